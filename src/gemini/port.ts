@@ -1,0 +1,128 @@
+/**
+ * Gemini in our words. Everything here may be repeated, except `createBatch`: sent twice, it is
+ * two batches and two bills. Whoever calls it records the intent first and retries nothing.
+ */
+import type { FileDigest } from "../durable-file.ts";
+import type { ModelName } from "./models.ts";
+
+export type BatchState =
+  | "pending"
+  | "running"
+  | "succeeded"
+  | "failed"
+  | "cancelled"
+  | "expired"
+  /** A state this version does not know; treated as not ended. */
+  | "unknown";
+
+/** Gemini's object, `batches/…`. */
+export type Batch = Readonly<{
+  name: string;
+  displayName: string;
+  state: BatchState;
+  /** The service's own word for the state, for messages. */
+  rawState: string;
+  createdAt: string | undefined;
+  /** Undefined where the service sent none. In a list they may be out of date. */
+  counts: Readonly<{ requests: number; successful: number; failed: number }> | undefined;
+  /** `files/batch-…`, once there are results. */
+  resultsFile: string | undefined;
+  error: Readonly<{ code: number; message: string }> | undefined;
+}>;
+
+/** `files/…`; the service drops it at `expiresAt` (48 h). */
+export type RemoteFile = Readonly<{ name: string; expiresAt: string | undefined }>;
+
+export type RequestFile = Readonly<{
+  path: string;
+  bytes: number;
+  /** Lowercase hex. */
+  sha256: string;
+  /** Id wanted at the service, at most 40 of [a-z0-9-]. The answer's name is the one that counts. */
+  remoteName: string;
+}>;
+
+export type BatchRequest = Readonly<{ model: ModelName; file: string; displayName: string }>;
+
+export type EmbedRequest = Readonly<{
+  model: ModelName;
+  dimensions: number;
+  taskType: string;
+  /** Exact texts as in a request line, prefix included; at most 100. */
+  texts: readonly string[];
+}>;
+
+export type Gemini = {
+  /**
+   * Uploads, waits until the file can be used, and verifies size and hash. Finds the file again when
+   * it is already there, unless it expires too soon to wait for a batch: see the limits.
+   */
+  uploadFile(file: RequestFile, signal?: AbortSignal): Promise<RemoteFile>;
+  /** Sends exactly one request, whatever comes back. Throws GeminiError; see its kinds. */
+  createBatch(request: BatchRequest): Promise<Batch>;
+  /** Every batch whose display name starts with the prefix, newest first, from all pages. */
+  findBatches(displayNamePrefix: string, signal?: AbortSignal): Promise<Batch[]>;
+  /** A direct look. Undefined when the service says that there is no such batch for this key. */
+  getBatch(name: string, signal?: AbortSignal): Promise<Batch | undefined>;
+  /**
+   * The bytes of a results file, from the first one; breaks with a GeminiError, `uncertain`, when
+   * the connection does. There is no going on in the middle: the reader starts again.
+   */
+  openResults(file: string, signal?: AbortSignal): AsyncIterable<Uint8Array>;
+  /**
+   * The results file, whole and untouched, at `path`, or nothing there. `onBytes` is told how many
+   * bytes have come; fewer again after a new start.
+   */
+  downloadResults(
+    file: string,
+    path: string,
+    options: Readonly<{ onBytes?: (bytes: number) => void; signal?: AbortSignal }>,
+  ): Promise<FileDigest>;
+  cancelBatch(name: string): Promise<void>;
+  /** Resolves also when there is nothing to delete. */
+  deleteBatch(name: string): Promise<void>;
+  /**
+   * Resolves also when there is nothing to delete. Best effort at the service for results files:
+   * their ids are longer than it takes, so `refused` may be all there is to get.
+   */
+  deleteFile(name: string): Promise<void>;
+  countTokens(model: ModelName, texts: readonly string[]): Promise<number>;
+  /** The interactive API: one vector a text, in order, neither checked nor normalised. */
+  embedNow(request: EmbedRequest, signal?: AbortSignal): Promise<number[][]>;
+};
+
+/**
+ * What a failed call means for the caller:
+ * - `refused`: a definite no (4xx); nothing was created
+ * - `quota`: 429; nothing was created, later it may be
+ * - `key`: the key is missing, wrong or lacks the right
+ * - `notFound`: the named file, batch or model is not there for this key
+ * - `unreachable`: no connection was made; nothing was sent
+ * - `uncertain`: sent, and no usable answer (timeout, reset, 5xx); it may have taken effect
+ */
+export type GeminiErrorKind =
+  | "refused"
+  | "quota"
+  | "key"
+  | "notFound"
+  | "unreachable"
+  | "uncertain";
+
+export class GeminiError extends Error {
+  override readonly name = "GeminiError";
+  readonly kind: GeminiErrorKind;
+  readonly httpStatus: number | undefined;
+  /** From Retry-After or RetryInfo, where the service sent one. */
+  readonly retryAfterMs: number | undefined;
+
+  constructor(
+    kind: GeminiErrorKind,
+    message: string,
+    details: { httpStatus?: number; retryAfterMs?: number; cause?: unknown } = {},
+  ) {
+    super(message, "cause" in details ? { cause: details.cause } : undefined);
+    this.kind = kind;
+    this.httpStatus = details.httpStatus;
+    this.retryAfterMs = details.retryAfterMs;
+  }
+}

@@ -1,0 +1,27 @@
+/**
+ * A question is one row of the target table. Its key, `<id>@<fingerprint>`, names the row and the
+ * exact text that was sent; the fingerprint is the database's md5 of that text, in lowercase hex.
+ */
+
+/** A row whose embedding is NULL, as the store reads it. */
+export type PendingQuestion = Readonly<{ id: string; text: string; fingerprint: string }>;
+
+/** A row with its checked vector: finite, of the target's width, of unit length. */
+export type EmbeddedQuestion = Readonly<{ id: string; fingerprint: string; vector: Float32Array }>;
+
+/** What became of a row that was offered to the store. */
+export type RowOutcome = "written" | "stale" | "filled" | "gone";
+
+export type QuestionKey = Readonly<{ id: string; fingerprint: string }>;
+
+const KEY = /^(?<id>.+)@(?<fingerprint>[0-9a-f]{32})$/s;
+
+export function formatKey(question: QuestionKey): string {
+  return `${question.id}@${question.fingerprint}`;
+}
+
+/** Undefined when the text is no key. An id may itself contain `@`: the last one separates. */
+export function parseKey(key: string): QuestionKey | undefined {
+  const { id, fingerprint } = KEY.exec(key)?.groups ?? {};
+  return id === undefined || fingerprint === undefined ? undefined : { id, fingerprint };
+}

@@ -1,0 +1,56 @@
+/**
+ * The table in our words. Every call may be repeated: reading changes nothing, and `apply` and
+ * `clear` compare before they write, so that a lost answer is found out by asking again.
+ */
+import type { EmbeddedQuestion, PendingQuestion, RowOutcome } from "../question.ts";
+
+export type IdType = "integer" | "uuid" | "text";
+
+export type TargetDescription = Readonly<{
+  /** Undefined when the column's type is none of the three. */
+  idType: IdType | undefined;
+  /** The database's own name of the id column's type. */
+  idTypeName: string;
+  /** A primary key or a plain unique index over this one column: paging and matching rely on it. */
+  idUnique: boolean;
+  embedding: Readonly<{
+    /** `vector`, `halfvec`, or what it is instead, as the database prints it. */
+    typeName: string;
+    /** Undefined where the column declares no width. */
+    dimensions: number | undefined;
+  }>;
+  /** Indexes that cover the embedding column: an ANN index makes writes about 100 times slower. */
+  embeddingIndexes: readonly Readonly<{ name: string; method: string; definition: string }>[];
+  /** Triggers that fire on UPDATE of a row. */
+  updateTriggers: readonly Readonly<{ name: string; definition: string }>[];
+  serverVersion: string;
+  /** Undefined when the extension is not installed. */
+  pgvectorVersion: string | undefined;
+}>;
+
+export type PendingPage = Readonly<{
+  /** Id of the last row of the page before; undefined for the first page. */
+  after: string | undefined;
+  limit: number;
+}>;
+
+/** `kept`: the row holds another vector, none, or is gone, so nothing was cleared. */
+export type ClearOutcome = "cleared" | "kept";
+
+export type Store = {
+  /** Throws a UserError that names the mend when table or columns are not there. */
+  describe(): Promise<TargetDescription>;
+  /** Rows whose embedding is NULL, in id order; fewer than `limit` only at the end. */
+  readPending(page: PendingPage): Promise<PendingQuestion[]>;
+  /**
+   * Writes each vector whose row still has that fingerprint and a NULL column, in one statement,
+   * and says for every row, in the order given, what became of it. A row that already holds exactly
+   * this vector counts as written. Ids within a call are distinct.
+   */
+  apply(rows: readonly EmbeddedQuestion[]): Promise<RowOutcome[]>;
+  /** `pending`: rows whose embedding is NULL. `--where` is honoured in both. */
+  count(): Promise<Readonly<{ total: number; pending: number }>>;
+  /** Sets to NULL each row that holds exactly the given vector. */
+  clear(rows: readonly EmbeddedQuestion[]): Promise<ClearOutcome[]>;
+  close(): Promise<void>;
+};

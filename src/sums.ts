@@ -1,0 +1,26 @@
+/** What the rows of a job came to. For an ended job: requests = all the others together. */
+export type Sums = Readonly<{
+  requests: number;
+  written: number;
+  failed: number;
+  stale: number;
+  filled: number;
+  gone: number;
+}>;
+
+export const NO_ROWS: Sums = { requests: 0, written: 0, failed: 0, stale: 0, filled: 0, gone: 0 };
+
+export function addSums(a: Sums, b: Sums): Sums {
+  return {
+    requests: a.requests + b.requests,
+    written: a.written + b.written,
+    failed: a.failed + b.failed,
+    stale: a.stale + b.stale,
+    filled: a.filled + b.filled,
+    gone: a.gone + b.gone,
+  };
+}
+
+export function balanced(sums: Sums): boolean {
+  return sums.requests === sums.written + sums.failed + sums.stale + sums.filled + sums.gone;
+}
