@@ -1,0 +1,214 @@
+/**
+ * Files that are there whole or not at all: written beside their place, synced, renamed into it,
+ * and the folder synced. After a crash there is the old file or the new one, and perhaps a
+ * `.part`, which nobody reads and a later run sweeps.
+ */
+import { createHash } from "node:crypto";
+import { createReadStream } from "node:fs";
+import { type FileHandle, open, rename, rm } from "node:fs/promises";
+import { dirname } from "node:path";
+import { UserError } from "./errors.ts";
+
+/** `sha256` in lowercase hex. */
+export type FileDigest = Readonly<{ bytes: number; sha256: string }>;
+
+export type DurableFile = {
+  /** Bytes accepted so far. */
+  readonly bytes: number;
+  /**
+   * Takes the content over at once and in order; it may be reused. Resolves when there is room for
+   * more. Rejects with a UserError when the disk is full or the place may not be written.
+   */
+  write(content: string | Uint8Array): Promise<void>;
+  /** Makes the file durable under its own name. Once it resolves, nothing can take it away. */
+  commit(): Promise<FileDigest>;
+  /** Closes and removes the part. Harmless after `commit` or a failure, and when repeated. */
+  abandon(): Promise<void>;
+};
+
+/** What is appended to the name of a file that is not complete yet. */
+export const PART_SUFFIX = ".part";
+
+const FILE_MODE = 0o600;
+const BLOCK_BYTES = 1024 * 1024;
+
+/** Starts `<path>.part`, in place of one that a crash left behind. The folder must be there. */
+export async function createDurableFile(path: string): Promise<DurableFile> {
+  const part = path + PART_SUFFIX;
+  return explained(path, async () => {
+    await rm(part, { force: true });
+    return new PartFile(path, await open(part, "wx", FILE_MODE));
+  });
+}
+
+/** The file holds exactly this content once it resolves, and the old one until then. */
+export async function replaceFile(path: string, content: string | Uint8Array): Promise<FileDigest> {
+  const file = await createDurableFile(path);
+  try {
+    await file.write(content);
+    return await file.commit();
+  } finally {
+    await file.abandon();
+  }
+}
+
+/** Reads the file once, in constant memory. Rejects with the system's error. */
+export async function hashFile(path: string): Promise<FileDigest> {
+  const hash = createHash("sha256");
+  let bytes = 0;
+  const source: AsyncIterable<Buffer> = createReadStream(path, { highWaterMark: BLOCK_BYTES });
+  for await (const chunk of source) {
+    hash.update(chunk);
+    bytes += chunk.length;
+  }
+  return { bytes, sha256: hash.digest("hex") };
+}
+
+/** Makes renames and removals within the folder survive a power cut. */
+export async function syncFolder(folder: string): Promise<void> {
+  // Windows cannot open a folder, and keeps the names itself.
+  if (process.platform === "win32") return;
+  const handle = await open(folder, "r");
+  try {
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}
+
+/** The system's error as one for people, where a person can mend it; else the error as it is. */
+export function explainWriteError(error: unknown, path: string): unknown {
+  const mend = MENDS[systemCode(error)];
+  if (mend === undefined) return error;
+  return new UserError(`Cannot write ${path}: ${mend.why}.`, {
+    hint: mend.hint,
+    exit: "fatal",
+    cause: error,
+  });
+}
+
+type Mend = Readonly<{ why: string; hint: string }>;
+
+const DISK_FULL: Mend = {
+  why: "the disk is full",
+  hint: "Make room on that disk, or choose another folder with --jobs-dir, then run the same command again.",
+};
+const NOT_ALLOWED: Mend = {
+  why: "this user may not write there",
+  hint: "Give this user write permission on the folder, or choose another with --jobs-dir.",
+};
+
+const MENDS: Readonly<Record<string, Mend | undefined>> = {
+  ENOSPC: DISK_FULL,
+  EDQUOT: { ...DISK_FULL, why: "this user's disk quota is used up" },
+  EACCES: NOT_ALLOWED,
+  EPERM: NOT_ALLOWED,
+  EFBIG: {
+    why: "it has reached the largest size allowed there",
+    hint: "Raise the limit (`ulimit -f`), choose a disk that takes larger files with --jobs-dir, or export smaller jobs with --max-job-bytes.",
+  },
+  EROFS: {
+    why: "the file system is read-only",
+    hint: "Choose a folder on a writable disk with --jobs-dir.",
+  },
+};
+
+class PartFile implements DurableFile {
+  readonly #path: string;
+  readonly #handle: FileHandle;
+  readonly #hash = createHash("sha256");
+  #bytes = 0;
+  #block = Buffer.allocUnsafe(BLOCK_BYTES);
+  #used = 0;
+  /** Settles when every full block is written; stays rejected once one could not be. */
+  #written: Promise<void> = Promise.resolve();
+  #state: "open" | "committing" | "closed" = "open";
+
+  constructor(path: string, handle: FileHandle) {
+    this.#path = path;
+    this.#handle = handle;
+  }
+
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  write(content: string | Uint8Array): Promise<void> {
+    this.#requireOpen();
+    const bytes = typeof content === "string" ? Buffer.from(content) : content;
+    this.#bytes += bytes.length;
+    let start = 0;
+    while (start < bytes.length) {
+      const piece = bytes.subarray(start, start + BLOCK_BYTES - this.#used);
+      this.#block.set(piece, this.#used);
+      this.#used += piece.length;
+      start += piece.length;
+      if (this.#used === BLOCK_BYTES) this.#flush();
+    }
+    return this.#written;
+  }
+
+  async commit(): Promise<FileDigest> {
+    this.#requireOpen();
+    this.#state = "committing";
+    this.#flush();
+    await explained(this.#path, async () => {
+      await this.#finish();
+      await rename(this.#path + PART_SUFFIX, this.#path);
+      await syncFolder(dirname(this.#path));
+    });
+    return { bytes: this.#bytes, sha256: this.#hash.digest("hex") };
+  }
+
+  async abandon(): Promise<void> {
+    // Whoever wrote has been told of a failed write already.
+    await Promise.allSettled([this.#written]);
+    await this.#close();
+    await rm(this.#path + PART_SUFFIX, { force: true });
+  }
+
+  #requireOpen(): void {
+    if (this.#state !== "open") throw new Error(`${this.#path} is not open for writing any more`);
+  }
+
+  #flush(): void {
+    const block = this.#block.subarray(0, this.#used);
+    this.#block = Buffer.allocUnsafe(BLOCK_BYTES);
+    this.#used = 0;
+    this.#written = this.#written.then(() => this.#append(block));
+  }
+
+  async #append(block: Buffer): Promise<void> {
+    this.#hash.update(block);
+    await explained(this.#path, () => this.#handle.appendFile(block));
+  }
+
+  async #finish(): Promise<void> {
+    try {
+      await this.#written;
+      await this.#handle.sync();
+    } finally {
+      await this.#close();
+    }
+  }
+
+  async #close(): Promise<void> {
+    if (this.#state === "closed") return;
+    this.#state = "closed";
+    await this.#handle.close();
+  }
+}
+
+async function explained<Result>(path: string, deed: () => Promise<Result>): Promise<Result> {
+  try {
+    return await deed();
+  } catch (error) {
+    throw explainWriteError(error, path);
+  }
+}
+
+function systemCode(error: unknown): string {
+  return error instanceof Error && "code" in error && typeof error.code === "string"
+    ? error.code
+    : "";
+}

@@ -1,0 +1,110 @@
+/**
+ * One line of a failed file: a request line, and why it came to nothing. People read these files,
+ * edit them, and write them by hand; so a bare request line is one too.
+ */
+import {
+  type JsonObject,
+  LineError,
+  parseJsonObject,
+  refuseOtherMembers,
+  requireInteger,
+  requireObject,
+  requireOneOf,
+  requireText,
+} from "./json-value.ts";
+import { readRequestLine, REQUEST_MEMBERS, type RequestLine } from "./request-line.ts";
+
+/** Whether sending the row once more may help. */
+export type FailureClass = (typeof FAILURE_CLASSES)[number];
+
+/**
+ * Who or what failed the row: the service's error line; no line at all; a line that cannot be read;
+ * lines that contradict each other; a vector that did not pass its check; the whole batch.
+ */
+export type FailureReason = (typeof FAILURE_REASONS)[number];
+
+export type Failure = Readonly<{
+  class: FailureClass;
+  reason: FailureReason;
+  /** The service's number, an rpc code or an HTTP status; only where it sent one. */
+  code?: number;
+  message: string;
+}>;
+
+export type FailedLine = RequestLine &
+  Readonly<{
+    /** The job in which the row failed; undefined in a line written by hand. */
+    job: string | undefined;
+    /** How often the row has been submitted so far; 0 in a line written by hand. */
+    attempt: number;
+    /** Undefined in a line written by hand. */
+    error: Failure | undefined;
+  }>;
+
+const FAILURE_CLASSES = ["retryable", "permanent"] as const;
+const FAILURE_REASONS = ["service", "missing", "malformed", "conflict", "vector", "batch"] as const;
+
+/** DEADLINE_EXCEEDED, RESOURCE_EXHAUSTED, INTERNAL, UNAVAILABLE: numbers of google.rpc.Code. */
+const RETRYABLE_RPC_CODES: ReadonlySet<number> = new Set([4, 8, 13, 14]);
+/** Request Timeout, Too Many Requests. */
+const RETRYABLE_HTTP_STATUSES: ReadonlySet<number> = new Set([408, 429]);
+const HTTP_SERVER_ERRORS = { first: 500, last: 599 } as const;
+
+/**
+ * What an error code of the service means for the row. Reports show rpc codes and HTTP statuses
+ * alike; their ranges do not meet. An error without any code says nothing about the text, so it is
+ * worth another try, as a line that cannot be read is.
+ */
+export function classify(code: number | undefined): FailureClass {
+  if (code === undefined) return "retryable";
+  const retryable =
+    RETRYABLE_RPC_CODES.has(code) ||
+    RETRYABLE_HTTP_STATUSES.has(code) ||
+    (code >= HTTP_SERVER_ERRORS.first && code <= HTTP_SERVER_ERRORS.last);
+  return retryable ? "retryable" : "permanent";
+}
+
+/** The line as JSON, without a newline at its end or within. */
+export function formatFailedLine(line: FailedLine): string {
+  const { key, request, job, attempt, error } = line;
+  return JSON.stringify({ key, request, job, attempt, error });
+}
+
+/** Throws LineError, whose message says what is wrong with the line. */
+export function parseFailedLine(json: string | Uint8Array): FailedLine {
+  const line = parseJsonObject(json);
+  refuseOtherMembers(line, [...REQUEST_MEMBERS, "job", "attempt", "error"], "the line");
+  return {
+    ...readRequestLine(line),
+    job: line["job"] === undefined ? undefined : requireText(line["job"], "job"),
+    attempt: line["attempt"] === undefined ? 0 : requireInteger(line["attempt"], "attempt", 0),
+    error: line["error"] === undefined ? undefined : readFailure(line["error"]),
+  };
+}
+
+/** The request line as it was sent. */
+export function requestOf(failed: FailedLine): RequestLine {
+  return { key: failed.key, request: failed.request };
+}
+
+function readFailure(value: unknown): Failure {
+  const error = requireObject(value, "error");
+  refuseOtherMembers(error, ["class", "reason", "code", "message"], "error");
+  return {
+    class: requireOneOf(error["class"], FAILURE_CLASSES, "error.class"),
+    reason: requireOneOf(error["reason"], FAILURE_REASONS, "error.reason"),
+    ...readCode(error),
+    message: readMessage(error["message"]),
+  };
+}
+
+function readCode({ code }: JsonObject): { code?: number } {
+  if (code === undefined) return {};
+  return { code: requireInteger(code, "error.code", 0) };
+}
+
+/** The service may send an empty message, so an empty one is as good as any. */
+function readMessage(value: unknown): string {
+  if (typeof value !== "string") throw new LineError("error.message should be a string");
+  return value;
+}

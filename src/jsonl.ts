@@ -1,0 +1,104 @@
+/**
+ * Files of one JSON value a line, as bytes. Lines end at LF and nowhere else: `readline` and others
+ * also break at U+2028, which JSON allows within a string. A CR before the LF stays: for JSON it is
+ * white space.
+ */
+import { createReadStream } from "node:fs";
+
+export type Line = Readonly<{
+  /** Counts from 1; empty lines count too. */
+  number: number;
+  /** Of the line's first byte in the source. */
+  offset: number;
+  /** Without the LF. */
+  byteLength: number;
+  /** Undefined when the line is longer than allowed; it was counted, not kept. */
+  bytes: Buffer | undefined;
+  /** False only for a last line that has no LF: perhaps torn. */
+  terminated: boolean;
+}>;
+
+export type LineOptions = Readonly<{ maxLineBytes: number }>;
+
+/** A vector of 3072 values takes about 40 kB; the rest is room for long texts. */
+export const DEFAULT_MAX_LINE_BYTES = 16 * 1024 * 1024;
+
+const READ_CHUNK_BYTES = 256 * 1024;
+const LF = 0x0a;
+
+/** As `splitLines`, from a file. Rejects with the system's error when it cannot be read. */
+export function readLines(path: string, options?: LineOptions): AsyncGenerator<Line[]> {
+  return splitLines(createReadStream(path, { highWaterMark: READ_CHUNK_BYTES }), options);
+}
+
+/**
+ * The lines that end within a chunk, for each chunk that ends one. Lines share memory with the
+ * chunks, so the source must not write into a chunk that it has handed out. Memory is bounded by a
+ * chunk and `maxLineBytes`.
+ */
+export async function* splitLines(
+  source: AsyncIterable<Uint8Array>,
+  options: LineOptions = { maxLineBytes: DEFAULT_MAX_LINE_BYTES },
+): AsyncGenerator<Line[]> {
+  const splitter = new LineSplitter(options.maxLineBytes);
+  for await (const chunk of source) {
+    const lines = splitter.push(Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength));
+    if (lines.length > 0) yield lines;
+  }
+  const last = splitter.end();
+  if (last !== undefined) yield [last];
+}
+
+class LineSplitter {
+  readonly #maxLineBytes: number;
+  /** The start of a line whose end has not come yet; empty once it is too long. */
+  #pieces: Buffer[] = [];
+  #pieceBytes = 0;
+  #number = 1;
+  #offset = 0;
+
+  constructor(maxLineBytes: number) {
+    this.#maxLineBytes = maxLineBytes;
+  }
+
+  push(chunk: Buffer): Line[] {
+    const lines: Line[] = [];
+    let start = 0;
+    for (let end = chunk.indexOf(LF); end !== -1; end = chunk.indexOf(LF, start)) {
+      lines.push(this.#finish(chunk.subarray(start, end), true));
+      start = end + 1;
+    }
+    if (start < chunk.length) this.#carry(chunk.subarray(start));
+    return lines;
+  }
+
+  end(): Line | undefined {
+    return this.#pieceBytes === 0 ? undefined : this.#finish(Buffer.alloc(0), false);
+  }
+
+  #carry(piece: Buffer): void {
+    this.#pieceBytes += piece.length;
+    if (this.#pieceBytes > this.#maxLineBytes) this.#pieces = [];
+    else this.#pieces.push(piece);
+  }
+
+  #finish(piece: Buffer, terminated: boolean): Line {
+    const byteLength = this.#pieceBytes + piece.length;
+    const line: Line = {
+      number: this.#number,
+      offset: this.#offset,
+      byteLength,
+      bytes: byteLength > this.#maxLineBytes ? undefined : this.#join(piece),
+      terminated,
+    };
+    this.#number += 1;
+    this.#offset += byteLength + 1;
+    this.#pieces = [];
+    this.#pieceBytes = 0;
+    return line;
+  }
+
+  #join(piece: Buffer): Buffer {
+    return this.#pieces.length === 0 ? piece : Buffer.concat([...this.#pieces, piece]);
+  }
+}
