@@ -1,0 +1,65 @@
+import type { FileRecord } from "./job.ts";
+import type { RequestFileWriter } from "./request-file.ts";
+
+/** What bounds one job. */
+export type JobBounds = Readonly<{ maxRows: number; maxTokens: number; maxBytes: number }>;
+
+/** What a request file holds so far, or what one more line adds. */
+export type JobSize = Readonly<{ rows: number; tokens: number; bytes: number }>;
+
+/** A request file that is complete and durable, not yet recorded. */
+export type CutFile = Readonly<{ job: string; requests: number; tokens: number; file: FileRecord }>;
+
+type OpenFile = Readonly<{ job: string; writer: RequestFileWriter }>;
+
+/** A single line always fits an empty job: it cannot be cut. */
+export function fits(size: JobSize, line: JobSize, bounds: JobBounds): boolean {
+  if (size.rows === 0) return true;
+  const { rows, tokens, bytes } = plus(size, line);
+  return rows <= bounds.maxRows && tokens <= bounds.maxTokens && bytes <= bounds.maxBytes;
+}
+
+/** Cuts a stream of request lines into request files within the bounds. */
+export class RequestCutter {
+  readonly #bounds: JobBounds;
+  readonly #openFile: () => Promise<OpenFile>;
+  #open: OpenFile | undefined;
+  #size: JobSize = EMPTY;
+
+  constructor(bounds: JobBounds, openFile: () => Promise<OpenFile>) {
+    this.#bounds = bounds;
+    this.#openFile = openFile;
+  }
+
+  /** Takes a line without its newline; the file before it, when the line did not fit into that. */
+  async add(line: string, tokens: number): Promise<CutFile | undefined> {
+    const size = { rows: 1, tokens, bytes: Buffer.byteLength(line) + 1 };
+    const done = fits(this.#size, size, this.#bounds) ? undefined : await this.finish();
+    this.#open ??= await this.#openFile();
+    await this.#open.writer.add(line);
+    this.#size = plus(this.#size, size);
+    return done;
+  }
+
+  /** The file in hand, complete; undefined when there is none. */
+  async finish(): Promise<CutFile | undefined> {
+    if (this.#open === undefined) return undefined;
+    const { job, writer } = this.#open;
+    const { rows, tokens } = this.#size;
+    const file = await writer.commit();
+    this.#open = undefined;
+    this.#size = EMPTY;
+    return { job, requests: rows, tokens, file };
+  }
+
+  /** Gives up the file in hand. Harmless when there is none. */
+  async abandon(): Promise<void> {
+    await this.#open?.writer.abandon();
+  }
+}
+
+const EMPTY: JobSize = { rows: 0, tokens: 0, bytes: 0 };
+
+function plus(a: JobSize, b: JobSize): JobSize {
+  return { rows: a.rows + b.rows, tokens: a.tokens + b.tokens, bytes: a.bytes + b.bytes };
+}

@@ -1,0 +1,36 @@
+import type { FailedLine, Failure } from "../failed-line.ts";
+import { NO_ROWS } from "../sums.ts";
+import { writeFailedFile } from "./failed-file.ts";
+import type { Job } from "./job.ts";
+import type { Manifest } from "./manifest.ts";
+import { checkRequestFile, readRequests } from "./request-file.ts";
+
+export type DeadState = "failed" | "expired" | "cancelled";
+
+/**
+ * Ends a job whose batch left no results: every row goes into the failed file, from which it can be
+ * resubmitted without exporting again. The file is durable before the end is recorded.
+ */
+export async function recordDeadBatch(
+  manifest: Manifest,
+  job: Job,
+  state: DeadState,
+  error: Readonly<{ code?: number; message: string }>,
+): Promise<Job> {
+  const files = manifest.files(job.id);
+  await checkRequestFile(files, job);
+  const failure: Failure = { class: "retryable", reason: "batch", ...error };
+  const failed = await writeFailedFile(files, failedLines(files, job, failure));
+  const sums = { ...NO_ROWS, requests: job.requests, failed: job.requests };
+  return manifest.record({ type: state, job: job.id, error, sums, ...failed });
+}
+
+async function* failedLines(
+  files: Parameters<typeof readRequests>[0],
+  job: Job,
+  error: Failure,
+): AsyncGenerator<FailedLine> {
+  for await (const request of readRequests(files)) {
+    yield { ...request, job: job.id, attempt: job.attempt, error };
+  }
+}

@@ -1,0 +1,70 @@
+/** The jobs folder: every file name in it, and what may be swept. Nothing else knows the names. */
+import { chmod, mkdir, readdir, rm, stat } from "node:fs/promises";
+import { join } from "node:path";
+import { UserError } from "../errors.ts";
+
+const ID_DIGITS = 4;
+const FOLDER_MODE = 0o700;
+const PART = ".part";
+
+export type JobFiles = Readonly<{
+  requests: string;
+  results: string;
+  failed: string;
+  failedCsv: string;
+}>;
+
+export function manifestPath(folder: string): string {
+  return join(folder, "manifest.ndjson");
+}
+
+export function lockPath(folder: string): string {
+  return join(folder, "manifest.lock");
+}
+
+/** Ids of the texts over the model's token limit that the last export met. */
+export function tooLongPath(folder: string): string {
+  return join(folder, "too-long.jsonl");
+}
+
+export function jobFiles(folder: string, job: string): JobFiles {
+  return {
+    requests: join(folder, `${job}.requests.jsonl`),
+    results: join(folder, `${job}.results.jsonl`),
+    failed: join(folder, `${job}.failed.jsonl`),
+    failedCsv: join(folder, `${job}.failed.csv`),
+  };
+}
+
+export function formatJobId(number: number): string {
+  return String(number).padStart(ID_DIGITS, "0");
+}
+
+/** Makes the folder where there is none. Throws a UserError where it cannot be used. */
+export async function prepareFolder(folder: string): Promise<void> {
+  try {
+    const created = await mkdir(folder, { recursive: true, mode: FOLDER_MODE });
+    if (created !== undefined) await chmod(folder, FOLDER_MODE);
+  } catch (error) {
+    throw new UserError(`The jobs folder ${folder} cannot be made: ${reason(error)}.`, {
+      hint: "Make it by hand, or name another with --jobs-dir.",
+      exit: "fatal",
+      cause: error,
+    });
+  }
+}
+
+export async function exists(path: string): Promise<boolean> {
+  return (await stat(path).catch(() => undefined)) !== undefined;
+}
+
+/** Deletes what interrupted writers left: part files, which were never recorded. */
+export async function sweepParts(folder: string): Promise<string[]> {
+  const parts = (await readdir(folder)).filter((name) => name.endsWith(PART));
+  for (const name of parts) await rm(join(folder, name), { force: true });
+  return parts;
+}
+
+function reason(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

@@ -1,0 +1,134 @@
+/**
+ * The state as a pure fold over the journal: the same events always give the same jobs. Nothing
+ * else decides what state a job is in.
+ */
+import type { Target } from "../target.ts";
+import type { JobEvent, JournalEvent } from "./event.ts";
+import type { Job, NewJob } from "./job.ts";
+import { move } from "./transitions.ts";
+
+export type ManifestState = {
+  readonly targets: Target[];
+  readonly jobs: Map<string, Job>;
+  /** The highest job number given out. */
+  lastJob: number;
+};
+
+export function emptyState(): ManifestState {
+  return { targets: [], jobs: new Map(), lastJob: 0 };
+}
+
+/** Applies one event in place. Throws where the event does not fit what came before it. */
+export function apply(state: ManifestState, event: JournalEvent): void {
+  if (event.type === "target") return addTarget(state, event.number, event.target);
+  const before = state.jobs.get(event.job);
+  const after = next(state, before, event);
+  state.jobs.set(event.job, { ...after, state: move(event.job, before?.state, event.type) });
+  if (event.type === "resubmitted") {
+    for (const child of event.children) addChild(state, child, event.at);
+  }
+}
+
+function addTarget(state: ManifestState, number: number, target: Target): void {
+  if (number !== state.targets.length) throw new Error(`target ${number} is out of order`);
+  state.targets.push(target);
+}
+
+function addChild(state: ManifestState, child: RecordedJob, at: string): void {
+  state.jobs.set(child.job, {
+    ...created(state, child, at),
+    state: move(child.job, state.jobs.get(child.job)?.state, "exported"),
+  });
+}
+
+function next(state: ManifestState, before: Job | undefined, event: JobEvent): Job {
+  if (event.type === "exported") return created(state, event, event.at);
+  if (before === undefined) throw new Error(`job ${event.job} is not known at "${event.type}"`);
+  return { ...before, ...changes(before, event), updatedAt: event.at };
+}
+
+/** What an event changes in a job, its state aside. */
+function changes(before: Job, event: Exclude<JobEvent, { type: "exported" }>): Partial<Job> {
+  switch (event.type) {
+    case "uploaded":
+      return { remoteFile: { expiresAt: undefined, ...event.remoteFile } };
+    case "submitting":
+      return { displayName: event.displayName, submissions: event.submission };
+    case "refused":
+      return {
+        error: { code: undefined, ...event.error },
+        remoteFile: event.fileGone ? undefined : before.remoteFile,
+      };
+    case "absent":
+      return { error: undefined };
+    case "submitted":
+      if (before.submissions === 0) throw new Error(`job ${before.id} has a batch without intent`);
+      return { batch: event.batch, keyId: event.keyId, submittedAt: event.at, error: undefined };
+    case "duplicate":
+      return { duplicateBatches: [...before.duplicateBatches, event.batch] };
+    case "succeeded":
+      return { resultsName: event.resultsName };
+    case "downloaded":
+      return { resultsFile: event.file };
+    case "failed":
+    case "expired":
+    case "cancelled":
+      return { ...ended(event), error: { code: undefined, ...event.error } };
+    case "imported":
+      return { ...ended(event), billedTokens: event.tokens };
+    case "resubmitted":
+      return {
+        outstanding: event.outstanding,
+        failedFile: event.failedFile,
+        children: [...before.children, ...event.children.map((child) => child.job)],
+      };
+    case "rolledBack":
+      return {};
+  }
+}
+
+function ended(
+  event: Extract<JobEvent, { type: "failed" | "expired" | "cancelled" | "imported" }>,
+) {
+  return { sums: event.sums, outstanding: event.outstanding, failedFile: event.failedFile };
+}
+
+/** A new job as it stands in the journal: its target by number. */
+export type RecordedJob = Omit<NewJob, "target" | "parent"> & {
+  readonly target: number;
+  readonly parent?: string | undefined;
+};
+
+function created(state: ManifestState, job: RecordedJob, at: string): Job {
+  const target = state.targets[job.target];
+  state.lastJob = Math.max(state.lastJob, Number(job.job));
+  if (target === undefined)
+    throw new Error(`job ${job.job} names the unknown target ${job.target}`);
+  return {
+    id: job.job,
+    state: "exported",
+    target,
+    requests: job.requests,
+    tokens: job.tokens,
+    requestFile: job.file,
+    parent: job.parent,
+    attempt: job.attempt,
+    createdAt: at,
+    updatedAt: at,
+    submissions: 0,
+    displayName: undefined,
+    remoteFile: undefined,
+    batch: undefined,
+    keyId: undefined,
+    submittedAt: undefined,
+    duplicateBatches: [],
+    resultsName: undefined,
+    resultsFile: undefined,
+    sums: undefined,
+    billedTokens: undefined,
+    outstanding: { lines: 0, retryable: 0 },
+    failedFile: undefined,
+    children: [],
+    error: undefined,
+  };
+}

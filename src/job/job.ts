@@ -1,0 +1,84 @@
+import type { Sums } from "../sums.ts";
+import type { Target } from "../target.ts";
+
+export type JobState =
+  /** The request file is complete; nothing is at Gemini. */
+  | "exported"
+  /** A create request may have left; whether there is a batch is not known. */
+  | "submitting"
+  /** The batch exists and has not been seen to end. */
+  | "submitted"
+  /** The batch ended with results, not yet downloaded. */
+  | "succeeded"
+  /** The results file is whole on disk. */
+  | "downloaded"
+  /** Every row is accounted for. */
+  | "imported"
+  /** The batch ended without results; all rows are in the failed file. */
+  | "failed"
+  | "expired"
+  | "cancelled"
+  /** The vectors this job wrote were set back to NULL. */
+  | "rolledBack";
+
+/** A file of ours, as it was when it was recorded. `sha256` is lowercase hex. */
+export type FileRecord = Readonly<{ bytes: number; sha256: string }>;
+
+/** What is recorded when a request file is complete. */
+export type NewJob = Readonly<{
+  job: string;
+  target: Target;
+  requests: number;
+  /** Estimated input tokens. */
+  tokens: number;
+  file: FileRecord;
+  /** The job whose failed lines these are. */
+  parent: string | undefined;
+  /** How often these rows have been submitted, this job included. */
+  attempt: number;
+}>;
+
+/** Failed lines that still wait in `<job>.failed.jsonl`. */
+export type Outstanding = Readonly<{ lines: number; retryable: number }>;
+
+/** One job as the journal tells it. */
+export type Job = Readonly<{
+  id: string;
+  state: JobState;
+  target: Target;
+  requests: number;
+  tokens: number;
+  requestFile: FileRecord;
+  parent: string | undefined;
+  attempt: number;
+  createdAt: string;
+  updatedAt: string;
+  /** How many create requests may have left; names the next one. */
+  submissions: number;
+  /** The name under which the last create request left. */
+  displayName: string | undefined;
+  /** The uploaded request file, and when the service drops it. */
+  remoteFile: Readonly<{ name: string; expiresAt: string | undefined }> | undefined;
+  batch: string | undefined;
+  /** Names the key that created the batch without telling it: another key may not see the batch. */
+  keyId: string | undefined;
+  submittedAt: string | undefined;
+  /** Further batches found under this job's display names: paid for, but not used. */
+  duplicateBatches: readonly string[];
+  /** The service's id of the results file. */
+  resultsName: string | undefined;
+  resultsFile: FileRecord | undefined;
+  /** Undefined until the job has ended. */
+  sums: Sums | undefined;
+  /** Input tokens as the service counted them; undefined until imported or where it told none. */
+  billedTokens: number | undefined;
+  outstanding: Outstanding;
+  /** `<job>.failed.jsonl` as it was written; undefined when no line waits in it. */
+  failedFile: FileRecord | undefined;
+  /** Jobs made from this job's failed lines. */
+  children: readonly string[];
+  error: Readonly<{ code: number | undefined; message: string }> | undefined;
+}>;
+
+/** One line of a job's history. */
+export type JobHistoryEntry = Readonly<{ at: string; event: string; note: string | undefined }>;

@@ -1,0 +1,185 @@
+/**
+ * The journal: an append-only file, an event a line, each synced before the call returns.
+ *
+ * A process that dies while it appends leaves a torn last line. Readers leave it out with a warning;
+ * the next writer cuts it off. Whatever is damaged elsewhere is refused with its line number: a
+ * journal that cannot be trusted must not decide what is paid for. An append that fails (disk full)
+ * is taken back; where even that fails, the journal refuses every further append.
+ */
+import { type FileHandle, open, stat } from "node:fs/promises";
+import { dirname } from "node:path";
+import { syncFolder } from "../durable-file.ts";
+import { UserError } from "../errors.ts";
+import { readLines } from "../jsonl.ts";
+import {
+  FORMAT_VERSION,
+  type JournalEvent,
+  type JournalHeader,
+  parseEvent,
+  parseHeader,
+} from "./event.ts";
+
+export type JournalContent = Readonly<{
+  /** Undefined when there is no journal yet, or only the torn start of one. */
+  header: JournalHeader | undefined;
+  /** Bytes up to the last whole line: where the next event goes. */
+  endsAt: number;
+  warnings: readonly string[];
+}>;
+
+export type JournalWriter = {
+  append(event: JournalEvent): Promise<void>;
+  close(): Promise<void>;
+};
+
+/** Reads the journal from its start and hands each event to `onEvent`, in order. */
+export async function readJournal(
+  path: string,
+  onEvent: (event: JournalEvent) => void,
+): Promise<JournalContent> {
+  let header: JournalHeader | undefined;
+  let endsAt = 0;
+  if (!(await isThere(path))) return { header, endsAt, warnings: [] };
+  for await (const lines of readLines(path)) {
+    for (const line of lines) {
+      if (!line.terminated) return { header, endsAt, warnings: [tornWarning(path, line.number)] };
+      if (line.bytes === undefined) throw damaged(path, line.number, "the line is far too long");
+      const text = line.bytes.toString("utf8");
+      if (header === undefined) header = readHeader(path, text);
+      else readEvent(path, line.number, text, onEvent);
+      endsAt = line.offset + line.byteLength + 1;
+    }
+  }
+  return { header, endsAt, warnings: [] };
+}
+
+/** Opens for appending after `endsAt`; what stands behind it is the torn line, and is cut off. */
+export async function openJournal(
+  path: string,
+  content: Pick<JournalContent, "endsAt">,
+  header: JournalHeader | undefined,
+): Promise<JournalWriter> {
+  const handle = await open(path, content.endsAt === 0 ? "w" : "r+", 0o600);
+  await handle.truncate(content.endsAt);
+  const writer = new Appender(path, handle, content.endsAt);
+  if (header !== undefined) await writer.appendLine(header);
+  await syncFolder(dirname(path));
+  return writer;
+}
+
+class Appender implements JournalWriter {
+  readonly #path: string;
+  readonly #handle: FileHandle;
+  #endsAt: number;
+  #broken = false;
+  #queue: Promise<void> = Promise.resolve();
+
+  constructor(path: string, handle: FileHandle, endsAt: number) {
+    this.#path = path;
+    this.#handle = handle;
+    this.#endsAt = endsAt;
+  }
+
+  append(event: JournalEvent): Promise<void> {
+    return this.appendLine(event);
+  }
+
+  /** Appends one after the other, in the order of the calls. */
+  appendLine(content: JournalEvent | JournalHeader): Promise<void> {
+    const done = this.#queue.then(() => this.#write(Buffer.from(`${JSON.stringify(content)}\n`)));
+    this.#queue = done.catch(() => {});
+    return done;
+  }
+
+  async close(): Promise<void> {
+    await this.#queue;
+    await this.#handle.close();
+  }
+
+  async #write(bytes: Buffer): Promise<void> {
+    if (this.#broken) throw cannotWrite(this.#path, undefined);
+    try {
+      await this.#writeAll(bytes);
+      await this.#handle.datasync();
+      this.#endsAt += bytes.length;
+    } catch (error) {
+      await this.#takeBack();
+      throw cannotWrite(this.#path, error);
+    }
+  }
+
+  async #writeAll(bytes: Buffer): Promise<void> {
+    let written = 0;
+    while (written < bytes.length) {
+      const at = this.#endsAt + written;
+      const step = await this.#handle.write(bytes, written, bytes.length - written, at);
+      written += step.bytesWritten;
+    }
+  }
+
+  /** After a failed append the line may stand there in part or whole: cut it off, durably. */
+  async #takeBack(): Promise<void> {
+    try {
+      await this.#handle.truncate(this.#endsAt);
+      await this.#handle.datasync();
+    } catch {
+      this.#broken = true;
+    }
+  }
+}
+
+function readHeader(path: string, text: string): JournalHeader {
+  const header = checked(path, 1, () => parseHeader(text));
+  if (header.version === FORMAT_VERSION) return header;
+  throw new UserError(
+    `The manifest ${path} has format version ${header.version}; this vecfill knows version ${FORMAT_VERSION}.`,
+    { hint: "Use the vecfill that wrote it, or a newer one.", exit: "fatal" },
+  );
+}
+
+function readEvent(
+  path: string,
+  number: number,
+  text: string,
+  onEvent: (event: JournalEvent) => void,
+): void {
+  checked(path, number, () => onEvent(parseEvent(text)));
+}
+
+function checked<T>(path: string, number: number, read: () => T): T {
+  try {
+    return read();
+  } catch (error) {
+    throw damaged(path, number, error instanceof Error ? error.message : String(error));
+  }
+}
+
+function damaged(path: string, number: number, why: string): UserError {
+  return new UserError(`The manifest ${path} is damaged in line ${number}: ${why}.`, {
+    hint: `Restore ${path} from a backup, or mend line ${number} by hand; nothing was changed.`,
+    exit: "fatal",
+  });
+}
+
+function tornWarning(path: string, number: number): string {
+  return `${path}: line ${number} was torn by an interrupted write and does not count`;
+}
+
+function cannotWrite(path: string, error: unknown): UserError {
+  const why = error instanceof Error ? `: ${error.message}` : "";
+  return new UserError(`The manifest ${path} cannot be written${why}.`, {
+    hint: "Free disk space or mend the folder, then run the same command again: it goes on where it stopped.",
+    exit: "fatal",
+    cause: error,
+  });
+}
+
+async function isThere(path: string): Promise<boolean> {
+  try {
+    await stat(path);
+    return true;
+  } catch (error) {
+    if (error instanceof Error && "code" in error && error.code === "ENOENT") return false;
+    throw error;
+  }
+}

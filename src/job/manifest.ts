@@ -1,0 +1,244 @@
+/**
+ * The manifest: what the journal says, kept in memory, and the one way to add to it. An event is
+ * checked against the state before it is written, and counts only once it is durable.
+ */
+import { randomInt } from "node:crypto";
+import type { Clock } from "../clock.ts";
+import { UserError } from "../errors.ts";
+import { sameTarget, type Target } from "../target.ts";
+import {
+  FORMAT_NAME,
+  FORMAT_VERSION,
+  type JobEvent,
+  type JournalEvent,
+  type JournalHeader,
+} from "./event.ts";
+import { finishReplacedFailedFiles } from "./failed-file.ts";
+import {
+  formatJobId,
+  jobFiles,
+  type JobFiles,
+  lockPath,
+  manifestPath,
+  prepareFolder,
+  sweepParts,
+} from "./files.ts";
+import { apply, emptyState, type ManifestState, type RecordedJob } from "./fold.ts";
+import { type Job, type JobHistoryEntry, type NewJob } from "./job.ts";
+import { type JournalWriter, openJournal, readJournal } from "./journal.ts";
+import { acquireLock, type Lock } from "./lock.ts";
+import { UNFINISHED, move } from "./transitions.ts";
+
+/** An event as a stage reports it: the manifest adds the time. */
+export type NewEvent = DistributiveOmit<
+  Exclude<JobEvent, { type: "exported" | "resubmitted" }>,
+  "at"
+>;
+type DistributiveOmit<T, K extends PropertyKey> = T extends unknown ? Omit<T, K> : never;
+
+export type Resubmission = Readonly<{
+  children: readonly NewJob[];
+  outstanding: Job["outstanding"];
+  failedFile: Job["failedFile"];
+}>;
+
+/** What can be read without the lock. */
+export type ManifestView = {
+  /** Part of every display name; undefined when there is no manifest yet. */
+  readonly id: string | undefined;
+  readonly warnings: readonly string[];
+  /** In the order of their ids. */
+  jobs(): readonly Job[];
+  /** Throws a UserError when there is no such job. */
+  job(id: string): Job;
+  files(job: string): JobFiles;
+};
+
+export type Manifest = ManifestView & {
+  readonly id: string;
+  readonly folder: string;
+  /** A number that no other job of this manifest has or will get. */
+  reserveJobId(): string;
+  recordExported(job: NewJob): Promise<Job>;
+  /** Makes all children known in one step, together with what stays in the parent's failed file. */
+  recordResubmitted(parent: string, resubmission: Resubmission): Promise<readonly Job[]>;
+  record(event: NewEvent): Promise<Job>;
+  /** Gives the lock back. */
+  close(): Promise<void>;
+};
+
+/** Reads the manifest without taking the lock; changes nothing on disk. */
+export async function readManifest(folder: string): Promise<ManifestView> {
+  const state = emptyState();
+  const content = await readJournal(manifestPath(folder), (event) => apply(state, event));
+  return { ...view(folder, state), id: content.header?.manifest, warnings: content.warnings };
+}
+
+/** Takes the lock, cuts a torn line off, sweeps part files. Throws a UserError when it is locked. */
+export async function openManifest(folder: string, clock: Clock): Promise<Manifest> {
+  await prepareFolder(folder);
+  const lock = await acquireLock(lockPath(folder), clock.now());
+  try {
+    return await openLocked(folder, clock, lock);
+  } catch (error) {
+    await lock.release();
+    throw error;
+  }
+}
+
+/** Everything the journal says of one job, oldest first. */
+export async function readHistory(folder: string, job: string): Promise<JobHistoryEntry[]> {
+  const entries: JobHistoryEntry[] = [];
+  await readJournal(manifestPath(folder), (event) => {
+    if (event.type === "target") return;
+    const born = event.type === "resubmitted" && event.children.some((child) => child.job === job);
+    if (born) entries.push({ at: event.at, event: "exported", note: `resubmits ${event.job}` });
+    if (event.job === job) entries.push({ at: event.at, event: event.type, note: note(event) });
+  });
+  return entries;
+}
+
+/** True while a job's rows are on their way and must not be exported again. */
+export function isUnfinished(job: Job): boolean {
+  return UNFINISHED.includes(job.state);
+}
+
+async function openLocked(folder: string, clock: Clock, lock: Lock): Promise<Manifest> {
+  const path = manifestPath(folder);
+  const state = emptyState();
+  const content = await readJournal(path, (event) => apply(state, event));
+  const header = content.header ?? newHeader(clock.now());
+  const journal = await openJournal(path, content, content.header ? undefined : header);
+  const base = view(folder, state);
+  await finishReplacedFailedFiles(folder, base.jobs());
+  await sweepParts(folder);
+  return {
+    ...base,
+    ...writing(state, journal, lock, clock),
+    id: header.manifest,
+    folder,
+    warnings: content.warnings,
+  };
+}
+
+function view(folder: string, state: ManifestState) {
+  return {
+    jobs: () => [...state.jobs.values()],
+    job: (id: string) => state.jobs.get(id) ?? unknownJob(id, state),
+    files: (job: string) => jobFiles(folder, job),
+  };
+}
+
+/** The part of a Manifest that writes: one event after the other, each checked before it is written. */
+function writing(state: ManifestState, journal: JournalWriter, lock: Lock, clock: Clock) {
+  let queue: Promise<unknown> = Promise.resolve();
+  const inTurn = <T>(task: () => Promise<T>): Promise<T> => {
+    const done = queue.then(task);
+    queue = done.catch(() => {});
+    return done;
+  };
+  const at = () => clock.now().toISOString();
+  const append = async (event: JournalEvent) => {
+    await lock.stillHeld();
+    if (event.type !== "target") move(event.job, state.jobs.get(event.job)?.state, event.type);
+    await journal.append(event);
+    apply(state, event);
+  };
+  const recorded = async (job: NewJob): Promise<RecordedJob> => {
+    const known = state.targets.findIndex((target) => sameTarget(target, job.target));
+    return { ...job, target: known >= 0 ? known : await addTarget(job.target) };
+  };
+  const addTarget = async (target: Target): Promise<number> => {
+    const number = state.targets.length;
+    await append({ type: "target", at: at(), number, target });
+    return number;
+  };
+  const jobOf = (id: string) => state.jobs.get(id) ?? unknownJob(id, state);
+
+  return {
+    reserveJobId: () => {
+      state.lastJob += 1;
+      return formatJobId(state.lastJob);
+    },
+    recordExported: (job: NewJob) =>
+      inTurn(async () => {
+        await append({ type: "exported", at: at(), ...(await recorded(job)) });
+        return jobOf(job.job);
+      }),
+    recordResubmitted: (parent: string, { children, ...rest }: Resubmission) =>
+      inTurn(async () => {
+        const made: RecordedJob[] = [];
+        for (const child of children) made.push(await recorded(child));
+        await append({ type: "resubmitted", at: at(), job: parent, children: made, ...rest });
+        return children.map((child) => jobOf(child.job));
+      }),
+    record: (event: NewEvent) =>
+      inTurn(async () => {
+        await append({ ...event, at: at() });
+        return jobOf(event.job);
+      }),
+    close: async () => {
+      await queue;
+      await journal.close();
+      await lock.release();
+    },
+  };
+}
+
+const ID_LENGTH = 8;
+const ID_ALPHABET = "abcdefghijklmnopqrstuvwxyz0123456789";
+
+function newHeader(now: Date): JournalHeader {
+  const letters = Array.from(
+    { length: ID_LENGTH },
+    () => ID_ALPHABET[randomInt(ID_ALPHABET.length)],
+  );
+  return {
+    format: FORMAT_NAME,
+    version: FORMAT_VERSION,
+    manifest: letters.join(""),
+    createdAt: now.toISOString(),
+  };
+}
+
+function unknownJob(id: string, state: ManifestState): never {
+  const ids = [...state.jobs.keys()];
+  const known = ids.length === 0 ? "there are none yet" : `known are ${ids[0]} to ${ids.at(-1)}`;
+  throw new UserError(`There is no job ${id}; ${known}.`, {
+    hint: "`vecfill jobs` lists them.",
+    exit: "usage",
+  });
+}
+
+/** A few words on what an event holds. */
+function note(event: JobEvent): string | undefined {
+  switch (event.type) {
+    case "exported":
+      return `${event.requests} requests`;
+    case "uploaded":
+      return event.remoteFile.name;
+    case "submitting":
+      return event.displayName;
+    case "submitted":
+      return event.adopted ? `${event.batch}, found after an uncertain create` : event.batch;
+    case "duplicate":
+      return `${event.batch}: a second batch of this job, not used`;
+    case "succeeded":
+      return event.resultsName;
+    case "absent":
+      return `not at Gemini after ${event.reads} readings of the batch list`;
+    case "refused":
+    case "failed":
+    case "expired":
+    case "cancelled":
+      return event.error.message;
+    case "downloaded":
+      return `${event.file.bytes} bytes`;
+    case "imported":
+      return `${event.sums.written} written, ${event.sums.failed} failed`;
+    case "resubmitted":
+      return event.children.map((child) => child.job).join(", ");
+    case "rolledBack":
+      return `${event.rows} rows`;
+  }
+}

@@ -1,0 +1,80 @@
+/** `<job>.requests.jsonl`: written whole before the job is recorded, checked before it is used. */
+import { createDurableFile, hashFile } from "../durable-file.ts";
+import { UserError } from "../errors.ts";
+import { readLines } from "../jsonl.ts";
+import { type RequestLine, parseRequestLine } from "../request-line.ts";
+import { readResultKey } from "../result-line.ts";
+import { exists, type JobFiles } from "./files.ts";
+import type { FileRecord, Job } from "./job.ts";
+import type { Manifest } from "./manifest.ts";
+
+export type RequestFileWriter = {
+  /** `line`: JSON without its newline. */
+  add(line: string): Promise<void>;
+  /** Durable and in its place once this resolves. */
+  commit(): Promise<FileRecord>;
+  abandon(): Promise<void>;
+};
+
+/** Starts the request file of a job that is not known yet. */
+export async function openRequestFile(
+  manifest: Pick<Manifest, "reserveJobId" | "files">,
+): Promise<{ job: string; writer: RequestFileWriter }> {
+  const job = manifest.reserveJobId();
+  const file = await createDurableFile(manifest.files(job).requests);
+  const writer: RequestFileWriter = {
+    add: (line) => file.write(`${line}\n`),
+    commit: () => file.commit(),
+    abandon: () => file.abandon(),
+  };
+  return { job, writer };
+}
+
+/** For a dry run: takes lines and writes nothing. */
+export async function openNothing(): Promise<{ job: string; writer: RequestFileWriter }> {
+  const writer: RequestFileWriter = {
+    add: async () => {},
+    commit: async () => ({ bytes: 0, sha256: "" }),
+    abandon: async () => {},
+  };
+  return { job: "", writer };
+}
+
+/** Throws a UserError when the file is missing or is not the one that was recorded. */
+export async function checkRequestFile(files: JobFiles, job: Job): Promise<void> {
+  if (!(await exists(files.requests))) throw unusable(files, job, "is missing");
+  const found = await hashFile(files.requests);
+  if (found.sha256 !== job.requestFile.sha256) throw unusable(files, job, "has been changed");
+}
+
+/** The keys of the requests, in the file's order, in arrays. */
+export async function* readRequestKeys(files: JobFiles): AsyncGenerator<string[]> {
+  for await (const lines of readLines(files.requests)) {
+    const keys: string[] = [];
+    for (const { bytes } of lines) {
+      const key = bytes === undefined ? undefined : readResultKey(bytes);
+      if (key !== undefined) keys.push(key);
+    }
+    yield keys;
+  }
+}
+
+/** The requests in the file's order. */
+export async function* readRequests(files: JobFiles): AsyncGenerator<RequestLine> {
+  for await (const lines of readLines(files.requests)) {
+    for (const { bytes } of lines) {
+      if (bytes !== undefined && bytes.length > 0) yield parseRequestLine(bytes);
+    }
+  }
+}
+
+function unusable(files: JobFiles, job: Job, what: string): UserError {
+  const again =
+    job.state === "exported"
+      ? `or give the job up with \`vecfill cancel ${job.id}\`: its rows are exported again.`
+      : "its results cannot be matched to rows without it.";
+  return new UserError(`The request file ${files.requests} of job ${job.id} ${what}.`, {
+    hint: `Restore it from a backup, ${again}`,
+    exit: "fatal",
+  });
+}

@@ -1,0 +1,7 @@
+// Opens the manifest in the folder given and holds it until the process is killed.
+import { systemClock } from "../../src/clock.ts";
+import { openManifest } from "../../src/job/manifest.ts";
+
+await openManifest(process.argv[2] ?? "", systemClock);
+process.stdout.write("held\n");
+setInterval(() => {}, 1_000);

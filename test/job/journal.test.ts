@@ -1,0 +1,157 @@
+// After a crash, a torn write or somebody's editor: does the manifest tell the truth, or refuse?
+import { appendFile, readFile, truncate, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { describe, expect, test } from "vitest";
+import { systemClock } from "../../src/clock.ts";
+import { openManifest, readManifest } from "../../src/job/manifest.ts";
+import { newJob, temporaryFolder } from "./sample.ts";
+
+const FILE = "manifest.ndjson";
+
+/** A manifest with one submitted job, closed. */
+async function writtenManifest(): Promise<string> {
+  const folder = await temporaryFolder();
+  const manifest = await openManifest(folder, systemClock);
+  await manifest.recordExported(newJob("0001"));
+  await manifest.record({
+    type: "uploaded",
+    job: "0001",
+    remoteFile: { name: "files/abc", expiresAt: undefined },
+  });
+  const displayName = `vecfill-${manifest.id}-0001-1`;
+  await manifest.record({ type: "submitting", job: "0001", displayName, submission: 1 });
+  await manifest.record({
+    type: "submitted",
+    job: "0001",
+    batch: "batches/b1",
+    adopted: false,
+    keyId: "k",
+  });
+  await manifest.close();
+  return folder;
+}
+
+describe("a manifest that was closed", () => {
+  test("reads back as it was, and keeps its id", async () => {
+    const folder = await writtenManifest();
+    const before = await readManifest(folder);
+    const reopened = await openManifest(folder, systemClock);
+    expect(reopened.id).toBe(before.id);
+    expect(reopened.jobs()).toEqual(before.jobs());
+    expect(before.job("0001")).toMatchObject({ state: "submitted", batch: "batches/b1" });
+    await reopened.close();
+  });
+
+  test("is empty where there is no file", async () => {
+    const { jobs, warnings } = await readManifest(await temporaryFolder());
+    expect(jobs()).toEqual([]);
+    expect(warnings).toEqual([]);
+  });
+});
+
+describe("a last line torn at any byte", () => {
+  test("does not count, is warned of, and is cut off by the next writer", async () => {
+    const folder = await writtenManifest();
+    const path = join(folder, FILE);
+    const whole = await readFile(path, "utf8");
+    const lastLine = whole.lastIndexOf("\n", whole.length - 2) + 1;
+    for (let size = lastLine + 1; size < whole.length; size++) {
+      await writeFile(path, whole);
+      await truncate(path, size);
+      const read = await readManifest(folder);
+      expect(read.job("0001").state).toBe("submitting");
+      expect(read.warnings).toHaveLength(1);
+
+      const writer = await openManifest(folder, systemClock);
+      await writer.record({ type: "absent", job: "0001", reads: 2 });
+      await writer.close();
+      const after = await readManifest(folder);
+      expect(after.warnings).toEqual([]);
+      expect(after.job("0001").state).toBe("exported");
+    }
+  });
+
+  test("leaves an empty manifest when it was the very first", async () => {
+    const folder = await temporaryFolder();
+    await writeFile(join(folder, FILE), '{"format":"vecfill-mani');
+    const manifest = await openManifest(folder, systemClock);
+    await manifest.recordExported(newJob("0001"));
+    await manifest.close();
+    expect((await readManifest(folder)).jobs()).toHaveLength(1);
+  });
+});
+
+describe("damage that a crash cannot cause", () => {
+  const damages: Record<string, (text: string) => string> = {
+    "a line cut short in the middle": (text) => text.replace('"type":"uploaded"', '"type":"upl'),
+    "a line left out": (text) => text.replace(/^.*"type":"submitting".*\n/m, ""),
+    "an unknown event": (text) => text.replace('"type":"uploaded"', '"type":"celebrated"'),
+    "a wrong type": (text) => text.replace('"submission":1', '"submission":"one"'),
+    "an unknown job": (text) => text.replace(/"uploaded",(.*?)"0001"/, '"uploaded",$1"0009"'),
+  };
+
+  test.each(Object.entries(damages))("%s is refused with its line", async (_, damage) => {
+    const folder = await writtenManifest();
+    const path = join(folder, FILE);
+    const text = await readFile(path, "utf8");
+    const damaged = damage(text);
+    expect(damaged).not.toBe(text);
+    await writeFile(path, damaged);
+    const refusal = {
+      name: "UserError",
+      exit: "fatal",
+      message: expect.stringMatching(/line \d+/),
+    };
+    await expect(readManifest(folder)).rejects.toMatchObject(refusal);
+    await expect(openManifest(folder, systemClock)).rejects.toMatchObject(refusal);
+    expect(await readFile(path, "utf8")).toBe(damaged);
+  });
+
+  test("a newer format is refused, whatever else it holds", async () => {
+    const folder = await writtenManifest();
+    const path = join(folder, FILE);
+    const text = await readFile(path, "utf8");
+    await writeFile(path, text.replace('"version":1', '"version":2'));
+    await expect(readManifest(folder)).rejects.toMatchObject({
+      message: expect.stringContaining("version 2"),
+    });
+  });
+});
+
+describe("what may be recorded", () => {
+  test("an event that does not fit the state is refused, and leaves no trace", async () => {
+    const folder = await writtenManifest();
+    const manifest = await openManifest(folder, systemClock);
+    const before = await readFile(join(folder, FILE), "utf8");
+    const twice = { type: "submitting", job: "0001", displayName: "x", submission: 2 } as const;
+    await expect(manifest.record(twice)).rejects.toThrow(/not possible in state "submitted"/);
+    expect(await readFile(join(folder, FILE), "utf8")).toBe(before);
+    await manifest.close();
+  });
+
+  test("events recorded at the same time all stand there, in their order", async () => {
+    const folder = await temporaryFolder();
+    const manifest = await openManifest(folder, systemClock);
+    const ids = Array.from({ length: 20 }, () => manifest.reserveJobId());
+    await Promise.all(ids.map((id) => manifest.recordExported(newJob(id))));
+    await manifest.close();
+    expect((await readManifest(folder)).jobs().map((job) => job.id)).toEqual(ids);
+  });
+
+  test("two reservations never give the same number, recorded or not", async () => {
+    const folder = await temporaryFolder();
+    const manifest = await openManifest(folder, systemClock);
+    const first = manifest.reserveJobId();
+    const second = manifest.reserveJobId();
+    await manifest.recordExported(newJob(second));
+    await manifest.recordExported(newJob(first));
+    expect(new Set([first, second, manifest.reserveJobId()]).size).toBe(3);
+    await manifest.close();
+  });
+
+  test("a line appended behind the writer's back is noticed by the next reader", async () => {
+    const folder = await writtenManifest();
+    await appendFile(join(folder, FILE), "not ours\n");
+    await expect(readManifest(folder)).rejects.toMatchObject({ exit: "fatal" });
+  });
+});

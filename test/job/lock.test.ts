@@ -1,0 +1,107 @@
+// Two processes on one jobs folder, a killed one, one that slept: who may write?
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { readFile, utimes, writeFile } from "node:fs/promises";
+import { hostname } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { describe, expect, test } from "vitest";
+import { systemClock } from "../../src/clock.ts";
+import { openManifest } from "../../src/job/manifest.ts";
+import { newJob, temporaryFolder } from "./sample.ts";
+
+const HOLDER = fileURLToPath(new URL("hold-manifest.ts", import.meta.url));
+const LOCK = "manifest.lock";
+
+/** A process that holds the folder until it is killed. */
+async function otherProcess(folder: string) {
+  const child = spawn(process.execPath, [HOLDER, folder], { stdio: ["ignore", "pipe", "inherit"] });
+  await once(child.stdout, "data");
+  return child;
+}
+
+function foreignLock(changes: object): string {
+  const since = new Date().toISOString();
+  return JSON.stringify({
+    token: "other",
+    pid: 1,
+    host: "elsewhere",
+    started: "1",
+    since,
+    ...changes,
+  });
+}
+
+describe("a folder that another process writes in", () => {
+  test("is refused with exit 6 and the other's pid, and is free once that was killed", async () => {
+    const folder = await temporaryFolder();
+    const child = await otherProcess(folder);
+    await expect(openManifest(folder, systemClock)).rejects.toMatchObject({
+      exit: "locked",
+      message: expect.stringContaining(`process ${child.pid} on ${hostname()}`),
+    });
+    child.kill("SIGKILL");
+    await once(child, "exit");
+    const manifest = await openManifest(folder, systemClock);
+    await manifest.recordExported(newJob(manifest.reserveJobId()));
+    await manifest.close();
+  });
+
+  test("is free again after close", async () => {
+    const folder = await temporaryFolder();
+    await (await openManifest(folder, systemClock)).close();
+    await (await openManifest(folder, systemClock)).close();
+  });
+
+  test("of twenty that start at once, one gets it", async () => {
+    const folder = await temporaryFolder();
+    await writeFile(join(folder, LOCK), foreignLock({ host: hostname(), pid: 2 ** 22 + 1 }));
+    const tries = Array.from({ length: 20 }, () => openManifest(folder, systemClock));
+    const opened = (await Promise.allSettled(tries)).filter((each) => each.status === "fulfilled");
+    expect(opened).toHaveLength(1);
+    await opened[0]?.value.close();
+  });
+});
+
+describe("a lock left by another host", () => {
+  test("holds while its heartbeat is fresh", async () => {
+    const folder = await temporaryFolder();
+    await writeFile(join(folder, LOCK), foreignLock({}));
+    await expect(openManifest(folder, systemClock)).rejects.toMatchObject({ exit: "locked" });
+  });
+
+  test("is taken over once its heartbeat has stopped", async () => {
+    const folder = await temporaryFolder();
+    const path = join(folder, LOCK);
+    await writeFile(path, foreignLock({}));
+    const longAgo = new Date(Date.now() - 3_600_000);
+    await utimes(path, longAgo, longAgo);
+    await (await openManifest(folder, systemClock)).close();
+  });
+});
+
+test("a pid that now belongs to another process does not hold the lock", async () => {
+  const folder = await temporaryFolder();
+  const reused = foreignLock({ host: hostname(), pid: process.pid, started: "1" });
+  await writeFile(join(folder, LOCK), reused);
+  await (await openManifest(folder, systemClock)).close();
+});
+
+test("a writer whose lock was taken over writes nothing more", async () => {
+  const folder = await temporaryFolder();
+  const manifest = await openManifest(folder, systemClock);
+  const before = await readFile(join(folder, "manifest.ndjson"), "utf8");
+  await writeFile(join(folder, LOCK), foreignLock({}));
+  await expect(manifest.recordExported(newJob("0001"))).rejects.toMatchObject({ exit: "locked" });
+  expect(await readFile(join(folder, "manifest.ndjson"), "utf8")).toBe(before);
+  await manifest.close();
+});
+
+test("a lock file that cannot be read is refused with the mend", async () => {
+  const folder = await temporaryFolder();
+  await writeFile(join(folder, LOCK), "");
+  await expect(openManifest(folder, systemClock)).rejects.toMatchObject({
+    exit: "locked",
+    hint: expect.stringContaining("delete"),
+  });
+});
