@@ -1,0 +1,193 @@
+/**
+ * Export: pending rows become request files, one job each. A job is recorded only when its file is
+ * complete and durable, so a crash at any moment leaves nothing but a part file to sweep.
+ */
+import { createDurableFile, type DurableFile } from "../durable-file.ts";
+import { UserError } from "../errors.ts";
+import { type CutFile, type JobBounds, RequestCutter } from "../job/cut.ts";
+import { tooLongPath } from "../job/files.ts";
+import type { Job } from "../job/job.ts";
+import type { Manifest } from "../job/manifest.ts";
+import { openNothing, openRequestFile } from "../job/request-file.ts";
+import type { PendingQuestion } from "../question.ts";
+import type { Report } from "../report.ts";
+import { formatRequestLine } from "../request-line.ts";
+import type { Store } from "../store/port.ts";
+import { checkTarget } from "../target-check.ts";
+import type { Target } from "../target.ts";
+import { readTakenRows } from "../job/taken-rows.ts";
+import { pendingPages } from "./pages.ts";
+import { type OnTooLong, screen, type SkipReason } from "./screen.ts";
+import { checkVectorSpace } from "./vector-space.ts";
+
+export type ExportServices = Readonly<{
+  store: Store;
+  manifest: Manifest;
+  report: Report;
+  signal: AbortSignal;
+}>;
+
+export type ExportOptions = Readonly<{
+  target: Target;
+  bounds: JobBounds;
+  /** At most so many rows are exported. */
+  limit: number | undefined;
+  onTooLong: OnTooLong;
+  /** Counts, and writes nothing. */
+  dryRun: boolean;
+}>;
+
+export type ExportSummary = Readonly<{
+  exported: number;
+  skipped: Readonly<Record<SkipReason, number>>;
+  /** Ids of the new jobs; none in a dry run. */
+  jobs: readonly string[];
+  /** How many jobs there are, or would be in a dry run. */
+  jobCount: number;
+  /** Estimated. */
+  tokens: number;
+  /** Where the ids of texts over the limit are listed; undefined when there are none. */
+  tooLongFile: string | undefined;
+}>;
+
+/** Yields each job once it is recorded. Stops after the page in hand when the signal is aborted. */
+export async function* exportJobs(
+  services: ExportServices,
+  options: ExportOptions,
+): AsyncGenerator<Job, ExportSummary> {
+  const { store, manifest, signal } = services;
+  checkTarget(options.target, await store.describe());
+  checkVectorSpace(manifest.jobs(), options.target);
+  const taken = await readTakenRows(manifest, options.target);
+  const pass = new ExportPass(services, options);
+  try {
+    for await (const page of pendingPages(store)) {
+      for (const question of page) {
+        if (pass.isFull()) break;
+        const verdict = screen(question, options.target, taken, options.onTooLong);
+        if ("skip" in verdict) await pass.skip(question, verdict.skip, verdict.tokens);
+        else yield* pass.take(question, verdict.take, verdict.tokens, verdict.tooLong);
+      }
+      pass.reportProgress();
+      if (pass.isFull() || signal.aborted) break;
+    }
+    yield* pass.finishJob();
+    return await pass.finish();
+  } finally {
+    await pass.abandon();
+  }
+}
+
+/** Runs the whole export for its summary. */
+export async function exportAll(
+  services: ExportServices,
+  options: ExportOptions,
+): Promise<ExportSummary> {
+  const jobs = exportJobs(services, options);
+  for (;;) {
+    const step = await jobs.next();
+    if (step.done) return step.value;
+  }
+}
+
+/** The request file being written, and the counts of the pass so far. */
+class ExportPass {
+  readonly #services: ExportServices;
+  readonly #options: ExportOptions;
+  readonly #cutter: RequestCutter;
+  readonly #skipped = { empty: 0, tooLong: 0, inFlight: 0, failedBefore: 0 };
+  readonly #jobs: string[] = [];
+  #jobCount = 0;
+  #exported = 0;
+  #tokens = 0;
+  #tooLong: DurableFile | undefined;
+
+  constructor(services: ExportServices, options: ExportOptions) {
+    this.#services = services;
+    this.#options = options;
+    const open = options.dryRun ? openNothing : () => openRequestFile(services.manifest);
+    this.#cutter = new RequestCutter(options.bounds, open);
+  }
+
+  isFull(): boolean {
+    return this.#exported >= (this.#options.limit ?? Infinity);
+  }
+
+  async skip(question: PendingQuestion, reason: SkipReason, tokens: number): Promise<void> {
+    this.#skipped[reason] += 1;
+    if (reason === "tooLong") await this.#listTooLong(question, tokens, "skipped");
+  }
+
+  /** `sent` is the question with the text that is sent: another one only where it was truncated. */
+  async *take(
+    question: PendingQuestion,
+    sent: PendingQuestion,
+    tokens: number,
+    tooLong: boolean,
+  ): AsyncGenerator<Job> {
+    if (tooLong) await this.#listTooLong(question, tokens, "truncated");
+    const line = formatRequestLine(sent, this.#options.target);
+    yield* this.#record(await this.#cutter.add(line, tokens));
+    this.#exported += 1;
+    this.#tokens += tokens;
+  }
+
+  async *finishJob(): AsyncGenerator<Job> {
+    yield* this.#record(await this.#cutter.finish());
+  }
+
+  async finish(): Promise<ExportSummary> {
+    await this.#tooLong?.commit();
+    const tooLongFile = this.#tooLong && tooLongPath(this.#services.manifest.folder);
+    return {
+      exported: this.#exported,
+      skipped: this.#skipped,
+      jobs: this.#jobs,
+      jobCount: this.#jobCount,
+      tokens: this.#tokens,
+      tooLongFile,
+    };
+  }
+
+  async abandon(): Promise<void> {
+    await this.#cutter.abandon();
+    await this.#tooLong?.abandon();
+  }
+
+  reportProgress(): void {
+    const skipped = Object.values(this.#skipped).reduce((sum, count) => sum + count, 0);
+    this.#services.report({ type: "exporting", exported: this.#exported, skipped });
+  }
+
+  /** The file is durable; now the job is made known. */
+  async *#record(cut: CutFile | undefined): AsyncGenerator<Job> {
+    if (cut === undefined) return;
+    this.#jobCount += 1;
+    if (this.#options.dryRun) return;
+    const { manifest, report } = this.#services;
+    const { target } = this.#options;
+    const job = await manifest.recordExported({ ...cut, target, parent: undefined, attempt: 1 });
+    this.#jobs.push(job.id);
+    const { id, requests, tokens, requestFile } = job;
+    report({ type: "exported", job: id, requests, tokens, bytes: requestFile.bytes });
+    yield job;
+  }
+
+  async #listTooLong(question: PendingQuestion, tokens: number, what: string): Promise<void> {
+    const { onTooLong, dryRun } = this.#options;
+    if (onTooLong === "fail") throw tooLong(question, tokens);
+    if (dryRun) return;
+    this.#tooLong ??= await createDurableFile(tooLongPath(this.#services.manifest.folder));
+    await this.#tooLong.write(`${JSON.stringify({ id: question.id, tokens, action: what })}\n`);
+  }
+}
+
+function tooLong(question: PendingQuestion, tokens: number): UserError {
+  return new UserError(
+    `The text of row ${question.id} has about ${tokens} tokens, more than the model takes.`,
+    {
+      hint: "Shorten it, or use --on-too-long skip or --on-too-long truncate. Jobs already exported stay.",
+      exit: "usage",
+    },
+  );
+}

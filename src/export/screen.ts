@@ -1,0 +1,55 @@
+import { MODELS, textPrefix } from "../gemini/models.ts";
+import { formatKey, type PendingQuestion } from "../question.ts";
+import type { Target } from "../target.ts";
+import { estimateTokens } from "../tokens.ts";
+import type { TakenRows } from "../job/taken-rows.ts";
+
+export type OnTooLong = "fail" | "skip" | "truncate";
+
+export type SkipReason = "empty" | "tooLong" | "inFlight" | "failedBefore";
+
+/** What is to be done with a pending row; `tokens` is the estimate for what would be sent. */
+export type Verdict =
+  | Readonly<{ take: PendingQuestion; tokens: number; tooLong: boolean }>
+  | Readonly<{ skip: SkipReason; tokens: number }>;
+
+/** Decides on one pending row. A text is only ever cut where the user asked for `truncate`. */
+export function screen(
+  question: PendingQuestion,
+  target: Target,
+  taken: TakenRows,
+  onTooLong: OnTooLong,
+): Verdict {
+  if (question.text.trim() === "") return { skip: "empty", tokens: 0 };
+  const key = formatKey(question);
+  if (taken.inFlight.has(key)) return { skip: "inFlight", tokens: 0 };
+  if (taken.failedBefore.has(key)) return { skip: "failedBefore", tokens: 0 };
+
+  const model = MODELS[target.model];
+  const prefixTokens = estimateTokens(textPrefix(model, target.taskType));
+  const room = model.inputTokenLimit - prefixTokens;
+  const tokens = estimateTokens(question.text);
+  if (tokens <= room) return { take: question, tokens: tokens + prefixTokens, tooLong: false };
+  if (onTooLong !== "truncate") return { skip: "tooLong", tokens: tokens + prefixTokens };
+  const text = truncate(question.text, room);
+  return { take: { ...question, text }, tokens: model.inputTokenLimit, tooLong: true };
+}
+
+/** The longest start of the text, in whole characters, whose estimate is within the limit. */
+export function truncate(text: string, maxTokens: number): string {
+  let low = 0;
+  let high = text.length;
+  while (low < high) {
+    const middle = Math.ceil((low + high) / 2);
+    if (estimateTokens(text.slice(0, middle)) <= maxTokens) low = middle;
+    else high = middle - 1;
+  }
+  return wholeCharacters(text, low);
+}
+
+/** Never ends between the two halves of a character outside the basic plane. */
+function wholeCharacters(text: string, end: number): string {
+  const last = text.charCodeAt(end - 1);
+  const isHighSurrogate = last >= 0xd800 && last <= 0xdbff;
+  return text.slice(0, isHighSurrogate ? end - 1 : end);
+}

@@ -1,0 +1,178 @@
+/**
+ * The results of one job into the column. The results file is whole on disk before the first row is
+ * written; every row comes to exactly one outcome; the failed file is durable before the job is
+ * called imported. Repeating it is harmless: the store finds rows that already hold their vector.
+ */
+import type { FailedLine, Failure } from "../failed-line.ts";
+import { classify } from "../failed-line.ts";
+import { writeFailedFile } from "../job/failed-file.ts";
+import type { JobFiles } from "../job/files.ts";
+import type { Job } from "../job/job.ts";
+import type { Manifest } from "../job/manifest.ts";
+import { checkRequestFile, readRequestKeys, readRequests } from "../job/request-file.ts";
+import { readLines } from "../jsonl.ts";
+import { type EmbeddedQuestion, parseKey } from "../question.ts";
+import type { Report } from "../report.ts";
+import { parseResultLine, type ResultLine } from "../result-line.ts";
+import type { Store } from "../store/port.ts";
+import { checkTarget } from "../target-check.ts";
+import { checkVector } from "../vector.ts";
+import { RequestRows } from "./rows.ts";
+import { scanResults, type ScanSummary } from "./scan.ts";
+import { ChunkWriter } from "./chunk-writer.ts";
+
+export type ImportJobServices = Readonly<{
+  /** The store of the job's own target. */
+  store: Store;
+  manifest: Manifest;
+  report: Report;
+  signal: AbortSignal;
+}>;
+
+/** Undefined when the signal was aborted first: what was written stays, and is found again. */
+export async function importJob(services: ImportJobServices, job: Job): Promise<Job | undefined> {
+  const { store, manifest, report } = services;
+  const files = manifest.files(job.id);
+  checkTarget(job.target, await store.describe());
+  const rows = await readRequestRows(files, job);
+  warnOfStrayLines(report, job, await scanResults(files.results, rows));
+  const tokens = await writeVectors(services, job, files.results, rows);
+  if (services.signal.aborted) return undefined;
+  rows.failTheRest();
+  const sums = rows.sums();
+  const failed = await writeFailedFile(files, failedLines(files, job, rows));
+  const imported = await manifest.record({
+    type: "imported",
+    job: job.id,
+    tokens,
+    sums,
+    ...failed,
+  });
+  report({ type: "imported", job: job.id, ...sums });
+  return imported;
+}
+
+async function readRequestRows(files: JobFiles, job: Job): Promise<RequestRows> {
+  await checkRequestFile(files, job);
+  const rows = new RequestRows(job.requests);
+  for await (const keys of readRequestKeys(files)) for (const key of keys) rows.add(key);
+  if (rows.size !== job.requests) {
+    throw new Error(`job ${job.id} has ${rows.size} keys for ${job.requests} requests`);
+  }
+  return rows;
+}
+
+/** Second reading: checks each line and writes its vector. The tokens billed, where told. */
+async function writeVectors(
+  { store, report, signal }: ImportJobServices,
+  job: Job,
+  path: string,
+  rows: RequestRows,
+): Promise<number | undefined> {
+  const writer = new ChunkWriter(store, rows);
+  const tokens = new TokenCount();
+  for await (const lines of readLines(path)) {
+    for (const { bytes } of lines) {
+      const ready = bytes === undefined ? undefined : readRow(bytes, job, rows, tokens);
+      if (ready !== undefined) await writer.add(ready.ordinal, ready.question);
+    }
+    report({ type: "importing", job: job.id, rows: writer.settled, requests: job.requests });
+    if (signal.aborted) break;
+  }
+  await writer.finish();
+  return tokens.total;
+}
+
+type ReadyRow = Readonly<{ ordinal: number; question: EmbeddedQuestion }>;
+
+/** The row's vector, ready to be written; undefined when the line came to anything else. */
+function readRow(
+  bytes: Buffer,
+  job: Job,
+  rows: RequestRows,
+  tokens: TokenCount,
+): ReadyRow | undefined {
+  const line = parseResultLine(bytes);
+  const ordinal = line.key === undefined ? undefined : rows.ordinalOf(line.key);
+  if (ordinal === undefined) return undefined;
+  if (line.kind === "malformed") {
+    rows.noteMalformedLine(ordinal);
+    return undefined;
+  }
+  if (!rows.take(ordinal)) return undefined;
+  const failure = rows.hasConflict(ordinal) ? CONFLICT : failureOf(line);
+  if (failure !== undefined) {
+    rows.fail(ordinal, failure);
+    return undefined;
+  }
+  return line.kind === "vector" ? embedded(line, ordinal, job, rows, tokens) : undefined;
+}
+
+const CONFLICT: Failure = {
+  class: "retryable",
+  reason: "conflict",
+  message: "the results have lines for this row that contradict each other",
+};
+
+function failureOf(line: ResultLine): Failure | undefined {
+  if (line.kind !== "error") return undefined;
+  const { code, message } = line;
+  const told = code === undefined ? { message } : { code, message };
+  return { class: classify(code), reason: "service", ...told };
+}
+
+function embedded(
+  line: Extract<ResultLine, { kind: "vector" }>,
+  ordinal: number,
+  job: Job,
+  rows: RequestRows,
+  tokens: TokenCount,
+): ReadyRow | undefined {
+  tokens.add(line.tokens);
+  const key = parseKey(line.key);
+  if (key === undefined) throw new Error(`the key ${line.key} was sent and is none`);
+  const checked = checkVector(line.values, job.target.dimensions);
+  if (!checked.ok) {
+    const { class: failureClass, message } = checked;
+    rows.fail(ordinal, { class: failureClass, reason: "vector", message });
+    return undefined;
+  }
+  return { ordinal, question: { ...key, vector: checked.vector } };
+}
+
+/** Adds up what the service tells; one line without a count makes the sum unknown. */
+class TokenCount {
+  #sum = 0;
+  #known = true;
+
+  add(tokens: number | undefined): void {
+    if (tokens === undefined) this.#known = false;
+    else this.#sum += tokens;
+  }
+
+  get total(): number | undefined {
+    return this.#known ? this.#sum : undefined;
+  }
+}
+
+async function* failedLines(
+  files: JobFiles,
+  job: Job,
+  rows: RequestRows,
+): AsyncGenerator<FailedLine> {
+  let ordinal = 0;
+  for await (const request of readRequests(files)) {
+    const error = rows.failureOf(ordinal);
+    if (error !== undefined) yield { ...request, job: job.id, attempt: job.attempt, error };
+    ordinal += 1;
+  }
+}
+
+function warnOfStrayLines(report: Report, job: Job, { unattributable }: ScanSummary): void {
+  if (unattributable === 0) return;
+  report({
+    type: "warning",
+    message: `${unattributable} result lines of job ${job.id} belong to no row that was asked for; they are left out.`,
+    hint: undefined,
+  });
+}

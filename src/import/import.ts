@@ -1,0 +1,49 @@
+/** Import: downloads what has ended and writes it into the column, job by job. */
+import type { Job } from "../job/job.ts";
+import type { Store } from "../store/port.ts";
+import { addSums, NO_ROWS, type Sums } from "../sums.ts";
+import type { Target } from "../target.ts";
+import { downloadResults, type DownloadServices } from "./download.ts";
+import { importJob } from "./import-job.ts";
+
+export type ImportServices = DownloadServices &
+  Readonly<{
+    /** The store of a target; a job is always written to its own. */
+    storeOf: (target: Target) => Promise<Store>;
+  }>;
+
+export type ImportSummary = Sums &
+  Readonly<{
+    imported: readonly string[];
+    /** Files that hold this import's failed lines. */
+    failedFiles: readonly string[];
+  }>;
+
+export async function importAll(services: ImportServices): Promise<ImportSummary> {
+  const { manifest, signal } = services;
+  let sums = NO_ROWS;
+  const imported: Job[] = [];
+  for (const job of manifest.jobs().filter(isImportable)) {
+    if (signal.aborted) break;
+    const done = await importResults(services, job);
+    if (done === undefined) break;
+    sums = addSums(sums, done.sums ?? NO_ROWS);
+    if (done.state === "imported") imported.push(done);
+  }
+  const failedFiles = imported
+    .filter((job) => job.failedFile !== undefined)
+    .map((job) => manifest.files(job.id).failed);
+  return { ...sums, imported: imported.map((job) => job.id), failedFiles };
+}
+
+export function isImportable(job: Job): boolean {
+  return job.state === "succeeded" || job.state === "downloaded";
+}
+
+/** The job once imported, or failed when its results are gone; undefined when interrupted. */
+export async function importResults(services: ImportServices, job: Job): Promise<Job | undefined> {
+  const downloaded = await downloadResults(services, job);
+  if (downloaded.state !== "downloaded") return downloaded;
+  const store = await services.storeOf(downloaded.target);
+  return importJob({ ...services, store }, downloaded);
+}

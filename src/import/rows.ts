@@ -1,0 +1,146 @@
+import type { Failure } from "../failed-line.ts";
+import { KeyTable } from "../key-table.ts";
+import type { RowOutcome } from "../question.ts";
+import { NO_ROWS, type Sums } from "../sums.ts";
+
+/** What is known of a request while its job's results are read. */
+const CODE = {
+  unknown: 0,
+  /** Its vector is on its way to the store. */
+  taken: 1,
+  failed: 2,
+  written: 3,
+  stale: 4,
+  filled: 5,
+  gone: 6,
+} as const;
+
+const HAS_LINE = 1;
+const HAS_SEVERAL_LINES = 2;
+const HAS_CONFLICT = 4;
+const HAS_MALFORMED_LINE = 8;
+
+const MISSING: Failure = {
+  class: "retryable",
+  reason: "missing",
+  message: "the results have no line for this row",
+};
+const MALFORMED: Failure = {
+  class: "retryable",
+  reason: "malformed",
+  message: "the result line cannot be read",
+};
+
+/**
+ * The requests of a job by their place in the request file, and what became of each: about 18 bytes
+ * a row, however long the lines are. Failures that read alike are kept once.
+ */
+export class RequestRows {
+  readonly #ordinals: KeyTable;
+  readonly #codes: Uint8Array;
+  readonly #flags: Uint8Array;
+  readonly #failures = new Map<number, Failure>();
+  readonly #distinctFailures = new Map<string, Failure>();
+
+  constructor(requests: number) {
+    this.#ordinals = new KeyTable(requests);
+    this.#codes = new Uint8Array(requests);
+    this.#flags = new Uint8Array(requests);
+  }
+
+  /** Keys are added in the order of the request file. */
+  add(key: string): void {
+    if (this.#ordinals.size >= this.#codes.length) throw new Error("more requests than recorded");
+    if (!this.#ordinals.add(key, this.#ordinals.size))
+      throw new Error(`the key ${key} stands twice`);
+  }
+
+  get size(): number {
+    return this.#ordinals.size;
+  }
+
+  /** Undefined for a key that was not asked for. */
+  ordinalOf(key: string): number | undefined {
+    return this.#ordinals.get(key);
+  }
+
+  noteLine(ordinal: number): void {
+    this.#set(ordinal, this.#has(ordinal, HAS_LINE) ? HAS_SEVERAL_LINES : HAS_LINE);
+  }
+
+  noteMalformedLine(ordinal: number): void {
+    this.#set(ordinal, HAS_MALFORMED_LINE);
+  }
+
+  noteConflict(ordinal: number): void {
+    this.#set(ordinal, HAS_CONFLICT);
+  }
+
+  hasSeveralLines(ordinal: number): boolean {
+    return this.#has(ordinal, HAS_SEVERAL_LINES);
+  }
+
+  hasConflict(ordinal: number): boolean {
+    return this.#has(ordinal, HAS_CONFLICT);
+  }
+
+  /** True once, for the first line of a row that counts; every further line is a double. */
+  take(ordinal: number): boolean {
+    if (this.#codes[ordinal] !== CODE.unknown) return false;
+    this.#codes[ordinal] = CODE.taken;
+    return true;
+  }
+
+  settle(ordinal: number, outcome: RowOutcome): void {
+    this.#codes[ordinal] = CODE[outcome];
+  }
+
+  fail(ordinal: number, failure: Failure): void {
+    this.#codes[ordinal] = CODE.failed;
+    this.#failures.set(ordinal, this.#shared(failure));
+  }
+
+  /** Fails every row that no usable line was found for. */
+  failTheRest(): void {
+    for (let ordinal = 0; ordinal < this.size; ordinal++) {
+      if (this.#codes[ordinal] !== CODE.unknown) continue;
+      this.fail(ordinal, this.#has(ordinal, HAS_MALFORMED_LINE) ? MALFORMED : MISSING);
+    }
+  }
+
+  failureOf(ordinal: number): Failure | undefined {
+    return this.#failures.get(ordinal);
+  }
+
+  /** Throws when some row has no outcome yet: its job must not be called imported. */
+  sums(): Sums {
+    const counts = Object.values(CODE).map(() => 0);
+    for (const code of this.#codes) counts[code] = (counts[code] ?? 0) + 1;
+    const of = (name: keyof typeof CODE) => counts[CODE[name]] ?? 0;
+    if (of("unknown") + of("taken") > 0) throw new Error("rows without an outcome");
+    return {
+      ...NO_ROWS,
+      requests: this.#codes.length,
+      written: of("written"),
+      failed: of("failed"),
+      stale: of("stale"),
+      filled: of("filled"),
+      gone: of("gone"),
+    };
+  }
+
+  #has(ordinal: number, flag: number): boolean {
+    return ((this.#flags[ordinal] ?? 0) & flag) !== 0;
+  }
+
+  #set(ordinal: number, flag: number): void {
+    this.#flags[ordinal] = (this.#flags[ordinal] ?? 0) | flag;
+  }
+
+  #shared(failure: Failure): Failure {
+    const text = JSON.stringify(failure);
+    const known = this.#distinctFailures.get(text) ?? failure;
+    this.#distinctFailures.set(text, known);
+    return known;
+  }
+}

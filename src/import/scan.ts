@@ -1,0 +1,69 @@
+/**
+ * First reading of a results file, before anything is written: which rows have more than one line,
+ * and whether those lines agree. Two that contradict each other fail the row, since nobody can know
+ * which is right, and that must be known before either is written.
+ */
+import { createHash } from "node:crypto";
+import { readLines } from "../jsonl.ts";
+import { parseResultLine, readResultKey, type ResultLine } from "../result-line.ts";
+import type { RequestRows } from "./rows.ts";
+
+export type ScanSummary = Readonly<{
+  lines: number;
+  /** Lines with a key that was not asked for, or with none that can be read. */
+  unattributable: number;
+  /** Rows with more than one line. */
+  doubled: number;
+}>;
+
+export async function scanResults(path: string, rows: RequestRows): Promise<ScanSummary> {
+  let lineCount = 0;
+  let unattributable = 0;
+  let doubled = 0;
+  for await (const lines of readLines(path)) {
+    for (const { bytes, byteLength } of lines) {
+      if (byteLength === 0) continue;
+      lineCount += 1;
+      const ordinal = ordinalOf(bytes, rows);
+      if (ordinal === undefined) unattributable += 1;
+      else if (noteLine(rows, ordinal)) doubled += 1;
+    }
+  }
+  if (doubled > 0) await findConflicts(path, rows);
+  return { lines: lineCount, unattributable, doubled };
+}
+
+/** True when this is the row's second line. */
+function noteLine(rows: RequestRows, ordinal: number): boolean {
+  const before = rows.hasSeveralLines(ordinal);
+  rows.noteLine(ordinal);
+  return !before && rows.hasSeveralLines(ordinal);
+}
+
+function ordinalOf(bytes: Buffer | undefined, rows: RequestRows): number | undefined {
+  const key = bytes === undefined ? undefined : readResultKey(bytes);
+  return key === undefined ? undefined : rows.ordinalOf(key);
+}
+
+/** Compares the lines of every row that has several. A malformed line contradicts nothing. */
+async function findConflicts(path: string, rows: RequestRows): Promise<void> {
+  const firstSaid = new Map<number, string>();
+  for await (const lines of readLines(path)) {
+    for (const { bytes } of lines) {
+      const ordinal = ordinalOf(bytes, rows);
+      if (bytes === undefined || ordinal === undefined || !rows.hasSeveralLines(ordinal)) continue;
+      const says = whatItSays(parseResultLine(bytes));
+      if (says === undefined) continue;
+      const first = firstSaid.get(ordinal);
+      if (first === undefined) firstSaid.set(ordinal, says);
+      else if (first !== says) rows.noteConflict(ordinal);
+    }
+  }
+}
+
+/** Errors agree with each other whatever their words; vectors when every value is the same. */
+function whatItSays(line: ResultLine): string | undefined {
+  if (line.kind === "malformed") return undefined;
+  if (line.kind === "error") return line.kind;
+  return createHash("md5").update(new Float64Array(line.values)).digest("base64");
+}

@@ -1,0 +1,54 @@
+import type { CommandContext, CommandResult } from "../command.ts";
+import { readManifest } from "../job/manifest.ts";
+import { counted } from "../output/figures.ts";
+import { sumsText } from "../output/sums-text.ts";
+import { balanced, NO_ROWS } from "../sums.ts";
+import { importAll, isImportable } from "./import.ts";
+
+export async function showImport(context: CommandContext): Promise<CommandResult> {
+  const { services, settings, report, signal, next } = context;
+  if (settings.dryRun) return showDryRun(context);
+  const manifest = await services.manifest();
+  if (!manifest.jobs().some(isImportable)) return nothingToImport(context);
+  const gemini = await services.gemini();
+  const keyId = services.keyId();
+  const { imported, failedFiles, ...sums } = await importAll({
+    gemini,
+    manifest,
+    report,
+    signal,
+    keyId,
+    storeOf: (target) => services.store(target),
+  });
+  if (!balanced(sums)) throw new Error(`the sums do not balance: ${JSON.stringify(sums)}`);
+  return {
+    json: { imported, ...sums },
+    text: [`Imported ${counted(imported.length, "job")}.`, sumsText(sums, failedFiles)].join("\n"),
+    next: sums.failed > 0 ? next("resubmit") : undefined,
+    exit: sums.failed > 0 ? "rowsFailed" : "done",
+  };
+}
+
+async function nothingToImport({ next, settings }: CommandContext): Promise<CommandResult> {
+  const jobs = (await readManifest(settings.jobsDir)).jobs();
+  const polls = jobs.some((job) => job.state === "submitted");
+
+  return {
+    json: { imported: [], ...NO_ROWS },
+    text: "Nothing to import: no job has ended with results that are not in the column.",
+    next: polls ? next("poll") : undefined,
+    exit: "done",
+  };
+}
+
+async function showDryRun({ settings, next }: CommandContext): Promise<CommandResult> {
+  const jobs = (await readManifest(settings.jobsDir)).jobs().filter(isImportable);
+  const requests = jobs.reduce((sum, job) => sum + job.requests, 0);
+  const ids = jobs.map((job) => job.id);
+  return {
+    json: { imported: [], wouldImport: ids, requests, dryRun: true },
+    text: `Would import ${counted(jobs.length, "job")} (${ids.join(", ")}) with ${counted(requests, "request")}.`,
+    next: jobs.length > 0 ? next("import") : undefined,
+    exit: "done",
+  };
+}

@@ -1,0 +1,56 @@
+/** Poll: looks at every submitted job's batch until each has ended. */
+import type { Job } from "../job/job.ts";
+import type { Manifest } from "../job/manifest.ts";
+import { pollJob, type PollServices } from "./poll-job.ts";
+import { PollSchedule } from "./schedule.ts";
+
+export type PollOptions = Readonly<{
+  /** Undefined: adaptive. */
+  intervalMs: number | undefined;
+  /** Look once and leave. */
+  once: boolean;
+  /** Give up waiting after so long; the batches go on. */
+  timeoutMs: number | undefined;
+}>;
+
+export type PollSummary = Readonly<{ ended: readonly string[]; pending: readonly string[] }>;
+
+export async function pollAll(services: PollServices, options: PollOptions): Promise<PollSummary> {
+  const { manifest, clock, signal } = services;
+  const schedule = new PollSchedule(clock, options.intervalMs);
+  const endsAtMs = clock.elapsedMs() + (options.timeoutMs ?? Infinity);
+  const ended: string[] = [];
+  for (;;) {
+    ended.push(...(await pollDue(services, schedule)));
+    const pending = submittedJobs(manifest);
+    const waitMs = schedule.untilDueMs(pending);
+    const isOver = options.once || clock.elapsedMs() + waitMs > endsAtMs || signal.aborted;
+    if (pending.length === 0 || isOver) return { ended, pending: pending.map((job) => job.id) };
+    await sleepUnlessAborted(services, waitMs);
+  }
+}
+
+/** One look at every submitted job that is due; ids of those that have ended. */
+export async function pollDue(services: PollServices, schedule: PollSchedule): Promise<string[]> {
+  const ended: string[] = [];
+  for (const job of schedule.takeDue(submittedJobs(services.manifest))) {
+    if (services.signal.aborted) break;
+    const after = await pollJob(services, job);
+    if (after.state === "submitted") continue;
+    schedule.forget(job.id);
+    ended.push(job.id);
+  }
+  return ended;
+}
+
+export function submittedJobs(manifest: Manifest): Job[] {
+  return manifest.jobs().filter((job) => job.state === "submitted");
+}
+
+async function sleepUnlessAborted({ clock, signal }: PollServices, ms: number): Promise<void> {
+  try {
+    await clock.sleep(ms, signal);
+  } catch (error) {
+    if (!signal.aborted) throw error;
+  }
+}

@@ -1,0 +1,188 @@
+/**
+ * Resubmit: failed lines become new jobs. The lines taken leave the failed file in the same step of
+ * the journal that makes the new jobs known, so a row is never in both and never in neither.
+ */
+import { UserError } from "../errors.ts";
+import type { FailedLine } from "../failed-line.ts";
+import { requestOf } from "../failed-line.ts";
+import { type CutFile, type JobBounds, RequestCutter } from "../job/cut.ts";
+import { prepareReplacement, readFailedLines, takeReplacement } from "../job/failed-file.ts";
+import { exists } from "../job/files.ts";
+import type { Job } from "../job/job.ts";
+import type { Manifest } from "../job/manifest.ts";
+import { openRequestFile } from "../job/request-file.ts";
+import { readTakenRows } from "../job/taken-rows.ts";
+import { KeySet } from "../key-table.ts";
+import type { Report } from "../report.ts";
+import { requireTarget } from "../request-line.ts";
+import type { Target } from "../target.ts";
+import { estimateTokens } from "../tokens.ts";
+
+export type ResubmitServices = Readonly<{ manifest: Manifest; report: Report }>;
+
+/** Which of a job's failed lines are taken. */
+export type TakeLine = (line: FailedLine) => boolean;
+
+export const everyLine: TakeLine = () => true;
+
+/** What `run` sends again by itself: what may succeed, until it has been tried often enough. */
+export function retryableBelow(maxAttempts: number): TakeLine {
+  return (line) => line.error?.class === "retryable" && line.attempt < maxAttempts;
+}
+
+/** New jobs from the lines that wait in the job's own failed file. */
+export async function resubmitJob(
+  services: ResubmitServices,
+  job: Job,
+  bounds: JobBounds,
+  take: TakeLine,
+): Promise<readonly Job[]> {
+  return resubmitFrom(services, services.manifest.files(job.id).failed, job, bounds, take);
+}
+
+/**
+ * New jobs from a file of failed lines, perhaps edited by hand. A line that names its job is taken
+ * only while it waits in that job's failed file, so that no row is sent twice.
+ */
+export async function resubmitFile(
+  services: ResubmitServices,
+  path: string,
+  bounds: JobBounds,
+  target: Target,
+): Promise<readonly Job[]> {
+  if (!(await exists(path))) throw noSuchFile(path);
+  const made: Job[] = [];
+  for (const parent of await readParents(path)) {
+    const take: TakeLine = (line) => line.job === parent;
+    if (parent === undefined)
+      made.push(...(await exportLines(services, path, target, bounds, take)));
+    else {
+      const job = services.manifest.job(parent);
+      made.push(...(await resubmitFrom(services, path, job, bounds, take)));
+    }
+  }
+  return made;
+}
+
+async function resubmitFrom(
+  { manifest, report }: ResubmitServices,
+  path: string,
+  parent: Job,
+  bounds: JobBounds,
+  take: TakeLine,
+): Promise<readonly Job[]> {
+  const files = manifest.files(parent.id);
+  const waiting = await keysOf(files.failed);
+  const taken = new KeySet();
+  const attempt = { highest: 0 };
+  const cuts = await cutLines(manifest, path, parent.target, bounds, (line) => {
+    if (!take(line) || !waiting.has(line.key)) return false;
+    if (!taken.add(line.key)) throw doubled(path, line.key);
+    attempt.highest = Math.max(attempt.highest, line.attempt);
+    return true;
+  });
+  if (cuts.length === 0) return [];
+  const prepared = await prepareReplacement(files, linesWithout(files.failed, taken));
+  const children = cuts.map((cut) => ({
+    ...cut,
+    target: parent.target,
+    parent: parent.id,
+    attempt: attempt.highest + 1,
+  }));
+  const made = await manifest.recordResubmitted(parent.id, { children, ...prepared });
+  await takeReplacement(files, prepared);
+  const into = made.map((job) => job.id);
+  report({ type: "resubmitted", job: parent.id, into, requests: taken.size });
+  return made;
+}
+
+/** Lines written by hand, without a job they came from: recorded as an export is, and as guarded. */
+async function exportLines(
+  { manifest }: ResubmitServices,
+  path: string,
+  target: Target,
+  bounds: JobBounds,
+  take: TakeLine,
+): Promise<Job[]> {
+  const taken = new KeySet();
+  const { inFlight, failedBefore } = await readTakenRows(manifest, target);
+  const cuts = await cutLines(manifest, path, target, bounds, (line) => {
+    if (!take(line) || inFlight.has(line.key) || failedBefore.has(line.key)) return false;
+    if (!taken.add(line.key)) throw doubled(path, line.key);
+    return true;
+  });
+  const made: Job[] = [];
+  for (const cut of cuts) {
+    made.push(await manifest.recordExported({ ...cut, target, parent: undefined, attempt: 1 }));
+  }
+  return made;
+}
+
+async function cutLines(
+  manifest: Manifest,
+  path: string,
+  target: Target,
+  bounds: JobBounds,
+  take: TakeLine,
+): Promise<CutFile[]> {
+  const cutter = new RequestCutter(bounds, () => openRequestFile(manifest));
+  const cuts: CutFile[] = [];
+  try {
+    for await (const line of readFailedLines(path)) {
+      if (!take(line)) continue;
+      checkLine(path, line, target);
+      const tokens = estimateTokens(line.request.content.parts[0].text);
+      const full = await cutter.add(JSON.stringify(requestOf(line)), tokens);
+      if (full !== undefined) cuts.push(full);
+    }
+    const last = await cutter.finish();
+    return last === undefined ? cuts : [...cuts, last];
+  } finally {
+    await cutter.abandon();
+  }
+}
+
+async function* linesWithout(path: string, taken: KeySet): AsyncGenerator<FailedLine> {
+  for await (const line of readFailedLines(path)) if (!taken.has(line.key)) yield line;
+}
+
+async function keysOf(path: string): Promise<KeySet> {
+  const keys = new KeySet();
+  if (!(await exists(path))) return keys;
+  for await (const line of readFailedLines(path)) keys.add(line.key);
+  return keys;
+}
+
+/** The jobs that the file's lines name; undefined stands for lines that name none. */
+async function readParents(path: string): Promise<Set<string | undefined>> {
+  const parents = new Set<string | undefined>();
+  for await (const line of readFailedLines(path)) parents.add(line.job);
+  return parents;
+}
+
+function checkLine(path: string, line: FailedLine, target: Target): void {
+  try {
+    requireTarget(line, target);
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error);
+    throw new UserError(`The row ${line.key} in ${path} does not fit its column: ${why}.`, {
+      hint: "Mend or delete that line and run the same command again; nothing was submitted.",
+      exit: "usage",
+      cause: error,
+    });
+  }
+}
+
+function doubled(path: string, key: string): UserError {
+  return new UserError(`The row ${key} stands twice in ${path}.`, {
+    hint: "Delete one of the two lines and run the same command again; nothing was submitted.",
+    exit: "usage",
+  });
+}
+
+function noSuchFile(path: string): UserError {
+  return new UserError(`There is no file ${path}.`, {
+    hint: "`vecfill jobs` shows which jobs have failed lines; a file is gone once all of them were resubmitted.",
+    exit: "usage",
+  });
+}

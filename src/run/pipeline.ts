@@ -1,0 +1,268 @@
+/**
+ * Run: the four stages as one pipeline. Four tasks work at once over the manifest, which alone says
+ * what each has to do: one exports, one submits, one polls, one downloads and imports. A task that
+ * finds nothing to do sleeps until another has changed something. Export waits while enough jobs
+ * wait to be submitted, so that files and tokens do not pile up. The first task that fails stops
+ * the others where their files and the manifest agree.
+ */
+import { exportJobs, type ExportOptions, type ExportSummary } from "../export/export.ts";
+import { importResults, isImportable, type ImportServices } from "../import/import.ts";
+import type { Job } from "../job/job.ts";
+import { isUnfinished } from "../job/manifest.ts";
+import { pollDue, submittedJobs } from "../poll/poll.ts";
+import { PollSchedule } from "../poll/schedule.ts";
+import { resubmitJob, retryableBelow } from "../resubmit/resubmit.ts";
+import type { Store } from "../store/port.ts";
+import { needsReconciling, reconcile } from "../submit/reconcile.ts";
+import { submitJob, type SubmitServices } from "../submit/submit-job.ts";
+import { whyNotYet, type Window } from "../submit/window.ts";
+import { Changes } from "./changes.ts";
+import { QuotaPause } from "./quota-pause.ts";
+
+export type RunServices = SubmitServices & ImportServices & Readonly<{ store: Store }>;
+
+export type RunOptions = Readonly<{
+  export: ExportOptions;
+  window: Window;
+  reconcileGraceMs: number;
+  quotaWaitMs: number;
+  /** Undefined: adaptive. */
+  pollIntervalMs: number | undefined;
+  maxAttempts: number;
+  /** Give up waiting after so long; the batches go on. */
+  timeoutMs: number | undefined;
+}>;
+
+export type PipelineEnd = Readonly<{
+  /** Every job that was unfinished at the start or made since. */
+  jobs: readonly Job[];
+  exports: readonly ExportSummary[];
+  timedOut: boolean;
+}>;
+
+/** How many exported jobs may wait for submission before export pauses. */
+const MAX_JOBS_AHEAD = 4;
+/** Rows whose text changed under way are exported anew; a table that never rests is left at last. */
+const MAX_EXPORT_PASSES = 3;
+
+export async function runPipeline(
+  services: RunServices,
+  options: RunOptions,
+): Promise<PipelineEnd> {
+  return new Pipeline(services, options).run();
+}
+
+class Pipeline {
+  readonly #services: RunServices;
+  readonly #options: RunOptions;
+  readonly #changes = new Changes();
+  readonly #stop = new AbortController();
+  /** Jobs that had ended before this run; everything else is its work. */
+  readonly #endedBefore: ReadonlySet<string>;
+  readonly #exports: ExportSummary[] = [];
+  #exporting = true;
+  #worksInHand = 0;
+  #timedOut = false;
+
+  constructor(services: RunServices, options: RunOptions) {
+    const signal = AbortSignal.any([services.signal, this.#stop.signal]);
+    this.#services = { ...services, signal };
+    this.#options = options;
+    const ended = services.manifest.jobs().filter((job) => !isUnfinished(job));
+    this.#endedBefore = new Set(ended.map((job) => job.id));
+  }
+
+  async run(): Promise<PipelineEnd> {
+    await this.#resubmitLeftOver();
+    const timer = this.#timer();
+    const tasks = [this.#export(), this.#submit(), this.#poll(), this.#import()];
+    try {
+      const ends = await Promise.allSettled(tasks.map((task) => this.#guarded(task)));
+      throwFirst(ends);
+    } finally {
+      this.#stop.abort();
+      await timer;
+    }
+    return { jobs: this.#ownJobs(), exports: this.#exports, timedOut: this.#timedOut };
+  }
+
+  async #export(): Promise<void> {
+    for (let pass = 0; pass < MAX_EXPORT_PASSES && !this.#isStopped(); pass++) {
+      const summary = await this.#exportPass();
+      this.#exports.push(summary);
+      this.#exporting = false;
+      this.#changes.notify();
+      if (summary.exported === 0 || this.#options.export.limit !== undefined) return;
+      await this.#until(() => this.#isDrained());
+      if (!this.#hasStaleRows()) return;
+      this.#exporting = true;
+    }
+    this.#exporting = false;
+    this.#changes.notify();
+  }
+
+  async #exportPass(): Promise<ExportSummary> {
+    const jobs = exportJobs(this.#services, this.#options.export);
+    for (;;) {
+      const step = await jobs.next();
+      if (step.done) return step.value;
+      this.#changes.notify();
+      await this.#until(() => this.#waitingJobs().length < MAX_JOBS_AHEAD);
+    }
+  }
+
+  async #submit(): Promise<void> {
+    const pause = new QuotaPause(this.#services.clock, this.#options.quotaWaitMs);
+    while (!this.#isStopped()) {
+      await this.#reconcile();
+      const job = this.#services.manifest.jobs().find((each) => each.state === "exported");
+      if (job === undefined && this.#isFinished()) return;
+      if (job === undefined || this.#isWindowFull(job))
+        await this.#changes.next(this.#services.signal);
+      else await this.#submitOne(job, pause);
+    }
+  }
+
+  async #submitOne(job: Job, pause: QuotaPause): Promise<void> {
+    const outcome = await submitJob(this.#services, job);
+    this.#changes.notify();
+    if (outcome.kind === "submitted") return pause.reset();
+    if (outcome.kind !== "quota") return;
+    const waitMs = pause.next(outcome.retryAfterMs);
+    const why = `for quota at Gemini (job ${job.id}: ${outcome.message})`;
+    this.#services.report({ type: "waiting", why, seconds: Math.round(waitMs / 1000) });
+    await pause.wait(waitMs, this.#changes, this.#services.signal, () => this.#endedCount());
+  }
+
+  async #reconcile(): Promise<void> {
+    const { manifest } = this.#services;
+    if (!needsReconciling(manifest.jobs())) return;
+    await reconcile(this.#services, this.#options.reconcileGraceMs);
+    this.#changes.notify();
+  }
+
+  async #poll(): Promise<void> {
+    const { manifest, clock, signal } = this.#services;
+    const schedule = new PollSchedule(clock, this.#options.pollIntervalMs);
+    while (!this.#isStopped()) {
+      await this.#inHand(async () => {
+        const ended = await pollDue(this.#services, schedule);
+        for (const id of ended) await this.#resubmit(manifest.job(id));
+      });
+      if (this.#isFinished()) return;
+      const waitMs = schedule.untilDueMs(submittedJobs(manifest));
+      await this.#changes.nextWithin(waitMs, clock, signal);
+    }
+  }
+
+  async #import(): Promise<void> {
+    const { manifest, signal } = this.#services;
+    while (!this.#isStopped()) {
+      const job = manifest.jobs().find(isImportable);
+      if (job === undefined && this.#isFinished()) return;
+      if (job === undefined) await this.#changes.next(signal);
+      else await this.#inHand(() => this.#importOne(job));
+    }
+  }
+
+  async #importOne(job: Job): Promise<void> {
+    const done = await importResults(this.#services, job);
+    if (done !== undefined) await this.#resubmit(done);
+  }
+
+  /** While a job that has ended may still get a child, no task may take the work for finished. */
+  async #inHand(work: () => Promise<void>): Promise<void> {
+    this.#worksInHand += 1;
+    try {
+      await work();
+    } finally {
+      this.#worksInHand -= 1;
+      this.#changes.notify();
+    }
+  }
+
+  /** Sends a job's retryable rows again, until they have been tried often enough. */
+  async #resubmit(job: Job): Promise<void> {
+    if (job.outstanding.retryable === 0 || job.attempt >= this.#options.maxAttempts) return;
+    const take = retryableBelow(this.#options.maxAttempts);
+    await resubmitJob(this.#services, job, this.#options.export.bounds, take);
+  }
+
+  /** What an earlier run or the single stages left to be sent again. */
+  async #resubmitLeftOver(): Promise<void> {
+    const ended = this.#services.manifest.jobs().filter((job) => !isUnfinished(job));
+    for (const job of ended) await this.#resubmit(job);
+  }
+
+  async #timer(): Promise<void> {
+    const { clock, signal } = this.#services;
+    if (this.#options.timeoutMs === undefined) return;
+    try {
+      await clock.sleep(this.#options.timeoutMs, signal);
+    } catch (error) {
+      if (signal.aborted) return;
+      throw error;
+    }
+    this.#timedOut = true;
+    this.#stop.abort();
+  }
+
+  /** The first task that fails stops the others. */
+  async #guarded(task: Promise<void>): Promise<void> {
+    try {
+      await task;
+    } catch (error) {
+      const stopped = this.#isStopped() && isAbort(error);
+      this.#stop.abort();
+      if (!stopped) throw error;
+    } finally {
+      this.#changes.notify();
+    }
+  }
+
+  async #until(condition: () => boolean): Promise<void> {
+    while (!condition() && !this.#isStopped()) await this.#changes.next(this.#services.signal);
+  }
+
+  #isStopped(): boolean {
+    return this.#services.signal.aborted;
+  }
+
+  /** Nothing is left for any task. */
+  #isFinished(): boolean {
+    return !this.#exporting && this.#isDrained();
+  }
+
+  #isDrained(): boolean {
+    return this.#worksInHand === 0 && !this.#services.manifest.jobs().some(isUnfinished);
+  }
+
+  #isWindowFull(job: Job): boolean {
+    return whyNotYet(job, this.#services.manifest.jobs(), this.#options.window) !== undefined;
+  }
+
+  #waitingJobs(): Job[] {
+    return this.#services.manifest.jobs().filter((job) => job.state === "exported");
+  }
+
+  #ownJobs(): Job[] {
+    return this.#services.manifest.jobs().filter((job) => !this.#endedBefore.has(job.id));
+  }
+
+  #endedCount(): number {
+    return this.#ownJobs().filter((job) => !isUnfinished(job)).length;
+  }
+
+  #hasStaleRows(): boolean {
+    return this.#ownJobs().some((job) => (job.sums?.stale ?? 0) > 0);
+  }
+}
+
+function throwFirst(ends: readonly PromiseSettledResult<void>[]): void {
+  const failed = ends.find((end) => end.status === "rejected");
+  if (failed !== undefined) throw failed.reason;
+}
+
+function isAbort(error: unknown): boolean {
+  return error instanceof Error && error.name === "AbortError";
+}

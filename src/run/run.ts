@@ -1,0 +1,61 @@
+import { MODELS } from "../gemini/models.ts";
+import type { Job } from "../job/job.ts";
+import { isUnfinished } from "../job/manifest.ts";
+import { addSums, NO_ROWS, type Sums } from "../sums.ts";
+import { runPipeline, type PipelineEnd, type RunOptions, type RunServices } from "./pipeline.ts";
+
+export type RunSummary = Sums &
+  Readonly<{
+    jobs: readonly string[];
+    /** Rows still NULL in the table. */
+    remaining: number;
+    cost: Readonly<{ tokens: number; usd: number }>;
+    /** Rows that no job took, by the last pass. */
+    skipped: PipelineEnd["exports"][number]["skipped"] | undefined;
+    tooLongFile: string | undefined;
+    /** Jobs that have not ended yet. */
+    pending: readonly string[];
+    failedFiles: readonly string[];
+    timedOut: boolean;
+  }>;
+
+/** The whole work: see pipeline.ts. The sums count a row that was sent again once, as it ended. */
+export async function run(services: RunServices, options: RunOptions): Promise<RunSummary> {
+  const { jobs, exports, timedOut } = await runPipeline(services, options);
+  const { pending: remaining } = await services.store.count();
+  const last = exports.at(-1);
+  return {
+    ...jobs.map(finalSums).reduce(addSums, NO_ROWS),
+    jobs: jobs.map((job) => job.id),
+    remaining,
+    cost: cost(jobs),
+    skipped: last?.skipped,
+    tooLongFile: exports.find((each) => each.tooLongFile !== undefined)?.tooLongFile,
+    pending: jobs.filter(isUnfinished).map((job) => job.id),
+    failedFiles: jobs
+      .filter((job) => job.outstanding.lines > 0)
+      .map((job) => services.manifest.files(job.id).failed),
+    timedOut,
+  };
+}
+
+/** A job's rows without those that went on into another job, where they are counted. */
+export function finalSums({ sums, outstanding }: Job): Sums {
+  if (sums === undefined) return NO_ROWS;
+  const resubmitted = sums.failed - outstanding.lines;
+  return { ...sums, requests: sums.requests - resubmitted, failed: outstanding.lines };
+}
+
+const TOKENS_PER_PRICE = 1_000_000;
+
+/** What the batches cost: by the service's own count where it gave one, else by our estimate. */
+function cost(jobs: readonly Job[]): { tokens: number; usd: number } {
+  let tokens = 0;
+  let usd = 0;
+  for (const job of jobs.filter((each) => each.batch !== undefined)) {
+    const jobTokens = job.billedTokens ?? job.tokens;
+    tokens += jobTokens;
+    usd += (jobTokens / TOKENS_PER_PRICE) * MODELS[job.target.model].usdPerMillionTokens.batch;
+  }
+  return { tokens, usd };
+}

@@ -1,0 +1,89 @@
+import type { CommandContext, CommandResult } from "../command.ts";
+import { exportAll } from "../export/export.ts";
+import { exportOptions, skippedLines } from "../export/show.ts";
+import { count, counted } from "../output/figures.ts";
+import { sumsText } from "../output/sums-text.ts";
+import { balanced } from "../sums.ts";
+import { run, type RunSummary } from "./run.ts";
+
+export async function showRun(context: CommandContext): Promise<CommandResult> {
+  const { services, settings, report, signal, clock } = context;
+  const options = exportOptions(context);
+  const store = await services.store(options.target);
+  if (settings.dryRun) return showDryRun(context);
+  const gemini = await services.gemini();
+  const manifest = await services.manifest();
+  const keyId = services.keyId();
+  const { maxActiveJobs, maxEnqueuedTokens, reconcileGraceMs, quotaWaitMs } = settings;
+  const { pollIntervalMs, maxAttempts, timeoutMs } = settings;
+  const summary = await run(
+    {
+      gemini,
+      manifest,
+      report,
+      clock,
+      signal,
+      keyId,
+      store,
+      storeOf: (target) => services.store(target),
+    },
+    {
+      export: options,
+      window: { maxActiveJobs, maxEnqueuedTokens },
+      reconcileGraceMs,
+      quotaWaitMs,
+      pollIntervalMs,
+      maxAttempts,
+      timeoutMs,
+    },
+  );
+  return runResult(context, summary);
+}
+
+function runResult({ next }: CommandContext, summary: RunSummary): CommandResult {
+  const { requests, written, failed, stale, filled, gone, jobs, remaining, cost, pending } =
+    summary;
+  const sums = { requests, written, failed, stale, filled, gone };
+  if (!balanced(sums)) throw new Error(`the sums do not balance: ${JSON.stringify(sums)}`);
+  const unfinished = pending.length > 0;
+  return {
+    json: { ...sums, jobs, remaining, cost: { tokens: cost.tokens, usd: cost.usd.toFixed(6) } },
+    text: runText(summary),
+    next: unfinished ? next("run") : failed > 0 ? next("resubmit") : undefined,
+    exit: unfinished ? "unfinished" : failed > 0 ? "rowsFailed" : "done",
+  };
+}
+
+async function showDryRun(context: CommandContext): Promise<CommandResult> {
+  const { services, report, signal, next } = context;
+  const options = exportOptions(context);
+  const store = await services.store(options.target);
+  const manifest = await services.manifest();
+  const summary = await exportAll({ store, manifest, report, signal }, options);
+  const { exported, jobCount, tokens, skipped } = summary;
+  const waiting = manifest.jobs().filter((job) => job.state === "exported").length;
+  return {
+    json: { dryRun: true, exported, skipped, jobs: [], jobCount: jobCount + waiting, tokens },
+    text: [
+      `Would export ${counted(exported, "row")} into ${counted(jobCount, "job")} (about ${count(tokens)} tokens) and submit ${counted(jobCount + waiting, "job")}.`,
+      ...skippedLines(summary),
+    ].join("\n"),
+    next: exported + waiting > 0 ? next("run") : undefined,
+    exit: "done",
+  };
+}
+
+function runText(summary: RunSummary): string {
+  const { cost, remaining, pending, skipped, tooLongFile, timedOut, failedFiles } = summary;
+  return [
+    summary.jobs.length === 0 ? "Nothing to do." : sumsText(summary, failedFiles),
+    ...(skipped === undefined ? [] : skippedLines({ skipped, tooLongFile })),
+    pending.length > 0
+      ? `${counted(pending.length, "job")} not ended yet: ${pending.join(", ")}${timedOut ? " (--timeout is over; the batches go on)" : ""}.`
+      : "",
+    `${counted(remaining, "row")} of the table still without a vector.`,
+    cost.tokens > 0 ? `Cost: about $${cost.usd.toFixed(4)} for ${count(cost.tokens)} tokens.` : "",
+  ]
+    .filter((line) => line !== "")
+    .join("\n");
+}

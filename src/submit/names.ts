@@ -1,0 +1,23 @@
+/** Names at Gemini, by which a batch is found again and told from those of any other folder. */
+
+/** Start of the display names of all batches of a manifest. */
+export function batchPrefix(manifest: string): string {
+  return `vecfill-${manifest}-`;
+}
+
+/** Of the nth create request that left for a job. */
+export function batchDisplayName(manifest: string, job: string, submission: number): string {
+  return `${batchPrefix(manifest)}${job}-${submission}`;
+}
+
+/** At most 40 of [a-z0-9-], as the Files API wants. */
+export function remoteFileName(manifest: string, job: string, submission: number): string {
+  return batchDisplayName(manifest, job, submission);
+}
+
+/** The job that a display name belongs to; undefined when it is none of this manifest's. */
+export function jobOfBatch(manifest: string, displayName: string): string | undefined {
+  const prefix = batchPrefix(manifest);
+  if (!displayName.startsWith(prefix)) return undefined;
+  return /^(\d{4,})-\d+$/.exec(displayName.slice(prefix.length))?.[1];
+}

@@ -1,0 +1,118 @@
+/**
+ * After an uncertain create, Gemini's own list is the judge. It is read whole, again and again over
+ * a grace period, since a batch may show up late. A batch that is found is adopted. Only when the
+ * whole period has shown none may the job be sent once more. Nothing is ever cancelled here: a
+ * second batch is reported, and a person decides.
+ */
+import type { Batch } from "../gemini/port.ts";
+import type { Job } from "../job/job.ts";
+import { batchPrefix, jobOfBatch } from "./names.ts";
+import { recordSubmitted, type SubmitServices } from "./submit-job.ts";
+
+export type ReconcileSummary = Readonly<{
+  /** Jobs whose batch was found. */
+  adopted: readonly string[];
+  /** Jobs that have none and may be sent once more. */
+  absent: readonly string[];
+}>;
+
+const READS_PER_GRACE = 6;
+const MIN_READS = 2;
+const MAX_WAIT_BETWEEN_READS_MS = 15_000;
+
+/** Settles every job of the manifest that is `submitting`; a job given up before may be found too. */
+export async function reconcile(
+  services: SubmitServices,
+  graceMs: number,
+): Promise<ReconcileSummary> {
+  const { clock, report, signal } = services;
+  const startedAtMs = clock.elapsedMs();
+  const adopted: string[] = [];
+  for (let reads = 1; ; reads++) {
+    const readAtMs = clock.elapsedMs();
+    adopted.push(...(await adoptFound(services)));
+    const open = uncertainJobs(services);
+    if (open.length === 0) return { adopted, absent: [] };
+    const graceIsOver = readAtMs - startedAtMs >= graceMs && reads >= MIN_READS;
+    if (graceIsOver) return { adopted, absent: await recordAbsent(services, open, reads) };
+    const why = `for a batch of job ${open.map((job) => job.id).join(", ")} to show at Gemini`;
+    report({
+      type: "waiting",
+      why,
+      seconds: Math.ceil((graceMs - (readAtMs - startedAtMs)) / 1000),
+    });
+    await clock.sleep(waitMs(graceMs), signal);
+  }
+}
+
+/** True when a create request of some job may have left without an answer. */
+export function needsReconciling(jobs: readonly Job[]): boolean {
+  return jobs.some(mayHaveUnknownBatch);
+}
+
+function mayHaveUnknownBatch(job: Job): boolean {
+  return job.state === "submitting" || (job.state === "exported" && job.submissions > 0);
+}
+
+function uncertainJobs({ manifest }: SubmitServices): Job[] {
+  return manifest.jobs().filter((job) => job.state === "submitting");
+}
+
+/** Reads the whole list once, and gives every batch of ours to its job. */
+async function adoptFound(services: SubmitServices): Promise<string[]> {
+  const { gemini, manifest, signal } = services;
+  const batches = await gemini.findBatches(batchPrefix(manifest.id), signal);
+  const found = Map.groupBy(batches, (batch) => jobOfBatch(manifest.id, batch.displayName));
+  const adopted: string[] = [];
+  for (const job of manifest.jobs()) {
+    const own = found.get(job.id);
+    if (own !== undefined && (await settle(services, job, own))) adopted.push(job.id);
+  }
+  return adopted;
+}
+
+/** True when the job had no batch and now has one. */
+async function settle(services: SubmitServices, job: Job, batches: Batch[]): Promise<boolean> {
+  const first = batches.toSorted((a, b) => usefulness(b) - usefulness(a))[0];
+  const adopts = mayHaveUnknownBatch(job) && first !== undefined;
+  if (adopts) await recordSubmitted(services, job, first.name, true);
+  const used = adopts ? first.name : job.batch;
+  for (const batch of batches) {
+    if (batch.name !== used && !job.duplicateBatches.includes(batch.name)) {
+      await recordDuplicate(services, job, batch);
+    }
+  }
+  return adopts;
+}
+
+/** Of two batches the one that has results, or may still get some, is the one to adopt. */
+function usefulness({ state }: Batch): number {
+  if (state === "succeeded") return 2;
+  return state === "failed" || state === "expired" || state === "cancelled" ? 0 : 1;
+}
+
+async function recordDuplicate(
+  { manifest, report }: SubmitServices,
+  job: Job,
+  batch: Batch,
+): Promise<void> {
+  await manifest.record({ type: "duplicate", job: job.id, batch: batch.name });
+  report({
+    type: "warning",
+    message: `Job ${job.id} has a second batch at Gemini, ${batch.name} (${batch.rawState}); it is not used.`,
+    hint: "vecfill cancels nothing by itself: if it has not ended, cancel it in the console.",
+  });
+}
+
+async function recordAbsent(
+  { manifest }: SubmitServices,
+  jobs: readonly Job[],
+  reads: number,
+): Promise<string[]> {
+  for (const job of jobs) await manifest.record({ type: "absent", job: job.id, reads });
+  return jobs.map((job) => job.id);
+}
+
+function waitMs(graceMs: number): number {
+  return Math.min(MAX_WAIT_BETWEEN_READS_MS, Math.max(1, graceMs / READS_PER_GRACE));
+}

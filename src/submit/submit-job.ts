@@ -1,0 +1,126 @@
+/**
+ * One job to Gemini. A create request is not idempotent, so the order is: upload (harmless to
+ * repeat), record the intent, send one create request, record the answer. When there is no usable
+ * answer the job stays `submitting`, and only `reconcile` may decide what became of it.
+ */
+import type { Clock } from "../clock.ts";
+import { explain } from "../gemini/explain.ts";
+import { type Gemini, GeminiError } from "../gemini/port.ts";
+import type { Job } from "../job/job.ts";
+import type { Manifest } from "../job/manifest.ts";
+import { checkRequestFile } from "../job/request-file.ts";
+import type { Report } from "../report.ts";
+import { batchDisplayName, remoteFileName } from "./names.ts";
+
+export type SubmitServices = Readonly<{
+  gemini: Gemini;
+  manifest: Manifest;
+  report: Report;
+  clock: Clock;
+  signal: AbortSignal;
+  /** Names the API key without telling it. */
+  keyId: string;
+}>;
+
+export type SubmitOutcome =
+  | Readonly<{ kind: "submitted"; job: Job }>
+  /** Refused for quota: nothing was created, later it may be. */
+  | Readonly<{ kind: "quota"; job: Job; message: string; retryAfterMs: number | undefined }>
+  /** Whether there is a batch is not known; the job is `submitting`. */
+  | Readonly<{ kind: "uncertain"; job: Job; message: string }>;
+
+/** Throws a UserError where the request file, the key or the request itself is refused. */
+export async function submitJob(services: SubmitServices, exported: Job): Promise<SubmitOutcome> {
+  const uploaded = await uploadedJob(services, exported);
+  const outcome = await createOnce(services, uploaded);
+  if (outcome.kind !== "fileGone") return outcome;
+  const again = await createOnce(services, await upload(services, outcome.job));
+  if (again.kind !== "fileGone") return again;
+  throw explain(again.error, `starting the batch of job ${exported.id}`);
+}
+
+/** The input file must outlive the batch's time in the queue; this much of its 48 h must be left. */
+const MIN_FILE_LIFE_MS = 36 * 60 * 60 * 1000;
+
+async function uploadedJob(services: SubmitServices, job: Job): Promise<Job> {
+  const { remoteFile } = job;
+  if (remoteFile === undefined) return upload(services, job);
+  const lifeMs = Date.parse(remoteFile.expiresAt ?? "") - services.clock.now().getTime();
+  return lifeMs >= MIN_FILE_LIFE_MS ? job : upload(services, job);
+}
+
+async function upload(services: SubmitServices, job: Job): Promise<Job> {
+  const { gemini, manifest, report, signal } = services;
+  const files = manifest.files(job.id);
+  await checkRequestFile(files, job);
+  report({ type: "uploading", job: job.id, bytes: job.requestFile.bytes });
+  try {
+    const remoteName = remoteFileName(manifest.id, job.id, job.submissions + 1);
+    const file = { path: files.requests, ...job.requestFile, remoteName };
+    const remoteFile = await gemini.uploadFile(file, signal);
+    return await manifest.record({ type: "uploaded", job: job.id, remoteFile });
+  } catch (error) {
+    throw error instanceof GeminiError ? explain(error, `uploading job ${job.id}`) : error;
+  }
+}
+
+type FileGone = Readonly<{ kind: "fileGone"; job: Job; error: GeminiError }>;
+
+/** Records the intent, sends exactly one create request, records what came of it. */
+async function createOnce(services: SubmitServices, job: Job): Promise<SubmitOutcome | FileGone> {
+  const { gemini, manifest } = services;
+  const file = job.remoteFile?.name;
+  if (file === undefined) throw new Error(`job ${job.id} has no uploaded file`);
+  const submission = job.submissions + 1;
+  const displayName = batchDisplayName(manifest.id, job.id, submission);
+  const intent = await manifest.record({
+    type: "submitting",
+    job: job.id,
+    displayName,
+    submission,
+  });
+  try {
+    const batch = await gemini.createBatch({ model: job.target.model, file, displayName });
+    return { kind: "submitted", job: await recordSubmitted(services, intent, batch.name, false) };
+  } catch (error) {
+    if (!(error instanceof GeminiError)) throw error;
+    return afterFailedCreate(services, intent, error);
+  }
+}
+
+/** Records that a job's batch is known; `adopted` when it was found rather than answered. */
+export async function recordSubmitted(
+  { manifest, report, keyId }: Pick<SubmitServices, "manifest" | "report" | "keyId">,
+  job: Job,
+  batch: string,
+  adopted: boolean,
+): Promise<Job> {
+  const submitted = await manifest.record({
+    type: "submitted",
+    job: job.id,
+    batch,
+    adopted,
+    keyId,
+  });
+  report({ type: "submitted", job: job.id, batch, adopted });
+  return submitted;
+}
+
+async function afterFailedCreate(
+  { manifest }: SubmitServices,
+  job: Job,
+  error: GeminiError,
+): Promise<SubmitOutcome | FileGone> {
+  const { kind, message, retryAfterMs } = error;
+  if (kind === "uncertain") return { kind, job, message };
+  const fileGone = kind === "notFound";
+  const refused = await manifest.record({
+    type: "refused",
+    job: job.id,
+    error: { code: error.httpStatus, message },
+    fileGone,
+  });
+  if (fileGone) return { kind: "fileGone", job: refused, error };
+  if (kind === "quota") return { kind, job: refused, message, retryAfterMs };
+  throw explain(error, `starting the batch of job ${job.id}`);
+}

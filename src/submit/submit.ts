@@ -1,0 +1,69 @@
+/** Submit: every exported job that the window has room for, the oldest first. */
+import type { Job } from "../job/job.ts";
+import { needsReconciling, reconcile } from "./reconcile.ts";
+import { submitJob, type SubmitServices } from "./submit-job.ts";
+import { whyNotYet, type Window } from "./window.ts";
+
+export type SubmitOptions = Readonly<{
+  window: Window;
+  /** How long a batch that may exist is looked for before its job is sent once more. */
+  reconcileGraceMs: number;
+}>;
+
+export type SubmitSummary = Readonly<{
+  submitted: readonly string[];
+  /** Found at Gemini after an uncertain create. */
+  adopted: readonly string[];
+  /** Still exported, or uncertain: no room, refused for quota, or interrupted. */
+  waiting: readonly string[];
+  /** Why they wait; undefined when none does. */
+  why: string | undefined;
+}>;
+
+/** A create whose answer is lost again and again is left for the next call after so many rounds. */
+const MAX_ROUNDS = 3;
+
+export async function submitAll(
+  services: SubmitServices,
+  options: SubmitOptions,
+): Promise<SubmitSummary> {
+  const { manifest, signal } = services;
+  const submitted: string[] = [];
+  const adopted: string[] = [];
+  let why: string | undefined;
+  for (let round = 0; round < MAX_ROUNDS && !signal.aborted; round++) {
+    if (needsReconciling(manifest.jobs())) {
+      adopted.push(...(await reconcile(services, options.reconcileGraceMs)).adopted);
+    }
+    why = await submitRound(services, options.window, submitted);
+    if (!manifest.jobs().some((job) => job.state === "submitting")) break;
+  }
+  const waiting = manifest
+    .jobs()
+    .filter(isWaiting)
+    .map((job) => job.id);
+  if (waiting.length === 0) why = undefined;
+  return { submitted, adopted, waiting, why };
+}
+
+export function isWaiting(job: Job): boolean {
+  return job.state === "exported" || job.state === "submitting";
+}
+
+/** One pass over the exported jobs; says why it stopped early. */
+async function submitRound(
+  services: SubmitServices,
+  window: Window,
+  submitted: string[],
+): Promise<string | undefined> {
+  const { manifest, signal } = services;
+  for (const job of manifest.jobs().filter((each) => each.state === "exported")) {
+    if (signal.aborted) return "interrupted";
+    const full = whyNotYet(job, manifest.jobs(), window);
+    if (full !== undefined) return `as many ${full} are queued at Gemini as are allowed at once`;
+    const outcome = await submitJob(services, job);
+    if (outcome.kind === "submitted") submitted.push(job.id);
+    if (outcome.kind === "quota") return `Gemini refused for quota: ${outcome.message}`;
+  }
+  return undefined;
+}
