@@ -122,7 +122,7 @@ class PartFile implements DurableFile {
   #used = 0;
   /** Settles when every full block is written; stays rejected once one could not be. */
   #written: Promise<void> = Promise.resolve();
-  #state: "open" | "committing" | "closed" = "open";
+  #state: "open" | "committing" | "closed" | "committed" = "open";
 
   constructor(path: string, handle: FileHandle) {
     this.#path = path;
@@ -157,10 +157,13 @@ class PartFile implements DurableFile {
       await rename(this.#path + PART_SUFFIX, this.#path);
       await syncFolder(dirname(this.#path));
     });
+    this.#state = "committed";
     return { bytes: this.#bytes, sha256: this.#hash.digest("hex") };
   }
 
   async abandon(): Promise<void> {
+    // By now the part's name may belong to the next writer.
+    if (this.#state === "committed") return;
     // Whoever wrote has been told of a failed write already.
     await Promise.allSettled([this.#written]);
     await this.#close();

@@ -21,7 +21,7 @@ export type Line = Readonly<{
 export type LineOptions = Readonly<{ maxLineBytes: number }>;
 
 /** A vector of 3072 values takes about 40 kB; the rest is room for long texts. */
-export const DEFAULT_MAX_LINE_BYTES = 16 * 1024 * 1024;
+const DEFAULT_MAX_LINE_BYTES = 16 * 1024 * 1024;
 
 const READ_CHUNK_BYTES = 256 * 1024;
 const LF = 0x0a;

@@ -4,9 +4,9 @@
  *
  * Two different keys with the same hash are taken for one. Among 10 million keys that happens with
  * a chance of n²/2^65, about 1 in 370,000; among the 50,000 of a job with 1 in 15 thousand million.
- * Nothing is written wrongly then: vectors are written by the full key, id and fingerprint, and
- * never by what stands here. A row taken to be in flight waits for a later export, and a row taken
- * for another's double fails as one, and can be resubmitted.
+ * No wrong vector can come of it as long as vectors are written by the full key, id and fingerprint,
+ * and never by what stands here: `add` then says that the key is there already. A row taken to be
+ * in flight waits for a later export, and a job in which two rows look like one is refused aloud.
  *
  * Memory: 8 bytes a slot for a set and 12 for a map, with at most three slots in four filled. Made
  * for the right number of keys, that is 10.7 and 16 bytes a key. A table that outgrows its size

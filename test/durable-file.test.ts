@@ -72,8 +72,12 @@ describe("a file that is committed", () => {
     await file.commit();
     expect(() => file.write("more")).toThrow("not open");
     await expect(file.commit()).rejects.toThrow("not open");
+    const next = await createDurableFile(path);
+    await next.write("next");
     await file.abandon();
     expect(await readFile(path, "utf8")).toBe("whole");
+    await next.commit();
+    expect(await readFile(path, "utf8")).toBe("next");
   });
 });
 

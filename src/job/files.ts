@@ -1,11 +1,12 @@
 /** The jobs folder: every file name in it, and what may be swept. Nothing else knows the names. */
 import { chmod, mkdir, readdir, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
+import { PART_SUFFIX } from "../durable-file.ts";
 import { UserError } from "../errors.ts";
 
 const ID_DIGITS = 4;
 const FOLDER_MODE = 0o700;
-const PART = ".part";
+
 
 export type JobFiles = Readonly<{
   requests: string;
@@ -60,7 +61,7 @@ export async function exists(path: string): Promise<boolean> {
 
 /** Deletes what interrupted writers left: part files, which were never recorded. */
 export async function sweepParts(folder: string): Promise<string[]> {
-  const parts = (await readdir(folder)).filter((name) => name.endsWith(PART));
+  const parts = (await readdir(folder)).filter((name) => name.endsWith(PART_SUFFIX));
   for (const name of parts) await rm(join(folder, name), { force: true });
   return parts;
 }
