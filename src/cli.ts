@@ -1,0 +1,302 @@
+/**
+ * The command line: registers the commands, settles what every command needs, and turns whatever
+ * comes out into output and an exit code. The only catch for people, the only exit code.
+ */
+import { readFileSync, realpathSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import yargs, { type Argv } from "yargs";
+import { secretsIn } from "./access.ts";
+import { systemClock } from "./clock.ts";
+import { nextCommandLine } from "./command-line.ts";
+import type { CommandResult, RegisterCommand, Start, Work } from "./command.ts";
+import { type Configuration, loadConfiguration } from "./config.ts";
+import { type Asking, askConsent } from "./consent.ts";
+import { realEnvironment } from "./env-file.ts";
+import { EXIT_CODES, type ExitReason, UserError } from "./errors.ts";
+import { failureOf } from "./failure.ts";
+import { MAIN_PAGE, exitCodesText, helpText } from "./help.ts";
+import {
+  type Interrupt,
+  type SignalSource,
+  interruption,
+  isInterruption,
+  listenForInterrupts,
+} from "./interrupt.ts";
+import { exportCommand } from "./export/command.ts";
+import { importCommand } from "./import/command.ts";
+import { jobsCommand } from "./jobs/command.ts";
+import { pollCommand } from "./poll/command.ts";
+import { resubmitCommand } from "./resubmit/command.ts";
+import { runCommand } from "./run/command.ts";
+import { submitCommand } from "./submit/command.ts";
+import { nearest } from "./nearest.ts";
+import type { CommandName } from "./option.ts";
+import { COMMAND_NAMES, OPTION_LIST } from "./options.ts";
+import { type Output, type Streams, createOutput, tolerateClosedPipes } from "./output.ts";
+import { redactor } from "./secret.ts";
+
+/** In the order in which the help lists them. */
+const COMMANDS: readonly RegisterCommand[] = [
+  runCommand,
+  exportCommand,
+  submitCommand,
+  pollCommand,
+  importCommand,
+  resubmitCommand,
+  jobsCommand,
+];
+
+const PROGRAM = "vecfill";
+const HELP_COLUMNS = 100;
+
+/** Values stay text, under the one name they were given by, so that `config.ts` sees what was typed. */
+const PARSING = {
+  "camel-case-expansion": false,
+  "parse-numbers": false,
+  "parse-positional-numbers": false,
+  "dot-notation": false,
+};
+
+export type World = Streams &
+  Readonly<{
+    stdin: Asking["stdin"];
+    env: NodeJS.ProcessEnv;
+    /** In which `.env` and the config file are looked for. */
+    folder: string;
+    signals: SignalSource;
+    /** Leaves at once: for the second Ctrl-C. */
+    leave(exitCode: number): void;
+  }>;
+
+/** Runs the command line of this process. */
+export async function main(): Promise<void> {
+  const world: World = {
+    stdout: process.stdout,
+    stderr: process.stderr,
+    stdin: process.stdin,
+    env: process.env,
+    folder: process.cwd(),
+    signals: process,
+    leave: (exitCode) => process.exit(exitCode),
+  };
+  tolerateClosedPipes(world);
+  const session = newSession(process.argv.slice(2), world);
+  // what breaks outside of any call of ours must not print a secret either
+  process.on("uncaughtException", (error) => {
+    session.output.close();
+    session.output.failure(commandNamed(session.args), failureOf(error));
+    world.leave(EXIT_CODES.fatal);
+  });
+  process.exitCode = await finish(session);
+}
+
+/** Runs one command line and resolves to its exit code. */
+export function run(args: readonly string[], world: World): Promise<number> {
+  return finish(newSession(args, world));
+}
+
+async function finish(session: Session): Promise<number> {
+  try {
+    const page = await parse(session);
+    if (page !== "") session.output.result(page);
+  } catch (error) {
+    const failure = failureOf(error);
+    session.output.failure(commandNamed(session.args), failure);
+    session.exit = failure.exit;
+  } finally {
+    session.output.close();
+  }
+  return EXIT_CODES[session.exit];
+}
+
+/** What is known so far about one command line. */
+type Session = {
+  readonly args: readonly string[];
+  readonly world: World;
+  /** Replaced once the settings are known. */
+  output: Output;
+  exit: ExitReason;
+};
+
+function newSession(args: readonly string[], world: World): Session {
+  return { args, world, output: firstOutput(args, world), exit: "done" };
+}
+
+/** Resolves to the text of `--help` or `--version`; empty when a command ran. */
+async function parse(session: Session): Promise<string> {
+  let page = "";
+  await parser(session).parseAsync(session.args, {}, (_error, _argv, text) => {
+    page = text;
+  });
+  return page;
+}
+
+function parser(session: Session): Argv {
+  const cli = yargs()
+    .scriptName(PROGRAM)
+    .locale("en")
+    .usage(helpText(MAIN_PAGE))
+    .parserConfiguration(PARSING)
+    .usageConfiguration({ "hide-types": true })
+    .wrap(Math.min(session.world.stdout.columns ?? HELP_COLUMNS, HELP_COLUMNS))
+    .exitProcess(false)
+    .version(packageVersion())
+    .alias({ help: "h" })
+    .group(["help", "version"], "Output:")
+    .epilog(exitCodesText())
+    .strict()
+    .demandCommand(1, NO_COMMAND)
+    .fail((message, error) => {
+      // yargs passes on what a command threw; its own errors are all about usage
+      throw error instanceof Error && error.name !== "YError" ? error : misused(message);
+    });
+  const start = startFor(session);
+  return COMMANDS.reduce((registered, register) => register(registered, start), cli);
+}
+
+function startFor(session: Session): Start {
+  return async (command, argv, work, { serves = false } = {}) => {
+    const { world } = session;
+    const { env, folder } = world;
+    const configuration = await loadConfiguration({ flags: argv, env, folder });
+    const output = createOutput(world, outputOptions(configuration, world));
+    session.output = output;
+    for (const message of configuration.warnings) warn(output, message);
+    const interrupt = interruptible(session, serves);
+    try {
+      const result = await withServices(configuration, session, interrupt.signal, work);
+      show(output, command, result, configuration.settings.json);
+      session.exit = result.exit;
+      if (!serves) interrupt.signal.throwIfAborted();
+    } catch (error) {
+      if (isInterruption(error, interrupt.signal)) throw interrupt.signal.reason;
+      throw error;
+    } finally {
+      interrupt.release();
+    }
+  };
+}
+
+async function withServices(
+  configuration: Configuration,
+  session: Session,
+  signal: AbortSignal,
+  work: Work,
+): Promise<CommandResult> {
+  const { settings, origins } = configuration;
+  const { output, world } = session;
+  const { report } = output;
+  const { openServices } = await import("./services.ts");
+  const services = openServices({ ...configuration, clock: systemClock, report, signal });
+  try {
+    return await work({
+      ...configuration,
+      services,
+      output,
+      report,
+      signal,
+      clock: systemClock,
+      next: (command, ...args) => nextCommandLine(settings, origins, command, args),
+      confirm: (question) => {
+        output.close();
+        return askConsent(question, { ...world, yes: settings.yes, signal });
+      },
+    });
+  } finally {
+    await services.close();
+  }
+}
+
+function show(output: Output, command: CommandName, result: CommandResult, json: boolean): void {
+  const { next } = result;
+  if (json) output.object(command, next === undefined ? result.json : { ...result.json, next });
+  else output.result(result.text);
+  if (!json && next !== undefined) output.notice(`next: ${next}`);
+}
+
+function interruptible({ args, world, output }: Session, serves: boolean): Interrupt {
+  return listenForInterrupts({
+    source: world.signals,
+    reason: interruption(args),
+    onFirst: () => {
+      if (!serves)
+        output.notice("Stopping: finishing what is in hand. Ctrl-C again leaves at once.");
+    },
+    onSecond: () => {
+      output.close();
+      world.leave(EXIT_CODES.interrupted);
+    },
+  });
+}
+
+/** Output before the settings are known: for a wrong flag, and for `--help`. */
+function firstOutput(args: readonly string[], world: World): Output {
+  return createOutput(world, {
+    json: args.includes("--json"),
+    quiet: false,
+    verbose: args.includes("--verbose"),
+    color: !args.includes("--no-color"),
+    env: world.env,
+    redact: redactor(secretsIn(realEnvironment(world.env))),
+    clock: systemClock,
+  });
+}
+
+function outputOptions({ settings, environment }: Configuration, { env }: World) {
+  const { json, quiet, verbose, color } = settings;
+  const redact = redactor(secretsIn(environment));
+  return { json, quiet, verbose, color, env, redact, clock: systemClock };
+}
+
+function warn(output: Output, message: string): void {
+  output.report({ type: "warning", message, hint: undefined });
+}
+
+/** The command that was asked for, for the `command` member of an error. */
+function commandNamed(args: readonly string[]): string {
+  return args.find((arg) => COMMAND_NAMES.some((name) => name === arg)) ?? PROGRAM;
+}
+
+const NO_COMMAND = "No command is named.";
+
+/** What yargs says about wrong arguments, with what may have been meant. */
+function misused(message: string): UserError {
+  const empty = /^Not enough arguments following: (?<flag>.+)$/.exec(message)?.groups?.["flag"];
+  const names = /^Unknown arguments?: (?<names>.+)$/.exec(message)?.groups?.["names"];
+  const [unknown] = names?.split(", ") ?? [];
+  const what = empty === undefined ? message.replace(/\.$/, "") : `--${empty} needs a value`;
+  return new UserError(`${what}.`, {
+    hint: (unknown === undefined ? undefined : whatIsMeant(unknown)) ?? HELP_HINT,
+    exit: "usage",
+  });
+}
+
+const HELP_HINT = "`vecfill --help` lists the commands, `vecfill <command> --help` its options.";
+
+function whatIsMeant(unknown: string): string | undefined {
+  const elsewhere = OPTION_LIST.find(([, { flag }]) => flag === unknown)?.[1];
+  if (elsewhere !== undefined) {
+    return `--${unknown} is an option of ${elsewhere.commands.join(", ")}.`;
+  }
+  const flags = OPTION_LIST.map(([, { flag }]) => flag);
+  const meant = nearest(unknown, [...flags, ...COMMAND_NAMES]);
+  if (meant === undefined) return undefined;
+  return `Did you mean ${flags.includes(meant) ? "--" : ""}${meant}?`;
+}
+
+/** `package.json` stands beside both `src` and `dist`. */
+function packageVersion(): string {
+  const content: unknown = JSON.parse(
+    readFileSync(new URL("../package.json", import.meta.url), "utf8"),
+  );
+  const known = typeof content === "object" && content !== null && "version" in content;
+  return known ? String(content.version) : "unknown";
+}
+
+// `npm run dev`: this file itself was started, not bin/vecfill.js
+if (
+  process.argv[1] !== undefined &&
+  fileURLToPath(import.meta.url) === realpathSync(process.argv[1])
+) {
+  await main();
+}

@@ -1,0 +1,82 @@
+import type { JobFiles } from "../job/files.ts";
+import type { Job, JobHistoryEntry } from "../job/job.ts";
+import { bytes, count, counted } from "../output/figures.ts";
+import { outcomes } from "../output/progress.ts";
+import { tableName } from "../target.ts";
+
+type Fact = readonly [name: string, value: string | undefined];
+
+/** Everything about one job, a fact a line, and its history, oldest first. */
+export function jobDetail(job: Job, files: JobFiles, history: readonly JobHistoryEntry[]): string {
+  const facts = [...whatItIs(job), ...whereItIs(job), ...whatBecame(job), ...filesOf(job, files)];
+  return [...aligned(facts), "", "history (UTC)", ...historyLines(history)].join("\n");
+}
+
+function whatItIs(job: Job): Fact[] {
+  const { target } = job;
+  return [
+    ["job", job.id],
+    ["state", job.state],
+    ["rows", count(job.requests)],
+    ["tokens", tokens(job)],
+    ["target", `${tableName(target)}.${target.embedding}, key ${target.id}, text ${target.text}`],
+    ["model", `${target.model}, ${target.dimensions} dimensions, ${target.taskType}`],
+    ["attempt", String(job.attempt)],
+    ["made from", job.parent],
+    ["resubmitted as", listed(job.children)],
+  ];
+}
+
+function whereItIs(job: Job): Fact[] {
+  return [
+    ["batch", job.batch],
+    ["display name", job.displayName],
+    ["submitted", job.submittedAt],
+    ["further batches", listed(job.duplicateBatches)],
+    ["uploaded as", job.remoteFile?.name],
+  ];
+}
+
+function whatBecame({ sums, outstanding, error }: Job): Fact[] {
+  const { lines, retryable } = outstanding;
+  const code = error?.code === undefined ? "" : ` (code ${error.code})`;
+  return [
+    ["outcome", sums === undefined ? undefined : outcomes(sums)],
+    [
+      "to resubmit",
+      lines === 0 ? undefined : `${counted(lines, "row")}, ${count(retryable)} retryable`,
+    ],
+    ["error", error === undefined ? undefined : `${error.message}${code}`],
+  ];
+}
+
+function filesOf({ requestFile, resultsFile, failedFile }: Job, files: JobFiles): Fact[] {
+  return [
+    ["request file", `${files.requests}, ${bytes(requestFile.bytes)}`],
+    ["results file", resultsFile && `${files.results}, ${bytes(resultsFile.bytes)}`],
+    ["failed file", failedFile && `${files.failed}, ${bytes(failedFile.bytes)}`],
+  ];
+}
+
+function tokens({ billedTokens, tokens: estimated }: Job): string {
+  return billedTokens === undefined ? `about ${count(estimated)}` : count(billedTokens);
+}
+
+function listed(names: readonly string[]): string | undefined {
+  return names.length === 0 ? undefined : names.join(", ");
+}
+
+function aligned(facts: readonly Fact[]): string[] {
+  const known = facts.filter(([, value]) => value !== undefined);
+  const width = Math.max(...known.map(([name]) => name.length));
+  return known.map(([name, value]) => `${name.padEnd(width)}  ${value}`);
+}
+
+const SECOND_CHARS = "2026-11-22T10:00:00".length;
+
+function historyLines(history: readonly JobHistoryEntry[]): string[] {
+  const width = Math.max(0, ...history.map(({ event }) => event.length));
+  return history.map(({ at, event, note }) =>
+    `  ${at.slice(0, SECOND_CHARS).replace("T", " ")}  ${event.padEnd(width)}  ${note ?? ""}`.trimEnd(),
+  );
+}

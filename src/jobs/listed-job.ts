@@ -1,0 +1,55 @@
+import { basename } from "node:path";
+import type { JobFiles } from "../job/files.ts";
+import type { Job } from "../job/job.ts";
+import { NO_ROWS } from "../sums.ts";
+
+/**
+ * One job as scripts get it. `written` and the other outcomes are 0 until the job has ended;
+ * `tokens` are what the service counted, and our estimate until it did. File names are those in
+ * the jobs folder; null where there is none.
+ */
+export type ListedJob = Readonly<{
+  id: string;
+  state: Job["state"];
+  requests: number;
+  written: number;
+  failed: number;
+  stale: number;
+  filled: number;
+  gone: number;
+  tokens: number;
+  batch: string | null;
+  parent: string | null;
+  attempt: number;
+  createdAt: string;
+  updatedAt: string;
+  files: Readonly<{ requests: string; results: string | null; failed: string | null }>;
+  error: Readonly<{ code: number | null; message: string }> | null;
+}>;
+
+export function listedJob(job: Job, files: JobFiles): ListedJob {
+  const { written, failed, stale, filled, gone } = job.sums ?? NO_ROWS;
+  return {
+    id: job.id,
+    state: job.state,
+    requests: job.requests,
+    written,
+    failed,
+    stale,
+    filled,
+    gone,
+    tokens: job.billedTokens ?? job.tokens,
+    batch: job.batch ?? null,
+    parent: job.parent ?? null,
+    attempt: job.attempt,
+    createdAt: job.createdAt,
+    updatedAt: job.updatedAt,
+    files: {
+      requests: basename(files.requests),
+      results: job.resultsFile === undefined ? null : basename(files.results),
+      failed: job.failedFile === undefined ? null : basename(files.failed),
+    },
+    error:
+      job.error === undefined ? null : { code: job.error.code ?? null, message: job.error.message },
+  };
+}

@@ -1,0 +1,62 @@
+import type { CommandContext, CommandResult } from "../command.ts";
+import { type ManifestView, readHistory, readManifest } from "../job/manifest.ts";
+import { jobsCsv } from "./csv.ts";
+import { jobDetail } from "./detail.ts";
+import { listedJob } from "./listed-job.ts";
+import { nextStep } from "./next-step.ts";
+import { jobsTable } from "./table.ts";
+
+/** Lists all jobs, or shows the one with this id. Without `--reconcile` it changes nothing. */
+export async function showJobs(
+  context: CommandContext,
+  id: string | undefined,
+): Promise<CommandResult> {
+  if (context.settings.reconcile) await settle(context);
+  const manifest = await readManifest(context.settings.jobsDir);
+  for (const message of manifest.warnings) {
+    context.report({ type: "warning", message, hint: undefined });
+  }
+  return id === undefined ? listJobs(context, manifest) : showJob(context, manifest, id);
+}
+
+function listJobs({ settings, next }: CommandContext, manifest: ManifestView): CommandResult {
+  const jobs = manifest.jobs();
+  const listed = jobs.map((job) => listedJob(job, manifest.files(job.id)));
+  const text = () => {
+    if (settings.format === "csv") return jobsCsv(listed);
+    return jobs.length === 0 ? `There are no jobs in ${settings.jobsDir} yet.` : jobsTable(jobs);
+  };
+  const step = jobs.length === 0 ? "export" : nextStep(jobs);
+  return { json: { jobs: listed }, text: text(), next: step && next(step), exit: "done" };
+}
+
+/** Throws a UserError when there is no such job. */
+async function showJob(
+  { settings, next }: CommandContext,
+  manifest: ManifestView,
+  id: string,
+): Promise<CommandResult> {
+  const job = manifest.job(id);
+  const files = manifest.files(id);
+  const listed = listedJob(job, files);
+  const history = await readHistory(settings.jobsDir, id);
+  const step = nextStep([job]);
+  return {
+    json: { jobs: [listed], target: job.target, history },
+    text: settings.format === "csv" ? jobsCsv([listed]) : jobDetail(job, files, history),
+    next: step && next(step, ...(step === "resubmit" ? [files.failed] : [])),
+    exit: "done",
+  };
+}
+
+/** Finds out what became of uncertain submissions; it takes the lock, and the key, only for these. */
+async function settle({ services, settings, ...context }: CommandContext): Promise<void> {
+  const { needsReconciling, reconcile } = await import("../submit/reconcile.ts");
+  if (!needsReconciling((await readManifest(settings.jobsDir)).jobs())) return;
+  const gemini = await services.gemini();
+  const manifest = await services.manifest();
+  await reconcile(
+    { ...context, gemini, manifest, keyId: services.keyId() },
+    settings.reconcileGraceMs,
+  );
+}

@@ -1,0 +1,77 @@
+import type { Job } from "../job/job.ts";
+import { count, counted } from "../output/figures.ts";
+import { outcomes } from "../output/progress.ts";
+import { NO_ROWS, type Sums, addSums } from "../sums.ts";
+
+type Column = Readonly<{ title: string; align: "left" | "right"; cell: (job: Job) => string }>;
+
+/** Fits 80 columns for jobs of up to 200,000 rows. */
+const COLUMNS: readonly Column[] = [
+  { title: "job", align: "left", cell: ({ id }) => id },
+  { title: "state", align: "left", cell: ({ state }) => state },
+  { title: "rows", align: "right", cell: ({ requests }) => count(requests) },
+  { title: "written", align: "right", cell: ({ sums }) => ended(sums, (of) => of.written) },
+  { title: "failed", align: "right", cell: ({ sums }) => ended(sums, (of) => of.failed) },
+  { title: "other", align: "right", cell: ({ sums }) => ended(sums, neitherNor) },
+  {
+    title: "tokens",
+    align: "right",
+    cell: ({ billedTokens, tokens }) => short(billedTokens ?? tokens),
+  },
+  { title: "updated (UTC)", align: "left", cell: ({ updatedAt }) => minute(updatedAt) },
+];
+
+/** Every job in a line, and under them what they come to. */
+export function jobsTable(jobs: readonly Job[]): string {
+  const rows = [COLUMNS.map(({ title }) => title), ...jobs.map(cellsOf)];
+  const widths = COLUMNS.map((_, column) => widest(rows, column));
+  const lines = rows.map((row) =>
+    row
+      .map((cell, column) => aligned(cell, column, widths))
+      .join("  ")
+      .trimEnd(),
+  );
+  return [...lines, "", totals(jobs)].join("\n");
+}
+
+function cellsOf(job: Job): string[] {
+  return COLUMNS.map(({ cell }) => cell(job));
+}
+
+function widest(rows: readonly (readonly string[])[], column: number): number {
+  return rows.reduce((width, row) => Math.max(width, row[column]?.length ?? 0), 0);
+}
+
+function aligned(cell: string, column: number, widths: readonly number[]): string {
+  const width = widths[column] ?? 0;
+  return COLUMNS[column]?.align === "right" ? cell.padStart(width) : cell.padEnd(width);
+}
+
+/** A dash until the job has ended: nothing is known yet. */
+function ended(sums: Sums | undefined, figure: (sums: Sums) => number): string {
+  return sums === undefined ? "-" : count(figure(sums));
+}
+
+function neitherNor({ stale, filled, gone }: Sums): number {
+  return stale + filled + gone;
+}
+
+const MILLION = 1_000_000;
+
+function short(tokens: number): string {
+  return tokens < MILLION ? count(tokens) : `${(tokens / MILLION).toFixed(1)} M`;
+}
+
+const MINUTE_CHARS = "2026-11-22T10:00".length;
+
+function minute(time: string): string {
+  return time.slice(0, MINUTE_CHARS).replace("T", " ");
+}
+
+function totals(jobs: readonly Job[]): string {
+  const requests = jobs.reduce((sum, job) => sum + job.requests, 0);
+  const sums = jobs.reduce((all, job) => addSums(all, job.sums ?? NO_ROWS), NO_ROWS);
+  const open = requests - sums.requests;
+  const rest = open === 0 ? "" : `, ${count(open)} on the way`;
+  return `${counted(jobs.length, "job")}, ${counted(requests, "row")}: ${outcomes(sums)}${rest}`;
+}

@@ -1,0 +1,26 @@
+/** The name that somebody may have meant: the nearest of those there are, if it is near. */
+export function nearest(name: string, known: readonly string[]): string | undefined {
+  const [best] = known
+    .map((candidate) => ({ candidate, edits: editDistance(name, candidate) }))
+    .filter(({ edits }) => edits <= Math.max(1, Math.floor(name.length * NEAR_PART)))
+    .sort((a, b) => a.edits - b.edits);
+  return best?.candidate;
+}
+
+/** How much of a name may be wrong. */
+const NEAR_PART = 1 / 3;
+
+/** Levenshtein's distance, a row of its table at a time. */
+function editDistance(a: string, b: string): number {
+  const others = Array.from(b);
+  let above = Array.from({ length: others.length + 1 }, (_, column) => column);
+  for (const [index, letter] of Array.from(a).entries()) {
+    const row = [index + 1];
+    for (const [column, other] of others.entries()) {
+      const replaced = (above[column] ?? 0) + (letter === other ? 0 : 1);
+      row.push(Math.min(replaced, (above[column + 1] ?? 0) + 1, (row[column] ?? 0) + 1));
+    }
+    above = row;
+  }
+  return above[others.length] ?? 0;
+}

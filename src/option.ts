@@ -1,0 +1,160 @@
+/** What an option is, and the kinds there are. The table of them all is `options.ts`. */
+
+export type CommandName =
+  | "export"
+  | "submit"
+  | "poll"
+  | "import"
+  | "run"
+  | "resubmit"
+  | "jobs"
+  | "emulator";
+
+type OptionGroup = "Target" | "Jobs" | "Quota and waiting" | "Output" | "Files";
+
+/** A checked value, or what is wrong with it, to follow the words "--limit is wrong: ". */
+type Checked<T> = Readonly<{ value: T }> | Readonly<{ wrong: string }>;
+
+/** What a flag, a variable or a config file can hold. */
+export type Given = string | number | boolean;
+
+export type Option<T> = Readonly<{
+  /** Without the dashes. The variable and the config key are made from it. */
+  flag: string;
+  /** A switch takes no value on the command line. */
+  takes: "value" | "nothing";
+  describe: string;
+  /** The default in words. Undefined: there is none, or `describe` says it. */
+  defaultText: string | undefined;
+  default: T;
+  group: OptionGroup;
+  commands: readonly CommandName[];
+  /** Names what a command works on, so that the next command has to be given it too. */
+  carried: boolean;
+  /** False for what is settled before the config file is read. */
+  inConfigFile: boolean;
+  check: (given: Given) => Checked<T>;
+}>;
+
+/** Longest name that Postgres keeps; it cuts longer ones silently. */
+const IDENTIFIER_BYTES_MAX = 63;
+const TEXT_CHARS_MAX = 10_000;
+/** 30 days. */
+const SECONDS_MAX = 2_592_000;
+const MS_PER_SECOND = 1000;
+const TRUE_WORDS: readonly Given[] = [true, "true", "1", "yes", "on"];
+const FALSE_WORDS: readonly Given[] = [false, "false", "0", "no", "off"];
+
+type Described<D> = Readonly<{
+  flag: string;
+  default: D;
+  describe: string;
+  group: OptionGroup;
+  commands: readonly CommandName[];
+  carried?: boolean;
+  inConfigFile?: boolean;
+}>;
+
+function option<T, D extends T | undefined>(
+  described: Described<D>,
+  rest: Pick<Option<T>, "check"> & Partial<Pick<Option<T>, "takes" | "defaultText">>,
+): Option<T | D> {
+  return {
+    carried: false,
+    inConfigFile: true,
+    takes: "value",
+    defaultText: undefined,
+    ...described,
+    ...rest,
+  };
+}
+
+export function text<D extends string | undefined>(described: Described<D>): Option<string | D> {
+  return option<string, D>(described, { check: checkText, defaultText: described.default });
+}
+
+function checkText(given: Given): Checked<string> {
+  if (typeof given !== "string") return { wrong: `${given} is not text` };
+  if (given.trim() === "") return { wrong: "it is empty" };
+  if (given.includes("\0")) return { wrong: "it holds a zero byte" };
+  if (given.length > TEXT_CHARS_MAX) return { wrong: `it is over ${TEXT_CHARS_MAX} characters` };
+  return { value: given };
+}
+
+/** The name of a schema, a table or a column. */
+export function identifier(described: Described<string>): Option<string> {
+  return { ...text(described), check: checkIdentifier };
+}
+
+function checkIdentifier(given: Given): Checked<string> {
+  return Buffer.byteLength(String(given)) > IDENTIFIER_BYTES_MAX
+    ? { wrong: `a name in Postgres has at most ${IDENTIFIER_BYTES_MAX} bytes` }
+    : checkText(given);
+}
+
+export function choice<const C extends string>(
+  described: Described<NoInfer<C>> & { choices: readonly C[] },
+): Option<C> {
+  const { choices, ...rest } = described;
+  const check = (given: Given): Checked<C> => {
+    const value = choices.find((one) => one === given);
+    return value === undefined
+      ? { wrong: `${given} is not one of ${choices.join(", ")}` }
+      : { value };
+  };
+  const describe = `${described.describe}: ${choices.join(", ")}`;
+  return option<C, C>({ ...rest, describe }, { check, defaultText: described.default });
+}
+
+type Range = Readonly<{ min: number; max: number }>;
+
+export function wholeNumber<D extends number | undefined>(
+  described: Described<D> & Range,
+): Option<number | D> {
+  const { min, max, ...rest } = described;
+  const check = (given: Given): Checked<number> => {
+    const value = toNumber(given);
+    return value === undefined || !Number.isSafeInteger(value) || value < min || value > max
+      ? { wrong: `${given} is not a whole number ${within({ min, max })}` }
+      : { value };
+  };
+  return option<number, D>(rest, { check, defaultText: described.default?.toLocaleString("en") });
+}
+
+/** Seconds for people, milliseconds inside. */
+export function seconds<D extends number | undefined>(
+  described: Described<D> & Pick<Range, "min">,
+): Option<number | D> {
+  const { min, ...rest } = described;
+  const check = (given: Given): Checked<number> => {
+    const value = toNumber(given);
+    return value === undefined || value < min || value > SECONDS_MAX
+      ? { wrong: `${given} is not a number of seconds ${within({ min, max: SECONDS_MAX })}` }
+      : { value: Math.round(value * MS_PER_SECOND) };
+  };
+  const defaultText =
+    described.default === undefined ? undefined : `${described.default / MS_PER_SECOND}`;
+  return option<number, D>(rest, { check, defaultText });
+}
+
+function within({ min, max }: Range): string {
+  return max === Number.MAX_SAFE_INTEGER
+    ? `from ${min} up`
+    : `from ${min} to ${max.toLocaleString("en")}`;
+}
+
+function toNumber(given: Given): number | undefined {
+  if (typeof given === "number") return Number.isFinite(given) ? given : undefined;
+  return typeof given === "string" && /^-?\d+(\.\d+)?$/.test(given) ? Number(given) : undefined;
+}
+
+/** A switch: a bare flag on the command line, `1` or `0` in the environment. */
+export function toggle(described: Described<boolean>): Option<boolean> {
+  return option<boolean, boolean>(described, { check: checkToggle, takes: "nothing" });
+}
+
+function checkToggle(given: Given): Checked<boolean> {
+  if (TRUE_WORDS.includes(given)) return { value: true };
+  if (FALSE_WORDS.includes(given)) return { value: false };
+  return { wrong: `${given} is neither true nor false` };
+}

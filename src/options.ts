@@ -1,0 +1,341 @@
+/**
+ * Every option, once. This table is what yargs is told, what the environment and the config file
+ * may set, what the defaults are and what the help says. A new option is one entry here: its type
+ * appears in `Settings` by itself.
+ */
+import { MODELS, isModelName } from "./gemini/models.ts";
+import {
+  type CommandName,
+  type Option,
+  choice,
+  identifier,
+  seconds,
+  text,
+  toggle,
+  wholeNumber,
+} from "./option.ts";
+
+export const COMMAND_NAMES: readonly CommandName[] = [
+  "export",
+  "submit",
+  "poll",
+  "import",
+  "run",
+  "resubmit",
+  "jobs",
+  "emulator",
+];
+const WITH_JOBS = COMMAND_NAMES.filter((command) => command !== "emulator");
+/** The others take the target from the job they work on. */
+const WITH_TABLE: readonly CommandName[] = ["export", "run"];
+const OF_THE_TARGET = { group: "Target", commands: WITH_TABLE, carried: true } as const;
+const MAKES_JOBS: readonly CommandName[] = ["export", "run", "resubmit"];
+const SUBMITS: readonly CommandName[] = ["submit", "run"];
+const SPENDS: readonly CommandName[] = ["submit", "run"];
+const POLLS: readonly CommandName[] = ["poll", "run"];
+const WRITES: readonly CommandName[] = ["export", "submit", "import", "run", "resubmit"];
+
+const TASK_TYPES = [...new Set(Object.values(MODELS).flatMap((model) => model.taskTypes))];
+
+/** A results line of 768 numbers is about 10 kB, and a file at Gemini holds 2 GB. */
+const JOB_ROWS_MAX = 200_000;
+/** What tier 3 lets stand in the queue. */
+const JOB_TOKENS_MAX = 10_000_000;
+const JOB_BYTES_MAX = 2_000_000_000;
+const ENQUEUED_TOKENS_MAX = 1_000_000_000;
+/** Gemini takes no more at once. */
+const ACTIVE_JOBS_MAX = 100;
+const ATTEMPTS_MAX = 100;
+const WIDTH_MIN = Math.min(...Object.values(MODELS).map((model) => model.minDimensions));
+const WIDTH_MAX = Math.max(...Object.values(MODELS).map((model) => model.maxDimensions));
+/** The emulator answers at once; the service does not mind either. */
+const POLL_SECONDS_MIN = 0.01;
+
+export const OPTIONS = {
+  schema: identifier({
+    flag: "schema",
+    default: "public",
+    describe: "schema of the target table",
+    ...OF_THE_TARGET,
+  }),
+  table: identifier({
+    flag: "table",
+    default: "questions",
+    describe: "the target table",
+    ...OF_THE_TARGET,
+  }),
+  id: identifier({
+    flag: "id",
+    default: "id",
+    describe: "its key column: integer, uuid or text",
+    ...OF_THE_TARGET,
+  }),
+  text: text({
+    flag: "text",
+    default: "question_text",
+    describe: "a column, or a recipe such as '{question_text} {options}'",
+    ...OF_THE_TARGET,
+  }),
+  embedding: identifier({
+    flag: "embedding",
+    default: "embedding",
+    describe: "the vector column (vector or halfvec)",
+    ...OF_THE_TARGET,
+  }),
+  model: choice({
+    flag: "model",
+    default: "gemini-embedding-001",
+    choices: Object.keys(MODELS).filter(isModelName),
+    describe: "the embedding model",
+    ...OF_THE_TARGET,
+  }),
+  dimensions: wholeNumber({
+    flag: "dimensions",
+    default: 768,
+    min: WIDTH_MIN,
+    max: WIDTH_MAX,
+    describe: "width of a vector; must equal the column's",
+    ...OF_THE_TARGET,
+  }),
+  taskType: choice({
+    flag: "task-type",
+    default: "RETRIEVAL_DOCUMENT",
+    choices: TASK_TYPES,
+    describe: "what the vectors are for",
+    ...OF_THE_TARGET,
+  }),
+  where: text({
+    flag: "where",
+    default: undefined,
+    describe: "a further SQL condition on the rows (direct Postgres only)",
+    group: "Target",
+    commands: ["export", "run"],
+  }),
+  limit: wholeNumber({
+    flag: "limit",
+    default: undefined,
+    min: 1,
+    max: Number.MAX_SAFE_INTEGER,
+    describe: "at most so many rows in this export",
+    group: "Target",
+    commands: ["export", "run"],
+  }),
+  onTooLong: choice({
+    flag: "on-too-long",
+    default: "skip",
+    choices: ["fail", "skip", "truncate"],
+    describe: "what to do with texts over the model's token limit",
+    group: "Target",
+    commands: ["export", "run"],
+  }),
+  maxJobRows: wholeNumber({
+    flag: "max-job-rows",
+    default: 50_000,
+    min: 1,
+    max: JOB_ROWS_MAX,
+    describe: "most rows in one job",
+    group: "Jobs",
+    commands: MAKES_JOBS,
+  }),
+  // two of these fit into tier 1's queue of 500,000 tokens, estimated a little low or not
+  maxJobTokens: wholeNumber({
+    flag: "max-job-tokens",
+    default: 200_000,
+    min: 1,
+    max: JOB_TOKENS_MAX,
+    describe: "most estimated tokens in one job",
+    group: "Jobs",
+    commands: MAKES_JOBS,
+  }),
+  maxJobBytes: wholeNumber({
+    flag: "max-job-bytes",
+    default: 500_000_000,
+    min: 10_000,
+    max: JOB_BYTES_MAX,
+    describe: "most bytes in one request file",
+    group: "Jobs",
+    commands: MAKES_JOBS,
+  }),
+  maxAttempts: wholeNumber({
+    flag: "max-attempts",
+    default: 3,
+    min: 1,
+    max: ATTEMPTS_MAX,
+    describe: "how often a retryable row is submitted in all",
+    group: "Jobs",
+    commands: ["run"],
+  }),
+  maxActiveJobs: wholeNumber({
+    flag: "max-active-jobs",
+    default: 90,
+    min: 1,
+    max: ACTIVE_JOBS_MAX,
+    describe: "most batches at Gemini at once",
+    group: "Quota and waiting",
+    commands: SUBMITS,
+  }),
+  maxEnqueuedTokens: wholeNumber({
+    flag: "max-enqueued-tokens",
+    default: 500_000,
+    min: 1,
+    max: ENQUEUED_TOKENS_MAX,
+    describe: "most tokens queued at Gemini at once; the default is what tier 1 allows",
+    group: "Quota and waiting",
+    commands: [...MAKES_JOBS, "submit"],
+  }),
+  pollIntervalMs: seconds({
+    flag: "poll-interval",
+    default: undefined,
+    min: POLL_SECONDS_MIN,
+    describe: "seconds between two looks at a batch (default: grows with the batch's age)",
+    group: "Quota and waiting",
+    commands: POLLS,
+  }),
+  timeoutMs: seconds({
+    flag: "timeout",
+    default: undefined,
+    min: 0,
+    describe: "give up waiting after so many seconds (exit 4); the batches go on",
+    group: "Quota and waiting",
+    commands: [...POLLS, "submit"],
+  }),
+  once: toggle({
+    flag: "once",
+    default: false,
+    describe: "look once and leave",
+    group: "Quota and waiting",
+    commands: ["poll"],
+  }),
+  quotaWaitMs: seconds({
+    flag: "quota-wait",
+    default: 60_000,
+    min: 0,
+    describe: "seconds before a create refused for quota is tried again; grows to 15 minutes",
+    group: "Quota and waiting",
+    commands: SUBMITS,
+  }),
+  reconcileGraceMs: seconds({
+    flag: "reconcile-grace",
+    default: 60_000,
+    min: 0,
+    describe:
+      "seconds over which the batch list is read again before an uncertain submission is repeated",
+    group: "Quota and waiting",
+    commands: [...SUBMITS, "jobs"],
+  }),
+  reconcile: toggle({
+    flag: "reconcile",
+    default: false,
+    describe: "settle uncertain submissions first",
+    group: "Jobs",
+    commands: ["jobs"],
+  }),
+  format: choice({
+    flag: "format",
+    default: "table",
+    choices: ["table", "csv", "json"],
+    describe: "how to list the jobs",
+    group: "Output",
+    commands: ["jobs"],
+  }),
+  yes: toggle({
+    flag: "yes",
+    default: false,
+    describe: "ask no questions",
+    group: "Output",
+    commands: SPENDS,
+  }),
+  dryRun: toggle({
+    flag: "dry-run",
+    default: false,
+    describe: "say what would be done, and do nothing",
+    group: "Output",
+    commands: WRITES,
+  }),
+  json: toggle({
+    flag: "json",
+    default: false,
+    describe: "the result as one JSON object",
+    group: "Output",
+    commands: COMMAND_NAMES,
+  }),
+  quiet: toggle({
+    flag: "quiet",
+    default: false,
+    describe: "no progress; the result, warnings and errors only",
+    group: "Output",
+    commands: COMMAND_NAMES,
+  }),
+  verbose: toggle({
+    flag: "verbose",
+    default: false,
+    describe: "every step, and the causes of errors",
+    group: "Output",
+    commands: COMMAND_NAMES,
+  }),
+  color: toggle({
+    flag: "color",
+    default: true,
+    describe: "colours on a terminal; --no-color for none",
+    group: "Output",
+    commands: COMMAND_NAMES,
+  }),
+  jobsDir: text({
+    flag: "jobs-dir",
+    default: "jobs",
+    describe: "folder of the manifest and its data files",
+    group: "Files",
+    commands: WITH_JOBS,
+    carried: true,
+  }),
+  envFile: text({
+    flag: "env-file",
+    default: undefined,
+    describe: "file of environment variables (default: .env.local and .env, where there)",
+    group: "Files",
+    commands: COMMAND_NAMES,
+    carried: true,
+    inConfigFile: false,
+  }),
+  config: text({
+    flag: "config",
+    default: undefined,
+    describe: "the config file (default: vecfill.config.json, where there)",
+    group: "Files",
+    commands: COMMAND_NAMES,
+    carried: true,
+    inConfigFile: false,
+  }),
+};
+
+export type OptionName = keyof typeof OPTIONS;
+
+type ValueOf<O> = O extends Option<infer T> ? T : never;
+
+/** Every option's value, checked. Times are in milliseconds. */
+export type Settings = { readonly [K in OptionName]: ValueOf<(typeof OPTIONS)[K]> };
+
+export const OPTION_LIST: readonly (readonly [OptionName, Option<unknown>])[] = listOptions();
+
+export function optionsOf(command: CommandName): Option<unknown>[] {
+  return OPTION_LIST.map(([, option]) => option).filter(({ commands }) =>
+    commands.includes(command),
+  );
+}
+
+/** `max-job-rows` → `VECFILL_MAX_JOB_ROWS`. */
+export function variableOf(flag: string): string {
+  return `VECFILL_${flag.replaceAll("-", "_").toUpperCase()}`;
+}
+
+/** `max-job-rows` → `maxJobRows`, as in the config file. */
+export function configKeyOf(flag: string): string {
+  return flag.replace(/-(?<letter>[a-z])/g, (_, letter: string) => letter.toUpperCase());
+}
+
+function listOptions() {
+  const isOptionName = (name: string): name is OptionName => Object.hasOwn(OPTIONS, name);
+  return Object.keys(OPTIONS)
+    .filter(isOptionName)
+    .map((name) => [name, OPTIONS[name]] as const);
+}

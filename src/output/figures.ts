@@ -1,0 +1,46 @@
+/** Numbers as people read them. */
+
+const number = new Intl.NumberFormat("en");
+const BYTE_UNITS = ["B", "kB", "MB", "GB", "TB"];
+const BYTES_STEP = 1000;
+
+/** `1,234,567`. */
+export function count(value: number): string {
+  return number.format(value);
+}
+
+/** `1 row`, `1,234 rows`. */
+export function counted(value: number, noun: string): string {
+  return `${count(value)} ${noun}${value === 1 ? "" : "s"}`;
+}
+
+/** `12.3 MB`. */
+export function bytes(value: number): string {
+  let rest = value;
+  let unit = 0;
+  // 999.95 and more would be printed as 1000.0
+  while (rest >= BYTES_STEP - 0.05 && unit < BYTE_UNITS.length - 1) {
+    rest /= BYTES_STEP;
+    unit += 1;
+  }
+  return `${unit === 0 ? rest : rest.toFixed(1)} ${BYTE_UNITS[unit]}`;
+}
+
+const DURATION_UNITS = [
+  ["d", 86_400],
+  ["h", 3600],
+  ["min", 60],
+  ["s", 1],
+] as const;
+
+/** `2 d 4 h`, `3 min 5 s`, `0 s`: the two largest units, the second only when it is not zero. */
+export function duration(seconds: number): string {
+  let rest = Math.max(0, Math.round(seconds));
+  const first = DURATION_UNITS.findIndex(([, length]) => rest >= length);
+  const words = DURATION_UNITS.slice(first, first + 2).flatMap(([unit, length]) => {
+    const whole = Math.floor(rest / length);
+    rest -= whole * length;
+    return whole === 0 ? [] : [`${whole} ${unit}`];
+  });
+  return first === -1 ? "0 s" : words.join(" ");
+}

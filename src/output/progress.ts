@@ -1,0 +1,68 @@
+import type { ProgressEvent } from "../report.ts";
+import { bytes, count, counted, duration } from "./figures.ts";
+
+type Progress = Exclude<ProgressEvent, { type: "warning" }>;
+
+/** What comes again and again, each time with a newer figure. */
+const MOVING: readonly ProgressEvent["type"][] = [
+  "exporting",
+  "importing",
+  "downloading",
+  "pending",
+  "waiting",
+];
+
+export function isMoving(event: ProgressEvent): boolean {
+  return MOVING.includes(event.type);
+}
+
+/** Names what an event is about: a newer one with the same subject takes its place. */
+export function subjectOf(event: ProgressEvent): string {
+  return "job" in event ? `${event.type} ${event.job}` : event.type;
+}
+
+/** One line for people, without its end. */
+export function progressLine(event: Progress): string {
+  switch (event.type) {
+    case "exporting":
+      return `exporting: ${counted(event.exported, "row")}, ${count(event.skipped)} skipped`;
+    case "exported":
+      return `${event.job} exported: ${counted(event.requests, "row")}, about ${counted(event.tokens, "token")}, ${bytes(event.bytes)}`;
+    case "uploading":
+      return `${event.job} uploading: ${bytes(event.bytes)}`;
+    case "submitted":
+      return `${event.job} submitted: ${event.batch}${event.adopted ? ", found at Gemini" : ""}`;
+    case "waiting":
+      return `waiting ${duration(event.seconds)}: ${event.why}`;
+    case "pending":
+      return `${event.job} pending: ${event.batchState} for ${duration(event.ageSeconds)}`;
+    case "ended":
+      return `${event.job} ended: ${event.state}${event.message === undefined ? "" : `, ${event.message}`}`;
+    case "downloading":
+      return `${event.job} downloading: ${bytes(event.bytes)}`;
+    case "downloaded":
+      return `${event.job} downloaded: ${bytes(event.bytes)}`;
+    case "importing":
+      return `${event.job} importing: ${count(event.rows)} of ${counted(event.requests, "row")}`;
+    case "imported":
+      return `${event.job} imported: ${outcomes(event)}`;
+    case "resubmitted":
+      return `${event.job} resubmitted: ${counted(event.requests, "row")} in ${event.into.join(", ")}`;
+    default:
+      return unknownEvent(event);
+  }
+}
+
+function unknownEvent(event: never): never {
+  throw new Error(`no line for ${JSON.stringify(event)}`);
+}
+
+/** `49,990 written, 10 failed`: what there is none of is left out, but for the written. */
+export function outcomes(
+  sums: Readonly<Record<"written" | "failed" | "stale" | "filled" | "gone", number>>,
+): string {
+  const words = (["failed", "stale", "filled", "gone"] as const)
+    .filter((outcome) => sums[outcome] > 0)
+    .map((outcome) => `${count(sums[outcome])} ${outcome}`);
+  return [`${count(sums.written)} written`, ...words].join(", ");
+}

@@ -1,0 +1,75 @@
+/**
+ * What must never be printed. A Secret does not turn into text by accident, and the redactor is
+ * the second line: everything the program prints goes through it.
+ */
+import { inspect } from "node:util";
+
+const REDACTED = "[secret]";
+
+export class Secret {
+  readonly #value: string;
+
+  constructor(value: string) {
+    this.#value = value;
+  }
+
+  /** The value itself, for the one call that has to send it. */
+  reveal(): string {
+    return this.#value;
+  }
+
+  toString(): string {
+    return REDACTED;
+  }
+
+  toJSON(): string {
+    return REDACTED;
+  }
+
+  [inspect.custom](): string {
+    return REDACTED;
+  }
+}
+
+export type Redact = (text: string) => string;
+
+/** Shorter ones would be found inside ordinary words. */
+const SECRET_CHARS_MIN = 4;
+/** What local databases are set up with: no secrets, and in every other message. */
+const KNOWN_TO_ALL = ["postgres", "password", "supabase"];
+
+/** Replaces every secret, also as it looks inside a URL or inside JSON. */
+export function redactor(secrets: readonly Secret[]): Redact {
+  const forms = new Set(secrets.flatMap((secret) => formsOf(secret.reveal())));
+  // the longest first: a URL is replaced whole before the password in it
+  const ordered = [...forms].sort((a, b) => b.length - a.length);
+  return (text) => ordered.reduce((rest, form) => rest.replaceAll(form, REDACTED), text);
+}
+
+/** The secrets in a URL: the whole of it, and its password by itself. None without a password. */
+export function secretsOfUrl(url: string): Secret[] {
+  const login = /^[a-z][a-z\d+.-]*:\/\/(?<user>[^:@/?#]*):(?<password>.+)@/i.exec(url)?.groups;
+  const parameter = /[?&]password=(?<password>[^&#]+)/i.exec(url)?.groups;
+  const { user = "", password } = login ?? {};
+  const found = [
+    ...(password === undefined ? [] : [url, `:${password}@`]),
+    ...(password === undefined || password === user ? [] : [password]),
+    ...(parameter?.["password"] === undefined ? [] : [url, parameter["password"]]),
+  ];
+  return found.map((value) => new Secret(value));
+}
+
+function formsOf(value: string): string[] {
+  const plain = decoded(value);
+  return [value, plain, encodeURIComponent(plain), encodeURI(plain)]
+    .flatMap((form) => [form, JSON.stringify(form).slice(1, -1)])
+    .filter((form) => form.length >= SECRET_CHARS_MIN && !KNOWN_TO_ALL.includes(form));
+}
+
+function decoded(value: string): string {
+  try {
+    return decodeURIComponent(value);
+  } catch {
+    return value; // a stray percent sign: it was never encoded
+  }
+}

@@ -1,0 +1,59 @@
+/** Runs command lines in this process, with streams that remember, and in a process of their own. */
+import { type ChildProcess, spawn } from "node:child_process";
+import { EventEmitter } from "node:events";
+import { PassThrough } from "node:stream";
+import { text } from "node:stream/consumers";
+import { fileURLToPath } from "node:url";
+import { type World, run } from "../src/cli.ts";
+
+export type Ended = Readonly<{ code: number | null; stdout: string; stderr: string }>;
+
+export const CLI = fileURLToPath(new URL("../src/cli.ts", import.meta.url));
+
+type Setup = Partial<Pick<World, "env" | "folder" | "signals" | "leave">>;
+
+/** Sees no variable and no `.env` but those given. */
+export async function runHere(args: readonly string[], setup: Setup = {}): Promise<Ended> {
+  const stdout = new PassThrough({ encoding: "utf8" });
+  const stderr = new PassThrough({ encoding: "utf8" });
+  const code = await run(args, {
+    stdin: new PassThrough(),
+    stdout,
+    stderr,
+    env: {},
+    folder: "/nonexistent",
+    signals: new EventEmitter(),
+    leave: () => {},
+    ...setup,
+  });
+  return { code, stdout: String(stdout.read() ?? ""), stderr: String(stderr.read() ?? "") };
+}
+
+type Process = Readonly<{ child: ChildProcess; ended: Promise<Ended> }>;
+type ProcessOptions = Readonly<{ env?: NodeJS.ProcessEnv; cwd?: string }>;
+
+/** Starts `node <args>`. */
+export function start(args: readonly string[], options: ProcessOptions = {}): Process {
+  return startProgram(process.execPath, args, options);
+}
+
+/** `ended` resolves when the program has ended and its streams are read. */
+export function startProgram(
+  program: string,
+  args: readonly string[],
+  { env = {}, cwd }: ProcessOptions = {},
+): Process {
+  const child = spawn(program, args, {
+    cwd,
+    env: { PATH: process.env["PATH"], ...env },
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  const code = new Promise<number | null>((resolve, reject) => {
+    child.on("close", resolve);
+    child.on("error", reject);
+  });
+  const ended = Promise.all([code, text(child.stdout), text(child.stderr)]).then(
+    ([exit, stdout, stderr]) => ({ code: exit, stdout, stderr }),
+  );
+  return { child, ended };
+}

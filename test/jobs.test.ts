@@ -1,0 +1,226 @@
+/**
+ * I come back after a weekend: what does `vecfill jobs` tell me about my jobs, and what do I type
+ * next? And does my script, or my spreadsheet, get every figure safely?
+ */
+import { rm } from "node:fs/promises";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { systemClock } from "../src/clock.ts";
+import type { Job } from "../src/job/job.ts";
+import { openManifest, readManifest } from "../src/job/manifest.ts";
+import { jobsCsv } from "../src/jobs/csv.ts";
+import { listedJob } from "../src/jobs/listed-job.ts";
+import { nextStep } from "../src/jobs/next-step.ts";
+import { jobsTable } from "../src/jobs/table.ts";
+import { runHere } from "./command-line.ts";
+import { newJob, temporaryFolder } from "./job/sample.ts";
+
+const RESULTS = { bytes: 29_000, sha256: "b".repeat(64) };
+const FAILED = { bytes: 700, sha256: "c".repeat(64) };
+
+let folder: string;
+let jobs: readonly Job[];
+
+/** One job imported with failures, one whose batch failed, one at Gemini, one exported. */
+beforeAll(async () => {
+  folder = await temporaryFolder();
+  const manifest = await openManifest(folder, systemClock);
+  const submit = async (job: string, requests: number) => {
+    await manifest.recordExported(newJob(job, { requests, tokens: requests * 10 }));
+    const displayName = `vecfill-test-${job}-1`;
+    await manifest.record({ type: "submitting", job, displayName, submission: 1 });
+    const batch = `batches/of-${job}`;
+    await manifest.record({ type: "submitted", job, batch, adopted: false, keyId: "0".repeat(12) });
+  };
+  await submit("0001", 50_000);
+  await manifest.record({ type: "succeeded", job: "0001", resultsName: "files/batch-1" });
+  await manifest.record({ type: "downloaded", job: "0001", file: RESULTS });
+  await manifest.record({
+    type: "imported",
+    job: "0001",
+    tokens: 1_234_567,
+    sums: { requests: 50_000, written: 49_990, failed: 4, stale: 3, filled: 2, gone: 1 },
+    outstanding: { lines: 4, retryable: 3 },
+    failedFile: FAILED,
+  });
+  await submit("0002", 7);
+  await manifest.record({
+    type: "failed",
+    job: "0002",
+    error: { code: 9, message: '=HYPERLINK("http://x"), and "more"' },
+    sums: { requests: 7, written: 0, failed: 7, stale: 0, filled: 0, gone: 0 },
+    outstanding: { lines: 7, retryable: 7 },
+    failedFile: FAILED,
+  });
+  await submit("0003", 20);
+  await manifest.recordExported(newJob("0004"));
+  await manifest.close();
+  jobs = (await readManifest(folder)).jobs();
+});
+
+afterAll(() => rm(folder, { recursive: true, force: true }));
+
+const inFolder = (...args: readonly string[]) => runHere(["jobs", ...args, "--jobs-dir", folder]);
+
+describe("the table", () => {
+  it("has a line for each job, figures right-aligned, and what they come to", async () => {
+    const { stdout, code } = await inFolder();
+    const lines = stdout.split("\n").map((line) => line.replace(/\d{4}-\d\d-\d\d \d\d:\d\d$/, "…"));
+    expect(lines).toEqual([
+      "job   state        rows  written  failed  other  tokens  updated (UTC)",
+      "0001  imported   50,000   49,990       4      6   1.2 M  …",
+      "0002  failed          7        0       7      0      70  …",
+      "0003  submitted      20        -       -      -     200  …",
+      "0004  exported        3        -       -      -      30  …",
+      "",
+      "4 jobs, 50,030 rows: 49,990 written, 11 failed, 3 stale, 2 filled, 1 gone, 23 on the way",
+      "",
+    ]);
+    expect(code).toBe(0);
+  });
+
+  it("fits 80 columns when every figure is as large as it gets", () => {
+    const [first] = jobs;
+    if (first === undefined) throw new Error("no job");
+    const rows = 200_000;
+    const sums = { requests: rows, written: rows, failed: rows, stale: rows, filled: 0, gone: 0 };
+    const widest = { ...first, id: "12345", state: "downloaded", requests: rows, sums } as const;
+    const table = jobsTable([{ ...widest, billedTokens: 10_000_000 }]);
+    const [titles = "", line = ""] = table.split("\n");
+    expect(Math.max(titles.length, line.length)).toBeLessThanOrEqual(80);
+  });
+});
+
+describe("the next command", () => {
+  it("is named: what is paid for is fetched first", async () => {
+    expect((await inFolder()).stderr).toBe(`next: vecfill poll --jobs-dir ${folder}\n`);
+    expect((await inFolder("0002")).stderr).toBe(
+      `next: vecfill resubmit ${join(folder, "0002.failed.jsonl")} --jobs-dir ${folder}\n`,
+    );
+    expect((await inFolder("0004")).stderr).toBe(`next: vecfill submit --jobs-dir ${folder}\n`);
+  });
+
+  it("is the nearest to the column, and none when nothing is left", () => {
+    const [first] = jobs;
+    if (first === undefined) throw new Error("no job");
+    const none = { ...first, outstanding: { lines: 0, retryable: 0 } };
+    const inState = (state: Job["state"]): Job => ({ ...none, state });
+    expect(nextStep([])).toBeUndefined();
+    expect(nextStep([inState("imported"), inState("rolledBack")])).toBeUndefined();
+    expect(nextStep([first, inState("exported")])).toBe("submit");
+    expect(nextStep([inState("submitting"), inState("submitted")])).toBe("poll");
+    expect(nextStep([inState("submitted"), inState("downloaded")])).toBe("import");
+  });
+});
+
+describe("--json", () => {
+  it("holds exactly the promised fields", async () => {
+    const { stdout } = await inFolder("--json");
+    const printed = JSON.parse(stdout);
+    expect(printed).toMatchObject({ schemaVersion: 1, command: "jobs" });
+    expect(printed.jobs).toHaveLength(4);
+    expect(printed.jobs[0]).toEqual({
+      id: "0001",
+      state: "imported",
+      requests: 50_000,
+      written: 49_990,
+      failed: 4,
+      stale: 3,
+      filled: 2,
+      gone: 1,
+      tokens: 1_234_567,
+      batch: "batches/of-0001",
+      parent: null,
+      attempt: 1,
+      createdAt: expect.stringMatching(/^\d{4}-.*Z$/),
+      updatedAt: expect.stringMatching(/^\d{4}-.*Z$/),
+      files: {
+        requests: "0001.requests.jsonl",
+        results: "0001.results.jsonl",
+        failed: "0001.failed.jsonl",
+      },
+      error: null,
+    });
+    expect(printed.jobs[3]).toMatchObject({
+      batch: null,
+      written: 0,
+      files: { requests: "0004.requests.jsonl", results: null, failed: null },
+    });
+  });
+
+  it("is the same as --format json", async () => {
+    expect((await inFolder("--format", "json")).stdout).toBe((await inFolder("--json")).stdout);
+  });
+});
+
+describe("--format csv", () => {
+  it("is safe to open in a spreadsheet", async () => {
+    const { stdout } = await inFolder("--format", "csv");
+    const lines = stdout.trimEnd().split("\n");
+    expect(lines).toHaveLength(5);
+    expect(lines[0]).toBe(
+      "id,state,requests,written,failed,stale,filled,gone,tokens,batch,parent,attempt,createdAt,updatedAt,requestsFile,resultsFile,failedFile,errorCode,errorMessage",
+    );
+    expect(lines[2]).toContain(`,9,"'=HYPERLINK(""http://x""), and ""more"""`);
+  });
+
+  it("has its titles also when there are no jobs", () => {
+    expect(jobsCsv([])).toMatch(/^id,state,.*,errorMessage$/);
+  });
+});
+
+describe("one job", () => {
+  it("is shown with its target, files, error and history", async () => {
+    const { stdout, code } = await inFolder("0002");
+    expect(code).toBe(0);
+    expect(stdout).toContain(
+      "target        public.questions.embedding, key id, text question_text",
+    );
+    expect(stdout).toContain("batch         batches/of-0002");
+    expect(stdout).toContain("to resubmit   7 rows, 7 retryable");
+    expect(stdout).toContain('error         =HYPERLINK("http://x"), and "more" (code 9)');
+    expect(stdout).toContain(`failed file   ${join(folder, "0002.failed.jsonl")}, 700 B`);
+    const history = stdout.slice(stdout.indexOf("history (UTC)")).trimEnd().split("\n").slice(1);
+    expect(history.map((line) => line.trim().split(/\s+/)[2])).toEqual([
+      "exported",
+      "submitting",
+      "submitted",
+      "failed",
+    ]);
+  });
+
+  it("carries its history in --json too", async () => {
+    const printed = JSON.parse((await inFolder("0003", "--json")).stdout);
+    expect(printed.jobs).toHaveLength(1);
+    expect(printed.history.at(-1)).toMatchObject({ event: "submitted", note: "batches/of-0003" });
+  });
+
+  it("is refused by name when there is none, with those there are", async () => {
+    const { code, stderr, stdout } = await inFolder("0009");
+    expect([code, stdout]).toEqual([2, ""]);
+    expect(stderr).toContain("There is no job 0009; known are 0001 to 0004.");
+  });
+});
+
+describe("an empty folder", () => {
+  it("is no error, and says how to begin", async () => {
+    const empty = join(folder, "nothing-here");
+    const { code, stdout, stderr } = await runHere(["jobs", "--jobs-dir", empty]);
+    expect([code, stdout]).toEqual([0, `There are no jobs in ${empty} yet.\n`]);
+    expect(stderr).toBe(`next: vecfill export --jobs-dir ${empty}\n`);
+  });
+});
+
+describe("a job without figures", () => {
+  it("counts nothing before it has ended", () => {
+    const [, , submitted] = jobs;
+    if (submitted === undefined) throw new Error("no job");
+    const files = { requests: "a/r", results: "a/s", failed: "a/f", failedCsv: "a/c" };
+    expect(listedJob(submitted, files)).toMatchObject({
+      written: 0,
+      failed: 0,
+      tokens: 200,
+      files: { requests: "r", results: null, failed: null },
+    });
+  });
+});
