@@ -1,0 +1,57 @@
+import type { Address } from "./address.ts";
+import { parseBatchPage, type BatchPage } from "./batch-resource.ts";
+import { unusable } from "./failure.ts";
+import { parseJson } from "./json.ts";
+import type { Limits } from "./limits.ts";
+import type { Batch } from "./port.ts";
+import type { Transport } from "./transport.ts";
+
+export type BatchListServices = Readonly<{
+  transport: Transport;
+  address: Address;
+  limits: Limits;
+}>;
+
+/**
+ * All pages or an error, never a part: who asks takes a batch that is not in here for never
+ * created. By plain fetch, because the SDK reads anything without `operations` as an empty list.
+ */
+export async function listBatches(
+  services: BatchListServices,
+  signal: AbortSignal | undefined,
+): Promise<Batch[]> {
+  const byName = new Map<string, Batch>();
+  let pageToken: string | undefined = "";
+  for (let page = 0; pageToken !== undefined; page += 1) {
+    if (page === services.limits.maxPages) throw unusable(`the batch list has over ${page} pages`);
+    const { batches, nextPageToken }: BatchPage = await readPage(pageToken, services, signal);
+    // A batch made meanwhile pushes others onto the next page, where they come again.
+    for (const batch of batches) if (!byName.has(batch.name)) byName.set(batch.name, batch);
+    pageToken = nextPageToken;
+  }
+  return [...byName.values()].sort(newestFirst);
+}
+
+async function readPage(
+  pageToken: string,
+  { transport, address, limits }: BatchListServices,
+  signal: AbortSignal | undefined,
+): Promise<BatchPage> {
+  const url = address.of("batches");
+  url.searchParams.set("pageSize", String(limits.pageSize));
+  if (pageToken !== "") url.searchParams.set("pageToken", pageToken);
+  const answer = await transport.exchange({ method: "GET", url, signal }, limits.callMs);
+  const page = parseBatchPage(parseJson(answer.text));
+  if (page === undefined) throw unusable("it is no list of batches, or not a whole one");
+  return page;
+}
+
+/** Ties keep the service's order, which is newest first too; what has no time may be the newest. */
+function newestFirst(a: Batch, b: Batch): number {
+  return createdMs(b) - createdMs(a);
+}
+
+function createdMs({ createdAt }: Batch): number {
+  const ms = Date.parse(createdAt ?? "");
+  return Number.isNaN(ms) ? Number.MAX_SAFE_INTEGER : ms;
+}

@@ -1,0 +1,241 @@
+/**
+ * Gemini's Developer API behind the port; the only importer of its SDK.
+ *
+ * By the SDK: files.get, files.delete, batches.cancel, batches.delete, models.countTokens and
+ * models.embedContent. Its `fetch` is our transport, which sends each request once, with a time
+ * limit, and throws the port's errors, so that Retry-After and the service's words are not lost.
+ *
+ * By plain fetch, measured with SDK 3.1.0:
+ * - createBatch: the SDK prints a warning at each call, and one `retryOptions` away, given for some
+ *   other call, it sends the request again after a timeout or a 5xx: a second batch, paid for.
+ *   Exactly one request leaves here, and nothing in or below this file repeats it.
+ * - getBatch, findBatches: the SDK drops the operation's error, counts and `done`, and takes
+ *   any JSON for an empty list.
+ * - openResults, downloadResults: the SDK's download ends the process when the connection breaks.
+ * - uploadFile: see upload-session.ts.
+ */
+import { GoogleGenAI } from "@google/genai";
+
+import { type Clock, systemClock } from "../clock.ts";
+import { type Address, checkName, createAddress } from "./address.ts";
+import { listBatches } from "./batch-list.ts";
+import { parseBatch } from "./batch-resource.ts";
+import { download } from "./download.ts";
+import { unusable } from "./failure.ts";
+import { parseFile } from "./file-resource.ts";
+import { parseJson } from "./json.ts";
+import { type Limits, LIMITS } from "./limits.ts";
+import { MODELS } from "./models.ts";
+import {
+  type Batch,
+  type BatchRequest,
+  type EmbedRequest,
+  type Gemini,
+  GeminiError,
+} from "./port.ts";
+import { saveResults } from "./results-file.ts";
+import { createTransport, type Transport } from "./transport.ts";
+import { createUpload } from "./upload.ts";
+
+/** SDK 3 would speak `v1`, which rejects some of what it sends; everything recorded is v1beta. */
+const API_VERSION = "v1beta";
+const BASE_URL = "https://generativelanguage.googleapis.com";
+
+export type GeminiOptions = Readonly<{
+  apiKey: string;
+  baseUrl?: string | undefined;
+  apiVersion?: string | undefined;
+  clock?: Clock | undefined;
+  fetch?: typeof fetch | undefined;
+  limits?: Partial<Limits> | undefined;
+}>;
+
+/** Opens no connection yet. Throws a UserError for a key or an address that cannot be one. */
+export function connectGemini(options: GeminiOptions): Gemini {
+  const { apiKey, baseUrl = BASE_URL, apiVersion = API_VERSION, clock = systemClock } = options;
+  const limits: Limits = { ...LIMITS, ...options.limits };
+  const address = createAddress(baseUrl, apiVersion);
+  const transport = createTransport({ apiKey, clock, fetch: options.fetch ?? fetch });
+  const sdk = new GoogleGenAI({
+    apiKey,
+    apiVersion,
+    vertexai: false,
+    httpOptions: { baseUrl: address.base, fetch: sdkFetch(transport, limits) },
+  });
+  const services = { transport, address, limits, clock };
+  return {
+    ...ownCalls(services, sdk),
+    ...sdkCalls(sdk, limits),
+  };
+}
+
+type Services = Readonly<{ transport: Transport; address: Address; limits: Limits; clock: Clock }>;
+
+type OwnCall =
+  | "createBatch"
+  | "getBatch"
+  | "findBatches"
+  | "openResults"
+  | "downloadResults"
+  | "uploadFile";
+
+function ownCalls(services: Services, sdk: GoogleGenAI): Pick<Gemini, OwnCall> {
+  const { transport, address, limits } = services;
+  const find = (name: string, signal: AbortSignal | undefined) => findFile(sdk, name, signal);
+  const openResults = (file: string, signal: AbortSignal | undefined) => {
+    const url = address.of(`${checkName("files", file)}:download?alt=media`);
+    return download(transport, { url, idleMs: limits.idleMs, signal });
+  };
+  return {
+    createBatch: (request) => createBatch(request, services),
+
+    getBatch: (name, signal) => getBatch(name, services, signal),
+
+    async findBatches(displayNamePrefix, signal) {
+      const batches = await listBatches(services, signal);
+      return batches.filter((batch) => batch.displayName.startsWith(displayNamePrefix));
+    },
+
+    openResults,
+
+    downloadResults: (file, path, { onBytes, signal }) =>
+      saveResults(openResults(file, signal), path, onBytes),
+
+    uploadFile: createUpload(find, services),
+  };
+}
+
+async function createBatch(request: BatchRequest, services: Services): Promise<Batch> {
+  const { transport, address, limits } = services;
+  // As the SDK writes it, spelling included: this is the form that has been seen to work.
+  const input = { file_name: checkName("files", request.file) };
+  const answer = await transport.exchange(
+    {
+      method: "POST",
+      url: address.of(`models/${request.model}:asyncBatchEmbedContent`),
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify({ batch: { inputConfig: input, displayName: request.displayName } }),
+    },
+    limits.createMs,
+  );
+  const batch = parseBatch(parseJson(answer.text));
+  if (batch === undefined) throw unusable("it names no batch");
+  return batch;
+}
+
+async function getBatch(
+  name: string,
+  { transport, address, limits }: Services,
+  signal: AbortSignal | undefined,
+): Promise<Batch | undefined> {
+  const request = { method: "GET", url: address.of(checkName("batches", name)), signal };
+  const answer = await unlessMissing(() => transport.exchange(request, limits.callMs));
+  if (answer === undefined) return undefined;
+  const batch = parseBatch(parseJson(answer.text));
+  if (batch?.name !== name) throw unusable(`it is not ${name}`);
+  return batch;
+}
+
+async function findFile(sdk: GoogleGenAI, name: string, signal: AbortSignal | undefined) {
+  const config = signal === undefined ? {} : { abortSignal: signal };
+  const get = () => sdk.files.get({ name: checkName("files", name), config });
+  const answer = await unlessMissing(() => unlessAborted(get, signal));
+  if (answer === undefined) return undefined;
+  const file = parseFile(answer);
+  if (file?.name !== name) throw unusable(`it is not ${name}`);
+  return file;
+}
+
+type SdkCall = Exclude<keyof Gemini, OwnCall>;
+
+function sdkCalls(sdk: GoogleGenAI, limits: Limits): Pick<Gemini, SdkCall> {
+  return {
+    async cancelBatch(name) {
+      await sdk.batches.cancel({ name: checkName("batches", name) });
+    },
+
+    async deleteBatch(name) {
+      await unlessMissing(() => sdk.batches.delete({ name: checkName("batches", name) }));
+    },
+
+    async deleteFile(name) {
+      await unlessMissing(() => sdk.files.delete({ name: checkName("files", name) }));
+    },
+
+    async countTokens(model, texts) {
+      const contents = texts.map((text) => ({ role: "user", parts: [{ text }] }));
+      const { totalTokens } = await sdk.models.countTokens({ model, contents });
+      if (totalTokens === undefined) throw unusable("it counts no tokens");
+      return totalTokens;
+    },
+
+    embedNow: (request, signal) => embedNow(sdk, request, limits, signal),
+  };
+}
+
+/** A content for each text: for `gemini-embedding-2` an array of texts would be one vector. */
+async function embedNow(
+  sdk: GoogleGenAI,
+  { model, dimensions, taskType, texts }: EmbedRequest,
+  { maxTextsNow }: Limits,
+  signal: AbortSignal | undefined,
+): Promise<number[][]> {
+  if (texts.length > maxTextsNow)
+    throw new RangeError(`${texts.length} texts, over ${maxTextsNow}`);
+  const config = {
+    outputDimensionality: dimensions,
+    ...(MODELS[model].taskBy === "field" ? { taskType } : {}),
+    ...(signal === undefined ? {} : { abortSignal: signal }),
+  };
+  const contents = texts.map((text) => ({ parts: [{ text }] }));
+  const embed = () => sdk.models.embedContent({ model, contents, config });
+  const { embeddings = [] } = await unlessAborted(embed, signal);
+  const vectors = embeddings.map(({ values }) => values ?? []);
+  if (vectors.length !== texts.length) {
+    throw unusable(`${vectors.length} vectors for ${texts.length} texts`);
+  }
+  return vectors;
+}
+
+async function unlessMissing<T>(call: () => Promise<T>): Promise<T | undefined> {
+  try {
+    return await call();
+  } catch (caught) {
+    if (caught instanceof GeminiError && caught.kind === "notFound") return undefined;
+    throw caught;
+  }
+}
+
+/** The SDK has its own signal follow the caller's, and loses the reason. */
+async function unlessAborted<T>(
+  call: () => Promise<T>,
+  signal: AbortSignal | undefined,
+): Promise<T> {
+  try {
+    return await call();
+  } catch (caught) {
+    signal?.throwIfAborted();
+    throw caught;
+  }
+}
+
+/** The transport as the SDK's `fetch`. The SDK sees successes only, and only JSON. */
+function sdkFetch(transport: Transport, limits: Limits): typeof fetch {
+  return async (input, init) => {
+    const request = new Request(input, init);
+    const body = await request.text();
+    const answer = await transport.exchange(
+      {
+        method: request.method,
+        url: new URL(request.url),
+        headers: Object.fromEntries(request.headers),
+        ...(body === "" ? {} : { body }),
+        signal: request.signal,
+      },
+      limits.callMs,
+    );
+    const json = answer.text === "" ? "{}" : answer.text;
+    if (parseJson(json) === undefined) throw unusable("it is no JSON");
+    return new Response(json, { headers: { "content-type": "application/json" } });
+  };
+}

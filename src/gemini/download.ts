@@ -1,0 +1,59 @@
+/**
+ * A results file as it arrives. By plain fetch, since the SDK's download ends the whole process
+ * when the connection breaks in the middle of a body. There is no resuming: whether the service
+ * honours Range is not documented, so whoever reads starts again at the first byte.
+ */
+import { unusable } from "./failure.ts";
+import { startTimeLimit, type TimeLimit } from "./time-limit.ts";
+import type { Transport } from "./transport.ts";
+
+export type Download = Readonly<{ url: URL; idleMs: number; signal: AbortSignal | undefined }>;
+
+export async function* download(transport: Transport, what: Download): AsyncGenerator<Uint8Array> {
+  const request = { method: "GET", url: what.url, signal: what.signal };
+  const limit = startTimeLimit(what.idleMs, what.signal);
+  try {
+    const response = await transport.open(request, limit);
+    let received = 0;
+    for await (const chunk of chunks(response, limit)) {
+      received += chunk.byteLength;
+      yield chunk;
+    }
+    checkLength(response.headers, received);
+  } catch (caught) {
+    throw transport.failure(caught, request, limit);
+  } finally {
+    limit.end();
+  }
+}
+
+/** Time counts only while a chunk is waited for, not while the consumer works on one. */
+async function* chunks(response: Response, limit: TimeLimit): AsyncGenerator<Uint8Array> {
+  if (response.body === null) return;
+  const reader = response.body.getReader();
+  let ended = false;
+  try {
+    while (!ended) {
+      limit.restart();
+      const { done, value } = await reader.read();
+      limit.pause();
+      ended = done;
+      if (value !== undefined) yield value;
+    }
+  } finally {
+    if (!ended) await abandon(reader);
+  }
+}
+
+/** Rejects when the body has already broken, which the reading of it has told. */
+async function abandon(reader: ReadableStreamDefaultReader<Uint8Array>): Promise<void> {
+  await reader.cancel().catch(() => undefined);
+}
+
+/** A compressed body has another length than the bytes that come out of it. */
+function checkLength(headers: Headers, received: number): void {
+  const announced = headers.get("content-length");
+  if (announced === null || headers.has("content-encoding")) return;
+  if (Number(announced) === received) return;
+  throw unusable(`${received} of ${announced} bytes of the results file arrived`);
+}

@@ -1,0 +1,34 @@
+/** A bound on everything the client does. Times are milliseconds, for one request each. */
+export const LIMITS = {
+  callMs: 60_000,
+  /** Two requests took the service four seconds; giving up early makes an uncertain create. */
+  createMs: 180_000,
+  /** One chunk: this allows for an uplink of 30 kB/s. */
+  chunkMs: 300_000,
+  /** Without a byte of a results file, the first one included. */
+  idleMs: 60_000,
+
+  pageSize: 100,
+  /** A list keeps six weeks of batches; the service may send fewer a page than asked for. */
+  maxPages: 2_000,
+
+  /** A multiple of the granularity of 256 KiB that the service asks for; one chunk is in memory. */
+  chunkBytes: 8 * 1024 * 1024,
+  /** Failed steps of an upload session in a row, between which nothing more has arrived. */
+  maxStumbles: 10,
+  firstStumbleDelayMs: 1_000,
+  maxStumbleDelayMs: 30_000,
+  /** Sessions begun for one file: for a refused type, a taken name, a session that died. */
+  maxSessions: 8,
+  activePollMs: 2_000,
+  maxActivePolls: 90,
+  /** A file found at the service is used only if it outlives this: a batch may wait long for its turn. */
+  minRemainingMs: 36 * 60 * 60 * 1000,
+
+  /** The service's own: at most so many texts in an interactive call. */
+  maxTextsNow: 100,
+  /** Of the service's words in an error. */
+  maxMessageChars: 600,
+} as const;
+
+export type Limits = Readonly<Record<keyof typeof LIMITS, number>>;

@@ -1,0 +1,60 @@
+/** A results file on disk is whole or is not there. */
+import { createDurableFile, type DurableFile, type FileDigest } from "../durable-file.ts";
+import { serviceError, unusable } from "./failure.ts";
+import { fields, parseJson, text } from "./json.ts";
+
+const LF = 0x0a;
+const CLOSING_BRACE = 0x7d;
+
+/**
+ * Writes the chunks to `path` once all have come. A connection can end cleanly in the middle of a
+ * line, as through a proxy; so the last byte must end a line or an object.
+ */
+export async function saveResults(
+  chunks: AsyncIterable<Uint8Array>,
+  path: string,
+  onBytes: ((bytes: number) => void) | undefined,
+): Promise<FileDigest> {
+  const file = await createDurableFile(path);
+  try {
+    const { last, start } = await writeAll(file, chunks, onBytes);
+    if (isErrorBody(start)) throw unusable(`it is an error instead of results: ${start}`);
+    if (last !== undefined && last !== LF && last !== CLOSING_BRACE) {
+      throw unusable(`the results file ends in the middle of a line, after ${file.bytes} bytes`);
+    }
+    return await file.commit();
+  } finally {
+    await file.abandon();
+  }
+}
+
+/** More than an error has, and enough to see that results are none. */
+const START_BYTES = 2048;
+
+type Ends = Readonly<{ start: string; last: number | undefined }>;
+
+async function writeAll(
+  file: DurableFile,
+  chunks: AsyncIterable<Uint8Array>,
+  onBytes: ((bytes: number) => void) | undefined,
+): Promise<Ends> {
+  let start = "";
+  let last: number | undefined;
+  for await (const chunk of chunks) {
+    if (start.length < START_BYTES) start += Buffer.from(chunk.subarray(0, START_BYTES)).toString();
+    await file.write(chunk);
+    last = chunk.at(-1) ?? last;
+    onBytes?.(file.bytes);
+  }
+  return { start, last };
+}
+
+/**
+ * An error in place of a file, as an upload has been seen to end with a 200. Taken for results, it
+ * would make every row of a batch that is paid for a failed one. A result line's error has a key
+ * beside it, and no status inside.
+ */
+function isErrorBody(start: string): boolean {
+  const hasStatus = text(serviceError(start)?.["status"]) !== undefined;
+  return hasStatus && fields(parseJson(start))["key"] === undefined;
+}

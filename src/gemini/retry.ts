@@ -1,0 +1,87 @@
+/**
+ * Which calls are made again, how often and how soon; nowhere else is anything retried. `createBatch`
+ * is not in the table: made again, it is another batch and another bill. Nor is `openResults`: what
+ * it has yielded is with its reader, who alone can start again.
+ */
+import type { Clock } from "../clock.ts";
+import { type Gemini, GeminiError, type GeminiErrorKind } from "./port.ts";
+import type { Report } from "../report.ts";
+
+export type RetriedCall = Exclude<keyof Gemini, "createBatch" | "openResults">;
+
+/** `attempts` counts the first one; each delay is twice the one before it, up to `maxDelayMs`. */
+export type RetryRule = Readonly<{ attempts: number; firstDelayMs: number; maxDelayMs: number }>;
+
+export const RETRIES: Readonly<Record<RetriedCall, RetryRule>> = {
+  // It goes on inside a session by itself; here it begins anew, and finds what is already there.
+  uploadFile: { attempts: 4, firstDelayMs: 2_000, maxDelayMs: 30_000 },
+  // An uncertain submission cannot be settled without it, and hundreds of pages must all succeed.
+  findBatches: { attempts: 7, firstDelayMs: 1_000, maxDelayMs: 30_000 },
+  // Polled for hours: a minute without network, as when a laptop wakes up, is no reason to stop.
+  getBatch: { attempts: 7, firstDelayMs: 1_000, maxDelayMs: 30_000 },
+  // Paid for, and perhaps a gigabyte: begun anew each time, since resuming is not documented.
+  downloadResults: { attempts: 6, firstDelayMs: 1_000, maxDelayMs: 30_000 },
+  // Somebody waits at the keyboard.
+  cancelBatch: { attempts: 4, firstDelayMs: 1_000, maxDelayMs: 8_000 },
+  countTokens: { attempts: 4, firstDelayMs: 1_000, maxDelayMs: 8_000 },
+  // Tidying up: what is left over is found again next time, and the service drops it in the end.
+  deleteBatch: { attempts: 3, firstDelayMs: 1_000, maxDelayMs: 4_000 },
+  deleteFile: { attempts: 3, firstDelayMs: 1_000, maxDelayMs: 4_000 },
+  // Its quota is by the minute, so it takes a minute to come back.
+  embedNow: { attempts: 8, firstDelayMs: 2_000, maxDelayMs: 60_000 },
+};
+
+const RETRIED_KINDS: readonly GeminiErrorKind[] = ["unreachable", "uncertain", "quota"];
+
+/** A service that asks for more patience than this is left to the caller, at once. */
+const MAX_RETRY_AFTER_MS = 120_000;
+
+/** The same port; the last attempt's error is thrown. Each wait is reported before it begins. */
+export function retryingGemini(gemini: Gemini, clock: Clock, report?: Report): Gemini {
+  const retry = async <T>(call: RetriedCall, make: () => Promise<T>, signal?: AbortSignal) => {
+    for (let attempt = 1; ; attempt += 1) {
+      try {
+        return await make();
+      } catch (caught) {
+        if (!(caught instanceof GeminiError)) throw caught;
+        const delayMs = delayBeforeNext(RETRIES[call], attempt, caught);
+        if (delayMs === undefined) throw caught;
+        report?.({ type: "waiting", why: caught.message, seconds: delayMs / 1000 });
+        await clock.sleep(delayMs, signal);
+      }
+    }
+  };
+  return {
+    createBatch: (request) => gemini.createBatch(request),
+    openResults: (file, signal) => gemini.openResults(file, signal),
+    uploadFile: (file, signal) =>
+      retry("uploadFile", () => gemini.uploadFile(file, signal), signal),
+    findBatches: (prefix, signal) =>
+      retry("findBatches", () => gemini.findBatches(prefix, signal), signal),
+    downloadResults: (file, path, options) =>
+      retry("downloadResults", () => gemini.downloadResults(file, path, options), options.signal),
+    getBatch: (name, signal) => retry("getBatch", () => gemini.getBatch(name, signal), signal),
+    cancelBatch: (name) => retry("cancelBatch", () => gemini.cancelBatch(name)),
+    deleteBatch: (name) => retry("deleteBatch", () => gemini.deleteBatch(name)),
+    deleteFile: (name) => retry("deleteFile", () => gemini.deleteFile(name)),
+    countTokens: (model, texts) => retry("countTokens", () => gemini.countTokens(model, texts)),
+    embedNow: (request, signal) =>
+      retry("embedNow", () => gemini.embedNow(request, signal), signal),
+  };
+}
+
+/** Undefined when there is to be no next attempt. */
+function delayBeforeNext(rule: RetryRule, attempt: number, error: GeminiError): number | undefined {
+  if (attempt >= rule.attempts || !RETRIED_KINDS.includes(error.kind)) return undefined;
+  const asked = error.retryAfterMs ?? 0;
+  if (asked > MAX_RETRY_AFTER_MS) return undefined;
+  return Math.max(
+    asked,
+    jittered(Math.min(rule.firstDelayMs * 2 ** (attempt - 1), rule.maxDelayMs)),
+  );
+}
+
+/** Between half and all of it, so that what failed together does not come back together. */
+function jittered(delayMs: number): number {
+  return Math.round(delayMs * (1 - Math.random() / 2));
+}
