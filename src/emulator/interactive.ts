@@ -1,0 +1,121 @@
+/** Calls that answer at once: embedding now, counting tokens, and what models there are. */
+import { MODELS, type ModelName } from "../gemini/models.ts";
+import {
+  checkedEmbedding,
+  type EmbedRequest,
+  readEmbedRequest,
+  readTexts,
+  unitsOf,
+} from "./embed-request.ts";
+import { UNITS_PER_ONE } from "./embedding.ts";
+import { type Answer, type Call, ok, readJson } from "./http.ts";
+import { knownModel } from "./known-model.ts";
+import { MessageType, omitEmpty } from "./proto-json.ts";
+import { invalid } from "./service-error.ts";
+import type { State } from "./state.ts";
+import { countTokens } from "./tokens.ts";
+
+const BATCH_EMBED = new MessageType("requests");
+const COUNT_TOKENS = new MessageType("contents");
+const REQUESTS_MAX = 100;
+
+type Embedded = Readonly<{ values: number[]; tokens: number }>;
+
+export async function batchEmbedContents(
+  call: Call,
+  modelId: string,
+  state: State,
+): Promise<Answer> {
+  const model = knownModel(modelId, call.version, "batchEmbedContents");
+  const requests = BATCH_EMBED.open(await readJson(call), "").list("requests", readEmbedRequest);
+  if (requests.length > REQUESTS_MAX) {
+    throw invalid(
+      `* BatchEmbedContentsRequest.requests: at most ${REQUESTS_MAX} requests can be in one batch\n`,
+    );
+  }
+  requests.forEach((request, i) => checkNamedModel(request, i, model));
+  const embedded = requests.map((request, i) =>
+    embed(request, model, `BatchEmbedContentsRequest.requests[${i}]`, state),
+  );
+  return ok(
+    omitEmpty({
+      embeddings: embedded.map(({ values }) => ({ values })),
+      ...usage(embedded, model),
+    }),
+  );
+}
+
+export async function embedContent(call: Call, modelId: string, state: State): Promise<Answer> {
+  const model = knownModel(modelId, call.version, "embedContent");
+  const request = readEmbedRequest(await readJson(call), "");
+  const embedded = embed(request, model, "EmbedContentRequest", state);
+  return ok({ embedding: { values: embedded.values }, ...usage([embedded], model) });
+}
+
+export async function countContentTokens(
+  call: Call,
+  modelId: string,
+  state: State,
+): Promise<Answer> {
+  knownModel(modelId, call.version, "countTokens");
+  const contents = COUNT_TOKENS.open(await readJson(call), "").list("contents", readTexts);
+  if (contents.length === 0)
+    throw invalid("* CountTokensRequest.contents: contents is not specified\n");
+  const texts = contents.flat().map((text) => text ?? "");
+  const totalTokens = texts.reduce(
+    (sum, text) => sum + countTokens(text, state.embedder.tokenizer),
+    0,
+  );
+  return ok(
+    omitEmpty({
+      totalTokens,
+      promptTokensDetails: [{ modality: "TEXT", tokenCount: totalTokens }],
+    }),
+  );
+}
+
+export function getModel(call: Call, modelId: string): Answer {
+  return ok(modelResource(knownModel(modelId, call.version, "getModel")));
+}
+
+export function listModels(): Answer {
+  return ok({ models: Object.values(MODELS).map(({ name }) => modelResource(name)) });
+}
+
+function checkNamedModel(request: EmbedRequest, i: number, model: ModelName): void {
+  const where = `* BatchEmbedContentsRequest.requests[${i}].model`;
+  if (request.model === undefined || request.model === "")
+    throw invalid(`${where}: model is not specified\n`);
+  if (!request.model.startsWith("models/"))
+    throw invalid(`${where}: unexpected model name format\n`);
+  if (request.model !== `models/${model}`) {
+    throw invalid(`${where}: must match the model specified in the parent\n`);
+  }
+}
+
+function embed(request: EmbedRequest, model: ModelName, where: string, state: State): Embedded {
+  const embedding = checkedEmbedding(request, model, where, state.embedder);
+  state.embeddedNow += 1;
+  return {
+    values: Array.from(unitsOf(embedding), (units) => units / UNITS_PER_ONE),
+    tokens: embedding.tokens,
+  };
+}
+
+/** Only the newer model reports what it read. */
+function usage(embedded: readonly Embedded[], model: ModelName): Record<string, unknown> {
+  if (model === "gemini-embedding-001") return {};
+  return {
+    usageMetadata: { promptTokenCount: embedded.reduce((sum, { tokens }) => sum + tokens, 0) },
+  };
+}
+
+function modelResource(name: ModelName): Record<string, unknown> {
+  return {
+    name: `models/${name}`,
+    displayName: name,
+    inputTokenLimit: MODELS[name].inputTokenLimit,
+    outputTokenLimit: 1,
+    supportedGenerationMethods: ["embedContent", "countTokens", "asyncBatchEmbedContent"],
+  };
+}
