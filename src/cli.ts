@@ -22,6 +22,7 @@ import {
   isInterruption,
   listenForInterrupts,
 } from "./interrupt.ts";
+import { cancelCommand } from "./cancel/command.ts";
 import { exportCommand } from "./export/command.ts";
 import { importCommand } from "./import/command.ts";
 import { jobsCommand } from "./jobs/command.ts";
@@ -43,6 +44,7 @@ const COMMANDS: readonly RegisterCommand[] = [
   pollCommand,
   importCommand,
   resubmitCommand,
+  cancelCommand,
   jobsCommand,
 ];
 

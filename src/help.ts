@@ -26,6 +26,7 @@ export const MAIN_PAGE: HelpPage = {
   about:
     "Fills a vector column of Postgres: the rows whose embedding is NULL are embedded by Gemini's Batch API, at half price, and written back. Every command can be run again at any time and goes on where it stopped.",
   examples: [
+    ["vecfill run", "fill the column"],
     ["vecfill jobs", "what is done, and what is left"],
     ["vecfill jobs 0001", "everything about one job"],
     ["vecfill jobs --format csv", "the same for a spreadsheet"],

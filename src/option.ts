@@ -7,6 +7,7 @@ export type CommandName =
   | "import"
   | "run"
   | "resubmit"
+  | "cancel"
   | "jobs"
   | "emulator";
 

@@ -22,6 +22,7 @@ export const COMMAND_NAMES: readonly CommandName[] = [
   "import",
   "run",
   "resubmit",
+  "cancel",
   "jobs",
   "emulator",
 ];
@@ -33,7 +34,7 @@ const MAKES_JOBS: readonly CommandName[] = ["export", "run", "resubmit"];
 const SUBMITS: readonly CommandName[] = ["submit", "run"];
 const SPENDS: readonly CommandName[] = ["submit", "run"];
 const POLLS: readonly CommandName[] = ["poll", "run"];
-const WRITES: readonly CommandName[] = ["export", "submit", "import", "run", "resubmit"];
+const WRITES: readonly CommandName[] = ["export", "submit", "import", "run", "resubmit", "cancel"];
 
 const TASK_TYPES = [...new Set(Object.values(MODELS).flatMap((model) => model.taskTypes))];
 

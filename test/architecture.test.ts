@@ -9,7 +9,7 @@ import { describe, expect, it } from "vitest";
 
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
 
-const STAGES = ["export", "submit", "poll", "import", "run", "resubmit"];
+const STAGES = ["export", "submit", "poll", "import", "run", "resubmit", "cancel"];
 const ADAPTERS = ["gemini", "store", "emulator"];
 /** What stands in an adapter's folder, but speaks our words only and imports no SDK. */
 const SHAPES_OF_ADAPTERS = [

@@ -7,7 +7,6 @@ import { UserError } from "../errors.ts";
 const ID_DIGITS = 4;
 const FOLDER_MODE = 0o700;
 
-
 export type JobFiles = Readonly<{
   requests: string;
   results: string;

@@ -19,6 +19,8 @@ import {
   parseHeader,
 } from "./event.ts";
 
+const FILE_MODE = 0o600;
+
 export type JournalContent = Readonly<{
   /** Undefined when there is no journal yet, or only the torn start of one. */
   header: JournalHeader | undefined;
@@ -59,12 +61,17 @@ export async function openJournal(
   content: Pick<JournalContent, "endsAt">,
   header: JournalHeader | undefined,
 ): Promise<JournalWriter> {
-  const handle = await open(path, content.endsAt === 0 ? "w" : "r+", 0o600);
-  await handle.truncate(content.endsAt);
-  const writer = new Appender(path, handle, content.endsAt);
-  if (header !== undefined) await writer.appendLine(header);
-  await syncFolder(dirname(path));
-  return writer;
+  const handle = await open(path, content.endsAt === 0 ? "w" : "r+", FILE_MODE);
+  try {
+    await handle.truncate(content.endsAt);
+    const writer = new Appender(path, handle, content.endsAt);
+    if (header !== undefined) await writer.appendLine(header);
+    await syncFolder(dirname(path));
+    return writer;
+  } catch (error) {
+    await handle.close();
+    throw error;
+  }
 }
 
 class Appender implements JournalWriter {

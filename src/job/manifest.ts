@@ -108,10 +108,10 @@ async function openLocked(folder: string, clock: Clock, lock: Lock): Promise<Man
   const state = emptyState();
   const content = await readJournal(path, (event) => apply(state, event));
   const header = content.header ?? newHeader(clock.now());
-  const journal = await openJournal(path, content, content.header ? undefined : header);
   const base = view(folder, state);
   await finishReplacedFailedFiles(folder, base.jobs());
   await sweepParts(folder);
+  const journal = await openJournal(path, content, content.header ? undefined : header);
   return {
     ...base,
     ...writing(state, journal, lock, clock),

@@ -9,6 +9,7 @@ import { exportJobs, type ExportOptions, type ExportSummary } from "../export/ex
 import { importResults, isImportable, type ImportServices } from "../import/import.ts";
 import type { Job } from "../job/job.ts";
 import { isUnfinished } from "../job/manifest.ts";
+import { jobOfOtherSpace } from "../job/vector-space.ts";
 import { pollDue, submittedJobs } from "../poll/poll.ts";
 import { PollSchedule } from "../poll/schedule.ts";
 import { resubmitJob, retryableBelow } from "../resubmit/resubmit.ts";
@@ -86,16 +87,14 @@ class Pipeline {
     return { jobs: this.#ownJobs(), exports: this.#exports, timedOut: this.#timedOut };
   }
 
+  /** `#exporting` ends only when there will be no further pass: the other tasks leave by it. */
   async #export(): Promise<void> {
     for (let pass = 0; pass < MAX_EXPORT_PASSES && !this.#isStopped(); pass++) {
       const summary = await this.#exportPass();
       this.#exports.push(summary);
-      this.#exporting = false;
-      this.#changes.notify();
-      if (summary.exported === 0 || this.#options.export.limit !== undefined) return;
+      if (summary.exported === 0 || this.#options.export.limit !== undefined) break;
       await this.#until(() => this.#isDrained());
-      if (!this.#hasStaleRows()) return;
-      this.#exporting = true;
+      if (!this.#hasStaleRows()) break;
     }
     this.#exporting = false;
     this.#changes.notify();
@@ -184,6 +183,8 @@ class Pipeline {
   /** Sends a job's retryable rows again, until they have been tried often enough. */
   async #resubmit(job: Job): Promise<void> {
     if (job.outstanding.retryable === 0 || job.attempt >= this.#options.maxAttempts) return;
+    // they wait: no run decides between two vector spaces
+    if (jobOfOtherSpace(this.#services.manifest.jobs(), job.target) !== undefined) return;
     const take = retryableBelow(this.#options.maxAttempts);
     await resubmitJob(this.#services, job, this.#options.export.bounds, take);
   }

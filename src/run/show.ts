@@ -77,7 +77,10 @@ function runText(summary: RunSummary): string {
   const { cost, remaining, pending, skipped, tooLongFile, timedOut, failedFiles } = summary;
   return [
     summary.jobs.length === 0 ? "Nothing to do." : sumsText(summary, failedFiles),
-    ...(skipped === undefined ? [] : skippedLines({ skipped, tooLongFile })),
+    // what was on its way when the last pass began has ended since
+    ...(skipped === undefined
+      ? []
+      : skippedLines({ skipped: { ...skipped, inFlight: 0 }, tooLongFile })),
     pending.length > 0
       ? `${counted(pending.length, "job")} not ended yet: ${pending.join(", ")}${timedOut ? " (--timeout is over; the batches go on)" : ""}.`
       : "",

@@ -1,0 +1,50 @@
+import type { CommandContext, CommandResult } from "../command.ts";
+import { readManifest } from "../job/manifest.ts";
+import { counted } from "../output/figures.ts";
+import { cancelJob, cancellableBatch } from "./cancel.ts";
+
+export async function showCancel(
+  context: CommandContext,
+  ids: readonly string[],
+): Promise<CommandResult> {
+  const { services, settings, next } = context;
+  if (settings.dryRun) return showDryRun(context, ids);
+  const manifest = await services.manifest();
+  const jobs = ids.map((id) => manifest.job(id));
+  for (const job of jobs) cancellableBatch(job);
+  const asked: string[] = [];
+  const givenUp: string[] = [];
+  for (const job of jobs) {
+    const how = await cancelJob({ manifest, gemini: () => services.gemini() }, job);
+    (how === "asked" ? asked : givenUp).push(job.id);
+  }
+  const lines = [
+    asked.length > 0 ? `Gemini was asked to cancel ${asked.join(", ")}.` : "",
+    givenUp.length > 0
+      ? `Given up: ${givenUp.join(", ")}; the next export takes their rows again.`
+      : "",
+  ];
+  return {
+    json: { cancelled: asked, givenUp },
+    text: lines.filter((line) => line !== "").join("\n"),
+    next: asked.length > 0 ? next("poll") : next("export"),
+    exit: "done",
+  };
+}
+
+async function showDryRun(
+  { settings, next }: CommandContext,
+  ids: readonly string[],
+): Promise<CommandResult> {
+  const manifest = await readManifest(settings.jobsDir);
+  const batches = ids.map((id) => cancellableBatch(manifest.job(id)) ?? "not submitted yet");
+  return {
+    json: { cancelled: [], wouldCancel: ids, dryRun: true },
+    text: [
+      `Would cancel ${counted(ids.length, "job")}:`,
+      ...ids.map((id, index) => `  ${id} (${batches[index]})`),
+    ].join("\n"),
+    next: next("cancel", ...ids),
+    exit: "done",
+  };
+}
