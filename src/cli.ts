@@ -23,6 +23,7 @@ import {
   listenForInterrupts,
 } from "./interrupt.ts";
 import { cancelCommand } from "./cancel/command.ts";
+import { emulatorCommand } from "./emulator/command.ts";
 import { exportCommand } from "./export/command.ts";
 import { importCommand } from "./import/command.ts";
 import { jobsCommand } from "./jobs/command.ts";
@@ -46,6 +47,7 @@ const COMMANDS: readonly RegisterCommand[] = [
   resubmitCommand,
   cancelCommand,
   jobsCommand,
+  emulatorCommand,
 ];
 
 const PROGRAM = "vecfill";

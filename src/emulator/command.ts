@@ -1,161 +1,42 @@
-/** The emulator as a program of its own, for trying out and rehearsals. */
-import { setTimeout as delay } from "node:timers/promises";
-import { UserError } from "../errors.ts";
-import { describeBehaviours } from "./behaviour.ts";
-import { type Emulator, startEmulator } from "./emulator.ts";
-import { describeFaults } from "./faults.ts";
-import { DEFAULTS, type EmulatorOptions, TIERS } from "./options.ts";
-import { TOKENIZERS } from "./tokens.ts";
+import type { RegisterCommand } from "../command.ts";
+import { describeCommand } from "../help.ts";
 
-export type CommandOption = Readonly<{
-  name: string;
-  type: "string" | "number";
-  describe: string;
-  default?: string | number;
-  choices?: readonly string[];
-}>;
+const PAGE = {
+  usage: "emulator",
+  about:
+    "Serves a local Gemini Batch and Files API until Ctrl-C: for trying out, tests and rehearsals, at no cost. Its vectors depend on the exact text, and near texts have near vectors, but they mean nothing.",
+  examples: [
+    ["vecfill emulator", "as the service is, on a quiet day"],
+    ["vecfill emulator --faults shuffle,retryable=0.01", "on another day"],
+    ["vecfill emulator --folder .emulator --tier 1", "keeping its state, with a quota"],
+  ],
+} as const;
 
-/** Of the command as opposed to tests: a known port, and batches that take a moment. */
-const COMMAND_PORT = 8484;
-const COMMAND_BATCH_SECONDS = 5;
-const LOOK_MS = 60_000;
-
-export const EMULATOR_OPTIONS: readonly CommandOption[] = [
-  {
-    name: "folder",
-    type: "string",
-    describe: "Keeps its state here; without, in a temporary folder",
-  },
-  { name: "host", type: "string", describe: "Address to listen on", default: DEFAULTS.host },
-  { name: "port", type: "number", describe: "Port; 0 takes any", default: COMMAND_PORT },
-  {
-    name: "tier",
-    type: "string",
-    describe: "Quota of enqueued tokens",
-    choices: TIERS,
-    default: DEFAULTS.tier,
-  },
-  {
-    name: "batch-seconds",
-    type: "number",
-    describe: "From the creation of a batch to its end",
-    default: COMMAND_BATCH_SECONDS,
-  },
-  {
-    name: "faults",
-    type: "string",
-    describe: "What goes wrong, such as shuffle,double=0.01,create-ambiguous=1x",
-    default: DEFAULTS.faults,
-  },
-  {
-    name: "behaviour",
-    type: "string",
-    describe: "What the service does where nobody knows, such as bad-line=line-error",
-    default: DEFAULTS.behaviour,
-  },
-  {
-    name: "seed",
-    type: "number",
-    describe: "The same seed, the same faults",
-    default: DEFAULTS.seed,
-  },
-  {
-    name: "tokenizer",
-    type: "string",
-    describe: "How tokens are counted",
-    choices: TOKENIZERS,
-    default: DEFAULTS.tokenizer,
-  },
-];
-
-/** For the end of --help: every fault and every behaviour, a line each. */
-export function emulatorEpilogue(): string {
-  return [
-    section("Faults:", describeFaults()),
-    section("Behaviours (the first choice is the default):", describeBehaviours()),
-  ].join("\n\n");
-}
-
-function section(title: string, lines: readonly string[]): string {
-  return [title, ...lines.map((line) => `  ${line}`)].join("\n");
-}
-
-/** Flags as they come from the command line, checked. Throws a UserError. */
-export function readFlags(flags: Readonly<Record<string, unknown>>): EmulatorOptions {
-  const { folder } = flags;
-  return {
-    ...(typeof folder === "string" && folder !== "" ? { folder } : {}),
-    host: text(flags, "host"),
-    port: amount(flags, "port"),
-    tier: choice(flags, "tier", TIERS),
-    batchSeconds: amount(flags, "batch-seconds"),
-    faults: text(flags, "faults"),
-    behaviour: text(flags, "behaviour"),
-    seed: amount(flags, "seed"),
-    tokenizer: choice(flags, "tokenizer", TOKENIZERS),
-  };
-}
-
-/** Serves until the signal aborts, then says what was paid for. */
-export async function serveEmulator(
-  options: EmulatorOptions,
-  print: (line: string) => void,
-  signal: AbortSignal,
-): Promise<void> {
-  const emulator = await startEmulator(options);
-  try {
-    print(`The emulator listens on ${emulator.url}, its state is in ${emulator.folder}.`);
-    print("Set these for vecfill, or for any other client:");
-    print(`GOOGLE_GEMINI_BASE_URL=${emulator.url}`);
-    print("GEMINI_API_KEY=anything");
-    await aborted(signal);
-    print(await summary(emulator));
-  } finally {
-    await emulator.close();
-  }
-}
-
-async function aborted(signal: AbortSignal): Promise<void> {
-  while (!signal.aborted) {
-    await delay(LOOK_MS, undefined, { signal }).catch(() => undefined);
-  }
-}
-
-async function summary(emulator: Emulator): Promise<string> {
-  const bill = await emulator.billing();
-  const twice = [...bill.values()].filter((times) => times > 1).length;
-  return `Batches created: ${emulator.batches().length}. Requests paid for: ${bill.size}, of these more than once: ${twice}.`;
-}
-
-function flag(flags: Readonly<Record<string, unknown>>, name: string): unknown {
-  return flags[name] ?? EMULATOR_OPTIONS.find((option) => option.name === name)?.default;
-}
-
-function text(flags: Readonly<Record<string, unknown>>, name: string): string {
-  const value = flag(flags, name);
-  if (typeof value === "string") return value;
-  throw badFlag(name, "a text");
-}
-
-function amount(flags: Readonly<Record<string, unknown>>, name: string): number {
-  const value = flag(flags, name);
-  if (typeof value === "number" && Number.isFinite(value) && value >= 0) return value;
-  throw badFlag(name, "a number from 0");
-}
-
-function choice<T extends string>(
-  flags: Readonly<Record<string, unknown>>,
-  name: string,
-  choices: readonly T[],
-): T {
-  const chosen = choices.find((candidate) => candidate === String(flag(flags, name)));
-  if (chosen !== undefined) return chosen;
-  throw badFlag(name, `one of ${choices.join(", ")}`);
-}
-
-function badFlag(name: string, wanted: string): UserError {
-  return new UserError(`--${name} must be ${wanted}.`, {
-    hint: "vecfill emulator --help lists all options.",
-    exit: "usage",
-  });
-}
+export const emulatorCommand: RegisterCommand = (cli, start) =>
+  cli.command(
+    PAGE.usage,
+    "serves a local Gemini for trying out, tests and rehearsals",
+    async (args) => {
+      const { EMULATOR_OPTIONS, emulatorEpilogue } = await import("./program.ts");
+      for (const { name, describe, choices, default: value } of EMULATOR_OPTIONS) {
+        const words = [
+          ...(choices ?? []),
+          ...(value === undefined || value === "" ? [] : [`default: ${value}`]),
+        ];
+        const more = words.length === 0 ? "" : ` (${words.join(", ")})`;
+        args.option(name, { describe: describe + more, group: "Emulator:", requiresArg: true });
+      }
+      return describeCommand(args, "emulator", PAGE).epilog(emulatorEpilogue());
+    },
+    (argv) =>
+      start(
+        "emulator",
+        argv,
+        async ({ output, signal }) => {
+          const { readFlags, serveEmulator } = await import("./program.ts");
+          const summary = await serveEmulator(readFlags(argv), output.result, signal);
+          return { json: summary, text: summary.text, next: undefined, exit: "done" };
+        },
+        { serves: true },
+      ),
+  );

@@ -33,7 +33,7 @@ import {
   type Gemini,
   GeminiError,
 } from "./port.ts";
-import { saveResults } from "./results-file.ts";
+import { saveResults, type TornDownloads } from "./results-file.ts";
 import { createTransport, type Transport } from "./transport.ts";
 import { createUpload } from "./upload.ts";
 
@@ -86,6 +86,7 @@ function ownCalls(services: Services, sdk: GoogleGenAI): Pick<Gemini, OwnCall> {
     const url = address.of(`${checkName("files", file)}:download?alt=media`);
     return download(transport, { url, idleMs: limits.idleMs, signal });
   };
+  const torn: TornDownloads = new Map();
   return {
     createBatch: (request) => createBatch(request, services),
 
@@ -99,7 +100,7 @@ function ownCalls(services: Services, sdk: GoogleGenAI): Pick<Gemini, OwnCall> {
     openResults,
 
     downloadResults: (file, path, { onBytes, signal }) =>
-      saveResults(openResults(file, signal), path, onBytes),
+      saveResults(openResults(file, signal), path, torn, onBytes),
 
     uploadFile: createUpload(find, services),
   };

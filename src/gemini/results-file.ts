@@ -6,22 +6,30 @@ import { fields, parseJson, text } from "./json.ts";
 const LF = 0x0a;
 const CLOSING_BRACE = 0x7d;
 
+/** Where a download ended in the middle of a line, by the path it was meant for. */
+export type TornDownloads = Map<string, number>;
+
 /**
  * Writes the chunks to `path` once all have come. A connection can end cleanly in the middle of a
- * line, as through a proxy; so the last byte must end a line or an object.
+ * line, as through a proxy; so the last byte must end a line or an object. A file that ends there
+ * twice, at the same byte, is what the service has: it costs one row.
  */
 export async function saveResults(
   chunks: AsyncIterable<Uint8Array>,
   path: string,
+  torn: TornDownloads,
   onBytes: ((bytes: number) => void) | undefined,
 ): Promise<FileDigest> {
   const file = await createDurableFile(path);
   try {
     const { last, start } = await writeAll(file, chunks, onBytes);
     if (isErrorBody(start)) throw unusable(`it is an error instead of results: ${start}`);
-    if (last !== undefined && last !== LF && last !== CLOSING_BRACE) {
+    const isWhole = last === undefined || last === LF || last === CLOSING_BRACE;
+    if (!isWhole && torn.get(path) !== file.bytes) {
+      torn.set(path, file.bytes);
       throw unusable(`the results file ends in the middle of a line, after ${file.bytes} bytes`);
     }
+    torn.delete(path);
     return await file.commit();
   } finally {
     await file.abandon();

@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { setTimeout as delay } from "node:timers/promises";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { readFlags, serveEmulator } from "../../src/emulator/command.ts";
+import { readFlags, serveEmulator } from "../../src/emulator/program.ts";
 import type { Emulator } from "../../src/emulator/emulator.ts";
 import {
   call,
@@ -105,7 +105,7 @@ const SERVE = `
 `;
 
 async function served(): Promise<{ child: ChildProcess; url: string }> {
-  const command = new URL("../../src/emulator/command.ts", import.meta.url).href;
+  const command = new URL("../../src/emulator/program.ts", import.meta.url).href;
   const child = spawn(process.execPath, ["--input-type=module", "-e", SERVE, command, folder], {
     stdio: ["ignore", "pipe", "inherit"],
   });
@@ -146,7 +146,7 @@ test("served as a program, it says what to set, and at the end what was paid for
   const remote = { url };
   await createBatch(remote, await uploadLines(remote, requestLines(3)));
   stop.abort();
-  await serving;
+  const { text } = await serving;
   expect(lines[3]).toBe("GEMINI_API_KEY=anything");
-  expect(lines[4]).toBe("Batches created: 1. Requests paid for: 3, of these more than once: 0.");
+  expect(text).toBe("Batches created: 1. Requests paid for: 3, of these more than once: 0.");
 });
