@@ -22,6 +22,7 @@ import { createSqlStore } from "../src/store/sql-store.ts";
 import type { Target } from "../src/target.ts";
 import { checkVector } from "../src/vector.ts";
 import { temporaryFolder } from "./job/sample.ts";
+import { createNativeDatabase, hasNativeServer } from "./postgres/native-database.ts";
 
 export const API_KEY = "a-key-for-tests";
 
@@ -43,6 +44,8 @@ export type Workshop = {
   seed(questions: readonly Question[]): Promise<void>;
   /** Ids whose vector is exactly what the emulator gives for the row's text now, normalised. */
   rightIds(): Promise<number[]>;
+  /** The request key of every row, as its text is now. */
+  keys(): Promise<string[]>;
   /** Ids whose vector is NULL. */
   emptyIds(): Promise<number[]>;
   close(): Promise<void>;
@@ -67,7 +70,7 @@ const TOLERANCE = 1e-6;
 
 export async function openWorkshop(options: EmulatorOptions = {}): Promise<Workshop> {
   const emulator = await startEmulator({ batchSeconds: 0, tier: "off", ...options });
-  const database = await openDatabase({ url: "pglite:memory" });
+  const { database, dispose } = await openTestDatabase();
   const folder = await temporaryFolder();
   const target: Target = {
     schema: "public",
@@ -82,8 +85,7 @@ export async function openWorkshop(options: EmulatorOptions = {}): Promise<Works
   const store = createSqlStore(database, target, { where: undefined });
   const events: ProgressEvent[] = [];
   const client = connectGemini({ apiKey: API_KEY, baseUrl: emulator.url });
-  const gemini = retryingGemini(client, impatientClock);
-  await database.query("CREATE EXTENSION IF NOT EXISTS vector", []);
+  const gemini = retryingGemini(client, hastyClock);
 
   return {
     target,
@@ -103,7 +105,7 @@ export async function openWorkshop(options: EmulatorOptions = {}): Promise<Works
           storeOf: async () => store,
           manifest,
           gemini,
-          clock: impatientClock,
+          clock: hastyClock,
           report: (event) => events.push(event),
           signal: controller.signal,
           keyId: keyIdOf(new Secret(API_KEY)),
@@ -124,17 +126,33 @@ export async function openWorkshop(options: EmulatorOptions = {}): Promise<Works
       await rm(folder, { recursive: true, force: true });
     },
     rightIds: () => rightIds(database, target),
+    keys: async () => {
+      const key = "id || '@' || md5(coalesce(question_text, ''))";
+      const rows = await database.query(`SELECT ${key} AS key FROM ${TABLE} ORDER BY id`);
+      return rows.map((row) => row["key"] ?? "");
+    },
     emptyIds: () => idsWhere(database, "embedding IS NULL"),
     close: async () => {
       await emulator.close();
-      await database.close();
+      await dispose();
       await rm(folder, { recursive: true, force: true });
     },
   };
 }
 
+/** The embedded database; where a native server is given, a new database there. */
+async function openTestDatabase(): Promise<{ database: Database; dispose: () => Promise<void> }> {
+  if (hasNativeServer) {
+    const native = await createNativeDatabase();
+    return { database: native.database, dispose: () => native.drop() };
+  }
+  const database = await openDatabase({ url: "pglite:memory" });
+  await database.query("CREATE EXTENSION vector");
+  return { database, dispose: () => database.close() };
+}
+
 /** Time as it is, with waits a hundred times as short. */
-const impatientClock: Clock = {
+export const hastyClock: Clock = {
   ...systemClock,
   sleep: (ms, signal) => systemClock.sleep(ms / 100, signal),
 };
