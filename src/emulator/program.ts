@@ -132,8 +132,8 @@ async function served(emulator: Emulator): Promise<Served> {
   const bill = await emulator.billing();
   const paidMoreThanOnce = [...bill.values()].filter((times) => times > 1).length;
   const batches = emulator.batches().length;
-  const text = `Batches created: ${batches}. Requests paid for: ${bill.size}, of these more than once: ${paidMoreThanOnce}.`;
-  return { batches, requestsPaidFor: bill.size, paidMoreThanOnce, text };
+  const line = `Batches created: ${batches}. Requests paid for: ${bill.size}, of these more than once: ${paidMoreThanOnce}.`;
+  return { batches, requestsPaidFor: bill.size, paidMoreThanOnce, text: line };
 }
 
 function flag(flags: Readonly<Record<string, unknown>>, name: string): unknown {

@@ -43,9 +43,9 @@ describe("a manifest that was closed", () => {
   });
 
   test("is empty where there is no file", async () => {
-    const { jobs, warnings } = await readManifest(await temporaryFolder());
-    expect(jobs()).toEqual([]);
-    expect(warnings).toEqual([]);
+    const manifest = await readManifest(await temporaryFolder());
+    expect(manifest.jobs()).toEqual([]);
+    expect(manifest.warnings).toEqual([]);
   });
 });
 
