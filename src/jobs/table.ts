@@ -1,7 +1,8 @@
+import { finalSums } from "../job/final-sums.ts";
 import type { Job } from "../job/job.ts";
 import { count, counted } from "../output/figures.ts";
 import { outcomes } from "../output/progress.ts";
-import { NO_ROWS, type Sums, addSums } from "../sums.ts";
+import type { Sums } from "../sums.ts";
 
 type Column = Readonly<{ title: string; align: "left" | "right"; cell: (job: Job) => string }>;
 
@@ -68,10 +69,11 @@ function minute(time: string): string {
   return time.slice(0, MINUTE_CHARS).replace("T", " ");
 }
 
+/** Rows as they are in the end: one that was sent again is counted in its last job. */
 function totals(jobs: readonly Job[]): string {
-  const requests = jobs.reduce((sum, job) => sum + job.requests, 0);
-  const sums = jobs.reduce((all, job) => addSums(all, job.sums ?? NO_ROWS), NO_ROWS);
-  const open = requests - sums.requests;
+  const sums = finalSums(jobs);
+  const open = jobs.reduce((rows, job) => rows + (job.sums === undefined ? job.requests : 0), 0);
   const rest = open === 0 ? "" : `, ${count(open)} on the way`;
-  return `${counted(jobs.length, "job")}, ${counted(requests, "row")}: ${outcomes(sums)}${rest}`;
+  const rows = counted(sums.requests + open, "row");
+  return `${counted(jobs.length, "job")}, ${rows}: ${outcomes(sums)}${rest}`;
 }

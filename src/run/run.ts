@@ -1,7 +1,8 @@
 import { MODELS } from "../gemini/models.ts";
+import { finalSums } from "../job/final-sums.ts";
 import type { Job } from "../job/job.ts";
 import { isUnfinished } from "../job/manifest.ts";
-import { addSums, NO_ROWS, type Sums } from "../sums.ts";
+import type { Sums } from "../sums.ts";
 import { runPipeline, type PipelineEnd, type RunOptions, type RunServices } from "./pipeline.ts";
 
 export type RunSummary = Sums &
@@ -25,7 +26,7 @@ export async function run(services: RunServices, options: RunOptions): Promise<R
   const { pending: remaining } = await services.store.count();
   const last = exports.at(-1);
   return {
-    ...jobs.map(finalSums).reduce(addSums, NO_ROWS),
+    ...finalSums(jobs),
     jobs: jobs.map((job) => job.id),
     remaining,
     cost: cost(jobs),
@@ -37,13 +38,6 @@ export async function run(services: RunServices, options: RunOptions): Promise<R
       .map((job) => services.manifest.files(job.id).failed),
     timedOut,
   };
-}
-
-/** A job's rows without those that went on into another job, where they are counted. */
-export function finalSums({ sums, outstanding }: Job): Sums {
-  if (sums === undefined) return NO_ROWS;
-  const resubmitted = sums.failed - outstanding.lines;
-  return { ...sums, requests: sums.requests - resubmitted, failed: outstanding.lines };
 }
 
 const TOKENS_PER_PRICE = 1_000_000;
