@@ -1,0 +1,183 @@
+/**
+ * Failures of a database in words for people. What drivers throw is recognised by its code: a
+ * SQLSTATE, a network code of Node's, or one of ours for what `pg` says in words only.
+ */
+import { UserError, type ExitReason } from "../errors.ts";
+import { tableName, type Target } from "../target.ts";
+
+export type FailureContext = Readonly<{
+  /** Where the database is; without a password. */
+  label: string;
+  target: Target;
+  /** The condition that was part of the statement. */
+  where: string | undefined;
+}>;
+
+const MAX_CAUSES = 5;
+
+/** The code of an error or, failing that, of one of its causes. */
+export function failureCode(error: unknown): string | undefined {
+  let current = error;
+  for (let depth = 0; depth < MAX_CAUSES && current instanceof Error; depth += 1) {
+    const code = ownCode(current);
+    if (code !== undefined) return code;
+    current = current.cause;
+  }
+  return undefined;
+}
+
+/** The statement named a table or a column that is not there. */
+export function isMissing(error: unknown): boolean {
+  const code = failureCode(error);
+  return code === "42P01" || code === "42703";
+}
+
+/** A UserError where there is something to tell a person; else the error as it is: a bug. */
+export function explainFailure(error: unknown, context: FailureContext): unknown {
+  if (error instanceof UserError || !(error instanceof Error)) return error;
+  const code = failureCode(error);
+  if (code === undefined) return error;
+  if (context.where !== undefined && isConditionMistake(code)) {
+    return new UserError(`The condition in --where does not work: ${error.message}.`, {
+      hint: "Correct --where; it stands behind WHERE in a SELECT from the target table.",
+      exit: "usage",
+      cause: error,
+    });
+  }
+  const explanation = EXPLANATIONS[code] ?? EXPLANATIONS[code.slice(0, SQLSTATE_CLASS_LENGTH)];
+  if (explanation === undefined) return error;
+  const { why, hint, exit = "fatal" } = explanation(context, error);
+  return new UserError(why, { hint, exit, cause: error });
+}
+
+/** Errors of syntax or names, of data, and functions that fail on some row. */
+function isConditionMistake(code: string): boolean {
+  return /^(42(?!501)|22|21|0A)/.test(code);
+}
+
+/** What `pg` tells in words only. */
+const SAYINGS: readonly (readonly [saying: RegExp, code: string])[] = [
+  [/^timeout expired$|due to connection timeout$/, "CONNECT_TIMEOUT"],
+  [/^Query read timeout$/, "QUERY_TIMEOUT"],
+  [/^Connection terminated|is not queryable$/, "CONNECTION_LOST"],
+  [/does not support SSL connections$|error establishing an SSL connection$/, "NO_TLS"],
+  [/client password must be a/, "NO_PASSWORD"],
+  [/[Tt]enant or user not found/, "NO_TENANT"],
+];
+
+function ownCode(error: Error): string | undefined {
+  const said = SAYINGS.find(([saying]) => saying.test(error.message))?.[1];
+  if (said !== undefined) return said;
+  return "code" in error && typeof error.code === "string" ? error.code : undefined;
+}
+
+type Explanation = (
+  context: FailureContext,
+  error: Error,
+) => Readonly<{ why: string; hint: string; exit?: ExitReason }>;
+
+const SQLSTATE_CLASS_LENGTH = 2;
+
+const DIRECT_SUPABASE_HOST =
+  "A direct Supabase host has IPv6 only: without IPv6, use the session pooler's address from the dashboard (Connect).";
+
+const unreachable: Explanation = ({ label }, error) => ({
+  why: `The database at ${label} cannot be reached: ${error.message || failureCode(error)}.`,
+  hint: `Check host and port in DATABASE_URL and that the server runs. ${DIRECT_SUPABASE_HOST}`,
+});
+
+const lost: Explanation = ({ label }, error) => ({
+  why: `The connection to the database at ${label} was lost: ${error.message || failureCode(error)}.`,
+  hint: "Run the same command again: it goes on where it stopped.",
+});
+
+const tooSlow: Explanation = ({ label, target }) => ({
+  why: `A statement on ${tableName(target)} in ${label} took longer than it may.`,
+  hint: `Raise the role's statement_timeout, or help reading with: create index concurrently on ${tableName(target)} (${target.id}) where ${target.embedding} is null;`,
+});
+
+const contended: Explanation = ({ target }, error) => ({
+  why: `Other transactions hold rows of ${tableName(target)}: ${error.message}.`,
+  hint: "Run the same command again when they have finished: it goes on where it stopped.",
+});
+
+const wrongCredentials: Explanation = ({ label }, error) => ({
+  why: `The database at ${label} refuses the login: ${error.message}.`,
+  hint: "Check user and password in DATABASE_URL; special characters in them must be percent-encoded.",
+});
+
+const untrusted: Explanation = ({ label }, error) => ({
+  why: `The certificate of the database at ${label} is not trusted: ${error.message}.`,
+  hint: "Add ?sslmode=require to encrypt without verifying, or name the authority's file with sslrootcert=….",
+});
+
+const full: Explanation = ({ label }, error) => ({
+  why: `The database at ${label} has no room: ${error.message}.`,
+  hint: "Free or add space, then run the same command again: it goes on where it stopped.",
+});
+
+/** By SQLSTATE, by class of SQLSTATE, or by network code. */
+const EXPLANATIONS: Readonly<Partial<Record<string, Explanation>>> = {
+  ENOTFOUND: unreachable,
+  EAI_AGAIN: unreachable,
+  ECONNREFUSED: unreachable,
+  EHOSTUNREACH: unreachable,
+  ENETUNREACH: unreachable,
+  ENOENT: unreachable,
+  EACCES: unreachable,
+  CONNECT_TIMEOUT: unreachable,
+  ETIMEDOUT: lost,
+  ECONNRESET: lost,
+  EPIPE: lost,
+  CONNECTION_LOST: lost,
+  "08": lost,
+  "57P01": lost,
+  "57P02": lost,
+  "57P03": ({ label }, error) => ({
+    why: `The database at ${label} takes no connections now: ${error.message}.`,
+    hint: "Wait until it has started, then run the same command again.",
+  }),
+  "57P05": lost,
+  "57014": tooSlow,
+  QUERY_TIMEOUT: tooSlow,
+  "40": contended,
+  "55P03": contended,
+  "25006": ({ label }) => ({
+    why: `The database at ${label} is read only: it is a replica or has been set so.`,
+    hint: "Give the address of the primary server in DATABASE_URL.",
+  }),
+  "28": wrongCredentials,
+  NO_PASSWORD: wrongCredentials,
+  NO_TENANT: ({ label }) => ({
+    why: `The pooler at ${label} knows no such project or user.`,
+    hint: "On Supabase's pooler the user is postgres.<project ref>; copy the address from the dashboard (Connect).",
+  }),
+  NO_TLS: ({ label }) => ({
+    why: `The database at ${label} does not offer TLS, which is required for a host that is not local.`,
+    hint: "If the network between is yours alone, add ?sslmode=disable to DATABASE_URL.",
+  }),
+  SELF_SIGNED_CERT_IN_CHAIN: untrusted,
+  DEPTH_ZERO_SELF_SIGNED_CERT: untrusted,
+  UNABLE_TO_VERIFY_LEAF_SIGNATURE: untrusted,
+  UNABLE_TO_GET_ISSUER_CERT_LOCALLY: untrusted,
+  ERR_TLS_CERT_ALTNAME_INVALID: untrusted,
+  CERT_HAS_EXPIRED: untrusted,
+  "3D000": ({ label }, error) => ({
+    why: `There is no such database at ${label}: ${error.message}.`,
+    hint: "Check the name behind the last / in DATABASE_URL.",
+  }),
+  "42501": ({ target }, error) => ({
+    why: `The database role lacks a right: ${error.message}.`,
+    hint: `Grant it, as the table's owner: grant select, update on ${tableName(target)} to <role>; (and usage on its schema).`,
+  }),
+  "42704": ({ target }, error) => ({
+    why: `A type or object is missing: ${error.message}.`,
+    hint: `Run: create extension if not exists vector; then look at ${tableName(target)} with vecfill doctor.`,
+  }),
+  "53100": full,
+  "53200": full,
+  "53300": ({ label }, error) => ({
+    why: `The database at ${label} has no connection left: ${error.message}.`,
+    hint: "Close other clients, use the pooler's address, or raise max_connections.",
+  }),
+};

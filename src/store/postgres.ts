@@ -1,0 +1,125 @@
+/**
+ * A Postgres server through `pg`. The only importer of it.
+ *
+ * TLS as libpq does it: `sslmode` in the address decides. Where the address names none, a local
+ * host is spoken to in the clear and any other with `sslmode=require`: encrypted, the certificate
+ * not verified, since managed databases sign theirs with authorities of their own. Who wants it
+ * verified says `sslmode=verify-full`, with `sslrootcert` for such an authority.
+ */
+import { Socket } from "node:net";
+import { Client, Pool, type ClientConfig, type CustomTypesConfig } from "pg";
+import { UserError } from "../errors.ts";
+import { isBinary, type Database, type Row } from "./database.ts";
+
+/** Writing gains nothing past two (measured); one more reads meanwhile. Poolers have few to give. */
+const MAX_CONNECTIONS = 3;
+const CONNECT_TIMEOUT_MS = 15_000;
+const KEEPALIVE_DELAY_MS = 30_000;
+const IDLE_TIMEOUT_MS = 30_000;
+/** Long enough for a chunk under a large ANN index and for a count over ten million rows. */
+const QUERY_TIMEOUT_MS = 15 * 60_000;
+const APPLICATION_NAME = "vecfill";
+
+/** No connection is made yet. Throws a UserError (usage) when the address is none. */
+export function connectPostgres(address: string): Database {
+  const url = parseAddress(address);
+  const sockets = new Set<Socket>();
+  const pool = new Pool({
+    connectionString: withTls(url).href,
+    Client: ImpatientClient,
+    stream: () => trackedSocket(sockets),
+    max: MAX_CONNECTIONS,
+    idleTimeoutMillis: IDLE_TIMEOUT_MS,
+    query_timeout: QUERY_TIMEOUT_MS,
+    keepAlive: true,
+    keepAliveInitialDelayMillis: KEEPALIVE_DELAY_MS,
+    application_name: APPLICATION_NAME,
+    types: AS_TEXT,
+  });
+  // an idle connection was lost: the pool has dropped it, and the next query opens another
+  pool.on("error", () => {});
+  return {
+    label: label(url),
+    async query(sql, parameters = []) {
+      const { rows } = await pool.query<Row>(
+        sql,
+        parameters.map((value) => (isBinary(value) ? value.bytes : value)),
+      );
+      return rows;
+    },
+    async close() {
+      await pool.end();
+      // a login that `pg` gave up itself (no password) it leaves open, until the server's patience
+      // ends: a minute in which this process could not exit
+      for (const socket of sockets) socket.destroy();
+    },
+  };
+}
+
+/** The pool would count the wait for a free connection against the time limit for connecting. */
+class ImpatientClient extends Client {
+  constructor(config?: ClientConfig) {
+    super({ ...config, connectionTimeoutMillis: CONNECT_TIMEOUT_MS });
+  }
+}
+
+function trackedSocket(sockets: Set<Socket>): Socket {
+  const socket = new Socket();
+  sockets.add(socket);
+  return socket.on("close", () => sockets.delete(socket));
+}
+
+/** Cells stay as the database prints them: integers past 2^53 are ids too. */
+const AS_TEXT: CustomTypesConfig = { getTypeParser: () => (text: string | Buffer) => text };
+
+function parseAddress(address: string): URL {
+  const url = URL.parse(address);
+  if (url !== null && (url.protocol === "postgres:" || url.protocol === "postgresql:")) return url;
+  // the address holds a password, so it is not repeated
+  throw new UserError("The database's address cannot be read as a URL.", {
+    hint: "It looks like postgres://user:password@host:5432/database; percent-encode special characters in the password.",
+    exit: "usage",
+  });
+}
+
+/** As `pg` takes them. It never falls back to an open connection, so `allow` encrypts as well. */
+const SSL_MODES: Readonly<Partial<Record<string, string>>> = {
+  disable: "disable",
+  allow: "prefer",
+  prefer: "prefer",
+  require: "require",
+  "no-verify": "require",
+  "verify-ca": "verify-ca",
+  "verify-full": "verify-full",
+};
+
+/** `pg` understands the modes in libpq's way only when asked to. */
+function withTls(address: URL): URL {
+  const url = new URL(address);
+  const asked = url.searchParams.get("sslmode") ?? (isLocal(host(url)) ? "disable" : "require");
+  const mode = SSL_MODES[asked];
+  if (mode === undefined || (mode === "verify-ca" && !url.searchParams.has("sslrootcert"))) {
+    throw new UserError(`The database's address asks for sslmode=${asked}, which cannot be had.`, {
+      hint: `Use one of ${Object.keys(SSL_MODES).join(", ")}; verify-ca needs sslrootcert=<file> as well.`,
+      exit: "usage",
+    });
+  }
+  url.searchParams.set("sslmode", mode);
+  url.searchParams.set("uselibpqcompat", "true");
+  return url;
+}
+
+function isLocal(name: string): boolean {
+  return name.startsWith("/") || /^(localhost|127(\.\d+){3}|\[?::1\]?)$/i.test(name);
+}
+
+function host(url: URL): string {
+  return url.searchParams.get("host") ?? (decodeURIComponent(url.hostname) || "localhost");
+}
+
+const DEFAULT_PORT = "5432";
+
+function label(url: URL): string {
+  const port = url.searchParams.get("port") ?? (url.port || DEFAULT_PORT);
+  return `${host(url)}:${port}${url.pathname}`;
+}

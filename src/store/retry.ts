@@ -1,0 +1,118 @@
+/**
+ * Which failures of a database pass, and how long to wait for that. Every call of a store may be
+ * repeated (see `port.ts`), so this is the one place that repeats them.
+ */
+import type { Clock } from "../clock.ts";
+import { UserError } from "../errors.ts";
+import type { Report } from "../report.ts";
+import { failureCode } from "./failure.ts";
+import type { Store } from "./port.ts";
+
+/** Delays double from `firstMs` to `maxMs`; each is shortened by up to half, at random. */
+type Patience = Readonly<{ attempts: number; firstMs: number; maxMs: number }>;
+
+/** Other transactions finish within moments. */
+const CONTENTION: Patience = { attempts: 8, firstMs: 100, maxMs: 10_000 };
+/** A restart or failover, or a network that comes back: about eight minutes in all. */
+const OUTAGE: Patience = { attempts: 14, firstMs: 1_000, maxMs: 60_000 };
+/** Load may have been the reason, but it may also be too slow for good. */
+const SLOWNESS: Patience = { attempts: 3, firstMs: 5_000, maxMs: 30_000 };
+/** Before the first answer, the address is more likely wrong than the server away. */
+const FIRST_CONTACT: Patience = { attempts: 3, firstMs: 500, maxMs: 2_000 };
+
+type Rule = Readonly<{ why: string; patience: Patience }>;
+
+/** By SQLSTATE, by class of SQLSTATE, or by network code. */
+export const RETRIES: Readonly<Partial<Record<string, Rule>>> = {
+  "40001": { why: "another transaction was in the way", patience: CONTENTION },
+  "40P01": { why: "a deadlock was broken up", patience: CONTENTION },
+  "55P03": { why: "a row was locked for too long", patience: CONTENTION },
+  "57014": { why: "the server stopped a slow statement", patience: SLOWNESS },
+  QUERY_TIMEOUT: { why: "a statement had no answer in time", patience: SLOWNESS },
+  "53300": { why: "the server has no connection left", patience: OUTAGE },
+  "53200": { why: "the server is short of memory", patience: SLOWNESS },
+  "57P01": { why: "the server is shutting down", patience: OUTAGE },
+  "57P02": { why: "the server crashed and restarts", patience: OUTAGE },
+  "57P03": { why: "the server is starting up", patience: OUTAGE },
+  "57P05": { why: "the server closed an idle session", patience: OUTAGE },
+  "08": { why: "the connection failed", patience: OUTAGE },
+  CONNECTION_LOST: { why: "the connection was lost", patience: OUTAGE },
+  CONNECT_TIMEOUT: { why: "the server does not answer", patience: OUTAGE },
+  ECONNRESET: { why: "the connection was reset", patience: OUTAGE },
+  EPIPE: { why: "the connection was closed", patience: OUTAGE },
+  ETIMEDOUT: { why: "the connection timed out", patience: OUTAGE },
+  ECONNREFUSED: { why: "nothing listens at the server's address", patience: OUTAGE },
+  EHOSTUNREACH: { why: "there is no way to the server", patience: OUTAGE },
+  ENETUNREACH: { why: "there is no network to the server", patience: OUTAGE },
+  EAI_AGAIN: { why: "name lookups fail", patience: OUTAGE },
+  ENOTFOUND: { why: "the server's name is not known", patience: OUTAGE },
+};
+
+const SQLSTATE_CLASS_LENGTH = 2;
+
+export type RetryOptions = Readonly<{
+  clock: Clock;
+  report: Report;
+  /** Ends the waiting; rejects with its reason. */
+  signal?: AbortSignal;
+  /** From 0 to below 1. */
+  random?: () => number;
+}>;
+
+/** After the last attempt the store's own UserError comes out, with the number of attempts. */
+export function withRetry(store: Store, options: RetryOptions): Store {
+  let reached = false;
+  const again = async <T>(work: () => Promise<T>): Promise<T> => {
+    for (let attempt = 1; ; attempt += 1) {
+      try {
+        const result = await work();
+        reached = true;
+        return result;
+      } catch (error) {
+        await pause(error, { attempt, reached }, options);
+      }
+    }
+  };
+  return {
+    describe: () => again(() => store.describe()),
+    readPending: (page) => again(() => store.readPending(page)),
+    apply: (rows) => again(() => store.apply(rows)),
+    count: () => again(() => store.count()),
+    clear: (rows) => again(() => store.clear(rows)),
+    close: () => store.close(),
+  };
+}
+
+/** Waits before the next attempt, or throws where there is none. */
+async function pause(
+  error: unknown,
+  past: Readonly<{ attempt: number; reached: boolean }>,
+  { clock, report, signal, random = Math.random }: RetryOptions,
+): Promise<void> {
+  const rule = ruleFor(error);
+  if (rule === undefined) throw error;
+  const patience = rule.patience === OUTAGE && !past.reached ? FIRST_CONTACT : rule.patience;
+  if (past.attempt >= patience.attempts) throw exhausted(error, past.attempt);
+  const ms = delayMs(patience, past.attempt, random());
+  report({ type: "waiting", why: rule.why, seconds: ms / MS_A_SECOND });
+  await clock.sleep(ms, signal);
+}
+
+const MS_A_SECOND = 1000;
+
+function ruleFor(error: unknown): Rule | undefined {
+  const code = failureCode(error);
+  if (code === undefined) return undefined;
+  return RETRIES[code] ?? RETRIES[code.slice(0, SQLSTATE_CLASS_LENGTH)];
+}
+
+function delayMs(patience: Patience, attempt: number, random: number): number {
+  const full = Math.min(patience.maxMs, patience.firstMs * 2 ** (attempt - 1));
+  return Math.round((full * (1 + random)) / 2);
+}
+
+function exhausted(error: unknown, attempts: number): unknown {
+  if (!(error instanceof UserError)) return error;
+  const { message, hint, exit } = error;
+  return new UserError(`${message} Tried ${attempts} times.`, { hint, exit, cause: error });
+}

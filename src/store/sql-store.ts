@@ -1,0 +1,267 @@
+/** The store over any database that takes SQL: what is asked, in which order, and what it means. */
+import { UserError } from "../errors.ts";
+import type { EmbeddedQuestion, PendingQuestion, RowOutcome } from "../question.ts";
+import { tableName, type Target } from "../target.ts";
+import { checkTarget } from "../target-check.ts";
+import { readCatalogue, type VectorExtension } from "./catalogue.ts";
+import { cell, type Database, type Parameter, type Row } from "./database.ts";
+import { explainFailure, isMissing } from "./failure.ts";
+import type { ClearOutcome, IdType, PendingPage, Store } from "./port.ts";
+import {
+  applySql,
+  classifySql,
+  clearSql,
+  countSql,
+  readPendingSql,
+  type TableShape,
+} from "./sql.ts";
+import { encodeVectorArray } from "./vector-array.ts";
+
+/** `where`: a further SQL condition, for reading and counting only. */
+export type SqlStoreOptions = Readonly<{ where: string | undefined }>;
+
+/** More in one call is a mistake of the caller, and would be one huge statement. */
+export const MAX_ROWS_A_CALL = 10_000;
+
+/** How often rows that another process keeps changing under our hands are tried. */
+const MAX_APPLY_ROUNDS = 3;
+
+/** A store that owns `database` and closes it. Its errors for people are UserErrors; it retries nothing. */
+export function createSqlStore(
+  database: Database,
+  target: Target,
+  options: SqlStoreOptions,
+): Store {
+  const explained = <T>(work: () => Promise<T>, where?: string): Promise<T> =>
+    explain(database, target, where, work);
+  const layout = once(() => readLayout(database, target));
+  return {
+    describe: () => explained(async () => (await readCatalogue(database, target)).description),
+    readPending: (page) =>
+      explained(
+        async () => readPending(database, target, (await layout()).shape, page, options.where),
+        options.where,
+      ),
+    apply: (rows) => explained(async () => apply(database, target, layout, rows)),
+    count: () => explained(() => count(database, target, options.where), options.where),
+    clear: (rows) => explained(async () => clear(database, target, layout, rows)),
+    close: () => database.close(),
+  };
+}
+
+/** What every statement needs to know; read once, on first use. */
+type Layout = Readonly<{ shape: TableShape; extension: VectorExtension }>;
+
+/** Rows of one call, each with its place in it. */
+type Placed = Readonly<{ place: number; row: EmbeddedQuestion }>;
+
+async function readLayout(database: Database, target: Target): Promise<Layout> {
+  const { description, extension } = await readCatalogue(database, target);
+  checkTarget(target, description);
+  const { idType, embedding } = description;
+  const embeddingType = embedding.typeName;
+  if (
+    idType === undefined ||
+    extension === undefined ||
+    (embeddingType !== "vector" && embeddingType !== "halfvec")
+  ) {
+    throw new Error("checkTarget let a table through that cannot be written");
+  }
+  return { shape: { idType, vectorSchema: extension.schema, embeddingType }, extension };
+}
+
+/** The first success is kept; a failure is not. */
+function once<T>(work: () => Promise<T>): () => Promise<T> {
+  let pending: Promise<T> | undefined;
+  return async () => {
+    pending ??= work();
+    try {
+      return await pending;
+    } catch (error) {
+      pending = undefined;
+      throw error;
+    }
+  };
+}
+
+async function readPending(
+  database: Database,
+  target: Target,
+  shape: TableShape,
+  page: PendingPage,
+  where: string | undefined,
+): Promise<PendingQuestion[]> {
+  const { after, limit } = page;
+  const sql = readPendingSql(target, shape, { where, afterId: after !== undefined });
+  const rows = await database.query(sql, after === undefined ? [limit] : [limit, after]);
+  return rows.map((row) => ({
+    id: cell(row, "id"),
+    text: cell(row, "text"),
+    fingerprint: cell(row, "fingerprint"),
+  }));
+}
+
+async function count(
+  database: Database,
+  target: Target,
+  where: string | undefined,
+): Promise<Readonly<{ total: number; pending: number }>> {
+  const [row] = await database.query(countSql(target, where));
+  if (row === undefined) throw new Error("count(*) gave no row");
+  return { total: Number(cell(row, "total")), pending: Number(cell(row, "pending")) };
+}
+
+async function apply(
+  database: Database,
+  target: Target,
+  readyLayout: () => Promise<Layout>,
+  rows: readonly EmbeddedQuestion[],
+): Promise<RowOutcome[]> {
+  refuseDuplicates(rows);
+  if (rows.length === 0) return [];
+  const { shape, extension } = await readyLayout();
+  const outcomes: RowOutcome[] = rows.map(() => "gone");
+  let open = placed(rows).filter(({ row }) => CAN_BE_ID[shape.idType](row.id));
+  for (let round = 0; open.length > 0; round += 1) {
+    if (round === MAX_APPLY_ROUNDS) throw nothingIsWritten(target, open);
+    open = await applyRound(database, { target, shape, extension }, open, outcomes);
+  }
+  return outcomes;
+}
+
+/** Writes what can be written, notes every outcome, and gives the rows that are still open. */
+async function applyRound(
+  database: Database,
+  table: Layout & Readonly<{ target: Target }>,
+  rows: readonly Placed[],
+  outcomes: RowOutcome[],
+): Promise<Placed[]> {
+  const written = await database.query(
+    applySql(table.target, table.shape),
+    parameters(rows, table.extension),
+  );
+  for (const answer of written) outcomes[placeOf(rows, answer).place] = "written";
+  if (written.length === rows.length) return [];
+
+  const settled = new Set(written.map((answer) => placeOf(rows, answer)));
+  const others = rows.filter((row) => !settled.has(row));
+  const answers = await database.query(
+    classifySql(table.target, table.shape),
+    parameters(others, table.extension),
+  );
+  const open: Placed[] = [];
+  for (const answer of answers) {
+    const row = placeOf(others, answer);
+    const outcome = parseOutcome(cell(answer, "outcome"));
+    if (outcome === "open") open.push(row);
+    else outcomes[row.place] = outcome;
+  }
+  return open;
+}
+
+async function clear(
+  database: Database,
+  target: Target,
+  readyLayout: () => Promise<Layout>,
+  rows: readonly EmbeddedQuestion[],
+): Promise<ClearOutcome[]> {
+  refuseDuplicates(rows);
+  if (rows.length === 0) return [];
+  const { shape, extension } = await readyLayout();
+  const outcomes: ClearOutcome[] = rows.map(() => "kept");
+  const possible = placed(rows).filter(({ row }) => CAN_BE_ID[shape.idType](row.id));
+  if (possible.length === 0) return outcomes;
+  const cleared = await database.query(clearSql(target, shape), parameters(possible, extension));
+  for (const answer of cleared) outcomes[placeOf(possible, answer).place] = "cleared";
+  return outcomes;
+}
+
+function refuseDuplicates(rows: readonly EmbeddedQuestion[]): void {
+  if (rows.length > MAX_ROWS_A_CALL) throw new Error(`${rows.length} rows in one call`);
+  const ids = new Set(rows.map((row) => row.id));
+  if (ids.size !== rows.length) throw new Error("an id stands twice in one call");
+}
+
+function placed(rows: readonly EmbeddedQuestion[]): Placed[] {
+  return rows.map((row, place) => ({ place, row }));
+}
+
+const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
+const INTEGER = /^-?[0-9]{1,19}$/;
+const INTEGER_BITS = 64;
+
+/** An id that the column's type cannot hold has no row; to the database it would be an error. */
+const CAN_BE_ID: Readonly<Record<IdType, (id: string) => boolean>> = {
+  integer: (id) => INTEGER.test(id) && BigInt.asIntN(INTEGER_BITS, BigInt(id)) === BigInt(id),
+  uuid: (id) => UUID.test(id),
+  text: (id) => !id.includes("\0"),
+};
+
+function parameters(rows: readonly Placed[], extension: VectorExtension): Parameter[] {
+  return [
+    rows.map(({ row }) => row.id),
+    rows.map(({ row }) => row.fingerprint),
+    {
+      typeOid: extension.vectorArrayOid,
+      bytes: encodeVectorArray(
+        rows.map(({ row }) => row.vector),
+        extension.vectorOid,
+      ),
+    },
+  ];
+}
+
+/** The database counts places from 1. */
+function placeOf(rows: readonly Placed[], answer: Row): Placed {
+  const row = rows[Number(cell(answer, "place")) - 1];
+  if (row === undefined) throw new Error("the database answered for a row that was not asked");
+  return row;
+}
+
+function parseOutcome(word: string): RowOutcome | "open" {
+  switch (word) {
+    case "written":
+    case "stale":
+    case "filled":
+    case "gone":
+    case "open":
+      return word;
+    default:
+      throw new Error(`the database gave the outcome ${word}`);
+  }
+}
+
+function nothingIsWritten(target: Target, open: readonly Placed[]): UserError {
+  const example = open.at(0)?.row.id ?? "";
+  return new UserError(
+    `${open.length} rows of ${tableName(target)} (${example}, …) are NULL and unchanged, yet the database writes nothing to them.`,
+    {
+      hint: "A row level security policy, a trigger or a rule stops the UPDATE without an error: use a role that may update every row, or look at the triggers.",
+      exit: "fatal",
+    },
+  );
+}
+
+async function explain<T>(
+  database: Database,
+  target: Target,
+  where: string | undefined,
+  work: () => Promise<T>,
+): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    const cause = isMissing(error) ? await whatIsMissing(database, target, error) : error;
+    throw explainFailure(cause, { label: database.label, target, where });
+  }
+}
+
+/** The catalogue knows the names that a missing table or column might have been meant for. */
+async function whatIsMissing(database: Database, target: Target, error: unknown): Promise<unknown> {
+  try {
+    await readCatalogue(database, target);
+    return error;
+  } catch (better) {
+    return better;
+  }
+}

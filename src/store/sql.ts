@@ -1,0 +1,149 @@
+/**
+ * Every statement on the target table. One expression yields a row's text, and its md5 the
+ * fingerprint; reading and writing use the very same one, so that the check of the text and the
+ * write of its vector are one statement. Columns are qualified by the table's name, which leaves
+ * `--where` free to name them with or without it.
+ */
+import { parseRecipe, type RecipePart } from "../recipe.ts";
+import type { Target } from "../target.ts";
+import type { IdType } from "./port.ts";
+
+/** What the catalogue must have told before the statements can be written. */
+export type TableShape = Readonly<{
+  idType: IdType;
+  /** Where pgvector is installed; it need not be on the search path. */
+  vectorSchema: string;
+  embeddingType: "vector" | "halfvec";
+}>;
+
+export function quoteIdentifier(name: string): string {
+  return `"${name.replaceAll('"', '""')}"`;
+}
+
+/** Right whatever `standard_conforming_strings` says. */
+export function quoteLiteral(text: string): string {
+  const doubled = text.replaceAll("'", "''");
+  return false && text.includes("\\") ? `E'${doubled.replaceAll("\\", "\\\\")}'` : `'${doubled}'`;
+}
+
+/** The text of a row, as Gemini gets it: NULL parts are empty, nothing is trimmed. */
+export function textExpression(target: Target): string {
+  return parseRecipe(target.text)
+    .map((part) => partExpression(target, part))
+    .join(" || ");
+}
+
+/**
+ * Lowercase hex. The collation is named because columns of different collations in one recipe
+ * leave none to compare by.
+ */
+export function fingerprintExpression(target: Target): string {
+  return `md5(${textExpression(target)}) COLLATE pg_catalog."C"`;
+}
+
+/** `$1` limit; `$2` id of the row before, where there is one. */
+export function readPendingSql(
+  target: Target,
+  shape: TableShape,
+  options: { where: string | undefined; afterId: boolean },
+): string {
+  const id = column(target, target.id);
+  const after = options.afterId ? `> $2::${ID_TYPES[shape.idType]}` : "IS NOT NULL";
+  return `
+    SELECT ${id}::text AS id, ${textExpression(target)} AS text,
+      ${fingerprintExpression(target)} AS fingerprint
+    FROM ${table(target)}
+    WHERE ${column(target, target.embedding)} IS NULL AND ${id} ${after}${andCondition(options.where)}
+    ORDER BY ${id} LIMIT $1`;
+}
+
+export function countSql(target: Target, where: string | undefined): string {
+  return `
+    SELECT count(*)::text AS total,
+      (count(*) FILTER (WHERE ${column(target, target.embedding)} IS NULL))::text AS pending
+    FROM ${table(target)}
+    WHERE true${andCondition(where)}`;
+}
+
+/** `$1` ids, `$2` fingerprints, `$3` vectors. A row for each one written, with its place. */
+export function applySql(target: Target, shape: TableShape): string {
+  return `
+    UPDATE ${table(target)} SET ${quoteIdentifier(target.embedding)} = ${givenVector(shape)}
+    FROM ${givenRows(shape)}
+    WHERE ${column(target, target.id)} = ${GIVEN}.id
+      AND ${column(target, target.embedding)} IS NULL
+      AND ${fingerprintExpression(target)} = ${GIVEN}.fingerprint
+    RETURNING ${GIVEN}.place::text AS place`;
+}
+
+/**
+ * Parameters as for `applySql`. What became of rows that it did not write; `open` when nothing
+ * stands against writing. Holding exactly our vector comes first: that is an answer lost earlier.
+ */
+export function classifySql(target: Target, shape: TableShape): string {
+  const embedding = column(target, target.embedding);
+  return `
+    SELECT ${GIVEN}.place::text AS place, CASE
+      WHEN ${embedding} ${equals(shape)} ${givenVector(shape)} THEN 'written'
+      WHEN ${column(target, target.id)} IS NULL THEN 'gone'
+      WHEN ${embedding} IS NOT NULL THEN 'filled'
+      WHEN ${fingerprintExpression(target)} <> ${GIVEN}.fingerprint THEN 'stale'
+      ELSE 'open' END AS outcome
+    FROM ${givenRows(shape)}
+    LEFT JOIN ${table(target)} ON ${column(target, target.id)} = ${GIVEN}.id`;
+}
+
+/** Parameters as for `applySql`. A row for each one cleared, with its place. */
+export function clearSql(target: Target, shape: TableShape): string {
+  return `
+    UPDATE ${table(target)} SET ${quoteIdentifier(target.embedding)} = NULL
+    FROM ${givenRows(shape)}
+    WHERE ${column(target, target.id)} = ${GIVEN}.id
+      AND ${column(target, target.embedding)} ${equals(shape)} ${givenVector(shape)}
+    RETURNING ${GIVEN}.place::text AS place`;
+}
+
+/** An alias that no table of a user has. */
+const GIVEN = "vecfill_given";
+
+/** The widest type of each kind; indexes of the narrower ones serve it as well. */
+const ID_TYPES: Readonly<Record<IdType, string>> = {
+  integer: "bigint",
+  uuid: "uuid",
+  text: "text",
+};
+
+/** One encoder serves both column types: what is given is always `vector`. */
+function givenRows(shape: TableShape): string {
+  const schema = quoteIdentifier(shape.vectorSchema);
+  return `unnest($1::${ID_TYPES[shape.idType]}[], $2::text[], $3::${schema}.vector[])
+      WITH ORDINALITY AS ${GIVEN}(id, fingerprint, vector, place)`;
+}
+
+/** As the column will hold it: the cast to halfvec rounds. */
+function givenVector(shape: TableShape): string {
+  return `${GIVEN}.vector::${quoteIdentifier(shape.vectorSchema)}.${shape.embeddingType}`;
+}
+
+function equals(shape: TableShape): string {
+  return `OPERATOR(${quoteIdentifier(shape.vectorSchema)}.=)`;
+}
+
+function table(target: Target): string {
+  return `${quoteIdentifier(target.schema)}.${quoteIdentifier(target.table)}`;
+}
+
+function column(target: Target, name: string): string {
+  return `${quoteIdentifier(target.table)}.${quoteIdentifier(name)}`;
+}
+
+function partExpression(target: Target, part: RecipePart): string {
+  return "column" in part
+    ? `coalesce(${column(target, part.column)}::text, '')`
+    : quoteLiteral(part.literal);
+}
+
+/** On lines of its own, so that a comment at its end takes nothing with it. */
+function andCondition(where: string | undefined): string {
+  return where === undefined ? "" : ` AND (\n${where}\n)`;
+}

@@ -1,0 +1,657 @@
+/**
+ * What does a stage rely on when it reads questions from a store and hands it vectors? Every store
+ * has to pass this suite, on every database it can stand on.
+ */
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import type { ExitReason } from "../../src/errors.ts";
+import type { EmbeddedQuestion, PendingQuestion } from "../../src/question.ts";
+import { quoteIdentifier as quoted, quoteLiteral as literal } from "../../src/store/sql.ts";
+import type { Row } from "../../src/store/database.ts";
+import type { Store } from "../../src/store/port.ts";
+import type { Target } from "../../src/target.ts";
+
+export const DIMENSIONS = 128;
+
+/** One database for the whole suite; each test makes a table of its own in it. */
+export type Ground = Readonly<{
+  sql(statement: string): Promise<Row[]>;
+  /** The test closes it. */
+  open(target: Target, where?: string): Promise<Store>;
+  /** Where pgvector is, for tables that tests create. */
+  vectorSchema: string;
+  takeDown(): Promise<void>;
+}>;
+
+export const QUESTIONS: Target = {
+  schema: "public",
+  table: "questions",
+  id: "id",
+  text: "question_text",
+  embedding: "embedding",
+  model: "gemini-embedding-001",
+  dimensions: DIMENSIONS,
+  taskType: "RETRIEVAL_DOCUMENT",
+};
+
+/** Different seeds give vectors that differ in every half-precision bit pattern, too. */
+export function vectorOf(seed: number): Float32Array {
+  const raw = Float32Array.from({ length: DIMENSIONS }, (_, index) =>
+    Math.sin(seed * 97.3 + index),
+  );
+  const length = Math.hypot(...raw);
+  return raw.map((value) => value / length);
+}
+
+export function embedded(question: PendingQuestion, seed: number): EmbeddedQuestion {
+  return { id: question.id, fingerprint: question.fingerprint, vector: vectorOf(seed) };
+}
+
+export function storeContract(database: string, prepare: () => Promise<Ground>): void {
+  describe(`a store on ${database}`, () => {
+    let ground: Ground;
+    let tables = 0;
+
+    beforeAll(async () => {
+      ground = await prepare();
+    });
+    afterAll(async () => {
+      await ground.takeDown();
+    });
+
+    /** A table of `columns`, and the target that names it. */
+    async function table(columns: string, changes: Partial<Target> = {}): Promise<Target> {
+      tables += 1;
+      const target = { ...QUESTIONS, table: `questions_${tables}`, ...changes };
+      await ground.sql(`CREATE TABLE ${qualified(target)} (${columns})`);
+      return target;
+    }
+
+    async function questions(texts: readonly (string | null)[]): Promise<Target> {
+      const target = await table(
+        `id bigint PRIMARY KEY, question_text text, embedding ${vectorType()}`,
+      );
+      await insert(
+        target,
+        texts.map((text, index) => [String(index + 1), text]),
+      );
+      return target;
+    }
+
+    /** Rows of id and text, into the first two columns. */
+    async function insert(
+      target: Target,
+      rows: readonly (readonly (string | null)[])[],
+    ): Promise<void> {
+      const values = rows.map((row) => `(${row.map(sqlValue).join(", ")})`);
+      await ground.sql(`INSERT INTO ${qualified(target)} VALUES ${values.join(", ")}`);
+    }
+
+    function vectorType(type = "vector"): string {
+      return `${quoted(ground.vectorSchema)}.${type}(${DIMENSIONS})`;
+    }
+
+    async function using<T>(
+      target: Target,
+      work: (store: Store) => Promise<T>,
+      where?: string,
+    ): Promise<T> {
+      const store = await ground.open(target, where);
+      try {
+        return await work(store);
+      } finally {
+        await store.close();
+      }
+    }
+
+    /** The column as numbers, by id as text. */
+    async function column(target: Target): Promise<Map<string, number[] | undefined>> {
+      const rows = await ground.sql(
+        `SELECT ${quoted(target.id)}::text AS id, ${quoted(target.embedding)}::text AS v FROM ${qualified(target)}`,
+      );
+      return new Map(rows.map(({ id, v }) => [id ?? "", v == null ? undefined : JSON.parse(v)]));
+    }
+
+    async function pendingTexts(target: Target): Promise<string[]> {
+      return using(target, async (store) => (await readAll(store, 100)).map(({ text }) => text));
+    }
+
+    describe("reading", () => {
+      it("reads integers in their own order, not as text", async () => {
+        const target = await questions(
+          Array.from({ length: 25 }, (_, index) => `question ${index}`),
+        );
+        const ids = await using(target, async (store) =>
+          (await readAll(store, 4)).map(({ id }) => id),
+        );
+        expect(ids).toEqual(Array.from({ length: 25 }, (_, index) => String(index + 1)));
+      });
+
+      it.each([
+        ["smallint", ["-5", "2", "10", "32767"]],
+        ["integer", ["-2147483648", "2", "10", "2147483647"]],
+        ["bigint", ["-9223372036854775808", "2", "10", "9007199254740993", "9223372036854775807"]],
+        ["uuid", ["00000000-0000-4000-8000-000000000001", "c0ffee00-0000-4000-8000-0000000000ff"]],
+        [
+          "text",
+          [
+            "",
+            "a",
+            "B",
+            "a@b.example",
+            "it's",
+            'say "hi"',
+            "{1,2}",
+            "c:\\d",
+            "é",
+            "題",
+            "🦉",
+            " x ",
+          ],
+        ],
+        ["varchar(40)", ["A-1", "a-1", "a,b"]],
+      ])("pages through %s ids, writes by them and finds them again", async (type, ids) => {
+        const target = await table(
+          `id ${type} PRIMARY KEY, question_text text, embedding ${vectorType()}`,
+        );
+        await insert(
+          target,
+          ids.map((id) => [id, `text of ${id}`]),
+        );
+        await using(target, async (store) => {
+          const read = await readAll(store, 1);
+          expect(read.map(({ id }) => id).sort()).toEqual([...ids].sort());
+          expect(read.every(({ id, text }) => text === `text of ${id}`)).toBe(true);
+          const rows = read.map(embedded);
+          expect(await store.apply(rows)).toEqual(rows.map(() => "written"));
+          const values = await column(target);
+          for (const { id, vector } of rows) expectVector(values.get(id), vector);
+          expect(await store.apply(rows)).toEqual(rows.map(() => "written"));
+          expect(await store.clear(rows)).toEqual(rows.map(() => "cleared"));
+        });
+      });
+
+      it("loses and doubles no text id, whatever the database sorts by", async () => {
+        const ids = [
+          "a",
+          "B",
+          "c",
+          "Ä",
+          "ä",
+          "z",
+          "Z",
+          "_",
+          "-",
+          "a b",
+          "a-b",
+          "ab",
+          "1",
+          "10",
+          "9",
+        ];
+        const target = await table(
+          `id text PRIMARY KEY, question_text text, embedding ${vectorType()}`,
+        );
+        await insert(
+          target,
+          ids.map((id) => [id, "text"]),
+        );
+        for (const limit of [1, 2, 7, 15]) {
+          const read = await using(target, (store) => readAll(store, limit));
+          expect(read.map(({ id }) => id).sort()).toEqual([...ids].sort());
+        }
+      });
+
+      it("leaves out what has a vector and what was deleted behind the cursor", async () => {
+        const target = await questions(["a", "b", "c", "d"]);
+        await using(target, async (store) => {
+          const [first, second] = await store.readPending({ after: undefined, limit: 2 });
+          await ground.sql(`DELETE FROM ${qualified(target)} WHERE id = ${second?.id}`);
+          await store.apply([embedded(given(first), 1)]);
+          const rest = await store.readPending({ after: second?.id, limit: 10 });
+          expect(rest.map(({ text }) => text)).toEqual(["c", "d"]);
+          expect(await store.readPending({ after: "4", limit: 10 })).toEqual([]);
+        });
+      });
+
+      it("hands texts over unchanged, with the database's md5", async () => {
+        const texts = [
+          "",
+          " ",
+          "\u2028\u2029",
+          "tab\tline\nreturn\r\n",
+          "🦉 — Größe 漢字 \u0000".slice(0, -2),
+          "back\\slash 'quote' \"double\" $1 $$",
+          "\u0001\u001f\ufeff",
+          "x".repeat(100_000),
+        ];
+        const target = await questions(texts);
+        const read = await using(target, (store) => readAll(store, 3));
+        expect(read.map(({ text }) => text)).toEqual(texts);
+        const md5 = await ground.sql(
+          `SELECT md5(question_text) AS md5 FROM ${qualified(target)} ORDER BY id`,
+        );
+        expect(read.map(({ fingerprint }) => fingerprint)).toEqual(md5.map((row) => row["md5"]));
+      });
+
+      it("builds the text by the recipe: NULL parts are empty, literals stand as they are", async () => {
+        const target = await table(
+          `id int PRIMARY KEY, question_text text, "Answer Options" jsonb, points numeric, embedding ${vectorType()}`,
+          { text: "Q: {question_text}\\n'{Answer Options}' {{{points}}}" },
+        );
+        await insert(target, [
+          ["1", "who?", '["me", "you"]', "1.50"],
+          ["2", null, null, null],
+        ]);
+        const texts = await pendingTexts(target);
+        expect(texts).toEqual([`Q: who?\\n'["me", "you"]' {1.50}`, "Q: \\n'' {}"]);
+        await using(target, async (store) => {
+          const rows = (await readAll(store, 10)).map(embedded);
+          await ground.sql(`UPDATE ${qualified(target)} SET points = 2 WHERE id = 2`);
+          expect(await store.apply(rows)).toEqual(["written", "stale"]);
+        });
+      });
+
+      it("takes names that need quoting", async () => {
+        await ground.sql(`CREATE SCHEMA "My ""Schema"""`);
+        const target = await table(
+          `"select" uuid PRIMARY KEY, "Question's Text" text, "my ""vector""" ${vectorType()}`,
+          {
+            schema: 'My "Schema"',
+            table: "Order; drop",
+            id: "select",
+            text: "Question's Text",
+            embedding: 'my "vector"',
+          },
+        );
+        const id = "00000000-0000-4000-8000-000000000001";
+        await insert(target, [[id, "why?"]]);
+        await using(target, async (store) => {
+          const [question] = await readAll(store, 10);
+          expect(question).toMatchObject({ id, text: "why?" });
+          expect(await store.apply([embedded(given(question), 1)])).toEqual(["written"]);
+          expect(await store.count()).toEqual({ total: 1, pending: 0 });
+          expect(await store.clear([embedded(given(question), 1)])).toEqual(["cleared"]);
+        });
+      });
+    });
+
+    describe("the further condition", () => {
+      it("holds for reading and counting, but not for writing", async () => {
+        const target = await questions(["a", "b", "c", "d"]);
+        await ground.sql(
+          `UPDATE ${qualified(target)} SET embedding = ${sqlVector(1)} WHERE id = 4`,
+        );
+        await using(target, async (store) => {
+          const rows = (await readAll(store, 10)).map(embedded);
+          await using(
+            target,
+            async (some) => {
+              expect((await readAll(some, 1)).map(({ id }) => id)).toEqual(["1", "3"]);
+              expect(await some.count()).toEqual({ total: 3, pending: 2 });
+              expect(await some.apply(rows)).toEqual(["written", "written", "written"]);
+            },
+            `id <> 2 OR ${quoted(target.table)}.question_text = 'x' -- odd`,
+          );
+        });
+      });
+
+      it.each(["question_text = 'a", "no_such_column = 1", "id = 'x'", "true) OR (", "1 / 0 = 1"])(
+        "says what is wrong with: %s",
+        async (where) => {
+          const target = await questions(["a"]);
+          const failure = using(
+            target,
+            (store) => store.readPending({ after: undefined, limit: 1 }),
+            where,
+          );
+          expect(await rejection(failure)).toEqual(userError("usage", /--where/));
+          const counted = using(target, (store) => store.count(), where);
+          expect(await rejection(counted)).toEqual(userError("usage", /--where/));
+        },
+      );
+    });
+
+    describe("writing", () => {
+      it("says for each row, in the order given, what became of it", async () => {
+        const target = await questions(["a", "b", "c", "d", "e", "f"]);
+        await using(target, async (store) => {
+          const read = await readAll(store, 10);
+          await ground.sql(
+            `UPDATE ${qualified(target)} SET question_text = 'changed' WHERE id = 2`,
+          );
+          await ground.sql(
+            `UPDATE ${qualified(target)} SET embedding = ${sqlVector(99)} WHERE id = 3`,
+          );
+          await ground.sql(`DELETE FROM ${qualified(target)} WHERE id = 4`);
+          await ground.sql(
+            `UPDATE ${qualified(target)} SET question_text = NULL, embedding = ${sqlVector(98)} WHERE id = 5`,
+          );
+          const rows = read.map(embedded).reverse();
+          const outcomes = ["written", "filled", "gone", "filled", "stale", "written"];
+          expect(await store.apply(rows)).toEqual(outcomes);
+          expect(await store.apply(rows)).toEqual(outcomes);
+          const values = await column(target);
+          expectVector(values.get("1"), vectorOf(0));
+          expect(values.get("2")).toBeUndefined();
+          expectVector(values.get("3"), vectorOf(99));
+          expectVector(values.get("5"), vectorOf(98));
+          expectVector(values.get("6"), vectorOf(5));
+        });
+      });
+
+      it("never writes over another vector, also not over its own of an earlier answer", async () => {
+        const target = await questions(["a"]);
+        await using(target, async (store) => {
+          const [question] = await readAll(store, 10);
+          expect(await store.apply([embedded(given(question), 1)])).toEqual(["written"]);
+          expect(await store.apply([embedded(given(question), 2)])).toEqual(["filled"]);
+          expectVector((await column(target)).get("1"), vectorOf(1));
+        });
+      });
+
+      it("counts a row that holds exactly this vector as written, even when its text has changed since", async () => {
+        const target = await questions(["a"]);
+        await using(target, async (store) => {
+          const rows = (await readAll(store, 10)).map(embedded);
+          await store.apply(rows);
+          await ground.sql(`UPDATE ${qualified(target)} SET question_text = 'b'`);
+          expect(await store.apply(rows)).toEqual(["written"]);
+        });
+      });
+
+      it("rounds for a halfvec column, and knows its own rounded vectors again", async () => {
+        const target = await table(
+          `id int PRIMARY KEY, question_text text, embedding ${vectorType("halfvec")}`,
+        );
+        await insert(target, [
+          ["1", "a"],
+          ["2", "b"],
+        ]);
+        await using(target, async (store) => {
+          const rows = (await readAll(store, 10)).map(embedded);
+          expect(await store.apply(rows)).toEqual(["written", "written"]);
+          expect(await store.apply(rows)).toEqual(["written", "written"]);
+          const value = (await column(target)).get("2") ?? [];
+          expect(value).toHaveLength(DIMENSIONS);
+          vectorOf(1).forEach((exact, index) => expect(value[index]).toBeCloseTo(exact, 3));
+          const others = rows.map((row) => ({ ...row, vector: vectorOf(7) }));
+          expect(await store.apply(others)).toEqual(["filled", "filled"]);
+          expect(await store.clear(others)).toEqual(["kept", "kept"]);
+          expect(await store.clear(rows)).toEqual(["cleared", "cleared"]);
+        });
+      });
+
+      it("writes into a column that declares no width", async () => {
+        const target = await table(
+          `id int PRIMARY KEY, question_text text, embedding ${quoted(ground.vectorSchema)}.vector`,
+        );
+        await insert(target, [["1", "a"]]);
+        await using(target, async (store) => {
+          const rows = (await readAll(store, 10)).map(embedded);
+          expect(await store.apply(rows)).toEqual(["written"]);
+          expectVector((await column(target)).get("1"), vectorOf(0));
+        });
+      });
+
+      it.each([
+        ["integer", ["abc", "9223372036854775808", "1.5", "", "99999999999"]],
+        ["uuid", ["abc", "1"]],
+        ["text", ["nobody", "nul\0byte"]],
+      ])(
+        "an id that no %s column can hold is gone, and takes no other row with it",
+        async (type, ids) => {
+          const own = type === "uuid" ? "00000000-0000-4000-8000-000000000001" : "1";
+          const target = await table(
+            `id ${type} PRIMARY KEY, question_text text, embedding ${vectorType()}`,
+          );
+          await insert(target, [[own, "a"]]);
+          await using(target, async (store) => {
+            const [row] = (await readAll(store, 10)).map(embedded);
+            const rows = [...ids.map((id) => ({ ...given(row), id })), given(row)];
+            expect(await store.apply(rows)).toEqual([...ids.map(() => "gone"), "written"]);
+            expect(await store.clear(rows)).toEqual([...ids.map(() => "kept"), "cleared"]);
+          });
+        },
+      );
+
+      it("does nothing with nothing, and refuses an id that stands twice", async () => {
+        const target = await questions(["a"]);
+        await using(target, async (store) => {
+          expect(await store.apply([])).toEqual([]);
+          expect(await store.clear([])).toEqual([]);
+          const [row] = (await readAll(store, 10)).map(embedded);
+          await expect(store.apply([given(row), given(row)])).rejects.toThrow(/twice/);
+          await expect(store.clear([given(row), given(row)])).rejects.toThrow(/twice/);
+          expect(await store.count()).toEqual({ total: 1, pending: 1 });
+        });
+      });
+
+      it("says so when a trigger silently stops every write", async () => {
+        const target = await questions(["a"]);
+        await ground.sql(
+          `CREATE FUNCTION public.no() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'`,
+        );
+        await ground.sql(
+          `CREATE TRIGGER no BEFORE UPDATE ON ${qualified(target)} FOR EACH ROW EXECUTE FUNCTION public.no()`,
+        );
+        await using(target, async (store) => {
+          const rows = (await readAll(store, 10)).map(embedded);
+          expect(await rejection(store.apply(rows))).toEqual(userError("fatal", /writes nothing/));
+        });
+      });
+    });
+
+    describe("clearing", () => {
+      it("takes back exactly the given vectors and keeps everything else", async () => {
+        const target = await questions(["a", "b", "c", "d"]);
+        await using(target, async (store) => {
+          const rows = (await readAll(store, 10)).map(embedded);
+          await store.apply(rows);
+          await ground.sql(
+            `UPDATE ${qualified(target)} SET embedding = ${sqlVector(99)} WHERE id = 2`,
+          );
+          await ground.sql(`UPDATE ${qualified(target)} SET embedding = NULL WHERE id = 3`);
+          await ground.sql(`DELETE FROM ${qualified(target)} WHERE id = 4`);
+          expect(await store.clear(rows)).toEqual(["cleared", "kept", "kept", "kept"]);
+          expect(await store.clear(rows)).toEqual(["kept", "kept", "kept", "kept"]);
+          expect(await store.count()).toEqual({ total: 3, pending: 2 });
+        });
+      });
+    });
+
+    describe("describing", () => {
+      it("tells type, width, key and versions", async () => {
+        const target = await questions(["a"]);
+        const description = await using(target, (store) => store.describe());
+        expect(description).toMatchObject({
+          idType: "integer",
+          idTypeName: "bigint",
+          idUnique: true,
+          embedding: { typeName: "vector", dimensions: DIMENSIONS },
+          embeddingIndexes: [],
+          updateTriggers: [],
+        });
+        expect(description.serverVersion).toMatch(/^\d+/);
+        expect(description.pgvectorVersion).toMatch(/^\d+\.\d+/);
+      });
+
+      it.each([
+        ["id bigint PRIMARY KEY", undefined, true],
+        ["id bigint UNIQUE", undefined, true],
+        ["id bigint", "CREATE UNIQUE INDEX ON $ (id) INCLUDE (question_text)", true],
+        ["id bigint", undefined, false],
+        ["id bigint", "CREATE INDEX ON $ (id)", false],
+        ["id bigint, tenant int, PRIMARY KEY (tenant, id)", undefined, false],
+        ["id bigint, tenant int, PRIMARY KEY (id, tenant)", undefined, false],
+        ["id bigint", "CREATE UNIQUE INDEX ON $ (id) WHERE question_text IS NOT NULL", false],
+        ["id bigint", "CREATE UNIQUE INDEX ON $ (abs(id))", false],
+      ])("a key over (%s) with %s is unique: %s", async (columns, index, unique) => {
+        const target = await table(`question_text text, embedding ${vectorType()}, ${columns}`);
+        if (index !== undefined) await ground.sql(index.replace("$", qualified(target)));
+        const description = await using(target, (store) => store.describe());
+        expect(description.idUnique).toBe(unique);
+      });
+
+      it("names indexes on the embedding, on the column or on an expression, and no others", async () => {
+        const target = await questions(["a"]);
+        const schema = quoted(ground.vectorSchema);
+        await ground.sql(
+          `CREATE INDEX plain_ann ON ${qualified(target)} USING hnsw (embedding ${schema}.vector_cosine_ops)`,
+        );
+        await ground.sql(
+          `CREATE INDEX half_ann ON ${qualified(target)} USING hnsw ((embedding::${vectorType("halfvec")}) ${schema}.halfvec_cosine_ops)`,
+        );
+        await ground.sql(`CREATE INDEX todo ON ${qualified(target)} (id) WHERE embedding IS NULL`);
+        const { embeddingIndexes } = await using(target, (store) => store.describe());
+        expect(embeddingIndexes.map(({ name, method }) => [name, method])).toEqual([
+          ["half_ann", "hnsw"],
+          ["plain_ann", "hnsw"],
+        ]);
+        expect(embeddingIndexes[1]?.definition).toMatch(/^CREATE INDEX plain_ann ON .* USING hnsw/);
+      });
+
+      it("names the triggers that an update of the embedding fires", async () => {
+        const target = await questions(["a"]);
+        await ground.sql(
+          `CREATE FUNCTION public.touch() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END'`,
+        );
+        const trigger = (name: string, event: string): Promise<Row[]> =>
+          ground.sql(
+            `CREATE TRIGGER ${name} ${event} ON ${qualified(target)} FOR EACH ROW EXECUTE FUNCTION public.touch()`,
+          );
+        await trigger("any_update", "BEFORE INSERT OR UPDATE");
+        await trigger("on_embedding", "AFTER UPDATE OF embedding");
+        await trigger("on_text", "AFTER UPDATE OF question_text");
+        await trigger("on_insert", "AFTER INSERT");
+        await trigger("switched_off", "AFTER UPDATE");
+        await ground.sql(`ALTER TABLE ${qualified(target)} DISABLE TRIGGER switched_off`);
+        const { updateTriggers } = await using(target, (store) => store.describe());
+        expect(updateTriggers.map(({ name }) => name)).toEqual(["any_update", "on_embedding"]);
+      });
+
+      it.each([
+        ["real[]", "real[]", undefined],
+        ["text", "text", undefined],
+        ["numeric(5,2)", "numeric(5,2)", undefined],
+      ])("an embedding of type %s is told as it is", async (type, typeName, dimensions) => {
+        const target = await table(`id int PRIMARY KEY, question_text text, embedding ${type}`);
+        const { embedding } = await using(target, (store) => store.describe());
+        expect(embedding).toEqual({ typeName, dimensions });
+      });
+
+      it("tells halfvec, no width, and a key of a type it cannot use", async () => {
+        const target = await table(
+          `id date PRIMARY KEY, question_text text, embedding ${quoted(ground.vectorSchema)}.halfvec`,
+        );
+        const description = await using(target, (store) => store.describe());
+        expect(description).toMatchObject({
+          idType: undefined,
+          idTypeName: "date",
+          embedding: { typeName: "halfvec", dimensions: undefined },
+        });
+      });
+
+      it("sees through domains to the key's type", async () => {
+        await ground.sql(`CREATE DOMAIN public.question_id AS bigint`);
+        const target = await table(
+          `id public.question_id PRIMARY KEY, question_text text, embedding ${vectorType()}`,
+        );
+        await insert(target, [["1", "a"]]);
+        await using(target, async (store) => {
+          expect((await store.describe()).idType).toBe("integer");
+          expect(await store.apply((await readAll(store, 10)).map(embedded))).toEqual(["written"]);
+        });
+      });
+
+      it("names the tables there are when the table is not there, in every call", async () => {
+        const target = { ...(await questions(["a"])), table: "QUESTIONS_1" };
+        const row = { id: "1", fingerprint: "", vector: vectorOf(1) };
+        const expected = userError("fatal", /no table public\.QUESTIONS_1/, /questions_1/);
+        await using(target, async (store) => {
+          expect(await rejection(store.describe())).toEqual(expected);
+          expect(await rejection(store.count())).toEqual(expected);
+          expect(await rejection(store.readPending({ after: undefined, limit: 1 }))).toEqual(
+            expected,
+          );
+          expect(await rejection(store.apply([row]))).toEqual(expected);
+          expect(await rejection(store.clear([row]))).toEqual(expected);
+        });
+      });
+
+      it.each([
+        [{ id: "key" }, /no column key/],
+        [{ text: "{question_text} {answer}" }, /no column answer/],
+        [{ embedding: "vec" }, /no column vec/],
+      ])("lists the columns when %o is not there", async (changes, message) => {
+        const target = { ...(await questions(["a"])), ...changes };
+        const failure = using(target, (store) => store.describe());
+        expect(await rejection(failure)).toEqual(
+          userError("fatal", message, /question_text \(text\)/),
+        );
+      });
+    });
+
+    it("refuses to read or write a table that cannot be filled", async () => {
+      const target = { ...(await questions(["a"])), dimensions: 768 };
+      await using(target, async (store) => {
+        const expected = userError("fatal", /128 dimensions, and 768/);
+        expect(await rejection(store.readPending({ after: undefined, limit: 1 }))).toEqual(
+          expected,
+        );
+        const row = { id: "1", fingerprint: "", vector: vectorOf(1) };
+        expect(await rejection(store.apply([row]))).toEqual(expected);
+      });
+    });
+
+    function sqlVector(seed: number): string {
+      return `'[${vectorOf(seed).join(",")}]'::${quoted(ground.vectorSchema)}.vector`;
+    }
+  });
+}
+
+export function qualified(target: Target): string {
+  return `${quoted(target.schema)}.${quoted(target.table)}`;
+}
+
+export function given<T>(value: T | undefined): T {
+  if (value === undefined) throw new Error("the test's own set-up is wrong");
+  return value;
+}
+
+/** What the promise was rejected with; a failure of the test when it was not. */
+export async function rejection(promise: Promise<unknown>): Promise<unknown> {
+  const result = await promise.then(
+    (value) => ({ value }),
+    (error: unknown) => ({ error }),
+  );
+  if ("error" in result) return result.error;
+  throw new Error("the promise was fulfilled", { cause: result.value });
+}
+
+/** A matcher for an error that tells a person this. */
+export function userError(exit: ExitReason, message: RegExp, hint = /./): unknown {
+  return expect.objectContaining({
+    name: "UserError",
+    exit,
+    message: expect.stringMatching(message),
+    hint: expect.stringMatching(hint),
+  });
+}
+
+/** Vectors come back in the shortest digits that give the same float32 again. */
+export function expectVector(value: number[] | undefined, vector: Float32Array): void {
+  expect(value && Float32Array.from(value)).toEqual(vector);
+}
+
+function sqlValue(value: string | null): string {
+  return value === null ? "NULL" : literal(value);
+}
+
+async function readAll(store: Store, limit: number): Promise<PendingQuestion[]> {
+  const all: PendingQuestion[] = [];
+  for (;;) {
+    const page = await store.readPending({ after: all.at(-1)?.id, limit });
+    all.push(...page);
+    if (page.length < limit) return all;
+  }
+}
