@@ -3,8 +3,14 @@
  * exact text that was sent; the fingerprint is the database's md5 of that text, in lowercase hex.
  */
 
-/** A row whose embedding is NULL, as the store reads it. */
+/**
+ * A row whose embedding is NULL, as the store reads it. A text of more characters than MAX_TEXT_CHARS
+ * comes cut, to one more than that; the fingerprint is that of the whole.
+ */
 export type PendingQuestion = Readonly<{ id: string; text: string; fingerprint: string }>;
+
+/** Of a text in memory. No model takes nearly as much, and a page holds thousands of texts. */
+export const MAX_TEXT_CHARS = 100_000;
 
 /** A row with its checked vector: finite, of the target's width, of unit length. */
 export type EmbeddedQuestion = Readonly<{ id: string; fingerprint: string; vector: Float32Array }>;

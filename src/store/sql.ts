@@ -4,6 +4,7 @@
  * write of its vector are one statement. Columns are qualified by the table's name, which leaves
  * `--where` free to name them with or without it.
  */
+import { MAX_TEXT_CHARS } from "../question.ts";
 import { parseRecipe, type RecipePart } from "../recipe.ts";
 import type { Target } from "../target.ts";
 import type { IdType } from "./port.ts";
@@ -23,7 +24,7 @@ export function quoteIdentifier(name: string): string {
 /** Right whatever `standard_conforming_strings` says. */
 export function quoteLiteral(text: string): string {
   const doubled = text.replaceAll("'", "''");
-  return false && text.includes("\\") ? `E'${doubled.replaceAll("\\", "\\\\")}'` : `'${doubled}'`;
+  return text.includes("\\") ? `E'${doubled.replaceAll("\\", "\\\\")}'` : `'${doubled}'`;
 }
 
 /** The text of a row, as Gemini gets it: NULL parts are empty, nothing is trimmed. */
@@ -50,7 +51,7 @@ export function readPendingSql(
   const id = column(target, target.id);
   const after = options.afterId ? `> $2::${ID_TYPES[shape.idType]}` : "IS NOT NULL";
   return `
-    SELECT ${id}::text AS id, ${textExpression(target)} AS text,
+    SELECT ${id}::text AS id, left(${textExpression(target)}, ${MAX_TEXT_CHARS + 1}) AS text,
       ${fingerprintExpression(target)} AS fingerprint
     FROM ${table(target)}
     WHERE ${column(target, target.embedding)} IS NULL AND ${id} ${after}${andCondition(options.where)}

@@ -8,6 +8,9 @@ import { afterEach, beforeEach, expect, it } from "vitest";
 import { openDatabase } from "../../src/store/open.ts";
 import { rejection, userError } from "./contract.ts";
 
+/** Above every limit of a system for process ids. */
+const NO_PROCESS = 999_999_999;
+
 let parent: string;
 let url: string;
 let children: ChildProcess[] = [];
@@ -78,8 +81,8 @@ it("a process that was killed leaves no lock behind, and nothing that it had wri
 it.each([
   [
     "a holder on another host",
-    JSON.stringify({ pid: 1, host: "elsewhere" }),
-    /process 1 on elsewhere/,
+    JSON.stringify({ pid: NO_PROCESS, host: "elsewhere" }),
+    /process 999999999 on elsewhere/,
   ],
   ["a lock that cannot be read", "{", /another process/],
 ])("%s is believed", async (_, lock, message) => {
