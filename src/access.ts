@@ -125,9 +125,15 @@ function clearTextWarning(environment: Environment): string {
 const DATABASE_HINT =
   "Set DATABASE_URL=postgresql://user:password@host:5432/database (in Supabase: Connect, Session pooler), or DATABASE_URL=pglite:<folder> for an embedded one.";
 
+const ENCODE =
+  "Write it percent-encoded: @ as %40, / as %2F, # as %23, ? as %3F, % as %25, a space as %20.";
+
 function checkDatabaseUrl(place: string, url: string): void {
   if (PLACEHOLDER.test(url)) {
-    throw usage(`${place} still holds a placeholder, such as [YOUR-PASSWORD].`, DATABASE_HINT);
+    throw usage(
+      `${place} still holds a placeholder: it was copied and not filled in.`,
+      DATABASE_HINT,
+    );
   }
   if (/^https?:/i.test(url)) {
     throw usage(
@@ -137,6 +143,14 @@ function checkDatabaseUrl(place: string, url: string): void {
   }
   if (!/^(?:postgres(?:ql)?:\/\/.|pglite:.)/i.test(url)) {
     throw usage(`${place} is no address of a Postgres database.`, DATABASE_HINT);
+  }
+  // read as an address, it would have the rest of the password as its host, and show it
+  const login = /^postgres(?:ql)?:\/\/(?<login>[^?]*)@/i.exec(url)?.groups?.["login"];
+  if (login !== undefined && /[@/#\s]/.test(login)) {
+    throw usage(
+      `${place} has a password (or user) with a sign that cannot stand in a URL.`,
+      ENCODE,
+    );
   }
 }
 

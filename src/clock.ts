@@ -13,5 +13,15 @@ export type Clock = {
 export const systemClock: Clock = {
   now: () => new Date(),
   elapsedMs: () => performance.now(),
-  sleep: (ms, signal) => delay(ms, undefined, signal ? { signal } : {}),
+  async sleep(ms, signal) {
+    const endsAtMs = performance.now() + ms;
+    let leftMs = ms;
+    do {
+      await delay(Math.min(leftMs, TIMER_MS_MAX), undefined, signal ? { signal } : {});
+      leftMs = endsAtMs - performance.now();
+    } while (leftMs >= 1);
+  },
 };
+
+/** A timer of Node's set for longer than this fires at once. */
+const TIMER_MS_MAX = 2 ** 31 - 1;

@@ -1,10 +1,10 @@
 /** `vecfill.config.json`: options under their names, in camelCase or with dashes. */
-import { readFile } from "node:fs/promises";
 import { resolve } from "node:path";
 import { UserError } from "./errors.ts";
 import { nearest } from "./nearest.ts";
 import { type Given } from "./option.ts";
 import { OPTION_LIST, configKeyOf } from "./options.ts";
+import { readSmallFile } from "./small-file.ts";
 
 const USUAL_FILE = "vecfill.config.json";
 const BYTES_MAX = 1_000_000;
@@ -40,14 +40,18 @@ async function readIfThere(
   file: string,
   wanted: boolean,
 ): Promise<string | undefined> {
-  const content = await readFile(path, "utf8").catch((error: NodeJS.ErrnoException) => {
-    if (error.code === "ENOENT" && !wanted) return undefined;
-    throw wrong(file, `cannot be read: ${error.message}`, error);
-  });
-  if (content !== undefined && content.length > BYTES_MAX) {
-    throw wrong(file, `is over ${BYTES_MAX} bytes`);
+  try {
+    const content = await readSmallFile(path, BYTES_MAX);
+    if (content !== undefined) return content;
+  } catch (error) {
+    if (isMissing(error) && !wanted) return undefined;
+    throw wrong(file, `cannot be read: ${error instanceof Error ? error.message : error}`, error);
   }
-  return content;
+  throw wrong(file, `is over ${BYTES_MAX} bytes`);
+}
+
+function isMissing(error: unknown): boolean {
+  return error instanceof Error && "code" in error && error.code === "ENOENT";
 }
 
 function parse(content: string, file: string): object {

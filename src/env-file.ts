@@ -1,8 +1,8 @@
 /** Variables from `.env.local` and `.env`, or from the file named by `--env-file`. */
-import { readFile } from "node:fs/promises";
 import { resolve } from "node:path";
 import { parseEnv } from "node:util";
 import { UserError } from "./errors.ts";
+import { readSmallFile } from "./small-file.ts";
 
 /** The first one that sets a variable wins. */
 const USUAL_FILES = [".env.local", ".env"];
@@ -56,7 +56,7 @@ export async function withEnvFiles(
 }
 
 async function readIfThere(path: string, file: string, wanted: boolean): Promise<string> {
-  const content = await readFile(path, "utf8").catch((error: NodeJS.ErrnoException) => {
+  const content = await readSmallFile(path, BYTES_MAX).catch((error: NodeJS.ErrnoException) => {
     if (error.code === "ENOENT" && !wanted) return "";
     throw new UserError(`The env file ${file} cannot be read: ${error.message}.`, {
       hint: "Name another with --env-file, or make it readable.",
@@ -64,7 +64,7 @@ async function readIfThere(path: string, file: string, wanted: boolean): Promise
       cause: error,
     });
   });
-  if (content.length <= BYTES_MAX) return content;
+  if (content !== undefined) return content;
   throw new UserError(`The env file ${file} is over ${BYTES_MAX} bytes; it cannot be one.`, {
     hint: "Name the right one with --env-file.",
     exit: "usage",

@@ -43,6 +43,7 @@ const TEXT_CHARS_MAX = 10_000;
 /** 30 days. */
 const SECONDS_MAX = 2_592_000;
 const MS_PER_SECOND = 1000;
+const SECONDS_PER_HOUR = 3600;
 const TRUE_WORDS: readonly Given[] = [true, "true", "1", "yes", "on"];
 const FALSE_WORDS: readonly Given[] = [false, "false", "0", "no", "off"];
 
@@ -126,15 +127,30 @@ export function wholeNumber<D extends number | undefined>(
 export function seconds<D extends number | undefined>(
   described: Described<D> & Pick<Range, "min">,
 ): Option<number | D> {
-  const { min, ...rest } = described;
+  return time(described, { name: "seconds", ms: MS_PER_SECOND, max: SECONDS_MAX });
+}
+
+/** Hours for people, milliseconds inside. */
+export function hours<D extends number | undefined>(
+  described: Described<D> & Pick<Range, "min">,
+): Option<number | D> {
+  const ms = MS_PER_SECOND * SECONDS_PER_HOUR;
+  return time(described, { name: "hours", ms, max: SECONDS_MAX / SECONDS_PER_HOUR });
+}
+
+type TimeUnit = Readonly<{ name: string; ms: number; max: number }>;
+
+function time<D extends number | undefined>(
+  { min, ...rest }: Described<D> & Pick<Range, "min">,
+  { name, ms, max }: TimeUnit,
+): Option<number | D> {
   const check = (given: Given): Checked<number> => {
     const value = toNumber(given);
-    return value === undefined || value < min || value > SECONDS_MAX
-      ? { wrong: `${given} is not a number of seconds ${within({ min, max: SECONDS_MAX })}` }
-      : { value: Math.round(value * MS_PER_SECOND) };
+    return value === undefined || value < min || value > max
+      ? { wrong: `${given} is not a number of ${name} ${within({ min, max })}` }
+      : { value: Math.round(value * ms) };
   };
-  const defaultText =
-    described.default === undefined ? undefined : `${described.default / MS_PER_SECOND}`;
+  const defaultText = rest.default === undefined ? undefined : `${rest.default / ms}`;
   return option<number, D>(rest, { check, defaultText });
 }
 

@@ -8,6 +8,7 @@ import {
   type CommandName,
   type Option,
   choice,
+  hours,
   identifier,
   seconds,
   text,
@@ -49,6 +50,7 @@ const ACTIVE_JOBS_MAX = 100;
 const ATTEMPTS_MAX = 100;
 const WIDTH_MIN = Math.min(...Object.values(MODELS).map((model) => model.minDimensions));
 const WIDTH_MAX = Math.max(...Object.values(MODELS).map((model) => model.maxDimensions));
+const HOUR_MS = 3_600_000;
 /** The emulator answers at once; the service does not mind either. */
 const POLL_SECONDS_MIN = 0.01;
 
@@ -199,6 +201,15 @@ export const OPTIONS = {
     describe: "give up waiting after so many seconds (exit 4); the batches go on",
     group: "Quota and waiting",
     commands: [...POLLS, "submit"],
+  }),
+  // the service aims at a day for a batch, and expires it after two
+  stuckAfterMs: hours({
+    flag: "stuck-after",
+    default: 24 * HOUR_MS,
+    min: 0,
+    describe: "hours after which a batch that has not ended is reported as stuck; it goes on",
+    group: "Quota and waiting",
+    commands: [...POLLS, "jobs"],
   }),
   once: toggle({
     flag: "once",

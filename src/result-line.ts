@@ -7,14 +7,17 @@
  * Where a line holds an error, the error counts, even beside a vector. A vector's entry that is no
  * number (null, "NaN") stands as NaN, so that the check of the vector names it.
  */
-import { isUtf8 } from "node:buffer";
 import { isJsonObject, type JsonObject } from "./json-value.ts";
+import { parseJson, parseLineJson } from "./line-json.ts";
+
+/** Numbers as they were sent. */
+type Values = readonly number[] | Float64Array;
 
 export type ResultLine =
   | Readonly<{
       kind: "vector";
       key: string;
-      values: number[];
+      values: Values;
       /** Tokens billed for the row, where the service says so. */
       tokens?: number;
     }>
@@ -54,9 +57,20 @@ const CLOSING_BRACE = 0x7d;
 const SPACE_BYTES: ReadonlySet<number | undefined> = new Set([0x20, 0x09, 0x0a, 0x0d]);
 const KEY_NAME = Buffer.from('"key"');
 
-/** Reads a line, given without its LF. */
-export function parseResultLine(bytes: Buffer): ResultLine {
-  const line = parseJson(bytes);
+/** As many values as any model gives. */
+const ROOM = 4096;
+
+/** For a vector's values, to be given to one line after the other. */
+export function roomForValues(): Float64Array {
+  return new Float64Array(ROOM);
+}
+
+/**
+ * Reads a line, given without its LF. Its values may be a part of `room`, and then hold until `room`
+ * is given to another line.
+ */
+export function parseResultLine(bytes: Buffer, room: Float64Array = roomForValues()): ResultLine {
+  const line = parseLineJson(bytes, room);
   if (line === undefined) return malformed("the line is not valid JSON", recoverKey(bytes));
   if (!isJsonObject(line)) return malformed("the line is not a JSON object", undefined);
   const key = keyOf(line);
@@ -79,16 +93,6 @@ export function readResultKey(bytes: Buffer): string | undefined {
   const line = parseJson(bytes);
   if (line === undefined) return recoverKey(bytes);
   return isJsonObject(line) ? keyOf(line) : undefined;
-}
-
-/** Undefined, which JSON cannot express, when the bytes are not JSON in UTF-8. */
-function parseJson(bytes: Buffer): unknown {
-  if (!isUtf8(bytes)) return undefined;
-  try {
-    return JSON.parse(bytes.toString());
-  } catch {
-    return undefined;
-  }
 }
 
 function malformed(message: string, key: string | undefined): ResultLine {
@@ -135,7 +139,7 @@ function asText(value: unknown): string {
   return typeof value === "string" ? value : "the service gave an error without a message";
 }
 
-function valuesOf(line: JsonObject): number[] | undefined {
+function valuesOf(line: JsonObject): Values | undefined {
   const { response } = line;
   return (
     readValues(member(response, "embedding")) ??
@@ -149,13 +153,13 @@ function onlyEntry(value: unknown): unknown {
   return Array.isArray(value) && value.length === 1 ? value[0] : undefined;
 }
 
-function readValues(embedding: unknown): number[] | undefined {
+function readValues(embedding: unknown): Values | undefined {
   const values: unknown = Array.isArray(embedding) ? embedding : member(embedding, "values");
+  if (values instanceof Float64Array) return values;
   return Array.isArray(values) ? toNumbers(values) : undefined;
 }
 
 function toNumbers(values: unknown[]): number[] {
-  if (values.every((value) => typeof value === "number")) return values;
   return values.map((value) => (typeof value === "number" ? value : Number.NaN));
 }
 

@@ -38,12 +38,24 @@ const SECRET_CHARS_MIN = 4;
 /** What local databases are set up with: no secrets, and in every other message. */
 const KNOWN_TO_ALL = ["postgres", "password", "supabase"];
 
-/** Replaces every secret, also as it looks inside a URL or inside JSON. */
+/**
+ * Of nobody's in particular, such as an address typed where a table's name belongs: a password in a
+ * URL, and what Google's and Supabase's keys look like.
+ */
+const LOOKS_SECRET = /(?<=:\/\/[^\s:@/]*:)[^\s@/"',]+(?=@)|\bAIza[\w-]{30,}|\bsb_secret_\w+/g;
+
+/**
+ * Replaces every secret, also as it looks inside a URL, inside JSON or in base64, and whatever else
+ * looks like one.
+ */
 export function redactor(secrets: readonly Secret[]): Redact {
   const forms = new Set(secrets.flatMap((secret) => formsOf(secret.reveal())));
   // the longest first: a URL is replaced whole before the password in it
   const ordered = [...forms].sort((a, b) => b.length - a.length);
-  return (text) => ordered.reduce((rest, form) => rest.replaceAll(form, REDACTED), text);
+  return (text) =>
+    ordered
+      .reduce((rest, form) => rest.replaceAll(form, REDACTED), text)
+      .replaceAll(LOOKS_SECRET, (found) => (KNOWN_TO_ALL.includes(found) ? found : REDACTED));
 }
 
 /** The secrets in a URL: the whole of it, and its password by itself. None without a password. */
@@ -63,7 +75,14 @@ function formsOf(value: string): string[] {
   const plain = decoded(value);
   return [value, plain, encodeURIComponent(plain), encodeURI(plain)]
     .flatMap((form) => [form, JSON.stringify(form).slice(1, -1)])
+    .concat(base64FormsOf(plain))
     .filter((form) => form.length >= SECRET_CHARS_MIN && !KNOWN_TO_ALL.includes(form));
+}
+
+/** Without the padding, which may be left out. */
+function base64FormsOf(value: string): string[] {
+  const bytes = Buffer.from(value);
+  return [bytes.toString("base64url"), bytes.toString("base64").replace(/=+$/, "")];
 }
 
 function decoded(value: string): string {

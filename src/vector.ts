@@ -25,36 +25,48 @@ const CLASS_OF: Readonly<Record<VectorProblem, FailureClass>> = {
 
 /**
  * The values as a float32 vector of unit length (within 1e-6), or what is wrong with them. An entry
- * that is no number is passed as NaN; one too large for float32 is not finite either.
+ * that is no number is passed as NaN; one too large for float32 is not finite either. The vector is
+ * made in `room`, which has to have the right width, where that is given.
  */
-export function checkVector(values: ArrayLike<number>, dimensions: number): CheckedVector {
+export function checkVector(
+  values: ArrayLike<number>,
+  dimensions: number,
+  room: Float32Array = new Float32Array(dimensions),
+): CheckedVector {
   if (values.length !== dimensions) {
     return refused("width", `the vector has ${values.length} values instead of ${dimensions}`);
   }
-  const vector = new Float32Array(values);
-  const norm = Math.sqrt(sumOfSquares(vector));
+  const norm = Math.sqrt(roundInto(room, values));
   if (!Number.isFinite(norm)) {
     return refused("notFinite", "the vector has a value that is not a finite number");
   }
   if (norm < MIN_NORM) return refused("zero", "the vector has no length");
-  return { ok: true, vector: toUnitLength(vector, norm) };
+  return { ok: true, vector: toUnitLength(room, norm) };
 }
 
 function refused(problem: VectorProblem, message: string): CheckedVector {
   return { ok: false, problem, class: CLASS_OF[problem], message };
 }
 
-/** In double precision, where squares of finite float32 numbers cannot overflow. */
-function sumOfSquares(vector: Float32Array): number {
+/**
+ * Rounds the values to float32 and adds up their squares, in double precision, where squares of
+ * finite float32 numbers cannot overflow. This and the loop below run for every number of every
+ * row, where the constructor, a `map` or a `??` show.
+ */
+function roundInto(vector: Float32Array, values: ArrayLike<number>): number {
   let sum = 0;
-  for (const value of vector) sum += value * value;
+  for (let at = 0; at < vector.length; at += 1) {
+    const value = Math.fround(Number(values[at]));
+    vector[at] = value;
+    sum += value * value;
+  }
   return sum;
 }
 
-/** In place: this and the sum above run for every number of every row, where a `map` shows. */
+/** In place. */
 function toUnitLength(vector: Float32Array, norm: number): Float32Array {
   if (Math.abs(norm - 1) <= UNIT_TOLERANCE) return vector;
   const factor = 1 / norm;
-  for (let at = 0; at < vector.length; at += 1) vector[at] = (vector[at] ?? 0) * factor;
+  for (let at = 0; at < vector.length; at += 1) vector[at] = Number(vector[at]) * factor;
   return vector;
 }

@@ -113,9 +113,14 @@ describe("reading a file", () => {
       (_, index) => `${index} ${"y".repeat(index % 60)}`,
     );
     await writeFile(path, wanted.join("\n"));
-    const lines = await collect(readLines(path));
-    expect(lines.map(({ bytes }) => bytes?.toString())).toEqual(wanted);
-    expect(lines.at(-1)?.terminated).toBe(false);
+    const texts: (string | undefined)[] = [];
+    const ends: boolean[] = [];
+    for await (const lines of readLines(path)) {
+      texts.push(...lines.map(({ bytes }) => bytes?.toString()));
+      ends.push(...lines.map(({ terminated }) => terminated));
+    }
+    expect(texts).toEqual(wanted);
+    expect(ends.at(-1)).toBe(false);
   });
 
   test("gives no line for an empty file, and fails for a missing one", async () => {

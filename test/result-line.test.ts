@@ -286,7 +286,8 @@ describe("the key alone", () => {
 });
 
 function parse(line: string): ReturnType<typeof parseResultLine> {
-  return parseResultLine(Buffer.from(line));
+  const result = parseResultLine(Buffer.from(line));
+  return result.kind === "vector" ? { ...result, values: Array.from(result.values) } : result;
 }
 
 function json(value: unknown): string {

@@ -11,7 +11,7 @@ import { submitAll } from "../src/submit/submit.ts";
 import { openWorkshop, type Workshop } from "./workshop.ts";
 
 const WINDOW = { maxActiveJobs: 90, maxEnqueuedTokens: 500_000 };
-const POLL = { intervalMs: 1_000, once: false, timeoutMs: undefined };
+const POLL = { intervalMs: 1_000, once: false, timeoutMs: undefined, stuckAfterMs: 86_400_000 };
 const QUESTIONS = [
   { id: 1, text: "Which planet has rings?" },
   { id: 2, text: "Who wrote the Odyssey?" },

@@ -16,9 +16,9 @@ import type { Store } from "../store/port.ts";
 import { checkTarget } from "../target-check.ts";
 import type { Target } from "../target.ts";
 import { readTakenRows } from "../job/taken-rows.ts";
+import { checkVectorSpace } from "../job/vector-space.ts";
 import { pendingPages } from "./pages.ts";
 import { type OnTooLong, screen, type SkipReason } from "./screen.ts";
-import { checkVectorSpace } from "./vector-space.ts";
 
 export type ExportServices = Readonly<{
   store: Store;
@@ -123,9 +123,9 @@ class ExportPass {
     question: PendingQuestion,
     sent: PendingQuestion,
     tokens: number,
-    tooLong: boolean,
+    isTooLong: boolean,
   ): AsyncGenerator<Job> {
-    if (tooLong) await this.#listTooLong(question, tokens, "truncated");
+    if (isTooLong) await this.#listTooLong(question, tokens, "truncated");
     const line = formatRequestLine(sent, this.#options.target);
     yield* this.#record(await this.#cutter.add(line, tokens));
     this.#exported += 1;

@@ -1,5 +1,5 @@
 import { MODELS, textPrefix } from "../gemini/models.ts";
-import { formatKey, type PendingQuestion } from "../question.ts";
+import { formatKey, MAX_TEXT_CHARS, type PendingQuestion } from "../question.ts";
 import type { Target } from "../target.ts";
 import { estimateTokens } from "../tokens.ts";
 import type { TakenRows } from "../job/taken-rows.ts";
@@ -20,7 +20,8 @@ export function screen(
   taken: TakenRows,
   onTooLong: OnTooLong,
 ): Verdict {
-  if (question.text.trim() === "") return { skip: "empty", tokens: 0 };
+  const isCut = question.text.length > MAX_TEXT_CHARS;
+  if (question.text.trim() === "" && !isCut) return { skip: "empty", tokens: 0 };
   const key = formatKey(question);
   if (taken.inFlight.has(key)) return { skip: "inFlight", tokens: 0 };
   if (taken.failedBefore.has(key)) return { skip: "failedBefore", tokens: 0 };
@@ -29,9 +30,11 @@ export function screen(
   const prefixTokens = estimateTokens(textPrefix(model, target.taskType));
   const room = model.inputTokenLimit - prefixTokens;
   const tokens = estimateTokens(question.text);
-  if (tokens <= room) return { take: question, tokens: tokens + prefixTokens, tooLong: false };
-  if (onTooLong !== "truncate") return { skip: "tooLong", tokens: tokens + prefixTokens };
-  const text = truncate(question.text, room);
+  if (tokens <= room && !isCut)
+    return { take: question, tokens: tokens + prefixTokens, tooLong: false };
+  const text = onTooLong === "truncate" ? truncate(question.text, room) : "";
+  // a start of nothing but white space says nothing about the row
+  if (text.trim() === "") return { skip: "tooLong", tokens: tokens + prefixTokens };
   return { take: { ...question, text }, tokens: model.inputTokenLimit, tooLong: true };
 }
 

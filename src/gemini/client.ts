@@ -55,7 +55,12 @@ export function connectGemini(options: GeminiOptions): Gemini {
   const { apiKey, baseUrl = BASE_URL, apiVersion = API_VERSION, clock = systemClock } = options;
   const limits: Limits = { ...LIMITS, ...options.limits };
   const address = createAddress(baseUrl, apiVersion);
-  const transport = createTransport({ apiKey, clock, fetch: options.fetch ?? fetch });
+  const transport = createTransport({
+    apiKey,
+    clock,
+    fetch: options.fetch ?? fetch,
+    maxAnswerBytes: limits.maxAnswerBytes,
+  });
   const sdk = new GoogleGenAI({
     apiKey,
     apiVersion,
@@ -84,7 +89,7 @@ function ownCalls(services: Services, sdk: GoogleGenAI): Pick<Gemini, OwnCall> {
   const find = (name: string, signal: AbortSignal | undefined) => findFile(sdk, name, signal);
   const openResults = (file: string, signal: AbortSignal | undefined) => {
     const url = address.of(`${checkName("files", file)}:download?alt=media`);
-    return download(transport, { url, idleMs: limits.idleMs, signal });
+    return download(transport, { url, limits, signal });
   };
   const torn: TornDownloads = new Map();
   return {

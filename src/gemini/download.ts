@@ -4,19 +4,26 @@
  * honours Range is not documented, so whoever reads starts again at the first byte.
  */
 import { unusable } from "./failure.ts";
+import type { Limits } from "./limits.ts";
 import { startTimeLimit, type TimeLimit } from "./time-limit.ts";
 import type { Transport } from "./transport.ts";
 
-export type Download = Readonly<{ url: URL; idleMs: number; signal: AbortSignal | undefined }>;
+export type Download = Readonly<{
+  url: URL;
+  limits: Pick<Limits, "idleMs" | "downloadMs" | "maxResultsBytes">;
+  signal: AbortSignal | undefined;
+}>;
 
 export async function* download(transport: Transport, what: Download): AsyncGenerator<Uint8Array> {
   const request = { method: "GET", url: what.url, signal: what.signal };
-  const limit = startTimeLimit(what.idleMs, what.signal);
+  const limit = startTimeLimit(what.limits.idleMs, what.signal);
+  const startedMs = performance.now();
   try {
     const response = await transport.open(request, limit);
     let received = 0;
     for await (const chunk of chunks(response, limit)) {
       received += chunk.byteLength;
+      checkBounds(what.limits, received, performance.now() - startedMs);
       yield chunk;
     }
     checkLength(response.headers, received);
@@ -48,6 +55,14 @@ async function* chunks(response: Response, limit: TimeLimit): AsyncGenerator<Uin
 /** Rejects when the body has already broken, which the reading of it has told. */
 async function abandon(reader: ReadableStreamDefaultReader<Uint8Array>): Promise<void> {
   await reader.cancel().catch(() => undefined);
+}
+
+/** Neither a stream without end nor a trickle may go on for ever. */
+function checkBounds(limits: Download["limits"], received: number, ms: number): void {
+  const { maxResultsBytes, downloadMs } = limits;
+  if (received > maxResultsBytes) throw unusable(`a results file of over ${maxResultsBytes} bytes`);
+  if (ms <= downloadMs) return;
+  throw unusable(`${received} bytes of the results file took over ${downloadMs / 1000} s`);
 }
 
 /** A compressed body has another length than the bytes that come out of it. */

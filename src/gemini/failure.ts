@@ -125,6 +125,8 @@ function isBeforeSending(error: Error): boolean {
     (syscall !== undefined && BEFORE_SENDING_SYSCALLS.includes(syscall)) ||
     code === "UND_ERR_CONNECT_TIMEOUT" ||
     code === "ERR_SSL_WRONG_VERSION_NUMBER" ||
+    // ports that fetch does not speak to
+    error.message === "bad port" ||
     /CERT|ALTNAME|VERIFY_LEAF|ISSUER/.test(code ?? "")
   );
 }

@@ -8,6 +8,13 @@ export const LIMITS = {
   /** Without a byte of a results file, the first one included. */
   idleMs: 60_000,
 
+  /** Of an answer, results aside: a page of a list holds what its hundred batches hold. */
+  maxAnswerBytes: 256 * 1024 * 1024,
+  /** Of a results file: twice the largest job there may be, 200,000 rows of 3072 values. */
+  maxResultsBytes: 20_000_000_000,
+  /** From the first byte of a results file to its last; a trickle is no download. */
+  downloadMs: 24 * 60 * 60 * 1000,
+
   pageSize: 100,
   /** A list keeps six weeks of batches; the service may send fewer a page than asked for. */
   maxPages: 2_000,

@@ -6,7 +6,7 @@
  */
 import type { Clock } from "../clock.ts";
 import { UserError } from "../errors.ts";
-import { failureFromAnswer, failureFromNetwork } from "./failure.ts";
+import { failureFromAnswer, failureFromNetwork, unusable } from "./failure.ts";
 import { GeminiError } from "./port.ts";
 import { startTimeLimit, type TimeLimit } from "./time-limit.ts";
 
@@ -31,10 +31,17 @@ export type Transport = Readonly<{
   refusal(answer: Answer, status: number): GeminiError;
 }>;
 
-export type TransportOptions = Readonly<{ apiKey: string; fetch: typeof fetch; clock: Clock }>;
+export type TransportOptions = Readonly<{
+  apiKey: string;
+  fetch: typeof fetch;
+  clock: Clock;
+  /** Of an answer that is read to its end here. */
+  maxAnswerBytes: number;
+}>;
 
 export function createTransport(options: TransportOptions): Transport {
   const apiKey = checkKey(options.apiKey);
+  const read = (response: Response): Promise<string> => readText(response, options.maxAnswerBytes);
 
   const refused = (url: URL, status: number, headers: Headers, body: string): GeminiError => {
     const text = withoutKey(body, apiKey);
@@ -45,7 +52,7 @@ export function createTransport(options: TransportOptions): Transport {
     try {
       const response = await options.fetch(request.url, requestInit(request, apiKey, limit));
       if (response.ok) return response;
-      throw refused(request.url, response.status, response.headers, await response.text());
+      throw refused(request.url, response.status, response.headers, await read(response));
     } catch (caught) {
       throw failure(caught, request, limit);
     }
@@ -55,7 +62,8 @@ export function createTransport(options: TransportOptions): Transport {
     const limit = startTimeLimit(limitMs, request.signal);
     try {
       const response = await open(request, limit);
-      return { url: request.url, headers: response.headers, text: await response.text() };
+      const text = withoutKey(await read(response), apiKey);
+      return { url: request.url, headers: response.headers, text };
     } catch (caught) {
       throw failure(caught, request, limit);
     } finally {
@@ -67,6 +75,18 @@ export function createTransport(options: TransportOptions): Transport {
     refused(answer.url, status, answer.headers, answer.text);
 
   return { exchange, open, failure, refusal };
+}
+
+/** The body as text. Throws where it is larger than any answer of the service's. */
+async function readText({ body }: Response, maxBytes: number): Promise<string> {
+  const chunks: Uint8Array[] = [];
+  let bytes = 0;
+  for await (const chunk of body ?? []) {
+    bytes += chunk.byteLength;
+    if (bytes > maxBytes) throw unusable(`it has over ${maxBytes} bytes`);
+    chunks.push(chunk);
+  }
+  return new TextDecoder().decode(Buffer.concat(chunks));
 }
 
 /** A header cannot carry other characters, and the error about them would quote the key. */
@@ -81,9 +101,11 @@ function checkKey(apiKey: string): string {
 /** Shorter ones are made up, for the emulator, and would be found inside other words. */
 const MIN_KEY_CHARS = 16;
 
-/** The service quotes the key of a suspended project in its message. */
+/** The service quotes the key of a suspended project in its message, which then is recorded. */
 function withoutKey(body: string, apiKey: string): string {
-  return apiKey.length < MIN_KEY_CHARS ? body : body.replaceAll(apiKey, "<key>");
+  if (apiKey.length < MIN_KEY_CHARS) return body;
+  const base64 = Buffer.from(apiKey).toString("base64").replace(/=+$/, "");
+  return body.replaceAll(apiKey, "<key>").replaceAll(base64, "<key>");
 }
 
 function requestInit(request: GeminiRequest, apiKey: string, limit: TimeLimit): RequestInit {

@@ -7,18 +7,29 @@ const CHUNK_ROWS = 500;
 /** Chunks under way at once. Measured: a third connection gains nothing. */
 const MAX_WRITES_UNDER_WAY = 2;
 
+/** Rows that go to the store together, and the memory that their vectors are made in. */
+type Chunk = Readonly<{
+  ordinals: number[];
+  questions: EmbeddedQuestion[];
+  vectors: Float32Array;
+}>;
+
 /** Hands checked vectors to the store in chunks, a few at a time, and notes each row's outcome. */
 export class ChunkWriter {
   readonly #store: Store;
   readonly #rows: RequestRows;
+  readonly #dimensions: number;
   readonly #underWay = new Set<Promise<void>>();
-  #ordinals: number[] = [];
-  #questions: EmbeddedQuestion[] = [];
+  /** Of chunks that are written: new memory for every chunk costs more than what is done with it. */
+  readonly #spare: Float32Array[] = [];
+  #chunk: Chunk;
   #settled = 0;
 
-  constructor(store: Store, rows: RequestRows) {
+  constructor(store: Store, rows: RequestRows, dimensions: number) {
     this.#store = store;
     this.#rows = rows;
+    this.#dimensions = dimensions;
+    this.#chunk = this.#newChunk();
   }
 
   /** Rows whose outcome is known. */
@@ -26,26 +37,43 @@ export class ChunkWriter {
     return this.#settled;
   }
 
+  /** Where the vector of the next row is to be made. It is free again if that row is not added. */
+  roomForVector(): Float32Array {
+    const { questions, vectors } = this.#chunk;
+    const start = questions.length * this.#dimensions;
+    return vectors.subarray(start, start + this.#dimensions);
+  }
+
+  add(ordinal: number, question: EmbeddedQuestion): void {
+    this.#chunk.ordinals.push(ordinal);
+    this.#chunk.questions.push(question);
+  }
+
+  /** A full chunk has to be sent before the next row is added. */
+  isFull(): boolean {
+    return this.#chunk.questions.length >= CHUNK_ROWS;
+  }
+
   /** Waits while enough is under way. Throws what a write before it failed with. */
-  async add(ordinal: number, question: EmbeddedQuestion): Promise<void> {
-    this.#ordinals.push(ordinal);
-    this.#questions.push(question);
-    if (this.#questions.length < CHUNK_ROWS) return;
+  async send(): Promise<void> {
     while (this.#underWay.size >= MAX_WRITES_UNDER_WAY) await Promise.race(this.#underWay);
-    this.#send();
+    this.#start();
   }
 
   /** Resolves when every row added has its outcome. */
   async finish(): Promise<void> {
-    this.#send();
+    if (this.#chunk.questions.length > 0) this.#start();
     await Promise.all(this.#underWay);
   }
 
-  #send(): void {
-    if (this.#questions.length === 0) return;
-    const writing = this.#write(this.#ordinals, this.#questions);
-    this.#ordinals = [];
-    this.#questions = [];
+  #newChunk(): Chunk {
+    const vectors = this.#spare.pop() ?? new Float32Array(CHUNK_ROWS * this.#dimensions);
+    return { ordinals: [], questions: [], vectors };
+  }
+
+  #start(): void {
+    const writing = this.#write(this.#chunk);
+    this.#chunk = this.#newChunk();
     this.#underWay.add(writing);
     // a failed write stays in the set, so that the next `add` or `finish` throws it
     writing.then(
@@ -54,7 +82,7 @@ export class ChunkWriter {
     );
   }
 
-  async #write(ordinals: readonly number[], questions: readonly EmbeddedQuestion[]): Promise<void> {
+  async #write({ ordinals, questions, vectors }: Chunk): Promise<void> {
     const outcomes = await this.#store.apply(questions);
     for (const [index, outcome] of outcomes.entries()) {
       const ordinal = ordinals[index];
@@ -62,5 +90,6 @@ export class ChunkWriter {
       this.#rows.settle(ordinal, outcome);
     }
     this.#settled += outcomes.length;
+    this.#spare.push(vectors);
   }
 }

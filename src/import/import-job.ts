@@ -3,17 +3,17 @@
  * written; every row comes to exactly one outcome; the failed file is durable before the job is
  * called imported. Repeating it is harmless: the store finds rows that already hold their vector.
  */
-import type { FailedLine, Failure } from "../failed-line.ts";
+import type { Failure } from "../failed-line.ts";
 import { classify } from "../failed-line.ts";
 import { writeFailedFile } from "../job/failed-file.ts";
 import type { JobFiles } from "../job/files.ts";
 import type { Job } from "../job/job.ts";
 import type { Manifest } from "../job/manifest.ts";
-import { checkRequestFile, readRequestKeys, readRequests } from "../job/request-file.ts";
+import { checkRequestFile, failedRequests, readRequestKeys } from "../job/request-file.ts";
 import { readLines } from "../jsonl.ts";
-import { type EmbeddedQuestion, parseKey } from "../question.ts";
+import { parseKey } from "../question.ts";
 import type { Report } from "../report.ts";
-import { parseResultLine, type ResultLine } from "../result-line.ts";
+import { parseResultLine, type ResultLine, roomForValues } from "../result-line.ts";
 import type { Store } from "../store/port.ts";
 import { checkTarget } from "../target-check.ts";
 import { checkVector } from "../vector.ts";
@@ -40,7 +40,8 @@ export async function importJob(services: ImportJobServices, job: Job): Promise<
   if (services.signal.aborted) return undefined;
   rows.failTheRest();
   const sums = rows.sums();
-  const failed = await writeFailedFile(files, failedLines(files, job, rows));
+  const failures = failedRequests(files, job, (place) => rows.failureOf(place));
+  const failed = await writeFailedFile(files, sums.failed === 0 ? [] : failures);
   const imported = await manifest.record({
     type: "imported",
     job: job.id,
@@ -69,43 +70,40 @@ async function writeVectors(
   path: string,
   rows: RequestRows,
 ): Promise<number | undefined> {
-  const writer = new ChunkWriter(store, rows);
-  const tokens = new TokenCount();
+  const writer = new ChunkWriter(store, rows, job.target.dimensions);
+  const reading: Reading = { job, rows, writer, tokens: new TokenCount(), room: roomForValues() };
   for await (const lines of readLines(path)) {
     for (const { bytes } of lines) {
-      const ready = bytes === undefined ? undefined : readRow(bytes, job, rows, tokens);
-      if (ready !== undefined) await writer.add(ready.ordinal, ready.question);
+      if (bytes !== undefined) readRow(bytes, reading);
+      if (writer.isFull()) await writer.send();
     }
     report({ type: "importing", job: job.id, rows: writer.settled, requests: job.requests });
     if (signal.aborted) break;
   }
   await writer.finish();
-  return tokens.total;
+  return reading.tokens.total;
 }
 
-type ReadyRow = Readonly<{ ordinal: number; question: EmbeddedQuestion }>;
+type Reading = Readonly<{
+  job: Job;
+  rows: RequestRows;
+  writer: ChunkWriter;
+  tokens: TokenCount;
+  /** For the values of the line in hand. */
+  room: Float64Array;
+}>;
 
-/** The row's vector, ready to be written; undefined when the line came to anything else. */
-function readRow(
-  bytes: Buffer,
-  job: Job,
-  rows: RequestRows,
-  tokens: TokenCount,
-): ReadyRow | undefined {
-  const line = parseResultLine(bytes);
+/** Hands the row's vector to the writer, or notes what else the line came to. */
+function readRow(bytes: Buffer, reading: Reading): void {
+  const { rows, room } = reading;
+  const line = parseResultLine(bytes, room);
   const ordinal = line.key === undefined ? undefined : rows.ordinalOf(line.key);
-  if (ordinal === undefined) return undefined;
-  if (line.kind === "malformed") {
-    rows.noteMalformedLine(ordinal);
-    return undefined;
-  }
-  if (!rows.take(ordinal)) return undefined;
+  if (ordinal === undefined) return;
+  if (line.kind === "malformed") return rows.noteMalformedLine(ordinal);
+  if (!rows.take(ordinal)) return;
   const failure = rows.hasConflict(ordinal) ? CONFLICT : failureOf(line);
-  if (failure !== undefined) {
-    rows.fail(ordinal, failure);
-    return undefined;
-  }
-  return line.kind === "vector" ? embedded(line, ordinal, job, rows, tokens) : undefined;
+  if (failure !== undefined) return rows.fail(ordinal, failure);
+  if (line.kind === "vector") readVector(line, ordinal, reading);
 }
 
 const CONFLICT: Failure = {
@@ -121,23 +119,18 @@ function failureOf(line: ResultLine): Failure | undefined {
   return { class: classify(code), reason: "service", ...told };
 }
 
-function embedded(
+function readVector(
   line: Extract<ResultLine, { kind: "vector" }>,
   ordinal: number,
-  job: Job,
-  rows: RequestRows,
-  tokens: TokenCount,
-): ReadyRow | undefined {
+  { job, rows, writer, tokens }: Reading,
+): void {
   tokens.add(line.tokens);
   const key = parseKey(line.key);
   if (key === undefined) throw new Error(`the key ${line.key} was sent and is none`);
-  const checked = checkVector(line.values, job.target.dimensions);
-  if (!checked.ok) {
-    const { class: failureClass, message } = checked;
-    rows.fail(ordinal, { class: failureClass, reason: "vector", message });
-    return undefined;
-  }
-  return { ordinal, question: { ...key, vector: checked.vector } };
+  const checked = checkVector(line.values, job.target.dimensions, writer.roomForVector());
+  if (checked.ok) return writer.add(ordinal, { ...key, vector: checked.vector });
+  const { class: failureClass, message } = checked;
+  rows.fail(ordinal, { class: failureClass, reason: "vector", message });
 }
 
 /** Adds up what the service tells; one line without a count makes the sum unknown. */
@@ -152,19 +145,6 @@ class TokenCount {
 
   get total(): number | undefined {
     return this.#known ? this.#sum : undefined;
-  }
-}
-
-async function* failedLines(
-  files: JobFiles,
-  job: Job,
-  rows: RequestRows,
-): AsyncGenerator<FailedLine> {
-  let ordinal = 0;
-  for await (const request of readRequests(files)) {
-    const error = rows.failureOf(ordinal);
-    if (error !== undefined) yield { ...request, job: job.id, attempt: job.attempt, error };
-    ordinal += 1;
   }
 }
 

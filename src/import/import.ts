@@ -15,22 +15,23 @@ export type ImportServices = DownloadServices &
 export type ImportSummary = Sums &
   Readonly<{
     imported: readonly string[];
-    /** Files that hold this import's failed lines. */
+    /** Files that hold this import's failed lines, also those of jobs whose results were gone. */
     failedFiles: readonly string[];
   }>;
 
 export async function importAll(services: ImportServices): Promise<ImportSummary> {
   const { manifest, signal } = services;
   let sums = NO_ROWS;
-  const imported: Job[] = [];
+  const ended: Job[] = [];
   for (const job of manifest.jobs().filter(isImportable)) {
     if (signal.aborted) break;
     const done = await importResults(services, job);
     if (done === undefined) break;
     sums = addSums(sums, done.sums ?? NO_ROWS);
-    if (done.state === "imported") imported.push(done);
+    ended.push(done);
   }
-  const failedFiles = imported
+  const imported = ended.filter((job) => job.state === "imported");
+  const failedFiles = ended
     .filter((job) => job.failedFile !== undefined)
     .map((job) => manifest.files(job.id).failed);
   return { ...sums, imported: imported.map((job) => job.id), failedFiles };

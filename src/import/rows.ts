@@ -20,6 +20,10 @@ const HAS_SEVERAL_LINES = 2;
 const HAS_CONFLICT = 4;
 const HAS_MALFORMED_LINE = 8;
 
+/** Of failures that do not read alike: a service that words each one differently fills no memory. */
+const MAX_DISTINCT_FAILURES = 10_000;
+const TOO_MANY = "the service's own words for this row are in the results file";
+
 const MISSING: Failure = {
   class: "retryable",
   reason: "missing",
@@ -139,8 +143,12 @@ export class RequestRows {
 
   #shared(failure: Failure): Failure {
     const text = JSON.stringify(failure);
-    const known = this.#distinctFailures.get(text) ?? failure;
-    this.#distinctFailures.set(text, known);
-    return known;
+    const known = this.#distinctFailures.get(text);
+    if (known !== undefined) return known;
+    if (this.#distinctFailures.size >= MAX_DISTINCT_FAILURES && failure.message !== TOO_MANY) {
+      return this.#shared({ ...failure, message: TOO_MANY });
+    }
+    this.#distinctFailures.set(text, failure);
+    return failure;
   }
 }

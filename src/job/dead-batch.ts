@@ -1,9 +1,9 @@
-import type { FailedLine, Failure } from "../failed-line.ts";
+import type { Failure } from "../failed-line.ts";
 import { NO_ROWS } from "../sums.ts";
 import { writeFailedFile } from "./failed-file.ts";
 import type { Job } from "./job.ts";
 import type { Manifest } from "./manifest.ts";
-import { checkRequestFile, readRequests } from "./request-file.ts";
+import { checkRequestFile, failedRequests } from "./request-file.ts";
 
 export type DeadState = "failed" | "expired" | "cancelled";
 
@@ -20,17 +20,10 @@ export async function recordDeadBatch(
   const files = manifest.files(job.id);
   await checkRequestFile(files, job);
   const failure: Failure = { class: "retryable", reason: "batch", ...error };
-  const failed = await writeFailedFile(files, failedLines(files, job, failure));
+  const failed = await writeFailedFile(
+    files,
+    failedRequests(files, job, () => failure),
+  );
   const sums = { ...NO_ROWS, requests: job.requests, failed: job.requests };
   return manifest.record({ type: state, job: job.id, error, sums, ...failed });
-}
-
-async function* failedLines(
-  files: Parameters<typeof readRequests>[0],
-  job: Job,
-  error: Failure,
-): AsyncGenerator<FailedLine> {
-  for await (const request of readRequests(files)) {
-    yield { ...request, job: job.id, attempt: job.attempt, error };
-  }
 }

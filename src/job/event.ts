@@ -71,6 +71,7 @@ const event = z.discriminatedUnion("type", [
     job: jobId,
     displayName: z.string(),
     submission: count,
+    keyId: z.string().optional(),
   }),
   // `fileGone`: the uploaded file was no longer there, so the next try uploads again
   z.object({ type: z.literal("refused"), at, job: jobId, error, fileGone: z.boolean() }),
@@ -122,6 +123,7 @@ export function parseEvent(json: string): JournalEvent {
 
 function parse<T>(schema: z.ZodType<T>, json: string): T {
   const result = schema.safeParse(JSON.parse(json));
-  if (!result.success) throw new Error(z.prettifyError(result.error));
-  return result.data;
+  if (result.success) return result.data;
+  const issues = result.error.issues.map(({ path, message }) => `${path.join(".")}: ${message}`);
+  throw new Error(issues.join("; "));
 }

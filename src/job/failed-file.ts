@@ -87,27 +87,24 @@ async function writeFailedLines(
   lines: FailedLines,
 ): Promise<FailedFile> {
   const file = await createDurableFile(path);
-  let count = 0;
-  let retryable = 0;
+  const outstanding = { lines: 0, retryable: 0 };
   try {
     for await (const line of lines) {
       await file.write(`${formatFailedLine(line)}\n`);
-      count += 1;
-      if (line.error?.class === "retryable") retryable += 1;
+      outstanding.lines += 1;
+      if (line.error?.class === "retryable") outstanding.retryable += 1;
     }
-  } catch (error) {
+    if (outstanding.lines === 0) {
+      await rm(path, { force: true });
+      await rm(csvPath, { force: true });
+      return NOTHING;
+    }
+    const failedFile = await file.commit();
+    await writeCsv(csvPath, readFailedLines(path));
+    return { failedFile, outstanding };
+  } finally {
     await file.abandon();
-    throw error;
   }
-  if (count === 0) {
-    await file.abandon();
-    await rm(path, { force: true });
-    await rm(csvPath, { force: true });
-    return NOTHING;
-  }
-  const failedFile = await file.commit();
-  await writeCsv(csvPath, readFailedLines(path));
-  return { failedFile, outstanding: { lines: count, retryable } };
 }
 
 async function writeCsv(path: string, lines: FailedLines): Promise<void> {
@@ -118,11 +115,10 @@ async function writeCsv(path: string, lines: FailedLines): Promise<void> {
       const id = parseKey(key)?.id ?? key;
       await file.write(csvLine([id, error?.class, error?.code, error?.message]));
     }
-  } catch (error) {
+    await file.commit();
+  } finally {
     await file.abandon();
-    throw error;
   }
-  await file.commit();
 }
 
 function parsed(path: string, number: number, bytes: Buffer): FailedLine {

@@ -47,7 +47,7 @@ export async function prepareFolder(folder: string): Promise<void> {
     if (created !== undefined) await chmod(folder, FOLDER_MODE);
   } catch (error) {
     throw new UserError(`The jobs folder ${folder} cannot be made: ${reason(error)}.`, {
-      hint: "Make it by hand, or name another with --jobs-dir.",
+      hint: "Make it by hand, where this user may write, or name another with --jobs-dir.",
       exit: "fatal",
       cause: error,
     });
@@ -66,5 +66,7 @@ export async function sweepParts(folder: string): Promise<string[]> {
 }
 
 function reason(error: unknown): string {
+  const code = error instanceof Error && "code" in error ? error.code : undefined;
+  if (code === "EEXIST" || code === "ENOTDIR") return "a file stands where a folder should be";
   return error instanceof Error ? error.message : String(error);
 }

@@ -18,26 +18,49 @@ export function emptyState(): ManifestState {
   return { targets: [], jobs: new Map(), lastJob: 0 };
 }
 
-/** Applies one event in place. Throws where the event does not fit what came before it. */
+/** The jobs and targets that an event makes or changes, as they are after it. */
+export type Change = Readonly<{ jobs: readonly Job[]; targets: readonly Target[] }>;
+
+/** Applies one event in place. Throws, and changes nothing, where it does not fit what came before. */
 export function apply(state: ManifestState, event: JournalEvent): void {
-  if (event.type === "target") return addTarget(state, event.number, event.target);
+  commit(state, changeOf(state, event));
+}
+
+/** What the event comes to; changes nothing. Throws where it does not fit what came before. */
+export function changeOf(state: ManifestState, event: JournalEvent): Change {
+  if (event.type === "target") return { jobs: [], targets: [newTarget(state, event)] };
   const before = state.jobs.get(event.job);
-  const after = next(state, before, event);
-  state.jobs.set(event.job, { ...after, state: move(event.job, before?.state, event.type) });
-  if (event.type === "resubmitted") {
-    for (const child of event.children) addChild(state, child, event.at);
+  const moved = move(event.job, before?.state, event.type);
+  const after = { ...next(state, before, event), state: moved };
+  const children = event.type === "resubmitted" ? childrenOf(state, event) : [];
+  return { jobs: [after, ...children], targets: [] };
+}
+
+export function commit(state: ManifestState, { jobs, targets }: Change): void {
+  state.targets.push(...targets);
+  for (const job of jobs) {
+    state.jobs.set(job.id, job);
+    state.lastJob = Math.max(state.lastJob, Number(job.id));
   }
 }
 
-function addTarget(state: ManifestState, number: number, target: Target): void {
+function newTarget(
+  state: ManifestState,
+  { number, target }: Extract<JournalEvent, { type: "target" }>,
+): Target {
   if (number !== state.targets.length) throw new Error(`target ${number} is out of order`);
-  state.targets.push(target);
+  return target;
 }
 
-function addChild(state: ManifestState, child: RecordedJob, at: string): void {
-  state.jobs.set(child.job, {
-    ...created(state, child, at),
-    state: move(child.job, state.jobs.get(child.job)?.state, "exported"),
+function childrenOf(
+  state: ManifestState,
+  { children, at }: Extract<JournalEvent, { type: "resubmitted" }>,
+): Job[] {
+  const ids = new Set(children.map((child) => child.job));
+  if (ids.size !== children.length) throw new Error("a new job stands twice in one event");
+  return children.map((child) => {
+    move(child.job, state.jobs.get(child.job)?.state, "exported");
+    return created(state, child, at);
   });
 }
 
@@ -53,7 +76,11 @@ function changes(before: Job, event: Exclude<JobEvent, { type: "exported" }>): P
     case "uploaded":
       return { remoteFile: { expiresAt: undefined, ...event.remoteFile } };
     case "submitting":
-      return { displayName: event.displayName, submissions: event.submission };
+      return {
+        displayName: event.displayName,
+        submissions: event.submission,
+        keyId: event.keyId,
+      };
     case "refused":
       return {
         error: { code: undefined, ...event.error },
@@ -101,7 +128,6 @@ export type RecordedJob = Omit<NewJob, "target" | "parent"> & {
 
 function created(state: ManifestState, job: RecordedJob, at: string): Job {
   const target = state.targets[job.target];
-  state.lastJob = Math.max(state.lastJob, Number(job.job));
   if (target === undefined)
     throw new Error(`job ${job.job} names the unknown target ${job.target}`);
   return {

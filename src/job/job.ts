@@ -60,7 +60,7 @@ export type Job = Readonly<{
   /** The uploaded request file, and when the service drops it. */
   remoteFile: Readonly<{ name: string; expiresAt: string | undefined }> | undefined;
   batch: string | undefined;
-  /** Names the key that created the batch without telling it: another key may not see the batch. */
+  /** Names the key of the last create without telling it: another key may not see the batch. */
   keyId: string | undefined;
   submittedAt: string | undefined;
   /** Further batches found under this job's display names: paid for, but not used. */

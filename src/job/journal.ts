@@ -140,7 +140,10 @@ function readHeader(path: string, text: string): JournalHeader {
   if (header.version === FORMAT_VERSION) return header;
   throw new UserError(
     `The manifest ${path} has format version ${header.version}; this vecfill knows version ${FORMAT_VERSION}.`,
-    { hint: "Use the vecfill that wrote it, or a newer one.", exit: "fatal" },
+    {
+      hint: "Use the vecfill that wrote it, or the newest: `npm install --global vecfill@latest`. Nothing was changed.",
+      exit: "fatal",
+    },
   );
 }
 

@@ -1,17 +1,23 @@
 /**
  * One process writes in a jobs folder at a time. The lock is a file that names its holder and whose
  * modification time is a heartbeat. A holder on this host is dead when its process is; a holder
- * elsewhere when its heartbeat has stopped. A holder that lost its lock (suspended for long on
+ * elsewhere when its heartbeat has stopped: it looks old, and stays as it is while it is watched.
+ * Looking old alone proves nothing, for clocks differ and jump, and a machine that just woke up has
+ * not beaten yet. A holder that lost its lock (suspended for long on
  * another host, say) finds out before its next write: see `stillHeld`.
  */
 import { randomUUID } from "node:crypto";
-import { link, readFile, rename, rm, stat, utimes, writeFile } from "node:fs/promises";
+import { link, readdir, readFile, rename, rm, stat, utimes, writeFile } from "node:fs/promises";
 import { hostname } from "node:os";
+import { basename, dirname, join } from "node:path";
 import { z } from "zod";
+import type { Clock } from "../clock.ts";
 import { UserError } from "../errors.ts";
 
 const HEARTBEAT_MS = 5_000;
 const DEAD_AFTER_MS = 12 * HEARTBEAT_MS;
+/** How long an old heartbeat is watched for another beat. */
+const WATCH_MS = 3 * HEARTBEAT_MS;
 const MAX_ATTEMPTS = 5;
 
 export type Lock = {
@@ -31,22 +37,37 @@ const holderShape = z.object({
 type Holder = z.infer<typeof holderShape>;
 
 /** Throws a UserError that names the holder when another live process has the lock. */
-export async function acquireLock(path: string, now: Date): Promise<Lock> {
+export async function acquireLock(path: string, clock: Clock): Promise<Lock> {
   const holder: Holder = {
     token: randomUUID(),
     pid: process.pid,
     host: hostname(),
     started: await processStart(process.pid),
-    since: now.toISOString(),
+    since: clock.now().toISOString(),
   };
   for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
     if (await claim(path, holder)) return held(path, holder);
     const other = await readHolder(path);
     if (other === undefined) continue;
-    if (!(await isDead(path, other))) throw lockedBy(path, other);
+    if (!(await isDead(path, other, clock))) throw lockedBy(path, other);
     await removeIfStill(path, other);
   }
   throw lockedBy(path, await readHolder(path));
+}
+
+/**
+ * Deletes what processes that died while they took or gave the lock left beside it. To be called by
+ * the holder. What a live process is about to use stays; it could do without, see `claim`.
+ */
+export async function sweepLeftovers(path: string): Promise<void> {
+  const prefix = `${basename(path)}.`;
+  const names = (await readdir(dirname(path))).filter((name) => name.startsWith(prefix));
+  for (const name of names) {
+    const leftover = join(dirname(path), name);
+    const owner = await readHolder(leftover).catch(() => undefined);
+    if (owner === undefined || (await diedHere(owner)) === true)
+      await rm(leftover, { force: true });
+  }
 }
 
 /** Creates the lock file with its content in one step, so that nobody reads half of it. */
@@ -57,7 +78,8 @@ async function claim(path: string, holder: Holder): Promise<boolean> {
     await link(candidate, path);
     return true;
   } catch (error) {
-    if (errorCode(error) === "EEXIST") return false;
+    // ENOENT: the holder swept the candidate away before it was written to its end
+    if (errorCode(error) === "EEXIST" || errorCode(error) === "ENOENT") return false;
     throw error;
   } finally {
     await rm(candidate, { force: true });
@@ -108,20 +130,33 @@ async function putBack(aside: string, path: string): Promise<void> {
   }
 }
 
-async function isDead(path: string, holder: Holder): Promise<boolean> {
-  if (holder.host !== hostname()) return heartbeatStopped(path);
-  if (!isAlive(holder.pid)) return true;
-  const started = await processStart(holder.pid);
-  if (started === "" || holder.started === "") return heartbeatStopped(path);
-  return started !== holder.started;
+async function isDead(path: string, holder: Holder, clock: Clock): Promise<boolean> {
+  return (await diedHere(holder)) ?? heartbeatStopped(path, clock);
 }
 
-async function heartbeatStopped(path: string): Promise<boolean> {
+/** Undefined where this system cannot tell: for a process elsewhere, or without start times. */
+async function diedHere(holder: Holder): Promise<boolean | undefined> {
+  if (holder.host !== hostname()) return undefined;
+  if (!isAlive(holder.pid)) return true;
+  const started = await processStart(holder.pid);
+  return started === "" || holder.started === "" ? undefined : started !== holder.started;
+}
+
+async function heartbeatStopped(path: string, clock: Clock): Promise<boolean> {
+  const beatMs = await lastBeatMs(path);
+  if (beatMs === undefined) return true;
+  if (Math.abs(clock.now().getTime() - beatMs) <= DEAD_AFTER_MS) return false;
+  await clock.sleep(WATCH_MS);
+  const latestMs = await lastBeatMs(path);
+  return latestMs === undefined || latestMs === beatMs;
+}
+
+/** Undefined when the lock file is gone. */
+async function lastBeatMs(path: string): Promise<number | undefined> {
   try {
-    const { mtimeMs } = await stat(path);
-    return Math.abs(Date.now() - mtimeMs) > DEAD_AFTER_MS;
+    return (await stat(path)).mtimeMs;
   } catch (error) {
-    if (errorCode(error) === "ENOENT") return true;
+    if (errorCode(error) === "ENOENT") return undefined;
     throw error;
   }
 }

@@ -23,11 +23,18 @@ import {
   prepareFolder,
   sweepParts,
 } from "./files.ts";
-import { apply, emptyState, type ManifestState, type RecordedJob } from "./fold.ts";
+import {
+  apply,
+  changeOf,
+  commit,
+  emptyState,
+  type ManifestState,
+  type RecordedJob,
+} from "./fold.ts";
 import { type Job, type JobHistoryEntry, type NewJob } from "./job.ts";
 import { type JournalWriter, openJournal, readJournal } from "./journal.ts";
-import { acquireLock, type Lock } from "./lock.ts";
-import { UNFINISHED, move } from "./transitions.ts";
+import { acquireLock, type Lock, sweepLeftovers } from "./lock.ts";
+import { UNFINISHED } from "./transitions.ts";
 
 /** An event as a stage reports it: the manifest adds the time. */
 export type NewEvent = DistributiveOmit<
@@ -77,7 +84,7 @@ export async function readManifest(folder: string): Promise<ManifestView> {
 /** Takes the lock, cuts a torn line off, sweeps part files. Throws a UserError when it is locked. */
 export async function openManifest(folder: string, clock: Clock): Promise<Manifest> {
   await prepareFolder(folder);
-  const lock = await acquireLock(lockPath(folder), clock.now());
+  const lock = await acquireLock(lockPath(folder), clock);
   try {
     return await openLocked(folder, clock, lock);
   } catch (error) {
@@ -111,6 +118,7 @@ async function openLocked(folder: string, clock: Clock, lock: Lock): Promise<Man
   const base = view(folder, state);
   await finishReplacedFailedFiles(folder, base.jobs());
   await sweepParts(folder);
+  await sweepLeftovers(lockPath(folder));
   const journal = await openJournal(path, content, content.header ? undefined : header);
   return {
     ...base,
@@ -123,7 +131,8 @@ async function openLocked(folder: string, clock: Clock, lock: Lock): Promise<Man
 
 function view(folder: string, state: ManifestState) {
   return {
-    jobs: () => [...state.jobs.values()],
+    // recorded in another order where two were being written at once
+    jobs: () => [...state.jobs.values()].toSorted((a, b) => Number(a.id) - Number(b.id)),
     job: (id: string) => state.jobs.get(id) ?? unknownJob(id, state),
     files: (job: string) => jobFiles(folder, job),
   };
@@ -140,9 +149,9 @@ function writing(state: ManifestState, journal: JournalWriter, lock: Lock, clock
   const at = () => clock.now().toISOString();
   const append = async (event: JournalEvent) => {
     await lock.stillHeld();
-    if (event.type !== "target") move(event.job, state.jobs.get(event.job)?.state, event.type);
+    const change = changeOf(state, event);
     await journal.append(event);
-    apply(state, event);
+    commit(state, change);
   };
   const recorded = async (job: NewJob): Promise<RecordedJob> => {
     const known = state.targets.findIndex((target) => sameTarget(target, job.target));
@@ -203,7 +212,10 @@ function newHeader(now: Date): JournalHeader {
 
 function unknownJob(id: string, state: ManifestState): never {
   const ids = [...state.jobs.keys()];
-  const known = ids.length === 0 ? "there are none yet" : `known are ${ids[0]} to ${ids.at(-1)}`;
+  const known =
+    ids.length === 0
+      ? "there are none yet"
+      : `there ${ids.length === 1 ? `is ${ids[0]}` : `are ${ids[0]} to ${ids.at(-1)}`}`;
   throw new UserError(`There is no job ${id}; ${known}.`, {
     hint: "`vecfill jobs` lists them.",
     exit: "usage",

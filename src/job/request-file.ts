@@ -1,8 +1,9 @@
 /** `<job>.requests.jsonl`: written whole before the job is recorded, checked before it is used. */
 import { createDurableFile, hashFile } from "../durable-file.ts";
 import { UserError } from "../errors.ts";
+import type { FailedLine, Failure } from "../failed-line.ts";
 import { readLines } from "../jsonl.ts";
-import { type RequestLine, parseRequestLine } from "../request-line.ts";
+import { parseRequestLine } from "../request-line.ts";
 import { readResultKey } from "../result-line.ts";
 import { exists, type JobFiles } from "./files.ts";
 import type { FileRecord, Job } from "./job.ts";
@@ -59,11 +60,20 @@ export async function* readRequestKeys(files: JobFiles): AsyncGenerator<string[]
   }
 }
 
-/** The requests in the file's order. */
-export async function* readRequests(files: JobFiles): AsyncGenerator<RequestLine> {
+/** The requests that failed, in the file's order; `failureOf` is asked by their place in it. */
+export async function* failedRequests(
+  files: JobFiles,
+  job: Job,
+  failureOf: (place: number) => Failure | undefined,
+): AsyncGenerator<FailedLine> {
+  let place = 0;
   for await (const lines of readLines(files.requests)) {
     for (const { bytes } of lines) {
-      if (bytes !== undefined && bytes.length > 0) yield parseRequestLine(bytes);
+      if (bytes === undefined || bytes.length === 0) continue;
+      const error = failureOf(place);
+      place += 1;
+      if (error === undefined) continue;
+      yield { ...parseRequestLine(bytes), job: job.id, attempt: job.attempt, error };
     }
   }
 }
@@ -72,7 +82,7 @@ function unusable(files: JobFiles, job: Job, what: string): UserError {
   const again =
     job.state === "exported"
       ? `or give the job up with \`vecfill cancel ${job.id}\`: its rows are exported again.`
-      : "its results cannot be matched to rows without it.";
+      : "for its results cannot be matched to rows without it.";
   return new UserError(`The request file ${files.requests} of job ${job.id} ${what}.`, {
     hint: `Restore it from a backup, ${again}`,
     exit: "fatal",

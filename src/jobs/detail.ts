@@ -1,14 +1,33 @@
+import { BATCH_LIFE_HOURS, batchAgeMs, isStuck } from "../job/batch-age.ts";
 import type { JobFiles } from "../job/files.ts";
 import type { Job, JobHistoryEntry } from "../job/job.ts";
-import { bytes, count, counted } from "../output/figures.ts";
+import { bytes, count, counted, duration } from "../output/figures.ts";
 import { outcomes } from "../output/progress.ts";
 import { tableName } from "../target.ts";
+
+/** What is known of a batch that has not ended. */
+export type Waiting = Readonly<{
+  now: Date;
+  stuckAfterMs: number;
+  /** The command that gives the job up. */
+  cancel: string;
+}>;
 
 type Fact = readonly [name: string, value: string | undefined];
 
 /** Everything about one job, a fact a line, and its history, oldest first. */
-export function jobDetail(job: Job, files: JobFiles, history: readonly JobHistoryEntry[]): string {
-  const facts = [...whatItIs(job), ...whereItIs(job), ...whatBecame(job), ...filesOf(job, files)];
+export function jobDetail(
+  job: Job,
+  files: JobFiles,
+  history: readonly JobHistoryEntry[],
+  waiting: Waiting,
+): string {
+  const facts = [
+    ...whatItIs(job),
+    ...whereItIs(job, waiting),
+    ...whatBecame(job),
+    ...filesOf(job, files),
+  ];
   return [...aligned(facts), "", "history (UTC)", ...historyLines(history)].join("\n");
 }
 
@@ -27,14 +46,23 @@ function whatItIs(job: Job): Fact[] {
   ];
 }
 
-function whereItIs(job: Job): Fact[] {
+function whereItIs(job: Job, waiting: Waiting): Fact[] {
   return [
     ["batch", job.batch],
     ["display name", job.displayName],
     ["submitted", job.submittedAt],
+    ["waiting for", job.state === "submitted" ? waitingFor(job, waiting) : undefined],
     ["further batches", listed(job.duplicateBatches)],
     ["uploaded as", job.remoteFile?.name],
   ];
+}
+
+const MS_PER_SECOND = 1000;
+
+function waitingFor(job: Job, { now, stuckAfterMs, cancel }: Waiting): string {
+  const age = duration(batchAgeMs(job, now) / MS_PER_SECOND);
+  if (!isStuck(job, now, stuckAfterMs)) return age;
+  return `${age}, stuck: Gemini ends it ${BATCH_LIFE_HOURS} hours after it was made; to give it up: ${cancel}`;
 }
 
 function whatBecame({ sums, outstanding, error }: Job): Fact[] {

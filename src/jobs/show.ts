@@ -32,7 +32,7 @@ function listJobs({ settings, next }: CommandContext, manifest: ManifestView): C
 
 /** Throws a UserError when there is no such job. */
 async function showJob(
-  { settings, next }: CommandContext,
+  { settings, next, clock }: CommandContext,
   manifest: ManifestView,
   id: string,
 ): Promise<CommandResult> {
@@ -40,10 +40,15 @@ async function showJob(
   const files = manifest.files(id);
   const listed = listedJob(job, files);
   const history = await readHistory(settings.jobsDir, id);
+  const waiting = {
+    now: clock.now(),
+    stuckAfterMs: settings.stuckAfterMs,
+    cancel: next("cancel", id),
+  };
   const step = nextStep([job]);
   return {
     json: { jobs: [listed], target: job.target, history },
-    text: settings.format === "csv" ? jobsCsv([listed]) : jobDetail(job, files, history),
+    text: settings.format === "csv" ? jobsCsv([listed]) : jobDetail(job, files, history, waiting),
     next: step && next(step, ...(step === "resubmit" ? [files.failed] : [])),
     exit: "done",
   };

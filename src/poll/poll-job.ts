@@ -3,6 +3,7 @@ import type { Clock } from "../clock.ts";
 import { UserError } from "../errors.ts";
 import { explain } from "../gemini/explain.ts";
 import { type Batch, type Gemini, GeminiError } from "../gemini/port.ts";
+import { batchAgeMs } from "../job/batch-age.ts";
 import { type DeadState, recordDeadBatch } from "../job/dead-batch.ts";
 import type { Job } from "../job/job.ts";
 import type { Manifest } from "../job/manifest.ts";
@@ -29,7 +30,7 @@ export async function pollJob(services: PollServices, job: Job): Promise<Job> {
     case "pending":
     case "running":
     case "unknown":
-      return stillPending(services, job, batch);
+      return stillPending(services, job, batch.rawState);
     case "succeeded":
       return recordEnd(services, job, "failed", "the batch succeeded, but names no results file");
     case "failed":
@@ -65,11 +66,17 @@ async function recordSucceeded(
   return ended;
 }
 
+const UNEXPLAINED: Readonly<Record<DeadState, string>> = {
+  failed: "the batch failed at Gemini, without a reason given",
+  expired: "the batch expired at Gemini: it had not ended in time",
+  cancelled: "the batch was cancelled at Gemini",
+};
+
 async function recordEnd(
   { manifest, report }: PollServices,
   job: Job,
   state: DeadState,
-  message = `the batch ${state} at Gemini, without a reason given`,
+  message = UNEXPLAINED[state],
   code?: number,
 ): Promise<Job> {
   const error = code === undefined ? { message } : { code, message };
@@ -78,15 +85,28 @@ async function recordEnd(
   return ended;
 }
 
+/** A batch this young may not have reached the part of the service that answers. */
+const BELIEVED_GONE_AFTER_MS = 10 * 60 * 1000;
+
 /**
- * Only the key that made a batch can say that it is gone: for another project's key, every batch
- * looks that way, and giving the job up would pay for it twice.
+ * The service says that there is no such batch. Giving the job up pays for its rows again, so it is
+ * believed only of a batch that is some minutes old, from the very key that made it (for another
+ * project's key, every batch looks that way), and when the whole list has no such batch either.
  */
 async function recordGone(services: PollServices, job: Job): Promise<Job> {
-  if (job.keyId === services.keyId) {
-    return recordEnd(services, job, "failed", `the batch ${job.batch} was deleted at Gemini`);
+  const { clock, gemini, signal } = services;
+  if (job.keyId !== services.keyId) throw notOurKey(job);
+  const isYoung = batchAgeMs(job, clock.now()) < BELIEVED_GONE_AFTER_MS;
+  if (isYoung) return stillPending(services, job, "not visible yet");
+  const listed = await gemini.findBatches(job.displayName ?? "", signal);
+  if (listed.some(({ name }) => name === job.batch)) {
+    return stillPending(services, job, "visible in the list only");
   }
-  throw new UserError(
+  return recordEnd(services, job, "failed", `the batch ${job.batch} was deleted at Gemini`);
+}
+
+function notOurKey(job: Job): UserError {
+  return new UserError(
     `The batch ${job.batch} of job ${job.id} is not visible to this API key, which is not the one that made it.`,
     {
       hint: "Set GEMINI_API_KEY to a key of the project that submitted the job. Nothing was changed.",
@@ -95,9 +115,8 @@ async function recordGone(services: PollServices, job: Job): Promise<Job> {
   );
 }
 
-function stillPending({ clock, report }: PollServices, job: Job, batch: Batch): Job {
-  const submittedAt = Date.parse(job.submittedAt ?? job.updatedAt);
-  const ageSeconds = Math.max(0, Math.round((clock.now().getTime() - submittedAt) / 1000));
-  report({ type: "pending", job: job.id, batchState: batch.rawState, ageSeconds });
+function stillPending({ clock, report }: PollServices, job: Job, batchState: string): Job {
+  const ageSeconds = Math.round(batchAgeMs(job, clock.now()) / 1000);
+  report({ type: "pending", job: job.id, batchState, ageSeconds });
   return job;
 }

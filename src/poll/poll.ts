@@ -3,6 +3,7 @@ import type { Job } from "../job/job.ts";
 import type { Manifest } from "../job/manifest.ts";
 import { pollJob, type PollServices } from "./poll-job.ts";
 import { PollSchedule } from "./schedule.ts";
+import { StuckNotices } from "./stuck.ts";
 
 export type PollOptions = Readonly<{
   /** Undefined: adaptive. */
@@ -11,6 +12,8 @@ export type PollOptions = Readonly<{
   once: boolean;
   /** Give up waiting after so long; the batches go on. */
   timeoutMs: number | undefined;
+  /** The age at which a batch is reported as stuck. */
+  stuckAfterMs: number;
 }>;
 
 export type PollSummary = Readonly<{ ended: readonly string[]; pending: readonly string[] }>;
@@ -18,24 +21,33 @@ export type PollSummary = Readonly<{ ended: readonly string[]; pending: readonly
 export async function pollAll(services: PollServices, options: PollOptions): Promise<PollSummary> {
   const { manifest, clock, signal } = services;
   const schedule = new PollSchedule(clock, options.intervalMs);
+  const stuck = new StuckNotices(options.stuckAfterMs);
   const endsAtMs = clock.elapsedMs() + (options.timeoutMs ?? Infinity);
   const ended: string[] = [];
   for (;;) {
-    ended.push(...(await pollDue(services, schedule)));
+    ended.push(...(await pollDue(services, schedule, stuck)));
     const pending = submittedJobs(manifest);
-    const waitMs = schedule.untilDueMs(pending);
-    const isOver = options.once || clock.elapsedMs() + waitMs > endsAtMs || signal.aborted;
+    const leftMs = endsAtMs - clock.elapsedMs();
+    const isOver = options.once || leftMs <= 0 || signal.aborted;
     if (pending.length === 0 || isOver) return { ended, pending: pending.map((job) => job.id) };
-    await sleepUnlessAborted(services, waitMs);
+    const waitMs = schedule.untilDueMs(pending);
+    // what is not due before the end is looked at then, for the last time
+    if (waitMs > leftMs) for (const { id } of pending) schedule.forget(id);
+    await sleepUnlessAborted(services, Math.min(waitMs, leftMs));
   }
 }
 
 /** One look at every submitted job that is due; ids of those that have ended. */
-export async function pollDue(services: PollServices, schedule: PollSchedule): Promise<string[]> {
+export async function pollDue(
+  services: PollServices,
+  schedule: PollSchedule,
+  stuck: StuckNotices,
+): Promise<string[]> {
   const ended: string[] = [];
   for (const job of schedule.takeDue(submittedJobs(services.manifest))) {
     if (services.signal.aborted) break;
     const after = await pollJob(services, job);
+    stuck.look(services, after);
     if (after.state === "submitted") continue;
     schedule.forget(job.id);
     ended.push(job.id);

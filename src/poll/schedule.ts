@@ -1,4 +1,5 @@
 import type { Clock } from "../clock.ts";
+import { batchAgeMs } from "../job/batch-age.ts";
 import type { Job } from "../job/job.ts";
 
 /** How long to wait between two looks at a batch, by its age. */
@@ -37,15 +38,14 @@ export class PollSchedule {
     );
   }
 
-  /** Forgets jobs that have ended. */
+  /** Forgets a job that has ended; the next look at one that has not is due at once. */
   forget(job: string): void {
     this.#nextAtMs.delete(job);
   }
 
   #intervalMs(job: Job): number {
     if (this.#fixedMs !== undefined) return this.#fixedMs;
-    const ageMs = this.#clock.now().getTime() - Date.parse(job.submittedAt ?? job.updatedAt);
-    return adaptiveIntervalMs(ageMs);
+    return adaptiveIntervalMs(batchAgeMs(job, this.#clock.now()));
   }
 }
 

@@ -1,19 +1,25 @@
 import type { CommandContext, CommandResult } from "../command.ts";
+import { isStuck } from "../job/batch-age.ts";
 import { UNIMPORTED } from "../job/transitions.ts";
 import { counted } from "../output/figures.ts";
 import { pollAll, type PollSummary } from "./poll.ts";
+import { stuckText } from "./stuck.ts";
 
 export async function showPoll(context: CommandContext): Promise<CommandResult> {
   const { services, settings, report, signal, clock, next } = context;
   const gemini = await services.gemini();
   const manifest = await services.manifest();
   const keyId = services.keyId();
-  const { pollIntervalMs: intervalMs, once, timeoutMs } = settings;
+  const { pollIntervalMs: intervalMs, once, timeoutMs, stuckAfterMs } = settings;
   const summary = await pollAll(
     { gemini, manifest, report, clock, signal, keyId },
-    { intervalMs, once, timeoutMs },
+    { intervalMs, once, timeoutMs, stuckAfterMs },
   );
   const { ended, pending } = summary;
+  const now = clock.now();
+  const stuck = pending
+    .map((id) => manifest.job(id))
+    .filter((job) => isStuck(job, now, stuckAfterMs));
   const dead = ended.filter((id) => manifest.job(id).outstanding.lines > 0);
   const imports = manifest.jobs().some((job) => UNIMPORTED.includes(job.state));
   const step = imports
@@ -24,24 +30,24 @@ export async function showPoll(context: CommandContext): Promise<CommandResult> 
         ? "resubmit"
         : undefined;
   return {
-    json: { ended, pending },
-    text: pollText(
-      summary,
-      dead.map((id) => manifest.files(id).failed),
-    ),
+    json: { ended, pending, stuck: stuck.map((job) => job.id) },
+    text: pollText(summary, [
+      ...stuck.map((job) => `${stuckText(job, now)}; to give it up: ${next("cancel", job.id)}`),
+      ...dead.map((id) => `Rows that can be resubmitted: ${manifest.files(id).failed}`),
+    ]),
     next: step && next(step),
     exit: pending.length > 0 ? "unfinished" : dead.length > 0 ? "rowsFailed" : "done",
   };
 }
 
-function pollText({ ended, pending }: PollSummary, failedFiles: readonly string[]): string {
+function pollText({ ended, pending }: PollSummary, further: readonly string[]): string {
   if (ended.length + pending.length === 0) return "No job is at Gemini.";
   return [
     ended.length > 0 ? `Ended: ${ended.join(", ")}.` : "",
     pending.length > 0
       ? `${counted(pending.length, "job")} not ended yet: ${pending.join(", ")}.`
       : "",
-    ...failedFiles.map((file) => `Rows that can be resubmitted: ${file}`),
+    ...further,
   ]
     .filter((line) => line !== "")
     .join("\n");

@@ -2,6 +2,7 @@
  * Resubmit: failed lines become new jobs. The lines taken leave the failed file in the same step of
  * the journal that makes the new jobs known, so a row is never in both and never in neither.
  */
+import { rm } from "node:fs/promises";
 import { UserError } from "../errors.ts";
 import type { FailedLine } from "../failed-line.ts";
 import { requestOf } from "../failed-line.ts";
@@ -12,7 +13,9 @@ import type { Job } from "../job/job.ts";
 import type { Manifest } from "../job/manifest.ts";
 import { openRequestFile } from "../job/request-file.ts";
 import { readTakenRows } from "../job/taken-rows.ts";
+import { checkVectorSpace } from "../job/vector-space.ts";
 import { KeySet } from "../key-table.ts";
+import { parseKey } from "../question.ts";
 import type { Report } from "../report.ts";
 import { requireTarget } from "../request-line.ts";
 import type { Target } from "../target.ts";
@@ -30,14 +33,20 @@ export function retryableBelow(maxAttempts: number): TakeLine {
   return (line) => line.error?.class === "retryable" && line.attempt < maxAttempts;
 }
 
-/** New jobs from the lines that wait in the job's own failed file. */
+/**
+ * New jobs from the lines that wait in the job's own failed file; none where somebody deleted it.
+ * Lines of another job that were pasted into it wait in that job's file too, and are left out.
+ */
 export async function resubmitJob(
   services: ResubmitServices,
   job: Job,
   bounds: JobBounds,
   take: TakeLine,
 ): Promise<readonly Job[]> {
-  return resubmitFrom(services, services.manifest.files(job.id).failed, job, bounds, take);
+  const path = services.manifest.files(job.id).failed;
+  if (!(await exists(path))) return [];
+  const takeOwn: TakeLine = (line) => (line.job ?? job.id) === job.id && take(line);
+  return resubmitFrom(services, path, job, bounds, takeOwn);
 }
 
 /**
@@ -51,15 +60,17 @@ export async function resubmitFile(
   target: Target,
 ): Promise<readonly Job[]> {
   if (!(await exists(path))) throw noSuchFile(path);
+  const parents = [...(await readParents(path))].map((id) =>
+    id === undefined ? undefined : services.manifest.job(id),
+  );
   const made: Job[] = [];
-  for (const parent of await readParents(path)) {
-    const take: TakeLine = (line) => line.job === parent;
-    if (parent === undefined)
-      made.push(...(await exportLines(services, path, target, bounds, take)));
-    else {
-      const job = services.manifest.job(parent);
-      made.push(...(await resubmitFrom(services, path, job, bounds, take)));
-    }
+  for (const parent of parents) {
+    const take: TakeLine = (line) => line.job === parent?.id;
+    const jobs =
+      parent === undefined
+        ? await exportLines(services, path, target, bounds, take)
+        : await resubmitFrom(services, path, parent, bounds, take);
+    made.push(...jobs);
   }
   return made;
 }
@@ -71,13 +82,14 @@ async function resubmitFrom(
   bounds: JobBounds,
   take: TakeLine,
 ): Promise<readonly Job[]> {
+  checkVectorSpace(manifest.jobs(), parent.target);
   const files = manifest.files(parent.id);
   const waiting = await keysOf(files.failed);
   const taken = new KeySet();
   const attempt = { highest: 0 };
   const cuts = await cutLines(manifest, path, parent.target, bounds, (line) => {
     if (!take(line) || !waiting.has(line.key)) return false;
-    if (!taken.add(line.key)) throw doubled(path, line.key);
+    taken.add(line.key);
     attempt.highest = Math.max(attempt.highest, line.attempt);
     return true;
   });
@@ -104,13 +116,15 @@ async function exportLines(
   bounds: JobBounds,
   take: TakeLine,
 ): Promise<Job[]> {
-  const taken = new KeySet();
+  checkVectorSpace(manifest.jobs(), target);
   const { inFlight, failedBefore } = await readTakenRows(manifest, target);
-  const cuts = await cutLines(manifest, path, target, bounds, (line) => {
-    if (!take(line) || inFlight.has(line.key) || failedBefore.has(line.key)) return false;
-    if (!taken.add(line.key)) throw doubled(path, line.key);
-    return true;
-  });
+  const cuts = await cutLines(
+    manifest,
+    path,
+    target,
+    bounds,
+    (line) => take(line) && !inFlight.has(line.key) && !failedBefore.has(line.key),
+  );
   const made: Job[] = [];
   for (const cut of cuts) {
     made.push(await manifest.recordExported({ ...cut, target, parent: undefined, attempt: 1 }));
@@ -127,19 +141,29 @@ async function cutLines(
 ): Promise<CutFile[]> {
   const cutter = new RequestCutter(bounds, () => openRequestFile(manifest));
   const cuts: CutFile[] = [];
+  const rows = new KeySet();
   try {
     for await (const line of readFailedLines(path)) {
       if (!take(line)) continue;
       checkLine(path, line, target);
+      if (!rows.add(rowId(line))) throw doubled(path, rowId(line));
       const tokens = estimateTokens(line.request.content.parts[0].text);
       const full = await cutter.add(JSON.stringify(requestOf(line)), tokens);
       if (full !== undefined) cuts.push(full);
     }
     const last = await cutter.finish();
     return last === undefined ? cuts : [...cuts, last];
+  } catch (error) {
+    for (const { job } of cuts) await rm(manifest.files(job).requests, { force: true });
+    throw error;
   } finally {
     await cutter.abandon();
   }
+}
+
+/** A job asks for each row once, even where two lines have different texts for it. */
+function rowId({ key }: FailedLine): string {
+  return parseKey(key)?.id ?? key;
 }
 
 async function* linesWithout(path: string, taken: KeySet): AsyncGenerator<FailedLine> {
@@ -173,8 +197,8 @@ function checkLine(path: string, line: FailedLine, target: Target): void {
   }
 }
 
-function doubled(path: string, key: string): UserError {
-  return new UserError(`The row ${key} stands twice in ${path}.`, {
+function doubled(path: string, id: string): UserError {
+  return new UserError(`The row ${id} stands twice in ${path}.`, {
     hint: "Delete one of the two lines and run the same command again; nothing was submitted.",
     exit: "usage",
   });

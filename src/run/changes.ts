@@ -16,6 +16,7 @@ export class Changes {
       if (signal.aborted) return resolve();
       const wake = () => {
         signal.removeEventListener("abort", wake);
+        this.#waiting = this.#waiting.filter((each) => each !== wake);
         resolve();
       };
       signal.addEventListener("abort", wake, { once: true });

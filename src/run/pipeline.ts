@@ -5,6 +5,7 @@
  * wait to be submitted, so that files and tokens do not pile up. The first task that fails stops
  * the others where their files and the manifest agree.
  */
+import { UserError } from "../errors.ts";
 import { exportJobs, type ExportOptions, type ExportSummary } from "../export/export.ts";
 import { importResults, isImportable, type ImportServices } from "../import/import.ts";
 import type { Job } from "../job/job.ts";
@@ -12,6 +13,7 @@ import { isUnfinished } from "../job/manifest.ts";
 import { jobOfOtherSpace } from "../job/vector-space.ts";
 import { pollDue, submittedJobs } from "../poll/poll.ts";
 import { PollSchedule } from "../poll/schedule.ts";
+import { StuckNotices } from "../poll/stuck.ts";
 import { resubmitJob, retryableBelow } from "../resubmit/resubmit.ts";
 import type { Store } from "../store/port.ts";
 import { needsReconciling, reconcile } from "../submit/reconcile.ts";
@@ -29,6 +31,8 @@ export type RunOptions = Readonly<{
   quotaWaitMs: number;
   /** Undefined: adaptive. */
   pollIntervalMs: number | undefined;
+  /** The age at which a batch is reported as stuck. */
+  stuckAfterMs: number;
   maxAttempts: number;
   /** Give up waiting after so long; the batches go on. */
   timeoutMs: number | undefined;
@@ -45,6 +49,8 @@ export type PipelineEnd = Readonly<{
 const MAX_JOBS_AHEAD = 4;
 /** Rows whose text changed under way are exported anew; a table that never rests is left at last. */
 const MAX_EXPORT_PASSES = 3;
+/** Creates without an answer and without a batch, in a row, before a run gives up: some five hours. */
+const MAX_LOST_CREATES = 24;
 
 export async function runPipeline(
   services: RunServices,
@@ -63,6 +69,8 @@ class Pipeline {
   readonly #exports: ExportSummary[] = [];
   #exporting = true;
   #worksInHand = 0;
+  /** Create requests in a row whose answer was lost and which had made no batch. */
+  #lostCreates = 0;
   #timedOut = false;
 
   constructor(services: RunServices, options: RunOptions) {
@@ -113,22 +121,29 @@ class Pipeline {
   async #submit(): Promise<void> {
     const pause = new QuotaPause(this.#services.clock, this.#options.quotaWaitMs);
     while (!this.#isStopped()) {
-      await this.#reconcile();
-      const job = this.#services.manifest.jobs().find((each) => each.state === "exported");
-      if (job === undefined && this.#isFinished()) return;
-      if (job === undefined || this.#isWindowFull(job))
+      if (this.#nextToSubmit() === undefined && !this.#hasUncertainJob()) {
+        if (this.#isFinished()) return;
         await this.#changes.next(this.#services.signal);
-      else await this.#submitOne(job, pause);
+        continue;
+      }
+      await this.#reconcile();
+      // what was found just now may fill the window, or be this very job's batch
+      const job = this.#nextToSubmit();
+      if (job !== undefined) await this.#submitOne(job, pause);
     }
   }
 
   async #submitOne(job: Job, pause: QuotaPause): Promise<void> {
     const outcome = await submitJob(this.#services, job);
     this.#changes.notify();
+    this.#lostCreates = outcome.kind === "uncertain" ? this.#lostCreates + 1 : 0;
     if (outcome.kind === "submitted") return pause.reset();
-    if (outcome.kind !== "quota") return;
-    const waitMs = pause.next(outcome.retryAfterMs);
-    const why = `for quota at Gemini (job ${job.id}: ${outcome.message})`;
+    // the first lost answer is looked into at once; after several, the service needs a rest
+    if (this.#lostCreates === 1) return;
+    if (this.#lostCreates > MAX_LOST_CREATES) throw noAnswers(job, outcome.message);
+    const waitMs = pause.next(outcome.kind === "quota" ? outcome.retryAfterMs : undefined);
+    const reason = outcome.kind === "quota" ? "quota" : "answers";
+    const why = `for ${reason} at Gemini (job ${job.id}: ${outcome.message})`;
     this.#services.report({ type: "waiting", why, seconds: Math.round(waitMs / 1000) });
     await pause.wait(waitMs, this.#changes, this.#services.signal, () => this.#endedCount());
   }
@@ -136,16 +151,18 @@ class Pipeline {
   async #reconcile(): Promise<void> {
     const { manifest } = this.#services;
     if (!needsReconciling(manifest.jobs())) return;
-    await reconcile(this.#services, this.#options.reconcileGraceMs);
-    this.#changes.notify();
+    const { adopted, absent } = await reconcile(this.#services, this.#options.reconcileGraceMs);
+    if (adopted.length > 0) this.#lostCreates = 0;
+    if (adopted.length + absent.length > 0) this.#changes.notify();
   }
 
   async #poll(): Promise<void> {
     const { manifest, clock, signal } = this.#services;
     const schedule = new PollSchedule(clock, this.#options.pollIntervalMs);
+    const stuck = new StuckNotices(this.#options.stuckAfterMs);
     while (!this.#isStopped()) {
       await this.#inHand(async () => {
-        const ended = await pollDue(this.#services, schedule);
+        const ended = await pollDue(this.#services, schedule, stuck);
         for (const id of ended) await this.#resubmit(manifest.job(id));
       });
       if (this.#isFinished()) return;
@@ -238,8 +255,16 @@ class Pipeline {
     return this.#worksInHand === 0 && !this.#services.manifest.jobs().some(isUnfinished);
   }
 
-  #isWindowFull(job: Job): boolean {
-    return whyNotYet(job, this.#services.manifest.jobs(), this.#options.window) !== undefined;
+  /** The oldest job that waits, if there is room for it at Gemini. */
+  #nextToSubmit(): Job | undefined {
+    const jobs = this.#services.manifest.jobs();
+    const job = jobs.find((each) => each.state === "exported");
+    const hasRoom = job && whyNotYet(job, jobs, this.#options.window) === undefined;
+    return hasRoom ? job : undefined;
+  }
+
+  #hasUncertainJob(): boolean {
+    return this.#services.manifest.jobs().some((job) => job.state === "submitting");
   }
 
   #waitingJobs(): Job[] {
@@ -257,6 +282,16 @@ class Pipeline {
   #hasStaleRows(): boolean {
     return this.#ownJobs().some((job) => (job.sums?.stale ?? 0) > 0);
   }
+}
+
+function noAnswers(job: Job, message: string): UserError {
+  return new UserError(
+    `Starting the batch of job ${job.id} had no answer ${MAX_LOST_CREATES + 1} times in a row: ${message}.`,
+    {
+      hint: "Run the same command again later: it first finds out whether there is a batch, and goes on from there.",
+      exit: "unfinished",
+    },
+  );
 }
 
 function throwFirst(ends: readonly PromiseSettledResult<void>[]): void {

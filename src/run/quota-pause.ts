@@ -3,6 +3,8 @@ import type { Changes } from "./changes.ts";
 
 const GROWTH = 2;
 const MAX_WAIT_MS = 15 * 60 * 1000;
+/** What the service asks for is believed up to here: the day's quota comes back after a day. */
+const MAX_ASKED_MS = 24 * 60 * 60 * 1000;
 
 /**
  * How long to wait after a create was refused for quota. The quota refills over minutes and the
@@ -22,7 +24,7 @@ export class QuotaPause {
 
   /** The wait after one more refusal; what the service asks for counts when it is longer. */
   next(retryAfterMs: number | undefined): number {
-    const waitMs = Math.max(this.#nextMs, retryAfterMs ?? 0);
+    const waitMs = Math.max(this.#nextMs, Math.min(retryAfterMs ?? 0, MAX_ASKED_MS));
     this.#nextMs = Math.min(this.#nextMs * GROWTH, Math.max(MAX_WAIT_MS, this.#firstMs));
     return waitMs;
   }

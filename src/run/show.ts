@@ -15,7 +15,7 @@ export async function showRun(context: CommandContext): Promise<CommandResult> {
   const manifest = await services.manifest();
   const keyId = services.keyId();
   const { maxActiveJobs, maxEnqueuedTokens, reconcileGraceMs, quotaWaitMs } = settings;
-  const { pollIntervalMs, maxAttempts, timeoutMs } = settings;
+  const { pollIntervalMs, stuckAfterMs, maxAttempts, timeoutMs } = settings;
   const summary = await run(
     {
       gemini,
@@ -33,6 +33,7 @@ export async function showRun(context: CommandContext): Promise<CommandResult> {
       reconcileGraceMs,
       quotaWaitMs,
       pollIntervalMs,
+      stuckAfterMs,
       maxAttempts,
       timeoutMs,
     },

@@ -4,6 +4,7 @@
  * whole period has shown none may the job be sent once more. Nothing is ever cancelled here: a
  * second batch is reported, and a person decides.
  */
+import { UserError } from "../errors.ts";
 import type { Batch } from "../gemini/port.ts";
 import type { Job } from "../job/job.ts";
 import { batchPrefix, jobOfBatch } from "./names.ts";
@@ -33,6 +34,7 @@ export async function reconcile(
     adopted.push(...(await adoptFound(services)));
     const open = uncertainJobs(services);
     if (open.length === 0) return { adopted, absent: [] };
+    checkKey(services, open);
     const graceIsOver = readAtMs - startedAtMs >= graceMs && reads >= MIN_READS;
     if (graceIsOver) return { adopted, absent: await recordAbsent(services, open, reads) };
     const why = `for a batch of job ${open.map((job) => job.id).join(", ")} to show at Gemini`;
@@ -56,6 +58,22 @@ function mayHaveUnknownBatch(job: Job): boolean {
 
 function uncertainJobs({ manifest }: SubmitServices): Job[] {
   return manifest.jobs().filter((job) => job.state === "submitting");
+}
+
+/**
+ * The list of another project never shows the batch. Keys of one project see the same, but which
+ * project a key belongs to nobody tells, so only the key of the create can say that there is none.
+ */
+function checkKey({ keyId }: SubmitServices, uncertain: readonly Job[]): void {
+  const job = uncertain.find((each) => each.keyId !== undefined && each.keyId !== keyId);
+  if (job === undefined) return;
+  throw new UserError(
+    `Whether job ${job.id} has a batch at Gemini cannot be told with this API key, which is not the one that sent it.`,
+    {
+      hint: "Set GEMINI_API_KEY to the key that submitted the job. Nothing was changed.",
+      exit: "fatal",
+    },
+  );
 }
 
 /** Reads the whole list once, and gives every batch of ours to its job. */

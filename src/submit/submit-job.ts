@@ -31,6 +31,8 @@ export type SubmitOutcome =
 
 /** Throws a UserError where the request file, the key or the request itself is refused. */
 export async function submitJob(services: SubmitServices, exported: Job): Promise<SubmitOutcome> {
+  // also where it is uploaded already: without it nobody could match the results to rows
+  await checkRequestFile(services.manifest.files(exported.id), exported);
   const uploaded = await uploadedJob(services, exported);
   const outcome = await createOnce(services, uploaded);
   if (outcome.kind !== "fileGone") return outcome;
@@ -51,12 +53,11 @@ async function uploadedJob(services: SubmitServices, job: Job): Promise<Job> {
 
 async function upload(services: SubmitServices, job: Job): Promise<Job> {
   const { gemini, manifest, report, signal } = services;
-  const files = manifest.files(job.id);
-  await checkRequestFile(files, job);
+  const path = manifest.files(job.id).requests;
   report({ type: "uploading", job: job.id, bytes: job.requestFile.bytes });
   try {
     const remoteName = remoteFileName(manifest.id, job.id, job.submissions + 1);
-    const file = { path: files.requests, ...job.requestFile, remoteName };
+    const file = { path, ...job.requestFile, remoteName };
     const remoteFile = await gemini.uploadFile(file, signal);
     return await manifest.record({ type: "uploaded", job: job.id, remoteFile });
   } catch (error) {
@@ -68,7 +69,7 @@ type FileGone = Readonly<{ kind: "fileGone"; job: Job; error: GeminiError }>;
 
 /** Records the intent, sends exactly one create request, records what came of it. */
 async function createOnce(services: SubmitServices, job: Job): Promise<SubmitOutcome | FileGone> {
-  const { gemini, manifest } = services;
+  const { gemini, manifest, keyId } = services;
   const file = job.remoteFile?.name;
   if (file === undefined) throw new Error(`job ${job.id} has no uploaded file`);
   const submission = job.submissions + 1;
@@ -78,6 +79,7 @@ async function createOnce(services: SubmitServices, job: Job): Promise<SubmitOut
     job: job.id,
     displayName,
     submission,
+    keyId,
   });
   try {
     const batch = await gemini.createBatch({ model: job.target.model, file, displayName });

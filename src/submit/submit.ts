@@ -57,6 +57,7 @@ async function submitRound(
   submitted: string[],
 ): Promise<string | undefined> {
   const { manifest, signal } = services;
+  let lost: string | undefined;
   for (const job of manifest.jobs().filter((each) => each.state === "exported")) {
     if (signal.aborted) return "interrupted";
     const full = whyNotYet(job, manifest.jobs(), window);
@@ -64,6 +65,7 @@ async function submitRound(
     const outcome = await submitJob(services, job);
     if (outcome.kind === "submitted") submitted.push(job.id);
     if (outcome.kind === "quota") return `Gemini refused for quota: ${outcome.message}`;
+    if (outcome.kind === "uncertain") lost = `no answer to the create: ${outcome.message}`;
   }
-  return undefined;
+  return lost;
 }

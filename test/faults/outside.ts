@@ -1,8 +1,9 @@
 /**
  * The border between the process and everything outside of it: database, Gemini, file system. A
- * plan makes the Nth call over the border go wrong, either before or after it took effect, as an
- * error or as the death of the process: from then on every further call fails, as nothing that a
- * dead process would have done may happen. Calls already under way finish, as they would.
+ * plan makes the Nth call over the border go wrong: before it took effect, after, or in the middle
+ * (half of a file's block is written, half of an answer arrives), as an error or as the death of the
+ * process: from then on every further call fails, as nothing that a dead process would have done may
+ * happen. Calls already under way finish, as they would.
  */
 import { AsyncLocalStorage } from "node:async_hooks";
 import type * as Files from "node:fs/promises";
@@ -11,7 +12,8 @@ import type { Database } from "../../src/store/database.ts";
 export type Fault = Readonly<{
   /** Counts from 1. */
   nth: number;
-  when: "before" | "after";
+  /** A call that has no middle goes wrong after it took effect. */
+  when: "before" | "middle" | "after";
   how: "error" | "kill";
   /** Only calls whose name begins with it are counted. */
   kind: Kind;
@@ -26,38 +28,62 @@ export class Killed extends Error {
 /** The process under test runs within; the emulator and the test itself run without. */
 export const underTest = new AsyncLocalStorage<Border>();
 
+/** One call over the border. `half` takes part of its effect, where there is such a thing. */
+type Crossing<T> = Readonly<{
+  name: string;
+  make: () => Promise<T>;
+  half?: (() => Promise<unknown>) | undefined;
+  /** Lets go of a result that nobody will get. */
+  drop?: ((result: T) => Promise<unknown>) | undefined;
+  /** What the caller sees where it goes wrong. */
+  failure: () => Error;
+}>;
+
 export class Border {
-  readonly #fault: Fault | undefined;
+  readonly #faults: readonly { fault: Fault; calls: number }[];
   #calls = 0;
   #isDead = false;
   #underWay = new Set<Promise<unknown>>();
-  /** Name of the call that went wrong. */
-  hit: string | undefined;
+  readonly #hits: string[] = [];
 
-  constructor(fault: Fault | undefined) {
-    this.#fault = fault;
+  constructor(faults: readonly Fault[]) {
+    this.#faults = faults.map((fault) => ({ fault, calls: 0 }));
   }
 
-  /** Calls counted so far. */
+  /** Names of the calls that went wrong. */
+  get hits(): readonly string[] {
+    return this.#hits;
+  }
+
+  /** Calls of every kind so far. */
   get calls(): number {
     return this.#calls;
   }
 
-  /** Makes one call over the border. `failure` is what the caller sees where it goes wrong. */
-  async cross<T>(name: string, make: () => Promise<T>, failure: () => Error): Promise<T> {
+  /** True once the process has been killed. */
+  get isDead(): boolean {
+    return this.#isDead;
+  }
+
+  async cross<T>(crossing: Crossing<T>): Promise<T> {
+    const { name, make, drop } = crossing;
     if (this.#isDead) throw new Killed(`${name} by a dead process`);
-    const goesWrong = this.#isNext(name);
-    if (goesWrong && this.#fault?.when === "before") throw this.#strike(name, failure);
-    const call = make();
-    this.#underWay.add(call);
-    try {
-      const result = await call;
-      if (goesWrong) throw this.#strike(name, failure);
-      if (this.#isDead) throw new Killed(`${name} answered to a dead process`);
-      return result;
-    } finally {
-      this.#underWay.delete(call);
-    }
+    const fault = this.#next(name);
+    if (fault !== undefined) return this.#goWrong(fault, crossing);
+    const result = await this.#awaited(make());
+    if (!this.#isDead) return result;
+    await drop?.(result);
+    throw new Killed(`${name} answered to a dead process`);
+  }
+
+  /** An answer whose body breaks off in the middle; every other goes through `cross`. */
+  async crossWithBody(crossing: Crossing<Response>): Promise<Response> {
+    const { name, make, failure } = crossing;
+    const fault = this.#isDead ? undefined : this.#peek(name);
+    if (fault?.when !== "middle") return this.cross(crossing);
+    this.#next(name);
+    const answer = await this.#awaited(make());
+    return brokenOff(answer, () => this.#strike(fault, name, failure));
   }
 
   /** Resolves when no call is under way any more. */
@@ -65,56 +91,140 @@ export class Border {
     while (this.#underWay.size > 0) await Promise.allSettled(this.#underWay);
   }
 
-  #isNext(name: string): boolean {
-    if (this.#fault === undefined || !name.startsWith(this.#fault.kind)) return false;
-    this.#calls += 1;
-    return this.#calls === this.#fault.nth;
+  async #goWrong<T>(
+    fault: Fault,
+    { name, make, half, drop, failure }: Crossing<T>,
+  ): Promise<never> {
+    if (fault.when === "middle" && half !== undefined) await this.#awaited(half());
+    else if (fault.when !== "before") {
+      // a call that fails by itself goes wrong all the same
+      const [end] = await Promise.allSettled([this.#awaited(make())]);
+      if (end.status === "fulfilled") await drop?.(end.value);
+    }
+    throw this.#strike(fault, name, failure);
   }
 
-  #strike(name: string, failure: () => Error): Error {
-    this.hit = name;
-    if (this.#fault?.how === "error") return failure();
+  async #awaited<T>(call: Promise<T>): Promise<T> {
+    this.#underWay.add(call);
+    try {
+      return await call;
+    } finally {
+      this.#underWay.delete(call);
+    }
+  }
+
+  /** The fault that the next call of this name meets. */
+  #peek(name: string): Fault | undefined {
+    return this.#faults.find(
+      ({ fault, calls }) => name.startsWith(fault.kind) && calls + 1 === fault.nth,
+    )?.fault;
+  }
+
+  #next(name: string): Fault | undefined {
+    const met = this.#peek(name);
+    this.#calls += 1;
+    for (const each of this.#faults) if (name.startsWith(each.fault.kind)) each.calls += 1;
+    return met;
+  }
+
+  #strike(fault: Fault, name: string, failure: () => Error): Error {
+    this.#hits.push(name);
+    if (fault.how === "error") return failure();
     this.#isDead = true;
     return new Killed(name);
   }
+}
+
+/** The same answer, of which half the body comes, and then the error. */
+async function brokenOff(answer: Response, failure: () => Error): Promise<Response> {
+  const body = new Uint8Array(await answer.arrayBuffer());
+  const half = body.subarray(0, Math.floor(body.length / 2));
+  let given = false;
+  const stream = new ReadableStream<Uint8Array>({
+    pull(controller) {
+      if (given || half.length === 0) controller.error(failure());
+      else controller.enqueue(half);
+      given = true;
+    },
+  });
+  const { status, statusText, headers } = answer;
+  const first = [204, 205, 304].includes(status) ? undefined : stream;
+  return new Response(first, { status, statusText, headers });
 }
 
 export function borderDatabase(database: Database): Database {
   return {
     ...database,
     query: (sql, parameters) =>
-      cross(
-        `database ${sql.trim().split(/\s+/, 2).join(" ")}`,
-        () => database.query(sql, parameters),
-        () => withCode("ECONNRESET"),
-      ),
+      cross({
+        name: `database ${sql.trim().split(/\s+/, 2).join(" ")}`,
+        make: () => database.query(sql, parameters),
+        failure: () => withCode("ECONNRESET"),
+      }),
   };
 }
 
-/** An answer that never came; with `after`, the request took effect. */
+/** An answer that never came, or broke off; but for `before`, the request took effect. */
 export const borderFetch: typeof fetch = (input, init) => {
   const { pathname } = new URL(input instanceof Request ? input.url : input);
-  return cross(
-    `gemini ${init?.method ?? "GET"} ${pathname}`,
-    () => fetch(input, init),
-    () => new TypeError("fetch failed", { cause: withCode("ECONNRESET") }),
-  );
+  const make = () => fetch(input, init);
+  const crossing: Crossing<Response> = {
+    name: `gemini ${init?.method ?? "GET"} ${pathname}`,
+    make,
+    failure: () => new TypeError("fetch failed", { cause: withCode("ECONNRESET") }),
+  };
+  const border = underTest.getStore();
+  return border === undefined ? make() : border.crossWithBody(crossing);
 };
 
-const FILE_CALLS = ["link", "mkdir", "readdir", "rename", "rm", "writeFile"];
-const HANDLE_CALLS = ["write", "truncate", "sync", "datasync"];
+const FILE_CALLS = ["chmod", "link", "mkdir", "readdir", "readFile", "rename", "rm", "stat"];
+const HANDLE_CALLS = ["truncate", "sync", "datasync"];
 
-/** `node:fs/promises` with every call that changes a file crossing the border. */
+/** `node:fs/promises` with its calls crossing the border: all that change a file, some that read. */
 export function borderFiles(files: typeof Files): typeof Files {
   return {
     ...files,
     ...crossing(files, FILE_CALLS),
+    writeFile: (path, data, options) =>
+      fileCall(
+        "writeFile",
+        () => files.writeFile(path, data, options),
+        () => files.writeFile(path, typeof data === "string" ? firstHalf(data) : "", options),
+      ),
     open: async (...args: Parameters<typeof files.open>) => {
-      const opening = () => files.open(...args);
-      const handle = await cross("file open", opening, () => withCode("EIO"));
-      return Object.assign(handle, crossing(handle, HANDLE_CALLS));
+      const handle = await cross({
+        name: "file open",
+        make: () => files.open(...args),
+        drop: (opened) => opened.close(),
+        failure: () => withCode("EIO"),
+      });
+      return Object.assign(handle, crossing(handle, HANDLE_CALLS), writing(handle));
     },
   };
+}
+
+/** A full disk takes part of what is to be written. */
+function writing(handle: Files.FileHandle) {
+  const write = handle.write.bind(handle);
+  const appendFile = handle.appendFile.bind(handle);
+  return {
+    write: (bytes: Buffer, offset: number, length: number, position: number) =>
+      fileCall(
+        "write",
+        () => write(bytes, offset, length, position),
+        () => write(bytes, offset, Math.floor(length / 2), position),
+      ),
+    appendFile: (bytes: Buffer) =>
+      fileCall(
+        "appendFile",
+        () => appendFile(bytes),
+        () => appendFile(bytes.subarray(0, Math.floor(bytes.length / 2))),
+      ),
+  };
+}
+
+function firstHalf(text: string): string {
+  return text.slice(0, Math.floor(text.length / 2));
 }
 
 /** The methods of that name, each crossing the border. */
@@ -124,19 +234,23 @@ function crossing(owner: object, names: readonly string[]) {
       const method: unknown = Reflect.get(owner, name);
       if (typeof method !== "function") throw new Error(`there is no ${name}`);
       const call = (...args: unknown[]) =>
-        cross(
-          `file ${name}`,
-          async (): Promise<unknown> => Reflect.apply(method, owner, args),
-          () => withCode("EIO"),
-        );
+        fileCall(name, async (): Promise<unknown> => Reflect.apply(method, owner, args));
       return [name, call];
     }),
   );
 }
 
-function cross<T>(name: string, make: () => Promise<T>, failure: () => Error): Promise<T> {
+function fileCall<T>(
+  name: string,
+  make: () => Promise<T>,
+  half?: () => Promise<unknown>,
+): Promise<T> {
+  return cross({ name: `file ${name}`, make, half, failure: () => withCode("EIO") });
+}
+
+function cross<T>(crossing: Crossing<T>): Promise<T> {
   const border = underTest.getStore();
-  return border === undefined ? make() : border.cross(name, make, failure);
+  return border === undefined ? crossing.make() : border.cross(crossing);
 }
 
 function withCode(code: string): Error {

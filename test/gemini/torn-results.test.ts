@@ -22,7 +22,12 @@ test("what the service tears at the same byte again costs one row", async () => 
     await exportAll(services, options);
     const window = { maxActiveJobs: 9, maxEnqueuedTokens: 100_000 };
     await submitAll(services, { window, reconcileGraceMs: 0 });
-    await pollAll(services, { intervalMs: 1_000, once: false, timeoutMs: undefined });
+    await pollAll(services, {
+      intervalMs: 1_000,
+      once: false,
+      timeoutMs: undefined,
+      stuckAfterMs: 86_400_000,
+    });
     return importAll(services);
   });
   expect(summary).toMatchObject({ requests: 3, written: 2, failed: 1 });

@@ -1,0 +1,42 @@
+/**
+ * A batch that does not end is a person's choice: wait, or cancel and pay again. So it is said, once
+ * for each job and process, and nothing else is done: the clock may have jumped, and a batch that is
+ * late is still paid for.
+ */
+import { BATCH_LIFE_HOURS, batchAgeMs, isStuck } from "../job/batch-age.ts";
+import type { Job } from "../job/job.ts";
+import { duration } from "../output/figures.ts";
+import type { PollServices } from "./poll-job.ts";
+
+const MS_PER_SECOND = 1000;
+
+export class StuckNotices {
+  readonly #afterMs: number;
+  readonly #told = new Set<string>();
+
+  constructor(afterMs: number) {
+    this.#afterMs = afterMs;
+  }
+
+  /** Warns where the job's batch has been there for too long. */
+  look({ clock, report }: Pick<PollServices, "clock" | "report">, job: Job): void {
+    const now = clock.now();
+    if (this.#told.has(job.id) || !isStuck(job, now, this.#afterMs)) return;
+    this.#told.add(job.id);
+    report({
+      type: "warning",
+      message: `${stuckText(job, now)}, which is longer than usual. It has not been cancelled.`,
+      hint: stuckHint(job.id),
+    });
+  }
+}
+
+/** `Job 0003 has been at Gemini for 1 d 3 h`. */
+export function stuckText(job: Job, now: Date): string {
+  const age = duration(batchAgeMs(job, now) / MS_PER_SECOND);
+  return `Job ${job.id} has been at Gemini for ${age}`;
+}
+
+export function stuckHint(job: string): string {
+  return `Wait: Gemini itself ends a batch ${BATCH_LIFE_HOURS} hours after it was made. Or give it up: \`vecfill cancel ${job}\`, then \`vecfill poll\` and \`vecfill resubmit\`, which pays for its rows again.`;
+}

@@ -1,0 +1,259 @@
+// May a job go from anywhere to anywhere? And does the journal, read back, tell the same story as
+// the process that wrote it, whatever happened in between?
+import fc from "fast-check";
+import { rm } from "node:fs/promises";
+import { describe, expect, test } from "vitest";
+import { systemClock } from "../../src/clock.ts";
+import type { JobEvent, JournalEvent } from "../../src/job/event.ts";
+import { apply, emptyState, type ManifestState } from "../../src/job/fold.ts";
+import type { JobState } from "../../src/job/job.ts";
+import { type Manifest, openManifest, readManifest } from "../../src/job/manifest.ts";
+import { newJob, TARGET, temporaryFolder } from "./sample.ts";
+
+const at = "2026-11-22T10:00:00.000Z";
+const job = "0001";
+const file = { bytes: 300, sha256: "a".repeat(64) };
+const sums = { requests: 3, written: 1, failed: 2, stale: 0, filled: 0, gone: 0 };
+const ending = { sums, outstanding: { lines: 2, retryable: 1 }, failedFile: file };
+const error = { code: 13, message: "told by the test" };
+const recorded = { target: 0, requests: 3, tokens: 30, file, attempt: 1 };
+const child = { ...recorded, job: "0002", parent: job, attempt: 2 };
+const nothingLeft = { outstanding: { lines: 0, retryable: 0 } };
+
+/** One of each kind, all about the same job. */
+const EVENTS: { readonly [Type in JobEvent["type"]]: Extract<JobEvent, { type: Type }> } = {
+  exported: { type: "exported", at, job, ...recorded },
+  uploaded: { type: "uploaded", at, job, remoteFile: { name: "files/f", expiresAt: at } },
+  submitting: { type: "submitting", at, job, displayName: "d-0001-1", submission: 1 },
+  refused: { type: "refused", at, job, error, fileGone: false },
+  absent: { type: "absent", at, job, reads: 2 },
+  submitted: { type: "submitted", at, job, batch: "batches/b", adopted: false, keyId: "k" },
+  duplicate: { type: "duplicate", at, job, batch: "batches/c" },
+  succeeded: { type: "succeeded", at, job, resultsName: "files/r" },
+  failed: { type: "failed", at, job, error, ...ending },
+  expired: { type: "expired", at, job, error, ...ending },
+  cancelled: { type: "cancelled", at, job, error, ...ending },
+  downloaded: { type: "downloaded", at, job, file },
+  imported: { type: "imported", at, job, tokens: 25, ...ending },
+  resubmitted: { type: "resubmitted", at, job, children: [child], ...nothingLeft },
+  rolledBack: { type: "rolledBack", at, job, rows: 1 },
+};
+type EventType = keyof typeof EVENTS;
+
+/** A way to each state. */
+const WAYS: Readonly<Record<JobState | "none", readonly EventType[]>> = {
+  none: [],
+  exported: ["exported"],
+  submitting: ["exported", "submitting"],
+  submitted: ["exported", "submitting", "submitted"],
+  succeeded: ["exported", "submitting", "submitted", "succeeded"],
+  downloaded: ["exported", "submitting", "submitted", "succeeded", "downloaded"],
+  imported: ["exported", "submitting", "submitted", "succeeded", "downloaded", "imported"],
+  failed: ["exported", "submitting", "submitted", "failed"],
+  expired: ["exported", "submitting", "submitted", "expired"],
+  cancelled: ["exported", "submitting", "submitted", "cancelled"],
+  rolledBack: [
+    "exported",
+    "submitting",
+    "submitted",
+    "succeeded",
+    "downloaded",
+    "imported",
+    "rolledBack",
+  ],
+};
+
+/** What may happen in each state, and the state after it. Everything else may not. */
+const MOVES: Readonly<Record<JobState | "none", Partial<Record<EventType, JobState>>>> = {
+  none: { exported: "exported" },
+  exported: { uploaded: "exported", submitting: "submitting", cancelled: "cancelled" },
+  submitting: { refused: "exported", absent: "exported", submitted: "submitted" },
+  submitted: {
+    duplicate: "submitted",
+    succeeded: "succeeded",
+    failed: "failed",
+    expired: "expired",
+    cancelled: "cancelled",
+  },
+  succeeded: { duplicate: "succeeded", downloaded: "downloaded", failed: "failed" },
+  downloaded: {
+    duplicate: "downloaded",
+    downloaded: "downloaded",
+    imported: "imported",
+    failed: "failed",
+  },
+  imported: { duplicate: "imported", resubmitted: "imported", rolledBack: "rolledBack" },
+  failed: { duplicate: "failed", resubmitted: "failed" },
+  expired: { duplicate: "expired", resubmitted: "expired" },
+  cancelled: { duplicate: "cancelled", resubmitted: "cancelled" },
+  rolledBack: { duplicate: "rolledBack", resubmitted: "rolledBack" },
+};
+
+function stateAfter(events: readonly JournalEvent[]): ManifestState {
+  const state = emptyState();
+  apply(state, { type: "target", at, number: 0, target: TARGET });
+  for (const event of events) apply(state, event);
+  return state;
+}
+
+function reached(from: JobState | "none"): ManifestState {
+  return stateAfter(WAYS[from].map((type) => EVENTS[type]));
+}
+
+const STATES: readonly (JobState | "none")[] = [
+  "none",
+  "exported",
+  "submitting",
+  "submitted",
+  "succeeded",
+  "downloaded",
+  "imported",
+  "failed",
+  "expired",
+  "cancelled",
+  "rolledBack",
+];
+
+describe.each(STATES)("a job in state %s", (from) => {
+  test("moves where it may, and is what the event says", () => {
+    for (const event of Object.values(EVENTS)) {
+      const to = MOVES[from][event.type];
+      if (to === undefined) continue;
+      const state = reached(from);
+      apply(state, event);
+      expect([event.type, state.jobs.get(job)?.state]).toEqual([event.type, to]);
+    }
+  });
+
+  test("goes nowhere else: the event throws, and nothing is changed", () => {
+    for (const event of Object.values(EVENTS)) {
+      if (MOVES[from][event.type] !== undefined) continue;
+      const state = reached(from);
+      expect(() => apply(state, event), `${from}, ${event.type}`).toThrow(Error);
+      expect(state).toEqual(reached(from));
+    }
+  });
+});
+
+describe("a batch that turns up late", () => {
+  test("is taken by a job that was given up as absent, not by one that was never sent", () => {
+    const sent = stateAfter([EVENTS.exported, EVENTS.submitting, EVENTS.absent]);
+    apply(sent, { ...EVENTS.submitted, adopted: true });
+    expect(sent.jobs.get(job)).toMatchObject({ state: "submitted", batch: "batches/b" });
+    const unsent = reached("exported");
+    expect(() => apply(unsent, EVENTS.submitted)).toThrow("without intent");
+    expect(unsent).toEqual(reached("exported"));
+  });
+});
+
+describe("an event that does not fit in another way throws, and changes nothing", () => {
+  const misfits: Record<string, JournalEvent> = {
+    "a target out of order": { type: "target", at, number: 2, target: TARGET },
+    "a job of an unknown target": { ...EVENTS.exported, job: "0007", target: 1 },
+    "a child of an unknown target": {
+      ...EVENTS.resubmitted,
+      children: [child, { ...child, job: "0003", target: 1 }],
+    },
+    "a child that is there already": {
+      ...EVENTS.resubmitted,
+      children: [
+        { ...child, job: "0003" },
+        { ...child, job },
+      ],
+    },
+    "a child that stands twice": { ...EVENTS.resubmitted, children: [child, child] },
+  };
+
+  test.each(Object.entries(misfits))("%s", (_, event) => {
+    const state = reached("imported");
+    expect(() => apply(state, event)).toThrow(Error);
+    expect(state).toEqual(reached("imported"));
+  });
+});
+
+test("a file that is gone at Gemini is forgotten, one that was only refused is kept", () => {
+  const before = [EVENTS.exported, EVENTS.uploaded, EVENTS.submitting];
+  const refused = stateAfter([...before, EVENTS.refused]).jobs.get(job);
+  expect(refused?.remoteFile).toEqual({ name: "files/f", expiresAt: at });
+  const gone = stateAfter([...before, { ...EVENTS.refused, fileGone: true }]).jobs.get(job);
+  expect(gone?.remoteFile).toBeUndefined();
+});
+
+test("a resubmission makes its children and leaves the rest of the lines with the parent", () => {
+  const left = { outstanding: { lines: 1, retryable: 0 }, failedFile: file };
+  const state = stateAfter([
+    ...WAYS.imported.map((type) => EVENTS[type]),
+    { ...EVENTS.resubmitted, ...left },
+    { ...EVENTS.resubmitted, children: [{ ...child, job: "0003" }] },
+  ]);
+  expect(state.jobs.get("0001")).toMatchObject({
+    state: "imported",
+    children: ["0002", "0003"],
+    outstanding: { lines: 0, retryable: 0 },
+  });
+  expect(state.jobs.get("0001")?.failedFile).toBeUndefined();
+  expect(state.jobs.get("0002")).toMatchObject({ state: "exported", parent: "0001", attempt: 2 });
+  expect(state.lastJob).toBe(3);
+});
+
+/** What may happen next to a job, drawn by `choice`; undefined when nothing may. */
+function draw(state: JobState, choice: number): EventType | undefined {
+  const possible = Object.values(EVENTS).filter(({ type }) => MOVES[state][type] !== undefined);
+  return possible[choice % Math.max(1, possible.length)]?.type;
+}
+
+async function record(manifest: Manifest, id: string, type: EventType, n: number): Promise<void> {
+  if (type === "exported") return;
+  if (type === "resubmitted") {
+    const next = newJob(manifest.reserveJobId(), { parent: id, attempt: 2, tokens: n });
+    await manifest.recordResubmitted(id, {
+      children: [next],
+      failedFile: undefined,
+      ...nothingLeft,
+    });
+  } else if (type === "submitting") {
+    const submission = manifest.job(id).submissions + 1;
+    await manifest.record({ ...EVENTS.submitting, job: id, submission });
+  } else {
+    await manifest.record({ ...EVENTS[type], job: id });
+  }
+}
+
+test("whatever legal events happen, what is read back is what the writer knew", async () => {
+  const steps = fc.array(fc.tuple(fc.nat(3), fc.nat(9)), { minLength: 1, maxLength: 25 });
+  await fc.assert(
+    fc.asyncProperty(steps, async (choices) => {
+      const folder = await temporaryFolder();
+      const manifest = await openManifest(folder, systemClock);
+      const [first, second] = [manifest.reserveJobId(), manifest.reserveJobId()];
+      // in the order in which they become complete, which need not be that of their numbers
+      await manifest.recordExported(newJob(second, { target: { ...TARGET, table: "others" } }));
+      await manifest.recordExported(newJob(first));
+      for (const [which, choice] of choices) {
+        const jobs = manifest.jobs();
+        const chosen = jobs[which % jobs.length];
+        const type = chosen && draw(chosen.state, choice);
+        if (chosen && type) await record(manifest, chosen.id, type, choice);
+      }
+      const known = manifest.jobs();
+      expect(known.map(({ id }) => id)).toEqual(known.map(({ id }) => id).toSorted());
+      await manifest.close();
+      expect((await readManifest(folder)).jobs()).toEqual(known);
+      const reopened = await openManifest(folder, systemClock);
+      expect(reopened.jobs()).toEqual(known);
+      expect(Number(reopened.reserveJobId())).toBe(known.length + 1);
+      await reopened.close();
+      await rm(folder, { recursive: true });
+    }),
+    { numRuns: 25 },
+  );
+});
+
+test("an event that the state refuses never reaches the journal", async () => {
+  const folder = await temporaryFolder();
+  const manifest = await openManifest(folder, systemClock);
+  await manifest.recordExported(newJob("0001"));
+  await expect(manifest.record(EVENTS.submitted)).rejects.toThrow("without intent");
+  await manifest.close();
+  expect((await readManifest(folder)).job("0001").state).toBe("exported");
+});
