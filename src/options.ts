@@ -255,7 +255,7 @@ export const OPTIONS = {
     default: false,
     describe: "ask no questions",
     group: "Output",
-    commands: SPENDS,
+    commands: [...SPENDS, "cancel"],
   }),
   dryRun: toggle({
     flag: "dry-run",

@@ -198,7 +198,7 @@ describe("one job", () => {
   it("is refused by name when there is none, with those there are", async () => {
     const { code, stderr, stdout } = await inFolder("0009");
     expect([code, stdout]).toEqual([2, ""]);
-    expect(stderr).toContain("There is no job 0009; known are 0001 to 0004.");
+    expect(stderr).toContain("There is no job 0009; there are 0001 to 0004.");
   });
 });
 

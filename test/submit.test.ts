@@ -4,7 +4,7 @@ import { readFile, rename, rm, writeFile } from "node:fs/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { keyIdOf } from "../src/access.ts";
 import { Secret } from "../src/secret.ts";
-import { batchDisplayName, jobOfBatch } from "../src/submit/names.ts";
+import { batchDisplayName, jobOfBatch } from "../src/job/batch-names.ts";
 import { whyNotYet } from "../src/submit/window.ts";
 import { startTrial, texts, type Trial } from "./trial.ts";
 import { openWorkshop, type Workshop } from "./workshop.ts";

@@ -128,7 +128,7 @@ export async function openWorkshop(options: EmulatorOptions = {}): Promise<Works
     rightIds: () => rightIds(database, target),
     keys: async () => {
       const key = "id || '@' || md5(coalesce(question_text, ''))";
-      const rows = await database.query(`SELECT ${key} AS key FROM ${TABLE} ORDER BY id`);
+      const rows = await database.query(`SELECT ${key} AS key FROM ${TABLE} ORDER BY ${TABLE}.id`);
       return rows.map((row) => row["key"] ?? "");
     },
     emptyIds: () => idsWhere(database, "embedding IS NULL"),
@@ -159,7 +159,7 @@ export const hastyClock: Clock = {
 
 async function rightIds(database: Database, target: Target): Promise<number[]> {
   const rows = await database.query(
-    `SELECT id::text, question_text, embedding::text FROM ${TABLE} WHERE embedding IS NOT NULL ORDER BY id`,
+    `SELECT id::text, question_text, embedding::text FROM ${TABLE} WHERE embedding IS NOT NULL ORDER BY ${TABLE}.id`,
     [],
   );
   return rows
@@ -179,7 +179,7 @@ function isRight(text: string, embedding: string, target: Target): boolean {
 
 async function idsWhere(database: Database, condition: string): Promise<number[]> {
   const rows = await database.query(
-    `SELECT id::text FROM ${TABLE} WHERE ${condition} ORDER BY id`,
+    `SELECT id::text FROM ${TABLE} WHERE ${condition} ORDER BY ${TABLE}.id`,
     [],
   );
   return rows.map((row) => Number(row["id"]));

@@ -7,15 +7,19 @@ import { NO_ROWS } from "../sums.ts";
 
 export type CancelServices = Readonly<{ manifest: Manifest; gemini: () => Promise<Gemini> }>;
 
-/** `givenUp`: it was never submitted. `asked`: Gemini was asked to cancel its batch. */
+/** `givenUp`: nothing is at Gemini that is known. `asked`: Gemini was asked to cancel its batch. */
 export type Cancelled = "givenUp" | "asked";
 
-/** Throws a UserError where there is nothing to cancel, or where it is not known. */
+/**
+ * Throws a UserError where there is nothing to cancel, or where it is not known. `insist` gives a job
+ * up also where its batch may exist and cannot be seen: what it cost is lost.
+ */
 export async function cancelJob(
   { manifest, gemini }: CancelServices,
   job: Job,
+  insist: boolean,
 ): Promise<Cancelled> {
-  const batch = cancellableBatch(job);
+  const batch = cancellableBatch(job, insist);
   if (batch === undefined) {
     await recordGivenUp(manifest, job);
     return "givenUp";
@@ -24,17 +28,20 @@ export async function cancelJob(
     await (await gemini()).cancelBatch(batch);
     return "asked";
   } catch (error) {
-    throw error instanceof GeminiError ? explain(error, `cancelling job ${job.id}`) : error;
+    if (!(error instanceof GeminiError)) throw error;
+    if (!insist || error.kind !== "notFound") throw explain(error, `cancelling job ${job.id}`);
+    await recordGivenUp(manifest, job);
+    return "givenUp";
   }
 }
 
 /** The batch to cancel; undefined when the job has none yet. */
-export function cancellableBatch(job: Job): string | undefined {
-  if (job.state === "exported") return undefined;
+export function cancellableBatch(job: Job, insist: boolean): string | undefined {
+  if (job.state === "exported" || (job.state === "submitting" && insist)) return undefined;
   if (job.state === "submitted" && job.batch !== undefined) return job.batch;
   if (job.state === "submitting") {
     throw new UserError(`Whether job ${job.id} has a batch at Gemini is not known yet.`, {
-      hint: "Find out with `vecfill jobs --reconcile`, then cancel it.",
+      hint: `Find out with \`vecfill jobs --reconcile\`, then cancel it. \`vecfill cancel ${job.id} --yes\` gives it up as it is: a batch that exists all the same is paid for and lost.`,
       exit: "usage",
     });
   }
@@ -49,7 +56,7 @@ async function recordGivenUp(manifest: Manifest, job: Job): Promise<void> {
   await manifest.record({
     type: "cancelled",
     job: job.id,
-    error: { message: "given up before it was submitted" },
+    error: { message: "given up: no batch of it is known" },
     sums: { ...NO_ROWS, requests: job.requests, failed: job.requests },
     outstanding: { lines: 0, retryable: 0 },
   });

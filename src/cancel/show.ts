@@ -11,11 +11,12 @@ export async function showCancel(
   if (settings.dryRun) return showDryRun(context, ids);
   const manifest = await services.manifest();
   const jobs = ids.map((id) => manifest.job(id));
-  for (const job of jobs) cancellableBatch(job);
+  for (const job of jobs) cancellableBatch(job, settings.yes);
   const asked: string[] = [];
   const givenUp: string[] = [];
   for (const job of jobs) {
-    const how = await cancelJob({ manifest, gemini: () => services.gemini() }, job);
+    const cancelServices = { manifest, gemini: () => services.gemini() };
+    const how = await cancelJob(cancelServices, job, settings.yes);
     (how === "asked" ? asked : givenUp).push(job.id);
   }
   const lines = [
@@ -37,7 +38,9 @@ async function showDryRun(
   ids: readonly string[],
 ): Promise<CommandResult> {
   const manifest = await readManifest(settings.jobsDir);
-  const batches = ids.map((id) => cancellableBatch(manifest.job(id)) ?? "not submitted yet");
+  const batches = ids.map(
+    (id) => cancellableBatch(manifest.job(id), settings.yes) ?? "no batch is known",
+  );
   return {
     json: { cancelled: [], wouldCancel: ids, dryRun: true },
     text: [

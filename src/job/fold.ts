@@ -12,10 +12,12 @@ export type ManifestState = {
   readonly jobs: Map<string, Job>;
   /** The highest job number given out. */
   lastJob: number;
+  /** The jobs in the order of their ids; undefined once one has changed. */
+  ordered: readonly Job[] | undefined;
 };
 
 export function emptyState(): ManifestState {
-  return { targets: [], jobs: new Map(), lastJob: 0 };
+  return { targets: [], jobs: new Map(), lastJob: 0, ordered: undefined };
 }
 
 /** The jobs and targets that an event makes or changes, as they are after it. */
@@ -38,10 +40,17 @@ export function changeOf(state: ManifestState, event: JournalEvent): Change {
 
 export function commit(state: ManifestState, { jobs, targets }: Change): void {
   state.targets.push(...targets);
+  state.ordered = undefined;
   for (const job of jobs) {
     state.jobs.set(job.id, job);
     state.lastJob = Math.max(state.lastJob, Number(job.id));
   }
+}
+
+/** By id: two that were written at once may have been recorded in another order. */
+export function orderedJobs(state: ManifestState): readonly Job[] {
+  state.ordered ??= [...state.jobs.values()].toSorted((a, b) => Number(a.id) - Number(b.id));
+  return state.ordered;
 }
 
 function newTarget(

@@ -29,6 +29,7 @@ import {
   commit,
   emptyState,
   type ManifestState,
+  orderedJobs,
   type RecordedJob,
 } from "./fold.ts";
 import { type Job, type JobHistoryEntry, type NewJob } from "./job.ts";
@@ -131,8 +132,7 @@ async function openLocked(folder: string, clock: Clock, lock: Lock): Promise<Man
 
 function view(folder: string, state: ManifestState) {
   return {
-    // recorded in another order where two were being written at once
-    jobs: () => [...state.jobs.values()].toSorted((a, b) => Number(a.id) - Number(b.id)),
+    jobs: () => orderedJobs(state),
     job: (id: string) => state.jobs.get(id) ?? unknownJob(id, state),
     files: (job: string) => jobFiles(folder, job),
   };

@@ -24,8 +24,8 @@ const MOVES: Readonly<
   // from `succeeded` and `downloaded`: the results are lost here and gone at Gemini
   failed: { from: ["submitted", "succeeded", "downloaded"], to: "failed" },
   expired: { from: ["submitted"], to: "expired" },
-  // from `exported`: given up before there was a batch
-  cancelled: { from: ["exported", "submitted"], to: "cancelled" },
+  // from `exported` and `submitting`: given up by a person, without a batch that is known
+  cancelled: { from: ["exported", "submitting", "submitted"], to: "cancelled" },
   // from `downloaded`: the file was lost here and fetched again
   downloaded: { from: ["succeeded", "downloaded"], to: "downloaded" },
   imported: { from: ["downloaded"], to: "imported" },

@@ -54,10 +54,14 @@ async function showJob(
   };
 }
 
-/** Finds out what became of uncertain submissions; it takes the lock, and the key, only for these. */
+/**
+ * Finds out what became of uncertain submissions, and whether any job has a second batch; it takes
+ * the lock and the key only where something was ever submitted.
+ */
 async function settle({ services, settings, ...context }: CommandContext): Promise<void> {
-  const { needsReconciling, reconcile } = await import("../submit/reconcile.ts");
-  if (!needsReconciling((await readManifest(settings.jobsDir)).jobs())) return;
+  const { jobs } = await readManifest(settings.jobsDir);
+  if (!jobs().some((job) => job.submissions > 0)) return;
+  const { reconcile } = await import("../submit/reconcile.ts");
   const gemini = await services.gemini();
   const manifest = await services.manifest();
   await reconcile(

@@ -3,6 +3,7 @@ import type { Clock } from "../clock.ts";
 import { UserError } from "../errors.ts";
 import { explain } from "../gemini/explain.ts";
 import { type Batch, type Gemini, GeminiError } from "../gemini/port.ts";
+import { batchPrefix, isOurProject } from "../job/batch-names.ts";
 import { batchAgeMs } from "../job/batch-age.ts";
 import { type DeadState, recordDeadBatch } from "../job/dead-batch.ts";
 import type { Job } from "../job/job.ts";
@@ -32,7 +33,7 @@ export async function pollJob(services: PollServices, job: Job): Promise<Job> {
     case "unknown":
       return stillPending(services, job, batch.rawState);
     case "succeeded":
-      return recordEnd(services, job, "failed", "the batch succeeded, but names no results file");
+      return recordWithoutResults(services, job);
     case "failed":
     case "expired":
     case "cancelled":
@@ -66,6 +67,13 @@ async function recordSucceeded(
   return ended;
 }
 
+/** Its results may be on their way to where the service answers from. */
+async function recordWithoutResults(services: PollServices, job: Job): Promise<Job> {
+  const isYoung = batchAgeMs(job, services.clock.now()) < BELIEVED_GONE_AFTER_MS;
+  if (isYoung) return stillPending(services, job, "succeeded, without results yet");
+  return recordEnd(services, job, "failed", "the batch succeeded, but names no results file");
+}
+
 const UNEXPLAINED: Readonly<Record<DeadState, string>> = {
   failed: "the batch failed at Gemini, without a reason given",
   expired: "the batch expired at Gemini: it had not ended in time",
@@ -90,18 +98,20 @@ const BELIEVED_GONE_AFTER_MS = 10 * 60 * 1000;
 
 /**
  * The service says that there is no such batch. Giving the job up pays for its rows again, so it is
- * believed only of a batch that is some minutes old, from the very key that made it (for another
- * project's key, every batch looks that way), and when the whole list has no such batch either.
+ * believed only of a batch that is some minutes old, when the whole list has no such batch either,
+ * and from a key of its project: for another project's key, every batch looks that way.
  */
 async function recordGone(services: PollServices, job: Job): Promise<Job> {
-  const { clock, gemini, signal } = services;
-  if (job.keyId !== services.keyId) throw notOurKey(job);
+  const { clock, gemini, manifest, signal } = services;
   const isYoung = batchAgeMs(job, clock.now()) < BELIEVED_GONE_AFTER_MS;
-  if (isYoung) return stillPending(services, job, "not visible yet");
-  const listed = await gemini.findBatches(job.displayName ?? "", signal);
+  if (isYoung && job.keyId === services.keyId) {
+    return stillPending(services, job, "not visible yet");
+  }
+  const listed = await gemini.findBatches(batchPrefix(manifest.id), signal);
   if (listed.some(({ name }) => name === job.batch)) {
     return stillPending(services, job, "visible in the list only");
   }
+  if (job.keyId !== services.keyId && !isOurProject(listed, manifest.jobs())) throw notOurKey(job);
   return recordEnd(services, job, "failed", `the batch ${job.batch} was deleted at Gemini`);
 }
 
@@ -109,7 +119,7 @@ function notOurKey(job: Job): UserError {
   return new UserError(
     `The batch ${job.batch} of job ${job.id} is not visible to this API key, which is not the one that made it.`,
     {
-      hint: "Set GEMINI_API_KEY to a key of the project that submitted the job. Nothing was changed.",
+      hint: `Set GEMINI_API_KEY to a key of the project that submitted the job. Where there is none any more, give the job up with \`vecfill cancel ${job.id} --yes\`. Nothing was changed.`,
       exit: "fatal",
     },
   );

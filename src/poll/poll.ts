@@ -1,4 +1,5 @@
 /** Poll: looks at every submitted job's batch until each has ended. */
+import { UserError } from "../errors.ts";
 import type { Job } from "../job/job.ts";
 import type { Manifest } from "../job/manifest.ts";
 import { pollJob, type PollServices } from "./poll-job.ts";
@@ -44,14 +45,22 @@ export async function pollDue(
   stuck: StuckNotices,
 ): Promise<string[]> {
   const ended: string[] = [];
+  let failure: UserError | undefined;
   for (const job of schedule.takeDue(submittedJobs(services.manifest))) {
     if (services.signal.aborted) break;
-    const after = await pollJob(services, job);
-    stuck.look(services, after);
-    if (after.state === "submitted") continue;
-    schedule.forget(job.id);
-    ended.push(job.id);
+    try {
+      const after = await pollJob(services, job);
+      stuck.look(services, after);
+      if (after.state === "submitted") continue;
+      schedule.forget(job.id);
+      ended.push(job.id);
+    } catch (error) {
+      // what is wrong with one job is said once all the others have been looked at
+      if (!(error instanceof UserError)) throw error;
+      failure ??= error;
+    }
   }
+  if (failure !== undefined) throw failure;
   return ended;
 }
 

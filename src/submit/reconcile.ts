@@ -7,7 +7,7 @@
 import { UserError } from "../errors.ts";
 import type { Batch } from "../gemini/port.ts";
 import type { Job } from "../job/job.ts";
-import { batchPrefix, jobOfBatch } from "./names.ts";
+import { batchPrefix, isOurProject, jobOfBatch } from "../job/batch-names.ts";
 import { recordSubmitted, type SubmitServices } from "./submit-job.ts";
 
 export type ReconcileSummary = Readonly<{
@@ -31,10 +31,11 @@ export async function reconcile(
   const adopted: string[] = [];
   for (let reads = 1; ; reads++) {
     const readAtMs = clock.elapsedMs();
-    adopted.push(...(await adoptFound(services)));
+    const found = await adoptFound(services);
+    adopted.push(...found.adopted);
     const open = uncertainJobs(services);
     if (open.length === 0) return { adopted, absent: [] };
-    checkKey(services, open);
+    if (!found.isOurProject) checkKey(services, open);
     const graceIsOver = readAtMs - startedAtMs >= graceMs && reads >= MIN_READS;
     if (graceIsOver) return { adopted, absent: await recordAbsent(services, open, reads) };
     const why = `for a batch of job ${open.map((job) => job.id).join(", ")} to show at Gemini`;
@@ -62,7 +63,8 @@ function uncertainJobs({ manifest }: SubmitServices): Job[] {
 
 /**
  * The list of another project never shows the batch. Keys of one project see the same, but which
- * project a key belongs to nobody tells, so only the key of the create can say that there is none.
+ * project a key belongs to nobody tells; so only the key of the create, or one that sees other
+ * batches of ours, can say that there is none.
  */
 function checkKey({ keyId }: SubmitServices, uncertain: readonly Job[]): void {
   const job = uncertain.find((each) => each.keyId !== undefined && each.keyId !== keyId);
@@ -70,14 +72,16 @@ function checkKey({ keyId }: SubmitServices, uncertain: readonly Job[]): void {
   throw new UserError(
     `Whether job ${job.id} has a batch at Gemini cannot be told with this API key, which is not the one that sent it.`,
     {
-      hint: "Set GEMINI_API_KEY to the key that submitted the job. Nothing was changed.",
+      hint: `Set GEMINI_API_KEY to the key that submitted the job. Where there is no such key any more, give the job up with \`vecfill cancel ${job.id} --yes\`. Nothing was changed.`,
       exit: "fatal",
     },
   );
 }
 
 /** Reads the whole list once, and gives every batch of ours to its job. */
-async function adoptFound(services: SubmitServices): Promise<string[]> {
+async function adoptFound(
+  services: SubmitServices,
+): Promise<{ adopted: string[]; isOurProject: boolean }> {
   const { gemini, manifest, signal } = services;
   const batches = await gemini.findBatches(batchPrefix(manifest.id), signal);
   const found = Map.groupBy(batches, (batch) => jobOfBatch(manifest.id, batch.displayName));
@@ -86,7 +90,7 @@ async function adoptFound(services: SubmitServices): Promise<string[]> {
     const own = found.get(job.id);
     if (own !== undefined && (await settle(services, job, own))) adopted.push(job.id);
   }
-  return adopted;
+  return { adopted, isOurProject: isOurProject(batches, manifest.jobs()) };
 }
 
 /** True when the job had no batch and now has one. */

@@ -10,7 +10,7 @@ import type { Job } from "../job/job.ts";
 import type { Manifest } from "../job/manifest.ts";
 import { checkRequestFile } from "../job/request-file.ts";
 import type { Report } from "../report.ts";
-import { batchDisplayName, remoteFileName } from "./names.ts";
+import { batchDisplayName, remoteFileName } from "../job/batch-names.ts";
 
 export type SubmitServices = Readonly<{
   gemini: Gemini;

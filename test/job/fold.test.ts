@@ -67,7 +67,12 @@ const WAYS: Readonly<Record<JobState | "none", readonly EventType[]>> = {
 const MOVES: Readonly<Record<JobState | "none", Partial<Record<EventType, JobState>>>> = {
   none: { exported: "exported" },
   exported: { uploaded: "exported", submitting: "submitting", cancelled: "cancelled" },
-  submitting: { refused: "exported", absent: "exported", submitted: "submitted" },
+  submitting: {
+    refused: "exported",
+    absent: "exported",
+    submitted: "submitted",
+    cancelled: "cancelled",
+  },
   submitted: {
     duplicate: "submitted",
     succeeded: "succeeded",

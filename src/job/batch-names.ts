@@ -1,5 +1,8 @@
 /** Names at Gemini, by which a batch is found again and told from those of any other folder. */
 
+import type { Batch } from "../gemini/port.ts";
+import type { Job } from "./job.ts";
+
 /** Start of the display names of all batches of a manifest. */
 export function batchPrefix(manifest: string): string {
   return `vecfill-${manifest}-`;
@@ -20,4 +23,13 @@ export function jobOfBatch(manifest: string, displayName: string): string | unde
   const prefix = batchPrefix(manifest);
   if (!displayName.startsWith(prefix)) return undefined;
   return /^(\d{4,})-\d+$/.exec(displayName.slice(prefix.length))?.[1];
+}
+
+/**
+ * True when a list read with some key shows a batch that this manifest knows: then the key is of the
+ * project that its batches are in, and what the list does not show is not there.
+ */
+export function isOurProject(listed: readonly Batch[], jobs: readonly Job[]): boolean {
+  const known = new Set(jobs.map((job) => job.batch));
+  return listed.some(({ name }) => known.has(name));
 }
