@@ -1,4 +1,5 @@
 // I want to stop a job: what is cancelled, what becomes of its rows, and what is never given up unasked?
+import { rm } from "node:fs/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { cancelJob } from "../src/cancel/cancel.ts";
 import type { EmulatorOptions } from "../src/emulator/options.ts";
@@ -52,6 +53,17 @@ describe("a job whose submission is uncertain", () => {
     expect(await cancel(true)).toBe("givenUp");
     expect((await trial.job("0001")).state).toBe("cancelled");
   });
+});
+
+test("a job without its request file is given up only when a person insists", async () => {
+  const { trial, cancel } = await exported();
+  await trial.submit();
+  await trial.poll();
+  await rm(trial.path("0001.requests.jsonl"));
+  await expect(trial.import()).rejects.toMatchObject({ hint: expect.stringContaining("--yes") });
+  await expect(cancel()).rejects.toMatchObject({ exit: "usage" });
+  expect(await cancel(true)).toBe("givenUp");
+  expect(await trial.export()).toMatchObject({ exported: 3, jobs: ["0002"] });
 });
 
 test("a job that has ended is refused, and stays as it is", async () => {

@@ -2,7 +2,8 @@ import { UserError } from "../errors.ts";
 import { explain } from "../gemini/explain.ts";
 import { type Gemini, GeminiError } from "../gemini/port.ts";
 import type { Job } from "../job/job.ts";
-import type { Manifest } from "../job/manifest.ts";
+import { isUnfinished, type Manifest } from "../job/manifest.ts";
+import { checkRequestFile } from "../job/request-file.ts";
 import { NO_ROWS } from "../sums.ts";
 
 export type CancelServices = Readonly<{ manifest: Manifest; gemini: () => Promise<Gemini> }>;
@@ -12,14 +13,16 @@ export type Cancelled = "givenUp" | "asked";
 
 /**
  * Throws a UserError where there is nothing to cancel, or where it is not known. `insist` gives a job
- * up also where its batch may exist and cannot be seen: what it cost is lost.
+ * up also where its batch may exist and cannot be seen, and where its request file is lost, without
+ * which no result can be matched to a row: what it cost is lost.
  */
 export async function cancelJob(
   { manifest, gemini }: CancelServices,
   job: Job,
   insist: boolean,
 ): Promise<Cancelled> {
-  const batch = cancellableBatch(job, insist);
+  const isLost = insist && isUnfinished(job) && !(await hasRequestFile(manifest, job));
+  const batch = isLost ? undefined : cancellableBatch(job, insist);
   if (batch === undefined) {
     await recordGivenUp(manifest, job);
     return "givenUp";
@@ -49,6 +52,16 @@ export function cancellableBatch(job: Job, insist: boolean): string | undefined 
     hint: `\`vecfill jobs ${job.id}\` says what came of it.`,
     exit: "usage",
   });
+}
+
+async function hasRequestFile(manifest: Manifest, job: Job): Promise<boolean> {
+  try {
+    await checkRequestFile(manifest.files(job.id), job);
+    return true;
+  } catch (error) {
+    if (error instanceof UserError) return false;
+    throw error;
+  }
 }
 
 /** Its rows are in no failed file, so the next export takes them again. */

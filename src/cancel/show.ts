@@ -11,7 +11,7 @@ export async function showCancel(
   if (settings.dryRun) return showDryRun(context, ids);
   const manifest = await services.manifest();
   const jobs = ids.map((id) => manifest.job(id));
-  for (const job of jobs) cancellableBatch(job, settings.yes);
+  if (!settings.yes) for (const job of jobs) cancellableBatch(job, false);
   const asked: string[] = [];
   const givenUp: string[] = [];
   for (const job of jobs) {

@@ -25,10 +25,32 @@ export class RequestCutter {
   readonly #openFile: () => Promise<OpenFile>;
   #open: OpenFile | undefined;
   #size: JobSize = EMPTY;
+  /** Resolves when there is room for more, as the writer said last. */
+  #room: Promise<void> = Promise.resolve();
 
   constructor(bounds: JobBounds, openFile: () => Promise<OpenFile>) {
     this.#bounds = bounds;
     this.#openFile = openFile;
+  }
+
+  /**
+   * Takes a line without its newline where it fits into the file in hand, and says whether it did;
+   * else `add` has to take it. Await `room` now and then: this does not.
+   */
+  addHere(line: string, tokens: number): boolean {
+    const size = { rows: 1, tokens, bytes: Buffer.byteLength(line) + 1 };
+    if (this.#open === undefined || !fits(this.#size, size, this.#bounds)) return false;
+    const room = this.#open.writer.add(line);
+    // a write that fails is told by `room`, or by the end of the file
+    if (room !== this.#room) room.catch(() => {});
+    this.#room = room;
+    this.#size = plus(this.#size, size);
+    return true;
+  }
+
+  /** Throws what a write before it failed with. */
+  room(): Promise<void> {
+    return this.#room;
   }
 
   /** Takes a line without its newline; the file before it, when the line did not fit into that. */

@@ -54,8 +54,15 @@ export async function prepareFolder(folder: string): Promise<void> {
   }
 }
 
+/** Rejects where the system cannot tell: what is taken for lost may be paid for again. */
 export async function exists(path: string): Promise<boolean> {
-  return (await stat(path).catch(() => undefined)) !== undefined;
+  try {
+    await stat(path);
+    return true;
+  } catch (error) {
+    if (error instanceof Error && "code" in error && error.code === "ENOENT") return false;
+    throw error;
+  }
 }
 
 /** Deletes what interrupted writers left: part files, which were never recorded. */

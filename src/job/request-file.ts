@@ -79,12 +79,10 @@ export async function* failedRequests(
 }
 
 function unusable(files: JobFiles, job: Job, what: string): UserError {
-  const again =
-    job.state === "exported"
-      ? `or give the job up with \`vecfill cancel ${job.id}\`: its rows are exported again.`
-      : "for its results cannot be matched to rows without it.";
+  const lost = job.state === "exported" ? "" : "what it cost is lost, and ";
+  const flag = job.state === "exported" ? "" : " --yes";
   return new UserError(`The request file ${files.requests} of job ${job.id} ${what}.`, {
-    hint: `Restore it from a backup, ${again}`,
+    hint: `Restore it from a backup, or give the job up with \`vecfill cancel ${job.id}${flag}\`: ${lost}its rows are exported again.`,
     exit: "fatal",
   });
 }

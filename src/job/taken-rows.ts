@@ -1,7 +1,7 @@
 import { KeySet } from "../key-table.ts";
 import { sameTarget, type Target } from "../target.ts";
 import { readFailedLines } from "./failed-file.ts";
-import { exists } from "./files.ts";
+import type { Job } from "./job.ts";
 import { isUnfinished, type ManifestView } from "./manifest.ts";
 import { checkRequestFile, readRequestKeys } from "./request-file.ts";
 
@@ -12,18 +12,43 @@ import { checkRequestFile, readRequestKeys } from "./request-file.ts";
  */
 export type TakenRows = Readonly<{ inFlight: KeySet; failedBefore: KeySet }>;
 
+/**
+ * While the files are read, `run` goes on resubmitting: rows leave a failed file for a job that was
+ * not there when the reading began. They are known by then as that job's, so jobs are read until
+ * there is none that was not.
+ */
 export async function readTakenRows(manifest: ManifestView, target: Target): Promise<TakenRows> {
   const taken = { inFlight: new KeySet(), failedBefore: new KeySet() };
-  for (const job of manifest.jobs()) {
-    if (!sameTarget(job.target, target)) continue;
-    const files = manifest.files(job.id);
-    if (isUnfinished(job)) {
-      await checkRequestFile(files, job);
-      for await (const keys of readRequestKeys(files))
-        for (const key of keys) taken.inFlight.add(key);
-    } else if (job.outstanding.lines > 0 && (await exists(files.failed))) {
-      for await (const line of readFailedLines(files.failed)) taken.failedBefore.add(line.key);
+  const read = new Set<string>();
+  const unread = () => manifest.jobs().filter((job) => !read.has(job.id));
+  for (let jobs = unread(); jobs.length > 0; jobs = unread()) {
+    for (const job of jobs) {
+      if (sameTarget(job.target, target)) await readRows(manifest, job, taken);
+      read.add(job.id);
     }
   }
   return taken;
+}
+
+async function readRows(
+  manifest: ManifestView,
+  job: Job,
+  { inFlight, failedBefore }: TakenRows,
+): Promise<void> {
+  const files = manifest.files(job.id);
+  if (isUnfinished(job)) {
+    await checkRequestFile(files, job);
+    for await (const keys of readRequestKeys(files)) for (const key of keys) inFlight.add(key);
+  } else if (job.outstanding.lines > 0) {
+    for await (const key of waitingKeys(files.failed)) failedBefore.add(key);
+  }
+}
+
+/** None where the file is gone: somebody deleted it, or its rows were resubmitted meanwhile. */
+async function* waitingKeys(path: string): AsyncGenerator<string> {
+  try {
+    for await (const { key } of readFailedLines(path)) yield key;
+  } catch (error) {
+    if (!(error instanceof Error && "code" in error && error.code === "ENOENT")) throw error;
+  }
 }

@@ -24,8 +24,11 @@ const MOVES: Readonly<
   // from `succeeded` and `downloaded`: the results are lost here and gone at Gemini
   failed: { from: ["submitted", "succeeded", "downloaded"], to: "failed" },
   expired: { from: ["submitted"], to: "expired" },
-  // from `exported` and `submitting`: given up by a person, without a batch that is known
-  cancelled: { from: ["exported", "submitting", "submitted"], to: "cancelled" },
+  // from any other than `submitted`: given up by a person, without a batch or the request file
+  cancelled: {
+    from: ["exported", "submitting", "submitted", "succeeded", "downloaded"],
+    to: "cancelled",
+  },
   // from `downloaded`: the file was lost here and fetched again
   downloaded: { from: ["succeeded", "downloaded"], to: "downloaded" },
   imported: { from: ["downloaded"], to: "imported" },

@@ -59,8 +59,8 @@ async function showJob(
  * the lock and the key only where something was ever submitted.
  */
 async function settle({ services, settings, ...context }: CommandContext): Promise<void> {
-  const { jobs } = await readManifest(settings.jobsDir);
-  if (!jobs().some((job) => job.submissions > 0)) return;
+  const view = await readManifest(settings.jobsDir);
+  if (!view.jobs().some((job) => job.submissions > 0)) return;
   const { reconcile } = await import("../submit/reconcile.ts");
   const gemini = await services.gemini();
   const manifest = await services.manifest();

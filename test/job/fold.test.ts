@@ -80,8 +80,14 @@ const MOVES: Readonly<Record<JobState | "none", Partial<Record<EventType, JobSta
     expired: "expired",
     cancelled: "cancelled",
   },
-  succeeded: { duplicate: "succeeded", downloaded: "downloaded", failed: "failed" },
+  succeeded: {
+    duplicate: "succeeded",
+    downloaded: "downloaded",
+    failed: "failed",
+    cancelled: "cancelled",
+  },
   downloaded: {
+    cancelled: "cancelled",
     duplicate: "downloaded",
     downloaded: "downloaded",
     imported: "imported",
