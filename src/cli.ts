@@ -7,7 +7,7 @@ import { fileURLToPath } from "node:url";
 import yargs, { type Argv } from "yargs";
 import { secretsIn } from "./access.ts";
 import { systemClock } from "./clock.ts";
-import { nextCommandLine } from "./command-line.ts";
+import { nextCommandLine, withCompleteCommands } from "./command-line.ts";
 import type { CommandResult, RegisterCommand, Start, Work } from "./command.ts";
 import { type Configuration, loadConfiguration } from "./config.ts";
 import { type Asking, askConsent } from "./consent.ts";
@@ -35,6 +35,7 @@ import { nearest } from "./nearest.ts";
 import type { CommandName } from "./option.ts";
 import { COMMAND_NAMES, OPTION_LIST } from "./options.ts";
 import { type Output, type Streams, createOutput, tolerateClosedPipes } from "./output.ts";
+import type { Report } from "./report.ts";
 import { redactor } from "./secret.ts";
 
 /** In the order in which the help lists them. */
@@ -105,7 +106,8 @@ async function finish(session: Session): Promise<number> {
     if (page !== "") session.output.result(page);
   } catch (error) {
     const failure = failureOf(error);
-    session.output.failure(commandNamed(session.args), failure);
+    const hint = session.complete(failure.hint);
+    session.output.failure(commandNamed(session.args), { ...failure, hint });
     session.exit = failure.exit;
   } finally {
     session.output.close();
@@ -120,10 +122,18 @@ type Session = {
   /** Replaced once the settings are known. */
   output: Output;
   exit: ExitReason;
+  /** Makes the commands that a hint names complete: with the folder and target given here. */
+  complete: (hint: string) => string;
 };
 
+/** Until it is known what was given here. */
+function asItIs(hint: string): string {
+  return hint;
+}
+
 function newSession(args: readonly string[], world: World): Session {
-  return { args, world, output: firstOutput(args, world), exit: "done" };
+  const complete = asItIs;
+  return { args, world, output: firstOutput(args, world), exit: "done", complete };
 }
 
 /** Resolves to the text of `--help` or `--version`; empty when a command ran. */
@@ -165,6 +175,8 @@ function startFor(session: Session): Start {
     const configuration = await loadConfiguration({ flags: argv, env, folder });
     const output = createOutput(world, outputOptions(configuration, world));
     session.output = output;
+    const { settings, origins } = configuration;
+    session.complete = (hint) => withCompleteCommands(hint, settings, origins);
     for (const message of configuration.warnings) warn(output, message);
     const interrupt = interruptible(session, serves);
     try {
@@ -189,7 +201,12 @@ async function withServices(
 ): Promise<CommandResult> {
   const { settings, origins } = configuration;
   const { output, world } = session;
-  const { report } = output;
+  const report: Report = (event) =>
+    output.report(
+      event.type === "warning" && event.hint !== undefined
+        ? { ...event, hint: session.complete(event.hint) }
+        : event,
+    );
   const { openServices } = await import("./services.ts");
   const services = openServices({ ...configuration, clock: systemClock, report, signal });
   try {

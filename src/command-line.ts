@@ -1,7 +1,7 @@
 /** Command lines to copy: what a person types to go on. */
 import type { Origins } from "./config.ts";
 import type { CommandName } from "./option.ts";
-import { OPTION_LIST, type Settings } from "./options.ts";
+import { COMMAND_NAMES, OPTION_LIST, type Settings } from "./options.ts";
 
 /** The line of a command for the same folder and target: flags that name these are carried over. */
 export function nextCommandLine(
@@ -16,6 +16,17 @@ export function nextCommandLine(
   );
   const flags = carried.flatMap(([name, { flag }]) => [`--${flag}`, String(settings[name])]);
   return commandLine([command, ...args, ...flags]);
+}
+
+/** The text, with the flags for the same folder and target in every command in backticks. */
+export function withCompleteCommands(text: string, settings: Settings, origins: Origins): string {
+  return text.replaceAll(/`vecfill (?<words>[^`]+)`/g, (whole, words: string) => {
+    const [name, ...args] = words.split(" ");
+    const command = COMMAND_NAMES.find((each) => each === name);
+    return command === undefined
+      ? whole
+      : `\`${nextCommandLine(settings, origins, command, args)}\``;
+  });
 }
 
 /** `vecfill` and its arguments, quoted for a shell where they need it. */

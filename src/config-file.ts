@@ -45,7 +45,8 @@ async function readIfThere(
     if (content !== undefined) return content;
   } catch (error) {
     if (isMissing(error) && !wanted) return undefined;
-    throw wrong(file, `cannot be read: ${error instanceof Error ? error.message : error}`, error);
+    const why = error instanceof Error ? error.message : String(error);
+    throw wrong(file, `cannot be read: ${why}`, error);
   }
   throw wrong(file, `is over ${BYTES_MAX} bytes`);
 }

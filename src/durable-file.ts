@@ -4,10 +4,10 @@
  * `.part`, which nobody reads and a later run sweeps.
  */
 import { createHash } from "node:crypto";
-import { createReadStream } from "node:fs";
 import { type FileHandle, open, rename, rm } from "node:fs/promises";
 import { dirname } from "node:path";
 import { UserError } from "./errors.ts";
+import { readBlocks } from "./file-blocks.ts";
 
 /** `sha256` in lowercase hex. */
 export type FileDigest = Readonly<{ bytes: number; sha256: string }>;
@@ -31,6 +31,8 @@ export const PART_SUFFIX = ".part";
 
 const FILE_MODE = 0o600;
 const BLOCK_BYTES = 1024 * 1024;
+/** A UTF-16 code unit takes at most so many bytes in UTF-8. */
+const MAX_BYTES_A_UNIT = 3;
 
 /** Starts `<path>.part`, in place of one that a crash left behind. The folder must be there. */
 export async function createDurableFile(path: string): Promise<DurableFile> {
@@ -56,10 +58,9 @@ export async function replaceFile(path: string, content: string | Uint8Array): P
 export async function hashFile(path: string): Promise<FileDigest> {
   const hash = createHash("sha256");
   let bytes = 0;
-  const source: AsyncIterable<Buffer> = createReadStream(path, { highWaterMark: BLOCK_BYTES });
-  for await (const chunk of source) {
-    hash.update(chunk);
-    bytes += chunk.length;
+  for await (const block of readBlocks(path)) {
+    hash.update(block);
+    bytes += block.length;
   }
   return { bytes, sha256: hash.digest("hex") };
 }
@@ -118,8 +119,10 @@ class PartFile implements DurableFile {
   readonly #handle: FileHandle;
   readonly #hash = createHash("sha256");
   #bytes = 0;
-  #block = Buffer.allocUnsafe(BLOCK_BYTES);
+  #block: Buffer = Buffer.allocUnsafe(BLOCK_BYTES);
   #used = 0;
+  /** Of a block that is written, to be filled again. */
+  #spare: Buffer | undefined;
   /** Settles when every full block is written; stays rejected once one could not be. */
   #written: Promise<void> = Promise.resolve();
   #state: "open" | "committing" | "closed" | "committed" = "open";
@@ -135,7 +138,20 @@ class PartFile implements DurableFile {
 
   write(content: string | Uint8Array): Promise<void> {
     this.#requireOpen();
-    const bytes = typeof content === "string" ? Buffer.from(content) : content;
+    if (typeof content !== "string") this.#put(content);
+    else if (this.#used + content.length * MAX_BYTES_A_UNIT > BLOCK_BYTES)
+      this.#put(Buffer.from(content));
+    else this.#putText(content);
+    return this.#written;
+  }
+
+  #putText(text: string): void {
+    const bytes = this.#block.write(text, this.#used);
+    this.#bytes += bytes;
+    this.#used += bytes;
+  }
+
+  #put(bytes: Uint8Array): void {
     this.#bytes += bytes.length;
     let start = 0;
     while (start < bytes.length) {
@@ -145,7 +161,6 @@ class PartFile implements DurableFile {
       start += piece.length;
       if (this.#used === BLOCK_BYTES) this.#flush();
     }
-    return this.#written;
   }
 
   async commit(): Promise<FileDigest> {
@@ -175,15 +190,18 @@ class PartFile implements DurableFile {
   }
 
   #flush(): void {
-    const block = this.#block.subarray(0, this.#used);
-    this.#block = Buffer.allocUnsafe(BLOCK_BYTES);
+    const [block, used] = [this.#block, this.#used];
+    this.#block = this.#spare ?? Buffer.allocUnsafe(BLOCK_BYTES);
+    this.#spare = undefined;
     this.#used = 0;
-    this.#written = this.#written.then(() => this.#append(block));
+    this.#written = this.#written.then(() => this.#append(block, used));
   }
 
-  async #append(block: Buffer): Promise<void> {
-    this.#hash.update(block);
-    await explained(this.#path, () => this.#handle.appendFile(block));
+  async #append(block: Buffer, used: number): Promise<void> {
+    const bytes = block.subarray(0, used);
+    this.#hash.update(bytes);
+    await explained(this.#path, () => this.#handle.appendFile(bytes));
+    this.#spare = block;
   }
 
   async #finish(): Promise<void> {

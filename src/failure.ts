@@ -63,6 +63,8 @@ const SYSTEM: Readonly<Record<string, string>> = {
   EROFS: "The disk is read-only: name another jobs folder with --jobs-dir.",
   EACCES: "Give yourself the right to it, or name another jobs folder with --jobs-dir.",
   EPERM: "Give yourself the right to it, or name another jobs folder with --jobs-dir.",
+  ENOTDIR: "A file stands where a folder should be: name another jobs folder with --jobs-dir.",
+  EISDIR: "A folder stands where a file should be: move it away, then run the same command again.",
   EIO: "The disk failed to read or write: check it, then run the same command again.",
   EMFILE: "Too many open files: raise the limit with `ulimit -n`.",
   ENFILE: "Too many open files on this machine.",

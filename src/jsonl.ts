@@ -3,7 +3,7 @@
  * also break at U+2028, which JSON allows within a string. A CR before the LF stays: for JSON it is
  * white space.
  */
-import { createReadStream } from "node:fs";
+import { readBlocks } from "./file-blocks.ts";
 
 export type Line = Readonly<{
   /** Counts from 1; empty lines count too. */
@@ -23,18 +23,19 @@ export type LineOptions = Readonly<{ maxLineBytes: number }>;
 /** A vector of 3072 values takes about 40 kB; the rest is room for long texts. */
 const DEFAULT_MAX_LINE_BYTES = 16 * 1024 * 1024;
 
-const READ_CHUNK_BYTES = 256 * 1024;
 const LF = 0x0a;
 
-/** As `splitLines`, from a file. Rejects with the system's error when it cannot be read. */
+/**
+ * As `splitLines`, from a file. The bytes of lines hold until the next lines are asked for. Rejects
+ * with the system's error when the file cannot be read.
+ */
 export function readLines(path: string, options?: LineOptions): AsyncGenerator<Line[]> {
-  return splitLines(createReadStream(path, { highWaterMark: READ_CHUNK_BYTES }), options);
+  return splitLines(readBlocks(path), options);
 }
 
 /**
- * The lines that end within a chunk, for each chunk that ends one. Lines share memory with the
- * chunks, so the source must not write into a chunk that it has handed out. Memory is bounded by a
- * chunk and `maxLineBytes`.
+ * The lines that end within a chunk, for each chunk that ends one. Lines share memory with their
+ * chunk, and hold as long as it does. Memory is bounded by a chunk and `maxLineBytes`.
  */
 export async function* splitLines(
   source: AsyncIterable<Uint8Array>,
@@ -79,7 +80,7 @@ class LineSplitter {
   #carry(piece: Buffer): void {
     this.#pieceBytes += piece.length;
     if (this.#pieceBytes > this.#maxLineBytes) this.#pieces = [];
-    else this.#pieces.push(piece);
+    else this.#pieces.push(Buffer.from(piece));
   }
 
   #finish(piece: Buffer, terminated: boolean): Line {

@@ -10,17 +10,21 @@ export function nearest(name: string, known: readonly string[]): string | undefi
 /** How much of a name may be wrong. */
 const NEAR_PART = 1 / 3;
 
-/** Levenshtein's distance, a row of its table at a time. */
+/** Levenshtein's distance, a row of its table at a time; two letters that changed places are one edit. */
 function editDistance(a: string, b: string): number {
+  const letters = Array.from(a);
   const others = Array.from(b);
+  let twoAbove: number[] = [];
   let above = Array.from({ length: others.length + 1 }, (_, column) => column);
-  for (const [index, letter] of Array.from(a).entries()) {
+  for (const [index, letter] of letters.entries()) {
     const row = [index + 1];
     for (const [column, other] of others.entries()) {
       const replaced = (above[column] ?? 0) + (letter === other ? 0 : 1);
-      row.push(Math.min(replaced, (above[column + 1] ?? 0) + 1, (row[column] ?? 0) + 1));
+      const swapped = letter === others[column - 1] && other === letters[index - 1];
+      const swap = swapped ? (twoAbove[column - 1] ?? Infinity) + 1 : Infinity;
+      row.push(Math.min(replaced, swap, (above[column + 1] ?? 0) + 1, (row[column] ?? 0) + 1));
     }
-    above = row;
+    [twoAbove, above] = [above, row];
   }
   return above[others.length] ?? 0;
 }

@@ -123,6 +123,18 @@ export function wholeNumber<D extends number | undefined>(
   return option<number, D>(rest, { check, defaultText: described.default?.toLocaleString("en") });
 }
 
+/** A whole number, or one word in its place. */
+export function wholeNumberOr<const W extends string>(
+  word: W,
+  described: Described<undefined> & Range,
+): Option<number | W | undefined> {
+  const number = wholeNumber(described);
+  return {
+    ...number,
+    check: (given) => (given === word ? { value: word } : number.check(given)),
+  };
+}
+
 /** Seconds for people, milliseconds inside. */
 export function seconds<D extends number | undefined>(
   described: Described<D> & Pick<Range, "min">,

@@ -14,6 +14,7 @@ import {
   text,
   toggle,
   wholeNumber,
+  wholeNumberOr,
 } from "./option.ts";
 
 export const COMMAND_NAMES: readonly CommandName[] = [
@@ -51,6 +52,8 @@ const ATTEMPTS_MAX = 100;
 const WIDTH_MIN = Math.min(...Object.values(MODELS).map((model) => model.minDimensions));
 const WIDTH_MAX = Math.max(...Object.values(MODELS).map((model) => model.maxDimensions));
 const HOUR_MS = 3_600_000;
+/** More than any database takes. */
+const PACE_MAX = 1_000_000;
 /** The emulator answers at once; the service does not mind either. */
 const POLL_SECONDS_MIN = 0.01;
 
@@ -225,6 +228,15 @@ export const OPTIONS = {
     describe: "seconds before a create refused for quota is tried again; grows to 15 minutes",
     group: "Quota and waiting",
     commands: SUBMITS,
+  }),
+  pace: wholeNumberOr("auto", {
+    flag: "pace",
+    default: undefined,
+    min: 1,
+    max: PACE_MAX,
+    describe: "most rows a second to write, or auto: back off when the database slows down",
+    group: "Quota and waiting",
+    commands: ["import", "run"],
   }),
   reconcileGraceMs: seconds({
     flag: "reconcile-grace",

@@ -37,6 +37,7 @@ const SHELL = [
   "output",
   "secret",
   "services",
+  "young-memory",
 ].map((name) => `src/${name}.ts`);
 /** SDKs and the like: the one file that may import each. */
 const ONE_IMPORTER: Readonly<Record<string, string>> = {

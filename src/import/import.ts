@@ -5,11 +5,14 @@ import { addSums, NO_ROWS, type Sums } from "../sums.ts";
 import type { Target } from "../target.ts";
 import { downloadResults, type DownloadServices } from "./download.ts";
 import { importJob } from "./import-job.ts";
+import type { Pacer } from "./pace.ts";
 
 export type ImportServices = DownloadServices &
   Readonly<{
     /** The store of a target; a job is always written to its own. */
     storeOf: (target: Target) => Promise<Store>;
+    /** Without one, as fast as can be. */
+    pacer?: Pacer;
   }>;
 
 export type ImportSummary = Sums &

@@ -4,9 +4,10 @@ import { counted } from "../output/figures.ts";
 import { sumsText } from "../output/sums-text.ts";
 import { balanced, NO_ROWS } from "../sums.ts";
 import { importAll, isImportable } from "./import.ts";
+import { createPacer } from "./pace.ts";
 
 export async function showImport(context: CommandContext): Promise<CommandResult> {
-  const { services, settings, report, signal, next } = context;
+  const { services, settings, report, signal, clock, next } = context;
   if (settings.dryRun) return showDryRun(context);
   const manifest = await services.manifest();
   if (!manifest.jobs().some(isImportable)) return nothingToImport(context);
@@ -19,6 +20,7 @@ export async function showImport(context: CommandContext): Promise<CommandResult
     signal,
     keyId,
     storeOf: (target) => services.store(target),
+    pacer: createPacer(settings.pace, clock),
   });
   if (!balanced(sums)) throw new Error(`the sums do not balance: ${JSON.stringify(sums)}`);
   return {

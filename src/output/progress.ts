@@ -33,7 +33,7 @@ export function progressLine(event: Progress): string {
     case "submitted":
       return `${event.job} submitted: ${event.batch}${event.adopted ? ", found at Gemini" : ""}`;
     case "waiting":
-      return `waiting ${duration(event.seconds)}: ${event.why}`;
+      return `waiting ${duration(Math.ceil(event.seconds))}: ${event.why}`;
     case "pending":
       return `${event.job} pending: ${event.batchState} for ${duration(event.ageSeconds)}`;
     case "ended":

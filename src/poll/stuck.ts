@@ -37,6 +37,6 @@ export function stuckText(job: Job, now: Date): string {
   return `Job ${job.id} has been at Gemini for ${age}`;
 }
 
-export function stuckHint(job: string): string {
+function stuckHint(job: string): string {
   return `Wait: Gemini itself ends a batch ${BATCH_LIFE_HOURS} hours after it was made. Or give it up: \`vecfill cancel ${job}\`, then \`vecfill poll\` and \`vecfill resubmit\`, which pays for its rows again.`;
 }

@@ -1,6 +1,7 @@
 import type { CommandContext, CommandResult } from "../command.ts";
 import { exportAll } from "../export/export.ts";
 import { exportOptions, skippedLines } from "../export/show.ts";
+import { createPacer } from "../import/pace.ts";
 import { count, counted } from "../output/figures.ts";
 import { sumsText } from "../output/sums-text.ts";
 import { balanced } from "../sums.ts";
@@ -26,6 +27,7 @@ export async function showRun(context: CommandContext): Promise<CommandResult> {
       keyId,
       store,
       storeOf: (target) => services.store(target),
+      pacer: createPacer(settings.pace, clock),
     },
     {
       export: options,

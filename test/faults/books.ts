@@ -171,12 +171,13 @@ async function readWaiting(
   return { keys, breaches };
 }
 
-type RowState = "right" | "wrong" | "empty" | "nothing to embed" | "of others";
+type RowState = "right" | "wrong" | "empty" | "nothing to embed" | "of others" | "overwritten";
 type AuditedRow = Readonly<{ id: string; key: string; state: RowState }>;
 
 /** A row without a vector must wait in a failed file, under its text as it is now. */
 function rowBreaches(rows: readonly AuditedRow[], waiting: ReadonlySet<string>): string[] {
   const wrong = rows.filter((row) => row.state === "wrong").map(({ id }) => id);
+  const overwritten = rows.filter((row) => row.state === "overwritten").map(({ id }) => id);
   const lost = rows
     .filter((row) => row.state === "empty" && !waiting.has(row.key))
     .map(({ id }) => id);
@@ -185,6 +186,9 @@ function rowBreaches(rows: readonly AuditedRow[], waiting: ReadonlySet<string>):
     .map(({ id }) => id);
   return [
     ...(wrong.length > 0 ? [`rows with a wrong vector: ${some(wrong)}`] : []),
+    ...(overwritten.length > 0
+      ? [`rows whose vector was somebody else's: ${some(overwritten)}`]
+      : []),
     ...(lost.length > 0 ? [`rows without a vector that no file knows of: ${some(lost)}`] : []),
     ...(both.length > 0 ? [`rows with a vector that wait as failed: ${some(both)}`] : []),
   ];
@@ -201,13 +205,15 @@ async function readRows({ database, target, filledByOthers }: Books): Promise<Au
     const found = { id: cell(row, "id"), text: cell(row, "text") };
     const key = `${found.id}@${cell(row, "fingerprint")}`;
     const embedding = row["embedding"] ?? undefined;
-    const foreign = filledByOthers?.has(found.id) === true;
-    return {
-      id: found.id,
-      key,
-      state: foreign ? "of others" : stateOf(found.text, embedding, target),
-    };
+    const state = stateOf(found.text, embedding, target);
+    const isForeign = filledByOthers?.has(found.id) === true;
+    return { id: found.id, key, state: isForeign ? foreignState(state) : state };
   });
+}
+
+/** What somebody else wrote is no vector of the emulator's, and must still be there. */
+function foreignState(state: RowState): RowState {
+  return state === "wrong" ? "of others" : "overwritten";
 }
 
 /** A last-place difference of float32. */

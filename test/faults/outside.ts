@@ -65,11 +65,11 @@ export class Border {
     return this.#isDead;
   }
 
-  async cross<T>(crossing: Crossing<T>): Promise<T> {
-    const { name, make, drop } = crossing;
+  async cross<T>(call: Crossing<T>): Promise<T> {
+    const { name, make, drop } = call;
     if (this.#isDead) throw new Killed(`${name} by a dead process`);
     const fault = this.#next(name);
-    if (fault !== undefined) return this.#goWrong(fault, crossing);
+    if (fault !== undefined) return this.#goWrong(fault, call);
     const result = await this.#awaited(make());
     if (!this.#isDead) return result;
     await drop?.(result);
@@ -77,10 +77,10 @@ export class Border {
   }
 
   /** An answer whose body breaks off in the middle; every other goes through `cross`. */
-  async crossWithBody(crossing: Crossing<Response>): Promise<Response> {
-    const { name, make, failure } = crossing;
+  async crossWithBody(call: Crossing<Response>): Promise<Response> {
+    const { name, make, failure } = call;
     const fault = this.#isDead ? undefined : this.#peek(name);
-    if (fault?.when !== "middle") return this.cross(crossing);
+    if (fault?.when !== "middle") return this.cross(call);
     this.#next(name);
     const answer = await this.#awaited(make());
     return brokenOff(answer, () => this.#strike(fault, name, failure));
@@ -168,13 +168,13 @@ export function borderDatabase(database: Database): Database {
 export const borderFetch: typeof fetch = (input, init) => {
   const { pathname } = new URL(input instanceof Request ? input.url : input);
   const make = () => fetch(input, init);
-  const crossing: Crossing<Response> = {
+  const call: Crossing<Response> = {
     name: `gemini ${init?.method ?? "GET"} ${pathname}`,
     make,
     failure: () => new TypeError("fetch failed", { cause: withCode("ECONNRESET") }),
   };
   const border = underTest.getStore();
-  return border === undefined ? make() : border.crossWithBody(crossing);
+  return border === undefined ? make() : border.crossWithBody(call);
 };
 
 const FILE_CALLS = ["chmod", "link", "mkdir", "readdir", "readFile", "rename", "rm", "stat"];
@@ -248,9 +248,9 @@ function fileCall<T>(
   return cross({ name: `file ${name}`, make, half, failure: () => withCode("EIO") });
 }
 
-function cross<T>(crossing: Crossing<T>): Promise<T> {
+function cross<T>(call: Crossing<T>): Promise<T> {
   const border = underTest.getStore();
-  return border === undefined ? crossing.make() : border.cross(crossing);
+  return border === undefined ? call.make() : border.cross(call);
 }
 
 function withCode(code: string): Error {

@@ -45,7 +45,11 @@ async function step(manifest: Manifest, { id: job, state, submissions }: Job, ch
       return manifest.record({ type: "downloaded", job, file });
     case "downloaded":
       return manifest.record({ type: "imported", job, tokens: 4, ...ending });
-    default:
+    case "imported":
+    case "failed":
+    case "expired":
+    case "cancelled":
+    case "rolledBack":
       return manifest.recordResubmitted(job, {
         children: [newJob(manifest.reserveJobId(), { parent: job, attempt: 2 })],
         outstanding: { lines: 0, retryable: 0 },
@@ -97,6 +101,6 @@ test("a journal cut after any byte tells what was known after its last whole lin
       }
       await rm(folder, { recursive: true });
     }),
-    { numRuns: 25 },
+    { numRuns: 12 },
   );
 });

@@ -1,0 +1,78 @@
+/** The table that is tortured, and what other people do to it meanwhile. */
+import { cell, type Database } from "../src/store/database.ts";
+import type { Target } from "../src/target.ts";
+import type { Dice } from "./dice.ts";
+
+/** The narrowest that the model has: the most rows in the least time. */
+const DIMENSIONS = 128;
+const TABLE = "questions";
+
+export const TARGET: Target = {
+  schema: "public",
+  table: TABLE,
+  id: "id",
+  text: "question_text",
+  embedding: "embedding",
+  model: "gemini-embedding-001",
+  dimensions: DIMENSIONS,
+  taskType: "RETRIEVAL_DOCUMENT",
+};
+
+export async function makeTable(database: Database): Promise<void> {
+  await database.query(`DROP TABLE IF EXISTS ${TABLE}`);
+  await database.query(
+    `CREATE TABLE ${TABLE} (id bigserial PRIMARY KEY, question_text text, embedding vector(${DIMENSIONS}))`,
+  );
+}
+
+/** Texts of many lengths and scripts, quotes and line separators in them; now and then none at all. */
+export async function addRows(database: Database, count: number): Promise<void> {
+  await database.query(
+    `INSERT INTO ${TABLE} (question_text)
+     SELECT CASE WHEN n % 97 = 0 THEN '' WHEN n % 89 = 0 THEN NULL
+       ELSE 'Question ' || n || E': "what\\'s \\u2028 this", ' || repeat('слово 言葉 👩‍🚀 ', n % 7)
+     END FROM generate_series(1, $1::int) AS n`,
+    [count],
+  );
+}
+
+export async function countEmpty(database: Database): Promise<number> {
+  const [row] = await database.query(
+    `SELECT count(*)::text AS rows FROM ${TABLE} WHERE embedding IS NULL AND question_text <> ''`,
+  );
+  return row === undefined ? 0 : Number(cell(row, "rows"));
+}
+
+/** Edits two rows, deletes one, and fills one by hand; gives the id of the row that was filled. */
+export async function meddle(
+  database: Database,
+  dice: Dice,
+  filledBefore: ReadonlySet<string>,
+): Promise<string[]> {
+  const own = [...filledBefore];
+  const random = String(dice.share());
+  const some = (limit: number, condition: string) =>
+    `SELECT id FROM ${TABLE} WHERE id <> ALL($2::bigint[]) AND ${condition}
+     ORDER BY md5(id::text || $1) LIMIT ${limit}`;
+  await database.query(
+    `UPDATE ${TABLE} SET question_text = question_text || ' (edited ' || $1 || ')', embedding = NULL
+     WHERE id IN (${some(2, "question_text <> ''")})`,
+    [random, own],
+  );
+  await database.query(`DELETE FROM ${TABLE} WHERE id IN (${some(1, "true")})`, [random, own]);
+  const filled = await database.query(
+    `UPDATE ${TABLE} SET embedding = array_fill(0.5, ARRAY[${DIMENSIONS}])::vector
+     WHERE id IN (${some(1, "question_text <> ''")}) AND embedding IS NULL RETURNING id::text AS id`,
+    [random, own],
+  );
+  return filled.map((row) => cell(row, "id"));
+}
+
+/** Ends every connection of the commands, as a failover does. Gives how many there were. */
+export async function cutConnections(database: Database): Promise<number> {
+  const cut = await database.query(
+    `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+     WHERE datname = current_database() AND application_name = 'vecfill'`,
+  );
+  return cut.length;
+}

@@ -1,0 +1,47 @@
+/**
+ * Breaks vecfill in every way it is promised to survive, and checks the books.
+ *
+ *   npm run torture -- --kill N [--seed S]    N real kill -9 of real processes
+ *   npm run torture -- --seeds N [--seed S]   N runs with random faults at every call to the outside
+ *
+ * Exits with 1 where a promise was broken; docs/reliability.md says what is promised.
+ */
+import { randomInt } from "node:crypto";
+import { parseArgs } from "node:util";
+
+const MAX_SEED = 1_000_000_000;
+const EXIT_INTERRUPTED = 130;
+const USAGE = "usage: npm run torture -- --kill N | --seeds N [--seed S]";
+
+async function main(): Promise<number> {
+  const { values } = parseArgs({
+    options: { kill: { type: "string" }, seeds: { type: "string" }, seed: { type: "string" } },
+  });
+  const seed = values.seed === undefined ? randomInt(1, MAX_SEED) : count(values.seed);
+  say(`seed ${seed}`);
+  if (values.kill !== undefined) {
+    const { tortureByKilling } = await import("./kill.ts");
+    return tortureByKilling({ kills: count(values.kill), seed, say });
+  }
+  if (values.seeds !== undefined) {
+    const { tortureBySeeds } = await import("./seeds.ts");
+    return tortureBySeeds({ seeds: count(values.seeds), seed, say });
+  }
+  throw new Error(USAGE);
+}
+
+function count(text: string): number {
+  if (!/^\d{1,9}$/.test(text)) throw new Error(USAGE);
+  return Number(text);
+}
+
+function say(line: string): void {
+  console.log(line);
+}
+
+// what was started must not outlive this process: see `leashed`
+for (const signal of ["SIGINT", "SIGTERM"] as const) {
+  process.on(signal, () => process.exit(EXIT_INTERRUPTED));
+}
+
+process.exitCode = (await main()) > 0 ? 1 : 0;
