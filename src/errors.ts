@@ -28,3 +28,13 @@ export class UserError extends Error {
     this.exit = options.exit;
   }
 }
+
+/** What is wrong concerns one job alone: the others can go on. */
+export class JobBlocked extends UserError {
+  readonly job: string;
+
+  constructor(job: string, error: UserError) {
+    super(`Job ${job}: ${error.message}`, { hint: error.hint, exit: error.exit, cause: error });
+    this.job = job;
+  }
+}

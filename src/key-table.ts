@@ -100,6 +100,8 @@ class HashSlots {
   }
 
   has(key: string): boolean {
+    // nearly always: then there is no need for the hash
+    if (this.#size === 0) return false;
     return this.#isFilled(this.#find(hashKey(key)));
   }
 

@@ -262,12 +262,20 @@ export const OPTIONS = {
     group: "Output",
     commands: ["jobs"],
   }),
+  giveUp: toggle({
+    flag: "give-up",
+    default: false,
+    describe: "give jobs up although they may have a batch that is paid for; what it cost is lost",
+    group: "Jobs",
+    commands: ["cancel"],
+    inConfigFile: false,
+  }),
   yes: toggle({
     flag: "yes",
     default: false,
     describe: "ask no questions",
     group: "Output",
-    commands: [...SPENDS, "cancel"],
+    commands: SPENDS,
   }),
   dryRun: toggle({
     flag: "dry-run",

@@ -20,7 +20,7 @@ export type RowOutcome = "written" | "stale" | "filled" | "gone";
 
 export type QuestionKey = Readonly<{ id: string; fingerprint: string }>;
 
-const KEY = /^(?<id>.+)@(?<fingerprint>[0-9a-f]{32})$/s;
+const KEY = /^(?<id>.*)@(?<fingerprint>[0-9a-f]{32})$/s;
 
 export function formatKey(question: QuestionKey): string {
   return `${question.id}@${question.fingerprint}`;

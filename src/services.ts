@@ -9,7 +9,8 @@ import type { Gemini } from "./gemini/port.ts";
 import type { Manifest } from "./job/manifest.ts";
 import type { Report } from "./report.ts";
 import type { Store } from "./store/port.ts";
-import type { Target } from "./target.ts";
+import { sameTarget, type Target } from "./target.ts";
+import { keepYoungMemorySmall } from "./young-memory.ts";
 
 /** Whatever is asked for is opened once and closed when the command ends. */
 export type Services = Readonly<{
@@ -30,6 +31,7 @@ export type ServicesOptions = Pick<Configuration, "settings" | "environment"> &
 export function openServices(options: ServicesOptions): Services {
   const { settings, environment, clock, report, signal } = options;
   const closers: (() => Promise<void>)[] = [];
+  const stores: { target: Target; store: Store }[] = [];
   const opened = <T extends { close(): Promise<void> }>(service: T): T => {
     closers.push(() => service.close());
     return service;
@@ -37,6 +39,8 @@ export function openServices(options: ServicesOptions): Services {
   const database = once(async () => {
     const { url } = databaseAccess(environment);
     const { openDatabase } = await import("./store/open.ts");
+    // rows are about to pass through
+    keepYoungMemorySmall();
     return opened(await openDatabase({ url: url.reveal() }));
   });
   return {
@@ -45,12 +49,19 @@ export function openServices(options: ServicesOptions): Services {
       return opened(await openManifest(settings.jobsDir, clock));
     }),
     gemini: once(() => openGemini(options)),
-    keyId: () => keyIdOf(geminiAccess(environment).apiKey),
+    keyId: () => {
+      const { apiKey, baseUrl } = geminiAccess(environment);
+      return keyIdOf(apiKey, baseUrl);
+    },
     store: async (target) => {
+      const known = stores.find((each) => sameTarget(each.target, target));
+      if (known !== undefined) return known.store;
       const { createSqlStore } = await import("./store/sql-store.ts");
       const { withRetry } = await import("./store/retry.ts");
-      const store = createSqlStore(await database(), target, { where: settings.where });
-      return withRetry(store, { clock, report, signal });
+      const plain = createSqlStore(await database(), target, { where: settings.where });
+      const store = withRetry(plain, { clock, report, signal });
+      stores.push({ target, store });
+      return store;
     },
     close: async () => {
       await Promise.all(closers.splice(0).map((close) => close()));

@@ -12,10 +12,10 @@ export function estimateTokens(text: string): number {
   let tokens = 0;
   let start = 0;
   while (start < text.length) {
-    const kind = kindOf(text.charCodeAt(start));
+    const kind = KINDS[text.charCodeAt(start)] ?? 0;
     let end = start + 1;
-    while (end < text.length && kindOf(text.charCodeAt(end)) === kind) end += 1;
-    tokens += tokensOfRun(COSTS[kind], end - start);
+    while (end < text.length && KINDS[text.charCodeAt(end)] === kind) end += 1;
+    tokens += tokensOfRun(KIND_COSTS[kind] ?? COSTS.symbol, end - start);
     start = end;
   }
   return text === "" ? 0 : Math.max(1, Math.ceil(tokens));
@@ -68,12 +68,23 @@ const RANGES: readonly (readonly [above: number, kind: Kind])[] = [
 ];
 
 const ASCII_END = 0x80;
-const ASCII: readonly Kind[] = Array.from({ length: ASCII_END }, (_, code) =>
-  kindOfAscii(String.fromCharCode(code)),
-);
+const CODE_UNITS = 0x10000;
+const KIND_NAMES: readonly string[] = Object.keys(COSTS);
+const KIND_COSTS: readonly Cost[] = Object.values(COSTS);
+/** The kind of every code unit, by its place in `COSTS`: it is asked for with every character of every row. */
+const KINDS = kindsOfAll();
 
-function kindOf(code: number): Kind {
-  return ASCII[code] ?? RANGES.find(([above]) => code < above)?.[1] ?? "symbol";
+function kindsOfAll(): Uint8Array {
+  const kinds = new Uint8Array(CODE_UNITS);
+  let from = ASCII_END;
+  for (const [above, kind] of RANGES) {
+    kinds.fill(KIND_NAMES.indexOf(kind), from, above);
+    from = above;
+  }
+  for (let code = 0; code < ASCII_END; code += 1) {
+    kinds[code] = KIND_NAMES.indexOf(kindOfAscii(String.fromCharCode(code)));
+  }
+  return kinds;
 }
 
 function kindOfAscii(character: string): Kind {

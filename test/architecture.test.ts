@@ -16,6 +16,7 @@ const SHAPES_OF_ADAPTERS = [
   "src/gemini/port.ts",
   "src/gemini/models.ts",
   "src/gemini/explain.ts",
+  "src/gemini/outage.ts",
   "src/store/port.ts",
 ];
 /** Top-level files that know settings, streams or the command line. */

@@ -257,7 +257,7 @@ describe("nobody there", () => {
     });
     expectMend(ended, {
       exit: "fatal",
-      says: `Uploading job 0001 failed: no connection to ${address}`,
+      says: `Reading the list of batches failed: no connection to ${address}`,
       mend: "GOOGLE_GEMINI_BASE_URL",
     });
     expect(await contentOf(folder)).toEqual(before);

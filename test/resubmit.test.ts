@@ -229,7 +229,8 @@ describe("lines written by hand", () => {
     const trial = await partlyFailed();
     const path = await byHand(trial);
     expect(await trial.resubmit(path)).toEqual([]);
-    await rm(trial.path("manifest.ndjson"));
+    for (const name of await trial.files())
+      if (trial.path(name) !== path) await rm(trial.path(name));
     expect(await trial.resubmit(path)).toMatchObject([
       { id: "0001", parent: undefined, attempt: 1, requests: 2 },
     ]);
@@ -306,6 +307,7 @@ describe("a file that cannot be taken is refused as a whole", () => {
     const [line] = await trial.lines("0001.requests.jsonl");
     const other = JSON.stringify(line).replace(/@\w{4}/, "@0000");
     await rm(trial.path("manifest.ndjson"));
+    await rm(trial.path("0001.requests.jsonl"));
     await writeFile(trial.path("by-hand.jsonl"), `${JSON.stringify(line)}\n${other}\n`);
     await expect(trial.resubmit(trial.path("by-hand.jsonl"))).rejects.toThrow("stands twice");
   });

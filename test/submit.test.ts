@@ -280,11 +280,12 @@ describe("a create without an answer", () => {
   });
 
   test("while the list cannot be read: nothing is sent, nothing is decided", async () => {
-    const trial = await exported(1, { faults: "create-reset=1x,list-5xx=1", frozen: true });
-    await expect(trial.submit()).rejects.toMatchObject({ kind: "uncertain" });
+    const trial = await exported(1, { faults: "create-reset=1x", frozen: true });
+    hideListAfterCreate(trial);
+    await expect(trial.submit()).rejects.toMatchObject({ exit: "unfinished" });
     expect(await trial.states()).toEqual(["0001 submitting"]);
     expect(trial.emulator.calls("create")).toBe(1);
-    trial.emulator.setFaults("");
+    trial.setWire((_call, send) => send());
     expect(await trial.submit()).toMatchObject({ adopted: ["0001"] });
     await expectPaidOnce(trial, 2);
   });
@@ -313,9 +314,9 @@ describe("with a key of another project", () => {
       gemini: trial.clientOf("key-of-another"),
       keyId: keyIdOf(new Secret("key-of-another")),
     };
-    trial.emulator.setFaults("create-reset=1x,list-5xx=1");
+    hideListAfterCreate(trial);
     await trial.submit({}, own).catch(() => {});
-    trial.emulator.setFaults("");
+    trial.setWire((_call, send) => send());
     const before = await trial.text("manifest.ndjson");
     await expect(trial.submit({}, other)).rejects.toMatchObject({
       name: "UserError",
@@ -327,6 +328,14 @@ describe("with a key of another project", () => {
     expect(trial.emulator.batches()).toHaveLength(1);
   });
 });
+
+/** From the first create on, the batch list cannot be read. */
+function hideListAfterCreate(trial: Trial): void {
+  trial.setWire(({ url }, send) => {
+    const hidden = url.pathname.endsWith("/batches") && trial.emulator.calls("create") > 0;
+    return hidden ? Promise.resolve(new Response("{}", { status: 503 })) : send();
+  });
+}
 
 /** The job's create got no answer, and there are two batches of its name. */
 async function doubled(faults: string): Promise<Trial> {

@@ -7,7 +7,13 @@ import { Moments } from "./moments.ts";
 import { type RoundEnd, runRound, type Tally } from "./round.ts";
 import { openTortureDatabase } from "./server.ts";
 
-export type KillOptions = Readonly<{ kills: number; seed: number; say: (line: string) => void }>;
+export type KillOptions = Readonly<{
+  kills: number;
+  seed: number;
+  say: (line: string) => void;
+  /** Ends the torture after the round in hand. */
+  stop: AbortSignal;
+}>;
 
 /** A fresh set of rows every so many kills. */
 const KILLS_PER_ROUND = 8;
@@ -22,7 +28,7 @@ type Totals = Tally & {
 };
 
 /** Resolves to the number of breaches. What belongs to a round with a breach stays on disk. */
-export async function tortureByKilling({ kills, seed, say }: KillOptions): Promise<number> {
+export async function tortureByKilling({ kills, seed, say, stop }: KillOptions): Promise<number> {
   const folder = await mkdtemp(join(tmpdir(), "vecfill-torture-"));
   process.env["NODE_COMPILE_CACHE"] ??= join(folder, "compiled");
   const database = await openTortureDatabase(folder, say);
@@ -31,7 +37,7 @@ export async function tortureByKilling({ kills, seed, say }: KillOptions): Promi
   let breaches = 0;
   const startedMs = performance.now();
   try {
-    for (let round = 1; totals.kills < kills; round++) {
+    for (let round = 1; totals.kills < kills && !stop.aborted; round++) {
       const left = Math.min(KILLS_PER_ROUND, kills - totals.kills);
       const own = join(folder, `round-${round}`);
       await mkdir(own);

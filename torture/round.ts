@@ -51,7 +51,7 @@ const MAX_RESUBMITS = 3;
 
 const EMULATOR_KILL_SHARE = 0.2;
 const CONNECTION_CUT_SHARE = 0.3;
-const MEDDLING_SHARE = 0.2;
+const MEDDLING_SHARE = 0.4;
 
 /** How the round is set up: everything but the moments, which are chosen as it goes. */
 type Plan = Readonly<{

@@ -2,7 +2,7 @@
  * `--seeds N`: runs within this process, each with faults of its own at the border, at the emulator,
  * or both. A seed is a plan; where calls overtake each other, the same plan may strike another call.
  */
-import { cp, mkdtemp } from "node:fs/promises";
+import { cp, mkdtemp, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Fault, Kind } from "../test/faults/outside.ts";
@@ -11,53 +11,87 @@ import { borderSource } from "./border-hook.ts";
 import { Dice } from "./dice.ts";
 import { drawFaults } from "./faults.ts";
 
-export type SeedsOptions = Readonly<{ seeds: number; seed: number; say: (line: string) => void }>;
+export type SeedsOptions = Readonly<{
+  seeds: number;
+  seed: number;
+  say: (line: string) => void;
+  /** Ends the torture after the seed in hand. */
+  stop: AbortSignal;
+}>;
 
 /** So often a line says how far it is. */
 const SAY_EVERY = 50;
 
+type Tally = {
+  seeds: number;
+  disturbed: number;
+  broken: number;
+  readonly hits: Map<string, number>;
+};
+
 /** Resolves to the number of seeds by which a promise was broken. */
-export async function tortureBySeeds({ seeds, seed: first, say }: SeedsOptions): Promise<number> {
+export async function tortureBySeeds(options: SeedsOptions): Promise<number> {
   borderSource();
   // loaded only now: modules of src that were there before would not be bordered
   const { openWorkshop } = await import("../test/workshop.ts");
   const { runDisturbed } = await import("../test/faults/sweep.ts");
   const workshop = await openWorkshop();
-  const hits = new Map<string, number>();
-  let broken = 0;
-  let disturbed = 0;
+  const { seeds, seed: first, say, stop } = options;
+  const tally: Tally = { seeds: 0, disturbed: 0, broken: 0, hits: new Map() };
   const startedMs = performance.now();
   try {
-    for (let seed = first; seed < first + seeds; seed++) {
+    for (let seed = first; seed < first + seeds && !stop.aborted; seed++) {
       try {
-        const swept = await runDisturbed(workshop, drawDisturbance(seed));
-        if (swept.hits.length > 0) disturbed += 1;
-        for (const hit of swept.hits) count(hits, hit);
+        note(tally, (await runDisturbed(workshop, drawDisturbance(seed))).hits);
       } catch (error) {
-        broken += 1;
-        const kept = await mkdtemp(join(tmpdir(), `vecfill-torture-seed-${seed}-`));
-        await cp(workshop.folder, kept, { recursive: true });
-        say(`BREACH by seed ${seed}: ${error instanceof Error ? error.message : String(error)}`);
-        say(`  kept for inspection: ${kept}; again: npm run torture -- --seeds 1 --seed ${seed}`);
+        tally.broken += 1;
+        await keep(workshop.folder, seed, error, say);
       }
-      if ((seed - first + 1) % SAY_EVERY === 0) say(`seed ${seed}: ${broken} breaches so far`);
+      tally.seeds += 1;
+      if (tally.seeds % SAY_EVERY === 0) say(`seed ${seed}: ${tally.broken} breaches so far`);
     }
   } finally {
     await workshop.close();
   }
-  const seconds = Math.round((performance.now() - startedMs) / 1000);
+  sayFigures(options, tally, performance.now() - startedMs);
+  return tally.broken;
+}
+
+function note(tally: Tally, hits: readonly string[]): void {
+  if (hits.length > 0) tally.disturbed += 1;
+  for (const name of hits.map(withoutIds)) tally.hits.set(name, (tally.hits.get(name) ?? 0) + 1);
+}
+
+async function keep(
+  folder: string,
+  seed: number,
+  error: unknown,
+  say: (line: string) => void,
+): Promise<void> {
+  const kept = await mkdtemp(join(tmpdir(), `vecfill-torture-seed-${seed}-`));
+  await cp(folder, kept, { recursive: true });
+  const breach = error instanceof Error ? error.message : String(error);
+  await writeFile(join(kept, "breaches.txt"), `${breach}\n`);
+  say(`BREACH by seed ${seed}: ${breach}`);
+  say(`  kept for inspection: ${kept}; again: npm run torture -- --seeds 1 --seed ${seed}`);
+}
+
+function sayFigures({ seed, say }: SeedsOptions, tally: Tally, elapsedMs: number): void {
+  const { seeds, disturbed, broken, hits } = tally;
   say("\ncalls that went wrong:");
   for (const [hit, times] of [...hits].sort(([, a], [, b]) => b - a)) say(`  ${hit} ${times}`);
+  const seconds = Math.round(elapsedMs / MS_PER_SECOND);
   say(
-    `\nseeds ${first} to ${first + seeds - 1}, ${seconds} s: ${disturbed} of ${seeds} runs disturbed at the border. Breaches: ${broken}.`,
+    `\nseeds ${seed} to ${seed + seeds - 1}, ${seconds} s: ${disturbed} of ${seeds} runs disturbed at the border. Breaches: ${broken}.`,
   );
-  return broken;
 }
+
+const MS_PER_SECOND = 1000;
 
 /** About as many calls as a run of the larger ones makes. */
 const CALLS: Readonly<Record<Exclude<Kind, "">, number>> = { database: 40, gemini: 90, file: 500 };
 
-export function drawDisturbance(seed: number): Disturbance {
+function drawDisturbance(seed: number): Disturbance {
   const dice = new Dice(seed, "disturbance");
   const emulatorFaults = dice.chance(0.6) ? drawFaults(dice, 0.15) : "";
   const processes = Array.from({ length: dice.between(1, 3) }, () =>
@@ -86,12 +120,10 @@ function drawFault(dice: Dice): Fault {
   };
 }
 
-/** Names without the ids in them. */
-function count(hits: Map<string, number>, hit: string): void {
-  const name = hit
+function withoutIds(name: string): string {
+  return name
     .replace(/\/upload\/.*/, "/upload")
     .replace(/\/files\/batch-[^:/?]+/, "/files/<results>")
     .replace(/\/files\/[^:/?<]+/, "/files/<file>")
     .replace(/\/batches\/[^:/?]+/, "/batches/<batch>");
-  hits.set(name, (hits.get(name) ?? 0) + 1);
 }

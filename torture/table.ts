@@ -43,7 +43,10 @@ export async function countEmpty(database: Database): Promise<number> {
   return row === undefined ? 0 : Number(cell(row, "rows"));
 }
 
-/** Edits two rows, deletes one, and fills one by hand; gives the id of the row that was filled. */
+/**
+ * Edits some rows, deletes some, and fills some by hand, most of them rows that wait for their
+ * vector; gives the ids of those that were filled.
+ */
 export async function meddle(
   database: Database,
   dice: Dice,
@@ -51,19 +54,20 @@ export async function meddle(
 ): Promise<string[]> {
   const own = [...filledBefore];
   const random = String(dice.share());
-  const some = (limit: number, condition: string) =>
-    `SELECT id FROM ${TABLE} WHERE id <> ALL($2::bigint[]) AND ${condition}
-     ORDER BY md5(id::text || $1) LIMIT ${limit}`;
+  const some = (share: string, condition: string) =>
+    `SELECT id FROM (SELECT id, ntile(${share}) OVER (ORDER BY embedding IS NOT NULL, md5(id::text || $1)) AS part
+       FROM ${TABLE} WHERE id <> ALL($2::bigint[]) AND ${condition}) AS parts WHERE part = 1`;
   await database.query(
     `UPDATE ${TABLE} SET question_text = question_text || ' (edited ' || $1 || ')', embedding = NULL
-     WHERE id IN (${some(2, "question_text <> ''")})`,
+     WHERE id IN (${some("20", "question_text <> ''")})`,
     [random, own],
   );
-  await database.query(`DELETE FROM ${TABLE} WHERE id IN (${some(1, "true")})`, [random, own]);
+  await database.query(`DELETE FROM ${TABLE} WHERE id IN (${some("100", "true")})`, [random, own]);
   const filled = await database.query(
     `UPDATE ${TABLE} SET embedding = array_fill(0.5, ARRAY[${DIMENSIONS}])::vector
-     WHERE id IN (${some(1, "question_text <> ''")}) AND embedding IS NULL RETURNING id::text AS id`,
-    [random, own],
+     WHERE id IN (${some("40", "embedding IS NULL AND question_text <> ''")}) AND embedding IS NULL
+     RETURNING id::text AS id`,
+    [`${random} filled`, own],
   );
   return filled.map((row) => cell(row, "id"));
 }

@@ -13,6 +13,8 @@ const MAX_SEED = 1_000_000_000;
 const EXIT_INTERRUPTED = 130;
 const USAGE = "usage: npm run torture -- --kill N | --seeds N [--seed S]";
 
+const stop = new AbortController();
+
 async function main(): Promise<number> {
   const { values } = parseArgs({
     options: { kill: { type: "string" }, seeds: { type: "string" }, seed: { type: "string" } },
@@ -21,11 +23,11 @@ async function main(): Promise<number> {
   say(`seed ${seed}`);
   if (values.kill !== undefined) {
     const { tortureByKilling } = await import("./kill.ts");
-    return tortureByKilling({ kills: count(values.kill), seed, say });
+    return tortureByKilling({ kills: count(values.kill), seed, say, stop: stop.signal });
   }
   if (values.seeds !== undefined) {
     const { tortureBySeeds } = await import("./seeds.ts");
-    return tortureBySeeds({ seeds: count(values.seeds), seed, say });
+    return tortureBySeeds({ seeds: count(values.seeds), seed, say, stop: stop.signal });
   }
   throw new Error(USAGE);
 }
@@ -39,9 +41,14 @@ function say(line: string): void {
   console.log(line);
 }
 
-// what was started must not outlive this process: see `leashed`
+// the first Ctrl-C ends after the round or seed in hand, with its figures; the second at once, and
+// what was started does not outlive this process: see `leash`
 for (const signal of ["SIGINT", "SIGTERM"] as const) {
-  process.on(signal, () => process.exit(EXIT_INTERRUPTED));
+  process.on(signal, () => {
+    if (stop.signal.aborted) process.exit(EXIT_INTERRUPTED);
+    say("stopping after what is in hand");
+    stop.abort();
+  });
 }
 
 process.exitCode = (await main()) > 0 ? 1 : 0;

@@ -44,7 +44,7 @@ export function cancellableBatch(job: Job, insist: boolean): string | undefined 
   if (job.state === "submitted" && job.batch !== undefined) return job.batch;
   if (job.state === "submitting") {
     throw new UserError(`Whether job ${job.id} has a batch at Gemini is not known yet.`, {
-      hint: `Find out with \`vecfill jobs --reconcile\`, then cancel it. \`vecfill cancel ${job.id} --yes\` gives it up as it is: a batch that exists all the same is paid for and lost.`,
+      hint: `Find out with \`vecfill jobs --reconcile\`, then cancel it. \`vecfill cancel ${job.id} --give-up\` gives it up as it is: a batch that exists all the same is paid for and lost.`,
       exit: "usage",
     });
   }

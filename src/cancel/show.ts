@@ -11,12 +11,12 @@ export async function showCancel(
   if (settings.dryRun) return showDryRun(context, ids);
   const manifest = await services.manifest();
   const jobs = ids.map((id) => manifest.job(id));
-  if (!settings.yes) for (const job of jobs) cancellableBatch(job, false);
+  if (!settings.giveUp) for (const job of jobs) cancellableBatch(job, false);
   const asked: string[] = [];
   const givenUp: string[] = [];
   for (const job of jobs) {
     const cancelServices = { manifest, gemini: () => services.gemini() };
-    const how = await cancelJob(cancelServices, job, settings.yes);
+    const how = await cancelJob(cancelServices, job, settings.giveUp);
     (how === "asked" ? asked : givenUp).push(job.id);
   }
   const lines = [
@@ -39,7 +39,7 @@ async function showDryRun(
 ): Promise<CommandResult> {
   const manifest = await readManifest(settings.jobsDir);
   const batches = ids.map(
-    (id) => cancellableBatch(manifest.job(id), settings.yes) ?? "no batch is known",
+    (id) => cancellableBatch(manifest.job(id), settings.giveUp) ?? "no batch is known",
   );
   return {
     json: { cancelled: [], wouldCancel: ids, dryRun: true },

@@ -18,7 +18,7 @@ import type { Target } from "../target.ts";
 import { readTakenRows } from "../job/taken-rows.ts";
 import { checkVectorSpace } from "../job/vector-space.ts";
 import { pendingPages } from "./pages.ts";
-import { type OnTooLong, screen, type SkipReason } from "./screen.ts";
+import { type OnTooLong, screen, type SkipReason, type Taken } from "./screen.ts";
 
 export type ExportServices = Readonly<{
   store: Store;
@@ -66,12 +66,15 @@ export async function* exportJobs(
         if (pass.isFull()) break;
         const verdict = screen(question, options.target, taken, options.onTooLong);
         if ("skip" in verdict) await pass.skip(question, verdict.skip, verdict.tokens);
-        else yield* pass.take(question, verdict.take, verdict.tokens, verdict.tooLong);
+        else if (!pass.takeHere(verdict)) yield* pass.take(question, verdict);
       }
+      await pass.room();
+      yield* pass.recordIfDurable();
       pass.reportProgress();
       if (pass.isFull() || signal.aborted) break;
     }
-    yield* pass.finishJob();
+    yield* pass.closeFile();
+    yield* pass.recordClosed();
     return await pass.finish();
   } finally {
     await pass.abandon();
@@ -101,6 +104,7 @@ class ExportPass {
   #exported = 0;
   #tokens = 0;
   #tooLong: DurableFile | undefined;
+  #closing: { readonly durable: Promise<CutFile | undefined>; isDurable: boolean } | undefined;
 
   constructor(services: ExportServices, options: ExportOptions) {
     this.#services = services;
@@ -118,22 +122,56 @@ class ExportPass {
     if (reason === "tooLong") await this.#listTooLong(question, tokens, "skipped");
   }
 
-  /** `sent` is the question with the text that is sent: another one only where it was truncated. */
-  async *take(
-    question: PendingQuestion,
-    sent: PendingQuestion,
-    tokens: number,
-    isTooLong: boolean,
-  ): AsyncGenerator<Job> {
-    if (isTooLong) await this.#listTooLong(question, tokens, "truncated");
-    const line = formatRequestLine(sent, this.#options.target);
-    yield* this.#record(await this.#cutter.add(line, tokens));
+  /** Nearly every row, and at once: false when it is one that `take` has to take. */
+  takeHere(taken: Taken): boolean {
+    if (taken.tooLong) return false;
+    const line = formatRequestLine(taken.take, this.#options.target);
+    const isTaken = this.#cutter.addHere(line, taken.tokens);
+    if (isTaken) this.#count(taken.tokens);
+    return isTaken;
+  }
+
+  async *take(question: PendingQuestion, taken: Taken): AsyncGenerator<Job> {
+    if (taken.tooLong) await this.#listTooLong(question, taken.tokens, "truncated");
+    const line = formatRequestLine(taken.take, this.#options.target);
+    if (!this.#cutter.addHere(line, taken.tokens)) {
+      yield* this.closeFile();
+      await this.#cutter.add(line, taken.tokens);
+    }
+    this.#count(taken.tokens);
+  }
+
+  /** Resolves when the disk has kept up. */
+  room(): Promise<void> {
+    return this.#cutter.room();
+  }
+
+  #count(tokens: number): void {
     this.#exported += 1;
     this.#tokens += tokens;
   }
 
-  async *finishJob(): AsyncGenerator<Job> {
-    yield* this.#record(await this.#cutter.finish());
+  /** The file gets durable while the next one is filled. */
+  async *closeFile(): AsyncGenerator<Job> {
+    yield* this.recordClosed();
+    const durable = this.#cutter.finish();
+    const closing = { durable, isDurable: false };
+    this.#closing = closing;
+    durable.then(
+      () => (closing.isDurable = true),
+      // told where it is awaited
+      () => {},
+    );
+  }
+
+  async *recordIfDurable(): AsyncGenerator<Job> {
+    if (this.#closing?.isDurable === true) yield* this.recordClosed();
+  }
+
+  /** Waits until the closed file, if there is one, is durable, and makes its job known. */
+  async *recordClosed(): AsyncGenerator<Job> {
+    const job = await this.#recordClosed();
+    if (job !== undefined) yield job;
   }
 
   async finish(): Promise<ExportSummary> {
@@ -149,9 +187,14 @@ class ExportPass {
     };
   }
 
+  /** Gives up the file in hand; one that is closed has its rows, and becomes a job still. */
   async abandon(): Promise<void> {
-    await this.#cutter.abandon();
-    await this.#tooLong?.abandon();
+    try {
+      await this.#recordClosed();
+    } finally {
+      await this.#cutter.abandon();
+      await this.#tooLong?.abandon();
+    }
   }
 
   reportProgress(): void {
@@ -159,18 +202,24 @@ class ExportPass {
     this.#services.report({ type: "exporting", exported: this.#exported, skipped });
   }
 
+  async #recordClosed(): Promise<Job | undefined> {
+    const durable = this.#closing?.durable;
+    this.#closing = undefined;
+    const cut = await durable;
+    return cut === undefined ? undefined : this.#record(cut);
+  }
+
   /** The file is durable; now the job is made known. */
-  async *#record(cut: CutFile | undefined): AsyncGenerator<Job> {
-    if (cut === undefined) return;
+  async #record(cut: CutFile): Promise<Job | undefined> {
     this.#jobCount += 1;
-    if (this.#options.dryRun) return;
+    if (this.#options.dryRun) return undefined;
     const { manifest, report } = this.#services;
     const { target } = this.#options;
     const job = await manifest.recordExported({ ...cut, target, parent: undefined, attempt: 1 });
     this.#jobs.push(job.id);
     const { id, requests, tokens, requestFile } = job;
     report({ type: "exported", job: id, requests, tokens, bytes: requestFile.bytes });
-    yield job;
+    return job;
   }
 
   async #listTooLong(question: PendingQuestion, tokens: number, what: string): Promise<void> {

@@ -8,10 +8,11 @@ export type OnTooLong = "fail" | "skip" | "truncate";
 
 export type SkipReason = "empty" | "tooLong" | "inFlight" | "failedBefore";
 
+/** `take` is the question with the text that is sent: another one only where it was truncated. */
+export type Taken = Readonly<{ take: PendingQuestion; tokens: number; tooLong: boolean }>;
+
 /** What is to be done with a pending row; `tokens` is the estimate for what would be sent. */
-export type Verdict =
-  | Readonly<{ take: PendingQuestion; tokens: number; tooLong: boolean }>
-  | Readonly<{ skip: SkipReason; tokens: number }>;
+export type Verdict = Taken | Readonly<{ skip: SkipReason; tokens: number }>;
 
 /** Decides on one pending row. A text is only ever cut where the user asked for `truncate`. */
 export function screen(

@@ -1,5 +1,6 @@
 import type { CommandContext, CommandResult } from "../command.ts";
 import { targetOf } from "../config.ts";
+import { previewManifest } from "../job/manifest.ts";
 import { jobBounds } from "../job-bounds.ts";
 import { count, counted } from "../output/figures.ts";
 import { exportAll, type ExportOptions, type ExportSummary } from "./export.ts";
@@ -8,7 +9,9 @@ export async function showExport(context: CommandContext): Promise<CommandResult
   const { services, settings, report, signal, next } = context;
   const options = exportOptions(context);
   const store = await services.store(options.target);
-  const manifest = await services.manifest();
+  const manifest = settings.dryRun
+    ? await previewManifest(settings.jobsDir)
+    : await services.manifest();
   const summary = await exportAll({ store, manifest, report, signal }, options);
   const { exported, skipped, jobs, tokens } = summary;
   const waiting = manifest.jobs().some((job) => job.state === "exported");

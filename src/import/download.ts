@@ -1,16 +1,20 @@
+import type { Clock } from "../clock.ts";
 import { explain } from "../gemini/explain.ts";
 import { type Gemini, GeminiError } from "../gemini/port.ts";
+import { batchAgeMs } from "../job/batch-age.ts";
 import { recordDeadBatch } from "../job/dead-batch.ts";
 import { exists } from "../job/files.ts";
 import type { Job } from "../job/job.ts";
 import type { Manifest } from "../job/manifest.ts";
 import { hashFile } from "../durable-file.ts";
+import { readLines } from "../jsonl.ts";
 import type { Report } from "../report.ts";
 
 export type DownloadServices = Readonly<{
   gemini: Gemini;
   manifest: Manifest;
   report: Report;
+  clock: Clock;
   signal: AbortSignal;
   /** Names the API key without telling it. */
   keyId: string;
@@ -27,13 +31,18 @@ export async function downloadResults(services: DownloadServices, job: Job): Pro
   if (job.resultsName === undefined) throw new Error(`job ${job.id} has no results to download`);
   const onBytes = (bytes: number) => report({ type: "downloading", job: job.id, bytes });
   try {
-    const file = await gemini.downloadResults(job.resultsName, path, { onBytes, signal });
+    const options = { onBytes, signal };
+    let file = await gemini.downloadResults(job.resultsName, path, options);
+    // a transfer can end early and look whole; rows that are missing would be paid for again
+    if ((await countLines(path)) < job.requests) {
+      file = await gemini.downloadResults(job.resultsName, path, options);
+    }
     const downloaded = await manifest.record({ type: "downloaded", job: job.id, file });
     report({ type: "downloaded", job: job.id, bytes: file.bytes });
     return downloaded;
   } catch (error) {
     if (!(error instanceof GeminiError)) throw error;
-    if (isGoneForGood(services, job, error)) return recordGone(services, job, error);
+    if (await isGoneForGood(services, job, error)) return recordGone(services, job, error);
     throw explain(error, `downloading the results of job ${job.id}`);
   }
 }
@@ -43,9 +52,31 @@ async function isOnDisk(path: string, job: Job): Promise<boolean> {
   return (await hashFile(path)).sha256 === job.resultsFile.sha256;
 }
 
-/** A key of another project is told the same, so only the key that made the batch counts. */
-function isGoneForGood({ keyId }: DownloadServices, job: Job, error: GeminiError): boolean {
-  return error.kind === "notFound" && job.keyId === keyId;
+/** Results are kept for six weeks (ai.google.dev/gemini-api/docs/batch-api). */
+const RESULTS_KEPT_MS = 42 * 24 * 60 * 60 * 1000;
+
+/**
+ * Giving results up pays for every row again. One refusal is not enough: a project may be denied for
+ * an hour, a file not be visible yet. Only the key that made the batch counts, and the batch itself
+ * must be gone too, or be older than results are kept.
+ */
+async function isGoneForGood(
+  { gemini, clock, keyId, signal }: DownloadServices,
+  job: Job,
+  error: GeminiError,
+): Promise<boolean> {
+  if (error.kind !== "notFound" || job.keyId !== keyId || job.batch === undefined) return false;
+  const batch = await gemini.getBatch(job.batch, signal);
+  if (batch === undefined || batch.resultsFile === undefined) return true;
+  return batchAgeMs(job, clock.now()) > RESULTS_KEPT_MS;
+}
+
+async function countLines(path: string): Promise<number> {
+  let count = 0;
+  for await (const lines of readLines(path)) {
+    count += lines.filter(({ byteLength }) => byteLength > 0).length;
+  }
+  return count;
 }
 
 async function recordGone(

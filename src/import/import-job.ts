@@ -3,6 +3,7 @@
  * written; every row comes to exactly one outcome; the failed file is durable before the job is
  * called imported. Repeating it is harmless: the store finds rows that already hold their vector.
  */
+import { JobBlocked, UserError } from "../errors.ts";
 import type { Failure } from "../failed-line.ts";
 import { classify } from "../failed-line.ts";
 import { writeFailedFile } from "../job/failed-file.ts";
@@ -36,8 +37,11 @@ export type ImportJobServices = Readonly<{
 export async function importJob(services: ImportJobServices, job: Job): Promise<Job | undefined> {
   const { store, manifest, report } = services;
   const files = manifest.files(job.id);
-  checkTarget(job.target, await store.describe());
-  const rows = await readRequestRows(files, job);
+  const description = await store.describe();
+  const rows = await blockedBy(job, async () => {
+    checkTarget(job.target, description);
+    return readRequestRows(files, job);
+  });
   warnOfStrayLines(report, job, await scanResults(files.results, rows));
   const tokens = await writeVectors(services, job, files.results, rows);
   if (services.signal.aborted) return undefined;
@@ -54,6 +58,15 @@ export async function importJob(services: ImportJobServices, job: Job): Promise<
   });
   report({ type: "imported", job: job.id, ...sums });
   return imported;
+}
+
+/** What does not fit about this job keeps no other from being imported. */
+async function blockedBy<T>(job: Job, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    throw error instanceof UserError ? new JobBlocked(job.id, error) : error;
+  }
 }
 
 async function readRequestRows(files: JobFiles, job: Job): Promise<RequestRows> {

@@ -1,5 +1,7 @@
 /** Import: downloads what has ended and writes it into the column, job by job. */
+import { JobBlocked } from "../errors.ts";
 import type { Job } from "../job/job.ts";
+import { UNIMPORTED } from "../job/transitions.ts";
 import type { Store } from "../store/port.ts";
 import { addSums, NO_ROWS, type Sums } from "../sums.ts";
 import type { Target } from "../target.ts";
@@ -26,13 +28,21 @@ export async function importAll(services: ImportServices): Promise<ImportSummary
   const { manifest, signal } = services;
   let sums = NO_ROWS;
   const ended: Job[] = [];
+  let blocked: JobBlocked | undefined;
   for (const job of manifest.jobs().filter(isImportable)) {
     if (signal.aborted) break;
-    const done = await importResults(services, job);
-    if (done === undefined) break;
-    sums = addSums(sums, done.sums ?? NO_ROWS);
-    ended.push(done);
+    try {
+      const done = await importResults(services, job);
+      if (done === undefined) break;
+      sums = addSums(sums, done.sums ?? NO_ROWS);
+      ended.push(done);
+    } catch (error) {
+      // said once the others are in the column
+      if (!(error instanceof JobBlocked)) throw error;
+      blocked ??= error;
+    }
   }
+  if (blocked !== undefined) throw blocked;
   const imported = ended.filter((job) => job.state === "imported");
   const failedFiles = ended
     .filter((job) => job.failedFile !== undefined)
@@ -41,7 +51,7 @@ export async function importAll(services: ImportServices): Promise<ImportSummary
 }
 
 export function isImportable(job: Job): boolean {
-  return job.state === "succeeded" || job.state === "downloaded";
+  return UNIMPORTED.includes(job.state);
 }
 
 /** The job once imported, or failed when its results are gone; undefined when interrupted. */

@@ -17,6 +17,7 @@ export async function showImport(context: CommandContext): Promise<CommandResult
     gemini,
     manifest,
     report,
+    clock,
     signal,
     keyId,
     storeOf: (target) => services.store(target),

@@ -63,15 +63,22 @@ export class RequestCutter {
     return done;
   }
 
-  /** The file in hand, complete; undefined when there is none. */
+  /**
+   * The file in hand, complete; undefined when there is none. It is in hand no more at once: lines
+   * for the next one may be added while this one gets durable.
+   */
   async finish(): Promise<CutFile | undefined> {
     if (this.#open === undefined) return undefined;
     const { job, writer } = this.#open;
     const { rows, tokens } = this.#size;
-    const file = await writer.commit();
     this.#open = undefined;
     this.#size = EMPTY;
-    return { job, requests: rows, tokens, file };
+    try {
+      return { job, requests: rows, tokens, file: await writer.commit() };
+    } catch (error) {
+      await writer.abandon();
+      throw error;
+    }
   }
 
   /** Gives up the file in hand. Harmless when there is none. */

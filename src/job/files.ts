@@ -40,6 +40,12 @@ export function formatJobId(number: number): string {
   return String(number).padStart(ID_DIGITS, "0");
 }
 
+/** The name of some job's file; undefined when there is none. */
+export async function findJobFile(folder: string): Promise<string | undefined> {
+  const names = await readdir(folder);
+  return names.find((name) => /^\d{4,}\.(?:requests|results|failed)\.jsonl$/.test(name));
+}
+
 /** Makes the folder where there is none. Throws a UserError where it cannot be used. */
 export async function prepareFolder(folder: string): Promise<void> {
   try {
@@ -70,6 +76,25 @@ export async function sweepParts(folder: string): Promise<string[]> {
   const parts = (await readdir(folder)).filter((name) => name.endsWith(PART_SUFFIX));
   for (const name of parts) await rm(join(folder, name), { force: true });
   return parts;
+}
+
+const REQUEST_FILE = /^(?<job>\d{4,})\.requests\.jsonl$/;
+
+/**
+ * Deletes request files whose writer died before the job was recorded, where their number was passed
+ * over: nothing will write there again. Higher numbers stay: they are given out again, or belong to
+ * jobs that a manifest restored from a backup no longer knows.
+ */
+export async function sweepUnrecorded(
+  folder: string,
+  known: ReadonlySet<string>,
+  lastJob: number,
+): Promise<void> {
+  for (const name of await readdir(folder)) {
+    const job = REQUEST_FILE.exec(name)?.groups?.["job"];
+    if (job === undefined || known.has(job) || Number(job) > lastJob) continue;
+    await rm(join(folder, name), { force: true });
+  }
 }
 
 function reason(error: unknown): string {

@@ -98,7 +98,9 @@ function changes(before: Job, event: Exclude<JobEvent, { type: "exported" }>): P
     case "absent":
       return { error: undefined };
     case "submitted":
-      if (before.submissions === 0) throw new Error(`job ${before.id} has a batch without intent`);
+      // a batch that was found needs none: the manifest may have been restored from a backup
+      if (before.submissions === 0 && !event.adopted)
+        throw new Error(`job ${before.id} has a batch without intent`);
       return { batch: event.batch, keyId: event.keyId, submittedAt: event.at, error: undefined };
     case "duplicate":
       return { duplicateBatches: [...before.duplicateBatches, event.batch] };

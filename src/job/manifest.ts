@@ -15,6 +15,7 @@ import {
 } from "./event.ts";
 import { finishReplacedFailedFiles } from "./failed-file.ts";
 import {
+  findJobFile,
   formatJobId,
   jobFiles,
   type JobFiles,
@@ -22,6 +23,7 @@ import {
   manifestPath,
   prepareFolder,
   sweepParts,
+  sweepUnrecorded,
 } from "./files.ts";
 import {
   apply,
@@ -82,6 +84,24 @@ export async function readManifest(folder: string): Promise<ManifestView> {
   return { ...view(folder, state), id: content.header?.manifest, warnings: content.warnings };
 }
 
+/** For a dry run: reads as the manifest does, takes no lock, and refuses to write. */
+export async function previewManifest(folder: string): Promise<Manifest> {
+  const seen = await readManifest(folder);
+  const refuse = (): never => {
+    throw new Error("a dry run writes nothing");
+  };
+  return {
+    ...seen,
+    id: seen.id ?? "",
+    folder,
+    reserveJobId: refuse,
+    recordExported: refuse,
+    recordResubmitted: refuse,
+    record: refuse,
+    close: async () => {},
+  };
+}
+
 /** Takes the lock, cuts a torn line off, sweeps part files. Throws a UserError when it is locked. */
 export async function openManifest(folder: string, clock: Clock): Promise<Manifest> {
   await prepareFolder(folder);
@@ -115,10 +135,12 @@ async function openLocked(folder: string, clock: Clock, lock: Lock): Promise<Man
   const path = manifestPath(folder);
   const state = emptyState();
   const content = await readJournal(path, (event) => apply(state, event));
+  if (content.header === undefined) await refuseOrphans(folder);
   const header = content.header ?? newHeader(clock.now());
   const base = view(folder, state);
   await finishReplacedFailedFiles(folder, base.jobs());
   await sweepParts(folder);
+  await sweepUnrecorded(folder, new Set(state.jobs.keys()), state.lastJob);
   await sweepLeftovers(lockPath(folder));
   const journal = await openJournal(path, content, content.header ? undefined : header);
   return {
@@ -128,6 +150,16 @@ async function openLocked(folder: string, clock: Clock, lock: Lock): Promise<Man
     folder,
     warnings: content.warnings,
   };
+}
+
+/** A new manifest beside old jobs would number over them, and pay for what is under way again. */
+async function refuseOrphans(folder: string): Promise<void> {
+  const orphan = await findJobFile(folder);
+  if (orphan === undefined) return;
+  throw new UserError(`The folder ${folder} has job files such as ${orphan}, but no manifest.`, {
+    hint: `Restore ${manifestPath(folder)} from a backup, or move the files away, or name another folder with --jobs-dir.`,
+    exit: "fatal",
+  });
 }
 
 function view(folder: string, state: ManifestState) {

@@ -80,7 +80,7 @@ export async function* failedRequests(
 
 function unusable(files: JobFiles, job: Job, what: string): UserError {
   const lost = job.state === "exported" ? "" : "what it cost is lost, and ";
-  const flag = job.state === "exported" ? "" : " --yes";
+  const flag = job.state === "exported" ? "" : " --give-up";
   return new UserError(`The request file ${files.requests} of job ${job.id} ${what}.`, {
     hint: `Restore it from a backup, or give the job up with \`vecfill cancel ${job.id}${flag}\`: ${lost}its rows are exported again.`,
     exit: "fatal",

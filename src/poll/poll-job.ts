@@ -33,7 +33,8 @@ export async function pollJob(services: PollServices, job: Job): Promise<Job> {
     case "unknown":
       return stillPending(services, job, batch.rawState);
     case "succeeded":
-      return recordWithoutResults(services, job);
+      // paid for: it is waited for, and reported when that takes too long, but not given up
+      return stillPending(services, job, "succeeded, without results yet");
     case "failed":
     case "expired":
     case "cancelled":
@@ -65,13 +66,6 @@ async function recordSucceeded(
   const ended = await manifest.record({ type: "succeeded", job: job.id, resultsName });
   report({ type: "ended", job: job.id, state: ended.state, message: undefined });
   return ended;
-}
-
-/** Its results may be on their way to where the service answers from. */
-async function recordWithoutResults(services: PollServices, job: Job): Promise<Job> {
-  const isYoung = batchAgeMs(job, services.clock.now()) < BELIEVED_GONE_AFTER_MS;
-  if (isYoung) return stillPending(services, job, "succeeded, without results yet");
-  return recordEnd(services, job, "failed", "the batch succeeded, but names no results file");
 }
 
 const UNEXPLAINED: Readonly<Record<DeadState, string>> = {
@@ -119,7 +113,7 @@ function notOurKey(job: Job): UserError {
   return new UserError(
     `The batch ${job.batch} of job ${job.id} is not visible to this API key, which is not the one that made it.`,
     {
-      hint: `Set GEMINI_API_KEY to a key of the project that submitted the job. Where there is none any more, give the job up with \`vecfill cancel ${job.id} --yes\`. Nothing was changed.`,
+      hint: `Set GEMINI_API_KEY to a key of the project that submitted the job. Where there is none any more, give the job up with \`vecfill cancel ${job.id} --give-up\`. Nothing was changed.`,
       exit: "fatal",
     },
   );

@@ -1,5 +1,6 @@
 /** Poll: looks at every submitted job's batch until each has ended. */
 import { UserError } from "../errors.ts";
+import { isOutage } from "../gemini/outage.ts";
 import type { Job } from "../job/job.ts";
 import type { Manifest } from "../job/manifest.ts";
 import { pollJob, type PollServices } from "./poll-job.ts";
@@ -50,11 +51,17 @@ export async function pollDue(
     if (services.signal.aborted) break;
     try {
       const after = await pollJob(services, job);
+      schedule.noteAnswer();
       stuck.look(services, after);
       if (after.state === "submitted") continue;
       schedule.forget(job.id);
       ended.push(job.id);
     } catch (error) {
+      // where Gemini has answered before, it will again: the others are not even asked now
+      if (isOutage(error) && schedule.hasAnswered) {
+        warnOfOutage(services, error);
+        break;
+      }
       // what is wrong with one job is said once all the others have been looked at
       if (!(error instanceof UserError)) throw error;
       failure ??= error;
@@ -62,6 +69,11 @@ export async function pollDue(
   }
   if (failure !== undefined) throw failure;
   return ended;
+}
+
+function warnOfOutage({ report }: PollServices, error: unknown): void {
+  const message = error instanceof Error ? error.message : String(error);
+  report({ type: "warning", message, hint: "It is looked at again later; the batches go on." });
 }
 
 export function submittedJobs(manifest: Manifest): Job[] {

@@ -15,6 +15,7 @@ export class PollSchedule {
   readonly #clock: Clock;
   readonly #fixedMs: number | undefined;
   readonly #nextAtMs = new Map<string, number>();
+  #hasAnswered = false;
 
   /** `fixedMs`: the interval asked for; undefined for one that grows with a batch's age. */
   constructor(clock: Clock, fixedMs: number | undefined) {
@@ -36,6 +37,15 @@ export class PollSchedule {
     return Math.min(
       ...jobs.map((job) => Math.max(0, (this.#nextAtMs.get(job.id) ?? nowMs) - nowMs)),
     );
+  }
+
+  /** True once Gemini has answered a look: key and address are right. */
+  get hasAnswered(): boolean {
+    return this.#hasAnswered;
+  }
+
+  noteAnswer(): void {
+    this.#hasAnswered = true;
   }
 
   /** Forgets a job that has ended; the next look at one that has not is due at once. */

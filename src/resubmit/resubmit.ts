@@ -3,6 +3,7 @@
  * the journal that makes the new jobs known, so a row is never in both and never in neither.
  */
 import { rm } from "node:fs/promises";
+import { resolve } from "node:path";
 import { UserError } from "../errors.ts";
 import type { FailedLine } from "../failed-line.ts";
 import { requestOf } from "../failed-line.ts";
@@ -60,12 +61,15 @@ export async function resubmitFile(
   target: Target,
 ): Promise<readonly Job[]> {
   if (!(await exists(path))) throw noSuchFile(path);
-  const parents = [...(await readParents(path))].map((id) =>
+  const own = services.manifest
+    .jobs()
+    .find((job) => resolve(services.manifest.files(job.id).failed) === resolve(path));
+  const parents = [...(await readParents(path, own?.id))].map((id) =>
     id === undefined ? undefined : services.manifest.job(id),
   );
   const made: Job[] = [];
   for (const parent of parents) {
-    const take: TakeLine = (line) => line.job === parent?.id;
+    const take: TakeLine = (line) => (line.job ?? own?.id) === parent?.id;
     const jobs =
       parent === undefined
         ? await exportLines(services, path, target, bounds, take)
@@ -177,10 +181,16 @@ async function keysOf(path: string): Promise<KeySet> {
   return keys;
 }
 
-/** The jobs that the file's lines name; undefined stands for lines that name none. */
-async function readParents(path: string): Promise<Set<string | undefined>> {
+/**
+ * The jobs that the file's lines name. A line that names none belongs to the job whose failed file
+ * this is; undefined stands for those that belong to none.
+ */
+async function readParents(
+  path: string,
+  own: string | undefined,
+): Promise<Set<string | undefined>> {
   const parents = new Set<string | undefined>();
-  for await (const line of readFailedLines(path)) parents.add(line.job);
+  for await (const line of readFailedLines(path)) parents.add(line.job ?? own);
   return parents;
 }
 

@@ -1,6 +1,8 @@
+import { resolve } from "node:path";
 import type { CommandContext, CommandResult } from "../command.ts";
 import { targetOf } from "../config.ts";
 import type { Job } from "../job/job.ts";
+import { readManifest } from "../job/manifest.ts";
 import { jobBounds } from "../job-bounds.ts";
 import { counted } from "../output/figures.ts";
 import { everyLine, resubmitFile, resubmitJob } from "./resubmit.ts";
@@ -11,9 +13,9 @@ export async function showResubmit(
   paths: readonly string[],
 ): Promise<CommandResult> {
   const { services, settings, report, next } = context;
+  if (settings.dryRun) return showDryRun(context, paths);
   const manifest = await services.manifest();
   const bounds = jobBounds(settings);
-  if (settings.dryRun) return showDryRun(context, manifest.jobs());
   const made: Job[] = [];
   if (paths.length > 0) {
     const target = targetOf(settings);
@@ -42,8 +44,15 @@ function hasFailedLines(job: Job): boolean {
   return job.outstanding.lines > 0;
 }
 
-function showDryRun({ next }: CommandContext, jobs: readonly Job[]): CommandResult {
-  const waiting = jobs.filter(hasFailedLines);
+async function showDryRun(
+  { next, settings }: CommandContext,
+  paths: readonly string[],
+): Promise<CommandResult> {
+  const view = await readManifest(settings.jobsDir);
+  const isNamed = (job: Job) =>
+    paths.length === 0 ||
+    paths.some((path) => resolve(path) === resolve(view.files(job.id).failed));
+  const waiting = view.jobs().filter((job) => hasFailedLines(job) && isNamed(job));
   const requests = waiting.reduce((sum, job) => sum + job.outstanding.lines, 0);
   const ids = waiting.map((job) => job.id);
   return {

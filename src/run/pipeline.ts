@@ -5,10 +5,11 @@
  * wait to be submitted, so that files and tokens do not pile up. The first task that fails stops
  * the others where their files and the manifest agree.
  */
-import { UserError } from "../errors.ts";
+import { JobBlocked, UserError } from "../errors.ts";
 import { exportJobs, type ExportOptions, type ExportSummary } from "../export/export.ts";
 import { importResults, isImportable, type ImportServices } from "../import/import.ts";
 import type { Job } from "../job/job.ts";
+import { isOutage } from "../gemini/outage.ts";
 import { isUnfinished } from "../job/manifest.ts";
 import { jobOfOtherSpace } from "../job/vector-space.ts";
 import { pollDue, submittedJobs } from "../poll/poll.ts";
@@ -69,6 +70,10 @@ class Pipeline {
   readonly #exports: ExportSummary[] = [];
   #exporting = true;
   #worksInHand = 0;
+  #hasGeminiAnswered = false;
+  /** Jobs that cannot be imported as things are; the others go on without them. */
+  readonly #blocked = new Map<string, JobBlocked>();
+  readonly #downloadPause: QuotaPause;
   /** Create requests in a row whose answer was lost and which had made no batch. */
   #lostCreates = 0;
   #timedOut = false;
@@ -77,6 +82,7 @@ class Pipeline {
     const signal = AbortSignal.any([services.signal, this.#stop.signal]);
     this.#services = { ...services, signal };
     this.#options = options;
+    this.#downloadPause = new QuotaPause(services.clock, options.quotaWaitMs);
     const ended = services.manifest.jobs().filter((job) => !isUnfinished(job));
     this.#endedBefore = new Set(ended.map((job) => job.id));
   }
@@ -88,6 +94,7 @@ class Pipeline {
     try {
       const ends = await Promise.allSettled(tasks.map((task) => this.#guarded(task)));
       throwFirst(ends);
+      for (const blocked of this.#blocked.values()) throw blocked;
     } finally {
       this.#stop.abort();
       await timer;
@@ -129,12 +136,21 @@ class Pipeline {
       await this.#reconcile();
       // what was found just now may fill the window, or be this very job's batch
       const job = this.#nextToSubmit();
-      if (job !== undefined) await this.#submitOne(job, pause);
+      if (job !== undefined) await this.#submitOrWait(job, pause);
+    }
+  }
+
+  async #submitOrWait(job: Job, pause: QuotaPause): Promise<void> {
+    try {
+      await this.#submitOne(job, pause);
+    } catch (error) {
+      await this.#waitOut(error, pause);
     }
   }
 
   async #submitOne(job: Job, pause: QuotaPause): Promise<void> {
     const outcome = await submitJob(this.#services, job);
+    this.#hasGeminiAnswered ||= outcome.kind !== "uncertain";
     this.#changes.notify();
     this.#lostCreates = outcome.kind === "uncertain" ? this.#lostCreates + 1 : 0;
     if (outcome.kind === "submitted") return pause.reset();
@@ -163,6 +179,7 @@ class Pipeline {
     while (!this.#isStopped()) {
       await this.#inHand(async () => {
         const ended = await pollDue(this.#services, schedule, stuck);
+        this.#hasGeminiAnswered ||= ended.length > 0;
         for (const id of ended) await this.#resubmit(manifest.job(id));
       });
       if (this.#isFinished()) return;
@@ -174,7 +191,7 @@ class Pipeline {
   async #import(): Promise<void> {
     const { manifest, signal } = this.#services;
     while (!this.#isStopped()) {
-      const job = manifest.jobs().find(isImportable);
+      const job = manifest.jobs().find((each) => isImportable(each) && !this.#blocked.has(each.id));
       if (job === undefined && this.#isFinished()) return;
       if (job === undefined) await this.#changes.next(signal);
       else await this.#inHand(() => this.#importOne(job));
@@ -182,8 +199,22 @@ class Pipeline {
   }
 
   async #importOne(job: Job): Promise<void> {
-    const done = await importResults(this.#services, job);
-    if (done !== undefined) await this.#resubmit(done);
+    try {
+      const done = await importResults(this.#services, job);
+      if (done !== undefined) await this.#resubmit(done);
+    } catch (error) {
+      if (error instanceof JobBlocked) this.#blocked.set(job.id, error);
+      else await this.#waitOut(error, this.#downloadPause);
+    }
+  }
+
+  /** Where Gemini has answered in this run, it will again: laptops sleep, networks go away. */
+  async #waitOut(error: unknown, pause: QuotaPause): Promise<void> {
+    if (!this.#hasGeminiAnswered || !isOutage(error)) throw error;
+    const waitMs = pause.next(undefined);
+    const why = `for Gemini to be reached again (${error instanceof Error ? error.message : ""})`;
+    this.#services.report({ type: "waiting", why, seconds: Math.round(waitMs / 1000) });
+    await pause.wait(waitMs, this.#changes, this.#services.signal, () => 0);
   }
 
   /** While a job that has ended may still get a child, no task may take the work for finished. */
@@ -252,7 +283,9 @@ class Pipeline {
   }
 
   #isDrained(): boolean {
-    return this.#worksInHand === 0 && !this.#services.manifest.jobs().some(isUnfinished);
+    const { manifest } = this.#services;
+    const isOpen = (job: Job) => isUnfinished(job) && !this.#blocked.has(job.id);
+    return this.#worksInHand === 0 && !manifest.jobs().some(isOpen);
   }
 
   /** The oldest job that waits, if there is room for it at Gemini. */

@@ -1,3 +1,4 @@
+import type { ExportSummary } from "../export/export.ts";
 import { MODELS } from "../gemini/models.ts";
 import { finalSums } from "../job/final-sums.ts";
 import type { Job } from "../job/job.ts";
@@ -18,6 +19,8 @@ export type RunSummary = Sums &
     pending: readonly string[];
     failedFiles: readonly string[];
     timedOut: boolean;
+    /** It stopped although rows were left that it would have taken. */
+    isCutShort: boolean;
   }>;
 
 /** The whole work: see pipeline.ts. The sums count a row that was sent again once, as it ended. */
@@ -37,7 +40,17 @@ export async function run(services: RunServices, options: RunOptions): Promise<R
       .filter((job) => job.outstanding.lines > 0)
       .map((job) => services.manifest.files(job.id).failed),
     timedOut,
+    isCutShort: timedOut || hasStaleRowsLeft(jobs, last),
   };
+}
+
+/** The last pass was not the one that finds nothing more, and rows changed while they were away. */
+function hasStaleRowsLeft(jobs: readonly Job[], last: ExportSummary | undefined): boolean {
+  const wasLastPassEmpty = last === undefined || last.exported === 0;
+  return (
+    !wasLastPassEmpty &&
+    jobs.some((job) => last.jobs.includes(job.id) && (job.sums?.stale ?? 0) > 0)
+  );
 }
 
 const TOKENS_PER_PRICE = 1_000_000;

@@ -1,6 +1,7 @@
 import type { CommandContext, CommandResult } from "../command.ts";
 import { exportAll } from "../export/export.ts";
 import { exportOptions, skippedLines } from "../export/show.ts";
+import { previewManifest } from "../job/manifest.ts";
 import { createPacer } from "../import/pace.ts";
 import { count, counted } from "../output/figures.ts";
 import { sumsText } from "../output/sums-text.ts";
@@ -48,7 +49,7 @@ function runResult({ next }: CommandContext, summary: RunSummary): CommandResult
     summary;
   const sums = { requests, written, failed, stale, filled, gone };
   if (!balanced(sums)) throw new Error(`the sums do not balance: ${JSON.stringify(sums)}`);
-  const unfinished = pending.length > 0;
+  const unfinished = pending.length > 0 || summary.isCutShort;
   return {
     json: { ...sums, jobs, remaining, cost: { tokens: cost.tokens, usd: cost.usd.toFixed(6) } },
     text: runText(summary),
@@ -58,10 +59,10 @@ function runResult({ next }: CommandContext, summary: RunSummary): CommandResult
 }
 
 async function showDryRun(context: CommandContext): Promise<CommandResult> {
-  const { services, report, signal, next } = context;
+  const { services, settings, report, signal, next } = context;
   const options = exportOptions(context);
   const store = await services.store(options.target);
-  const manifest = await services.manifest();
+  const manifest = await previewManifest(settings.jobsDir);
   const summary = await exportAll({ store, manifest, report, signal }, options);
   const { exported, jobCount, tokens, skipped } = summary;
   const waiting = manifest.jobs().filter((job) => job.state === "exported").length;

@@ -117,6 +117,11 @@ const full: Explanation = ({ label }, error) => ({
 });
 
 /** By SQLSTATE, by class of SQLSTATE, or by network code. */
+const refusedByTable: Explanation = ({ target }, error) => ({
+  why: `The table ${tableName(target)} refuses the change: ${error.message}.`,
+  hint: "A trigger or a constraint of the table says so: look at it with `\\d` in psql, mend it or take it off for the time of the import, then run the same command again.",
+});
+
 const EXPLANATIONS: Readonly<Partial<Record<string, Explanation>>> = {
   ENOTFOUND: unreachable,
   EAI_AGAIN: unreachable,
@@ -140,6 +145,8 @@ const EXPLANATIONS: Readonly<Partial<Record<string, Explanation>>> = {
   "57P05": lost,
   "57014": tooSlow,
   QUERY_TIMEOUT: tooSlow,
+  "23": refusedByTable,
+  P0: refusedByTable,
   "40": contended,
   "55P03": contended,
   "25006": ({ label }) => ({

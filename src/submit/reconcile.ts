@@ -5,7 +5,8 @@
  * second batch is reported, and a person decides.
  */
 import { UserError } from "../errors.ts";
-import type { Batch } from "../gemini/port.ts";
+import { explain } from "../gemini/explain.ts";
+import { type Batch, type Gemini, GeminiError } from "../gemini/port.ts";
 import type { Job } from "../job/job.ts";
 import { batchPrefix, isOurProject, jobOfBatch } from "../job/batch-names.ts";
 import { recordSubmitted, type SubmitServices } from "./submit-job.ts";
@@ -36,7 +37,10 @@ export async function reconcile(
     const open = uncertainJobs(services);
     if (open.length === 0) return { adopted, absent: [] };
     if (!found.isOurProject) checkKey(services, open);
-    const graceIsOver = readAtMs - startedAtMs >= graceMs && reads >= MIN_READS;
+    const graceIsOver =
+      readAtMs - startedAtMs >= graceMs &&
+      reads >= MIN_READS &&
+      !isAnyYoung(services, open, graceMs);
     if (graceIsOver) return { adopted, absent: await recordAbsent(services, open, reads) };
     const why = `for a batch of job ${open.map((job) => job.id).join(", ")} to show at Gemini`;
     report({
@@ -50,11 +54,22 @@ export async function reconcile(
 
 /** True when a create request of some job may have left without an answer. */
 export function needsReconciling(jobs: readonly Job[]): boolean {
-  return jobs.some(mayHaveUnknownBatch);
+  return jobs.some((job) => mayHaveBatch(job) && job.submissions > 0);
 }
 
-function mayHaveUnknownBatch(job: Job): boolean {
-  return job.state === "submitting" || (job.state === "exported" && job.submissions > 0);
+/** Of a manifest that was restored from a backup, a batch may be there that it knows nothing of. */
+function mayHaveBatch({ state }: Job): boolean {
+  return state === "submitting" || state === "exported";
+}
+
+/** The service may take longer over a create than the grace; it starts with the request. */
+const CREATE_TAKES_GRACES = 3;
+
+function isAnyYoung({ clock }: SubmitServices, open: readonly Job[], graceMs: number): boolean {
+  const nowMs = clock.now().getTime();
+  // an intent that seems to lie ahead is older than a clock that was set back
+  const ages = open.map((job) => nowMs - Date.parse(job.updatedAt)).filter((age) => age >= 0);
+  return ages.some((age) => age < CREATE_TAKES_GRACES * graceMs);
 }
 
 function uncertainJobs({ manifest }: SubmitServices): Job[] {
@@ -72,7 +87,7 @@ function checkKey({ keyId }: SubmitServices, uncertain: readonly Job[]): void {
   throw new UserError(
     `Whether job ${job.id} has a batch at Gemini cannot be told with this API key, which is not the one that sent it.`,
     {
-      hint: `Set GEMINI_API_KEY to the key that submitted the job. Where there is no such key any more, give the job up with \`vecfill cancel ${job.id} --yes\`. Nothing was changed.`,
+      hint: `Set GEMINI_API_KEY to the key that submitted the job. Where there is no such key any more, give the job up with \`vecfill cancel ${job.id} --give-up\`. Nothing was changed.`,
       exit: "fatal",
     },
   );
@@ -83,7 +98,7 @@ async function adoptFound(
   services: SubmitServices,
 ): Promise<{ adopted: string[]; isOurProject: boolean }> {
   const { gemini, manifest, signal } = services;
-  const batches = await gemini.findBatches(batchPrefix(manifest.id), signal);
+  const batches = await readList(gemini, batchPrefix(manifest.id), signal);
   const found = Map.groupBy(batches, (batch) => jobOfBatch(manifest.id, batch.displayName));
   const adopted: string[] = [];
   for (const job of manifest.jobs()) {
@@ -93,10 +108,18 @@ async function adoptFound(
   return { adopted, isOurProject: isOurProject(batches, manifest.jobs()) };
 }
 
+async function readList(gemini: Gemini, prefix: string, signal: AbortSignal): Promise<Batch[]> {
+  try {
+    return await gemini.findBatches(prefix, signal);
+  } catch (error) {
+    throw error instanceof GeminiError ? explain(error, "reading the list of batches") : error;
+  }
+}
+
 /** True when the job had no batch and now has one. */
 async function settle(services: SubmitServices, job: Job, batches: Batch[]): Promise<boolean> {
   const first = batches.toSorted((a, b) => usefulness(b) - usefulness(a))[0];
-  const adopts = mayHaveUnknownBatch(job) && first !== undefined;
+  const adopts = mayHaveBatch(job) && first !== undefined;
   if (adopts) await recordSubmitted(services, job, first.name, true);
   const used = adopts ? first.name : job.batch;
   for (const batch of batches) {

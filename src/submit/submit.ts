@@ -32,7 +32,9 @@ export async function submitAll(
   const adopted: string[] = [];
   let why: string | undefined;
   for (let round = 0; round < MAX_ROUNDS && !signal.aborted; round++) {
-    if (needsReconciling(manifest.jobs())) {
+    // once in any case: a manifest restored from a backup does not know of its last batches
+    const looks = round === 0 ? manifest.jobs().some(isWaiting) : needsReconciling(manifest.jobs());
+    if (looks) {
       adopted.push(...(await reconcile(services, options.reconcileGraceMs)).adopted);
     }
     why = await submitRound(services, options.window, submitted);

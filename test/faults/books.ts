@@ -245,8 +245,9 @@ async function folderBreaches(folder: string, manifest: ManifestView): Promise<s
     if (outstanding.lines > 0) expected.add(`${id}.failed.jsonl`).add(`${id}.failed.csv`);
   }
   const found = await readdir(folder);
+  const lastJob = Math.max(0, ...manifest.jobs().map(({ id }) => Number(id)));
   const breaches = found
-    .filter((name) => !expected.has(name))
+    .filter((name) => !expected.has(name) && !isReserved(name, lastJob))
     .map((name) => `${name} is left over`);
   for (const name of expected) {
     if (!found.includes(name) && !optional.has(name)) breaches.push(`${name} is not there`);
@@ -256,6 +257,12 @@ async function folderBreaches(folder: string, manifest: ManifestView): Promise<s
     if ((mode & PERMISSIONS) !== FILE_MODE) breaches.push(`${name} has mode ${mode.toString(8)}`);
   }
   return breaches;
+}
+
+/** The file of a job that died before it was recorded; the next job of that number replaces it. */
+function isReserved(name: string, lastJob: number): boolean {
+  const job = /^(?<job>\d{4,})\.requests\.jsonl$/.exec(name)?.groups?.["job"];
+  return job !== undefined && Number(job) > lastJob;
 }
 
 const SHOWN = 5;

@@ -21,7 +21,7 @@ export type Fault = Readonly<{
 
 export type Kind = "database" | "gemini" | "file" | "";
 
-export class Killed extends Error {
+class Killed extends Error {
   override readonly name = "Killed";
 }
 

@@ -216,3 +216,26 @@ const MAX_ENQUEUED_TOKENS = 500_000;
 const STUCK_AFTER_MS = 86_400_000;
 /** An upload that stumbles waits by real time otherwise. */
 const HASTY_LIMITS = { firstStumbleDelayMs: 10, maxStumbleDelayMs: 50, activePollMs: 20 };
+
+/** More than any run makes. */
+const MAX_CALLS = 2_000;
+
+/**
+ * A run for every nth call of a kind, from the first on, until the runs have no such call any more.
+ * Names of the calls that went wrong.
+ */
+export async function failEveryCall(
+  workshop: Workshop,
+  fault: Omit<Fault, "nth">,
+  calls: Readonly<{ first: number; step: number }> = { first: 1, step: 1 },
+  disturbance: Omit<Disturbance, "processes"> = {},
+): Promise<string[]> {
+  const hits: string[] = [];
+  for (let nth = calls.first; nth < MAX_CALLS; nth += calls.step) {
+    const processes = [[{ ...fault, nth }]];
+    const swept = await runDisturbed(workshop, { ...disturbance, processes });
+    if (swept.hits.length === 0) return hits;
+    hits.push(...swept.hits);
+  }
+  throw new Error(`a run makes more than ${MAX_CALLS} calls`);
+}

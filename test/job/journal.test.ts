@@ -1,5 +1,5 @@
 // After a crash, a torn write or somebody's editor: does the manifest tell the truth, or refuse?
-import { appendFile, readFile, truncate, writeFile } from "node:fs/promises";
+import { appendFile, readdir, readFile, truncate, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { systemClock } from "../../src/clock.ts";
@@ -154,4 +154,14 @@ describe("what may be recorded", () => {
     await appendFile(join(folder, FILE), "not ours\n");
     await expect(readManifest(folder)).rejects.toMatchObject({ exit: "fatal" });
   });
+});
+
+test("job files without a manifest are refused: a new one would pay for their rows again", async () => {
+  const folder = await temporaryFolder();
+  await writeFile(join(folder, "0001.requests.jsonl"), "");
+  await expect(openManifest(folder, systemClock)).rejects.toMatchObject({
+    exit: "fatal",
+    hint: expect.stringContaining("backup"),
+  });
+  expect(await readdir(folder)).toEqual(["0001.requests.jsonl"]);
 });

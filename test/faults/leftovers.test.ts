@@ -1,12 +1,12 @@
-// A process can die while it takes or gives the lock. Is what it left beside the lock swept, and is
-// what a live process is about to use left alone?
+// A process can die while it takes or gives the lock, or before it recorded a job whose file it
+// wrote. Is what it left swept, and is everything that may still be of use left alone?
 import { readdir, rm, writeFile } from "node:fs/promises";
 import { hostname } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { systemClock } from "../../src/clock.ts";
 import { openManifest } from "../../src/job/manifest.ts";
-import { temporaryFolder } from "../job/sample.ts";
+import { newJob, temporaryFolder } from "../job/sample.ts";
 
 /** Linux gives out no such number. */
 const NO_PID = 2 ** 22 + 1;
@@ -34,5 +34,27 @@ test("the next holder sweeps what a dead process left, and nothing else", async 
     "manifest.ndjson",
     "notes.txt",
   ]);
+  await rm(folder, { recursive: true });
+});
+
+test("the file of a job that was never recorded goes once its number was passed over", async () => {
+  const folder = await temporaryFolder();
+  const manifest = await openManifest(folder, systemClock);
+  await manifest.recordExported(newJob("0001"));
+  await manifest.recordExported(newJob("0003"));
+  await manifest.close();
+  for (const job of ["0001", "0002", "0003", "0004"]) {
+    await writeFile(join(folder, `${job}.requests.jsonl`), "");
+    await writeFile(join(folder, `${job}.results.jsonl`), "");
+  }
+  await (await openManifest(folder, systemClock)).close();
+  const requests = (await readdir(folder)).filter((name) => name.endsWith("requests.jsonl"));
+  // 0004 may belong to a job that a manifest restored from a backup does not know
+  expect(requests.toSorted()).toEqual([
+    "0001.requests.jsonl",
+    "0003.requests.jsonl",
+    "0004.requests.jsonl",
+  ]);
+  expect(await readdir(folder)).toContain("0002.results.jsonl");
   await rm(folder, { recursive: true });
 });

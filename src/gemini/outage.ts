@@ -1,0 +1,10 @@
+import { UserError } from "../errors.ts";
+import { GeminiError, type GeminiErrorKind } from "./port.ts";
+
+const PASSING: readonly GeminiErrorKind[] = ["unreachable", "uncertain", "quota"];
+
+/** True for what passes by itself: no network, no answer, too many calls. Nothing is lost by waiting. */
+export function isOutage(error: unknown): boolean {
+  const cause = error instanceof UserError ? error.cause : error;
+  return cause instanceof GeminiError && PASSING.includes(cause.kind);
+}

@@ -1,0 +1,37 @@
+// What if any single call to the outside takes effect and nobody hears of it, for an error or because
+// the process ends? Is every row then still paid for once and given its right vector?
+import type * as Files from "node:fs/promises";
+import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
+import { openWorkshop, type Workshop } from "../workshop.ts";
+import { failEveryCall } from "./sweep.ts";
+
+vi.mock("node:fs/promises", async (original: () => Promise<typeof Files>) => {
+  const { borderFiles } = await import("./outside.ts");
+  return borderFiles(await original());
+});
+
+let workshop: Workshop;
+
+beforeAll(async () => {
+  workshop = await openWorkshop();
+});
+afterAll(() => workshop.close());
+
+/** In CI every nth file system call is tried, each time from another start; `STEP=1` tries all. */
+const FILE_STEP = Number(process.env["STEP"] ?? 16);
+
+describe.each([
+  { how: "error", first: 9 },
+  { how: "kill", first: 13 },
+] as const)("a call that fails after it took effect, as $how", ({ how, first }) => {
+  test.each(["database", "gemini"] as const)("%s", { timeout: 300_000 }, async (kind) => {
+    const hits = await failEveryCall(workshop, { when: "after", how, kind });
+    expect(hits.length).toBeGreaterThan(5);
+  });
+
+  test("file", { timeout: 300_000 }, async () => {
+    const calls = { first: 1 + ((first - 1) % FILE_STEP), step: FILE_STEP };
+    const hits = await failEveryCall(workshop, { when: "after", how, kind: "file" }, calls);
+    expect(hits.length).toBeGreaterThan(5);
+  });
+});

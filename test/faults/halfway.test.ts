@@ -1,0 +1,51 @@
+// What if an answer breaks off in its middle, half of a block is written, or a batch that was made
+// without an answer shows in the list only later?
+import type * as Files from "node:fs/promises";
+import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
+import { openWorkshop, type Workshop } from "../workshop.ts";
+import { failEveryCall } from "./sweep.ts";
+
+vi.mock("node:fs/promises", async (original: () => Promise<typeof Files>) => {
+  const { borderFiles } = await import("./outside.ts");
+  return borderFiles(await original());
+});
+
+let workshop: Workshop;
+
+beforeAll(async () => {
+  workshop = await openWorkshop();
+});
+afterAll(() => workshop.close());
+
+/** See before.test.ts. */
+const FILE_STEP = Number(process.env["STEP"] ?? 16);
+
+describe.each([
+  { how: "error", first: 3 },
+  { how: "kill", first: 11 },
+] as const)("a call that goes wrong halfway, as $how", ({ how, first }) => {
+  test("gemini", { timeout: 300_000 }, async () => {
+    const hits = await failEveryCall(workshop, { when: "middle", how, kind: "gemini" });
+    expect(hits.length).toBeGreaterThan(5);
+  });
+
+  test("file", { timeout: 300_000 }, async () => {
+    const calls = { first: 1 + ((first - 1) % FILE_STEP), step: FILE_STEP };
+    const hits = await failEveryCall(workshop, { when: "middle", how, kind: "file" }, calls);
+    expect(hits.length).toBeGreaterThan(5);
+  });
+});
+
+describe("with a batch list that shows a new batch only after a while", () => {
+  const late = { reconcileGraceMs: 400, emulatorFaults: "create-late=0.15" };
+  const all = { first: 1, step: 1 };
+
+  test.each(["error", "kill"] as const)(
+    "a lost answer as %s",
+    { timeout: 300_000 },
+    async (how) => {
+      const hits = await failEveryCall(workshop, { when: "after", how, kind: "gemini" }, all, late);
+      expect(hits.filter((hit) => hit.endsWith(":asyncBatchEmbedContent"))).not.toEqual([]);
+    },
+  );
+});
