@@ -21,7 +21,7 @@ export type FailureClass = (typeof FAILURE_CLASSES)[number];
  * Who or what failed the row: the service's error line; no line at all; a line that cannot be read;
  * lines that contradict each other; a vector that did not pass its check; the whole batch.
  */
-export type FailureReason = (typeof FAILURE_REASONS)[number];
+type FailureReason = (typeof FAILURE_REASONS)[number];
 
 export type Failure = Readonly<{
   class: FailureClass;

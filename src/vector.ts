@@ -1,7 +1,7 @@
 /** The check that every vector passes before it may be written. */
 import type { FailureClass } from "./failed-line.ts";
 
-export type VectorProblem = "width" | "notFinite" | "zero";
+type VectorProblem = "width" | "notFinite" | "zero";
 
 export type CheckedVector =
   | Readonly<{ ok: true; vector: Float32Array }>

@@ -108,7 +108,11 @@ function read(text: string): { values: number[]; end: number } | undefined {
 
 /** Numbers as anybody might write them, among them the longest and the smallest. */
 function spelled(): fc.Arbitrary<string> {
-  const digits = fc.string({ unit: fc.constantFrom(..."0123456789".split("")), minLength: 1, maxLength: 22 });
+  const digits = fc.string({
+    unit: fc.constantFrom(..."0123456789".split("")),
+    minLength: 1,
+    maxLength: 22,
+  });
   const whole = fc.oneof(fc.constant("0"), fc.constant("0"), fc.bigInt({ min: 0n }).map(String));
   const written = fc
     .tuple(

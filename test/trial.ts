@@ -164,10 +164,7 @@ export async function startTrial(
   return trial;
 }
 
-export async function addRows(
-  { database }: Workshop,
-  rows: readonly (string | null)[],
-): Promise<void> {
+async function addRows({ database }: Workshop, rows: readonly (string | null)[]): Promise<void> {
   await database.query(
     "INSERT INTO questions (id, question_text) SELECT place, t FROM unnest($1::text[]) WITH ORDINALITY AS given(t, place)",
     // the driver takes NULLs within an array, the type says strings
@@ -190,7 +187,7 @@ export function range(from: number, to: number): number[] {
 }
 
 /** JSON lines, parsed. */
-export function linesOf(text: string): unknown[] {
+function linesOf(text: string): unknown[] {
   return text
     .split("\n")
     .filter((line) => line !== "")

@@ -26,7 +26,7 @@ import { createNativeDatabase, hasNativeServer } from "./postgres/native-databas
 
 export const API_KEY = "a-key-for-tests";
 
-export type Question = Readonly<{ id: number; text: string | null }>;
+type Question = Readonly<{ id: number; text: string | null }>;
 
 export type Workshop = {
   readonly target: Target;

@@ -22,7 +22,7 @@ import { loadState, type State } from "./state.ts";
 import { EmulatorTime } from "./time.ts";
 import { dropExpiredSessions } from "./uploads.ts";
 
-export type EmulatedBatch = Readonly<{
+type EmulatedBatch = Readonly<{
   /** `batches/…`. */
   name: string;
   displayName: string;

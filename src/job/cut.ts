@@ -13,7 +13,7 @@ export type CutFile = Readonly<{ job: string; requests: number; tokens: number; 
 type OpenFile = Readonly<{ job: string; writer: RequestFileWriter }>;
 
 /** A single line always fits an empty job: it cannot be cut. */
-export function fits(size: JobSize, line: JobSize, bounds: JobBounds): boolean {
+function fits(size: JobSize, line: JobSize, bounds: JobBounds): boolean {
   if (size.rows === 0) return true;
   const { rows, tokens, bytes } = plus(size, line);
   return rows <= bounds.maxRows && tokens <= bounds.maxTokens && bytes <= bounds.maxBytes;

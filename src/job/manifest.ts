@@ -40,13 +40,10 @@ import { acquireLock, type Lock, sweepLeftovers } from "./lock.ts";
 import { UNFINISHED } from "./transitions.ts";
 
 /** An event as a stage reports it: the manifest adds the time. */
-export type NewEvent = DistributiveOmit<
-  Exclude<JobEvent, { type: "exported" | "resubmitted" }>,
-  "at"
->;
+type NewEvent = DistributiveOmit<Exclude<JobEvent, { type: "exported" | "resubmitted" }>, "at">;
 type DistributiveOmit<T, K extends PropertyKey> = T extends unknown ? Omit<T, K> : never;
 
-export type Resubmission = Readonly<{
+type Resubmission = Readonly<{
   children: readonly NewJob[];
   outstanding: Job["outstanding"];
   failedFile: Job["failedFile"];

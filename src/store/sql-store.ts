@@ -21,7 +21,7 @@ import { encodeVectorArray } from "./vector-array.ts";
 export type SqlStoreOptions = Readonly<{ where: string | undefined }>;
 
 /** More in one call is a mistake of the caller, and would be one huge statement. */
-export const MAX_ROWS_A_CALL = 10_000;
+const MAX_ROWS_A_CALL = 10_000;
 
 /** How often rows that another process keeps changing under our hands are tried. */
 const MAX_APPLY_ROUNDS = 3;

@@ -613,7 +613,7 @@ export function qualified(target: Target): string {
   return `${quoted(target.schema)}.${quoted(target.table)}`;
 }
 
-export function given<T>(value: T | undefined): T {
+function given<T>(value: T | undefined): T {
   if (value === undefined) throw new Error("the test's own set-up is wrong");
   return value;
 }
@@ -639,7 +639,7 @@ export function userError(exit: ExitReason, message: RegExp, hint = /./): unknow
 }
 
 /** Vectors come back in the shortest digits that give the same float32 again. */
-export function expectVector(value: number[] | undefined, vector: Float32Array): void {
+function expectVector(value: number[] | undefined, vector: Float32Array): void {
   expect(value && Float32Array.from(value)).toEqual(vector);
 }
 

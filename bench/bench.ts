@@ -1,0 +1,82 @@
+/**
+ * `npm run bench [-- figure…] [-- --full]`: takes the figures that docs/performance.md speaks of, each
+ * beside its baseline in the same run, in turns, several times. A native server is used, see
+ * `server.ts`. The table goes to stdout, the same as JSON to .bench/results.json.
+ */
+import { mkdir, rm, writeFile } from "node:fs/promises";
+import { availableParallelism } from "node:os";
+import { join, resolve } from "node:path";
+import { measureCommands } from "./commands.ts";
+import { measureExport } from "./export.ts";
+import { measureImport } from "./import.ts";
+import { measureParse } from "./parse.ts";
+import { type Figure, type Row, shown } from "./rounds.ts";
+import { measureRun } from "./run.ts";
+import { withServer } from "./server.ts";
+
+const FOLDER = resolve(".bench");
+const SCRATCH = join(FOLDER, "scratch");
+const RESULTS = join(FOLDER, "results.json");
+
+/** What `--full` adds takes half an hour and 30 GB. */
+const RUN_SIZES = [10_000, 100_000];
+const FULL_RUN_SIZES = [...RUN_SIZES, 1_000_000];
+
+type Sizes = Readonly<{ isFull: boolean }>;
+
+const FIGURES: Readonly<Record<string, (sizes: Sizes) => Promise<Figure>>> = {
+  parse: () => measureParse({ lines: 4000, rounds: 7 }),
+  import: () =>
+    withServer((url) => measureImport(url, SCRATCH, { rows: 30_000, slowRows: 4000, rounds: 5 })),
+  export: () => withServer((url) => measureExport(url, SCRATCH, { rows: 100_000, rounds: 5 })),
+  commands: () => measureCommands(SCRATCH, { jobs: 30_000, rounds: 5 }),
+  run: ({ isFull }) =>
+    withServer((url) => measureRun(url, SCRATCH, isFull ? FULL_RUN_SIZES : RUN_SIZES)),
+};
+
+async function main(args: readonly string[]): Promise<void> {
+  const isFull = args.includes("--full");
+  const asked = args.filter((arg) => arg !== "--full");
+  const unknown = asked.filter((name) => !(name in FIGURES));
+  if (unknown.length > 0) {
+    console.error(`There is no figure ${unknown.join(", ")}: ${Object.keys(FIGURES).join(", ")}.`);
+    process.exitCode = 2;
+    return;
+  }
+  await mkdir(SCRATCH, { recursive: true });
+  const figures: Figure[] = [];
+  try {
+    for (const [name, take] of Object.entries(FIGURES)) {
+      if (asked.length === 0 || asked.includes(name)) figures.push(await take({ isFull }));
+    }
+  } finally {
+    await rm(SCRATCH, { recursive: true, force: true });
+  }
+  await report(figures);
+}
+
+async function report(figures: readonly Figure[]): Promise<void> {
+  const machine = { node: process.version, cpus: availableParallelism(), at: new Date() };
+  await writeFile(RESULTS, `${JSON.stringify({ machine, figures }, undefined, 2)}\n`);
+  console.log(
+    `Node ${process.version}, ${machine.cpus} CPUs; medians, and in brackets the extremes.`,
+  );
+  for (const { name, rows, note } of figures) {
+    console.log(`\n${name}`);
+    const lines = rows.map(cells);
+    const widths = [0, 1, 2].map((at) => Math.max(...lines.map((line) => line[at]?.length ?? 0)));
+    for (const line of lines) {
+      console.log(`  ${line.map((cell, at) => cell.padEnd(widths[at] ?? 0)).join("  ")}`.trimEnd());
+    }
+    if (note !== undefined) console.log(`  ${note}`);
+  }
+  console.log(`\nAs JSON: ${RESULTS}`);
+}
+
+function cells({ name, size, median, least, most, unit, ratio }: Row): string[] {
+  const extremes = least === most ? "" : ` (${shown(least)}–${shown(most)})`;
+  const held = ratio === 1 ? "" : `the first is ${shown(1 / ratio)} × this`;
+  return [name, size, `${shown(median)} ${unit}${extremes}`, held];
+}
+
+await main(process.argv.slice(2));

@@ -1,0 +1,67 @@
+/** Export to synced request files, beside COPY of the same rows, which are dropped as they arrive. */
+import { mkdtemp, rm } from "node:fs/promises";
+import { join } from "node:path";
+import pg from "pg";
+import { systemClock } from "../src/clock.ts";
+import { exportAll } from "../src/export/export.ts";
+import { openManifest } from "../src/job/manifest.ts";
+import { connectPostgres } from "../src/store/postgres.ts";
+import { createSqlStore } from "../src/store/sql-store.ts";
+import { CopyOut } from "./copy-out.ts";
+import { TARGET, emptyTable } from "./questions.ts";
+import { alternate, type Contestant, type Figure } from "./rounds.ts";
+
+const COPY = `COPY (SELECT id::text, question_text, md5(question_text) FROM questions
+  WHERE embedding IS NULL ORDER BY id) TO STDOUT`;
+const BOUNDS = { maxRows: 50_000, maxTokens: 200_000, maxBytes: 500_000_000 };
+const MS = 1000;
+
+export type ExportSizes = Readonly<{ rows: number; rounds: number }>;
+
+export async function measureExport(
+  url: string,
+  folder: string,
+  { rows, rounds }: ExportSizes,
+): Promise<Figure> {
+  const client = new pg.Client({ connectionString: url });
+  const database = connectPostgres(url);
+  await client.connect();
+  const timed = (name: string, work: () => Promise<number>): Contestant => ({
+    name,
+    run: async () => {
+      const startMs = performance.now();
+      const found = await work();
+      const seconds = (performance.now() - startMs) / MS;
+      if (found !== rows) throw new Error(`${name} had ${found} of ${rows} rows`);
+      return { value: rows / seconds, size: `${rows} rows` };
+    },
+  });
+  try {
+    await emptyTable(database, rows);
+    return await alternate({ name: "export", unit: "rows/s", rounds }, [
+      timed("vecfill: screened, cut, hashed, synced", () => exportOnce(url, folder)),
+      timed("COPY (SELECT …) TO STDOUT", () => client.query(new CopyOut(COPY)).done),
+    ]);
+  } finally {
+    await client.end();
+    await database.close();
+  }
+}
+
+async function exportOnce(url: string, folder: string): Promise<number> {
+  const jobs = await mkdtemp(join(folder, "export-"));
+  const database = connectPostgres(url);
+  const store = createSqlStore(database, TARGET, { where: undefined });
+  const manifest = await openManifest(jobs, systemClock);
+  try {
+    const { exported } = await exportAll(
+      { store, manifest, report: () => {}, signal: new AbortController().signal },
+      { target: TARGET, bounds: BOUNDS, limit: undefined, onTooLong: "skip", dryRun: false },
+    );
+    return exported;
+  } finally {
+    await manifest.close();
+    await database.close();
+    await rm(jobs, { recursive: true, force: true });
+  }
+}

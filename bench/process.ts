@@ -1,0 +1,55 @@
+/** The real command line in a process of its own, and what it used. */
+import { spawn } from "node:child_process";
+import { text } from "node:stream/consumers";
+import { fileURLToPath } from "node:url";
+import type { Readable } from "node:stream";
+
+const CLI = fileURLToPath(new URL("../src/cli.ts", import.meta.url));
+const USAGE = new URL("usage.ts", import.meta.url).href;
+const MS = 1000;
+const KB_A_MB = 1024;
+
+export type Used = Readonly<{
+  seconds: number;
+  cpuSeconds: number;
+  peakMb: number;
+  stdout: string;
+}>;
+
+/** Throws when the command ends with another exit code than 0. */
+export async function vecfill(
+  args: readonly string[],
+  env: Readonly<Record<string, string>> = {},
+): Promise<Used> {
+  const startMs = performance.now();
+  const child = spawn(process.execPath, ["--import", USAGE, CLI, ...args], {
+    env: { PATH: process.env["PATH"], ...env },
+    stdio: ["ignore", "pipe", "inherit", "pipe"],
+  });
+  const ended = new Promise<number | null>((resolve, reject) => {
+    child.on("close", resolve);
+    child.on("error", reject);
+  });
+  const [code, stdout, usage] = await Promise.all([
+    ended,
+    text(readable(child.stdio[1])),
+    text(readable(child.stdio[3])),
+  ]);
+  const seconds = (performance.now() - startMs) / MS;
+  if (code !== 0) throw new Error(`vecfill ${args.join(" ")} ended with ${code}: ${stdout}`);
+  return { seconds, stdout, ...parseUsage(usage) };
+}
+
+function readable(stream: unknown): Readable {
+  if (stream instanceof Object && "pipe" in stream && "on" in stream) {
+    // oxlint-disable-next-line typescript/no-unsafe-type-assertion
+    return stream as Readable;
+  }
+  throw new Error("the process has no such stream");
+}
+
+function parseUsage(json: string): Pick<Used, "cpuSeconds" | "peakMb"> {
+  // oxlint-disable-next-line typescript/no-unsafe-type-assertion
+  const { cpuMicros, maxRssKb } = JSON.parse(json) as { cpuMicros: number; maxRssKb: number };
+  return { cpuSeconds: cpuMicros / MS / MS, peakMb: maxRssKb / KB_A_MB };
+}

@@ -1,0 +1,12 @@
+/** Loaded into a process before its program: when the process ends, it says on descriptor 3 what it used. */
+import { writeSync } from "node:fs";
+
+const DESCRIPTOR = 3;
+
+process.on("exit", () => {
+  const { userCPUTime, systemCPUTime, maxRSS } = process.resourceUsage();
+  writeSync(
+    DESCRIPTOR,
+    JSON.stringify({ cpuMicros: userCPUTime + systemCPUTime, maxRssKb: maxRSS }),
+  );
+});
