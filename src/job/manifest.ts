@@ -84,17 +84,14 @@ export async function readManifest(folder: string): Promise<ManifestView> {
 /** For a dry run: reads as the manifest does, takes no lock, and refuses to write. */
 export async function previewManifest(folder: string): Promise<Manifest> {
   const seen = await readManifest(folder);
-  const refuse = (): never => {
-    throw new Error("a dry run writes nothing");
-  };
   return {
     ...seen,
     id: seen.id ?? "",
     folder,
-    reserveJobId: refuse,
-    recordExported: refuse,
-    recordResubmitted: refuse,
-    record: refuse,
+    reserveJobId: refuseToWrite,
+    recordExported: refuseToWrite,
+    recordResubmitted: refuseToWrite,
+    record: refuseToWrite,
     close: async () => {},
   };
 }
@@ -147,6 +144,10 @@ async function openLocked(folder: string, clock: Clock, lock: Lock): Promise<Man
     folder,
     warnings: content.warnings,
   };
+}
+
+function refuseToWrite(): never {
+  throw new Error("a dry run writes nothing");
 }
 
 /** A new manifest beside old jobs would number over them, and pay for what is under way again. */
