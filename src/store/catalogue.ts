@@ -1,59 +1,98 @@
-/** What the database's own catalogue says about the target table. */
+/**
+ * What the database's own catalogue says about the target table. One expression gives all of it as
+ * one JSON object, for a query of ours and for the SQL function behind Supabase's API alike.
+ */
+import { z } from "zod";
 import { UserError } from "../errors.ts";
 import { parseRecipe, recipeColumns } from "../recipe.ts";
 import { tableName, type Target } from "../target.ts";
-import { cell, type Database, type Row } from "./database.ts";
-import type { IdType, TargetDescription } from "./port.ts";
-
-/** pgvector as it is installed here. */
-export type VectorExtension = Readonly<{
-  version: string;
-  schema: string;
-  vectorOid: number;
-  vectorArrayOid: number;
-}>;
+import { cell, type Database } from "./database.ts";
+import type { IdType, Session, TargetDescription } from "./port.ts";
+import { quoteLiteral } from "./sql.ts";
 
 export type Catalogue = Readonly<{
   description: TargetDescription;
   extension: VectorExtension | undefined;
+  session: Session;
 }>;
 
 /** Throws a UserError when table or columns are not there. */
 export async function readCatalogue(database: Database, target: Target): Promise<Catalogue> {
-  const table = await findTable(database, target);
-  const columns = await findColumns(database, target, table);
-  const { id, embedding } = columns;
-  const [server, extension, indexes, triggers] = [
-    await database.query(SERVER),
-    await findExtension(database),
-    await database.query(INDEXES, [table, id.number, embedding.number]),
-    await database.query(TRIGGERS, [table, embedding.number]),
-  ];
+  const [row] = await database.query(`SELECT (${catalogueExpression(target)})::text AS facts`);
+  if (row === undefined) throw new Error("the catalogue gave no row");
+  return catalogueOf(target, JSON.parse(cell(row, "facts")), database.label);
+}
+
+/** The same from the facts that `catalogueExpression` gave. `label`: where the database is. */
+export function catalogueOf(target: Target, given: unknown, label: string): Catalogue {
+  const facts = FACTS.parse(given);
+  const { id, embedding } = findColumns(target, facts, label);
+  const { extension, indexes, triggers, session } = facts;
   const description: TargetDescription = {
     idType: ID_TYPES[id.baseType],
     idTypeName: id.type,
-    idUnique: indexes.some((index) => index["unique_id"] === "true"),
+    idUnique: indexes.some((index) => index.uniqueId),
     embedding: describeEmbedding(embedding),
     embeddingIndexes: indexes
-      .filter((index) => index["on_embedding"] === "true")
-      .map((index) => ({ ...nameAndDefinition(index), method: cell(index, "method") })),
-    updateTriggers: triggers.map(nameAndDefinition),
-    serverVersion: server.map((row) => cell(row, "version")).join(""),
+      .filter((index) => index.onEmbedding)
+      .map(({ name, method, definition }) => ({ name, method, definition })),
+    updateTriggers: triggers,
+    serverVersion: facts.serverVersion,
     pgvectorVersion: extension?.version,
   };
-  return { description, extension };
+  return {
+    description,
+    extension: extension ?? undefined,
+    session: { ...session, databaseTime: new Date(session.databaseTimeMs) },
+  };
 }
 
-type Column = Readonly<{
-  name: string;
-  number: string;
+const COLUMN = z.object({
+  name: z.string(),
   /** As the database prints it, with its width. */
-  type: string;
+  type: z.string(),
   /** Under a domain, the type below it. */
-  baseType: string;
+  baseType: z.string(),
   /** -1 where none is declared. */
-  modifier: number;
-}>;
+  modifier: z.number(),
+});
+
+type Column = Readonly<z.infer<typeof COLUMN>>;
+
+/** pgvector as it is installed here. */
+const EXTENSION = z.object({
+  version: z.string(),
+  schema: z.string(),
+  vectorOid: z.number(),
+  vectorArrayOid: z.number(),
+});
+
+export type VectorExtension = Readonly<z.infer<typeof EXTENSION>>;
+
+const FACTS = z.object({
+  serverVersion: z.string(),
+  extension: EXTENSION.nullable(),
+  /** Null when there is no such table. */
+  columns: z.array(COLUMN).nullable(),
+  indexes: z.array(
+    z.object({
+      name: z.string(),
+      method: z.string(),
+      definition: z.string(),
+      uniqueId: z.boolean(),
+      onEmbedding: z.boolean(),
+    }),
+  ),
+  triggers: z.array(z.object({ name: z.string(), definition: z.string() })),
+  /** Tables that may have been meant. */
+  near: z.array(z.string()),
+  session: z.object({
+    role: z.string(),
+    rowSecurity: z.boolean(),
+    statementTimeoutMs: z.number(),
+    databaseTimeMs: z.number(),
+  }),
+});
 
 const ID_TYPES: Readonly<Partial<Record<string, IdType>>> = {
   smallint: "integer",
@@ -64,98 +103,118 @@ const ID_TYPES: Readonly<Partial<Record<string, IdType>>> = {
   "character varying": "text",
 };
 
-const SERVER = `SELECT current_setting('server_version') AS version`;
+const MAX_TABLES_NAMED = 8;
 
-const TABLE = `
-  SELECT c.oid::text AS oid
-  FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-  WHERE n.nspname = $1 AND c.relname = $2 AND c.relkind IN ('r', 'p', 'v', 'm', 'f')`;
-
-const COLUMNS = `
-  SELECT a.attname::text AS name, a.attnum::text AS number, a.atttypmod::text AS modifier,
-    pg_catalog.format_type(a.atttypid, a.atttypmod) AS type,
-    CASE WHEN e.oid IS NULL THEN pg_catalog.format_type(coalesce(nullif(t.typbasetype, 0), t.oid), NULL)
-      ELSE t.typname::text END AS base_type
-  FROM pg_catalog.pg_attribute a
-  JOIN pg_catalog.pg_type t ON t.oid = a.atttypid
-  LEFT JOIN pg_catalog.pg_extension e ON e.extname = 'vector' AND e.extnamespace = t.typnamespace
-    AND t.typname IN ('vector', 'halfvec')
-  WHERE a.attrelid = $1::oid AND a.attnum > 0 AND NOT a.attisdropped
-  ORDER BY a.attnum`;
-
-const EXTENSION = `
-  SELECT e.extversion AS version, n.nspname::text AS schema,
-    t.oid::text AS vector_oid, t.typarray::text AS array_oid
-  FROM pg_catalog.pg_extension e
-  JOIN pg_catalog.pg_namespace n ON n.oid = e.extnamespace
-  JOIN pg_catalog.pg_type t ON t.typnamespace = n.oid AND t.typname = 'vector'
-  WHERE e.extname = 'vector'`;
-
-/** An index on an expression names no column; that it depends on one stands in pg_depend. */
-const INDEXES = `
-  SELECT c.relname::text AS name, m.amname::text AS method,
-    pg_catalog.pg_get_indexdef(i.indexrelid) AS definition,
-    (i.indisunique AND i.indisvalid AND i.indpred IS NULL AND i.indnkeyatts = 1
-      AND i.indkey[0] = $2::int2)::text AS unique_id,
-    ($3::int2 = ANY (i.indkey) OR i.indexprs IS NOT NULL AND EXISTS (
-      SELECT FROM pg_catalog.pg_depend d
-      WHERE d.classid = 'pg_catalog.pg_class'::regclass AND d.objid = i.indexrelid
-        AND d.refclassid = 'pg_catalog.pg_class'::regclass AND d.refobjid = i.indrelid
-        AND d.refobjsubid = $3::int2))::text AS on_embedding
-  FROM pg_catalog.pg_index i
-  JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid
-  JOIN pg_catalog.pg_am m ON m.oid = c.relam
-  WHERE i.indrelid = $1::oid
-  ORDER BY c.relname`;
-
-/** Bit 16 of tgtype is UPDATE; tgattr names the columns of an UPDATE OF. */
-const TRIGGERS = `
-  SELECT t.tgname::text AS name, pg_catalog.pg_get_triggerdef(t.oid) AS definition
-  FROM pg_catalog.pg_trigger t
-  WHERE t.tgrelid = $1::oid AND NOT t.tgisinternal AND t.tgenabled <> 'D' AND t.tgtype & 16 <> 0
-    AND (t.tgattr::text = '' OR $2::int2 = ANY (t.tgattr))
-  ORDER BY t.tgname`;
-
-async function findTable(database: Database, target: Target): Promise<string> {
-  const [table] = await database.query(TABLE, [target.schema, target.table]);
-  if (table === undefined) throw await noSuchTable(database, target);
-  return cell(table, "oid");
+/**
+ * A scalar subquery of type jsonb. It names nothing of the user's but in literals, so that it also
+ * works where the table is gone, and under any search path.
+ */
+export function catalogueExpression(target: Target): string {
+  const literal = (name: string): string => `${quoteLiteral(name)}::name`;
+  return `
+  WITH vecfill_table AS MATERIALIZED (
+    SELECT max(c.oid) AS oid
+    FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+    WHERE n.nspname = ${literal(target.schema)} AND c.relname = ${literal(target.table)}
+      AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
+  )
+  SELECT jsonb_build_object(
+    'serverVersion', current_setting('server_version'),
+    'extension', (${EXTENSION_SQL}),
+    'columns', (${COLUMNS_SQL}),
+    'indexes', (${indexesSql(literal(target.id), literal(target.embedding))}),
+    'triggers', (${triggersSql(literal(target.embedding))}),
+    'near', (${nearTablesSql(literal(target.schema), literal(target.table))}),
+    'session', jsonb_build_object(
+      'role', current_user,
+      'rowSecurity', coalesce(pg_catalog.row_security_active(vecfill_table.oid), false),
+      'statementTimeoutMs', (SELECT setting::int FROM pg_catalog.pg_settings WHERE name = 'statement_timeout'),
+      'databaseTimeMs', floor(extract(epoch FROM clock_timestamp()) * 1000)
+    )
+  ) FROM vecfill_table`;
 }
 
-async function findColumns(
-  database: Database,
+const EXTENSION_SQL = `
+    SELECT jsonb_build_object('version', e.extversion, 'schema', n.nspname,
+      'vectorOid', t.oid::int8, 'vectorArrayOid', t.typarray::int8)
+    FROM pg_catalog.pg_extension e
+    JOIN pg_catalog.pg_namespace n ON n.oid = e.extnamespace
+    JOIN pg_catalog.pg_type t ON t.typnamespace = n.oid AND t.typname = 'vector'
+    WHERE e.extname = 'vector'`;
+
+const COLUMNS_SQL = `
+    SELECT jsonb_agg(jsonb_build_object('name', a.attname, 'modifier', a.atttypmod,
+      'type', pg_catalog.format_type(a.atttypid, a.atttypmod),
+      'baseType', CASE WHEN e.oid IS NULL
+        THEN pg_catalog.format_type(coalesce(nullif(t.typbasetype, 0), t.oid), NULL)
+        ELSE t.typname::text END) ORDER BY a.attnum)
+    FROM pg_catalog.pg_attribute a
+    JOIN pg_catalog.pg_type t ON t.oid = a.atttypid
+    LEFT JOIN pg_catalog.pg_extension e ON e.extname = 'vector' AND e.extnamespace = t.typnamespace
+      AND t.typname IN ('vector', 'halfvec')
+    WHERE a.attrelid = vecfill_table.oid AND a.attnum > 0 AND NOT a.attisdropped`;
+
+function numberOf(column: string): string {
+  return `(SELECT a.attnum FROM pg_catalog.pg_attribute a
+        WHERE a.attrelid = vecfill_table.oid AND a.attname = ${column} AND NOT a.attisdropped)`;
+}
+
+/** An index on an expression names no column; that it depends on one stands in pg_depend. */
+function indexesSql(id: string, embedding: string): string {
+  return `
+    SELECT coalesce(jsonb_agg(jsonb_build_object('name', c.relname, 'method', m.amname,
+      'definition', pg_catalog.pg_get_indexdef(i.indexrelid),
+      'uniqueId', i.indisunique AND i.indisvalid AND i.indpred IS NULL AND i.indnkeyatts = 1
+        AND i.indkey[0] IS NOT DISTINCT FROM ${numberOf(id)},
+      'onEmbedding', coalesce(${numberOf(embedding)} = ANY (i.indkey), false)
+        OR i.indexprs IS NOT NULL AND EXISTS (
+          SELECT FROM pg_catalog.pg_depend d
+          WHERE d.classid = 'pg_catalog.pg_class'::regclass AND d.objid = i.indexrelid
+            AND d.refclassid = 'pg_catalog.pg_class'::regclass AND d.refobjid = i.indrelid
+            AND d.refobjsubid = ${numberOf(embedding)})) ORDER BY c.relname), '[]')
+    FROM pg_catalog.pg_index i
+    JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid
+    JOIN pg_catalog.pg_am m ON m.oid = c.relam
+    WHERE i.indrelid = vecfill_table.oid`;
+}
+
+/** Bit 16 of tgtype is UPDATE; tgattr names the columns of an UPDATE OF. */
+function triggersSql(embedding: string): string {
+  return `
+    SELECT coalesce(jsonb_agg(jsonb_build_object('name', t.tgname,
+      'definition', pg_catalog.pg_get_triggerdef(t.oid)) ORDER BY t.tgname), '[]')
+    FROM pg_catalog.pg_trigger t
+    WHERE t.tgrelid = vecfill_table.oid AND NOT t.tgisinternal AND t.tgenabled <> 'D'
+      AND t.tgtype & 16 <> 0
+      AND (t.tgattr::text = '' OR ${numberOf(embedding)} = ANY (t.tgattr))`;
+}
+
+/** Tables of that name elsewhere come first, then those of the same schema. */
+function nearTablesSql(schema: string, table: string): string {
+  return `
+    SELECT coalesce(jsonb_agg(name), '[]') FROM (
+      SELECT n.nspname || '.' || c.relname AS name
+      FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+      WHERE vecfill_table.oid IS NULL AND c.relkind IN ('r', 'p')
+        AND (lower(c.relname::text) = lower(${table}::text) OR n.nspname = ${schema})
+        AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast')
+      ORDER BY lower(c.relname::text) <> lower(${table}::text), c.relname LIMIT ${MAX_TABLES_NAMED}) near`;
+}
+
+function findColumns(
   target: Target,
-  table: string,
-): Promise<Readonly<{ id: Column; embedding: Column }>> {
-  const columns = (await database.query(COLUMNS, [table])).map(parseColumn);
+  { columns, near }: Readonly<{ columns: readonly Column[] | null; near: readonly string[] }>,
+  label: string,
+): Readonly<{ id: Column; embedding: Column }> {
+  if (columns === null) throw noSuchTable(target, near, label);
+  const there = columns.map((column) => `${column.name} (${column.type})`);
   const named = (name: string, option: string): Column => {
     const column = columns.find((candidate) => candidate.name === name);
-    if (column === undefined) throw noSuchColumn(target, name, option, columns);
+    if (column === undefined) throw noSuchColumn(target, name, option, there);
     return column;
   };
   for (const name of recipeColumns(parseRecipe(target.text))) named(name, "--text");
   return { id: named(target.id, "--id"), embedding: named(target.embedding, "--embedding") };
-}
-
-function parseColumn(row: Row): Column {
-  return {
-    name: cell(row, "name"),
-    number: cell(row, "number"),
-    type: cell(row, "type"),
-    baseType: cell(row, "base_type"),
-    modifier: Number(cell(row, "modifier")),
-  };
-}
-
-async function findExtension(database: Database): Promise<VectorExtension | undefined> {
-  const [row] = await database.query(EXTENSION);
-  if (row === undefined) return undefined;
-  return {
-    version: cell(row, "version"),
-    schema: cell(row, "schema"),
-    vectorOid: Number(cell(row, "vector_oid")),
-    vectorArrayOid: Number(cell(row, "array_oid")),
-  };
 }
 
 function describeEmbedding(column: Column): TargetDescription["embedding"] {
@@ -166,24 +225,10 @@ function describeEmbedding(column: Column): TargetDescription["embedding"] {
   return { typeName: baseType, dimensions: column.modifier < 0 ? undefined : column.modifier };
 }
 
-function nameAndDefinition(row: Row): Readonly<{ name: string; definition: string }> {
-  return { name: cell(row, "name"), definition: cell(row, "definition") };
-}
-
-const MAX_TABLES_NAMED = 8;
-
-/** Tables of that name elsewhere come first, then those of the same schema. */
-const NEAR_TABLES = `
-  SELECT n.nspname || '.' || c.relname AS name
-  FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-  WHERE c.relkind IN ('r', 'p') AND (lower(c.relname) = lower($2) OR n.nspname = $1)
-    AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast')
-  ORDER BY lower(c.relname) <> lower($2), c.relname LIMIT ${MAX_TABLES_NAMED}`;
-
-async function noSuchTable(database: Database, target: Target): Promise<UserError> {
-  const near = await database.query(NEAR_TABLES, [target.schema, target.table]);
-  const names = near.map((row) => cell(row, "name")).join(", ");
-  return new UserError(`There is no table ${tableName(target)} in ${database.label}.`, {
+/** `near`: tables that may have been meant, or all there are. */
+export function noSuchTable(target: Target, near: readonly string[], label: string): UserError {
+  const names = near.slice(0, MAX_TABLES_NAMED).join(", ");
+  return new UserError(`There is no table ${tableName(target)} in ${label}.`, {
     hint:
       names === ""
         ? `Check the database's address, --schema and --table; schema ${target.schema} has no tables.`
@@ -192,19 +237,19 @@ async function noSuchTable(database: Database, target: Target): Promise<UserErro
   });
 }
 
-function noSuchColumn(
+/** `option`: the flag that names the column; `there`: the columns there are, with their types. */
+export function noSuchColumn(
   target: Target,
   name: string,
   option: string,
-  columns: readonly Column[],
+  there: readonly string[],
 ): UserError {
   const mend =
     option === "--embedding"
       ? `Give --embedding, or add the column: alter table ${tableName(target)} add column ${name} vector(${target.dimensions});`
       : `Give ${option}.`;
-  const there = columns.map((column) => `${column.name} (${column.type})`).join(", ");
   return new UserError(`Table ${tableName(target)} has no column ${name}.`, {
-    hint: `${mend} Its columns: ${there}.`,
+    hint: `${mend} Its columns: ${there.join(", ")}.`,
     exit: "fatal",
   });
 }

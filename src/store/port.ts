@@ -28,6 +28,16 @@ export type TargetDescription = Readonly<{
   pgvectorVersion: string | undefined;
 }>;
 
+/** What the database says of the connection itself. */
+export type Session = Readonly<{
+  role: string;
+  /** Row level security applies to this role on the table: rows may be hidden without an error. */
+  rowSecurity: boolean;
+  /** 0: none. */
+  statementTimeoutMs: number;
+  databaseTime: Date;
+}>;
+
 export type PendingPage = Readonly<{
   /** Id of the last row of the page before; undefined for the first page. */
   after: string | undefined;

@@ -27,10 +27,13 @@ export function quoteLiteral(text: string): string {
   return text.includes("\\") ? `E'${doubled.replaceAll("\\", "\\\\")}'` : `'${doubled}'`;
 }
 
-/** The text of a row, as Gemini gets it: NULL parts are empty, nothing is trimmed. */
-export function textExpression(target: Target): string {
+/**
+ * The text of a row, as Gemini gets it: NULL parts are empty, nothing is trimmed. `row` names the
+ * row where it is not the table's, such as NEW in a trigger.
+ */
+export function textExpression(target: Target, row = quoteIdentifier(target.table)): string {
   return parseRecipe(target.text)
-    .map((part) => partExpression(target, part))
+    .map((part) => partExpression(row, part))
     .join(" || ");
 }
 
@@ -48,31 +51,37 @@ export function readPendingSql(
   shape: TableShape,
   options: { where: string | undefined; afterId: boolean },
 ): string {
-  const id = column(target, target.id);
+  const id = qualifiedColumn(target, target.id);
   const after = options.afterId ? `> $2::${ID_TYPES[shape.idType]}` : "IS NOT NULL";
   return `
     SELECT ${id}::text AS id, left(${textExpression(target)}, ${MAX_TEXT_CHARS + 1}) AS text,
       ${fingerprintExpression(target)} AS fingerprint
-    FROM ${table(target)}
-    WHERE ${column(target, target.embedding)} IS NULL AND ${id} ${after}${andCondition(options.where)}
+    FROM ${qualifiedTable(target)}
+    WHERE ${qualifiedColumn(target, target.embedding)} IS NULL AND ${id} ${after}${andCondition(options.where)}
     ORDER BY ${id} LIMIT $1`;
 }
 
 export function countSql(target: Target, where: string | undefined): string {
   return `
     SELECT count(*)::text AS total,
-      (count(*) FILTER (WHERE ${column(target, target.embedding)} IS NULL))::text AS pending
-    FROM ${table(target)}
+      (count(*) FILTER (WHERE ${qualifiedColumn(target, target.embedding)} IS NULL))::text AS pending
+    FROM ${qualifiedTable(target)}
     WHERE true${andCondition(where)}`;
 }
 
-/** `$1` ids, `$2` fingerprints, `$3` vectors. A row for each one written, with its place. */
-export function applySql(target: Target, shape: TableShape): string {
+/**
+ * How rows are handed over. `arrays`: `$1` ids, `$2` fingerprints, `$3` vectors in binary. `json`:
+ * `$1`, an array of objects with id, fingerprint and vector as strings.
+ */
+export type GivenAs = "arrays" | "json";
+
+/** A row for each one written, with its place. */
+export function applySql(target: Target, shape: TableShape, as: GivenAs = "arrays"): string {
   return `
-    UPDATE ${table(target)} SET ${quoteIdentifier(target.embedding)} = ${givenVector(shape)}
-    FROM ${givenRows(shape)}
-    WHERE ${column(target, target.id)} = ${GIVEN}.id
-      AND ${column(target, target.embedding)} IS NULL
+    UPDATE ${qualifiedTable(target)} SET ${quoteIdentifier(target.embedding)} = ${givenVector(shape)}
+    FROM ${givenRows(shape, as)}
+    WHERE ${qualifiedColumn(target, target.id)} = ${GIVEN}.id
+      AND ${qualifiedColumn(target, target.embedding)} IS NULL
       AND ${fingerprintExpression(target)} = ${GIVEN}.fingerprint
     RETURNING ${GIVEN}.place::text AS place`;
 }
@@ -81,26 +90,26 @@ export function applySql(target: Target, shape: TableShape): string {
  * Parameters as for `applySql`. What became of rows that it did not write; `open` when nothing
  * stands against writing. Holding exactly our vector comes first: that is an answer lost earlier.
  */
-export function classifySql(target: Target, shape: TableShape): string {
-  const embedding = column(target, target.embedding);
+export function classifySql(target: Target, shape: TableShape, as: GivenAs = "arrays"): string {
+  const embedding = qualifiedColumn(target, target.embedding);
   return `
     SELECT ${GIVEN}.place::text AS place, CASE
       WHEN ${embedding} ${equals(shape)} ${givenVector(shape)} THEN 'written'
-      WHEN ${column(target, target.id)} IS NULL THEN 'gone'
+      WHEN ${qualifiedColumn(target, target.id)} IS NULL THEN 'gone'
       WHEN ${embedding} IS NOT NULL THEN 'filled'
       WHEN ${fingerprintExpression(target)} <> ${GIVEN}.fingerprint THEN 'stale'
       ELSE 'open' END AS outcome
-    FROM ${givenRows(shape)}
-    LEFT JOIN ${table(target)} ON ${column(target, target.id)} = ${GIVEN}.id`;
+    FROM ${givenRows(shape, as)}
+    LEFT JOIN ${qualifiedTable(target)} ON ${qualifiedColumn(target, target.id)} = ${GIVEN}.id`;
 }
 
 /** Parameters as for `applySql`. A row for each one cleared, with its place. */
-export function clearSql(target: Target, shape: TableShape): string {
+export function clearSql(target: Target, shape: TableShape, as: GivenAs = "arrays"): string {
   return `
-    UPDATE ${table(target)} SET ${quoteIdentifier(target.embedding)} = NULL
-    FROM ${givenRows(shape)}
-    WHERE ${column(target, target.id)} = ${GIVEN}.id
-      AND ${column(target, target.embedding)} ${equals(shape)} ${givenVector(shape)}
+    UPDATE ${qualifiedTable(target)} SET ${quoteIdentifier(target.embedding)} = NULL
+    FROM ${givenRows(shape, as)}
+    WHERE ${qualifiedColumn(target, target.id)} = ${GIVEN}.id
+      AND ${qualifiedColumn(target, target.embedding)} ${equals(shape)} ${givenVector(shape)}
     RETURNING ${GIVEN}.place::text AS place`;
 }
 
@@ -108,17 +117,21 @@ export function clearSql(target: Target, shape: TableShape): string {
 const GIVEN = "vecfill_given";
 
 /** The widest type of each kind; indexes of the narrower ones serve it as well. */
-const ID_TYPES: Readonly<Record<IdType, string>> = {
+export const ID_TYPES: Readonly<Record<IdType, string>> = {
   integer: "bigint",
   uuid: "uuid",
   text: "text",
 };
 
 /** One encoder serves both column types: what is given is always `vector`. */
-function givenRows(shape: TableShape): string {
-  const schema = quoteIdentifier(shape.vectorSchema);
-  return `unnest($1::${ID_TYPES[shape.idType]}[], $2::text[], $3::${schema}.vector[])
-      WITH ORDINALITY AS ${GIVEN}(id, fingerprint, vector, place)`;
+function givenRows(shape: TableShape, as: GivenAs): string {
+  const id = ID_TYPES[shape.idType];
+  const vector = `${quoteIdentifier(shape.vectorSchema)}.vector`;
+  const rows =
+    as === "arrays"
+      ? `unnest($1::${id}[], $2::text[], $3::${vector}[])`
+      : `ROWS FROM (jsonb_to_recordset($1) AS (id ${id}, fingerprint text, vector ${vector}))`;
+  return `${rows} WITH ORDINALITY AS ${GIVEN}(id, fingerprint, vector, place)`;
 }
 
 /** As the column will hold it: the cast to halfvec rounds. */
@@ -130,17 +143,17 @@ function equals(shape: TableShape): string {
   return `OPERATOR(${quoteIdentifier(shape.vectorSchema)}.=)`;
 }
 
-function table(target: Target): string {
+export function qualifiedTable(target: Target): string {
   return `${quoteIdentifier(target.schema)}.${quoteIdentifier(target.table)}`;
 }
 
-function column(target: Target, name: string): string {
+export function qualifiedColumn(target: Target, name: string): string {
   return `${quoteIdentifier(target.table)}.${quoteIdentifier(name)}`;
 }
 
-function partExpression(target: Target, part: RecipePart): string {
+function partExpression(row: string, part: RecipePart): string {
   return "column" in part
-    ? `coalesce(${column(target, part.column)}::text, '')`
+    ? `coalesce(${row}.${quoteIdentifier(part.column)}::text, '')`
     : quoteLiteral(part.literal);
 }
 
