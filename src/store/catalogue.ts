@@ -110,7 +110,6 @@ const MAX_TABLES_NAMED = 8;
  * works where the table is gone, and under any search path.
  */
 export function catalogueExpression(target: Target): string {
-  const literal = (name: string): string => `${quoteLiteral(name)}::name`;
   return `
   WITH vecfill_table AS MATERIALIZED (
     SELECT max(c.oid) AS oid
@@ -153,6 +152,10 @@ const COLUMNS_SQL = `
     LEFT JOIN pg_catalog.pg_extension e ON e.extname = 'vector' AND e.extnamespace = t.typnamespace
       AND t.typname IN ('vector', 'halfvec')
     WHERE a.attrelid = vecfill_table.oid AND a.attnum > 0 AND NOT a.attisdropped`;
+
+function literal(name: string): string {
+  return `${quoteLiteral(name)}::name`;
+}
 
 function numberOf(column: string): string {
   return `(SELECT a.attnum FROM pg_catalog.pg_attribute a

@@ -1,12 +1,22 @@
 /** The store over any database that takes SQL: what is asked, in which order, and what it means. */
-import { UserError } from "../errors.ts";
 import type { EmbeddedQuestion, PendingQuestion, RowOutcome } from "../question.ts";
-import { tableName, type Target } from "../target.ts";
+import type { Target } from "../target.ts";
 import { checkTarget } from "../target-check.ts";
 import { readCatalogue, type VectorExtension } from "./catalogue.ts";
 import { cell, type Database, type Parameter, type Row } from "./database.ts";
 import { explainFailure, isMissing } from "./failure.ts";
-import type { ClearOutcome, IdType, PendingPage, Store } from "./port.ts";
+import type { ClearOutcome, PendingPage, Store } from "./port.ts";
+import {
+  CAN_BE_ID,
+  MAX_APPLY_ROUNDS,
+  nothingIsWritten,
+  once,
+  parseOutcome,
+  placed,
+  type Placed,
+  refuseDuplicates,
+  shapeOf,
+} from "./rows.ts";
 import {
   applySql,
   classifySql,
@@ -19,12 +29,6 @@ import { encodeVectorArray } from "./vector-array.ts";
 
 /** `where`: a further SQL condition, for reading and counting only. */
 export type SqlStoreOptions = Readonly<{ where: string | undefined }>;
-
-/** More in one call is a mistake of the caller, and would be one huge statement. */
-const MAX_ROWS_A_CALL = 10_000;
-
-/** How often rows that another process keeps changing under our hands are tried. */
-const MAX_APPLY_ROUNDS = 3;
 
 /** A store that owns `database` and closes it. Its errors for people are UserErrors; it retries nothing. */
 export function createSqlStore(
@@ -52,36 +56,11 @@ export function createSqlStore(
 /** What every statement needs to know; read once, on first use. */
 type Layout = Readonly<{ shape: TableShape; extension: VectorExtension }>;
 
-/** Rows of one call, each with its place in it. */
-type Placed = Readonly<{ place: number; row: EmbeddedQuestion }>;
-
 async function readLayout(database: Database, target: Target): Promise<Layout> {
   const { description, extension } = await readCatalogue(database, target);
   checkTarget(target, description);
-  const { idType, embedding } = description;
-  const embeddingType = embedding.typeName;
-  if (
-    idType === undefined ||
-    extension === undefined ||
-    (embeddingType !== "vector" && embeddingType !== "halfvec")
-  ) {
-    throw new Error("checkTarget let a table through that cannot be written");
-  }
-  return { shape: { idType, vectorSchema: extension.schema, embeddingType }, extension };
-}
-
-/** The first success is kept; a failure is not. */
-function once<T>(work: () => Promise<T>): () => Promise<T> {
-  let pending: Promise<T> | undefined;
-  return async () => {
-    pending ??= work();
-    try {
-      return await pending;
-    } catch (error) {
-      pending = undefined;
-      throw error;
-    }
-  };
+  if (extension === undefined) throw new Error("checkTarget let a table through without pgvector");
+  return { shape: shapeOf(description, extension.schema), extension };
 }
 
 async function readPending(
@@ -176,27 +155,6 @@ async function clear(
   return outcomes;
 }
 
-function refuseDuplicates(rows: readonly EmbeddedQuestion[]): void {
-  if (rows.length > MAX_ROWS_A_CALL) throw new Error(`${rows.length} rows in one call`);
-  const ids = new Set(rows.map((row) => row.id));
-  if (ids.size !== rows.length) throw new Error("an id stands twice in one call");
-}
-
-function placed(rows: readonly EmbeddedQuestion[]): Placed[] {
-  return rows.map((row, place) => ({ place, row }));
-}
-
-const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
-const INTEGER = /^-?[0-9]{1,19}$/;
-const INTEGER_BITS = 64;
-
-/** An id that the column's type cannot hold has no row; to the database it would be an error. */
-const CAN_BE_ID: Readonly<Record<IdType, (id: string) => boolean>> = {
-  integer: (id) => INTEGER.test(id) && BigInt.asIntN(INTEGER_BITS, BigInt(id)) === BigInt(id),
-  uuid: (id) => UUID.test(id),
-  text: (id) => !id.includes("\0"),
-};
-
 function parameters(rows: readonly Placed[], extension: VectorExtension): Parameter[] {
   return [
     rows.map(({ row }) => row.id),
@@ -216,30 +174,6 @@ function placeOf(rows: readonly Placed[], answer: Row): Placed {
   const row = rows[Number(cell(answer, "place")) - 1];
   if (row === undefined) throw new Error("the database answered for a row that was not asked");
   return row;
-}
-
-function parseOutcome(word: string): RowOutcome | "open" {
-  switch (word) {
-    case "written":
-    case "stale":
-    case "filled":
-    case "gone":
-    case "open":
-      return word;
-    default:
-      throw new Error(`the database gave the outcome ${word}`);
-  }
-}
-
-function nothingIsWritten(target: Target, open: readonly Placed[]): UserError {
-  const example = open.at(0)?.row.id ?? "";
-  return new UserError(
-    `${open.length} rows of ${tableName(target)} (${example}, …) are NULL and unchanged, yet the database writes nothing to them.`,
-    {
-      hint: "A row level security policy, a trigger or a rule stops the UPDATE without an error: use a role that may update every row, or look at the triggers.",
-      exit: "fatal",
-    },
-  );
 }
 
 async function explain<T>(

@@ -1,0 +1,352 @@
+/**
+ * The store through the API alone, without SQL functions of ours: a select for a page, a PATCH for
+ * a row. What it cannot promise, because a PATCH knows no fingerprint: the texts are read again
+ * just before writing, and a PATCH asks for the NULL column and, where the text is short enough to
+ * stand in an address, for that very text. For a longer text a change between the two requests, a
+ * few milliseconds, goes unseen.
+ */
+import { createHash } from "node:crypto";
+import { z } from "zod";
+import { UserError } from "../errors.ts";
+import type { EmbeddedQuestion, PendingQuestion, RowOutcome } from "../question.ts";
+import { parseRecipe } from "../recipe.ts";
+import { tableName, type Target } from "../target.ts";
+import { checkTarget } from "../target-check.ts";
+import { vectorText } from "./function-store.ts";
+import { roundToHalf } from "./half.ts";
+import { type ApiDescription, describeByOpenApi } from "./open-api.ts";
+import type { ClearOutcome, IdType, PendingPage, Store } from "./port.ts";
+import {
+  CAN_BE_ID,
+  MAX_APPLY_ROUNDS,
+  nothingIsWritten,
+  once,
+  placed,
+  type Placed,
+  refuseDuplicates,
+} from "./rows.ts";
+import type { Api, Filter } from "./supabase.ts";
+
+/** The server gives no more at once, whatever is asked for. */
+const MAX_PAGE_ROWS = 1_000;
+/** Rows in flight at once; the API has about ten connections for everybody. */
+const MAX_PATCHES = 8;
+const CHUNK_ROWS = 100;
+/** Ids in one address. Servers take 8 kB at the least, and ours come back in a header. */
+const MAX_IDS_BYTES = 4_000;
+/** A text in an address, encoded. */
+const MAX_TEXT_BYTES = 2_000;
+
+/** Rejects with RestErrors and UserErrors. */
+export function createRowStore(api: Api, target: Target): Store {
+  const describe = async (): Promise<ApiDescription> =>
+    describeByOpenApi(target, await api.openApi(target.schema), api.label);
+  const table = once(async () => {
+    const described = await describe();
+    checkKey(target, described);
+    checkTarget(target, described.description);
+    const found = tableOf(api, target, described);
+    await refuseEmptyTable(found);
+    return found;
+  });
+  return {
+    describe: async () => (await describe()).description,
+    readPending: async (page) => readPending(await table(), page),
+    apply: (rows) => apply(table, rows),
+    count: async () => count(await table()),
+    clear: (rows) => clear(table, rows),
+    close: async () => {},
+  };
+}
+
+/** Everything a request needs to know. Column names are quoted as PostgREST wants them. */
+type Table = Readonly<{
+  api: Api;
+  target: Target;
+  address: Readonly<{ schema: string; table: string }>;
+  id: string;
+  text: string;
+  embedding: string;
+  canBeId: (id: string) => boolean;
+  /** The id as the database prints it. */
+  printed: (id: string) => string;
+  half: boolean;
+  /** The text can be compared in a filter as it is. */
+  comparable: boolean;
+}>;
+
+function tableOf(api: Api, target: Target, { description, typeOf }: ApiDescription): Table {
+  const [part, ...others] = parseRecipe(target.text);
+  if (part === undefined || !("column" in part) || others.length > 0) {
+    throw needsFunctions("a text made of several columns", target);
+  }
+  const { idType, embedding } = description;
+  if (idType === undefined) throw new Error("checkTarget let an unknown key type through");
+  return {
+    api,
+    target,
+    address: { schema: target.schema, table: target.table },
+    id: column(target, target.id),
+    text: column(target, part.column),
+    embedding: column(target, target.embedding),
+    canBeId: CAN_BE_ID[idType],
+    printed: PRINTED[idType],
+    half: embedding.typeName === "halfvec",
+    comparable: /^(text|character varying)/.test(typeOf(part.column)),
+  };
+}
+
+const PRINTED: Readonly<Record<IdType, (id: string) => string>> = {
+  integer: (id) => String(BigInt(id)),
+  uuid: (id) => id.toLowerCase(),
+  text: (id) => id,
+};
+
+function needsFunctions(what: string, target: Target): UserError {
+  return new UserError(`Without its SQL functions, vecfill cannot use ${what}.`, {
+    hint: `Run \`vecfill init\` for ${tableName(target)} and apply its migration, or set DATABASE_URL.`,
+    exit: "fatal",
+  });
+}
+
+/** Of unique indexes other than the primary key's the API says nothing. */
+function checkKey(target: Target, { description }: ApiDescription): void {
+  if (description.idType === undefined || description.idUnique) return;
+  throw new UserError(
+    `The key column ${tableName(target)}.${target.id} is not unique on its own, as far as the API tells: it is not the primary key.`,
+    {
+      hint: "Give another --id; or, if it has a unique index, run `vecfill init` and apply its migration.",
+      exit: "fatal",
+    },
+  );
+}
+
+function column(target: Target, name: string): string {
+  if (/^[a-z_][a-z0-9_]*$/i.test(name)) return name;
+  if (/["\\]/.test(name)) throw needsFunctions(`the column name ${name}`, target);
+  return `"${name}"`;
+}
+
+/** An empty table and one whose rows are all hidden look the same. */
+async function refuseEmptyTable({ api, target, address, id }: Table): Promise<void> {
+  const rows = await api.select({
+    ...address,
+    columns: id,
+    filters: [],
+    order: undefined,
+    limit: 1,
+  });
+  if (Array.isArray(rows) && rows.length > 0) return;
+  throw new UserError(
+    `The key sees no row in ${tableName(target)}: the table is empty, or row level security hides every row from it. Without the SQL functions the two look the same.`,
+    {
+      hint: "If it is not empty, set SUPABASE_SECRET_KEY to the project's secret key. `vecfill init` makes the functions that tell them apart.",
+      exit: "fatal",
+    },
+  );
+}
+
+const PENDING = z.array(z.object({ vecfill_id: z.string(), vecfill_text: z.string().nullable() }));
+
+/** An empty page is the end; a short one may be the server's limit. */
+async function readPending(
+  { api, address, id, text, embedding }: Table,
+  { after, limit }: PendingPage,
+): Promise<PendingQuestion[]> {
+  const found: PendingQuestion[] = [];
+  while (found.length < limit) {
+    const cursor = found.at(-1)?.id ?? after;
+    const rows = PENDING.parse(
+      await api.select({
+        ...address,
+        // as text: JavaScript's numbers end at 2^53
+        columns: `vecfill_id:${id}::text,vecfill_text:${text}::text`,
+        filters: [
+          [embedding, "is", "null"],
+          cursor === undefined ? [id, "not.is", "null"] : [id, "gt", cursor],
+        ],
+        order: id,
+        limit: Math.min(limit - found.length, MAX_PAGE_ROWS),
+      }),
+    );
+    if (rows.length === 0) break;
+    found.push(
+      ...rows.map((row) => {
+        const its = row.vecfill_text ?? "";
+        return { id: row.vecfill_id, text: its, fingerprint: fingerprint(its) };
+      }),
+    );
+  }
+  return found;
+}
+
+/** As the database's md5 of the same text: both in UTF-8. */
+function fingerprint(text: string): string {
+  return createHash("md5").update(text).digest("hex");
+}
+
+async function count({
+  api,
+  address,
+  id,
+  embedding,
+}: Table): Promise<Readonly<{ total: number; pending: number }>> {
+  const query = { ...address, columns: id };
+  const total = await api.count({ ...query, filters: [] });
+  const pending = await api.count({ ...query, filters: [[embedding, "is", "null"]] });
+  return { total, pending };
+}
+
+const CURRENT = z.array(
+  z.object({
+    vecfill_id: z.string(),
+    vecfill_text: z.string().nullable(),
+    vecfill_vector: z.string().nullable(),
+  }),
+);
+
+/** What a row holds now. */
+type Current = Readonly<{ text: string; vector: string | null }>;
+
+async function apply(
+  ready: () => Promise<Table>,
+  rows: readonly EmbeddedQuestion[],
+): Promise<RowOutcome[]> {
+  refuseDuplicates(rows);
+  if (rows.length === 0) return [];
+  const table = await ready();
+  const outcomes: RowOutcome[] = rows.map(() => "gone");
+  let open = placed(rows).filter(({ row }) => table.canBeId(row.id));
+  for (let round = 0; open.length > 0; round += 1) {
+    if (round === MAX_APPLY_ROUNDS) throw nothingIsWritten(table.target, open);
+    const again: Placed[] = [];
+    for (const chunk of chunksOf(open)) {
+      await eachCurrent(table, chunk, async (placedRow, current) => {
+        const outcome = await applyRow(table, placedRow.row, current);
+        if (outcome === "open") again.push(placedRow);
+        else outcomes[placedRow.place] = outcome;
+      });
+    }
+    open = again;
+  }
+  return outcomes;
+}
+
+async function applyRow(
+  table: Table,
+  row: EmbeddedQuestion,
+  current: Current | undefined,
+): Promise<RowOutcome | "open"> {
+  if (current === undefined) return "gone";
+  if (current.vector !== null) return holds(table, current.vector, row) ? "written" : "filled";
+  if (fingerprint(current.text) !== row.fingerprint) return "stale";
+  const { api, address, id, embedding } = table;
+  const changed = await api.update(
+    {
+      ...address,
+      filters: [[id, "eq", row.id], [embedding, "is", "null"], ...sameText(table, current.text)],
+    },
+    { [table.target.embedding]: vectorText(row.vector) },
+  );
+  return changed === 1 ? "written" : "open";
+}
+
+/** The text itself as a condition, where it fits into an address. */
+function sameText({ comparable, text }: Table, value: string): Filter[] {
+  const fits = value !== "" && encodeURIComponent(value).length <= MAX_TEXT_BYTES;
+  return comparable && fits ? [[text, "eq", value]] : [];
+}
+
+async function clear(
+  ready: () => Promise<Table>,
+  rows: readonly EmbeddedQuestion[],
+): Promise<ClearOutcome[]> {
+  refuseDuplicates(rows);
+  if (rows.length === 0) return [];
+  const table = await ready();
+  const { api, address, id, embedding, target } = table;
+  const outcomes: ClearOutcome[] = rows.map(() => "kept");
+  const possible = placed(rows).filter(({ row }) => table.canBeId(row.id));
+  for (const chunk of chunksOf(possible)) {
+    await eachCurrent(table, chunk, async ({ place, row }, current) => {
+      if (current?.vector == null || !holds(table, current.vector, row)) return;
+      const filters: Filter[] = [
+        [id, "eq", row.id],
+        [embedding, "not.is", "null"],
+      ];
+      const changed = await api.update({ ...address, filters }, { [target.embedding]: null });
+      if (changed === 1) outcomes[place] = "cleared";
+    });
+  }
+  return outcomes;
+}
+
+/** The same vector, as the column rounds it. */
+function holds({ half }: Table, text: string, { vector }: EmbeddedQuestion): boolean {
+  const values: unknown = JSON.parse(text);
+  if (!Array.isArray(values) || values.length !== vector.length) return false;
+  return vector.every((value, index) => {
+    const stored = Number(values[index]);
+    // the text of a halfvec has just the digits that tell halves apart
+    return half ? roundToHalf(stored) === roundToHalf(value) : Math.fround(stored) === value;
+  });
+}
+
+function chunksOf(rows: readonly Placed[]): Placed[][] {
+  const chunks: Placed[][] = [];
+  let bytes = Infinity;
+  for (const placedRow of rows) {
+    const added = encodeURIComponent(quoted(placedRow.row.id)).length + 1;
+    const last = chunks.at(-1);
+    if (last === undefined || last.length >= CHUNK_ROWS || bytes + added > MAX_IDS_BYTES) {
+      chunks.push([placedRow]);
+      bytes = added;
+    } else {
+      last.push(placedRow);
+      bytes += added;
+    }
+  }
+  return chunks;
+}
+
+/** Reads a chunk's rows as they are now, and works on each, several at once. */
+async function eachCurrent(
+  { api, address, id, text, embedding, printed }: Table,
+  chunk: readonly Placed[],
+  work: (row: Placed, current: Current | undefined) => Promise<void>,
+): Promise<void> {
+  const ids = chunk.map(({ row }) => quoted(row.id)).join(",");
+  const rows = CURRENT.parse(
+    await api.select({
+      ...address,
+      columns: `vecfill_id:${id}::text,vecfill_text:${text}::text,vecfill_vector:${embedding}::text`,
+      filters: [[id, "in", `(${ids})`]],
+      order: undefined,
+      limit: chunk.length,
+    }),
+  );
+  const now = new Map(
+    rows.map((row) => [
+      row.vecfill_id,
+      { text: row.vecfill_text ?? "", vector: row.vecfill_vector },
+    ]),
+  );
+  const left = [...chunk];
+  const worker = async (): Promise<void> => {
+    for (let next = left.shift(); next !== undefined; next = left.shift()) {
+      try {
+        await work(next, now.get(printed(next.row.id)));
+      } catch (error) {
+        left.length = 0; // nobody takes more
+        throw error;
+      }
+    }
+  };
+  const ended = await Promise.allSettled(Array.from({ length: MAX_PATCHES }, worker));
+  for (const end of ended) if (end.status === "rejected") throw end.reason;
+}
+
+/** A value in a list. */
+function quoted(value: string): string {
+  return `"${value.replace(/["\\]/g, "\\$&")}"`;
+}

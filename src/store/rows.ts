@@ -1,0 +1,89 @@
+/** What every store does with the rows of one call, whatever lies behind it. */
+import { UserError } from "../errors.ts";
+import type { EmbeddedQuestion, RowOutcome } from "../question.ts";
+import { tableName, type Target } from "../target.ts";
+import type { IdType, TargetDescription } from "./port.ts";
+import type { TableShape } from "./sql.ts";
+
+/** More in one call is a mistake of the caller, and would be one huge statement. */
+const MAX_ROWS_A_CALL = 10_000;
+
+/** How often rows that another process keeps changing under our hands are tried. */
+export const MAX_APPLY_ROUNDS = 3;
+
+/** Rows of one call, each with its place in it. */
+export type Placed = Readonly<{ place: number; row: EmbeddedQuestion }>;
+
+/** The first success is kept; a failure is not. */
+export function once<T>(work: () => Promise<T>): () => Promise<T> {
+  let pending: Promise<T> | undefined;
+  return async () => {
+    pending ??= work();
+    try {
+      return await pending;
+    } catch (error) {
+      pending = undefined;
+      throw error;
+    }
+  };
+}
+
+export function refuseDuplicates(rows: readonly EmbeddedQuestion[]): void {
+  if (rows.length > MAX_ROWS_A_CALL) throw new Error(`${rows.length} rows in one call`);
+  const ids = new Set(rows.map((row) => row.id));
+  if (ids.size !== rows.length) throw new Error("an id stands twice in one call");
+}
+
+export function placed(rows: readonly EmbeddedQuestion[]): Placed[] {
+  return rows.map((row, place) => ({ place, row }));
+}
+
+const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
+const INTEGER = /^-?[0-9]{1,19}$/;
+const INTEGER_BITS = 64;
+
+/** An id that the column's type cannot hold has no row; to the database it would be an error. */
+export const CAN_BE_ID: Readonly<Record<IdType, (id: string) => boolean>> = {
+  integer: (id) => INTEGER.test(id) && BigInt.asIntN(INTEGER_BITS, BigInt(id)) === BigInt(id),
+  uuid: (id) => UUID.test(id),
+  text: (id) => !id.includes("\0"),
+};
+
+export function parseOutcome(word: string): RowOutcome | "open" {
+  switch (word) {
+    case "written":
+    case "stale":
+    case "filled":
+    case "gone":
+    case "open":
+      return word;
+    default:
+      throw new Error(`the database gave the outcome ${word}`);
+  }
+}
+
+export function nothingIsWritten(target: Target, open: readonly Placed[]): UserError {
+  const example = open.at(0)?.row.id ?? "";
+  return new UserError(
+    `${open.length} rows of ${tableName(target)} (${example}, …) are NULL and unchanged, yet the database writes nothing to them.`,
+    {
+      hint: "A row level security policy, a trigger or a rule stops the UPDATE without an error: use a role that may update every row, or look at the triggers.",
+      exit: "fatal",
+    },
+  );
+}
+
+/** Throws when `checkTarget` would have refused the table. */
+export function shapeOf(
+  { idType, embedding: { typeName } }: TargetDescription,
+  vectorSchema: string | undefined,
+): TableShape {
+  if (
+    idType === undefined ||
+    vectorSchema === undefined ||
+    (typeName !== "vector" && typeName !== "halfvec")
+  ) {
+    throw new Error("checkTarget let a table through that cannot be written");
+  }
+  return { idType, vectorSchema, embeddingType: typeName };
+}

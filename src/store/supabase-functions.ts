@@ -1,0 +1,273 @@
+/**
+ * The SQL functions through which Supabase's API keeps what the store promises: pages that no row
+ * limit cuts, and the check of a text and the write of its vector in one statement. They are made
+ * for exactly one target, whose hash is in their names: another recipe never meets them.
+ *
+ * Every function gives one jsonb value, since the API cuts sets of rows silently. They run with the
+ * rights of the caller (security invoker) and with an empty search path, and only `service_role`
+ * may execute them.
+ */
+import { createHash } from "node:crypto";
+import { parseRecipe, recipeColumns } from "../recipe.ts";
+import { tableName, type Target } from "../target.ts";
+import { catalogueExpression } from "./catalogue.ts";
+import {
+  applySql,
+  classifySql,
+  clearSql,
+  fingerprintExpression,
+  ID_TYPES,
+  qualifiedColumn,
+  qualifiedTable,
+  quoteIdentifier,
+  quoteLiteral,
+  type TableShape,
+  textExpression,
+} from "./sql.ts";
+
+/** Raised with every change of the functions, so that older ones are told apart. */
+export const FUNCTIONS_VERSION = 1;
+
+const FUNCTIONS = {
+  describe: "",
+  read: "after text, max_rows integer, scan_rows integer",
+  count: "after text, scan_rows integer",
+  apply: "rows jsonb",
+  clear: "rows jsonb",
+} as const;
+
+export type FunctionName = keyof typeof FUNCTIONS;
+
+const HASH_DIGITS = 8;
+
+/** The same for every target with the same table, columns and recipe, whatever its model. */
+export function targetHash({ schema, table, id, text, embedding }: Target): string {
+  const parts = JSON.stringify([schema, table, id, text, embedding]);
+  return createHash("sha256").update(parts).digest("hex").slice(0, HASH_DIGITS);
+}
+
+/** As the API calls it; it stands in the table's schema. */
+export function functionName(target: Target, name: FunctionName): string {
+  return `vecfill_${targetHash(target)}_${name}`;
+}
+
+/** Statements that may be run again at any time. `trigger`: with the one that empties the column. */
+export function installStatements(
+  target: Target,
+  shape: TableShape,
+  { trigger }: Readonly<{ trigger: boolean }>,
+): string[] {
+  return [
+    checkStatement(target, shape),
+    createFunction(target, "describe", "sql stable", describeBody(target, shape)),
+    createFunction(target, "read", "plpgsql stable", readBody(target, shape)),
+    createFunction(target, "count", "plpgsql stable", countBody(target, shape)),
+    createFunction(target, "apply", "plpgsql volatile", applyBody(target, shape)),
+    createFunction(target, "clear", "plpgsql volatile", clearBody(target, shape)),
+    ...names().flatMap((name) => rightsStatements(target, name)),
+    ...(trigger ? triggerStatements(target) : []),
+    RELOAD,
+  ];
+}
+
+/** Takes out everything that `installStatements` made, of this version or an earlier one. */
+export function removeStatements(target: Target): string[] {
+  return [
+    dropTrigger(target),
+    `drop function if exists ${qualifiedName(target, TRIGGER)}()`,
+    ...names().map((name) => `drop function if exists ${signature(target, name)}`),
+    RELOAD,
+  ];
+}
+
+/** One statement that does all of them or none. */
+export function inOneStatement(statements: readonly string[]): string {
+  const body = `begin\n${statements.map((statement) => `${statement};`).join("\n")}\nend`;
+  return `do ${dollarQuoted(body)}`;
+}
+
+/** The API learns of functions when it is told to look. */
+const RELOAD = "notify pgrst, 'reload schema'";
+const TRIGGER = "reset";
+
+function names(): FunctionName[] {
+  return ["describe", "read", "count", "apply", "clear"];
+}
+
+function qualifiedName(target: Target, name: string): string {
+  return `${quoteIdentifier(target.schema)}.vecfill_${targetHash(target)}_${name}`;
+}
+
+function signature(target: Target, name: FunctionName): string {
+  return `${qualifiedName(target, name)}(${FUNCTIONS[name]})`;
+}
+
+/** Fails where the table is not as the functions take it to be: their bodies are not checked. */
+function checkStatement(target: Target, shape: TableShape): string {
+  const vector = `${quoteIdentifier(shape.vectorSchema)}.${shape.embeddingType}`;
+  return `do ${dollarQuoted(`begin
+  perform ${qualifiedColumn(target, target.id)}::${ID_TYPES[shape.idType]},
+    ${fingerprintExpression(target)}, ${qualifiedColumn(target, target.embedding)}::${vector}
+  from ${qualifiedTable(target)} limit 0;
+end`)}`;
+}
+
+function createFunction(
+  target: Target,
+  name: FunctionName,
+  language: string,
+  body: string,
+): string {
+  return `create or replace function ${signature(target, name)} returns jsonb
+language ${language} security invoker set search_path = ''
+as ${dollarQuoted(body)}`;
+}
+
+function rightsStatements(target: Target, name: FunctionName): string[] {
+  const what = `vecfill ${FUNCTIONS_VERSION}: ${tableName(target)}.${target.embedding} from ${target.text}`;
+  return [
+    `comment on function ${signature(target, name)} is ${quoteLiteral(what)}`,
+    `revoke all on function ${signature(target, name)} from public, anon, authenticated`,
+    `grant execute on function ${signature(target, name)} to service_role`,
+  ];
+}
+
+function describeBody(target: Target, shape: TableShape): string {
+  return `
+  select jsonb_build_object(
+    'version', ${FUNCTIONS_VERSION},
+    'shape', ${quoteLiteral(JSON.stringify(shape))}::jsonb,
+    'facts', (${catalogueExpression(target)}));`;
+}
+
+/**
+ * A window of `scan_rows` rows behind the cursor, and of those the first `max_rows` without a
+ * vector. However few they are, a call looks at a bounded number of rows. `until` is the last row
+ * of the window; null: there is none behind the cursor.
+ */
+function readBody(target: Target, shape: TableShape): string {
+  const id = qualifiedColumn(target, target.id);
+  const window = (condition: string): string => `
+    select w.id into vecfill_until from (
+      select ${id} as id from ${qualifiedTable(target)}
+      where ${id} ${condition} order by ${id} limit $3
+    ) as w order by w.id desc limit 1;
+    select coalesce(jsonb_agg(jsonb_build_object('id', page.id::text, 'text', page.text,
+      'fingerprint', page.fingerprint) order by page.id), '[]') into vecfill_rows
+    from (
+      select ${id} as id, ${textExpression(target)} as text,
+        ${fingerprintExpression(target)} as fingerprint
+      from ${qualifiedTable(target)}
+      where ${qualifiedColumn(target, target.embedding)} is null
+        and ${id} ${condition} and ${id} <= vecfill_until
+      order by ${id} limit $2
+    ) as page;`;
+  return `
+#variable_conflict use_column
+declare
+  vecfill_after constant ${ID_TYPES[shape.idType]} := $1::${ID_TYPES[shape.idType]};
+  vecfill_until ${ID_TYPES[shape.idType]};
+  vecfill_rows jsonb;
+begin
+  if vecfill_after is null then${window("is not null")}
+  else${window("> vecfill_after")}
+  end if;
+  return jsonb_build_object('rows', vecfill_rows, 'until', vecfill_until::text);
+end`;
+}
+
+/** Counts a window of `scan_rows` rows behind the cursor. */
+function countBody(target: Target, shape: TableShape): string {
+  const id = qualifiedColumn(target, target.id);
+  const window = (condition: string): string => `
+    with vecfill_window as materialized (
+      select ${id} as id, ${qualifiedColumn(target, target.embedding)} is null as pending
+      from ${qualifiedTable(target)} where ${id} ${condition} order by ${id} limit $2
+    )
+    select jsonb_build_object('total', count(*), 'pending', count(*) filter (where w.pending),
+      'until', (select x.id::text from vecfill_window as x order by x.id desc limit 1))
+    into vecfill_counts from vecfill_window as w;`;
+  return `
+#variable_conflict use_column
+declare
+  vecfill_after constant ${ID_TYPES[shape.idType]} := $1::${ID_TYPES[shape.idType]};
+  vecfill_counts jsonb;
+begin
+  if vecfill_after is null then${window("is not null")}
+  else${window("> vecfill_after")}
+  end if;
+  return vecfill_counts;
+end`;
+}
+
+/** An array of outcomes in the order of the rows, `open` where nothing stands against writing. */
+function applyBody(target: Target, shape: TableShape): string {
+  return `
+#variable_conflict use_column
+declare
+  vecfill_written text[];
+  vecfill_outcomes jsonb;
+begin
+  with updated as (${applySql(target, shape, "json")}
+  ) select array_agg(updated.place) into vecfill_written from updated;
+  select coalesce(jsonb_agg(
+    case when others.place = any (vecfill_written) then 'written' else others.outcome end
+    order by others.place::bigint), '[]') into vecfill_outcomes
+  from (${classifySql(target, shape, "json")}
+  ) as others;
+  return vecfill_outcomes;
+end`;
+}
+
+/** An array of places, counted from 1, that were cleared. */
+function clearBody(target: Target, shape: TableShape): string {
+  return `
+#variable_conflict use_column
+declare
+  vecfill_cleared jsonb;
+begin
+  with cleared as (${clearSql(target, shape, "json")}
+  ) select coalesce(jsonb_agg(cleared.place::bigint), '[]') into vecfill_cleared from cleared;
+  return vecfill_cleared;
+end`;
+}
+
+/**
+ * A row whose text changes loses its vector, unless the same statement gives it another one. It
+ * listens to the text's columns only, so that writing vectors does not fire it.
+ */
+function triggerStatements(target: Target): string[] {
+  const embedding = quoteIdentifier(target.embedding);
+  const columns = recipeColumns(parseRecipe(target.text)).map(quoteIdentifier).join(", ");
+  const name = `vecfill_${targetHash(target)}_${TRIGGER}`;
+  const body = `
+begin
+  if (${textExpression(target, "new")}) is distinct from (${textExpression(target, "old")})
+    and new.${embedding}::text is not distinct from old.${embedding}::text
+  then
+    new.${embedding} := null;
+  end if;
+  return new;
+end`;
+  return [
+    `create or replace function ${qualifiedName(target, TRIGGER)}() returns trigger
+language plpgsql security invoker set search_path = ''
+as ${dollarQuoted(body)}`,
+    `revoke all on function ${qualifiedName(target, TRIGGER)}() from public, anon, authenticated`,
+    dropTrigger(target),
+    `create trigger ${name} before update of ${columns} on ${qualifiedTable(target)}
+for each row execute function ${qualifiedName(target, TRIGGER)}()`,
+  ];
+}
+
+/** Where the table is gone, its trigger is gone as well. */
+function dropTrigger(target: Target): string {
+  return `drop trigger if exists vecfill_${targetHash(target)}_${TRIGGER} on ${qualifiedTable(target)}`;
+}
+
+/** In a quote that the body does not hold. */
+function dollarQuoted(body: string): string {
+  let tag = "$vecfill$";
+  for (let tries = 1; body.includes(tag); tries += 1) tag = `$vecfill${tries}$`;
+  return `${tag}${body}${tag}`;
+}
