@@ -18,15 +18,25 @@ export type DatabaseAccess = Readonly<{
   variable: string;
 }>;
 
+export type SupabaseAccess = Readonly<{
+  /** The project's address, without a path. */
+  url: string;
+  key: Secret;
+  /** The variables that name them, for messages. */
+  urlVariable: string;
+  keyVariable: string;
+  warnings: readonly string[];
+}>;
+
+/** A database's own address comes before a project's: that way is the faster one. */
+export type StoreAccess =
+  | (Readonly<{ kind: "postgres" }> & DatabaseAccess)
+  | (Readonly<{ kind: "supabase" }> & SupabaseAccess);
+
 const DATABASE_VARIABLES = ["DATABASE_URL", "SUPABASE_DB_URL", "POSTGRES_URL"];
 const SUPABASE_VARIABLES = ["SUPABASE_URL", "NEXT_PUBLIC_SUPABASE_URL"];
-const KEY_VARIABLES = [
-  "GEMINI_API_KEY",
-  "GOOGLE_API_KEY",
-  "SUPABASE_SECRET_KEY",
-  "SUPABASE_SERVICE_ROLE_KEY",
-  "PGPASSWORD",
-];
+const SUPABASE_KEY_VARIABLES = ["SUPABASE_SECRET_KEY", "SUPABASE_SERVICE_ROLE_KEY"];
+const KEY_VARIABLES = ["GEMINI_API_KEY", "GOOGLE_API_KEY", ...SUPABASE_KEY_VARIABLES, "PGPASSWORD"];
 const BASE_URL_VARIABLE = "GOOGLE_GEMINI_BASE_URL";
 
 /** As in addresses that are copied from a web page and not filled in. */
@@ -40,7 +50,7 @@ export function geminiAccess(environment: Environment): GeminiAccess {
   return {
     apiKey: geminiKey(environment),
     baseUrl,
-    warnings: baseUrl !== undefined && inTheClear(baseUrl) ? [clearTextWarning(environment)] : [],
+    warnings: clearTextWarnings(baseUrl, placeOf(environment, BASE_URL_VARIABLE)),
   };
 }
 
@@ -56,11 +66,20 @@ export function keyIdOf(apiKey: Secret, baseUrl?: string): string {
 
 const KEY_ID_DIGITS = 12;
 
-/** Throws a UserError when no database is named, or its address cannot be one. */
-export function databaseAccess(environment: Environment): DatabaseAccess {
-  const variable = DATABASE_VARIABLES.find((name) => valueOf(environment, name) !== undefined);
+/** Throws a UserError when no database is named, or its address or key cannot work. */
+export function storeAccess(environment: Environment): StoreAccess {
+  const database = databaseAccess(environment);
+  if (database !== undefined) return { kind: "postgres", ...database };
+  const supabase = supabaseAccess(environment);
+  if (supabase !== undefined) return { kind: "supabase", ...supabase };
+  throw noDatabase();
+}
+
+/** A database's own address. Throws a UserError when it cannot be one; undefined: none is set. */
+export function databaseAccess(environment: Environment): DatabaseAccess | undefined {
+  const variable = DATABASE_VARIABLES.find((name) => isSet(valueOf(environment, name)));
   const url = variable === undefined ? undefined : valueOf(environment, variable);
-  if (variable === undefined || url === undefined) throw noDatabase(environment);
+  if (variable === undefined || url === undefined) return undefined;
   checkDatabaseUrl(placeOf(environment, variable), url);
   return { url: new Secret(url), variable: placeOf(environment, variable) };
 }
@@ -122,9 +141,11 @@ function isLocal(host: string): boolean {
   return host === "localhost" || host.endsWith(".localhost") || host === "[::1]";
 }
 
-function clearTextWarning(environment: Environment): string {
-  const place = placeOf(environment, BASE_URL_VARIABLE);
-  return `${place} is a plain http address on another machine: the key travels there in the clear.`;
+function clearTextWarnings(address: string | undefined, place: string): string[] {
+  if (address === undefined || !inTheClear(address)) return [];
+  return [
+    `${place} is a plain http address on another machine: the key travels there in the clear.`,
+  ];
 }
 
 const DATABASE_HINT =
@@ -159,18 +180,82 @@ function checkDatabaseUrl(place: string, url: string): void {
   }
 }
 
-function noDatabase(environment: Environment): UserError {
-  const supabase = SUPABASE_VARIABLES.find((name) => valueOf(environment, name) !== undefined);
-  if (supabase === undefined) {
-    return usage(
-      `No database is named: none of ${DATABASE_VARIABLES.join(", ")} is set.`,
-      DATABASE_HINT,
-    );
-  }
+function noDatabase(): UserError {
   return usage(
-    `${placeOf(environment, supabase)} is set, but this version of vecfill needs the database's own address.`,
-    DATABASE_HINT,
+    `No database is named: none of ${DATABASE_VARIABLES.join(", ")} is set, nor SUPABASE_URL.`,
+    `${DATABASE_HINT} Or set SUPABASE_URL and SUPABASE_SECRET_KEY.`,
   );
+}
+
+const SUPABASE_URL_HINT =
+  "Set SUPABASE_URL=https://<project ref>.supabase.co, as the dashboard shows it (Project Settings, Data API).";
+const SUPABASE_KEY_HINT =
+  "Set SUPABASE_SECRET_KEY to the project's secret key, sb_secret_…, or SUPABASE_SERVICE_ROLE_KEY to the legacy service_role key (dashboard: Project Settings, API Keys). It belongs in .env.local and never in a browser.";
+
+/** Undefined when no project is named. Throws a UserError for an address or a key that cannot work. */
+function supabaseAccess(environment: Environment): SupabaseAccess | undefined {
+  const urlVariable = SUPABASE_VARIABLES.find((name) => isSet(valueOf(environment, name)));
+  if (urlVariable === undefined) return undefined;
+  const place = placeOf(environment, urlVariable);
+  const url = projectUrl(place, valueOf(environment, urlVariable) ?? "");
+  const keyVariable = SUPABASE_KEY_VARIABLES.find((name) => isSet(valueOf(environment, name)));
+  if (keyVariable === undefined) {
+    const names = SUPABASE_KEY_VARIABLES.join(" nor ");
+    throw usage(`${place} is set, but neither ${names}.`, SUPABASE_KEY_HINT);
+  }
+  const key = valueOf(environment, keyVariable) ?? "";
+  checkSupabaseKey(placeOf(environment, keyVariable), key);
+  return {
+    url,
+    key: new Secret(key),
+    urlVariable: place,
+    keyVariable: placeOf(environment, keyVariable),
+    warnings: clearTextWarnings(url, place),
+  };
+}
+
+function projectUrl(place: string, address: string): string {
+  if (/^postgres(ql)?:/i.test(address)) {
+    throw usage(`${place} is a database's own address.`, "Put it into DATABASE_URL instead.");
+  }
+  if (PLACEHOLDER.test(address))
+    throw usage(`${place} still holds a placeholder.`, SUPABASE_URL_HINT);
+  const url = URL.parse(address);
+  if (url === null || !/^https?:$/.test(url.protocol)) {
+    throw usage(`${place} is no http or https address.`, SUPABASE_URL_HINT);
+  }
+  if (/(^|\.)supabase\.com$/.test(url.hostname)) {
+    throw usage(`${place} is an address of the dashboard, not of a project.`, SUPABASE_URL_HINT);
+  }
+  if (!/^(\/rest(\/v1)?)?\/?$/.test(url.pathname)) {
+    throw usage(`${place} has a path, ${url.pathname}.`, SUPABASE_URL_HINT);
+  }
+  return url.origin;
+}
+
+/** By its form; what a key can do is seen when it is used. */
+function checkSupabaseKey(place: string, key: string): void {
+  if (PLACEHOLDER.test(key)) throw usage(`${place} still holds a placeholder.`, SUPABASE_KEY_HINT);
+  if (!/^[\x21-\x7e]+$/.test(key)) {
+    throw usage(`${place} holds a space or a sign no key has.`, SUPABASE_KEY_HINT);
+  }
+  if (key.startsWith("sb_publishable_")) {
+    throw usage(`${place} is a publishable key, which may not fill a table.`, SUPABASE_KEY_HINT);
+  }
+  const role = roleInJwt(key);
+  if (role === undefined || role === "service_role") return;
+  throw usage(
+    `${place} is a key of the role ${role}, which may not fill a table.`,
+    SUPABASE_KEY_HINT,
+  );
+}
+
+/** Of a legacy key, which is a JWT; it is the server that checks the signature. */
+function roleInJwt(key: string): string | undefined {
+  const payload = /^[\w-]+\.(?<payload>[\w-]+)\.[\w-]+$/.exec(key)?.groups?.["payload"];
+  if (payload === undefined) return undefined;
+  const role = /"role"\s*:\s*"(?<role>\w+)"/.exec(Buffer.from(payload, "base64url").toString());
+  return role?.groups?.["role"];
 }
 
 function usage(message: string, hint: string): UserError {

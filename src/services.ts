@@ -2,12 +2,16 @@
  * The composition root: picks the adapters for the settings, and loads each only when a command
  * asks for it. Only `cli.ts` imports this file.
  */
-import { databaseAccess, geminiAccess, keyIdOf } from "./access.ts";
+import { geminiAccess, keyIdOf, storeAccess, type SupabaseAccess } from "./access.ts";
 import type { Clock } from "./clock.ts";
 import type { Configuration } from "./config.ts";
+import { UserError } from "./errors.ts";
 import type { Gemini } from "./gemini/port.ts";
 import type { Manifest } from "./job/manifest.ts";
+import type { Settings } from "./options.ts";
 import type { Report } from "./report.ts";
+import type { Secret } from "./secret.ts";
+import type { Database } from "./store/database.ts";
 import type { Store } from "./store/port.ts";
 import { sameTarget, type Target } from "./target.ts";
 import { keepYoungMemorySmall } from "./young-memory.ts";
@@ -36,12 +40,13 @@ export function openServices(options: ServicesOptions): Services {
     closers.push(() => service.close());
     return service;
   };
-  const database = once(async () => {
-    const { url } = databaseAccess(environment);
-    const { openDatabase } = await import("./store/open.ts");
+  const newStore = once(async () => {
+    const access = storeAccess(environment);
     // rows are about to pass through
     keepYoungMemorySmall();
-    return opened(await openDatabase({ url: url.reveal() }));
+    return access.kind === "postgres"
+      ? postgresStores(opened(await openDatabaseAt(access.url)), settings)
+      : supabaseStores(access, options);
   });
   return {
     manifest: once(async () => {
@@ -56,10 +61,8 @@ export function openServices(options: ServicesOptions): Services {
     store: async (target) => {
       const known = stores.find((each) => sameTarget(each.target, target));
       if (known !== undefined) return known.store;
-      const { createSqlStore } = await import("./store/sql-store.ts");
       const { withRetry } = await import("./store/retry.ts");
-      const plain = createSqlStore(await database(), target, { where: settings.where });
-      const store = withRetry(plain, { clock, report, signal });
+      const store = withRetry((await newStore())(target), { clock, report, signal });
       stores.push({ target, store });
       return store;
     },
@@ -67,6 +70,40 @@ export function openServices(options: ServicesOptions): Services {
       await Promise.all(closers.splice(0).map((close) => close()));
     },
   };
+}
+
+type NewStore = (target: Target) => Store;
+
+async function openDatabaseAt(url: Secret): Promise<Database> {
+  const { openDatabase } = await import("./store/open.ts");
+  return openDatabase({ url: url.reveal() });
+}
+
+async function postgresStores(
+  database: Database,
+  { where }: Pick<Settings, "where">,
+): Promise<NewStore> {
+  const { createSqlStore } = await import("./store/sql-store.ts");
+  return (target) => createSqlStore(database, target, { where });
+}
+
+async function supabaseStores(
+  { url, key, warnings }: SupabaseAccess,
+  { settings, report }: ServicesOptions,
+): Promise<NewStore> {
+  if (settings.where !== undefined) throw noConditions();
+  for (const message of warnings) report({ type: "warning", message, hint: undefined });
+  const { connectSupabase } = await import("./store/supabase.ts");
+  const { createSupabaseStore } = await import("./store/supabase-store.ts");
+  const api = connectSupabase({ url, key: key.reveal() });
+  return (target) => createSupabaseStore(api, target, { report });
+}
+
+function noConditions(): UserError {
+  return new UserError("A further condition (--where) needs the database itself, not its API.", {
+    hint: "Set DATABASE_URL to the database's own address (in Supabase: Connect, Session pooler), or leave --where out.",
+    exit: "usage",
+  });
 }
 
 async function openGemini({ environment, clock, report }: ServicesOptions): Promise<Gemini> {

@@ -8,7 +8,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { inspect } from "node:util";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { databaseAccess, geminiAccess, keyIdOf, secretsIn } from "../src/access.ts";
+import { geminiAccess, keyIdOf, secretsIn, storeAccess } from "../src/access.ts";
 import { nextCommandLine } from "../src/command-line.ts";
 import { type Flags, loadConfiguration, targetOf } from "../src/config.ts";
 import { realEnvironment } from "../src/env-file.ts";
@@ -46,7 +46,11 @@ function gemini(env: NodeJS.ProcessEnv) {
 }
 
 function database(env: NodeJS.ProcessEnv) {
-  return databaseAccess(realEnvironment(env));
+  return storeAccess(realEnvironment(env));
+}
+
+function jwtOf(role: string): string {
+  return `e30.${Buffer.from(JSON.stringify({ role })).toString("base64url")}.c2ln`;
 }
 
 function warningsAt(url: string) {
@@ -218,12 +222,58 @@ describe("keys and addresses", () => {
   });
 
   it("takes the first database address of the three", () => {
-    const { url, variable } = database({
-      POSTGRES_URL: "postgres://b/b",
-      SUPABASE_DB_URL: "postgres://a/a",
+    const supabase = { SUPABASE_URL: "https://x.supabase.co", SUPABASE_SECRET_KEY: "sb_secret_x" };
+    expect(
+      database({
+        ...supabase,
+        POSTGRES_URL: "postgres://b/b",
+        SUPABASE_DB_URL: "postgres://a/a",
+      }),
+    ).toEqual({
+      kind: "postgres",
+      url: new Secret("postgres://a/a"),
+      variable: "SUPABASE_DB_URL",
     });
-    expect([url.reveal(), variable]).toEqual(["postgres://a/a", "SUPABASE_DB_URL"]);
-    expect(database({ DATABASE_URL: "pglite:memory" }).url.reveal()).toBe("pglite:memory");
+  });
+
+  it("takes a project's address and secret key where no database is named", () => {
+    const jwt = jwtOf("service_role");
+    expect(
+      database({
+        NEXT_PUBLIC_SUPABASE_URL: "https://x.supabase.co/",
+        SUPABASE_SERVICE_ROLE_KEY: jwt,
+      }),
+    ).toEqual({
+      kind: "supabase",
+      url: "https://x.supabase.co",
+      key: new Secret(jwt),
+      urlVariable: "NEXT_PUBLIC_SUPABASE_URL",
+      keyVariable: "SUPABASE_SERVICE_ROLE_KEY",
+      warnings: [],
+    });
+    const far = { SUPABASE_URL: "http://10.0.0.7:8000", SUPABASE_SECRET_KEY: "sb_secret_x" };
+    expect(database(far)).toMatchObject({ warnings: [expect.stringContaining("in the clear")] });
+  });
+
+  it.each([
+    [{ SUPABASE_SECRET_KEY: undefined }, /neither SUPABASE_SECRET_KEY/, /API Keys/],
+    [{ SUPABASE_SECRET_KEY: "sb_publishable_x" }, /publishable key/, /sb_secret_/],
+    [{ SUPABASE_SECRET_KEY: jwtOf("anon") }, /role anon/, /sb_secret_/],
+    [{ SUPABASE_SECRET_KEY: jwtOf("authenticated") }, /role authenticated/, /sb_secret_/],
+    [{ SUPABASE_SECRET_KEY: "your-api-key" }, /placeholder/, /sb_secret_/],
+    [{ SUPABASE_URL: "x.supabase.co" }, /no http/, /supabase\.co/],
+    [{ SUPABASE_URL: "https://supabase.com/dashboard/project/x" }, /dashboard/, /supabase\.co/],
+    [{ SUPABASE_URL: "https://x.supabase.co/storage/v1" }, /path/, /supabase\.co/],
+    [{ SUPABASE_URL: "postgresql://u:p@h/d" }, /database's own/, /DATABASE_URL/],
+    [{ SUPABASE_URL: "https://<project ref>.supabase.co" }, /placeholder/, /supabase\.co/],
+  ])("refuses %o beside a good address and key", async (changes, said, mend) => {
+    const good = { SUPABASE_URL: "https://x.supabase.co", SUPABASE_SECRET_KEY: "sb_secret_x" };
+    const error = await refusal(() => database({ ...good, ...changes }));
+    expect(error).toMatchObject({
+      message: expect.stringMatching(said),
+      hint: expect.stringMatching(mend),
+      exit: "usage",
+    });
   });
 
   it.each<[string, () => unknown, string]>([
@@ -245,11 +295,6 @@ describe("keys and addresses", () => {
       "no http",
     ],
     ["no database", () => database({}), "none of DATABASE_URL"],
-    [
-      "a Supabase address alone",
-      () => database({ SUPABASE_URL: "https://x.supabase.co" }),
-      "needs the database's own",
-    ],
     [
       "a password not filled in",
       () => database({ DATABASE_URL: "postgres://u:[YOUR-PASSWORD]@h/d" }),

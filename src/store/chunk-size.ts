@@ -6,14 +6,19 @@ export type ChunkLimits = Readonly<{ start: number; max: number; targetMs: numbe
 
 /** A step never changes the size by more than this, so that one odd call does little. */
 const MAX_STEP = 2;
+/** What was too much once is not tried again before so many calls have passed. */
+const CALLS_BELOW_CEILING = 100;
 
 export class ChunkSize {
   readonly #limits: ChunkLimits;
   #rows: number;
+  #ceiling: number;
+  #callsLeft = 0;
 
   constructor(limits: ChunkLimits) {
     this.#limits = limits;
     this.#rows = limits.start;
+    this.#ceiling = limits.max;
   }
 
   /** For the next call; at least 1. */
@@ -24,14 +29,18 @@ export class ChunkSize {
   /** A call of `rows` rows took so long. A small one says nothing about larger ones. */
   took(rows: number, ms: number): void {
     const { max, targetMs } = this.#limits;
+    this.#callsLeft -= 1;
+    if (this.#callsLeft <= 0) this.#ceiling = max;
     const ideal = (rows * targetMs) / Math.max(ms, 1);
     const step = Math.min(this.#rows * MAX_STEP, Math.max(this.#rows / MAX_STEP, ideal));
     if (step > this.#rows && rows < this.#rows) return;
-    this.#rows = Math.max(1, Math.min(max, Math.floor(step)));
+    this.#rows = Math.max(1, Math.min(this.#ceiling, Math.floor(step)));
   }
 
   /** A call of `rows` rows was more than the server does at once. */
   tooMuch(rows: number): void {
+    this.#ceiling = Math.max(1, Math.min(this.#ceiling, rows - 1));
+    this.#callsLeft = CALLS_BELOW_CEILING;
     this.#rows = Math.max(1, Math.min(this.#rows, Math.floor(rows / MAX_STEP)));
   }
 }

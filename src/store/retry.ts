@@ -22,7 +22,7 @@ const FIRST_CONTACT: Patience = { attempts: 3, firstMs: 500, maxMs: 2_000 };
 
 type Rule = Readonly<{ why: string; patience: Patience }>;
 
-/** By SQLSTATE, by class of SQLSTATE, or by network code. */
+/** By SQLSTATE, by class of SQLSTATE, by network code, or by PostgREST's code or its gateway's status. */
 export const RETRIES: Readonly<Partial<Record<string, Rule>>> = {
   "40001": { why: "another transaction was in the way", patience: CONTENTION },
   "40P01": { why: "a deadlock was broken up", patience: CONTENTION },
@@ -46,6 +46,20 @@ export const RETRIES: Readonly<Partial<Record<string, Rule>>> = {
   ENETUNREACH: { why: "there is no network to the server", patience: OUTAGE },
   EAI_AGAIN: { why: "name lookups fail", patience: OUTAGE },
   ENOTFOUND: { why: "the server's name is not known", patience: OUTAGE },
+  PGRST000: { why: "the API has lost its database", patience: OUTAGE },
+  PGRST001: { why: "the API has lost its database", patience: OUTAGE },
+  PGRST002: { why: "the API is starting up", patience: OUTAGE },
+  PGRST003: { why: "the API has no connection left", patience: OUTAGE },
+  HTTP_408: { why: "the API was too slow", patience: SLOWNESS },
+  HTTP_429: { why: "the API has had too many requests", patience: OUTAGE },
+  HTTP_500: { why: "the API failed", patience: SLOWNESS },
+  HTTP_502: { why: "the API cannot be reached behind its gateway", patience: OUTAGE },
+  HTTP_503: { why: "the API is not available", patience: OUTAGE },
+  HTTP_504: { why: "the API was too slow for its gateway", patience: SLOWNESS },
+  HTTP_520: { why: "the API failed behind its gateway", patience: OUTAGE },
+  HTTP_521: { why: "the API is down behind its gateway", patience: OUTAGE },
+  HTTP_522: { why: "the API does not answer its gateway", patience: OUTAGE },
+  HTTP_524: { why: "the API was too slow for its gateway", patience: SLOWNESS },
 };
 
 const SQLSTATE_CLASS_LENGTH = 2;

@@ -89,11 +89,21 @@ function tableOf(api: Api, target: Target, { description, typeOf }: ApiDescripti
     id: column(target, target.id),
     text: column(target, part.column),
     embedding: column(target, target.embedding),
-    canBeId: CAN_BE_ID[idType],
+    canBeId: (id) => CAN_BE_ID[idType](id) && fitsInteger(idType, typeOf(target.id), id),
     printed: PRINTED[idType],
     half: embedding.typeName === "halfvec",
     comparable: /^(text|character varying)/.test(typeOf(part.column)),
   };
+}
+
+const INTEGER_BITS: Readonly<Partial<Record<string, number>>> = { smallint: 16, integer: 32 };
+
+/** In a filter, an integer that the column cannot hold is an error. */
+function fitsInteger(idType: IdType, typeName: string, id: string): boolean {
+  const bits = INTEGER_BITS[typeName];
+  return (
+    idType !== "integer" || bits === undefined || BigInt.asIntN(bits, BigInt(id)) === BigInt(id)
+  );
 }
 
 const PRINTED: Readonly<Record<IdType, (id: string) => string>> = {

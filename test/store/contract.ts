@@ -46,7 +46,21 @@ export function embedded(question: PendingQuestion, seed: number): EmbeddedQuest
   return { id: question.id, fingerprint: question.fingerprint, vector: vectorOf(seed) };
 }
 
-export function storeContract(database: string, prepare: () => Promise<Ground>): void {
+/** What a store says that it cannot do, and refuses. */
+export type Lacks = Readonly<{
+  /** `--where` */
+  conditions?: true;
+  /** A text made of several columns, and column names with quotes in them. */
+  recipes?: true;
+  /** Indexes, triggers, versions, and unique keys that are not the primary key. */
+  catalogue?: true;
+}>;
+
+export function storeContract(
+  database: string,
+  prepare: () => Promise<Ground>,
+  lacks: Lacks = {},
+): void {
   describe(`a store on ${database}`, () => {
     let ground: Ground;
     let tables = 0;
@@ -233,25 +247,28 @@ export function storeContract(database: string, prepare: () => Promise<Ground>):
         expect(read.map(({ fingerprint }) => fingerprint)).toEqual(md5.map((row) => row["md5"]));
       });
 
-      it("builds the text by the recipe: NULL parts are empty, literals stand as they are", async () => {
-        const target = await table(
-          `id int PRIMARY KEY, question_text text, "Answer Options" jsonb, points numeric, embedding ${vectorType()}`,
-          { text: "Q: {question_text}\\n'{Answer Options}' {{{points}}}" },
-        );
-        await insert(target, [
-          ["1", "who?", '["me", "you"]', "1.50"],
-          ["2", null, null, null],
-        ]);
-        const texts = await pendingTexts(target);
-        expect(texts).toEqual([`Q: who?\\n'["me", "you"]' {1.50}`, "Q: \\n'' {}"]);
-        await using(target, async (store) => {
-          const rows = (await readAll(store, 10)).map(embedded);
-          await ground.sql(`UPDATE ${qualified(target)} SET points = 2 WHERE id = 2`);
-          expect(await store.apply(rows)).toEqual(["written", "stale"]);
-        });
-      });
+      it.skipIf(lacks.recipes)(
+        "builds the text by the recipe: NULL parts are empty, literals stand as they are",
+        async () => {
+          const target = await table(
+            `id int PRIMARY KEY, question_text text, "Answer Options" jsonb, points numeric, embedding ${vectorType()}`,
+            { text: "Q: {question_text}\\n'{Answer Options}' {{{points}}}" },
+          );
+          await insert(target, [
+            ["1", "who?", '["me", "you"]', "1.50"],
+            ["2", null, null, null],
+          ]);
+          const texts = await pendingTexts(target);
+          expect(texts).toEqual([`Q: who?\\n'["me", "you"]' {1.50}`, "Q: \\n'' {}"]);
+          await using(target, async (store) => {
+            const rows = (await readAll(store, 10)).map(embedded);
+            await ground.sql(`UPDATE ${qualified(target)} SET points = 2 WHERE id = 2`);
+            expect(await store.apply(rows)).toEqual(["written", "stale"]);
+          });
+        },
+      );
 
-      it("takes names that need quoting", async () => {
+      it.skipIf(lacks.recipes)("takes names that need quoting", async () => {
         await ground.sql(`CREATE SCHEMA "My ""Schema"""`);
         const target = await table(
           `"select" uuid PRIMARY KEY, "Question's Text" text, "my ""vector""" ${vectorType()}`,
@@ -275,7 +292,7 @@ export function storeContract(database: string, prepare: () => Promise<Ground>):
       });
     });
 
-    describe("the further condition", () => {
+    describe.skipIf(lacks.conditions)("the further condition", () => {
       it("holds for reading and counting, but not for writing", async () => {
         const target = await questions(["a", "b", "c", "d"]);
         await ground.sql(
@@ -471,11 +488,11 @@ export function storeContract(database: string, prepare: () => Promise<Ground>):
           embeddingIndexes: [],
           updateTriggers: [],
         });
-        expect(description.serverVersion).toMatch(/^\d+/);
-        expect(description.pgvectorVersion).toMatch(/^\d+\.\d+/);
+        expect(description.serverVersion).toMatch(lacks.catalogue ? /^unknown/ : /^\d+/);
+        expect(description.pgvectorVersion).toMatch(lacks.catalogue ? /^unknown/ : /^\d+\.\d+/);
       });
 
-      it.each([
+      it.skipIf(lacks.catalogue).each([
         ["id bigint PRIMARY KEY", undefined, true],
         ["id bigint UNIQUE", undefined, true],
         ["id bigint", "CREATE UNIQUE INDEX ON $ (id) INCLUDE (question_text)", true],
@@ -492,42 +509,52 @@ export function storeContract(database: string, prepare: () => Promise<Ground>):
         expect(description.idUnique).toBe(unique);
       });
 
-      it("names indexes on the embedding, on the column or on an expression, and no others", async () => {
-        const target = await questions(["a"]);
-        const schema = quoted(ground.vectorSchema);
-        await ground.sql(
-          `CREATE INDEX plain_ann ON ${qualified(target)} USING hnsw (embedding ${schema}.vector_cosine_ops)`,
-        );
-        await ground.sql(
-          `CREATE INDEX half_ann ON ${qualified(target)} USING hnsw ((embedding::${vectorType("halfvec")}) ${schema}.halfvec_cosine_ops)`,
-        );
-        await ground.sql(`CREATE INDEX todo ON ${qualified(target)} (id) WHERE embedding IS NULL`);
-        const { embeddingIndexes } = await using(target, (store) => store.describe());
-        expect(embeddingIndexes.map(({ name, method }) => [name, method])).toEqual([
-          ["half_ann", "hnsw"],
-          ["plain_ann", "hnsw"],
-        ]);
-        expect(embeddingIndexes[1]?.definition).toMatch(/^CREATE INDEX plain_ann ON .* USING hnsw/);
-      });
-
-      it("names the triggers that an update of the embedding fires", async () => {
-        const target = await questions(["a"]);
-        await ground.sql(
-          `CREATE FUNCTION public.touch() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END'`,
-        );
-        const trigger = (name: string, event: string): Promise<Row[]> =>
-          ground.sql(
-            `CREATE TRIGGER ${name} ${event} ON ${qualified(target)} FOR EACH ROW EXECUTE FUNCTION public.touch()`,
+      it.skipIf(lacks.catalogue)(
+        "names indexes on the embedding, on the column or on an expression, and no others",
+        async () => {
+          const target = await questions(["a"]);
+          const schema = quoted(ground.vectorSchema);
+          await ground.sql(
+            `CREATE INDEX plain_ann ON ${qualified(target)} USING hnsw (embedding ${schema}.vector_cosine_ops)`,
           );
-        await trigger("any_update", "BEFORE INSERT OR UPDATE");
-        await trigger("on_embedding", "AFTER UPDATE OF embedding");
-        await trigger("on_text", "AFTER UPDATE OF question_text");
-        await trigger("on_insert", "AFTER INSERT");
-        await trigger("switched_off", "AFTER UPDATE");
-        await ground.sql(`ALTER TABLE ${qualified(target)} DISABLE TRIGGER switched_off`);
-        const { updateTriggers } = await using(target, (store) => store.describe());
-        expect(updateTriggers.map(({ name }) => name)).toEqual(["any_update", "on_embedding"]);
-      });
+          await ground.sql(
+            `CREATE INDEX half_ann ON ${qualified(target)} USING hnsw ((embedding::${vectorType("halfvec")}) ${schema}.halfvec_cosine_ops)`,
+          );
+          await ground.sql(
+            `CREATE INDEX todo ON ${qualified(target)} (id) WHERE embedding IS NULL`,
+          );
+          const { embeddingIndexes } = await using(target, (store) => store.describe());
+          expect(embeddingIndexes.map(({ name, method }) => [name, method])).toEqual([
+            ["half_ann", "hnsw"],
+            ["plain_ann", "hnsw"],
+          ]);
+          expect(embeddingIndexes[1]?.definition).toMatch(
+            /^CREATE INDEX plain_ann ON .* USING hnsw/,
+          );
+        },
+      );
+
+      it.skipIf(lacks.catalogue)(
+        "names the triggers that an update of the embedding fires",
+        async () => {
+          const target = await questions(["a"]);
+          await ground.sql(
+            `CREATE FUNCTION public.touch() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END'`,
+          );
+          const trigger = (name: string, event: string): Promise<Row[]> =>
+            ground.sql(
+              `CREATE TRIGGER ${name} ${event} ON ${qualified(target)} FOR EACH ROW EXECUTE FUNCTION public.touch()`,
+            );
+          await trigger("any_update", "BEFORE INSERT OR UPDATE");
+          await trigger("on_embedding", "AFTER UPDATE OF embedding");
+          await trigger("on_text", "AFTER UPDATE OF question_text");
+          await trigger("on_insert", "AFTER INSERT");
+          await trigger("switched_off", "AFTER UPDATE");
+          await ground.sql(`ALTER TABLE ${qualified(target)} DISABLE TRIGGER switched_off`);
+          const { updateTriggers } = await using(target, (store) => store.describe());
+          expect(updateTriggers.map(({ name }) => name)).toEqual(["any_update", "on_embedding"]);
+        },
+      );
 
       it.each([
         ["real[]", "real[]", undefined],
