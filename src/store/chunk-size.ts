@@ -6,6 +6,8 @@ export type ChunkLimits = Readonly<{ start: number; max: number; targetMs: numbe
 
 /** A step never changes the size by more than this, so that one odd call does little. */
 const MAX_STEP = 2;
+/** Of what was too much, so much is tried again while the memory of it is fresh. */
+const CEILING_SHARE = 0.75;
 /** What was too much once is not tried again before so many calls have passed. */
 const CALLS_BELOW_CEILING = 100;
 
@@ -39,7 +41,7 @@ export class ChunkSize {
 
   /** A call of `rows` rows was more than the server does at once. */
   tooMuch(rows: number): void {
-    this.#ceiling = Math.max(1, Math.min(this.#ceiling, rows - 1));
+    this.#ceiling = Math.max(1, Math.min(this.#ceiling, Math.floor(rows * CEILING_SHARE)));
     this.#callsLeft = CALLS_BELOW_CEILING;
     this.#rows = Math.max(1, Math.min(this.#rows, Math.floor(rows / MAX_STEP)));
   }

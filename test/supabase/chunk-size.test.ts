@@ -23,7 +23,7 @@ describe("the size of a chunk", () => {
     size.tooMuch(40);
     expect(size.rows).toBe(20);
     for (let call = 0; call < 50; call += 1) size.took(size.rows, 1);
-    expect(size.rows).toBe(39);
+    expect(size.rows).toBe(30);
     for (let call = 0; call < 60; call += 1) size.took(size.rows, 1);
     expect(size.rows).toBe(100);
   });
