@@ -84,6 +84,21 @@ export function databaseAccess(environment: Environment): DatabaseAccess | undef
   return { url: new Secret(url), variable: placeOf(environment, variable) };
 }
 
+/** The same, where nothing else will do. Throws a UserError (usage) when none is set. */
+export function requireDatabase(environment: Environment): DatabaseAccess {
+  const access = databaseAccess(environment);
+  if (access !== undefined) return access;
+  throw usage(
+    `This needs the database's own address: none of ${DATABASE_VARIABLES.join(", ")} is set.`,
+    DATABASE_HINT,
+  );
+}
+
+/** Somebody works with a Supabase project, whichever way vecfill goes to it. */
+export function namesSupabase(environment: Environment): boolean {
+  return SUPABASE_VARIABLES.some((name) => isSet(valueOf(environment, name)));
+}
+
 /** Everything in the environment that must not be printed. */
 export function secretsIn(environment: Environment): Secret[] {
   const keys = KEY_VARIABLES.map((name) => valueOf(environment, name)).filter(isSet);

@@ -2,17 +2,18 @@
  * The composition root: picks the adapters for the settings, and loads each only when a command
  * asks for it. Only `cli.ts` imports this file.
  */
-import { geminiAccess, keyIdOf, storeAccess, type SupabaseAccess } from "./access.ts";
+import { geminiAccess, keyIdOf, requireDatabase, storeAccess } from "./access.ts";
 import type { Clock } from "./clock.ts";
 import type { Configuration } from "./config.ts";
+import type { Environment } from "./env-file.ts";
 import { UserError } from "./errors.ts";
 import type { Gemini } from "./gemini/port.ts";
 import type { Manifest } from "./job/manifest.ts";
 import type { Settings } from "./options.ts";
 import type { Report } from "./report.ts";
-import type { Secret } from "./secret.ts";
 import type { Database } from "./store/database.ts";
-import type { Store } from "./store/port.ts";
+import type { Examination, Store } from "./store/port.ts";
+import type { Api } from "./store/supabase.ts";
 import { sameTarget, type Target } from "./target.ts";
 import { keepYoungMemorySmall } from "./young-memory.ts";
 
@@ -26,6 +27,10 @@ export type Services = Readonly<{
   keyId(): string;
   /** Repeats what fails. Stores of several targets share the database; do not close them. */
   store(target: Target): Promise<Store>;
+  /** A look at the table and the way to it; asked once, nothing is repeated. */
+  examine(target: Target): Promise<Examination>;
+  /** One statement on the database itself. Throws a UserError (usage) where only its API is named. */
+  execute(sql: string): Promise<void>;
   close(): Promise<void>;
 }>;
 
@@ -40,13 +45,17 @@ export function openServices(options: ServicesOptions): Services {
     closers.push(() => service.close());
     return service;
   };
+  const database = once(async () => {
+    const { openDatabase } = await import("./store/open.ts");
+    return opened(await openDatabase({ url: requireDatabase(environment).url.reveal() }));
+  });
+  const api = once(() => connectApi(environment, report));
   const newStore = once(async () => {
-    const access = storeAccess(environment);
     // rows are about to pass through
     keepYoungMemorySmall();
-    return access.kind === "postgres"
-      ? postgresStores(opened(await openDatabaseAt(access.url)), settings)
-      : supabaseStores(access, options);
+    return storeAccess(environment).kind === "postgres"
+      ? postgresStores(await database(), settings)
+      : supabaseStores(await api(), options);
   });
   return {
     manifest: once(async () => {
@@ -66,6 +75,15 @@ export function openServices(options: ServicesOptions): Services {
       stores.push({ target, store });
       return store;
     },
+    examine: async (target) => {
+      const { examineApi, examineDatabase } = await import("./store/examine.ts");
+      return storeAccess(environment).kind === "postgres"
+        ? examineDatabase(await database(), target)
+        : examineApi(await api(), target);
+    },
+    execute: async (sql) => {
+      await (await database()).query(sql);
+    },
     close: async () => {
       await Promise.all(closers.splice(0).map((close) => close()));
     },
@@ -73,11 +91,6 @@ export function openServices(options: ServicesOptions): Services {
 }
 
 type NewStore = (target: Target) => Store;
-
-async function openDatabaseAt(url: Secret): Promise<Database> {
-  const { openDatabase } = await import("./store/open.ts");
-  return openDatabase({ url: url.reveal() });
-}
 
 async function postgresStores(
   database: Database,
@@ -87,15 +100,17 @@ async function postgresStores(
   return (target) => createSqlStore(database, target, { where });
 }
 
-async function supabaseStores(
-  { url, key, warnings }: SupabaseAccess,
-  { settings, report }: ServicesOptions,
-): Promise<NewStore> {
-  if (settings.where !== undefined) throw noConditions();
-  for (const message of warnings) report({ type: "warning", message, hint: undefined });
+async function connectApi(environment: Environment, report: Report): Promise<Api> {
+  const access = storeAccess(environment);
+  if (access.kind !== "supabase") throw new Error("the database has an address of its own");
+  for (const message of access.warnings) report({ type: "warning", message, hint: undefined });
   const { connectSupabase } = await import("./store/supabase.ts");
+  return connectSupabase({ url: access.url, key: access.key.reveal() });
+}
+
+async function supabaseStores(api: Api, { settings, report }: ServicesOptions): Promise<NewStore> {
+  if (settings.where !== undefined) throw noConditions();
   const { createSupabaseStore } = await import("./store/supabase-store.ts");
-  const api = connectSupabase({ url, key: key.reveal() });
   return (target) => createSupabaseStore(api, target, { report });
 }
 

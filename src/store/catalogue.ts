@@ -88,6 +88,8 @@ const FACTS = z.object({
   near: z.array(z.string()),
   session: z.object({
     role: z.string(),
+    mayRead: z.boolean(),
+    mayWrite: z.boolean(),
     rowSecurity: z.boolean(),
     statementTimeoutMs: z.number(),
     databaseTimeMs: z.number(),
@@ -126,6 +128,8 @@ export function catalogueExpression(target: Target): string {
     'near', (${nearTablesSql(literal(target.schema), literal(target.table))}),
     'session', jsonb_build_object(
       'role', current_user,
+      'mayRead', coalesce(has_table_privilege(vecfill_table.oid, 'SELECT'), false),
+      'mayWrite', coalesce(has_column_privilege(vecfill_table.oid, ${numberOf(literal(target.embedding))}, 'UPDATE'), false),
       'rowSecurity', coalesce(pg_catalog.row_security_active(vecfill_table.oid), false),
       'statementTimeoutMs', (SELECT setting::int FROM pg_catalog.pg_settings WHERE name = 'statement_timeout'),
       'databaseTimeMs', floor(extract(epoch FROM clock_timestamp()) * 1000)

@@ -31,11 +31,27 @@ export type TargetDescription = Readonly<{
 /** What the database says of the connection itself. */
 export type Session = Readonly<{
   role: string;
+  mayRead: boolean;
+  /** The embedding column. */
+  mayWrite: boolean;
   /** Row level security applies to this role on the table: rows may be hidden without an error. */
   rowSecurity: boolean;
   /** 0: none. */
   statementTimeoutMs: number;
   databaseTime: Date;
+}>;
+
+/** A look at the table, and at the way to it, without judging either. */
+export type Examination = Readonly<{
+  /** Where it is. */
+  label: string;
+  description: TargetDescription;
+  /** Undefined where the API alone is asked: it does not tell. */
+  session: Session | undefined;
+  /** Where pgvector is installed; undefined: nowhere, or not told. */
+  vectorSchema: string | undefined;
+  /** The SQL functions behind an API: none there, of our version, or of another. */
+  functions: "missing" | "current" | "outdated";
 }>;
 
 export type PendingPage = Readonly<{

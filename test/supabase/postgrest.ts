@@ -6,7 +6,7 @@
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import { text as readText } from "node:stream/consumers";
 import { nearest } from "../../src/nearest.ts";
-import { quoteIdentifier as quoted, quoteLiteral as literal } from "../../src/store/sql.ts";
+import { quoteIdentifier as quoted } from "../../src/store/sql.ts";
 import { type Answer, beyondTheEnd, contentRange, page, refusal, statusOf } from "./answer.ts";
 import { type Request, type Table, orderClause, selectList, whereClause } from "./dialect.ts";
 import { roleOf } from "./keys.ts";
@@ -422,12 +422,13 @@ function qualified({ schema, name }: Table): string {
 
 /** The roles of a Supabase project, and what a new project grants them. */
 export const PROJECT_ROLES: readonly string[] = [
-  "CREATE ROLE anon NOLOGIN",
-  "CREATE ROLE authenticated NOLOGIN",
-  "CREATE ROLE service_role NOLOGIN BYPASSRLS",
+  // roles belong to the whole server, and another test may make them at the same time
+  ...["anon", "authenticated", "service_role BYPASSRLS"].map(
+    (role) =>
+      `DO $$ BEGIN CREATE ROLE ${role}; EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END $$`,
+  ),
   ...["public"].flatMap((schema) => [
     `GRANT USAGE ON SCHEMA ${quoted(schema)} TO anon, authenticated, service_role`,
     `ALTER DEFAULT PRIVILEGES IN SCHEMA ${quoted(schema)} GRANT ALL ON TABLES TO anon, authenticated, service_role`,
   ]),
-  `COMMENT ON ROLE service_role IS ${literal("bypasses row level security")}`,
 ];

@@ -1,0 +1,54 @@
+/** A look at a table for `init` and `doctor`, through whichever way there is. */
+import type { Target } from "../target.ts";
+import { readCatalogue } from "./catalogue.ts";
+import type { Database } from "./database.ts";
+import { explainFailure } from "./failure.ts";
+import { readDescribed } from "./function-store.ts";
+import { describeByOpenApi } from "./open-api.ts";
+import type { Examination } from "./port.ts";
+import { explainRestFailure, isMissingFunction } from "./rest-failure.ts";
+import type { Api } from "./supabase.ts";
+import { FUNCTIONS_VERSION } from "./supabase-functions.ts";
+
+/** Throws a UserError when table or columns are not there, or the database cannot be asked. */
+export async function examineDatabase(database: Database, target: Target): Promise<Examination> {
+  const { label } = database;
+  try {
+    const { description, session, extension } = await readCatalogue(database, target);
+    const vectorSchema = extension?.schema;
+    return { label, description, session, vectorSchema, functions: "missing" };
+  } catch (error) {
+    throw explainFailure(error, { label, target, where: undefined });
+  }
+}
+
+/** The same through the API: by the SQL functions or, where there are none, by its own description. */
+export async function examineApi(api: Api, target: Target): Promise<Examination> {
+  try {
+    return (await byFunctions(api, target)) ?? (await byOpenApi(api, target));
+  } catch (error) {
+    throw explainRestFailure(error, { label: api.label, target });
+  }
+}
+
+async function byFunctions(api: Api, target: Target): Promise<Examination | undefined> {
+  try {
+    const { catalogue, version } = await readDescribed(api, target);
+    const { description, session, extension } = catalogue;
+    const functions = version === FUNCTIONS_VERSION ? "current" : "outdated";
+    const vectorSchema = extension?.schema;
+    return { label: api.label, description, session, vectorSchema, functions };
+  } catch (error) {
+    if (isMissingFunction(error)) return undefined;
+    throw error;
+  }
+}
+
+async function byOpenApi(api: Api, target: Target): Promise<Examination> {
+  const { description, vectorSchema } = describeByOpenApi(
+    target,
+    await api.openApi(target.schema),
+    api.label,
+  );
+  return { label: api.label, description, session: undefined, vectorSchema, functions: "missing" };
+}
