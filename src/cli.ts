@@ -23,9 +23,11 @@ import {
   listenForInterrupts,
 } from "./interrupt.ts";
 import { cancelCommand } from "./cancel/command.ts";
+import { doctorCommand } from "./doctor/command.ts";
 import { emulatorCommand } from "./emulator/command.ts";
 import { exportCommand } from "./export/command.ts";
 import { importCommand } from "./import/command.ts";
+import { initCommand } from "./init/command.ts";
 import { jobsCommand } from "./jobs/command.ts";
 import { pollCommand } from "./poll/command.ts";
 import { resubmitCommand } from "./resubmit/command.ts";
@@ -48,6 +50,8 @@ const COMMANDS: readonly RegisterCommand[] = [
   resubmitCommand,
   cancelCommand,
   jobsCommand,
+  initCommand,
+  doctorCommand,
   emulatorCommand,
 ];
 
@@ -217,6 +221,7 @@ async function withServices(
       report,
       signal,
       clock: systemClock,
+      folder: world.folder,
       next: (command, ...args) => nextCommandLine(settings, origins, command, args),
       confirm: (question) => {
         output.close();

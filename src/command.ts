@@ -21,6 +21,8 @@ export type CommandContext = Configuration &
     /** Aborted by Ctrl-C: finish what is in hand and return what was done. */
     signal: AbortSignal;
     clock: Clock;
+    /** In which the config file and `.env` are. */
+    folder: string;
     /** The command line of another command for the same folder and target. */
     next(command: CommandName, ...args: readonly string[]): string;
     /** Asks before money is spent. False when refused; a UserError when there is nobody to ask. */

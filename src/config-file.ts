@@ -6,7 +6,7 @@ import { type Given } from "./option.ts";
 import { OPTION_LIST, configKeyOf } from "./options.ts";
 import { readSmallFile } from "./small-file.ts";
 
-const USUAL_FILE = "vecfill.config.json";
+export const usualConfigFile = "vecfill.config.json";
 const BYTES_MAX = 1_000_000;
 /** Lets an editor complete the file; vecfill does not read it. */
 const SCHEMA_KEY = "$schema";
@@ -23,7 +23,7 @@ export async function loadConfigFile(
   folder: string,
   named: string | undefined,
 ): Promise<ConfigFile> {
-  const file = named ?? USUAL_FILE;
+  const file = named ?? usualConfigFile;
   const content = await readIfThere(resolve(folder, file), file, named !== undefined);
   const entries = new Map<string, { key: string; given: Given }>();
   for (const [key, value] of content === undefined ? [] : Object.entries(parse(content, file))) {

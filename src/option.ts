@@ -9,9 +9,11 @@ export type CommandName =
   | "resubmit"
   | "cancel"
   | "jobs"
+  | "init"
+  | "doctor"
   | "emulator";
 
-type OptionGroup = "Target" | "Jobs" | "Quota and waiting" | "Output" | "Files";
+type OptionGroup = "Target" | "Jobs" | "Quota and waiting" | "Set-up" | "Output" | "Files";
 
 /** A checked value, or what is wrong with it, to follow the words "--limit is wrong: ". */
 type Checked<T> = Readonly<{ value: T }> | Readonly<{ wrong: string }>;

@@ -26,17 +26,27 @@ export const COMMAND_NAMES: readonly CommandName[] = [
   "resubmit",
   "cancel",
   "jobs",
+  "init",
+  "doctor",
   "emulator",
 ];
-const WITH_JOBS = COMMAND_NAMES.filter((command) => command !== "emulator");
+const WITH_JOBS = COMMAND_NAMES.filter((command) => !["emulator", "init"].includes(command));
 /** The others take the target from the job they work on. */
-const WITH_TABLE: readonly CommandName[] = ["export", "run"];
+const WITH_TABLE: readonly CommandName[] = ["export", "run", "init", "doctor"];
 const OF_THE_TARGET = { group: "Target", commands: WITH_TABLE, carried: true } as const;
 const MAKES_JOBS: readonly CommandName[] = ["export", "run", "resubmit"];
 const SUBMITS: readonly CommandName[] = ["submit", "run"];
 const SPENDS: readonly CommandName[] = ["submit", "run"];
 const POLLS: readonly CommandName[] = ["poll", "run"];
-const WRITES: readonly CommandName[] = ["export", "submit", "import", "run", "resubmit", "cancel"];
+const WRITES: readonly CommandName[] = [
+  "export",
+  "submit",
+  "import",
+  "run",
+  "resubmit",
+  "cancel",
+  "init",
+];
 
 const TASK_TYPES = [...new Set(Object.values(MODELS).flatMap((model) => model.taskTypes))];
 
@@ -253,6 +263,30 @@ export const OPTIONS = {
     describe: "settle uncertain submissions first",
     group: "Jobs",
     commands: ["jobs"],
+  }),
+  trigger: toggle({
+    flag: "trigger",
+    default: false,
+    describe: "also a trigger that sets the embedding to NULL when the text changes",
+    group: "Set-up",
+    commands: ["init"],
+    inConfigFile: false,
+  }),
+  apply: toggle({
+    flag: "apply",
+    default: false,
+    describe: "also run the SQL on the database that DATABASE_URL names",
+    group: "Set-up",
+    commands: ["init"],
+    inConfigFile: false,
+  }),
+  remove: toggle({
+    flag: "remove",
+    default: false,
+    describe: "take functions and trigger out again",
+    group: "Set-up",
+    commands: ["init"],
+    inConfigFile: false,
   }),
   format: choice({
     flag: "format",

@@ -27,6 +27,8 @@ export type Project = Readonly<{
   api: Postgrest;
   /** As the SQL editor has it: the owner of everything. */
   database: Database;
+  /** Several statements, as the SQL editor or `supabase db push` runs them. */
+  runScript(sql: string): Promise<void>;
   /** What stores reported. */
   events: ProgressEvent[];
   store(target: Target, key?: string): Store;
@@ -46,7 +48,10 @@ export async function openProject(options: PostgrestOptions = {}): Promise<Proje
     },
     close: () => pglite.close(),
   };
-  return setUp(database, onPglite(pglite), options, () => database.close());
+  const runScript = async (sql: string): Promise<void> => {
+    await pglite.exec(sql);
+  };
+  return setUp({ database, runScript }, onPglite(pglite), options, () => database.close());
 }
 
 /** The same on a native server, with the statement timeout of a hosted project. */
@@ -54,8 +59,11 @@ export async function openNativeProject(options: PostgrestOptions = {}): Promise
   const native = await createNativeDatabase("public");
   await native.database.query("DROP EXTENSION vector");
   const pool = new Pool({ connectionString: native.url, max: 10 });
+  const runScript = async (sql: string): Promise<void> => {
+    await pool.query(sql);
+  };
   return setUp(
-    native.database,
+    { database: native.database, runScript },
     onServer(pool),
     { statementTimeout: "8s", ...options },
     async () => {
@@ -66,7 +74,7 @@ export async function openNativeProject(options: PostgrestOptions = {}): Promise
 }
 
 async function setUp(
-  database: Database,
+  { database, runScript }: Pick<Project, "database" | "runScript">,
   inTransaction: InTransaction,
   options: PostgrestOptions,
   closeDatabase: () => Promise<void>,
@@ -82,6 +90,7 @@ async function setUp(
   return {
     api,
     database,
+    runScript,
     events,
     store: (target, key = SECRET_KEY) =>
       createSupabaseStore(connectSupabase({ url: api.url, key }), target, {

@@ -217,7 +217,7 @@ describe("the double answers as PostgREST did", () => {
 describe.skipIf(!hasNativeServer)(`the double on ${nativeServer}`, () => {
   let project: Project;
   beforeAll(async () => {
-    project = await prepare(await openNativeProject({ statementTimeout: "1s" }));
+    project = await prepare(await openNativeProject());
   });
   afterAll(() => project.close());
 

@@ -1,0 +1,41 @@
+import { storeAccess } from "../access.ts";
+import type { CommandContext, CommandResult } from "../command.ts";
+import { targetOf } from "../config.ts";
+import { counted } from "../output/figures.ts";
+import type { Check } from "./check.ts";
+import { doctor } from "./doctor.ts";
+
+export async function showDoctor(context: CommandContext): Promise<CommandResult> {
+  const { services, settings, environment, clock, next } = context;
+  const checks = await doctor(
+    {
+      gemini: () => services.gemini(),
+      store: (target) => services.store(target),
+      examine: (target) => services.examine(target),
+      storeAccess: () => storeAccess(environment),
+      clock,
+    },
+    { target: targetOf(settings), jobsDir: settings.jobsDir },
+  );
+  const failures = checks.filter(({ status }) => status === "failure").length;
+  const warnings = checks.filter(({ status }) => status === "warning").length;
+  const verdict = `${counted(failures, "failure")}, ${counted(warnings, "warning")}.`;
+  return {
+    json: {
+      checks: checks.map(({ mend, ...check }) => ({ ...check, mend: mend ?? null })),
+      failures,
+      warnings,
+    },
+    text: [...checks.map(checkLine), "", verdict].join("\n"),
+    next: failures > 0 ? undefined : next("run"),
+    exit: failures > 0 ? "fatal" : "done",
+  };
+}
+
+const STATUS_COLUMNS = "warning".length;
+const NAME_COLUMNS = "row level security".length;
+
+function checkLine({ name, status, message, mend }: Check): string {
+  const line = `${status.padEnd(STATUS_COLUMNS)}  ${name.padEnd(NAME_COLUMNS)}  ${message}`;
+  return mend === undefined ? line : `${line}\n${" ".repeat(STATUS_COLUMNS + 2)}mend: ${mend}`;
+}

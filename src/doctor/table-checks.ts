@@ -1,0 +1,154 @@
+/** What an examination of the table means for filling it. */
+import { UserError } from "../errors.ts";
+import { MODELS } from "../gemini/models.ts";
+import { counted } from "../output/figures.ts";
+import type { Examination, Session, TargetDescription } from "../store/port.ts";
+import { tableName, type Target } from "../target.ts";
+import { checkTarget } from "../target-check.ts";
+import { type Check, failure, ok, warning } from "./check.ts";
+
+const SKEW_MAX_MS = 60_000;
+const MS_A_SECOND = 1000;
+/** A statement of ours may take so long with an ANN index on a large table. */
+const SHORT_TIMEOUT_MS = 60_000;
+/** halfvec came with this version. */
+const PGVECTOR_MIN = [0, 7];
+
+export function checkExamination(
+  target: Target,
+  { description, session, functions }: Examination,
+  { throughApi, now }: Readonly<{ throughApi: boolean; now: Date }>,
+): Check[] {
+  return [
+    ...checkVersions(description),
+    checkColumns(target, description),
+    ...(throughApi ? [checkFunctions(target, functions)] : []),
+    ...(session === undefined ? [] : checkSession(target, session, { throughApi, now })),
+    ...checkIndexes(target, description),
+    ...checkTriggers(target, description),
+  ];
+}
+
+function checkVersions({ serverVersion, pgvectorVersion }: TargetDescription): Check[] {
+  const server = ok("server", `Postgres ${serverVersion}`);
+  // checkTarget says it where it is missing
+  if (pgvectorVersion === undefined) return [server];
+  const [major = 0, minor = 0] = pgvectorVersion.split(".").map(Number);
+  const old = major === PGVECTOR_MIN[0] && minor < (PGVECTOR_MIN[1] ?? 0);
+  return [
+    server,
+    old
+      ? warning(
+          "pgvector",
+          `version ${pgvectorVersion} has no halfvec`,
+          "Run: alter extension vector update;",
+        )
+      : ok("pgvector", `version ${pgvectorVersion}`),
+  ];
+}
+
+function checkColumns(target: Target, description: TargetDescription): Check {
+  try {
+    checkTarget(target, description);
+  } catch (error) {
+    if (error instanceof UserError) return failure("columns", error.message, error.hint);
+    throw error;
+  }
+  const { embedding, idTypeName } = description;
+  const width = embedding.dimensions === undefined ? "of any width" : `of ${embedding.dimensions}`;
+  const fits = `${MODELS[target.model].name} gives ${target.dimensions}`;
+  return ok(
+    "columns",
+    `${tableName(target)}: key ${target.id} (${idTypeName}), text from ${target.text}, ${target.embedding} (${embedding.typeName} ${width}; ${fits})`,
+  );
+}
+
+function checkFunctions(target: Target, functions: Examination["functions"]): Check {
+  switch (functions) {
+    case "current":
+      return ok("SQL functions", "installed, of this version");
+    case "outdated":
+      return failure(
+        "SQL functions",
+        "installed, of another version of vecfill",
+        "Run `vecfill init` and apply the new migration.",
+      );
+    case "missing":
+      return warning(
+        "SQL functions",
+        `not installed for ${tableName(target)}: vecfill goes row by row, several times as slow`,
+        "Run `vecfill init` and apply its migration.",
+      );
+  }
+}
+
+function checkSession(
+  target: Target,
+  { role, mayRead, mayWrite, rowSecurity, statementTimeoutMs, databaseTime }: Session,
+  { throughApi, now }: Readonly<{ throughApi: boolean; now: Date }>,
+): Check[] {
+  const table = tableName(target);
+  const grant = `Run, as the table's owner: grant select, update on ${table} to ${role};`;
+  const skewMs = Math.abs(databaseTime.getTime() - now.getTime());
+  return [
+    mayRead && mayWrite
+      ? ok("permissions", `role ${role} may read ${table} and write ${target.embedding}`)
+      : failure(
+          "permissions",
+          `role ${role} may not ${mayRead ? "write" : "read"} ${table}`,
+          grant,
+        ),
+    rowSecurity
+      ? failure(
+          "row level security",
+          `it applies to role ${role}: rows that it hides look as if they were not there`,
+          throughApi
+            ? "Set SUPABASE_SECRET_KEY to the project's secret key."
+            : `Use the table's owner, or run as one: alter role ${role} bypassrls;`,
+        )
+      : ok("row level security", `does not apply to role ${role}`),
+    checkTimeout(statementTimeoutMs, role, throughApi),
+    skewMs > SKEW_MAX_MS
+      ? warning(
+          "clock",
+          `this machine and the database differ by ${Math.round(skewMs / MS_A_SECOND)} seconds`,
+          "Set the clock: keys expire by it, and the times in the jobs folder are wrong.",
+        )
+      : ok("clock", "agrees with the database's"),
+  ];
+}
+
+function checkTimeout(timeoutMs: number, role: string, throughApi: boolean): Check {
+  const seconds = counted(timeoutMs / MS_A_SECOND, "second");
+  if (timeoutMs === 0) return ok("statement timeout", "none");
+  if (throughApi) return ok("statement timeout", `${seconds}; what goes into a call follows it`);
+  if (timeoutMs >= SHORT_TIMEOUT_MS) return ok("statement timeout", seconds);
+  return warning(
+    "statement timeout",
+    `${seconds}: short for a count of a large table or for writing under an index`,
+    `Raise it: alter role ${role} set statement_timeout = '5min';`,
+  );
+}
+
+function checkIndexes(target: Target, { embeddingIndexes }: TargetDescription): Check[] {
+  if (embeddingIndexes.length === 0) return [ok("indexes", `none on ${target.embedding}`)];
+  return embeddingIndexes.map(({ name, method }) =>
+    warning(
+      "indexes",
+      `${name} (${method}) on ${target.embedding} makes writing up to 100 times slower`,
+      `For a large fill, drop index ${target.schema}.${name}; first and create it again afterwards.`,
+    ),
+  );
+}
+
+function checkTriggers(target: Target, { updateTriggers }: TargetDescription): Check[] {
+  if (updateTriggers.length === 0)
+    return [ok("triggers", `none fires when ${target.embedding} is written`)];
+  return updateTriggers.map(({ name }) =>
+    warning(
+      "triggers",
+      `${name} fires for every row that is written`,
+      `If it need not: alter table ${tableName(target)} disable trigger ${name}; while the column is filled.`,
+    ),
+  );
+}

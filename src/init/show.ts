@@ -1,0 +1,67 @@
+import { namesSupabase } from "../access.ts";
+import type { CommandContext, CommandResult } from "../command.ts";
+import { usualConfigFile } from "../config-file.ts";
+import { targetOf } from "../config.ts";
+import { UserError } from "../errors.ts";
+import { init, type InitSummary } from "./init.ts";
+
+export async function showInit(context: CommandContext): Promise<CommandResult> {
+  const { services, settings, environment, folder, clock, next } = context;
+  const { trigger, apply, remove, dryRun, config } = settings;
+  if (trigger && remove) throw excluding("--trigger and --remove exclude each other.");
+  const migration = namesSupabase(environment) || trigger || apply || remove;
+  const summary = await init(
+    { examine: services.examine, execute: services.execute, clock },
+    {
+      target: targetOf(settings),
+      folder,
+      configFile: config ?? usualConfigFile,
+      migration,
+      trigger,
+      apply,
+      remove,
+      dryRun,
+    },
+  );
+  return {
+    json: { ...summary, migration: summary.migration ?? null, dryRun },
+    text: initText(summary, { dryRun, remove, migration }),
+    next: remove ? undefined : next("doctor"),
+    exit: "done",
+  };
+}
+
+function excluding(message: string): UserError {
+  return new UserError(message, { hint: "Give one of the two.", exit: "usage" });
+}
+
+type Asked = Readonly<{ dryRun: boolean; remove: boolean; migration: boolean }>;
+
+function initText({ config, migration, applied }: InitSummary, asked: Asked): string {
+  const wrote = asked.dryRun ? "Would write" : "Wrote";
+  const lines = [
+    asked.remove ? undefined : fileLine(config, wrote),
+    migration === undefined || migration.file === "" ? undefined : fileLine(migration, wrote),
+    asked.remove && migration?.file === ""
+      ? "No migration of vecfill's is there for this target."
+      : undefined,
+    asked.migration
+      ? undefined
+      : "No SQL functions are needed: the database's own address does not go through an API.",
+    applied
+      ? `${asked.remove ? "Removed" : "Installed"} the functions in the database.`
+      : undefined,
+    !applied && migration?.changed === true && !asked.dryRun ? HOW_TO_APPLY : undefined,
+  ];
+  return lines.filter((line) => line !== undefined).join("\n");
+}
+
+const HOW_TO_APPLY =
+  "Run it: `supabase db push`, or paste it into the dashboard's SQL editor, or set DATABASE_URL and add --apply.";
+
+function fileLine(
+  { file, changed }: Readonly<{ file: string; changed: boolean }>,
+  wrote: string,
+): string {
+  return changed ? `${wrote} ${file}.` : `${file} is as it should be.`;
+}
