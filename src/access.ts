@@ -18,7 +18,7 @@ export type DatabaseAccess = Readonly<{
   variable: string;
 }>;
 
-export type SupabaseAccess = Readonly<{
+type SupabaseAccess = Readonly<{
   /** The project's address, without a path. */
   url: string;
   key: Secret;

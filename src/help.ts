@@ -26,6 +26,7 @@ export const MAIN_PAGE: HelpPage = {
   about:
     "Fills a vector column of Postgres: the rows whose embedding is NULL are embedded by Gemini's Batch API, at half price, and written back. Every command can be run again at any time and goes on where it stopped.",
   examples: [
+    ["vecfill doctor", "is everything set up?"],
     ["vecfill run", "fill the column"],
     ["vecfill jobs", "what is done, and what is left"],
     ["vecfill jobs 0001", "everything about one job"],
@@ -54,7 +55,8 @@ export function exitCodesText(): string {
     "",
     "Each option can also be set by a variable (VECFILL_JOBS_DIR) or in vecfill.config.json",
     '({"jobsDir": "jobs"}); flags come first, then variables, then the file. Keys and addresses',
-    "come from the environment or .env.local: GEMINI_API_KEY, DATABASE_URL.",
+    "come from the environment or .env.local: GEMINI_API_KEY, and DATABASE_URL or SUPABASE_URL with",
+    "SUPABASE_SECRET_KEY.",
   ].join("\n");
 }
 

@@ -1,9 +1,9 @@
 /**
  * The store through the API alone, without SQL functions of ours: a select for a page, a PATCH for
- * a row. What it cannot promise, because a PATCH knows no fingerprint: the texts are read again
- * just before writing, and a PATCH asks for the NULL column and, where the text is short enough to
- * stand in an address, for that very text. For a longer text a change between the two requests, a
- * few milliseconds, goes unseen.
+ * a row. What it cannot promise, because a PATCH knows no fingerprint: the texts of a chunk are read
+ * again just before it is written, and a PATCH asks for the NULL column and, where the text is short
+ * enough to stand in an address, for that very text. For a longer text a change between the two
+ * requests, a second at the most in good conditions, goes unseen.
  */
 import { createHash } from "node:crypto";
 import { z } from "zod";

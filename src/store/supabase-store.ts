@@ -48,7 +48,7 @@ const WITHOUT_FUNCTIONS = (target: Target) => ({
 });
 
 /** What the functions say, or undefined where there are none. Throws a UserError for a key that is blind. */
-export async function functionsThere(api: Api, target: Target): Promise<Described | undefined> {
+async function functionsThere(api: Api, target: Target): Promise<Described | undefined> {
   try {
     return await describeByFunction(api, target);
   } catch (error) {

@@ -35,7 +35,7 @@ export type Api = Readonly<{
   openApi(schema: string): Promise<unknown>;
 }>;
 
-export type SelectQuery = Readonly<{
+type SelectQuery = Readonly<{
   schema: string;
   table: string;
   /** As in PostgREST's `select`. */

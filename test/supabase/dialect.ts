@@ -79,6 +79,6 @@ function splitOutsideQuotes(text: string): string[] {
   return [...text.matchAll(/(?:"(?:[^"\\]|\\.)*"|[^",])+/g)].map(([part]) => part);
 }
 
-export function unquoted(name: string): string {
+function unquoted(name: string): string {
   return name.startsWith('"') ? name.slice(1, -1).replace(/\\(.)/g, "$1") : name;
 }

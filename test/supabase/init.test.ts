@@ -36,7 +36,7 @@ function init(args: readonly string[], env: NodeJS.ProcessEnv = {}): Promise<End
 
 async function migrations(): Promise<string[]> {
   const files = await readdir(join(folder, "supabase", "migrations")).catch(() => []);
-  return files.toSorted();
+  return files.toSorted((a, b) => a.localeCompare(b));
 }
 
 async function contentOf(file: string | undefined): Promise<string> {

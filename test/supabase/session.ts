@@ -2,7 +2,7 @@
 import type { PGlite } from "@electric-sql/pglite";
 import type { Pool } from "pg";
 
-export type SqlRow = Readonly<Record<string, unknown>>;
+type SqlRow = Readonly<Record<string, unknown>>;
 export type Query = (sql: string, parameters?: readonly unknown[]) => Promise<readonly SqlRow[]>;
 
 /** Runs the work in one transaction: committed when it resolves, rolled back when it throws. */
