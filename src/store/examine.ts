@@ -3,12 +3,11 @@ import type { Target } from "../target.ts";
 import { readCatalogue } from "./catalogue.ts";
 import type { Database } from "./database.ts";
 import { explainFailure } from "./failure.ts";
-import { readDescribed } from "./function-store.ts";
+import { fitsColumns, readDescribed } from "./function-store.ts";
 import { describeByOpenApi } from "./open-api.ts";
 import type { Examination } from "./port.ts";
 import { explainRestFailure, isMissingFunction } from "./rest-failure.ts";
 import type { Api } from "./supabase.ts";
-import { FUNCTIONS_VERSION } from "./supabase-functions.ts";
 
 /** Throws a UserError when table or columns are not there, or the database cannot be asked. */
 export async function examineDatabase(database: Database, target: Target): Promise<Examination> {
@@ -32,12 +31,21 @@ export async function examineApi(api: Api, target: Target): Promise<Examination>
 }
 
 async function byFunctions(api: Api, target: Target): Promise<Examination | undefined> {
+  const described = await describedOrMissing(api, target);
+  if (described === undefined) return undefined;
+  if ("version" in described) {
+    return { ...(await byOpenApi(api, target)), functions: "outdated" };
+  }
+  const { description, session, extension } = described.catalogue;
+  const functions = fitsColumns(described) ? "current" : "outdated";
+  return { label: api.label, description, session, vectorSchema: extension?.schema, functions };
+}
+
+type DescribedOrMissing = Awaited<ReturnType<typeof readDescribed>> | undefined;
+
+async function describedOrMissing(api: Api, target: Target): Promise<DescribedOrMissing> {
   try {
-    const { catalogue, version } = await readDescribed(api, target);
-    const { description, session, extension } = catalogue;
-    const functions = version === FUNCTIONS_VERSION ? "current" : "outdated";
-    const vectorSchema = extension?.schema;
-    return { label: api.label, description, session, vectorSchema, functions };
+    return await readDescribed(api, target);
   } catch (error) {
     if (isMissingFunction(error)) return undefined;
     throw error;

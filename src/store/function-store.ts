@@ -17,7 +17,6 @@ import {
   placed,
   type Placed,
   refuseDuplicates,
-  shapeOf,
 } from "./rows.ts";
 import { RowChunks } from "./row-chunks.ts";
 import type { TableShape } from "./sql.ts";
@@ -25,14 +24,15 @@ import type { Api } from "./supabase.ts";
 import { type FunctionName, functionName, FUNCTIONS_VERSION } from "./supabase-functions.ts";
 
 /** What the functions say of the table and of themselves. */
-export type Described = Readonly<{ catalogue: Catalogue; version: number; shape: TableShape }>;
+export type Described = Readonly<{ catalogue: Catalogue; shape: TableShape }>;
 
 const SHAPE = z.object({
   idType: z.enum(["integer", "uuid", "text"]),
   vectorSchema: z.string(),
   embeddingType: z.enum(["vector", "halfvec"]),
 });
-const DESCRIBED = z.object({ version: z.number(), shape: SHAPE, facts: z.unknown() });
+const VERSIONED = z.object({ version: z.number() });
+const DESCRIBED = z.object({ shape: SHAPE, facts: z.unknown() });
 const PAGE = z.object({
   rows: z.array(z.object({ id: z.string(), text: z.string(), fingerprint: z.string() })),
   until: z.string().nullable(),
@@ -48,16 +48,32 @@ const WINDOW = { start: 20_000, max: 1_000_000, targetMs: 1_500 };
 /** Throws a UserError where the functions are too old, or row level security hides rows from the key. */
 export async function describeByFunction(api: Api, target: Target): Promise<Described> {
   const described = await readDescribed(api, target);
-  if (described.version !== FUNCTIONS_VERSION) throw otherVersion(target, described.version);
+  if ("version" in described) throw otherVersion(target, described.version);
   const { role, rowSecurity } = described.catalogue.session;
   if (rowSecurity) throw hidden(target, role);
   return described;
 }
 
-/** The same without judging it. */
-export async function readDescribed(api: Api, target: Target): Promise<Described> {
-  const { version, shape, facts } = DESCRIBED.parse(await call(api, target, "describe", {}));
-  return { version, shape, catalogue: catalogueOf(target, facts, api.label) };
+/** The same without judging it; of functions of another version their version only. */
+export async function readDescribed(
+  api: Api,
+  target: Target,
+): Promise<Described | Readonly<{ version: number }>> {
+  const told = await call(api, target, "describe", {});
+  const { version } = VERSIONED.parse(told);
+  if (version !== FUNCTIONS_VERSION) return { version };
+  const { shape, facts } = DESCRIBED.parse(told);
+  return { shape, catalogue: catalogueOf(target, facts, api.label) };
+}
+
+/** The functions name types, so that they fit the columns they were made for only. */
+export function fitsColumns({ shape, catalogue }: Described): boolean {
+  const { description, extension } = catalogue;
+  return (
+    description.idType === shape.idType &&
+    extension?.schema === shape.vectorSchema &&
+    description.embedding.typeName === shape.embeddingType
+  );
 }
 
 /** Rejects with RestErrors and UserErrors. */
@@ -94,17 +110,8 @@ function call(
   return api.call(target.schema, functionName(target, name), parameters);
 }
 
-/** The functions name types, so that they fit the columns they were made for only. */
-function checkShape(target: Target, { shape, catalogue }: Described): TableShape {
-  const { description, extension } = catalogue;
-  const now = shapeOf(description, extension?.schema);
-  if (
-    now.idType === shape.idType &&
-    now.vectorSchema === shape.vectorSchema &&
-    now.embeddingType === shape.embeddingType
-  ) {
-    return now;
-  }
+function checkShape(target: Target, described: Described): TableShape {
+  if (fitsColumns(described)) return described.shape;
   throw new UserError(
     `The columns of ${tableName(target)} have other types than when its SQL functions were made.`,
     { hint: "Run `vecfill init` and apply the new migration.", exit: "fatal" },

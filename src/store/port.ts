@@ -50,7 +50,7 @@ export type Examination = Readonly<{
   session: Session | undefined;
   /** Where pgvector is installed; undefined: nowhere, or not told. */
   vectorSchema: string | undefined;
-  /** The SQL functions behind an API: none there, of our version, or of another. */
+  /** The SQL functions behind an API: none there, as they should be, or of another version or for other types. */
   functions: "missing" | "current" | "outdated";
 }>;
 

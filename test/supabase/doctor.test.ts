@@ -188,6 +188,14 @@ describe("doctor", () => {
     expect(code).toBe(3);
   });
 
+  it("finds functions that were made for columns of other types", async () => {
+    await project.database.query("ALTER TABLE questions ALTER id TYPE text");
+    expect((await look()).line("SQL functions")).toMatchObject({
+      status: "failure",
+      message: expect.stringMatching(/other types/),
+    });
+  });
+
   it("looks at an embedded database and a folder that cannot be written to", async () => {
     const closed = join(folder, "closed");
     await mkdir(closed);

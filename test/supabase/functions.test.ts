@@ -89,7 +89,7 @@ describe("the SQL functions", () => {
     await project.install(TARGET);
     await project.database.query(
       `CREATE OR REPLACE FUNCTION ${functionName(TARGET, "describe")}() RETURNS jsonb LANGUAGE sql
-       AS $$ SELECT '{"version": 0, "shape": {"idType": "integer", "vectorSchema": "x", "embeddingType": "vector"}, "facts": {"serverVersion": "17", "extension": null, "columns": [{"name": "id", "type": "integer", "baseType": "integer", "modifier": -1}, {"name": "question_text", "type": "text", "baseType": "text", "modifier": -1}, {"name": "topic", "type": "text", "baseType": "text", "modifier": -1}, {"name": "embedding", "type": "vector", "baseType": "vector", "modifier": -1}], "indexes": [], "triggers": [], "near": [], "session": {"role": "x", "mayRead": true, "mayWrite": true, "rowSecurity": false, "statementTimeoutMs": 0, "databaseTimeMs": 0}}}'::jsonb $$`,
+       AS $$ SELECT '{"version": 0, "what": "an older one had"}'::jsonb $$`,
     );
     expect(await rejection(project.store(TARGET).count())).toEqual(
       userError("fatal", /of version 0/, /vecfill init/),

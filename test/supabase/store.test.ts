@@ -1,14 +1,16 @@
 /** Does everything that holds on a database hold through Supabase's API as well? */
 import type { UserError } from "../../src/errors.ts";
 import { storeContract } from "../store/contract.ts";
-import { grantAll, openProject, VECTOR_SCHEMA } from "./project.ts";
+import { hasNativeServer } from "../postgres/native-database.ts";
+import { grantAll, openNativeProject, openProject, VECTOR_SCHEMA } from "./project.ts";
 
 const SCHEMAS = ["public", 'My "Schema"'];
+const open = hasNativeServer ? openNativeProject : openProject;
 
 storeContract(
   "Supabase's API with the SQL functions",
   async () => {
-    const project = await openProject({ schemas: SCHEMAS });
+    const project = await open({ schemas: SCHEMAS });
     return {
       sql: (statement) => project.database.query(statement),
       open: async (target) => {
@@ -29,7 +31,7 @@ storeContract(
 storeContract(
   "Supabase's API without the SQL functions",
   async () => {
-    const project = await openProject({ schemas: SCHEMAS });
+    const project = await open({ schemas: SCHEMAS });
     return {
       sql: (statement) => project.database.query(statement),
       open: async (target) => {
