@@ -76,7 +76,7 @@ export function storeAccess(environment: Environment): StoreAccess {
 }
 
 /** A database's own address. Throws a UserError when it cannot be one; undefined: none is set. */
-export function databaseAccess(environment: Environment): DatabaseAccess | undefined {
+function databaseAccess(environment: Environment): DatabaseAccess | undefined {
   const variable = DATABASE_VARIABLES.find((name) => isSet(valueOf(environment, name)));
   const url = variable === undefined ? undefined : valueOf(environment, variable);
   if (variable === undefined || url === undefined) return undefined;

@@ -6,13 +6,16 @@ import { readFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { z } from "zod";
+import { systemClock } from "../../src/clock.ts";
 import { UserError } from "../../src/errors.ts";
 import { explainRestFailure, restErrorOf } from "../../src/store/rest-failure.ts";
 import { failureCode } from "../../src/store/failure.ts";
-import { RETRIES } from "../../src/store/retry.ts";
+import { RETRIES, withRetry } from "../../src/store/retry.ts";
 import { connectSupabase } from "../../src/store/supabase.ts";
 import { createSupabaseStore } from "../../src/store/supabase-store.ts";
 import type { Target } from "../../src/target.ts";
+import { runHere } from "../command-line.ts";
+import { temporaryFolder } from "../job/sample.ts";
 import { DIMENSIONS, embedded, QUESTIONS, rejection, userError } from "../store/contract.ts";
 import type { Request } from "./dialect.ts";
 import { ANON_KEY, jwtFor, PUBLISHABLE_KEY, SERVICE_ROLE_KEY } from "./keys.ts";
@@ -114,6 +117,18 @@ describe("a name", () => {
     const target = { ...QUESTIONS, schema: "private" };
     const expected = userError("fatal", /private is not exposed.*public/, /Exposed schemas/);
     expect(await reading(target)).toEqual(expected);
+  });
+});
+
+describe("a further condition", () => {
+  it("is refused: the API takes no SQL", async () => {
+    const env = { SUPABASE_URL: project.api.url, SUPABASE_SECRET_KEY: SERVICE_ROLE_KEY };
+    const folder = await temporaryFolder();
+    const ended = await runHere(["export", "--where", "id > 1", "--jobs-dir", folder], { env });
+    expect(ended).toMatchObject({
+      code: 2,
+      stderr: expect.stringMatching(/--where[^]*DATABASE_URL/),
+    });
   });
 });
 
@@ -224,6 +239,16 @@ describe("the server's limits", () => {
 });
 
 describe("the line", () => {
+  it("that breaks once, before and after the write, stops nothing when the store repeats", async () => {
+    const clock = { ...systemClock, sleep: async () => {} };
+    const store = withRetry(project.store(QUESTIONS), { clock, report: () => {} });
+    const rows = (await store.readPending({ after: undefined, limit: ROWS })).map(embedded);
+    const drops: Fault[] = [{ drop: "before" }, { drop: "after" }];
+    fault = ({ path }) => (path.endsWith("_apply") ? drops.shift() : undefined);
+    expect(await store.apply(rows)).toEqual(rows.map(() => "written"));
+    expect(await store.count()).toEqual({ total: ROWS, pending: 0 });
+  });
+
   it.each(["before", "after"] as const)(
     "that breaks %s the write is told so, and the same call again finds everything",
     async (drop) => {
