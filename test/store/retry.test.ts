@@ -11,6 +11,7 @@ import { explainFailure } from "../../src/store/failure.ts";
 import { openPglite } from "../../src/store/pglite.ts";
 import type { Store } from "../../src/store/port.ts";
 import { RETRIES, withRetry, type RetryOptions } from "../../src/store/retry.ts";
+import { explainRestFailure, RestError } from "../../src/store/rest-failure.ts";
 import { createSqlStore } from "../../src/store/sql-store.ts";
 import { DIMENSIONS, embedded, rejection, userError, QUESTIONS, qualified } from "./contract.ts";
 
@@ -156,7 +157,11 @@ describe("a failure that does not pass", () => {
 it("every failure that is repeated has words for people in the end", () => {
   const context = { label: "here", target: QUESTIONS, where: undefined };
   for (const code of Object.keys(RETRIES)) {
-    const explained = explainFailure(failure(code), context);
-    expect({ code, told: explained instanceof UserError }).toEqual({ code, told: true });
+    const ofTheApi = new RestError({ code, message: "failed", status: 500 });
+    const explained = [explainRestFailure(ofTheApi, context)];
+    // a database knows nothing of the API in front of it
+    if (!/^(PGRST|HTTP)/.test(code)) explained.push(explainFailure(failure(code), context));
+    const told = explained.every((each) => each instanceof UserError);
+    expect({ code, told }).toEqual({ code, told: true });
   }
 });
