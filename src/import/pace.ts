@@ -74,7 +74,7 @@ function backingOff(clock: Clock): Pacer {
 
 async function restUntil(ms: number, clock: Clock, signal: AbortSignal): Promise<void> {
   const leftMs = ms - clock.elapsedMs();
-  if (leftMs <= 0 || signal.aborted) return;
+  if (leftMs <= 0) return;
   try {
     await clock.sleep(leftMs, signal);
   } catch (error) {
