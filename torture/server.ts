@@ -24,7 +24,7 @@ export async function openTortureDatabase(
   folder: string,
   say: (line: string) => void,
 ): Promise<TortureDatabase> {
-  const server = await nativeServer(say);
+  const { url: server, stop } = await nativeServer(say);
   if (server === undefined) return embedded(`pglite:${join(folder, "database")}`);
   const name = `vecfill_torture_${randomUUID().replaceAll("-", "").slice(0, 12)}`;
   await using(server, (database) => database.query(`CREATE DATABASE ${name}`));
@@ -37,6 +37,7 @@ export async function openTortureDatabase(
     use: (work) => using(asOneself(url), work),
     dispose: async () => {
       await using(server, (database) => database.query(`DROP DATABASE ${name} WITH (FORCE)`));
+      await stop();
     },
   };
 }
@@ -53,21 +54,30 @@ async function embedded(url: string): Promise<TortureDatabase> {
   return { url, native: false, use: (work) => using(url, work), dispose: async () => {} };
 }
 
-/** The server that is named, else one that the CI script makes; undefined when neither can be had. */
-async function nativeServer(say: (line: string) => void): Promise<string | undefined> {
+type Server = Readonly<{
+  /** Undefined when none can be had. */
+  url: string | undefined;
+  stop(): Promise<void>;
+}>;
+
+/** The server that is named, else one that the CI script makes. */
+async function nativeServer(say: (line: string) => void): Promise<Server> {
   const named = process.env["VECFILL_TEST_DATABASE_URL"];
-  if (named !== undefined && named !== "") return named;
+  if (named !== undefined && named !== "") return { url: named, stop: async () => {} };
+  const script = promisify(execFile);
   try {
-    const { stdout } = await promisify(execFile)(SCRIPT, ["start", NAME]);
-    return stdout.trim();
+    const { stdout } = await script(SCRIPT, ["start", NAME]);
+    const stop = async () => void (await script(SCRIPT, ["stop", NAME]));
+    return { url: stdout.trim(), stop };
   } catch (error) {
-    const why = error instanceof Error && "stderr" in error ? String(error.stderr).trim() : "";
+    const told = error instanceof Error && "stderr" in error ? String(error.stderr) : "";
+    const why = told === "" ? String(error) : told;
     say(
-      `No native Postgres: VECFILL_TEST_DATABASE_URL is not set, and .ci/postgres cannot make one.`,
+      "No native Postgres: VECFILL_TEST_DATABASE_URL is not set, and .ci/postgres cannot make one.",
     );
-    say(why.split("\n").at(-1) ?? "");
+    say(why.trim().split("\n").at(-1) ?? "");
     say("Going on with an embedded database, which shows less: its connections cannot be cut.");
-    return undefined;
+    return { url: undefined, stop: async () => {} };
   }
 }
 
