@@ -3,6 +3,7 @@ import { createHash } from "node:crypto";
 import { isIPv4 } from "node:net";
 import { type Environment, placeOf, valueOf } from "./env-file.ts";
 import { UserError } from "./errors.ts";
+import { type JsonObject, LineError, parseJsonObject } from "./json-value.ts";
 import { Secret, secretsOfUrl } from "./secret.ts";
 
 export type GeminiAccess = Readonly<{
@@ -257,20 +258,24 @@ function checkSupabaseKey(place: string, key: string): void {
   if (key.startsWith("sb_publishable_")) {
     throw usage(`${place} is a publishable key, which may not fill a table.`, SUPABASE_KEY_HINT);
   }
-  const role = roleInJwt(key);
-  if (role === undefined || role === "service_role") return;
+  const payload = jwtPayload(key);
+  if (payload === undefined || payload["role"] === "service_role") return;
   throw usage(
-    `${place} is a key of the role ${role}, which may not fill a table.`,
+    `${place} is a key of the role ${String(payload["role"] ?? "anon")}, which may not fill a table.`,
     SUPABASE_KEY_HINT,
   );
 }
 
-/** Of a legacy key, which is a JWT; it is the server that checks the signature. */
-function roleInJwt(key: string): string | undefined {
+/** Of a legacy key, which is a JWT; undefined for any other. The server checks the signature. */
+function jwtPayload(key: string): JsonObject | undefined {
   const payload = /^[\w-]+\.(?<payload>[\w-]+)\.[\w-]+$/.exec(key)?.groups?.["payload"];
   if (payload === undefined) return undefined;
-  const role = /"role"\s*:\s*"(?<role>\w+)"/.exec(Buffer.from(payload, "base64url").toString());
-  return role?.groups?.["role"];
+  try {
+    return parseJsonObject(Buffer.from(payload, "base64url"));
+  } catch (error) {
+    if (error instanceof LineError) return undefined;
+    throw error;
+  }
 }
 
 function usage(message: string, hint: string): UserError {

@@ -1,5 +1,5 @@
 /** What `vecfill init` finds and writes. Everything is looked at before the first file is written. */
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import type { Clock } from "../clock.ts";
 import { replaceFile } from "../durable-file.ts";
 import type { Examination } from "../store/port.ts";
@@ -43,7 +43,7 @@ export type InitSummary = Readonly<{
 
 export async function init(services: InitServices, options: InitOptions): Promise<InitSummary> {
   const { folder, target, configFile, dryRun } = options;
-  const configPath = join(folder, configFile);
+  const configPath = resolve(folder, configFile);
   const config = options.remove ? undefined : await draftConfigFile(configPath, target);
   const sql = options.migration ? await draftMigration(services, options) : undefined;
   if (!dryRun) {

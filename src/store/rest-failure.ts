@@ -80,7 +80,8 @@ export function explainRestFailure(error: unknown, context: RestContext): unknow
 /** Statuses that mean "too much at once": fewer rows may pass. */
 export function isTooMuch(error: unknown): boolean {
   return (
-    error instanceof RestError && ["57014", "HTTP_413", "HTTP_504", "PGRST003"].includes(error.code)
+    error instanceof RestError &&
+    ["57014", "QUERY_TIMEOUT", "HTTP_413", "HTTP_504", "HTTP_524", "PGRST003"].includes(error.code)
   );
 }
 
@@ -170,7 +171,7 @@ const untrusted: Explanation = ({ label }, error) => ({
 
 const tooSlow: Explanation = ({ label, target }) => ({
   why: `A statement on ${tableName(target)} took longer than ${label} lets it.`,
-  hint: `Take an index on ${target.embedding} off while it is filled, or raise the limit: alter role service_role set statement_timeout = '60s'; then notify pgrst, 'reload config';`,
+  hint: `Take an index on ${target.embedding} off while it is filled, or raise the limit: alter role service_role set statement_timeout = '25s'; then notify pgrst, 'reload config';`,
 });
 
 const noAnswer: Explanation = ({ label }) => ({

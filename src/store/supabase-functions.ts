@@ -240,9 +240,11 @@ function triggerStatements(target: Target): string[] {
   const embedding = quoteIdentifier(target.embedding);
   const columns = recipeColumns(parseRecipe(target.text)).map(quoteIdentifier).join(", ");
   const name = `vecfill_${targetHash(target)}_${TRIGGER}`;
+  // byte by byte, as the fingerprint is: columns of different collations leave none to compare by
+  const text = (row: "new" | "old") => `(${textExpression(target, row)}) collate pg_catalog."C"`;
   const body = `
 begin
-  if (${textExpression(target, "new")}) is distinct from (${textExpression(target, "old")})
+  if ${text("new")} is distinct from ${text("old")}
     and new.${embedding}::text is not distinct from old.${embedding}::text
   then
     new.${embedding} := null;
