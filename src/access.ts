@@ -259,9 +259,12 @@ function checkSupabaseKey(place: string, key: string): void {
     throw usage(`${place} is a publishable key, which may not fill a table.`, SUPABASE_KEY_HINT);
   }
   const payload = jwtPayload(key);
-  if (payload === undefined || payload["role"] === "service_role") return;
+  const role = payload?.["role"];
+  if (payload === undefined || role === "service_role") return;
+  // PostgREST takes a token without a role for the anonymous one
+  const named = typeof role === "string" ? role : "anon";
   throw usage(
-    `${place} is a key of the role ${String(payload["role"] ?? "anon")}, which may not fill a table.`,
+    `${place} is a key of the role ${named}, which may not fill a table.`,
     SUPABASE_KEY_HINT,
   );
 }

@@ -4,7 +4,7 @@
  */
 import { geminiAccess, keyIdOf, requireDatabase, storeAccess } from "./access.ts";
 import type { Clock } from "./clock.ts";
-import type { Configuration } from "./config.ts";
+import { type Configuration, targetOf } from "./config.ts";
 import type { Environment } from "./env-file.ts";
 import { UserError } from "./errors.ts";
 import type { Gemini } from "./gemini/port.ts";
@@ -82,7 +82,12 @@ export function openServices(options: ServicesOptions): Services {
         : examineApi(await api(), target);
     },
     execute: async (sql) => {
-      await (await database()).query(sql);
+      const { explainFailure } = await import("./store/failure.ts");
+      const server = await database();
+      const context = { label: server.label, target: targetOf(settings), where: undefined };
+      await server.query(sql).catch((error: unknown) => {
+        throw explainFailure(error, context);
+      });
     },
     close: async () => {
       await Promise.all(closers.splice(0).map((close) => close()));

@@ -319,28 +319,44 @@ function chunksOf(rows: readonly Placed[]): Placed[][] {
   return chunks;
 }
 
+/**
+ * The chunk's rows as they are now, by id. A server may cut an answer without a word, so a row is
+ * gone only when a reading of nothing but missing rows gives none of them.
+ */
+async function readCurrent(
+  { api, address, id, text, embedding, printed }: Table,
+  chunk: readonly Placed[],
+): Promise<Map<string, Current>> {
+  const now = new Map<string, Current>();
+  for (let missing = chunk; missing.length > 0;) {
+    const ids = missing.map(({ row }) => quoted(row.id)).join(",");
+    const rows = CURRENT.parse(
+      await api.select({
+        ...address,
+        columns: `vecfill_id:${id}::text,vecfill_text:${text}::text,vecfill_vector:${embedding}::text`,
+        filters: [[id, "in", `(${ids})`]],
+        order: undefined,
+        limit: missing.length,
+      }),
+    );
+    for (const row of rows) {
+      now.set(row.vecfill_id, { text: row.vecfill_text ?? "", vector: row.vecfill_vector });
+    }
+    const before = missing.length;
+    missing = missing.filter(({ row }) => !now.has(printed(row.id)));
+    if (missing.length === before) break;
+  }
+  return now;
+}
+
 /** Reads a chunk's rows as they are now, and works on each, several at once. */
 async function eachCurrent(
-  { api, address, id, text, embedding, printed }: Table,
+  table: Table,
   chunk: readonly Placed[],
   work: (row: Placed, current: Current | undefined) => Promise<void>,
 ): Promise<void> {
-  const ids = chunk.map(({ row }) => quoted(row.id)).join(",");
-  const rows = CURRENT.parse(
-    await api.select({
-      ...address,
-      columns: `vecfill_id:${id}::text,vecfill_text:${text}::text,vecfill_vector:${embedding}::text`,
-      filters: [[id, "in", `(${ids})`]],
-      order: undefined,
-      limit: chunk.length,
-    }),
-  );
-  const now = new Map(
-    rows.map((row) => [
-      row.vecfill_id,
-      { text: row.vecfill_text ?? "", vector: row.vecfill_vector },
-    ]),
-  );
+  const { printed } = table;
+  const now = await readCurrent(table, chunk);
   const left = [...chunk];
   const worker = async (): Promise<void> => {
     for (let next = left.shift(); next !== undefined; next = left.shift()) {
