@@ -236,10 +236,11 @@ function breaking(nth: number, when: "before" | "after"): Store {
   return {
     ...workshop.store,
     apply: async (rows) => {
-      calls += 1;
-      if (calls === nth && when === "before") throw new Error("the connection broke");
+      // two are under way at once
+      const call = (calls += 1);
+      if (call === nth && when === "before") throw new Error("the connection broke");
       const outcomes = await workshop.store.apply(rows);
-      if (calls === nth) throw new Error("the connection broke");
+      if (call === nth) throw new Error("the connection broke");
       return outcomes;
     },
   };
