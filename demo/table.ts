@@ -1,5 +1,6 @@
 /** The demo's database: the table `questions`, as a trivia game would have it, and what is asked of it. */
-import { readFile } from "node:fs/promises";
+import { createReadStream } from "node:fs";
+import ndjson from "ndjson";
 import { type Database, cell } from "../src/store/database.ts";
 import { openDatabase } from "../src/store/open.ts";
 
@@ -60,11 +61,13 @@ export async function withDatabase<T>(
 
 /** Makes the table and puts the questions of a JSONL file into it. Resolves to their number. */
 export async function fillTable(database: Database, path: URL): Promise<number> {
-  // at LF only: a question holds U+2028, at which other line readers break
-  const lines = (await readFile(path, "utf8")).split("\n").filter((line) => line !== "");
+  const questions: unknown[] = [];
+  // good for a file of our own: a broken line ends it. Results, which others write, are read by jsonl.ts
+  const lines: AsyncIterable<unknown> = createReadStream(path).pipe(ndjson.parse());
+  for await (const question of lines) questions.push(question);
   await database.query("CREATE EXTENSION vector");
   await database.query(TABLE);
-  const inserted = await database.query(FILL, [`[${lines.join(",")}]`]);
+  const inserted = await database.query(FILL, [JSON.stringify(questions)]);
   return inserted.length;
 }
 
