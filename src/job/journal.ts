@@ -6,7 +6,7 @@
  * journal that cannot be trusted must not decide what is paid for. An append that fails (disk full)
  * is taken back; where even that fails, the journal refuses every further append.
  */
-import { type FileHandle, open, stat } from "node:fs/promises";
+import { type FileHandle, open } from "node:fs/promises";
 import { dirname } from "node:path";
 import { syncFolder } from "../durable-file.ts";
 import { UserError } from "../errors.ts";
@@ -18,6 +18,7 @@ import {
   parseEvent,
   parseHeader,
 } from "./event.ts";
+import { exists } from "./files.ts";
 
 const FILE_MODE = 0o600;
 
@@ -41,7 +42,7 @@ export async function readJournal(
 ): Promise<JournalContent> {
   let header: JournalHeader | undefined;
   let endsAt = 0;
-  if (!(await isThere(path))) return { header, endsAt, warnings: [] };
+  if (!(await exists(path))) return { header, endsAt, warnings: [] };
   for await (const lines of readLines(path)) {
     for (const line of lines) {
       if (!line.terminated) return { header, endsAt, warnings: [tornWarning(path, line.number)] };
@@ -182,14 +183,4 @@ function cannotWrite(path: string, error: unknown): UserError {
     exit: "fatal",
     cause: error,
   });
-}
-
-async function isThere(path: string): Promise<boolean> {
-  try {
-    await stat(path);
-    return true;
-  } catch (error) {
-    if (error instanceof Error && "code" in error && error.code === "ENOENT") return false;
-    throw error;
-  }
 }

@@ -3,7 +3,7 @@
 import type * as Files from "node:fs/promises";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { openWorkshop, type Workshop } from "../workshop.ts";
-import { failEveryCall } from "./sweep.ts";
+import { failEveryCall, someFileCalls } from "./sweep.ts";
 
 vi.mock("node:fs/promises", async (original: () => Promise<typeof Files>) => {
   const { borderFiles } = await import("./outside.ts");
@@ -17,9 +17,6 @@ beforeAll(async () => {
 });
 afterAll(() => workshop.close());
 
-/** In CI every nth file system call is tried, each time from another start; `STEP=1` tries all. */
-const FILE_STEP = Number(process.env["STEP"] ?? 16);
-
 describe.each([
   { how: "error", first: 9 },
   { how: "kill", first: 13 },
@@ -30,7 +27,7 @@ describe.each([
   });
 
   test("file", { timeout: 300_000 }, async () => {
-    const calls = { first: 1 + ((first - 1) % FILE_STEP), step: FILE_STEP };
+    const calls = someFileCalls(first);
     const hits = await failEveryCall(workshop, { when: "after", how, kind: "file" }, calls);
     expect(hits.length).toBeGreaterThan(5);
   });

@@ -239,3 +239,10 @@ export async function failEveryCall(
   }
   throw new Error(`a run makes more than ${MAX_CALLS} calls`);
 }
+
+/** In CI every nth file system call is tried, each time from another start; `STEP=1` tries all. */
+const FILE_STEP = Number(process.env["STEP"] ?? 16);
+
+export function someFileCalls(first: number): Readonly<{ first: number; step: number }> {
+  return { first: 1 + ((first - 1) % FILE_STEP), step: FILE_STEP };
+}
