@@ -68,7 +68,7 @@ describe("README", () => {
 
   test("names npm scripts that exist, in every document", () => {
     const { scripts } = JSON.parse(read("package.json"));
-    const builtIn = ["ci", "pack", "install", "test"];
+    const builtIn = ["ci", "pack", "install", "test", "version", "publish"];
     const named = DOCUMENTS.flatMap((name) =>
       Array.from(read(name).matchAll(/\bnpm (?:run )?(?<script>[a-z]+)/g), ({ groups }) => groups),
     ).map((groups) => groups?.["script"] ?? "");
