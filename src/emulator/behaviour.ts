@@ -42,6 +42,11 @@ export const BEHAVIOURS = {
     choices: ["level", "bucket"],
     meaning: "enqueued tokens come back when a batch ends, or drip back over 20 minutes",
   },
+  "sync-requests": {
+    choices: ["texts", "calls"],
+    meaning:
+      "what counts as a request of the minute: each text of an interactive call, or the call",
+  },
   "duplicate-name": {
     choices: ["refused-at-start", "refused-at-end", "renamed"],
     meaning: "an upload whose name is taken: 409 at start, 409 at the end, or another name",

@@ -44,6 +44,8 @@ export type Emulator = Readonly<{
   billing: () => Promise<ReadonlyMap<string, number>>;
   /** Texts embedded through the interactive API since the start. */
   embeddedNow: () => number;
+  /** How often each text was paid for there, over all the starts of this folder. */
+  paidTexts: () => ReadonlyMap<string, number>;
   /** How many requests of a kind have come since the start. */
   calls: (kind: RouteKind) => number;
   /** Other faults from now on; batches that exist keep theirs. */
@@ -77,6 +79,7 @@ export async function startEmulator(options: EmulatorOptions = {}): Promise<Emul
     batches: () => emulatedBatches(state),
     billing: () => billing(state),
     embeddedNow: () => state.embeddedNow,
+    paidTexts: () => state.paidTexts.times,
     calls: (kind) => server.calls.get(kind) ?? 0,
     setFaults: (faults) => {
       state.faults = new Faults(faults, settings.seed);

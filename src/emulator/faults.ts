@@ -68,6 +68,24 @@ export const FAULTS = {
   "list-5xx": { takes: "times", meaning: "503 to a page of a list" },
   "cancel-5xx": { takes: "times", meaning: "503 to a cancel or delete, which took effect" },
   "sync-5xx": { takes: "times", meaning: "503 to an interactive call" },
+  "sync-429": { takes: "times", meaning: "429 to a call that embeds at once" },
+  "sync-cut": {
+    takes: "times",
+    meaning: "texts are embedded at once, and the connection breaks before the answer",
+  },
+  "sync-silent": {
+    takes: "times",
+    meaning: "texts are embedded at once, and no answer ever comes",
+  },
+  "sync-count": {
+    takes: "times",
+    meaning: "an answer to texts embedded at once is one vector short",
+  },
+  "sync-bad-text": {
+    takes: "rows",
+    meaning: "a text is refused with 400, and with it every call that has it",
+  },
+  "sync-slow": { takes: "milliseconds", meaning: "an interactive call takes so much longer" },
   "rate-429": { takes: "times", meaning: "429 to anything but a create" },
   slow: { takes: "milliseconds", meaning: "every answer takes so much longer" },
 } as const satisfies Readonly<Record<string, FaultKind>>;

@@ -2,6 +2,7 @@
 import { MODELS, type ModelName } from "../gemini/models.ts";
 import {
   checkedEmbedding,
+  type Embedding,
   type EmbedRequest,
   readEmbedRequest,
   readTexts,
@@ -10,16 +11,15 @@ import {
 import { UNITS_PER_ONE } from "./embedding.ts";
 import { type Answer, type Call, ok, readJson } from "./http.ts";
 import { knownModel } from "./known-model.ts";
+import { takeFromMinute } from "./minute-quota.ts";
 import { MessageType, omitEmpty } from "./proto-json.ts";
-import { invalid } from "./service-error.ts";
+import { invalid, quotaExceeded } from "./service-error.ts";
 import type { State } from "./state.ts";
 import { countTokens } from "./tokens.ts";
 
 const BATCH_EMBED = new MessageType("requests");
 const COUNT_TOKENS = new MessageType("contents");
 const REQUESTS_MAX = 100;
-
-type Embedded = Readonly<{ values: number[]; tokens: number }>;
 
 export async function batchEmbedContents(
   call: Call,
@@ -34,22 +34,23 @@ export async function batchEmbedContents(
     );
   }
   requests.forEach((request, i) => checkNamedModel(request, i, model));
-  const embedded = requests.map((request, i) =>
-    embed(request, model, `BatchEmbedContentsRequest.requests[${i}]`, state),
+  const embeddings = requests.map((request, i) =>
+    checkedText(request, model, `BatchEmbedContentsRequest.requests[${i}]`, state),
   );
-  return ok(
-    omitEmpty({
-      embeddings: embedded.map(({ values }) => ({ values })),
-      ...usage(embedded, model),
-    }),
-  );
+  const lost = embed(call, embeddings, model, state);
+  if (lost !== undefined) return lost;
+  const answered = state.faults.strikes("sync-count") ? embeddings.slice(1) : embeddings;
+  const values = answered.map((embedding) => ({ values: valuesOf(embedding) }));
+  return ok(omitEmpty({ embeddings: values, ...usage(embeddings, model) }));
 }
 
 export async function embedContent(call: Call, modelId: string, state: State): Promise<Answer> {
   const model = knownModel(modelId, call.version, "embedContent");
   const request = readEmbedRequest(await readJson(call), "");
-  const embedded = embed(request, model, "EmbedContentRequest", state);
-  return ok({ embedding: { values: embedded.values }, ...usage([embedded], model) });
+  const embedding = checkedText(request, model, "EmbedContentRequest", state);
+  const lost = embed(call, [embedding], model, state);
+  if (lost !== undefined) return lost;
+  return ok({ embedding: { values: valuesOf(embedding) }, ...usage([embedding], model) });
 }
 
 export async function countContentTokens(
@@ -93,21 +94,48 @@ function checkNamedModel(request: EmbedRequest, i: number, model: ModelName): vo
   }
 }
 
-function embed(request: EmbedRequest, model: ModelName, where: string, state: State): Embedded {
+function checkedText(
+  request: EmbedRequest,
+  model: ModelName,
+  where: string,
+  state: State,
+): Embedding {
   const embedding = checkedEmbedding(request, model, where, state.embedder);
-  state.embeddedNow += 1;
-  return {
-    values: Array.from(unitsOf(embedding), (units) => units / UNITS_PER_ONE),
-    tokens: embedding.tokens,
-  };
+  if (state.faults.strikesRow("sync-bad-text", 0, embedding.text)) {
+    throw invalid(`* ${where}.content: the text cannot be embedded\n`);
+  }
+  return embedding;
+}
+
+/** Counts and charges; the answer when it is to get lost. Throws 429, and then nothing is charged. */
+function embed(
+  { project }: Call,
+  embeddings: readonly Embedding[],
+  model: ModelName,
+  state: State,
+): Answer | undefined {
+  if (state.faults.strikes("sync-429")) throw quotaExceeded();
+  const byText = state.embedder.behaviour.is("sync-requests", "texts");
+  const requests = byText ? embeddings.length : 1;
+  takeFromMinute(state, { project, model, requests, tokens: tokensOf(embeddings) });
+  state.embeddedNow += embeddings.length;
+  state.paidTexts.charge(embeddings.map(({ text }) => text));
+  if (state.faults.strikes("sync-cut")) return { kind: "reset" };
+  return state.faults.strikes("sync-silent") ? { kind: "silence" } : undefined;
+}
+
+function valuesOf(embedding: Embedding): number[] {
+  return Array.from(unitsOf(embedding), (units) => units / UNITS_PER_ONE);
+}
+
+function tokensOf(embeddings: readonly Embedding[]): number {
+  return embeddings.reduce((sum, { tokens }) => sum + tokens, 0);
 }
 
 /** Only the newer model reports what it read. */
-function usage(embedded: readonly Embedded[], model: ModelName): Record<string, unknown> {
+function usage(embeddings: readonly Embedding[], model: ModelName): Record<string, unknown> {
   if (model === "gemini-embedding-001") return {};
-  return {
-    usageMetadata: { promptTokenCount: embedded.reduce((sum, { tokens }) => sum + tokens, 0) },
-  };
+  return { usageMetadata: { promptTokenCount: tokensOf(embeddings) } };
 }
 
 function modelResource(name: ModelName): Record<string, unknown> {

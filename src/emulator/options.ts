@@ -13,6 +13,10 @@ export type EmulatorOptions = Readonly<{
   port?: number;
   /** Which quota of enqueued tokens holds; "off" for none. */
   tier?: Tier;
+  /** Texts a minute through the interactive API, in place of the tier's. */
+  requestsPerMinute?: number;
+  /** Tokens a minute through the interactive API, in place of the tier's. */
+  tokensPerMinute?: number;
   /** Batches that may be active at once. */
   activeBatchesMax?: number;
   /** From creation to the end of a batch; it is RUNNING after the first third. */
@@ -47,6 +51,11 @@ export const DEFAULTS = {
 } as const satisfies EmulatorOptions;
 
 export type Settings = Readonly<
-  Required<Omit<EmulatorOptions, "keys" | "clock" | "frozen" | "folder">> &
-    Pick<EmulatorOptions, "keys">
+  Required<
+    Omit<
+      EmulatorOptions,
+      "keys" | "clock" | "frozen" | "folder" | "requestsPerMinute" | "tokensPerMinute"
+    >
+  > &
+    Pick<EmulatorOptions, "keys" | "requestsPerMinute" | "tokensPerMinute">
 > & { readonly folder: string };

@@ -36,6 +36,16 @@ export const EMULATOR_OPTIONS: readonly CommandOption[] = [
     default: DEFAULTS.tier,
   },
   {
+    name: "requests-per-minute",
+    type: "number",
+    describe: "Texts a minute that are embedded at once; without, by tier",
+  },
+  {
+    name: "tokens-per-minute",
+    type: "number",
+    describe: "Tokens a minute that are embedded at once; without, by tier",
+  },
+  {
     name: "batch-seconds",
     type: "number",
     describe: "From the creation of a batch to its end",
@@ -88,6 +98,12 @@ export function readFlags(flags: Readonly<Record<string, unknown>>): EmulatorOpt
     host: text(flags, "host"),
     port: amount(flags, "port"),
     tier: choice(flags, "tier", TIERS),
+    ...(given(flags, "requests-per-minute")
+      ? { requestsPerMinute: amount(flags, "requests-per-minute") }
+      : {}),
+    ...(given(flags, "tokens-per-minute")
+      ? { tokensPerMinute: amount(flags, "tokens-per-minute") }
+      : {}),
     batchSeconds: amount(flags, "batch-seconds"),
     faults: text(flags, "faults"),
     behaviour: text(flags, "behaviour"),
@@ -100,6 +116,7 @@ export type Served = Readonly<{
   batches: number;
   requestsPaidFor: number;
   paidMoreThanOnce: number;
+  textsEmbeddedAtOnce: number;
   text: string;
 }>;
 
@@ -132,8 +149,18 @@ async function served(emulator: Emulator): Promise<Served> {
   const bill = await emulator.billing();
   const paidMoreThanOnce = [...bill.values()].filter((times) => times > 1).length;
   const batches = emulator.batches().length;
-  const line = `Batches created: ${batches}. Requests paid for: ${bill.size}, of these more than once: ${paidMoreThanOnce}.`;
-  return { batches, requestsPaidFor: bill.size, paidMoreThanOnce, text: line };
+  const textsEmbeddedAtOnce = [...emulator.paidTexts().values()].reduce(
+    (sum, times) => sum + times,
+    0,
+  );
+  const atOnce =
+    textsEmbeddedAtOnce === 0 ? "" : ` Texts embedded at once: ${textsEmbeddedAtOnce}.`;
+  const line = `Batches created: ${batches}. Requests paid for: ${bill.size}, of these more than once: ${paidMoreThanOnce}.${atOnce}`;
+  return { batches, requestsPaidFor: bill.size, paidMoreThanOnce, textsEmbeddedAtOnce, text: line };
+}
+
+function given(flags: Readonly<Record<string, unknown>>, name: string): boolean {
+  return flags[name] !== undefined;
 }
 
 function flag(flags: Readonly<Record<string, unknown>>, name: string): unknown {

@@ -104,7 +104,8 @@ export class EmulatorServer {
   async #latency(kind: RouteKind): Promise<void> {
     const { faults } = this.#state;
     const createMs = kind === "create" ? faults.amount("create-slow") * MS_PER_SECOND : 0;
-    const ms = faults.amount("slow") + createMs;
+    const syncMs = kind === "sync" ? faults.amount("sync-slow") : 0;
+    const ms = faults.amount("slow") + createMs + syncMs;
     if (ms > 0) await delay(ms, undefined, { ref: false });
   }
 }

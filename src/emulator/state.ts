@@ -6,7 +6,9 @@ import { Behaviour } from "./behaviour.ts";
 import type { Embedder } from "./embed-request.ts";
 import { Faults } from "./faults.ts";
 import { type FileRecord, readFileRecord } from "./file-record.ts";
+import type { MinuteUse } from "./minute-quota.ts";
 import type { Settings } from "./options.ts";
+import { PaidTexts } from "./paid-texts.ts";
 import { Records } from "./records.ts";
 import type { EmulatorTime } from "./time.ts";
 import { readUploadSession, type UploadSession } from "./upload-session.ts";
@@ -24,6 +26,10 @@ export type State = {
   readonly receiving: Set<string>;
   /** Texts embedded through the interactive API since the start. */
   embeddedNow: number;
+  /** The same, kept in the folder, by text. */
+  readonly paidTexts: PaidTexts;
+  /** Interactive calls of the last minute, as far as they count. */
+  lastMinute: MinuteUse[];
 };
 
 export function loadState(settings: Settings, time: EmulatorTime): State {
@@ -38,6 +44,8 @@ export function loadState(settings: Settings, time: EmulatorTime): State {
     faults: new Faults(settings.faults, settings.seed),
     receiving: new Set(),
     embeddedNow: 0,
+    paidTexts: new PaidTexts(settings.folder),
+    lastMinute: [],
   };
 }
 
