@@ -6,13 +6,14 @@ import { tableName, type Target } from "../target.ts";
 import { checkTarget } from "../target-check.ts";
 import { type Catalogue, catalogueOf } from "./catalogue.ts";
 import { ChunkSize } from "./chunk-size.ts";
-import type { ClearOutcome, PendingPage, Store } from "./port.ts";
+import type { ClearOutcome, Holding, PendingPage, Store } from "./port.ts";
 import { isTooMuch } from "./rest-failure.ts";
 import {
   CAN_BE_ID,
   MAX_APPLY_ROUNDS,
   nothingIsWritten,
   once,
+  parseHolding,
   parseOutcome,
   placed,
   type Placed,
@@ -39,7 +40,8 @@ const PAGE = z.object({
 });
 const COUNTS = z.object({ total: z.number(), pending: z.number(), until: z.string().nullable() });
 type Counts = Readonly<z.infer<typeof COUNTS>>;
-const OUTCOMES = z.array(z.string());
+/** A word for each row: its outcome, or what it holds. */
+const WORDS = z.array(z.string());
 const PLACES = z.array(z.number());
 
 /** Rows that one call looks at. An index of ids takes it through about a million in a second. */
@@ -96,6 +98,7 @@ export function createFunctionStore(api: Api, target: Target): Store {
       return count(api, target, window);
     },
     apply: (rows) => apply(api, target, { shape, chunks }, rows),
+    compare: (rows) => compare(api, target, { shape, chunks }, rows),
     clear: (rows) => clear(api, target, { shape, chunks }, rows),
     close: async () => {},
   };
@@ -211,7 +214,7 @@ async function apply(
     if (round === MAX_APPLY_ROUNDS) throw nothingIsWritten(target, open);
     const again: Placed[] = [];
     await chunks.each(open, async (chunk) => {
-      const words = OUTCOMES.parse(await call(api, target, "apply", { rows: chunk.map(given) }));
+      const words = WORDS.parse(await call(api, target, "apply", { rows: chunk.map(given) }));
       if (words.length !== chunk.length) throw new Error("the function gave no outcome for a row");
       for (const [index, row] of chunk.entries()) {
         const outcome = parseOutcome(words[index] ?? "");
@@ -222,6 +225,27 @@ async function apply(
     open = again;
   }
   return outcomes;
+}
+
+async function compare(
+  api: Api,
+  target: Target,
+  { shape, chunks }: Writing,
+  rows: readonly EmbeddedQuestion[],
+): Promise<Holding[]> {
+  refuseDuplicates(rows);
+  if (rows.length === 0) return [];
+  const { idType } = await shape();
+  const holdings: Holding[] = rows.map(() => "gone");
+  const possible = placed(rows).filter(({ row }) => CAN_BE_ID[idType](row.id));
+  await chunks.each(possible, async (chunk) => {
+    const words = WORDS.parse(await call(api, target, "compare", { rows: chunk.map(given) }));
+    if (words.length !== chunk.length) throw new Error("the function left a row out");
+    for (const [index, { place }] of chunk.entries()) {
+      holdings[place] = parseHolding(words[index] ?? "");
+    }
+  });
+  return holdings;
 }
 
 async function clear(

@@ -63,6 +63,9 @@ export type PendingPage = Readonly<{
 /** `kept`: the row holds another vector, none, or is gone, so nothing was cleared. */
 export type ClearOutcome = "cleared" | "kept";
 
+/** What a row holds beside a given vector: exactly that one, another, none; or there is no such row. */
+export type Holding = "same" | "other" | "empty" | "gone";
+
 export type Store = {
   /** Throws a UserError that names the mend when table or columns are not there. */
   describe(): Promise<TargetDescription>;
@@ -76,6 +79,8 @@ export type Store = {
   apply(rows: readonly EmbeddedQuestion[]): Promise<RowOutcome[]>;
   /** `pending`: rows whose embedding is NULL. `--where` is honoured in both. */
   count(): Promise<Readonly<{ total: number; pending: number }>>;
+  /** What each row holds, in the order given; changes nothing. Ids within a call are distinct. */
+  compare(rows: readonly EmbeddedQuestion[]): Promise<Holding[]>;
   /** Sets to NULL each row that holds exactly the given vector. */
   clear(rows: readonly EmbeddedQuestion[]): Promise<ClearOutcome[]>;
   close(): Promise<void>;

@@ -15,7 +15,7 @@ import { checkTarget } from "../target-check.ts";
 import { vectorText } from "./function-store.ts";
 import { roundToHalf } from "./half.ts";
 import { type ApiDescription, describeByOpenApi } from "./open-api.ts";
-import type { ClearOutcome, IdType, PendingPage, Store } from "./port.ts";
+import type { ClearOutcome, Holding, IdType, PendingPage, Store } from "./port.ts";
 import {
   CAN_BE_ID,
   MAX_APPLY_ROUNDS,
@@ -54,6 +54,7 @@ export function createRowStore(api: Api, target: Target): Store {
     readPending: async (page) => readPending(await table(), page),
     apply: (rows) => apply(table, rows),
     count: async () => count(await table()),
+    compare: (rows) => compare(table, rows),
     clear: (rows) => clear(table, rows),
     close: async () => {},
   };
@@ -265,6 +266,30 @@ async function applyRow(
 function sameText({ comparable, text }: Table, value: string): Filter[] {
   const fits = value !== "" && encodeURIComponent(value).length <= MAX_TEXT_BYTES;
   return comparable && fits ? [[text, "eq", value]] : [];
+}
+
+async function compare(
+  ready: () => Promise<Table>,
+  rows: readonly EmbeddedQuestion[],
+): Promise<Holding[]> {
+  refuseDuplicates(rows);
+  if (rows.length === 0) return [];
+  const table = await ready();
+  const holdings: Holding[] = rows.map(() => "gone");
+  const possible = placed(rows).filter(({ row }) => table.canBeId(row.id));
+  for (const chunk of chunksOf(possible)) {
+    const now = await readCurrent(table, chunk);
+    for (const { place, row } of chunk) {
+      holdings[place] = holdingOf(table, now.get(table.printed(row.id)), row);
+    }
+  }
+  return holdings;
+}
+
+function holdingOf(table: Table, current: Current | undefined, row: EmbeddedQuestion): Holding {
+  if (current === undefined) return "gone";
+  if (current.vector === null) return "empty";
+  return holds(table, current.vector, row) ? "same" : "other";
 }
 
 async function clear(

@@ -2,7 +2,7 @@
 import { UserError } from "../errors.ts";
 import type { EmbeddedQuestion, RowOutcome } from "../question.ts";
 import { tableName, type Target } from "../target.ts";
-import type { IdType, TargetDescription } from "./port.ts";
+import type { Holding, IdType, TargetDescription } from "./port.ts";
 import type { TableShape } from "./sql.ts";
 
 /** More in one call is a mistake of the caller, and would be one huge statement. */
@@ -59,6 +59,18 @@ export function parseOutcome(word: string): RowOutcome | "open" {
       return word;
     default:
       throw new Error(`the database gave the outcome ${word}`);
+  }
+}
+
+export function parseHolding(word: string): Holding {
+  switch (word) {
+    case "same":
+    case "other":
+    case "empty":
+    case "gone":
+      return word;
+    default:
+      throw new Error(`the database says that a row holds ${word}`);
   }
 }
 

@@ -5,12 +5,13 @@ import { checkTarget } from "../target-check.ts";
 import { readCatalogue, type VectorExtension } from "./catalogue.ts";
 import { cell, type Database, type Parameter, type Row } from "./database.ts";
 import { explainFailure, isMissing } from "./failure.ts";
-import type { ClearOutcome, PendingPage, Store } from "./port.ts";
+import type { ClearOutcome, Holding, PendingPage, Store } from "./port.ts";
 import {
   CAN_BE_ID,
   MAX_APPLY_ROUNDS,
   nothingIsWritten,
   once,
+  parseHolding,
   parseOutcome,
   placed,
   type Placed,
@@ -21,6 +22,7 @@ import {
   applySql,
   classifySql,
   clearSql,
+  compareSql,
   countSql,
   readPendingSql,
   type TableShape,
@@ -48,6 +50,7 @@ export function createSqlStore(
       ),
     apply: (rows) => explained(async () => apply(database, target, layout, rows)),
     count: () => explained(() => count(database, target, options.where), options.where),
+    compare: (rows) => explained(async () => compare(database, target, layout, rows)),
     clear: (rows) => explained(async () => clear(database, target, layout, rows)),
     close: () => database.close(),
   };
@@ -136,6 +139,25 @@ async function applyRound(
     else outcomes[row.place] = outcome;
   }
   return open;
+}
+
+async function compare(
+  database: Database,
+  target: Target,
+  readyLayout: () => Promise<Layout>,
+  rows: readonly EmbeddedQuestion[],
+): Promise<Holding[]> {
+  refuseDuplicates(rows);
+  if (rows.length === 0) return [];
+  const { shape, extension } = await readyLayout();
+  const holdings: Holding[] = rows.map(() => "gone");
+  const possible = placed(rows).filter(({ row }) => CAN_BE_ID[shape.idType](row.id));
+  if (possible.length === 0) return holdings;
+  const answers = await database.query(compareSql(target, shape), parameters(possible, extension));
+  for (const answer of answers) {
+    holdings[placeOf(possible, answer).place] = parseHolding(cell(answer, "holding"));
+  }
+  return holdings;
 }
 
 async function clear(

@@ -103,6 +103,19 @@ export function classifySql(target: Target, shape: TableShape, as: GivenAs = "ar
     LEFT JOIN ${qualifiedTable(target)} ON ${qualifiedColumn(target, target.id)} = ${GIVEN}.id`;
 }
 
+/** Parameters as for `applySql`. What each row holds beside its vector, as `Holding` says it. */
+export function compareSql(target: Target, shape: TableShape, as: GivenAs = "arrays"): string {
+  const embedding = qualifiedColumn(target, target.embedding);
+  return `
+    SELECT ${GIVEN}.place::text AS place, CASE
+      WHEN ${qualifiedColumn(target, target.id)} IS NULL THEN 'gone'
+      WHEN ${embedding} IS NULL THEN 'empty'
+      WHEN ${embedding} ${equals(shape)} ${givenVector(shape)} THEN 'same'
+      ELSE 'other' END AS holding
+    FROM ${givenRows(shape, as)}
+    LEFT JOIN ${qualifiedTable(target)} ON ${qualifiedColumn(target, target.id)} = ${GIVEN}.id`;
+}
+
 /** Parameters as for `applySql`. A row for each one cleared, with its place. */
 export function clearSql(target: Target, shape: TableShape, as: GivenAs = "arrays"): string {
   return `

@@ -15,6 +15,7 @@ import {
   applySql,
   classifySql,
   clearSql,
+  compareSql,
   fingerprintExpression,
   ID_TYPES,
   qualifiedColumn,
@@ -26,13 +27,14 @@ import {
 } from "./sql.ts";
 
 /** Raised with every change of the functions, so that older ones are told apart. */
-export const FUNCTIONS_VERSION = 1;
+export const FUNCTIONS_VERSION = 2;
 
 const FUNCTIONS = {
   describe: "",
   read: "after text, max_rows integer, scan_rows integer",
   count: "after text, scan_rows integer",
   apply: "rows jsonb",
+  compare: "rows jsonb",
   clear: "rows jsonb",
 } as const;
 
@@ -63,6 +65,7 @@ export function installStatements(
     createFunction(target, "read", "plpgsql stable", readBody(target, shape)),
     createFunction(target, "count", "plpgsql stable", countBody(target, shape)),
     createFunction(target, "apply", "plpgsql volatile", applyBody(target, shape)),
+    createFunction(target, "compare", "plpgsql stable", compareBody(target, shape)),
     createFunction(target, "clear", "plpgsql volatile", clearBody(target, shape)),
     ...names().flatMap((name) => rightsStatements(target, name)),
     ...(trigger ? triggerStatements(target) : []),
@@ -91,7 +94,7 @@ const RELOAD = "notify pgrst, 'reload schema'";
 const TRIGGER = "reset";
 
 function names(): FunctionName[] {
-  return ["describe", "read", "count", "apply", "clear"];
+  return ["describe", "read", "count", "apply", "compare", "clear"];
 }
 
 function qualifiedName(target: Target, name: string): string {
@@ -216,6 +219,21 @@ begin
   from (${classifySql(target, shape, "json")}
   ) as others;
   return vecfill_outcomes;
+end`;
+}
+
+/** An array of what the rows hold, in their order. */
+function compareBody(target: Target, shape: TableShape): string {
+  return `
+#variable_conflict use_column
+declare
+  vecfill_holdings jsonb;
+begin
+  select coalesce(jsonb_agg(compared.holding order by compared.place::bigint), '[]')
+  into vecfill_holdings
+  from (${compareSql(target, shape, "json")}
+  ) as compared;
+  return vecfill_holdings;
 end`;
 }
 

@@ -393,6 +393,8 @@ export function storeContract(
           vectorOf(1).forEach((exact, index) => expect(value[index]).toBeCloseTo(exact, 3));
           const others = rows.map((row) => ({ ...row, vector: vectorOf(7) }));
           expect(await store.apply(others)).toEqual(["filled", "filled"]);
+          expect(await store.compare(others)).toEqual(["other", "other"]);
+          expect(await store.compare(rows)).toEqual(["same", "same"]);
           expect(await store.clear(others)).toEqual(["kept", "kept"]);
           expect(await store.clear(rows)).toEqual(["cleared", "cleared"]);
         });
@@ -426,6 +428,7 @@ export function storeContract(
             const [row] = (await readAll(store, 10)).map(embedded);
             const rows = [...ids.map((id) => ({ ...given(row), id })), given(row)];
             expect(await store.apply(rows)).toEqual([...ids.map(() => "gone"), "written"]);
+            expect(await store.compare(rows)).toEqual([...ids.map(() => "gone"), "same"]);
             expect(await store.clear(rows)).toEqual([...ids.map(() => "kept"), "cleared"]);
           });
         },
@@ -454,6 +457,30 @@ export function storeContract(
         await using(target, async (store) => {
           const rows = (await readAll(store, 10)).map(embedded);
           expect(await rejection(store.apply(rows))).toEqual(userError("fatal", /writes nothing/));
+        });
+      });
+    });
+
+    describe("comparing", () => {
+      it("says what each row holds, to the bit, in the order given, and changes nothing", async () => {
+        const target = await questions(["a", "b", "c", "d"]);
+        await using(target, async (store) => {
+          const rows = (await readAll(store, 10)).map(embedded);
+          expect(await store.compare(rows)).toEqual(["empty", "empty", "empty", "empty"]);
+          await store.apply(rows.slice(0, 3));
+          const off = vectorOf(1).map((value, index) =>
+            index === 5 ? value * (1 + 2 ** -22) : value,
+          );
+          await ground.sql(
+            `UPDATE ${qualified(target)} SET embedding = ${sqlVector(off)}, question_text = 'new' WHERE id = 2`,
+          );
+          await ground.sql(`DELETE FROM ${qualified(target)} WHERE id = 3`);
+          const before = await column(target);
+          const offered = [...rows, { id: "9", fingerprint: "", vector: vectorOf(1) }].reverse();
+          const held = ["gone", "empty", "gone", "other", "same"];
+          expect(await store.compare(offered)).toEqual(held);
+          expect(await store.compare([])).toEqual([]);
+          expect(await column(target)).toEqual(before);
         });
       });
     });
@@ -630,8 +657,9 @@ export function storeContract(
       });
     });
 
-    function sqlVector(seed: number): string {
-      return `'[${vectorOf(seed).join(",")}]'::${quoted(ground.vectorSchema)}.vector`;
+    function sqlVector(of: number | Float32Array): string {
+      const vector = typeof of === "number" ? vectorOf(of) : of;
+      return `'[${vector.join(",")}]'::${quoted(ground.vectorSchema)}.vector`;
     }
   });
 }
