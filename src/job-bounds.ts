@@ -1,13 +1,24 @@
+import { QUOTAS } from "./gemini/tariff.ts";
 import type { JobBounds } from "./job/cut.ts";
 import type { Settings } from "./options.ts";
 
+type QuotaSettings = Pick<Settings, "maxActiveJobs" | "maxEnqueuedTokens" | "tier" | "model">;
+
 /** No job is made that could never be queued: the enqueued tokens bound it too. */
 export function jobBounds(
-  settings: Pick<Settings, "maxJobRows" | "maxJobTokens" | "maxJobBytes" | "maxEnqueuedTokens">,
+  settings: Pick<Settings, "maxJobRows" | "maxJobTokens" | "maxJobBytes"> & QuotaSettings,
 ): JobBounds {
   return {
     maxRows: settings.maxJobRows,
-    maxTokens: Math.min(settings.maxJobTokens, settings.maxEnqueuedTokens),
+    maxTokens: Math.min(settings.maxJobTokens, queueWindow(settings).maxEnqueuedTokens),
     maxBytes: settings.maxJobBytes,
+  };
+}
+
+/** What may be queued at Gemini at once: as told, else what the tier allows. */
+export function queueWindow({ maxActiveJobs, maxEnqueuedTokens, tier, model }: QuotaSettings) {
+  return {
+    maxActiveJobs,
+    maxEnqueuedTokens: maxEnqueuedTokens ?? QUOTAS[tier].enqueuedTokens[model],
   };
 }

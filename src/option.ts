@@ -13,7 +13,7 @@ export type CommandName =
   | "doctor"
   | "emulator";
 
-type OptionGroup = "Target" | "Jobs" | "Quota and waiting" | "Set-up" | "Output" | "Files";
+type OptionGroup = "Target" | "Jobs" | "Cost" | "Quota and waiting" | "Set-up" | "Output" | "Files";
 
 /** A checked value, or what is wrong with it, to follow the words "--limit is wrong: ". */
 type Checked<T> = Readonly<{ value: T }> | Readonly<{ wrong: string }>;
@@ -44,6 +44,7 @@ const IDENTIFIER_BYTES_MAX = 63;
 const TEXT_CHARS_MAX = 10_000;
 /** 30 days. */
 const SECONDS_MAX = 2_592_000;
+const DOLLARS_MAX = 1_000_000;
 const MS_PER_SECOND = 1000;
 const SECONDS_PER_HOUR = 3600;
 const TRUE_WORDS: readonly Given[] = [true, "true", "1", "yes", "on"];
@@ -96,12 +97,26 @@ function checkIdentifier(given: Given): Checked<string> {
     : checkText(given);
 }
 
+/** US dollars, with or without the sign in front. */
+export function dollars<D extends number | undefined>(described: Described<D>): Option<number | D> {
+  const defaultText = described.default === undefined ? undefined : `$${described.default}`;
+  return option<number, D>(described, { check: checkDollars, defaultText });
+}
+
+function checkDollars(given: Given): Checked<number> {
+  const value = toNumber(typeof given === "string" ? given.replace(/^\$/, "") : given);
+  return value === undefined || value < 0 || value > DOLLARS_MAX
+    ? { wrong: `${given} is not a number of dollars from 0 to ${DOLLARS_MAX.toLocaleString("en")}` }
+    : { value };
+}
+
 export function choice<const C extends string>(
   described: Described<NoInfer<C>> & { choices: readonly C[] },
 ): Option<C> {
   const { choices, ...rest } = described;
   const check = (given: Given): Checked<C> => {
-    const value = choices.find((one) => one === given);
+    // in the config file a number may stand for a word of digits
+    const value = choices.find((one) => one === String(given));
     return value === undefined
       ? { wrong: `${given} is not one of ${choices.join(", ")}` }
       : { value };

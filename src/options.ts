@@ -4,10 +4,12 @@
  * appears in `Settings` by itself.
  */
 import { MODELS, isModelName } from "./gemini/models.ts";
+import { PROJECT_LIMITS, QUOTAS, TIERS } from "./gemini/tariff.ts";
 import {
   type CommandName,
   type Option,
   choice,
+  dollars,
   hours,
   identifier,
   seconds,
@@ -37,6 +39,8 @@ const OF_THE_TARGET = { group: "Target", commands: WITH_TABLE, carried: true } a
 const MAKES_JOBS: readonly CommandName[] = ["export", "run", "resubmit"];
 const SUBMITS: readonly CommandName[] = ["submit", "run"];
 const SPENDS: readonly CommandName[] = ["submit", "run"];
+/** They tell what something costs. */
+const PRICES: readonly CommandName[] = ["run", "jobs"];
 const POLLS: readonly CommandName[] = ["poll", "run"];
 const WRITES: readonly CommandName[] = [
   "export",
@@ -52,12 +56,12 @@ const TASK_TYPES = [...new Set(Object.values(MODELS).flatMap((model) => model.ta
 
 /** A results line of 768 numbers is about 10 kB, and a file at Gemini holds 2 GB. */
 const JOB_ROWS_MAX = 200_000;
-/** What tier 3 lets stand in the queue. */
-const JOB_TOKENS_MAX = 10_000_000;
-const JOB_BYTES_MAX = 2_000_000_000;
+/** What the highest tier lets stand in the queue. */
+const JOB_TOKENS_MAX = Math.max(
+  ...TIERS.flatMap((tier) => Object.values(QUOTAS[tier].enqueuedTokens)),
+);
+const JOB_BYTES_MAX = PROJECT_LIMITS.fileBytes;
 const ENQUEUED_TOKENS_MAX = 1_000_000_000;
-/** Gemini takes no more at once. */
-const ACTIVE_JOBS_MAX = 100;
 const ATTEMPTS_MAX = 100;
 const WIDTH_MIN = Math.min(...Object.values(MODELS).map((model) => model.minDimensions));
 const WIDTH_MAX = Math.max(...Object.values(MODELS).map((model) => model.maxDimensions));
@@ -181,21 +185,43 @@ export const OPTIONS = {
     group: "Jobs",
     commands: ["run"],
   }),
+  price: dollars({
+    flag: "price",
+    default: undefined,
+    describe: "dollars for a million tokens in a batch (default: as published for the model)",
+    group: "Cost",
+    commands: PRICES,
+  }),
+  priceSync: dollars({
+    flag: "price-sync",
+    default: undefined,
+    describe: "the same for the interactive API",
+    group: "Cost",
+    commands: PRICES,
+  }),
+  tier: choice({
+    flag: "tier",
+    default: "1",
+    choices: TIERS,
+    describe: "the project's tier at Gemini, which sets how much may be queued",
+    group: "Quota and waiting",
+    commands: [...MAKES_JOBS, "submit"],
+  }),
   maxActiveJobs: wholeNumber({
     flag: "max-active-jobs",
     default: 90,
     min: 1,
-    max: ACTIVE_JOBS_MAX,
+    max: PROJECT_LIMITS.activeBatches,
     describe: "most batches at Gemini at once",
     group: "Quota and waiting",
     commands: SUBMITS,
   }),
   maxEnqueuedTokens: wholeNumber({
     flag: "max-enqueued-tokens",
-    default: 500_000,
+    default: undefined,
     min: 1,
     max: ENQUEUED_TOKENS_MAX,
-    describe: "most tokens queued at Gemini at once; the default is what tier 1 allows",
+    describe: "most tokens queued at Gemini at once (default: what the tier allows)",
     group: "Quota and waiting",
     commands: [...MAKES_JOBS, "submit"],
   }),

@@ -17,6 +17,7 @@ const SHAPES_OF_ADAPTERS = [
   "src/gemini/models.ts",
   "src/gemini/explain.ts",
   "src/gemini/outage.ts",
+  "src/gemini/tariff.ts",
   "src/store/port.ts",
 ];
 /** Top-level files that know settings, streams or the command line. */

@@ -8,7 +8,7 @@ import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "vitest";
 import { Faults } from "../src/emulator/faults.ts";
 import { EXIT_CODES } from "../src/errors.ts";
-import { MODELS } from "../src/gemini/models.ts";
+import { PRICES, QUOTAS, TIERS } from "../src/gemini/tariff.ts";
 import { parseFailedLine } from "../src/failed-line.ts";
 import { type JobEvent, parseEvent, parseHeader } from "../src/job/event.ts";
 import { jobFiles } from "../src/job/files.ts";
@@ -129,11 +129,11 @@ describe("the SQL of the documents", () => {
 describe("the guide's tables", () => {
   test("cost what the model costs", () => {
     const rows = tableAfter(guide, "<!-- cost -->").map((cells) => cells.map(figure));
-    const { batch } = MODELS["gemini-embedding-001"].usdPerMillionTokens;
+    const { usdPerMillionTokens } = PRICES["gemini-embedding-001"].batch;
     expect(rows.length).toBeGreaterThan(4);
     for (const [questions = 0, each = 0, tokens = 0, usd = 0] of rows) {
       expect(tokens).toBe(questions * each);
-      expect(Math.abs(usd - (tokens / 1_000_000) * batch)).toBeLessThanOrEqual(0.005);
+      expect(Math.abs(usd - (tokens / 1_000_000) * usdPerMillionTokens)).toBeLessThanOrEqual(0.005);
     }
   });
 
@@ -141,6 +141,8 @@ describe("the guide's tables", () => {
     const [limits = [], ...rows] = tableAfter(guide, "<!-- queue -->", "with titles").map((cells) =>
       cells.map(figure),
     );
+    const quotas = TIERS.map((tier) => QUOTAS[tier].enqueuedTokens["gemini-embedding-001"]);
+    expect(limits.slice(1)).toEqual(quotas);
     expect(rows.length).toBeGreaterThan(2);
     for (const [tokens = 0, ...fillings] of rows) {
       expect(fillings).toEqual(limits.slice(1).map((limit) => Math.ceil(tokens / limit)));

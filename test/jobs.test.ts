@@ -6,6 +6,7 @@ import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { systemClock } from "../src/clock.ts";
+import { pricesOf } from "../src/gemini/tariff.ts";
 import type { Job } from "../src/job/job.ts";
 import { openManifest, readManifest } from "../src/job/manifest.ts";
 import { jobsCsv } from "../src/jobs/csv.ts";
@@ -16,6 +17,7 @@ import { runHere } from "./command-line.ts";
 import { newJob, temporaryFolder } from "./job/sample.ts";
 
 const RESULTS = { bytes: 29_000, sha256: "b".repeat(64) };
+const PRICES = pricesOf({});
 const FAILED = { bytes: 700, sha256: "c".repeat(64) };
 
 let folder: string;
@@ -74,6 +76,7 @@ describe("the table", () => {
       "0004  exported        3        -       -      -      30  …",
       "",
       "4 jobs, 50,030 rows: 49,990 written, 11 failed, 3 stale, 2 filled, 1 gone, 23 on the way",
+      "about $0.0926 for 1,234,837 tokens, $0.0926 of it as counted by Gemini",
       "",
     ]);
     expect(code).toBe(0);
@@ -85,7 +88,7 @@ describe("the table", () => {
     const rows = 200_000;
     const sums = { requests: rows, written: rows, failed: rows, stale: rows, filled: 0, gone: 0 };
     const widest = { ...first, id: "12345", state: "downloaded", requests: rows, sums } as const;
-    const table = jobsTable([{ ...widest, billedTokens: 10_000_000 }]);
+    const table = jobsTable([{ ...widest, billedTokens: 10_000_000 }], PRICES);
     const [titles = "", line = ""] = table.split("\n");
     expect(Math.max(titles.length, line.length)).toBeLessThanOrEqual(80);
   });
@@ -129,6 +132,7 @@ describe("--json", () => {
       filled: 2,
       gone: 1,
       tokens: 1_234_567,
+      usd: "0.092593",
       batch: "batches/of-0001",
       parent: null,
       attempt: 1,
@@ -159,13 +163,13 @@ describe("--format csv", () => {
     const lines = stdout.trimEnd().split("\n");
     expect(lines).toHaveLength(5);
     expect(lines[0]).toBe(
-      "id,state,requests,written,failed,stale,filled,gone,tokens,batch,parent,attempt,createdAt,updatedAt,requestsFile,resultsFile,failedFile,errorCode,errorMessage",
+      "id,state,requests,written,failed,stale,filled,gone,tokens,batch,parent,attempt,createdAt,updatedAt,requestsFile,resultsFile,failedFile,errorCode,errorMessage,usd",
     );
     expect(lines[2]).toContain(`,9,"'=HYPERLINK(""http://x""), and ""more"""`);
   });
 
   it("has its titles also when there are no jobs", () => {
-    expect(jobsCsv([])).toMatch(/^id,state,.*,errorMessage$/);
+    expect(jobsCsv([])).toMatch(/^id,state,.*,errorMessage,usd$/);
   });
 });
 
@@ -216,7 +220,7 @@ describe("a job without figures", () => {
     const [, , submitted] = jobs;
     if (submitted === undefined) throw new Error("no job");
     const files = { requests: "a/r", results: "a/s", failed: "a/f", failedCsv: "a/c" };
-    expect(listedJob(submitted, files)).toMatchObject({
+    expect(listedJob(submitted, files, PRICES)).toMatchObject({
       written: 0,
       failed: 0,
       tokens: 200,

@@ -12,6 +12,7 @@ import { exportAll, type ExportOptions } from "../src/export/export.ts";
 import { connectGemini } from "../src/gemini/client.ts";
 import type { Gemini } from "../src/gemini/port.ts";
 import { retryingGemini } from "../src/gemini/retry.ts";
+import { pricesOf } from "../src/gemini/tariff.ts";
 import { importAll } from "../src/import/import.ts";
 import type { Job } from "../src/job/job.ts";
 import { readManifest } from "../src/job/manifest.ts";
@@ -73,6 +74,7 @@ export async function startTrial(
   const runOptions = (changes: Partial<RunOptions> = {}): RunOptions => ({
     export: exportOptions(),
     window: ROOM,
+    prices: pricesOf({}),
     reconcileGraceMs: 50,
     quotaWaitMs: 1_000,
     pollIntervalMs: 500,

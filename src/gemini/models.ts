@@ -1,6 +1,6 @@
 /**
- * The embedding models: widths, limits, how the task is told, prices.
- * Source: ai.google.dev/gemini-api/docs/embeddings, /pricing and /rate-limits, as of 2026-11-22.
+ * The embedding models: widths, limits, how the task is told. What they cost is in `tariff.ts`.
+ * Source: ai.google.dev/gemini-api/docs/embeddings, as of 2026-11-22.
  */
 export type ModelName = "gemini-embedding-001" | "gemini-embedding-2";
 
@@ -15,8 +15,6 @@ export type EmbeddingModel = Readonly<{
   taskTypes: readonly string[];
   /** Widths below this one do not come as unit vectors. */
   normalisedFromDimensions: number;
-  /** US dollars for a million input tokens. */
-  usdPerMillionTokens: Readonly<{ interactive: number; batch: number }>;
 }>;
 
 const TASK_TYPES = [
@@ -39,7 +37,6 @@ export const MODELS: Readonly<Record<ModelName, EmbeddingModel>> = {
     taskBy: "field",
     taskTypes: TASK_TYPES,
     normalisedFromDimensions: 3072,
-    usdPerMillionTokens: { interactive: 0.15, batch: 0.075 },
   },
   "gemini-embedding-2": {
     name: "gemini-embedding-2",
@@ -49,7 +46,6 @@ export const MODELS: Readonly<Record<ModelName, EmbeddingModel>> = {
     taskBy: "prefix",
     taskTypes: TASK_TYPES,
     normalisedFromDimensions: 128,
-    usdPerMillionTokens: { interactive: 0.2, batch: 0.1 },
   },
 };
 

@@ -23,6 +23,7 @@ const COLUMNS: readonly (readonly [title: string, cell: (job: ListedJob) => Cell
   ["failedFile", ({ files }) => files.failed],
   ["errorCode", ({ error }) => error?.code ?? null],
   ["errorMessage", ({ error }) => error?.message ?? null],
+  ["usd", ({ usd }) => usd],
 ];
 
 /** A line of titles and a line for each job, without the last line's end. */

@@ -1,12 +1,15 @@
+import type { Prices } from "../gemini/tariff.ts";
 import { BATCH_LIFE_HOURS, batchAgeMs, isStuck } from "../job/batch-age.ts";
+import { costOf } from "../job/cost.ts";
 import type { JobFiles } from "../job/files.ts";
 import type { Job, JobHistoryEntry } from "../job/job.ts";
-import { bytes, count, counted, duration } from "../output/figures.ts";
+import { bytes, count, counted, dollars, duration } from "../output/figures.ts";
 import { outcomes } from "../output/progress.ts";
 import { tableName } from "../target.ts";
 
-/** What is known of a batch that has not ended. */
+/** What is known of a batch that has not ended, and what tokens cost. */
 export type Waiting = Readonly<{
+  prices: Prices;
   now: Date;
   stuckAfterMs: number;
   /** The command that gives the job up. */
@@ -23,7 +26,7 @@ export function jobDetail(
   waiting: Waiting,
 ): string {
   const facts = [
-    ...whatItIs(job),
+    ...whatItIs(job, waiting.prices),
     ...whereItIs(job, waiting),
     ...whatBecame(job),
     ...filesOf(job, files),
@@ -31,13 +34,14 @@ export function jobDetail(
   return [...aligned(facts), "", "history (UTC)", ...historyLines(history)].join("\n");
 }
 
-function whatItIs(job: Job): Fact[] {
+function whatItIs(job: Job, prices: Prices): Fact[] {
   const { target } = job;
   return [
     ["job", job.id],
     ["state", job.state],
     ["rows", count(job.requests)],
     ["tokens", tokens(job)],
+    ["cost", `about ${dollars(costOf(job, prices).usd)}`],
     ["target", `${tableName(target)}.${target.embedding}, key ${target.id}, text ${target.text}`],
     ["model", `${target.model}, ${target.dimensions} dimensions, ${target.taskType}`],
     ["attempt", String(job.attempt)],

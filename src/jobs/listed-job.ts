@@ -1,6 +1,9 @@
 import { basename } from "node:path";
+import type { Prices } from "../gemini/tariff.ts";
+import { costOf } from "../job/cost.ts";
 import type { JobFiles } from "../job/files.ts";
 import type { Job } from "../job/job.ts";
+import { decimal } from "../output/figures.ts";
 import { NO_ROWS } from "../sums.ts";
 
 /**
@@ -18,6 +21,8 @@ export type ListedJob = Readonly<{
   filled: number;
   gone: number;
   tokens: number;
+  /** A decimal string: what it has cost, or will where it was not sent yet; an estimate as long as `tokens` is. */
+  usd: string;
   batch: string | null;
   parent: string | null;
   attempt: number;
@@ -27,7 +32,7 @@ export type ListedJob = Readonly<{
   error: Readonly<{ code: number | null; message: string }> | null;
 }>;
 
-export function listedJob(job: Job, files: JobFiles): ListedJob {
+export function listedJob(job: Job, files: JobFiles, prices: Prices): ListedJob {
   const { written, failed, stale, filled, gone } = job.sums ?? NO_ROWS;
   return {
     id: job.id,
@@ -39,6 +44,7 @@ export function listedJob(job: Job, files: JobFiles): ListedJob {
     filled,
     gone,
     tokens: job.billedTokens ?? job.tokens,
+    usd: decimal(costOf(job, prices).usd),
     batch: job.batch ?? null,
     parent: job.parent ?? null,
     attempt: job.attempt,

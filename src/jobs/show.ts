@@ -1,4 +1,5 @@
 import type { CommandContext, CommandResult } from "../command.ts";
+import { pricesOf } from "../gemini/tariff.ts";
 import { type ManifestView, readHistory, readManifest } from "../job/manifest.ts";
 import { jobsCsv } from "./csv.ts";
 import { jobDetail } from "./detail.ts";
@@ -21,10 +22,13 @@ export async function showJobs(
 
 function listJobs({ settings, next }: CommandContext, manifest: ManifestView): CommandResult {
   const jobs = manifest.jobs();
-  const listed = jobs.map((job) => listedJob(job, manifest.files(job.id)));
+  const prices = pricesOf(settings);
+  const listed = jobs.map((job) => listedJob(job, manifest.files(job.id), prices));
   const text = () => {
     if (settings.format === "csv") return jobsCsv(listed);
-    return jobs.length === 0 ? `There are no jobs in ${settings.jobsDir} yet.` : jobsTable(jobs);
+    return jobs.length === 0
+      ? `There are no jobs in ${settings.jobsDir} yet.`
+      : jobsTable(jobs, prices);
   };
   const step = jobs.length === 0 ? "export" : nextStep(jobs);
   return { json: { jobs: listed }, text: text(), next: step && next(step), exit: "done" };
@@ -38,12 +42,14 @@ async function showJob(
 ): Promise<CommandResult> {
   const job = manifest.job(id);
   const files = manifest.files(id);
-  const listed = listedJob(job, files);
+  const prices = pricesOf(settings);
+  const listed = listedJob(job, files, prices);
   const history = await readHistory(settings.jobsDir, id);
   const waiting = {
     now: clock.now(),
     stuckAfterMs: settings.stuckAfterMs,
     cancel: next("cancel", id),
+    prices,
   };
   const step = nextStep([job]);
   return {

@@ -1,6 +1,8 @@
+import type { Prices } from "../gemini/tariff.ts";
+import { spentOn } from "../job/cost.ts";
 import { finalSums } from "../job/final-sums.ts";
 import type { Job } from "../job/job.ts";
-import { count, counted } from "../output/figures.ts";
+import { count, counted, dollars } from "../output/figures.ts";
 import { outcomes } from "../output/progress.ts";
 import type { Sums } from "../sums.ts";
 
@@ -23,7 +25,7 @@ const COLUMNS: readonly Column[] = [
 ];
 
 /** Every job in a line, and under them what they come to. */
-export function jobsTable(jobs: readonly Job[]): string {
+export function jobsTable(jobs: readonly Job[], prices: Prices): string {
   const rows = [COLUMNS.map(({ title }) => title), ...jobs.map(cellsOf)];
   const widths = COLUMNS.map((_, column) => widest(rows, column));
   const lines = rows.map((row) =>
@@ -32,7 +34,7 @@ export function jobsTable(jobs: readonly Job[]): string {
       .join("  ")
       .trimEnd(),
   );
-  return [...lines, "", totals(jobs)].join("\n");
+  return [...lines, "", totals(jobs), spent(jobs, prices)].join("\n");
 }
 
 function cellsOf(job: Job): string[] {
@@ -76,4 +78,12 @@ function totals(jobs: readonly Job[]): string {
   const rest = open === 0 ? "" : `, ${count(open)} on the way`;
   const rows = counted(sums.requests + open, "row");
   return `${counted(jobs.length, "job")}, ${rows}: ${outcomes(sums)}${rest}`;
+}
+
+/** What was sent so far; a bill that Gemini has not counted yet is an estimate. */
+function spent(jobs: readonly Job[], prices: Prices): string {
+  const { tokens, usd, billedUsd } = spentOn(jobs, prices);
+  const byGemini =
+    usd === billedUsd ? "as counted by Gemini" : `${dollars(billedUsd)} of it as counted by Gemini`;
+  return `about ${dollars(usd)} for ${count(tokens)} tokens${usd === 0 ? "" : `, ${byGemini}`}`;
 }

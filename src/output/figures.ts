@@ -1,6 +1,20 @@
 /** Numbers as people read them. */
 
 const number = new Intl.NumberFormat("en");
+/** `$1.13`; what is less than ten cents with more digits, and never as nothing. */
+export function dollars(usd: number): string {
+  if (usd > 0 && usd < LEAST_USD) return `less than $${LEAST_USD}`;
+  return `$${usd === 0 || usd >= TEN_CENTS ? usd.toFixed(2) : usd.toFixed(4)}`;
+}
+
+/** Money for scripts: a decimal string. */
+export function decimal(usd: number): string {
+  return usd.toFixed(6);
+}
+
+const TEN_CENTS = 0.1;
+const LEAST_USD = 0.0001;
+
 const BYTE_UNITS = ["B", "kB", "MB", "GB", "TB"];
 const BYTES_STEP = 1000;
 

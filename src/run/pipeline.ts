@@ -10,6 +10,7 @@ import { exportJobs, type ExportOptions, type ExportSummary } from "../export/ex
 import { importResults, isImportable, type ImportServices } from "../import/import.ts";
 import type { Job } from "../job/job.ts";
 import { isOutage } from "../gemini/outage.ts";
+import type { Prices } from "../gemini/tariff.ts";
 import { isUnfinished } from "../job/manifest.ts";
 import { jobOfOtherSpace } from "../job/vector-space.ts";
 import { pollDue, submittedJobs } from "../poll/poll.ts";
@@ -28,6 +29,7 @@ export type RunServices = SubmitServices & ImportServices & Readonly<{ store: St
 export type RunOptions = Readonly<{
   export: ExportOptions;
   window: Window;
+  prices: Prices;
   reconcileGraceMs: number;
   quotaWaitMs: number;
   /** Undefined: adaptive. */

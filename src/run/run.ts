@@ -1,5 +1,5 @@
 import type { ExportSummary } from "../export/export.ts";
-import { MODELS } from "../gemini/models.ts";
+import { type Cost, spentOn } from "../job/cost.ts";
 import { finalSums } from "../job/final-sums.ts";
 import type { Job } from "../job/job.ts";
 import { isUnfinished } from "../job/manifest.ts";
@@ -11,7 +11,7 @@ export type RunSummary = Sums &
     jobs: readonly string[];
     /** Rows still NULL in the table. */
     remaining: number;
-    cost: Readonly<{ tokens: number; usd: number }>;
+    cost: Cost;
     /** Rows that no job took, by the last pass. */
     skipped: PipelineEnd["exports"][number]["skipped"] | undefined;
     tooLongFile: string | undefined;
@@ -32,7 +32,7 @@ export async function run(services: RunServices, options: RunOptions): Promise<R
     ...finalSums(jobs),
     jobs: jobs.map((job) => job.id),
     remaining,
-    cost: cost(jobs),
+    cost: spentOn(jobs, options.prices),
     skipped: last?.skipped,
     tooLongFile: exports.find((each) => each.tooLongFile !== undefined)?.tooLongFile,
     pending: jobs.filter(isUnfinished).map((job) => job.id),
@@ -51,18 +51,4 @@ function hasStaleRowsLeft(jobs: readonly Job[], last: ExportSummary | undefined)
     !wasLastPassEmpty &&
     jobs.some((job) => last.jobs.includes(job.id) && (job.sums?.stale ?? 0) > 0)
   );
-}
-
-const TOKENS_PER_PRICE = 1_000_000;
-
-/** What the batches cost: by the service's own count where it gave one, else by our estimate. */
-function cost(jobs: readonly Job[]): { tokens: number; usd: number } {
-  let tokens = 0;
-  let usd = 0;
-  for (const job of jobs.filter((each) => each.batch !== undefined)) {
-    const jobTokens = job.billedTokens ?? job.tokens;
-    tokens += jobTokens;
-    usd += (jobTokens / TOKENS_PER_PRICE) * MODELS[job.target.model].usdPerMillionTokens.batch;
-  }
-  return { tokens, usd };
 }

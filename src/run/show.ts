@@ -2,8 +2,10 @@ import type { CommandContext, CommandResult } from "../command.ts";
 import { exportAll } from "../export/export.ts";
 import { exportOptions, skippedLines } from "../export/show.ts";
 import { previewManifest } from "../job/manifest.ts";
+import { pricesOf } from "../gemini/tariff.ts";
+import { queueWindow } from "../job-bounds.ts";
 import { createPacer } from "../import/pace.ts";
-import { count, counted } from "../output/figures.ts";
+import { count, counted, decimal, dollars } from "../output/figures.ts";
 import { sumsText } from "../output/sums-text.ts";
 import { balanced } from "../sums.ts";
 import { run, type RunSummary } from "./run.ts";
@@ -16,8 +18,8 @@ export async function showRun(context: CommandContext): Promise<CommandResult> {
   const gemini = await services.gemini();
   const manifest = await services.manifest();
   const keyId = services.keyId();
-  const { maxActiveJobs, maxEnqueuedTokens, reconcileGraceMs, quotaWaitMs } = settings;
-  const { pollIntervalMs, stuckAfterMs, maxAttempts, timeoutMs } = settings;
+  const { reconcileGraceMs, quotaWaitMs, pollIntervalMs, stuckAfterMs } = settings;
+  const { maxAttempts, timeoutMs } = settings;
   const summary = await run(
     {
       gemini,
@@ -32,7 +34,8 @@ export async function showRun(context: CommandContext): Promise<CommandResult> {
     },
     {
       export: options,
-      window: { maxActiveJobs, maxEnqueuedTokens },
+      window: queueWindow(settings),
+      prices: pricesOf(settings),
       reconcileGraceMs,
       quotaWaitMs,
       pollIntervalMs,
@@ -51,7 +54,7 @@ function runResult({ next }: CommandContext, summary: RunSummary): CommandResult
   if (!balanced(sums)) throw new Error(`the sums do not balance: ${JSON.stringify(sums)}`);
   const unfinished = pending.length > 0 || summary.isCutShort;
   return {
-    json: { ...sums, jobs, remaining, cost: { tokens: cost.tokens, usd: cost.usd.toFixed(6) } },
+    json: { ...sums, jobs, remaining, cost: { tokens: cost.tokens, usd: decimal(cost.usd) } },
     text: runText(summary),
     next: unfinished ? next("run") : failed > 0 ? next("resubmit") : undefined,
     exit: unfinished ? "unfinished" : failed > 0 ? "rowsFailed" : "done",
@@ -89,7 +92,7 @@ function runText(summary: RunSummary): string {
       ? `${counted(pending.length, "job")} not ended yet: ${pending.join(", ")}${timedOut ? " (--timeout is over; the batches go on)" : ""}.`
       : "",
     `${counted(remaining, "row")} of the table still without a vector.`,
-    cost.tokens > 0 ? `Cost: about $${cost.usd.toFixed(4)} for ${count(cost.tokens)} tokens.` : "",
+    cost.tokens > 0 ? `Cost: about ${dollars(cost.usd)} for ${count(cost.tokens)} tokens.` : "",
   ]
     .filter((line) => line !== "")
     .join("\n");

@@ -1,5 +1,6 @@
 import type { CommandContext, CommandResult } from "../command.ts";
 import { readManifest } from "../job/manifest.ts";
+import { queueWindow } from "../job-bounds.ts";
 import { count, counted } from "../output/figures.ts";
 import { isWaiting, submitAll, type SubmitSummary } from "./submit.ts";
 
@@ -9,10 +10,9 @@ export async function showSubmit(context: CommandContext): Promise<CommandResult
   const gemini = await services.gemini();
   const manifest = await services.manifest();
   const keyId = services.keyId();
-  const { maxActiveJobs, maxEnqueuedTokens, reconcileGraceMs } = settings;
   const summary = await submitAll(
     { gemini, manifest, report, clock, signal, keyId },
-    { window: { maxActiveJobs, maxEnqueuedTokens }, reconcileGraceMs },
+    { window: queueWindow(settings), reconcileGraceMs: settings.reconcileGraceMs },
   );
   const { submitted, adopted, waiting } = summary;
   const polls = manifest.jobs().some((job) => job.state === "submitted");

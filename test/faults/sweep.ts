@@ -9,6 +9,7 @@ import { exportAll, type ExportOptions } from "../../src/export/export.ts";
 import { failureOf } from "../../src/failure.ts";
 import { connectGemini } from "../../src/gemini/client.ts";
 import { retryingGemini } from "../../src/gemini/retry.ts";
+import { pricesOf } from "../../src/gemini/tariff.ts";
 import { importAll } from "../../src/import/import.ts";
 import { isUnfinished, readManifest } from "../../src/job/manifest.ts";
 import { pollAll } from "../../src/poll/poll.ts";
@@ -142,6 +143,7 @@ class Process {
       run(services, {
         export: this.#exportOptions(),
         window: { maxActiveJobs, maxEnqueuedTokens: MAX_ENQUEUED_TOKENS },
+        prices: pricesOf({}),
         reconcileGraceMs,
         quotaWaitMs: 20,
         pollIntervalMs: 5,

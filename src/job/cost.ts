@@ -1,0 +1,84 @@
+/**
+ * What jobs cost: by the service's own count of tokens where it gave one, else by the estimate that
+ * was recorded with the job. Whether a batch without results is billed is not published, so all that
+ * was sent counts; so does a create whose answer was lost, and a second batch of the same job. A
+ * limit on cost that counted less could be passed.
+ */
+import { type Lane, type Prices, priceOf } from "../gemini/tariff.ts";
+import { sameTarget, type Target } from "../target.ts";
+import type { Job } from "./job.ts";
+
+export type Cost = Readonly<{
+  tokens: number;
+  usd: number;
+  /** The part of `usd` that rests on the service's own count of tokens. */
+  billedUsd: number;
+}>;
+
+const NO_COST: Cost = { tokens: 0, usd: 0, billedUsd: 0 };
+
+/** What a job costs or, where it was not sent yet, will cost. */
+export function costOf(job: Job, prices: Prices): Cost {
+  const price = prices(job.target.model, laneOf(job));
+  const usd = priceOf(job.billedTokens ?? job.tokens, price);
+  const duplicates = job.duplicateBatches.length;
+  return {
+    tokens: (job.billedTokens ?? job.tokens) + duplicates * job.tokens,
+    usd: usd + priceOf(duplicates * job.tokens, price),
+    billedUsd: job.billedTokens === undefined ? 0 : usd,
+  };
+}
+
+/** What was spent on these jobs; those that were not sent have cost nothing. */
+export function spentOn(jobs: readonly Job[], prices: Prices): Cost {
+  return jobs
+    .filter(mayHaveCost)
+    .map((job) => costOf(job, prices))
+    .reduce(addCosts, NO_COST);
+}
+
+export type CostLimit = Readonly<{ maxUsd: number; prices: Prices }>;
+
+/** Why a job may not be sent: with it, `usd` would have been spent on its target. */
+export type OverLimit = Readonly<{ usd: number; spentUsd: number; maxUsd: number }>;
+
+/**
+ * Undefined where the job may be sent without passing the limit: what the manifest's jobs of the
+ * same target have cost counts, whichever command sent them. Ask before each create request.
+ */
+export function overLimit(
+  job: Job,
+  jobs: readonly Job[],
+  limit: CostLimit | undefined,
+): OverLimit | undefined {
+  if (limit === undefined) return undefined;
+  const spentUsd = spentForTarget(jobs, job.target, limit.prices).usd;
+  const usd = spentUsd + costOf(job, limit.prices).usd;
+  return usd > limit.maxUsd ? { usd, spentUsd, maxUsd: limit.maxUsd } : undefined;
+}
+
+export function spentForTarget(jobs: readonly Job[], target: Target, prices: Prices): Cost {
+  return spentOn(
+    jobs.filter((job) => sameTarget(job.target, target)),
+    prices,
+  );
+}
+
+/** True when a create request may have left for the job, and was not answered by a no. */
+function mayHaveCost({ state, batch, submissions }: Job): boolean {
+  if (state === "exported") return false;
+  // given up: before it was sent, or without knowing what became of it
+  return state !== "cancelled" || batch !== undefined || submissions > 0;
+}
+
+function laneOf(_job: Job): Lane {
+  return "batch";
+}
+
+function addCosts(a: Cost, b: Cost): Cost {
+  return {
+    tokens: a.tokens + b.tokens,
+    usd: a.usd + b.usd,
+    billedUsd: a.billedUsd + b.billedUsd,
+  };
+}
