@@ -1,19 +1,14 @@
 import type { CommandContext, CommandResult } from "../command.ts";
-import { targetOf } from "../config.ts";
-import { previewManifest } from "../job/manifest.ts";
-import { jobBounds } from "../job-bounds.ts";
+import { readManifest } from "../job/manifest.ts";
 import { count, counted } from "../output/figures.ts";
-import { exportAll, type ExportOptions, type ExportSummary } from "./export.ts";
+import type { ExportSummary } from "./export.ts";
+import { exportFromSettings } from "./from-settings.ts";
 
 export async function showExport(context: CommandContext): Promise<CommandResult> {
-  const { services, settings, report, signal, next } = context;
-  const options = exportOptions(context);
-  const store = await services.store(options.target);
-  const manifest = settings.dryRun
-    ? await previewManifest(settings.jobsDir)
-    : await services.manifest();
-  const summary = await exportAll({ store, manifest, report, signal }, options);
+  const { settings, next } = context;
+  const summary = await exportFromSettings(context);
   const { exported, skipped, jobs, tokens } = summary;
+  const manifest = await readManifest(settings.jobsDir);
   const waiting = manifest.jobs().some((job) => job.state === "exported");
   return {
     json: { exported, skipped, jobs, tokens },
@@ -21,11 +16,6 @@ export async function showExport(context: CommandContext): Promise<CommandResult
     next: waiting ? next("submit") : undefined,
     exit: "done",
   };
-}
-
-export function exportOptions({ settings }: Pick<CommandContext, "settings">): ExportOptions {
-  const { limit, onTooLong, dryRun } = settings;
-  return { target: targetOf(settings), bounds: jobBounds(settings), limit, onTooLong, dryRun };
 }
 
 function exportText(summary: ExportSummary, dryRun: boolean): string {

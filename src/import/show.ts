@@ -3,26 +3,15 @@ import { readManifest } from "../job/manifest.ts";
 import { counted } from "../output/figures.ts";
 import { sumsText } from "../output/sums-text.ts";
 import { balanced, NO_ROWS } from "../sums.ts";
-import { importAll, isImportable } from "./import.ts";
-import { createPacer } from "./pace.ts";
+import { importFromSettings } from "./from-settings.ts";
+import { isImportable } from "./import.ts";
 
 export async function showImport(context: CommandContext): Promise<CommandResult> {
-  const { services, settings, report, signal, clock, next } = context;
+  const { services, settings, next } = context;
   if (settings.dryRun) return showDryRun(context);
   const manifest = await services.manifest();
   if (!manifest.jobs().some(isImportable)) return nothingToImport(context);
-  const gemini = await services.gemini();
-  const keyId = services.keyId();
-  const { imported, failedFiles, ...sums } = await importAll({
-    gemini,
-    manifest,
-    report,
-    clock,
-    signal,
-    keyId,
-    storeOf: (target) => services.store(target),
-    pacer: createPacer(settings.pace, clock),
-  });
+  const { imported, failedFiles, ...sums } = await importFromSettings(context);
   if (!balanced(sums)) throw new Error(`the sums do not balance: ${JSON.stringify(sums)}`);
   return {
     json: { imported, ...sums },

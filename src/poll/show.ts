@@ -2,19 +2,15 @@ import type { CommandContext, CommandResult } from "../command.ts";
 import { isStuck } from "../job/batch-age.ts";
 import { UNIMPORTED } from "../job/transitions.ts";
 import { counted } from "../output/figures.ts";
-import { pollAll, type PollSummary } from "./poll.ts";
+import { pollFromSettings } from "./from-settings.ts";
+import type { PollSummary } from "./poll.ts";
 import { stuckText } from "./stuck.ts";
 
 export async function showPoll(context: CommandContext): Promise<CommandResult> {
-  const { services, settings, report, signal, clock, next } = context;
-  const gemini = await services.gemini();
+  const { services, settings, clock, next } = context;
+  const { stuckAfterMs } = settings;
+  const summary = await pollFromSettings(context);
   const manifest = await services.manifest();
-  const keyId = services.keyId();
-  const { pollIntervalMs: intervalMs, once, timeoutMs, stuckAfterMs } = settings;
-  const summary = await pollAll(
-    { gemini, manifest, report, clock, signal, keyId },
-    { intervalMs, once, timeoutMs, stuckAfterMs },
-  );
   const { ended, pending } = summary;
   const now = clock.now();
   const stuck = pending

@@ -1,32 +1,18 @@
 import { resolve } from "node:path";
 import type { CommandContext, CommandResult } from "../command.ts";
-import { targetOf } from "../config.ts";
 import type { Job } from "../job/job.ts";
 import { readManifest } from "../job/manifest.ts";
-import { jobBounds } from "../job-bounds.ts";
 import { counted } from "../output/figures.ts";
-import { everyLine, resubmitFile, resubmitJob } from "./resubmit.ts";
+import { hasFailedLines, resubmitFromSettings } from "./from-settings.ts";
 
 /** Makes new jobs from the files given, or from every failed file that waits. */
 export async function showResubmit(
   context: CommandContext,
   paths: readonly string[],
 ): Promise<CommandResult> {
-  const { services, settings, report, next } = context;
+  const { settings, next } = context;
   if (settings.dryRun) return showDryRun(context, paths);
-  const manifest = await services.manifest();
-  const bounds = jobBounds(settings);
-  const made: Job[] = [];
-  if (paths.length > 0) {
-    const target = targetOf(settings);
-    for (const path of paths) {
-      made.push(...(await resubmitFile({ manifest, report }, path, bounds, target)));
-    }
-  } else {
-    for (const job of manifest.jobs().filter(hasFailedLines)) {
-      made.push(...(await resubmitJob({ manifest, report }, job, bounds, everyLine)));
-    }
-  }
+  const made = await resubmitFromSettings(context, paths);
   const requests = made.reduce((sum, job) => sum + job.requests, 0);
   const ids = made.map((job) => job.id);
   return {
@@ -38,10 +24,6 @@ export async function showResubmit(
     next: made.length > 0 ? next("submit") : undefined,
     exit: "done",
   };
-}
-
-function hasFailedLines(job: Job): boolean {
-  return job.outstanding.lines > 0;
 }
 
 async function showDryRun(

@@ -1,50 +1,16 @@
 import type { CommandContext, CommandResult } from "../command.ts";
-import { exportAll } from "../export/export.ts";
-import { exportOptions, skippedLines } from "../export/show.ts";
-import { previewManifest } from "../job/manifest.ts";
-import { pricesOf } from "../gemini/tariff.ts";
-import { queueWindow } from "../job-bounds.ts";
-import { createPacer } from "../import/pace.ts";
+import { exportFromSettings } from "../export/from-settings.ts";
+import { skippedLines } from "../export/show.ts";
+import { readManifest } from "../job/manifest.ts";
 import { count, counted, decimal, dollars } from "../output/figures.ts";
 import { sumsText } from "../output/sums-text.ts";
 import { balanced } from "../sums.ts";
-import { run, type RunSummary } from "./run.ts";
+import { runFromSettings } from "./from-settings.ts";
+import type { RunSummary } from "./run.ts";
 
 export async function showRun(context: CommandContext): Promise<CommandResult> {
-  const { services, settings, report, signal, clock } = context;
-  const options = exportOptions(context);
-  const store = await services.store(options.target);
-  if (settings.dryRun) return showDryRun(context);
-  const gemini = await services.gemini();
-  const manifest = await services.manifest();
-  const keyId = services.keyId();
-  const { reconcileGraceMs, quotaWaitMs, pollIntervalMs, stuckAfterMs } = settings;
-  const { maxAttempts, timeoutMs } = settings;
-  const summary = await run(
-    {
-      gemini,
-      manifest,
-      report,
-      clock,
-      signal,
-      keyId,
-      store,
-      storeOf: (target) => services.store(target),
-      pacer: createPacer(settings.pace, clock),
-    },
-    {
-      export: options,
-      window: queueWindow(settings),
-      prices: pricesOf(settings),
-      reconcileGraceMs,
-      quotaWaitMs,
-      pollIntervalMs,
-      stuckAfterMs,
-      maxAttempts,
-      timeoutMs,
-    },
-  );
-  return runResult(context, summary);
+  if (context.settings.dryRun) return showDryRun(context);
+  return runResult(context, await runFromSettings(context));
 }
 
 function runResult({ next }: CommandContext, summary: RunSummary): CommandResult {
@@ -62,11 +28,9 @@ function runResult({ next }: CommandContext, summary: RunSummary): CommandResult
 }
 
 async function showDryRun(context: CommandContext): Promise<CommandResult> {
-  const { services, settings, report, signal, next } = context;
-  const options = exportOptions(context);
-  const store = await services.store(options.target);
-  const manifest = await previewManifest(settings.jobsDir);
-  const summary = await exportAll({ store, manifest, report, signal }, options);
+  const { settings, next } = context;
+  const summary = await exportFromSettings(context);
+  const manifest = await readManifest(settings.jobsDir);
   const { exported, jobCount, tokens, skipped } = summary;
   const waiting = manifest.jobs().filter((job) => job.state === "exported").length;
   return {

@@ -1,19 +1,14 @@
 import type { CommandContext, CommandResult } from "../command.ts";
 import { readManifest } from "../job/manifest.ts";
-import { queueWindow } from "../job-bounds.ts";
 import { count, counted } from "../output/figures.ts";
-import { isWaiting, submitAll, type SubmitSummary } from "./submit.ts";
+import { submitFromSettings } from "./from-settings.ts";
+import { isWaiting, type SubmitSummary } from "./submit.ts";
 
 export async function showSubmit(context: CommandContext): Promise<CommandResult> {
-  const { services, settings, report, signal, clock, next } = context;
+  const { services, settings, next } = context;
   if (settings.dryRun) return showDryRun(context);
-  const gemini = await services.gemini();
+  const summary = await submitFromSettings(context);
   const manifest = await services.manifest();
-  const keyId = services.keyId();
-  const summary = await submitAll(
-    { gemini, manifest, report, clock, signal, keyId },
-    { window: queueWindow(settings), reconcileGraceMs: settings.reconcileGraceMs },
-  );
   const { submitted, adopted, waiting } = summary;
   const polls = manifest.jobs().some((job) => job.state === "submitted");
   return {

@@ -1,0 +1,21 @@
+import type { StageContext } from "../command.ts";
+import { importAll, type ImportSummary } from "./import.ts";
+import { createPacer } from "./pace.ts";
+
+/** The stage as the settings have it. */
+export async function importFromSettings(context: StageContext): Promise<ImportSummary> {
+  const { services, settings, report, clock, signal } = context;
+  const manifest = await services.manifest();
+  const gemini = await services.gemini();
+  const keyId = services.keyId();
+  return importAll({
+    gemini,
+    manifest,
+    report,
+    clock,
+    signal,
+    keyId,
+    storeOf: (target) => services.store(target),
+    pacer: createPacer(settings.pace, clock),
+  });
+}
