@@ -31,6 +31,7 @@ import { initCommand } from "./init/command.ts";
 import { jobsCommand } from "./jobs/command.ts";
 import { pollCommand } from "./poll/command.ts";
 import { resubmitCommand } from "./resubmit/command.ts";
+import { rollbackCommand } from "./rollback/command.ts";
 import { runCommand } from "./run/command.ts";
 import { submitCommand } from "./submit/command.ts";
 import { nearest } from "./nearest.ts";
@@ -49,6 +50,7 @@ const COMMANDS: readonly RegisterCommand[] = [
   importCommand,
   resubmitCommand,
   cancelCommand,
+  rollbackCommand,
   jobsCommand,
   initCommand,
   doctorCommand,

@@ -8,6 +8,7 @@ export type CommandName =
   | "run"
   | "resubmit"
   | "cancel"
+  | "rollback"
   | "jobs"
   | "init"
   | "doctor"

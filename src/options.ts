@@ -27,6 +27,7 @@ export const COMMAND_NAMES: readonly CommandName[] = [
   "run",
   "resubmit",
   "cancel",
+  "rollback",
   "jobs",
   "init",
   "doctor",
@@ -41,6 +42,8 @@ const SUBMITS: readonly CommandName[] = ["submit", "run"];
 const SPENDS: readonly CommandName[] = ["submit", "run"];
 /** They tell what something costs. */
 const PRICES: readonly CommandName[] = ["run", "jobs"];
+/** What is lost by them is paid for. */
+const TAKES_BACK: readonly CommandName[] = ["rollback"];
 const POLLS: readonly CommandName[] = ["poll", "run"];
 const WRITES: readonly CommandName[] = [
   "export",
@@ -49,6 +52,7 @@ const WRITES: readonly CommandName[] = [
   "run",
   "resubmit",
   "cancel",
+  "rollback",
   "init",
 ];
 
@@ -272,7 +276,7 @@ export const OPTIONS = {
     max: PACE_MAX,
     describe: "most rows a second to write, or auto: back off when the database slows down",
     group: "Quota and waiting",
-    commands: ["import", "run"],
+    commands: ["import", "run", "rollback"],
   }),
   reconcileGraceMs: seconds({
     flag: "reconcile-grace",
@@ -335,7 +339,7 @@ export const OPTIONS = {
     default: false,
     describe: "ask no questions",
     group: "Output",
-    commands: SPENDS,
+    commands: [...SPENDS, ...TAKES_BACK],
   }),
   dryRun: toggle({
     flag: "dry-run",

@@ -24,6 +24,8 @@ export type ProgressEvent =
       gone: number;
     }>
   | Readonly<{ type: "resubmitted"; job: string; into: readonly string[]; requests: number }>
+  | Readonly<{ type: "rollingBack"; job: string; rows: number; requests: number }>
+  | Readonly<{ type: "rolledBack"; job: string; rows: number }>
   /** `message` says what happened; `hint`, where there is one, what to do. */
   | Readonly<{ type: "warning"; message: string; hint: string | undefined }>;
 

@@ -290,6 +290,7 @@ const JOB_EVENTS: Readonly<Record<JobEvent["type"], true>> = {
   downloaded: true,
   imported: true,
   resubmitted: true,
+  rollingBack: true,
   rolledBack: true,
 };
 const STATES: Readonly<Record<JobState, true>> = {

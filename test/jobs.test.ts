@@ -219,7 +219,13 @@ describe("a job without figures", () => {
   it("counts nothing before it has ended", () => {
     const [, , submitted] = jobs;
     if (submitted === undefined) throw new Error("no job");
-    const files = { requests: "a/r", results: "a/s", failed: "a/f", failedCsv: "a/c" };
+    const files = {
+      requests: "a/r",
+      results: "a/s",
+      failed: "a/f",
+      failedCsv: "a/c",
+      rollback: "a/b",
+    };
     expect(listedJob(submitted, files, PRICES)).toMatchObject({
       written: 0,
       failed: 0,

@@ -69,7 +69,8 @@ async function blockedBy<T>(job: Job, work: () => Promise<T>): Promise<T> {
   }
 }
 
-async function readRequestRows(files: JobFiles, job: Job): Promise<RequestRows> {
+/** Throws a UserError where the request file is not the one recorded. */
+export async function readRequestRows(files: JobFiles, job: Job): Promise<RequestRows> {
   await checkRequestFile(files, job);
   const rows = new RequestRows(job.requests);
   for await (const keys of readRequestKeys(files)) for (const key of keys) rows.add(key);

@@ -105,6 +105,8 @@ const event = z.discriminatedUnion("type", [
     outstanding,
     failedFile: file.optional(),
   }),
+  // `file`: the rows that are about to be emptied; see rollback-file.ts
+  z.object({ type: z.literal("rollingBack"), at, job: jobId, rows: count, file }),
   z.object({ type: z.literal("rolledBack"), at, job: jobId, rows: count }),
 ]);
 

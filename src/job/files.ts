@@ -12,6 +12,7 @@ export type JobFiles = Readonly<{
   results: string;
   failed: string;
   failedCsv: string;
+  rollback: string;
 }>;
 
 export function manifestPath(folder: string): string {
@@ -33,6 +34,7 @@ export function jobFiles(folder: string, job: string): JobFiles {
     results: join(folder, `${job}.results.jsonl`),
     failed: join(folder, `${job}.failed.jsonl`),
     failedCsv: join(folder, `${job}.failed.csv`),
+    rollback: join(folder, `${job}.rollback.jsonl`),
   };
 }
 

@@ -7,8 +7,15 @@ export function finalSums(jobs: readonly Job[]): Sums {
 }
 
 /** A job's rows without those that went on into another job, or back to be exported again. */
-function withoutPassedOn({ sums, outstanding }: Job): Sums {
+function withoutPassedOn({ sums, outstanding, rolledBack }: Job): Sums {
   if (sums === undefined) return NO_ROWS;
   const passedOn = sums.failed - outstanding.lines;
-  return { ...sums, requests: sums.requests - passedOn, failed: outstanding.lines };
+  // a rollback may also have found the very same vector where another job had written it
+  const takenBack = Math.min(rolledBack, sums.written);
+  return {
+    ...sums,
+    requests: sums.requests - passedOn - takenBack,
+    written: sums.written - takenBack,
+    failed: outstanding.lines,
+  };
 }

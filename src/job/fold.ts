@@ -120,8 +120,10 @@ function changes(before: Job, event: Exclude<JobEvent, { type: "exported" }>): P
         failedFile: event.failedFile,
         children: [...before.children, ...event.children.map((child) => child.job)],
       };
+    case "rollingBack":
+      return { rollback: { rows: event.rows, file: event.file } };
     case "rolledBack":
-      return {};
+      return { rolledBack: event.rows };
   }
 }
 
@@ -165,6 +167,8 @@ function created(state: ManifestState, job: RecordedJob, at: string): Job {
     billedTokens: undefined,
     outstanding: { lines: 0, retryable: 0 },
     failedFile: undefined,
+    rollback: undefined,
+    rolledBack: 0,
     children: [],
     error: undefined,
   };

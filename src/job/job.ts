@@ -75,6 +75,10 @@ export type Job = Readonly<{
   outstanding: Outstanding;
   /** `<job>.failed.jsonl` as it was written; undefined when no line waits in it. */
   failedFile: FileRecord | undefined;
+  /** `<job>.rollback.jsonl` and how many rows are in it: set from the intent on. */
+  rollback: Readonly<{ rows: number; file: FileRecord }> | undefined;
+  /** How many of this job's vectors were set back to NULL; 0 until that is done. */
+  rolledBack: number;
   /** Jobs made from this job's failed lines. */
   children: readonly string[];
   error: Readonly<{ code: number | undefined; message: string }> | undefined;

@@ -280,6 +280,8 @@ function note(event: JobEvent): string | undefined {
       return `${event.sums.written} written, ${event.sums.failed} failed`;
     case "resubmitted":
       return event.children.map((child) => child.job).join(", ");
+    case "rollingBack":
+      return `${event.rows} rows about to be emptied`;
     case "rolledBack":
       return `${event.rows} rows`;
   }

@@ -33,6 +33,8 @@ const MOVES: Readonly<
   downloaded: { from: ["succeeded", "downloaded"], to: "downloaded" },
   imported: { from: ["downloaded"], to: "imported" },
   resubmitted: { from: ["imported", "rolledBack", ...ENDED_BADLY] },
+  // again where the list of rows was lost
+  rollingBack: { from: ["imported"] },
   rolledBack: { from: ["imported"], to: "rolledBack" },
 };
 

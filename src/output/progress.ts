@@ -10,6 +10,7 @@ const MOVING: readonly ProgressEvent["type"][] = [
   "downloading",
   "pending",
   "waiting",
+  "rollingBack",
 ];
 
 export function isMoving(event: ProgressEvent): boolean {
@@ -48,6 +49,10 @@ export function progressLine(event: Progress): string {
       return `${event.job} imported: ${outcomes(event)}`;
     case "resubmitted":
       return `${event.job} resubmitted: ${counted(event.requests, "row")} in ${event.into.join(", ")}`;
+    case "rollingBack":
+      return `${event.job} rolling back: ${count(event.rows)} of ${counted(event.requests, "row")}`;
+    case "rolledBack":
+      return `${event.job} rolled back: ${counted(event.rows, "row")}`;
     default:
       return unknownEvent(event);
   }

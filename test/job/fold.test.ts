@@ -36,6 +36,7 @@ const EVENTS: { readonly [Type in JobEvent["type"]]: Extract<JobEvent, { type: T
   downloaded: { type: "downloaded", at, job, file },
   imported: { type: "imported", at, job, tokens: 25, ...ending },
   resubmitted: { type: "resubmitted", at, job, children: [child], ...nothingLeft },
+  rollingBack: { type: "rollingBack", at, job, rows: 1, file },
   rolledBack: { type: "rolledBack", at, job, rows: 1 },
 };
 type EventType = keyof typeof EVENTS;
@@ -93,7 +94,12 @@ const MOVES: Readonly<Record<JobState | "none", Partial<Record<EventType, JobSta
     imported: "imported",
     failed: "failed",
   },
-  imported: { duplicate: "imported", resubmitted: "imported", rolledBack: "rolledBack" },
+  imported: {
+    duplicate: "imported",
+    resubmitted: "imported",
+    rollingBack: "imported",
+    rolledBack: "rolledBack",
+  },
   failed: { duplicate: "failed", resubmitted: "failed" },
   expired: { duplicate: "expired", resubmitted: "expired" },
   cancelled: { duplicate: "cancelled", resubmitted: "cancelled" },

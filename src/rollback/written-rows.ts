@@ -1,0 +1,51 @@
+import { readRequestRows } from "../import/import-job.ts";
+import type { RequestRows } from "../import/rows.ts";
+import { scanResults } from "../import/scan.ts";
+import type { JobFiles } from "../job/files.ts";
+import type { Job } from "../job/job.ts";
+import { readLines } from "../jsonl.ts";
+import { type EmbeddedQuestion, parseKey } from "../question.ts";
+import { parseResultLine, roomForValues } from "../result-line.ts";
+import { checkVector } from "../vector.ts";
+
+/**
+ * Every row that the job's import may have written, with the vector that it would have written, as
+ * the import reads them: the same lines, the same check. Which of them it did write only the column
+ * tells. In chunks.
+ */
+export async function* writableRows(
+  files: JobFiles,
+  job: Job,
+  chunkRows: number,
+): AsyncGenerator<EmbeddedQuestion[]> {
+  const rows = await readRequestRows(files, job);
+  await scanResults(files.results, rows);
+  const room = roomForValues();
+  let chunk: EmbeddedQuestion[] = [];
+  for await (const lines of readLines(files.results)) {
+    for (const { bytes } of lines) {
+      const row = bytes === undefined ? undefined : readRow(bytes, rows, job, room);
+      if (row === undefined) continue;
+      chunk.push(row);
+      if (chunk.length < chunkRows) continue;
+      yield chunk;
+      chunk = [];
+    }
+  }
+  if (chunk.length > 0) yield chunk;
+}
+
+function readRow(
+  bytes: Buffer,
+  rows: RequestRows,
+  job: Job,
+  room: Float64Array,
+): EmbeddedQuestion | undefined {
+  const line = parseResultLine(bytes, room);
+  if (line.kind !== "vector") return undefined;
+  const ordinal = rows.ordinalOf(line.key);
+  if (ordinal === undefined || rows.hasConflict(ordinal) || !rows.take(ordinal)) return undefined;
+  const checked = checkVector(line.values, job.target.dimensions);
+  const key = parseKey(line.key);
+  return checked.ok && key !== undefined ? { ...key, vector: checked.vector } : undefined;
+}
