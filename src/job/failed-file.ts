@@ -4,10 +4,11 @@
  * it to a new job: the file without it is complete beside the old one before the event, and takes
  * its place after it. `finishReplacedFailedFiles` does the second half where a crash prevented it.
  */
+import { createHash } from "node:crypto";
 import { readdir, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { csvLine } from "../csv.ts";
-import { createDurableFile, hashFile, syncFolder } from "../durable-file.ts";
+import { createDurableFile, hashFile, replaceFile, syncFolder } from "../durable-file.ts";
 import { UserError } from "../errors.ts";
 import { type FailedLine, formatFailedLine, parseFailedLine } from "../failed-line.ts";
 import { readLines } from "../jsonl.ts";
@@ -24,9 +25,20 @@ export async function writeFailedFile(files: JobFiles, lines: FailedLines): Prom
   return writeFailedLines(files.failed, files.failedCsv, lines);
 }
 
-/** Writes what is to replace the failed file, beside it. `takeReplacement` puts it in its place. */
-export async function prepareReplacement(files: JobFiles, lines: FailedLines): Promise<FailedFile> {
-  return writeFailedLines(nextName(files.failed), nextName(files.failedCsv), lines);
+/**
+ * Writes what is to replace the failed file, beside it. `takeReplacement` puts it in its place. Where
+ * nothing is to stay, the name of the first new job is written there instead: it tells the file that
+ * this resubmission used up from one that a person puts back later. `child`: that job.
+ */
+export async function prepareReplacement(
+  files: JobFiles,
+  lines: FailedLines,
+  child: string,
+): Promise<FailedFile> {
+  const next = nextName(files.failed);
+  const prepared = await writeFailedLines(next, nextName(files.failedCsv), lines);
+  if (prepared.failedFile === undefined) await replaceFile(next, usedUpBy(child));
+  return prepared;
 }
 
 /** To be called once the journal says that the prepared file is the one that counts. */
@@ -34,6 +46,8 @@ export async function takeReplacement(files: JobFiles, prepared: FailedFile): Pr
   if (prepared.failedFile === undefined) {
     await rm(files.failed, { force: true });
     await rm(files.failedCsv, { force: true });
+    await syncFolder(join(files.failed, ".."));
+    await rm(nextName(files.failed), { force: true });
     return;
   }
   await rename(nextName(files.failedCsv), files.failedCsv);
@@ -58,10 +72,10 @@ export async function finishReplacedFailedFiles(
 ): Promise<void> {
   const names = new Set(await readdir(folder));
   for (const job of jobs) {
-    if (job.children.length === 0) continue;
+    if (job.children.length === 0 || !names.has(`${job.id}.failed.jsonl.next`)) continue;
     const files = jobFiles(folder, job.id);
-    if (job.failedFile === undefined) await takeReplacement(files, NOTHING);
-    else if (names.has(`${job.id}.failed.jsonl.next`)) await finish(files, job.failedFile);
+    if (job.failedFile !== undefined) await finish(files, job.failedFile);
+    else if (await wasUsedUp(files, job)) await takeReplacement(files, NOTHING);
   }
   const unused = (await readdir(folder)).filter((name) => name.endsWith(NEXT));
   for (const name of unused) await rm(join(folder, name), { force: true });
@@ -72,6 +86,19 @@ const NOTHING: FailedFile = { failedFile: undefined, outstanding: { lines: 0, re
 
 function nextName(path: string): string {
   return `${path}${NEXT}`;
+}
+
+function usedUpBy(child: string): string {
+  return `${child}\n`;
+}
+
+async function wasUsedUp(files: JobFiles, { children }: Job): Promise<boolean> {
+  const { sha256 } = await hashFile(nextName(files.failed));
+  return children.some((child) => hashOf(usedUpBy(child)) === sha256);
+}
+
+function hashOf(text: string): string {
+  return createHash("sha256").update(text).digest("hex");
 }
 
 async function finish(files: JobFiles, counted: FileRecord): Promise<void> {

@@ -5,6 +5,7 @@
 import { randomInt } from "node:crypto";
 import type { Clock } from "../clock.ts";
 import { UserError } from "../errors.ts";
+import { acquireLock, type Lock, type LockedPlace, sweepLeftovers } from "../folder-lock.ts";
 import { sameTarget, type Target } from "../target.ts";
 import {
   FORMAT_NAME,
@@ -36,7 +37,6 @@ import {
 } from "./fold.ts";
 import { type Job, type JobHistoryEntry, type NewJob } from "./job.ts";
 import { type JournalWriter, openJournal, readJournal } from "./journal.ts";
-import { acquireLock, type Lock, sweepLeftovers } from "./lock.ts";
 import { UNFINISHED } from "./transitions.ts";
 
 /** An event as a stage reports it: the manifest adds the time. */
@@ -99,7 +99,7 @@ export async function previewManifest(folder: string): Promise<Manifest> {
 /** Takes the lock, cuts a torn line off, sweeps part files. Throws a UserError when it is locked. */
 export async function openManifest(folder: string, clock: Clock): Promise<Manifest> {
   await prepareFolder(folder);
-  const lock = await acquireLock(lockPath(folder), clock);
+  const lock = await acquireLock(lockPath(folder), clock, JOBS_FOLDER);
   try {
     return await openLocked(folder, clock, lock);
   } catch (error) {
@@ -107,6 +107,11 @@ export async function openManifest(folder: string, clock: Clock): Promise<Manife
     throw error;
   }
 }
+
+const JOBS_FOLDER: LockedPlace = {
+  what: "The jobs folder",
+  meanwhile: "`vecfill jobs` can look meanwhile",
+};
 
 /** Everything the journal says of one job, oldest first. */
 export async function readHistory(folder: string, job: string): Promise<JobHistoryEntry[]> {

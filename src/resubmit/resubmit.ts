@@ -97,8 +97,10 @@ async function resubmitFrom(
     attempt.highest = Math.max(attempt.highest, line.attempt);
     return true;
   });
-  if (cuts.length === 0) return [];
-  const prepared = await prepareReplacement(files, linesWithout(files.failed, taken));
+  const [first] = cuts;
+  if (first === undefined) return [];
+  const staying = linesWithout(files.failed, taken);
+  const prepared = await prepareReplacement(files, staying, first.job);
   const children = cuts.map((cut) => ({
     ...cut,
     target: parent.target,

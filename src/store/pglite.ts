@@ -6,9 +6,10 @@ import { mkdir } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
 import { PGlite } from "@electric-sql/pglite";
 import { vector } from "@electric-sql/pglite-pgvector";
+import { systemClock } from "../clock.ts";
 import { UserError } from "../errors.ts";
+import { acquireLock, type Lock, sweepLeftovers } from "../folder-lock.ts";
 import { isBinary, type Database, type Parameter, type Row } from "./database.ts";
-import { lockFolder } from "./folder-lock.ts";
 
 /**
  * A folder, made if need be, or undefined for a database in memory. Throws a UserError when another
@@ -16,19 +17,26 @@ import { lockFolder } from "./folder-lock.ts";
  */
 export async function openPglite(folder: string | undefined): Promise<Database> {
   const path = folder === undefined ? undefined : resolve(folder);
-  const release = path === undefined ? async (): Promise<void> => {} : await lock(path);
+  const lock = path === undefined ? undefined : await lockFolder(path);
   try {
     const pglite = await start(path);
-    return database(pglite, folder === undefined ? "pglite:memory" : `pglite:${folder}`, release);
+    return database(pglite, folder === undefined ? "pglite:memory" : `pglite:${folder}`, lock);
   } catch (error) {
-    await release();
+    await lock?.release();
     throw error;
   }
 }
 
-async function lock(path: string): Promise<() => Promise<void>> {
-  await mkdir(dirname(path), { recursive: true });
-  return lockFolder(path);
+/**
+ * Two processes in one folder would damage it, and PGlite does not notice (tried: rows of the one
+ * vanished under the other).
+ */
+async function lockFolder(folder: string): Promise<Lock> {
+  await mkdir(dirname(folder), { recursive: true });
+  const path = `${folder}.lock`;
+  const lock = await acquireLock(path, systemClock, { what: `The embedded database in ${folder}` });
+  await sweepLeftovers(path);
+  return lock;
 }
 
 async function start(path: string | undefined): Promise<PGlite> {
@@ -44,10 +52,11 @@ async function start(path: string | undefined): Promise<PGlite> {
   }
 }
 
-function database(pglite: PGlite, label: string, release: () => Promise<void>): Database {
+function database(pglite: PGlite, label: string, lock: Lock | undefined): Database {
   return {
     label,
     async query(sql, parameters = []) {
+      await lock?.stillHeld();
       const { rows } = await pglite.query<Record<string, unknown>>(
         sql,
         parameters.map((value) => (isBinary(value) ? value.bytes : value)),
@@ -57,7 +66,7 @@ function database(pglite: PGlite, label: string, release: () => Promise<void>): 
     },
     async close() {
       await pglite.close();
-      await release();
+      await lock?.release();
     },
   };
 }

@@ -6,23 +6,24 @@ import { join } from "node:path";
 import { expect, test } from "vitest";
 import { systemClock } from "../../src/clock.ts";
 import { openManifest } from "../../src/job/manifest.ts";
-import { newJob, temporaryFolder } from "../job/sample.ts";
+import { here, newJob, temporaryFolder } from "../job/sample.ts";
 
 /** Linux gives out no such number. */
 const NO_PID = 2 ** 22 + 1;
 
-function holder(pid: number, host = hostname()): string {
-  return JSON.stringify({ token: "t", pid, host, started: "", since: new Date().toISOString() });
+async function holder(pid: number, host = hostname()): Promise<string> {
+  const since = new Date().toISOString();
+  return JSON.stringify({ ...(await here()), token: "t", pid, host, started: "", since });
 }
 
 test("the next holder sweeps what a dead process left, and nothing else", async () => {
   const folder = await temporaryFolder();
   const leftovers = {
-    "manifest.lock.dead": holder(NO_PID),
+    "manifest.lock.dead": await holder(NO_PID),
     "manifest.lock.torn": '{"token":"t","pi',
     "manifest.lock.empty": "",
-    "manifest.lock.live": holder(process.ppid),
-    "manifest.lock.elsewhere": holder(NO_PID, "elsewhere"),
+    "manifest.lock.live": await holder(process.ppid),
+    "manifest.lock.elsewhere": await holder(NO_PID, "elsewhere"),
     "notes.txt": "mine",
   };
   for (const [name, text] of Object.entries(leftovers)) await writeFile(join(folder, name), text);

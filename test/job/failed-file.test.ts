@@ -53,8 +53,9 @@ async function resubmitting(
   staying: readonly number[],
   steps: "prepared" | "recorded" | "csv" | "done",
 ): Promise<void> {
-  const prepared = await prepareReplacement(files, staying.map(failedLine));
-  const children = [newJob(manifest.reserveJobId(), { parent: "0001", attempt: 2 })];
+  const child = manifest.reserveJobId();
+  const prepared = await prepareReplacement(files, staying.map(failedLine), child);
+  const children = [newJob(child, { parent: "0001", attempt: 2 })];
   if (steps !== "prepared") await manifest.recordResubmitted("0001", { children, ...prepared });
   if (steps === "csv") await rename(`${files.failedCsv}.next`, files.failedCsv);
   if (steps === "done") await takeReplacement(files, prepared);
@@ -143,6 +144,31 @@ test("a failed file that a person has edited stays as it is", async () => {
   await writeFile(dead.files.failed, edited);
   await afterwards(dead);
   expect(await readFile(dead.files.failed, "utf8")).toBe(edited);
+});
+
+describe("a failed file that a person puts back after all its lines were resubmitted", () => {
+  test.each(["before", "after"])("stays, %s the next command", async (when) => {
+    const dead = await deadJob();
+    const lines = await readFile(dead.files.failed, "utf8");
+    await resubmitting(dead, [], "done");
+    if (when === "after") await afterwards(dead);
+    await writeFile(dead.files.failed, lines);
+    expect(await afterwards(dead)).toMatchObject({ waiting: ["1", "2", "3"] });
+    expect(await afterwards(dead)).toMatchObject({ waiting: ["1", "2", "3"] });
+  });
+
+  test("stays where a crash keeps it from being resubmitted again", async () => {
+    const dead = await deadJob();
+    const lines = await readFile(dead.files.failed, "utf8");
+    await resubmitting(dead, [], "done");
+    await writeFile(dead.files.failed, lines);
+    const again = { ...dead, manifest: await openManifest(dead.folder, systemClock) };
+    await resubmitting(again, [], "prepared");
+    expect(await afterwards(dead)).toMatchObject({
+      jobs: ["0001", "0002"],
+      waiting: ["1", "2", "3"],
+    });
+  });
 });
 
 describe("a file of failed lines", () => {

@@ -1,17 +1,19 @@
 // Two processes on one jobs folder, a killed one, one that slept: who may write?
-import { spawn } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
-import { readFile, utimes, writeFile } from "node:fs/promises";
+import { readdir, readFile, utimes, writeFile } from "node:fs/promises";
 import { hostname } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "vitest";
 import { type Clock, systemClock } from "../../src/clock.ts";
 import { openManifest } from "../../src/job/manifest.ts";
-import { newJob, temporaryFolder } from "./sample.ts";
+import { here, newJob, temporaryFolder } from "./sample.ts";
 
 const HOLDER = fileURLToPath(new URL("hold-manifest.ts", import.meta.url));
 const LOCK = "manifest.lock";
+/** Above every limit of a system for process ids. */
+const NO_PROCESS = 999_999_999;
 
 /** A process that holds the folder until it is killed. */
 async function otherProcess(folder: string) {
@@ -20,13 +22,13 @@ async function otherProcess(folder: string) {
   return child;
 }
 
-/** The folder can be written in, and is let go again. */
 /** Watches a heartbeat for a hundredth of the time. */
 const hastyClock: Clock = {
   ...systemClock,
   sleep: (ms, signal) => systemClock.sleep(ms / 100, signal),
 };
 
+/** The folder can be written in, and is let go again. */
 async function expectFree(folder: string, clock = systemClock): Promise<void> {
   const manifest = await openManifest(folder, clock);
   await expect(manifest.recordExported(newJob("0001"))).resolves.toMatchObject({ id: "0001" });
@@ -68,12 +70,21 @@ describe("a folder that another process writes in", () => {
 
   test("of twenty that start at once, one gets it", async () => {
     const folder = await temporaryFolder();
-    await writeFile(join(folder, LOCK), foreignLock({ host: hostname(), pid: 2 ** 22 + 1 }));
+    await writeFile(join(folder, LOCK), foreignLock({ ...(await here()), pid: NO_PROCESS }));
     const tries = Array.from({ length: 20 }, () => openManifest(folder, systemClock));
     const opened = (await Promise.allSettled(tries)).filter((each) => each.status === "fulfilled");
     expect(opened).toHaveLength(1);
     await opened[0]?.value.close();
   });
+});
+
+test("one that died while it took the lock of another dead one is in nobody's way", async () => {
+  const folder = await temporaryFolder();
+  const dead = { ...(await here()), pid: NO_PROCESS };
+  await writeFile(join(folder, LOCK), foreignLock(dead));
+  await writeFile(join(folder, `${LOCK}.other.heir`), foreignLock({ ...dead, token: "heir" }));
+  await expectFree(folder);
+  expect((await readdir(folder)).toSorted()).toEqual(["manifest.ndjson"]);
 });
 
 describe("a lock left by another host", () => {
@@ -93,9 +104,54 @@ describe("a lock left by another host", () => {
   });
 });
 
+describe("a container with this host's name and processes of its own", () => {
+  test.each([
+    ["another pid namespace", "a-boot pid:[1]"],
+    ["a namespace that is not known", ""],
+  ])(
+    "is believed while its heart beats, although its pid is nobody's here: %s",
+    async (_, space) => {
+      const folder = await temporaryFolder();
+      const path = join(folder, LOCK);
+      await writeFile(path, foreignLock({ host: hostname(), pid: NO_PROCESS, space }));
+      await expect(openManifest(folder, systemClock)).rejects.toMatchObject({
+        exit: "locked",
+        hint: expect.stringContaining("in another container"),
+      });
+      const longAgo = new Date(Date.now() - 3_600_000);
+      await utimes(path, longAgo, longAgo);
+      await expectFree(folder, hastyClock);
+    },
+  );
+
+  const unshare = ["--pid", "--fork", "--mount-proc"];
+  const mayUnshare = spawnSync("unshare", [...unshare, "true"]).status === 0;
+
+  test.skipIf(!mayUnshare)("and a real one cannot take a lock that is held here", async () => {
+    const folder = await temporaryFolder();
+    const manifest = await openManifest(folder, systemClock);
+    const source = `
+      const { openManifest } = await import(${JSON.stringify(new URL("../../src/job/manifest.ts", import.meta.url).href)});
+      const { systemClock } = await import(${JSON.stringify(new URL("../../src/clock.ts", import.meta.url).href)});
+      const told = await openManifest(${JSON.stringify(folder)}, systemClock).then(
+        () => "taken",
+        (error) => error.exit,
+      );
+      process.stdout.write(told);`;
+    const other = spawnSync(
+      "unshare",
+      [...unshare, process.execPath, "--input-type=module", "--eval", source],
+      { encoding: "utf8" },
+    );
+    expect(other.stdout).toBe("locked");
+    await manifest.recordExported(newJob("0001"));
+    await manifest.close();
+  });
+});
+
 test("a pid that now belongs to another process does not hold the lock", async () => {
   const folder = await temporaryFolder();
-  const reused = foreignLock({ host: hostname(), pid: process.pid, started: "1" });
+  const reused = foreignLock({ ...(await here()), pid: process.pid, started: "1" });
   await writeFile(join(folder, LOCK), reused);
   await expectFree(folder);
 });

@@ -1,5 +1,5 @@
-import { mkdtemp } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { mkdtemp, readFile, readlink } from "node:fs/promises";
+import { hostname, tmpdir } from "node:os";
 import { join } from "node:path";
 import type { NewJob } from "../../src/job/job.ts";
 import type { Target } from "../../src/target.ts";
@@ -30,4 +30,12 @@ export function newJob(job: string, changes: Partial<NewJob> = {}): NewJob {
 
 export function temporaryFolder(): Promise<string> {
   return mkdtemp(join(tmpdir(), "vecfill-test-"));
+}
+
+/** Of a lock's holder: where process ids mean the same as here. */
+export async function here(): Promise<object> {
+  if (process.platform !== "linux") return { host: hostname(), space: process.platform };
+  const boot = await readFile("/proc/sys/kernel/random/boot_id", "utf8");
+  const space = `${boot.trim()} ${await readlink("/proc/self/ns/pid")}`;
+  return { host: hostname(), space };
 }

@@ -81,14 +81,22 @@ it("a process that was killed leaves no lock behind, and nothing that it had wri
 it.each([
   [
     "a holder on another host",
-    JSON.stringify({ pid: NO_PROCESS, host: "elsewhere" }),
-    /process 999999999 on elsewhere/,
+    JSON.stringify({ token: "t", pid: NO_PROCESS, host: "elsewhere", started: "", since: "now" }),
+    /embedded database in .* is in use by process 999999999 on elsewhere/,
+    /Wait until it has finished/,
   ],
-  ["a lock that cannot be read", "{", /another process/],
-])("%s is believed", async (_, lock, message) => {
+  ["a lock that cannot be read", "{", /cannot be read/, /delete .*data\.lock/],
+])("%s is believed", async (_, lock, message, hint) => {
   await writeFile(join(parent, "data.lock"), lock);
-  expect(await rejection(openDatabase({ url }))).toEqual(
-    userError("locked", message, /delete .*data\.lock/),
-  );
+  expect(await rejection(openDatabase({ url }))).toEqual(userError("locked", message, hint));
   expect(await readdir(parent)).toEqual(["data.lock"]);
+});
+
+it("a process whose lock was taken over changes nothing more", async () => {
+  const database = await openDatabase({ url });
+  await database.query("CREATE TABLE notes (note text)");
+  await rm(join(parent, "data.lock"));
+  const insert = database.query("INSERT INTO notes VALUES ('lost')");
+  expect(await rejection(insert)).toEqual(userError("locked", /in use by another process/));
+  await database.close();
 });
