@@ -40,6 +40,7 @@ import { COMMAND_NAMES, OPTION_LIST } from "./options.ts";
 import { type Output, type Streams, createOutput, tolerateClosedPipes } from "./output.ts";
 import type { Report } from "./report.ts";
 import { redactor } from "./secret.ts";
+import { keepYoungMemorySmall } from "./young-memory.ts";
 
 /** In the order in which the help lists them. */
 const COMMANDS: readonly RegisterCommand[] = [
@@ -214,7 +215,13 @@ async function withServices(
         : event,
     );
   const { openServices } = await import("./services.ts");
-  const services = openServices({ ...configuration, clock: systemClock, report, signal });
+  const services = openServices({
+    ...configuration,
+    clock: systemClock,
+    report,
+    signal,
+    beforeRows: keepYoungMemorySmall,
+  });
   try {
     return await work({
       ...configuration,

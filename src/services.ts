@@ -1,6 +1,6 @@
 /**
  * The composition root: picks the adapters for the settings, and loads each only when a command
- * asks for it. Only `cli.ts` imports this file.
+ * asks for it. Only the two entries, `cli.ts` and `vecfill.ts`, import this file.
  */
 import { geminiAccess, keyIdOf, requireDatabase, storeAccess } from "./access.ts";
 import type { Clock } from "./clock.ts";
@@ -15,7 +15,6 @@ import type { Database } from "./store/database.ts";
 import type { Examination, Store } from "./store/port.ts";
 import type { Api } from "./store/supabase.ts";
 import { sameTarget, type Target } from "./target.ts";
-import { keepYoungMemorySmall } from "./young-memory.ts";
 
 /** Whatever is asked for is opened once and closed when the command ends. */
 export type Services = Readonly<{
@@ -35,7 +34,13 @@ export type Services = Readonly<{
 }>;
 
 export type ServicesOptions = Pick<Configuration, "settings" | "environment"> &
-  Readonly<{ clock: Clock; report: Report; signal: AbortSignal }>;
+  Readonly<{
+    clock: Clock;
+    report: Report;
+    signal: AbortSignal;
+    /** Called before many rows pass through: a chance to make the process ready. */
+    beforeRows: () => void;
+  }>;
 
 export function openServices(options: ServicesOptions): Services {
   const { settings, environment, clock, report, signal } = options;
@@ -51,8 +56,7 @@ export function openServices(options: ServicesOptions): Services {
   });
   const api = once(() => connectApi(environment, report));
   const newStore = once(async () => {
-    // rows are about to pass through
-    keepYoungMemorySmall();
+    options.beforeRows();
     return storeAccess(environment).kind === "postgres"
       ? postgresStores(await database(), settings)
       : supabaseStores(await api(), options);

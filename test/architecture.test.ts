@@ -39,6 +39,7 @@ const SHELL = [
   "output",
   "secret",
   "services",
+  "vecfill",
   "young-memory",
 ].map((name) => `src/${name}.ts`);
 /** SDKs and the like: the one file that may import each. */
@@ -51,6 +52,8 @@ const ONE_IMPORTER: Readonly<Record<string, string>> = {
   "csv-stringify": "src/csv.ts",
   "csv-stringify/sync": "src/csv.ts",
 };
+/** Of the command and of the package. */
+const ENTRIES = ["src/cli.ts", "src/vecfill.ts"];
 const ATTICS = ["index", "utils", "util", "lib", "core", "common", "helpers", "misc", "shared"];
 
 type Kind = "static" | "lazy" | "type";
@@ -104,9 +107,9 @@ const RULES: readonly Rule[] = [
       to === "yargs" && !isCommand(file) && !["src/cli.ts", "src/help.ts"].includes(file),
   },
   {
-    why: "the composition root is loaded by cli.ts, when a command runs",
+    why: "the composition root is loaded by the two entries, when a command or a script runs",
     breaks: ({ file, to, kind }) =>
-      to === "src/services.ts" && kind !== "type" && !(file === "src/cli.ts" && kind === "lazy"),
+      to === "src/services.ts" && kind !== "type" && !(ENTRIES.includes(file) && kind === "lazy"),
   },
   {
     why: "a command loads its work when it runs, so that --help is quick",
@@ -265,6 +268,7 @@ describe("the rules", () => {
     ["src/export/command.ts", 'const { exportJobs } = await import("./export.ts");'],
     ["src/job/fold.ts", 'import { MODELS } from "../gemini/models.ts";\nimport { z } from "zod";'],
     ["src/cli.ts", 'const { openServices } = await import("./services.ts");'],
+    ["src/vecfill.ts", 'const { openServices } = await import("./services.ts");'],
     ["src/command.ts", 'import type { Services } from "./services.ts";'],
   ])("let %s do %s", (file, source) => {
     expect(violations(new Map([[file, source]]))).toEqual([]);

@@ -29,6 +29,7 @@ const DOCUMENTS = [
   "CHANGELOG.md",
   "jobs/README.md",
   "docs/backfill-guide.md",
+  "docs/library.md",
   "docs/supabase.md",
 ];
 const FIXTURE = "test/fixtures/manifest-v1.ndjson";

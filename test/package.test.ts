@@ -2,7 +2,7 @@
 // others, by `npx` from any folder, with a README whose links lead somewhere?
 import { execFile } from "node:child_process";
 import { existsSync } from "node:fs";
-import { mkdir, readFile, readdir, rm, symlink } from "node:fs/promises";
+import { mkdir, readFile, readdir, rm, symlink, writeFile } from "node:fs/promises";
 import { dirname, join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
@@ -48,6 +48,18 @@ async function link(name: string): Promise<void> {
 /** The command of the package, from a folder that is not the source. */
 function vecfill(args: readonly string[], env: NodeJS.ProcessEnv = {}): Promise<Ended> {
   return start([join(installed, "bin", "vecfill.js"), ...args], { cwd: folder, env }).ended;
+}
+
+/** What the compiler says of a script that uses the package; empty where nothing is wrong. */
+async function typeErrors(script: string): Promise<string> {
+  const compiler = join(ROOT, "node_modules", ".bin", "tsc");
+  const flags = ["--noEmit", "--strict", "--module", "nodenext", "--target", "es2024"];
+  const types = ["--types", "node", "--typeRoots", join(ROOT, "node_modules", "@types")];
+  const checking = run(compiler, [...flags, ...types, "--ignoreConfig", script], { cwd: folder });
+  return checking.then(
+    () => "",
+    (error: unknown) => String(Object(error).stdout),
+  );
 }
 
 function databaseUrl(): string {
@@ -112,14 +124,47 @@ describe("the command, from a folder without the source", () => {
     });
     afterAll(() => emulator.close());
 
+    const env = () => ({
+      DATABASE_URL: databaseUrl(),
+      GEMINI_API_KEY: "a-key-for-tests",
+      GOOGLE_GEMINI_BASE_URL: emulator.url,
+    });
+
     test("fills the column", async () => {
-      const ended = await vecfill(["run", "--poll-interval", "0.05", "--json"], {
-        DATABASE_URL: databaseUrl(),
-        GEMINI_API_KEY: "a-key-for-tests",
-        GOOGLE_GEMINI_BASE_URL: emulator.url,
-      });
+      const ended = await vecfill(["run", "--poll-interval", "0.05", "--json"], env());
       expect(ended.code).toBe(0);
       expect(JSON.parse(ended.stdout)).toMatchObject({ requests: 1, written: 1, remaining: 0 });
+    });
+
+    test("runs the script of the page on scripts, whose types are right", async () => {
+      const page = await readFile(join(installed, "docs", "library.md"), "utf8");
+      const script = /<!-- example -->\s+```ts\n(?<script>.*?)\n```/s.exec(page)?.groups?.[
+        "script"
+      ];
+      await writeFile(join(folder, "fill.ts"), script ?? "");
+      await writeFile(join(folder, "package.json"), '{"type": "module"}');
+      const database = await openDatabase({ url: databaseUrl() });
+      await database.query("INSERT INTO questions VALUES (2, 'Who wrote the Odyssey?')");
+      await database.close();
+
+      const ended = await start(["fill.ts"], { cwd: folder, env: env() }).ended;
+      expect(ended).toMatchObject({ code: 0, stderr: expect.stringMatching(/^0002: 1 rows$/m) });
+      expect(ended.stdout).toContain("1 of 1 rows, 0 failed, 0 still without a vector");
+      await expect(typeErrors("fill.ts")).resolves.toBe("");
+    });
+
+    test("gives a script the error for a person, with what to do", async () => {
+      const script = `import { openVecfill } from "vecfill";
+        const vecfill = await openVecfill({ settings: { table: "nothing" } });
+        await vecfill.run().catch(({ name, exit, hint }) => console.log(name, exit, hint));
+        await vecfill.close();`;
+      await writeFile(join(folder, "wrong.ts"), script);
+      const { stdout } = await start(["wrong.ts"], { cwd: folder, env: env() }).ended;
+      expect(stdout).toMatch(/^UserError fatal .+/);
+      await writeFile(join(folder, "typo.ts"), script.replace("table", "tabel"));
+      expect(await typeErrors("typo.ts")).toContain("'tabel' does not exist");
+      const typo = await start(["typo.ts"], { cwd: folder, env: env() }).ended;
+      expect(typo.stderr).toContain("There is no setting tabel.");
     });
   });
 });

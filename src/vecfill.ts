@@ -1,0 +1,147 @@
+/**
+ * The entry of the package, for scripts: the stages as functions, with the settings that the command
+ * line has. It prints nothing, asks nothing and sets no exit code. Whoever calls it has decided to
+ * spend, so there is no consent here.
+ */
+import { systemClock } from "./clock.ts";
+import type { StageContext } from "./command.ts";
+import { type Flags, loadConfiguration } from "./config.ts";
+import { UserError } from "./errors.ts";
+import type { ExportSummary } from "./export/export.ts";
+import type { ImportSummary } from "./import/import.ts";
+import type { Job } from "./job/job.ts";
+import { OPTIONS, type OptionName, type Settings } from "./options.ts";
+import type { PollSummary } from "./poll/poll.ts";
+import type { ProgressEvent, Report } from "./report.ts";
+import type { RunSummary } from "./run/run.ts";
+import type { SubmitSummary } from "./submit/submit.ts";
+import type { Sums } from "./sums.ts";
+import type { Target } from "./target.ts";
+
+export { UserError };
+export type {
+  ExportSummary,
+  ImportSummary,
+  Job,
+  PollSummary,
+  ProgressEvent,
+  RunSummary,
+  SubmitSummary,
+  Sums,
+  Target,
+};
+
+/**
+ * The options of the command line by the names of the config file: `{ table: "articles",
+ * maxJobRows: 1000, pollInterval: 5 }`. Times are in seconds, `stuckAfter` in hours, as there.
+ */
+export type VecfillSettings = {
+  readonly [K in ForScripts as K extends `${infer Name}Ms` ? Name : K]?: NonNullable<Settings[K]>;
+};
+
+/** The others say how to print, what to ask, or what `jobs`, `cancel` and `init` are to do. */
+type ForScripts = Exclude<
+  OptionName,
+  | "apply"
+  | "color"
+  | "format"
+  | "giveUp"
+  | "json"
+  | "quiet"
+  | "reconcile"
+  | "remove"
+  | "trigger"
+  | "verbose"
+  | "yes"
+>;
+
+export type VecfillOptions = Readonly<{
+  /** What is left out comes from `VECFILL_*` variables, then from the config file, then the default. */
+  settings?: VecfillSettings;
+  /** Keys and addresses, and `VECFILL_*` variables. Default: `process.env`. */
+  env?: NodeJS.ProcessEnv;
+  /** In which the config file, `.env.local` and `.env` are looked for. Default: the current one. */
+  folder?: string;
+  /** Is told of every step. Default: warnings become `process.emitWarning`, the rest is dropped. */
+  report?: Report;
+  /** When aborted, a stage finishes what is in hand and returns what was done. Batches go on. */
+  signal?: AbortSignal;
+}>;
+
+/**
+ * Each function may be called again at any time and goes on where the last one stopped. All of them
+ * throw a `UserError` with `message`, `hint` and `exit` where a person has to do something; any other
+ * error is a bug. Sums count rows; money is in US dollars, tokens are input tokens.
+ */
+export type Vecfill = Readonly<{
+  /** Rows whose embedding is NULL become request files, one job each. */
+  export(): Promise<ExportSummary>;
+  /** Uploads each exported job and starts its batch, as far as the quota allows. */
+  submit(): Promise<SubmitSummary>;
+  /** Waits until every submitted job has ended; with `once` it looks once. */
+  poll(): Promise<PollSummary>;
+  /** Writes the results of ended jobs into the column. */
+  import(): Promise<ImportSummary>;
+  /** All four as one pipeline, until nothing is left to do. */
+  run(): Promise<RunSummary>;
+  /** New jobs from files of failed lines; without any, from every one that waits. */
+  resubmit(files?: readonly string[]): Promise<readonly Job[]>;
+  /** What the manifest says of every job, in the order of their ids. Takes no lock. */
+  jobs(): Promise<readonly Job[]>;
+  /** Gives back the jobs folder, which the first function that writes has locked, and the connections. */
+  close(): Promise<void>;
+}>;
+
+/** Throws a UserError (exit "usage") that names the setting, variable or file that is wrong. */
+export async function openVecfill(options: VecfillOptions = {}): Promise<Vecfill> {
+  const { settings = {}, env = process.env, folder = process.cwd() } = options;
+  const { report = emitWarnings, signal = new AbortController().signal } = options;
+  const configuration = await loadConfiguration({ flags: flagsOf(settings), env, folder });
+  for (const message of configuration.warnings)
+    report({ type: "warning", message, hint: undefined });
+  const { openServices } = await import("./services.ts");
+  const around = { report, signal, clock: systemClock };
+  const services = openServices({ ...configuration, ...around, beforeRows: () => {} });
+  return stages({ ...around, services, settings: configuration.settings });
+}
+
+/** Each loads its stage when it is called first. */
+function stages(context: StageContext): Vecfill {
+  return {
+    export: async () => (await import("./export/from-settings.ts")).exportFromSettings(context),
+    submit: async () => (await import("./submit/from-settings.ts")).submitFromSettings(context),
+    poll: async () => (await import("./poll/from-settings.ts")).pollFromSettings(context),
+    import: async () => (await import("./import/from-settings.ts")).importFromSettings(context),
+    run: async () => (await import("./run/from-settings.ts")).runFromSettings(context),
+    resubmit: async (files = []) =>
+      (await import("./resubmit/from-settings.ts")).resubmitFromSettings(context, files),
+    jobs: async () => {
+      const { readManifest } = await import("./job/manifest.ts");
+      return (await readManifest(context.settings.jobsDir)).jobs();
+    },
+    close: () => context.services.close(),
+  };
+}
+
+/** By flag, as the command line would give them. */
+function flagsOf(settings: VecfillSettings): Flags {
+  return Object.fromEntries(
+    Object.entries(settings).map(([name, value]) => [flagNamed(name), value]),
+  );
+}
+
+function flagNamed(name: string): string {
+  const flag = name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+  if (Object.values(OPTIONS).some((option) => option.flag === flag)) return flag;
+  throw new UserError(`There is no setting ${name}.`, {
+    hint: "The settings are the options of the command line, in camel case: `vecfill run --help`.",
+    exit: "usage",
+  });
+}
+
+function emitWarnings(event: ProgressEvent): void {
+  if (event.type !== "warning") return;
+  process.emitWarning(event.hint === undefined ? event.message : `${event.message} ${event.hint}`, {
+    type: "VecfillWarning",
+  });
+}
