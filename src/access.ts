@@ -1,5 +1,4 @@
 /** Keys and addresses. They come from the environment only: a secret is never a flag. */
-import { createHash } from "node:crypto";
 import { isIPv4 } from "node:net";
 import { type Environment, placeOf, valueOf } from "./env-file.ts";
 import { UserError } from "./errors.ts";
@@ -54,18 +53,6 @@ export function geminiAccess(environment: Environment): GeminiAccess {
     warnings: clearTextWarnings(baseUrl, placeOf(environment, BASE_URL_VARIABLE)),
   };
 }
-
-/**
- * Tells keys apart without telling the key: only the key that made a batch is sure to see it. The
- * same key at another address, such as the emulator's, sees other batches, so it is another one.
- */
-export function keyIdOf(apiKey: Secret, baseUrl?: string): string {
-  const address = baseUrl === undefined ? "" : `\n${new URL(baseUrl).origin}`;
-  const hash = createHash("sha256").update(apiKey.reveal() + address);
-  return hash.digest("hex").slice(0, KEY_ID_DIGITS);
-}
-
-const KEY_ID_DIGITS = 12;
 
 /** Throws a UserError when no database is named, or its address or key cannot work. */
 export function storeAccess(environment: Environment): StoreAccess {

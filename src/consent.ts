@@ -1,5 +1,4 @@
 /** Asks a person before money is spent. */
-import { createInterface } from "node:readline/promises";
 import { UserError } from "./errors.ts";
 
 export type Asking = Readonly<{
@@ -20,6 +19,7 @@ export async function askConsent(question: string, asking: Asking): Promise<bool
       exit: "usage",
     });
   }
+  const { createInterface } = await import("node:readline/promises");
   const terminal = createInterface({ input: stdin, output: stderr });
   try {
     const answer = await terminal.question(`${question} [y/N] `, { signal });

@@ -1,4 +1,5 @@
 /** What an option is, and the kinds there are. The table of them all is `options.ts`. */
+import { count } from "./output/figures.ts";
 
 export type CommandName =
   | "export"
@@ -138,7 +139,8 @@ export function wholeNumber<D extends number | undefined>(
       ? { wrong: `${given} is not a whole number ${within({ min, max })}` }
       : { value };
   };
-  return option<number, D>(rest, { check, defaultText: described.default?.toLocaleString("en") });
+  const defaultText = rest.default === undefined ? undefined : count(rest.default);
+  return option<number, D>(rest, { check, defaultText });
 }
 
 /** A whole number, or one word in its place. */

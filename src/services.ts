@@ -2,7 +2,8 @@
  * The composition root: picks the adapters for the settings, and loads each only when a command
  * asks for it. Only the two entries, `cli.ts` and `vecfill.ts`, import this file.
  */
-import { geminiAccess, keyIdOf, requireDatabase, storeAccess } from "./access.ts";
+import { geminiAccess, requireDatabase, storeAccess } from "./access.ts";
+import { keyIdOf } from "./key-id.ts";
 import type { Clock } from "./clock.ts";
 import { type Configuration, targetOf } from "./config.ts";
 import type { Environment } from "./env-file.ts";

@@ -34,6 +34,7 @@ const SHELL = [
   "help",
   "interrupt",
   "job-bounds",
+  "key-id",
   "option",
   "options",
   "output",

@@ -219,18 +219,11 @@ describe("a job without figures", () => {
   it("counts nothing before it has ended", () => {
     const [, , submitted] = jobs;
     if (submitted === undefined) throw new Error("no job");
-    const files = {
-      requests: "a/r",
-      results: "a/s",
-      failed: "a/f",
-      failedCsv: "a/c",
-      rollback: "a/b",
-    };
-    expect(listedJob(submitted, files, PRICES)).toMatchObject({
+    expect(listedJob(submitted, PRICES)).toMatchObject({
       written: 0,
       failed: 0,
       tokens: 200,
-      files: { requests: "r", results: null, failed: null },
+      files: { requests: "0003.requests.jsonl", results: null, failed: null },
     });
   });
 });

@@ -2,7 +2,7 @@
 // how often is Gemini asked?
 import { rm, writeFile } from "node:fs/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { keyIdOf } from "../src/access.ts";
+import { keyIdOf } from "../src/key-id.ts";
 import type { Job } from "../src/job/job.ts";
 import { adaptiveIntervalMs, PollSchedule } from "../src/poll/schedule.ts";
 import { Secret } from "../src/secret.ts";

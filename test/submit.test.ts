@@ -2,7 +2,7 @@
 // gone, is there exactly one batch for every job in the end, and is nothing paid for twice?
 import { readFile, rename, rm, writeFile } from "node:fs/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { keyIdOf } from "../src/access.ts";
+import { keyIdOf } from "../src/key-id.ts";
 import { Secret } from "../src/secret.ts";
 import { batchDisplayName, jobOfBatch } from "../src/job/batch-names.ts";
 import { whyNotYet } from "../src/submit/window.ts";

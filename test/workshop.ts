@@ -3,7 +3,7 @@
  * real client, a jobs folder. Tests look at what is in the database, on disk and at the emulator.
  */
 import { rm } from "node:fs/promises";
-import { keyIdOf } from "../src/access.ts";
+import { keyIdOf } from "../src/key-id.ts";
 import { type Clock, systemClock } from "../src/clock.ts";
 import { type Emulator, startEmulator } from "../src/emulator/emulator.ts";
 import { emulatedVector } from "../src/emulator/embedding.ts";

@@ -1,29 +1,37 @@
 /**
  * The lines of the journal. Each type's fields stand here once; reading checks them, writing is
  * typed by them. A field may be added with a default; anything else is a new format version.
+ *
+ * Fields are of the kinds below, each with a sure check (see `sure-check.ts`), so that a long journal
+ * is read quickly. A field of another kind works too, and makes its event slow.
  */
 import { z } from "zod";
 import { MODELS, type ModelName, isModelName } from "../gemini/models.ts";
+import { sureCheckOf, withSureCheck } from "./sure-check.ts";
 
 export const FORMAT_NAME = "vecfill-manifest";
 export const FORMAT_VERSION = 1;
 
-const count = z.number().int().nonnegative();
-const jobId = z.string().regex(/^\d{4,}$/);
-const file = z.object({ bytes: count, sha256: z.string().regex(/^[0-9a-f]{64}$/) });
-const model = z.custom<ModelName>((name) => typeof name === "string" && isModelName(name), {
-  error: `not one of ${Object.keys(MODELS).join(", ")}`,
-});
+const text = withSureCheck(z.string(), isText);
+const number = withSureCheck(z.number(), Number.isFinite);
+const count = withSureCheck(z.number().int().nonnegative(), isCount);
+const jobId = matching(/^\d{4,}$/);
+const at = withSureCheck(z.iso.datetime(), isUsualTime);
+const file = z.object({ bytes: count, sha256: matching(/^[0-9a-f]{64}$/) });
+const model = withSureCheck(
+  z.custom<ModelName>(isModel, { error: `not one of ${Object.keys(MODELS).join(", ")}` }),
+  isModel,
+);
 
 const target = z.object({
-  schema: z.string(),
-  table: z.string(),
-  id: z.string(),
-  text: z.string(),
-  embedding: z.string(),
+  schema: text,
+  table: text,
+  id: text,
+  text,
+  embedding: text,
   model,
   dimensions: count,
-  taskType: z.string(),
+  taskType: text,
 });
 
 const sums = z.object({
@@ -36,8 +44,8 @@ const sums = z.object({
 });
 
 const outstanding = z.object({ lines: count, retryable: count });
-const error = z.object({ code: z.number().optional(), message: z.string() });
-const remoteFile = z.object({ name: z.string(), expiresAt: z.string().optional() });
+const error = z.object({ code: number.optional(), message: text });
+const remoteFile = z.object({ name: text, expiresAt: text.optional() });
 
 /** `target` is the number of an earlier `target` event. */
 const newJob = z.object({
@@ -52,16 +60,15 @@ const newJob = z.object({
 
 /** How a job's rows ended, and what its failed file holds: undefined when there is none. */
 const ending = { sums, outstanding, failedFile: file.optional() };
-const at = z.iso.datetime();
 
 const header = z.object({
   format: z.literal(FORMAT_NAME),
-  version: z.number(),
-  manifest: z.string().regex(/^[a-z0-9]{8}$/),
+  version: number,
+  manifest: matching(/^[a-z0-9]{8}$/),
   createdAt: at,
 });
 
-const event = z.discriminatedUnion("type", [
+export const eventSchema = z.discriminatedUnion("type", [
   z.object({ type: z.literal("target"), at, number: count, target }),
   newJob.extend({ type: z.literal("exported"), at }),
   z.object({ type: z.literal("uploaded"), at, job: jobId, remoteFile }),
@@ -69,9 +76,9 @@ const event = z.discriminatedUnion("type", [
     type: z.literal("submitting"),
     at,
     job: jobId,
-    displayName: z.string(),
+    displayName: text,
     submission: count,
-    keyId: z.string().optional(),
+    keyId: text.optional(),
   }),
   // `fileGone`: the uploaded file was no longer there, so the next try uploads again
   z.object({ type: z.literal("refused"), at, job: jobId, error, fileGone: z.boolean() }),
@@ -80,12 +87,12 @@ const event = z.discriminatedUnion("type", [
     type: z.literal("submitted"),
     at,
     job: jobId,
-    batch: z.string(),
+    batch: text,
     adopted: z.boolean(),
-    keyId: z.string(),
+    keyId: text,
   }),
-  z.object({ type: z.literal("duplicate"), at, job: jobId, batch: z.string() }),
-  z.object({ type: z.literal("succeeded"), at, job: jobId, resultsName: z.string() }),
+  z.object({ type: z.literal("duplicate"), at, job: jobId, batch: text }),
+  z.object({ type: z.literal("succeeded"), at, job: jobId, resultsName: text }),
   z.object({ type: z.literal("failed"), at, job: jobId, error, ...ending }),
   z.object({ type: z.literal("expired"), at, job: jobId, error, ...ending }),
   z.object({ type: z.literal("cancelled"), at, job: jobId, error, ...ending }),
@@ -111,21 +118,51 @@ const event = z.discriminatedUnion("type", [
 ]);
 
 export type JournalHeader = Readonly<z.infer<typeof header>>;
-export type JournalEvent = Readonly<z.infer<typeof event>>;
+export type JournalEvent = Readonly<z.infer<typeof eventSchema>>;
 export type JobEvent = Exclude<JournalEvent, { type: "target" }>;
+
+const isSureEvent = sureCheckOf(eventSchema);
 
 /** Throws an Error that says which field is wrong; the caller knows the line's number. */
 export function parseHeader(json: string): JournalHeader {
-  return parse(header, json);
+  return checked(header, JSON.parse(json));
 }
 
 export function parseEvent(json: string): JournalEvent {
-  return parse(event, json);
+  const value: unknown = JSON.parse(json);
+  return isSureEvent(value) ? value : checked(eventSchema, value);
 }
 
-function parse<T>(schema: z.ZodType<T>, json: string): T {
-  const result = schema.safeParse(JSON.parse(json));
+function checked<T>(schema: z.ZodType<T>, value: unknown): T {
+  const result = schema.safeParse(value);
   if (result.success) return result.data;
   const issues = result.error.issues.map(({ path, message }) => `${path.join(".")}: ${message}`);
   throw new Error(issues.join("; "));
 }
+
+function matching(pattern: RegExp): z.ZodString {
+  return withSureCheck(
+    z.string().regex(pattern),
+    (value) => typeof value === "string" && pattern.test(value),
+  );
+}
+
+function isText(value: unknown): boolean {
+  return typeof value === "string";
+}
+
+function isCount(value: unknown): boolean {
+  return Number.isSafeInteger(value) && Number(value) >= 0;
+}
+
+function isModel(value: unknown): boolean {
+  return typeof value === "string" && isModelName(value);
+}
+
+/** As we write it, on a day that every month has; all other times are for zod to judge. */
+function isUsualTime(value: unknown): boolean {
+  return typeof value === "string" && USUAL_TIME.test(value);
+}
+
+const USUAL_TIME =
+  /^\d{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|1\d|2[0-8])T(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d\.\d{3}Z$/;

@@ -29,12 +29,24 @@ export function tooLongPath(folder: string): string {
 }
 
 export function jobFiles(folder: string, job: string): JobFiles {
+  const { requests, results, failed, failedCsv, rollback } = jobFileNames(job);
   return {
-    requests: join(folder, `${job}.requests.jsonl`),
-    results: join(folder, `${job}.results.jsonl`),
-    failed: join(folder, `${job}.failed.jsonl`),
-    failedCsv: join(folder, `${job}.failed.csv`),
-    rollback: join(folder, `${job}.rollback.jsonl`),
+    requests: join(folder, requests),
+    results: join(folder, results),
+    failed: join(folder, failed),
+    failedCsv: join(folder, failedCsv),
+    rollback: join(folder, rollback),
+  };
+}
+
+/** Within the folder. */
+export function jobFileNames(job: string): JobFiles {
+  return {
+    requests: `${job}.requests.jsonl`,
+    results: `${job}.results.jsonl`,
+    failed: `${job}.failed.jsonl`,
+    failedCsv: `${job}.failed.csv`,
+    rollback: `${job}.rollback.jsonl`,
   };
 }
 

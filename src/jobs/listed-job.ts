@@ -1,7 +1,6 @@
-import { basename } from "node:path";
 import type { Prices } from "../gemini/tariff.ts";
 import { costOf } from "../job/cost.ts";
-import type { JobFiles } from "../job/files.ts";
+import { jobFileNames } from "../job/files.ts";
 import type { Job } from "../job/job.ts";
 import { decimal } from "../output/figures.ts";
 import { NO_ROWS } from "../sums.ts";
@@ -32,7 +31,8 @@ export type ListedJob = Readonly<{
   error: Readonly<{ code: number | null; message: string }> | null;
 }>;
 
-export function listedJob(job: Job, files: JobFiles, prices: Prices): ListedJob {
+export function listedJob(job: Job, prices: Prices): ListedJob {
+  const files = jobFileNames(job.id);
   const { written, failed, stale, filled, gone } = job.sums ?? NO_ROWS;
   return {
     id: job.id,
@@ -51,9 +51,9 @@ export function listedJob(job: Job, files: JobFiles, prices: Prices): ListedJob 
     createdAt: job.createdAt,
     updatedAt: job.updatedAt,
     files: {
-      requests: basename(files.requests),
-      results: job.resultsFile === undefined ? null : basename(files.results),
-      failed: job.failedFile === undefined ? null : basename(files.failed),
+      requests: files.requests,
+      results: job.resultsFile === undefined ? null : files.results,
+      failed: job.failedFile === undefined ? null : files.failed,
     },
     error:
       job.error === undefined ? null : { code: job.error.code ?? null, message: job.error.message },

@@ -20,18 +20,24 @@ export async function showJobs(
   return id === undefined ? listJobs(context, manifest) : showJob(context, manifest, id);
 }
 
+/** Only what is shown is made: there may be tens of thousands of jobs. */
 function listJobs({ settings, next }: CommandContext, manifest: ManifestView): CommandResult {
   const jobs = manifest.jobs();
   const prices = pricesOf(settings);
-  const listed = jobs.map((job) => listedJob(job, manifest.files(job.id), prices));
+  const listed = () => jobs.map((job) => listedJob(job, prices));
   const text = () => {
-    if (settings.format === "csv") return jobsCsv(listed);
+    if (settings.format === "csv") return jobsCsv(listed());
     return jobs.length === 0
       ? `There are no jobs in ${settings.jobsDir} yet.`
       : jobsTable(jobs, prices);
   };
   const step = jobs.length === 0 ? "export" : nextStep(jobs);
-  return { json: { jobs: listed }, text: text(), next: step && next(step), exit: "done" };
+  return {
+    json: settings.json ? { jobs: listed() } : {},
+    text: settings.json ? "" : text(),
+    next: step && next(step),
+    exit: "done",
+  };
 }
 
 /** Throws a UserError when there is no such job. */
@@ -43,7 +49,7 @@ async function showJob(
   const job = manifest.job(id);
   const files = manifest.files(id);
   const prices = pricesOf(settings);
-  const listed = listedJob(job, files, prices);
+  const listed = listedJob(job, prices);
   const history = await readHistory(settings.jobsDir, id);
   const waiting = {
     now: clock.now(),

@@ -1,6 +1,5 @@
 /** Numbers as people read them. */
 
-const number = new Intl.NumberFormat("en");
 /** `$1.13`; what is less than ten cents with more digits, and never as nothing. */
 export function dollars(usd: number): string {
   if (usd > 0 && usd < LEAST_USD) return `less than $${LEAST_USD}`;
@@ -20,7 +19,21 @@ const BYTES_STEP = 1000;
 
 /** `1,234,567`. */
 export function count(value: number): string {
-  return number.format(value);
+  // a long list has hundreds of thousands of figures, over which the system's formatter takes a second
+  return Number.isSafeInteger(value) && value >= 0
+    ? grouped(String(value))
+    : value.toLocaleString("en");
+}
+
+const GROUP_DIGITS = 3;
+
+function grouped(digits: string): string {
+  const first = digits.length % GROUP_DIGITS || GROUP_DIGITS;
+  let text = digits.slice(0, first);
+  for (let at = first; at < digits.length; at += GROUP_DIGITS) {
+    text += `,${digits.slice(at, at + GROUP_DIGITS)}`;
+  }
+  return text;
 }
 
 /** `1 row`, `1,234 rows`. */
