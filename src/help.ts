@@ -40,6 +40,7 @@ const MEANINGS: readonly (readonly [ExitReason, string])[] = [
   ["usage", "wrong arguments, something not set, or consent refused"],
   ["fatal", "key refused, schema wrong, database unreachable, manifest damaged"],
   ["unfinished", "not finished: run the same command again later"],
+  ["costLimit", "stopped by --max-cost; what was sent is fetched"],
   ["locked", "another process holds the jobs folder; it is named"],
   ["interrupted", "interrupted; what is recorded is consistent"],
 ];

@@ -1,4 +1,5 @@
-import { QUOTAS } from "./gemini/tariff.ts";
+import { pricesOf, QUOTAS } from "./gemini/tariff.ts";
+import type { CostLimit } from "./job/cost.ts";
 import type { JobBounds } from "./job/cut.ts";
 import type { Settings } from "./options.ts";
 
@@ -21,4 +22,12 @@ export function queueWindow({ maxActiveJobs, maxEnqueuedTokens, tier, model }: Q
     maxActiveJobs,
     maxEnqueuedTokens: maxEnqueuedTokens ?? QUOTAS[tier].enqueuedTokens[model],
   };
+}
+
+/** Undefined: none is set. */
+export function costLimit(
+  settings: Pick<Settings, "maxCost" | "price" | "priceSync">,
+): CostLimit | undefined {
+  const { maxCost } = settings;
+  return typeof maxCost === "number" ? { maxUsd: maxCost, prices: pricesOf(settings) } : undefined;
 }

@@ -105,6 +105,18 @@ export function dollars<D extends number | undefined>(described: Described<D>): 
   return option<number, D>(described, { check: checkDollars, defaultText });
 }
 
+/** Dollars, or one word in their place. */
+export function dollarsOr<const W extends string>(
+  word: W,
+  described: Described<undefined>,
+): Option<number | W | undefined> {
+  const amount = dollars(described);
+  return {
+    ...amount,
+    check: (given) => (given === word ? { value: word } : amount.check(given)),
+  };
+}
+
 function checkDollars(given: Given): Checked<number> {
   const value = toNumber(typeof given === "string" ? given.replace(/^\$/, "") : given);
   return value === undefined || value < 0 || value > DOLLARS_MAX

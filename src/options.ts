@@ -10,6 +10,7 @@ import {
   type Option,
   choice,
   dollars,
+  dollarsOr,
   hours,
   identifier,
   seconds,
@@ -41,7 +42,7 @@ const MAKES_JOBS: readonly CommandName[] = ["export", "run", "resubmit"];
 const SUBMITS: readonly CommandName[] = ["submit", "run"];
 const SPENDS: readonly CommandName[] = ["submit", "run"];
 /** They tell what something costs. */
-const PRICES: readonly CommandName[] = ["run", "jobs"];
+const PRICES: readonly CommandName[] = [...SPENDS, "jobs"];
 /** What is lost by them is paid for. */
 const TAKES_BACK: readonly CommandName[] = ["rollback"];
 const POLLS: readonly CommandName[] = ["poll", "run"];
@@ -188,6 +189,14 @@ export const OPTIONS = {
     describe: "how often a retryable row is submitted in all",
     group: "Jobs",
     commands: ["run"],
+  }),
+  maxCost: dollarsOr("off", {
+    flag: "max-cost",
+    default: undefined,
+    describe:
+      "most dollars to spend on this target in all, as the jobs folder knows (exit 5); off: no limit",
+    group: "Cost",
+    commands: SPENDS,
   }),
   price: dollars({
     flag: "price",

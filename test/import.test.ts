@@ -191,6 +191,18 @@ describe("the tokens that were billed", () => {
     expect(await trial.import()).toMatchObject({ written: 3 });
     expect((await trial.job("0001")).billedTokens).toBeUndefined();
   });
+
+  test("are unknown where a row has no line that can be read: it may be on the bill", async () => {
+    const trial = await ended(3, { 2: () => [] });
+    expect(await trial.import()).toMatchObject({ written: 2, failed: 1 });
+    expect((await trial.job("0001")).billedTokens).toBeUndefined();
+  });
+
+  test("are nothing for a row that was refused", async () => {
+    const trial = await ended(2, { 1: errorLine(3), 2: counted('"tokenCount":"7"') });
+    await trial.import();
+    expect((await trial.job("0001")).billedTokens).toBe(7);
+  });
 });
 
 describe("a row that changed since the export", () => {

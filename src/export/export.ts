@@ -50,7 +50,7 @@ export type ExportSummary = Readonly<{
   tooLongFile: string | undefined;
 }>;
 
-/** Yields each job once it is recorded. Stops after the page in hand when the signal is aborted. */
+/** Yields each job once it is recorded. When the signal is aborted, the rows in hand become the last. */
 export async function* exportJobs(
   services: ExportServices,
   options: ExportOptions,
@@ -63,7 +63,7 @@ export async function* exportJobs(
   try {
     for await (const page of pendingPages(store)) {
       for (const question of page) {
-        if (pass.isFull()) break;
+        if (pass.isFull() || signal.aborted) break;
         const verdict = screen(question, options.target, taken, options.onTooLong);
         if ("skip" in verdict) await pass.skip(question, verdict.skip, verdict.tokens);
         else if (!pass.takeHere(verdict)) yield* pass.take(question, verdict);

@@ -43,9 +43,10 @@ export async function importJob(services: ImportJobServices, job: Job): Promise<
     return readRequestRows(files, job);
   });
   warnOfStrayLines(report, job, await scanResults(files.results, rows));
-  const tokens = await writeVectors(services, job, files.results, rows);
+  const counted = await writeVectors(services, job, files.results, rows);
   if (services.signal.aborted) return undefined;
-  rows.failTheRest();
+  // a row without a line may have been billed all the same
+  const tokens = rows.failTheRest() === 0 ? counted : undefined;
   const sums = rows.sums();
   const failures = failedRequests(files, job, (place) => rows.failureOf(place));
   const failed = await writeFailedFile(files, sums.failed === 0 ? [] : failures);
@@ -80,7 +81,7 @@ export async function readRequestRows(files: JobFiles, job: Job): Promise<Reques
   return rows;
 }
 
-/** Second reading: checks each line and writes its vector. The tokens billed, where told. */
+/** Second reading: checks each line and writes its vector. The tokens billed, where told for each vector. */
 async function writeVectors(
   { store, report, signal, pacer = UNPACED }: ImportJobServices,
   job: Job,
@@ -113,13 +114,15 @@ type Reading = Readonly<{
 
 /** Hands the row's vector to the writer, or notes what else the line came to. */
 function readRow(bytes: Buffer, reading: Reading): void {
-  const { rows, room } = reading;
+  const { rows, room, tokens } = reading;
   const line = parseResultLine(bytes, room);
   const ordinal = line.key === undefined ? undefined : rows.ordinalOf(line.key);
   if (ordinal === undefined) return;
   if (line.kind === "malformed") return rows.noteMalformedLine(ordinal);
   if (!rows.take(ordinal)) return;
-  const failure = rows.hasConflict(ordinal) ? CONFLICT : failureOf(line);
+  const isDoubtful = rows.hasConflict(ordinal);
+  if (isDoubtful) tokens.add(undefined);
+  const failure = isDoubtful ? CONFLICT : failureOf(line);
   if (failure !== undefined) return rows.fail(ordinal, failure);
   if (line.kind === "vector") readVector(line, ordinal, reading);
 }

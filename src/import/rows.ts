@@ -104,12 +104,15 @@ export class RequestRows {
     this.#failures.set(ordinal, this.#shared(failure));
   }
 
-  /** Fails every row that no usable line was found for. */
-  failTheRest(): void {
+  /** Fails every row that no usable line was found for, and says how many there were. */
+  failTheRest(): number {
+    let failed = 0;
     for (let ordinal = 0; ordinal < this.size; ordinal++) {
       if (this.#codes[ordinal] !== CODE.unknown) continue;
       this.fail(ordinal, this.#has(ordinal, HAS_MALFORMED_LINE) ? MALFORMED : MISSING);
+      failed += 1;
     }
+    return failed;
   }
 
   failureOf(ordinal: number): Failure | undefined {

@@ -42,6 +42,9 @@ export type CostLimit = Readonly<{ maxUsd: number; prices: Prices }>;
 /** Why a job may not be sent: with it, `usd` would have been spent on its target. */
 export type OverLimit = Readonly<{ usd: number; spentUsd: number; maxUsd: number }>;
 
+/** Where the limit stopped: what it would have to be for all of these jobs to be sent. */
+export type CostStop = Readonly<{ spentUsd: number; maxUsd: number; neededUsd: number }>;
+
 /**
  * Undefined where the job may be sent without passing the limit: what the manifest's jobs of the
  * same target have cost counts, whichever command sent them. Ask before each create request.
@@ -55,6 +58,68 @@ export function overLimit(
   const spentUsd = spentForTarget(jobs, job.target, limit.prices).usd;
   const usd = spentUsd + costOf(job, limit.prices).usd;
   return usd > limit.maxUsd ? { usd, spentUsd, maxUsd: limit.maxUsd } : undefined;
+}
+
+/**
+ * The exported jobs, in order, that the limit lets through one after the other. At the first that
+ * would pass it the rest of its target is held back too: a job is not sent because it is small.
+ */
+export function withinLimit(jobs: readonly Job[], limit: CostLimit | undefined): readonly Job[] {
+  const waiting = jobs.filter((job) => job.state === "exported");
+  if (limit === undefined || waiting.length === 0) return waiting;
+  const ledger = new Ledger(jobs, limit);
+  return waiting.filter((job) => ledger.takes(job));
+}
+
+/** Of the targets that the limit stops, the one that lacks most; undefined where it stops none. */
+export function costStop(jobs: readonly Job[], limit: CostLimit | undefined): CostStop | undefined {
+  if (limit === undefined) return undefined;
+  const passing = new Set(withinLimit(jobs, limit));
+  const held = jobs.filter((job) => job.state === "exported" && !passing.has(job));
+  const targets = [...new Set(held.map((job) => job.target))];
+  const stops = targets.map((target): CostStop => {
+    const own = jobs.filter((job) => sameTarget(job.target, target));
+    const waiting = own.filter((job) => job.state === "exported");
+    const spentUsd = spentOn(own, limit.prices).usd;
+    const neededUsd = waiting.reduce((sum, job) => sum + costOf(job, limit.prices).usd, spentUsd);
+    return { spentUsd, maxUsd: limit.maxUsd, neededUsd };
+  });
+  return stops.toSorted((a, b) => b.neededUsd - a.neededUsd)[0];
+}
+
+/** What each target has cost, and what it will have when the jobs that were let through are sent. */
+class Ledger {
+  readonly #limit: CostLimit;
+  readonly #usd = new Map<Target, number>();
+  readonly #held = new Set<Target>();
+
+  constructor(jobs: readonly Job[], limit: CostLimit) {
+    this.#limit = limit;
+    for (const job of jobs.filter(mayHaveCost)) this.#add(job);
+  }
+
+  takes(job: Job): boolean {
+    const target = this.#own(job.target);
+    const usd = (this.#usd.get(target) ?? 0) + costOf(job, this.#limit.prices).usd;
+    if (this.#held.has(target) || usd > this.#limit.maxUsd) {
+      this.#held.add(target);
+      return false;
+    }
+    this.#usd.set(target, usd);
+    return true;
+  }
+
+  #add(job: Job): void {
+    const target = this.#own(job.target);
+    const usd = costOf(job, this.#limit.prices).usd;
+    this.#usd.set(target, (this.#usd.get(target) ?? 0) + usd);
+  }
+
+  /** The target under which its like was first met. */
+  #own(target: Target): Target {
+    if (this.#usd.has(target)) return target;
+    return [...this.#usd.keys()].find((known) => sameTarget(known, target)) ?? target;
+  }
 }
 
 export function spentForTarget(jobs: readonly Job[], target: Target, prices: Prices): Cost {

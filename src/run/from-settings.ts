@@ -2,7 +2,7 @@ import type { StageContext } from "../command.ts";
 import { exportOptions } from "../export/from-settings.ts";
 import { pricesOf } from "../gemini/tariff.ts";
 import { createPacer } from "../import/pace.ts";
-import { queueWindow } from "../job-bounds.ts";
+import { costLimit, queueWindow } from "../job-bounds.ts";
 import type { RunOptions, RunServices } from "./pipeline.ts";
 import { run, type RunSummary } from "./run.ts";
 
@@ -37,6 +37,7 @@ function runOptions(context: StageContext): RunOptions {
     export: exportOptions(context),
     window: queueWindow(settings),
     prices: pricesOf(settings),
+    costLimit: costLimit(settings),
     reconcileGraceMs,
     quotaWaitMs,
     pollIntervalMs,

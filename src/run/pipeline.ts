@@ -8,6 +8,7 @@
 import { JobBlocked, UserError } from "../errors.ts";
 import { exportJobs, type ExportOptions, type ExportSummary } from "../export/export.ts";
 import { importResults, isImportable, type ImportServices } from "../import/import.ts";
+import { type CostLimit, withinLimit } from "../job/cost.ts";
 import type { Job } from "../job/job.ts";
 import { isOutage } from "../gemini/outage.ts";
 import type { Prices } from "../gemini/tariff.ts";
@@ -30,6 +31,8 @@ export type RunOptions = Readonly<{
   export: ExportOptions;
   window: Window;
   prices: Prices;
+  /** Undefined: none. What was sent is waited for and imported when it is reached. */
+  costLimit?: CostLimit | undefined;
   reconcileGraceMs: number;
   quotaWaitMs: number;
   /** Undefined: adaptive. */
@@ -67,6 +70,8 @@ class Pipeline {
   readonly #options: RunOptions;
   readonly #changes = new Changes();
   readonly #stop = new AbortController();
+  /** Ends the export where the limit on cost lets nothing more through. */
+  readonly #stopExport = new AbortController();
   /** Jobs that had ended before this run; everything else is its work. */
   readonly #endedBefore: ReadonlySet<string>;
   readonly #exports: ExportSummary[] = [];
@@ -111,19 +116,23 @@ class Pipeline {
       this.#exports.push(summary);
       if (summary.exported === 0 || this.#options.export.limit !== undefined) break;
       await this.#until(() => this.#isDrained());
-      if (!this.#hasStaleRows()) break;
+      if (!this.#hasStaleRows() || this.#isStoppedByCost()) break;
     }
     this.#exporting = false;
     this.#changes.notify();
   }
 
   async #exportPass(): Promise<ExportSummary> {
-    const jobs = exportJobs(this.#services, this.#options.export);
+    const signal = AbortSignal.any([this.#services.signal, this.#stopExport.signal]);
+    const jobs = exportJobs({ ...this.#services, signal }, this.#options.export);
     for (;;) {
       const step = await jobs.next();
       if (step.done) return step.value;
       this.#changes.notify();
-      await this.#until(() => this.#waitingJobs().length < MAX_JOBS_AHEAD);
+      await this.#until(
+        () => this.#waitingJobs().length < MAX_JOBS_AHEAD || this.#isStoppedByCost(),
+      );
+      if (this.#isStoppedByCost()) this.#stopExport.abort();
     }
   }
 
@@ -286,14 +295,30 @@ class Pipeline {
 
   #isDrained(): boolean {
     const { manifest } = this.#services;
-    const isOpen = (job: Job) => isUnfinished(job) && !this.#blocked.has(job.id);
+    const held = this.#heldByCost();
+    const isOpen = (job: Job) =>
+      isUnfinished(job) && !this.#blocked.has(job.id) && !held.has(job.id);
     return this.#worksInHand === 0 && !manifest.jobs().some(isOpen);
+  }
+
+  /** Jobs that may not be sent as things are; a bill that comes in may let one more through. */
+  #heldByCost(): ReadonlySet<string> {
+    const { costLimit } = this.#options;
+    if (costLimit === undefined) return new Set();
+    const passing = new Set(withinLimit(this.#services.manifest.jobs(), costLimit));
+    const held = this.#waitingJobs().filter((job) => !passing.has(job));
+    return new Set(held.map((job) => job.id));
+  }
+
+  /** Nothing is under way that could come cheaper than it was estimated. */
+  #isStoppedByCost(): boolean {
+    return this.#heldByCost().size > 0 && this.#isDrained();
   }
 
   /** The oldest job that waits, if there is room for it at Gemini. */
   #nextToSubmit(): Job | undefined {
     const jobs = this.#services.manifest.jobs();
-    const job = jobs.find((each) => each.state === "exported");
+    const [job] = withinLimit(jobs, this.#options.costLimit);
     const hasRoom = job && whyNotYet(job, jobs, this.#options.window) === undefined;
     return hasRoom ? job : undefined;
   }

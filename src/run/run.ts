@@ -1,5 +1,5 @@
 import type { ExportSummary } from "../export/export.ts";
-import { type Cost, spentOn } from "../job/cost.ts";
+import { type Cost, type CostStop, costStop, spentOn } from "../job/cost.ts";
 import { finalSums } from "../job/final-sums.ts";
 import type { Job } from "../job/job.ts";
 import { isUnfinished } from "../job/manifest.ts";
@@ -21,6 +21,8 @@ export type RunSummary = Sums &
     timedOut: boolean;
     /** It stopped although rows were left that it would have taken. */
     isCutShort: boolean;
+    /** Undefined unless the limit on cost held jobs back. */
+    costStop: CostStop | undefined;
   }>;
 
 /** The whole work: see pipeline.ts. The sums count a row that was sent again once, as it ended. */
@@ -41,6 +43,7 @@ export async function run(services: RunServices, options: RunOptions): Promise<R
       .map((job) => services.manifest.files(job.id).failed),
     timedOut,
     isCutShort: timedOut || hasStaleRowsLeft(jobs, last),
+    costStop: costStop(services.manifest.jobs(), options.costLimit),
   };
 }
 

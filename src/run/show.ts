@@ -1,8 +1,10 @@
 import type { CommandContext, CommandResult } from "../command.ts";
+import type { ExitReason } from "../errors.ts";
 import { exportFromSettings } from "../export/from-settings.ts";
 import { skippedLines } from "../export/show.ts";
 import { readManifest } from "../job/manifest.ts";
 import { count, counted, decimal, dollars } from "../output/figures.ts";
+import { costStopJson, costStopText } from "../output/cost-text.ts";
 import { sumsText } from "../output/sums-text.ts";
 import { balanced } from "../sums.ts";
 import { runFromSettings } from "./from-settings.ts";
@@ -20,11 +22,24 @@ function runResult({ next }: CommandContext, summary: RunSummary): CommandResult
   if (!balanced(sums)) throw new Error(`the sums do not balance: ${JSON.stringify(sums)}`);
   const unfinished = pending.length > 0 || summary.isCutShort;
   return {
-    json: { ...sums, jobs, remaining, cost: { tokens: cost.tokens, usd: decimal(cost.usd) } },
+    json: {
+      ...sums,
+      jobs,
+      remaining,
+      cost: { tokens: cost.tokens, usd: decimal(cost.usd) },
+      costStop: costStopJson(summary.costStop),
+    },
     text: runText(summary),
     next: unfinished ? next("run") : failed > 0 ? next("resubmit") : undefined,
-    exit: unfinished ? "unfinished" : failed > 0 ? "rowsFailed" : "done",
+    exit: exitOf(summary, unfinished),
   };
+}
+
+/** What is at Gemini comes first: a limit that was reached is still reached afterwards. */
+function exitOf({ costStop, timedOut, failed }: RunSummary, unfinished: boolean): ExitReason {
+  if (costStop !== undefined && !timedOut) return "costLimit";
+  if (unfinished) return "unfinished";
+  return failed > 0 ? "rowsFailed" : "done";
 }
 
 async function showDryRun(context: CommandContext): Promise<CommandResult> {
@@ -46,6 +61,7 @@ async function showDryRun(context: CommandContext): Promise<CommandResult> {
 
 function runText(summary: RunSummary): string {
   const { cost, remaining, pending, skipped, tooLongFile, timedOut, failedFiles } = summary;
+  const { costStop } = summary;
   return [
     summary.jobs.length === 0 ? "Nothing to do." : sumsText(summary, failedFiles),
     // what was on its way when the last pass began has ended since
@@ -56,6 +72,7 @@ function runText(summary: RunSummary): string {
       ? `${counted(pending.length, "job")} not ended yet: ${pending.join(", ")}${timedOut ? " (--timeout is over; the batches go on)" : ""}.`
       : "",
     `${counted(remaining, "row")} of the table still without a vector.`,
+    costStop === undefined ? "" : costStopText(costStop),
     cost.tokens > 0 ? `Cost: about ${dollars(cost.usd)} for ${count(cost.tokens)} tokens.` : "",
   ]
     .filter((line) => line !== "")

@@ -1,5 +1,5 @@
 import type { StageContext } from "../command.ts";
-import { queueWindow } from "../job-bounds.ts";
+import { costLimit, queueWindow } from "../job-bounds.ts";
 import { submitAll, type SubmitSummary } from "./submit.ts";
 
 /** The stage as the settings have it. */
@@ -10,6 +10,10 @@ export async function submitFromSettings(context: StageContext): Promise<SubmitS
   const keyId = services.keyId();
   return submitAll(
     { gemini, manifest, report, clock, signal, keyId },
-    { window: queueWindow(settings), reconcileGraceMs: settings.reconcileGraceMs },
+    {
+      window: queueWindow(settings),
+      reconcileGraceMs: settings.reconcileGraceMs,
+      costLimit: costLimit(settings),
+    },
   );
 }

@@ -1,5 +1,6 @@
 import type { CommandContext, CommandResult } from "../command.ts";
 import { readManifest } from "../job/manifest.ts";
+import { costStopJson, costStopText } from "../output/cost-text.ts";
 import { count, counted } from "../output/figures.ts";
 import { submitFromSettings } from "./from-settings.ts";
 import { isWaiting, type SubmitSummary } from "./submit.ts";
@@ -12,10 +13,10 @@ export async function showSubmit(context: CommandContext): Promise<CommandResult
   const { submitted, adopted, waiting } = summary;
   const polls = manifest.jobs().some((job) => job.state === "submitted");
   return {
-    json: { submitted, adopted, waiting },
+    json: { submitted, adopted, waiting, costStop: costStopJson(summary.costStop) },
     text: submitText(summary),
     next: polls ? next("poll") : waiting.length > 0 ? next("submit") : undefined,
-    exit: waiting.length > 0 ? "unfinished" : "done",
+    exit: summary.costStop !== undefined ? "costLimit" : waiting.length > 0 ? "unfinished" : "done",
   };
 }
 
@@ -31,7 +32,7 @@ async function showDryRun({ settings, next }: CommandContext): Promise<CommandRe
   };
 }
 
-function submitText({ submitted, adopted, waiting, why }: SubmitSummary): string {
+function submitText({ submitted, adopted, waiting, why, costStop }: SubmitSummary): string {
   const lines = [
     submitted.length + adopted.length + waiting.length === 0 ? "Nothing to submit." : "",
     submitted.length > 0
@@ -41,6 +42,7 @@ function submitText({ submitted, adopted, waiting, why }: SubmitSummary): string
     waiting.length > 0
       ? `Waiting: ${waiting.join(", ")}${why === undefined ? "" : ` (${why})`}.`
       : "",
+    costStop === undefined ? "" : costStopText(costStop),
   ];
   return lines.filter((line) => line !== "").join("\n");
 }

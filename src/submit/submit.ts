@@ -1,4 +1,5 @@
 /** Submit: every exported job that the window has room for, the oldest first. */
+import { type CostLimit, type CostStop, costStop, withinLimit } from "../job/cost.ts";
 import type { Job } from "../job/job.ts";
 import { needsReconciling, reconcile } from "./reconcile.ts";
 import { submitJob, type SubmitServices } from "./submit-job.ts";
@@ -8,6 +9,8 @@ export type SubmitOptions = Readonly<{
   window: Window;
   /** How long a batch that may exist is looked for before its job is sent once more. */
   reconcileGraceMs: number;
+  /** Undefined: none. */
+  costLimit?: CostLimit | undefined;
 }>;
 
 export type SubmitSummary = Readonly<{
@@ -18,6 +21,8 @@ export type SubmitSummary = Readonly<{
   waiting: readonly string[];
   /** Why they wait; undefined when none does. */
   why: string | undefined;
+  /** Undefined unless the limit on cost holds jobs back. */
+  costStop: CostStop | undefined;
 }>;
 
 /** A create whose answer is lost again and again is left for the next call after so many rounds. */
@@ -37,7 +42,7 @@ export async function submitAll(
     if (looks) {
       adopted.push(...(await reconcile(services, options.reconcileGraceMs)).adopted);
     }
-    why = await submitRound(services, options.window, submitted);
+    why = await submitRound(services, options, submitted);
     if (!manifest.jobs().some((job) => job.state === "submitting")) break;
   }
   const waiting = manifest
@@ -45,7 +50,13 @@ export async function submitAll(
     .filter(isWaiting)
     .map((job) => job.id);
   if (waiting.length === 0) why = undefined;
-  return { submitted, adopted, waiting, why };
+  return {
+    submitted,
+    adopted,
+    waiting,
+    why,
+    costStop: costStop(manifest.jobs(), options.costLimit),
+  };
 }
 
 export function isWaiting(job: Job): boolean {
@@ -55,12 +66,12 @@ export function isWaiting(job: Job): boolean {
 /** One pass over the exported jobs; says why it stopped early. */
 async function submitRound(
   services: SubmitServices,
-  window: Window,
+  { window, costLimit }: SubmitOptions,
   submitted: string[],
 ): Promise<string | undefined> {
   const { manifest, signal } = services;
   let lost: string | undefined;
-  for (const job of manifest.jobs().filter((each) => each.state === "exported")) {
+  for (const job of withinLimit(manifest.jobs(), costLimit)) {
     if (signal.aborted) return "interrupted";
     const full = whyNotYet(job, manifest.jobs(), window);
     if (full !== undefined) return `as many ${full} are queued at Gemini as are allowed at once`;
