@@ -23,6 +23,7 @@ import {
   listenForInterrupts,
 } from "./interrupt.ts";
 import { cancelCommand } from "./cancel/command.ts";
+import { cleanCommand } from "./clean/command.ts";
 import { doctorCommand } from "./doctor/command.ts";
 import { emulatorCommand } from "./emulator/command.ts";
 import { exportCommand } from "./export/command.ts";
@@ -52,6 +53,7 @@ const COMMANDS: readonly RegisterCommand[] = [
   resubmitCommand,
   cancelCommand,
   rollbackCommand,
+  cleanCommand,
   jobsCommand,
   initCommand,
   doctorCommand,

@@ -10,6 +10,7 @@ export type CommandName =
   | "resubmit"
   | "cancel"
   | "rollback"
+  | "clean"
   | "jobs"
   | "init"
   | "doctor"

@@ -29,6 +29,7 @@ export const COMMAND_NAMES: readonly CommandName[] = [
   "resubmit",
   "cancel",
   "rollback",
+  "clean",
   "jobs",
   "init",
   "doctor",
@@ -44,7 +45,7 @@ const SPENDS: readonly CommandName[] = ["submit", "run"];
 /** They tell what something costs. */
 const PRICES: readonly CommandName[] = [...SPENDS, "jobs"];
 /** What is lost by them is paid for. */
-const TAKES_BACK: readonly CommandName[] = ["rollback"];
+const TAKES_BACK: readonly CommandName[] = ["rollback", "clean"];
 const POLLS: readonly CommandName[] = ["poll", "run"];
 const WRITES: readonly CommandName[] = [
   "export",
@@ -54,6 +55,7 @@ const WRITES: readonly CommandName[] = [
   "resubmit",
   "cancel",
   "rollback",
+  "clean",
   "init",
 ];
 
@@ -342,6 +344,13 @@ export const OPTIONS = {
     group: "Jobs",
     commands: ["cancel"],
     inConfigFile: false,
+  }),
+  keepResults: toggle({
+    flag: "keep-results",
+    default: false,
+    describe: "keep what a rollback needs: request and results files of imported jobs",
+    group: "Files",
+    commands: ["clean"],
   }),
   yes: toggle({
     flag: "yes",

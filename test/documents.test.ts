@@ -293,6 +293,7 @@ const JOB_EVENTS: Readonly<Record<JobEvent["type"], true>> = {
   resubmitted: true,
   rollingBack: true,
   rolledBack: true,
+  cleaned: true,
 };
 const STATES: Readonly<Record<JobState, true>> = {
   exported: true,

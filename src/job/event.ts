@@ -6,6 +6,7 @@
  * is read quickly. A field of another kind works too, and makes its event slow.
  */
 import { z } from "zod";
+import { CLEANABLE } from "./job.ts";
 import { MODELS, type ModelName, isModelName } from "../gemini/models.ts";
 import { sureCheckOf, withSureCheck } from "./sure-check.ts";
 
@@ -115,6 +116,7 @@ export const eventSchema = z.discriminatedUnion("type", [
   // `file`: the rows that are about to be emptied; see rollback-file.ts
   z.object({ type: z.literal("rollingBack"), at, job: jobId, rows: count, file }),
   z.object({ type: z.literal("rolledBack"), at, job: jobId, rows: count }),
+  z.object({ type: z.literal("cleaned"), at, job: jobId, files: z.array(z.enum(CLEANABLE)) }),
 ]);
 
 export type JournalHeader = Readonly<z.infer<typeof header>>;

@@ -135,6 +135,8 @@ function changes(before: Job, event: Exclude<JobEvent, { type: "exported" }>): P
       return { rollback: { rows: event.rows, file: event.file } };
     case "rolledBack":
       return { rolledBack: event.rows };
+    case "cleaned":
+      return { cleaned: [...new Set([...before.cleaned, ...event.files])] };
   }
 }
 
@@ -180,6 +182,7 @@ function created(state: ManifestState, job: RecordedJob, at: string): Job {
     failedFile: undefined,
     rollback: undefined,
     rolledBack: 0,
+    cleaned: [],
     children: [],
     error: undefined,
   };

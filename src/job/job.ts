@@ -21,6 +21,10 @@ export type JobState =
   /** The vectors this job wrote were set back to NULL. */
   | "rolledBack";
 
+/** What `clean` takes away: three files here, and the uploaded request file at Gemini. */
+export const CLEANABLE = ["requests", "results", "rollback", "upload"] as const;
+export type Cleanable = (typeof CLEANABLE)[number];
+
 /** A file of ours, as it was when it was recorded. `sha256` is lowercase hex. */
 export type FileRecord = Readonly<{ bytes: number; sha256: string }>;
 
@@ -77,6 +81,8 @@ export type Job = Readonly<{
   failedFile: FileRecord | undefined;
   /** `<job>.rollback.jsonl` and how many rows are in it: set from the intent on. */
   rollback: Readonly<{ rows: number; file: FileRecord }> | undefined;
+  /** Taken away by `clean`: that these are gone is no damage. */
+  cleaned: readonly Cleanable[];
   /** How many of this job's vectors were set back to NULL; 0 until that is done. */
   rolledBack: number;
   /** Jobs made from this job's failed lines. */

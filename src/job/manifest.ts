@@ -289,5 +289,7 @@ function note(event: JobEvent): string | undefined {
       return `${event.rows} rows about to be emptied`;
     case "rolledBack":
       return `${event.rows} rows`;
+    case "cleaned":
+      return event.files.join(", ");
   }
 }

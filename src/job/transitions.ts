@@ -36,6 +36,7 @@ const MOVES: Readonly<
   // again where the list of rows was lost
   rollingBack: { from: ["imported"] },
   rolledBack: { from: ["imported"], to: "rolledBack" },
+  cleaned: { from: ["imported", "rolledBack", ...ENDED_BADLY] },
 };
 
 /** States in which a job's rows are on their way and must not be exported again. */

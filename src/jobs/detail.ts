@@ -2,7 +2,7 @@ import type { Prices } from "../gemini/tariff.ts";
 import { BATCH_LIFE_HOURS, batchAgeMs, isStuck } from "../job/batch-age.ts";
 import { costOf } from "../job/cost.ts";
 import type { JobFiles } from "../job/files.ts";
-import type { Job, JobHistoryEntry } from "../job/job.ts";
+import type { Cleanable, FileRecord, Job, JobHistoryEntry } from "../job/job.ts";
 import { bytes, count, counted, dollars, duration } from "../output/figures.ts";
 import { outcomes } from "../output/progress.ts";
 import { tableName } from "../target.ts";
@@ -82,11 +82,18 @@ function whatBecame({ sums, outstanding, error }: Job): Fact[] {
   ];
 }
 
-function filesOf({ requestFile, resultsFile, failedFile }: Job, files: JobFiles): Fact[] {
+function filesOf(job: Job, files: JobFiles): Fact[] {
+  const { requestFile, resultsFile, failedFile, rollback, cleaned } = job;
+  const told = (path: string, file: FileRecord | undefined, name?: Cleanable) => {
+    if (file === undefined) return undefined;
+    const isGone = name !== undefined && cleaned.includes(name);
+    return `${path}, ${bytes(file.bytes)}${isGone ? ", deleted by clean" : ""}`;
+  };
   return [
-    ["request file", `${files.requests}, ${bytes(requestFile.bytes)}`],
-    ["results file", resultsFile && `${files.results}, ${bytes(resultsFile.bytes)}`],
-    ["failed file", failedFile && `${files.failed}, ${bytes(failedFile.bytes)}`],
+    ["request file", told(files.requests, requestFile, "requests")],
+    ["results file", told(files.results, resultsFile, "results")],
+    ["failed file", told(files.failed, failedFile)],
+    ["rollback file", told(files.rollback, rollback?.file, "rollback")],
   ];
 }
 

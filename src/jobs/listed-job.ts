@@ -1,7 +1,7 @@
 import type { Prices } from "../gemini/tariff.ts";
 import { costOf } from "../job/cost.ts";
 import { jobFileNames } from "../job/files.ts";
-import type { Job } from "../job/job.ts";
+import type { Cleanable, Job } from "../job/job.ts";
 import { decimal } from "../output/figures.ts";
 import { NO_ROWS } from "../sums.ts";
 
@@ -27,13 +27,14 @@ export type ListedJob = Readonly<{
   attempt: number;
   createdAt: string;
   updatedAt: string;
-  files: Readonly<{ requests: string; results: string | null; failed: string | null }>;
+  files: Readonly<{ requests: string | null; results: string | null; failed: string | null }>;
   error: Readonly<{ code: number | null; message: string }> | null;
 }>;
 
 export function listedJob(job: Job, prices: Prices): ListedJob {
   const files = jobFileNames(job.id);
   const { written, failed, stale, filled, gone } = job.sums ?? NO_ROWS;
+  const isCleaned = (file: Cleanable) => job.cleaned.includes(file);
   return {
     id: job.id,
     state: job.state,
@@ -51,8 +52,8 @@ export function listedJob(job: Job, prices: Prices): ListedJob {
     createdAt: job.createdAt,
     updatedAt: job.updatedAt,
     files: {
-      requests: files.requests,
-      results: job.resultsFile === undefined ? null : files.results,
+      requests: isCleaned("requests") ? null : files.requests,
+      results: job.resultsFile === undefined || isCleaned("results") ? null : files.results,
       failed: job.failedFile === undefined ? null : files.failed,
     },
     error:

@@ -33,6 +33,7 @@ const CHUNK_ROWS = 500;
 export async function requireRollbackable(manifest: ManifestView, job: Job): Promise<void> {
   if (job.state !== "imported") throw notImported(job);
   const path = manifest.files(job.id).results;
+  if (job.cleaned.includes("results")) throw unknownVectors(job, "was deleted by `vecfill clean`");
   const digest = (await exists(path)) ? await hashFile(path) : undefined;
   if (digest === undefined) throw unknownVectors(job, `is gone (${path})`);
   if (digest.sha256 !== job.resultsFile?.sha256) {

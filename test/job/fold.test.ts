@@ -38,6 +38,7 @@ const EVENTS: { readonly [Type in JobEvent["type"]]: Extract<JobEvent, { type: T
   resubmitted: { type: "resubmitted", at, job, children: [child], ...nothingLeft },
   rollingBack: { type: "rollingBack", at, job, rows: 1, file },
   rolledBack: { type: "rolledBack", at, job, rows: 1 },
+  cleaned: { type: "cleaned", at, job, files: ["requests", "upload"] },
 };
 type EventType = keyof typeof EVENTS;
 
@@ -99,11 +100,12 @@ const MOVES: Readonly<Record<JobState | "none", Partial<Record<EventType, JobSta
     resubmitted: "imported",
     rollingBack: "imported",
     rolledBack: "rolledBack",
+    cleaned: "imported",
   },
-  failed: { duplicate: "failed", resubmitted: "failed" },
-  expired: { duplicate: "expired", resubmitted: "expired" },
-  cancelled: { duplicate: "cancelled", resubmitted: "cancelled" },
-  rolledBack: { duplicate: "rolledBack", resubmitted: "rolledBack" },
+  failed: { duplicate: "failed", resubmitted: "failed", cleaned: "failed" },
+  expired: { duplicate: "expired", resubmitted: "expired", cleaned: "expired" },
+  cancelled: { duplicate: "cancelled", resubmitted: "cancelled", cleaned: "cancelled" },
+  rolledBack: { duplicate: "rolledBack", resubmitted: "rolledBack", cleaned: "rolledBack" },
 };
 
 function stateAfter(events: readonly JournalEvent[]): ManifestState {
