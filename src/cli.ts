@@ -38,7 +38,9 @@ import { submitCommand } from "./submit/command.ts";
 import { nearest } from "./nearest.ts";
 import type { CommandName } from "./option.ts";
 import { COMMAND_NAMES, OPTION_LIST } from "./options.ts";
-import { type Output, type Streams, createOutput, tolerateClosedPipes } from "./output.ts";
+import { type Output, type Streams, cleaner, createOutput, tolerateClosedPipes } from "./output.ts";
+import { canMove, painter } from "./output/color.ts";
+import type { Display } from "./output/display.ts";
 import type { Report } from "./report.ts";
 import { redactor } from "./secret.ts";
 import { keepYoungMemorySmall } from "./young-memory.ts";
@@ -182,7 +184,7 @@ function startFor(session: Session): Start {
     const { world } = session;
     const { env, folder } = world;
     const configuration = await loadConfiguration({ flags: argv, env, folder });
-    const output = createOutput(world, outputOptions(configuration, world));
+    const output = await openOutput(configuration, world);
     session.output = output;
     const { settings, origins } = configuration;
     session.complete = (hint) => withCompleteCommands(hint, settings, origins);
@@ -235,7 +237,7 @@ async function withServices(
       folder: world.folder,
       next: (command, ...args) => nextCommandLine(settings, origins, command, args),
       confirm: (question) => {
-        output.close();
+        output.pause();
         return askConsent(question, { ...world, yes: settings.yes, signal });
       },
     });
@@ -272,6 +274,8 @@ function firstOutput(args: readonly string[], world: World): Output {
     json: args.includes("--json"),
     quiet: false,
     verbose: args.includes("--verbose"),
+    progressJson: args.includes("--progress-json"),
+    display: undefined,
     color: !args.includes("--no-color"),
     env: world.env,
     redact: redactor(secretsIn(realEnvironment(world.env))),
@@ -279,10 +283,26 @@ function firstOutput(args: readonly string[], world: World): Output {
   });
 }
 
-function outputOptions({ settings, environment }: Configuration, { env }: World) {
-  const { json, quiet, verbose, color } = settings;
+async function openOutput({ settings, environment }: Configuration, world: World): Promise<Output> {
+  const { json, quiet, verbose, color, progressJson } = settings;
+  const { env, stderr } = world;
   const redact = redactor(secretsIn(environment));
-  return { json, quiet, verbose, color, env, redact, clock: systemClock };
+  const display =
+    canMove(stderr, env) && !quiet && !progressJson
+      ? await openDisplayOn(world, cleaner(redact), color)
+      : undefined;
+  const options = { json, quiet, verbose, color, progressJson };
+  return createOutput(world, { ...options, env, redact, clock: systemClock, display });
+}
+
+async function openDisplayOn(
+  { stderr: stream, env }: World,
+  clean: (text: string) => string,
+  color: boolean,
+): Promise<Display> {
+  const { openDisplay } = await import("./output/display.ts");
+  const paint = painter(stream, env, color);
+  return openDisplay({ stream, env, clock: systemClock, clean, paint });
 }
 
 function warn(output: Output, message: string): void {

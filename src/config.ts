@@ -153,6 +153,9 @@ function checkTogether(settings: Settings, origins: Origins): void {
   if (settings.quiet && settings.verbose) {
     throw disagree("Quiet and verbose exclude each other", origins.quiet);
   }
+  if (settings.quiet && settings.progressJson) {
+    throw disagree("Quiet and progress as JSON exclude each other", origins.quiet);
+  }
 }
 
 function disagree(what: string, origin: Origin): UserError {

@@ -373,6 +373,13 @@ export const OPTIONS = {
     group: "Output",
     commands: COMMAND_NAMES,
   }),
+  progressJson: toggle({
+    flag: "progress-json",
+    default: false,
+    describe: "progress, warnings and errors as JSON lines on stderr",
+    group: "Output",
+    commands: COMMAND_NAMES,
+  }),
   quiet: toggle({
     flag: "quiet",
     default: false,

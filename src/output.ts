@@ -4,10 +4,11 @@
  */
 import type { Clock } from "./clock.ts";
 import { type Failure, failureObject } from "./failure.ts";
-import { type Paint, type Stream, canMove, painter } from "./output/color.ts";
-import { isMoving, progressLine, subjectOf } from "./output/progress.ts";
-import { StatusLine } from "./output/status-line.ts";
-import type { ProgressEvent, Report } from "./report.ts";
+import { type Paint, type Stream, painter } from "./output/color.ts";
+import type { Display } from "./output/display.ts";
+import { progressJson } from "./output/progress-json.ts";
+import { displayReporter, jsonReporter, plainReporter } from "./output/reporter.ts";
+import type { Report } from "./report.ts";
 import type { Redact } from "./secret.ts";
 
 const SCHEMA_VERSION = 1;
@@ -17,9 +18,13 @@ export type OutputOptions = Readonly<{
   quiet: boolean;
   verbose: boolean;
   color: boolean;
+  /** Everything on stderr is an object a line. */
+  progressJson: boolean;
   env: NodeJS.ProcessEnv;
   redact: Redact;
   clock: Clock;
+  /** Where there is a terminal to draw on. */
+  display: Display | undefined;
 }>;
 
 export type Streams = Readonly<{ stdout: Stream; stderr: Stream }>;
@@ -36,49 +41,69 @@ export type Output = Readonly<{
   detail(line: string): void;
   /** To stderr, and with `--json` to stdout, unless that already holds its one object. */
   failure(command: string, failure: Failure): void;
-  /** Leaves the terminal clean. May be called again. */
+  /** Takes the display away, so that somebody can be asked something. */
+  pause(): void;
+  /** Leaves the terminal clean, and on it how things stand when nothing else says so. */
   close(): void;
 }>;
 
-/** Where there is no terminal to draw over, a figure that moves is a line so often at most. */
-const MOVING_LINE_EVERY_MS = 10_000;
-const REDRAW_EVERY_MS = 100;
-
 export function createOutput(streams: Streams, options: OutputOptions): Output {
-  const { json, quiet, verbose, redact, env } = options;
+  const { json, quiet, verbose, progressJson: asJson, redact, env, clock, display } = options;
   const paint = painter(streams.stderr, env, options.color);
-  const status = canMove(streams.stderr, env) ? new StatusLine(streams.stderr) : undefined;
-  const toStdout = (text: string) => {
-    status?.clear();
-    streams.stdout.write(text);
-  };
-  const toStderr = (line: string) => {
-    status?.clear();
-    streams.stderr.write(`${line}\n`);
-  };
-  const clean = (text: string) => harmless(redact(text));
+  const clean = cleaner(redact);
   let answered = false;
-  const object: Output["object"] = (command, members) => {
-    toStdout(`${redact(JSON.stringify({ schemaVersion: SCHEMA_VERSION, command, ...members }))}\n`);
+  const toStdout = (text: string) => {
+    display?.close({ keepLast: false });
+    streams.stdout.write(text);
     answered = true;
   };
+  const toStderr = (line: string) => {
+    const write = () => streams.stderr.write(`${line}\n`);
+    if (display === undefined) write();
+    else display.aside(write);
+  };
+  const say = (type: string, members: Readonly<Record<string, unknown>>) =>
+    toStderr(redact(progressJson(type, clock.now(), members)));
+  const object: Output["object"] = (command, members) =>
+    toStdout(`${redact(JSON.stringify({ schemaVersion: SCHEMA_VERSION, command, ...members }))}\n`);
+  const words = { clock, verbose, quiet, clean, paint, toStderr };
+  const reporter = asJson
+    ? jsonReporter(words, (line) => toStderr(redact(line)))
+    : display === undefined
+      ? plainReporter(words)
+      : displayReporter(words, display);
 
   return {
     result: (text) => toStdout(`${clean(text)}\n`),
     object,
-    report: reporter({ ...options, clean, paint, status, toStderr }),
+    report: reporter.report,
     notice: (line) => {
-      if (!quiet) toStderr(clean(line));
+      if (asJson) say("notice", { message: line });
+      else if (!quiet) toStderr(clean(line));
     },
     detail: (line) => {
-      if (verbose) toStderr(paint("dim", clean(line)));
+      if (!verbose) return;
+      if (asJson) say("detail", { message: line });
+      else toStderr(paint("dim", clean(line)));
     },
     failure: (command, failure) => {
+      reporter.close();
+      display?.close({ keepLast: true });
       if (json && !answered) object(command, { error: failureObject(failure) });
-      for (const line of failureLines(failure, verbose, clean, paint)) toStderr(line);
+      if (asJson) say("error", { command, ...failureObject(failure) });
+      else for (const line of failureLines(failure, verbose, clean, paint)) toStderr(line);
     },
-    close: () => status?.clear(),
+    pause: () => display?.close({ keepLast: false }),
+    close: () => {
+      reporter.close();
+      display?.close({ keepLast: !answered });
+    },
   };
+}
+
+/** Without secrets, and without what could steer a terminal. */
+export function cleaner(redact: Redact): (text: string) => string {
+  return (text) => harmless(redact(text));
 }
 
 /**
@@ -91,48 +116,6 @@ export function tolerateClosedPipes(streams: Streams): void {
       if (error.code !== "EPIPE") throw error;
     });
   }
-}
-
-type Reporting = Pick<OutputOptions, "quiet" | "verbose" | "clock"> & {
-  clean: (text: string) => string;
-  paint: Paint;
-  status: StatusLine | undefined;
-  toStderr: (line: string) => void;
-};
-
-function reporter({ quiet, verbose, clock, clean, paint, status, toStderr }: Reporting): Report {
-  const due = throttle(clock, status === undefined ? MOVING_LINE_EVERY_MS : REDRAW_EVERY_MS);
-  return (event) => {
-    if (event.type === "warning") {
-      for (const line of warningLines(event, clean, paint)) toStderr(line);
-      return;
-    }
-    if (quiet) return;
-    const line = clean(progressLine(event)).replaceAll("\n", " ");
-    if (!isMoving(event)) toStderr(line);
-    else if (status !== undefined && due("status line")) status.draw(line);
-    else if (status === undefined && (verbose || due(subjectOf(event)))) toStderr(line);
-  };
-}
-
-/** True when a subject has not been due for so long. */
-function throttle(clock: Clock, everyMs: number): (subject: string) => boolean {
-  const lastMs = new Map<string, number>();
-  return (subject) => {
-    const nowMs = clock.elapsedMs();
-    if (nowMs - (lastMs.get(subject) ?? -Infinity) < everyMs) return false;
-    lastMs.set(subject, nowMs);
-    return true;
-  };
-}
-
-function warningLines(
-  { message, hint }: Extract<ProgressEvent, { type: "warning" }>,
-  clean: (text: string) => string,
-  paint: Paint,
-): string[] {
-  const lines = [`${paint("yellow", "warning:")} ${clean(message)}`];
-  return hint === undefined ? lines : [...lines, `${paint("cyan", "hint:")} ${clean(hint)}`];
 }
 
 function failureLines(

@@ -1,13 +1,27 @@
 /**
  * What a stage tells while it works. Stages report; the output module decides whether that becomes
  * a line, a JSON object or a moving display. Counts are totals so far, never increments.
+ *
+ * A new type needs nothing but a member here and a sentence in docs/progress.md: until
+ * `src/output/progress.ts` has better words, it is shown with its members as they are. One that
+ * comes again and again, each time with a newer figure, belongs into the list `MOVING` there.
  */
 export type ProgressEvent =
+  /** A job as the manifest has it: the unfinished ones at the start, then each one that changes. */
+  | JobReport
+  /** How many rows this command may come to fill, in all. */
+  | Readonly<{ type: "goal"; rows: number }>
   | Readonly<{ type: "exporting"; exported: number; skipped: number }>
+  /** All there is was read once; a run may look again for rows that changed meanwhile. */
+  | Readonly<{ type: "exportEnded"; exported: number; skipped: number }>
   | Readonly<{ type: "exported"; job: string; requests: number; tokens: number; bytes: number }>
   | Readonly<{ type: "uploading"; job: string; bytes: number }>
   | Readonly<{ type: "submitted"; job: string; batch: string; adopted: boolean }>
   | Readonly<{ type: "waiting"; why: string; seconds: number }>
+  /** What was waited for came early: `why` is that of the `waiting` before it. */
+  | Readonly<{ type: "resumed"; why: string }>
+  /** After a round of looks at Gemini: how many jobs have not ended, and when the next look is. */
+  | Readonly<{ type: "looked"; pending: number; nextLookSeconds: number }>
   | Readonly<{ type: "pending"; job: string; batchState: string; ageSeconds: number }>
   | Readonly<{ type: "ended"; job: string; state: string; message: string | undefined }>
   | Readonly<{ type: "downloading"; job: string; bytes: number }>
@@ -28,5 +42,25 @@ export type ProgressEvent =
   | Readonly<{ type: "rolledBack"; job: string; rows: number }>
   /** `message` says what happened; `hint`, where there is one, what to do. */
   | Readonly<{ type: "warning"; message: string; hint: string | undefined }>;
+
+export type JobReport = Readonly<{
+  type: "job";
+  job: string;
+  state: string;
+  requests: number;
+  /** As the service counted them; our estimate until it did. */
+  tokens: number;
+  /** Estimated, in US dollars; 0 until the job was sent. */
+  usd: number;
+  /** The outcomes are 0 until the job has ended. */
+  written: number;
+  failed: number;
+  stale: number;
+  filled: number;
+  gone: number;
+  /** Of the failed rows, those that went on into another job. */
+  passedOn: number;
+  submittedAt: string | undefined;
+}>;
 
 export type Report = (event: ProgressEvent) => void;

@@ -65,7 +65,10 @@ export function openServices(options: ServicesOptions): Services {
   return {
     manifest: once(async () => {
       const { openManifest } = await import("./job/manifest.ts");
-      return opened(await openManifest(settings.jobsDir, clock));
+      const { reportedManifest } = await import("./job/reported-manifest.ts");
+      const { pricesOf } = await import("./gemini/tariff.ts");
+      const manifest = opened(await openManifest(settings.jobsDir, clock));
+      return reportedManifest(manifest, report, pricesOf(settings));
     }),
     gemini: once(() => openGemini(options)),
     keyId: () => {

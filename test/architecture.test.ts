@@ -50,6 +50,8 @@ const ONE_IMPORTER: Readonly<Record<string, string>> = {
   "@electric-sql/pglite": "src/store/pglite.ts",
   "@electric-sql/pglite-pgvector": "src/store/pglite.ts",
   "@supabase/supabase-js": "src/store/supabase.ts",
+  "log-update": "src/output/screen.ts",
+  "string-width": "src/output/fit.ts",
   "csv-stringify": "src/csv.ts",
   "csv-stringify/sync": "src/csv.ts",
 };

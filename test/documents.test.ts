@@ -31,6 +31,7 @@ const DOCUMENTS = [
   "docs/backfill-guide.md",
   "docs/library.md",
   "docs/supabase.md",
+  "docs/progress.md",
 ];
 const FIXTURE = "test/fixtures/manifest-v1.ndjson";
 
@@ -398,7 +399,7 @@ const STOPPER = { VECFILL_QUIET: "1", VECFILL_VERBOSE: "1" };
 async function complaintOf(args: readonly string[]): Promise<string | undefined> {
   const { code: exitCode, stderr } = await runHere(args, { env: STOPPER });
   if (exitCode === EXIT_CODES.done) return undefined;
-  return stderr.startsWith("error: Quiet and verbose exclude each other.") ? undefined : stderr;
+  return stderr.includes("Quiet and verbose exclude each other.") ? undefined : stderr;
 }
 
 function sqlStatements(text: string): string[] {

@@ -29,6 +29,8 @@ function setUp({ terminal = false, columns = 60, ...options }: Setup = {}) {
       json: false,
       quiet: false,
       verbose: false,
+      progressJson: false,
+      display: undefined,
       color: true,
       env: {},
       redact: redactor([new Secret(KEY)]),
@@ -59,6 +61,29 @@ const importing = (rows: number, job = "0001"): ProgressEvent => ({
   rows,
   requests: 50_000,
 });
+
+const pending = (batchState: string): ProgressEvent => ({
+  type: "pending",
+  job: "0001",
+  batchState,
+  ageSeconds: 60,
+});
+
+const submittedJob: ProgressEvent = {
+  type: "job",
+  job: "0001",
+  state: "submitted",
+  requests: 50,
+  tokens: 100,
+  usd: 0.0001,
+  written: 0,
+  failed: 0,
+  stale: 0,
+  filled: 0,
+  gone: 0,
+  passedOn: 0,
+  submittedAt: "2026-11-25T10:00:00.000Z",
+};
 
 describe("streams", () => {
   it("sends the result to stdout and everything else to stderr", () => {
@@ -132,29 +157,52 @@ describe("progress", () => {
     expect(stderr().trimEnd().split("\n")).toHaveLength(3);
   });
 
-  it("draws over one line on a terminal, and takes it away for lasting lines and at the end", () => {
-    const { output, stderr, pass } = setUp({ terminal: true, columns: 20 });
-    output.report(importing(500));
-    expect(stderr()).toBe(`\r${ESCAPE}[2K${ESCAPE}[?7l0001 importing: 500${ESCAPE}[?7h`);
-    pass(100);
-    output.report(importing(600));
-    expect(stderr()).toContain("600");
-    output.report(exported);
-    expect(stderr()).toBe(
-      `\r${ESCAPE}[2K0001 exported: 50,000 rows, about 1,234,567 tokens, 12.3 MB\n`,
-    );
-    pass(100);
-    output.report(importing(700));
-    stderr();
-    output.close();
-    output.close();
-    expect(stderr()).toBe(`\r${ESCAPE}[2K`);
+  it("says once what a batch is doing, and again when that changes", () => {
+    const { output, stderr, pass } = setUp();
+    output.report(pending("BATCH_STATE_PENDING"));
+    pass(60_000);
+    output.report(pending("BATCH_STATE_PENDING"));
+    output.report(pending("BATCH_STATE_RUNNING"));
+    expect(stderr().trimEnd().split("\n")).toEqual([
+      "0001 pending: BATCH_STATE_PENDING for 1 min",
+      "0001 pending: BATCH_STATE_RUNNING for 1 min",
+    ]);
   });
 
-  it("is plain on a terminal that cannot draw over a line", () => {
-    const { output, stderr } = setUp({ terminal: true, env: { TERM: "dumb" } });
-    output.report(importing(500));
-    expect(stderr()).toBe("0001 importing: 500 of 50,000 rows\n");
+  it("gives a sign of life while batches are waited for, more and more rarely", () => {
+    const { output, stderr, pass } = setUp();
+    output.report(submittedJob);
+    const looks = Array.from({ length: 60 }, () => {
+      pass(60_000);
+      output.report({ type: "looked", pending: 1, nextLookSeconds: 60 });
+      return stderr();
+    });
+    const said = looks.flatMap((line, minute) => (line === "" ? [] : [minute + 1]));
+    expect(said).toEqual([1, 3, 7, 15, 25, 35, 45, 55]);
+    expect(looks[0]).toMatch(
+      /^at Gemini: 50 rows in 1 job, the oldest, 0001, for .+; next look in 1 min\n$/,
+    );
+  });
+
+  it("says of a wait that goes on how long it has lasted", () => {
+    const { output, stderr, pass } = setUp();
+    for (const _ of [1, 2, 3]) {
+      output.report({ type: "waiting", why: "for quota at Gemini", seconds: 90 });
+      pass(90_000);
+    }
+    expect(stderr().trimEnd().split("\n")).toEqual([
+      "waiting 1 min 30 s: for quota at Gemini",
+      "waiting 1 min 30 s: for quota at Gemini (for 1 min 30 s already)",
+      "waiting 1 min 30 s: for quota at Gemini (for 3 min already)",
+    ]);
+  });
+
+  it("shows a type without words of its own as it is", () => {
+    // as a stage reports it before anybody has found words for it
+    const event = JSON.parse('{"type":"rebuilding","index":"questions_hnsw","blocks":12000}');
+    const { output, stderr } = setUp();
+    output.report(event);
+    expect(stderr()).toBe("rebuilding: index questions_hnsw, blocks 12,000\n");
   });
 
   it.each<[ProgressEvent, string]>([

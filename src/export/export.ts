@@ -70,11 +70,12 @@ export async function* exportJobs(
       }
       await pass.room();
       yield* pass.recordIfDurable();
-      pass.reportProgress();
+      pass.reportProgress("exporting");
       if (pass.isFull() || signal.aborted) break;
     }
     yield* pass.closeFile();
     yield* pass.recordClosed();
+    if (!signal.aborted) pass.reportProgress("exportEnded");
     return await pass.finish();
   } finally {
     await pass.abandon();
@@ -197,9 +198,9 @@ class ExportPass {
     }
   }
 
-  reportProgress(): void {
+  reportProgress(type: "exporting" | "exportEnded"): void {
     const skipped = Object.values(this.#skipped).reduce((sum, count) => sum + count, 0);
-    this.#services.report({ type: "exporting", exported: this.#exported, skipped });
+    this.#services.report({ type, exported: this.#exported, skipped });
   }
 
   async #recordClosed(): Promise<Job | undefined> {

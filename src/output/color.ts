@@ -1,7 +1,11 @@
 import { styleText } from "node:util";
 
 export type Stream = NodeJS.WritableStream &
-  Readonly<{ isTTY?: boolean | undefined; columns?: number | undefined }>;
+  Readonly<{
+    isTTY?: boolean | undefined;
+    columns?: number | undefined;
+    rows?: number | undefined;
+  }>;
 
 type Style = "red" | "yellow" | "cyan" | "dim";
 export type Paint = (style: Style, text: string) => string;

@@ -1,7 +1,7 @@
 import type { ProgressEvent } from "../report.ts";
 import { bytes, count, counted, duration } from "./figures.ts";
 
-type Progress = Exclude<ProgressEvent, { type: "warning" }>;
+export type Progress = Exclude<ProgressEvent, { type: "warning" }>;
 
 /** What comes again and again, each time with a newer figure. */
 const MOVING: readonly ProgressEvent["type"][] = [
@@ -13,12 +13,31 @@ const MOVING: readonly ProgressEvent["type"][] = [
   "rollingBack",
 ];
 
+/** What is for the fold and for programs; people are told the same by another event. */
+const SILENT: readonly ProgressEvent["type"][] = [
+  "job",
+  "goal",
+  "exportEnded",
+  "looked",
+  "resumed",
+];
+
+export function isSilent(event: ProgressEvent): boolean {
+  return SILENT.includes(event.type);
+}
+
+/** What somebody in front of a display wants to have said in a line of its own. */
+export function isNoteworthy(event: ProgressEvent): boolean {
+  return event.type === "ended" && event.state !== "succeeded";
+}
+
 export function isMoving(event: ProgressEvent): boolean {
   return MOVING.includes(event.type);
 }
 
 /** Names what an event is about: a newer one with the same subject takes its place. */
 export function subjectOf(event: ProgressEvent): string {
+  if (event.type === "waiting") return `${event.type} ${event.why}`;
   return "job" in event ? `${event.type} ${event.job}` : event.type;
 }
 
@@ -54,12 +73,17 @@ export function progressLine(event: Progress): string {
     case "rolledBack":
       return `${event.job} rolled back: ${counted(event.rows, "row")}`;
     default:
-      return unknownEvent(event);
+      return asItIs(event);
   }
 }
 
-function unknownEvent(event: never): never {
-  throw new Error(`no line for ${JSON.stringify(event)}`);
+/** A type without words of its own: `rebuilding: index questions_hnsw, percent 40`. */
+function asItIs({ type, ...members }: Progress): string {
+  const job = "job" in members ? `${members.job} ` : "";
+  const facts = Object.entries(members)
+    .filter(([name, value]) => name !== "job" && value !== undefined)
+    .map(([name, value]) => `${name} ${typeof value === "number" ? count(value) : String(value)}`);
+  return `${job}${type}: ${facts.join(", ")}`;
 }
 
 /** `49,990 written, 10 failed`: what there is none of is left out, but for the written. */

@@ -33,6 +33,7 @@ export async function pollAll(services: PollServices, options: PollOptions): Pro
     const isOver = options.once || leftMs <= 0 || signal.aborted;
     if (pending.length === 0 || isOver) return { ended, pending: pending.map((job) => job.id) };
     const waitMs = schedule.untilDueMs(pending);
+    reportNextLook(services, schedule);
     // what is not due before the end is looked at then, for the last time
     if (waitMs > leftMs) for (const { id } of pending) schedule.forget(id);
     await sleepUnlessAborted(services, Math.min(waitMs, leftMs));
@@ -70,6 +71,19 @@ export async function pollDue(
   if (failure !== undefined) throw failure;
   return ended;
 }
+
+/** Says how many are waited for, and when they are looked at next. */
+export function reportNextLook(
+  { manifest, report }: Pick<PollServices, "manifest" | "report">,
+  schedule: PollSchedule,
+): void {
+  const jobs = submittedJobs(manifest);
+  if (jobs.length === 0) return;
+  const nextLookSeconds = Math.ceil(schedule.untilDueMs(jobs) / MS_PER_SECOND);
+  report({ type: "looked", pending: jobs.length, nextLookSeconds });
+}
+
+const MS_PER_SECOND = 1000;
 
 function warnOfOutage({ report }: PollServices, error: unknown): void {
   const message = error instanceof Error ? error.message : String(error);

@@ -14,7 +14,7 @@ import { isOutage } from "../gemini/outage.ts";
 import type { Prices } from "../gemini/tariff.ts";
 import { isUnfinished } from "../job/manifest.ts";
 import { jobOfOtherSpace } from "../job/vector-space.ts";
-import { pollDue, submittedJobs } from "../poll/poll.ts";
+import { pollDue, reportNextLook, submittedJobs } from "../poll/poll.ts";
 import { PollSchedule } from "../poll/schedule.ts";
 import { StuckNotices } from "../poll/stuck.ts";
 import { resubmitJob, retryableBelow } from "../resubmit/resubmit.ts";
@@ -173,6 +173,7 @@ class Pipeline {
     const why = `for ${reason} at Gemini (job ${job.id}: ${outcome.message})`;
     this.#services.report({ type: "waiting", why, seconds: Math.round(waitMs / 1000) });
     await pause.wait(waitMs, this.#changes, this.#services.signal, () => this.#endedCount());
+    this.#services.report({ type: "resumed", why });
   }
 
   async #reconcile(): Promise<void> {
@@ -195,6 +196,7 @@ class Pipeline {
       });
       if (this.#isFinished()) return;
       const waitMs = schedule.untilDueMs(submittedJobs(manifest));
+      reportNextLook(this.#services, schedule);
       await this.#changes.nextWithin(waitMs, clock, signal);
     }
   }
@@ -226,6 +228,7 @@ class Pipeline {
     const why = `for Gemini to be reached again (${error instanceof Error ? error.message : ""})`;
     this.#services.report({ type: "waiting", why, seconds: Math.round(waitMs / 1000) });
     await pause.wait(waitMs, this.#changes, this.#services.signal, () => 0);
+    this.#services.report({ type: "resumed", why });
   }
 
   /** While a job that has ended may still get a child, no task may take the work for finished. */

@@ -27,6 +27,7 @@ export type RunSummary = Sums &
 
 /** The whole work: see pipeline.ts. The sums count a row that was sent again once, as it ended. */
 export async function run(services: RunServices, options: RunOptions): Promise<RunSummary> {
+  await reportGoal(services, options);
   const { jobs, exports, timedOut } = await runPipeline(services, options);
   const { pending: remaining } = await services.store.count();
   const last = exports.at(-1);
@@ -45,6 +46,17 @@ export async function run(services: RunServices, options: RunOptions): Promise<R
     isCutShort: timedOut || hasStaleRowsLeft(jobs, last),
     costStop: costStop(services.manifest.jobs(), options.costLimit),
   };
+}
+
+/** What is on its way is NULL still; a limit is one on the rows beside it. */
+async function reportGoal(
+  { store, manifest, report }: RunServices,
+  { export: { limit } }: RunOptions,
+): Promise<void> {
+  const { pending } = await store.count();
+  const onTheWay = manifest.jobs().filter(isUnfinished);
+  const open = onTheWay.reduce((rows, { requests }) => rows + requests, 0);
+  report({ type: "goal", rows: Math.min(pending, open + (limit ?? Infinity)) });
 }
 
 /** The last pass was not the one that finds nothing more, and rows changed while they were away. */

@@ -1,0 +1,45 @@
+/** Tells what becomes of each job, as the journal has it, whichever stage records it. */
+import type { Prices } from "../gemini/tariff.ts";
+import type { JobReport, Report } from "../report.ts";
+import { NO_ROWS } from "../sums.ts";
+import { spentOn } from "./cost.ts";
+import type { Job } from "./job.ts";
+import { isUnfinished, type Manifest } from "./manifest.ts";
+
+/** The same manifest. Its unfinished jobs are reported at once, and each job when it has changed. */
+export function reportedManifest(manifest: Manifest, report: Report, prices: Prices): Manifest {
+  const told = (job: Job): Job => {
+    report(jobReport(job, prices));
+    return job;
+  };
+  for (const job of manifest.jobs()) if (isUnfinished(job)) told(job);
+  return {
+    ...manifest,
+    recordExported: async (job) => told(await manifest.recordExported(job)),
+    record: async (event) => told(await manifest.record(event)),
+    recordResubmitted: async (parent, resubmission) => {
+      const children = await manifest.recordResubmitted(parent, resubmission);
+      told(manifest.job(parent));
+      return children.map(told);
+    },
+  };
+}
+
+function jobReport(job: Job, prices: Prices): JobReport {
+  const { written, failed, stale, filled, gone } = job.sums ?? NO_ROWS;
+  return {
+    type: "job",
+    job: job.id,
+    state: job.state,
+    requests: job.requests,
+    tokens: job.billedTokens ?? job.tokens,
+    usd: spentOn([job], prices).usd,
+    written,
+    failed,
+    stale,
+    filled,
+    gone,
+    passedOn: failed - job.outstanding.lines,
+    submittedAt: job.submittedAt,
+  };
+}

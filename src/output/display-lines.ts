@@ -1,0 +1,226 @@
+/** The display: what it shows of a state, in so many columns and rows. Pure. */
+import type { Paint } from "./color.ts";
+import { count, counted, dollars, duration } from "./figures.ts";
+import { fit, textWidth } from "./fit.ts";
+import type { Moment, ProgressState } from "./progress-state.ts";
+import { standing, type Standing } from "./standing.ts";
+
+export type Size = Readonly<{ columns: number; rows: number }>;
+
+export type Look = Readonly<{
+  paint: Paint;
+  /** Makes text from outside harmless. */
+  clean: (text: string) => string;
+}>;
+
+const PLAIN: Look = { paint: (_, text) => text, clean: (text) => text };
+
+/**
+ * `parts` in the order of their weight: those that do not fit are left out from the end. `short`
+ * stands in for the first part where it does not fit.
+ */
+type Line = Readonly<{ label: string; parts: readonly string[]; short: string; weight: number }>;
+
+const LABEL_COLUMNS = 12;
+/** Narrower, and there is no room to align. */
+const ALIGNED_FROM_COLUMNS = 40;
+/** What moved this long ago is no news. */
+const OTHER_FRESH_MS = 60_000;
+
+/** Lines of at most `columns - 1` columns, as terminals differ in what the last column does. */
+export function displayLines(
+  state: ProgressState,
+  moment: Moment,
+  { columns, rows }: Size,
+  look: Look = PLAIN,
+): string[] {
+  const now = standing(state, moment);
+  const lines = [
+    exportLine(state, now),
+    geminiLine(now),
+    readyLine(state, now),
+    writtenLine(now),
+    costLine(now),
+    ...otherLines(state, moment),
+    timeLine(now),
+    ...waitLines(now),
+  ].filter((line) => line !== undefined);
+  return heaviest(lines, Math.max(1, rows - 1)).map((line) => laidOut(line, columns - 1, look));
+}
+
+/** What stays on the screen when the display goes. */
+export function lastLines(
+  state: ProgressState,
+  moment: Moment,
+  { columns }: Size,
+  { clean }: Look,
+): string[] {
+  const now = standing(state, moment);
+  const lines = [
+    exportLine(state, now),
+    geminiLine({ ...now, nextLookSeconds: undefined }),
+    readyLine(state, now),
+    writtenLine(now),
+    costLine(now),
+  ].filter((line) => line !== undefined);
+  return lines.map((line) => laidOut(line, columns - 1, { ...PLAIN, clean }));
+}
+
+function exportLine(state: ProgressState, now: Standing): Line | undefined {
+  if (!state.export.seen && now.waiting.jobs === 0) return undefined;
+  const isOver = state.export.ended || !state.export.seen || now.total === undefined;
+  const of = isOver ? "" : ` of about ${count(now.total)}`;
+  return {
+    label: "exported",
+    parts: [
+      `${count(now.exported)}${of} rows`,
+      ...(now.waiting.jobs > 0 ? [`${counted(now.waiting.jobs, "job")} not sent yet`] : []),
+      ...(state.uploading === undefined ? [] : [`uploading ${state.uploading.job}`]),
+    ],
+    short: count(now.exported),
+    weight: 3,
+  };
+}
+
+function geminiLine({ atGemini, nextLookSeconds }: Standing): Line | undefined {
+  const { jobs, rows, oldest, oldestSeconds } = atGemini;
+  if (jobs === 0) return undefined;
+  return {
+    label: "at Gemini",
+    parts: [
+      `${counted(rows, "row")} in ${counted(jobs, "job")}`,
+      `oldest ${oldest ?? "-"} for ${duration(oldestSeconds)}`,
+      ...(nextLookSeconds === undefined ? [] : [`next look in ${duration(nextLookSeconds)}`]),
+    ],
+    short: count(rows),
+    weight: 6,
+  };
+}
+
+function readyLine({ downloading, importing, jobs }: ProgressState, now: Standing) {
+  const { ready } = now;
+  if (ready.jobs === 0) return undefined;
+  const requests = jobs.get(importing?.job ?? "")?.requests ?? 0;
+  return {
+    label: "results",
+    parts: [
+      `${counted(ready.rows, "row")} in ${counted(ready.jobs, "job")}`,
+      ...(importing === undefined
+        ? []
+        : [`writing ${importing.job}: ${count(importing.amount)} of ${count(requests)}`]),
+      ...(downloading === undefined ? [] : [`downloading ${downloading.job}`]),
+    ],
+    short: count(ready.rows),
+    weight: 2,
+  };
+}
+
+const PERCENT = 100;
+
+function writtenLine({ outcomes, settled, total, isTotalExact }: Standing): Line | undefined {
+  if (total === undefined) return undefined;
+  const { written, ...others } = outcomes;
+  const percent = total === 0 ? PERCENT : Math.floor((settled / total) * PERCENT);
+  const about = isTotalExact ? "" : "about ";
+  const rest = (["failed", "stale", "filled", "gone"] as const)
+    .filter((outcome) => others[outcome] > 0)
+    .map((outcome) => `${count(others[outcome])} ${outcome}`);
+  return {
+    label: "written",
+    parts: [`${count(written)} of ${about}${count(total)} rows`, `${percent}% done`, ...rest],
+    short: `${count(written)}/${count(total)}`,
+    weight: 7,
+  };
+}
+
+function costLine({ tokens, usd }: Standing): Line | undefined {
+  if (usd === 0) return undefined;
+  return {
+    label: "cost",
+    parts: [`about ${dollars(usd)} so far`, counted(tokens, "token")],
+    short: dollars(usd),
+    weight: 1,
+  };
+}
+
+function timeLine({ elapsedSeconds, rowsPerSecond, etaSeconds }: Standing): Line {
+  return {
+    label: "time",
+    parts: [
+      duration(elapsedSeconds),
+      ...(etaSeconds === undefined ? [] : [`about ${roughly(etaSeconds)} to go`]),
+      ...(rowsPerSecond === undefined ? [] : [rateText(rowsPerSecond)]),
+    ],
+    short: duration(elapsedSeconds),
+    weight: 4,
+  };
+}
+
+/** All that is waited for, the longest wait first. */
+function waitLines({ waits }: Standing): Line[] {
+  return waits.map(({ why, sinceSeconds, againSeconds }) => ({
+    label: "waiting",
+    parts: [`${duration(sinceSeconds)}, again in ${duration(Math.ceil(againSeconds))}: ${why}`],
+    short: `${duration(sinceSeconds)}: ${why}`,
+    weight: 5,
+  }));
+}
+
+function otherLines({ others }: ProgressState, { elapsedMs }: Moment): Line[] {
+  return [...others]
+    .filter(([, { atMs }]) => elapsedMs - atMs < OTHER_FRESH_MS)
+    .map(([type, { line }]) => ({ label: words(type), parts: [line], short: line, weight: 2 }));
+}
+
+/** `rollingBack` → `rolling back`. */
+function words(type: string): string {
+  return type.replaceAll(/[A-Z]/g, (letter) => ` ${letter.toLowerCase()}`);
+}
+
+const SECONDS_PER_MINUTE = 60;
+const SECONDS_PER_HOUR = 3600;
+
+/** Slow work is told by the minute or by the hour. */
+function rateText(rowsPerSecond: number): string {
+  if (rowsPerSecond >= 1) return `${counted(Math.round(rowsPerSecond), "row")} a second`;
+  const perMinute = rowsPerSecond * SECONDS_PER_MINUTE;
+  return perMinute >= 1
+    ? `${counted(Math.round(perMinute), "row")} a minute`
+    : `${counted(Math.round(rowsPerSecond * SECONDS_PER_HOUR), "row")} an hour`;
+}
+
+/** As exact as a guess can be: to the minute, past an hour to five, past ten to the hour. */
+function roughly(seconds: number): string {
+  const step =
+    seconds < SECONDS_PER_HOUR
+      ? SECONDS_PER_MINUTE
+      : seconds < 10 * SECONDS_PER_HOUR
+        ? 5 * SECONDS_PER_MINUTE
+        : SECONDS_PER_HOUR;
+  return duration(Math.max(step, Math.ceil(seconds / step) * step));
+}
+
+function heaviest(lines: readonly Line[], room: number): Line[] {
+  const kept = new Set(lines.toSorted((a, b) => b.weight - a.weight).slice(0, room));
+  return lines.filter((line) => kept.has(line));
+}
+
+function laidOut({ label, parts, short }: Line, columns: number, { paint, clean }: Look): string {
+  // cleaned before it is cut: half a secret is not known for one
+  const oneLine = (text: string) => clean(text).replaceAll(/\s+/g, " ");
+  const head = columns < ALIGNED_FROM_COLUMNS ? `${label} ` : `${label} `.padEnd(LABEL_COLUMNS);
+  const room = columns - textWidth(head);
+  const text = joined(parts.map(oneLine), room) ?? fit(oneLine(short), room);
+  const whole = fit(`${head}${text}`, columns);
+  const isWhole = whole.startsWith(head);
+  return isWhole ? `${paint("dim", head)}${whole.slice(head.length)}` : whole;
+}
+
+/** As many parts as there is room for; undefined when not even the first fits. */
+function joined(parts: readonly string[], room: number): string | undefined {
+  for (let number = parts.length; number > 0; number -= 1) {
+    const text = parts.slice(0, number).join(", ");
+    if (textWidth(text) <= room) return text;
+  }
+  return undefined;
+}

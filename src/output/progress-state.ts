@@ -1,0 +1,147 @@
+/**
+ * Where the work stands, as a fold over the reports: the same reports at the same times always give
+ * the same state. The display, the heartbeat of plain output and `--progress-json` read from it.
+ */
+import type { JobReport, ProgressEvent } from "../report.ts";
+import { isMoving, type Progress, progressLine } from "./progress.ts";
+
+/** `now` is the wall clock's, for what is recorded; `elapsedMs` only grows, for how long it took. */
+export type Moment = Readonly<{ now: Date; elapsedMs: number }>;
+
+type Waiting = Readonly<{ why: string; sinceMs: number; untilMs: number }>;
+
+/** What is being carried: a job's bytes or rows so far. */
+type InHand = Readonly<{ job: string; amount: number }>;
+
+export type ProgressState = {
+  readonly startedMs: number;
+  readonly jobs: Map<string, JobReport>;
+  /** Jobs that were sent since the start, with when that was: they tell how fast it all goes. */
+  readonly sentHere: Map<string, number>;
+  goal: number | undefined;
+  readonly export: { rows: number; recorded: number; ended: boolean; seen: boolean };
+  readonly batchStates: Map<string, string>;
+  nextLookMs: number | undefined;
+  /** By why. */
+  readonly waits: Map<string, Waiting>;
+  uploading: InHand | undefined;
+  downloading: InHand | undefined;
+  importing: InHand | undefined;
+  /** When the first and the last row of a job in hand was written. */
+  writing: Readonly<{ fromMs: number; toMs: number; rows: number }> | undefined;
+  /** The last line of each moving type that this fold knows nothing of. */
+  readonly others: Map<string, Readonly<{ line: string; atMs: number }>>;
+};
+
+export function startProgress({ elapsedMs }: Moment): ProgressState {
+  return {
+    startedMs: elapsedMs,
+    jobs: new Map(),
+    sentHere: new Map(),
+    goal: undefined,
+    export: { rows: 0, recorded: 0, ended: false, seen: false },
+    batchStates: new Map(),
+    nextLookMs: undefined,
+    waits: new Map(),
+    uploading: undefined,
+    downloading: undefined,
+    importing: undefined,
+    writing: undefined,
+    others: new Map(),
+  };
+}
+
+/** Takes one report in, in place. */
+export function noteProgress(
+  state: ProgressState,
+  event: ProgressEvent,
+  { elapsedMs }: Moment,
+): void {
+  switch (event.type) {
+    case "job":
+      return noteJob(state, event, elapsedMs);
+    case "goal":
+      state.goal = event.rows;
+      return;
+    case "exporting":
+      Object.assign(state.export, { rows: event.exported, ended: false, seen: true });
+      return;
+    case "exported":
+      state.export.recorded += event.requests;
+      return;
+    case "exportEnded":
+      Object.assign(state.export, { rows: 0, recorded: 0, ended: true, seen: true });
+      return;
+    case "uploading":
+      state.uploading = { job: event.job, amount: event.bytes };
+      return;
+    case "downloading":
+      state.downloading = { job: event.job, amount: event.bytes };
+      return;
+    case "importing":
+      return noteImporting(state, event.job, event.rows, elapsedMs);
+    case "pending":
+      state.batchStates.set(event.job, event.batchState);
+      return;
+    case "looked":
+      state.nextLookMs = elapsedMs + event.nextLookSeconds * MS_PER_SECOND;
+      return;
+    case "waiting":
+      return noteWaiting(state, event.why, event.seconds, elapsedMs);
+    case "resumed":
+      state.waits.delete(event.why);
+      return;
+    case "warning":
+      return;
+    default:
+      return noteOther(state, event, elapsedMs);
+  }
+}
+
+const MS_PER_SECOND = 1000;
+
+/** The states of a job that is nothing to wait for any more are all but these. */
+const OPEN_STATES = ["exported", "submitting", "submitted", "succeeded", "downloaded"];
+
+export function isOpen({ state }: JobReport): boolean {
+  return OPEN_STATES.includes(state);
+}
+
+function noteJob(state: ProgressState, job: JobReport, elapsedMs: number): void {
+  const before = state.jobs.get(job.job);
+  state.jobs.set(job.job, job);
+  if (before?.state === job.state) return;
+  const isSent = before !== undefined && job.state === "submitted";
+  if (isSent) state.sentHere.set(job.job, elapsedMs);
+  if (job.state !== "submitted") state.batchStates.delete(job.job);
+  if (state.uploading?.job === job.job) state.uploading = undefined;
+  if (state.downloading?.job === job.job) state.downloading = undefined;
+  if (state.importing?.job === job.job) state.importing = undefined;
+}
+
+function noteImporting(state: ProgressState, job: string, rows: number, elapsedMs: number): void {
+  const { importing, writing } = state;
+  const more = importing?.job === job ? Math.max(0, rows - importing.amount) : 0;
+  state.importing = { job, amount: rows };
+  state.writing = {
+    fromMs: writing?.fromMs ?? elapsedMs,
+    toMs: elapsedMs,
+    rows: (writing?.rows ?? 0) + more,
+  };
+}
+
+/** Between the end of a wait and the news of the next one. */
+const WAIT_SLACK_MS = 2_000;
+
+/** A wait for the same reason that follows at once is the same wait, still. */
+function noteWaiting(state: ProgressState, why: string, seconds: number, elapsedMs: number): void {
+  const before = state.waits.get(why);
+  const goesOn = before !== undefined && elapsedMs <= before.untilMs + WAIT_SLACK_MS;
+  const sinceMs = goesOn ? before.sinceMs : elapsedMs;
+  state.waits.set(why, { why, sinceMs, untilMs: elapsedMs + seconds * MS_PER_SECOND });
+}
+
+function noteOther(state: ProgressState, event: Progress, atMs: number): void {
+  if (!isMoving(event)) return;
+  state.others.set(event.type, { line: progressLine(event), atMs });
+}

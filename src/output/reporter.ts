@@ -1,0 +1,150 @@
+/** What becomes of a report: a line, a JSON object, or a change of the display. */
+import type { Clock } from "../clock.ts";
+import type { ProgressEvent, Report } from "../report.ts";
+import type { Paint } from "./color.ts";
+import type { Display } from "./display.ts";
+import { duration } from "./figures.ts";
+import { atGeminiText } from "./at-gemini.ts";
+import { isMoving, isNoteworthy, isSilent, progressLine, subjectOf } from "./progress.ts";
+import { membersOf, progressJson, standingMembers } from "./progress-json.ts";
+import { type Moment, noteProgress, type ProgressState, startProgress } from "./progress-state.ts";
+import { standing } from "./standing.ts";
+
+export type Reporter = Readonly<{
+  report: Report;
+  /** The last news, where there is some that was held back. */
+  close(): void;
+}>;
+
+type Warning = Extract<ProgressEvent, { type: "warning" }>;
+
+export type Words = Readonly<{
+  clock: Clock;
+  verbose: boolean;
+  quiet: boolean;
+  clean: (text: string) => string;
+  paint: Paint;
+  toStderr: (line: string) => void;
+}>;
+
+/** Where there is no terminal to draw over, a figure that moves is a line so often at most. */
+const MOVING_LINE_EVERY_MS = 10_000;
+
+/** A line an event; while batches are waited for, a sign of life now and then. */
+export function plainReporter(words: Words): Reporter {
+  const { clock, verbose, quiet, toStderr } = words;
+  const state = startProgress(momentOf(clock));
+  const due = throttle(clock, MOVING_LINE_EVERY_MS);
+  const heartbeat = new Heartbeat(clock);
+  const batchStates = new Map<string, string>();
+  const isNews = (event: ProgressEvent) => {
+    if (event.type !== "pending") return !isMoving(event) || due(subjectOf(event));
+    const isChanged = batchStates.get(event.job) !== event.batchState;
+    batchStates.set(event.job, event.batchState);
+    return isChanged;
+  };
+  const report = (event: ProgressEvent) => {
+    noteProgress(state, event, momentOf(clock));
+    if (event.type === "warning") return warn(words, event);
+    if (quiet) return;
+    if (event.type === "looked" && heartbeat.isDue()) {
+      toStderr(words.clean(atGeminiText(standing(state, momentOf(clock)))));
+    }
+    if (isSilent(event) || !(verbose || isNews(event))) return;
+    toStderr(lineOf(words, event) + sinceWhen(state, event, clock));
+  };
+  return { report, close: () => {} };
+}
+
+/** Only what a person would want to keep becomes a line; the rest is on the display. */
+export function displayReporter(words: Words, display: Display): Reporter {
+  const report = (event: ProgressEvent) => {
+    if (event.type === "warning") return warn(words, event);
+    const isLine = words.verbose ? !isSilent(event) && !isMoving(event) : isNoteworthy(event);
+    if (isLine) words.toStderr(lineOf(words, event));
+    display.note(event);
+  };
+  return { report, close: () => {} };
+}
+
+const JSON_MOVING_EVERY_MS = 1_000;
+const JSON_STANDING_EVERY_MS = 2_000;
+
+/** Every event is an object, and now and then, and at the end, one on where the whole stands. */
+export function jsonReporter({ clock }: Words, write: (json: string) => void): Reporter {
+  const state = startProgress(momentOf(clock));
+  const due = throttle(clock, JSON_MOVING_EVERY_MS);
+  const standingDue = throttle(clock, JSON_STANDING_EVERY_MS);
+  let isHeldBack = false;
+  const writeStanding = () => {
+    const members = standingMembers(standing(state, momentOf(clock)));
+    write(progressJson("progress", clock.now(), members));
+    isHeldBack = false;
+  };
+  const report = (event: ProgressEvent) => {
+    noteProgress(state, event, momentOf(clock));
+    if (!isMoving(event) || due(subjectOf(event))) {
+      write(progressJson(event.type, clock.now(), membersOf(event)));
+    }
+    if (event.type === "warning") return;
+    isHeldBack = true;
+    if (standingDue("standing")) writeStanding();
+  };
+  return { report, close: () => isHeldBack && writeStanding() };
+}
+
+function momentOf(clock: Clock): Moment {
+  return { now: clock.now(), elapsedMs: clock.elapsedMs() };
+}
+
+/** True when a subject has not been due for so long. */
+function throttle(clock: Clock, everyMs: number): (subject: string) => boolean {
+  const lastMs = new Map<string, number>();
+  return (subject) => {
+    const nowMs = clock.elapsedMs();
+    if (nowMs - (lastMs.get(subject) ?? -Infinity) < everyMs) return false;
+    lastMs.set(subject, nowMs);
+    return true;
+  };
+}
+
+const FIRST_HEARTBEAT_MS = 60_000;
+const LAST_HEARTBEAT_MS = 600_000;
+
+/** After a minute, then more and more rarely: a night's log stays one that can be read. */
+class Heartbeat {
+  readonly #clock: Clock;
+  #everyMs = FIRST_HEARTBEAT_MS;
+  #lastMs: number;
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+    this.#lastMs = clock.elapsedMs();
+  }
+
+  isDue(): boolean {
+    const nowMs = this.#clock.elapsedMs();
+    if (nowMs - this.#lastMs < this.#everyMs) return false;
+    this.#lastMs = nowMs;
+    this.#everyMs = Math.min(2 * this.#everyMs, LAST_HEARTBEAT_MS);
+    return true;
+  }
+}
+
+const MS_PER_SECOND = 1000;
+
+/** How long a wait that goes on has lasted. */
+function sinceWhen({ waits }: ProgressState, event: ProgressEvent, clock: Clock): string {
+  const wait = event.type === "waiting" ? waits.get(event.why) : undefined;
+  const seconds = ((wait?.sinceMs ?? Infinity) - clock.elapsedMs()) / -MS_PER_SECOND;
+  return seconds >= 1 ? ` (for ${duration(seconds)} already)` : "";
+}
+
+function lineOf({ clean }: Words, event: Exclude<ProgressEvent, Warning>): string {
+  return clean(progressLine(event)).replaceAll("\n", " ");
+}
+
+function warn({ toStderr, paint, clean }: Words, { message, hint }: Warning): void {
+  toStderr(`${paint("yellow", "warning:")} ${clean(message)}`);
+  if (hint !== undefined) toStderr(`${paint("cyan", "hint:")} ${clean(hint)}`);
+}

@@ -1,0 +1,170 @@
+/** What the state comes to in figures, at a moment: pure, for whoever shows it. */
+import type { JobReport } from "../report.ts";
+import { isOpen, type Moment, type ProgressState } from "./progress-state.ts";
+
+type Outcomes = Readonly<Record<"written" | "failed" | "stale" | "filled" | "gone", number>>;
+
+type Stage = Readonly<{ jobs: number; rows: number }>;
+
+export type Standing = Readonly<{
+  /** Rows to fill in all; exact once everything has been exported. */
+  total: number | undefined;
+  isTotalExact: boolean;
+  exported: number;
+  /** Exported, and not yet sent. */
+  waiting: Stage;
+  atGemini: Stage & Readonly<{ oldest: string | undefined; oldestSeconds: number }>;
+  /** Results that are there and not in the column. */
+  ready: Stage;
+  /** Rows that have their outcome; those of a job in hand count as written. */
+  settled: number;
+  outcomes: Outcomes;
+  tokens: number;
+  usd: number;
+  elapsedSeconds: number;
+  /** Undefined where it would mean nothing yet. */
+  rowsPerSecond: number | undefined;
+  etaSeconds: number | undefined;
+  nextLookSeconds: number | undefined;
+  /** The longest first. */
+  waits: readonly Readonly<{ why: string; sinceSeconds: number; againSeconds: number }>[];
+}>;
+
+export function standing(state: ProgressState, moment: Moment): Standing {
+  const jobs = [...state.jobs.values()];
+  const inHand = state.importing?.amount ?? 0;
+  const ended = endedRows(jobs);
+  const outcomes = { ...ended, written: ended.written + inHand };
+  const settled = rowsOf(outcomes);
+  const total = totalOf(state, jobs, settled);
+  const elapsedMs = moment.elapsedMs - state.startedMs;
+  const rate = rateOf(state, jobs, moment);
+  const left = total === undefined ? undefined : Math.max(0, total - settled);
+  return {
+    total,
+    isTotalExact: state.export.ended || state.goal === undefined,
+    exported: exportedRows(state, jobs),
+    waiting: stage(jobs, ["exported", "submitting"]),
+    atGemini: { ...stage(jobs, ["submitted"]), ...oldest(jobs, moment.now) },
+    ready: stage(jobs, ["succeeded", "downloaded"]),
+    settled,
+    outcomes,
+    tokens: sum(jobs, ({ usd, tokens }) => (usd > 0 ? tokens : 0)),
+    usd: sum(jobs, ({ usd }) => usd),
+    elapsedSeconds: elapsedMs / MS_PER_SECOND,
+    rowsPerSecond: rate,
+    etaSeconds: rate === undefined || left === undefined ? undefined : left / rate,
+    nextLookSeconds: secondsUntil(state.nextLookMs, moment),
+    waits: openWaits(state, moment),
+  };
+}
+
+const MS_PER_SECOND = 1000;
+
+function stage(jobs: readonly JobReport[], states: readonly string[]): Stage {
+  const inIt = jobs.filter(({ state }) => states.includes(state));
+  return { jobs: inIt.length, rows: sum(inIt, ({ requests }) => requests) };
+}
+
+/** A row that was sent again is counted in its last job. */
+function ownRows({ requests, passedOn }: JobReport): number {
+  return requests - passedOn;
+}
+
+function endedRows(jobs: readonly JobReport[]): Outcomes {
+  const ended = jobs.filter((job) => !isOpen(job));
+  return {
+    written: sum(ended, ({ written }) => written),
+    failed: sum(ended, ({ failed, passedOn }) => failed - passedOn),
+    stale: sum(ended, ({ stale }) => stale),
+    filled: sum(ended, ({ filled }) => filled),
+    gone: sum(ended, ({ gone }) => gone),
+  };
+}
+
+function rowsOf({ written, failed, stale, filled, gone }: Outcomes): number {
+  return written + failed + stale + filled + gone;
+}
+
+function exportedRows(state: ProgressState, jobs: readonly JobReport[]): number {
+  const inHand = Math.max(0, state.export.rows - state.export.recorded);
+  return sum(jobs, ownRows) + inHand;
+}
+
+function totalOf(
+  state: ProgressState,
+  jobs: readonly JobReport[],
+  settled: number,
+): number | undefined {
+  const known = exportedRows(state, jobs);
+  if (state.goal === undefined) return state.export.seen && !state.export.ended ? undefined : known;
+  return state.export.ended ? known : Math.max(state.goal, known, settled);
+}
+
+function oldest(jobs: readonly JobReport[], now: Date) {
+  const waiting = jobs.filter(({ state }) => state === "submitted");
+  const [first] = waiting.toSorted((a, b) => sentMs(a) - sentMs(b));
+  const ageMs = first === undefined ? 0 : now.getTime() - sentMs(first);
+  return { oldest: first?.job, oldestSeconds: Math.max(0, ageMs / MS_PER_SECOND) };
+}
+
+function sentMs({ submittedAt }: JobReport): number {
+  return submittedAt === undefined ? Infinity : Date.parse(submittedAt);
+}
+
+/** Fewer jobs, or less time, say nothing about the rest. */
+const JOBS_TO_JUDGE_BY = 2;
+const MS_TO_JUDGE_BY = 30_000;
+
+/**
+ * Rows a second. Where batches are waited for, only jobs that were sent here and have come back tell
+ * how fast the whole goes: results of an earlier run would be flattering. Where there is only
+ * something to write, the writing tells.
+ */
+function rateOf(
+  state: ProgressState,
+  jobs: readonly JobReport[],
+  { elapsedMs }: Moment,
+): number | undefined {
+  if (state.sentHere.size > 0) return turnover(state, elapsedMs);
+  const { writing } = state;
+  const onlyWrites = jobs.length > 0 && !jobs.some(({ state: at }) => NOT_HERE.includes(at));
+  if (writing === undefined || !onlyWrites) return undefined;
+  const ms = elapsedMs - writing.fromMs;
+  return ms < MS_TO_JUDGE_BY || writing.rows === 0 ? undefined : perSecond(writing.rows, ms);
+}
+
+const NOT_HERE = ["exported", "submitting", "submitted"];
+
+function turnover({ sentHere, jobs }: ProgressState, elapsedMs: number): number | undefined {
+  const sent = [...sentHere.keys()].flatMap((id) => jobs.get(id) ?? []);
+  const back = sent.filter((job) => !isOpen(job));
+  const ms = elapsedMs - Math.min(...sentHere.values());
+  if (back.length < JOBS_TO_JUDGE_BY || ms < MS_TO_JUDGE_BY) return undefined;
+  const rows = sum(back, ownRows);
+  return rows === 0 ? undefined : perSecond(rows, ms);
+}
+
+function perSecond(rows: number, ms: number): number {
+  return rows / (ms / MS_PER_SECOND);
+}
+
+function secondsUntil(ms: number | undefined, { elapsedMs }: Moment): number | undefined {
+  return ms === undefined ? undefined : Math.max(0, (ms - elapsedMs) / MS_PER_SECOND);
+}
+
+/** What has run out was over without anybody saying so. */
+function openWaits({ waits }: ProgressState, { elapsedMs }: Moment): Standing["waits"] {
+  return [...waits.values()]
+    .filter(({ untilMs }) => untilMs >= elapsedMs)
+    .toSorted((a, b) => a.sinceMs - b.sinceMs)
+    .map(({ why, sinceMs, untilMs }) => ({
+      why,
+      sinceSeconds: (elapsedMs - sinceMs) / MS_PER_SECOND,
+      againSeconds: (untilMs - elapsedMs) / MS_PER_SECOND,
+    }));
+}
+
+function sum<T>(items: readonly T[], figure: (item: T) => number): number {
+  return items.reduce((total, item) => total + figure(item), 0);
+}
