@@ -1,6 +1,7 @@
 /** What the address of a database tells before it is used: the way there, TLS, poolers, IPv6. */
 import { lookup } from "node:dns/promises";
 import type { StoreAccess } from "../access.ts";
+import { hostOf, isLocalHost, portOf } from "../store/address.ts";
 import { type Check, ok, warning } from "./check.ts";
 
 const TRANSACTION_POOLER_PORT = "6543";
@@ -17,17 +18,19 @@ export async function checkAddress(access: StoreAccess): Promise<Check[]> {
     ];
   }
   const { variable } = access;
-  const url = URL.parse(access.url.reveal());
-  if (url === null || !url.protocol.startsWith("postgres")) {
+  if (!access.url.reveal().startsWith("postgres")) {
     return [ok("way", `the embedded database that ${variable} names`)];
   }
   const way = ok("way", `Postgres itself, since ${variable} names it`);
+  const url = URL.parse(access.url.reveal());
+  // whoever connects says what is wrong with it
+  if (url === null) return [way];
   return [way, ...checkTls(url), ...checkPooler(url), ...(await checkDirectHost(url))];
 }
 
 function checkTls(url: URL): Check[] {
   const mode = url.searchParams.get("sslmode");
-  if (isLocal(url.hostname)) return [];
+  if (isLocalHost(hostOf(url))) return [];
   if (mode === "disable") {
     return [
       warning(
@@ -40,19 +43,16 @@ function checkTls(url: URL): Check[] {
   return [ok("TLS", `on${mode === null ? "" : ` (sslmode=${mode})`}`)];
 }
 
-function isLocal(host: string): boolean {
-  return host === "" || /^(localhost|127(\.\d+){3}|\[::1\])$/i.test(host);
-}
-
-function checkPooler({ hostname, port }: URL): Check[] {
-  if (port === TRANSACTION_POOLER_PORT) {
+function checkPooler(url: URL): Check[] {
+  if (portOf(url) === TRANSACTION_POOLER_PORT) {
     return [ok("pooler", "transaction mode: vecfill keeps nothing between two statements")];
   }
-  return hostname.endsWith(".pooler.supabase.com") ? [ok("pooler", "session mode")] : [];
+  return hostOf(url).endsWith(".pooler.supabase.com") ? [ok("pooler", "session mode")] : [];
 }
 
 /** Direct hosts of Supabase have an IPv6 address only, unless the project pays for another. */
-async function checkDirectHost({ hostname }: URL): Promise<Check[]> {
+async function checkDirectHost(url: URL): Promise<Check[]> {
+  const hostname = hostOf(url);
   if (!/^db\.[a-z0-9]+\.supabase\.co$/.test(hostname)) return [];
   const v4 = await lookup(hostname, { family: 4 }).catch(() => undefined);
   if (v4 !== undefined) return [ok("direct host", `${hostname} has an IPv4 address`)];

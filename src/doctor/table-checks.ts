@@ -68,14 +68,14 @@ function checkColumns(target: Target, description: TargetDescription): Check {
 }
 
 function checkFunctions(target: Target, functions: Examination["functions"]): Check {
-  switch (functions) {
+  switch (functions.state) {
     case "current":
-      return ok("SQL functions", "installed, of this version");
-    case "outdated":
+      return ok("SQL functions", "installed, each as this version makes it");
+    case "unfit":
       return failure(
         "SQL functions",
-        "installed, but of another version of vecfill, or for columns of other types",
-        "Run `vecfill init` and apply the new migration.",
+        `installed, but cannot be used: ${functions.why}`,
+        "Run `vecfill init` and apply its newest migration; it may be run again at any time.",
       );
     case "missing":
       return warning(

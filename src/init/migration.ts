@@ -6,8 +6,13 @@
 import { mkdir, readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { replaceFile } from "../durable-file.ts";
+import { UserError } from "../errors.ts";
 
-export const MIGRATIONS_FOLDER = join("supabase", "migrations");
+/** In a Supabase project, and where there is none. */
+export const MIGRATIONS_FOLDERS = {
+  supabase: join("supabase", "migrations"),
+  plain: "vecfill-migrations",
+} as const;
 
 /** The newest migration for a target. */
 export type Migration = Readonly<{ file: string; content: string }>;
@@ -29,18 +34,36 @@ const NAMED = /^\d+_(?<name>.+)\.sql$/;
 
 /** Sorts behind every migration that is there. Resolves to its path. */
 export async function nextFile(folder: string, name: string, now: Date): Promise<string> {
-  const times = (await filesIn(folder)).map((file) => /^\d+/.exec(file)?.[0] ?? "");
-  let moment = now;
-  while (times.some((time) => time >= timestamp(moment))) {
-    moment = new Date(moment.getTime() + MS_A_SECOND);
-    if (moment.getTime() > now.getTime() + DAY_MS)
-      throw new Error("a migration is from the future");
-  }
+  const last = (await filesIn(folder)).at(-1);
+  const behind = last !== undefined && timeOf(last) >= timestamp(now);
+  const moment = behind ? secondAfter(last) : now;
+  if (moment === undefined) throw numberedTooHigh(join(folder, last ?? ""));
   return join(folder, `${timestamp(moment)}_${name}.sql`);
 }
 
 const MS_A_SECOND = 1000;
-const DAY_MS = 86_400_000;
+
+function timeOf(file: string): string {
+  return /^\d+/.exec(file)?.[0] ?? "";
+}
+
+/** Undefined where the file's number is no time. */
+function secondAfter(file: string): Date | undefined {
+  const iso = timeOf(file).replace(/^(\d{4})(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)$/, "$1-$2-$3T$4:$5:$6Z");
+  const moment = new Date(iso.includes("T") ? iso : Number.NaN);
+  const next = new Date(moment.getTime() + MS_A_SECOND);
+  return Number.isNaN(next.getTime()) || timestamp(next) <= timeOf(file) ? undefined : next;
+}
+
+function numberedTooHigh(path: string): UserError {
+  return new UserError(
+    `The migration ${path} has a number that no time comes after, so a new one cannot be put behind it.`,
+    {
+      hint: "Rename it to the time it was made, as `supabase migration new` does: 20261123024500_name.sql. Then run the same command again.",
+      exit: "fatal",
+    },
+  );
+}
 
 export async function writeMigration(path: string, content: string): Promise<void> {
   await mkdir(join(path, ".."), { recursive: true });

@@ -9,14 +9,13 @@ export async function showInit(context: CommandContext): Promise<CommandResult> 
   const { services, settings, environment, folder, clock, next } = context;
   const { trigger, apply, remove, dryRun, config } = settings;
   if (trigger && remove) throw excluding("--trigger and --remove exclude each other.");
-  const migration = namesSupabase(environment) || trigger || apply || remove;
   const summary = await init(
     { examine: services.examine, execute: services.execute, clock },
     {
       target: targetOf(settings),
       folder,
       configFile: config ?? usualConfigFile,
-      migration,
+      project: namesSupabase(environment),
       trigger,
       apply,
       remove,
@@ -25,7 +24,7 @@ export async function showInit(context: CommandContext): Promise<CommandResult> 
   );
   return {
     json: { ...summary, migration: summary.migration ?? null, dryRun },
-    text: initText(summary, { dryRun, remove, migration }),
+    text: initText(summary, { dryRun, remove }),
     next: remove ? undefined : next("doctor"),
     exit: "done",
   };
@@ -35,9 +34,10 @@ function excluding(message: string): UserError {
   return new UserError(message, { hint: "Give one of the two.", exit: "usage" });
 }
 
-type Asked = Readonly<{ dryRun: boolean; remove: boolean; migration: boolean }>;
+type Asked = Readonly<{ dryRun: boolean; remove: boolean }>;
 
-function initText({ config, migration, applied }: InitSummary, asked: Asked): string {
+function initText(summary: InitSummary, asked: Asked): string {
+  const { config, migration, functions, applied } = summary;
   const wrote = asked.dryRun ? "Would write" : "Wrote";
   const lines = [
     asked.remove ? undefined : fileLine(config, wrote),
@@ -45,19 +45,27 @@ function initText({ config, migration, applied }: InitSummary, asked: Asked): st
     asked.remove && migration?.file === ""
       ? "No migration of vecfill's is there for this target."
       : undefined,
-    asked.migration
-      ? undefined
-      : "No SQL functions are needed: the database's own address does not go through an API.",
-    applied
-      ? `${asked.remove ? "Removed" : "Installed"} the functions in the database.`
+    migration === undefined
+      ? "No SQL functions are needed: the database's own address does not go through an API."
       : undefined,
-    !applied && migration?.changed === true && !asked.dryRun ? HOW_TO_APPLY : undefined,
+    applied ? appliedLine(functions, asked) : undefined,
+    !applied && migration?.changed === true && !asked.dryRun
+      ? howToApply(migration.file, functions)
+      : undefined,
   ];
   return lines.filter((line) => line !== undefined).join("\n");
 }
 
-const HOW_TO_APPLY =
-  "Run it: `supabase db push`, or paste it into the dashboard's SQL editor, or set DATABASE_URL and add --apply.";
+function appliedLine(functions: boolean, { remove }: Asked): string {
+  const what = functions ? "the functions" : "the trigger";
+  return `${remove ? "Removed" : "Installed"} ${what} in the database.`;
+}
+
+function howToApply(file: string, functions: boolean): string {
+  return functions
+    ? "Run it: `supabase db push`, or paste it into the dashboard's SQL editor, or set DATABASE_URL and add --apply."
+    : `Run it: \`psql "$DATABASE_URL" -f ${file}\`, or add --apply.`;
+}
 
 function fileLine(
   { file, changed }: Readonly<{ file: string; changed: boolean }>,

@@ -14,6 +14,8 @@ export type Catalogue = Readonly<{
   description: TargetDescription;
   extension: VectorExtension | undefined;
   session: Session;
+  /** The database has the role that Supabase's API takes on for a secret key. */
+  apiRole: boolean;
 }>;
 
 /** Throws a UserError when table or columns are not there. */
@@ -43,6 +45,7 @@ export function catalogueOf(target: Target, given: unknown, label: string): Cata
   return {
     description,
     extension: extension ?? undefined,
+    apiRole: facts.apiRole,
     session: { ...session, databaseTime: new Date(session.databaseTimeMs) },
   };
 }
@@ -71,6 +74,7 @@ export type VectorExtension = Readonly<z.infer<typeof EXTENSION>>;
 
 const FACTS = z.object({
   serverVersion: z.string(),
+  apiRole: z.boolean(),
   extension: EXTENSION.nullable(),
   /** Null when there is no such table. */
   columns: z.array(COLUMN).nullable(),
@@ -121,6 +125,7 @@ export function catalogueExpression(target: Target): string {
   )
   SELECT jsonb_build_object(
     'serverVersion', current_setting('server_version'),
+    'apiRole', EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = 'service_role'),
     'extension', (${EXTENSION_SQL}),
     'columns', (${COLUMNS_SQL}),
     'indexes', (${indexesSql(literal(target.id), literal(target.embedding))}),

@@ -3,19 +3,25 @@ import type { Target } from "../target.ts";
 import { readCatalogue } from "./catalogue.ts";
 import type { Database } from "./database.ts";
 import { explainFailure } from "./failure.ts";
-import { fitsColumns, readDescribed } from "./function-store.ts";
+import { type Described, fitsColumns, readDescribed } from "./function-store.ts";
 import { describeByOpenApi } from "./open-api.ts";
-import type { Examination } from "./port.ts";
+import type { Examination, FunctionsState } from "./port.ts";
 import { explainRestFailure, isMissingFunction } from "./rest-failure.ts";
 import type { Api } from "./supabase.ts";
+import { FUNCTIONS_VERSION } from "./supabase-functions.ts";
 
 /** Throws a UserError when table or columns are not there, or the database cannot be asked. */
 export async function examineDatabase(database: Database, target: Target): Promise<Examination> {
   const { label } = database;
   try {
-    const { description, session, extension } = await readCatalogue(database, target);
-    const vectorSchema = extension?.schema;
-    return { label, description, session, vectorSchema, functions: "missing" };
+    const { apiRole, extension, ...seen } = await readCatalogue(database, target);
+    return {
+      label,
+      ...seen,
+      vectorSchema: extension?.schema,
+      supabase: apiRole,
+      functions: { state: "missing" },
+    };
   } catch (error) {
     throw explainFailure(error, { label, target, where: undefined });
   }
@@ -34,11 +40,24 @@ async function byFunctions(api: Api, target: Target): Promise<Examination | unde
   const described = await describedOrMissing(api, target);
   if (described === undefined) return undefined;
   if ("version" in described) {
-    return { ...(await byOpenApi(api, target)), functions: "outdated" };
+    const why = `they are of version ${described.version}, and this vecfill needs ${FUNCTIONS_VERSION}`;
+    return { ...(await byOpenApi(api, target)), functions: { state: "unfit", why } };
   }
   const { description, session, extension } = described.catalogue;
-  const functions = fitsColumns(described) ? "current" : "outdated";
-  return { label: api.label, description, session, vectorSchema: extension?.schema, functions };
+  return {
+    label: api.label,
+    description,
+    session,
+    vectorSchema: extension?.schema,
+    supabase: true,
+    functions: stateOf(described),
+  };
+}
+
+function stateOf(described: Described): FunctionsState {
+  if (described.faults.length > 0) return { state: "unfit", why: described.faults.join("; ") };
+  if (fitsColumns(described)) return { state: "current" };
+  return { state: "unfit", why: "they were made for columns of other types" };
 }
 
 type DescribedOrMissing = Awaited<ReturnType<typeof readDescribed>> | undefined;
@@ -58,5 +77,12 @@ async function byOpenApi(api: Api, target: Target): Promise<Examination> {
     await api.openApi(target.schema),
     api.label,
   );
-  return { label: api.label, description, session: undefined, vectorSchema, functions: "missing" };
+  return {
+    label: api.label,
+    description,
+    session: undefined,
+    vectorSchema,
+    supabase: true,
+    functions: { state: "missing" },
+  };
 }

@@ -22,10 +22,20 @@ import {
 import { RowChunks } from "./row-chunks.ts";
 import type { TableShape } from "./sql.ts";
 import type { Api } from "./supabase.ts";
-import { type FunctionName, functionName, FUNCTIONS_VERSION } from "./supabase-functions.ts";
+import {
+  functionFaults,
+  type FunctionName,
+  functionName,
+  FUNCTIONS_VERSION,
+} from "./supabase-functions.ts";
 
 /** What the functions say of the table and of themselves. */
-export type Described = Readonly<{ catalogue: Catalogue; shape: TableShape }>;
+export type Described = Readonly<{
+  catalogue: Catalogue;
+  shape: TableShape;
+  /** What is wrong with the functions themselves, in words. */
+  faults: readonly string[];
+}>;
 
 const SHAPE = z.object({
   idType: z.enum(["integer", "uuid", "text"]),
@@ -33,7 +43,14 @@ const SHAPE = z.object({
   embeddingType: z.enum(["vector", "halfvec"]),
 });
 const VERSIONED = z.object({ version: z.number() });
-const DESCRIBED = z.object({ shape: SHAPE, facts: z.unknown() });
+const DESCRIBED = z.object({
+  shape: SHAPE,
+  functions: z.record(
+    z.string(),
+    z.object({ body: z.string(), plain: z.boolean(), mayExecute: z.boolean() }),
+  ),
+  facts: z.unknown(),
+});
 const PAGE = z.object({
   rows: z.array(z.object({ id: z.string(), text: z.string(), fingerprint: z.string() })),
   until: z.string().nullable(),
@@ -51,6 +68,7 @@ const WINDOW = { start: 20_000, max: 1_000_000, targetMs: 1_500 };
 export async function describeByFunction(api: Api, target: Target): Promise<Described> {
   const described = await readDescribed(api, target);
   if ("version" in described) throw otherVersion(target, described.version);
+  if (described.faults.length > 0) throw faulty(target, described.faults);
   const { role, rowSecurity } = described.catalogue.session;
   if (rowSecurity) throw hidden(target, role);
   return described;
@@ -64,8 +82,9 @@ export async function readDescribed(
   const told = await call(api, target, "describe", {});
   const { version } = VERSIONED.parse(told);
   if (version !== FUNCTIONS_VERSION) return { version };
-  const { shape, facts } = DESCRIBED.parse(told);
-  return { shape, catalogue: catalogueOf(target, facts, api.label) };
+  const { shape, functions, facts } = DESCRIBED.parse(told);
+  const faults = functionFaults(target, shape, functions);
+  return { shape, faults, catalogue: catalogueOf(target, facts, api.label) };
 }
 
 /** The functions name types, so that they fit the columns they were made for only. */
@@ -129,6 +148,16 @@ function otherVersion(target: Target, version: number): UserError {
         version < FUNCTIONS_VERSION
           ? "Run `vecfill init` and apply the new migration."
           : "Use the version of vecfill that made them, or a newer one.",
+      exit: "fatal",
+    },
+  );
+}
+
+function faulty(target: Target, faults: readonly string[]): UserError {
+  return new UserError(
+    `The SQL functions for ${tableName(target)} are not as vecfill made them: ${faults.join("; ")}.`,
+    {
+      hint: "Apply the newest migration of `vecfill init` once more; it may be run again at any time.",
       exit: "fatal",
     },
   );

@@ -50,9 +50,16 @@ export type Examination = Readonly<{
   session: Session | undefined;
   /** Where pgvector is installed; undefined: nowhere, or not told. */
   vectorSchema: string | undefined;
-  /** The SQL functions behind an API: none there, as they should be, or of another version or for other types. */
-  functions: "missing" | "current" | "outdated";
+  /** The database is a Supabase project's: it has the roles that the API takes on. */
+  supabase: boolean;
+  /** The SQL functions behind an API. */
+  functions: FunctionsState;
 }>;
+
+/** `unfit`: they are there, but cannot be used; `why` in words. */
+export type FunctionsState =
+  | Readonly<{ state: "missing" | "current" }>
+  | Readonly<{ state: "unfit"; why: string }>;
 
 export type PendingPage = Readonly<{
   /** Id of the last row of the page before; undefined for the first page. */

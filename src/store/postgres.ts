@@ -9,6 +9,7 @@
 import { Socket } from "node:net";
 import { Client, Pool, type ClientConfig, type CustomTypesConfig } from "pg";
 import { UserError } from "../errors.ts";
+import { hostOf, isLocalHost, portOf } from "./address.ts";
 import { isBinary, type Database, type Row } from "./database.ts";
 
 /** Writing gains nothing past two (measured); one more reads meanwhile. Poolers have few to give. */
@@ -96,7 +97,8 @@ const SSL_MODES: Readonly<Partial<Record<string, string>>> = {
 /** `pg` understands the modes in libpq's way only when asked to. */
 function withTls(address: URL): URL {
   const url = new URL(address);
-  const asked = url.searchParams.get("sslmode") ?? (isLocal(host(url)) ? "disable" : "require");
+  const asked =
+    url.searchParams.get("sslmode") ?? (isLocalHost(hostOf(url)) ? "disable" : "require");
   const mode = SSL_MODES[asked];
   if (mode === undefined || (mode === "verify-ca" && !url.searchParams.has("sslrootcert"))) {
     throw new UserError(`The database's address asks for sslmode=${asked}, which cannot be had.`, {
@@ -109,17 +111,6 @@ function withTls(address: URL): URL {
   return url;
 }
 
-function isLocal(name: string): boolean {
-  return name.startsWith("/") || /^(localhost|127(\.\d+){3}|\[?::1\]?)$/i.test(name);
-}
-
-function host(url: URL): string {
-  return url.searchParams.get("host") ?? (decodeURIComponent(url.hostname) || "localhost");
-}
-
-const DEFAULT_PORT = "5432";
-
 function label(url: URL): string {
-  const port = url.searchParams.get("port") ?? (url.port || DEFAULT_PORT);
-  return `${host(url)}:${port}${url.pathname}`;
+  return `${hostOf(url)}:${portOf(url)}${url.pathname}`;
 }

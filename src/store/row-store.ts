@@ -1,14 +1,20 @@
 /**
  * The store through the API alone, without SQL functions of ours: a select for a page, a PATCH for
- * a row. What it cannot promise, because a PATCH knows no fingerprint: the texts of a chunk are read
- * again just before it is written, and a PATCH asks for the NULL column and, where the text is short
- * enough to stand in an address, for that very text. For a longer text a change between the two
+ * a row. A PATCH knows no fingerprint; so a row is read once more just before it is written, with the
+ * version that Postgres gives to each change of a row (`xmin`), and the PATCH asks for that version: a
+ * row that was changed in between is read again. A view has no versions; there, a text that is short
+ * enough to stand in an address is asked for instead, and a change of a longer one between the two
  * requests, a second at the most in good conditions, goes unseen.
  */
 import { createHash } from "node:crypto";
 import { z } from "zod";
 import { UserError } from "../errors.ts";
-import type { EmbeddedQuestion, PendingQuestion, RowOutcome } from "../question.ts";
+import {
+  type EmbeddedQuestion,
+  MAX_TEXT_CHARS,
+  type PendingQuestion,
+  type RowOutcome,
+} from "../question.ts";
 import { parseRecipe } from "../recipe.ts";
 import { tableName, type Target } from "../target.ts";
 import { checkTarget } from "../target-check.ts";
@@ -16,6 +22,7 @@ import { vectorText } from "./function-store.ts";
 import { roundToHalf } from "./half.ts";
 import { type ApiDescription, describeByOpenApi } from "./open-api.ts";
 import type { ClearOutcome, Holding, IdType, PendingPage, Store } from "./port.ts";
+import { RestError } from "./rest-failure.ts";
 import {
   CAN_BE_ID,
   MAX_APPLY_ROUNDS,
@@ -34,7 +41,7 @@ const MAX_PATCHES = 8;
 const CHUNK_ROWS = 100;
 /** Ids in one address. Servers take 8 kB at the least, and ours come back in a header. */
 const MAX_IDS_BYTES = 4_000;
-/** A text in an address, encoded. */
+/** A text in an address, encoded; for rows without versions. */
 const MAX_TEXT_BYTES = 2_000;
 
 /** Rejects with RestErrors and UserErrors. */
@@ -46,8 +53,7 @@ export function createRowStore(api: Api, target: Target): Store {
     checkKey(target, described);
     checkTarget(target, described.description);
     const found = tableOf(api, target, described);
-    await refuseEmptyTable(found);
-    return found;
+    return { ...found, versions: await firstLook(found) };
   });
   return {
     describe: async () => (await describe()).description,
@@ -74,9 +80,17 @@ type Table = Readonly<{
   half: boolean;
   /** The text can be compared in a filter as it is. */
   comparable: boolean;
+  /** Rows tell their version: those of a view do not. */
+  versions: boolean;
 }>;
 
-function tableOf(api: Api, target: Target, { description, typeOf }: ApiDescription): Table {
+const VERSION = "xmin";
+
+function tableOf(
+  api: Api,
+  target: Target,
+  { description, typeOf }: ApiDescription,
+): Omit<Table, "versions"> {
   const [part, ...others] = parseRecipe(target.text);
   if (part === undefined || !("column" in part) || others.length > 0) {
     throw needsFunctions("a text made of several columns", target);
@@ -132,22 +146,26 @@ function checkKey(target: Target, { description }: ApiDescription): void {
   );
 }
 
+/** What PostgREST takes for no column where it stands alone in an address. */
+const PARAMETERS = ["select", "columns", "order", "limit", "offset", "on_conflict", "and", "or"];
+
 function column(target: Target, name: string): string {
-  if (/^[a-z_][a-z0-9_]*$/i.test(name)) return name;
+  if (/^[a-z_][a-z0-9_]*$/i.test(name) && !PARAMETERS.includes(name)) return name;
   if (/["\\]/.test(name)) throw needsFunctions(`the column name ${name}`, target);
   return `"${name}"`;
 }
 
-/** An empty table and one whose rows are all hidden look the same. */
-async function refuseEmptyTable({ api, target, address, id }: Table): Promise<void> {
-  const rows = await api.select({
-    ...address,
-    columns: id,
-    filters: [],
-    order: undefined,
-    limit: 1,
-  });
-  if (Array.isArray(rows) && rows.length > 0) return;
+/** Whether rows tell their version. An empty table and one whose rows are all hidden look the same. */
+async function firstLook(table: Omit<Table, "versions">): Promise<boolean> {
+  const [versions, rows] = await oneRow(table, VERSION).then(
+    (found) => [true, found],
+    async (error: unknown) => {
+      if (!isWithoutVersion(error)) throw error;
+      return [false, await oneRow(table, table.id)];
+    },
+  );
+  if (Array.isArray(rows) && rows.length > 0) return versions === true;
+  const { target } = table;
   throw new UserError(
     `The key sees no row in ${tableName(target)}: the table is empty, or row level security hides every row from it. Without the SQL functions the two look the same.`,
     {
@@ -155,6 +173,14 @@ async function refuseEmptyTable({ api, target, address, id }: Table): Promise<vo
       exit: "fatal",
     },
   );
+}
+
+function oneRow({ api, address }: Omit<Table, "versions">, columns: string): Promise<unknown> {
+  return api.select({ ...address, columns, filters: [], order: undefined, limit: 1 });
+}
+
+function isWithoutVersion(error: unknown): boolean {
+  return error instanceof RestError && error.code === "42703" && error.message.includes(VERSION);
 }
 
 const PENDING = z.array(z.object({ vecfill_id: z.string(), vecfill_text: z.string().nullable() }));
@@ -184,11 +210,19 @@ async function readPending(
     found.push(
       ...rows.map((row) => {
         const its = row.vecfill_text ?? "";
-        return { id: row.vecfill_id, text: its, fingerprint: fingerprint(its) };
+        return { id: row.vecfill_id, text: cut(its), fingerprint: fingerprint(its) };
       }),
     );
   }
   return found;
+}
+
+/** As the database's `left` cuts it. Half of a pair of surrogates is no character. */
+function cut(text: string): string {
+  if (text.length <= MAX_TEXT_CHARS) return text;
+  return Array.from(text)
+    .slice(0, MAX_TEXT_CHARS + 1)
+    .join("");
 }
 
 /** As the database's md5 of the same text: both in UTF-8. */
@@ -213,11 +247,12 @@ const CURRENT = z.array(
     vecfill_id: z.string(),
     vecfill_text: z.string().nullable(),
     vecfill_vector: z.string().nullable(),
+    vecfill_version: z.string().optional(),
   }),
 );
 
 /** What a row holds now. */
-type Current = Readonly<{ text: string; vector: string | null }>;
+type Current = Readonly<{ text: string; vector: string | null; version: string | undefined }>;
 
 async function apply(
   ready: () => Promise<Table>,
@@ -227,20 +262,44 @@ async function apply(
   if (rows.length === 0) return [];
   const table = await ready();
   const outcomes: RowOutcome[] = rows.map(() => "gone");
+  await untilSettled(table, rows, async ({ place, row }, current) => {
+    const outcome = await applyRow(table, row, current);
+    if (outcome !== "open") outcomes[place] = outcome;
+    return outcome !== "open";
+  });
+  return outcomes;
+}
+
+/** Offers rows to `work` as they are now, and again those that it does not settle. */
+async function untilSettled(
+  table: Table,
+  rows: readonly EmbeddedQuestion[],
+  work: (row: Placed, current: Current | undefined) => Promise<boolean>,
+): Promise<void> {
+  const versions = new Map<number, string | undefined>();
   let open = placed(rows).filter(({ row }) => table.canBeId(row.id));
-  for (let round = 0; open.length > 0; round += 1) {
-    if (round === MAX_APPLY_ROUNDS) throw nothingIsWritten(table.target, open);
+  for (let round = 1; open.length > 0; round += 1) {
     const again: Placed[] = [];
+    let changed = false;
     for (const chunk of chunksOf(open)) {
       await eachCurrent(table, chunk, async (placedRow, current) => {
-        const outcome = await applyRow(table, placedRow.row, current);
-        if (outcome === "open") again.push(placedRow);
-        else outcomes[placedRow.place] = outcome;
+        if (await work(placedRow, current)) return;
+        again.push(placedRow);
+        changed ||= current?.version !== versions.get(placedRow.place);
+        versions.set(placedRow.place, current?.version);
       });
+    }
+    if (again.length > 0 && round === MAX_APPLY_ROUNDS) {
+      throw changed ? contended(again.length) : nothingIsWritten(table.target, again);
     }
     open = again;
   }
-  return outcomes;
+}
+
+/** As the database calls it when others are in the way: it passes. */
+function contended(rows: number): RestError {
+  const message = `${rows} rows changed again and again while they were written`;
+  return new RestError({ code: "40001", message, status: 0 });
 }
 
 async function applyRow(
@@ -255,17 +314,18 @@ async function applyRow(
   const changed = await api.update(
     {
       ...address,
-      filters: [[id, "eq", row.id], [embedding, "is", "null"], ...sameText(table, current.text)],
+      filters: [[id, "eq", row.id], [embedding, "is", "null"], ...unchanged(table, current)],
     },
     { [table.target.embedding]: vectorText(row.vector) },
   );
   return changed === 1 ? "written" : "open";
 }
 
-/** The text itself as a condition, where it fits into an address. */
-function sameText({ comparable, text }: Table, value: string): Filter[] {
-  const fits = value !== "" && encodeURIComponent(value).length <= MAX_TEXT_BYTES;
-  return comparable && fits ? [[text, "eq", value]] : [];
+/** That the row is as it was read; without versions the text itself, where it fits into an address. */
+function unchanged({ comparable, text }: Table, current: Current): Filter[] {
+  if (current.version !== undefined) return [[VERSION, "eq", current.version]];
+  const fits = current.text !== "" && encodeURIComponent(current.text).length <= MAX_TEXT_BYTES;
+  return comparable && fits ? [[text, "eq", current.text]] : [];
 }
 
 async function compare(
@@ -299,20 +359,16 @@ async function clear(
   refuseDuplicates(rows);
   if (rows.length === 0) return [];
   const table = await ready();
-  const { api, address, id, embedding, target } = table;
+  const { api, address, id, target } = table;
+  if (!table.versions) throw needsFunctions("a view to take vectors back", target);
   const outcomes: ClearOutcome[] = rows.map(() => "kept");
-  const possible = placed(rows).filter(({ row }) => table.canBeId(row.id));
-  for (const chunk of chunksOf(possible)) {
-    await eachCurrent(table, chunk, async ({ place, row }, current) => {
-      if (current?.vector == null || !holds(table, current.vector, row)) return;
-      const filters: Filter[] = [
-        [id, "eq", row.id],
-        [embedding, "not.is", "null"],
-      ];
-      const changed = await api.update({ ...address, filters }, { [target.embedding]: null });
-      if (changed === 1) outcomes[place] = "cleared";
-    });
-  }
+  await untilSettled(table, rows, async ({ place, row }, current) => {
+    if (current?.vector == null || !holds(table, current.vector, row)) return true;
+    const filters: Filter[] = [[id, "eq", row.id], ...unchanged(table, current)];
+    const changed = await api.update({ ...address, filters }, { [target.embedding]: null });
+    if (changed === 1) outcomes[place] = "cleared";
+    return changed === 1;
+  });
   return outcomes;
 }
 
@@ -349,23 +405,28 @@ function chunksOf(rows: readonly Placed[]): Placed[][] {
  * gone only when a reading of nothing but missing rows gives none of them.
  */
 async function readCurrent(
-  { api, address, id, text, embedding, printed }: Table,
+  { api, address, id, text, embedding, printed, versions }: Table,
   chunk: readonly Placed[],
 ): Promise<Map<string, Current>> {
+  const version = versions ? `,vecfill_version:${VERSION}::text` : "";
   const now = new Map<string, Current>();
   for (let missing = chunk; missing.length > 0;) {
     const ids = missing.map(({ row }) => quoted(row.id)).join(",");
     const rows = CURRENT.parse(
       await api.select({
         ...address,
-        columns: `vecfill_id:${id}::text,vecfill_text:${text}::text,vecfill_vector:${embedding}::text`,
+        columns: `vecfill_id:${id}::text,vecfill_text:${text}::text,vecfill_vector:${embedding}::text${version}`,
         filters: [[id, "in", `(${ids})`]],
         order: undefined,
         limit: missing.length,
       }),
     );
     for (const row of rows) {
-      now.set(row.vecfill_id, { text: row.vecfill_text ?? "", vector: row.vecfill_vector });
+      now.set(row.vecfill_id, {
+        text: row.vecfill_text ?? "",
+        vector: row.vecfill_vector,
+        version: row.vecfill_version,
+      });
     }
     const before = missing.length;
     missing = missing.filter(({ row }) => !now.has(printed(row.id)));

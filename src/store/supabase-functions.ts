@@ -8,6 +8,7 @@
  * may execute them.
  */
 import { createHash } from "node:crypto";
+import { MAX_TEXT_CHARS } from "../question.ts";
 import { parseRecipe, recipeColumns } from "../recipe.ts";
 import { tableName, type Target } from "../target.ts";
 import { catalogueExpression } from "./catalogue.ts";
@@ -27,7 +28,7 @@ import {
 } from "./sql.ts";
 
 /** Raised with every change of the functions, so that older ones are told apart. */
-export const FUNCTIONS_VERSION = 2;
+export const FUNCTIONS_VERSION = 3;
 
 const FUNCTIONS = {
   describe: "",
@@ -53,34 +54,65 @@ export function functionName(target: Target, name: FunctionName): string {
   return `vecfill_${targetHash(target)}_${name}`;
 }
 
-/** Statements that may be run again at any time. `trigger`: with the one that empties the column. */
+export type InstallOptions = Readonly<{
+  /** With the one that empties the column. */
+  trigger: boolean;
+  /** An API is in front of the database: with the functions, and with rights for its roles. */
+  api: boolean;
+}>;
+
+/** Statements that may be run again at any time. */
 export function installStatements(
   target: Target,
   shape: TableShape,
-  { trigger }: Readonly<{ trigger: boolean }>,
+  { trigger, api }: InstallOptions,
 ): string[] {
   return [
     checkStatement(target, shape),
-    createFunction(target, "describe", "sql stable", describeBody(target, shape)),
-    createFunction(target, "read", "plpgsql stable", readBody(target, shape)),
-    createFunction(target, "count", "plpgsql stable", countBody(target, shape)),
-    createFunction(target, "apply", "plpgsql volatile", applyBody(target, shape)),
-    createFunction(target, "compare", "plpgsql stable", compareBody(target, shape)),
-    createFunction(target, "clear", "plpgsql volatile", clearBody(target, shape)),
-    ...names().flatMap((name) => rightsStatements(target, name)),
-    ...(trigger ? triggerStatements(target) : []),
-    RELOAD,
+    ...(api ? functionStatements(target, shape) : []),
+    ...(trigger ? triggerStatements(target, api) : []),
+    ...(api ? [RELOAD] : []),
   ];
 }
 
 /** Takes out everything that `installStatements` made, of this version or an earlier one. */
 export function removeStatements(target: Target): string[] {
   return [
-    dropTrigger(target),
+    atOnce([dropTrigger(target)]),
     `drop function if exists ${qualifiedName(target, TRIGGER)}()`,
     ...names().map((name) => `drop function if exists ${signature(target, name)}`),
     RELOAD,
   ];
+}
+
+/** What `describe` tells of the functions, by name and parameters. */
+export type InstalledFunctions = Readonly<
+  Partial<
+    Record<
+      string,
+      Readonly<{
+        /** MD5 of the body, without carriage returns, which an editor may have added. */
+        body: string;
+        /** With the rights of the caller, on an empty search path. */
+        plain: boolean;
+        mayExecute: boolean;
+      }>
+    >
+  >
+>;
+
+/** What is wrong with functions, in words; nothing where each is as this version makes it. */
+export function functionFaults(
+  target: Target,
+  shape: TableShape,
+  installed: InstalledFunctions,
+): string[] {
+  return definitions(target, shape).flatMap(({ name, body }) => {
+    const found = installed[`${functionName(target, name)}(${FUNCTIONS[name]})`];
+    if (found === undefined) return [`${name} is not there`];
+    if (!found.mayExecute) return [`${name} may not be executed`];
+    return found.plain && found.body === bodyHash(body) ? [] : [`${name} was changed`];
+  });
 }
 
 /** One statement that does all of them or none. */
@@ -115,15 +147,34 @@ function checkStatement(target: Target, shape: TableShape): string {
 end`)}`;
 }
 
-function createFunction(
-  target: Target,
-  name: FunctionName,
-  language: string,
-  body: string,
-): string {
+type Definition = Readonly<{ name: FunctionName; language: string; body: string }>;
+
+function definitions(target: Target, shape: TableShape): readonly Definition[] {
+  return [
+    { name: "describe", language: "sql stable", body: describeBody(target, shape) },
+    { name: "read", language: "plpgsql stable", body: readBody(target, shape) },
+    { name: "count", language: "plpgsql stable", body: countBody(target, shape) },
+    { name: "apply", language: "plpgsql volatile", body: applyBody(target, shape) },
+    { name: "compare", language: "plpgsql stable", body: compareBody(target, shape) },
+    { name: "clear", language: "plpgsql volatile", body: clearBody(target, shape) },
+  ];
+}
+
+function functionStatements(target: Target, shape: TableShape): string[] {
+  return [
+    ...definitions(target, shape).map((definition) => createFunction(target, definition)),
+    ...names().flatMap((name) => rightsStatements(target, name)),
+  ];
+}
+
+function createFunction(target: Target, { name, language, body }: Definition): string {
   return `create or replace function ${signature(target, name)} returns jsonb
 language ${language} security invoker set search_path = ''
 as ${dollarQuoted(body)}`;
+}
+
+function bodyHash(body: string): string {
+  return createHash("md5").update(body.replaceAll("\r", "")).digest("hex");
 }
 
 function rightsStatements(target: Target, name: FunctionName): string[] {
@@ -140,7 +191,21 @@ function describeBody(target: Target, shape: TableShape): string {
   select jsonb_build_object(
     'version', ${FUNCTIONS_VERSION},
     'shape', ${quoteLiteral(JSON.stringify(shape))}::jsonb,
+    'functions', (${installedExpression(target)}),
     'facts', (${catalogueExpression(target)}));`;
+}
+
+/** As `InstalledFunctions`. */
+function installedExpression(target: Target): string {
+  const all = names().map((name) => quoteLiteral(functionName(target, name)));
+  return `
+  select coalesce(jsonb_object_agg(
+    p.proname::text || '(' || pg_catalog.pg_get_function_identity_arguments(p.oid) || ')',
+    jsonb_build_object('body', md5(replace(p.prosrc, chr(13), '')),
+      'plain', not p.prosecdef and p.proconfig is not distinct from array['search_path=""'],
+      'mayExecute', pg_catalog.has_function_privilege(p.oid, 'EXECUTE'))), '{}')
+  from pg_catalog.pg_proc p join pg_catalog.pg_namespace n on n.oid = p.pronamespace
+  where n.nspname = ${quoteLiteral(target.schema)} and p.proname in (${all.join(", ")})`;
 }
 
 /**
@@ -158,7 +223,7 @@ function readBody(target: Target, shape: TableShape): string {
     select coalesce(jsonb_agg(jsonb_build_object('id', page.id::text, 'text', page.text,
       'fingerprint', page.fingerprint) order by page.id), '[]') into vecfill_rows
     from (
-      select ${id} as id, ${textExpression(target)} as text,
+      select ${id} as id, left(${textExpression(target)}, ${MAX_TEXT_CHARS + 1}) as text,
         ${fingerprintExpression(target)} as fingerprint
       from ${qualifiedTable(target)}
       where ${qualifiedColumn(target, target.embedding)} is null
@@ -254,7 +319,7 @@ end`;
  * A row whose text changes loses its vector, unless the same statement gives it another one. It
  * listens to the text's columns only, so that writing vectors does not fire it.
  */
-function triggerStatements(target: Target): string[] {
+function triggerStatements(target: Target, api: boolean): string[] {
   const embedding = quoteIdentifier(target.embedding);
   const columns = recipeColumns(parseRecipe(target.text)).map(quoteIdentifier).join(", ");
   const name = `vecfill_${targetHash(target)}_${TRIGGER}`;
@@ -273,11 +338,21 @@ end`;
     `create or replace function ${qualifiedName(target, TRIGGER)}() returns trigger
 language plpgsql security invoker set search_path = ''
 as ${dollarQuoted(body)}`,
-    `revoke all on function ${qualifiedName(target, TRIGGER)}() from public, anon, authenticated`,
-    dropTrigger(target),
-    `create trigger ${name} before update of ${columns} on ${qualifiedTable(target)}
+    `revoke all on function ${qualifiedName(target, TRIGGER)}() from public${api ? ", anon, authenticated" : ""}`,
+    atOnce([
+      dropTrigger(target),
+      `create trigger ${name} before update of ${columns} on ${qualifiedTable(target)}
 for each row execute function ${qualifiedName(target, TRIGGER)}()`,
+    ]),
   ];
+}
+
+const LOCK_TIMEOUT = "5s";
+
+/** A change of the table that has to wait for others keeps all who come after it waiting: so not for long. */
+function atOnce(statements: readonly string[]): string {
+  const patience = `perform pg_catalog.set_config('lock_timeout', '${LOCK_TIMEOUT}', true)`;
+  return inOneStatement([patience, ...statements]);
 }
 
 /** Where the table is gone, its trigger is gone as well. */

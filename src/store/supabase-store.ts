@@ -44,7 +44,7 @@ export function createSupabaseStore(
 }
 
 const WITHOUT_FUNCTIONS = (target: Target) => ({
-  message: `The SQL functions for ${tableName(target)} are not installed: vecfill goes row by row, several times as slow, and checks a long text just before its vector is written, not in the same statement.`,
+  message: `The SQL functions for ${tableName(target)} are not installed: vecfill goes row by row, several times as slow, and takes its text from one column only.`,
   hint: "Run `vecfill init` and apply its migration.",
 });
 

@@ -4,7 +4,7 @@
  */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { ExitReason } from "../../src/errors.ts";
-import type { EmbeddedQuestion, PendingQuestion } from "../../src/question.ts";
+import { MAX_TEXT_CHARS, type EmbeddedQuestion, type PendingQuestion } from "../../src/question.ts";
 import { quoteIdentifier as quoted, quoteLiteral as literal } from "../../src/store/sql.ts";
 import type { Row } from "../../src/store/database.ts";
 import type { Store } from "../../src/store/port.ts";
@@ -130,6 +130,16 @@ export function storeContract(
     }
 
     describe("reading", () => {
+      it("cuts a text that no model takes, and gives the fingerprint of the whole", async () => {
+        const target = await questions(["short"]);
+        const whole = `repeat('long ', ${MAX_TEXT_CHARS})`;
+        await ground.sql(`UPDATE ${qualified(target)} SET question_text = ${whole}`);
+        const [expected] = await ground.sql(`SELECT md5(${whole}) AS fingerprint`);
+        const [row] = await using(target, (store) => readAll(store, 10));
+        expect(row?.text.length).toBe(MAX_TEXT_CHARS + 1);
+        expect(row?.fingerprint).toBe(expected?.["fingerprint"]);
+      });
+
       it("reads integers in their own order, not as text", async () => {
         const target = await questions(
           Array.from({ length: 25 }, (_, index) => `question ${index}`),

@@ -159,6 +159,14 @@ describe("doctor", () => {
       /vecfill init/,
     ],
     [
+      "a function that is not there",
+      "DO $$ DECLARE f regprocedure; BEGIN FOR f IN SELECT oid FROM pg_proc WHERE proname LIKE 'vecfill%apply' LOOP EXECUTE 'DROP FUNCTION ' || f; END LOOP; END $$",
+      "SQL functions",
+      "failure",
+      /apply is not there/,
+      /newest migration/,
+    ],
+    [
       "a missing right",
       "REVOKE UPDATE ON questions FROM service_role",
       "permissions",
@@ -225,6 +233,9 @@ describe("a database's address", () => {
     ["postgres://u:p@localhost:5432/d", /ok way Postgres itself, since DATABASE_URL in \.env/],
     ["postgres://u:p@h.example/d", /ok TLS on/],
     ["postgres://u:p@h.example/d?sslmode=disable", /warning TLS switched off/],
+    ["postgres:///d?host=h.example", /ok TLS on/],
+    ["postgres://u:p@localhost/d?host=h.example&sslmode=disable", /warning TLS switched off/],
+    ["postgres://u:p@localhost/d?host=aws-0-x.pooler.supabase.com&port=6543", /ok pooler transac/],
     [
       "postgres://postgres.x:p@aws-0-eu-central-1.pooler.supabase.com:5432/postgres",
       /ok pooler session/,
@@ -245,6 +256,13 @@ describe("a database's address", () => {
     expect(lines.join("\n")).not.toContain(":p@");
   });
 });
+
+it.each(["postgres://u:p@h.example/d?host=/run/postgresql", "postgres:///d", "postgres://u:p@/d"])(
+  "an address on this machine has no line on TLS: %s",
+  async (url) => {
+    expect((await at(url)).map(({ name }) => name)).toEqual(["way"]);
+  },
+);
 
 describe("what a table tells", () => {
   const now = new Date("2026-01-01T00:00:00Z");
@@ -274,7 +292,8 @@ describe("what a table tells", () => {
         description: { ...description, ...described },
         session: { ...session, ...changes },
         vectorSchema: "public",
-        functions: "missing",
+        supabase: true,
+        functions: { state: "missing" },
       },
       { throughApi: false, now },
     ).filter(({ status }) => status !== "ok");

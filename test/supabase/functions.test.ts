@@ -1,4 +1,5 @@
 /** Somebody reads the migration before running it: is it as safe and as exact as it says? */
+import { Client } from "pg";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import {
   functionName,
@@ -8,8 +9,9 @@ import {
 } from "../../src/store/supabase-functions.ts";
 import type { TableShape } from "../../src/store/sql.ts";
 import type { Target } from "../../src/target.ts";
+import { hasNativeServer } from "../postgres/native-database.ts";
 import { DIMENSIONS, embedded, QUESTIONS, rejection, userError } from "../store/contract.ts";
-import { openProject, type Project } from "./project.ts";
+import { openNativeProject, openProject, type Project } from "./project.ts";
 
 const SHAPE: TableShape = {
   idType: "integer",
@@ -55,7 +57,7 @@ describe("the SQL functions", () => {
         authenticated: "false",
       });
       expect(name?.endsWith("_reset") ? "" : comment).toMatch(
-        name?.endsWith("_reset") ? /^$/ : /^vecfill 2: public\.questions\.embedding from/,
+        name?.endsWith("_reset") ? /^$/ : /^vecfill 3: public\.questions\.embedding from/,
       );
     }
   });
@@ -80,7 +82,9 @@ describe("the SQL functions", () => {
     ["another type of key", TARGET, { ...SHAPE, idType: "uuid" }, /uuid/],
     ["pgvector elsewhere", TARGET, { ...SHAPE, vectorSchema: "public" }, /public\.vector/],
   ] as const)("are not made where there is %s", async (_, target, shape, message) => {
-    const statement = inOneStatement(installStatements(target, shape, { trigger: false }));
+    const statement = inOneStatement(
+      installStatements(target, shape, { trigger: false, api: true }),
+    );
     expect(String(await rejection(project.database.query(statement)))).toMatch(message);
     expect(await functionsThere()).toEqual([]);
   });
@@ -96,6 +100,43 @@ describe("the SQL functions", () => {
     );
     await project.install(TARGET);
     expect(await project.store(TARGET).count()).toEqual({ total: 0, pending: 0 });
+  });
+
+  it.each([
+    ["was dropped", (name: string) => `DROP FUNCTION ${name}(jsonb)`, /apply is not there/],
+    [
+      "was changed",
+      (name: string) =>
+        `CREATE OR REPLACE FUNCTION ${name}(rows jsonb) RETURNS jsonb LANGUAGE sql AS $$ SELECT '[]'::jsonb $$`,
+      /apply was changed/,
+    ],
+    [
+      "runs with other rights",
+      (name: string) => `ALTER FUNCTION ${name}(jsonb) SECURITY DEFINER`,
+      /apply was changed/,
+    ],
+    [
+      "may not be executed",
+      (name: string) => `REVOKE ALL ON FUNCTION ${name}(jsonb) FROM service_role`,
+      /apply may not be executed/,
+    ],
+  ])("are told, not used, where one of them %s", async (_, statement, message) => {
+    await project.install(TARGET);
+    await project.database.query(statement(functionName(TARGET, "apply")));
+    expect(await rejection(project.store(TARGET).readPending(FIRST))).toEqual(
+      userError("fatal", message, /migration of `vecfill init`/),
+    );
+    await project.install(TARGET);
+    expect(await project.store(TARGET).readPending(FIRST)).toEqual([]);
+  });
+
+  it("are as they should be where an editor ended the lines in its own way", async () => {
+    await project.install(TARGET);
+    const statements = installStatements(TARGET, SHAPE, { trigger: false, api: true });
+    for (const statement of statements) {
+      await project.database.query(statement.replaceAll("\n", "\r\n"));
+    }
+    expect(await project.store(TARGET).readPending(FIRST)).toEqual([]);
   });
 
   it("that were made for other types are told, not used", async () => {
@@ -132,5 +173,26 @@ describe("the trigger", () => {
     const pending = await store.readPending(FIRST);
     expect(pending.map(({ id }) => id)).toEqual(["1", "2"]);
     expect((await store.describe()).updateTriggers).toEqual([]);
+  });
+});
+
+describe.skipIf(!hasNativeServer)("the trigger's migration, where others hold the table", () => {
+  it("gives up after some seconds, and has changed nothing", async () => {
+    const busy = await openNativeProject();
+    const other = new Client(busy.url);
+    try {
+      await busy.database.query(
+        `CREATE TABLE questions (id int PRIMARY KEY, question_text text, embedding extensions.vector(${DIMENSIONS}))`,
+      );
+      await other.connect();
+      await other.query("BEGIN; UPDATE questions SET id = id");
+      const refused = await rejection(busy.install(QUESTIONS, { trigger: true }));
+      expect(refused).toMatchObject({ code: "55P03" });
+      const made = "SELECT proname FROM pg_proc WHERE proname LIKE 'vecfill%'";
+      expect(await busy.database.query(made)).toEqual([]);
+    } finally {
+      await other.end();
+      await busy.close();
+    }
   });
 });

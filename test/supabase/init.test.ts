@@ -2,6 +2,7 @@
 import { mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import type { Database } from "../../src/store/database.ts";
 import { openDatabase } from "../../src/store/open.ts";
 import { runHere, type Ended } from "../command-line.ts";
 import { temporaryFolder } from "../job/sample.ts";
@@ -41,6 +42,13 @@ async function migrations(): Promise<string[]> {
 
 async function contentOf(file: string | undefined): Promise<string> {
   return readFile(join(folder, "supabase", "migrations", file ?? "none"), "utf8");
+}
+
+async function othersMigration(time: string): Promise<string> {
+  const path = join(folder, "supabase", "migrations");
+  await mkdir(path, { recursive: true });
+  await writeFile(join(path, `${time}_create_questions.sql`), "select 1;");
+  return `${time}_create_questions.sql`;
 }
 
 describe("init for a Supabase project", () => {
@@ -124,16 +132,28 @@ describe("init for a Supabase project", () => {
     expect(await contentOf((await migrations()).at(-1))).not.toContain("create trigger");
   });
 
-  it("leaves migrations of others alone, and comes behind them", async () => {
-    const path = join(folder, "supabase", "migrations");
-    await mkdir(path, { recursive: true });
-    const later = new Date(Date.now() + 3_600_000).toISOString().replace(/\D/g, "").slice(0, 14);
-    await writeFile(join(path, `${later}_create_questions.sql`), "select 1;");
+  it.each([
+    ["an hour", new Date(Date.now() + 3_600_000).toISOString().replace(/\D/g, "").slice(0, 14)],
+    ["years", "20991231235959"],
+  ])("leaves migrations of others alone, and comes behind them: %s ahead", async (_, time) => {
+    const other = await othersMigration(time);
     await init([]);
     const files = await migrations();
-    expect(files[0]).toBe(`${later}_create_questions.sql`);
+    expect(files[0]).toBe(other);
     expect(files[1]).toMatch(/_vecfill_/);
   });
+
+  it.each(["99999999999999", "9999", "99991231235959"])(
+    "names a migration that none can come behind: %s",
+    async (time) => {
+      const other = await othersMigration(time);
+      const ended = await init([]);
+      expect(ended).toMatchObject({ code: 3 });
+      expect(ended.stderr).toMatch(new RegExp(`${other}.*\\n.*Rename it`));
+      expect(ended.stderr).not.toContain(" at ");
+      expect(await migrations()).toEqual([other]);
+    },
+  );
 
   it.each([
     [["--table", "answers"], /no table public\.answers/],
@@ -149,6 +169,17 @@ describe("init for a Supabase project", () => {
     expect(await readdir(folder)).toEqual([]);
   });
 });
+
+async function plainDatabase(): Promise<
+  Readonly<{ url: string; database: () => Promise<Database> }>
+> {
+  const url = `pglite:${join(folder, "database")}`;
+  const database = await openDatabase({ url });
+  await database.query("CREATE EXTENSION vector");
+  await database.query(TABLE.replace("extensions.", ""));
+  await database.close();
+  return { url, database: () => openDatabase({ url }) };
+}
 
 describe("init with the database's own address", () => {
   it("needs no functions, and says so", async () => {
@@ -179,6 +210,37 @@ describe("init with the database's own address", () => {
     const removed = await init(["--apply", "--remove"], { DATABASE_URL: url });
     expect(removed.stdout).toContain("Removed the functions");
     expect(await sql(FUNCTIONS)).toEqual([]);
+  });
+
+  it("without a Supabase project gets the trigger alone, and nothing for roles that are not there", async () => {
+    const { url, database } = await plainDatabase();
+    const only = { SUPABASE_URL: "", SUPABASE_SECRET_KEY: "", DATABASE_URL: url };
+    const applied = await init(["--trigger", "--apply"], only);
+    expect(applied).toMatchObject({ code: 0 });
+    expect(applied.stdout).toMatch(
+      /Wrote vecfill-migrations\/\d+_vecfill_[0-9a-f]+\.sql\.\nInstalled the trigger/,
+    );
+    const again = await init(["--trigger", "--apply"], only);
+    expect(again.stdout).toMatch(/is as it should be[^]*Installed the trigger/);
+    const there = await database();
+    expect(await there.query(FUNCTIONS)).toEqual([{ name: expect.stringMatching(/_reset$/) }]);
+    await there.query("INSERT INTO questions VALUES (1, 'a', array_fill(0.5, ARRAY[128])::vector)");
+    await there.query("UPDATE questions SET question_text = 'b'");
+    expect(await there.query("SELECT embedding::text AS v FROM questions")).toEqual([{ v: null }]);
+    await there.close();
+  });
+
+  it("of another database than the project's applies no functions to it", async () => {
+    const { url, database } = await plainDatabase();
+    const ended = await init(["--apply"], { DATABASE_URL: url });
+    expect(ended).toMatchObject({
+      code: 2,
+      stderr: expect.stringMatching(/no Supabase project's[^]*SUPABASE_URL unset/),
+    });
+    const there = await database();
+    expect(await there.query(FUNCTIONS)).toEqual([]);
+    await there.close();
+    expect(await readdir(folder)).toEqual(["database"]);
   });
 
   it("is asked for when there is none to apply them to", async () => {

@@ -55,14 +55,16 @@ export async function openProject(options: PostgrestOptions = {}): Promise<Proje
 }
 
 /** The same on a native server, with the statement timeout of a hosted project. */
-export async function openNativeProject(options: PostgrestOptions = {}): Promise<Project> {
+export async function openNativeProject(
+  options: PostgrestOptions = {},
+): Promise<Project & Readonly<{ url: string }>> {
   const native = await createNativeDatabase("public");
   await native.database.query("DROP EXTENSION vector");
   const pool = new Pool({ connectionString: native.url, max: 10 });
   const runScript = async (sql: string): Promise<void> => {
     await pool.query(sql);
   };
-  return setUp(
+  const project = await setUp(
     { database: native.database, runScript },
     onServer(pool),
     { statementTimeout: "8s", ...options },
@@ -71,6 +73,7 @@ export async function openNativeProject(options: PostgrestOptions = {}): Promise
       await native.drop();
     },
   );
+  return { ...project, url: native.url };
 }
 
 async function setUp(
@@ -109,6 +112,7 @@ async function install(database: Database, target: Target, trigger: boolean): Pr
   checkTarget(target, description);
   const statements = installStatements(target, shapeOf(description, extension?.schema), {
     trigger,
+    api: true,
   });
   await database.query(inOneStatement(statements));
 }
