@@ -47,6 +47,8 @@ const PRICES: readonly CommandName[] = [...SPENDS, "jobs"];
 /** What is lost by them is paid for. */
 const TAKES_BACK: readonly CommandName[] = ["rollback", "clean"];
 const POLLS: readonly CommandName[] = ["poll", "run"];
+/** With `--live` the doctor waits for batches too. */
+const WAITS: readonly CommandName[] = [...POLLS, "doctor"];
 const WRITES: readonly CommandName[] = [
   "export",
   "submit",
@@ -246,7 +248,7 @@ export const OPTIONS = {
     min: POLL_SECONDS_MIN,
     describe: "seconds between two looks at a batch (default: grows with the batch's age)",
     group: "Quota and waiting",
-    commands: POLLS,
+    commands: WAITS,
   }),
   timeoutMs: seconds({
     flag: "timeout",
@@ -254,7 +256,7 @@ export const OPTIONS = {
     min: 0,
     describe: "give up waiting after so many seconds (exit 4); the batches go on",
     group: "Quota and waiting",
-    commands: [...POLLS, "submit"],
+    commands: [...WAITS, "submit"],
   }),
   // the service aims at a day for a batch, and expires it after two
   stuckAfterMs: hours({
@@ -327,6 +329,14 @@ export const OPTIONS = {
     describe: "take functions and trigger out again",
     group: "Set-up",
     commands: ["init"],
+    inConfigFile: false,
+  }),
+  live: toggle({
+    flag: "live",
+    default: false,
+    describe: "also send a few tiny batches to Gemini, and compare its answers with the emulator's",
+    group: "Set-up",
+    commands: ["doctor"],
     inConfigFile: false,
   }),
   format: choice({

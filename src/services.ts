@@ -8,7 +8,7 @@ import type { Clock } from "./clock.ts";
 import { type Configuration, targetOf } from "./config.ts";
 import type { Environment } from "./env-file.ts";
 import { UserError } from "./errors.ts";
-import type { Gemini } from "./gemini/port.ts";
+import type { Gemini, Probe } from "./gemini/port.ts";
 import type { Manifest } from "./job/manifest.ts";
 import type { Settings } from "./options.ts";
 import type { Report } from "./report.ts";
@@ -31,6 +31,10 @@ export type Services = Readonly<{
   examine(target: Target): Promise<Examination>;
   /** One statement on the database itself. Throws a UserError (usage) where only its API is named. */
   execute(sql: string): Promise<void>;
+  /** Single exchanges with Gemini, as they are. */
+  probe(): Promise<Probe>;
+  /** The same with an emulator of this process, as it is by default. */
+  emulatorProbe(): Promise<Probe>;
   close(): Promise<void>;
 }>;
 
@@ -97,11 +101,26 @@ export function openServices(options: ServicesOptions): Services {
         throw explainFailure(error, context);
       });
     },
+    probe: once(async () => {
+      const { apiKey, baseUrl } = geminiAccess(environment);
+      const { connectProbe } = await import("./gemini/probe.ts");
+      return connectProbe({ apiKey: apiKey.reveal(), baseUrl });
+    }),
+    emulatorProbe: once(async () => {
+      const { startEmulator } = await import("./emulator/emulator.ts");
+      const { connectProbe } = await import("./gemini/probe.ts");
+      const emulator = opened(await startEmulator({ batchSeconds: EMULATOR_BATCH_SECONDS }));
+      return connectProbe({ apiKey: EMULATOR_KEY, baseUrl: emulator.url });
+    }),
     close: async () => {
       await Promise.all(closers.splice(0).map((close) => close()));
     },
   };
 }
+
+/** Of the one that is only compared with. It takes any key. */
+const EMULATOR_BATCH_SECONDS = 0.2;
+const EMULATOR_KEY = "the-emulator-takes-any-key";
 
 type NewStore = (target: Target) => Store;
 

@@ -4,6 +4,7 @@ import { targetOf } from "../config.ts";
 import { counted } from "../output/figures.ts";
 import type { Check } from "./check.ts";
 import { doctor } from "./doctor.ts";
+import { live, liveText } from "./show-live.ts";
 
 export async function showDoctor(context: CommandContext): Promise<CommandResult> {
   const { services, settings, environment, clock, next } = context;
@@ -17,6 +18,7 @@ export async function showDoctor(context: CommandContext): Promise<CommandResult
     },
     { target: targetOf(settings), jobsDir: settings.jobsDir },
   );
+  const asked = settings.live && isGeminiWell(checks) ? await live(context) : undefined;
   const failures = checks.filter(({ status }) => status === "failure").length;
   const warnings = checks.filter(({ status }) => status === "warning").length;
   const verdict = `${counted(failures, "failure")}, ${counted(warnings, "warning")}.`;
@@ -25,11 +27,22 @@ export async function showDoctor(context: CommandContext): Promise<CommandResult
       checks: checks.map(({ mend, ...check }) => ({ ...check, mend: mend ?? null })),
       failures,
       warnings,
+      ...(asked === undefined ? {} : { live: asked }),
     },
-    text: [...checks.map(checkLine), "", verdict].join("\n"),
+    text: [
+      ...checks.map(checkLine),
+      "",
+      ...(asked === undefined ? [] : [liveText(asked), ""]),
+      verdict,
+    ].join("\n"),
     next: failures > 0 ? undefined : next("run"),
     exit: failures > 0 ? "fatal" : "done",
   };
+}
+
+/** Without a key that works there is nobody to ask. */
+function isGeminiWell(checks: readonly Check[]): boolean {
+  return checks.some(({ name, status }) => name === "Gemini" && status === "ok");
 }
 
 const STATUS_COLUMNS = "warning".length;

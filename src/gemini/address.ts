@@ -1,6 +1,10 @@
 import { UserError } from "../errors.ts";
 import { GeminiError } from "./port.ts";
 
+/** SDK 3 would speak `v1`, which rejects some of what it sends; everything recorded is v1beta. */
+export const API_VERSION = "v1beta";
+export const BASE_URL = "https://generativelanguage.googleapis.com";
+
 /** Where the service's things are found, under an address that may be a gateway's or the emulator's. */
 export type Address = Readonly<{
   /** Without path, query and credentials, for messages. */

@@ -17,7 +17,7 @@
 import { GoogleGenAI } from "@google/genai";
 
 import { type Clock, systemClock } from "../clock.ts";
-import { type Address, checkName, createAddress } from "./address.ts";
+import { type Address, API_VERSION, BASE_URL, checkName, createAddress } from "./address.ts";
 import { listBatches } from "./batch-list.ts";
 import { parseBatch } from "./batch-resource.ts";
 import { download } from "./download.ts";
@@ -36,10 +36,6 @@ import {
 import { saveResults, type TornDownloads } from "./results-file.ts";
 import { createTransport, type Transport } from "./transport.ts";
 import { createUpload } from "./upload.ts";
-
-/** SDK 3 would speak `v1`, which rejects some of what it sends; everything recorded is v1beta. */
-const API_VERSION = "v1beta";
-const BASE_URL = "https://generativelanguage.googleapis.com";
 
 export type GeminiOptions = Readonly<{
   apiKey: string;

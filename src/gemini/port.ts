@@ -126,3 +126,28 @@ export class GeminiError extends Error {
     this.retryAfterMs = details.retryAfterMs;
   }
 }
+
+/** `path` is below the API's version; `upload` begins an upload, and its session is a whole address. */
+export type ProbeRequest = Readonly<{
+  method: "GET" | "POST" | "DELETE";
+  path: string;
+  headers?: Readonly<Record<string, string>>;
+  body?: string;
+}>;
+
+/** What was sent and what came back, the key left out. */
+export type Exchange = Readonly<{
+  method: string;
+  path: string;
+  sent: string;
+  status: number;
+  headers: Readonly<Record<string, string>>;
+  text: string;
+}>;
+
+export type Probe = Readonly<{
+  /** The address without path, for messages. */
+  label: string;
+  /** One request, whatever comes back. Throws a GeminiError only where nothing came. */
+  send(request: ProbeRequest, signal: AbortSignal): Promise<Exchange>;
+}>;
