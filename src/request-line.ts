@@ -45,9 +45,20 @@ export function requestLine(question: PendingQuestion, target: Target): RequestL
   };
 }
 
-/** The line as JSON, without a newline at its end or within. */
-export function formatRequestLine(question: PendingQuestion, target: Target): string {
-  return JSON.stringify(requestLine(question, target));
+/**
+ * Makes the lines of a target as JSON, without a newline at their end or within: what JSON.stringify
+ * makes of `requestLine`, put together from parts, which takes a third of the time.
+ */
+export function requestLineFormat(target: Target): (question: PendingQuestion) => string {
+  const model = MODELS[target.model];
+  const prefix = textPrefix(model, target.taskType);
+  const taskType = model.taskBy === "field" ? `"taskType":${JSON.stringify(target.taskType)},` : "";
+  const end = `}]},${taskType}"outputDimensionality":${JSON.stringify(target.dimensions)}}}`;
+  return (question) => {
+    const key = JSON.stringify(formatKey(question));
+    const text = JSON.stringify(prefix + question.text);
+    return `{"key":${key},"request":{"content":{"parts":[{"text":${text}${end}`;
+  };
 }
 
 /** Throws LineError, whose message says what is wrong with the line. */

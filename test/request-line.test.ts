@@ -4,9 +4,9 @@ import { describe, expect, test } from "vitest";
 import { LineError } from "../src/json-value.ts";
 import { formatKey, type PendingQuestion } from "../src/question.ts";
 import {
-  formatRequestLine,
   parseRequestLine,
   requestLine,
+  requestLineFormat,
   requireTarget,
 } from "../src/request-line.ts";
 import type { Target } from "../src/target.ts";
@@ -28,14 +28,14 @@ const key = `17@${fingerprint}`;
 
 describe("the line that is sent", () => {
   test("tells gemini-embedding-001 its task in a field", () => {
-    expect(formatRequestLine(question, target)).toBe(
+    expect(requestLineFormat(target)(question)).toBe(
       `{"key":"${key}","request":{"content":{"parts":[{"text":"Which river is longest?"}]},` +
         `"taskType":"RETRIEVAL_DOCUMENT","outputDimensionality":768}}`,
     );
   });
 
   test("tells gemini-embedding-2 its task before the text, and sends no field for it", () => {
-    expect(formatRequestLine(question, second)).toBe(
+    expect(requestLineFormat(second)(question)).toBe(
       `{"key":"${key}","request":{"content":{"parts":[{"text":` +
         `"title: none | text: Which river is longest?"}]},"outputDimensionality":768}}`,
     );
@@ -44,7 +44,8 @@ describe("the line that is sent", () => {
   test("is one line, and holds exactly the text, for any text and id", () => {
     fc.assert(
       fc.property(questions(), fc.constantFrom(target, second), (row, where) => {
-        const json = formatRequestLine(row, where);
+        const json = requestLineFormat(where)(row);
+        expect(json).toBe(JSON.stringify(requestLine(row, where)));
         expect(json).not.toMatch(/[\n\r]/);
         const line = parseRequestLine(Buffer.from(json));
         expect(line).toEqual(requestLine(row, where));
@@ -90,7 +91,7 @@ describe("a line that was edited", () => {
   });
 
   test("is refused when it was saved in another encoding than UTF-8", () => {
-    const json = formatRequestLine({ ...question, text: "Größe" }, target);
+    const json = requestLineFormat(target)({ ...question, text: "Größe" });
     expect(() => parseRequestLine(Buffer.from(json, "latin1"))).toThrow("not valid UTF-8");
   });
 

@@ -11,7 +11,7 @@ import type { Manifest } from "../job/manifest.ts";
 import { openNothing, openRequestFile } from "../job/request-file.ts";
 import type { PendingQuestion } from "../question.ts";
 import type { Report } from "../report.ts";
-import { formatRequestLine } from "../request-line.ts";
+import { requestLineFormat } from "../request-line.ts";
 import type { Store } from "../store/port.ts";
 import { checkTarget } from "../target-check.ts";
 import type { Target } from "../target.ts";
@@ -99,6 +99,7 @@ class ExportPass {
   readonly #services: ExportServices;
   readonly #options: ExportOptions;
   readonly #cutter: RequestCutter;
+  readonly #format: (question: PendingQuestion) => string;
   readonly #skipped = { empty: 0, tooLong: 0, inFlight: 0, failedBefore: 0 };
   readonly #jobs: string[] = [];
   #jobCount = 0;
@@ -112,6 +113,7 @@ class ExportPass {
     this.#options = options;
     const open = options.dryRun ? openNothing : () => openRequestFile(services.manifest);
     this.#cutter = new RequestCutter(options.bounds, open);
+    this.#format = requestLineFormat(options.target);
   }
 
   isFull(): boolean {
@@ -126,7 +128,7 @@ class ExportPass {
   /** Nearly every row, and at once: false when it is one that `take` has to take. */
   takeHere(taken: Taken): boolean {
     if (taken.tooLong) return false;
-    const line = formatRequestLine(taken.take, this.#options.target);
+    const line = this.#format(taken.take);
     const isTaken = this.#cutter.addHere(line, taken.tokens);
     if (isTaken) this.#count(taken.tokens);
     return isTaken;
@@ -134,7 +136,7 @@ class ExportPass {
 
   async *take(question: PendingQuestion, taken: Taken): AsyncGenerator<Job> {
     if (taken.tooLong) await this.#listTooLong(question, taken.tokens, "truncated");
-    const line = formatRequestLine(taken.take, this.#options.target);
+    const line = this.#format(taken.take);
     if (!this.#cutter.addHere(line, taken.tokens)) {
       yield* this.closeFile();
       await this.#cutter.add(line, taken.tokens);

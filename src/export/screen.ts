@@ -22,7 +22,7 @@ export function screen(
   onTooLong: OnTooLong,
 ): Verdict {
   const isCut = question.text.length > MAX_TEXT_CHARS;
-  if (question.text.trim() === "" && !isCut) return { skip: "empty", tokens: 0 };
+  if (isBlank(question.text) && !isCut) return { skip: "empty", tokens: 0 };
   const key = formatKey(question);
   if (taken.inFlight.has(key)) return { skip: "inFlight", tokens: 0 };
   if (taken.failedBefore.has(key)) return { skip: "failedBefore", tokens: 0 };
@@ -35,8 +35,12 @@ export function screen(
     return { take: question, tokens: tokens + prefixTokens, tooLong: false };
   const text = onTooLong === "truncate" ? truncate(question.text, room) : "";
   // a start of nothing but white space says nothing about the row
-  if (text.trim() === "") return { skip: "tooLong", tokens: tokens + prefixTokens };
+  if (isBlank(text)) return { skip: "tooLong", tokens: tokens + prefixTokens };
   return { take: { ...question, text }, tokens: model.inputTokenLimit, tooLong: true };
+}
+
+function isBlank(text: string): boolean {
+  return !/\S/.test(text);
 }
 
 /** The longest start of the text, in whole characters, whose estimate is within the limit. */
