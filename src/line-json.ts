@@ -5,29 +5,40 @@
  * a line that has one, and any other shape of array, JSON.parse reads whole.
  */
 import { isUtf8 } from "node:buffer";
-import { readNumberArray } from "./number-array.ts";
+import { type NumberArray, readNumberArray } from "./number-array.ts";
 
 const BACKSLASH = 0x5c;
 /** As all clients and the service's own examples write it. */
 const NAME = Buffer.from('"values":');
 const PLACEHOLDER = Buffer.from("true");
 
+/** The array's values, and where its first byte stands; `end` is the first byte after it. */
+export type NumbersInLine = NumberArray & Readonly<{ start: number }>;
+
 /**
- * Undefined, which JSON cannot express, when the bytes are not JSON in UTF-8. The array comes as a
- * part of `room` where it fits in there.
+ * The array of numbers that is the first member called `values`, where it can be read apart. It comes
+ * as a part of `room`.
  */
-export function parseLineJson(bytes: Buffer, room: Float64Array): unknown {
+export function findNumbers(bytes: Buffer, room: Float64Array): NumbersInLine | undefined {
   const name = bytes.indexOf(NAME);
   // with a backslash before it, the quote stands within a name that only ends so
-  if (name === -1 || bytes[name - 1] === BACKSLASH) return parseJson(bytes);
+  if (name === -1 || bytes[name - 1] === BACKSLASH) return undefined;
   const start = name + NAME.length;
   const array = readNumberArray(bytes, start, room);
-  if (array === undefined) return parseJson(bytes);
-  const before = bytes.subarray(0, start);
-  const after = bytes.subarray(array.end);
+  return array === undefined ? undefined : { ...array, start };
+}
+
+/**
+ * Undefined, which JSON cannot express, when the bytes are not JSON in UTF-8. `numbers` are the
+ * line's own.
+ */
+export function parseLineJson(bytes: Buffer, numbers: NumbersInLine | undefined): unknown {
+  if (numbers === undefined) return parseJson(bytes);
+  const before = bytes.subarray(0, numbers.start);
+  const after = bytes.subarray(numbers.end);
   if (before.includes(PLACEHOLDER) || after.includes(PLACEHOLDER)) return parseJson(bytes);
   const line = parseJson(Buffer.concat([before, PLACEHOLDER, after]));
-  putInPlace(line, array.values);
+  putInPlace(line, numbers.values);
   return line;
 }
 

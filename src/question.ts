@@ -20,7 +20,8 @@ export type RowOutcome = "written" | "stale" | "filled" | "gone";
 
 export type QuestionKey = Readonly<{ id: string; fingerprint: string }>;
 
-const KEY = /^(?<id>.*)@(?<fingerprint>[0-9a-f]{32})$/s;
+const FINGERPRINT = /^[0-9a-f]{32}$/;
+const FINGERPRINT_CHARS = 32;
 
 export function formatKey(question: QuestionKey): string {
   return `${question.id}@${question.fingerprint}`;
@@ -28,6 +29,8 @@ export function formatKey(question: QuestionKey): string {
 
 /** Undefined when the text is no key. An id may itself contain `@`: the last one separates. */
 export function parseKey(key: string): QuestionKey | undefined {
-  const { id, fingerprint } = KEY.exec(key)?.groups ?? {};
-  return id === undefined || fingerprint === undefined ? undefined : { id, fingerprint };
+  const at = key.length - FINGERPRINT_CHARS - 1;
+  if (key[at] !== "@") return undefined;
+  const fingerprint = key.slice(at + 1);
+  return FINGERPRINT.test(fingerprint) ? { id: key.slice(0, at), fingerprint } : undefined;
 }

@@ -251,6 +251,55 @@ describe("a line that cannot be read", () => {
   });
 });
 
+describe("a line that is like one before it, but for its numbers and its key", () => {
+  const members = fc.constantFrom(
+    '"tokenCount":"24",',
+    '"tokenCount":"25",',
+    "",
+    '"values":[1.5],',
+    '"a":"\\"values\\":",',
+    '"x":true,',
+    '"error":{"code":3},',
+    '"embedding":{"values":[0.5,0.25]},',
+    '"é":"\xff",',
+  );
+  const tails = fc.constantFrom(
+    "}}",
+    '},"tokenCount":"7"}',
+    ',"values":[1.5]}}',
+    '}},"key":"x"',
+    "}",
+  );
+  const numbers = fc.constantFrom("[0.5,0.25]", "[1.5]", "[-0.125,3e2]", "[1,null]", "[01]", "7");
+  const plainKeys = fc.constantFrom(
+    "1@a",
+    "2@b",
+    "true",
+    "k,",
+    '\\"',
+    "\\\\",
+    "ü",
+    "",
+    '","key":"z',
+  );
+
+  test("says what it says by itself", () => {
+    const line = fc.tuple(members, members, numbers, tails, plainKeys);
+    fc.assert(
+      fc.property(fc.array(line, { minLength: 2, maxLength: 4 }), (lines) => {
+        const [[first, second, , tail] = ["", "", "", ""]] = lines;
+        for (const [, , sent, , itsKey] of lines) {
+          const text = `{"response":{${first}"embedding":{${second}"values":${sent}${tail},"key":"${itsKey}"}`;
+          const bytes = Buffer.from(text, "latin1");
+          expect(plain(parseResultLine(bytes)), text).toEqual(plain(anew(bytes)));
+          expect(readResultKey(bytes), text).toBe(readResultKey(Buffer.from(`${text} `, "latin1")));
+        }
+      }),
+      { numRuns: 2000 },
+    );
+  });
+});
+
 describe("the key alone", () => {
   test("is the same as that of the whole line, for any JSON and any way of writing it", () => {
     fc.assert(
@@ -288,6 +337,15 @@ describe("the key alone", () => {
 function parse(line: string): ReturnType<typeof parseResultLine> {
   const result = parseResultLine(Buffer.from(line));
   return result.kind === "vector" ? { ...result, values: Array.from(result.values) } : result;
+}
+
+/** With anything but `"}` at its end, a line is read without regard to what came before. */
+function anew(line: Buffer) {
+  return parseResultLine(Buffer.concat([line, Buffer.from(" ")]));
+}
+
+function plain(line: ReturnType<typeof parseResultLine>) {
+  return line.kind === "vector" ? { ...line, values: [...line.values] } : line;
 }
 
 function json(value: unknown): string {

@@ -5,8 +5,10 @@ import type { RequestRows } from "./rows.ts";
 
 /** Rows in one UPDATE. Measured: larger chunks gain nothing and hold their locks for longer. */
 const CHUNK_ROWS = 500;
-/** Chunks under way at once. Measured: a third connection gains nothing. */
-const MAX_WRITES_UNDER_WAY = 2;
+/** Chunks written at once. Measured: a third connection gains nothing. */
+const MAX_WRITES_AT_ONCE = 2;
+/** One more waits for its turn, so that a connection that gets free has something to do at once. */
+const MAX_CHUNKS_UNDER_WAY = MAX_WRITES_AT_ONCE + 1;
 
 /** Rows that go to the store together, and the memory that their vectors are made in. */
 type Chunk = Readonly<{
@@ -70,7 +72,7 @@ export class ChunkWriter {
 
   /** Waits while enough is under way. Throws what a write before it failed with. */
   async send(): Promise<void> {
-    while (this.#underWay.size >= MAX_WRITES_UNDER_WAY) await Promise.race(this.#underWay);
+    while (this.#underWay.size >= MAX_CHUNKS_UNDER_WAY) await Promise.race(this.#underWay);
     this.#start();
   }
 
@@ -86,7 +88,7 @@ export class ChunkWriter {
   }
 
   #start(): void {
-    const writing = this.#write(this.#chunk);
+    const writing = this.#write(this.#chunk, [...this.#underWay]);
     this.#chunk = this.#newChunk();
     this.#underWay.add(writing);
     // a failed write stays in the set, so that the next `add` or `finish` throws it
@@ -96,7 +98,12 @@ export class ChunkWriter {
     );
   }
 
-  async #write({ ordinals, questions, vectors }: Chunk): Promise<void> {
+  /** In its turn: when fewer than may be are left of those that were under way before. */
+  async #write(
+    { ordinals, questions, vectors }: Chunk,
+    before: readonly Promise<void>[],
+  ): Promise<void> {
+    if (before.length >= MAX_WRITES_AT_ONCE) await Promise.race(before);
     const write = () => this.#store.apply(questions);
     const outcomes = await this.#pacer.paced(questions.length, this.#signal, write);
     for (const [index, outcome] of outcomes.entries()) {

@@ -3,7 +3,7 @@ import type { EmbeddedQuestion, PendingQuestion, RowOutcome } from "../question.
 import type { Target } from "../target.ts";
 import { checkTarget } from "../target-check.ts";
 import { readCatalogue, type VectorExtension } from "./catalogue.ts";
-import { cell, type Database, type Parameter, type Row } from "./database.ts";
+import { type BinaryParameter, cell, type Database, type Parameter, type Row } from "./database.ts";
 import { explainFailure, isMissing } from "./failure.ts";
 import type { ClearOutcome, Holding, PendingPage, Store } from "./port.ts";
 import {
@@ -57,13 +57,18 @@ export function createSqlStore(
 }
 
 /** What every statement needs to know; read once, on first use. */
-type Layout = Readonly<{ shape: TableShape; extension: VectorExtension }>;
+type Layout = Readonly<{
+  shape: TableShape;
+  extension: VectorExtension;
+  /** Memory in which vectors were encoded that are written: made anew each time, it costs as much again. */
+  spareRooms: Buffer[];
+}>;
 
 async function readLayout(database: Database, target: Target): Promise<Layout> {
   const { description, extension } = await readCatalogue(database, target);
   checkTarget(target, description);
   if (extension === undefined) throw new Error("checkTarget let a table through without pgvector");
-  return { shape: shapeOf(description, extension.schema), extension };
+  return { shape: shapeOf(description, extension.schema), extension, spareRooms: [] };
 }
 
 async function readPending(
@@ -76,11 +81,14 @@ async function readPending(
   const { after, limit } = page;
   const sql = readPendingSql(target, shape, { where, afterId: after !== undefined });
   const rows = await database.query(sql, after === undefined ? [limit] : [limit, after]);
-  return rows.map((row) => ({
-    id: cell(row, "id"),
-    text: cell(row, "text"),
-    fingerprint: cell(row, "fingerprint"),
-  }));
+  if (!rows.every(isPending)) throw new Error("the query gave a row without its cells");
+  return rows;
+}
+
+/** The row itself, and no copy of it: a table has millions. */
+function isPending(row: Row): row is PendingQuestion & Row {
+  const { id, text, fingerprint } = row;
+  return typeof id === "string" && typeof text === "string" && typeof fingerprint === "string";
 }
 
 async function count(
@@ -101,12 +109,12 @@ async function apply(
 ): Promise<RowOutcome[]> {
   refuseDuplicates(rows);
   if (rows.length === 0) return [];
-  const { shape, extension } = await readyLayout();
+  const table = await readyLayout();
   const outcomes: RowOutcome[] = rows.map(() => "gone");
-  let open = placed(rows).filter(({ row }) => CAN_BE_ID[shape.idType](row.id));
+  let open = placed(rows).filter(({ row }) => CAN_BE_ID[table.shape.idType](row.id));
   for (let round = 0; open.length > 0; round += 1) {
     if (round === MAX_APPLY_ROUNDS) throw nothingIsWritten(target, open);
-    open = await applyRound(database, { target, shape, extension }, open, outcomes);
+    open = await applyRound(database, { target, ...table }, open, outcomes);
   }
   return outcomes;
 }
@@ -118,10 +126,7 @@ async function applyRound(
   rows: readonly Placed[],
   outcomes: RowOutcome[],
 ): Promise<Placed[]> {
-  const written = await database.query(
-    applySql(table.target, table.shape),
-    parameters(rows, table.extension),
-  );
+  const written = await write(database, table, rows);
   for (const answer of written) outcomes[placeOf(rows, answer).place] = "written";
   if (written.length === rows.length) return [];
 
@@ -139,6 +144,18 @@ async function applyRound(
     else outcomes[row.place] = outcome;
   }
   return open;
+}
+
+async function write(
+  database: Database,
+  { target, shape, extension, spareRooms }: Layout & Readonly<{ target: Target }>,
+  rows: readonly Placed[],
+): Promise<Row[]> {
+  const vectors = vectorsOf(rows, extension, spareRooms.pop());
+  const written = await database.query(applySql(target, shape), [...keysOf(rows), vectors]);
+  // not where the statement failed: the driver may not have sent it yet
+  spareRooms.push(Buffer.from(vectors.bytes.buffer));
+  return written;
 }
 
 async function compare(
@@ -178,17 +195,20 @@ async function clear(
 }
 
 function parameters(rows: readonly Placed[], extension: VectorExtension): Parameter[] {
-  return [
-    rows.map(({ row }) => row.id),
-    rows.map(({ row }) => row.fingerprint),
-    {
-      typeOid: extension.vectorArrayOid,
-      bytes: encodeVectorArray(
-        rows.map(({ row }) => row.vector),
-        extension.vectorOid,
-      ),
-    },
-  ];
+  return [...keysOf(rows), vectorsOf(rows, extension)];
+}
+
+function keysOf(rows: readonly Placed[]): Parameter[] {
+  return [rows.map(({ row }) => row.id), rows.map(({ row }) => row.fingerprint)];
+}
+
+function vectorsOf(
+  rows: readonly Placed[],
+  { vectorArrayOid, vectorOid }: VectorExtension,
+  room?: Buffer,
+): BinaryParameter {
+  const vectors = rows.map(({ row }) => row.vector);
+  return { typeOid: vectorArrayOid, bytes: encodeVectorArray(vectors, vectorOid, room) };
 }
 
 /** The database counts places from 1. */

@@ -16,10 +16,18 @@ const HAS_NULLS = 0;
 
 const swapBytes = endianness() === "LE";
 
-/** At least one vector. `elementOid` is the `vector` type's OID in this database. */
-export function encodeVectorArray(vectors: readonly Float32Array[], elementOid: number): Buffer {
+/**
+ * At least one vector. `elementOid` is the `vector` type's OID in this database. The array is made in
+ * `room` where that is large enough.
+ */
+export function encodeVectorArray(
+  vectors: readonly Float32Array[],
+  elementOid: number,
+  room?: Buffer,
+): Buffer {
   const bytes = vectors.reduce((sum, vector) => sum + elementBytes(vector), ARRAY_HEADER_BYTES);
-  const buffer = Buffer.allocUnsafe(bytes);
+  const isRoomy = room !== undefined && room.length >= bytes;
+  const buffer = isRoomy ? room.subarray(0, bytes) : Buffer.allocUnsafeSlow(bytes);
   let offset = writeHeader(buffer, vectors.length, elementOid);
   for (const vector of vectors) offset = writeElement(buffer, offset, vector);
   return buffer;
