@@ -161,7 +161,7 @@ function isRight(text: string, vector: readonly unknown[]): boolean {
 
 async function search(emulator: Emulator): Promise<Check[]> {
   const gemini = connectGemini({ apiKey: KEY, baseUrl: emulator.url });
-  const vectors = await gemini.embedNow({
+  const { vectors } = await gemini.embedNow({
     model: MODEL,
     dimensions: DIMENSIONS,
     taskType: "RETRIEVAL_QUERY",

@@ -1,6 +1,8 @@
+import type { MinuteLimits } from "./gemini/minute-limit.ts";
 import { pricesOf, QUOTAS } from "./gemini/tariff.ts";
 import type { CostLimit } from "./job/cost.ts";
 import type { JobBounds } from "./job/cut.ts";
+import type { LaneChoice } from "./job/lane.ts";
 import type { Settings } from "./options.ts";
 
 type QuotaSettings = Pick<Settings, "maxActiveJobs" | "maxEnqueuedTokens" | "tier" | "model">;
@@ -26,8 +28,25 @@ export function queueWindow({ maxActiveJobs, maxEnqueuedTokens, tier, model }: Q
 
 /** Undefined: none is set. */
 export function costLimit(
-  settings: Pick<Settings, "maxCost" | "price" | "priceSync">,
+  settings: Pick<Settings, "maxCost" | "price" | "priceSync" | "lane" | "syncUpTo">,
 ): CostLimit | undefined {
   const { maxCost } = settings;
-  return typeof maxCost === "number" ? { maxUsd: maxCost, prices: pricesOf(settings) } : undefined;
+  if (typeof maxCost !== "number") return undefined;
+  return { maxUsd: maxCost, prices: pricesOf(settings), lane: laneChoice(settings) };
+}
+
+/** Which jobs are embedded at once. */
+export function laneChoice(settings: Pick<Settings, "lane" | "syncUpTo">): LaneChoice {
+  return { lane: settings.lane, syncUpToTokens: settings.syncUpTo };
+}
+
+/** What may be embedded at once in a minute: as told, else what the tier allows. */
+export function minuteLimits(
+  settings: Pick<Settings, "maxRequestsPerMinute" | "maxTokensPerMinute" | "tier">,
+): MinuteLimits {
+  const { interactiveRequestsPerMinute, interactiveTokensPerMinute } = QUOTAS[settings.tier];
+  return {
+    requestsPerMinute: settings.maxRequestsPerMinute ?? interactiveRequestsPerMinute,
+    tokensPerMinute: settings.maxTokensPerMinute ?? interactiveTokensPerMinute,
+  };
 }

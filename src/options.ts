@@ -71,6 +71,8 @@ const JOB_TOKENS_MAX = Math.max(
 );
 const JOB_BYTES_MAX = PROJECT_LIMITS.fileBytes;
 const ENQUEUED_TOKENS_MAX = 1_000_000_000;
+/** No limit of the service is as high. */
+const PER_MINUTE_MAX = 1_000_000_000;
 const ATTEMPTS_MAX = 100;
 const WIDTH_MIN = Math.min(...Object.values(MODELS).map((model) => model.minDimensions));
 const WIDTH_MAX = Math.max(...Object.values(MODELS).map((model) => model.maxDimensions));
@@ -223,6 +225,43 @@ export const OPTIONS = {
     describe: "the project's tier at Gemini, which sets how much may be queued",
     group: "Quota and waiting",
     commands: [...MAKES_JOBS, "submit"],
+  }),
+  lane: choice({
+    flag: "lane",
+    default: "batch",
+    choices: ["batch", "sync", "auto"],
+    describe:
+      "batch, or sync: embed at once at full price; auto does so with what is too small to queue",
+    group: "Jobs",
+    commands: SUBMITS,
+  }),
+  // at the price of a batch a third of a cent less, and hours later
+  syncUpTo: wholeNumber({
+    flag: "sync-up-to",
+    default: 20_000,
+    min: 0,
+    max: JOB_TOKENS_MAX,
+    describe: "with --lane auto: a job of so many tokens, or fewer, is too small to queue",
+    group: "Jobs",
+    commands: SUBMITS,
+  }),
+  maxRequestsPerMinute: wholeNumber({
+    flag: "max-requests-per-minute",
+    default: undefined,
+    min: 1,
+    max: PER_MINUTE_MAX,
+    describe: "most texts embedded at once in a minute (default: what the tier allows)",
+    group: "Quota and waiting",
+    commands: SUBMITS,
+  }),
+  maxTokensPerMinute: wholeNumber({
+    flag: "max-tokens-per-minute",
+    default: undefined,
+    min: 1,
+    max: PER_MINUTE_MAX,
+    describe: "most tokens embedded at once in a minute (default: what the tier allows)",
+    group: "Quota and waiting",
+    commands: SUBMITS,
   }),
   maxActiveJobs: wholeNumber({
     flag: "max-active-jobs",

@@ -16,6 +16,8 @@ export type ProgressEvent =
   | Readonly<{ type: "exportEnded"; exported: number; skipped: number }>
   | Readonly<{ type: "exported"; job: string; requests: number; tokens: number; bytes: number }>
   | Readonly<{ type: "uploading"; job: string; bytes: number }>
+  | Readonly<{ type: "embedding"; job: string; rows: number; requests: number }>
+  | Readonly<{ type: "embedded"; job: string; requests: number }>
   | Readonly<{ type: "submitted"; job: string; batch: string; adopted: boolean }>
   | Readonly<{ type: "waiting"; why: string; seconds: number }>
   /** What was waited for came early: `why` is that of the `waiting` before it. */

@@ -9,6 +9,7 @@ import { type Configuration, targetOf } from "./config.ts";
 import type { Environment } from "./env-file.ts";
 import { UserError } from "./errors.ts";
 import type { Gemini, Probe } from "./gemini/port.ts";
+import { minuteLimits } from "./job-bounds.ts";
 import type { Manifest } from "./job/manifest.ts";
 import type { Settings } from "./options.ts";
 import type { Report } from "./report.ts";
@@ -153,12 +154,16 @@ function noConditions(): UserError {
   });
 }
 
-async function openGemini({ environment, clock, report }: ServicesOptions): Promise<Gemini> {
+async function openGemini(options: ServicesOptions): Promise<Gemini> {
+  const { environment, settings, clock, report } = options;
   const { apiKey, baseUrl, warnings } = geminiAccess(environment);
   for (const message of warnings) report({ type: "warning", message, hint: undefined });
   const { connectGemini } = await import("./gemini/client.ts");
+  const { limitedGemini } = await import("./gemini/minute-limit.ts");
   const { retryingGemini } = await import("./gemini/retry.ts");
-  return retryingGemini(connectGemini({ apiKey: apiKey.reveal(), baseUrl, clock }), clock, report);
+  const client = connectGemini({ apiKey: apiKey.reveal(), baseUrl, clock });
+  const limited = limitedGemini(client, minuteLimits(settings), clock, report);
+  return retryingGemini(limited, clock, report);
 }
 
 /** The first call opens it; the others get the same. */

@@ -14,7 +14,7 @@ import { OPTIONS, type OptionName, type Settings } from "./options.ts";
 import type { PollSummary } from "./poll/poll.ts";
 import type { ProgressEvent, Report } from "./report.ts";
 import type { RunSummary } from "./run/run.ts";
-import type { SubmitSummary } from "./submit/submit.ts";
+import type { SubmittedByLane as SubmitSummary } from "./submit/submit.ts";
 import type { Sums } from "./sums.ts";
 import type { Target } from "./target.ts";
 
@@ -76,7 +76,7 @@ export type VecfillOptions = Readonly<{
 export type Vecfill = Readonly<{
   /** Rows whose embedding is NULL become request files, one job each. */
   export(): Promise<ExportSummary>;
-  /** Uploads each exported job and starts its batch, as far as the quota allows. */
+  /** Uploads each exported job and starts its batch, as far as the quota allows; `lane` may have it embedded at once. */
   submit(): Promise<SubmitSummary>;
   /** Waits until every submitted job has ended; with `once` it looks once. */
   poll(): Promise<PollSummary>;
@@ -109,7 +109,11 @@ export async function openVecfill(options: VecfillOptions = {}): Promise<Vecfill
 function stages(context: StageContext): Vecfill {
   return {
     export: async () => (await import("./export/from-settings.ts")).exportFromSettings(context),
-    submit: async () => (await import("./submit/from-settings.ts")).submitFromSettings(context),
+    submit: async () => {
+      const { submitFromSettings } = await import("./submit/from-settings.ts");
+      const { embedAll } = await import("./embed/embed.ts");
+      return submitFromSettings(context, embedAll);
+    },
     poll: async () => (await import("./poll/from-settings.ts")).pollFromSettings(context),
     import: async () => (await import("./import/from-settings.ts")).importFromSettings(context),
     run: async () => (await import("./run/from-settings.ts")).runFromSettings(context),

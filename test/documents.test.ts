@@ -222,6 +222,7 @@ describe("a manifest of version 1 that was committed", () => {
       ["0004", "cancelled"],
       ["0005", "rolledBack"],
       ["0006", "exported"],
+      ["0007", "embedding"],
     ]);
     expect(manifest.job("0001")).toMatchObject({
       submissions: 2,
@@ -295,9 +296,11 @@ const JOB_EVENTS: Readonly<Record<JobEvent["type"], true>> = {
   rollingBack: true,
   rolledBack: true,
   cleaned: true,
+  embedding: true,
 };
 const STATES: Readonly<Record<JobState, true>> = {
   exported: true,
+  embedding: true,
   submitting: true,
   submitted: true,
   succeeded: true,

@@ -125,6 +125,7 @@ describe("--json", () => {
     expect(printed.jobs[0]).toEqual({
       id: "0001",
       state: "imported",
+      lane: "batch",
       requests: 50_000,
       written: 49_990,
       failed: 4,
@@ -163,13 +164,13 @@ describe("--format csv", () => {
     const lines = stdout.trimEnd().split("\n");
     expect(lines).toHaveLength(5);
     expect(lines[0]).toBe(
-      "id,state,requests,written,failed,stale,filled,gone,tokens,batch,parent,attempt,createdAt,updatedAt,requestsFile,resultsFile,failedFile,errorCode,errorMessage,usd",
+      "id,state,requests,written,failed,stale,filled,gone,tokens,batch,parent,attempt,createdAt,updatedAt,requestsFile,resultsFile,failedFile,errorCode,errorMessage,usd,lane",
     );
     expect(lines[2]).toContain(`,9,"'=HYPERLINK(""http://x""), and ""more"""`);
   });
 
   it("has its titles also when there are no jobs", () => {
-    expect(jobsCsv([])).toMatch(/^id,state,.*,errorMessage,usd$/);
+    expect(jobsCsv([])).toMatch(/^id,state,.*,errorMessage,usd,lane$/);
   });
 });
 

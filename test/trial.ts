@@ -9,6 +9,7 @@ import { type Clock, systemClock } from "../src/clock.ts";
 import { type Emulator, startEmulator } from "../src/emulator/emulator.ts";
 import type { EmulatorOptions } from "../src/emulator/options.ts";
 import { exportAll, type ExportOptions } from "../src/export/export.ts";
+import { embedAll } from "../src/embed/embed.ts";
 import { connectGemini } from "../src/gemini/client.ts";
 import type { Gemini } from "../src/gemini/port.ts";
 import { retryingGemini } from "../src/gemini/retry.ts";
@@ -113,6 +114,9 @@ export async function startTrial(
       services(instead, (all) => exportAll(all, exportOptions(changes))),
     submit: (changes: Partial<SubmitOptions> = {}, instead: Instead = {}) =>
       services(instead, (all) => submitAll(all, { window: ROOM, reconcileGraceMs: 0, ...changes })),
+    /** Every exported job, at once. */
+    embed: (instead: Instead = {}) =>
+      services(instead, (all) => embedAll(all, { lane: { lane: "sync", syncUpToTokens: 0 } })),
     poll: (changes: Partial<PollOptions> = {}, instead: Instead = {}) =>
       services(instead, (all) =>
         pollAll(all, {

@@ -2,14 +2,19 @@ import { UserError } from "../errors.ts";
 import { explain } from "../gemini/explain.ts";
 import { type Gemini, GeminiError } from "../gemini/port.ts";
 import type { Job } from "../job/job.ts";
+import { forgetCheckpoint, openCheckpoint, placeResults } from "../job/checkpoint.ts";
 import { isUnfinished, type Manifest } from "../job/manifest.ts";
 import { checkRequestFile } from "../job/request-file.ts";
+import { hasResults } from "../job/results-file.ts";
 import { NO_ROWS } from "../sums.ts";
 
 export type CancelServices = Readonly<{ manifest: Manifest; gemini: () => Promise<Gemini> }>;
 
-/** `givenUp`: nothing is at Gemini that is known. `asked`: Gemini was asked to cancel its batch. */
-export type Cancelled = "givenUp" | "asked";
+/**
+ * `givenUp`: nothing is at Gemini that is known. `asked`: Gemini was asked to cancel its batch.
+ * `kept`: what the sync lane was answered so far is to be imported, the other rows may be resubmitted.
+ */
+export type Cancelled = "givenUp" | "asked" | "kept";
 
 /**
  * Throws a UserError where there is nothing to cancel, or where it is not known. `insist` gives a job
@@ -21,7 +26,8 @@ export async function cancelJob(
   job: Job,
   insist: boolean,
 ): Promise<Cancelled> {
-  const isLost = insist && isUnfinished(job) && !(await hasRequestFile(manifest, job));
+  const isLost = insist && isUnfinished(job) && (await lacksFile(manifest, job));
+  if (job.state === "embedding" && !isLost) return endEmbedding(manifest, job);
   const batch = isLost ? undefined : cancellableBatch(job, insist);
   if (batch === undefined) {
     await recordGivenUp(manifest, job);
@@ -40,7 +46,8 @@ export async function cancelJob(
 
 /** The batch to cancel; undefined when the job has none yet. */
 export function cancellableBatch(job: Job, insist: boolean): string | undefined {
-  if (job.state === "exported" || (job.state === "submitting" && insist)) return undefined;
+  if (job.state === "exported" || job.state === "embedding") return undefined;
+  if (job.state === "submitting" && insist) return undefined;
   if (job.state === "submitted" && job.batch !== undefined) return job.batch;
   if (job.state === "submitting") {
     throw new UserError(`Whether job ${job.id} has a batch at Gemini is not known yet.`, {
@@ -54,14 +61,30 @@ export function cancellableBatch(job: Job, insist: boolean): string | undefined 
   });
 }
 
-async function hasRequestFile(manifest: Manifest, job: Job): Promise<boolean> {
+/** Its rows could not be told apart, or what they were answered is lost and not at Gemini either. */
+async function lacksFile(manifest: Manifest, job: Job): Promise<boolean> {
+  const files = manifest.files(job.id);
   try {
-    await checkRequestFile(manifest.files(job.id), job);
-    return true;
+    await checkRequestFile(files, job);
   } catch (error) {
-    if (error instanceof UserError) return false;
+    if (error instanceof UserError) return true;
     throw error;
   }
+  return job.lane === "sync" && job.state === "downloaded" && !(await hasResults(files, job));
+}
+
+/** What was answered is paid for: it goes the way of all results, and rows without an answer fail. */
+async function endEmbedding(manifest: Manifest, job: Job): Promise<Cancelled> {
+  const files = manifest.files(job.id);
+  const checkpoint = await openCheckpoint(files, job.requests);
+  await checkpoint.close();
+  if (checkpoint.answered === 0) {
+    await recordGivenUp(manifest, job);
+    await forgetCheckpoint(files);
+    return "givenUp";
+  }
+  await manifest.record({ type: "downloaded", job: job.id, file: await placeResults(files) });
+  return "kept";
 }
 
 /** Its rows are in no failed file, so the next export takes them again. */

@@ -14,21 +14,25 @@ export async function showCancel(
   if (!settings.giveUp) for (const job of jobs) cancellableBatch(job, false);
   const asked: string[] = [];
   const givenUp: string[] = [];
+  const kept: string[] = [];
   for (const job of jobs) {
     const cancelServices = { manifest, gemini: () => services.gemini() };
     const how = await cancelJob(cancelServices, job, settings.giveUp);
-    (how === "asked" ? asked : givenUp).push(job.id);
+    ({ asked, givenUp, kept })[how].push(job.id);
   }
   const lines = [
     asked.length > 0 ? `Gemini was asked to cancel ${asked.join(", ")}.` : "",
     givenUp.length > 0
       ? `Given up: ${givenUp.join(", ")}; the next export takes their rows again.`
       : "",
+    kept.length > 0
+      ? `Ended: ${kept.join(", ")}; what was embedded so far can be imported, the other rows then be resubmitted.`
+      : "",
   ];
   return {
-    json: { cancelled: asked, givenUp },
+    json: { cancelled: asked, givenUp, kept },
     text: lines.filter((line) => line !== "").join("\n"),
-    next: asked.length > 0 ? next("poll") : next("export"),
+    next: next(kept.length > 0 ? "import" : asked.length > 0 ? "poll" : "export"),
     exit: "done",
   };
 }

@@ -43,6 +43,7 @@ const MENDS: Readonly<Record<GeminiError["kind"], string>> = {
   unreachable: "Check the network, and GOOGLE_GEMINI_BASE_URL if it is set.",
   quota: "Wait a minute; https://aistudio.google.com/usage shows the project's limits.",
   uncertain: "Wait a moment and look again.",
+  unusable: "Check GOOGLE_GEMINI_BASE_URL: something may change Gemini's answers.",
   notFound: "Choose another --model.",
   refused: "Gemini's words say what it does not accept.",
 };

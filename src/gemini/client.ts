@@ -29,6 +29,7 @@ import { MODELS } from "./models.ts";
 import {
   type Batch,
   type BatchRequest,
+  type Embedded,
   type EmbedRequest,
   type Gemini,
   GeminiError,
@@ -171,7 +172,7 @@ function sdkCalls(sdk: GoogleGenAI, limits: Limits): Pick<Gemini, SdkCall> {
       return totalTokens;
     },
 
-    embedNow: (request, signal) => embedNow(sdk, request, limits, signal),
+    embedNow: (request, signals) => embedNow(sdk, request, limits, signals?.drop),
   };
 }
 
@@ -181,7 +182,7 @@ async function embedNow(
   { model, dimensions, taskType, texts }: EmbedRequest,
   { maxTextsNow }: Limits,
   signal: AbortSignal | undefined,
-): Promise<number[][]> {
+): Promise<Embedded> {
   if (texts.length > maxTextsNow)
     throw new RangeError(`${texts.length} texts, over ${maxTextsNow}`);
   const config = {
@@ -191,12 +192,13 @@ async function embedNow(
   };
   const contents = texts.map((text) => ({ parts: [{ text }] }));
   const embed = () => sdk.models.embedContent({ model, contents, config });
-  const { embeddings = [] } = await unlessAborted(embed, signal);
+  const { embeddings = [], usageMetadata } = await unlessAborted(embed, signal);
   const vectors = embeddings.map(({ values }) => values ?? []);
   if (vectors.length !== texts.length) {
-    throw unusable(`${vectors.length} vectors for ${texts.length} texts`);
+    const message = `Gemini sent ${vectors.length} vectors for ${texts.length} texts`;
+    throw new GeminiError("unusable", message);
   }
-  return vectors;
+  return { vectors, tokens: usageMetadata?.promptTokenCount };
 }
 
 async function unlessMissing<T>(call: () => Promise<T>): Promise<T | undefined> {

@@ -18,6 +18,10 @@ const ADVICE: Readonly<Record<GeminiErrorKind, Readonly<{ hint: string; exit: Ex
     hint: "Run the same command again: it finds out what took effect, and goes on from there.",
     exit: "unfinished",
   },
+  unusable: {
+    hint: "Run the same command again. If it happens again, something between here and Gemini changes its answers: check GOOGLE_GEMINI_BASE_URL.",
+    exit: "unfinished",
+  },
   notFound: {
     hint: "Files and batches are seen only with a key of the project that made them, and request files for 48 hours. `vecfill doctor` checks key and model; `vecfill jobs` shows what is recorded.",
     exit: "fatal",

@@ -15,6 +15,7 @@ export function failureFromAnswer(refusal: Refusal, now: Date): GeminiError {
   const retryAfterMs = retryAfter(refusal.headers, error, now);
   return new GeminiError(kindOf(refusal, error), describe(refusal, error), {
     httpStatus: refusal.status,
+    rpcStatus: text(error?.["status"]),
     ...(retryAfterMs === undefined ? {} : { retryAfterMs }),
   });
 }

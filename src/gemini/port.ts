@@ -52,6 +52,21 @@ export type EmbedRequest = Readonly<{
   texts: readonly string[];
 }>;
 
+export type Embedded = Readonly<{
+  /** One a text, in order, neither checked nor normalised. */
+  vectors: readonly (readonly number[])[];
+  /** Input tokens of all texts together, where the service told them. */
+  tokens: number | undefined;
+}>;
+
+/** Two ways to end a call that is charged once it has left. */
+export type EmbedSignals = Readonly<{
+  /** Nothing is sent any more and no wait goes on; what is under way may still be answered. */
+  stop?: AbortSignal | undefined;
+  /** The call under way is given up as well: charged perhaps, and lost. */
+  drop?: AbortSignal | undefined;
+}>;
+
 export type Gemini = {
   /**
    * Uploads, waits until the file can be used, and verifies size and hash. Finds the file again when
@@ -87,8 +102,8 @@ export type Gemini = {
    */
   deleteFile(name: string): Promise<void>;
   countTokens(model: ModelName, texts: readonly string[]): Promise<number>;
-  /** The interactive API: one vector a text, in order, neither checked nor normalised. */
-  embedNow(request: EmbedRequest, signal?: AbortSignal): Promise<number[][]>;
+  /** The interactive API, at once and at full price. Nothing tells one call from its repetition. */
+  embedNow(request: EmbedRequest, signals?: EmbedSignals): Promise<Embedded>;
 };
 
 /**
@@ -99,6 +114,7 @@ export type Gemini = {
  * - `notFound`: the named file, batch or model is not there for this key
  * - `unreachable`: no connection was made; nothing was sent
  * - `uncertain`: sent, and no usable answer (timeout, reset, 5xx); it may have taken effect
+ * - `unusable`: answered and charged, and what came is not what was asked for: again is paid again
  */
 export type GeminiErrorKind =
   | "refused"
@@ -106,23 +122,32 @@ export type GeminiErrorKind =
   | "key"
   | "notFound"
   | "unreachable"
-  | "uncertain";
+  | "uncertain"
+  | "unusable";
 
 export class GeminiError extends Error {
   override readonly name = "GeminiError";
   readonly kind: GeminiErrorKind;
   readonly httpStatus: number | undefined;
+  /** The service's word, such as INVALID_ARGUMENT, where it sent one. */
+  readonly rpcStatus: string | undefined;
   /** From Retry-After or RetryInfo, where the service sent one. */
   readonly retryAfterMs: number | undefined;
 
   constructor(
     kind: GeminiErrorKind,
     message: string,
-    details: { httpStatus?: number; retryAfterMs?: number; cause?: unknown } = {},
+    details: {
+      httpStatus?: number;
+      rpcStatus?: string | undefined;
+      retryAfterMs?: number;
+      cause?: unknown;
+    } = {},
   ) {
     super(message, "cause" in details ? { cause: details.cause } : undefined);
     this.kind = kind;
     this.httpStatus = details.httpStatus;
+    this.rpcStatus = details.rpcStatus;
     this.retryAfterMs = details.retryAfterMs;
   }
 }

@@ -4,13 +4,23 @@
  * it has yielded is with its reader, who alone can start again.
  */
 import type { Clock } from "../clock.ts";
+import { isUnanswered } from "./outage.ts";
 import { type Gemini, GeminiError, type GeminiErrorKind } from "./port.ts";
 import type { Report } from "../report.ts";
 
 export type RetriedCall = Exclude<keyof Gemini, "createBatch" | "openResults">;
 
-/** `attempts` counts the first one; each delay is twice the one before it, up to `maxDelayMs`. */
-export type RetryRule = Readonly<{ attempts: number; firstDelayMs: number; maxDelayMs: number }>;
+export type RetryRule = Readonly<{
+  /** Counts the first one. */
+  attempts: number;
+  /** Each delay is twice the one before it, up to `maxDelayMs`. */
+  firstDelayMs: number;
+  maxDelayMs: number;
+  /** The part of a delay that is left to chance, so that what failed together does not come back together. */
+  jitter?: number;
+  /** How often it may stay without an answer: what has left may be charged. */
+  unansweredAttempts?: number;
+}>;
 
 export const RETRIES: Readonly<Record<RetriedCall, RetryRule>> = {
   // It goes on inside a session by itself; here it begins anew, and finds what is already there.
@@ -27,8 +37,14 @@ export const RETRIES: Readonly<Record<RetriedCall, RetryRule>> = {
   // Tidying up: what is left over is found again next time, and the service drops it in the end.
   deleteBatch: { attempts: 3, firstDelayMs: 1_000, maxDelayMs: 4_000 },
   deleteFile: { attempts: 3, firstDelayMs: 1_000, maxDelayMs: 4_000 },
-  // Its quota is by the minute, so it takes a minute to come back.
-  embedNow: { attempts: 8, firstDelayMs: 2_000, maxDelayMs: 60_000 },
+  // Its quota is by the minute, so it takes a minute to come back; several calls are under way.
+  embedNow: {
+    attempts: 8,
+    firstDelayMs: 2_000,
+    maxDelayMs: 60_000,
+    jitter: 1,
+    unansweredAttempts: 3,
+  },
 };
 
 const RETRIED_KINDS: readonly GeminiErrorKind[] = ["unreachable", "uncertain", "quota"];
@@ -39,12 +55,14 @@ const MAX_RETRY_AFTER_MS = 120_000;
 /** The same port; the last attempt's error is thrown. Each wait is reported before it begins. */
 export function retryingGemini(gemini: Gemini, clock: Clock, report?: Report): Gemini {
   const retry = async <T>(call: RetriedCall, make: () => Promise<T>, signal?: AbortSignal) => {
+    let unanswered = 0;
     for (let attempt = 1; ; attempt += 1) {
       try {
         return await make();
       } catch (caught) {
         if (!(caught instanceof GeminiError)) throw caught;
-        const delayMs = delayBeforeNext(RETRIES[call], attempt, caught);
+        if (isUnanswered(caught)) unanswered += 1;
+        const delayMs = delayBeforeNext(RETRIES[call], attempt, unanswered, caught);
         if (delayMs === undefined) throw caught;
         report?.({ type: "waiting", why: caught.message, seconds: delayMs / 1000 });
         await clock.sleep(delayMs, signal);
@@ -65,23 +83,31 @@ export function retryingGemini(gemini: Gemini, clock: Clock, report?: Report): G
     deleteBatch: (name) => retry("deleteBatch", () => gemini.deleteBatch(name)),
     deleteFile: (name) => retry("deleteFile", () => gemini.deleteFile(name)),
     countTokens: (model, texts) => retry("countTokens", () => gemini.countTokens(model, texts)),
-    embedNow: (request, signal) =>
-      retry("embedNow", () => gemini.embedNow(request, signal), signal),
+    embedNow: (request, signals) =>
+      retry("embedNow", () => gemini.embedNow(request, signals), signals?.stop),
   };
 }
 
 /** Undefined when there is to be no next attempt. */
-function delayBeforeNext(rule: RetryRule, attempt: number, error: GeminiError): number | undefined {
+function delayBeforeNext(
+  rule: RetryRule,
+  attempt: number,
+  unanswered: number,
+  error: GeminiError,
+): number | undefined {
   if (attempt >= rule.attempts || !RETRIED_KINDS.includes(error.kind)) return undefined;
+  if (unanswered >= (rule.unansweredAttempts ?? Infinity)) return undefined;
   const asked = error.retryAfterMs ?? 0;
   if (asked > MAX_RETRY_AFTER_MS) return undefined;
   return Math.max(
     asked,
-    jittered(Math.min(rule.firstDelayMs * 2 ** (attempt - 1), rule.maxDelayMs)),
+    jittered(Math.min(rule.firstDelayMs * 2 ** (attempt - 1), rule.maxDelayMs), rule.jitter),
   );
 }
 
-/** Between half and all of it, so that what failed together does not come back together. */
-function jittered(delayMs: number): number {
-  return Math.round(delayMs * (1 - Math.random() / 2));
+/** Half of each delay, unless the rule says otherwise. */
+const JITTER = 0.5;
+
+function jittered(delayMs: number, jitter = JITTER): number {
+  return Math.round(delayMs * (1 - Math.random() * jitter));
 }

@@ -3,10 +3,10 @@ import { explain } from "../gemini/explain.ts";
 import { type Gemini, GeminiError } from "../gemini/port.ts";
 import { batchAgeMs } from "../job/batch-age.ts";
 import { recordDeadBatch } from "../job/dead-batch.ts";
-import { exists } from "../job/files.ts";
 import type { Job } from "../job/job.ts";
 import type { Manifest } from "../job/manifest.ts";
-import { hashFile } from "../durable-file.ts";
+import { hasResults } from "../job/results-file.ts";
+import { JobBlocked, UserError } from "../errors.ts";
 import { readLines } from "../jsonl.ts";
 import type { Report } from "../report.ts";
 
@@ -26,8 +26,10 @@ export type DownloadServices = Readonly<{
  */
 export async function downloadResults(services: DownloadServices, job: Job): Promise<Job> {
   const { gemini, manifest, report, signal } = services;
-  const path = manifest.files(job.id).results;
-  if (await isOnDisk(path, job)) return job;
+  const files = manifest.files(job.id);
+  const path = files.results;
+  if (await hasResults(files, job)) return job;
+  if (job.lane === "sync") throw new JobBlocked(job.id, lostForGood(path, job));
   if (job.resultsName === undefined) throw new Error(`job ${job.id} has no results to download`);
   const onBytes = (bytes: number) => report({ type: "downloading", job: job.id, bytes });
   try {
@@ -47,9 +49,15 @@ export async function downloadResults(services: DownloadServices, job: Job): Pro
   }
 }
 
-async function isOnDisk(path: string, job: Job): Promise<boolean> {
-  if (job.resultsFile === undefined || !(await exists(path))) return false;
-  return (await hashFile(path)).sha256 === job.resultsFile.sha256;
+/** What was embedded at once is kept nowhere else: to pay for it again is a person's decision. */
+function lostForGood(path: string, { id }: Job): UserError {
+  return new UserError(
+    `The results file ${path} is missing or has been changed, and Gemini keeps no copy of what it embedded at once.`,
+    {
+      hint: `Restore it from a backup, or give the job up with \`vecfill cancel ${id} --give-up\`: its rows are exported and paid for again.`,
+      exit: "fatal",
+    },
+  );
 }
 
 /** Results are kept for six weeks (ai.google.dev/gemini-api/docs/batch-api). */

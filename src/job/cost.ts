@@ -4,9 +4,10 @@
  * was sent counts; so does a create whose answer was lost, and a second batch of the same job. A
  * limit on cost that counted less could be passed.
  */
-import { type Lane, type Prices, priceOf } from "../gemini/tariff.ts";
+import { type Prices, priceOf } from "../gemini/tariff.ts";
 import { sameTarget, type Target } from "../target.ts";
 import type { Job } from "./job.ts";
+import { type LaneChoice, laneOf } from "./lane.ts";
 
 export type Cost = Readonly<{
   tokens: number;
@@ -18,8 +19,8 @@ export type Cost = Readonly<{
 const NO_COST: Cost = { tokens: 0, usd: 0, billedUsd: 0 };
 
 /** What a job costs or, where it was not sent yet, will cost. */
-export function costOf(job: Job, prices: Prices): Cost {
-  const price = prices(job.target.model, laneOf(job));
+export function costOf(job: Job, prices: Prices, lane?: LaneChoice): Cost {
+  const price = prices(job.target.model, laneOf(job, lane));
   const usd = priceOf(job.billedTokens ?? job.tokens, price);
   const duplicates = job.duplicateBatches.length;
   return {
@@ -37,7 +38,12 @@ export function spentOn(jobs: readonly Job[], prices: Prices): Cost {
     .reduce(addCosts, NO_COST);
 }
 
-export type CostLimit = Readonly<{ maxUsd: number; prices: Prices }>;
+export type CostLimit = Readonly<{
+  maxUsd: number;
+  prices: Prices;
+  /** Which jobs that were not sent yet will be embedded at once; undefined: none. */
+  lane?: LaneChoice | undefined;
+}>;
 
 /** Why a job may not be sent: with it, `usd` would have been spent on its target. */
 export type OverLimit = Readonly<{ usd: number; spentUsd: number; maxUsd: number }>;
@@ -56,7 +62,7 @@ export function overLimit(
 ): OverLimit | undefined {
   if (limit === undefined) return undefined;
   const spentUsd = spentForTarget(jobs, job.target, limit.prices).usd;
-  const usd = spentUsd + costOf(job, limit.prices).usd;
+  const usd = spentUsd + costOf(job, limit.prices, limit.lane).usd;
   return usd > limit.maxUsd ? { usd, spentUsd, maxUsd: limit.maxUsd } : undefined;
 }
 
@@ -81,7 +87,10 @@ export function costStop(jobs: readonly Job[], limit: CostLimit | undefined): Co
     const own = jobs.filter((job) => sameTarget(job.target, target));
     const waiting = own.filter((job) => job.state === "exported");
     const spentUsd = spentOn(own, limit.prices).usd;
-    const neededUsd = waiting.reduce((sum, job) => sum + costOf(job, limit.prices).usd, spentUsd);
+    const neededUsd = waiting.reduce(
+      (sum, job) => sum + costOf(job, limit.prices, limit.lane).usd,
+      spentUsd,
+    );
     return { spentUsd, maxUsd: limit.maxUsd, neededUsd };
   });
   return stops.toSorted((a, b) => b.neededUsd - a.neededUsd)[0];
@@ -100,7 +109,8 @@ class Ledger {
 
   takes(job: Job): boolean {
     const target = this.#own(job.target);
-    const usd = (this.#usd.get(target) ?? 0) + costOf(job, this.#limit.prices).usd;
+    const usd =
+      (this.#usd.get(target) ?? 0) + costOf(job, this.#limit.prices, this.#limit.lane).usd;
     if (this.#held.has(target) || usd > this.#limit.maxUsd) {
       this.#held.add(target);
       return false;
@@ -111,7 +121,7 @@ class Ledger {
 
   #add(job: Job): void {
     const target = this.#own(job.target);
-    const usd = costOf(job, this.#limit.prices).usd;
+    const usd = costOf(job, this.#limit.prices, this.#limit.lane).usd;
     this.#usd.set(target, (this.#usd.get(target) ?? 0) + usd);
   }
 
@@ -134,10 +144,6 @@ function mayHaveCost({ state, batch, submissions }: Job): boolean {
   if (state === "exported") return false;
   // given up: before it was sent, or without knowing what became of it
   return state !== "cancelled" || batch !== undefined || submissions > 0;
-}
-
-function laneOf(_job: Job): Lane {
-  return "batch";
 }
 
 function addCosts(a: Cost, b: Cost): Cost {

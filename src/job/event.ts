@@ -117,6 +117,7 @@ export const eventSchema = z.discriminatedUnion("type", [
   z.object({ type: z.literal("rollingBack"), at, job: jobId, rows: count, file }),
   z.object({ type: z.literal("rolledBack"), at, job: jobId, rows: count }),
   z.object({ type: z.literal("cleaned"), at, job: jobId, files: z.array(z.enum(CLEANABLE)) }),
+  z.object({ type: z.literal("embedding"), at, job: jobId }),
 ]);
 
 export type JournalHeader = Readonly<z.infer<typeof header>>;

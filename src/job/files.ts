@@ -10,6 +10,8 @@ const FOLDER_MODE = 0o700;
 export type JobFiles = Readonly<{
   requests: string;
   results: string;
+  /** What the interactive API has answered so far; it becomes the results file. */
+  sync: string;
   failed: string;
   failedCsv: string;
   rollback: string;
@@ -29,10 +31,11 @@ export function tooLongPath(folder: string): string {
 }
 
 export function jobFiles(folder: string, job: string): JobFiles {
-  const { requests, results, failed, failedCsv, rollback } = jobFileNames(job);
+  const { requests, results, sync, failed, failedCsv, rollback } = jobFileNames(job);
   return {
     requests: join(folder, requests),
     results: join(folder, results),
+    sync: join(folder, sync),
     failed: join(folder, failed),
     failedCsv: join(folder, failedCsv),
     rollback: join(folder, rollback),
@@ -44,6 +47,7 @@ export function jobFileNames(job: string): JobFiles {
   return {
     requests: `${job}.requests.jsonl`,
     results: `${job}.results.jsonl`,
+    sync: `${job}.sync.jsonl`,
     failed: `${job}.failed.jsonl`,
     failedCsv: `${job}.failed.csv`,
     rollback: `${job}.rollback.jsonl`,
@@ -57,7 +61,7 @@ export function formatJobId(number: number): string {
 /** The name of some job's file; undefined when there is none. */
 export async function findJobFile(folder: string): Promise<string | undefined> {
   const names = await readdir(folder);
-  return names.find((name) => /^\d{4,}\.(?:requests|results|failed)\.jsonl$/.test(name));
+  return names.find((name) => /^\d{4,}\.(?:requests|results|sync|failed)\.jsonl$/.test(name));
 }
 
 /** Makes the folder where there is none. Throws a UserError where it cannot be used. */

@@ -107,7 +107,7 @@ function changes(before: Job, event: Exclude<JobEvent, { type: "exported" }>): P
         remoteFile: event.fileGone ? undefined : before.remoteFile,
       };
     case "absent":
-      return { error: undefined };
+      return { wasAbsent: true, error: undefined };
     case "submitted":
       // a batch that was found needs none: the manifest may have been restored from a backup
       if (before.submissions === 0 && !event.adopted)
@@ -137,6 +137,8 @@ function changes(before: Job, event: Exclude<JobEvent, { type: "exported" }>): P
       return { rolledBack: event.rows };
     case "cleaned":
       return { cleaned: [...new Set([...before.cleaned, ...event.files])] };
+    case "embedding":
+      return { lane: "sync", error: undefined };
   }
 }
 
@@ -159,6 +161,7 @@ function created(state: ManifestState, job: RecordedJob, at: string): Job {
   return {
     id: job.job,
     state: "exported",
+    lane: "batch",
     target,
     requests: job.requests,
     tokens: job.tokens,
@@ -168,6 +171,7 @@ function created(state: ManifestState, job: RecordedJob, at: string): Job {
     createdAt: at,
     updatedAt: at,
     submissions: 0,
+    wasAbsent: false,
     displayName: undefined,
     remoteFile: undefined,
     batch: undefined,

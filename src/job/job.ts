@@ -1,9 +1,12 @@
+import type { Lane } from "../gemini/tariff.ts";
 import type { Sums } from "../sums.ts";
 import type { Target } from "../target.ts";
 
 export type JobState =
   /** The request file is complete; nothing is at Gemini. */
   | "exported"
+  /** The interactive API is being asked, call by call; what it answered is on disk. */
+  | "embedding"
   /** A create request may have left; whether there is a batch is not known. */
   | "submitting"
   /** The batch exists and has not been seen to end. */
@@ -49,6 +52,7 @@ export type Outstanding = Readonly<{ lines: number; retryable: number }>;
 export type Job = Readonly<{
   id: string;
   state: JobState;
+  lane: Lane;
   target: Target;
   requests: number;
   tokens: number;
@@ -59,6 +63,8 @@ export type Job = Readonly<{
   updatedAt: string;
   /** How many create requests may have left; names the next one. */
   submissions: number;
+  /** A create request stayed without an answer and without a batch: one may still turn up. */
+  wasAbsent: boolean;
   /** The name under which the last create request left. */
   displayName: string | undefined;
   /** The uploaded request file, and when the service drops it. */

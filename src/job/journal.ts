@@ -3,12 +3,10 @@
  *
  * A process that dies while it appends leaves a torn last line. Readers leave it out with a warning;
  * the next writer cuts it off. Whatever is damaged elsewhere is refused with its line number: a
- * journal that cannot be trusted must not decide what is paid for. An append that fails (disk full)
- * is taken back; where even that fails, the journal refuses every further append.
+ * journal that cannot be trusted must not decide what is paid for. An append that fails is taken
+ * back.
  */
-import { type FileHandle, open } from "node:fs/promises";
-import { dirname } from "node:path";
-import { syncFolder } from "../durable-file.ts";
+import { openAppendFile } from "../append-file.ts";
 import { UserError } from "../errors.ts";
 import { readLines } from "../jsonl.ts";
 import {
@@ -19,8 +17,6 @@ import {
   parseHeader,
 } from "./event.ts";
 import { exists } from "./files.ts";
-
-const FILE_MODE = 0o600;
 
 export type JournalContent = Readonly<{
   /** Undefined when there is no journal yet, or only the torn start of one. */
@@ -62,78 +58,21 @@ export async function openJournal(
   content: Pick<JournalContent, "endsAt">,
   header: JournalHeader | undefined,
 ): Promise<JournalWriter> {
-  const handle = await open(path, content.endsAt === 0 ? "w" : "r+", FILE_MODE);
+  const file = await openAppendFile(path, content.endsAt);
+  const append = async (line: JournalEvent | JournalHeader) => {
+    try {
+      await file.append(Buffer.from(`${JSON.stringify(line)}\n`));
+    } catch (error) {
+      throw cannotWrite(path, error);
+    }
+  };
   try {
-    await handle.truncate(content.endsAt);
-    const writer = new Appender(path, handle, content.endsAt);
-    if (header !== undefined) await writer.appendLine(header);
-    await syncFolder(dirname(path));
-    return writer;
+    if (header !== undefined) await append(header);
   } catch (error) {
-    await handle.close();
+    await file.close();
     throw error;
   }
-}
-
-class Appender implements JournalWriter {
-  readonly #path: string;
-  readonly #handle: FileHandle;
-  #endsAt: number;
-  #broken = false;
-  #queue: Promise<void> = Promise.resolve();
-
-  constructor(path: string, handle: FileHandle, endsAt: number) {
-    this.#path = path;
-    this.#handle = handle;
-    this.#endsAt = endsAt;
-  }
-
-  append(event: JournalEvent): Promise<void> {
-    return this.appendLine(event);
-  }
-
-  /** Appends one after the other, in the order of the calls. */
-  appendLine(content: JournalEvent | JournalHeader): Promise<void> {
-    const done = this.#queue.then(() => this.#write(Buffer.from(`${JSON.stringify(content)}\n`)));
-    this.#queue = done.catch(() => {});
-    return done;
-  }
-
-  async close(): Promise<void> {
-    await this.#queue;
-    await this.#handle.close();
-  }
-
-  async #write(bytes: Buffer): Promise<void> {
-    if (this.#broken) throw cannotWrite(this.#path, undefined);
-    try {
-      await this.#writeAll(bytes);
-      await this.#handle.datasync();
-      this.#endsAt += bytes.length;
-    } catch (error) {
-      await this.#takeBack();
-      throw cannotWrite(this.#path, error);
-    }
-  }
-
-  async #writeAll(bytes: Buffer): Promise<void> {
-    let written = 0;
-    while (written < bytes.length) {
-      const at = this.#endsAt + written;
-      const step = await this.#handle.write(bytes, written, bytes.length - written, at);
-      written += step.bytesWritten;
-    }
-  }
-
-  /** After a failed append the line may stand there in part or whole: cut it off, durably. */
-  async #takeBack(): Promise<void> {
-    try {
-      await this.#handle.truncate(this.#endsAt);
-      await this.#handle.datasync();
-    } catch {
-      this.#broken = true;
-    }
-  }
+  return { append, close: () => file.close() };
 }
 
 function readHeader(path: string, text: string): JournalHeader {

@@ -291,5 +291,7 @@ function note(event: JobEvent): string | undefined {
       return `${event.rows} rows`;
     case "cleaned":
       return event.files.join(", ");
+    case "embedding":
+      return "at once, at the interactive price";
   }
 }

@@ -17,8 +17,17 @@ const MOVES: Readonly<
   absent: { from: ["submitting"], to: "exported" },
   // from `exported`: a batch that turned up after it had been given up as absent
   submitted: { from: ["submitting", "exported"], to: "submitted" },
+  // in `embedding`: a batch that turned up after it had been given up as absent
   duplicate: {
-    from: ["submitted", "succeeded", "downloaded", "imported", "rolledBack", ...ENDED_BADLY],
+    from: [
+      "embedding",
+      "submitted",
+      "succeeded",
+      "downloaded",
+      "imported",
+      "rolledBack",
+      ...ENDED_BADLY,
+    ],
   },
   succeeded: { from: ["submitted"], to: "succeeded" },
   // from `succeeded` and `downloaded`: the results are lost here and gone at Gemini
@@ -26,22 +35,24 @@ const MOVES: Readonly<
   expired: { from: ["submitted"], to: "expired" },
   // from any other than `submitted`: given up by a person, without a batch or the request file
   cancelled: {
-    from: ["exported", "submitting", "submitted", "succeeded", "downloaded"],
+    from: ["exported", "embedding", "submitting", "submitted", "succeeded", "downloaded"],
     to: "cancelled",
   },
   // from `downloaded`: the file was lost here and fetched again
-  downloaded: { from: ["succeeded", "downloaded"], to: "downloaded" },
+  downloaded: { from: ["succeeded", "embedding", "downloaded"], to: "downloaded" },
   imported: { from: ["downloaded"], to: "imported" },
   resubmitted: { from: ["imported", "rolledBack", ...ENDED_BADLY] },
   // again where the list of rows was lost
   rollingBack: { from: ["imported"] },
   rolledBack: { from: ["imported"], to: "rolledBack" },
   cleaned: { from: ["imported", "rolledBack", ...ENDED_BADLY] },
+  embedding: { from: ["exported"], to: "embedding" },
 };
 
 /** States in which a job's rows are on their way and must not be exported again. */
 export const UNFINISHED: readonly JobState[] = [
   "exported",
+  "embedding",
   "submitting",
   "submitted",
   "succeeded",

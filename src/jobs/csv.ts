@@ -24,6 +24,7 @@ const COLUMNS: readonly (readonly [title: string, cell: (job: ListedJob) => Cell
   ["errorCode", ({ error }) => error?.code ?? null],
   ["errorMessage", ({ error }) => error?.message ?? null],
   ["usd", ({ usd }) => usd],
+  ["lane", ({ lane }) => lane],
 ];
 
 /** A line of titles and a line for each job, without the last line's end. */

@@ -14,6 +14,8 @@ export type Waiting = Readonly<{
   stuckAfterMs: number;
   /** The command that gives the job up. */
   cancel: string;
+  /** Rows of the sync lane that were answered so far, while it is at work. */
+  answered: number | undefined;
 }>;
 
 type Fact = readonly [name: string, value: string | undefined];
@@ -39,6 +41,7 @@ function whatItIs(job: Job, prices: Prices): Fact[] {
   return [
     ["job", job.id],
     ["state", job.state],
+    ["lane", job.lane === "sync" ? "sync: embedded at once, at full price" : undefined],
     ["rows", count(job.requests)],
     ["tokens", tokens(job)],
     ["cost", `about ${dollars(costOf(job, prices).usd)}`],
@@ -55,10 +58,15 @@ function whereItIs(job: Job, waiting: Waiting): Fact[] {
     ["batch", job.batch],
     ["display name", job.displayName],
     ["submitted", job.submittedAt],
+    ["embedded so far", answeredOf(job, waiting)],
     ["waiting for", job.state === "submitted" ? waitingFor(job, waiting) : undefined],
     ["further batches", listed(job.duplicateBatches)],
     ["uploaded as", job.remoteFile?.name],
   ];
+}
+
+function answeredOf({ requests }: Job, { answered }: Waiting): string | undefined {
+  return answered === undefined ? undefined : `${count(answered)} of ${counted(requests, "row")}`;
 }
 
 const MS_PER_SECOND = 1000;

@@ -13,6 +13,7 @@ import { NO_ROWS } from "../sums.ts";
 export type ListedJob = Readonly<{
   id: string;
   state: Job["state"];
+  lane: Job["lane"];
   requests: number;
   written: number;
   failed: number;
@@ -38,6 +39,7 @@ export function listedJob(job: Job, prices: Prices): ListedJob {
   return {
     id: job.id,
     state: job.state,
+    lane: job.lane,
     requests: job.requests,
     written,
     failed,

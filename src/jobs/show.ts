@@ -1,10 +1,11 @@
 import type { CommandContext, CommandResult } from "../command.ts";
 import { pricesOf } from "../gemini/tariff.ts";
+import { countAnswered } from "../job/checkpoint.ts";
 import { type ManifestView, readHistory, readManifest } from "../job/manifest.ts";
 import { jobsCsv } from "./csv.ts";
 import { jobDetail } from "./detail.ts";
 import { listedJob } from "./listed-job.ts";
-import { nextStep } from "./next-step.ts";
+import { laneOfStep, nextStep } from "./next-step.ts";
 import { jobsTable } from "./table.ts";
 
 /** Lists all jobs, or shows the one with this id. Without `--reconcile` it changes nothing. */
@@ -32,10 +33,11 @@ function listJobs({ settings, next }: CommandContext, manifest: ManifestView): C
       : jobsTable(jobs, prices);
   };
   const step = jobs.length === 0 ? "export" : nextStep(jobs);
+  const args = step === "submit" ? laneOfStep(jobs) : [];
   return {
     json: settings.json ? { jobs: listed() } : {},
     text: settings.json ? "" : text(),
-    next: step && next(step),
+    next: step && next(step, ...args),
     exit: "done",
   };
 }
@@ -55,13 +57,15 @@ async function showJob(
     now: clock.now(),
     stuckAfterMs: settings.stuckAfterMs,
     cancel: next("cancel", id),
+    answered: job.state === "embedding" ? await countAnswered(files) : undefined,
     prices,
   };
   const step = nextStep([job]);
+  const args = { submit: laneOfStep([job]), resubmit: [files.failed] };
   return {
     json: { jobs: [listed], target: job.target, history },
     text: settings.format === "csv" ? jobsCsv([listed]) : jobDetail(job, files, history, waiting),
-    next: step && next(step, ...(step === "resubmit" ? [files.failed] : [])),
+    next: step && next(step, ...(step === "submit" || step === "resubmit" ? args[step] : [])),
     exit: "done",
   };
 }

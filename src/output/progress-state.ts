@@ -101,17 +101,20 @@ export function noteProgress(
 const MS_PER_SECOND = 1000;
 
 /** The states of a job that is nothing to wait for any more are all but these. */
-const OPEN_STATES = ["exported", "submitting", "submitted", "succeeded", "downloaded"];
+const OPEN_STATES = ["exported", "embedding", "submitting", "submitted", "succeeded", "downloaded"];
 
 export function isOpen({ state }: JobReport): boolean {
   return OPEN_STATES.includes(state);
 }
 
+/** As a batch, or call by call. */
+export const AT_GEMINI: readonly string[] = ["submitted", "embedding"];
+
 function noteJob(state: ProgressState, job: JobReport, elapsedMs: number): void {
   const before = state.jobs.get(job.job);
   state.jobs.set(job.job, job);
   if (before?.state === job.state) return;
-  const isSent = before !== undefined && job.state === "submitted";
+  const isSent = before !== undefined && AT_GEMINI.includes(job.state);
   if (isSent) state.sentHere.set(job.job, elapsedMs);
   if (job.state !== "submitted") state.batchStates.delete(job.job);
   if (state.uploading?.job === job.job) state.uploading = undefined;

@@ -6,6 +6,7 @@ export type Progress = Exclude<ProgressEvent, { type: "warning" }>;
 /** What comes again and again, each time with a newer figure. */
 const MOVING: readonly ProgressEvent["type"][] = [
   "exporting",
+  "embedding",
   "importing",
   "downloading",
   "pending",
@@ -50,6 +51,10 @@ export function progressLine(event: Progress): string {
       return `${event.job} exported: ${counted(event.requests, "row")}, about ${counted(event.tokens, "token")}, ${bytes(event.bytes)}`;
     case "uploading":
       return `${event.job} uploading: ${bytes(event.bytes)}`;
+    case "embedding":
+      return `${event.job} embedding at once: ${count(event.rows)} of ${counted(event.requests, "row")}`;
+    case "embedded":
+      return `${event.job} embedded at once: ${counted(event.requests, "row")}`;
     case "submitted":
       return `${event.job} submitted: ${event.batch}${event.adopted ? ", found at Gemini" : ""}`;
     case "waiting":

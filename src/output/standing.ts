@@ -1,6 +1,6 @@
 /** What the state comes to in figures, at a moment: pure, for whoever shows it. */
 import type { JobReport } from "../report.ts";
-import { isOpen, type Moment, type ProgressState } from "./progress-state.ts";
+import { AT_GEMINI, isOpen, type Moment, type ProgressState } from "./progress-state.ts";
 
 type Outcomes = Readonly<Record<"written" | "failed" | "stale" | "filled" | "gone", number>>;
 
@@ -45,7 +45,7 @@ export function standing(state: ProgressState, moment: Moment): Standing {
     isTotalExact: state.export.ended || state.goal === undefined,
     exported: exportedRows(state, jobs),
     waiting: stage(jobs, ["exported", "submitting"]),
-    atGemini: { ...stage(jobs, ["submitted"]), ...oldest(jobs, moment.now) },
+    atGemini: { ...stage(jobs, AT_GEMINI), ...oldest(jobs, moment.now) },
     ready: stage(jobs, ["succeeded", "downloaded"]),
     settled,
     outcomes,
@@ -134,7 +134,7 @@ function rateOf(
   return ms < MS_TO_JUDGE_BY || writing.rows === 0 ? undefined : perSecond(writing.rows, ms);
 }
 
-const NOT_HERE = ["exported", "submitting", "submitted"];
+const NOT_HERE = ["exported", "submitting", ...AT_GEMINI];
 
 function turnover({ sentHere, jobs }: ProgressState, elapsedMs: number): number | undefined {
   const sent = [...sentHere.keys()].flatMap((id) => jobs.get(id) ?? []);

@@ -2,7 +2,7 @@ import type { StageContext } from "../command.ts";
 import { exportOptions } from "../export/from-settings.ts";
 import { pricesOf } from "../gemini/tariff.ts";
 import { createPacer } from "../import/pace.ts";
-import { costLimit, queueWindow } from "../job-bounds.ts";
+import { costLimit, laneChoice, queueWindow } from "../job-bounds.ts";
 import type { RunOptions, RunServices } from "./pipeline.ts";
 import { run, type RunSummary } from "./run.ts";
 
@@ -38,6 +38,7 @@ function runOptions(context: StageContext): RunOptions {
     window: queueWindow(settings),
     prices: pricesOf(settings),
     costLimit: costLimit(settings),
+    lane: laneChoice(settings),
     reconcileGraceMs,
     quotaWaitMs,
     pollIntervalMs,

@@ -1,17 +1,21 @@
 /**
- * Run: the four stages as one pipeline. Four tasks work at once over the manifest, which alone says
- * what each has to do: one exports, one submits, one polls, one downloads and imports. A task that
+ * Run: the stages as one pipeline. Five tasks work at once over the manifest, which alone says what
+ * each has to do: one exports, one submits, one polls, one downloads and imports, and one embeds at
+ * once the jobs whose lane that is. A task that
  * finds nothing to do sleeps until another has changed something. Export waits while enough jobs
  * wait to be submitted, so that files and tokens do not pile up. The first task that fails stops
  * the others where their files and the manifest agree.
  */
 import { JobBlocked, UserError } from "../errors.ts";
 import { exportJobs, type ExportOptions, type ExportSummary } from "../export/export.ts";
+import { nextToEmbed } from "../embed/embed.ts";
+import { embedJob } from "../embed/embed-job.ts";
 import { importResults, isImportable, type ImportServices } from "../import/import.ts";
 import { type CostLimit, withinLimit } from "../job/cost.ts";
 import type { Job } from "../job/job.ts";
-import { isOutage } from "../gemini/outage.ts";
+import { isOutage, isUnanswered } from "../gemini/outage.ts";
 import type { Prices } from "../gemini/tariff.ts";
+import { isForSync, type LaneChoice } from "../job/lane.ts";
 import { isUnfinished } from "../job/manifest.ts";
 import { jobOfOtherSpace } from "../job/vector-space.ts";
 import { pollDue, reportNextLook, submittedJobs } from "../poll/poll.ts";
@@ -33,6 +37,8 @@ export type RunOptions = Readonly<{
   prices: Prices;
   /** Undefined: none. What was sent is waited for and imported when it is reached. */
   costLimit?: CostLimit | undefined;
+  /** Undefined: batches only, and what was begun otherwise. */
+  lane?: LaneChoice | undefined;
   reconcileGraceMs: number;
   quotaWaitMs: number;
   /** Undefined: adaptive. */
@@ -57,6 +63,8 @@ const MAX_JOBS_AHEAD = 4;
 const MAX_EXPORT_PASSES = 3;
 /** Creates without an answer and without a batch, in a row, before a run gives up: some five hours. */
 const MAX_LOST_CREATES = 24;
+/** The same for calls that embed at once, each of which may have been charged. */
+const MAX_LOST_EMBEDDINGS = 4;
 
 export async function runPipeline(
   services: RunServices,
@@ -83,6 +91,8 @@ class Pipeline {
   readonly #downloadPause: QuotaPause;
   /** Create requests in a row whose answer was lost and which had made no batch. */
   #lostCreates = 0;
+  /** Attempts to embed at once, in a row, of which nothing came back. */
+  #lostEmbeddings = 0;
   #timedOut = false;
 
   constructor(services: RunServices, options: RunOptions) {
@@ -97,7 +107,7 @@ class Pipeline {
   async run(): Promise<PipelineEnd> {
     await this.#resubmitLeftOver();
     const timer = this.#timer();
-    const tasks = [this.#export(), this.#submit(), this.#poll(), this.#import()];
+    const tasks = [this.#export(), this.#submit(), this.#embed(), this.#poll(), this.#import()];
     try {
       const ends = await Promise.allSettled(tasks.map((task) => this.#guarded(task)));
       throwFirst(ends);
@@ -182,6 +192,32 @@ class Pipeline {
     const { adopted, absent } = await reconcile(this.#services, this.#options.reconcileGraceMs);
     if (adopted.length > 0) this.#lostCreates = 0;
     if (adopted.length + absent.length > 0) this.#changes.notify();
+  }
+
+  async #embed(): Promise<void> {
+    const { manifest, signal, clock } = this.#services;
+    const pause = new QuotaPause(clock, this.#options.quotaWaitMs);
+    while (!this.#isStopped()) {
+      const job = nextToEmbed(manifest.jobs(), this.#options);
+      if (job === undefined && this.#isFinished()) return;
+      if (job === undefined) await this.#changes.next(signal);
+      else await this.#inHand(() => this.#embedOne(job, pause));
+    }
+  }
+
+  async #embedOne(job: Job, pause: QuotaPause): Promise<void> {
+    const onAnswer = () => {
+      this.#hasGeminiAnswered = true;
+      this.#lostEmbeddings = 0;
+      pause.reset();
+    };
+    try {
+      await embedJob({ ...this.#services, onAnswer }, job);
+    } catch (error) {
+      if (isUnanswered(error)) this.#lostEmbeddings += 1;
+      if (this.#lostEmbeddings > MAX_LOST_EMBEDDINGS) throw error;
+      await this.#waitOut(error, pause);
+    }
   }
 
   async #poll(): Promise<void> {
@@ -318,10 +354,11 @@ class Pipeline {
     return this.#heldByCost().size > 0 && this.#isDrained();
   }
 
-  /** The oldest job that waits, if there is room for it at Gemini. */
+  /** The oldest job that waits for a batch, if there is room for it at Gemini. */
   #nextToSubmit(): Job | undefined {
     const jobs = this.#services.manifest.jobs();
-    const [job] = withinLimit(jobs, this.#options.costLimit);
+    const { costLimit, lane } = this.#options;
+    const job = withinLimit(jobs, costLimit).find((each) => !isForSync(each, lane));
     const hasRoom = job && whyNotYet(job, jobs, this.#options.window) === undefined;
     return hasRoom ? job : undefined;
   }

@@ -9,6 +9,8 @@ import { runPipeline, type PipelineEnd, type RunOptions, type RunServices } from
 export type RunSummary = Sums &
   Readonly<{
     jobs: readonly string[];
+    /** Of these, those that were embedded at once. */
+    atOnce: readonly string[];
     /** Rows still NULL in the table. */
     remaining: number;
     cost: Cost;
@@ -34,6 +36,7 @@ export async function run(services: RunServices, options: RunOptions): Promise<R
   return {
     ...finalSums(jobs),
     jobs: jobs.map((job) => job.id),
+    atOnce: jobs.filter((job) => job.lane === "sync").map((job) => job.id),
     remaining,
     cost: spentOn(jobs, options.prices),
     skipped: last?.skipped,

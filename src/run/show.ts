@@ -25,6 +25,7 @@ function runResult({ next }: CommandContext, summary: RunSummary): CommandResult
     json: {
       ...sums,
       jobs,
+      embedded: summary.atOnce,
       remaining,
       cost: { tokens: cost.tokens, usd: decimal(cost.usd) },
       costStop: costStopJson(summary.costStop),
@@ -61,13 +62,16 @@ async function showDryRun(context: CommandContext): Promise<CommandResult> {
 
 function runText(summary: RunSummary): string {
   const { cost, remaining, pending, skipped, tooLongFile, timedOut, failedFiles } = summary;
-  const { costStop } = summary;
+  const { costStop, atOnce } = summary;
   return [
     summary.jobs.length === 0 ? "Nothing to do." : sumsText(summary, failedFiles),
     // what was on its way when the last pass began has ended since
     ...(skipped === undefined
       ? []
       : skippedLines({ skipped: { ...skipped, inFlight: 0 }, tooLongFile })),
+    atOnce.length > 0
+      ? `Embedded at once, at full price: ${counted(atOnce.length, "job")} (${atOnce.join(", ")}).`
+      : "",
     pending.length > 0
       ? `${counted(pending.length, "job")} not ended yet: ${pending.join(", ")}${timedOut ? " (--timeout is over; the batches go on)" : ""}.`
       : "",

@@ -4,10 +4,11 @@ import { describeCommand } from "../help.ts";
 const PAGE = {
   usage: "submit",
   about:
-    "Uploads each exported job's file and starts its batch. A job whose last submission is uncertain is looked for at Gemini first.",
+    "Uploads each exported job's file and starts its batch. A job whose last submission is uncertain is looked for at Gemini first. With --lane sync the jobs are embedded here and now, at full price, and can be imported when this ends.",
   examples: [
     ["vecfill submit", "as many jobs as may be queued"],
     ["vecfill submit --dry-run", "which ones that would be"],
+    ["vecfill submit --lane sync", "embed them at once instead; goes on where it stopped"],
   ],
 } as const;
 
@@ -19,6 +20,7 @@ export const submitCommand: RegisterCommand = (cli, start) =>
     (argv) =>
       start("submit", argv, async (context) => {
         const { showSubmit } = await import("./show.ts");
-        return showSubmit(context);
+        const { embedAll } = await import("../embed/embed.ts");
+        return showSubmit(context, embedAll);
       }),
   );

@@ -1,19 +1,40 @@
 import type { StageContext } from "../command.ts";
-import { costLimit, queueWindow } from "../job-bounds.ts";
-import { submitAll, type SubmitSummary } from "./submit.ts";
+import type { Gemini } from "../gemini/port.ts";
+import type { CostLimit } from "../job/cost.ts";
+import { isForSync, type LaneChoice } from "../job/lane.ts";
+import type { Manifest } from "../job/manifest.ts";
+import { costLimit, laneChoice, queueWindow } from "../job-bounds.ts";
+import type { Report } from "../report.ts";
+import { type EmbeddedAtOnce, submitAll, type SubmittedByLane } from "./submit.ts";
 
-/** The stage as the settings have it. */
-export async function submitFromSettings(context: StageContext): Promise<SubmitSummary> {
+/** What the sync lane does with the jobs that are its own: another stage, handed in from outside. */
+export type EmbedAtOnce = (
+  services: Readonly<{ gemini: Gemini; manifest: Manifest; report: Report; signal: AbortSignal }>,
+  options: Readonly<{ lane: LaneChoice; costLimit: CostLimit | undefined }>,
+) => Promise<EmbeddedAtOnce>;
+
+/** The stage as the settings have it: batches first, which work while the other lane is embedded. */
+export async function submitFromSettings(
+  context: StageContext,
+  embedAtOnce: EmbedAtOnce,
+): Promise<SubmittedByLane> {
   const { services, settings, report, clock, signal } = context;
   const gemini = await services.gemini();
   const manifest = await services.manifest();
   const keyId = services.keyId();
-  return submitAll(
+  const lane = laneChoice(settings);
+  const limit = costLimit(settings);
+  const summary = await submitAll(
     { gemini, manifest, report, clock, signal, keyId },
     {
       window: queueWindow(settings),
       reconcileGraceMs: settings.reconcileGraceMs,
-      costLimit: costLimit(settings),
+      costLimit: limit,
+      takes: (job) => !isForSync(job, lane),
     },
   );
+  // begun at once or not: without that lane nothing is paid for at its price
+  if (lane.lane === "batch") return { ...summary, embedded: [], left: [] };
+  const around = { gemini, manifest, report, signal };
+  return { ...summary, ...(await embedAtOnce(around, { lane, costLimit: limit })) };
 }

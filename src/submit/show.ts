@@ -1,46 +1,98 @@
 import type { CommandContext, CommandResult } from "../command.ts";
+import type { Job } from "../job/job.ts";
+import { isForSync, laneOf } from "../job/lane.ts";
 import { readManifest } from "../job/manifest.ts";
+import { laneChoice } from "../job-bounds.ts";
+import type { Settings } from "../options.ts";
 import { costStopJson, costStopText } from "../output/cost-text.ts";
 import { count, counted } from "../output/figures.ts";
-import { submitFromSettings } from "./from-settings.ts";
-import { isWaiting, type SubmitSummary } from "./submit.ts";
+import { type EmbedAtOnce, submitFromSettings } from "./from-settings.ts";
+import { isWaiting, type SubmittedByLane } from "./submit.ts";
 
-export async function showSubmit(context: CommandContext): Promise<CommandResult> {
-  const { services, settings, next } = context;
-  if (settings.dryRun) return showDryRun(context);
-  const summary = await submitFromSettings(context);
-  const manifest = await services.manifest();
-  const { submitted, adopted, waiting } = summary;
-  const polls = manifest.jobs().some((job) => job.state === "submitted");
+export async function showSubmit(
+  context: CommandContext,
+  embedAtOnce: EmbedAtOnce,
+): Promise<CommandResult> {
+  if (context.settings.dryRun) return showDryRun(context);
+  const summary = await submitFromSettings(context, embedAtOnce);
+  const manifest = await context.services.manifest();
+  return submitResult(context, summary, manifest.jobs());
+}
+
+function submitResult(
+  { settings, next }: CommandContext,
+  summary: SubmittedByLane,
+  jobs: readonly Job[],
+): CommandResult {
+  const { submitted, adopted, waiting, embedded, left } = summary;
+  const polls = jobs.some((job) => job.state === "submitted");
+  const open = waiting.length + left.length > 0;
+  const again = next("submit", ...laneFlag(settings));
   return {
-    json: { submitted, adopted, waiting, costStop: costStopJson(summary.costStop) },
-    text: submitText(summary),
-    next: polls ? next("poll") : waiting.length > 0 ? next("submit") : undefined,
-    exit: summary.costStop !== undefined ? "costLimit" : waiting.length > 0 ? "unfinished" : "done",
+    json: {
+      submitted,
+      adopted,
+      waiting: [...waiting, ...left],
+      embedded,
+      costStop: costStopJson(summary.costStop),
+    },
+    text: submitText(summary, jobs, next),
+    next: embedded.length > 0 ? next("import") : polls ? next("poll") : open ? again : undefined,
+    exit: summary.costStop !== undefined ? "costLimit" : open ? "unfinished" : "done",
   };
 }
 
 async function showDryRun({ settings, next }: CommandContext): Promise<CommandResult> {
-  const jobs = (await readManifest(settings.jobsDir)).jobs().filter(isWaiting);
-  const tokens = jobs.reduce((sum, job) => sum + job.tokens, 0);
+  const choice = laneChoice(settings);
+  const isOpen = (job: Job) => isWaiting(job) || isForSync(job, choice);
+  const jobs = (await readManifest(settings.jobsDir)).jobs().filter(isOpen);
+  const { batch = [], sync = [] } = Object.groupBy(jobs, (job) => laneOf(job, choice));
   const ids = jobs.map((job) => job.id);
   return {
-    json: { submitted: [], adopted: [], waiting: ids, dryRun: true },
-    text: `Would submit ${counted(jobs.length, "job")} (${ids.join(", ")}), about ${count(tokens)} tokens, as far as the quota allows.`,
-    next: jobs.length > 0 ? next("submit") : undefined,
+    json: { submitted: [], adopted: [], waiting: ids, embedded: [], dryRun: true },
+    text: [
+      sync.length === 0 || batch.length > 0
+        ? `Would submit ${listedJobs(batch)}, as far as the quota allows.`
+        : "",
+      sync.length > 0 ? `Would embed ${listedJobs(sync)}, at once.` : "",
+    ]
+      .filter((line) => line !== "")
+      .join("\n"),
+    next: jobs.length > 0 ? next("submit", ...laneFlag(settings)) : undefined,
     exit: "done",
   };
 }
 
-function submitText({ submitted, adopted, waiting, why, costStop }: SubmitSummary): string {
+function listedJobs(jobs: readonly Job[]): string {
+  const tokens = jobs.reduce((sum, job) => sum + job.tokens, 0);
+  return `${counted(jobs.length, "job")} (${jobs.map((job) => job.id).join(", ")}), about ${count(tokens)} tokens`;
+}
+
+/** What a next command needs to take the same way. */
+function laneFlag({ lane }: Pick<Settings, "lane">): string[] {
+  return lane === "batch" ? [] : ["--lane", lane];
+}
+
+function submitText(
+  { submitted, adopted, waiting, why, costStop, embedded, left }: SubmittedByLane,
+  jobs: readonly Job[],
+  next: CommandContext["next"],
+): string {
+  const done = submitted.length + adopted.length + embedded.length;
+  const begun = jobs.filter(({ id, state }) => state === "embedding" && !left.includes(id));
   const lines = [
-    submitted.length + adopted.length + waiting.length === 0 ? "Nothing to submit." : "",
+    done + waiting.length + left.length + begun.length === 0 ? "Nothing to submit." : "",
     submitted.length > 0
       ? `Submitted ${counted(submitted.length, "job")}: ${submitted.join(", ")}.`
       : "",
     adopted.length > 0 ? `Found at Gemini and adopted: ${adopted.join(", ")}.` : "",
     waiting.length > 0
       ? `Waiting: ${waiting.join(", ")}${why === undefined ? "" : ` (${why})`}.`
+      : "",
+    embedded.length > 0 ? `Embedded at once: ${embedded.join(", ")}.` : "",
+    left.length > 0 ? `Not embedded to the end: ${left.join(", ")}.` : "",
+    begun.length > 0
+      ? `Left as begun in the sync lane: ${begun.map(({ id }) => id).join(", ")}; to go on: ${next("submit", "--lane", "sync")}`
       : "",
     costStop === undefined ? "" : costStopText(costStop),
   ];

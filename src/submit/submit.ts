@@ -11,6 +11,8 @@ export type SubmitOptions = Readonly<{
   reconcileGraceMs: number;
   /** Undefined: none. */
   costLimit?: CostLimit | undefined;
+  /** Of the exported jobs, those that become batches; every one where nothing is said. */
+  takes?: (job: Job) => boolean;
 }>;
 
 export type SubmitSummary = Readonly<{
@@ -24,6 +26,15 @@ export type SubmitSummary = Readonly<{
   /** Undefined unless the limit on cost holds jobs back. */
   costStop: CostStop | undefined;
 }>;
+
+/** What the sync lane did meanwhile. */
+export type EmbeddedAtOnce = Readonly<{
+  embedded: readonly string[];
+  /** Interrupted: they go on where they stopped. */
+  left: readonly string[];
+}>;
+
+export type SubmittedByLane = SubmitSummary & EmbeddedAtOnce;
 
 /** A create whose answer is lost again and again is left for the next call after so many rounds. */
 const MAX_ROUNDS = 3;
@@ -47,7 +58,7 @@ export async function submitAll(
   }
   const waiting = manifest
     .jobs()
-    .filter(isWaiting)
+    .filter((job) => isWaiting(job) && mayTake(job, options))
     .map((job) => job.id);
   if (waiting.length === 0) why = undefined;
   return {
@@ -59,6 +70,10 @@ export async function submitAll(
   };
 }
 
+function mayTake(job: Job, { takes }: SubmitOptions): boolean {
+  return job.state !== "exported" || takes === undefined || takes(job);
+}
+
 export function isWaiting(job: Job): boolean {
   return job.state === "exported" || job.state === "submitting";
 }
@@ -66,14 +81,15 @@ export function isWaiting(job: Job): boolean {
 /** One pass over the exported jobs; says why it stopped early. */
 async function submitRound(
   services: SubmitServices,
-  { window, costLimit }: SubmitOptions,
+  options: SubmitOptions,
   submitted: string[],
 ): Promise<string | undefined> {
   const { manifest, signal } = services;
   let lost: string | undefined;
-  for (const job of withinLimit(manifest.jobs(), costLimit)) {
+  const isNext = (job: Job) => mayTake(job, options);
+  for (const job of withinLimit(manifest.jobs(), options.costLimit).filter(isNext)) {
     if (signal.aborted) return "interrupted";
-    const full = whyNotYet(job, manifest.jobs(), window);
+    const full = whyNotYet(job, manifest.jobs(), options.window);
     if (full !== undefined) return `as many ${full} are queued at Gemini as are allowed at once`;
     const outcome = await submitJob(services, job);
     if (outcome.kind === "submitted") submitted.push(job.id);

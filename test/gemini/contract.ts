@@ -79,7 +79,7 @@ export function describeGemini(start: () => Promise<ContractSubject>): void {
 
       const vectors = await readVectors(gemini, ended?.resultsFile ?? "");
       const sent = [texts[0] ?? "", texts[2] ?? ""];
-      const now = await gemini.embedNow({
+      const { vectors: now } = await gemini.embedNow({
         model,
         dimensions: DIMENSIONS,
         taskType: TASK_TYPE,
@@ -154,7 +154,7 @@ export function describeGemini(start: () => Promise<ContractSubject>): void {
     const request = { model: "gemini-embedding-2", dimensions: DIMENSIONS } as const;
     const embed = (more: string[]) =>
       subject.gemini.embedNow({ ...request, taskType: TASK_TYPE, texts: [...texts, ...more] });
-    expect(await embed([])).toHaveLength(100);
+    expect((await embed([])).vectors).toHaveLength(100);
     await expect(embed(["one more"])).rejects.toThrow(RangeError);
   });
 }

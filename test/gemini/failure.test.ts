@@ -252,7 +252,7 @@ test.each([
     (gemini: Gemini, signal: AbortSignal) =>
       gemini.embedNow(
         { model: "gemini-embedding-001", dimensions: 3, taskType: "CLUSTERING", texts: ["a"] },
-        signal,
+        { drop: signal },
       ),
   ],
 ])("Ctrl-C during %s rejects with its own reason, before and while", async (_, call) => {

@@ -35,10 +35,13 @@ type Embedding = { content: { parts: { text: string }[] } };
 
 test("001: a vector for each text; the task is a field", async () => {
   const gemini = await connectTo(embed);
-  expect(await gemini.embedNow(request)).toEqual([
-    [1, 1],
-    [3, 1],
-  ]);
+  expect(await gemini.embedNow(request)).toEqual({
+    vectors: [
+      [1, 1],
+      [3, 1],
+    ],
+    tokens: undefined,
+  });
   expect(stub?.seen[0]?.path).toBe("/v1beta/models/gemini-embedding-001:batchEmbedContents");
   expect(JSON.parse(String(stub?.seen[0]?.body)).requests[1]).toMatchObject({
     model: "models/gemini-embedding-001",
@@ -50,7 +53,7 @@ test("001: a vector for each text; the task is a field", async () => {
 
 test("2: a vector for each text too, and no task type", async () => {
   const gemini = await connectTo(embed);
-  const vectors = await gemini.embedNow({ ...request, model: "gemini-embedding-2" });
+  const { vectors } = await gemini.embedNow({ ...request, model: "gemini-embedding-2" });
   expect(vectors).toEqual([
     [1, 1],
     [3, 1],
@@ -65,12 +68,22 @@ test.each([
   ["none", {}],
 ])("%s is no answer", async (_, body) => {
   const gemini = await connectTo(() => ({ body }));
-  await expect(gemini.embedNow(request)).rejects.toMatchObject({ kind: "uncertain" });
+  await expect(gemini.embedNow(request)).rejects.toMatchObject({ kind: "unusable" });
+});
+
+test("the tokens of a call are told where the service tells them", async () => {
+  const gemini = await connectTo(() => ({
+    body: {
+      embeddings: [{ values: [1] }, { values: [2] }],
+      usageMetadata: { promptTokenCount: 7 },
+    },
+  }));
+  expect(await gemini.embedNow(request)).toEqual({ vectors: [[1], [2]], tokens: 7 });
 });
 
 test("an empty vector is left to whoever checks vectors", async () => {
   const gemini = await connectTo(() => ({ body: { embeddings: [{ values: [1, 2] }, {}] } }));
-  expect(await gemini.embedNow(request)).toEqual([[1, 2], []]);
+  expect((await gemini.embedNow(request)).vectors).toEqual([[1, 2], []]);
 });
 
 test("tokens are counted for all texts in one call", async () => {

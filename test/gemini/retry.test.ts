@@ -7,7 +7,8 @@ import { type Gemini, GeminiError } from "../../src/gemini/port.ts";
 import { RETRIES, retryingGemini } from "../../src/gemini/retry.ts";
 import type { ProgressEvent } from "../../src/report.ts";
 
-const uncertain = () => new GeminiError("uncertain", "oops");
+/** A 503: unlike no answer at all, it says that nothing was done. */
+const uncertain = () => new GeminiError("uncertain", "oops", { httpStatus: 503 });
 
 /** A service that fails so often with so, whatever is asked, and then answers. */
 function failing(times: number, error: () => unknown = uncertain) {
@@ -40,7 +41,7 @@ function failing(times: number, error: () => unknown = uncertain) {
     deleteBatch: () => answer(undefined),
     deleteFile: () => answer(undefined),
     countTokens: () => answer(7),
-    embedNow: () => answer([[1]]),
+    embedNow: () => answer({ vectors: [[1]], tokens: undefined }),
   };
   return { service, calls: () => calls };
 }
@@ -84,7 +85,7 @@ const retried: [
   ["deleteBatch", (gemini) => gemini.deleteBatch("batches/x")],
   ["deleteFile", (gemini) => gemini.deleteFile("files/x")],
   ["countTokens", (gemini) => gemini.countTokens("gemini-embedding-001", [])],
-  ["embedNow", (gemini, signal) => gemini.embedNow(embedRequest, signal)],
+  ["embedNow", (gemini, signal) => gemini.embedNow(embedRequest, { stop: signal })],
 ];
 
 test("every call of the table is tried here", () => {
@@ -92,7 +93,7 @@ test("every call of the table is tried here", () => {
 });
 
 describe.each(retried)("%s", (call, make) => {
-  const { attempts, firstDelayMs, maxDelayMs } = RETRIES[call];
+  const { attempts, firstDelayMs, maxDelayMs, jitter = 0.5 } = RETRIES[call];
 
   test("comes through at the last attempt, after growing delays within their bounds", async () => {
     const { service, calls } = failing(attempts - 1);
@@ -102,7 +103,7 @@ describe.each(retried)("%s", (call, make) => {
     expect(calls()).toBe(attempts);
     for (const [at, delayMs] of slept.entries()) {
       const full = Math.min(firstDelayMs * 2 ** at, maxDelayMs);
-      expect(delayMs).toBeGreaterThanOrEqual(full / 2);
+      expect(delayMs).toBeGreaterThanOrEqual(full * (1 - jitter));
       expect(delayMs).toBeLessThanOrEqual(full);
     }
     expect(slept).toHaveLength(attempts - 1);
@@ -114,6 +115,13 @@ describe.each(retried)("%s", (call, make) => {
     await expect(make(gemini)).rejects.toMatchObject({ kind: "uncertain", message: "oops" });
     expect(calls()).toBe(attempts);
   });
+});
+
+test("texts that left without an answer may be charged: they leave three times at most", async () => {
+  const { service, calls } = failing(9, () => new GeminiError("uncertain", "the line broke"));
+  const gemini = retryingGemini(service, watch().clock);
+  await expect(gemini.embedNow(embedRequest)).rejects.toMatchObject({ kind: "uncertain" });
+  expect(calls()).toBe(3);
 });
 
 test("a create is made once, whatever comes", async () => {
@@ -143,6 +151,7 @@ test.each([
   new GeminiError("refused", ""),
   new GeminiError("key", ""),
   new GeminiError("notFound", ""),
+  new GeminiError("unusable", ""),
   new TypeError("a bug"),
 ])("%s is not", async (error) => {
   const { service, calls } = failing(1, () => error);

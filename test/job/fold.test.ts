@@ -39,6 +39,7 @@ const EVENTS: { readonly [Type in JobEvent["type"]]: Extract<JobEvent, { type: T
   rollingBack: { type: "rollingBack", at, job, rows: 1, file },
   rolledBack: { type: "rolledBack", at, job, rows: 1 },
   cleaned: { type: "cleaned", at, job, files: ["requests", "upload"] },
+  embedding: { type: "embedding", at, job },
 };
 type EventType = keyof typeof EVENTS;
 
@@ -46,6 +47,7 @@ type EventType = keyof typeof EVENTS;
 const WAYS: Readonly<Record<JobState | "none", readonly EventType[]>> = {
   none: [],
   exported: ["exported"],
+  embedding: ["exported", "embedding"],
   submitting: ["exported", "submitting"],
   submitted: ["exported", "submitting", "submitted"],
   succeeded: ["exported", "submitting", "submitted", "succeeded"],
@@ -68,7 +70,13 @@ const WAYS: Readonly<Record<JobState | "none", readonly EventType[]>> = {
 /** What may happen in each state, and the state after it. Everything else may not. */
 const MOVES: Readonly<Record<JobState | "none", Partial<Record<EventType, JobState>>>> = {
   none: { exported: "exported" },
-  exported: { uploaded: "exported", submitting: "submitting", cancelled: "cancelled" },
+  exported: {
+    uploaded: "exported",
+    submitting: "submitting",
+    cancelled: "cancelled",
+    embedding: "embedding",
+  },
+  embedding: { duplicate: "embedding", downloaded: "downloaded", cancelled: "cancelled" },
   submitting: {
     refused: "exported",
     absent: "exported",
@@ -122,6 +130,7 @@ function reached(from: JobState | "none"): ManifestState {
 const STATES: readonly (JobState | "none")[] = [
   "none",
   "exported",
+  "embedding",
   "submitting",
   "submitted",
   "succeeded",

@@ -32,6 +32,8 @@ export const EXAMPLES: { [T in ProgressEvent["type"]]: Extract<ProgressEvent, { 
   exported: { type: "exported", job: "0001", requests: 1_000, tokens: 20_000, bytes: 200_000 },
   uploading: { type: "uploading", job: "0001", bytes: 200_000 },
   submitted: { type: "submitted", job: "0001", batch: "batches/b", adopted: false },
+  embedding: { type: "embedding", job: "0001", rows: 400, requests: 1_000 },
+  embedded: { type: "embedded", job: "0001", requests: 1_000 },
   waiting: { type: "waiting", why: "for quota at Gemini (job 0002: refused)", seconds: 60 },
   resumed: { type: "resumed", why: "for quota at Gemini (job 0002: refused)" },
   looked: { type: "looked", pending: 2, nextLookSeconds: 30 },

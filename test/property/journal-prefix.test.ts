@@ -21,12 +21,15 @@ const error = { message: "tödlich" };
 async function step(manifest: Manifest, { id: job, state, submissions }: Job, choice: number) {
   switch (state) {
     case "exported":
+      if (choice % 4 === 0) return manifest.record({ type: "embedding", job });
       return manifest.record({
         type: "submitting",
         job,
         displayName: `d-${job}-${submissions + 1}`,
         submission: submissions + 1,
       });
+    case "embedding":
+      return manifest.record({ type: "downloaded", job, file });
     case "submitting":
       return choice % 3 === 0
         ? manifest.record({ type: "absent", job, reads: 2 })

@@ -1,0 +1,28 @@
+import type { Checkpoint } from "../job/checkpoint.ts";
+import type { JobFiles } from "../job/files.ts";
+import { readLines } from "../jsonl.ts";
+import { parseRequestLine, type RequestLine } from "../request-line.ts";
+
+/** The service's own limit. */
+const TEXTS_A_CALL = 100;
+
+/** The requests that have no answer yet, in the file's order, as many together as a call may hold. */
+export async function* callsOf(
+  files: Pick<JobFiles, "requests">,
+  checkpoint: Pick<Checkpoint, "isAnswered">,
+): AsyncGenerator<readonly RequestLine[], undefined> {
+  let call: RequestLine[] = [];
+  for await (const lines of readLines(files.requests)) {
+    for (const { bytes } of lines) {
+      if (bytes === undefined || bytes.length === 0) continue;
+      const request = parseRequestLine(bytes);
+      if (checkpoint.isAnswered(request.key)) continue;
+      call.push(request);
+      if (call.length < TEXTS_A_CALL) continue;
+      yield call;
+      call = [];
+    }
+  }
+  if (call.length > 0) yield call;
+  return undefined;
+}

@@ -1,0 +1,108 @@
+/**
+ * One job through the interactive API, up to the results file that a batch would have left. Calls of
+ * a hundred texts, a few under way at once; the answer to each is durable in the checkpoint before
+ * its place is given to another. The API cannot tell a repeated call from a new one, so a crash may
+ * cost the calls under way, and never more: MAX_CALLS_UNDER_WAY times a hundred texts.
+ */
+import { explain } from "../gemini/explain.ts";
+import { type Gemini, GeminiError } from "../gemini/port.ts";
+import {
+  type Checkpoint,
+  forgetCheckpoint,
+  openCheckpoint,
+  placeResults,
+} from "../job/checkpoint.ts";
+import type { Job } from "../job/job.ts";
+import type { Manifest } from "../job/manifest.ts";
+import { checkRequestFile } from "../job/request-file.ts";
+import type { Report } from "../report.ts";
+import type { RequestLine } from "../request-line.ts";
+import { answerOf } from "./answer.ts";
+import { callsOf } from "./calls.ts";
+import { Patience } from "./patience.ts";
+
+export type EmbedServices = Readonly<{
+  gemini: Gemini;
+  manifest: Manifest;
+  report: Report;
+  signal: AbortSignal;
+  /** Told of each call that was answered and is durable. */
+  onAnswer?: () => void;
+}>;
+
+const MAX_CALLS_UNDER_WAY = 4;
+
+/**
+ * The job, `downloaded`; undefined when the signal was aborted first: what was answered by then is
+ * kept, and the next call goes on from there.
+ */
+export async function embedJob(services: EmbedServices, job: Job): Promise<Job | undefined> {
+  const { manifest, report } = services;
+  const files = manifest.files(job.id);
+  await checkRequestFile(files, job);
+  const begun = await beginEmbedding(manifest, job);
+  const checkpoint = await openCheckpoint(files, begun.requests);
+  try {
+    await answerAll(services, begun, checkpoint);
+  } finally {
+    await checkpoint.close();
+  }
+  if (checkpoint.answered < begun.requests) return undefined;
+  const embedded = await recordEmbedded(manifest, begun);
+  report({ type: "embedded", job: job.id, requests: embedded.requests });
+  return embedded;
+}
+
+/** The lane is recorded before the first call leaves: from then on no batch is made of the job. */
+async function beginEmbedding(manifest: Manifest, job: Job): Promise<Job> {
+  if (job.state === "embedding") return job;
+  await forgetCheckpoint(manifest.files(job.id));
+  return manifest.record({ type: "embedding", job: job.id });
+}
+
+async function recordEmbedded(manifest: Manifest, job: Job): Promise<Job> {
+  const file = await placeResults(manifest.files(job.id));
+  return manifest.record({ type: "downloaded", job: job.id, file });
+}
+
+/** Returns early when the signal is aborted. The first call that fails stops the others, and is thrown. */
+async function answerAll(services: EmbedServices, job: Job, checkpoint: Checkpoint): Promise<void> {
+  const { manifest, report, signal, onAnswer } = services;
+  const patience = new Patience(signal);
+  const calls = callsOf(manifest.files(job.id), checkpoint);
+  const progress = () =>
+    report({ type: "embedding", job: job.id, rows: checkpoint.answered, requests: job.requests });
+  const work = async () => {
+    while (!patience.stop.aborted) {
+      const call = await calls.next();
+      if (call.done === true) return;
+      await answerCall(services, job, call.value, checkpoint, patience);
+      onAnswer?.();
+      progress();
+    }
+  };
+  progress();
+  try {
+    await patience.all(Array.from({ length: MAX_CALLS_UNDER_WAY }, () => work));
+  } finally {
+    await calls.return(undefined);
+  }
+}
+
+/** Throws a UserError that says what was being done. */
+async function answerCall(
+  { gemini }: EmbedServices,
+  job: Job,
+  requests: readonly RequestLine[],
+  checkpoint: Checkpoint,
+  patience: Patience,
+): Promise<void> {
+  try {
+    await answerOf(requests, {
+      embed: (texts) => gemini.embedNow({ ...job.target, texts }, patience),
+      keep: (answers) => checkpoint.append(answers),
+    });
+  } catch (error) {
+    throw error instanceof GeminiError ? explain(error, `embedding job ${job.id} at once`) : error;
+  }
+}

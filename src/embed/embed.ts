@@ -1,0 +1,42 @@
+/** Embed: the sync lane. Jobs become results at once, at full price, one after the other. */
+import { type CostLimit, withinLimit } from "../job/cost.ts";
+import type { Job } from "../job/job.ts";
+import { isForSync, type LaneChoice } from "../job/lane.ts";
+import { embedJob, type EmbedServices } from "./embed-job.ts";
+
+export type EmbedOptions = Readonly<{
+  /** Undefined: only what was begun. */
+  lane?: LaneChoice | undefined;
+  /** Undefined: none. */
+  costLimit?: CostLimit | undefined;
+}>;
+
+export type EmbedSummary = Readonly<{
+  embedded: readonly string[];
+  /** Interrupted, or held back by the limit on cost; those that were begun go on where they stopped. */
+  left: readonly string[];
+}>;
+
+export async function embedAll(
+  services: EmbedServices,
+  options: EmbedOptions,
+): Promise<EmbedSummary> {
+  const { manifest, signal } = services;
+  const embedded: string[] = [];
+  while (!signal.aborted) {
+    const job = nextToEmbed(manifest.jobs(), options);
+    if (job === undefined || (await embedJob(services, job)) === undefined) break;
+    embedded.push(job.id);
+  }
+  const left = manifest.jobs().filter((each) => isForSync(each, options.lane));
+  return { embedded, left: left.map((job) => job.id) };
+}
+
+/** What was begun first: it counts as paid for already. Then the oldest that the limit lets through. */
+export function nextToEmbed(
+  jobs: readonly Job[],
+  { lane, costLimit }: EmbedOptions,
+): Job | undefined {
+  const begun = jobs.find((job) => job.state === "embedding");
+  return begun ?? withinLimit(jobs, costLimit).find((job) => isForSync(job, lane));
+}
