@@ -90,13 +90,16 @@ export function explainWriteError(error: unknown, path: string): unknown {
 
 type Mend = Readonly<{ why: string; hint: string }>;
 
+/** An empty folder in its place would know of no job, and pay again for what is under way. */
+const MOVE = "move the whole jobs folder to another disk and name it with --jobs-dir";
+
 const DISK_FULL: Mend = {
   why: "the disk is full",
-  hint: "Make room on that disk, or choose another folder with --jobs-dir, then run the same command again.",
+  hint: `Make room on that disk, or ${MOVE}. Then run the same command again.`,
 };
 const NOT_ALLOWED: Mend = {
   why: "this user may not write there",
-  hint: "Give this user write permission on the folder, or choose another with --jobs-dir.",
+  hint: `Give this user write permission on the folder, or ${MOVE}.`,
 };
 
 const MENDS: Readonly<Record<string, Mend | undefined>> = {
@@ -106,11 +109,11 @@ const MENDS: Readonly<Record<string, Mend | undefined>> = {
   EPERM: NOT_ALLOWED,
   EFBIG: {
     why: "it has reached the largest size allowed there",
-    hint: "Raise the limit (`ulimit -f`), choose a disk that takes larger files with --jobs-dir, or export smaller jobs with --max-job-bytes.",
+    hint: `Raise the limit (\`ulimit -f\`), ${MOVE}, or export smaller jobs with --max-job-bytes.`,
   },
   EROFS: {
     why: "the file system is read-only",
-    hint: "Choose a folder on a writable disk with --jobs-dir.",
+    hint: `Mount it for writing, or ${MOVE}.`,
   },
 };
 

@@ -72,12 +72,12 @@ export async function acquireLock(path: string, clock: Clock, place: LockedPlace
     if (await claim(path, holder)) return held(path, holder, place);
     const other = await readHolder(path);
     if (other === undefined) continue;
-    if (!(await isDead(path, other, clock))) throw lockedBy(path, other, place);
+    if (!(await isDead(path, other, clock))) throw await lockedBy(path, other, place);
     const heir = await inherit(path, { dead: other, holder, clock });
     if (heir === holder) return held(path, holder, place);
-    if (heir !== undefined) throw lockedBy(path, heir, place);
+    if (heir !== undefined) throw await lockedBy(path, heir, place);
   }
-  throw lockedBy(path, await readHolder(path), place);
+  throw await lockedBy(path, await readHolder(path), place);
 }
 
 type Inheritance = Readonly<{ dead: Holder; holder: Holder; clock: Clock }>;
@@ -165,7 +165,7 @@ function held(path: string, holder: Holder, place: LockedPlace): Lock {
   return {
     async stillHeld() {
       const current = await readHolder(path);
-      if (current?.token !== holder.token) throw lockedBy(path, current, place);
+      if (current?.token !== holder.token) throw await lockedBy(path, current, place);
     },
     async release() {
       clearInterval(heartbeat);
@@ -281,17 +281,21 @@ async function readHolder(path: string): Promise<Holder | undefined> {
   }
 }
 
-function lockedBy(
+async function lockedBy(
   path: string,
   holder: Holder | undefined,
   { what, meanwhile }: LockedPlace,
-): UserError {
+): Promise<UserError> {
   const who =
     holder === undefined
       ? "another process"
       : `process ${holder.pid} on ${holder.host}, since ${holder.since}`;
+  const wait = `Wait until it has finished or stop it${meanwhile === undefined ? "" : `; ${meanwhile}`}.`;
+  const elsewhere = holder !== undefined && (await diedHere(holder)) === undefined;
   return new UserError(`${what} is in use by ${who} (lock file ${path}).`, {
-    hint: `Wait until it has finished or stop it${meanwhile === undefined ? "" : `; ${meanwhile}`}. If it died on another machine or in another container, the lock is free ${FREE_AFTER_MINUTES} minutes later.`,
+    hint: elsewhere
+      ? `${wait} It is on another machine or in another container: if it died there, the lock is free ${FREE_AFTER_MINUTES} minutes after.`
+      : wait,
     exit: "locked",
   });
 }

@@ -360,6 +360,21 @@ describe("a disk without room", () => {
     expect((await contentOf(folder)).has("0001.results.jsonl")).toBe(false);
   });
 
+  it("because it is read-only: the reason is told, not what the system made of it", async ({
+    skip,
+  }) => {
+    const folder = join(home, "read-only");
+    await mkdir(folder);
+    const mounted = spawnSync("mount", ["-t", "tmpfs", "-o", "ro", "tmpfs", folder]);
+    skip(mounted.status !== 0, "a read-only disk takes the right to mount one");
+    try {
+      const refused = await vecfill(["export", "--jobs-dir", join(folder, "jobs")]);
+      expectMend(refused, { exit: "fatal", says: "file system is read-only", mend: "--jobs-dir" });
+    } finally {
+      spawnSync("umount", [folder]);
+    }
+  });
+
   it("for the manifest: what it held is whole, and the same command goes on when there is", async ({
     skip,
   }) => {

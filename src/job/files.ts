@@ -70,11 +70,14 @@ export async function prepareFolder(folder: string): Promise<void> {
     const created = await mkdir(folder, { recursive: true, mode: FOLDER_MODE });
     if (created !== undefined) await chmod(folder, FOLDER_MODE);
   } catch (error) {
-    throw new UserError(`The jobs folder ${folder} cannot be made: ${reason(error)}.`, {
-      hint: "Make it by hand, where this user may write, or name another with --jobs-dir.",
-      exit: "fatal",
-      cause: error,
-    });
+    throw new UserError(
+      `The jobs folder ${folder} cannot be made: ${await reason(folder, error)}.`,
+      {
+        hint: "Make it by hand, where this user may write, or name another with --jobs-dir.",
+        exit: "fatal",
+        cause: error,
+      },
+    );
   }
 }
 
@@ -115,8 +118,22 @@ export async function sweepUnrecorded(
   }
 }
 
-function reason(error: unknown): string {
-  const code = error instanceof Error && "code" in error ? error.code : undefined;
-  if (code === "EEXIST" || code === "ENOTDIR") return "a file stands where a folder should be";
-  return error instanceof Error ? error.message : String(error);
+const REASONS: Readonly<Record<string, string | undefined>> = {
+  EEXIST: "a file stands where a folder should be",
+  ENOTDIR: "a file stands where a folder should be",
+  EROFS: "the file system is read-only",
+  EACCES: "this user may not write there",
+  EPERM: "this user may not write there",
+  ENOSPC: "the disk is full",
+};
+
+/** Making a folder with its parents fails with ENOENT on a disk that is read-only; without them, it says so. */
+async function reason(folder: string, error: unknown): Promise<string> {
+  const plain = await mkdir(folder).catch((failure: unknown) => failure);
+  const known = REASONS[errorCode(error)] ?? REASONS[errorCode(plain)];
+  return known ?? (error instanceof Error ? error.message : String(error));
+}
+
+function errorCode(error: unknown): string {
+  return error instanceof Error && "code" in error ? String(error.code) : "";
 }

@@ -27,8 +27,11 @@ export function createSupabaseStore(
   const chosen = once(async () => {
     const described = await functionsThere(api, target);
     if (described !== undefined) return createFunctionStore(api, target);
+    const rows = createRowStore(api, target);
+    // a table that is not there is told as that
+    await rows.describe();
     report({ type: "warning", ...WITHOUT_FUNCTIONS(target) });
-    return createRowStore(api, target);
+    return rows;
   });
   const explained = <T>(work: (store: Store) => Promise<T>): Promise<T> =>
     explain(api, target, async () => work(await chosen()));

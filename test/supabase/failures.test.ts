@@ -110,7 +110,9 @@ describe("a name", () => {
   it("of a table is told with what may have been meant", async () => {
     const target = { ...QUESTIONS, table: "question" };
     const expected = userError("fatal", /no table public\.question in/, /public\.questions/);
+    project.events.length = 0;
     expect(await reading(target)).toEqual(expected);
+    expect(project.events).toEqual([]);
   });
 
   it("of a schema that is not exposed is told with the mend", async () => {

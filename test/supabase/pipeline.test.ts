@@ -30,14 +30,10 @@ const FILLED = "id % 50 = 2";
 const GONE = "id % 50 = 3";
 
 let emulator: Emulator;
-let project: Project;
+let project: Project & Readonly<{ url?: string }>;
 let folder: string;
-
-afterEach(async () => {
-  await emulator.close();
-  await project.close();
-  await rm(folder, { recursive: true, force: true });
-});
+/** The whole table at the end, by the way it was filled. */
+const endStates = new Map<string, string>();
 
 async function setUp(): Promise<void> {
   emulator = await startEmulator({ batchSeconds: 0, tier: "off", faults: "shuffle" });
@@ -51,10 +47,11 @@ async function setUp(): Promise<void> {
   );
 }
 
-async function vecfill(...args: readonly string[]): Promise<Record<string, unknown>> {
+async function vecfill(way: Way, ...args: readonly string[]): Promise<Record<string, unknown>> {
   const env = {
     GEMINI_API_KEY: "a-key",
     GOOGLE_GEMINI_BASE_URL: emulator.url,
+    ...(way === "the database itself" ? { DATABASE_URL: project.url } : {}),
     SUPABASE_URL: project.api.url,
     SUPABASE_SECRET_KEY: SECRET_KEY,
     VECFILL_JOBS_DIR: `${folder}/jobs`,
@@ -86,6 +83,13 @@ function isRight(text: string, embedding: string): boolean {
   );
 }
 
+async function wholeTable(): Promise<string> {
+  const [row] = await project.database.query(
+    "SELECT md5(string_agg(q::text, ',' ORDER BY id)) AS digest FROM questions q",
+  );
+  return row?.["digest"] ?? "";
+}
+
 async function idsWhere(condition: string): Promise<number[]> {
   const rows = await project.database.query(
     `SELECT id::text FROM questions WHERE ${condition} ORDER BY id`,
@@ -93,19 +97,31 @@ async function idsWhere(condition: string): Promise<number[]> {
   return rows.map(({ id }) => Number(id));
 }
 
-describe.each([
-  ["with the SQL functions", true],
-  ["without them", false],
-])("%s", (_, functions) => {
+type Way = "the SQL functions" | "the API alone" | "the database itself";
+
+const WAYS: readonly Way[] = [
+  "the SQL functions",
+  "the API alone",
+  // the embedded one has no address here
+  ...(hasNativeServer ? (["the database itself"] as const) : []),
+];
+
+describe.each(WAYS)("through %s", (way) => {
+  afterEach(async () => {
+    await emulator.close();
+    await project.close();
+    await rm(folder, { recursive: true, force: true });
+  });
+
   it(
     `fills ${ROWS} rows, but for those that others filled meanwhile`,
     { timeout: TIMEOUT_MS },
     async () => {
       await setUp();
-      if (functions) await project.install(TARGET);
-      const exported = await vecfill("export");
+      if (way === "the SQL functions") await project.install(TARGET);
+      const exported = await vecfill(way, "export");
       expect(exported).toMatchObject({ code: 0, exported: ROWS });
-      expect(String(exported["stderr"]).includes("not installed")).toBe(!functions);
+      expect(String(exported["stderr"]).includes("not installed")).toBe(way === "the API alone");
 
       const away = {
         stale: await idsWhere(STALE),
@@ -119,10 +135,10 @@ describe.each([
       await project.database.query(`UPDATE questions SET embedding = ${other} WHERE ${FILLED}`);
       await project.database.query(`DELETE FROM questions WHERE ${GONE}`);
 
-      expect(await vecfill("submit", "--yes")).toMatchObject({ code: 0 });
-      expect(await vecfill("poll")).toMatchObject({ code: 0 });
+      expect(await vecfill(way, "submit", "--yes")).toMatchObject({ code: 0 });
+      expect(await vecfill(way, "poll")).toMatchObject({ code: 0 });
       const missing = away.stale.length + away.filled.length + away.gone.length;
-      expect(await vecfill("import")).toMatchObject({
+      expect(await vecfill(way, "import")).toMatchObject({
         code: 0,
         requests: ROWS,
         written: ROWS - missing,
@@ -133,7 +149,7 @@ describe.each([
       });
       expect(await idsWhere("embedding IS NULL")).toEqual(away.stale);
 
-      expect(await vecfill("run", "--yes")).toMatchObject({
+      expect(await vecfill(way, "run", "--yes")).toMatchObject({
         code: 0,
         written: away.stale.length,
         remaining: 0,
@@ -141,7 +157,13 @@ describe.each([
       const all = await idsWhere("true");
       expect(all).toHaveLength(ROWS - away.gone.length);
       expect(await rightIds()).toEqual(all.filter((id) => !away.filled.includes(id)));
-      expect(await vecfill("run", "--yes")).toMatchObject({ code: 0, jobs: [], remaining: 0 });
+      expect(await vecfill(way, "run", "--yes")).toMatchObject({ code: 0, jobs: [], remaining: 0 });
+      endStates.set(way, await wholeTable());
     },
   );
+});
+
+it("every way comes to the same, to the bit", () => {
+  expect([...endStates.keys()]).toEqual(WAYS);
+  expect(new Set(endStates.values()).size).toBe(1);
 });
