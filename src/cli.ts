@@ -24,6 +24,7 @@ import {
 } from "./interrupt.ts";
 import { cancelCommand } from "./cancel/command.ts";
 import { cleanCommand } from "./clean/command.ts";
+import { completionCommand } from "./completion/command.ts";
 import { doctorCommand } from "./doctor/command.ts";
 import { emulatorCommand } from "./emulator/command.ts";
 import { exportCommand } from "./export/command.ts";
@@ -37,7 +38,7 @@ import { runCommand } from "./run/command.ts";
 import { submitCommand } from "./submit/command.ts";
 import { nearest } from "./nearest.ts";
 import type { CommandName } from "./option.ts";
-import { COMMAND_NAMES, OPTION_LIST } from "./options.ts";
+import { COMMAND_NAMES, OPTION_LIST, optionsOf } from "./options.ts";
 import { type Output, type Streams, cleaner, createOutput, tolerateClosedPipes } from "./output.ts";
 import { canMove, painter } from "./output/color.ts";
 import type { Display } from "./output/display.ts";
@@ -60,10 +61,11 @@ const COMMANDS: readonly RegisterCommand[] = [
   initCommand,
   doctorCommand,
   emulatorCommand,
+  completionCommand,
 ];
 
 const PROGRAM = "vecfill";
-const HELP_COLUMNS = 100;
+const HELP_COLUMNS = 80;
 
 /** Values stay text, under the one name they were given by, so that `config.ts` sees what was typed. */
 const PARSING = {
@@ -173,7 +175,9 @@ function parser(session: Session): Argv {
     .demandCommand(1, NO_COMMAND)
     .fail((message, error) => {
       // yargs passes on what a command threw; its own errors are all about usage
-      throw error instanceof Error && error.name !== "YError" ? error : misused(message);
+      throw error instanceof Error && error.name !== "YError"
+        ? error
+        : misused(message, session.args);
     });
   const start = startFor(session);
   return COMMANDS.reduce((registered, register) => register(registered, start), cli);
@@ -316,29 +320,64 @@ function commandNamed(args: readonly string[]): string {
 
 const NO_COMMAND = "No command is named.";
 
-/** What yargs says about wrong arguments, with what may have been meant. */
-function misused(message: string): UserError {
+/** What yargs says about wrong arguments, in our words, with what may have been meant. */
+function misused(message: string, args: readonly string[]): UserError {
+  const command = COMMAND_NAMES.find((name) => args.includes(name));
   const empty = /^Not enough arguments following: (?<flag>.+)$/.exec(message)?.groups?.["flag"];
-  const names = /^Unknown arguments?: (?<names>.+)$/.exec(message)?.groups?.["names"];
+  const names = /^Unknown (?:arguments?|commands?): (?<names>.+)$/.exec(message)?.groups?.["names"];
   const [unknown] = names?.split(", ") ?? [];
-  const what = empty === undefined ? message.replace(/\.$/, "") : `--${empty} needs a value`;
-  return new UserError(`${what}.`, {
-    hint: (unknown === undefined ? undefined : whatIsMeant(unknown)) ?? HELP_HINT,
-    exit: "usage",
-  });
+  if (empty !== undefined) return usage(`--${empty} needs a value.`, helpHint(command));
+  if (unknown !== undefined) return notKnown(unknown, command, args);
+  const isMissing = command !== undefined && message.startsWith("Not enough non-option arguments");
+  if (isMissing) {
+    return usage(`\`${command}\` needs to be told which job.`, "`vecfill jobs` lists them.");
+  }
+  return usage(`${message.replace(/\.$/, "")}.`, helpHint(command));
 }
 
-const HELP_HINT = "`vecfill --help` lists the commands, `vecfill <command> --help` its options.";
+function usage(message: string, hint: string): UserError {
+  return new UserError(message, { hint, exit: "usage" });
+}
 
-function whatIsMeant(unknown: string): string | undefined {
+function helpHint(command: CommandName | undefined): string {
+  return command === undefined
+    ? "`vecfill --help` lists the commands, `vecfill <command> --help` its options."
+    : `\`vecfill ${command} --help\` says what it takes.`;
+}
+
+function notKnown(
+  unknown: string,
+  command: CommandName | undefined,
+  args: readonly string[],
+): UserError {
+  const isFlag = args.some(
+    (arg) => /^--?[^-]/.test(arg) && arg.replace(/^-+/, "").startsWith(unknown),
+  );
+  const what = isFlag
+    ? `There is no option --${unknown}${command === undefined ? "" : ` of ${command}`}.`
+    : command === undefined
+      ? `There is no command ${unknown}.`
+      : `\`${command}\` does not know what to do with ${unknown}.`;
+  return usage(what, whatIsMeant(unknown, isFlag, command) ?? helpHint(command));
+}
+
+function whatIsMeant(
+  unknown: string,
+  isFlag: boolean,
+  command: CommandName | undefined,
+): string | undefined {
+  if (!isFlag) {
+    const name = command === undefined ? nearest(unknown, COMMAND_NAMES) : undefined;
+    return name === undefined ? undefined : `Did you mean \`vecfill ${name}\`?`;
+  }
   const elsewhere = OPTION_LIST.find(([, { flag }]) => flag === unknown)?.[1];
   if (elsewhere !== undefined) {
     return `--${unknown} is an option of ${elsewhere.commands.join(", ")}.`;
   }
-  const flags = OPTION_LIST.map(([, { flag }]) => flag);
-  const meant = nearest(unknown, [...flags, ...COMMAND_NAMES]);
-  if (meant === undefined) return undefined;
-  return `Did you mean ${flags.includes(meant) ? "--" : ""}${meant}?`;
+  const own = command === undefined ? [] : optionsOf(command).map(({ flag }) => flag);
+  const all = OPTION_LIST.map(([, { flag }]) => flag);
+  const meant = nearest(unknown, own) ?? nearest(unknown, all);
+  return meant === undefined ? undefined : `Did you mean --${meant}?`;
 }
 
 /** `package.json` stands beside both `src` and `dist`. */

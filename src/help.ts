@@ -18,7 +18,7 @@ export function describeCommand<T>(args: Argv<T>, command: CommandName, page: He
   for (const option of optionsOf(command)) {
     args.option(option.flag, { ...optionHelp(option), ...howGiven(option) });
   }
-  return args;
+  return args.epilog(exitCodesText());
 }
 
 export const MAIN_PAGE: HelpPage = {
@@ -54,10 +54,10 @@ export function exitCodesText(): string {
     "Exit codes:",
     ...lines,
     "",
-    "Each option can also be set by a variable (VECFILL_JOBS_DIR) or in vecfill.config.json",
-    '({"jobsDir": "jobs"}); flags come first, then variables, then the file. Keys and addresses',
-    "come from the environment or .env.local: GEMINI_API_KEY, and DATABASE_URL or SUPABASE_URL with",
-    "SUPABASE_SECRET_KEY.",
+    "Each option can also be set by a variable (VECFILL_JOBS_DIR) or in",
+    'vecfill.config.json ({"jobsDir": "jobs"}); flags come first, then variables,',
+    "then the file. Keys and addresses come from the environment or .env.local:",
+    "GEMINI_API_KEY, and DATABASE_URL or SUPABASE_URL with SUPABASE_SECRET_KEY.",
   ].join("\n");
 }
 

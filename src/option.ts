@@ -14,7 +14,8 @@ export type CommandName =
   | "jobs"
   | "init"
   | "doctor"
-  | "emulator";
+  | "emulator"
+  | "completion";
 
 type OptionGroup = "Target" | "Jobs" | "Cost" | "Quota and waiting" | "Set-up" | "Output" | "Files";
 
@@ -35,6 +36,8 @@ export type Option<T> = Readonly<{
   default: T;
   group: OptionGroup;
   commands: readonly CommandName[];
+  /** The words it may be; undefined where it may be anything. */
+  choices: readonly string[] | undefined;
   /** Names what a command works on, so that the next command has to be given it too. */
   carried: boolean;
   /** False for what is settled before the config file is read. */
@@ -65,13 +68,14 @@ type Described<D> = Readonly<{
 
 function option<T, D extends T | undefined>(
   described: Described<D>,
-  rest: Pick<Option<T>, "check"> & Partial<Pick<Option<T>, "takes" | "defaultText">>,
+  rest: Pick<Option<T>, "check"> & Partial<Pick<Option<T>, "takes" | "defaultText" | "choices">>,
 ): Option<T | D> {
   return {
     carried: false,
     inConfigFile: true,
     takes: "value",
     defaultText: undefined,
+    choices: undefined,
     ...described,
     ...rest,
   };
@@ -137,7 +141,7 @@ export function choice<const C extends string>(
       : { value };
   };
   const describe = `${described.describe}: ${choices.join(", ")}`;
-  return option<C, C>({ ...rest, describe }, { check, defaultText: described.default });
+  return option<C, C>({ ...rest, describe }, { check, defaultText: described.default, choices });
 }
 
 type Range = Readonly<{ min: number; max: number }>;

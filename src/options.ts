@@ -34,8 +34,11 @@ export const COMMAND_NAMES: readonly CommandName[] = [
   "init",
   "doctor",
   "emulator",
+  "completion",
 ];
-const WITH_JOBS = COMMAND_NAMES.filter((command) => !["emulator", "init"].includes(command));
+const WITH_JOBS = COMMAND_NAMES.filter(
+  (command) => !["emulator", "init", "completion"].includes(command),
+);
 /** The others take the target from the job they work on. */
 const WITH_TABLE: readonly CommandName[] = ["export", "run", "init", "doctor"];
 const OF_THE_TARGET = { group: "Target", commands: WITH_TABLE, carried: true } as const;

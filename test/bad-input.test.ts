@@ -161,13 +161,13 @@ describe("a setting that cannot be right", () => {
       "an unknown option",
       ["run", "--tabel", "questions"],
       {},
-      { exit: "usage", says: "Unknown argument: tabel", mend: "Did you mean --table?" },
+      { exit: "usage", says: "There is no option --tabel", mend: "Did you mean --table?" },
     ],
     [
       "an unknown command",
       ["exprot"],
       {},
-      { exit: "usage", says: "Unknown argument: exprot", mend: "Did you mean export?" },
+      { exit: "usage", says: "There is no command exprot", mend: "Did you mean `vecfill export`?" },
     ],
     [
       "a text recipe with a lone brace",

@@ -85,10 +85,18 @@ describe("the table of options", () => {
 describe("wrong arguments", () => {
   it.each([
     [[], "No command is named.", "vecfill --help"],
-    [["jbs"], "Unknown argument: jbs.", "Did you mean jobs?"],
-    [["jobs", "--jobs-dri", "x"], "Unknown argument: jobs-dri.", "Did you mean --jobs-dir?"],
-    [["jobs", "--max-attempts", "2"], "Unknown argument: max-attempts.", "an option of run"],
-    [["jobs", "0001", "0002"], "Unknown argument: 0002.", "--help"],
+    [["jbs"], "There is no command jbs.", "Did you mean `vecfill jobs`?"],
+    [
+      ["jobs", "--jobs-dri", "x"],
+      "There is no option --jobs-dri of jobs.",
+      "Did you mean --jobs-dir?",
+    ],
+    [
+      ["jobs", "--max-attempts", "2"],
+      "There is no option --max-attempts of jobs.",
+      "an option of run",
+    ],
+    [["jobs", "0001", "0002"], "`jobs` does not know what to do with 0002.", "--help"],
     [["jobs", "--jobs-dir"], "--jobs-dir needs a value.", "--help"],
     [["jobs", "--format", "xml"], "--format is wrong: xml is not one of", "table, csv, json"],
     [["jobs", "--format", "csv", "--format", "json"], "--format is given 2 times.", "--format"],

@@ -1,4 +1,5 @@
 import type { CommandContext, CommandResult } from "../command.ts";
+import type { JobState } from "../job/job.ts";
 import { readManifest } from "../job/manifest.ts";
 import { counted } from "../output/figures.ts";
 import { sumsText } from "../output/sums-text.ts";
@@ -23,18 +24,27 @@ export async function showImport(context: CommandContext): Promise<CommandResult
 
 async function nothingToImport({ next, settings }: CommandContext): Promise<CommandResult> {
   const jobs = (await readManifest(settings.jobsDir)).jobs();
-  const polls = jobs.some((job) => job.state === "submitted");
-
+  const isAny = (...states: readonly JobState[]) =>
+    jobs.some(({ state }) => states.includes(state));
+  const step = isAny("submitted")
+    ? "poll"
+    : isAny("exported", "submitting")
+      ? "submit"
+      : jobs.length === 0
+        ? "export"
+        : undefined;
   return {
     json: { imported: [], ...NO_ROWS },
     text: "Nothing to import: no job has ended with results that are not in the column.",
-    next: polls ? next("poll") : undefined,
+    next: step && next(step),
     exit: "done",
   };
 }
 
-async function showDryRun({ settings, next }: CommandContext): Promise<CommandResult> {
+async function showDryRun(context: CommandContext): Promise<CommandResult> {
+  const { settings, next } = context;
   const jobs = (await readManifest(settings.jobsDir)).jobs().filter(isImportable);
+  if (jobs.length === 0) return nothingToImport(context);
   const requests = jobs.reduce((sum, job) => sum + job.requests, 0);
   const ids = jobs.map((job) => job.id);
   return {

@@ -251,8 +251,13 @@ function unknownJob(id: string, state: ManifestState): never {
     ids.length === 0
       ? "there are none yet"
       : `there ${ids.length === 1 ? `is ${ids[0]}` : `are ${ids[0]} to ${ids.at(-1)}`}`;
+  const meant = /^\d+$/.test(id) ? formatJobId(Number(id)) : id;
   throw new UserError(`There is no job ${id}; ${known}.`, {
-    hint: "`vecfill jobs` lists them.",
+    hint: state.jobs.has(meant)
+      ? `Did you mean ${meant}? \`vecfill jobs ${meant}\` shows it.`
+      : ids.length === 0
+        ? "`vecfill export` makes the first ones."
+        : "`vecfill jobs` lists them.",
     exit: "usage",
   });
 }

@@ -17,6 +17,7 @@ export async function showPoll(context: CommandContext): Promise<CommandResult> 
     .map((id) => manifest.job(id))
     .filter((job) => isStuck(job, now, stuckAfterMs));
   const dead = ended.filter((id) => manifest.job(id).outstanding.lines > 0);
+  const waiting = manifest.jobs().some((job) => job.state === "exported");
   const imports = manifest.jobs().some((job) => UNIMPORTED.includes(job.state));
   const step = imports
     ? "import"
@@ -24,7 +25,11 @@ export async function showPoll(context: CommandContext): Promise<CommandResult> 
       ? "poll"
       : dead.length > 0
         ? "resubmit"
-        : undefined;
+        : waiting
+          ? "submit"
+          : manifest.jobs().length === 0
+            ? "export"
+            : undefined;
   return {
     json: { ended, pending, stuck: stuck.map((job) => job.id) },
     text: pollText(summary, [

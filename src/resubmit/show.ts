@@ -5,6 +5,8 @@ import { readManifest } from "../job/manifest.ts";
 import { counted } from "../output/figures.ts";
 import { hasFailedLines, resubmitFromSettings } from "./from-settings.ts";
 
+const NOTHING = "Nothing to resubmit: no failed line waits.";
+
 /** Makes new jobs from the files given, or from every failed file that waits. */
 export async function showResubmit(
   context: CommandContext,
@@ -19,7 +21,7 @@ export async function showResubmit(
     json: { jobs: ids, requests },
     text:
       made.length === 0
-        ? "Nothing to resubmit: no failed line waits."
+        ? NOTHING
         : `Made ${counted(made.length, "job")} (${ids.join(", ")}) of ${counted(requests, "failed line")}.`,
     next: made.length > 0 ? next("submit") : undefined,
     exit: "done",
@@ -39,7 +41,10 @@ async function showDryRun(
   const ids = waiting.map((job) => job.id);
   return {
     json: { jobs: [], wouldResubmit: ids, requests, dryRun: true },
-    text: `Would resubmit ${counted(requests, "failed line")} of ${counted(waiting.length, "job")} (${ids.join(", ")}).`,
+    text:
+      waiting.length === 0
+        ? NOTHING
+        : `Would resubmit ${counted(requests, "failed line")} of ${counted(waiting.length, "job")} (${ids.join(", ")}).`,
     next: waiting.length > 0 ? next("resubmit") : undefined,
     exit: "done",
   };

@@ -28,6 +28,7 @@ function submitResult(
   const polls = jobs.some((job) => job.state === "submitted");
   const open = waiting.length + left.length > 0;
   const again = next("submit", ...laneFlag(settings));
+  const first = jobs.length === 0 ? next("export") : undefined;
   return {
     json: {
       submitted,
@@ -37,7 +38,7 @@ function submitResult(
       costStop: costStopJson(summary.costStop),
     },
     text: submitText(summary, jobs, next),
-    next: embedded.length > 0 ? next("import") : polls ? next("poll") : open ? again : undefined,
+    next: embedded.length > 0 ? next("import") : polls ? next("poll") : open ? again : first,
     exit: summary.costStop !== undefined ? "costLimit" : open ? "unfinished" : "done",
   };
 }

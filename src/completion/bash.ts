@@ -1,0 +1,99 @@
+/** Runs in bash 3.2, which macOS has, and starts no vecfill: it answers at once. */
+import type { CompletedCommand, CompletedOption } from "./words.ts";
+
+export function bashCompletion(commands: readonly CompletedCommand[]): string {
+  return `# bash completion for vecfill: source <(vecfill completion bash)
+_vecfill() {
+  local cur=\${COMP_WORDS[COMP_CWORD]} prev=\${COMP_WORDS[COMP_CWORD-1]} command= folder=jobs i
+  # --model=gem comes as three words
+  if [[ $cur == = ]]; then cur=
+  elif [[ $prev == = ]]; then prev=\${COMP_WORDS[COMP_CWORD-2]}
+  fi
+  for ((i = 1; i < COMP_CWORD; i++)); do
+    case \${COMP_WORDS[i]} in
+      --jobs-dir)
+        folder=\${COMP_WORDS[i+1]}
+        [[ $folder == = ]] && folder=\${COMP_WORDS[i+2]} ;;
+      ${commands.map(({ name }) => name).join("|")})
+        [[ -z $command ]] && command=\${COMP_WORDS[i]} ;;
+    esac
+  done
+  local IFS=$'\\n'
+  COMPREPLY=()
+  case $command:$prev in
+${values(commands)}
+  esac
+  local words=
+  if [[ $cur == -* ]]; then
+    case $command in
+${options(commands)}
+      *) words="--help --version" ;;
+    esac
+    IFS=$' \\n'
+    COMPREPLY=($(compgen -W "$words" -- "$cur"))
+    return
+  fi
+  case $command in
+    "") IFS=$' \\n'; COMPREPLY=($(compgen -W "${commands.map(({ name }) => name).join(" ")}" -- "$cur")) ;;
+    ${taking(commands, "job")})
+      words=
+      for i in "$folder"/*.requests.jsonl; do
+        [[ -e $i ]] || continue
+        i=\${i##*/}
+        words+=" \${i%%.*}"
+      done
+      IFS=$' \\n'
+      COMPREPLY=($(compgen -W "$words" -- "$cur")) ;;
+    ${taking(commands, "failedFile")})
+      for i in $(compgen -f -- "\${cur:-$folder/}"); do
+        if [[ -d $i || $i == *.failed.jsonl ]]; then COMPREPLY+=("$i"); fi
+      done
+      compopt -o filenames 2>/dev/null ;;
+    ${taking(commands, "shell")}) IFS=$' \\n'; COMPREPLY=($(compgen -W "bash zsh" -- "$cur")) ;;
+  esac
+}
+complete -F _vecfill vecfill
+`;
+}
+
+function taking(commands: readonly CompletedCommand[], takes: CompletedCommand["takes"]): string {
+  return commands
+    .filter((command) => command.takes === takes)
+    .map(({ name }) => name)
+    .join("|");
+}
+
+/** A branch for each option of each command that is followed by something. */
+function values(commands: readonly CompletedCommand[]): string {
+  const branches = commands.flatMap(({ name, options: own }) =>
+    own.flatMap((option) => {
+      const answer = answerTo(option);
+      return answer === undefined ? [] : [`    ${name}:--${option.flag}) ${answer}; return ;;`];
+    }),
+  );
+  return branches.join("\n");
+}
+
+function answerTo({ takes }: CompletedOption): string | undefined {
+  switch (takes.kind) {
+    case "nothing":
+      return undefined;
+    case "anything":
+      return ":";
+    case "choice":
+      return `IFS=$' \\n'; COMPREPLY=($(compgen -W "${takes.choices.join(" ")}" -- "$cur"))`;
+    case "file":
+      return `COMPREPLY=($(compgen -f -- "$cur")); compopt -o filenames 2>/dev/null`;
+    case "folder":
+      return `COMPREPLY=($(compgen -d -- "$cur")); compopt -o filenames 2>/dev/null`;
+  }
+}
+
+function options(commands: readonly CompletedCommand[]): string {
+  return commands
+    .map(
+      ({ name, options: own }) =>
+        `      ${name}) words="${own.map(({ flag }) => `--${flag}`).join(" ")}" ;;`,
+    )
+    .join("\n");
+}

@@ -1,0 +1,90 @@
+/** For zsh's own completion system; it starts no vecfill either. */
+import type { CompletedCommand, CompletedOption } from "./words.ts";
+
+export function zshCompletion(commands: readonly CompletedCommand[]): string {
+  return `#compdef vecfill
+# zsh completion for vecfill: source <(vecfill completion zsh), after compinit
+_vecfill() {
+  local command= folder=jobs i prev=\${words[CURRENT-1]}
+  local -a described
+  for ((i = 2; i < CURRENT; i++)); do
+    case \${words[i]} in
+      --jobs-dir) folder=\${words[i+1]} ;;
+      --jobs-dir=*) folder=\${words[i]#*=} ;;
+      ${commands.map(({ name }) => name).join("|")})
+        [[ -z $command ]] && command=\${words[i]} ;;
+    esac
+  done
+  # --model=gem is one word here
+  if compset -P '--*='; then prev=\${IPREFIX%=}; fi
+  case $command:$prev in
+${values(commands)}
+  esac
+  if [[ \${words[CURRENT]} == -* ]]; then
+    case $command in
+${options(commands)}
+      *) described=('--help:show help' '--version:show the version') ;;
+    esac
+    _describe -o option described
+    return
+  fi
+  case $command in
+    "") compadd -- ${commands.map(({ name }) => name).join(" ")} ;;
+    ${taking(commands, "job")}) compadd -- "$folder"/*.requests.jsonl(N:t:r:r) ;;
+    ${taking(commands, "failedFile")})
+      # those of the jobs folder are offered before anything is typed
+      [[ -z $PREFIX ]] && compadd -f -- "$folder"/*.failed.jsonl(N)
+      _files -g '*.failed.jsonl' ;;
+    ${taking(commands, "shell")}) compadd -- bash zsh ;;
+  esac
+}
+if [[ \${funcstack[1]} == _vecfill ]]; then _vecfill "$@"; else compdef _vecfill vecfill; fi
+`;
+}
+
+function taking(commands: readonly CompletedCommand[], takes: CompletedCommand["takes"]): string {
+  return commands
+    .filter((command) => command.takes === takes)
+    .map(({ name }) => name)
+    .join("|");
+}
+
+function values(commands: readonly CompletedCommand[]): string {
+  const branches = commands.flatMap(({ name, options: own }) =>
+    own.flatMap((option) => {
+      const answer = answerTo(option);
+      return answer === undefined ? [] : [`    ${name}:--${option.flag}) ${answer}; return ;;`];
+    }),
+  );
+  return branches.join("\n");
+}
+
+function answerTo({ takes, describe }: CompletedOption): string | undefined {
+  switch (takes.kind) {
+    case "nothing":
+      return undefined;
+    case "anything":
+      return `_message ${quoted(describe)}`;
+    case "choice":
+      return `compadd -- ${takes.choices.join(" ")}`;
+    case "file":
+      return "_files";
+    case "folder":
+      return "_files -/";
+  }
+}
+
+function options(commands: readonly CompletedCommand[]): string {
+  return commands
+    .map(({ name, options: own }) => {
+      const words = own.map(({ flag, describe }) =>
+        quoted(`--${flag}:${describe.replaceAll(":", String.raw`\:`)}`),
+      );
+      return `      ${name}) described=(${words.join(" ")}) ;;`;
+    })
+    .join("\n");
+}
+
+function quoted(text: string): string {
+  return `'${text.replaceAll("'", String.raw`'\''`)}'`;
+}
