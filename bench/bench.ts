@@ -13,6 +13,7 @@ import { measureParse } from "./parse.ts";
 import { type Figure, type Row, shown } from "./rounds.ts";
 import { measureRun } from "./run.ts";
 import { withServer } from "./server.ts";
+import { keepYoungMemorySmall } from "../src/young-memory.ts";
 
 const FOLDER = resolve(".bench");
 const SCRATCH = join(FOLDER, "scratch");
@@ -43,6 +44,8 @@ async function main(args: readonly string[]): Promise<void> {
     process.exitCode = 2;
     return;
   }
+  // as the commands that are measured within this process have it
+  keepYoungMemorySmall();
   await mkdir(SCRATCH, { recursive: true });
   const figures: Figure[] = [];
   try {

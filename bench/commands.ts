@@ -1,11 +1,19 @@
-/** What a person waits for: the help, and the list of a long manifest. */
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
+/**
+ * What a person waits for: the help, and the list of a long manifest; as built JavaScript, which is
+ * what people have, and from source. And what a long manifest takes in memory, beside its file.
+ */
+import { execFile } from "node:child_process";
+import { mkdtemp, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { promisify } from "node:util";
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
 import type { JournalEvent, JournalHeader } from "../src/job/event.ts";
 import { formatJobId } from "../src/job/files.ts";
-import { vecfill } from "./process.ts";
+import { readManifest } from "../src/job/manifest.ts";
+import { FROM_SOURCE, INSTALLED, vecfill } from "./process.ts";
 import { TARGET } from "./questions.ts";
-import { alternate, type Contestant, type Figure } from "./rounds.ts";
+import { alternate, type Contestant, type Figure, once } from "./rounds.ts";
 
 const AT = "2026-01-01T00:00:00.000Z";
 const FILE = { bytes: 10_000, sha256: "a".repeat(64) };
@@ -17,21 +25,61 @@ export async function measureCommands(
   folder: string,
   { jobs, rounds }: CommandSizes,
 ): Promise<Figure> {
+  await promisify(execFile)("npm", ["run", "build"]);
   const jobsDir = await mkdtemp(join(folder, "jobs-"));
+  const list = ["jobs", "--jobs-dir", jobsDir];
+  // where the installed command keeps its compiled code; the first round fills it
+  const env = { XDG_CACHE_HOME: jobsDir };
+  const peaksMb: number[] = [];
+  const timed = (name: string, size: string, args: readonly string[], program = INSTALLED) => ({
+    name,
+    run: async () => {
+      const { seconds, peakMb } = await vecfill(args, env, program);
+      if (args === list) peaksMb.push(peakMb);
+      return { value: seconds, size };
+    },
+  });
+  const all = `${jobs} jobs, all imported`;
+  const contestants: Contestant[] = [
+    timed("vecfill --help", "", ["--help"]),
+    timed("vecfill --help, from source", "", ["--help"], FROM_SOURCE),
+    timed("vecfill jobs", all, list),
+    timed("vecfill jobs, from source", all, list, FROM_SOURCE),
+    timed("vecfill jobs --json", all, [...list, "--json"]),
+  ];
   try {
     await writeFile(join(jobsDir, "manifest.ndjson"), manifestOf(jobs));
-    return await alternate({ name: "commands", unit: "s", rounds }, [
-      timed("vecfill --help", "", ["--help"]),
-      timed("vecfill jobs", `${jobs} jobs, all imported`, ["jobs", "--jobs-dir", jobsDir]),
-      timed("vecfill jobs --json", `${jobs} jobs`, ["jobs", "--json", "--jobs-dir", jobsDir]),
-    ]);
+    const figure = await alternate({ name: "commands", unit: "s", rounds }, contestants);
+    const memory = [
+      once("vecfill jobs: peak memory of the process", all, Math.max(...peaksMb), "MB"),
+      once("the manifest in memory", all, await heldMb(jobsDir), "MB"),
+      once("the manifest's file", all, await fileMb(jobsDir), "MB"),
+    ];
+    return { ...figure, rows: [...figure.rows, ...memory] };
   } finally {
     await rm(jobsDir, { recursive: true, force: true });
   }
 }
 
-function timed(name: string, size: string, args: readonly string[]): Contestant {
-  return { name, run: async () => ({ value: (await vecfill(args)).seconds, size }) };
+const BYTES_A_MB = 1024 * 1024;
+
+async function fileMb(jobsDir: string): Promise<number> {
+  return (await stat(join(jobsDir, "manifest.ndjson"))).size / BYTES_A_MB;
+}
+
+/** What is there after reading it and was not before, garbage aside. */
+async function heldMb(jobsDir: string): Promise<number> {
+  const before = heapInUse();
+  const manifest = await readManifest(jobsDir);
+  const after = heapInUse();
+  if (manifest.jobs().length === 0) throw new Error("the manifest is empty");
+  return (after - before) / BYTES_A_MB;
+}
+
+function heapInUse(): number {
+  setFlagsFromString("--expose-gc");
+  runInNewContext("gc")();
+  return process.memoryUsage().heapUsed;
 }
 
 function manifestOf(jobs: number): string {

@@ -4,7 +4,10 @@ import { text } from "node:stream/consumers";
 import { fileURLToPath } from "node:url";
 import type { Readable } from "node:stream";
 
-const CLI = fileURLToPath(new URL("../src/cli.ts", import.meta.url));
+/** The command line as people have it, made by `npm run build`, and as it is worked on. */
+export const INSTALLED = fileURLToPath(new URL("../bin/vecfill.js", import.meta.url));
+export const FROM_SOURCE = fileURLToPath(new URL("../src/cli.ts", import.meta.url));
+
 const USAGE = new URL("usage.ts", import.meta.url).href;
 const MS = 1000;
 const KB_A_MB = 1024;
@@ -20,9 +23,10 @@ export type Used = Readonly<{
 export async function vecfill(
   args: readonly string[],
   env: Readonly<Record<string, string>> = {},
+  program = FROM_SOURCE,
 ): Promise<Used> {
   const startMs = performance.now();
-  const child = spawn(process.execPath, ["--import", USAGE, CLI, ...args], {
+  const child = spawn(process.execPath, ["--import", USAGE, program, ...args], {
     env: { PATH: process.env["PATH"], ...env },
     stdio: ["ignore", "pipe", "inherit", "pipe"],
   });

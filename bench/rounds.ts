@@ -42,6 +42,11 @@ export async function alternate(
   return note === undefined ? { name, unit, rows } : { name, unit, rows, note };
 }
 
+/** A line for what is measured once, beside nothing. */
+export function once(name: string, size: string, value: number, unit: string): Row {
+  return { name, size, unit, ratio: 1, median: value, least: value, most: value };
+}
+
 function median(values: readonly number[]): number {
   const sorted = values.toSorted((a, b) => a - b);
   const middle = Math.floor(sorted.length / 2);

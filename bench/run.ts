@@ -5,7 +5,7 @@ import { connectPostgres } from "../src/store/postgres.ts";
 import { withEmulator } from "./emulator.ts";
 import { type Used, vecfill } from "./process.ts";
 import { countWritten, emptyTable } from "./questions.ts";
-import type { Figure, Row } from "./rounds.ts";
+import { type Figure, once, type Row } from "./rounds.ts";
 
 const OPTIONS = ["--yes", "--quiet", "--json", "--poll-interval", "0.05", "--quota-wait", "1"];
 /** The emulator has no quota: jobs as large as tier 1 lets them be, and several under way. */
@@ -22,15 +22,8 @@ export async function measureRun(
   const rows: Row[] = [];
   for (const size of sizes) {
     const { seconds, cpuSeconds, peakMb } = await wholeRun(url, folder, size);
-    const line = (name: string, value: number, unit: string): Row => ({
-      name,
-      size: `${size} rows`,
-      unit,
-      ratio: 1,
-      median: value,
-      least: value,
-      most: value,
-    });
+    const line = (name: string, value: number, unit: string) =>
+      once(name, `${size} rows`, value, unit);
     rows.push(
       line("run, against the emulator", size / seconds, "rows/s"),
       line("CPU of this process, its start included", (cpuSeconds * MICROS) / size, "µs a row"),
