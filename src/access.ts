@@ -36,12 +36,18 @@ export type StoreAccess =
 const DATABASE_VARIABLES = ["DATABASE_URL", "SUPABASE_DB_URL", "POSTGRES_URL"];
 const SUPABASE_VARIABLES = ["SUPABASE_URL", "NEXT_PUBLIC_SUPABASE_URL"];
 const SUPABASE_KEY_VARIABLES = ["SUPABASE_SECRET_KEY", "SUPABASE_SERVICE_ROLE_KEY"];
-const KEY_VARIABLES = ["GEMINI_API_KEY", "GOOGLE_API_KEY", ...SUPABASE_KEY_VARIABLES, "PGPASSWORD"];
+const GEMINI_KEY_VARIABLES = ["GEMINI_API_KEY", "GOOGLE_API_KEY"];
+const KEY_VARIABLES = [...GEMINI_KEY_VARIABLES, ...SUPABASE_KEY_VARIABLES, "PGPASSWORD"];
 const BASE_URL_VARIABLE = "GOOGLE_GEMINI_BASE_URL";
 
 /** As in addresses that are copied from a web page and not filled in. */
 const PLACEHOLDER =
   /[[<][^\]>]*(?:your|password|project|region|key)[^\]>]*[\]>]|your[-_ ]?(?:api[-_ ]?key|password)/i;
+
+/** False where no key is set at all; one that cannot be used is told by `geminiAccess`. */
+export function hasGeminiKey(environment: Environment): boolean {
+  return GEMINI_KEY_VARIABLES.some((name) => isSet(valueOf(environment, name)));
+}
 
 /** Throws a UserError when the key is not set, set twice, or the address is none. */
 export function geminiAccess(environment: Environment): GeminiAccess {

@@ -7,7 +7,7 @@ import { fileURLToPath } from "node:url";
 import yargs, { type Argv } from "yargs";
 import { secretsIn } from "./access.ts";
 import { systemClock } from "./clock.ts";
-import { nextCommandLine, withCompleteCommands } from "./command-line.ts";
+import { commandLine, nextCommandLine, withCompleteCommands } from "./command-line.ts";
 import type { CommandResult, RegisterCommand, Start, Work } from "./command.ts";
 import { type Configuration, loadConfiguration } from "./config.ts";
 import { type Asking, askConsent } from "./consent.ts";
@@ -31,6 +31,7 @@ import { exportCommand } from "./export/command.ts";
 import { importCommand } from "./import/command.ts";
 import { initCommand } from "./init/command.ts";
 import { jobsCommand } from "./jobs/command.ts";
+import { planCommand } from "./plan/command.ts";
 import { pollCommand } from "./poll/command.ts";
 import { resubmitCommand } from "./resubmit/command.ts";
 import { rollbackCommand } from "./rollback/command.ts";
@@ -48,6 +49,7 @@ import { keepYoungMemorySmall } from "./young-memory.ts";
 
 /** In the order in which the help lists them. */
 const COMMANDS: readonly RegisterCommand[] = [
+  planCommand,
   runCommand,
   exportCommand,
   submitCommand,
@@ -242,7 +244,8 @@ async function withServices(
       next: (command, ...args) => nextCommandLine(settings, origins, command, args),
       confirm: (question) => {
         output.pause();
-        return askConsent(question, { ...world, yes: settings.yes, signal });
+        const again = commandLine([...session.args, "--yes"]);
+        return askConsent(question, { ...world, yes: settings.yes, signal, again });
       },
     });
   } finally {

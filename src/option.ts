@@ -14,6 +14,7 @@ export type CommandName =
   | "jobs"
   | "init"
   | "doctor"
+  | "plan"
   | "emulator"
   | "completion";
 
@@ -106,7 +107,7 @@ function checkIdentifier(given: Given): Checked<string> {
 
 /** US dollars, with or without the sign in front. */
 export function dollars<D extends number | undefined>(described: Described<D>): Option<number | D> {
-  const defaultText = described.default === undefined ? undefined : `$${described.default}`;
+  const defaultText = described.default?.toString();
   return option<number, D>(described, { check: checkDollars, defaultText });
 }
 

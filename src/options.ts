@@ -33,6 +33,7 @@ export const COMMAND_NAMES: readonly CommandName[] = [
   "jobs",
   "init",
   "doctor",
+  "plan",
   "emulator",
   "completion",
 ];
@@ -40,13 +41,15 @@ const WITH_JOBS = COMMAND_NAMES.filter(
   (command) => !["emulator", "init", "completion"].includes(command),
 );
 /** The others take the target from the job they work on. */
-const WITH_TABLE: readonly CommandName[] = ["export", "run", "init", "doctor"];
+/** They go through the rows that have no vector. */
+const SELECTS: readonly CommandName[] = ["export", "run", "plan"];
+const WITH_TABLE: readonly CommandName[] = [...SELECTS, "init", "doctor"];
 const OF_THE_TARGET = { group: "Target", commands: WITH_TABLE, carried: true } as const;
 const MAKES_JOBS: readonly CommandName[] = ["export", "run", "resubmit"];
 const SUBMITS: readonly CommandName[] = ["submit", "run"];
 const SPENDS: readonly CommandName[] = ["submit", "run"];
 /** They tell what something costs. */
-const PRICES: readonly CommandName[] = [...SPENDS, "jobs"];
+const PRICES: readonly CommandName[] = [...SPENDS, "jobs", "plan"];
 /** What is lost by them is paid for. */
 const TAKES_BACK: readonly CommandName[] = ["rollback", "clean"];
 const POLLS: readonly CommandName[] = ["poll", "run"];
@@ -143,7 +146,7 @@ export const OPTIONS = {
     default: undefined,
     describe: "a further SQL condition on the rows (direct Postgres only)",
     group: "Target",
-    commands: ["export", "run"],
+    commands: SELECTS,
   }),
   limit: wholeNumber({
     flag: "limit",
@@ -152,7 +155,7 @@ export const OPTIONS = {
     max: Number.MAX_SAFE_INTEGER,
     describe: "at most so many rows in this export",
     group: "Target",
-    commands: ["export", "run"],
+    commands: SELECTS,
   }),
   onTooLong: choice({
     flag: "on-too-long",
@@ -160,7 +163,7 @@ export const OPTIONS = {
     choices: ["fail", "skip", "truncate"],
     describe: "what to do with texts over the model's token limit",
     group: "Target",
-    commands: ["export", "run"],
+    commands: SELECTS,
   }),
   maxJobRows: wholeNumber({
     flag: "max-job-rows",
@@ -169,7 +172,7 @@ export const OPTIONS = {
     max: JOB_ROWS_MAX,
     describe: "most rows in one job",
     group: "Jobs",
-    commands: MAKES_JOBS,
+    commands: [...MAKES_JOBS, "plan"],
   }),
   // two of these fit into tier 1's queue of 500,000 tokens, estimated a little low or not
   maxJobTokens: wholeNumber({
@@ -179,7 +182,7 @@ export const OPTIONS = {
     max: JOB_TOKENS_MAX,
     describe: "most estimated tokens in one job",
     group: "Jobs",
-    commands: MAKES_JOBS,
+    commands: [...MAKES_JOBS, "plan"],
   }),
   maxJobBytes: wholeNumber({
     flag: "max-job-bytes",
@@ -188,7 +191,7 @@ export const OPTIONS = {
     max: JOB_BYTES_MAX,
     describe: "most bytes in one request file",
     group: "Jobs",
-    commands: MAKES_JOBS,
+    commands: [...MAKES_JOBS, "plan"],
   }),
   maxAttempts: wholeNumber({
     flag: "max-attempts",
@@ -197,13 +200,20 @@ export const OPTIONS = {
     max: ATTEMPTS_MAX,
     describe: "how often a retryable row is submitted in all",
     group: "Jobs",
-    commands: ["run"],
+    commands: ["run", "plan"],
   }),
   maxCost: dollarsOr("off", {
     flag: "max-cost",
     default: undefined,
     describe:
       "most dollars to spend on this target in all, as the jobs folder knows (exit 5); off: no limit",
+    group: "Cost",
+    commands: SPENDS,
+  }),
+  consentAbove: dollars({
+    flag: "consent-above",
+    default: 1,
+    describe: "dollars above which a command asks before it spends, or without a terminal refuses",
     group: "Cost",
     commands: SPENDS,
   }),
@@ -227,7 +237,7 @@ export const OPTIONS = {
     choices: TIERS,
     describe: "the project's tier at Gemini, which sets how much may be queued",
     group: "Quota and waiting",
-    commands: [...MAKES_JOBS, "submit"],
+    commands: [...MAKES_JOBS, "submit", "plan"],
   }),
   lane: choice({
     flag: "lane",
@@ -282,7 +292,7 @@ export const OPTIONS = {
     max: ENQUEUED_TOKENS_MAX,
     describe: "most tokens queued at Gemini at once (default: what the tier allows)",
     group: "Quota and waiting",
-    commands: [...MAKES_JOBS, "submit"],
+    commands: [...MAKES_JOBS, "submit", "plan"],
   }),
   pollIntervalMs: seconds({
     flag: "poll-interval",

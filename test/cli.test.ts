@@ -247,7 +247,9 @@ function typed(line: string) {
 }
 
 function asking(stdin: Asking["stdin"], yes = false): Asking {
-  return { yes, stdin, stderr: new PassThrough(), signal: new AbortController().signal };
+  const stderr = Object.assign(new PassThrough(), { isTTY: true });
+  const { signal } = new AbortController();
+  return { yes, stdin, stderr, signal, again: "vecfill run --yes" };
 }
 
 describe("a question before money is spent", () => {
@@ -265,8 +267,20 @@ describe("a question before money is spent", () => {
     expect(await askConsent("Submit?", asking(new PassThrough(), true))).toBe(true);
     await expect(askConsent("Submit?", asking(new PassThrough()))).rejects.toMatchObject({
       exit: "usage",
-      hint: expect.stringContaining("--yes"),
+      hint: "To agree beforehand: vecfill run --yes",
     });
+    const unseen = { ...asking(typed("y")), stderr: new PassThrough() };
+    await expect(askConsent("Submit?", unseen)).rejects.toMatchObject({ exit: "usage" });
+  });
+
+  it("takes the end of the input for no, and Ctrl-C for an interruption", async () => {
+    const ended = Object.assign(new PassThrough(), { isTTY: true }).end();
+    expect(await askConsent("Submit?", asking(ended))).toBe(false);
+    const silent = Object.assign(new PassThrough(), { isTTY: true });
+    const controller = new AbortController();
+    const asked = askConsent("Submit?", { ...asking(silent), signal: controller.signal });
+    controller.abort();
+    await expect(asked).rejects.toMatchObject({ name: "AbortError" });
   });
 });
 

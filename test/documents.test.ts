@@ -162,7 +162,7 @@ describe("the page on the jobs folder", () => {
       ([type = ""]) => code(type)[0] ?? "",
     );
     expect(described.toSorted()).toEqual(types);
-    expect(types).toEqual(["target", ...keysOf(JOB_EVENTS)].sort());
+    expect(types).toEqual(["target", "counted", ...keysOf(JOB_EVENTS)].sort());
   });
 
   test("names every member of every event", () => {

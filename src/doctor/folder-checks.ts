@@ -1,18 +1,16 @@
 /** The jobs folder, and the room on its disk for the results. */
-import { access, constants, stat, statfs } from "node:fs/promises";
-import { dirname, resolve } from "node:path";
+import { access, constants } from "node:fs/promises";
+import { freeBytes, nearestFolder } from "../free-space.ts";
 import { readManifest } from "../job/manifest.ts";
 import { bytes, counted } from "../output/figures.ts";
+import { resultBytes } from "../result-size.ts";
 import { type Check, failure, ok, warning } from "./check.ts";
 
-/** Of a number in a results file, and of what else a line holds. */
-const BYTES_A_NUMBER = 13;
-const BYTES_A_LINE = 200;
 /** A request line, for a text of usual length. */
 const REQUEST_BYTES = 600;
 
 export async function checkJobsFolder(folder: string): Promise<Check[]> {
-  const place = await nearestFolder(resolve(folder));
+  const place = await nearestFolder(folder);
   try {
     await access(place, constants.W_OK);
   } catch {
@@ -40,9 +38,8 @@ export async function checkDisk(
   pending: number,
   dimensions: number,
 ): Promise<Check> {
-  const { bavail, bsize } = await statfs(await nearestFolder(resolve(folder)));
-  const free = bavail * bsize;
-  const needed = pending * (dimensions * BYTES_A_NUMBER + BYTES_A_LINE + REQUEST_BYTES);
+  const free = await freeBytes(folder);
+  const needed = resultBytes(pending, dimensions) + pending * REQUEST_BYTES;
   const message = `${bytes(free)} free, about ${bytes(needed)} needed for ${counted(pending, "row")}`;
   return needed < free
     ? ok("disk", message)
@@ -51,15 +48,4 @@ export async function checkDisk(
         message,
         "Make room, name another folder with --jobs-dir, or fill in parts with --limit.",
       );
-}
-
-/** The folder itself, or the one in which it would be made. */
-async function nearestFolder(folder: string): Promise<string> {
-  const there = await stat(folder).catch((error: NodeJS.ErrnoException) => {
-    if (error.code === "ENOENT") return undefined;
-    throw error;
-  });
-  return there === undefined && dirname(folder) !== folder
-    ? nearestFolder(dirname(folder))
-    : folder;
 }

@@ -5,8 +5,9 @@
 import { createDurableFile, type DurableFile } from "../durable-file.ts";
 import { UserError } from "../errors.ts";
 import { type CutFile, type JobBounds, RequestCutter } from "../job/cut.ts";
+import { correctionOf, uncorrected } from "../job/correction.ts";
 import { tooLongPath } from "../job/files.ts";
-import type { Job } from "../job/job.ts";
+import type { Job, NewJob } from "../job/job.ts";
 import type { Manifest } from "../job/manifest.ts";
 import { openNothing, openRequestFile } from "../job/request-file.ts";
 import type { PendingQuestion } from "../question.ts";
@@ -64,7 +65,7 @@ export async function* exportJobs(
     for await (const page of pendingPages(store)) {
       for (const question of page) {
         if (pass.isFull() || signal.aborted) break;
-        const verdict = screen(question, options.target, taken, options.onTooLong);
+        const verdict = screen(question, options.target, taken, options.onTooLong, pass.ratio);
         if ("skip" in verdict) await pass.skip(question, verdict.skip, verdict.tokens);
         else if (!pass.takeHere(verdict)) yield* pass.take(question, verdict);
       }
@@ -94,6 +95,13 @@ export async function exportAll(
   }
 }
 
+/** A file that is complete and gets durable; `ratio`: how its tokens were corrected. */
+type Closing = {
+  readonly durable: Promise<CutFile | undefined>;
+  readonly ratio: number;
+  isDurable: boolean;
+};
+
 /** The request file being written, and the counts of the pass so far. */
 class ExportPass {
   readonly #services: ExportServices;
@@ -105,8 +113,10 @@ class ExportPass {
   #jobCount = 0;
   #exported = 0;
   #tokens = 0;
+  /** Of the file in hand: what the next bills tell is for the next file. */
+  #ratio: number;
   #tooLong: DurableFile | undefined;
-  #closing: { readonly durable: Promise<CutFile | undefined>; isDurable: boolean } | undefined;
+  #closing: Closing | undefined;
 
   constructor(services: ExportServices, options: ExportOptions) {
     this.#services = services;
@@ -114,6 +124,11 @@ class ExportPass {
     const open = options.dryRun ? openNothing : () => openRequestFile(services.manifest);
     this.#cutter = new RequestCutter(options.bounds, open);
     this.#format = requestLineFormat(options.target);
+    this.#ratio = this.#correction();
+  }
+
+  get ratio(): number {
+    return this.#ratio;
   }
 
   isFull(): boolean {
@@ -158,8 +173,9 @@ class ExportPass {
   async *closeFile(): AsyncGenerator<Job> {
     yield* this.recordClosed();
     const durable = this.#cutter.finish();
-    const closing = { durable, isDurable: false };
+    const closing = { durable, isDurable: false, ratio: this.#ratio };
     this.#closing = closing;
+    this.#ratio = this.#correction();
     durable.then(
       () => (closing.isDurable = true),
       // told where it is awaited
@@ -185,7 +201,7 @@ class ExportPass {
       skipped: this.#skipped,
       jobs: this.#jobs,
       jobCount: this.#jobCount,
-      tokens: this.#tokens,
+      tokens: Math.round(this.#tokens),
       tooLongFile,
     };
   }
@@ -206,14 +222,16 @@ class ExportPass {
   }
 
   async #recordClosed(): Promise<Job | undefined> {
-    const durable = this.#closing?.durable;
+    const closing = this.#closing;
     this.#closing = undefined;
-    const cut = await durable;
-    return cut === undefined ? undefined : this.#record(cut);
+    const cut = await closing?.durable;
+    return closing === undefined || cut === undefined
+      ? undefined
+      : this.#record({ ...cut, uncorrected: uncorrected(cut.tokens, closing.ratio) });
   }
 
   /** The file is durable; now the job is made known. */
-  async #record(cut: CutFile): Promise<Job | undefined> {
+  async #record(cut: CutFile & Pick<NewJob, "uncorrected">): Promise<Job | undefined> {
     this.#jobCount += 1;
     if (this.#options.dryRun) return undefined;
     const { manifest, report } = this.#services;
@@ -225,18 +243,26 @@ class ExportPass {
     return job;
   }
 
+  #correction(): number {
+    const { manifest } = this.#services;
+    const { target } = this.#options;
+    return correctionOf(manifest.jobs(), manifest.counted(target), target).ratio;
+  }
+
   async #listTooLong(question: PendingQuestion, tokens: number, what: string): Promise<void> {
     const { onTooLong, dryRun } = this.#options;
     if (onTooLong === "fail") throw tooLong(question, tokens);
     if (dryRun) return;
     this.#tooLong ??= await createDurableFile(tooLongPath(this.#services.manifest.folder));
-    await this.#tooLong.write(`${JSON.stringify({ id: question.id, tokens, action: what })}\n`);
+    await this.#tooLong.write(
+      `${JSON.stringify({ id: question.id, tokens: Math.round(tokens), action: what })}\n`,
+    );
   }
 }
 
 function tooLong(question: PendingQuestion, tokens: number): UserError {
   return new UserError(
-    `The text of row ${question.id} has about ${tokens} tokens, more than the model takes.`,
+    `The text of row ${question.id} has about ${Math.round(tokens)} tokens, more than the model takes.`,
     {
       hint: "Shorten it, or use --on-too-long skip or --on-too-long truncate. Jobs already exported stay.",
       exit: "usage",

@@ -11,7 +11,7 @@ export type SkipReason = "empty" | "tooLong" | "inFlight" | "failedBefore";
 /** `take` is the question with the text that is sent: another one only where it was truncated. */
 export type Taken = Readonly<{ take: PendingQuestion; tokens: number; tooLong: boolean }>;
 
-/** What is to be done with a pending row; `tokens` is the estimate for what would be sent. */
+/** What is to be done with a pending row; `tokens` is the corrected estimate for what would be sent. */
 export type Verdict = Taken | Readonly<{ skip: SkipReason; tokens: number }>;
 
 /** Decides on one pending row. A text is only ever cut where the user asked for `truncate`. */
@@ -20,6 +20,8 @@ export function screen(
   target: Target,
   taken: TakenRows,
   onTooLong: OnTooLong,
+  /** Of the service's tokens to estimated ones. */
+  ratio: number,
 ): Verdict {
   const isCut = question.text.length > MAX_TEXT_CHARS;
   if (isBlank(question.text) && !isCut) return { skip: "empty", tokens: 0 };
@@ -28,12 +30,12 @@ export function screen(
   if (taken.failedBefore.has(key)) return { skip: "failedBefore", tokens: 0 };
 
   const model = MODELS[target.model];
-  const prefixTokens = estimateTokens(textPrefix(model, target.taskType));
+  const prefixTokens = estimateTokens(textPrefix(model, target.taskType)) * ratio;
   const room = model.inputTokenLimit - prefixTokens;
-  const tokens = estimateTokens(question.text);
+  const tokens = estimateTokens(question.text) * ratio;
   if (tokens <= room && !isCut)
     return { take: question, tokens: tokens + prefixTokens, tooLong: false };
-  const text = onTooLong === "truncate" ? truncate(question.text, room) : "";
+  const text = onTooLong === "truncate" ? truncate(question.text, room / ratio) : "";
   // a start of nothing but white space says nothing about the row
   if (isBlank(text)) return { skip: "tooLong", tokens: tokens + prefixTokens };
   return { take: { ...question, text }, tokens: model.inputTokenLimit, tooLong: true };

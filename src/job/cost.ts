@@ -16,7 +16,7 @@ export type Cost = Readonly<{
   billedUsd: number;
 }>;
 
-const NO_COST: Cost = { tokens: 0, usd: 0, billedUsd: 0 };
+export const NO_COST: Cost = { tokens: 0, usd: 0, billedUsd: 0 };
 
 /** What a job costs or, where it was not sent yet, will cost. */
 export function costOf(job: Job, prices: Prices, lane?: LaneChoice): Cost {
@@ -146,7 +146,7 @@ function mayHaveCost({ state, batch, submissions }: Job): boolean {
   return state !== "cancelled" || batch !== undefined || submissions > 0;
 }
 
-function addCosts(a: Cost, b: Cost): Cost {
+export function addCosts(a: Cost, b: Cost): Cost {
   return {
     tokens: a.tokens + b.tokens,
     usd: a.usd + b.usd,

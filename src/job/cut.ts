@@ -74,7 +74,7 @@ export class RequestCutter {
     this.#open = undefined;
     this.#size = EMPTY;
     try {
-      return { job, requests: rows, tokens, file: await writer.commit() };
+      return { job, requests: rows, tokens: Math.round(tokens), file: await writer.commit() };
     } catch (error) {
       await writer.abandon();
       throw error;

@@ -54,6 +54,8 @@ const newJob = z.object({
   target: count,
   requests: count,
   tokens: count,
+  // before it was corrected; absent: `tokens` was not
+  uncorrected: count.optional(),
   file,
   parent: jobId.optional(),
   attempt: count,
@@ -71,6 +73,15 @@ const header = z.object({
 
 export const eventSchema = z.discriminatedUnion("type", [
   z.object({ type: z.literal("target"), at, number: count, target }),
+  // so many estimated tokens of a sample were so many as the service counts them
+  z.object({
+    type: z.literal("counted"),
+    at,
+    target: count,
+    rows: count,
+    estimated: count,
+    counted: count,
+  }),
   newJob.extend({ type: z.literal("exported"), at }),
   z.object({ type: z.literal("uploaded"), at, job: jobId, remoteFile }),
   z.object({
@@ -122,7 +133,7 @@ export const eventSchema = z.discriminatedUnion("type", [
 
 export type JournalHeader = Readonly<z.infer<typeof header>>;
 export type JournalEvent = Readonly<z.infer<typeof eventSchema>>;
-export type JobEvent = Exclude<JournalEvent, { type: "target" }>;
+export type JobEvent = Exclude<JournalEvent, { type: "target" | "counted" }>;
 
 const isSureEvent = sureCheckOf(eventSchema);
 

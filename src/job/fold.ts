@@ -4,11 +4,13 @@
  */
 import type { Target } from "../target.ts";
 import type { JobEvent, JournalEvent } from "./event.ts";
-import type { Job, NewJob } from "./job.ts";
+import type { Job, NewJob, TokenCount } from "./job.ts";
 import { move } from "./transitions.ts";
 
 export type ManifestState = {
   readonly targets: Target[];
+  /** The last sample of each target that was counted. */
+  readonly counts: Map<Target, TokenCount>;
   readonly jobs: Map<string, Job>;
   /** The highest job number given out. */
   lastJob: number;
@@ -17,11 +19,15 @@ export type ManifestState = {
 };
 
 export function emptyState(): ManifestState {
-  return { targets: [], jobs: new Map(), lastJob: 0, ordered: undefined };
+  return { targets: [], counts: new Map(), jobs: new Map(), lastJob: 0, ordered: undefined };
 }
 
 /** The jobs and targets that an event makes or changes, as they are after it. */
-export type Change = Readonly<{ jobs: readonly Job[]; targets: readonly Target[] }>;
+export type Change = Readonly<{
+  jobs: readonly Job[];
+  targets?: readonly Target[];
+  counts?: readonly (readonly [Target, TokenCount])[];
+}>;
 
 /**
  * Applies one event in place. Throws, and changes nothing, where it does not fit what came before.
@@ -29,28 +35,30 @@ export type Change = Readonly<{ jobs: readonly Job[]; targets: readonly Target[]
  * copy of each job at each of its events takes longer than all else about a long journal.
  */
 export function apply(state: ManifestState, event: JournalEvent): void {
-  const before = event.type === "target" ? undefined : state.jobs.get(event.job);
-  if (before === undefined || event.type === "target" || event.type === "exported") {
+  const before = "job" in event ? state.jobs.get(event.job) : undefined;
+  if (before === undefined || !("job" in event) || event.type === "exported") {
     return commit(state, changeOf(state, event));
   }
   const moved = move(event.job, before.state, event.type);
   const children = event.type === "resubmitted" ? childrenOf(state, event) : [];
   Object.assign(before, changes(before, event), { state: moved, updatedAt: event.at });
-  commit(state, { jobs: children, targets: [] });
+  commit(state, { jobs: children });
 }
 
 /** What the event comes to; changes nothing. Throws where it does not fit what came before. */
 export function changeOf(state: ManifestState, event: JournalEvent): Change {
   if (event.type === "target") return { jobs: [], targets: [newTarget(state, event)] };
+  if (event.type === "counted") return { jobs: [], counts: [newCount(state, event)] };
   const before = state.jobs.get(event.job);
   const moved = move(event.job, before?.state, event.type);
   const after = { ...next(state, before, event), state: moved };
   const children = event.type === "resubmitted" ? childrenOf(state, event) : [];
-  return { jobs: [after, ...children], targets: [] };
+  return { jobs: [after, ...children] };
 }
 
-export function commit(state: ManifestState, { jobs, targets }: Change): void {
+export function commit(state: ManifestState, { jobs, targets = [], counts = [] }: Change): void {
   state.targets.push(...targets);
+  for (const [target, count] of counts) state.counts.set(target, count);
   state.ordered = undefined;
   for (const job of jobs) {
     state.jobs.set(job.id, job);
@@ -70,6 +78,15 @@ function newTarget(
 ): Target {
   if (number !== state.targets.length) throw new Error(`target ${number} is out of order`);
   return target;
+}
+
+function newCount(
+  state: ManifestState,
+  { target: number, rows, estimated, counted }: Extract<JournalEvent, { type: "counted" }>,
+): [Target, TokenCount] {
+  const target = state.targets[number];
+  if (target === undefined) throw new Error(`a count names the unknown target ${number}`);
+  return [target, { rows, estimated, counted }];
 }
 
 function childrenOf(
@@ -165,6 +182,7 @@ function created(state: ManifestState, job: RecordedJob, at: string): Job {
     target,
     requests: job.requests,
     tokens: job.tokens,
+    uncorrectedTokens: job.uncorrected ?? job.tokens,
     requestFile: job.file,
     parent: job.parent,
     attempt: job.attempt,

@@ -36,8 +36,10 @@ export type NewJob = Readonly<{
   job: string;
   target: Target;
   requests: number;
-  /** Estimated input tokens. */
+  /** Estimated input tokens, corrected by what was known of the service's count at the time. */
   tokens: number;
+  /** The estimate itself; undefined where it was not corrected. */
+  uncorrected?: number | undefined;
   file: FileRecord;
   /** The job whose failed lines these are. */
   parent: string | undefined;
@@ -55,7 +57,9 @@ export type Job = Readonly<{
   lane: Lane;
   target: Target;
   requests: number;
+  /** As in NewJob: estimates of jobs made at different times may be corrected differently. */
   tokens: number;
+  uncorrectedTokens: number;
   requestFile: FileRecord;
   parent: string | undefined;
   attempt: number;
@@ -95,6 +99,9 @@ export type Job = Readonly<{
   children: readonly string[];
   error: Readonly<{ code: number | undefined; message: string }> | undefined;
 }>;
+
+/** A sample of a target's rows, as it was estimated without correction and as the service counted it. */
+export type TokenCount = Readonly<{ rows: number; estimated: number; counted: number }>;
 
 /** One line of a job's history. */
 export type JobHistoryEntry = Readonly<{ at: string; event: string; note: string | undefined }>;

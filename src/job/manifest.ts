@@ -35,7 +35,7 @@ import {
   orderedJobs,
   type RecordedJob,
 } from "./fold.ts";
-import { type Job, type JobHistoryEntry, type NewJob } from "./job.ts";
+import { type Job, type JobHistoryEntry, type NewJob, type TokenCount } from "./job.ts";
 import { type JournalWriter, openJournal, readJournal } from "./journal.ts";
 import { UNFINISHED } from "./transitions.ts";
 
@@ -59,6 +59,8 @@ export type ManifestView = {
   /** Throws a UserError when there is no such job. */
   job(id: string): Job;
   files(job: string): JobFiles;
+  /** The last sample of the target's rows that the service counted. */
+  counted(target: Target): TokenCount | undefined;
 };
 
 export type Manifest = ManifestView & {
@@ -70,6 +72,7 @@ export type Manifest = ManifestView & {
   /** Makes all children known in one step, together with what stays in the parent's failed file. */
   recordResubmitted(parent: string, resubmission: Resubmission): Promise<readonly Job[]>;
   record(event: NewEvent): Promise<Job>;
+  recordCounted(target: Target, count: TokenCount): Promise<void>;
   /** Gives the lock back. */
   close(): Promise<void>;
 };
@@ -92,6 +95,7 @@ export async function previewManifest(folder: string): Promise<Manifest> {
     recordExported: refuseToWrite,
     recordResubmitted: refuseToWrite,
     record: refuseToWrite,
+    recordCounted: refuseToWrite,
     close: async () => {},
   };
 }
@@ -117,7 +121,7 @@ const JOBS_FOLDER: LockedPlace = {
 export async function readHistory(folder: string, job: string): Promise<JobHistoryEntry[]> {
   const entries: JobHistoryEntry[] = [];
   await readJournal(manifestPath(folder), (event) => {
-    if (event.type === "target") return;
+    if (!("job" in event)) return;
     const born = event.type === "resubmitted" && event.children.some((child) => child.job === job);
     if (born) entries.push({ at: event.at, event: "exported", note: `resubmits ${event.job}` });
     if (event.job === job) entries.push({ at: event.at, event: event.type, note: note(event) });
@@ -170,7 +174,13 @@ function view(folder: string, state: ManifestState) {
     jobs: () => orderedJobs(state),
     job: (id: string) => state.jobs.get(id) ?? unknownJob(id, state),
     files: (job: string) => jobFiles(folder, job),
+    counted: (target: Target) => countOf(state, target),
   };
+}
+
+function countOf({ targets, counts }: ManifestState, target: Target): TokenCount | undefined {
+  const known = targets.find((each) => sameTarget(each, target));
+  return known && counts.get(known);
 }
 
 /** The part of a Manifest that writes: one event after the other, each checked before it is written. */
@@ -188,10 +198,14 @@ function writing(state: ManifestState, journal: JournalWriter, lock: Lock, clock
     await journal.append(event);
     commit(state, change);
   };
-  const recorded = async (job: NewJob): Promise<RecordedJob> => {
-    const known = state.targets.findIndex((target) => sameTarget(target, job.target));
-    return { ...job, target: known >= 0 ? known : await addTarget(job.target) };
+  const numberOf = async (target: Target): Promise<number> => {
+    const known = state.targets.findIndex((each) => sameTarget(each, target));
+    return known >= 0 ? known : addTarget(target);
   };
+  const recorded = async (job: NewJob): Promise<RecordedJob> => ({
+    ...job,
+    target: await numberOf(job.target),
+  });
   const addTarget = async (target: Target): Promise<number> => {
     const number = state.targets.length;
     await append({ type: "target", at: at(), number, target });
@@ -220,6 +234,10 @@ function writing(state: ManifestState, journal: JournalWriter, lock: Lock, clock
       inTurn(async () => {
         await append({ ...event, at: at() });
         return jobOf(event.job);
+      }),
+    recordCounted: (target: Target, count: TokenCount) =>
+      inTurn(async () => {
+        await append({ type: "counted", at: at(), target: await numberOf(target), ...count });
       }),
     close: async () => {
       await queue;

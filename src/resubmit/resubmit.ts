@@ -8,9 +8,10 @@ import { UserError } from "../errors.ts";
 import type { FailedLine } from "../failed-line.ts";
 import { requestOf } from "../failed-line.ts";
 import { type CutFile, type JobBounds, RequestCutter } from "../job/cut.ts";
+import { correctionOf, uncorrected } from "../job/correction.ts";
 import { prepareReplacement, readFailedLines, takeReplacement } from "../job/failed-file.ts";
 import { exists } from "../job/files.ts";
-import type { Job } from "../job/job.ts";
+import type { Job, NewJob } from "../job/job.ts";
 import type { Manifest } from "../job/manifest.ts";
 import { openRequestFile } from "../job/request-file.ts";
 import { readTakenRows } from "../job/taken-rows.ts";
@@ -91,7 +92,7 @@ async function resubmitFrom(
   const waiting = await keysOf(files.failed);
   const taken = new KeySet();
   const attempt = { highest: 0 };
-  const cuts = await cutLines(manifest, path, parent.target, bounds, (line) => {
+  const cuts = await cutLines({ manifest, path, target: parent.target, bounds }, (line) => {
     if (!take(line) || !waiting.has(line.key)) return false;
     taken.add(line.key);
     attempt.highest = Math.max(attempt.highest, line.attempt);
@@ -125,10 +126,7 @@ async function exportLines(
   checkVectorSpace(manifest.jobs(), target);
   const { inFlight, failedBefore } = await readTakenRows(manifest, target);
   const cuts = await cutLines(
-    manifest,
-    path,
-    target,
-    bounds,
+    { manifest, path, target, bounds },
     (line) => take(line) && !inFlight.has(line.key) && !failedBefore.has(line.key),
   );
   const made: Job[] = [];
@@ -138,13 +136,13 @@ async function exportLines(
   return made;
 }
 
+type Cutting = Readonly<{ manifest: Manifest; path: string; target: Target; bounds: JobBounds }>;
+
 async function cutLines(
-  manifest: Manifest,
-  path: string,
-  target: Target,
-  bounds: JobBounds,
+  { manifest, path, target, bounds }: Cutting,
   take: TakeLine,
-): Promise<CutFile[]> {
+): Promise<(CutFile & Pick<NewJob, "uncorrected">)[]> {
+  const { ratio } = correctionOf(manifest.jobs(), manifest.counted(target), target);
   const cutter = new RequestCutter(bounds, () => openRequestFile(manifest));
   const cuts: CutFile[] = [];
   const rows = new KeySet();
@@ -153,12 +151,13 @@ async function cutLines(
       if (!take(line)) continue;
       checkLine(path, line, target);
       if (!rows.add(rowId(line))) throw doubled(path, rowId(line));
-      const tokens = estimateTokens(line.request.content.parts[0].text);
+      const tokens = estimateTokens(line.request.content.parts[0].text) * ratio;
       const full = await cutter.add(JSON.stringify(requestOf(line)), tokens);
       if (full !== undefined) cuts.push(full);
     }
     const last = await cutter.finish();
-    return last === undefined ? cuts : [...cuts, last];
+    const all = last === undefined ? cuts : [...cuts, last];
+    return all.map((cut) => ({ ...cut, uncorrected: uncorrected(cut.tokens, ratio) }));
   } catch (error) {
     for (const { job } of cuts) await rm(manifest.files(job).requests, { force: true });
     throw error;

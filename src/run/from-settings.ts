@@ -3,12 +3,28 @@ import { exportOptions } from "../export/from-settings.ts";
 import { pricesOf } from "../gemini/tariff.ts";
 import { createPacer } from "../import/pace.ts";
 import { costLimit, laneChoice, queueWindow } from "../job-bounds.ts";
+import { planFromSettings } from "../plan/from-settings.ts";
+import type { Plan } from "../plan/plan.ts";
+import { usdOfRun } from "./consent.ts";
 import type { RunOptions, RunServices } from "./pipeline.ts";
 import { run, type RunSummary } from "./run.ts";
 
-/** The pipeline as the settings have it. */
-export async function runFromSettings(context: StageContext): Promise<RunSummary> {
-  return run(await runServices(context), runOptions(context));
+/** The pipeline as the settings have it; `planned` is the plan of these very rows, where one was made. */
+export async function runFromSettings(context: StageContext, planned?: Plan): Promise<RunSummary> {
+  const services = await runServices(context);
+  const { sample } = planned ?? (await firstRows(context, services));
+  const { target } = exportOptions(context);
+  if (sample !== undefined) await services.manifest.recordCounted(target, sample);
+  const expectedUsd = planned && usdOfRun(planned, laneChoice(context.settings));
+  return run(services, { ...runOptions(context), expectedUsd });
+}
+
+/** Without a plan the tokens are corrected by the first rows, and then by the bills. */
+const ROWS_COUNTED = 2_000;
+
+function firstRows(context: StageContext, { manifest, gemini }: RunServices): Promise<Plan> {
+  const limit = Math.min(context.settings.limit ?? Infinity, ROWS_COUNTED);
+  return planFromSettings(context, { manifest, gemini, limit });
 }
 
 async function runServices(context: StageContext): Promise<RunServices> {

@@ -39,6 +39,8 @@ export type RunOptions = Readonly<{
   costLimit?: CostLimit | undefined;
   /** Undefined: batches only, and what was begun otherwise. */
   lane?: LaneChoice | undefined;
+  /** What all that there is to do was expected to cost; undefined: nobody asked. */
+  expectedUsd?: number | undefined;
   reconcileGraceMs: number;
   quotaWaitMs: number;
   /** Undefined: adaptive. */

@@ -1,5 +1,5 @@
 import type { ExportSummary } from "../export/export.ts";
-import { type Cost, type CostStop, costStop, spentOn } from "../job/cost.ts";
+import { type Cost, type CostStop, costStop, spentForTarget, spentOn } from "../job/cost.ts";
 import { finalSums } from "../job/final-sums.ts";
 import type { Job } from "../job/job.ts";
 import { isUnfinished } from "../job/manifest.ts";
@@ -29,7 +29,9 @@ export type RunSummary = Sums &
 
 /** The whole work: see pipeline.ts. The sums count a row that was sent again once, as it ended. */
 export async function run(services: RunServices, options: RunOptions): Promise<RunSummary> {
+  const { manifest } = services;
   await reportGoal(services, options);
+  const spentBefore = spentForTarget(manifest.jobs(), options.export.target, options.prices);
   const { jobs, exports, timedOut } = await runPipeline(services, options);
   const { pending: remaining } = await services.store.count();
   const last = exports.at(-1);
@@ -47,7 +49,10 @@ export async function run(services: RunServices, options: RunOptions): Promise<R
       .map((job) => services.manifest.files(job.id).failed),
     timedOut,
     isCutShort: timedOut || hasStaleRowsLeft(jobs, last),
-    costStop: costStop(services.manifest.jobs(), options.costLimit),
+    costStop: withExpected(
+      costStop(manifest.jobs(), options.costLimit),
+      spentBefore.usd + (options.expectedUsd ?? 0),
+    ),
   };
 }
 
@@ -60,6 +65,11 @@ async function reportGoal(
   const onTheWay = manifest.jobs().filter(isUnfinished);
   const open = onTheWay.reduce((rows, { requests }) => rows + requests, 0);
   report({ type: "goal", rows: Math.min(pending, open + (limit ?? Infinity)) });
+}
+
+/** Rows that were not exported any more need their part as well. */
+function withExpected(stop: CostStop | undefined, expectedUsd: number): CostStop | undefined {
+  return stop && { ...stop, neededUsd: Math.max(stop.neededUsd, expectedUsd) };
 }
 
 /** The last pass was not the one that finds nothing more, and rows changed while they were away. */

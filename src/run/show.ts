@@ -1,18 +1,18 @@
 import type { CommandContext, CommandResult } from "../command.ts";
 import type { ExitReason } from "../errors.ts";
-import { exportFromSettings } from "../export/from-settings.ts";
 import { skippedLines } from "../export/show.ts";
-import { readManifest } from "../job/manifest.ts";
 import { count, counted, decimal, dollars } from "../output/figures.ts";
 import { costStopJson, costStopText } from "../output/cost-text.ts";
 import { sumsText } from "../output/sums-text.ts";
+import { planOnly } from "../plan/show.ts";
 import { balanced } from "../sums.ts";
+import { agreedPlan } from "./consent.ts";
 import { runFromSettings } from "./from-settings.ts";
 import type { RunSummary } from "./run.ts";
 
 export async function showRun(context: CommandContext): Promise<CommandResult> {
   if (context.settings.dryRun) return showDryRun(context);
-  return runResult(context, await runFromSettings(context));
+  return runResult(context, await runFromSettings(context, await agreedPlan(context)));
 }
 
 function runResult({ next }: CommandContext, summary: RunSummary): CommandResult {
@@ -44,18 +44,23 @@ function exitOf({ costStop, timedOut, failed }: RunSummary, unfinished: boolean)
 }
 
 async function showDryRun(context: CommandContext): Promise<CommandResult> {
-  const { settings, next } = context;
-  const summary = await exportFromSettings(context);
-  const manifest = await readManifest(settings.jobsDir);
-  const { exported, jobCount, tokens, skipped } = summary;
-  const waiting = manifest.jobs().filter((job) => job.state === "exported").length;
+  const planned = await planOnly(context);
+  const { pending, total, skipped } = planned;
   return {
-    json: { dryRun: true, exported, skipped, jobs: [], jobCount: jobCount + waiting, tokens },
+    json: {
+      dryRun: true,
+      exported: pending.rows,
+      skipped,
+      jobs: [],
+      jobCount: total.jobs,
+      tokens: total.tokens,
+      usd: decimal(total.usd),
+    },
     text: [
-      `Would export ${counted(exported, "row")} into ${counted(jobCount, "job")} (about ${count(tokens)} tokens) and submit ${counted(jobCount + waiting, "job")}.`,
-      ...skippedLines(summary),
+      `Would export ${counted(pending.rows, "row")} into ${counted(pending.jobs, "job")} and submit ${counted(total.jobs, "job")}: about ${count(total.tokens)} tokens for about ${dollars(total.usd)}.`,
+      ...skippedLines({ skipped, tooLongFile: undefined }),
     ].join("\n"),
-    next: exported + waiting > 0 ? next("run") : undefined,
+    next: total.rows > 0 ? context.next("run") : undefined,
     exit: "done",
   };
 }

@@ -1,11 +1,14 @@
 import type { CommandContext, CommandResult } from "../command.ts";
+import { UserError } from "../errors.ts";
+import { pricesOf } from "../gemini/tariff.ts";
+import { addCosts, costOf, NO_COST, withinLimit } from "../job/cost.ts";
 import type { Job } from "../job/job.ts";
 import { isForSync, laneOf } from "../job/lane.ts";
 import { readManifest } from "../job/manifest.ts";
-import { laneChoice } from "../job-bounds.ts";
+import { costLimit, laneChoice } from "../job-bounds.ts";
 import type { Settings } from "../options.ts";
 import { costStopJson, costStopText } from "../output/cost-text.ts";
-import { count, counted } from "../output/figures.ts";
+import { count, counted, dollars } from "../output/figures.ts";
 import { type EmbedAtOnce, submitFromSettings } from "./from-settings.ts";
 import { isWaiting, type SubmittedByLane } from "./submit.ts";
 
@@ -14,6 +17,7 @@ export async function showSubmit(
   embedAtOnce: EmbedAtOnce,
 ): Promise<CommandResult> {
   if (context.settings.dryRun) return showDryRun(context);
+  await agree(context);
   const summary = await submitFromSettings(context, embedAtOnce);
   const manifest = await context.services.manifest();
   return submitResult(context, summary, manifest.jobs());
@@ -41,6 +45,24 @@ function submitResult(
     next: embedded.length > 0 ? next("import") : polls ? next("poll") : open ? again : first,
     exit: summary.costStop !== undefined ? "costLimit" : open ? "unfinished" : "done",
   };
+}
+
+/** A limit on what this one command spends. Throws a UserError where it is refused. */
+async function agree({ services, settings, confirm }: CommandContext): Promise<void> {
+  // a missing key is told before anybody is asked
+  await services.gemini();
+  const jobs = withinLimit((await services.manifest()).jobs(), costLimit(settings));
+  const prices = pricesOf(settings);
+  const lane = laneChoice(settings);
+  const cost = jobs.map((job) => costOf(job, prices, lane)).reduce(addCosts, NO_COST);
+  if (settings.yes || cost.usd <= settings.consentAbove) return;
+  const rows = jobs.reduce((sum, job) => sum + job.requests, 0);
+  const what = `${counted(jobs.length, "job")} with ${counted(rows, "row")}, about ${count(cost.tokens)} tokens`;
+  if (await confirm(`This would spend about ${dollars(cost.usd)}: ${what}. Go on?`)) return;
+  throw new UserError("Not agreed to: nothing was sent.", {
+    hint: "`vecfill jobs` tells what each job would cost; --max-cost spends less.",
+    exit: "usage",
+  });
 }
 
 async function showDryRun({ settings, next }: CommandContext): Promise<CommandResult> {

@@ -1,0 +1,58 @@
+import type { JobBounds, JobSize } from "../job/cut.ts";
+
+/** Rows that are counted together: a job's end is known to so many of them. */
+const ROWS_A_SLICE = 100;
+
+/**
+ * How many jobs the rows would be cut into, for a correction of their tokens that is known only when
+ * all of them were seen. Sizes of slices are kept, so that it is right to a slice a job.
+ */
+export class JobCount {
+  readonly #bounds: JobBounds;
+  readonly #slices: JobSize[] = [];
+  #open: JobSize = EMPTY;
+
+  constructor(bounds: JobBounds) {
+    this.#bounds = bounds;
+  }
+
+  add(row: JobSize): void {
+    this.#open = plus(this.#open, row);
+    if (this.#open.rows < ROWS_A_SLICE) return;
+    this.#slices.push(this.#open);
+    this.#open = EMPTY;
+  }
+
+  /** `ratio`: of corrected tokens to those that were added. */
+  jobs(ratio: number): number {
+    let jobs = 0;
+    let size = EMPTY;
+    for (const slice of [...this.#slices, this.#open]) {
+      if (slice.rows === 0) continue;
+      // a slice that no job holds is cut by its tokens, bytes and rows alone
+      const own = Math.max(1, fillings(slice, ratio, this.#bounds));
+      if (size.rows > 0 && fillings(plus(size, slice), ratio, this.#bounds) <= 1) {
+        size = plus(size, slice);
+      } else {
+        jobs += Math.ceil(own);
+        size = own > 1 ? EMPTY : slice;
+      }
+    }
+    return jobs;
+  }
+}
+
+const EMPTY: JobSize = { rows: 0, tokens: 0, bytes: 0 };
+
+function plus(a: JobSize, b: JobSize): JobSize {
+  return { rows: a.rows + b.rows, tokens: a.tokens + b.tokens, bytes: a.bytes + b.bytes };
+}
+
+/** How many jobs of full size that is. */
+function fillings(size: JobSize, ratio: number, bounds: JobBounds): number {
+  return Math.max(
+    size.rows / bounds.maxRows,
+    (size.tokens * ratio) / bounds.maxTokens,
+    size.bytes / bounds.maxBytes,
+  );
+}

@@ -1,0 +1,139 @@
+/**
+ * What `run` would do, and what it would cost. One pass over the pending rows, a few calls that count
+ * tokens for nothing, and a look at the manifest: nothing is spent and nothing is written.
+ */
+import type { Gemini } from "../gemini/port.ts";
+import { priceOf, type Prices, type Tier } from "../gemini/tariff.ts";
+import { type Correction, correctionOf } from "../job/correction.ts";
+import { spentForTarget } from "../job/cost.ts";
+import type { Job } from "../job/job.ts";
+import { isUnfinished } from "../job/manifest.ts";
+import { resultBytes } from "../result-size.ts";
+import type { Target } from "../target.ts";
+import { countSample, type SampleCount } from "../token-sample.ts";
+import { batchSeconds, syncSeconds, tierTokens } from "./duration.ts";
+import { type Survey, survey, type SurveyOptions, type SurveyServices } from "./survey.ts";
+import { type Writing, writingOf } from "./writing.ts";
+
+/** Without Gemini, the tokens are not counted on a sample. */
+export type PlanServices = SurveyServices & Readonly<{ gemini: Gemini | undefined }>;
+
+export type PlanOptions = Omit<SurveyOptions, "ratio"> &
+  Readonly<{ prices: Prices; tier: Tier; maxEnqueuedTokens: number; maxAttempts: number }>;
+
+/** Some of the rows; `usd` as a batch. */
+export type Portion = Readonly<{ rows: number; tokens: number; jobs: number; usd: number }>;
+
+export type Plan = Readonly<{
+  target: Target;
+  /** All that would be sent: the next three together. */
+  total: Portion;
+  pending: Portion;
+  /** Exported, and not sent yet. */
+  waiting: Portion;
+  /** Failed lines that `run` would send again. */
+  retried: Portion;
+  usdSync: number;
+  /** Dollars for a million tokens. */
+  price: Readonly<{ batch: number; sync: number }>;
+  /** On this target so far, as the manifest knows. */
+  spentUsd: number;
+  /** Of the pending rows; undefined where they were not counted. */
+  distinctTexts: number | undefined;
+  skipped: Survey["skipped"];
+  correction: Correction;
+  /** To be kept in the manifest by whoever may write there. */
+  sample: SampleCount | undefined;
+  enqueuedTokenLimit: number;
+  seconds: Readonly<{ batch: number; sync: number; byTier: Readonly<Record<Tier, number>> }>;
+  bytes: Readonly<{ requests: number; results: number }>;
+  writing: Writing;
+}>;
+
+export async function plan(services: PlanServices, options: PlanOptions): Promise<Plan> {
+  const { manifest, gemini, report } = services;
+  const { target } = options;
+  const known = correctionOf(manifest.jobs(), manifest.counted(target), target);
+  const found = await survey(services, { ...options, ratio: known.ratio });
+  const sample = gemini && (await countSample(gemini, target.model, found.sample, report));
+  // a sample of these very rows tells more about them than the bills of other ones
+  const correction = sample === undefined ? known : correctionOf([], sample, target);
+  const portions = portionsOf(manifest.jobs(), options, found, correction.ratio);
+  return {
+    ...portions,
+    ...outlook(portions.total, options, found),
+    spentUsd: spentForTarget(manifest.jobs(), target, options.prices).usd,
+    skipped: found.skipped,
+    distinctTexts: found.distinctTexts,
+    correction,
+    sample,
+  };
+}
+
+type Portions = Pick<Plan, "total" | "pending" | "waiting" | "retried">;
+
+function portionsOf(
+  jobs: readonly Job[],
+  { target, prices, maxAttempts }: PlanOptions,
+  found: Survey,
+  ratio: number,
+): Portions {
+  const tokens = Math.round(found.uncorrectedTokens * ratio);
+  const usd = priceOf(tokens, prices(target.model, "batch"));
+  const pending = { rows: found.rows, tokens, jobs: found.jobCount.jobs(ratio), usd };
+  const waiting = sum(
+    jobs.filter((job) => job.state === "exported").map((job) => partOf(job, job.requests, prices)),
+  );
+  const retried = sum(
+    jobs
+      .filter((job) => !isUnfinished(job) && job.attempt < maxAttempts)
+      .filter((job) => job.outstanding.retryable > 0)
+      .map((job) => partOf(job, job.outstanding.retryable, prices)),
+  );
+  return { pending, waiting, retried, total: sum([pending, waiting, retried]) };
+}
+
+/** So many rows of a job, sent for the first time or again. */
+function partOf(job: Job, rows: number, prices: Prices): Portion {
+  const tokens = Math.round(job.tokens * (rows / job.requests));
+  return { rows, tokens, jobs: 1, usd: priceOf(tokens, prices(job.target.model, "batch")) };
+}
+
+function sum(portions: readonly Portion[]): Portion {
+  return portions.reduce(
+    (all, one) => ({
+      rows: all.rows + one.rows,
+      tokens: all.tokens + one.tokens,
+      jobs: all.jobs + one.jobs,
+      usd: all.usd + one.usd,
+    }),
+    { rows: 0, tokens: 0, jobs: 0, usd: 0 },
+  );
+}
+
+type Outlook = Pick<
+  Plan,
+  "target" | "usdSync" | "price" | "enqueuedTokenLimit" | "seconds" | "bytes" | "writing"
+>;
+
+function outlook(total: Portion, options: PlanOptions, found: Survey): Outlook {
+  const { target, prices, tier, maxEnqueuedTokens } = options;
+  const price = { batch: prices(target.model, "batch"), sync: prices(target.model, "sync") };
+  const byTier = (each: Tier) => batchSeconds(total.tokens, tierTokens(each, target.model));
+  return {
+    target,
+    price,
+    usdSync: priceOf(total.tokens, price.sync),
+    enqueuedTokenLimit: maxEnqueuedTokens,
+    seconds: {
+      batch: batchSeconds(total.tokens, maxEnqueuedTokens),
+      sync: syncSeconds(total.rows, total.tokens, tier),
+      byTier: { 1: byTier("1"), 2: byTier("2"), 3: byTier("3") },
+    },
+    bytes: {
+      requests: found.requestBytes,
+      results: resultBytes(total.rows, target.dimensions),
+    },
+    writing: writingOf(total.rows, found.description),
+  };
+}
