@@ -37,6 +37,7 @@ import { resubmitCommand } from "./resubmit/command.ts";
 import { rollbackCommand } from "./rollback/command.ts";
 import { runCommand } from "./run/command.ts";
 import { submitCommand } from "./submit/command.ts";
+import { verifyCommand } from "./verify/command.ts";
 import { nearest } from "./nearest.ts";
 import type { CommandName } from "./option.ts";
 import { COMMAND_NAMES, OPTION_LIST, optionsOf } from "./options.ts";
@@ -57,6 +58,7 @@ const COMMANDS: readonly RegisterCommand[] = [
   importCommand,
   resubmitCommand,
   cancelCommand,
+  verifyCommand,
   rollbackCommand,
   cleanCommand,
   jobsCommand,

@@ -9,6 +9,7 @@ export type CommandName =
   | "run"
   | "resubmit"
   | "cancel"
+  | "verify"
   | "rollback"
   | "clean"
   | "jobs"

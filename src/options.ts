@@ -28,6 +28,7 @@ export const COMMAND_NAMES: readonly CommandName[] = [
   "run",
   "resubmit",
   "cancel",
+  "verify",
   "rollback",
   "clean",
   "jobs",
@@ -40,18 +41,19 @@ export const COMMAND_NAMES: readonly CommandName[] = [
 const WITH_JOBS = COMMAND_NAMES.filter(
   (command) => !["emulator", "init", "completion"].includes(command),
 );
-/** The others take the target from the job they work on. */
 /** They go through the rows that have no vector. */
 const SELECTS: readonly CommandName[] = ["export", "run", "plan"];
-const WITH_TABLE: readonly CommandName[] = [...SELECTS, "init", "doctor"];
+/** The others take the target from the job they work on. */
+const WITH_TABLE: readonly CommandName[] = [...SELECTS, "verify", "init", "doctor"];
 const OF_THE_TARGET = { group: "Target", commands: WITH_TABLE, carried: true } as const;
 const MAKES_JOBS: readonly CommandName[] = ["export", "run", "resubmit"];
 const SUBMITS: readonly CommandName[] = ["submit", "run"];
 const SPENDS: readonly CommandName[] = ["submit", "run"];
 /** They tell what something costs. */
-const PRICES: readonly CommandName[] = [...SPENDS, "jobs", "plan"];
+const PRICES: readonly CommandName[] = [...SPENDS, "jobs", "plan", "verify"];
 /** What is lost by them is paid for. */
 const TAKES_BACK: readonly CommandName[] = ["rollback", "clean"];
+const ASKS: readonly CommandName[] = [...SPENDS, ...TAKES_BACK, "verify"];
 const POLLS: readonly CommandName[] = ["poll", "run"];
 /** With `--live` the doctor waits for batches too. */
 const WAITS: readonly CommandName[] = [...POLLS, "doctor"];
@@ -64,6 +66,7 @@ const WRITES: readonly CommandName[] = [
   "cancel",
   "rollback",
   "clean",
+  "verify",
   "init",
 ];
 
@@ -82,6 +85,8 @@ const PER_MINUTE_MAX = 1_000_000_000;
 const ATTEMPTS_MAX = 100;
 const WIDTH_MIN = Math.min(...Object.values(MODELS).map((model) => model.minDimensions));
 const WIDTH_MAX = Math.max(...Object.values(MODELS).map((model) => model.maxDimensions));
+/** They are held in memory, and enough to judge any column by. */
+const SAMPLE_MAX = 10_000;
 const HOUR_MS = 3_600_000;
 /** More than any database takes. */
 const PACE_MAX = 1_000_000;
@@ -407,6 +412,16 @@ export const OPTIONS = {
     commands: ["cancel"],
     inConfigFile: false,
   }),
+  sample: wholeNumber({
+    flag: "sample",
+    default: undefined,
+    min: 1,
+    max: SAMPLE_MAX,
+    describe: "embed so many rows again through the interactive API, and compare",
+    group: "Jobs",
+    commands: ["verify"],
+    inConfigFile: false,
+  }),
   keepResults: toggle({
     flag: "keep-results",
     default: false,
@@ -419,7 +434,7 @@ export const OPTIONS = {
     default: false,
     describe: "ask no questions",
     group: "Output",
-    commands: [...SPENDS, ...TAKES_BACK],
+    commands: ASKS,
   }),
   dryRun: toggle({
     flag: "dry-run",

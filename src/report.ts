@@ -40,6 +40,7 @@ export type ProgressEvent =
       gone: number;
     }>
   | Readonly<{ type: "resubmitted"; job: string; into: readonly string[]; requests: number }>
+  | Readonly<{ type: "verifying"; rows: number }>
   | Readonly<{ type: "rollingBack"; job: string; rows: number; requests: number }>
   | Readonly<{ type: "rolledBack"; job: string; rows: number }>
   /** `message` says what happened; `hint`, where there is one, what to do. */

@@ -11,6 +11,12 @@ export function checkTarget(target: Target, description: TargetDescription): voi
   checkEmbedding(target, description);
 }
 
+/** Only that rows can be read in order and hold vectors, of whatever width. Throws as `checkTarget`. */
+export function checkColumn(target: Target, description: TargetDescription): void {
+  checkId(target, description);
+  checkVectorType(target, description);
+}
+
 function checkModel(target: Target): void {
   const { minDimensions, maxDimensions } = MODELS[target.model];
   const { dimensions } = target;
@@ -40,6 +46,11 @@ function checkId(target: Target, { idType, idTypeName, idUnique }: TargetDescrip
 }
 
 function checkEmbedding(target: Target, description: TargetDescription): void {
+  checkVectorType(target, description);
+  checkWidth(target, description);
+}
+
+function checkVectorType(target: Target, description: TargetDescription): void {
   const { embedding, pgvectorVersion } = description;
   const name = `${tableName(target)}.${target.embedding}`;
   if (pgvectorVersion === undefined) {
@@ -54,6 +65,10 @@ function checkEmbedding(target: Target, description: TargetDescription): void {
       exit: "fatal",
     });
   }
+}
+
+function checkWidth(target: Target, { embedding }: TargetDescription): void {
+  const name = `${tableName(target)}.${target.embedding}`;
   if (embedding.dimensions !== undefined && embedding.dimensions !== target.dimensions) {
     throw new UserError(
       `The column ${name} has ${embedding.dimensions} dimensions, and ${target.dimensions} are asked for.`,

@@ -30,6 +30,11 @@ export function tooLongPath(folder: string): string {
   return join(folder, "too-long.jsonl");
 }
 
+/** What the last `verify` found to be off. */
+export function verifyPath(folder: string): string {
+  return join(folder, "verify.jsonl");
+}
+
 export function jobFiles(folder: string, job: string): JobFiles {
   const { requests, results, sync, failed, failedCsv, rollback } = jobFileNames(job);
   return {

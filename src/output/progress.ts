@@ -12,6 +12,7 @@ const MOVING: readonly ProgressEvent["type"][] = [
   "pending",
   "waiting",
   "rollingBack",
+  "verifying",
 ];
 
 /** What is for the fold and for programs; people are told the same by another event. */
@@ -73,6 +74,8 @@ export function progressLine(event: Progress): string {
       return `${event.job} imported: ${outcomes(event)}`;
     case "resubmitted":
       return `${event.job} resubmitted: ${counted(event.requests, "row")} in ${event.into.join(", ")}`;
+    case "verifying":
+      return `verifying: ${counted(event.rows, "row")}`;
     case "rollingBack":
       return `${event.job} rolling back: ${count(event.rows)} of ${counted(event.requests, "row")}`;
     case "rolledBack":

@@ -3,10 +3,11 @@ import { z } from "zod";
 import { UserError } from "../errors.ts";
 import type { EmbeddedQuestion, PendingQuestion, RowOutcome } from "../question.ts";
 import { tableName, type Target } from "../target.ts";
-import { checkTarget } from "../target-check.ts";
+import { checkColumn, checkTarget } from "../target-check.ts";
 import { type Catalogue, catalogueOf } from "./catalogue.ts";
 import { ChunkSize } from "./chunk-size.ts";
-import type { ClearOutcome, Holding, PendingPage, Store } from "./port.ts";
+import { LENGTH_TOLERANCE, parseLook } from "./look.ts";
+import type { ClearOutcome, Holding, Look, LookOptions, PendingPage, Store } from "./port.ts";
 import { isTooMuch } from "./rest-failure.ts";
 import {
   CAN_BE_ID,
@@ -64,6 +65,9 @@ const PLACES = z.array(z.number());
 /** Rows that one call looks at. An index of ids takes it through about a million in a second. */
 const WINDOW = { start: 20_000, max: 1_000_000, targetMs: 1_500 };
 
+/** The same where vectors are read: some kilobytes each. */
+const LOOK_WINDOW = { start: 2_000, max: 50_000, targetMs: 1_500 };
+
 /** Throws a UserError where the functions are too old, or row level security hides rows from the key. */
 export async function describeByFunction(api: Api, target: Target): Promise<Described> {
   const described = await readDescribed(api, target);
@@ -105,6 +109,12 @@ export function createFunctionStore(api: Api, target: Target): Store {
     return checkShape(target, described);
   });
   const window = new ChunkSize(WINDOW);
+  const column = once(async () => {
+    const described = await describeByFunction(api, target);
+    checkColumn(target, described.catalogue.description);
+    return checkShape(target, described);
+  });
+  const lookWindow = new ChunkSize(LOOK_WINDOW);
   const chunks = new RowChunks(target.dimensions);
   return {
     describe: async () => (await describeByFunction(api, target)).catalogue.description,
@@ -117,6 +127,8 @@ export function createFunctionStore(api: Api, target: Target): Store {
       return count(api, target, window);
     },
     apply: (rows) => apply(api, target, { shape, chunks }, rows),
+    look: async (asked) =>
+      lookOnce(api, target, { shape: await column(), window: lookWindow }, asked),
     compare: (rows) => compare(api, target, { shape, chunks }, rows),
     clear: (rows) => clear(api, target, { shape, chunks }, rows),
     close: async () => {},
@@ -254,6 +266,28 @@ async function apply(
     open = again;
   }
   return outcomes;
+}
+
+function lookOnce(
+  api: Api,
+  target: Target,
+  { shape, window }: Readonly<{ shape: TableShape; window: ChunkSize }>,
+  { after, wanted, picks }: LookOptions,
+): Promise<Look> {
+  const { dimensions } = target;
+  const tolerance = LENGTH_TOLERANCE[shape.embeddingType];
+  return inWindow(window, async (scan_rows) =>
+    parseLook(
+      await call(api, target, "look", {
+        after: after ?? null,
+        scan_rows,
+        dimensions,
+        tolerance,
+        wanted,
+        picks,
+      }),
+    ),
+  );
 }
 
 async function compare(

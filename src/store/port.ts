@@ -73,6 +73,38 @@ export type ClearOutcome = "cleared" | "kept";
 /** What a row holds beside a given vector: exactly that one, another, none; or there is no such row. */
 export type Holding = "same" | "other" | "empty" | "gone";
 
+/** What can be wrong with a vector by itself. */
+export type VectorFlaw = "dimensions" | "length" | "notFinite";
+
+export const VECTOR_HASH_DIGITS = 16;
+export const TEXT_HASH_DIGITS = 8;
+
+export type LookOptions = Readonly<{
+  /** Id of the last row of the window before; undefined for the first window. */
+  after: string | undefined;
+  /** Hashes of vectors whose rows are to be named. */
+  wanted: readonly string[];
+  /** Places, from 0, among this window's rows with a vector; those beyond its end are left out. */
+  picks: readonly number[];
+}>;
+
+export type PickedRow = Readonly<{ id: string; text: string; vector: readonly number[] }>;
+
+/** A window of rows in id order; the store decides how many. */
+export type Look = Readonly<{
+  rows: number;
+  withEmbedding: number;
+  /** `detail`: the width, or the length. */
+  flawed: readonly Readonly<{ id: string; flaw: VectorFlaw; detail: string }>[];
+  /** Of each row with a vector, in order: hex digits of the vector's hash and of its text's. */
+  hashes: string;
+  /** Rows with a wanted vector; `words` is equal for texts that differ in spaces only. */
+  found: readonly Readonly<{ id: string; hash: string; words: string }>[];
+  picked: readonly PickedRow[];
+  /** Id of the last row; undefined where there is none any more. */
+  until: string | undefined;
+}>;
+
 export type Store = {
   /** Throws a UserError that names the mend when table or columns are not there. */
   describe(): Promise<TargetDescription>;
@@ -86,6 +118,8 @@ export type Store = {
   apply(rows: readonly EmbeddedQuestion[]): Promise<RowOutcome[]>;
   /** `pending`: rows whose embedding is NULL. `--where` is honoured in both. */
   count(): Promise<Readonly<{ total: number; pending: number }>>;
+  /** The next rows as they are, also of a column that does not fit the target. `--where` is not asked. */
+  look(options: LookOptions): Promise<Look>;
   /** What each row holds, in the order given; changes nothing. Ids within a call are distinct. */
   compare(rows: readonly EmbeddedQuestion[]): Promise<Holding[]>;
   /** Sets to NULL each row that holds exactly the given vector. */

@@ -92,6 +92,7 @@ export function withRetry(store: Store, options: RetryOptions): Store {
     readPending: (page) => again(() => store.readPending(page)),
     apply: (rows) => again(() => store.apply(rows)),
     count: () => again(() => store.count()),
+    look: (window) => again(() => store.look(window)),
     compare: (rows) => again(() => store.compare(rows)),
     clear: (rows) => again(() => store.clear(rows)),
     close: () => store.close(),

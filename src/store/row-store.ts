@@ -17,11 +17,23 @@ import {
 } from "../question.ts";
 import { parseRecipe } from "../recipe.ts";
 import { tableName, type Target } from "../target.ts";
-import { checkTarget } from "../target-check.ts";
+import { checkColumn, checkTarget } from "../target-check.ts";
 import { vectorText } from "./function-store.ts";
 import { roundToHalf } from "./half.ts";
 import { type ApiDescription, describeByOpenApi } from "./open-api.ts";
-import type { ClearOutcome, Holding, IdType, PendingPage, Store } from "./port.ts";
+import { LENGTH_TOLERANCE } from "./look.ts";
+import {
+  type ClearOutcome,
+  type Holding,
+  type IdType,
+  type Look,
+  type LookOptions,
+  type PendingPage,
+  type Store,
+  TEXT_HASH_DIGITS,
+  VECTOR_HASH_DIGITS,
+  type VectorFlaw,
+} from "./port.ts";
 import { RestError } from "./rest-failure.ts";
 import {
   CAN_BE_ID,
@@ -48,18 +60,21 @@ const MAX_TEXT_BYTES = 2_000;
 export function createRowStore(api: Api, target: Target): Store {
   const describe = async (): Promise<ApiDescription> =>
     describeByOpenApi(target, await api.openApi(target.schema), api.label);
-  const table = once(async () => {
+  const opened = (check: typeof checkTarget) => async () => {
     const described = await describe();
     checkKey(target, described);
-    checkTarget(target, described.description);
+    check(target, described.description);
     const found = tableOf(api, target, described);
     return { ...found, versions: await firstLook(found) };
-  });
+  };
+  const table = once(opened(checkTarget));
+  const looked = once(opened(checkColumn));
   return {
     describe: async () => (await describe()).description,
     readPending: async (page) => readPending(await table(), page),
     apply: (rows) => apply(table, rows),
     count: async () => count(await table()),
+    look: async (asked) => look(await looked(), asked),
     compare: (rows) => compare(table, rows),
     clear: (rows) => clear(table, rows),
     close: async () => {},
@@ -326,6 +341,77 @@ function unchanged({ comparable, text }: Table, current: Current): Filter[] {
   if (current.version !== undefined) return [[VERSION, "eq", current.version]];
   const fits = current.text !== "" && encodeURIComponent(current.text).length <= MAX_TEXT_BYTES;
   return comparable && fits ? [[text, "eq", current.text]] : [];
+}
+
+/** A vector's text is about ten bytes a number. */
+const LOOK_ROWS = 200;
+
+const LOOKED = z.array(
+  z.object({
+    vecfill_id: z.string(),
+    vecfill_text: z.string().nullable(),
+    vecfill_vector: z.string().nullable(),
+  }),
+);
+type Looked = z.infer<typeof LOOKED>[number] & Readonly<{ vecfill_vector: string }>;
+
+/** A page, looked at here: the API computes nothing. An empty one is the end. */
+async function look(table: Table, { after, wanted, picks }: LookOptions): Promise<Look> {
+  const { api, address, id, text, embedding } = table;
+  const rows = LOOKED.parse(
+    await api.select({
+      ...address,
+      columns: `vecfill_id:${id}::text,vecfill_text:${text}::text,vecfill_vector:${embedding}::text`,
+      filters: [after === undefined ? [id, "not.is", "null"] : [id, "gt", after]],
+      order: id,
+      limit: LOOK_ROWS,
+    }),
+  );
+  const filled = rows.filter((row): row is Looked => row.vecfill_vector !== null);
+  const hashes = filled.map((row) => md5Digits(row.vecfill_vector, VECTOR_HASH_DIGITS));
+  return {
+    rows: rows.length,
+    withEmbedding: filled.length,
+    flawed: filled.flatMap((row) => flawsOf(row, table)),
+    hashes: filled
+      .map((row, at) => `${hashes[at]}${md5Digits(row.vecfill_text ?? "", TEXT_HASH_DIGITS)}`)
+      .join(""),
+    found: filled.flatMap((row, at) => {
+      const hash = hashes[at] ?? "";
+      if (!wanted.includes(hash)) return [];
+      const words = (row.vecfill_text ?? "").replaceAll(/\s+/g, " ").trim();
+      return [{ id: row.vecfill_id, hash, words }];
+    }),
+    picked: filled
+      .filter((_, at) => picks.includes(at))
+      .map((row) => ({
+        id: row.vecfill_id,
+        text: row.vecfill_text ?? "",
+        vector: numbersOf(row.vecfill_vector),
+      })),
+    until: rows.at(-1)?.vecfill_id,
+  };
+}
+
+function md5Digits(text: string, digits: number): string {
+  return fingerprint(text).slice(0, digits);
+}
+
+function flawsOf({ vecfill_id, vecfill_vector }: Looked, { target, half }: Table): Look["flawed"] {
+  const values = numbersOf(vecfill_vector);
+  const length = Math.sqrt(values.reduce((sum, value) => sum + value * value, 0));
+  const of = (flaw: VectorFlaw, detail: number) => [
+    { id: vecfill_id, flaw, detail: String(detail) },
+  ];
+  if (values.length !== target.dimensions) return of("dimensions", values.length);
+  if (!Number.isFinite(length)) return of("notFinite", length);
+  const tolerance = LENGTH_TOLERANCE[half ? "halfvec" : "vector"];
+  return Math.abs(length - 1) > tolerance ? of("length", length) : [];
+}
+
+/** Of pgvector's text; what is no number in JSON is none here. */
+function numbersOf(text: string): number[] {
+  return text.slice(1, -1).split(",").map(Number);
 }
 
 async function compare(

@@ -1,11 +1,12 @@
 /** The store over any database that takes SQL: what is asked, in which order, and what it means. */
 import type { EmbeddedQuestion, PendingQuestion, RowOutcome } from "../question.ts";
 import type { Target } from "../target.ts";
-import { checkTarget } from "../target-check.ts";
+import { checkColumn, checkTarget } from "../target-check.ts";
 import { readCatalogue, type VectorExtension } from "./catalogue.ts";
 import { type BinaryParameter, cell, type Database, type Parameter, type Row } from "./database.ts";
 import { explainFailure, isMissing } from "./failure.ts";
-import type { ClearOutcome, Holding, PendingPage, Store } from "./port.ts";
+import { LENGTH_TOLERANCE, parseLook } from "./look.ts";
+import type { ClearOutcome, Holding, Look, LookOptions, PendingPage, Store } from "./port.ts";
 import {
   CAN_BE_ID,
   MAX_APPLY_ROUNDS,
@@ -24,6 +25,8 @@ import {
   clearSql,
   compareSql,
   countSql,
+  ID_TYPES,
+  lookSql,
   readPendingSql,
   type TableShape,
 } from "./sql.ts";
@@ -41,6 +44,7 @@ export function createSqlStore(
   const explained = <T>(work: () => Promise<T>, where?: string): Promise<T> =>
     explain(database, target, where, work);
   const layout = once(() => readLayout(database, target));
+  const column = once(() => readColumnShape(database, target));
   return {
     describe: () => explained(async () => (await readCatalogue(database, target)).description),
     readPending: (page) =>
@@ -50,6 +54,7 @@ export function createSqlStore(
       ),
     apply: (rows) => explained(async () => apply(database, target, layout, rows)),
     count: () => explained(() => count(database, target, options.where), options.where),
+    look: (asked) => explained(async () => look(database, target, await column(), asked)),
     compare: (rows) => explained(async () => compare(database, target, layout, rows)),
     clear: (rows) => explained(async () => clear(database, target, layout, rows)),
     close: () => database.close(),
@@ -69,6 +74,13 @@ async function readLayout(database: Database, target: Target): Promise<Layout> {
   checkTarget(target, description);
   if (extension === undefined) throw new Error("checkTarget let a table through without pgvector");
   return { shape: shapeOf(description, extension.schema), extension, spareRooms: [] };
+}
+
+/** Of a column that need not fit the target. */
+async function readColumnShape(database: Database, target: Target): Promise<TableShape> {
+  const { description, extension } = await readCatalogue(database, target);
+  checkColumn(target, description);
+  return shapeOf(description, extension?.schema);
 }
 
 async function readPending(
@@ -156,6 +168,40 @@ async function write(
   // not where the statement failed: the driver may not have sent it yet
   spareRooms.push(Buffer.from(vectors.bytes.buffer));
   return written;
+}
+
+/** Rows that one statement looks at: with vectors of 3072 numbers about 120 MB are read for them. */
+const LOOK_ROWS = 10_000;
+
+async function look(
+  database: Database,
+  target: Target,
+  shape: TableShape,
+  { after, wanted, picks }: LookOptions,
+): Promise<Look> {
+  const condition = after === undefined ? "IS NOT NULL" : `> $6::${ID_TYPES[shape.idType]}`;
+  const sql = lookSql(target, shape, condition, {
+    limit: "$1",
+    dimensions: "$2::int",
+    tolerance: "$3::float8",
+    wanted: "$4::jsonb",
+    picks: "$5::jsonb",
+  });
+  const tolerance = LENGTH_TOLERANCE[shape.embeddingType];
+  const shared = [
+    LOOK_ROWS,
+    target.dimensions,
+    tolerance,
+    JSON.stringify(wanted),
+    JSON.stringify(picks),
+  ];
+  const rows = await database.query(
+    `SELECT (${sql})::text AS look`,
+    after === undefined ? shared : [...shared, after],
+  );
+  const [row] = rows;
+  if (row === undefined) throw new Error("a look gave no row");
+  return parseLook(JSON.parse(cell(row, "look")));
 }
 
 async function compare(

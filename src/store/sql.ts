@@ -7,7 +7,7 @@
 import { MAX_TEXT_CHARS } from "../question.ts";
 import { parseRecipe, type RecipePart } from "../recipe.ts";
 import type { Target } from "../target.ts";
-import type { IdType } from "./port.ts";
+import { type IdType, TEXT_HASH_DIGITS, VECTOR_HASH_DIGITS } from "./port.ts";
 
 /** What the catalogue must have told before the statements can be written. */
 export type TableShape = Readonly<{
@@ -124,6 +124,63 @@ export function clearSql(target: Target, shape: TableShape, as: GivenAs = "array
     WHERE ${qualifiedColumn(target, target.id)} = ${GIVEN}.id
       AND ${qualifiedColumn(target, target.embedding)} ${equals(shape)} ${givenVector(shape)}
     RETURNING ${GIVEN}.place::text AS place`;
+}
+
+/** The parameters of a look, as the statement names them; `wanted` and `picks` are jsonb arrays. */
+export type LookParameters = Readonly<
+  Record<"limit" | "dimensions" | "tolerance" | "wanted" | "picks", string>
+>;
+
+/**
+ * One jsonb object, `Look` as JSON. `condition` follows the id: a window begins behind a row, or at
+ * the first. Vectors are read once, and come back only where they are picked.
+ */
+export function lookSql(
+  target: Target,
+  shape: TableShape,
+  condition: string,
+  { limit, dimensions, tolerance, wanted, picks }: LookParameters,
+): string {
+  const id = qualifiedColumn(target, target.id);
+  const embedding = qualifiedColumn(target, target.embedding);
+  const text = `(${textExpression(target)}) COLLATE pg_catalog."C"`;
+  const vector = (name: string) => `${quoteIdentifier(shape.vectorSchema)}.${name}(${embedding})`;
+  const [norm, send] =
+    shape.embeddingType === "halfvec"
+      ? [vector("l2_norm"), vector("halfvec_send")]
+      : [vector("vector_norm"), vector("vector_send")];
+  return `
+  WITH vecfill_window AS MATERIALIZED (
+    SELECT ${id} AS id, ${embedding} IS NOT NULL AS filled, ${vector("vector_dims")} AS dims,
+      ${norm} AS norm, left(md5(${send}), ${VECTOR_HASH_DIGITS}) AS hash,
+      CASE WHEN ${embedding} IS NOT NULL THEN left(md5(${text}), ${TEXT_HASH_DIGITS}) END AS text_hash
+    FROM ${qualifiedTable(target)} WHERE ${id} ${condition} ORDER BY ${id} LIMIT ${limit}
+  ), vecfill_filled AS MATERIALIZED (
+    SELECT w.id, w.dims, w.norm, w.hash, w.text_hash, row_number() OVER (ORDER BY w.id) - 1 AS place,
+      CASE WHEN w.dims <> ${dimensions} THEN 'dimensions'
+        WHEN w.norm IN ('NaN', 'Infinity') THEN 'notFinite'
+        WHEN abs(w.norm - 1) > ${tolerance} THEN 'length' END AS flaw
+    FROM vecfill_window w WHERE w.filled
+  )
+  SELECT jsonb_build_object(
+    'rows', (SELECT count(*) FROM vecfill_window),
+    'withEmbedding', (SELECT count(*) FROM vecfill_filled),
+    'flawed', (SELECT coalesce(jsonb_agg(jsonb_build_object('id', f.id::text, 'flaw', f.flaw,
+        'detail', CASE f.flaw WHEN 'dimensions' THEN f.dims::text ELSE f.norm::text END) ORDER BY f.place), '[]')
+      FROM vecfill_filled f WHERE f.flaw IS NOT NULL),
+    'hashes', (SELECT coalesce(string_agg(f.hash || f.text_hash, '' ORDER BY f.place), '')
+      FROM vecfill_filled f),
+    'found', (SELECT coalesce(jsonb_agg(jsonb_build_object('id', f.id::text, 'hash', f.hash,
+        'words', md5(btrim(regexp_replace(${text}, '[[:space:]]+', ' ', 'g')))) ORDER BY f.place), '[]')
+      FROM vecfill_filled f JOIN ${qualifiedTable(target)} ON ${id} = f.id
+      WHERE f.hash IN (SELECT jsonb_array_elements_text(${wanted}))),
+    'picked', (SELECT coalesce(jsonb_agg(jsonb_build_object('id', f.id::text,
+        'text', left(${textExpression(target)}, ${MAX_TEXT_CHARS + 1}),
+        'vector', ${embedding}::text::jsonb) ORDER BY f.place), '[]')
+      FROM vecfill_filled f JOIN ${qualifiedTable(target)} ON ${id} = f.id
+      WHERE f.place IN (SELECT jsonb_array_elements_text(${picks})::bigint)
+        AND ${embedding} IS NOT NULL),
+    'until', (SELECT w.id::text FROM vecfill_window w ORDER BY w.id DESC LIMIT 1))`;
 }
 
 /** An alias that no table of a user has. */

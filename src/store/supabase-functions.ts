@@ -19,6 +19,7 @@ import {
   compareSql,
   fingerprintExpression,
   ID_TYPES,
+  lookSql,
   qualifiedColumn,
   qualifiedTable,
   quoteIdentifier,
@@ -28,13 +29,14 @@ import {
 } from "./sql.ts";
 
 /** Raised with every change of the functions, so that older ones are told apart. */
-export const FUNCTIONS_VERSION = 3;
+export const FUNCTIONS_VERSION = 4;
 
 const FUNCTIONS = {
   describe: "",
   read: "after text, max_rows integer, scan_rows integer",
   count: "after text, scan_rows integer",
   apply: "rows jsonb",
+  look: "after text, scan_rows integer, dimensions integer, tolerance double precision, wanted jsonb, picks jsonb",
   compare: "rows jsonb",
   clear: "rows jsonb",
 } as const;
@@ -126,7 +128,7 @@ const RELOAD = "notify pgrst, 'reload schema'";
 const TRIGGER = "reset";
 
 function names(): FunctionName[] {
-  return ["describe", "read", "count", "apply", "compare", "clear"];
+  return ["describe", "read", "count", "apply", "look", "compare", "clear"];
 }
 
 function qualifiedName(target: Target, name: string): string {
@@ -155,6 +157,7 @@ function definitions(target: Target, shape: TableShape): readonly Definition[] {
     { name: "read", language: "plpgsql stable", body: readBody(target, shape) },
     { name: "count", language: "plpgsql stable", body: countBody(target, shape) },
     { name: "apply", language: "plpgsql volatile", body: applyBody(target, shape) },
+    { name: "look", language: "plpgsql stable", body: lookBody(target, shape) },
     { name: "compare", language: "plpgsql stable", body: compareBody(target, shape) },
     { name: "clear", language: "plpgsql volatile", body: clearBody(target, shape) },
   ];
@@ -284,6 +287,22 @@ begin
   from (${classifySql(target, shape, "json")}
   ) as others;
   return vecfill_outcomes;
+end`;
+}
+
+/** A window of the column as it is. */
+function lookBody(target: Target, shape: TableShape): string {
+  const parameters = { limit: "$2", dimensions: "$3", tolerance: "$4", wanted: "$5", picks: "$6" };
+  const window = (condition: string): string =>
+    `return (${lookSql(target, shape, condition, parameters)});`;
+  return `
+#variable_conflict use_column
+declare
+  vecfill_after constant ${ID_TYPES[shape.idType]} := $1::${ID_TYPES[shape.idType]};
+begin
+  if vecfill_after is null then ${window("is not null")}
+  else ${window("> vecfill_after")}
+  end if;
 end`;
 }
 

@@ -40,6 +40,7 @@ export function createSupabaseStore(
     readPending: (page) => explained((store) => store.readPending(page)),
     apply: (rows) => explained((store) => store.apply(rows)),
     count: () => explained((store) => store.count()),
+    look: (asked) => explained((store) => store.look(asked)),
     compare: (rows) => explained((store) => store.compare(rows)),
     clear: (rows) => explained((store) => store.clear(rows)),
     close: async () => {},

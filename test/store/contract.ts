@@ -7,7 +7,7 @@ import type { ExitReason } from "../../src/errors.ts";
 import { MAX_TEXT_CHARS, type EmbeddedQuestion, type PendingQuestion } from "../../src/question.ts";
 import { quoteIdentifier as quoted, quoteLiteral as literal } from "../../src/store/sql.ts";
 import type { Row } from "../../src/store/database.ts";
-import type { Store } from "../../src/store/port.ts";
+import type { Look, LookOptions, Store } from "../../src/store/port.ts";
 import type { Target } from "../../src/target.ts";
 
 export const DIMENSIONS = 128;
@@ -123,6 +123,43 @@ export function storeContract(
         `SELECT ${quoted(target.id)}::text AS id, ${quoted(target.embedding)}::text AS v FROM ${qualified(target)}`,
       );
       return new Map(rows.map(({ id, v }) => [id ?? "", v == null ? undefined : JSON.parse(v)]));
+    }
+
+    async function setVector(target: Target, id: number, vector: Float32Array): Promise<void> {
+      await ground.sql(
+        `UPDATE ${qualified(target)} SET embedding = '[${vector.join(",")}]' WHERE id = ${id}`,
+      );
+    }
+
+    /** Every window, as one. */
+    async function lookAll(
+      target: Target,
+      { wanted = [], picks = [] }: Partial<LookOptions> = {},
+    ): Promise<Omit<Look, "until">> {
+      return using(target, async (store) => {
+        const all = { rows: 0, withEmbedding: 0, hashes: "" };
+        const [flawed, found, picked] = [
+          new Array<Look["flawed"][number]>(),
+          new Array<Look["found"][number]>(),
+          new Array<Look["picked"][number]>(),
+        ];
+        let after: string | undefined;
+        do {
+          const look = await store.look({
+            after,
+            wanted,
+            picks: picks.map((place) => place - all.withEmbedding).filter((place) => place >= 0),
+          });
+          all.rows += look.rows;
+          all.withEmbedding += look.withEmbedding;
+          all.hashes += look.hashes;
+          flawed.push(...look.flawed);
+          found.push(...look.found);
+          picked.push(...look.picked);
+          after = look.until;
+        } while (after !== undefined);
+        return { ...all, flawed, found, picked };
+      });
     }
 
     async function pendingTexts(target: Target): Promise<string[]> {
@@ -471,6 +508,130 @@ export function storeContract(
       });
     });
 
+    describe("looking", () => {
+      it("tells widths, lengths and what is empty, of every row and in order", async () => {
+        const target = await table(
+          `id bigint PRIMARY KEY, question_text text, embedding ${quoted(ground.vectorSchema)}.vector`,
+        );
+        await insert(
+          target,
+          ["a", "b", "c", "d", "e"].map((text, index) => [String(index + 1), text]),
+        );
+        await setVector(target, 1, vectorOf(1));
+        await setVector(
+          target,
+          2,
+          vectorOf(2).map((value) => value * 0.6),
+        );
+        await setVector(target, 4, vectorOf(4).subarray(0, 3));
+        await setVector(
+          target,
+          5,
+          vectorOf(5).map(() => 0),
+        );
+        const seen = await lookAll(target);
+        expect(seen).toMatchObject({ rows: 5, withEmbedding: 4 });
+        expect(seen.flawed).toEqual([
+          { id: "2", flaw: "length", detail: expect.stringMatching(/^0\.[56]/) },
+          { id: "4", flaw: "dimensions", detail: "3" },
+          { id: "5", flaw: "length", detail: "0" },
+        ]);
+      });
+
+      it("looks at a column of another width, and finds every vector wrong", async () => {
+        const target = { ...(await questions(["a", "b"])), dimensions: 768 };
+        await setVector(target, 2, vectorOf(2));
+        const seen = await lookAll(target);
+        expect(seen.flawed).toEqual([{ id: "2", flaw: "dimensions", detail: String(DIMENSIONS) }]);
+      });
+
+      it("takes what vecfill writes for right, rounded to halves as well", async () => {
+        const target = await table(
+          `id int PRIMARY KEY, question_text text, embedding ${vectorType("halfvec")}`,
+        );
+        await insert(
+          target,
+          range(50).map((id) => [String(id), `text ${id}`]),
+        );
+        await using(target, async (store) =>
+          store.apply((await readAll(store, 100)).map(embedded)),
+        );
+        expect(await lookAll(target)).toMatchObject({ rows: 50, withEmbedding: 50, flawed: [] });
+        await setVector(
+          target,
+          7,
+          vectorOf(7).map((value) => value * 1.003),
+        );
+        expect((await lookAll(target)).flawed.map(({ id }) => id)).toEqual(["7"]);
+      });
+
+      it("gives equal hashes for equal vectors and equal texts, and names wanted rows", async () => {
+        const target = await questions(["a b", "a  b ", "c", "a b", "d"]);
+        for (const id of [1, 2, 4, 5]) await setVector(target, id, vectorOf(1));
+        await setVector(target, 3, vectorOf(3));
+        const { hashes } = await lookAll(target);
+        const [first = "", second = "", third = "", fourth = "", fifth = ""] =
+          hashes.match(/.{24}/g) ?? [];
+        const vector = first.slice(0, 16);
+        expect(hashes).toHaveLength(5 * 24);
+        expect([second, fourth, fifth].map((each) => each.slice(0, 16))).toEqual([
+          vector,
+          vector,
+          vector,
+        ]);
+        expect(third.slice(0, 16)).not.toBe(vector);
+        expect(fourth).toBe(first);
+        expect(second).not.toBe(first);
+        const { found } = await lookAll(target, { wanted: [vector] });
+        expect(found.map(({ id, hash }) => [id, hash])).toEqual(
+          ["1", "2", "4", "5"].map((id) => [id, vector]),
+        );
+        const [one, spaced, same, other] = found.map(({ words }) => words);
+        expect([spaced, same]).toEqual([one, one]);
+        expect(other).not.toBe(one);
+      });
+
+      it("gives picked rows whole, by their place among those with a vector", async () => {
+        const target = await questions(["a", "b", null, "d", "e"]);
+        for (const id of [2, 3, 5]) await setVector(target, id, vectorOf(id));
+        const { picked } = await lookAll(target, { picks: [1, 2, 3, 99] });
+        expect(picked.map(({ id, text }) => [id, text])).toEqual([
+          ["3", ""],
+          ["5", "e"],
+        ]);
+        for (const { id, vector } of picked) expectVector([...vector], vectorOf(Number(id)));
+      });
+
+      it("goes through ids of every type, window by window, and ends", async () => {
+        for (const type of ["bigint", "uuid", "text"]) {
+          const target = await table(
+            `id ${type} PRIMARY KEY, question_text text, embedding ${vectorType()}`,
+          );
+          const ids = range(7).map((id) =>
+            type === "uuid" ? `00000000-0000-4000-8000-00000000000${id}` : String(id),
+          );
+          await insert(
+            target,
+            ids.map((id) => [id, "text"]),
+          );
+          expect(await lookAll(target)).toMatchObject({ rows: 7, withEmbedding: 0, hashes: "" });
+          const rest = await using(target, (store) =>
+            store.look({ after: ids.at(4), wanted: [], picks: [] }),
+          );
+          expect([rest.rows, rest.until]).toEqual([2, ids.at(-1)]);
+        }
+      });
+
+      it("is refused where the column holds no vectors", async () => {
+        const target = await table(`id int PRIMARY KEY, question_text text, embedding real[]`);
+        await insert(target, [["1", "a"]]);
+        const looked = using(target, (store) =>
+          store.look({ after: undefined, wanted: [], picks: [] }),
+        );
+        expect(await rejection(looked)).toEqual(userError("fatal", /real\[\], not a vector/));
+      });
+    });
+
     describe("comparing", () => {
       it("says what each row holds, to the bit, in the order given, and changes nothing", async () => {
         const target = await questions(["a", "b", "c", "d"]);
@@ -681,6 +842,11 @@ export function qualified(target: Target): string {
 function given<T>(value: T | undefined): T {
   if (value === undefined) throw new Error("the test's own set-up is wrong");
   return value;
+}
+
+/** 1 to `n`. */
+function range(n: number): number[] {
+  return Array.from({ length: n }, (_, index) => index + 1);
 }
 
 /** What the promise was rejected with; a failure of the test when it was not. */

@@ -1,0 +1,38 @@
+/** What is off, row by row, for the file that `verify` leaves in the jobs folder. */
+import { mkdir, rm } from "node:fs/promises";
+import { replaceFile } from "../durable-file.ts";
+
+type Problem = "dimensions" | "length" | "notFinite" | "identical" | "sample";
+
+export type Finding = Readonly<{ id: string; problem: Problem; detail: string }>;
+
+/** More help nobody, and would fill the memory where every row is off. */
+const MAX_LISTED = 100_000;
+
+export class Findings {
+  readonly #listed: Finding[] = [];
+  #count = 0;
+
+  add(finding: Finding): void {
+    this.#count += 1;
+    if (this.#listed.length < MAX_LISTED) this.#listed.push(finding);
+  }
+
+  /** All there were, also those over the limit. */
+  get count(): number {
+    return this.#count;
+  }
+
+  get listed(): number {
+    return this.#listed.length;
+  }
+
+  /** The file with these findings; without any there is none, nor one of an earlier time. */
+  async write(folder: string, path: string): Promise<void> {
+    if (this.#count === 0) return rm(path, { force: true });
+    await mkdir(folder, { recursive: true, mode: FOLDER_MODE });
+    await replaceFile(path, this.#listed.map((each) => `${JSON.stringify(each)}\n`).join(""));
+  }
+}
+
+const FOLDER_MODE = 0o700;
