@@ -70,6 +70,17 @@ async function startTrial(rows: number, options: EmulatorOptions = {}) {
     goOn: ({ stderr }: Ended) => here(commandToGoOn(stderr)),
     states: async () => (await readManifest(folder)).jobs().map(({ state }) => state),
     manifest: () => readFile(join(folder, "manifest.ndjson"), "utf8"),
+    /** Of whole lines in the checkpoint. */
+    answeredKeys: async () => {
+      const text = await readFile(join(folder, "0001.sync.jsonl"), "utf8");
+      const lines = text.split("\n").slice(0, -1);
+      return lines.map((line) => String(Object(JSON.parse(line)).key));
+    },
+    /** How often texts were paid for at once, and how many of them so often. */
+    paidAtOnce: () => {
+      const times = Map.groupBy(service.paidTexts().values(), (each) => each);
+      return Object.fromEntries([...times].map(([often, all]) => [often, all.length]));
+    },
     /** Every row has its vector, was paid for once, and no batch was cancelled. */
     expectDone: async () => {
       const missing = `SELECT count(*)::text AS rows FROM ${table} WHERE embedding IS NULL`;
@@ -229,6 +240,55 @@ it("twice, with a create under way: it leaves at once, and the batch is found ag
   expect(trial.service.batches()).toHaveLength(1);
   await trial.expectDone();
 });
+
+describe("in the sync lane", () => {
+  const ROWS = 900;
+  const args = ["run", "--lane", "sync", "--max-requests-per-minute", "1000000"];
+
+  it("Ctrl-C keeps what was answered, and the same command embeds the rest", async () => {
+    const trial = await startTrial(ROWS, { faults: "sync-slow=200" });
+    const running = trial.start([...args, ...trial.ofTable]);
+    await untilEmbedding(trial, 200);
+    running.kill("SIGINT");
+    const ended = await running.ended;
+    expectInterrupted(ended);
+    expect(await trial.states()).toEqual(["embedding"]);
+    trial.service.setFaults("");
+    expect((await trial.goOn(ended)).code).toBe(EXIT_CODES.done);
+    expect(trial.paidAtOnce()).toEqual({ 1: ROWS });
+  });
+
+  it("kill -9 loses the calls under way and nothing that was on disk", async () => {
+    const trial = await startTrial(ROWS, { faults: "sync-slow=200" });
+    const onDisk = new Set<string>();
+    for (const embedded of [200, 500]) {
+      const running = trial.start([...args, ...trial.ofTable]);
+      await untilEmbedding(trial, embedded);
+      running.kill("SIGKILL");
+      await running.ended;
+      for (const key of await trial.answeredKeys()) onDisk.add(key);
+    }
+    const before = new Map(trial.service.paidTexts());
+    trial.service.setFaults("");
+    const { code, stderr } = await trial.here([...args, ...trial.ofTable]);
+    expect(code, stderr).toBe(EXIT_CODES.done);
+    expect(onDisk.size).toBeGreaterThan(0);
+    const after = trial.service.paidTexts();
+    const textOf = (key: string) => `Question ${key.split("@")[0]}`;
+    const paidAgain = [...onDisk].filter(
+      (key) => after.get(textOf(key)) !== before.get(textOf(key)),
+    );
+    expect(paidAgain).toEqual([]);
+    const lost = [...after.values()].reduce((sum, times) => sum + times, 0) - ROWS;
+    // four calls of a hundred, twice
+    expect(lost).toBeLessThanOrEqual(800);
+    expect(after.size).toBe(ROWS);
+  });
+});
+
+async function untilEmbedding({ service }: { service: Emulator }, texts: number): Promise<void> {
+  while (service.embeddedNow() < texts) await new Promise((soon) => setTimeout(soon, 20));
+}
 
 async function untilCreating({ service }: { service: Emulator }): Promise<void> {
   while (service.calls("create") === 0) await new Promise((soon) => setTimeout(soon, 20));

@@ -13,6 +13,7 @@ import { type ManifestView, readManifest } from "../../src/job/manifest.ts";
 import { readRequestKeys } from "../../src/job/request-file.ts";
 import { UNFINISHED } from "../../src/job/transitions.ts";
 import { readLines } from "../../src/jsonl.ts";
+import { parseRequestLine } from "../../src/request-line.ts";
 import { parseResultLine } from "../../src/result-line.ts";
 import { cell, type Database } from "../../src/store/database.ts";
 import { fingerprintExpression, quoteIdentifier, textExpression } from "../../src/store/sql.ts";
@@ -25,7 +26,9 @@ export type Books = Readonly<{
   target: Target;
   folder: string;
   /** One that served this folder and no other. */
-  emulator: Pick<Emulator, "billing" | "batches">;
+  emulator: Pick<Emulator, "billing" | "batches"> & Partial<Pick<Emulator, "paidTexts">>;
+  /** How often a call of the sync lane may have been lost on its way back; each is paid for again. */
+  lostCalls?: number;
   /** Ids of rows whose vector somebody else wrote. */
   filledByOthers?: ReadonlySet<string>;
 }>;
@@ -49,7 +52,7 @@ export async function audit(books: Books): Promise<Audit> {
     ...manifest.warnings.map((warning) => `the manifest warns: ${warning}`),
     ...manifest.jobs().flatMap(jobBreaches),
     ...batchBreaches(manifest, batches),
-    ...(await billBreaches(manifest, await books.emulator.billing())),
+    ...(await billBreaches(manifest, await wholeBill(books, manifest), books.lostCalls ?? 0)),
     ...waiting.breaches,
     ...rowBreaches(rows, waiting.keys),
     ...(await folderBreaches(books.folder, manifest)),
@@ -96,6 +99,7 @@ type Range = { attempts: number; least: number; most: number };
 async function billBreaches(
   manifest: ManifestView,
   bill: ReadonlyMap<string, number>,
+  lostCalls: number,
 ): Promise<string[]> {
   const ranges = new Map<string, Range>();
   const attempts = new Set<string>();
@@ -105,11 +109,12 @@ async function billBreaches(
     for await (const keys of readRequestKeys(manifest.files(job.id))) {
       for (const key of keys) {
         const attempt = `attempt ${job.attempt} of ${key}`;
-        if (job.batch !== undefined && attempts.has(attempt))
-          breaches.push(`${attempt} left twice`);
-        if (job.batch !== undefined) attempts.add(attempt);
+        const isSent = job.batch !== undefined || job.lane === "sync";
+        if (isSent && attempts.has(attempt)) breaches.push(`${attempt} left twice`);
+        if (isSent) attempts.add(attempt);
         const range = ranges.get(key) ?? { attempts: 0, least: 0, most: 0 };
         if (answered !== undefined) addAnswer(range, answered.get(key));
+        if (job.lane === "sync") range.most += lostCalls;
         ranges.set(key, range);
       }
     }
@@ -123,6 +128,29 @@ async function billBreaches(
     if (times < range.least) breaches.push(paid(key, times, range));
   }
   return breaches;
+}
+
+/** Batches by key; texts that were embedded at once under the keys of the jobs that asked for them. */
+async function wholeBill(
+  { emulator }: Books,
+  manifest: ManifestView,
+): Promise<ReadonlyMap<string, number>> {
+  const bill = new Map(await emulator.billing());
+  const atOnce = emulator.paidTexts?.() ?? new Map<string, number>();
+  const charged = new Set<string>();
+  for (const job of manifest.jobs().filter(({ lane }) => lane === "sync")) {
+    for await (const lines of readLines(manifest.files(job.id).requests)) {
+      for (const { bytes } of lines) {
+        if (bytes === undefined || bytes.length === 0) continue;
+        const { key, request } = parseRequestLine(bytes);
+        const times = atOnce.get(request.content.parts[0].text);
+        if (times === undefined || charged.has(key)) continue;
+        charged.add(key);
+        bill.set(key, (bill.get(key) ?? 0) + times);
+      }
+    }
+  }
+  return bill;
 }
 
 function paid(key: string, times: number, range: Range | undefined): string {

@@ -7,10 +7,13 @@ import { join } from "node:path";
 import { type Emulator, startEmulator } from "../../src/emulator/emulator.ts";
 import { exportAll, type ExportOptions } from "../../src/export/export.ts";
 import { failureOf } from "../../src/failure.ts";
+import { embedAll } from "../../src/embed/embed.ts";
 import { connectGemini } from "../../src/gemini/client.ts";
 import { retryingGemini } from "../../src/gemini/retry.ts";
 import { pricesOf } from "../../src/gemini/tariff.ts";
 import { importAll } from "../../src/import/import.ts";
+import type { Job } from "../../src/job/job.ts";
+import { isForSync, type LaneChoice } from "../../src/job/lane.ts";
 import { isUnfinished, readManifest } from "../../src/job/manifest.ts";
 import { pollAll } from "../../src/poll/poll.ts";
 import { resubmitJob, retryableBelow } from "../../src/resubmit/resubmit.ts";
@@ -30,6 +33,8 @@ export type Disturbance = Readonly<{
   rows?: number;
   rowsPerJob?: number;
   maxActiveJobs?: number;
+  /** `sync`: everything is embedded at once. */
+  lane?: "batch" | "sync";
   reconcileGraceMs?: number;
   /** What the emulator does wrong, as it reads it, from the first process to the last. */
   emulatorFaults?: string;
@@ -50,6 +55,7 @@ const SMALL = {
   rows: 7,
   rowsPerJob: 3,
   maxActiveJobs: 90,
+  lane: "batch",
   reconcileGraceMs: 20,
   emulatorFaults: "",
   emulatorSeed: 1,
@@ -76,7 +82,9 @@ export async function runDisturbed(
     if (swept.bug !== undefined) throw breach(`a bug: ${swept.bug}`);
     if (!swept.done) throw breach(`not finished after ${MAX_RECOVERIES} repetitions`);
     const { database, target, folder } = workshop;
-    const books = await audit({ database, target, folder, emulator });
+    // each disturbed process may lose what it had under way in the sync lane
+    const lostCalls = plan.processes.length;
+    const books = await audit({ database, target, folder, emulator, lostCalls });
     const all = faults === "" && books.right !== plan.rows ? ["not every row has its vector"] : [];
     const breaches = [...books.breaches, ...all];
     if (breaches.length > 0) throw breach(breaches.join("\n"));
@@ -144,6 +152,7 @@ class Process {
         export: this.#exportOptions(),
         window: { maxActiveJobs, maxEnqueuedTokens: MAX_ENQUEUED_TOKENS },
         prices: pricesOf({}),
+        lane: this.#lane(),
         reconcileGraceMs,
         quotaWaitMs: 20,
         pollIntervalMs: 5,
@@ -160,7 +169,12 @@ class Process {
     const window = { maxActiveJobs, maxEnqueuedTokens: MAX_ENQUEUED_TOKENS };
     await this.#withServices((services) => exportAll(services, this.#exportOptions()));
     for (let rounds = 0; rounds < MAX_RECOVERIES; rounds++) {
-      await this.#withServices((services) => submitAll(services, { window, reconcileGraceMs }));
+      const lane = this.#lane();
+      const takes = (job: Job) => !isForSync(job, lane);
+      await this.#withServices((services) =>
+        submitAll(services, { window, reconcileGraceMs, takes }),
+      );
+      await this.#withServices((services) => embedAll(services, { lane }));
       await this.#withServices((services) =>
         pollAll(services, {
           intervalMs: 5,
@@ -179,6 +193,10 @@ class Process {
     const jobs = services.manifest.jobs().filter((job) => this.#canBeResubmitted(job));
     const { bounds } = this.#exportOptions();
     for (const job of jobs) await resubmitJob(services, job, bounds, retryableBelow(MAX_ATTEMPTS));
+  }
+
+  #lane(): LaneChoice {
+    return { lane: this.#plan.lane, syncUpToTokens: 0 };
   }
 
   #exportOptions(): ExportOptions {

@@ -1,0 +1,43 @@
+// And in the sync lane, where a call cannot be told from its repetition: when any single call to the
+// outside goes wrong, is no more paid for again than what was under way, and is every row right?
+import type * as Files from "node:fs/promises";
+import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
+import { openWorkshop, type Workshop } from "../workshop.ts";
+import { failEveryCall, someFileCalls } from "./sweep.ts";
+
+vi.mock("node:fs/promises", async (original: () => Promise<typeof Files>) => {
+  const { borderFiles } = await import("./outside.ts");
+  return borderFiles(await original());
+});
+
+let workshop: Workshop;
+
+beforeAll(async () => {
+  workshop = await openWorkshop();
+});
+afterAll(() => workshop.close());
+
+const SYNC = { lane: "sync" } as const;
+const EVERY = { first: 1, step: 1 };
+
+describe.each(["before", "middle", "after"] as const)("%s it took effect", (when) => {
+  test.each(["error", "kill"] as const)(
+    "a call to Gemini fails, as %s",
+    { timeout: 300_000 },
+    async (how) => {
+      const hits = await failEveryCall(workshop, { when, how, kind: "gemini" }, EVERY, SYNC);
+      expect(hits.length).toBeGreaterThan(2);
+      expect(hits.filter((hit) => !hit.endsWith(":batchEmbedContents"))).toEqual([]);
+    },
+  );
+});
+
+test.each([
+  { when: "before", how: "error", first: 3, stages: false },
+  { when: "middle", how: "kill", first: 7, stages: true },
+  { when: "after", how: "kill", first: 11, stages: false },
+] as const)("a file call fails: %o", { timeout: 300_000 }, async ({ when, how, first, stages }) => {
+  const fault = { when, how, kind: "file" } as const;
+  const hits = await failEveryCall(workshop, fault, someFileCalls(first), { ...SYNC, stages });
+  expect(hits.length).toBeGreaterThan(5);
+});
