@@ -274,7 +274,6 @@ describe("in the sync lane", () => {
     expect(code, stderr).toBe(EXIT_CODES.done);
     expect(onDisk.size).toBeGreaterThan(0);
     const after = trial.service.paidTexts();
-    const textOf = (key: string) => `Question ${key.split("@")[0]}`;
     const paidAgain = [...onDisk].filter(
       (key) => after.get(textOf(key)) !== before.get(textOf(key)),
     );
@@ -285,6 +284,10 @@ describe("in the sync lane", () => {
     expect(after.size).toBe(ROWS);
   });
 });
+
+function textOf(key: string): string {
+  return `Question ${key.split("@")[0]}`;
+}
 
 async function untilEmbedding({ service }: { service: Emulator }, texts: number): Promise<void> {
   while (service.embeddedNow() < texts) await new Promise((soon) => setTimeout(soon, 20));
