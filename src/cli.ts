@@ -33,6 +33,7 @@ import { initCommand } from "./init/command.ts";
 import { jobsCommand } from "./jobs/command.ts";
 import { planCommand } from "./plan/command.ts";
 import { pollCommand } from "./poll/command.ts";
+import { reportCommand } from "./report/command.ts";
 import { resubmitCommand } from "./resubmit/command.ts";
 import { rollbackCommand } from "./rollback/command.ts";
 import { runCommand } from "./run/command.ts";
@@ -62,6 +63,7 @@ const COMMANDS: readonly RegisterCommand[] = [
   rollbackCommand,
   cleanCommand,
   jobsCommand,
+  reportCommand,
   initCommand,
   doctorCommand,
   emulatorCommand,

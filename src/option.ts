@@ -13,6 +13,7 @@ export type CommandName =
   | "rollback"
   | "clean"
   | "jobs"
+  | "report"
   | "init"
   | "doctor"
   | "plan"

@@ -32,6 +32,7 @@ export const COMMAND_NAMES: readonly CommandName[] = [
   "rollback",
   "clean",
   "jobs",
+  "report",
   "init",
   "doctor",
   "plan",
@@ -43,14 +44,22 @@ const WITH_JOBS = COMMAND_NAMES.filter(
 );
 /** They go through the rows that have no vector. */
 const SELECTS: readonly CommandName[] = ["export", "run", "plan"];
+<<<<<<< HEAD
 /** The others take the target from the job they work on. */
 const WITH_TABLE: readonly CommandName[] = [...SELECTS, "verify", "init", "doctor"];
+=======
+const WITH_TABLE: readonly CommandName[] = [...SELECTS, "report", "init", "doctor"];
+>>>>>>> 25afd52 (Add the report: one page on the column, the jobs, quota, cost and failures, from disk and without a script)
 const OF_THE_TARGET = { group: "Target", commands: WITH_TABLE, carried: true } as const;
 const MAKES_JOBS: readonly CommandName[] = ["export", "run", "resubmit"];
 const SUBMITS: readonly CommandName[] = ["submit", "run"];
 const SPENDS: readonly CommandName[] = ["submit", "run"];
 /** They tell what something costs. */
+<<<<<<< HEAD
 const PRICES: readonly CommandName[] = [...SPENDS, "jobs", "plan", "verify"];
+=======
+const PRICES: readonly CommandName[] = [...SPENDS, "jobs", "report", "plan"];
+>>>>>>> 25afd52 (Add the report: one page on the column, the jobs, quota, cost and failures, from disk and without a script)
 /** What is lost by them is paid for. */
 const TAKES_BACK: readonly CommandName[] = ["rollback", "clean"];
 const ASKS: readonly CommandName[] = [...SPENDS, ...TAKES_BACK, "verify"];
@@ -242,7 +251,7 @@ export const OPTIONS = {
     choices: TIERS,
     describe: "the project's tier at Gemini, which sets how much may be queued",
     group: "Quota and waiting",
-    commands: [...MAKES_JOBS, "submit", "plan"],
+    commands: [...MAKES_JOBS, "submit", "report", "plan"],
   }),
   lane: choice({
     flag: "lane",
@@ -297,7 +306,7 @@ export const OPTIONS = {
     max: ENQUEUED_TOKENS_MAX,
     describe: "most tokens queued at Gemini at once (default: what the tier allows)",
     group: "Quota and waiting",
-    commands: [...MAKES_JOBS, "submit", "plan"],
+    commands: [...MAKES_JOBS, "submit", "report", "plan"],
   }),
   pollIntervalMs: seconds({
     flag: "poll-interval",
@@ -387,6 +396,13 @@ export const OPTIONS = {
     group: "Set-up",
     commands: ["init"],
     inConfigFile: false,
+  }),
+  reportFile: text({
+    flag: "report-file",
+    default: undefined,
+    describe: "where to write the page (default: report.html in the jobs folder)",
+    group: "Files",
+    commands: ["report"],
   }),
   live: toggle({
     flag: "live",
