@@ -44,22 +44,14 @@ const WITH_JOBS = COMMAND_NAMES.filter(
 );
 /** They go through the rows that have no vector. */
 const SELECTS: readonly CommandName[] = ["export", "run", "plan"];
-<<<<<<< HEAD
 /** The others take the target from the job they work on. */
-const WITH_TABLE: readonly CommandName[] = [...SELECTS, "verify", "init", "doctor"];
-=======
-const WITH_TABLE: readonly CommandName[] = [...SELECTS, "report", "init", "doctor"];
->>>>>>> 25afd52 (Add the report: one page on the column, the jobs, quota, cost and failures, from disk and without a script)
+const WITH_TABLE: readonly CommandName[] = [...SELECTS, "verify", "report", "init", "doctor"];
 const OF_THE_TARGET = { group: "Target", commands: WITH_TABLE, carried: true } as const;
 const MAKES_JOBS: readonly CommandName[] = ["export", "run", "resubmit"];
 const SUBMITS: readonly CommandName[] = ["submit", "run"];
 const SPENDS: readonly CommandName[] = ["submit", "run"];
 /** They tell what something costs. */
-<<<<<<< HEAD
-const PRICES: readonly CommandName[] = [...SPENDS, "jobs", "plan", "verify"];
-=======
-const PRICES: readonly CommandName[] = [...SPENDS, "jobs", "report", "plan"];
->>>>>>> 25afd52 (Add the report: one page on the column, the jobs, quota, cost and failures, from disk and without a script)
+const PRICES: readonly CommandName[] = [...SPENDS, "jobs", "report", "plan", "verify"];
 /** What is lost by them is paid for. */
 const TAKES_BACK: readonly CommandName[] = ["rollback", "clean"];
 const ASKS: readonly CommandName[] = [...SPENDS, ...TAKES_BACK, "verify"];
