@@ -65,6 +65,12 @@ async function showDryRun(context: CommandContext): Promise<CommandResult> {
   };
 }
 
+/** The interactive API may tell no counts; the estimate then stands for the bill. */
+function costBasis({ tokens, usd, billedUsd }: RunSummary["cost"]): string {
+  const isCounted = billedUsd >= usd;
+  return `${count(tokens)} tokens${isCounted ? "" : ", in part estimated: Gemini did not count them all"}`;
+}
+
 function runText(summary: RunSummary): string {
   const { cost, remaining, pending, skipped, tooLongFile, timedOut, failedFiles } = summary;
   const { costStop, atOnce } = summary;
@@ -82,7 +88,7 @@ function runText(summary: RunSummary): string {
       : "",
     `${counted(remaining, "row")} of the table still without a vector.`,
     costStop === undefined ? "" : costStopText(costStop),
-    cost.tokens > 0 ? `Cost: about ${dollars(cost.usd)} for ${count(cost.tokens)} tokens.` : "",
+    cost.tokens > 0 ? `Cost: about ${dollars(cost.usd)} for ${costBasis(cost)}.` : "",
   ]
     .filter((line) => line !== "")
     .join("\n");
