@@ -11,6 +11,8 @@ export type ProgressEvent =
   | JobReport
   /** How many rows this command may come to fill, in all. */
   | Readonly<{ type: "goal"; rows: number }>
+  /** Rows that were looked at so far, to say beforehand what there is to do. */
+  | Readonly<{ type: "planning"; rows: number; skipped: number }>
   | Readonly<{ type: "exporting"; exported: number; skipped: number }>
   /** All there is was read once; a run may look again for rows that changed meanwhile. */
   | Readonly<{ type: "exportEnded"; exported: number; skipped: number }>

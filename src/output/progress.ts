@@ -5,6 +5,7 @@ export type Progress = Exclude<ProgressEvent, { type: "warning" }>;
 
 /** What comes again and again, each time with a newer figure. */
 const MOVING: readonly ProgressEvent["type"][] = [
+  "planning",
   "exporting",
   "embedding",
   "importing",
@@ -46,6 +47,8 @@ export function subjectOf(event: ProgressEvent): string {
 /** One line for people, without its end. */
 export function progressLine(event: Progress): string {
   switch (event.type) {
+    case "planning":
+      return `counting: ${counted(event.rows, "row")}, ${count(event.skipped)} skipped`;
     case "exporting":
       return `exporting: ${counted(event.exported, "row")}, ${count(event.skipped)} skipped`;
     case "exported":

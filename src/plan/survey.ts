@@ -66,7 +66,7 @@ export async function survey(services: SurveyServices, options: SurveyOptions): 
       if ("skip" in verdict) tally.skip(verdict.skip);
       else tally.take(verdict.take, verdict.tokens / options.ratio);
     }
-    report({ type: "exporting", exported: tally.rows, skipped: tally.skippedRows });
+    report({ type: "planning", rows: tally.rows, skipped: tally.skippedRows });
     if (tally.rows >= (options.limit ?? Infinity) || signal.aborted) break;
   }
   signal.throwIfAborted();

@@ -73,7 +73,7 @@ function howLong({ seconds, enqueuedTokenLimit }: Plan, tier: Tier): Line[] {
       `${duration(seconds.batch)} with ${count(enqueuedTokenLimit)} tokens queued at once`,
     ],
     ["", `${tiers}; if the queue refills in ${refillMinutes} min`],
-    ["", `and a batch takes ${turnaroundMinutes} min. Gemini promises 24 h, at best`],
+    ["", `and a batch takes ${turnaroundMinutes} min. Gemini aims at 24 h at most`],
     ["time, sync", `${duration(seconds.sync)} on tier ${tier}`],
   ];
 }

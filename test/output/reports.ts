@@ -27,6 +27,7 @@ export function jobReport(job: string, state: string, more: Partial<JobReport> =
 export const EXAMPLES: { [T in ProgressEvent["type"]]: Extract<ProgressEvent, { type: T }> } = {
   job: jobReport("0001", "submitted"),
   goal: { type: "goal", rows: 50_000 },
+  planning: { type: "planning", rows: 12_000, skipped: 3 },
   exporting: { type: "exporting", exported: 3_500, skipped: 2 },
   exportEnded: { type: "exportEnded", exported: 4_000, skipped: 2 },
   exported: { type: "exported", job: "0001", requests: 1_000, tokens: 20_000, bytes: 200_000 },
