@@ -3,7 +3,7 @@ import { isIPv4 } from "node:net";
 import { type Environment, placeOf, valueOf } from "./env-file.ts";
 import { UserError } from "./errors.ts";
 import { type JsonObject, LineError, parseJsonObject } from "./json-value.ts";
-import { Secret, secretsOfUrl } from "./secret.ts";
+import { type Redact, Secret, secretsOfUrl } from "./secret.ts";
 
 export type GeminiAccess = Readonly<{
   apiKey: Secret;
@@ -280,4 +280,13 @@ function usage(message: string, hint: string): UserError {
 
 function isSet(value: string | undefined): value is string {
   return value !== undefined;
+}
+
+/** For a program that is not ours: without keys, addresses of databases, and whatever holds one. */
+export function withoutSecrets(env: NodeJS.ProcessEnv, redact: Redact): NodeJS.ProcessEnv {
+  const kept = Object.entries(env).filter(
+    ([name, value = ""]) =>
+      ![...KEY_VARIABLES, ...DATABASE_VARIABLES].includes(name) && redact(value) === value,
+  );
+  return Object.fromEntries(kept);
 }

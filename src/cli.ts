@@ -5,7 +5,7 @@
 import { readFileSync, realpathSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import yargs, { type Argv } from "yargs";
-import { secretsIn } from "./access.ts";
+import { secretsIn, withoutSecrets } from "./access.ts";
 import { systemClock } from "./clock.ts";
 import { commandLine, nextCommandLine, withCompleteCommands } from "./command-line.ts";
 import type { CommandResult, RegisterCommand, Start, Work } from "./command.ts";
@@ -41,12 +41,13 @@ import { submitCommand } from "./submit/command.ts";
 import { verifyCommand } from "./verify/command.ts";
 import { nearest } from "./nearest.ts";
 import type { CommandName } from "./option.ts";
-import { COMMAND_NAMES, OPTION_LIST, optionsOf } from "./options.ts";
+import { COMMAND_NAMES, OPTIONS, OPTION_LIST, optionsOf } from "./options.ts";
 import { type Output, type Streams, cleaner, createOutput, tolerateClosedPipes } from "./output.ts";
 import { canMove, painter } from "./output/color.ts";
 import type { Display } from "./output/display.ts";
 import type { Report } from "./report.ts";
 import { redactor } from "./secret.ts";
+import type { Watch } from "./watch/watch.ts";
 import { keepYoungMemorySmall } from "./young-memory.ts";
 
 /** In the order in which the help lists them. */
@@ -200,14 +201,19 @@ function startFor(session: Session): Start {
     session.complete = (hint) => withCompleteCommands(hint, settings, origins);
     for (const message of configuration.warnings) warn(output, message);
     const interrupt = interruptible(session, serves);
+    const watch = await watchOver(command, configuration, session);
     try {
-      const result = await withServices(configuration, session, interrupt.signal, work);
+      const result = await withServices(configuration, session, interrupt.signal, work, watch);
       show(output, command, result, configuration.settings.json);
       session.exit = result.exit;
       if (!serves) interrupt.signal.throwIfAborted();
+      await watch?.end({ exit: result.exit, message: result.text, hint: result.next });
     } catch (error) {
-      if (isInterruption(error, interrupt.signal)) throw interrupt.signal.reason;
-      throw error;
+      const reason: unknown = isInterruption(error, interrupt.signal)
+        ? interrupt.signal.reason
+        : error;
+      await watch?.end(failureOf(reason));
+      throw reason;
     } finally {
       interrupt.release();
     }
@@ -219,15 +225,18 @@ async function withServices(
   session: Session,
   signal: AbortSignal,
   work: Work,
+  watch: Watch | undefined,
 ): Promise<CommandResult> {
   const { settings, origins } = configuration;
   const { output, world } = session;
-  const report: Report = (event) =>
+  const report: Report = (event) => {
+    watch?.note(event);
     output.report(
       event.type === "warning" && event.hint !== undefined
         ? { ...event, hint: session.complete(event.hint) }
         : event,
     );
+  };
   const { openServices } = await import("./services.ts");
   const services = openServices({
     ...configuration,
@@ -255,6 +264,30 @@ async function withServices(
   } finally {
     await services.close();
   }
+}
+
+/** Undefined where nobody asked to be told. */
+async function watchOver(
+  command: CommandName,
+  { settings, environment }: Configuration,
+  { output, world }: Session,
+): Promise<Watch | undefined> {
+  const { onEvent, metricsFile, jobsDir } = settings;
+  const isWatched = optionsOf(command).includes(OPTIONS.onEvent);
+  if (!isWatched || (onEvent === undefined && metricsFile === undefined)) return undefined;
+  const { openWatch } = await import("./watch/watch.ts");
+  const { pricesOf } = await import("./gemini/tariff.ts");
+  return openWatch({
+    command,
+    onEvent,
+    metricsFile,
+    jobsDir,
+    folder: world.folder,
+    env: withoutSecrets(world.env, redactor(secretsIn(environment))),
+    prices: pricesOf(settings),
+    clock: systemClock,
+    warn: (message, hint) => output.report({ type: "warning", message, hint }),
+  });
 }
 
 function show(output: Output, command: CommandName, result: CommandResult, json: boolean): void {

@@ -55,6 +55,8 @@ const PRICES: readonly CommandName[] = [...SPENDS, "jobs", "report", "plan", "ve
 /** What is lost by them is paid for. */
 const TAKES_BACK: readonly CommandName[] = ["rollback", "clean"];
 const ASKS: readonly CommandName[] = [...SPENDS, ...TAKES_BACK, "verify"];
+/** They are started by cron and the like, with nobody there. */
+const WATCHED: readonly CommandName[] = ["run", "export", "submit", "poll", "import", "resubmit"];
 const POLLS: readonly CommandName[] = ["poll", "run"];
 /** With `--live` the doctor waits for batches too. */
 const WAITS: readonly CommandName[] = [...POLLS, "doctor"];
@@ -436,6 +438,20 @@ export const OPTIONS = {
     describe: "keep what a rollback needs: request and results files of imported jobs",
     group: "Files",
     commands: ["clean"],
+  }),
+  onEvent: text({
+    flag: "on-event",
+    default: undefined,
+    describe: "a shell command to run when something changes: see docs/keeping-fresh.md",
+    group: "Output",
+    commands: WATCHED,
+  }),
+  metricsFile: text({
+    flag: "metrics-file",
+    default: undefined,
+    describe: "write metrics here, in Prometheus' text format",
+    group: "Output",
+    commands: WATCHED,
   }),
   yes: toggle({
     flag: "yes",

@@ -27,6 +27,8 @@ export type ProgressEvent =
   /** After a round of looks at Gemini: how many jobs have not ended, and when the next look is. */
   | Readonly<{ type: "looked"; pending: number; nextLookSeconds: number }>
   | Readonly<{ type: "pending"; job: string; batchState: string; ageSeconds: number }>
+  /** Its batch takes longer than batches do; a warning says so to people. */
+  | Readonly<{ type: "stuck"; job: string; ageSeconds: number }>
   | Readonly<{ type: "ended"; job: string; state: string; message: string | undefined }>
   | Readonly<{ type: "downloading"; job: string; bytes: number }>
   | Readonly<{ type: "downloaded"; job: string; bytes: number }>

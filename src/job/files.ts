@@ -25,6 +25,11 @@ export function lockPath(folder: string): string {
   return join(folder, "manifest.lock");
 }
 
+/** How the last watched command ended. */
+export function statusPath(folder: string): string {
+  return join(folder, "status.json");
+}
+
 /** Ids of the texts over the model's token limit that the last export met. */
 export function tooLongPath(folder: string): string {
   return join(folder, "too-long.jsonl");

@@ -23,6 +23,7 @@ const SILENT: readonly ProgressEvent["type"][] = [
   "exportEnded",
   "looked",
   "resumed",
+  "stuck",
 ];
 
 export function isSilent(event: ProgressEvent): boolean {

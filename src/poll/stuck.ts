@@ -23,6 +23,8 @@ export class StuckNotices {
     const now = clock.now();
     if (this.#told.has(job.id) || !isStuck(job, now, this.#afterMs)) return;
     this.#told.add(job.id);
+    const ageSeconds = Math.round(batchAgeMs(job, now) / MS_PER_SECOND);
+    report({ type: "stuck", job: job.id, ageSeconds });
     report({
       type: "warning",
       message: `${stuckText(job, now)}, which is longer than usual. It has not been cancelled.`,

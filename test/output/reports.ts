@@ -39,6 +39,7 @@ export const EXAMPLES: { [T in ProgressEvent["type"]]: Extract<ProgressEvent, { 
   resumed: { type: "resumed", why: "for quota at Gemini (job 0002: refused)" },
   looked: { type: "looked", pending: 2, nextLookSeconds: 30 },
   pending: { type: "pending", job: "0001", batchState: "BATCH_STATE_RUNNING", ageSeconds: 60 },
+  stuck: { type: "stuck", job: "0001", ageSeconds: 90_000 },
   ended: { type: "ended", job: "0001", state: "failed", message: "no such file" },
   downloading: { type: "downloading", job: "0001", bytes: 100_000 },
   downloaded: { type: "downloaded", job: "0001", bytes: 9_000_000 },

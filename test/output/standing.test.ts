@@ -3,6 +3,7 @@
  * counted once, and is a guess at the end made only where there is something to guess by?
  */
 import { describe, expect, it } from "vitest";
+import { UNFINISHED } from "../../src/job/transitions.ts";
 import { noteProgress, startProgress } from "../../src/output/progress-state.ts";
 import { standing } from "../../src/output/standing.ts";
 import type { ProgressEvent } from "../../src/report.ts";
@@ -27,6 +28,11 @@ const imported = (job: string, more = {}) =>
   jobReport(job, "imported", { written: 1_000, ...more });
 
 describe("rows", () => {
+  it("of every state that is unfinished have no outcome yet", () => {
+    const open = UNFINISHED.map((state, index) => jobReport(`000${index + 1}`, state));
+    expect(after([[1, ...open]], 2)).toMatchObject({ settled: 0, total: 1_000 * open.length });
+  });
+
   it("are where they are: exported, at Gemini, ended, and settled add up", () => {
     const now = after(
       [
