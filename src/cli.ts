@@ -45,6 +45,7 @@ import { COMMAND_NAMES, OPTIONS, OPTION_LIST, optionsOf } from "./options.ts";
 import { type Output, type Streams, cleaner, createOutput, tolerateClosedPipes } from "./output.ts";
 import { canMove, painter } from "./output/color.ts";
 import type { Display } from "./output/display.ts";
+import type { Screen } from "./output/screen.ts";
 import type { Report } from "./report.ts";
 import { redactor } from "./secret.ts";
 import type { Watch } from "./watch/watch.ts";
@@ -254,6 +255,8 @@ async function withServices(
       signal,
       clock: systemClock,
       folder: world.folder,
+      width: world.stdout.isTTY === true ? world.stdout.columns : undefined,
+      screen: () => resultScreen(configuration, world),
       next: (command, ...args) => nextCommandLine(settings, origins, command, args),
       confirm: (question) => {
         output.pause();
@@ -295,6 +298,17 @@ function show(output: Output, command: CommandName, result: CommandResult, json:
   if (json) output.object(command, next === undefined ? result.json : { ...result.json, next });
   else output.result(result.text);
   if (!json && next !== undefined) output.notice(`next: ${next}`);
+}
+
+async function resultScreen(
+  { environment }: Configuration,
+  { stdout, env }: World,
+): Promise<Screen | undefined> {
+  if (!canMove(stdout, env)) return undefined;
+  const { openScreen } = await import("./output/screen.ts");
+  const screen = openScreen(stdout, env);
+  const clean = cleaner(redactor(secretsIn(environment)));
+  return { ...screen, draw: (lines) => screen.draw(lines.map(clean)) };
 }
 
 function interruptible({ args, world, output }: Session, serves: boolean): Interrupt {

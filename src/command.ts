@@ -9,6 +9,7 @@ import type { Configuration, Flags } from "./config.ts";
 import type { ExitReason } from "./errors.ts";
 import type { CommandName } from "./option.ts";
 import type { Output } from "./output.ts";
+import type { Screen } from "./output/screen.ts";
 import type { Report } from "./report.ts";
 import type { Services } from "./services.ts";
 
@@ -23,6 +24,10 @@ export type CommandContext = Configuration &
     clock: Clock;
     /** In which the config file and `.env` are. */
     folder: string;
+    /** Columns of the terminal that the result goes to; undefined where it is none. */
+    width: number | undefined;
+    /** That terminal, to be drawn over; undefined where it is none. */
+    screen(): Promise<Screen | undefined>;
     /** The command line of another command for the same folder and target. */
     next(command: CommandName, ...args: readonly string[]): string;
     /** Asks before money is spent. False when refused; a UserError when there is nobody to ask. */

@@ -147,6 +147,23 @@ export function choice<const C extends string>(
   return option<C, C>({ ...rest, describe }, { check, defaultText: described.default, choices });
 }
 
+/** Several of them, with commas between. */
+export function severalOf<const C extends string>(
+  described: Described<undefined> & { choices: readonly C[] },
+): Option<readonly C[] | undefined> {
+  const { choices: known, ...rest } = described;
+  const check = (given: Given): Checked<readonly C[]> => {
+    const names = String(given).split(",");
+    const values = names.flatMap((name) => known.filter((one) => one === name.trim()));
+    const wrong = names.find((name) => !known.some((one) => one === name.trim()));
+    return wrong === undefined
+      ? { value: values }
+      : { wrong: `${wrong} is not one of ${known.join(", ")}` };
+  };
+  const describe = `${described.describe}: ${known.join(", ")}`;
+  return option<readonly C[], undefined>({ ...rest, describe }, { check });
+}
+
 type Range = Readonly<{ min: number; max: number }>;
 
 export function wholeNumber<D extends number | undefined>(

@@ -4,11 +4,13 @@
  * appears in `Settings` by itself.
  */
 import { MODELS, isModelName } from "./gemini/models.ts";
+import type { JobState } from "./job/job.ts";
 import { PROJECT_LIMITS, QUOTAS, TIERS } from "./gemini/tariff.ts";
 import {
   type CommandName,
   type Option,
   choice,
+  severalOf,
   dollars,
   dollarsOr,
   hours,
@@ -72,6 +74,21 @@ const WRITES: readonly CommandName[] = [
   "verify",
   "init",
 ];
+
+/** One missing or one too many does not compile. */
+const JOB_STATES: Readonly<Record<JobState, true>> = {
+  exported: true,
+  embedding: true,
+  submitting: true,
+  submitted: true,
+  succeeded: true,
+  downloaded: true,
+  imported: true,
+  failed: true,
+  expired: true,
+  cancelled: true,
+  rolledBack: true,
+};
 
 const TASK_TYPES = [...new Set(Object.values(MODELS).flatMap((model) => model.taskTypes))];
 
@@ -223,7 +240,7 @@ export const OPTIONS = {
     default: 1,
     describe: "dollars above which a command asks before it spends, or without a terminal refuses",
     group: "Cost",
-    commands: SPENDS,
+    commands: [...SPENDS, "verify"],
   }),
   price: dollars({
     flag: "price",
@@ -404,6 +421,23 @@ export const OPTIONS = {
     describe: "also send a few tiny batches to Gemini, and compare its answers with the emulator's",
     group: "Set-up",
     commands: ["doctor"],
+    inConfigFile: false,
+  }),
+  state: severalOf({
+    flag: "state",
+    default: undefined,
+    choices: Object.keys(JOB_STATES),
+    describe: "only jobs in these states, with commas between",
+    group: "Output",
+    commands: ["jobs"],
+    inConfigFile: false,
+  }),
+  watch: toggle({
+    flag: "watch",
+    default: false,
+    describe: "stay, and show what changes, until every job has ended",
+    group: "Output",
+    commands: ["jobs"],
     inConfigFile: false,
   }),
   format: choice({

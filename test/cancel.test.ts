@@ -4,6 +4,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { cancelJob } from "../src/cancel/cancel.ts";
 import type { EmulatorOptions } from "../src/emulator/options.ts";
 import { submitJob } from "../src/submit/submit-job.ts";
+import { runHere } from "./command-line.ts";
 import { startTrial } from "./trial.ts";
 import { openWorkshop, type Workshop } from "./workshop.ts";
 
@@ -75,4 +76,24 @@ test("a job that has ended is refused, and stays as it is", async () => {
   await trial.import();
   await expect(cancel()).rejects.toMatchObject({ exit: "usage" });
   expect((await trial.job("0001")).state).toBe("imported");
+});
+
+test("several at once: each once, and one that was cancelled before is nothing to do", async () => {
+  const { trial } = await exported();
+  const run = async (...args: readonly string[]) => {
+    const ended = await runHere(["cancel", ...args, "--json", "--jobs-dir", trial.folder]);
+    return { code: ended.code, ...JSON.parse(ended.stdout) };
+  };
+  const unchanged = await trial.text("manifest.ndjson");
+  expect(await run("0001", "--dry-run")).toMatchObject({ code: 0, wouldCancel: ["0001"] });
+  expect(await run("0001", "0009")).toMatchObject({ code: 2, error: {} });
+  expect(await trial.text("manifest.ndjson")).toBe(unchanged);
+  expect(await run("0001", "0001")).toMatchObject({ code: 0, givenUp: ["0001"], before: [] });
+  const done = { code: 0, cancelled: [], givenUp: [], before: ["0001"] };
+  expect(await run("0001")).toMatchObject(done);
+  expect(await run("0001", "--dry-run")).toMatchObject({
+    code: 0,
+    wouldCancel: [],
+    before: ["0001"],
+  });
 });

@@ -2,17 +2,19 @@
  * I come back after a weekend: what does `vecfill jobs` tell me about my jobs, and what do I type
  * next? And does my script, or my spreadsheet, get every figure safely?
  */
+import { EventEmitter } from "node:events";
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { systemClock } from "../src/clock.ts";
 import { pricesOf } from "../src/gemini/tariff.ts";
-import type { Job } from "../src/job/job.ts";
+import type { Job, JobHistoryEntry } from "../src/job/job.ts";
 import { openManifest, readManifest } from "../src/job/manifest.ts";
 import { jobsCsv } from "../src/jobs/csv.ts";
 import { listedJob } from "../src/jobs/listed-job.ts";
 import { nextStep } from "../src/jobs/next-step.ts";
 import { jobsTable } from "../src/jobs/table.ts";
+import { timelineOf } from "../src/jobs/timeline.ts";
 import { runHere } from "./command-line.ts";
 import { newJob, temporaryFolder } from "./job/sample.ts";
 
@@ -75,7 +77,8 @@ describe("the table", () => {
       "0003  submitted      20        -       -      -     200  …",
       "0004  exported        3        -       -      -      30  …",
       "",
-      "4 jobs, 50,030 rows: 49,990 written, 11 failed, 3 stale, 2 filled, 1 gone, 23 on the way",
+      "4 jobs, 50,030 rows: 49,990 written, 11 failed, 3 stale, 2 filled, 1 gone,",
+      "  23 on the way",
       "about $0.0926 for 1,234,837 tokens, $0.0926 of it as counted by Gemini",
       "",
     ]);
@@ -91,6 +94,99 @@ describe("the table", () => {
     const table = jobsTable([{ ...widest, billedTokens: 10_000_000 }], PRICES);
     const [titles = "", line = ""] = table.split("\n");
     expect(Math.max(titles.length, line.length)).toBeLessThanOrEqual(80);
+  });
+});
+
+function fill(n: number, from: Job): Job[] {
+  const message = "a message that goes on and on, as the service words it\nand on";
+  return Array.from({ length: n }, (_, index) => ({
+    ...from,
+    id: String(index + 1).padStart(4, "0"),
+    error: { code: 3, message },
+  }));
+}
+
+describe("a width", () => {
+  it.each([20, 30, 40, 60, 79, 80, 100, 132, 200, 300])("of %i is never passed", (width) => {
+    const lines = jobsTable(
+      jobs.flatMap((job) => fill(3, job)),
+      PRICES,
+      width,
+    ).split("\n");
+    expect(lines.filter((line) => line.length > width && width >= 40)).toEqual([]);
+    expect(lines.slice(0, 13).filter((line) => line.length > width)).toEqual([]);
+    expect(lines[0]).toMatch(/^job +state/);
+  });
+
+  it("with room tells more: what a job cost, its batch, its error", () => {
+    expect(jobsTable(jobs, PRICES, 80)).not.toContain("batches/of-0003");
+    const wide = jobsTable(jobs, PRICES, 200);
+    expect(wide).toContain("batches/of-0003");
+    expect(wide.split("\n")[0]).toMatch(/updated \(UTC\) +cost +batch +error$/);
+  });
+});
+
+describe("--state", () => {
+  it("lists those jobs only, in every format, with what they come to", async () => {
+    const { stdout } = await inFolder("--state", "failed,exported");
+    expect(stdout).toContain("2 jobs, 10 rows:");
+    expect(stdout).not.toMatch(/^0001/m);
+    const json = JSON.parse((await inFolder("--state", "failed", "--json")).stdout);
+    expect(json.jobs.map(({ id }: { id: string }) => id)).toEqual(["0002"]);
+  });
+
+  it("says so when there is none, and which states there are", async () => {
+    const none = await inFolder("--state", "expired,rolledBack");
+    expect(none).toMatchObject({ code: 0, stdout: "None of 4 jobs is expired or rolledBack.\n" });
+    const wrong = await inFolder("--state", "failed,done");
+    expect([wrong.code, wrong.stderr]).toEqual([
+      2,
+      expect.stringContaining("done is not one of exported, "),
+    ]);
+  });
+});
+
+describe("--watch", () => {
+  it("tells each job once, ends by itself when all have ended, and then shows the list", async () => {
+    const own = await temporaryFolder();
+    const manifest = await openManifest(own, systemClock);
+    const cancel = (id: string) =>
+      manifest.record({
+        type: "cancelled",
+        job: id,
+        error: { message: "given up" },
+        sums: { requests: 3, written: 0, failed: 3, stale: 0, filled: 0, gone: 0 },
+        outstanding: { lines: 0, retryable: 0 },
+      });
+    await manifest.recordExported(newJob("0001"));
+    await manifest.recordExported(newJob("0002"));
+    await cancel("0001");
+    const watching = runHere(["jobs", "--watch", "--jobs-dir", own]);
+    await systemClock.sleep(500);
+    await cancel("0002");
+    const { code, stdout } = await watching;
+    await manifest.close();
+    await rm(own, { recursive: true, force: true });
+    expect(code).toBe(0);
+    const [moves = "", list = ""] = stdout.split(/^(?=job +state)/m);
+    const told = moves
+      .trimEnd()
+      .split("\n")
+      .map((line) => line.split("  ").slice(1, 3));
+    expect(told).toEqual([
+      ["0001", "cancelled"],
+      ["0002", "exported"],
+      ["0002", "cancelled"],
+    ]);
+    expect(list).toContain("2 jobs");
+  });
+
+  it("is ended by Ctrl-C, with 130", async () => {
+    const signals = new EventEmitter();
+    const watching = runHere(["jobs", "--watch", "--jobs-dir", folder], { signals });
+    await systemClock.sleep(500);
+    signals.emit("SIGINT");
+    expect((await watching).code).toBe(130);
   });
 });
 
@@ -174,6 +270,14 @@ describe("--format csv", () => {
   });
 });
 
+function at(second: number): string {
+  return `2026-11-22T10:00:${String(second).padStart(2, "0")}.000Z`;
+}
+
+function entry(second: number, event: string, state: Job["state"]): JobHistoryEntry {
+  return { at: at(second), event, state, note: undefined };
+}
+
 describe("one job", () => {
   it("is shown with its target, files, error and history", async () => {
     const { stdout, code } = await inFolder("0002");
@@ -191,6 +295,31 @@ describe("one job", () => {
       "submitting",
       "submitted",
       "failed",
+    ]);
+  });
+
+  it("has a timeline: how long it was in each state, and is in the last one", async () => {
+    const { stdout } = await inFolder("0003");
+    const lines =
+      stdout.slice(stdout.indexOf("timeline (UTC)")).split("\n\n")[0]?.split("\n") ?? [];
+    expect(lines.slice(1).map((line) => line.trim().split(/ {2,}/).slice(1))).toEqual([
+      ["exported", expect.stringMatching(/ s$/)],
+      ["submitting", expect.stringMatching(/ s$/)],
+      ["submitted", expect.stringMatching(/ so far$/)],
+    ]);
+    const history = [
+      entry(0, "exported", "exported"),
+      entry(1, "uploaded", "exported"),
+      entry(5, "submitting", "submitting"),
+      entry(4, "refused", "exported"),
+      entry(30, "failed", "failed"),
+    ];
+    const stays = timelineOf(history, false, new Date(at(59)));
+    expect(stays.map(({ state, seconds }) => [state, seconds])).toEqual([
+      ["exported", 5],
+      ["submitting", 0],
+      ["exported", 26],
+      ["failed", undefined],
     ]);
   });
 

@@ -1,5 +1,6 @@
 import type { CommandContext, CommandResult } from "../command.ts";
-import { readManifest } from "../job/manifest.ts";
+import type { Job } from "../job/job.ts";
+import { type ManifestView, readManifest } from "../job/manifest.ts";
 import { counted } from "../output/figures.ts";
 import { cancelJob, cancellableBatch } from "./cancel.ts";
 
@@ -10,7 +11,7 @@ export async function showCancel(
   const { services, settings, next } = context;
   if (settings.dryRun) return showDryRun(context, ids);
   const manifest = await services.manifest();
-  const jobs = ids.map((id) => manifest.job(id));
+  const { jobs, before } = jobsToCancel(manifest, ids);
   if (!settings.giveUp) for (const job of jobs) cancellableBatch(job, false);
   const asked: string[] = [];
   const givenUp: string[] = [];
@@ -28,13 +29,27 @@ export async function showCancel(
     kept.length > 0
       ? `Ended: ${kept.join(", ")}; what was embedded so far can be imported, the other rows then be resubmitted.`
       : "",
+    before.length > 0 ? `Cancelled before: ${before.join(", ")}.` : "",
   ];
+  const nothing = jobs.length === 0;
   return {
-    json: { cancelled: asked, givenUp, kept },
+    json: { cancelled: asked, givenUp, kept, before },
     text: lines.filter((line) => line !== "").join("\n"),
-    next: next(kept.length > 0 ? "import" : asked.length > 0 ? "poll" : "export"),
+    next: nothing
+      ? undefined
+      : next(kept.length > 0 ? "import" : asked.length > 0 ? "poll" : "export"),
     exit: "done",
   };
+}
+
+/** Each once; to cancel one again that was cancelled is nothing to do. */
+function jobsToCancel(
+  manifest: ManifestView,
+  ids: readonly string[],
+): Readonly<{ jobs: readonly Job[]; before: readonly string[] }> {
+  const jobs = [...new Set(ids)].map((id) => manifest.job(id));
+  const before = jobs.filter(({ state }) => state === "cancelled").map(({ id }) => id);
+  return { jobs: jobs.filter(({ state }) => state !== "cancelled"), before };
 }
 
 async function showDryRun(
@@ -42,16 +57,21 @@ async function showDryRun(
   ids: readonly string[],
 ): Promise<CommandResult> {
   const manifest = await readManifest(settings.jobsDir);
-  const batches = ids.map(
-    (id) => cancellableBatch(manifest.job(id), settings.giveUp) ?? "no batch is known",
-  );
+  const { jobs, before } = jobsToCancel(manifest, ids);
+  const wouldCancel = jobs.map(({ id }) => id);
+  const lines = jobs.map((job) => {
+    const batch = cancellableBatch(job, settings.giveUp) ?? "no batch is known";
+    return `  ${job.id} (${batch}), ${counted(job.requests, "row")}`;
+  });
+  const flags = settings.giveUp ? ["--give-up"] : [];
   return {
-    json: { cancelled: [], wouldCancel: ids, dryRun: true },
+    json: { cancelled: [], wouldCancel, before, dryRun: true },
     text: [
-      `Would cancel ${counted(ids.length, "job")}:`,
-      ...ids.map((id, index) => `  ${id} (${batches[index]})`),
+      lines.length === 0 ? "Nothing to cancel." : `Would cancel ${counted(jobs.length, "job")}:`,
+      ...lines,
+      ...(before.length > 0 ? [`Cancelled before: ${before.join(", ")}.`] : []),
     ].join("\n"),
-    next: next("cancel", ...ids),
+    next: jobs.length === 0 ? undefined : next("cancel", ...wouldCancel, ...flags),
     exit: "done",
   };
 }

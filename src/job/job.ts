@@ -2,6 +2,7 @@ import type { Lane } from "../gemini/tariff.ts";
 import type { Sums } from "../sums.ts";
 import type { Target } from "../target.ts";
 
+/** In the order in which a job goes through them; the last ones are ends. */
 export type JobState =
   /** The request file is complete; nothing is at Gemini. */
   | "exported"
@@ -104,4 +105,10 @@ export type Job = Readonly<{
 export type TokenCount = Readonly<{ rows: number; estimated: number; counted: number }>;
 
 /** One line of a job's history. */
-export type JobHistoryEntry = Readonly<{ at: string; event: string; note: string | undefined }>;
+export type JobHistoryEntry = Readonly<{
+  at: string;
+  event: string;
+  /** After the event. */
+  state: JobState;
+  note: string | undefined;
+}>;

@@ -37,7 +37,7 @@ import {
 } from "./fold.ts";
 import { type Job, type JobHistoryEntry, type NewJob, type TokenCount } from "./job.ts";
 import { type JournalWriter, openJournal, readJournal } from "./journal.ts";
-import { UNFINISHED } from "./transitions.ts";
+import { move, UNFINISHED } from "./transitions.ts";
 
 /** An event as a stage reports it: the manifest adds the time. */
 type NewEvent = DistributiveOmit<Exclude<JobEvent, { type: "exported" | "resubmitted" }>, "at">;
@@ -120,11 +120,15 @@ const JOBS_FOLDER: LockedPlace = {
 /** Everything the journal says of one job, oldest first. */
 export async function readHistory(folder: string, job: string): Promise<JobHistoryEntry[]> {
   const entries: JobHistoryEntry[] = [];
+  const add = (type: JobEvent["type"], at: string, words: string | undefined) => {
+    const state = move(job, entries.at(-1)?.state, type);
+    entries.push({ at, event: type, state, note: words });
+  };
   await readJournal(manifestPath(folder), (event) => {
     if (!("job" in event)) return;
     const born = event.type === "resubmitted" && event.children.some((child) => child.job === job);
-    if (born) entries.push({ at: event.at, event: "exported", note: `resubmits ${event.job}` });
-    if (event.job === job) entries.push({ at: event.at, event: event.type, note: note(event) });
+    if (born) add("exported", event.at, `resubmits ${event.job}`);
+    if (event.job === job) add(event.type, event.at, note(event));
   });
   return entries;
 }

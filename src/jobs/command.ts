@@ -7,6 +7,8 @@ const PAGE = {
   examples: [
     ["vecfill jobs", "every job and its state"],
     ["vecfill jobs 0003", "everything about one job"],
+    ["vecfill jobs --state failed,expired", "only some of them"],
+    ["vecfill jobs --watch", "stay until all have ended"],
     ["vecfill jobs --format csv > jobs.csv", "for a spreadsheet"],
   ],
 } as const;

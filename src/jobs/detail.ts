@@ -5,6 +5,7 @@ import type { JobFiles } from "../job/files.ts";
 import type { Cleanable, FileRecord, Job, JobHistoryEntry } from "../job/job.ts";
 import { bytes, count, counted, dollars, duration } from "../output/figures.ts";
 import { outcomes } from "../output/progress.ts";
+import type { Stay } from "./timeline.ts";
 import { tableName } from "../target.ts";
 
 /** What is known of a batch that has not ended, and what tokens cost. */
@@ -16,6 +17,7 @@ export type Waiting = Readonly<{
   cancel: string;
   /** Rows of the sync lane that were answered so far, while it is at work. */
   answered: number | undefined;
+  timeline: readonly Stay[];
 }>;
 
 type Fact = readonly [name: string, value: string | undefined];
@@ -33,7 +35,15 @@ export function jobDetail(
     ...whatBecame(job),
     ...filesOf(job, files),
   ];
-  return [...aligned(facts), "", "history (UTC)", ...historyLines(history)].join("\n");
+  return [
+    ...aligned(facts),
+    "",
+    "timeline (UTC)",
+    ...timelineLines(waiting.timeline),
+    "",
+    "history (UTC)",
+    ...historyLines(history),
+  ].join("\n");
 }
 
 function whatItIs(job: Job, prices: Prices): Fact[] {
@@ -121,9 +131,22 @@ function aligned(facts: readonly Fact[]): string[] {
 
 const SECOND_CHARS = "2026-11-22T10:00:00".length;
 
+function second(time: string): string {
+  return time.slice(0, SECOND_CHARS).replace("T", " ");
+}
+
+function timelineLines(timeline: readonly Stay[]): string[] {
+  const width = Math.max(0, ...timeline.map(({ state }) => state.length));
+  return timeline.map(({ state, since, seconds }, at) => {
+    const isLast = at === timeline.length - 1;
+    const length = seconds === undefined ? "" : `${duration(seconds)}${isLast ? " so far" : ""}`;
+    return `  ${second(since)}  ${state.padEnd(width)}  ${length}`.trimEnd();
+  });
+}
+
 function historyLines(history: readonly JobHistoryEntry[]): string[] {
   const width = Math.max(0, ...history.map(({ event }) => event.length));
   return history.map(({ at, event, note }) =>
-    `  ${at.slice(0, SECOND_CHARS).replace("T", " ")}  ${event.padEnd(width)}  ${note ?? ""}`.trimEnd(),
+    `  ${second(at)}  ${event.padEnd(width)}  ${note ?? ""}`.trimEnd(),
   );
 }

@@ -1,12 +1,15 @@
 import type { CommandContext, CommandResult } from "../command.ts";
 import { pricesOf } from "../gemini/tariff.ts";
 import { countAnswered } from "../job/checkpoint.ts";
-import { type ManifestView, readHistory, readManifest } from "../job/manifest.ts";
+import { isUnfinished, type ManifestView, readHistory, readManifest } from "../job/manifest.ts";
+import { counted } from "../output/figures.ts";
 import { jobsCsv } from "./csv.ts";
 import { jobDetail } from "./detail.ts";
 import { listedJob } from "./listed-job.ts";
 import { laneOfStep, nextStep } from "./next-step.ts";
 import { jobsTable } from "./table.ts";
+import { timelineOf } from "./timeline.ts";
+import { isAskedFor, watchJobs } from "./watch.ts";
 
 /** Lists all jobs, or shows the one with this id. Without `--reconcile` it changes nothing. */
 export async function showJobs(
@@ -14,6 +17,7 @@ export async function showJobs(
   id: string | undefined,
 ): Promise<CommandResult> {
   if (context.settings.reconcile) await settle(context);
+  if (context.settings.watch) await watchJobs(context, id);
   const manifest = await readManifest(context.settings.jobsDir);
   for (const message of manifest.warnings) {
     context.report({ type: "warning", message, hint: undefined });
@@ -22,17 +26,22 @@ export async function showJobs(
 }
 
 /** Only what is shown is made: there may be tens of thousands of jobs. */
-function listJobs({ settings, next }: CommandContext, manifest: ManifestView): CommandResult {
-  const jobs = manifest.jobs();
+function listJobs(
+  { settings, next, width }: CommandContext,
+  manifest: ManifestView,
+): CommandResult {
+  const all = manifest.jobs();
+  const jobs = all.filter((job) => isAskedFor(job, settings.state));
   const prices = pricesOf(settings);
   const listed = () => jobs.map((job) => listedJob(job, prices));
   const text = () => {
     if (settings.format === "csv") return jobsCsv(listed());
+    if (all.length === 0) return `There are no jobs in ${settings.jobsDir} yet.`;
     return jobs.length === 0
-      ? `There are no jobs in ${settings.jobsDir} yet.`
-      : jobsTable(jobs, prices);
+      ? `None of ${counted(all.length, "job")} is ${settings.state?.join(" or ")}.`
+      : jobsTable(jobs, prices, width);
   };
-  const step = jobs.length === 0 ? "export" : nextStep(jobs);
+  const step = all.length === 0 ? "export" : nextStep(jobs);
   const args = step === "submit" ? laneOfStep(jobs) : [];
   return {
     json: settings.json ? { jobs: listed() } : {},
@@ -59,11 +68,12 @@ async function showJob(
     cancel: next("cancel", id),
     answered: job.state === "embedding" ? await countAnswered(files) : undefined,
     prices,
+    timeline: timelineOf(history, isUnfinished(job), clock.now()),
   };
   const step = nextStep([job]);
   const args = { submit: laneOfStep([job]), resubmit: [files.failed] };
   return {
-    json: { jobs: [listed], target: job.target, history },
+    json: { jobs: [listed], target: job.target, timeline: waiting.timeline, history },
     text: settings.format === "csv" ? jobsCsv([listed]) : jobDetail(job, files, history, waiting),
     next: step && next(step, ...(step === "submit" || step === "resubmit" ? args[step] : [])),
     exit: "done",

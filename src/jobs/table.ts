@@ -1,5 +1,5 @@
 import type { Prices } from "../gemini/tariff.ts";
-import { spentOn } from "../job/cost.ts";
+import { costOf, spentOn } from "../job/cost.ts";
 import { finalSums } from "../job/final-sums.ts";
 import type { Job } from "../job/job.ts";
 import { count, counted, dollars } from "../output/figures.ts";
@@ -7,6 +7,9 @@ import { outcomes } from "../output/progress.ts";
 import type { Sums } from "../sums.ts";
 
 type Column = Readonly<{ title: string; align: "left" | "right"; cell: (job: Job) => string }>;
+
+/** What a list is made for where nobody knows how wide it may be. */
+const USUAL_WIDTH = 80;
 
 /** Fits 80 columns for jobs of up to 200,000 rows. */
 const COLUMNS: readonly Column[] = [
@@ -24,30 +27,88 @@ const COLUMNS: readonly Column[] = [
   { title: "updated (UTC)", align: "left", cell: ({ updatedAt }) => minute(updatedAt) },
 ];
 
-/** Every job in a line, and under them what they come to. */
-export function jobsTable(jobs: readonly Job[], prices: Prices): string {
-  const rows = [COLUMNS.map(({ title }) => title), ...jobs.map(cellsOf)];
-  const widths = COLUMNS.map((_, column) => widest(rows, column));
-  const lines = rows.map((row) =>
-    row
-      .map((cell, column) => aligned(cell, column, widths))
-      .join("  ")
-      .trimEnd(),
+/** In which they are given up where there is less room: what is in the totals as well comes first. */
+const GIVEN_UP = ["tokens", "other", "updated (UTC)", "rows"];
+
+/** Where there is more room, as far as it goes. */
+function extraColumns(prices: Prices): Column[] {
+  return [
+    { title: "cost", align: "right", cell: (job) => dollars(costOf(job, prices).usd) },
+    { title: "try", align: "right", cell: ({ attempt }) => count(attempt) },
+    { title: "batch", align: "left", cell: ({ batch }) => batch ?? "" },
+    { title: "error", align: "left", cell: ({ error }) => error?.message.split("\n")[0] ?? "" },
+  ];
+}
+
+const GAP = "  ";
+
+/** Every job in a line, and under them what they come to; no line is wider than `width`. */
+export function jobsTable(jobs: readonly Job[], prices: Prices, width = USUAL_WIDTH): string {
+  const sums = [totals(jobs), spent(jobs, prices)].flatMap((line) => folded(line, width));
+  return [...jobLines(jobs, prices, width), "", ...sums].join("\n");
+}
+
+/** A line of titles and a line for each job. */
+function jobLines(jobs: readonly Job[], prices: Prices, width: number): string[] {
+  const known = COLUMNS.map((column) => withCells(column, jobs));
+  // nothing is made that cannot be shown: there may be tens of thousands of jobs
+  const extra = totalWidth(known) < width - MIN_EXTRA_WIDTH ? extraColumns(prices) : [];
+  const columns = fitting(known, width);
+  for (const column of extra.map((each) => withCells(each, jobs))) {
+    if (column.width > column.title.length && totalWidth([...columns, column]) <= width) {
+      columns.push(column);
+    }
+  }
+  return ["", ...jobs].map((_, at) =>
+    columns
+      .map((column) => aligned(column, at))
+      .join(GAP)
+      .trimEnd()
+      .slice(0, width),
   );
-  return [...lines, "", totals(jobs), spent(jobs, prices)].join("\n");
 }
 
-function cellsOf(job: Job): string[] {
-  return COLUMNS.map(({ cell }) => cell(job));
+const MIN_EXTRA_WIDTH = 6;
+
+/** A column with its cells, the title first. */
+type Filled = Column & Readonly<{ cells: readonly string[]; width: number }>;
+
+function withCells(column: Column, jobs: readonly Job[]): Filled {
+  const cells = [column.title, ...jobs.map(column.cell)];
+  const width = cells.reduce((widest, cell) => Math.max(widest, cell.length), 0);
+  return { ...column, cells, width };
 }
 
-function widest(rows: readonly (readonly string[])[], column: number): number {
-  return rows.reduce((width, row) => Math.max(width, row[column]?.length ?? 0), 0);
+function fitting(columns: readonly Filled[], width: number): Filled[] {
+  let left = [...columns];
+  for (const title of GIVEN_UP) {
+    if (totalWidth(left) <= width) break;
+    left = left.filter((column) => column.title !== title);
+  }
+  return left;
 }
 
-function aligned(cell: string, column: number, widths: readonly number[]): string {
-  const width = widths[column] ?? 0;
-  return COLUMNS[column]?.align === "right" ? cell.padStart(width) : cell.padEnd(width);
+function totalWidth(columns: readonly Filled[]): number {
+  return columns.reduce((sum, column) => sum + column.width + GAP.length, -GAP.length);
+}
+
+function aligned({ align, cells, width }: Filled, at: number): string {
+  const cell = cells[at] ?? "";
+  return align === "right" ? cell.padStart(width) : cell.padEnd(width);
+}
+
+/** Broken after commas and colons. */
+function folded(line: string, width: number): string[] {
+  const lines: string[] = [];
+  for (const piece of line.split(/(?<=[,:]) /)) {
+    const last = lines.at(-1);
+    if (last !== undefined && last.length + 1 + piece.length <= width) {
+      lines[lines.length - 1] = `${last} ${piece}`;
+    } else {
+      lines.push(last === undefined ? piece : `  ${piece}`);
+    }
+  }
+  return lines;
 }
 
 /** A dash until the job has ended: nothing is known yet. */

@@ -54,9 +54,6 @@ type Sample = Readonly<{
   usd: number;
 }>;
 
-/** What is cheaper than this is not asked about. */
-const ASK_ABOVE_USD = 0.01;
-
 async function takeSample(
   { services, settings, confirm, signal }: CommandContext,
   target: Target,
@@ -70,7 +67,7 @@ async function takeSample(
   const sample = { rows: rows.length, leftOut: picked.length - rows.length, off: 0, tokens, usd };
   if (settings.dryRun || rows.length === 0) return sample;
   const question = `Embed ${counted(rows.length, "row")} again, for about ${dollars(usd)} at the full price?`;
-  if (usd > ASK_ABOVE_USD && !(await confirm(question))) throw refused();
+  if (usd > settings.consentAbove && !(await confirm(question))) throw refused();
   const gemini = await services.gemini();
   return { ...sample, off: await compareSample(gemini, target, rows, findings, signal) };
 }
