@@ -14,6 +14,7 @@ import { type Figure, type Row, shown } from "./rounds.ts";
 import { measureRun } from "./run.ts";
 import { withServer } from "./server.ts";
 import { keepYoungMemorySmall } from "../src/young-memory.ts";
+import { measureUnderIndex } from "./under-index.ts";
 
 const FOLDER = resolve(".bench");
 const SCRATCH = join(FOLDER, "scratch");
@@ -29,6 +30,7 @@ const FIGURES: Readonly<Record<string, (sizes: Sizes) => Promise<Figure>>> = {
   parse: () => measureParse({ lines: 4000, rounds: 7 }),
   import: () =>
     withServer((url) => measureImport(url, SCRATCH, { rows: 30_000, slowRows: 4000, rounds: 5 })),
+  index: () => withServer((url) => measureUnderIndex(url, SCRATCH, { rows: 20_000, rounds: 2 })),
   export: () => withServer((url) => measureExport(url, SCRATCH, { rows: 100_000, rounds: 5 })),
   commands: () => measureCommands(SCRATCH, { jobs: 30_000, rounds: 5 }),
   run: ({ isFull }) =>

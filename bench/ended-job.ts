@@ -19,8 +19,15 @@ const NO_BOUNDS = { maxRows: 1e9, maxTokens: 1e12, maxBytes: 1e12 };
 const DISTINCT_VECTORS = 256;
 const QUIET = { report: () => {}, signal: new AbortController().signal };
 
+/** The vector of the nth line, as it stands between the brackets. */
+type VectorOfLine = (line: number) => string;
+
 /** Exports the store's pending rows, and writes results as if the service had embedded them. */
-export async function makeEndedJob(folder: string, store: Store): Promise<void> {
+export async function makeEndedJob(
+  folder: string,
+  store: Store,
+  vectorOfLine: VectorOfLine = sharedVectors(),
+): Promise<void> {
   const manifest = await openManifest(folder, systemClock);
   try {
     await exportAll(
@@ -29,7 +36,7 @@ export async function makeEndedJob(folder: string, store: Store): Promise<void> 
     );
     const [job] = manifest.jobs();
     if (job === undefined) throw new Error("nothing was exported");
-    const file = await writeResults(manifest, job.id);
+    const file = await writeResults(manifest, job.id, vectorOfLine);
     await recordUntilDownloaded(manifest, job.id, file);
   } finally {
     await manifest.close();
@@ -46,17 +53,19 @@ export async function copyJobs(from: string, to: string): Promise<void> {
   }
 }
 
-async function writeResults(manifest: Manifest, job: string) {
+function sharedVectors(): VectorOfLine {
+  const vectors = Array.from({ length: DISTINCT_VECTORS }, (_, seed) => someValues(seed).join(","));
+  return (line) => vectors[line % DISTINCT_VECTORS] ?? "";
+}
+
+async function writeResults(manifest: Manifest, job: string, vectorOfLine: VectorOfLine) {
   const { results } = manifest.files(job);
   const hash = createHash("sha256");
   const stream = createWriteStream(results, { mode: 0o600 });
-  const vectors = Array.from({ length: DISTINCT_VECTORS }, (_, seed) => someValues(seed).join(","));
   let bytes = 0;
   let line = 0;
   for await (const keys of readRequestKeys(manifest.files(job))) {
-    const text = keys
-      .map((key) => resultLine(key, vectors[line++ % DISTINCT_VECTORS] ?? ""))
-      .join("");
+    const text = keys.map((key) => resultLine(key, vectorOfLine(line++))).join("");
     hash.update(text);
     bytes += text.length;
     if (!stream.write(text)) await once(stream, "drain");

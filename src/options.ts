@@ -368,6 +368,14 @@ export const OPTIONS = {
     group: "Quota and waiting",
     commands: ["import", "run", "rollback"],
   }),
+  rebuildIndex: toggle({
+    flag: "rebuild-index",
+    default: false,
+    describe:
+      "drop the ANN index, write, build it again (direct Postgres only); searches are slow meanwhile",
+    group: "Target",
+    commands: ["import", "run"],
+  }),
   reconcileGraceMs: seconds({
     flag: "reconcile-grace",
     default: 60_000,

@@ -47,6 +47,17 @@ export type ProgressEvent =
   | Readonly<{ type: "verifying"; rows: number }>
   | Readonly<{ type: "rollingBack"; job: string; rows: number; requests: number }>
   | Readonly<{ type: "rolledBack"; job: string; rows: number }>
+  | Readonly<{ type: "indexDropped"; index: string }>
+  /** `phase` in the database's words; `percent` of this phase, where it has a measure. */
+  | Readonly<{
+      type: "indexBuilding";
+      index: string;
+      phase: string;
+      percent: number | undefined;
+      seconds: number;
+    }>
+  /** `seconds` are undefined where it stood already. */
+  | Readonly<{ type: "indexBuilt"; index: string; seconds: number | undefined }>
   /** `message` says what happened; `hint`, where there is one, what to do. */
   | Readonly<{ type: "warning"; message: string; hint: string | undefined }>;
 

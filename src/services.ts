@@ -143,6 +143,7 @@ async function connectApi(environment: Environment, report: Report): Promise<Api
 
 async function supabaseStores(api: Api, { settings, report }: ServicesOptions): Promise<NewStore> {
   if (settings.where !== undefined) throw noConditions();
+  if (settings.rebuildIndex) throw noIndexes();
   const { createSupabaseStore } = await import("./store/supabase-store.ts");
   return (target) => createSupabaseStore(api, target, { report });
 }
@@ -152,6 +153,16 @@ function noConditions(): UserError {
     hint: "Set DATABASE_URL to the database's own address (in Supabase: Connect, Session pooler), or leave --where out.",
     exit: "usage",
   });
+}
+
+function noIndexes(): UserError {
+  return new UserError(
+    "Dropping and building an index (--rebuild-index) needs the database itself, not its API.",
+    {
+      hint: "Set DATABASE_URL to the database's own address (in Supabase: Connect, Session pooler), or leave --rebuild-index out.",
+      exit: "usage",
+    },
+  );
 }
 
 async function openGemini(options: ServicesOptions): Promise<Gemini> {

@@ -131,6 +131,7 @@ describe("settings", () => {
       schemaVersion: 1,
       command: "jobs",
       jobs: [],
+      indexes: { missing: [] },
       next: "vecfill export",
     });
     await rm(cwd, { recursive: true });

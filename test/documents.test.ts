@@ -10,7 +10,7 @@ import { Faults } from "../src/emulator/faults.ts";
 import { EXIT_CODES } from "../src/errors.ts";
 import { PRICES, QUOTAS, TIERS } from "../src/gemini/tariff.ts";
 import { parseFailedLine } from "../src/failed-line.ts";
-import { type JobEvent, parseEvent, parseHeader } from "../src/job/event.ts";
+import { type IndexEvent, type JobEvent, parseEvent, parseHeader } from "../src/job/event.ts";
 import { jobFiles } from "../src/job/files.ts";
 import type { JobState } from "../src/job/job.ts";
 import { readHistory, readManifest } from "../src/job/manifest.ts";
@@ -163,7 +163,9 @@ describe("the page on the jobs folder", () => {
       ([type = ""]) => code(type)[0] ?? "",
     );
     expect(described.toSorted()).toEqual(types);
-    expect(types).toEqual(["target", "counted", ...keysOf(JOB_EVENTS)].sort());
+    expect(types).toEqual(
+      ["target", "counted", ...keysOf(INDEX_EVENTS), ...keysOf(JOB_EVENTS)].sort(),
+    );
   });
 
   test("names every member of every event", () => {
@@ -238,6 +240,7 @@ describe("a manifest of version 1 that was committed", () => {
     });
     expect(manifest.job("0006")).toMatchObject({ parent: "0001", attempt: 2, requests: 1 });
     expect(manifest.jobs().filter(({ sums }) => sums && !balanced(sums))).toEqual([]);
+    expect(manifest.droppedIndexes()).toEqual([]);
     expect((await readHistory(folder, "0002")).map(({ event }) => event)).toContain("duplicate");
   });
 });
@@ -298,6 +301,11 @@ const JOB_EVENTS: Readonly<Record<JobEvent["type"], true>> = {
   rolledBack: true,
   cleaned: true,
   embedding: true,
+};
+const INDEX_EVENTS: Readonly<Record<IndexEvent["type"], true>> = {
+  indexDropping: true,
+  indexDropped: true,
+  indexSettled: true,
 };
 const STATES: Readonly<Record<JobState, true>> = {
   exported: true,

@@ -219,7 +219,7 @@ describe("the time", () => {
 
   test("of writing tells what an index and a trigger cost", async () => {
     const description = await workshop.store.describe();
-    const index = { name: "by_vector", method: "hnsw", definition: "" };
+    const index = { name: "by_vector", method: "hnsw", definition: "", valid: true };
     const slow = writingOf(100_000, { ...description, embeddingIndexes: [index] });
     expect(slow.annIndexes).toEqual(["by_vector"]);
     expect(slow.seconds).toBeGreaterThan(20 * slow.bareSeconds);

@@ -11,6 +11,7 @@ import type { EmulatorOptions } from "../src/emulator/options.ts";
 import { connectGemini } from "../src/gemini/client.ts";
 import type { Gemini } from "../src/gemini/port.ts";
 import { retryingGemini } from "../src/gemini/retry.ts";
+import type { IndexKeeper } from "../src/import/index-keeper.ts";
 import type { JobBounds } from "../src/job/cut.ts";
 import { type Manifest, openManifest } from "../src/job/manifest.ts";
 import type { ProgressEvent } from "../src/report.ts";
@@ -60,6 +61,8 @@ export type WorkshopServices = Readonly<{
   report: (event: ProgressEvent) => void;
   signal: AbortSignal;
   keyId: string;
+  /** None, unless a test brings one. */
+  indexes?: IndexKeeper;
 }>;
 
 const TABLE = "questions";

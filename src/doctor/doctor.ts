@@ -2,6 +2,8 @@
 import type { StoreAccess } from "../access.ts";
 import type { Clock } from "../clock.ts";
 import type { Gemini } from "../gemini/port.ts";
+import type { DroppedIndex } from "../job/dropped-index.ts";
+import { readManifest } from "../job/manifest.ts";
 import { count as figure } from "../output/figures.ts";
 import type { Examination, Store } from "../store/port.ts";
 import { tableName, type Target } from "../target.ts";
@@ -22,15 +24,14 @@ export type DoctorOptions = Readonly<{ target: Target; jobsDir: string }>;
 
 export async function doctor(services: DoctorServices, options: DoctorOptions): Promise<Check[]> {
   const { target, jobsDir } = options;
+  const folder = await attempt("jobs folder", () => checkJobsFolder(jobsDir));
+  const isReadable = folder.every(({ status }) => status !== "failure");
+  const dropped = isReadable ? (await readManifest(jobsDir)).droppedIndexes() : [];
   const [gemini, database] = await Promise.all([
     checkGemini(services, target),
-    checkDatabase(services, options),
+    checkDatabase(services, options, dropped),
   ]);
-  return [
-    ...gemini,
-    ...database,
-    ...(await attempt("jobs folder", () => checkJobsFolder(jobsDir))),
-  ];
+  return [...gemini, ...database, ...folder];
 }
 
 /** Counting tokens needs the key and the model, and costs nothing. */
@@ -44,6 +45,7 @@ function checkGemini({ gemini }: DoctorServices, { model }: Target): Promise<rea
 async function checkDatabase(
   services: DoctorServices,
   { target, jobsDir }: DoctorOptions,
+  dropped: readonly DroppedIndex[],
 ): Promise<readonly Check[]> {
   const way = await attempt("way", async () => checkAddress(services.storeAccess()));
   if (way.some(({ status }) => status === "failure")) return way;
@@ -53,7 +55,7 @@ async function checkDatabase(
     const reached = ok("database", `${examination.label} answers`);
     return [
       reached,
-      ...checkExamination(target, examination, { throughApi, now: services.clock.now() }),
+      ...checkExamination(target, examination, { throughApi, now: services.clock.now(), dropped }),
     ];
   });
   if (table.some(({ status }) => status === "failure")) return [...way, ...table];

@@ -1,10 +1,13 @@
 /** What an examination of the table means for filling it. */
 import { UserError } from "../errors.ts";
 import { MODELS } from "../gemini/models.ts";
+import type { DroppedIndex } from "../job/dropped-index.ts";
+import { droppedIndexName } from "../output/dropped-index-text.ts";
 import { counted } from "../output/figures.ts";
 import type { Examination, Session, TargetDescription } from "../store/port.ts";
 import { tableName, type Target } from "../target.ts";
 import { checkTarget } from "../target-check.ts";
+import { ANN_METHODS, ROWS_A_SECOND_UNDER_INDEX, TIMES_SLOWER_UNDER_INDEX } from "../write-cost.ts";
 import { type Check, failure, ok, warning } from "./check.ts";
 
 const SKEW_MAX_MS = 60_000;
@@ -14,10 +17,17 @@ const SHORT_TIMEOUT_MS = 60_000;
 /** halfvec came with this version. */
 const PGVECTOR_MIN = [0, 7];
 
+export type Circumstances = Readonly<{
+  throughApi: boolean;
+  now: Date;
+  /** Indexes that vecfill dropped and that are not recorded as standing again. */
+  dropped?: readonly DroppedIndex[];
+}>;
+
 export function checkExamination(
   target: Target,
   { description, session, functions }: Examination,
-  { throughApi, now }: Readonly<{ throughApi: boolean; now: Date }>,
+  { throughApi, now, dropped = [] }: Circumstances,
 ): Check[] {
   const columns = checkColumns(target, description);
   const ours = throughApi ? [checkFunctions(target, functions)] : [];
@@ -28,7 +38,7 @@ export function checkExamination(
     columns,
     ...ours,
     ...checkSession(target, session, { throughApi, now }),
-    ...checkIndexes(target, description),
+    ...checkIndexes(target, description, dropped),
     ...checkTriggers(target, description),
   ];
 }
@@ -140,15 +150,51 @@ function checkTimeout(timeoutMs: number, role: string, throughApi: boolean): Che
   );
 }
 
-function checkIndexes(target: Target, { embeddingIndexes }: TargetDescription): Check[] {
-  if (embeddingIndexes.length === 0) return [ok("indexes", `none on ${target.embedding}`)];
-  return embeddingIndexes.map(({ name, method }) =>
-    warning(
+function checkIndexes(
+  target: Target,
+  { embeddingIndexes }: TargetDescription,
+  dropped: readonly DroppedIndex[],
+): Check[] {
+  const standing = embeddingIndexes.filter(({ valid }) => valid).map(({ name }) => name);
+  const missing = dropped
+    .filter((each) => tableName(each.target) === tableName(target))
+    .filter(({ index }) => !standing.includes(index.name));
+  const checks = [
+    ...missing.map((each) => warning("indexes", `${droppedIndexName(each)}, is missing`, BUILD_IT)),
+    ...embeddingIndexes.map((index) => checkIndex(target, index)),
+  ];
+  return checks.length > 0 ? checks : [ok("indexes", `none on ${target.embedding}`)];
+}
+
+const BUILD_IT = "Run `vecfill import --rebuild-index`.";
+
+function checkIndex(
+  target: Target,
+  { name, method, valid }: TargetDescription["embeddingIndexes"][number],
+): Check {
+  const which = `${name} (${method}) on ${target.embedding}`;
+  if (!valid) {
+    return warning(
       "indexes",
-      `${name} (${method}) on ${target.embedding} makes writing up to 100 times slower`,
-      `For a large fill, drop index ${target.schema}.${name}; first and create it again afterwards.`,
-    ),
+      `${which} is not valid: a build of it failed or is under way, and no query uses it`,
+      "Where pg_stat_progress_create_index shows no build of it, drop it: it slows writing down all the same.",
+    );
+  }
+  const byHand = `drop index ${target.schema}.${sqlName(name)}; first and create it again afterwards.`;
+  if (!ANN_METHODS.includes(method)) {
+    return warning("indexes", `${which} makes writing slower`, `For a large fill, ${byHand}`);
+  }
+  const { least, most } = ROWS_A_SECOND_UNDER_INDEX;
+  return warning(
+    "indexes",
+    `${which} makes writing about ${TIMES_SLOWER_UNDER_INDEX} times slower: ${least} to ${most} rows a second`,
+    `For a large fill, give --rebuild-index to import or run, with the database's own address; or ${byHand}`,
   );
+}
+
+/** Quoted where it has to be. */
+function sqlName(name: string): string {
+  return /^[a-z_][a-z0-9_]*$/.test(name) ? name : `"${name.replaceAll('"', '""')}"`;
 }
 
 function checkTriggers(target: Target, { updateTriggers }: TargetDescription): Check[] {

@@ -1,5 +1,8 @@
 import type { StageContext } from "../command.ts";
+import type { Manifest } from "../job/manifest.ts";
+import type { Target } from "../target.ts";
 import { importAll, type ImportSummary } from "./import.ts";
+import { IndexKeeper } from "./index-keeper.ts";
 import { createPacer } from "./pace.ts";
 
 /** The stage as the settings have it. */
@@ -17,5 +20,13 @@ export async function importFromSettings(context: StageContext): Promise<ImportS
     keyId,
     storeOf: (target) => services.store(target),
     pacer: createPacer(settings.pace, clock),
+    indexes: indexKeeper(context, manifest),
   });
+}
+
+export function indexKeeper(context: StageContext, manifest: Manifest): IndexKeeper {
+  const { services, settings, report, clock, signal } = context;
+  const storeOf = (target: Target) => services.store(target);
+  const rebuild = settings.rebuildIndex;
+  return new IndexKeeper({ manifest, report, clock, signal, storeOf, rebuild });
 }

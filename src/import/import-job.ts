@@ -18,6 +18,7 @@ import { parseResultLine, type ResultLine, roomForValues } from "../result-line.
 import type { Store } from "../store/port.ts";
 import { checkTarget } from "../target-check.ts";
 import { checkVector } from "../vector.ts";
+import type { IndexKeeper } from "./index-keeper.ts";
 import { type Pacer, UNPACED } from "./pace.ts";
 import { RequestRows } from "./rows.ts";
 import { scanResults, type ScanSummary } from "./scan.ts";
@@ -31,6 +32,8 @@ export type ImportJobServices = Readonly<{
   signal: AbortSignal;
   /** Without one, as fast as can be. */
   pacer?: Pacer;
+  /** Without one, the indexes are no matter. */
+  indexes?: IndexKeeper;
 }>;
 
 /** Undefined when the signal was aborted first: what was written stays, and is found again. */
@@ -42,6 +45,7 @@ export async function importJob(services: ImportJobServices, job: Job): Promise<
     checkTarget(job.target, description);
     return readRequestRows(files, job);
   });
+  await services.indexes?.beforeWriting(store, job, description);
   warnOfStrayLines(report, job, await scanResults(files.results, rows));
   const counted = await writeVectors(services, job, files.results, rows);
   if (services.signal.aborted) return undefined;

@@ -7,6 +7,7 @@ import { addSums, NO_ROWS, type Sums } from "../sums.ts";
 import type { Target } from "../target.ts";
 import { downloadResults, type DownloadServices } from "./download.ts";
 import { importJob } from "./import-job.ts";
+import { type IndexKeeper, type IndexSummary, NO_INDEXES } from "./index-keeper.ts";
 import type { Pacer } from "./pace.ts";
 
 export type ImportServices = DownloadServices &
@@ -15,6 +16,8 @@ export type ImportServices = DownloadServices &
     storeOf: (target: Target) => Promise<Store>;
     /** Without one, as fast as can be. */
     pacer?: Pacer;
+    /** Without one, the indexes are no matter. */
+    indexes?: IndexKeeper;
   }>;
 
 export type ImportSummary = Sums &
@@ -22,9 +25,20 @@ export type ImportSummary = Sums &
     imported: readonly string[];
     /** Files that hold this import's failed lines, also those of jobs whose results were gone. */
     failedFiles: readonly string[];
+    indexes: IndexSummary;
   }>;
 
+/** With an index keeper, the indexes stand again at its end, also where there was nothing to import. */
 export async function importAll(services: ImportServices): Promise<ImportSummary> {
+  const work = () => importJobs(services);
+  const { blocked, ...summary } = await (services.indexes?.around(work, () => true) ?? work());
+  if (blocked !== undefined) throw blocked;
+  return { ...summary, indexes: services.indexes?.summary ?? NO_INDEXES };
+}
+
+type ImportedJobs = Omit<ImportSummary, "indexes"> & Readonly<{ blocked: JobBlocked | undefined }>;
+
+async function importJobs(services: ImportServices): Promise<ImportedJobs> {
   const { manifest, signal } = services;
   let sums = NO_ROWS;
   const ended: Job[] = [];
@@ -37,17 +51,16 @@ export async function importAll(services: ImportServices): Promise<ImportSummary
       sums = addSums(sums, done.sums ?? NO_ROWS);
       ended.push(done);
     } catch (error) {
-      // said once the others are in the column
+      // said once the others are in the column, and the indexes stand again
       if (!(error instanceof JobBlocked)) throw error;
       blocked ??= error;
     }
   }
-  if (blocked !== undefined) throw blocked;
   const imported = ended.filter((job) => job.state === "imported");
   const failedFiles = ended
     .filter((job) => job.failedFile !== undefined)
     .map((job) => manifest.files(job.id).failed);
-  return { ...sums, imported: imported.map((job) => job.id), failedFiles };
+  return { ...sums, imported: imported.map((job) => job.id), failedFiles, blocked };
 }
 
 export function isImportable(job: Job): boolean {

@@ -1,29 +1,44 @@
 import type { CommandContext, CommandResult } from "../command.ts";
-import type { JobState } from "../job/job.ts";
-import { readManifest } from "../job/manifest.ts";
+import type { Job, JobState } from "../job/job.ts";
+import { type Manifest, readManifest } from "../job/manifest.ts";
+import { droppedIndexesText } from "../output/dropped-index-text.ts";
 import { counted } from "../output/figures.ts";
 import { sumsText } from "../output/sums-text.ts";
 import { balanced, NO_ROWS } from "../sums.ts";
-import { importFromSettings } from "./from-settings.ts";
+import { importFromSettings, indexKeeper } from "./from-settings.ts";
 import { isImportable } from "./import.ts";
+import type { IndexSummary } from "./index-keeper.ts";
 
 export async function showImport(context: CommandContext): Promise<CommandResult> {
   const { services, settings, next } = context;
   if (settings.dryRun) return showDryRun(context);
   const manifest = await services.manifest();
-  if (!manifest.jobs().some(isImportable)) return nothingToImport(context);
-  const { imported, failedFiles, ...sums } = await importFromSettings(context);
+  if (!manifest.jobs().some(isImportable)) return buildIndexes(context, manifest);
+  const { imported, failedFiles, indexes, ...sums } = await importFromSettings(context);
   if (!balanced(sums)) throw new Error(`the sums do not balance: ${JSON.stringify(sums)}`);
   return {
-    json: { imported, ...sums },
+    json: { imported, ...sums, indexes },
     text: [`Imported ${counted(imported.length, "job")}.`, sumsText(sums, failedFiles)].join("\n"),
     next: sums.failed > 0 ? next("resubmit") : undefined,
     exit: sums.failed > 0 ? "rowsFailed" : "done",
   };
 }
 
-async function nothingToImport({ next, settings }: CommandContext): Promise<CommandResult> {
-  const jobs = (await readManifest(settings.jobsDir)).jobs();
+/** Nothing to import, but perhaps an index to build, which needs no key. */
+async function buildIndexes(context: CommandContext, manifest: Manifest): Promise<CommandResult> {
+  const keeper = indexKeeper(context, manifest);
+  await keeper.around(
+    async () => {},
+    () => true,
+  );
+  return nothingToImport(context, manifest.jobs(), keeper.summary);
+}
+
+function nothingToImport(
+  { next }: CommandContext,
+  jobs: readonly Job[],
+  indexes: IndexSummary,
+): CommandResult {
   const isAny = (...states: readonly JobState[]) =>
     jobs.some(({ state }) => states.includes(state));
   const step = isAny("submitted")
@@ -34,17 +49,26 @@ async function nothingToImport({ next, settings }: CommandContext): Promise<Comm
         ? "export"
         : undefined;
   return {
-    json: { imported: [], ...NO_ROWS },
-    text: "Nothing to import: no job has ended with results that are not in the column.",
+    json: { imported: [], ...NO_ROWS, indexes },
+    text: [
+      "Nothing to import: no job has ended with results that are not in the column.",
+      ...indexes.built.map((name) => `Built ${name}.`),
+    ].join("\n"),
     next: step && next(step),
     exit: "done",
   };
 }
 
 async function showDryRun(context: CommandContext): Promise<CommandResult> {
-  const { settings, next } = context;
-  const jobs = (await readManifest(settings.jobsDir)).jobs().filter(isImportable);
-  if (jobs.length === 0) return nothingToImport(context);
+  const { settings, report, next } = context;
+  const manifest = await readManifest(settings.jobsDir);
+  const jobs = manifest.jobs().filter(isImportable);
+  const dropped = manifest.droppedIndexes();
+  for (const warning of droppedIndexesText(dropped)) report({ type: "warning", ...warning });
+  if (jobs.length === 0) {
+    const missing = dropped.map(({ index }) => index.name);
+    return nothingToImport(context, manifest.jobs(), { built: [], missing });
+  }
   const requests = jobs.reduce((sum, job) => sum + job.requests, 0);
   const ids = jobs.map((job) => job.id);
   return {

@@ -64,6 +64,16 @@ const newJob = z.object({
 /** How a job's rows ended, and what its failed file holds: undefined when there is none. */
 const ending = { sums, outstanding, failedFile: file.optional() };
 
+/** What builds an index again, as it was when it was dropped. */
+const index = z.object({
+  name: text,
+  method: text,
+  definition: text,
+  tablespace: text.optional(),
+  comment: text.optional(),
+  valid: z.boolean(),
+});
+
 const header = z.object({
   format: z.literal(FORMAT_NAME),
   version: number,
@@ -127,13 +137,28 @@ export const eventSchema = z.discriminatedUnion("type", [
   // `file`: the rows that are about to be emptied; see rollback-file.ts
   z.object({ type: z.literal("rollingBack"), at, job: jobId, rows: count, file }),
   z.object({ type: z.literal("rolledBack"), at, job: jobId, rows: count }),
-  z.object({ type: z.literal("cleaned"), at, job: jobId, files: z.array(z.enum(CLEANABLE)) }),
+  z.object({ type: z.literal("cleaned"), at, job: jobId, files: z.array(z.literal(CLEANABLE)) }),
   z.object({ type: z.literal("embedding"), at, job: jobId }),
+  z.object({ type: z.literal("indexDropping"), at, target: count, index }),
+  z.object({ type: z.literal("indexDropped"), at, target: count, name: text }),
+  // `how`: it was built, it stood already, or another one has taken its name
+  z.object({
+    type: z.literal("indexSettled"),
+    at,
+    target: count,
+    name: text,
+    how: z.literal(["built", "standing", "replaced"]),
+  }),
 ]);
 
 export type JournalHeader = Readonly<z.infer<typeof header>>;
 export type JournalEvent = Readonly<z.infer<typeof eventSchema>>;
-export type JobEvent = Exclude<JournalEvent, { type: "target" | "counted" }>;
+/** About a table's index, which belongs to no job. */
+export type IndexEvent = Extract<
+  JournalEvent,
+  { type: "indexDropping" | "indexDropped" | "indexSettled" }
+>;
+export type JobEvent = Exclude<JournalEvent, { type: "target" | "counted" } | IndexEvent>;
 
 const isSureEvent = sureCheckOf(eventSchema);
 

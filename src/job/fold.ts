@@ -3,6 +3,7 @@
  * else decides what state a job is in.
  */
 import type { Target } from "../target.ts";
+import { afterIndexEvent, type DroppedIndexes } from "./dropped-index.ts";
 import type { JobEvent, JournalEvent } from "./event.ts";
 import type { Job, NewJob, TokenCount } from "./job.ts";
 import { move } from "./transitions.ts";
@@ -12,6 +13,7 @@ export type ManifestState = {
   /** The last sample of each target that was counted. */
   readonly counts: Map<Target, TokenCount>;
   readonly jobs: Map<string, Job>;
+  indexes: DroppedIndexes;
   /** The highest job number given out. */
   lastJob: number;
   /** The jobs in the order of their ids; undefined once one has changed. */
@@ -19,14 +21,22 @@ export type ManifestState = {
 };
 
 export function emptyState(): ManifestState {
-  return { targets: [], counts: new Map(), jobs: new Map(), lastJob: 0, ordered: undefined };
+  return {
+    targets: [],
+    counts: new Map(),
+    jobs: new Map(),
+    indexes: new Map(),
+    lastJob: 0,
+    ordered: undefined,
+  };
 }
 
-/** The jobs and targets that an event makes or changes, as they are after it. */
+/** What an event makes or changes, as it is after it; of indexes all, where it is about one. */
 export type Change = Readonly<{
-  jobs: readonly Job[];
+  jobs?: readonly Job[];
   targets?: readonly Target[];
   counts?: readonly (readonly [Target, TokenCount])[];
+  indexes?: DroppedIndexes;
 }>;
 
 /**
@@ -47,8 +57,12 @@ export function apply(state: ManifestState, event: JournalEvent): void {
 
 /** What the event comes to; changes nothing. Throws where it does not fit what came before. */
 export function changeOf(state: ManifestState, event: JournalEvent): Change {
-  if (event.type === "target") return { jobs: [], targets: [newTarget(state, event)] };
-  if (event.type === "counted") return { jobs: [], counts: [newCount(state, event)] };
+  if (event.type === "target") return { targets: [newTarget(state, event)] };
+  if (event.type === "counted") return { counts: [newCount(state, event)] };
+  if (!("job" in event)) {
+    const target = targetOf(state, event.target, event.type);
+    return { indexes: afterIndexEvent(state.indexes, target, event) };
+  }
   const before = state.jobs.get(event.job);
   const moved = move(event.job, before?.state, event.type);
   const after = { ...next(state, before, event), state: moved };
@@ -56,10 +70,14 @@ export function changeOf(state: ManifestState, event: JournalEvent): Change {
   return { jobs: [after, ...children] };
 }
 
-export function commit(state: ManifestState, { jobs, targets = [], counts = [] }: Change): void {
+export function commit(
+  state: ManifestState,
+  { jobs = [], targets = [], counts = [], indexes = state.indexes }: Change,
+): void {
   state.targets.push(...targets);
   for (const [target, count] of counts) state.counts.set(target, count);
-  state.ordered = undefined;
+  state.indexes = indexes;
+  if (jobs.length > 0) state.ordered = undefined;
   for (const job of jobs) {
     state.jobs.set(job.id, job);
     state.lastJob = Math.max(state.lastJob, Number(job.id));
@@ -70,6 +88,12 @@ export function commit(state: ManifestState, { jobs, targets = [], counts = [] }
 export function orderedJobs(state: ManifestState): readonly Job[] {
   state.ordered ??= [...state.jobs.values()].toSorted((a, b) => Number(a.id) - Number(b.id));
   return state.ordered;
+}
+
+function targetOf(state: ManifestState, number: number, who: string): Target {
+  const target = state.targets[number];
+  if (target === undefined) throw new Error(`${who} names the unknown target ${number}`);
+  return target;
 }
 
 function newTarget(
@@ -172,9 +196,7 @@ export type RecordedJob = Omit<NewJob, "target" | "parent"> & {
 };
 
 function created(state: ManifestState, job: RecordedJob, at: string): Job {
-  const target = state.targets[job.target];
-  if (target === undefined)
-    throw new Error(`job ${job.job} names the unknown target ${job.target}`);
+  const target = targetOf(state, job.target, `job ${job.job}`);
   return {
     id: job.job,
     state: "exported",

@@ -7,9 +7,11 @@ import type { Clock } from "../clock.ts";
 import { UserError } from "../errors.ts";
 import { acquireLock, type Lock, type LockedPlace, sweepLeftovers } from "../folder-lock.ts";
 import { sameTarget, type Target } from "../target.ts";
+import type { DroppedIndex } from "./dropped-index.ts";
 import {
   FORMAT_NAME,
   FORMAT_VERSION,
+  type IndexEvent,
   type JobEvent,
   type JournalEvent,
   type JournalHeader,
@@ -41,6 +43,7 @@ import { move, UNFINISHED } from "./transitions.ts";
 
 /** An event as a stage reports it: the manifest adds the time. */
 type NewEvent = DistributiveOmit<Exclude<JobEvent, { type: "exported" | "resubmitted" }>, "at">;
+type NewIndexEvent = DistributiveOmit<IndexEvent, "at" | "target"> & Readonly<{ target: Target }>;
 type DistributiveOmit<T, K extends PropertyKey> = T extends unknown ? Omit<T, K> : never;
 
 type Resubmission = Readonly<{
@@ -61,6 +64,8 @@ export type ManifestView = {
   files(job: string): JobFiles;
   /** The last sample of the target's rows that the service counted. */
   counted(target: Target): TokenCount | undefined;
+  /** Those that do not stand again yet. */
+  droppedIndexes(): readonly DroppedIndex[];
 };
 
 export type Manifest = ManifestView & {
@@ -73,6 +78,7 @@ export type Manifest = ManifestView & {
   recordResubmitted(parent: string, resubmission: Resubmission): Promise<readonly Job[]>;
   record(event: NewEvent): Promise<Job>;
   recordCounted(target: Target, count: TokenCount): Promise<void>;
+  recordIndex(event: NewIndexEvent): Promise<void>;
   /** Gives the lock back. */
   close(): Promise<void>;
 };
@@ -96,6 +102,7 @@ export async function previewManifest(folder: string): Promise<Manifest> {
     recordResubmitted: refuseToWrite,
     record: refuseToWrite,
     recordCounted: refuseToWrite,
+    recordIndex: refuseToWrite,
     close: async () => {},
   };
 }
@@ -179,6 +186,7 @@ function view(folder: string, state: ManifestState) {
     job: (id: string) => state.jobs.get(id) ?? unknownJob(id, state),
     files: (job: string) => jobFiles(folder, job),
     counted: (target: Target) => countOf(state, target),
+    droppedIndexes: () => [...state.indexes.values()],
   };
 }
 
@@ -243,6 +251,8 @@ function writing(state: ManifestState, journal: JournalWriter, lock: Lock, clock
       inTurn(async () => {
         await append({ type: "counted", at: at(), target: await numberOf(target), ...count });
       }),
+    recordIndex: ({ target, ...event }: NewIndexEvent) =>
+      inTurn(async () => append({ ...event, at: at(), target: await numberOf(target) })),
     close: async () => {
       await queue;
       await journal.close();

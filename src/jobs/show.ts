@@ -3,6 +3,7 @@ import { pricesOf } from "../gemini/tariff.ts";
 import { countAnswered } from "../job/checkpoint.ts";
 import { isUnfinished, type ManifestView, readHistory, readManifest } from "../job/manifest.ts";
 import { counted } from "../output/figures.ts";
+import { droppedIndexesText } from "../output/dropped-index-text.ts";
 import { jobsCsv } from "./csv.ts";
 import { jobDetail } from "./detail.ts";
 import { listedJob } from "./listed-job.ts";
@@ -21,6 +22,9 @@ export async function showJobs(
   const manifest = await readManifest(context.settings.jobsDir);
   for (const message of manifest.warnings) {
     context.report({ type: "warning", message, hint: undefined });
+  }
+  for (const warning of droppedIndexesText(manifest.droppedIndexes())) {
+    context.report({ type: "warning", ...warning });
   }
   return id === undefined ? listJobs(context, manifest) : showJob(context, manifest, id);
 }
@@ -43,12 +47,20 @@ function listJobs(
   };
   const step = all.length === 0 ? "export" : nextStep(jobs);
   const args = step === "submit" ? laneOfStep(jobs) : [];
+  const missing = manifest.droppedIndexes().map(({ index }) => index.name);
   return {
-    json: settings.json ? { jobs: listed() } : {},
+    json: settings.json ? { jobs: listed(), indexes: { missing } } : {},
     text: settings.json ? "" : text(),
-    next: step && next(step, ...args),
+    next: step === undefined ? buildIndexes(missing, next) : next(step, ...args),
     exit: "done",
   };
+}
+
+function buildIndexes(
+  missing: readonly string[],
+  next: CommandContext["next"],
+): string | undefined {
+  return missing.length === 0 ? undefined : next("import", "--rebuild-index");
 }
 
 /** Throws a UserError when there is no such job. */

@@ -14,6 +14,7 @@ const MOVING: readonly ProgressEvent["type"][] = [
   "waiting",
   "rollingBack",
   "verifying",
+  "indexBuilding",
 ];
 
 /** What is for the fold and for programs; people are told the same by another event. */
@@ -32,7 +33,8 @@ export function isSilent(event: ProgressEvent): boolean {
 
 /** What somebody in front of a display wants to have said in a line of its own. */
 export function isNoteworthy(event: ProgressEvent): boolean {
-  return event.type === "ended" && event.state !== "succeeded";
+  if (event.type === "ended") return event.state !== "succeeded";
+  return event.type === "indexDropped" || event.type === "indexBuilt";
 }
 
 export function isMoving(event: ProgressEvent): boolean {
@@ -84,6 +86,12 @@ export function progressLine(event: Progress): string {
       return `${event.job} rolling back: ${count(event.rows)} of ${counted(event.requests, "row")}`;
     case "rolledBack":
       return `${event.job} rolled back: ${counted(event.rows, "row")}`;
+    case "indexDropped":
+      return `index ${event.index} dropped, to be built again when the rows are in`;
+    case "indexBuilding":
+      return `index ${event.index}: ${event.phase}${event.percent === undefined ? "" : `, ${Math.floor(event.percent)} %`}, ${duration(event.seconds)} so far`;
+    case "indexBuilt":
+      return `index ${event.index} stands again${event.seconds === undefined ? "" : `, built in ${duration(event.seconds)}`}`;
     default:
       return asItIs(event);
   }

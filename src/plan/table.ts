@@ -109,7 +109,7 @@ function warnings({ bytes: size, writing }: Plan): string[] {
       : "",
     index === undefined
       ? ""
-      : `\nThe index ${index} makes writing up to a hundred times slower: for a large fill, drop it and build it again afterwards.`,
+      : `\nThe index ${index} makes writing up to a hundred times slower: for a large fill, \`vecfill run --rebuild-index\` drops it first and builds it again afterwards.`,
   ].filter((line) => line !== "");
 }
 

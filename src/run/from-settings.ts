@@ -1,6 +1,7 @@
 import type { StageContext } from "../command.ts";
 import { exportOptions } from "../export/from-settings.ts";
 import { pricesOf } from "../gemini/tariff.ts";
+import { indexKeeper } from "../import/from-settings.ts";
 import { createPacer } from "../import/pace.ts";
 import { costLimit, laneChoice, queueWindow } from "../job-bounds.ts";
 import { planFromSettings } from "../plan/from-settings.ts";
@@ -42,6 +43,7 @@ async function runServices(context: StageContext): Promise<RunServices> {
     store,
     storeOf: (target) => services.store(target),
     pacer: createPacer(settings.pace, clock),
+    indexes: indexKeeper(context, manifest),
   };
 }
 

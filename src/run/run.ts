@@ -1,5 +1,6 @@
 import type { ExportSummary } from "../export/export.ts";
 import { type Cost, type CostStop, costStop, spentForTarget, spentOn } from "../job/cost.ts";
+import { type IndexSummary, NO_INDEXES } from "../import/index-keeper.ts";
 import { finalSums } from "../job/final-sums.ts";
 import type { Job } from "../job/job.ts";
 import { isUnfinished } from "../job/manifest.ts";
@@ -25,6 +26,7 @@ export type RunSummary = Sums &
     isCutShort: boolean;
     /** Undefined unless the limit on cost held jobs back. */
     costStop: CostStop | undefined;
+    indexes: IndexSummary;
   }>;
 
 /** The whole work: see pipeline.ts. The sums count a row that was sent again once, as it ended. */
@@ -32,7 +34,10 @@ export async function run(services: RunServices, options: RunOptions): Promise<R
   const { manifest } = services;
   await reportGoal(services, options);
   const spentBefore = spentForTarget(manifest.jobs(), options.export.target, options.prices);
-  const { jobs, exports, timedOut } = await runPipeline(services, options);
+  const work = () => runPipeline(services, options);
+  const stopOf = () => costStop(manifest.jobs(), options.costLimit);
+  const isAllIn = (end: PipelineEnd) => hasNothingUnderWay(end, stopOf());
+  const { jobs, exports, timedOut } = await (services.indexes?.around(work, isAllIn) ?? work());
   const { pending: remaining } = await services.store.count();
   const last = exports.at(-1);
   return {
@@ -48,11 +53,9 @@ export async function run(services: RunServices, options: RunOptions): Promise<R
       .filter((job) => job.outstanding.lines > 0)
       .map((job) => services.manifest.files(job.id).failed),
     timedOut,
+    indexes: services.indexes?.summary ?? NO_INDEXES,
     isCutShort: timedOut || hasStaleRowsLeft(jobs, last),
-    costStop: withExpected(
-      costStop(manifest.jobs(), options.costLimit),
-      spentBefore.usd + (options.expectedUsd ?? 0),
-    ),
+    costStop: withExpected(stopOf(), spentBefore.usd + (options.expectedUsd ?? 0)),
   };
 }
 
@@ -70,6 +73,12 @@ async function reportGoal(
 /** Rows that were not exported any more need their part as well. */
 function withExpected(stop: CostStop | undefined, expectedUsd: number): CostStop | undefined {
   return stop && { ...stop, neededUsd: Math.max(stop.neededUsd, expectedUsd) };
+}
+
+/** Jobs that the limit on cost holds back wait for a person; nothing comes of them by itself. */
+function hasNothingUnderWay({ timedOut, jobs }: PipelineEnd, stop: CostStop | undefined): boolean {
+  const isHeld = (job: Job) => stop !== undefined && job.state === "exported";
+  return !timedOut && !jobs.some((job) => isUnfinished(job) && !isHeld(job));
 }
 
 /** The last pass was not the one that finds nothing more, and rows changed while they were away. */

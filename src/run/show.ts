@@ -1,11 +1,16 @@
 import type { CommandContext, CommandResult } from "../command.ts";
+import { targetOf } from "../config.ts";
 import type { ExitReason } from "../errors.ts";
 import { skippedLines } from "../export/show.ts";
+import { readManifest } from "../job/manifest.ts";
+import { droppedIndexesText } from "../output/dropped-index-text.ts";
 import { count, counted, decimal, dollars } from "../output/figures.ts";
 import { costStopJson, costStopText } from "../output/cost-text.ts";
 import { sumsText } from "../output/sums-text.ts";
 import { planOnly } from "../plan/show.ts";
+import { writeCostWarnings } from "../output/write-cost-text.ts";
 import { balanced } from "../sums.ts";
+import { writeCost } from "../write-cost.ts";
 import { agreedPlan } from "./consent.ts";
 import { runFromSettings } from "./from-settings.ts";
 import type { RunSummary } from "./run.ts";
@@ -21,6 +26,7 @@ function runResult({ next }: CommandContext, summary: RunSummary): CommandResult
   const sums = { requests, written, failed, stale, filled, gone };
   if (!balanced(sums)) throw new Error(`the sums do not balance: ${JSON.stringify(sums)}`);
   const unfinished = pending.length > 0 || summary.isCutShort;
+  const rebuilding = summary.indexes.missing.length > 0 ? ["--rebuild-index"] : [];
   return {
     json: {
       ...sums,
@@ -29,9 +35,10 @@ function runResult({ next }: CommandContext, summary: RunSummary): CommandResult
       remaining,
       cost: { tokens: cost.tokens, usd: decimal(cost.usd) },
       costStop: costStopJson(summary.costStop),
+      indexes: summary.indexes,
     },
     text: runText(summary),
-    next: unfinished ? next("run") : failed > 0 ? next("resubmit") : undefined,
+    next: unfinished ? next("run", ...rebuilding) : failed > 0 ? next("resubmit") : undefined,
     exit: exitOf(summary, unfinished),
   };
 }
@@ -46,6 +53,7 @@ function exitOf({ costStop, timedOut, failed }: RunSummary, unfinished: boolean)
 async function showDryRun(context: CommandContext): Promise<CommandResult> {
   const planned = await planOnly(context);
   const { pending, total, skipped } = planned;
+  await warnOfIndexes(context, total.rows);
   return {
     json: {
       dryRun: true,
@@ -69,6 +77,19 @@ async function showDryRun(context: CommandContext): Promise<CommandResult> {
 function costBasis({ tokens, usd, billedUsd }: RunSummary["cost"]): string {
   const isCounted = billedUsd >= usd;
   return `${count(tokens)} tokens${isCounted ? "" : ", in part estimated: Gemini did not count them all"}`;
+}
+
+async function warnOfIndexes(
+  { services, settings, report }: CommandContext,
+  rows: number,
+): Promise<void> {
+  const target = targetOf(settings);
+  const manifest = await readManifest(settings.jobsDir);
+  const cost = writeCost(await (await services.store(target)).describe(), rows);
+  const costly = rows > 0 ? writeCostWarnings(target, cost, rows) : [];
+  for (const warning of [...costly, ...droppedIndexesText(manifest.droppedIndexes())]) {
+    report({ type: "warning", ...warning });
+  }
 }
 
 function runText(summary: RunSummary): string {

@@ -37,7 +37,7 @@ export function catalogueOf(target: Target, given: unknown, label: string): Cata
     embedding: describeEmbedding(embedding),
     embeddingIndexes: indexes
       .filter((index) => index.onEmbedding)
-      .map(({ name, method, definition }) => ({ name, method, definition })),
+      .map(({ name, method, definition, valid }) => ({ name, method, definition, valid })),
     updateTriggers: triggers,
     serverVersion: facts.serverVersion,
     pgvectorVersion: extension?.version,
@@ -83,6 +83,7 @@ const FACTS = z.object({
       name: z.string(),
       method: z.string(),
       definition: z.string(),
+      valid: z.boolean(),
       uniqueId: z.boolean(),
       onEmbedding: z.boolean(),
     }),
@@ -117,18 +118,13 @@ const MAX_TABLES_NAMED = 8;
  */
 export function catalogueExpression(target: Target): string {
   return `
-  WITH vecfill_table AS MATERIALIZED (
-    SELECT max(c.oid) AS oid
-    FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-    WHERE n.nspname = ${literal(target.schema)} AND c.relname = ${literal(target.table)}
-      AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
-  )
+  WITH ${tableQuery(target)}
   SELECT jsonb_build_object(
     'serverVersion', current_setting('server_version'),
     'apiRole', EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = 'service_role'),
     'extension', (${EXTENSION_SQL}),
     'columns', (${COLUMNS_SQL}),
-    'indexes', (${indexesSql(literal(target.id), literal(target.embedding))}),
+    'indexes', (${indexesSql(target)}),
     'triggers', (${triggersSql(literal(target.embedding))}),
     'near', (${nearTablesSql(literal(target.schema), literal(target.table))}),
     'session', jsonb_build_object(
@@ -140,6 +136,16 @@ export function catalogueExpression(target: Target): string {
       'databaseTimeMs', floor(extract(epoch FROM clock_timestamp()) * 1000)
     )
   ) FROM vecfill_table`;
+}
+
+/** For WITH: one row, whose `oid` is the table's, or NULL. */
+export function tableQuery(target: Target): string {
+  return `vecfill_table AS MATERIALIZED (
+    SELECT max(c.oid) AS oid
+    FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+    WHERE n.nspname = ${literal(target.schema)} AND c.relname = ${literal(target.table)}
+      AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
+  )`;
 }
 
 const EXTENSION_SQL = `
@@ -171,23 +177,31 @@ function numberOf(column: string): string {
         WHERE a.attrelid = vecfill_table.oid AND a.attname = ${column} AND NOT a.attisdropped)`;
 }
 
-/** An index on an expression names no column; that it depends on one stands in pg_depend. */
-function indexesSql(id: string, embedding: string): string {
+function indexesSql(target: Target): string {
   return `
     SELECT coalesce(jsonb_agg(jsonb_build_object('name', c.relname, 'method', m.amname,
-      'definition', pg_catalog.pg_get_indexdef(i.indexrelid),
+      'definition', pg_catalog.pg_get_indexdef(i.indexrelid), 'valid', i.indisvalid,
       'uniqueId', i.indisunique AND i.indisvalid AND i.indpred IS NULL AND i.indnkeyatts = 1
-        AND i.indkey[0] IS NOT DISTINCT FROM ${numberOf(id)},
-      'onEmbedding', coalesce(${numberOf(embedding)} = ANY (i.indkey), false)
-        OR i.indexprs IS NOT NULL AND EXISTS (
-          SELECT FROM pg_catalog.pg_depend d
-          WHERE d.classid = 'pg_catalog.pg_class'::regclass AND d.objid = i.indexrelid
-            AND d.refclassid = 'pg_catalog.pg_class'::regclass AND d.refobjid = i.indrelid
-            AND d.refobjsubid = ${numberOf(embedding)})) ORDER BY c.relname), '[]')
+        AND i.indkey[0] IS NOT DISTINCT FROM ${numberOf(literal(target.id))},
+      'onEmbedding', ${isOnEmbedding(target)}) ORDER BY c.relname), '[]')
     FROM pg_catalog.pg_index i
     JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid
     JOIN pg_catalog.pg_am m ON m.oid = c.relam
     WHERE i.indrelid = vecfill_table.oid`;
+}
+
+/**
+ * A condition on `pg_index i`, beside `tableQuery`. An index on an expression names no column; that
+ * it depends on one stands in pg_depend.
+ */
+export function isOnEmbedding(target: Target): string {
+  const embedding = numberOf(literal(target.embedding));
+  return `(coalesce(${embedding} = ANY (i.indkey), false)
+        OR i.indexprs IS NOT NULL AND EXISTS (
+          SELECT FROM pg_catalog.pg_depend d
+          WHERE d.classid = 'pg_catalog.pg_class'::regclass AND d.objid = i.indexrelid
+            AND d.refclassid = 'pg_catalog.pg_class'::regclass AND d.refobjid = i.indrelid
+            AND d.refobjsubid = ${embedding}))`;
 }
 
 /** Bit 16 of tgtype is UPDATE; tgattr names the columns of an UPDATE OF. */

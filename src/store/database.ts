@@ -1,7 +1,7 @@
 /**
  * A database that takes SQL. Two of them exist, a server through `pg` and the embedded PGlite; all
- * statements stand in `sql.ts` and are the same for both. Nothing is kept between two queries (no
- * prepared statement, no setting), so that a pooler in transaction mode may lie in between.
+ * statements on rows stand in `sql.ts` and are the same for both. Nothing is kept between two queries
+ * (no prepared statement, no setting), so that a pooler in transaction mode may lie in between.
  */
 
 /** A parameter in the binary form of its type. */
@@ -17,8 +17,20 @@ export type Database = {
   readonly label: string;
   /** One statement. Rejects with the driver's own error. */
   query(sql: string, parameters?: readonly Parameter[]): Promise<Row[]>;
+  /** Work on a connection of its own, without a limit on time, which is closed after it. */
+  session<T>(work: (session: Session) => Promise<T>): Promise<T>;
   close(): Promise<void>;
 };
+
+/** One connection for several statements; what they set ends with it. */
+export type Session = Readonly<{
+  /** True where nothing lies between it and a server session: what it sets is its own. */
+  isDirect: boolean;
+  /** All of them or none; sent as one, so that a connection that breaks under them undoes nothing. */
+  transaction(statements: readonly string[]): Promise<void>;
+  /** One statement outside of any transaction. */
+  statement(sql: string): Promise<void>;
+}>;
 
 /** A cell that the statement promises to be there and not NULL. */
 export function cell(row: Row, name: string): string {

@@ -117,6 +117,7 @@ export function createFunctionStore(api: Api, target: Target): Store {
   const lookWindow = new ChunkSize(LOOK_WINDOW);
   const chunks = new RowChunks(target.dimensions);
   return {
+    indexes: undefined,
     describe: async () => (await describeByFunction(api, target)).catalogue.description,
     async readPending(page) {
       await shape();

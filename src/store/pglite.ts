@@ -64,6 +64,17 @@ function database(pglite: PGlite, label: string, lock: Lock | undefined): Databa
       );
       return rows.map(asText);
     },
+    // its only session is shared, so none is direct
+    session: (work) =>
+      work({
+        isDirect: false,
+        transaction: async (statements) => {
+          await pglite.transaction((transaction) => transaction.exec(statements.join(";\n")));
+        },
+        statement: async (sql) => {
+          await pglite.exec(sql);
+        },
+      }),
     async close() {
       await pglite.close();
       await lock?.release();

@@ -20,7 +20,13 @@ export type TargetDescription = Readonly<{
     dimensions: number | undefined;
   }>;
   /** Indexes that cover the embedding column: an ANN index makes writes about 100 times slower. */
-  embeddingIndexes: readonly Readonly<{ name: string; method: string; definition: string }>[];
+  embeddingIndexes: readonly Readonly<{
+    name: string;
+    method: string;
+    definition: string;
+    /** False: no query uses it, but writes may; a build failed, or is still at it. */
+    valid: boolean;
+  }>[];
   /** Triggers that fire on UPDATE of a row. */
   updateTriggers: readonly Readonly<{ name: string; definition: string }>[];
   serverVersion: string;
@@ -72,6 +78,44 @@ export type ClearOutcome = "cleared" | "kept";
 
 /** What a row holds beside a given vector: exactly that one, another, none; or there is no such row. */
 export type Holding = "same" | "other" | "empty" | "gone";
+/** An ANN index on the embedding, with all that is needed to build it again. */
+export type AnnIndex = Readonly<{
+  name: string;
+  method: string;
+  /** `CREATE INDEX …`, every name in it qualified, so that it means the same to any session. */
+  definition: string;
+  /** Undefined: the database's own. */
+  tablespace: string | undefined;
+  comment: string | undefined;
+  valid: boolean;
+}>;
+
+/** `obstacle`: why it has to be left alone, in words; undefined where it can be dropped and built. */
+export type StandingIndex = AnnIndex & Readonly<{ obstacle: string | undefined }>;
+
+export type IndexProgress = Readonly<{
+  /** In the database's words. */
+  phase: string;
+  /** From 0 to 100; undefined where this phase has no measure. */
+  percent: number | undefined;
+}>;
+
+/** `standing`: it was there already; `replaced`: another index of that name is, and was left alone. */
+export type BuildOutcome = "built" | "standing" | "replaced";
+
+/** The ANN indexes on the embedding. To drop one that is gone, or build one that stands, is nothing. */
+export type StoreIndexes = Readonly<{
+  read(): Promise<StandingIndex[]>;
+  /** Waits for a moment only, so that nothing piles up behind it; a busy table rejects it. */
+  drop(name: string): Promise<void>;
+  /**
+   * As long as it takes. What a build that failed left under that name is dropped first. When the
+   * signal is aborted the build is cancelled, leaves nothing, and rejects with the signal's reason.
+   */
+  build(index: AnnIndex, signal: AbortSignal): Promise<BuildOutcome>;
+  /** Of a build that is under way on this table; undefined: there is none. */
+  progress(): Promise<IndexProgress | undefined>;
+}>;
 
 /** What can be wrong with a vector by itself. */
 export type VectorFlaw = "dimensions" | "length" | "notFinite";
@@ -106,6 +150,8 @@ export type Look = Readonly<{
 }>;
 
 export type Store = {
+  /** Undefined where only an API is to be had, through which no index can be built. */
+  readonly indexes: StoreIndexes | undefined;
   /** Throws a UserError that names the mend when table or columns are not there. */
   describe(): Promise<TargetDescription>;
   /** Rows whose embedding is NULL, in id order; fewer than `limit` only at the end. */

@@ -10,7 +10,7 @@ import { Socket } from "node:net";
 import { Client, Pool, type ClientConfig, type CustomTypesConfig } from "pg";
 import { UserError } from "../errors.ts";
 import { hostOf, isLocalHost, portOf } from "./address.ts";
-import { isBinary, type Database, type Parameter, type Row } from "./database.ts";
+import { isBinary, type Database, type Parameter, type Row, type Session } from "./database.ts";
 
 /** Writing gains nothing past two (measured); one more reads meanwhile. Poolers have few to give. */
 const MAX_CONNECTIONS = 3;
@@ -25,17 +25,20 @@ const APPLICATION_NAME = "vecfill";
 export function connectPostgres(address: string): Database {
   const url = parseAddress(address);
   const sockets = new Set<Socket>();
-  const pool = new Pool({
+  const config: ClientConfig = {
     connectionString: withTls(url).href,
-    Client: ImpatientClient,
     stream: () => trackedSocket(sockets),
-    max: MAX_CONNECTIONS,
-    idleTimeoutMillis: IDLE_TIMEOUT_MS,
-    query_timeout: QUERY_TIMEOUT_MS,
     keepAlive: true,
     keepAliveInitialDelayMillis: KEEPALIVE_DELAY_MS,
     application_name: APPLICATION_NAME,
     types: AS_TEXT,
+  };
+  const pool = new Pool({
+    ...config,
+    Client: ImpatientClient,
+    max: MAX_CONNECTIONS,
+    idleTimeoutMillis: IDLE_TIMEOUT_MS,
+    query_timeout: QUERY_TIMEOUT_MS,
   });
   // an idle connection was lost: the pool has dropped it, and the next query opens another
   pool.on("error", () => {});
@@ -45,6 +48,7 @@ export function connectPostgres(address: string): Database {
       const { rows } = await pool.query<Row>(sql, parameters.map(asDriverTakesIt));
       return rows;
     },
+    session: (work) => withSession(config, work),
     async close() {
       await pool.end();
       // a login that `pg` gave up itself (no password) it leaves open, until the server's patience
@@ -73,6 +77,35 @@ class ImpatientClient extends Client {
   constructor(config?: ClientConfig) {
     super({ ...config, connectionTimeoutMillis: CONNECT_TIMEOUT_MS });
   }
+}
+
+async function withSession<T>(
+  config: ClientConfig,
+  work: (session: Session) => Promise<T>,
+): Promise<T> {
+  const client = new ImpatientClient(config);
+  // whatever is under way then rejects, and says so
+  client.on("error", () => {});
+  try {
+    await client.connect();
+    const statement = async (sql: string): Promise<void> => {
+      await client.query(sql);
+    };
+    return await work({
+      isDirect: await isDirect(client),
+      transaction: (statements) => statement(["BEGIN", ...statements, "COMMIT"].join(";\n")),
+      statement,
+    });
+  } finally {
+    await client.end();
+  }
+}
+
+/** A pooler gives a key of its own to cancel by, in place of the server process's number. */
+async function isDirect(client: Client): Promise<boolean> {
+  const { rows } = await client.query<Row>("SELECT pg_backend_pid()::text AS pid");
+  const told: unknown = Reflect.get(client, "processID");
+  return rows[0]?.["pid"] === String(told);
 }
 
 function trackedSocket(sockets: Set<Socket>): Socket {

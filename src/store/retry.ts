@@ -19,6 +19,8 @@ const OUTAGE: Patience = { attempts: 14, firstMs: 1_000, maxMs: 60_000 };
 const SLOWNESS: Patience = { attempts: 3, firstMs: 5_000, maxMs: 30_000 };
 /** Before the first answer, the address is more likely wrong than the server away. */
 const FIRST_CONTACT: Patience = { attempts: 3, firstMs: 500, maxMs: 2_000 };
+/** It ends, and there is nothing else to do: a day and more. */
+const BUILDING: Patience = { attempts: 3_000, firstMs: 1_000, maxMs: 60_000 };
 
 type Rule = Readonly<{ why: string; patience: Patience }>;
 
@@ -26,7 +28,8 @@ type Rule = Readonly<{ why: string; patience: Patience }>;
 export const RETRIES: Readonly<Partial<Record<string, Rule>>> = {
   "40001": { why: "another transaction was in the way", patience: CONTENTION },
   "40P01": { why: "a deadlock was broken up", patience: CONTENTION },
-  "55P03": { why: "a row was locked for too long", patience: CONTENTION },
+  "55P03": { why: "other transactions held what it needs for too long", patience: CONTENTION },
+  INDEX_UNDER_WAY: { why: "the server is still building the index", patience: BUILDING },
   "57014": { why: "the server stopped a slow statement", patience: SLOWNESS },
   QUERY_TIMEOUT: { why: "a statement had no answer in time", patience: SLOWNESS },
   "53300": { why: "the server has no connection left", patience: OUTAGE },
@@ -87,7 +90,15 @@ export function withRetry(store: Store, options: RetryOptions): Store {
       }
     }
   };
+  const { indexes } = store;
   return {
+    indexes: indexes && {
+      read: () => again(() => indexes.read()),
+      drop: (name) => again(() => indexes.drop(name)),
+      build: (index, signal) => again(() => indexes.build(index, signal)),
+      // asked again soon anyway
+      progress: () => indexes.progress(),
+    },
     describe: () => again(() => store.describe()),
     readPending: (page) => again(() => store.readPending(page)),
     apply: (rows) => again(() => store.apply(rows)),

@@ -70,6 +70,7 @@ export function createRowStore(api: Api, target: Target): Store {
   const table = once(opened(checkTarget));
   const looked = once(opened(checkColumn));
   return {
+    indexes: undefined,
     describe: async () => (await describe()).description,
     readPending: async (page) => readPending(await table(), page),
     apply: (rows) => apply(table, rows),

@@ -30,6 +30,7 @@ import {
   readPendingSql,
   type TableShape,
 } from "./sql.ts";
+import { sqlIndexes } from "./sql-indexes.ts";
 import { encodeVectorArray } from "./vector-array.ts";
 
 /** `where`: a further SQL condition, for reading and counting only. */
@@ -46,6 +47,7 @@ export function createSqlStore(
   const layout = once(() => readLayout(database, target));
   const column = once(() => readColumnShape(database, target));
   return {
+    indexes: sqlIndexes(database, target),
     describe: () => explained(async () => (await readCatalogue(database, target)).description),
     readPending: (page) =>
       explained(

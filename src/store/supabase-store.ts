@@ -36,6 +36,7 @@ export function createSupabaseStore(
   const explained = <T>(work: (store: Store) => Promise<T>): Promise<T> =>
     explain(api, target, async () => work(await chosen()));
   return {
+    indexes: undefined,
     describe: () => explained((store) => store.describe()),
     readPending: (page) => explained((store) => store.readPending(page)),
     apply: (rows) => explained((store) => store.apply(rows)),

@@ -16,7 +16,7 @@ export type Fault = Readonly<{
   when: "before" | "middle" | "after";
   how: "error" | "kill";
   /** Only calls whose name begins with it are counted. */
-  kind: Kind;
+  kind: Kind | "file datasync";
 }>;
 
 export type Kind = "database" | "gemini" | "file" | "";
@@ -161,6 +161,24 @@ export function borderDatabase(database: Database): Database {
         make: () => database.query(sql, parameters),
         failure: () => withCode("ECONNRESET"),
       }),
+    session: (work) =>
+      database.session((session) =>
+        work({
+          ...session,
+          transaction: (statements) =>
+            cross({
+              name: `database transaction ${statements.at(-1)}`,
+              make: () => session.transaction(statements),
+              failure: () => withCode("ECONNRESET"),
+            }),
+          statement: (sql) =>
+            cross({
+              name: `database ${sql}`,
+              make: () => session.statement(sql),
+              failure: () => withCode("ECONNRESET"),
+            }),
+        }),
+      ),
   };
 }
 

@@ -12,12 +12,14 @@ import { connectGemini } from "../../src/gemini/client.ts";
 import { retryingGemini } from "../../src/gemini/retry.ts";
 import { pricesOf } from "../../src/gemini/tariff.ts";
 import { importAll } from "../../src/import/import.ts";
+import { IndexKeeper } from "../../src/import/index-keeper.ts";
 import type { Job } from "../../src/job/job.ts";
 import { isForSync, type LaneChoice } from "../../src/job/lane.ts";
 import { isUnfinished, readManifest } from "../../src/job/manifest.ts";
 import { pollAll } from "../../src/poll/poll.ts";
 import { resubmitJob, retryableBelow } from "../../src/resubmit/resubmit.ts";
 import { run } from "../../src/run/run.ts";
+import { cell } from "../../src/store/database.ts";
 import { withRetry } from "../../src/store/retry.ts";
 import { createSqlStore } from "../../src/store/sql-store.ts";
 import { submitAll } from "../../src/submit/submit.ts";
@@ -39,6 +41,8 @@ export type Disturbance = Readonly<{
   /** What the emulator does wrong, as it reads it, from the first process to the last. */
   emulatorFaults?: string;
   emulatorSeed?: number;
+  /** The column has indexes, which are dropped and built again. */
+  rebuildIndex?: boolean;
 }>;
 
 export type SweptRun = Readonly<{
@@ -59,6 +63,7 @@ const SMALL = {
   reconcileGraceMs: 20,
   emulatorFaults: "",
   emulatorSeed: 1,
+  rebuildIndex: false,
 } as const;
 const MAX_ATTEMPTS = 3;
 /** Without faults at the emulator one is enough; with them, a lost answer may come again. */
@@ -77,6 +82,8 @@ export async function runDisturbed(
     await workshop.seed(
       Array.from({ length: plan.rows }, (_, index) => ({ id: index + 1, text: `row ${index}` })),
     );
+    if (plan.rebuildIndex) for (const sql of INDEXES) await workshop.database.query(sql);
+    const definitions = await indexDefinitions(workshop);
     const disturbed = new Process(workshop, emulator, plan);
     const swept = await disturbed.untilDone();
     if (swept.bug !== undefined) throw breach(`a bug: ${swept.bug}`);
@@ -86,12 +93,28 @@ export async function runDisturbed(
     const lostCalls = plan.processes.length;
     const books = await audit({ database, target, folder, emulator, lostCalls });
     const all = faults === "" && books.right !== plan.rows ? ["not every row has its vector"] : [];
-    const breaches = [...books.breaches, ...all];
+    const same = String(await indexDefinitions(workshop)) === String(definitions);
+    const indexes = same ? [] : ["the indexes are not as they were"];
+    const breaches = [...books.breaches, ...all, ...indexes];
     if (breaches.length > 0) throw breach(breaches.join("\n"));
     return swept;
   } finally {
     await emulator.close();
   }
+}
+
+const INDEXES = [
+  "CREATE INDEX ann ON questions USING hnsw (embedding vector_cosine_ops) WITH (m = 8)",
+  `CREATE INDEX "Half" ON questions USING hnsw ((embedding::halfvec(128)) halfvec_l2_ops) WHERE id > 0`,
+];
+
+/** Those that are valid. */
+async function indexDefinitions({ database }: Workshop): Promise<string[]> {
+  const rows = await database.query(
+    `SELECT pg_get_indexdef(indexrelid) AS definition FROM pg_index
+     WHERE indrelid = 'questions'::regclass AND indisvalid ORDER BY 1`,
+  );
+  return rows.map((row) => cell(row, "definition"));
 }
 
 class Process {
@@ -137,7 +160,9 @@ class Process {
   }
 
   async #isDone(): Promise<boolean> {
-    const jobs = (await readManifest(this.#workshop.folder)).jobs();
+    const manifest = await readManifest(this.#workshop.folder);
+    const jobs = manifest.jobs();
+    if (manifest.droppedIndexes().length > 0) return false;
     return !jobs.some(isUnfinished) && !jobs.some((job) => this.#canBeResubmitted(job));
   }
 
@@ -219,7 +244,11 @@ class Process {
       { clock: hastyClock, report: () => {} },
     );
     const instead = { gemini, store, clock: hastyClock, storeOf: async () => store };
-    return this.#workshop.withServices((services) => work({ ...services, ...instead }));
+    const rebuild = this.#plan.rebuildIndex;
+    return this.#workshop.withServices((services) => {
+      const indexes = new IndexKeeper({ ...services, ...instead, rebuild });
+      return work({ ...services, ...instead, indexes });
+    });
   }
 
   /** What a dead process holds is let go by the system; here it is let go by hand. */

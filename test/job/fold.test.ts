@@ -224,6 +224,60 @@ test("a resubmission makes its children and leaves the rest of the lines with th
   expect(state.lastJob).toBe(3);
 });
 
+describe("indexes that were dropped", () => {
+  const other = { ...TARGET, text: "{a} {b}" };
+  const elsewhere = { ...TARGET, table: "others" };
+  const name = "ann";
+  const index = { name, method: "hnsw", definition: "CREATE INDEX ann ON …", valid: true };
+  const known: readonly JournalEvent[] = [
+    { type: "target", at, number: 1, target: other },
+    { type: "target", at, number: 2, target: elsewhere },
+  ];
+  const dropping: JournalEvent = { type: "indexDropping", at, target: 0, index };
+  const dropped: JournalEvent = { type: "indexDropped", at, target: 0, name };
+  const settled = (target: number): JournalEvent => ({
+    type: "indexSettled",
+    at,
+    target,
+    name,
+    how: "built",
+  });
+  const left = (events: readonly JournalEvent[]) =>
+    [...stateAfter([...known, ...events]).indexes.values()].map(({ index: each, isDropped }) => [
+      each.definition,
+      isDropped,
+    ]);
+
+  test("are known from before they are dropped until they stand again", () => {
+    expect(left([dropping])).toEqual([[index.definition, false]]);
+    expect(left([dropping, dropped])).toEqual([[index.definition, true]]);
+    expect(left([dropping, dropped, settled(0)])).toEqual([]);
+    expect(left([dropping, settled(0)])).toEqual([]);
+  });
+
+  test("count as their last definition says", () => {
+    const changed = { ...dropping, index: { ...index, definition: "CREATE INDEX ann, but other" } };
+    expect(left([dropping, dropped, changed])).toEqual([["CREATE INDEX ann, but other", false]]);
+  });
+
+  test("belong to a table: another target in it may settle them, one elsewhere may not", () => {
+    expect(left([dropping, dropped, settled(1)])).toEqual([]);
+    expect(() => left([dropping, dropped, settled(2)])).toThrow("was not dropped");
+  });
+
+  test.each([
+    ["dropped without its definition", [dropped]],
+    ["settled without having been dropped", [settled(0)]],
+    ["settled twice", [dropping, settled(0), settled(0)]],
+    ["of an unknown target", [{ ...dropping, target: 7 } as const]],
+  ])("do not fit when %s", (_, events: readonly JournalEvent[]) => {
+    const state = stateAfter([...known, ...events.slice(0, -1)]);
+    const before = structuredClone(state);
+    for (const event of events.slice(-1)) expect(() => apply(state, event)).toThrow(Error);
+    expect(state).toEqual(before);
+  });
+});
+
 /** What may happen next to a job, drawn by `choice`; undefined when nothing may. */
 function draw(state: JobState, choice: number): EventType | undefined {
   const possible = Object.values(EVENTS).filter(({ type }) => MOVES[state][type] !== undefined);

@@ -58,5 +58,14 @@ export const EXAMPLES: { [T in ProgressEvent["type"]]: Extract<ProgressEvent, { 
   verifying: { type: "verifying", rows: 20_000 },
   rollingBack: { type: "rollingBack", job: "0001", rows: 500, requests: 1_000 },
   rolledBack: { type: "rolledBack", job: "0001", rows: 990 },
+  indexDropped: { type: "indexDropped", index: "ann" },
+  indexBuilding: {
+    type: "indexBuilding",
+    index: "ann",
+    phase: "building index: loading tuples",
+    percent: 41.7,
+    seconds: 95,
+  },
+  indexBuilt: { type: "indexBuilt", index: "ann", seconds: 240 },
   warning: { type: "warning", message: "The database is slow.", hint: "Wait." },
 };

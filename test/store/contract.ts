@@ -7,7 +7,7 @@ import type { ExitReason } from "../../src/errors.ts";
 import { MAX_TEXT_CHARS, type EmbeddedQuestion, type PendingQuestion } from "../../src/question.ts";
 import { quoteIdentifier as quoted, quoteLiteral as literal } from "../../src/store/sql.ts";
 import type { Row } from "../../src/store/database.ts";
-import type { Look, LookOptions, Store } from "../../src/store/port.ts";
+import type { Look, LookOptions, Store, StoreIndexes } from "../../src/store/port.ts";
 import type { Target } from "../../src/target.ts";
 
 export const DIMENSIONS = 128;
@@ -54,6 +54,8 @@ export type Lacks = Readonly<{
   recipes?: true;
   /** Indexes, triggers, versions, and unique keys that are not the primary key. */
   catalogue?: true;
+  /** Dropping and building indexes. */
+  indexes?: true;
 }>;
 
 export function storeContract(
@@ -164,6 +166,32 @@ export function storeContract(
 
     async function pendingTexts(target: Target): Promise<string[]> {
       return using(target, async (store) => (await readAll(store, 100)).map(({ text }) => text));
+    }
+
+    /** Rows with vectors, and indexes on them: `of` begins with the method. */
+    async function indexed(of: readonly (readonly [name: string, of: string])[]): Promise<Target> {
+      const target = await questions(["a", "b", "c"]);
+      await ground.sql(`UPDATE ${qualified(target)} SET embedding = ${sqlVector(1)}`);
+      for (const [name, rest] of of) {
+        await ground.sql(`CREATE INDEX ${quoted(name)} ON ${qualified(target)} USING ${rest}`);
+      }
+      return target;
+    }
+
+    async function withIndexes<T>(
+      target: Target,
+      work: (indexes: StoreIndexes) => Promise<T>,
+    ): Promise<T> {
+      return using(target, (store) => work(given(store.indexes)));
+    }
+
+    /** An operator class of pgvector's. */
+    function ops(name: string): string {
+      return `${quoted(ground.vectorSchema)}.${name}`;
+    }
+
+    function cosine(): string {
+      return `hnsw (embedding ${ops("vector_cosine_ops")})`;
     }
 
     describe("reading", () => {
@@ -813,6 +841,136 @@ export function storeContract(
         expect(await rejection(failure)).toEqual(
           userError("fatal", message, /question_text \(text\)/),
         );
+      });
+    });
+
+    it.runIf(lacks.indexes)("has nothing to do with indexes, and says so", async () => {
+      const target = await questions(["a"]);
+      expect(await using(target, async (store) => store.indexes)).toBeUndefined();
+    });
+
+    describe.skipIf(lacks.indexes)("the ANN indexes", () => {
+      const never = new AbortController().signal;
+
+      it("are built again just as they were, whatever they are", async () => {
+        const target = await indexed([
+          ["plain ann", `${cosine()} WITH (m = 8, ef_construction = 32)`],
+          ['the "half"', `hnsw ((embedding::${vectorType("halfvec")}) ${ops("halfvec_l2_ops")})`],
+          ["part_ann", `${cosine()} WHERE id > 1 AND question_text <> 'it''s'`],
+          ["lists_ann", `ivfflat (embedding ${ops("vector_l2_ops")}) WITH (lists = 2)`],
+        ]);
+        await ground.sql(`COMMENT ON INDEX public."plain ann" IS 'for the app''s search'`);
+        await ground.sql(`CREATE INDEX other ON ${qualified(target)} (question_text)`);
+        await withIndexes(target, async (indexes) => {
+          const before = await indexes.read();
+          expect(before.map(({ name, method }) => [name, method])).toEqual([
+            ["lists_ann", "ivfflat"],
+            ["part_ann", "hnsw"],
+            ["plain ann", "hnsw"],
+            ['the "half"', "hnsw"],
+          ]);
+          expect(before.every(({ valid, obstacle }) => valid && obstacle === undefined)).toBe(true);
+          for (const { name } of before) await indexes.drop(name);
+          expect(await indexes.read()).toEqual([]);
+          for (const index of before) expect(await indexes.build(index, never)).toBe("built");
+          expect(await indexes.read()).toEqual(before);
+        });
+        const [other] = await ground.sql("SELECT to_regclass('public.other')::text AS name");
+        expect(other?.["name"]).toBe("other");
+      });
+
+      it("are told with every name qualified, so that any session can build them", async () => {
+        const target = await indexed([["qualified_ann", cosine()]]);
+        const [index] = await withIndexes(target, (indexes) => indexes.read());
+        expect(index?.definition).toContain(`${ops("vector_cosine_ops")})`);
+        expect(index?.definition).toContain(` ON public.${target.table} `);
+      });
+
+      it("are nothing to drop or to build twice", async () => {
+        const target = await indexed([["twice_ann", cosine()]]);
+        await withIndexes(target, async (indexes) => {
+          const index = given((await indexes.read())[0]);
+          expect(await indexes.build(index, never)).toBe("standing");
+          await indexes.drop(index.name);
+          await indexes.drop(index.name);
+          expect(await indexes.build(index, never)).toBe("built");
+          expect(await indexes.build(index, never)).toBe("standing");
+          expect(await indexes.read()).toEqual([index]);
+        });
+      });
+
+      it("that somebody built meanwhile are left alone: the same, under any name, or another", async () => {
+        const target = await indexed([["by_us", cosine()]]);
+        await withIndexes(target, async (indexes) => {
+          const index = given((await indexes.read())[0]);
+          await indexes.drop("by_us");
+          await ground.sql(`CREATE INDEX "By Hand" ON ${qualified(target)} USING ${cosine()}`);
+          expect(await indexes.build(index, never)).toBe("standing");
+          await indexes.drop("By Hand");
+          await ground.sql(
+            `CREATE INDEX by_us ON ${qualified(target)} USING ${cosine()} WITH (m = 4)`,
+          );
+          expect(await indexes.build(index, never)).toBe("replaced");
+          expect((await indexes.read()).map(({ name }) => name)).toEqual(["by_us"]);
+        });
+      });
+
+      it("that a failed build left invalid are told as such, dropped, and built", async () => {
+        const target = await indexed([["broken_ann", cosine()]]);
+        await ground.sql(
+          "UPDATE pg_catalog.pg_index SET indisvalid = false WHERE indexrelid = 'public.broken_ann'::regclass",
+        );
+        await withIndexes(target, async (indexes) => {
+          const index = given((await indexes.read())[0]);
+          expect(index.valid).toBe(false);
+          expect(await indexes.build(index, never)).toBe("built");
+          expect(await indexes.read()).toEqual([{ ...index, valid: true }]);
+        });
+        const { embeddingIndexes } = await using(target, (store) => store.describe());
+        expect(embeddingIndexes).toMatchObject([{ name: "broken_ann", valid: true }]);
+      });
+
+      it("of a partitioned table are not to be dropped, and it is said why", async () => {
+        const target = { ...QUESTIONS, table: "parted" };
+        await ground.sql(
+          `CREATE TABLE public.parted (id bigint PRIMARY KEY, question_text text, embedding ${vectorType()}) PARTITION BY RANGE (id)`,
+        );
+        await ground.sql(
+          "CREATE TABLE public.part_one PARTITION OF public.parted FOR VALUES FROM (0) TO (100)",
+        );
+        await ground.sql(`CREATE INDEX parted_ann ON public.parted USING ${cosine()}`);
+        for (const name of ["parted", "part_one"]) {
+          const found = await withIndexes({ ...target, table: name }, (indexes) => indexes.read());
+          expect(found).toMatchObject([{ obstacle: "the table is partitioned" }]);
+        }
+      });
+
+      it("are not built once the signal is aborted", async () => {
+        const target = await indexed([["late_ann", cosine()]]);
+        await withIndexes(target, async (indexes) => {
+          const index = given((await indexes.read())[0]);
+          await indexes.drop(index.name);
+          const reason = new Error("enough");
+          expect(await rejection(indexes.build(index, AbortSignal.abort(reason)))).toBe(reason);
+          expect(await indexes.read()).toEqual([]);
+        });
+      });
+
+      it("that cannot be built say what the database has against it", async () => {
+        const target = await indexed([["taken_ann", cosine()]]);
+        await withIndexes(target, async (indexes) => {
+          const index = given((await indexes.read())[0]);
+          await indexes.drop(index.name);
+          await ground.sql("CREATE VIEW public.taken_ann AS SELECT 1 AS one");
+          expect(await rejection(indexes.build(index, never))).toEqual(
+            userError("fatal", /taken_ann could not be built: .*already exists/, /CREATE INDEX/),
+          );
+        });
+      });
+
+      it("report no progress where nothing is built", async () => {
+        const target = await indexed([]);
+        expect(await withIndexes(target, (indexes) => indexes.progress())).toBeUndefined();
       });
     });
 

@@ -46,6 +46,7 @@ export async function openProject(options: PostgrestOptions = {}): Promise<Proje
       const { rows } = await pglite.query<Record<string, string | null>>(sql, [...parameters]);
       return rows;
     },
+    session: () => Promise.reject(new Error("no test of the API asks for a session")),
     close: () => pglite.close(),
   };
   const runScript = async (sql: string): Promise<void> => {

@@ -25,7 +25,7 @@ storeContract(
       takeDown: () => project.close(),
     };
   },
-  { conditions: true },
+  { conditions: true, indexes: true },
 );
 
 storeContract(
@@ -42,5 +42,5 @@ storeContract(
       takeDown: () => project.close(),
     };
   },
-  { conditions: true, recipes: true, catalogue: true },
+  { conditions: true, recipes: true, catalogue: true, indexes: true },
 );
