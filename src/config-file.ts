@@ -45,6 +45,7 @@ async function readIfThere(
     if (content !== undefined) return content;
   } catch (error) {
     if (isMissing(error) && !wanted) return undefined;
+    if (isMissing(error)) throw notThere(file, error);
     const why = error instanceof Error ? error.message : String(error);
     throw wrong(file, `cannot be read: ${why}`, error);
   }
@@ -53,6 +54,14 @@ async function readIfThere(
 
 function isMissing(error: unknown): boolean {
   return error instanceof Error && "code" in error && error.code === "ENOENT";
+}
+
+function notThere(file: string, cause: unknown): UserError {
+  return new UserError(`There is no config file ${file}.`, {
+    hint: `Check --config, or leave it out: \`vecfill init\` writes ${usualConfigFile}.`,
+    exit: "usage",
+    cause,
+  });
 }
 
 function parse(content: string, file: string): object {

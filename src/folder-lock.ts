@@ -25,6 +25,7 @@ import { hostname } from "node:os";
 import { basename, dirname, join } from "node:path";
 import { z } from "zod";
 import type { Clock } from "./clock.ts";
+import { explainWriteError } from "./durable-file.ts";
 import { UserError } from "./errors.ts";
 
 const HEARTBEAT_MS = 5_000;
@@ -152,7 +153,11 @@ async function claim(path: string, holder: Holder): Promise<boolean> {
 }
 
 async function writeHolder(path: string, holder: Holder): Promise<void> {
-  await writeFile(path, `${JSON.stringify(holder)}\n`, { mode: 0o600, flush: true });
+  try {
+    await writeFile(path, `${JSON.stringify(holder)}\n`, { mode: 0o600, flush: true });
+  } catch (error) {
+    throw explainWriteError(error, path);
+  }
 }
 
 function held(path: string, holder: Holder, place: LockedPlace): Lock {

@@ -11,7 +11,6 @@ import { UserError } from "./errors.ts";
 import type { Gemini, Probe } from "./gemini/port.ts";
 import { minuteLimits } from "./job-bounds.ts";
 import type { Manifest } from "./job/manifest.ts";
-import type { Settings } from "./options.ts";
 import type { Report } from "./report.ts";
 import type { Database } from "./store/database.ts";
 import type { Examination, Store } from "./store/port.ts";
@@ -64,7 +63,7 @@ export function openServices(options: ServicesOptions): Services {
   const newStore = once(async () => {
     options.beforeRows();
     return storeAccess(environment).kind === "postgres"
-      ? postgresStores(await database(), settings)
+      ? postgresStores(await database(), options)
       : supabaseStores(await api(), options);
   });
   return {
@@ -127,10 +126,10 @@ type NewStore = (target: Target) => Store;
 
 async function postgresStores(
   database: Database,
-  { where }: Pick<Settings, "where">,
+  { settings: { where }, report }: ServicesOptions,
 ): Promise<NewStore> {
   const { createSqlStore } = await import("./store/sql-store.ts");
-  return (target) => createSqlStore(database, target, { where });
+  return (target) => createSqlStore(database, target, { where, report });
 }
 
 async function connectApi(environment: Environment, report: Report): Promise<Api> {

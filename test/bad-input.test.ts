@@ -370,6 +370,8 @@ describe("a disk without room", () => {
     try {
       const refused = await vecfill(["export", "--jobs-dir", join(folder, "jobs")]);
       expectMend(refused, { exit: "fatal", says: "file system is read-only", mend: "--jobs-dir" });
+      const itself = await vecfill(["export", "--jobs-dir", folder]);
+      expectMend(itself, { exit: "fatal", says: "file system is read-only", mend: "--jobs-dir" });
     } finally {
       spawnSync("umount", [folder]);
     }

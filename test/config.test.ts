@@ -186,7 +186,7 @@ describe("checked values", () => {
 
   it.each([
     ["env-file", "The env file nowhere cannot be read"],
-    ["config", "The config file nowhere cannot be read"],
+    ["config", "There is no config file nowhere"],
   ])("refuses a --%s that is not there", async (flag, said) => {
     expect((await refusal(() => load({ flags: { [flag]: "nowhere" } }))).message).toContain(said);
   });

@@ -32,11 +32,22 @@ export async function openPglite(folder: string | undefined): Promise<Database> 
  * vanished under the other).
  */
 async function lockFolder(folder: string): Promise<Lock> {
-  await mkdir(dirname(folder), { recursive: true });
   const path = `${folder}.lock`;
-  const lock = await acquireLock(path, systemClock, { what: `The embedded database in ${folder}` });
-  await sweepLeftovers(path);
-  return lock;
+  try {
+    await mkdir(dirname(folder), { recursive: true });
+    const what = `The embedded database in ${folder}`;
+    const lock = await acquireLock(path, systemClock, { what });
+    await sweepLeftovers(path);
+    return lock;
+  } catch (error) {
+    if (error instanceof UserError && error.exit === "locked") throw error;
+    const why = error instanceof Error ? error.message.replace(/\.$/, "") : String(error);
+    throw new UserError(`The embedded database in ${folder} cannot be opened: ${why}.`, {
+      hint: "Give pglite:<folder> a folder on a disk with room, in which this user may write.",
+      exit: "fatal",
+      cause: error,
+    });
+  }
 }
 
 async function start(path: string | undefined): Promise<PGlite> {

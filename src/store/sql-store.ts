@@ -1,8 +1,10 @@
 /** The store over any database that takes SQL: what is asked, in which order, and what it means. */
+import { UserError } from "../errors.ts";
 import type { EmbeddedQuestion, PendingQuestion, RowOutcome } from "../question.ts";
-import type { Target } from "../target.ts";
+import type { Report } from "../report.ts";
+import { tableName, type Target } from "../target.ts";
 import { checkColumn, checkTarget } from "../target-check.ts";
-import { readCatalogue, type VectorExtension } from "./catalogue.ts";
+import { type Catalogue, readCatalogue, type VectorExtension } from "./catalogue.ts";
 import { type BinaryParameter, cell, type Database, type Parameter, type Row } from "./database.ts";
 import { explainFailure, isMissing } from "./failure.ts";
 import { LENGTH_TOLERANCE, parseLook } from "./look.ts";
@@ -20,6 +22,7 @@ import {
   shapeOf,
 } from "./rows.ts";
 import {
+  anyRowSql,
   applySql,
   classifySql,
   clearSql,
@@ -33,8 +36,12 @@ import {
 import { sqlIndexes } from "./sql-indexes.ts";
 import { encodeVectorArray } from "./vector-array.ts";
 
-/** `where`: a further SQL condition, for reading and counting only. */
-export type SqlStoreOptions = Readonly<{ where: string | undefined }>;
+export type SqlStoreOptions = Readonly<{
+  /** A further SQL condition, for reading and counting only. */
+  where: string | undefined;
+  /** Told once when row level security may hide rows. */
+  report?: Report;
+}>;
 
 /** A store that owns `database` and closes it. Its errors for people are UserErrors; it retries nothing. */
 export function createSqlStore(
@@ -44,8 +51,9 @@ export function createSqlStore(
 ): Store {
   const explained = <T>(work: () => Promise<T>, where?: string): Promise<T> =>
     explain(database, target, where, work);
-  const layout = once(() => readLayout(database, target));
-  const column = once(() => readColumnShape(database, target));
+  const seen = once(() => lookAt(database, target, options));
+  const layout = once(async () => layoutOf(target, await seen()));
+  const column = once(async () => columnShapeOf(target, await seen()));
   return {
     indexes: sqlIndexes(database, target),
     describe: () => explained(async () => (await readCatalogue(database, target)).description),
@@ -55,7 +63,11 @@ export function createSqlStore(
         options.where,
       ),
     apply: (rows) => explained(async () => apply(database, target, layout, rows)),
-    count: () => explained(() => count(database, target, options.where), options.where),
+    count: () =>
+      explained(async () => {
+        await seen();
+        return count(database, target, options.where);
+      }, options.where),
     look: (asked) => explained(async () => look(database, target, await column(), asked)),
     compare: (rows) => explained(async () => compare(database, target, layout, rows)),
     clear: (rows) => explained(async () => clear(database, target, layout, rows)),
@@ -71,16 +83,36 @@ type Layout = Readonly<{
   spareRooms: Buffer[];
 }>;
 
-async function readLayout(database: Database, target: Target): Promise<Layout> {
-  const { description, extension } = await readCatalogue(database, target);
+/** Rows that row level security hides from the role must never look like nothing to do. */
+async function lookAt(
+  database: Database,
+  target: Target,
+  { report }: SqlStoreOptions,
+): Promise<Catalogue> {
+  const catalogue = await readCatalogue(database, target);
+  const { role, rowSecurity } = catalogue.session;
+  if (!rowSecurity) return catalogue;
+  const message = `Row level security applies to the role ${role} on ${tableName(target)}: rows that it hides look as if they were not there.`;
+  const hint = `Use the table's owner, or a role that it does not apply to: alter role ${role} bypassrls;`;
+  const rows = await database.query(anyRowSql(target));
+  if (rows.length === 0) {
+    throw new UserError(`${message} The table is empty, or all of its rows are hidden.`, {
+      hint,
+      exit: "fatal",
+    });
+  }
+  report?.({ type: "warning", message, hint });
+  return catalogue;
+}
+
+function layoutOf(target: Target, { description, extension }: Catalogue): Layout {
   checkTarget(target, description);
   if (extension === undefined) throw new Error("checkTarget let a table through without pgvector");
   return { shape: shapeOf(description, extension.schema), extension, spareRooms: [] };
 }
 
 /** Of a column that need not fit the target. */
-async function readColumnShape(database: Database, target: Target): Promise<TableShape> {
-  const { description, extension } = await readCatalogue(database, target);
+function columnShapeOf(target: Target, { description, extension }: Catalogue): TableShape {
   checkColumn(target, description);
   return shapeOf(description, extension?.schema);
 }

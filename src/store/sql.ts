@@ -61,6 +61,11 @@ export function readPendingSql(
     ORDER BY ${id} LIMIT $1`;
 }
 
+/** One row, where any is to be seen. */
+export function anyRowSql(target: Target): string {
+  return `SELECT '' AS seen FROM ${qualifiedTable(target)} LIMIT 1`;
+}
+
 export function countSql(target: Target, where: string | undefined): string {
   return `
     SELECT count(*)::text AS total,

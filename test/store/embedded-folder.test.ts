@@ -92,6 +92,14 @@ it.each([
   expect(await readdir(parent)).toEqual(["data.lock"]);
 });
 
+it("a folder that cannot be made is told as one", async () => {
+  await writeFile(join(parent, "data.txt"), "");
+  const opening = openDatabase({ url: `pglite:${join(parent, "data.txt", "inside")}` });
+  expect(await rejection(opening)).toEqual(
+    userError("fatal", /embedded database in .* cannot be opened/, /this user may write/),
+  );
+});
+
 it("a process whose lock was taken over changes nothing more", async () => {
   const database = await openDatabase({ url });
   await database.query("CREATE TABLE notes (note text)");

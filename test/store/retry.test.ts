@@ -112,7 +112,8 @@ describe("a failure that passes", () => {
 
 describe("a failure that lasts", () => {
   it("ends after minutes once the database has been reached, with a word to the user", async () => {
-    const store = patient(faulty((n) => (n > 1 ? "before" : undefined), "ECONNREFUSED"));
+    // the first count looks at the catalogue as well
+    const store = patient(faulty((n) => (n > 2 ? "before" : undefined), "ECONNREFUSED"));
     await store.count();
     expect(await rejection(store.count())).toEqual(
       userError("fatal", /cannot be reached.* Tried 14 times/),
