@@ -156,7 +156,7 @@ async function writeHolder(path: string, holder: Holder): Promise<void> {
   try {
     await writeFile(path, `${JSON.stringify(holder)}\n`, { mode: 0o600, flush: true });
   } catch (error) {
-    throw explainWriteError(error, path);
+    throw explainWriteError(error, `a lock in ${dirname(path)}`);
   }
 }
 

@@ -325,7 +325,7 @@ describe("a jobs folder that cannot be used", () => {
     spawnSync("chmod", ["700", folder]);
     expectMend(
       { code: status, stdout, stderr },
-      { exit: "fatal", says: /permission denied/, mend: "--jobs-dir" },
+      { exit: "fatal", says: /may not write there/, mend: "--jobs-dir" },
     );
     expect(await contentOf(folder)).toEqual(before);
   });
