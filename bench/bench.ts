@@ -9,6 +9,7 @@ import { join, resolve } from "node:path";
 import { measureCommands } from "./commands.ts";
 import { measureExport } from "./export.ts";
 import { measureImport } from "./import.ts";
+import { measureQuota } from "./quota.ts";
 import { measureParse } from "./parse.ts";
 import { type Figure, type Row, shown } from "./rounds.ts";
 import { measureRun } from "./run.ts";
@@ -32,6 +33,7 @@ const FIGURES: Readonly<Record<string, (sizes: Sizes) => Promise<Figure>>> = {
     withServer((url) => measureImport(url, SCRATCH, { rows: 30_000, slowRows: 4000, rounds: 5 })),
   index: () => withServer((url) => measureUnderIndex(url, SCRATCH, { rows: 20_000, rounds: 2 })),
   export: () => withServer((url) => measureExport(url, SCRATCH, { rows: 100_000, rounds: 5 })),
+  quota: () => measureQuota(),
   commands: () => measureCommands(SCRATCH, { jobs: 30_000, rounds: 5 }),
   run: ({ isFull }) =>
     withServer((url) => measureRun(url, SCRATCH, isFull ? FULL_RUN_SIZES : RUN_SIZES)),

@@ -7,13 +7,23 @@ import type { Settings } from "./options.ts";
 
 type QuotaSettings = Pick<Settings, "maxActiveJobs" | "maxEnqueuedTokens" | "tier" | "model">;
 
+/**
+ * Ten jobs fill the queue, or more where it is large. Small enough that what a tier takes in truth,
+ * half of what is advertised or less, takes several; that a try for more costs little; and that the
+ * queue is filled nearly to its limit. Larger ones gain nothing: a batch ends when it ends.
+ */
+const JOBS_A_QUEUE = 10;
+const JOB_TOKENS_MAX = 300_000;
+
 /** No job is made that could never be queued: the enqueued tokens bound it too. */
 export function jobBounds(
   settings: Pick<Settings, "maxJobRows" | "maxJobTokens" | "maxJobBytes"> & QuotaSettings,
 ): JobBounds {
+  const { maxEnqueuedTokens: queue } = queueWindow(settings);
+  const byTier = Math.min(JOB_TOKENS_MAX, Math.ceil(queue / JOBS_A_QUEUE));
   return {
     maxRows: settings.maxJobRows,
-    maxTokens: Math.min(settings.maxJobTokens, queueWindow(settings).maxEnqueuedTokens),
+    maxTokens: Math.min(settings.maxJobTokens ?? byTier, queue),
     maxBytes: settings.maxJobBytes,
   };
 }
@@ -23,6 +33,7 @@ export function queueWindow({ maxActiveJobs, maxEnqueuedTokens, tier, model }: Q
   return {
     maxActiveJobs,
     maxEnqueuedTokens: maxEnqueuedTokens ?? QUOTAS[tier].enqueuedTokens[model],
+    isAdvertised: maxEnqueuedTokens === undefined,
   };
 }
 

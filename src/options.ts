@@ -199,13 +199,12 @@ export const OPTIONS = {
     group: "Jobs",
     commands: [...MAKES_JOBS, "plan"],
   }),
-  // two of these fit into tier 1's queue of 500,000 tokens, estimated a little low or not
   maxJobTokens: wholeNumber({
     flag: "max-job-tokens",
-    default: 200_000,
+    default: undefined,
     min: 1,
     max: JOB_TOKENS_MAX,
-    describe: "most estimated tokens in one job",
+    describe: "most estimated tokens in one job (default: a tenth of the queue, at most 300,000)",
     group: "Jobs",
     commands: [...MAKES_JOBS, "plan"],
   }),
@@ -217,6 +216,13 @@ export const OPTIONS = {
     describe: "most bytes in one request file",
     group: "Jobs",
     commands: [...MAKES_JOBS, "plan"],
+  }),
+  canary: toggle({
+    flag: "canary",
+    default: true,
+    describe: "a hundred rows go through first, alone; --no-canary for all at once",
+    group: "Jobs",
+    commands: ["run"],
   }),
   maxAttempts: wholeNumber({
     flag: "max-attempts",
@@ -262,7 +268,7 @@ export const OPTIONS = {
     choices: TIERS,
     describe: "the project's tier at Gemini, which sets how much may be queued",
     group: "Quota and waiting",
-    commands: [...MAKES_JOBS, "submit", "report", "plan"],
+    commands: [...MAKES_JOBS, "submit", "report", "plan", "jobs"],
   }),
   lane: choice({
     flag: "lane",
@@ -308,7 +314,7 @@ export const OPTIONS = {
     max: PROJECT_LIMITS.activeBatches,
     describe: "most batches at Gemini at once",
     group: "Quota and waiting",
-    commands: SUBMITS,
+    commands: [...SUBMITS, "jobs"],
   }),
   maxEnqueuedTokens: wholeNumber({
     flag: "max-enqueued-tokens",
@@ -317,7 +323,7 @@ export const OPTIONS = {
     max: ENQUEUED_TOKENS_MAX,
     describe: "most tokens queued at Gemini at once (default: what the tier allows)",
     group: "Quota and waiting",
-    commands: [...MAKES_JOBS, "submit", "report", "plan"],
+    commands: [...MAKES_JOBS, "submit", "report", "plan", "jobs"],
   }),
   pollIntervalMs: seconds({
     flag: "poll-interval",

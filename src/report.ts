@@ -26,6 +26,8 @@ export type ProgressEvent =
   | Readonly<{ type: "resumed"; why: string }>
   /** After a round of looks at Gemini: how many jobs have not ended, and when the next look is. */
   | Readonly<{ type: "looked"; pending: number; nextLookSeconds: number }>
+  /** No job is sent for now: `why` says what is queued and when the next is tried. */
+  | Readonly<{ type: "quotaFull"; why: string; seconds: number | undefined }>
   | Readonly<{ type: "pending"; job: string; batchState: string; ageSeconds: number }>
   /** Its batch takes longer than batches do; a warning says so to people. */
   | Readonly<{ type: "stuck"; job: string; ageSeconds: number }>

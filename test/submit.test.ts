@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { keyIdOf } from "../src/key-id.ts";
 import { Secret } from "../src/secret.ts";
 import { batchDisplayName, jobOfBatch } from "../src/job/batch-names.ts";
-import { whyNotYet } from "../src/submit/window.ts";
+import { roomFor } from "../src/submit/window.ts";
 import { startTrial, texts, type Trial } from "./trial.ts";
 import { openWorkshop, type Workshop } from "./workshop.ts";
 
@@ -53,7 +53,7 @@ describe("the window", () => {
     expect(await trial.submit({ window })).toMatchObject({
       submitted: ["0001", "0002"],
       waiting: ["0003", "0004", "0005"],
-      why: expect.stringContaining("as many jobs"),
+      why: expect.stringContaining("2 of 2 jobs"),
     });
     expect(await trial.submit({ window })).toMatchObject({ submitted: [] });
     await trial.poll();
@@ -83,8 +83,18 @@ describe("the window", () => {
     const [job, uncertain] = await trial.jobs();
     if (job === undefined || uncertain === undefined) throw new Error("no jobs");
     const jobs = [job, { ...uncertain, state: "submitting" } as const];
-    expect(whyNotYet(job, jobs, { maxActiveJobs: 1, maxEnqueuedTokens: 500_000 })).toBe("jobs");
+    const window = { maxActiveJobs: 1, maxEnqueuedTokens: 500_000 };
+    expect(roomFor(job, jobs, window)).toMatchObject({ hasRoom: false, limit: "jobs" });
   });
+});
+
+test("a job that is refused although nothing else is queued: what to do is said", async () => {
+  const trial = await exported(1, { quotaTokens: 1 });
+  workshop.events.length = 0;
+  await trial.submit();
+  expect(warnings()).toEqual([]);
+  await trial.submit();
+  expect(warnings()).toEqual([expect.stringContaining("Job 0001")]);
 });
 
 describe("a refusal", () => {

@@ -49,7 +49,7 @@ const TYPE = "type.googleapis.com/google.ai.generativelanguage.v1main.EmbedConte
 const UNKNOWN_STATE = "BATCH_STATE_AWAITING_CAPACITY";
 
 /** Whether a batch still holds a place and tokens. */
-export function isActive(batch: BatchRecord): boolean {
+export function isActive(batch: Pick<BatchRecord, "end" | "deletedAtMs">): boolean {
   return batch.end === undefined && batch.deletedAtMs === undefined;
 }
 

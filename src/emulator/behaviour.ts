@@ -40,7 +40,7 @@ export const BEHAVIOURS = {
   },
   quota: {
     choices: ["level", "bucket"],
-    meaning: "enqueued tokens come back when a batch ends, or drip back over 20 minutes",
+    meaning: "enqueued tokens come back when a batch ends, or drip back over minutes",
   },
   "sync-requests": {
     choices: ["texts", "calls"],

@@ -10,7 +10,7 @@ import { newBatchId } from "./identifiers.ts";
 import { knownModel } from "./known-model.ts";
 import { lineBlocks } from "./lines.ts";
 import { type Message, MessageType } from "./proto-json.ts";
-import { checkQuota } from "./quota.ts";
+import { checkQuota, limitsTokens } from "./quota.ts";
 import { readRequestRow, BatchFailure } from "./request-row.ts";
 import {
   entityNotFound,
@@ -58,7 +58,7 @@ export async function createBatch(
 ): Promise<Answer> {
   const model = knownModel(modelId, call.version, "asyncBatchEmbedContent");
   const order = readOrder(await readJson(call), model, call, state);
-  const tokens = state.settings.tier === "off" ? 0 : await countOrderTokens(order, model, state);
+  const tokens = limitsTokens(state.settings) ? await countOrderTokens(order, model, state) : 0;
   checkQuota(state, { project: call.project, model, tokens });
   if (state.faults.strikes("create-429")) throw quotaExceeded();
   if (state.faults.strikes("create-lost")) throw unavailable();

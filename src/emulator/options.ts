@@ -14,9 +14,16 @@ export type EmulatorOptions = Readonly<{
   /** Which quota of enqueued tokens holds; "off" for none. */
   tier?: Tier;
   /** Texts a minute through the interactive API, in place of the tier's. */
-  requestsPerMinute?: number;
+  requestsPerMinute?: number | undefined;
   /** Tokens a minute through the interactive API, in place of the tier's. */
-  tokensPerMinute?: number;
+  tokensPerMinute?: number | undefined;
+  /** So many enqueued tokens a model, whatever the tier says. */
+  quotaTokens?: number | undefined;
+  /** As a bucket: how long a full one takes to drain. */
+  quotaRefillSeconds?: number;
+  /** So long after the first batch the quota becomes `quotaChangeTokens`. */
+  quotaChangeSeconds?: number | undefined;
+  quotaChangeTokens?: number | undefined;
   /** Batches that may be active at once. */
   activeBatchesMax?: number;
   /** From creation to the end of a batch; it is RUNNING after the first third. */
@@ -41,6 +48,8 @@ export const DEFAULTS = {
   host: "127.0.0.1",
   port: 0,
   tier: "off",
+  // 15 to 20 minutes were reported
+  quotaRefillSeconds: 20 * 60,
   activeBatchesMax: 100,
   batchSeconds: 1,
   faults: "",
@@ -51,11 +60,15 @@ export const DEFAULTS = {
 } as const satisfies EmulatorOptions;
 
 export type Settings = Readonly<
-  Required<
-    Omit<
-      EmulatorOptions,
-      "keys" | "clock" | "frozen" | "folder" | "requestsPerMinute" | "tokensPerMinute"
-    >
-  > &
-    Pick<EmulatorOptions, "keys" | "requestsPerMinute" | "tokensPerMinute">
+  Required<Omit<EmulatorOptions, Unset | "clock" | "frozen" | "folder">> &
+    Pick<EmulatorOptions, Unset>
 > & { readonly folder: string };
+
+/** What may be left open. */
+type Unset =
+  | "keys"
+  | "requestsPerMinute"
+  | "tokensPerMinute"
+  | "quotaTokens"
+  | "quotaChangeSeconds"
+  | "quotaChangeTokens";

@@ -46,6 +46,23 @@ export const EMULATOR_OPTIONS: readonly CommandOption[] = [
     describe: "Tokens a minute that are embedded at once; without, by tier",
   },
   {
+    name: "quota-tokens",
+    type: "number",
+    describe: "So many enqueued tokens a model, whatever the tier says",
+  },
+  {
+    name: "quota-refill-seconds",
+    type: "number",
+    describe: "As a bucket (--behaviour quota=bucket): how long a full one takes to drain",
+    default: DEFAULTS.quotaRefillSeconds,
+  },
+  {
+    name: "quota-change-seconds",
+    type: "number",
+    describe: "So long after the first batch the quota becomes --quota-change-tokens",
+  },
+  { name: "quota-change-tokens", type: "number", describe: "What it becomes then" },
+  {
     name: "batch-seconds",
     type: "number",
     describe: "From the creation of a batch to its end",
@@ -98,12 +115,12 @@ export function readFlags(flags: Readonly<Record<string, unknown>>): EmulatorOpt
     host: text(flags, "host"),
     port: amount(flags, "port"),
     tier: choice(flags, "tier", TIERS),
-    ...(given(flags, "requests-per-minute")
-      ? { requestsPerMinute: amount(flags, "requests-per-minute") }
-      : {}),
-    ...(given(flags, "tokens-per-minute")
-      ? { tokensPerMinute: amount(flags, "tokens-per-minute") }
-      : {}),
+    requestsPerMinute: givenAmount(flags, "requests-per-minute"),
+    tokensPerMinute: givenAmount(flags, "tokens-per-minute"),
+    quotaTokens: givenAmount(flags, "quota-tokens"),
+    quotaRefillSeconds: amount(flags, "quota-refill-seconds"),
+    quotaChangeSeconds: givenAmount(flags, "quota-change-seconds"),
+    quotaChangeTokens: givenAmount(flags, "quota-change-tokens"),
     batchSeconds: amount(flags, "batch-seconds"),
     faults: text(flags, "faults"),
     behaviour: text(flags, "behaviour"),
@@ -159,10 +176,6 @@ async function served(emulator: Emulator): Promise<Served> {
   return { batches, requestsPaidFor: bill.size, paidMoreThanOnce, textsEmbeddedAtOnce, text: line };
 }
 
-function given(flags: Readonly<Record<string, unknown>>, name: string): boolean {
-  return flags[name] !== undefined;
-}
-
 function flag(flags: Readonly<Record<string, unknown>>, name: string): unknown {
   return flags[name] ?? EMULATOR_OPTIONS.find((option) => option.name === name)?.default;
 }
@@ -178,6 +191,11 @@ function amount(flags: Readonly<Record<string, unknown>>, name: string): number 
   const number = typeof value === "string" && value !== "" ? Number(value) : value;
   if (typeof number === "number" && Number.isFinite(number) && number >= 0) return number;
   throw badFlag(name, "a number from 0");
+}
+
+/** Undefined where there is neither a flag nor a default. */
+function givenAmount(flags: Readonly<Record<string, unknown>>, name: string): number | undefined {
+  return flag(flags, name) === undefined ? undefined : amount(flags, name);
 }
 
 function choice<T extends string>(

@@ -31,6 +31,8 @@ export type ExportServices = Readonly<{
 export type ExportOptions = Readonly<{
   target: Target;
   bounds: JobBounds;
+  /** Asked for each file anew, in place of `bounds`. */
+  boundsOfNext?: () => JobBounds;
   /** At most so many rows are exported. */
   limit: number | undefined;
   onTooLong: OnTooLong;
@@ -122,7 +124,7 @@ class ExportPass {
     this.#services = services;
     this.#options = options;
     const open = options.dryRun ? openNothing : () => openRequestFile(services.manifest);
-    this.#cutter = new RequestCutter(options.bounds, open);
+    this.#cutter = new RequestCutter(options.boundsOfNext ?? options.bounds, open);
     this.#format = requestLineFormat(options.target);
     this.#ratio = this.#correction();
   }

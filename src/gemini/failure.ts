@@ -4,7 +4,7 @@
  */
 import { count, fields, type Fields, isFields, list, parseJson, text } from "./json.ts";
 import { LIMITS } from "./limits.ts";
-import { GeminiError, type GeminiErrorKind } from "./port.ts";
+import { GeminiError, type GeminiErrorKind, type QuotaLimit } from "./port.ts";
 
 /** An answer that is no success. `url` tells what was asked for. */
 export type Refusal = Readonly<{ status: number; headers: Headers; text: string; url: URL }>;
@@ -17,6 +17,7 @@ export function failureFromAnswer(refusal: Refusal, now: Date): GeminiError {
     httpStatus: refusal.status,
     rpcStatus: text(error?.["status"]),
     ...(retryAfterMs === undefined ? {} : { retryAfterMs }),
+    limit: refusal.status === 429 ? limitOf(error) : undefined,
   });
 }
 
@@ -108,6 +109,29 @@ function fromHeader(header: string, now: Date): number | undefined {
 function fromDuration(duration: string): number | undefined {
   const seconds = /^(?<seconds>\d+(\.\d+)?)s$/.exec(duration)?.groups?.["seconds"];
   return seconds === undefined ? undefined : Math.ceil(Number(seconds) * 1000);
+}
+
+/** In the order in which they are looked for: "batch tokens" are tokens, "tokens per minute" a rate. */
+const LIMIT_WORDS: readonly (readonly [QuotaLimit, RegExp])[] = [
+  ["storage", /storage|file bytes/i],
+  ["rate", /per[ _-]?(minute|day|second)|_rpm|_tpm|_rpd|spend|prepay/i],
+  ["tokens", /token/i],
+  ["jobs", /(active|concurrent|batch)[ _-]?(job|batch|request)e?s?/i],
+];
+
+/**
+ * Which limit a 429 is for, by its message and the QuotaFailure in its details. The refusals of
+ * batch creates that were recorded tell nothing, so the caller must do without.
+ */
+function limitOf(error: Fields | undefined): QuotaLimit | undefined {
+  const violations = details(error).flatMap((detail) => list(detail["violations"]).map(fields));
+  const words = [
+    messageOf(error),
+    ...violations.flatMap((each) =>
+      ["quotaMetric", "quotaId", "subject", "description"].map((key) => text(each[key]) ?? ""),
+    ),
+  ].join(" ");
+  return LIMIT_WORDS.find(([, pattern]) => pattern.test(words))?.[0];
 }
 
 /** The error, its causes, and the single attempts that an AggregateError gathers. */

@@ -125,6 +125,10 @@ export type GeminiErrorKind =
   | "uncertain"
   | "unusable";
 
+/** The limits whose refusals are all 429; which one it was is seldom told. */
+export const QUOTA_LIMITS = ["tokens", "jobs", "storage", "rate"] as const;
+export type QuotaLimit = (typeof QUOTA_LIMITS)[number];
+
 export class GeminiError extends Error {
   override readonly name = "GeminiError";
   readonly kind: GeminiErrorKind;
@@ -133,6 +137,8 @@ export class GeminiError extends Error {
   readonly rpcStatus: string | undefined;
   /** From Retry-After or RetryInfo, where the service sent one. */
   readonly retryAfterMs: number | undefined;
+  /** Of a `quota`, which one, where the service's words tell. */
+  readonly limit: QuotaLimit | undefined;
 
   constructor(
     kind: GeminiErrorKind,
@@ -141,6 +147,7 @@ export class GeminiError extends Error {
       httpStatus?: number;
       rpcStatus?: string | undefined;
       retryAfterMs?: number;
+      limit?: QuotaLimit | undefined;
       cause?: unknown;
     } = {},
   ) {
@@ -149,6 +156,7 @@ export class GeminiError extends Error {
     this.httpStatus = details.httpStatus;
     this.rpcStatus = details.rpcStatus;
     this.retryAfterMs = details.retryAfterMs;
+    this.limit = details.limit;
   }
 }
 

@@ -97,6 +97,8 @@ function delayBeforeNext(
 ): number | undefined {
   if (attempt >= rule.attempts || !RETRIED_KINDS.includes(error.kind)) return undefined;
   if (unanswered >= (rule.unansweredAttempts ?? Infinity)) return undefined;
+  // it is full until something is deleted
+  if (error.limit === "storage") return undefined;
   const asked = error.retryAfterMs ?? 0;
   if (asked > MAX_RETRY_AFTER_MS) return undefined;
   return Math.max(

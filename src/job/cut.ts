@@ -10,7 +10,8 @@ export type JobSize = Readonly<{ rows: number; tokens: number; bytes: number }>;
 /** A request file that is complete and durable, not yet recorded. */
 export type CutFile = Readonly<{ job: string; requests: number; tokens: number; file: FileRecord }>;
 
-type OpenFile = Readonly<{ job: string; writer: RequestFileWriter }>;
+type NewFile = Readonly<{ job: string; writer: RequestFileWriter }>;
+type OpenFile = NewFile & Readonly<{ bounds: JobBounds }>;
 
 /** A single line always fits an empty job: it cannot be cut. */
 function fits(size: JobSize, line: JobSize, bounds: JobBounds): boolean {
@@ -21,15 +22,16 @@ function fits(size: JobSize, line: JobSize, bounds: JobBounds): boolean {
 
 /** Cuts a stream of request lines into request files within the bounds. */
 export class RequestCutter {
-  readonly #bounds: JobBounds;
-  readonly #openFile: () => Promise<OpenFile>;
+  readonly #boundsOfNext: () => JobBounds;
+  readonly #openFile: () => Promise<NewFile>;
   #open: OpenFile | undefined;
   #size: JobSize = EMPTY;
   /** Resolves when there is room for more, as the writer said last. */
   #room: Promise<void> = Promise.resolve();
 
-  constructor(bounds: JobBounds, openFile: () => Promise<OpenFile>) {
-    this.#bounds = bounds;
+  /** `bounds` as a function: asked for when a file is begun. */
+  constructor(bounds: JobBounds | (() => JobBounds), openFile: () => Promise<NewFile>) {
+    this.#boundsOfNext = typeof bounds === "function" ? bounds : () => bounds;
     this.#openFile = openFile;
   }
 
@@ -39,7 +41,7 @@ export class RequestCutter {
    */
   addHere(line: string, tokens: number): boolean {
     const size = { rows: 1, tokens, bytes: Buffer.byteLength(line) + 1 };
-    if (this.#open === undefined || !fits(this.#size, size, this.#bounds)) return false;
+    if (this.#open === undefined || !fits(this.#size, size, this.#open.bounds)) return false;
     const room = this.#open.writer.add(line);
     // a write that fails is told by `room`, or by the end of the file
     if (room !== this.#room) room.catch(() => {});
@@ -56,8 +58,9 @@ export class RequestCutter {
   /** Takes a line without its newline; the file before it, when the line did not fit into that. */
   async add(line: string, tokens: number): Promise<CutFile | undefined> {
     const size = { rows: 1, tokens, bytes: Buffer.byteLength(line) + 1 };
-    const done = fits(this.#size, size, this.#bounds) ? undefined : await this.finish();
-    this.#open ??= await this.#openFile();
+    const isFull = this.#open !== undefined && !fits(this.#size, size, this.#open.bounds);
+    const done = isFull ? await this.finish() : undefined;
+    this.#open ??= { ...(await this.#openFile()), bounds: this.#boundsOfNext() };
     await this.#open.writer.add(line);
     this.#size = plus(this.#size, size);
     return done;

@@ -8,6 +8,7 @@
 import { z } from "zod";
 import { CLEANABLE } from "./job.ts";
 import { MODELS, type ModelName, isModelName } from "../gemini/models.ts";
+import { QUOTA_LIMITS } from "../gemini/port.ts";
 import { sureCheckOf, withSureCheck } from "./sure-check.ts";
 
 export const FORMAT_NAME = "vecfill-manifest";
@@ -101,9 +102,18 @@ export const eventSchema = z.discriminatedUnion("type", [
     displayName: text,
     submission: count,
     keyId: text.optional(),
+    // sent although the books say that the queue is full
+    probe: z.literal("time").optional(),
   }),
   // `fileGone`: the uploaded file was no longer there, so the next try uploads again
-  z.object({ type: z.literal("refused"), at, job: jobId, error, fileGone: z.boolean() }),
+  z.object({
+    type: z.literal("refused"),
+    at,
+    job: jobId,
+    error,
+    fileGone: z.boolean(),
+    limit: z.enum(QUOTA_LIMITS).optional(),
+  }),
   z.object({ type: z.literal("absent"), at, job: jobId, reads: count }),
   z.object({
     type: z.literal("submitted"),

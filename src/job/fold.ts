@@ -2,10 +2,12 @@
  * The state as a pure fold over the journal: the same events always give the same jobs. Nothing
  * else decides what state a job is in.
  */
+import type { ModelName } from "../gemini/models.ts";
 import type { Target } from "../target.ts";
 import { afterIndexEvent, type DroppedIndexes } from "./dropped-index.ts";
 import type { JobEvent, JournalEvent } from "./event.ts";
 import type { Job, NewJob, TokenCount } from "./job.ts";
+import { accepted, ended as quotaEnded, NEW_QUOTA, type QuotaLog, refused } from "./quota-log.ts";
 import { move } from "./transitions.ts";
 
 export type ManifestState = {
@@ -18,6 +20,8 @@ export type ManifestState = {
   lastJob: number;
   /** The jobs in the order of their ids; undefined once one has changed. */
   ordered: readonly Job[] | undefined;
+  /** What each model's quota has shown of itself. */
+  readonly quotas: Map<ModelName, QuotaLog>;
 };
 
 export function emptyState(): ManifestState {
@@ -28,6 +32,7 @@ export function emptyState(): ManifestState {
     indexes: new Map(),
     lastJob: 0,
     ordered: undefined,
+    quotas: new Map(),
   };
 }
 
@@ -37,6 +42,7 @@ export type Change = Readonly<{
   targets?: readonly Target[];
   counts?: readonly (readonly [Target, TokenCount])[];
   indexes?: DroppedIndexes;
+  quotas?: readonly (readonly [ModelName, QuotaLog])[];
 }>;
 
 /**
@@ -51,8 +57,9 @@ export function apply(state: ManifestState, event: JournalEvent): void {
   }
   const moved = move(event.job, before.state, event.type);
   const children = event.type === "resubmitted" ? childrenOf(state, event) : [];
+  const quotas = quotaChanges(state, before, event);
   Object.assign(before, changes(before, event), { state: moved, updatedAt: event.at });
-  commit(state, { jobs: children });
+  commit(state, { jobs: children, quotas });
 }
 
 /** What the event comes to; changes nothing. Throws where it does not fit what came before. */
@@ -67,13 +74,15 @@ export function changeOf(state: ManifestState, event: JournalEvent): Change {
   const moved = move(event.job, before?.state, event.type);
   const after = { ...next(state, before, event), state: moved };
   const children = event.type === "resubmitted" ? childrenOf(state, event) : [];
-  return { jobs: [after, ...children] };
+  const quotas = before === undefined ? [] : quotaChanges(state, before, event);
+  return { jobs: [after, ...children], quotas };
 }
 
 export function commit(
   state: ManifestState,
-  { jobs = [], targets = [], counts = [], indexes = state.indexes }: Change,
+  { jobs = [], targets = [], counts = [], indexes = state.indexes, quotas = [] }: Change,
 ): void {
+  for (const [model, quota] of quotas) state.quotas.set(model, quota);
   state.targets.push(...targets);
   for (const [target, count] of counts) state.counts.set(target, count);
   state.indexes = indexes;
@@ -95,6 +104,31 @@ function targetOf(state: ManifestState, number: number, who: string): Target {
   if (target === undefined) throw new Error(`${who} names the unknown target ${number}`);
   return target;
 }
+
+const TOO_MANY = 429;
+
+/** A create that was answered, or a batch that is active no more. */
+function quotaChanges(
+  state: ManifestState,
+  before: Job,
+  event: JobEvent,
+): readonly (readonly [ModelName, QuotaLog])[] {
+  const { model } = before.target;
+  const log = state.quotas.get(model) ?? NEW_QUOTA;
+  const create = () => ({
+    tokens: before.tokens,
+    atMs: Date.parse(event.at),
+    probe: before.probe,
+  });
+  if (event.type === "submitted") return [[model, accepted(log, create())]];
+  if (event.type === "refused" && event.error.code === TOO_MANY) {
+    return [[model, refused(log, { ...create(), limit: event.limit })]];
+  }
+  const hasEnded = before.state === "submitted" && ENDS.includes(event.type);
+  return hasEnded ? [[model, quotaEnded(log, before.tokens)]] : [];
+}
+
+const ENDS: readonly JobEvent["type"][] = ["succeeded", "failed", "expired", "cancelled"];
 
 function newTarget(
   state: ManifestState,
@@ -141,6 +175,7 @@ function changes(before: Job, event: Exclude<JobEvent, { type: "exported" }>): P
         displayName: event.displayName,
         submissions: event.submission,
         keyId: event.keyId,
+        probe: event.probe,
       };
     case "refused":
       return {
@@ -213,6 +248,7 @@ function created(state: ManifestState, job: RecordedJob, at: string): Job {
     submissions: 0,
     wasAbsent: false,
     displayName: undefined,
+    probe: undefined,
     remoteFile: undefined,
     batch: undefined,
     keyId: undefined,

@@ -1,6 +1,7 @@
 import type { Lane } from "../gemini/tariff.ts";
 import type { Sums } from "../sums.ts";
 import type { Target } from "../target.ts";
+import type { Probe } from "./quota-log.ts";
 
 /** In the order in which a job goes through them; the last ones are ends. */
 export type JobState =
@@ -72,6 +73,8 @@ export type Job = Readonly<{
   wasAbsent: boolean;
   /** The name under which the last create request left. */
   displayName: string | undefined;
+  /** Why its last create left although the queue was full; undefined where it was not. */
+  probe: Probe | undefined;
   /** The uploaded request file, and when the service drops it. */
   remoteFile: Readonly<{ name: string; expiresAt: string | undefined }> | undefined;
   batch: string | undefined;

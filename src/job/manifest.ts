@@ -6,6 +6,7 @@ import { randomInt } from "node:crypto";
 import type { Clock } from "../clock.ts";
 import { UserError } from "../errors.ts";
 import { acquireLock, type Lock, type LockedPlace, sweepLeftovers } from "../folder-lock.ts";
+import type { ModelName } from "../gemini/models.ts";
 import { sameTarget, type Target } from "../target.ts";
 import type { DroppedIndex } from "./dropped-index.ts";
 import {
@@ -39,6 +40,7 @@ import {
 } from "./fold.ts";
 import { type Job, type JobHistoryEntry, type NewJob, type TokenCount } from "./job.ts";
 import { type JournalWriter, openJournal, readJournal } from "./journal.ts";
+import { NEW_QUOTA, type QuotaLog } from "./quota-log.ts";
 import { move, UNFINISHED } from "./transitions.ts";
 
 /** An event as a stage reports it: the manifest adds the time. */
@@ -66,6 +68,8 @@ export type ManifestView = {
   counted(target: Target): TokenCount | undefined;
   /** Those that do not stand again yet. */
   droppedIndexes(): readonly DroppedIndex[];
+  /** What the model's quota has shown of itself. */
+  quota(model: ModelName): QuotaLog;
 };
 
 export type Manifest = ManifestView & {
@@ -187,6 +191,7 @@ function view(folder: string, state: ManifestState) {
     files: (job: string) => jobFiles(folder, job),
     counted: (target: Target) => countOf(state, target),
     droppedIndexes: () => [...state.indexes.values()],
+    quota: (model: ModelName) => state.quotas.get(model) ?? NEW_QUOTA,
   };
 }
 

@@ -45,7 +45,8 @@ const MOVES: Readonly<
   // again where the list of rows was lost
   rollingBack: { from: ["imported"] },
   rolledBack: { from: ["imported"], to: "rolledBack" },
-  cleaned: { from: ["imported", "rolledBack", ...ENDED_BADLY] },
+  // from `succeeded` and `downloaded`: the upload alone, which its batch has read
+  cleaned: { from: ["succeeded", "downloaded", "imported", "rolledBack", ...ENDED_BADLY] },
   embedding: { from: ["exported"], to: "embedding" },
 };
 

@@ -2,8 +2,11 @@ import type { CommandContext, CommandResult } from "../command.ts";
 import { pricesOf } from "../gemini/tariff.ts";
 import { countAnswered } from "../job/checkpoint.ts";
 import { isUnfinished, type ManifestView, readHistory, readManifest } from "../job/manifest.ts";
+import { queueWindow } from "../job-bounds.ts";
 import { counted } from "../output/figures.ts";
 import { droppedIndexesText } from "../output/dropped-index-text.ts";
+import { fullText } from "../submit/full-text.ts";
+import { roomFor } from "../submit/window.ts";
 import { jobsCsv } from "./csv.ts";
 import { jobDetail } from "./detail.ts";
 import { listedJob } from "./listed-job.ts";
@@ -30,10 +33,8 @@ export async function showJobs(
 }
 
 /** Only what is shown is made: there may be tens of thousands of jobs. */
-function listJobs(
-  { settings, next, width }: CommandContext,
-  manifest: ManifestView,
-): CommandResult {
+function listJobs(context: CommandContext, manifest: ManifestView): CommandResult {
+  const { settings, next, width } = context;
   const all = manifest.jobs();
   const jobs = all.filter((job) => isAskedFor(job, settings.state));
   const prices = pricesOf(settings);
@@ -43,7 +44,7 @@ function listJobs(
     if (all.length === 0) return `There are no jobs in ${settings.jobsDir} yet.`;
     return jobs.length === 0
       ? `None of ${counted(all.length, "job")} is ${settings.state?.join(" or ")}.`
-      : jobsTable(jobs, prices, width);
+      : [jobsTable(jobs, prices, width), ...fullQueue(context, manifest)].join("\n");
   };
   const step = all.length === 0 ? "export" : nextStep(jobs);
   const args = step === "submit" ? laneOfStep(jobs) : [];
@@ -61,6 +62,17 @@ function buildIndexes(
   next: CommandContext["next"],
 ): string | undefined {
   return missing.length === 0 ? undefined : next("import", "--rebuild-index");
+}
+
+/** What the next job waits for. */
+function fullQueue({ settings, clock }: CommandContext, manifest: ManifestView): string[] {
+  const jobs = manifest.jobs();
+  const job = jobs.find(({ state }) => state === "exported");
+  if (job === undefined) return [];
+  const now = clock.now();
+  const quota = manifest.quota(job.target.model);
+  const room = roomFor(job, jobs, queueWindow(settings), quota, now.getTime());
+  return room.hasRoom ? [] : [fullText(room, jobs, now)];
 }
 
 /** Throws a UserError when there is no such job. */

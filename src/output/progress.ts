@@ -15,6 +15,7 @@ const MOVING: readonly ProgressEvent["type"][] = [
   "rollingBack",
   "verifying",
   "indexBuilding",
+  "quotaFull",
 ];
 
 /** What is for the fold and for programs; people are told the same by another event. */
@@ -66,6 +67,8 @@ export function progressLine(event: Progress): string {
       return `${event.job} submitted: ${event.batch}${event.adopted ? ", found at Gemini" : ""}`;
     case "waiting":
       return `waiting ${duration(Math.ceil(event.seconds))}: ${event.why}`;
+    case "quotaFull":
+      return event.why;
     case "pending":
       return `${event.job} pending: ${event.batchState} for ${duration(event.ageSeconds)}`;
     case "ended":

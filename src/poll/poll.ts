@@ -1,6 +1,7 @@
 /** Poll: looks at every submitted job's batch until each has ended. */
 import { UserError } from "../errors.ts";
 import { isOutage } from "../gemini/outage.ts";
+import { deleteInput } from "../job/input-file.ts";
 import type { Job } from "../job/job.ts";
 import type { Manifest } from "../job/manifest.ts";
 import { pollJob, type PollServices } from "./poll-job.ts";
@@ -57,6 +58,7 @@ export async function pollDue(
       if (after.state === "submitted") continue;
       schedule.forget(job.id);
       ended.push(job.id);
+      await deleteInput(services, after);
     } catch (error) {
       // where Gemini has answered before, it will again: the others are not even asked now
       if (isOutage(error) && schedule.hasAnswered) {

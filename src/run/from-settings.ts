@@ -54,6 +54,7 @@ function runOptions(context: StageContext): RunOptions {
   return {
     export: exportOptions(context),
     window: queueWindow(settings),
+    canary: settings.canary,
     prices: pricesOf(settings),
     costLimit: costLimit(settings),
     lane: laneChoice(settings),

@@ -12,6 +12,7 @@ import { nextToEmbed } from "../embed/embed.ts";
 import { embedJob } from "../embed/embed-job.ts";
 import { importResults, isImportable, type ImportServices } from "../import/import.ts";
 import { type CostLimit, withinLimit } from "../job/cost.ts";
+import type { JobBounds } from "../job/cut.ts";
 import type { Job } from "../job/job.ts";
 import { isOutage, isUnanswered } from "../gemini/outage.ts";
 import type { Prices } from "../gemini/tariff.ts";
@@ -25,7 +26,11 @@ import { resubmitJob, retryableBelow } from "../resubmit/resubmit.ts";
 import type { Store } from "../store/port.ts";
 import { needsReconciling, reconcile } from "../submit/reconcile.ts";
 import { submitJob, type SubmitServices } from "../submit/submit-job.ts";
-import { whyNotYet, type Window } from "../submit/window.ts";
+import type { Probe } from "../job/quota-log.ts";
+import { fullText, type NoRoom } from "../submit/full-text.ts";
+import { warnOfTooLarge } from "../submit/too-large.ts";
+import { roomFor, type Room, type Window } from "../submit/window.ts";
+import { Canary, canaryBounds, isCanaryWorth } from "./canary.ts";
 import { Changes } from "./changes.ts";
 import { QuotaPause } from "./quota-pause.ts";
 
@@ -34,6 +39,8 @@ export type RunServices = SubmitServices & ImportServices & Readonly<{ store: St
 export type RunOptions = Readonly<{
   export: ExportOptions;
   window: Window;
+  /** A small job first, alone, unless one of the target has gone through before. */
+  canary?: boolean;
   prices: Prices;
   /** Undefined: none. What was sent is waited for and imported when it is reached. */
   costLimit?: CostLimit | undefined;
@@ -96,6 +103,8 @@ class Pipeline {
   /** Attempts to embed at once, in a row, of which nothing came back. */
   #lostEmbeddings = 0;
   #timedOut = false;
+  #canary: Canary | undefined;
+  #hasCutCanary = false;
 
   constructor(services: RunServices, options: RunOptions) {
     const signal = AbortSignal.any([services.signal, this.#stop.signal]);
@@ -108,6 +117,7 @@ class Pipeline {
 
   async run(): Promise<PipelineEnd> {
     await this.#resubmitLeftOver();
+    this.#canary = await this.#chooseCanary();
     const timer = this.#timer();
     const tasks = [this.#export(), this.#submit(), this.#embed(), this.#poll(), this.#import()];
     try {
@@ -119,6 +129,24 @@ class Pipeline {
       await timer;
     }
     return { jobs: this.#ownJobs(), exports: this.#exports, timedOut: this.#timedOut };
+  }
+
+  async #chooseCanary(): Promise<Canary | undefined> {
+    const { store, manifest } = this.#services;
+    const { target, limit = Infinity } = this.#options.export;
+    if (this.#options.canary !== true) return undefined;
+    const { pending } = await store.count();
+    return isCanaryWorth(manifest.jobs(), target, Math.min(pending, limit))
+      ? new Canary(manifest, target, this.#endedBefore)
+      : undefined;
+  }
+
+  /** Of the next request file. */
+  #bounds(): JobBounds {
+    const { bounds } = this.#options.export;
+    if (this.#canary?.isToCome !== true || this.#hasCutCanary) return bounds;
+    this.#hasCutCanary = true;
+    return canaryBounds(bounds);
   }
 
   /** `#exporting` ends only when there will be no further pass: the other tasks leave by it. */
@@ -136,7 +164,8 @@ class Pipeline {
 
   async #exportPass(): Promise<ExportSummary> {
     const signal = AbortSignal.any([this.#services.signal, this.#stopExport.signal]);
-    const jobs = exportJobs({ ...this.#services, signal }, this.#options.export);
+    const options = { ...this.#options.export, boundsOfNext: () => this.#bounds() };
+    const jobs = exportJobs({ ...this.#services, signal }, options);
     for (;;) {
       const step = await jobs.next();
       if (step.done) return step.value;
@@ -150,33 +179,48 @@ class Pipeline {
 
   async #submit(): Promise<void> {
     const pause = new QuotaPause(this.#services.clock, this.#options.quotaWaitMs);
+    const full = new FullNotice(this.#services);
     while (!this.#isStopped()) {
-      if (this.#nextToSubmit() === undefined && !this.#hasUncertainJob()) {
+      if (this.#worksInHand === 0) await this.#canary?.check();
+      const first = this.#nextToSubmit();
+      if (first?.room.hasRoom !== true && !this.#hasUncertainJob()) {
         if (this.#isFinished()) return;
-        await this.#changes.next(this.#services.signal);
+        await this.#untilRoom(first?.room, full);
         continue;
       }
+      full.over();
       await this.#reconcile();
       // what was found just now may fill the window, or be this very job's batch
-      const job = this.#nextToSubmit();
-      if (job !== undefined) await this.#submitOrWait(job, pause);
+      const next = this.#nextToSubmit();
+      if (next?.room.hasRoom === true) await this.#submitOrWait(next.job, next.room.probe, pause);
     }
   }
 
-  async #submitOrWait(job: Job, pause: QuotaPause): Promise<void> {
+  /** Room comes when something changes, or when enough time has gone by. */
+  async #untilRoom(room: Room | undefined, full: FullNotice): Promise<void> {
+    const { clock, signal } = this.#services;
+    if (room?.hasRoom !== false) return this.#changes.next(signal);
+    full.tell(room);
+    await this.#changes.nextWithin(room.inMs, clock, signal);
+  }
+
+  async #submitOrWait(job: Job, probe: Probe | undefined, pause: QuotaPause): Promise<void> {
     try {
-      await this.#submitOne(job, pause);
+      await this.#submitOne(job, probe, pause);
     } catch (error) {
       await this.#waitOut(error, pause);
     }
   }
 
-  async #submitOne(job: Job, pause: QuotaPause): Promise<void> {
-    const outcome = await submitJob(this.#services, job);
+  async #submitOne(job: Job, probe: Probe | undefined, pause: QuotaPause): Promise<void> {
+    const outcome = await submitJob(this.#services, job, probe);
     this.#hasGeminiAnswered ||= outcome.kind !== "uncertain";
     this.#changes.notify();
     this.#lostCreates = outcome.kind === "uncertain" ? this.#lostCreates + 1 : 0;
     if (outcome.kind === "submitted") return pause.reset();
+    // the books said so, and now it is known
+    if (probe !== undefined && outcome.kind === "quota") return;
+    if (outcome.kind === "quota") warnOfTooLarge(this.#services, job);
     // the first lost answer is looked into at once; after several, the service needs a rest
     if (this.#lostCreates === 1) return;
     if (this.#lostCreates > MAX_LOST_CREATES) throw noAnswers(job, outcome.message);
@@ -184,7 +228,7 @@ class Pipeline {
     const reason = outcome.kind === "quota" ? "quota" : "answers";
     const why = `for ${reason} at Gemini (job ${job.id}: ${outcome.message})`;
     this.#services.report({ type: "waiting", why, seconds: Math.round(waitMs / 1000) });
-    await pause.wait(waitMs, this.#changes, this.#services.signal, () => this.#endedCount());
+    await pause.wait(waitMs, this.#changes, this.#services.signal, () => this.#freed(job));
     this.#services.report({ type: "resumed", why });
   }
 
@@ -200,7 +244,9 @@ class Pipeline {
     const { manifest, signal, clock } = this.#services;
     const pause = new QuotaPause(clock, this.#options.quotaWaitMs);
     while (!this.#isStopped()) {
-      const job = nextToEmbed(manifest.jobs(), this.#options);
+      const isHeld = (each: Job) => each.state === "exported" && this.#canary?.lets(each) === false;
+      const jobs = manifest.jobs().filter((each) => !isHeld(each));
+      const job = nextToEmbed(jobs, this.#options);
       if (job === undefined && this.#isFinished()) return;
       if (job === undefined) await this.#changes.next(signal);
       else await this.#inHand(() => this.#embedOne(job, pause));
@@ -254,6 +300,8 @@ class Pipeline {
       const done = await importResults(this.#services, job);
       if (done !== undefined) await this.#resubmit(done);
     } catch (error) {
+      // where the first job cannot be imported, no other is sent
+      if (error instanceof JobBlocked && this.#canary?.mayBe(job) === true) throw error;
       if (error instanceof JobBlocked) this.#blocked.set(job.id, error);
       else await this.#waitOut(error, this.#downloadPause);
     }
@@ -356,13 +404,16 @@ class Pipeline {
     return this.#heldByCost().size > 0 && this.#isDrained();
   }
 
-  /** The oldest job that waits for a batch, if there is room for it at Gemini. */
-  #nextToSubmit(): Job | undefined {
-    const jobs = this.#services.manifest.jobs();
+  /** The oldest job that waits, and whether there is room for it at Gemini. */
+  #nextToSubmit(): Readonly<{ job: Job; room: Room }> | undefined {
+    const { manifest, clock } = this.#services;
+    const jobs = manifest.jobs();
     const { costLimit, lane } = this.#options;
-    const job = withinLimit(jobs, costLimit).find((each) => !isForSync(each, lane));
-    const hasRoom = job && whyNotYet(job, jobs, this.#options.window) === undefined;
-    return hasRoom ? job : undefined;
+    const passing = withinLimit(jobs, costLimit).filter((each) => !isForSync(each, lane));
+    const job = passing.find((each) => this.#canary?.lets(each) !== false);
+    if (job === undefined) return undefined;
+    const quota = manifest.quota(job.target.model);
+    return { job, room: roomFor(job, jobs, this.#options.window, quota, clock.now().getTime()) };
   }
 
   #hasUncertainJob(): boolean {
@@ -377,14 +428,43 @@ class Pipeline {
     return this.#services.manifest.jobs().filter((job) => !this.#endedBefore.has(job.id));
   }
 
-  #endedCount(): number {
-    return this.#ownJobs().filter((job) => !isUnfinished(job)).length;
+  /** Grows whenever a batch's end has given quota back. */
+  #freed({ target }: Job): number {
+    const { manifest } = this.#services;
+    if (manifest.quota(target.model).release === "time") return 0;
+    return manifest.jobs().filter((job) => job.batch !== undefined && job.state !== "submitted")
+      .length;
   }
 
   #hasStaleRows(): boolean {
     return this.#ownJobs().some((job) => (job.sums?.stale ?? 0) > 0);
   }
 }
+
+/** Says once that there is no room, and again when there was some in between. */
+class FullNotice {
+  readonly #services: RunServices;
+  #isTold = false;
+
+  constructor(services: RunServices) {
+    this.#services = services;
+  }
+
+  tell(room: NoRoom): void {
+    if (this.#isTold) return;
+    this.#isTold = true;
+    const { manifest, clock, report } = this.#services;
+    const why = fullText(room, manifest.jobs(), clock.now());
+    const seconds = Number.isFinite(room.inMs) ? Math.ceil(room.inMs / MS_PER_SECOND) : undefined;
+    report({ type: "quotaFull", why, seconds });
+  }
+
+  over(): void {
+    this.#isTold = false;
+  }
+}
+
+const MS_PER_SECOND = 1000;
 
 function noAnswers(job: Job, message: string): UserError {
   return new UserError(

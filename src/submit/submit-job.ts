@@ -5,9 +5,11 @@
  */
 import type { Clock } from "../clock.ts";
 import { explain } from "../gemini/explain.ts";
-import { type Gemini, GeminiError } from "../gemini/port.ts";
+import { type Gemini, GeminiError, type QuotaLimit } from "../gemini/port.ts";
+import { deleteIdleInputs } from "../job/input-file.ts";
 import type { Job } from "../job/job.ts";
 import type { Manifest } from "../job/manifest.ts";
+import type { Probe } from "../job/quota-log.ts";
 import { checkRequestFile } from "../job/request-file.ts";
 import type { Report } from "../report.ts";
 import { batchDisplayName, remoteFileName } from "../job/batch-names.ts";
@@ -25,18 +27,31 @@ export type SubmitServices = Readonly<{
 export type SubmitOutcome =
   | Readonly<{ kind: "submitted"; job: Job }>
   /** Refused for quota: nothing was created, later it may be. */
-  | Readonly<{ kind: "quota"; job: Job; message: string; retryAfterMs: number | undefined }>
+  | Readonly<{
+      kind: "quota";
+      job: Job;
+      message: string;
+      retryAfterMs: number | undefined;
+      limit: QuotaLimit | undefined;
+    }>
   /** Whether there is a batch is not known; the job is `submitting`. */
   | Readonly<{ kind: "uncertain"; job: Job; message: string }>;
 
-/** Throws a UserError where the request file, the key or the request itself is refused. */
-export async function submitJob(services: SubmitServices, exported: Job): Promise<SubmitOutcome> {
+/**
+ * Throws a UserError where the request file, the key or the request itself is refused. `probe`: the
+ * books say that the queue is full, and the answer is to tell whether they are right.
+ */
+export async function submitJob(
+  services: SubmitServices,
+  exported: Job,
+  probe?: Probe,
+): Promise<SubmitOutcome> {
   // also where it is uploaded already: without it nobody could match the results to rows
   await checkRequestFile(services.manifest.files(exported.id), exported);
   const uploaded = await uploadedJob(services, exported);
-  const outcome = await createOnce(services, uploaded);
+  const outcome = await createOnce(services, uploaded, probe);
   if (outcome.kind !== "fileGone") return outcome;
-  const again = await createOnce(services, await upload(services, outcome.job));
+  const again = await createOnce(services, await upload(services, outcome.job), probe);
   if (again.kind !== "fileGone") return again;
   throw explain(again.error, `starting the batch of job ${exported.id}`);
 }
@@ -58,17 +73,41 @@ async function upload(services: SubmitServices, job: Job): Promise<Job> {
   try {
     const remoteName = remoteFileName(manifest.id, job.id, job.submissions + 1);
     const file = { path, ...job.requestFile, remoteName };
-    const remoteFile = await gemini.uploadFile(file, signal);
+    const send = () => gemini.uploadFile(file, signal);
+    const remoteFile = await send().catch((error: unknown) =>
+      afterMakingRoom(services, error, send),
+    );
     return await manifest.record({ type: "uploaded", job: job.id, remoteFile });
   } catch (error) {
     throw error instanceof GeminiError ? explain(error, `uploading job ${job.id}`) : error;
   }
 }
 
+/** An upload that is refused for quota may have met a full storage: what is idle there goes first. */
+async function afterMakingRoom<T>(
+  services: SubmitServices,
+  error: unknown,
+  again: () => Promise<T>,
+): Promise<T> {
+  if (!(error instanceof GeminiError) || error.kind !== "quota") throw error;
+  const deleted = await deleteIdleInputs(services);
+  if (deleted === 0) throw error;
+  services.report({
+    type: "warning",
+    message: `Gemini refused an upload for quota. Uploaded files that no batch needs any more were deleted there: ${deleted}.`,
+    hint: undefined,
+  });
+  return again();
+}
+
 type FileGone = Readonly<{ kind: "fileGone"; job: Job; error: GeminiError }>;
 
 /** Records the intent, sends exactly one create request, records what came of it. */
-async function createOnce(services: SubmitServices, job: Job): Promise<SubmitOutcome | FileGone> {
+async function createOnce(
+  services: SubmitServices,
+  job: Job,
+  probe: Probe | undefined,
+): Promise<SubmitOutcome | FileGone> {
   const { gemini, manifest, keyId } = services;
   const file = job.remoteFile?.name;
   if (file === undefined) throw new Error(`job ${job.id} has no uploaded file`);
@@ -80,6 +119,7 @@ async function createOnce(services: SubmitServices, job: Job): Promise<SubmitOut
     displayName,
     submission,
     keyId,
+    probe,
   });
   try {
     const batch = await gemini.createBatch({ model: job.target.model, file, displayName });
@@ -113,7 +153,7 @@ async function afterFailedCreate(
   job: Job,
   error: GeminiError,
 ): Promise<SubmitOutcome | FileGone> {
-  const { kind, message, retryAfterMs } = error;
+  const { kind, message, retryAfterMs, limit } = error;
   if (kind === "uncertain") return { kind, job, message };
   const fileGone = kind === "notFound";
   const refused = await manifest.record({
@@ -121,8 +161,9 @@ async function afterFailedCreate(
     job: job.id,
     error: { code: error.httpStatus, message },
     fileGone,
+    limit,
   });
   if (fileGone) return { kind: "fileGone", job: refused, error };
-  if (kind === "quota") return { kind, job: refused, message, retryAfterMs };
+  if (kind === "quota") return { kind, job: refused, message, retryAfterMs, limit };
   throw explain(error, `starting the batch of job ${job.id}`);
 }

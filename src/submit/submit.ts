@@ -3,7 +3,9 @@ import { type CostLimit, type CostStop, costStop, withinLimit } from "../job/cos
 import type { Job } from "../job/job.ts";
 import { needsReconciling, reconcile } from "./reconcile.ts";
 import { submitJob, type SubmitServices } from "./submit-job.ts";
-import { whyNotYet, type Window } from "./window.ts";
+import { fullText } from "./full-text.ts";
+import { warnOfTooLarge } from "./too-large.ts";
+import { roomFor, type Window } from "./window.ts";
 
 export type SubmitOptions = Readonly<{
   window: Window;
@@ -84,15 +86,17 @@ async function submitRound(
   options: SubmitOptions,
   submitted: string[],
 ): Promise<string | undefined> {
-  const { manifest, signal } = services;
+  const { manifest, signal, clock } = services;
   let lost: string | undefined;
   const isNext = (job: Job) => mayTake(job, options);
   for (const job of withinLimit(manifest.jobs(), options.costLimit).filter(isNext)) {
     if (signal.aborted) return "interrupted";
-    const full = whyNotYet(job, manifest.jobs(), options.window);
-    if (full !== undefined) return `as many ${full} are queued at Gemini as are allowed at once`;
-    const outcome = await submitJob(services, job);
+    const quota = manifest.quota(job.target.model);
+    const room = roomFor(job, manifest.jobs(), options.window, quota, clock.now().getTime());
+    if (!room.hasRoom) return fullText(room, manifest.jobs(), clock.now());
+    const outcome = await submitJob(services, job, room.probe);
     if (outcome.kind === "submitted") submitted.push(job.id);
+    if (outcome.kind === "quota") warnOfTooLarge(services, job);
     if (outcome.kind === "quota") return `Gemini refused for quota: ${outcome.message}`;
     if (outcome.kind === "uncertain") lost = `no answer to the create: ${outcome.message}`;
   }

@@ -80,6 +80,35 @@ test("as a bucket, tokens drip back whether or not the batch has ended", async (
   expect(await create()).toBe(200);
 });
 
+test("a quota of any size, and a bucket that drains as fast as told", async () => {
+  const { emulator, create } = await emulatorWithFile(
+    { behaviour: "quota=bucket", quotaTokens: 400_000, quotaRefillSeconds: 600 },
+    150,
+  );
+  expect([await create(), await create()]).toEqual([200, 429]);
+  // 300,000 are in it, and 40,000 a minute leave it
+  await emulator.advance(4 * MINUTE_MS);
+  expect(await create()).toBe(429);
+  await emulator.advance(MINUTE_MS);
+  expect([await create(), await create()]).toEqual([200, 429]);
+});
+
+test("a quota that shrinks: what is queued stays, and drains at the new pace", async () => {
+  const shrinks = { quotaTokens: 400_000, quotaChangeSeconds: 60, quotaChangeTokens: 350_000 };
+  const level = await emulatorWithFile(shrinks, 100);
+  expect([await level.create(), await level.create()]).toEqual([200, 200]);
+  await level.emulator.advance(10 * MINUTE_MS);
+  expect([await level.create(), await level.create()]).toEqual([200, 429]);
+  const bucket = await emulatorWithFile(
+    { ...shrinks, behaviour: "quota=bucket", quotaRefillSeconds: 600 },
+    100,
+  );
+  await bucket.create();
+  await bucket.emulator.advance(2 * MINUTE_MS);
+  // a minute at 40,000 and one at 35,000: 125,000 are left
+  expect([await bucket.create(), await bucket.create()]).toEqual([200, 429]);
+});
+
 test("a cancel gives its tokens back at once, or not for 48 hours", async () => {
   const kind = await emulatorWithFile({}, 150);
   await kind.create();

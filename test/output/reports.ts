@@ -37,6 +37,7 @@ export const EXAMPLES: { [T in ProgressEvent["type"]]: Extract<ProgressEvent, { 
   embedded: { type: "embedded", job: "0001", requests: 1_000 },
   waiting: { type: "waiting", why: "for quota at Gemini (job 0002: refused)", seconds: 60 },
   resumed: { type: "resumed", why: "for quota at Gemini (job 0002: refused)" },
+  quotaFull: { type: "quotaFull", why: "quota full: 90 of 100 tokens queued", seconds: 60 },
   looked: { type: "looked", pending: 2, nextLookSeconds: 30 },
   pending: { type: "pending", job: "0001", batchState: "BATCH_STATE_RUNNING", ageSeconds: 60 },
   stuck: { type: "stuck", job: "0001", ageSeconds: 90_000 },

@@ -1,0 +1,239 @@
+/** A table and a Gemini that behave, without a database, a network, or real time. */
+import { readFile, writeFile } from "node:fs/promises";
+import type { Clock } from "../../src/clock.ts";
+import { hashFile } from "../../src/durable-file.ts";
+import {
+  enqueuedTokens,
+  hasRoom,
+  sizeAt,
+  type QueuedBatch,
+  type TokenQuota,
+} from "../../src/emulator/quota.ts";
+import { type Batch, type Gemini, GeminiError } from "../../src/gemini/port.ts";
+import type { PendingQuestion } from "../../src/question.ts";
+import type { Store, TargetDescription } from "../../src/store/port.ts";
+
+function refuse(): Promise<never> {
+  return Promise.reject(new Error("nobody asks for that here"));
+}
+
+/** So many rows of equal texts; ids count from 1. */
+export function memoryStore(rows: number, text: string, dimensions: number): Store {
+  const written = new Uint8Array(rows + 1);
+  const fingerprint = "0".repeat(32);
+  const description: TargetDescription = {
+    idType: "integer",
+    idTypeName: "bigint",
+    idUnique: true,
+    embedding: { typeName: "vector", dimensions },
+    embeddingIndexes: [],
+    updateTriggers: [],
+    serverVersion: "17",
+    pgvectorVersion: "0.8.0",
+  };
+  return {
+    describe: async () => description,
+    readPending: async ({ after = "0", limit }) => {
+      const page: PendingQuestion[] = [];
+      for (let id = Number(after) + 1; id <= rows && page.length < limit; id += 1) {
+        if (written[id] === 0) page.push({ id: String(id), text, fingerprint });
+      }
+      return page;
+    },
+    apply: async (chunk) =>
+      chunk.map(({ id }) => {
+        written[Number(id)] = 1;
+        return "written";
+      }),
+    count: async () => ({
+      total: rows,
+      pending: rows - written.reduce((sum, one) => sum + one, 0),
+    }),
+    indexes: undefined,
+    compare: refuse,
+    look: refuse,
+    clear: refuse,
+    close: async () => {},
+  };
+}
+
+export type World = Readonly<{
+  clock: Clock;
+  quota: TokenQuota;
+  tokensPerRow: number;
+  dimensions: number;
+  /** From a create to the end of its batch. */
+  batchMs: number;
+  activeBatchesMax: number;
+}>;
+
+/** What happened at Gemini, for figures. */
+export type Ledger = {
+  uploads: number;
+  deletedFiles: number;
+  refusedAtMs: number[];
+  acceptedAtMs: number[];
+  batches: (QueuedBatch & { readonly file: string; readonly name: string; endsAtMs: number })[];
+};
+
+const UPLOAD_MS = 1_000;
+const CREATE_MS = 2_000;
+const CALL_MS = 100;
+const FILE_LIFE_MS = 48 * 3_600_000;
+
+/** Quota as the emulator keeps it; batches end after their time; results are unit vectors. */
+export function simulatedGemini(world: World): { gemini: Gemini; ledger: Ledger } {
+  const { clock, quota } = world;
+  const ledger: Ledger = {
+    uploads: 0,
+    deletedFiles: 0,
+    refusedAtMs: [],
+    acceptedAtMs: [],
+    batches: [],
+  };
+  const files = new Map<string, string>();
+  const names = new Map<string, string>();
+  const nowMs = () => clock.now().getTime();
+  const gemini: Gemini = {
+    uploadFile: async ({ path, remoteName }, signal) => {
+      await clock.sleep(UPLOAD_MS, signal);
+      ledger.uploads += 1;
+      const name = `files/${remoteName}`;
+      files.set(name, path);
+      return { name, expiresAt: new Date(nowMs() + FILE_LIFE_MS).toISOString() };
+    },
+    createBatch: async ({ file, displayName }) => {
+      await clock.sleep(CREATE_MS);
+      const path = files.get(file);
+      if (path === undefined) throw new GeminiError("notFound", `there is no ${file}`);
+      const tokens = (await lines(path)).length * world.tokensPerRow;
+      const batches = seen(ledger, nowMs());
+      const active = batches.filter(({ end }) => end === undefined).length;
+      if (active >= world.activeBatchesMax || !hasRoom(quota, batches, tokens, nowMs())) {
+        ledger.refusedAtMs.push(nowMs());
+        throw new GeminiError("quota", "You exceeded your current quota", { httpStatus: 429 });
+      }
+      ledger.acceptedAtMs.push(nowMs());
+      const number = ledger.batches.length;
+      const name = `batches/${number}`;
+      ledger.batches.push({
+        number,
+        name,
+        file,
+        tokens,
+        createdAtMs: nowMs(),
+        endsAtMs: nowMs() + world.batchMs,
+        end: undefined,
+        deletedAtMs: undefined,
+      });
+      names.set(name, displayName);
+      return batchOf(ledger, names, name, nowMs());
+    },
+    findBatches: async () => {
+      await clock.sleep(CALL_MS);
+      return ledger.batches.map(({ name }) => batchOf(ledger, names, name, nowMs())).toReversed();
+    },
+    getBatch: async (name) => {
+      await clock.sleep(CALL_MS);
+      return batchOf(ledger, names, name, nowMs());
+    },
+    openResults: () => {
+      throw new Error("nobody asks for that here");
+    },
+    downloadResults: async (results, path) => {
+      await clock.sleep(CALL_MS);
+      const batch = ledger.batches.find(({ name }) => resultsOf(name) === results);
+      const input = files.get(batch?.file ?? "") ?? "";
+      await writeFile(path, answers(await lines(input), world.dimensions), { mode: 0o600 });
+      return hashFile(path);
+    },
+    cancelBatch: async () => {},
+    deleteBatch: async () => {},
+    deleteFile: async () => {
+      await clock.sleep(CALL_MS);
+      ledger.deletedFiles += 1;
+    },
+    countTokens: async () => 0,
+    embedNow: () => Promise.reject(new Error("nobody asks for that here")),
+  };
+  return { gemini, ledger };
+}
+
+/** The share of what could have drained between two moments that did. */
+export function drainedShare(
+  ledger: Ledger,
+  quota: TokenQuota,
+  fromMs: number,
+  toMs: number,
+): number {
+  let held = 0;
+  let possible = 0;
+  const stepMs = Math.max(1_000, (toMs - fromMs) / SAMPLES);
+  for (let atMs = fromMs; atMs < toMs; atMs += stepMs) {
+    const before = seen(ledger, atMs).filter(({ createdAtMs }) => createdAtMs <= atMs);
+    const level = enqueuedTokens(quota, before, atMs);
+    const size = sizeAt(quota, atMs);
+    possible += size;
+    // a bucket drains at full pace while there is anything in it; else what is queued is worked on
+    held += quota.kind === "bucket" ? (level > 0 ? size : 0) : Math.min(size, level);
+  }
+  return possible === 0 ? 1 : held / possible;
+}
+
+const SAMPLES = 4_000;
+
+/** The batches as they are at a moment. */
+function seen(ledger: Ledger, nowMs: number): Ledger["batches"] {
+  return ledger.batches.map((batch) =>
+    nowMs < batch.endsAtMs ? batch : { ...batch, end: ended(batch.endsAtMs) },
+  );
+}
+
+function ended(atMs: number): QueuedBatch["end"] {
+  return {
+    state: "SUCCEEDED",
+    atMs,
+    successful: 0,
+    failed: 0,
+    resultBytes: undefined,
+    error: undefined,
+  };
+}
+
+function batchOf(
+  ledger: Ledger,
+  names: ReadonlyMap<string, string>,
+  name: string,
+  nowMs: number,
+): Batch {
+  const batch = ledger.batches.find((each) => each.name === name);
+  const hasEnded = batch !== undefined && nowMs >= batch.endsAtMs;
+  return {
+    name,
+    displayName: names.get(name) ?? "",
+    state: hasEnded ? "succeeded" : "running",
+    rawState: hasEnded ? "BATCH_STATE_SUCCEEDED" : "BATCH_STATE_RUNNING",
+    createdAt: undefined,
+    counts: undefined,
+    resultsFile: hasEnded ? resultsOf(name) : undefined,
+    error: undefined,
+  };
+}
+
+function resultsOf(batch: string): string {
+  return `files/${batch.replace("/", "-")}`;
+}
+
+async function lines(path: string): Promise<string[]> {
+  return (await readFile(path, "utf8")).split("\n").slice(0, -1);
+}
+
+function answers(requests: readonly string[], dimensions: number): string {
+  const values = JSON.stringify([1, ...Array.from({ length: dimensions - 1 }, () => 0)]);
+  return requests
+    .map((line) => {
+      const key = /"key":"(?<key>[^"]+)"/.exec(line)?.groups?.["key"] ?? "";
+      return `{"response":{"embedding":{"values":${values}}},"key":"${key}"}\n`;
+    })
+    .join("");
+}

@@ -1,0 +1,236 @@
+/**
+ * What a model's quota has shown of itself: a fold over the journal's creates, refusals and ends, so
+ * that it is kept without a line of its own and is the same after a crash.
+ *
+ * A refusal says nothing but no. Two things can give quota back, and either can be all there is:
+ * - `ends`, as published: so many tokens in all batches that have not ended. What was queued at a
+ *   refusal is the limit; much later it is tried again whether there is more.
+ * - `time`, as often seen: a bucket that drains at its own pace, whatever becomes of the batches.
+ *   The pace is what was accepted between two refusals; in between it is assumed a little higher
+ *   with each create, so that the bucket is never empty for long.
+ * Ends are believed until they are contradicted: by a refusal while little is queued, or by a create
+ * that was accepted although everything was full, which is tried when the bucket would have room.
+ */
+import type { QuotaLimit } from "../gemini/port.ts";
+
+/** What gives quota back. */
+type Release = "ends" | "time";
+
+export type QuotaLog = Readonly<{
+  release: Release;
+  /** Most tokens that fit at once; undefined until something was refused. */
+  limit: number | undefined;
+  /** Tokens and number of batches that have not ended. */
+  active: Readonly<{ tokens: number; batches: number }>;
+  /** Most tokens that were active. */
+  peak: number;
+  /** Where the count of batches was refused: so many may be active. */
+  batchLimit: number | undefined;
+  /** What went into the bucket, the last hour, oldest first. */
+  poured: readonly Poured[];
+  /** Tokens a millisecond that leave the bucket, as far as known. */
+  drain: number | undefined;
+  /** True once `drain` is a measurement. */
+  isMeasured: boolean;
+  /** Since the last refusal, or since it is known that time gives quota back. */
+  accepted: Readonly<{ sinceMs: number; creates: number; tokens: number }>;
+  refusalsInRow: number;
+  /** After so many creates in a row a little more than the limit is tried. */
+  probeAfter: number;
+  /** When a create was last refused that was sent because the bucket would have had room. */
+  timeRefutedAtMs: number | undefined;
+}>;
+
+type Poured = Readonly<{ atMs: number; tokens: number }>;
+
+/** A create that was sent against the books, to learn from its answer. */
+export type Probe = "time";
+
+/** 15 to 20 minutes were reported; slower than it is costs less than refusals. */
+const REFILL_MS = 20 * 60 * 1000;
+const SLOWEST_REFILL_MS = 60 * 60 * 1000;
+/** What is older has drained. */
+const POURED_KEPT_MS = 60 * 60 * 1000;
+/** Twice as many as may be active. */
+const POURED_KEPT = 200;
+/** The bucket is kept this full: room for errors above, and never empty below. */
+export const BUCKET_TARGET = 0.6;
+const FIRST_PROBE_AFTER = 25;
+const PROBE_AFTER_MAX = 400;
+/** Refused at less than this share of what did fit before: then not the ends give quota back. */
+const CONTRADICTION = 0.7;
+const DECREASE_FIRST = 0.9;
+const DECREASE = 0.6;
+const DRAIN_GROWTH_UNMEASURED = 1.02;
+const DRAIN_GROWTH = 1.005;
+const MEASURED_MARGIN = 0.95;
+/** Fewer creates between two refusals measure nothing. */
+const MEASURING_CREATES = 4;
+/** The service's own limit of 100, estimated a little low. */
+const BATCHES_NEAR_LIMIT = 95;
+
+export const NEW_QUOTA: QuotaLog = {
+  release: "ends",
+  limit: undefined,
+  active: { tokens: 0, batches: 0 },
+  peak: 0,
+  batchLimit: undefined,
+  poured: [],
+  drain: undefined,
+  isMeasured: false,
+  accepted: { sinceMs: 0, creates: 0, tokens: 0 },
+  refusalsInRow: 0,
+  probeAfter: FIRST_PROBE_AFTER,
+  timeRefutedAtMs: undefined,
+};
+
+type Create = Readonly<{ tokens: number; atMs: number; probe: Probe | undefined }>;
+
+export function accepted(log: QuotaLog, create: Create): QuotaLog {
+  const { tokens, atMs } = create;
+  const { accepted: before } = log;
+  const active = { tokens: log.active.tokens + tokens, batches: log.active.batches + 1 };
+  const next: QuotaLog = {
+    ...log,
+    active,
+    peak: Math.max(log.peak, active.tokens),
+    poured: [...recent(log.poured, atMs), { atMs, tokens }],
+    accepted: { ...before, creates: before.creates + 1, tokens: before.tokens + tokens },
+    refusalsInRow: 0,
+  };
+  if (create.probe === "time") return releasedByTime(next, log.limit ?? log.active.tokens, atMs);
+  return log.release === "ends" ? grown(next) : faster(next, log, create);
+}
+
+export function ended(log: QuotaLog, tokens: number): QuotaLog {
+  const { active } = log;
+  return {
+    ...log,
+    active: {
+      tokens: Math.max(0, active.tokens - tokens),
+      batches: Math.max(0, active.batches - 1),
+    },
+  };
+}
+
+export function refused(
+  log: QuotaLog,
+  create: Create & Readonly<{ limit: QuotaLimit | undefined }>,
+): QuotaLog {
+  const limit = create.limit ?? likelyLimit(log);
+  if (limit === "jobs") return { ...log, batchLimit: Math.max(1, log.active.batches) };
+  if (limit !== "tokens") return log;
+  const next: QuotaLog = {
+    ...log,
+    poured: recent(log.poured, create.atMs),
+    accepted: { sinceMs: create.atMs, creates: 0, tokens: 0 },
+    refusalsInRow: log.refusalsInRow + 1,
+  };
+  if (create.probe === "time") return { ...next, timeRefutedAtMs: create.atMs };
+  return log.release === "ends"
+    ? refusedByEnds(next, log, create)
+    : refusedByTime(next, log, create);
+}
+
+/**
+ * Tokens in the bucket; `size` is taken for the drain where that is not known. What seems to lie
+ * ahead, after the clock was set back, does not count: one refusal puts the books right.
+ */
+export function bucketLevel(log: QuotaLog, size: number, nowMs: number): number {
+  const drain = log.drain ?? size / REFILL_MS;
+  let level = 0;
+  let atMs = 0;
+  for (const { atMs: pouredAtMs, tokens } of log.poured) {
+    if (pouredAtMs > nowMs) continue;
+    level = Math.max(0, level - drain * Math.max(0, pouredAtMs - atMs)) + tokens;
+    atMs = pouredAtMs;
+  }
+  return Math.max(0, level - drain * Math.max(0, nowMs - atMs));
+}
+
+/** Milliseconds until the bucket, left alone, holds no more than `level`. */
+export function untilLevelMs(log: QuotaLog, size: number, level: number, nowMs: number): number {
+  const drain = log.drain ?? size / REFILL_MS;
+  const excess = bucketLevel(log, size, nowMs) - Math.max(0, level);
+  return excess < 1 ? 0 : Math.ceil(excess / drain);
+}
+
+/** How much may be active with the next job, where the ends of batches give it back. */
+export function allowedTokens(log: QuotaLog, most: number, job: number): number {
+  if (log.limit === undefined) return most;
+  const isProbing = log.accepted.creates >= log.probeAfter;
+  return Math.min(most, isProbing ? log.limit + job : log.limit);
+}
+
+function recent(poured: readonly Poured[], nowMs: number): readonly Poured[] {
+  return poured.slice(-POURED_KEPT).filter(({ atMs }) => nowMs - atMs < POURED_KEPT_MS);
+}
+
+function likelyLimit({ active }: QuotaLog): QuotaLimit {
+  return active.batches >= BATCHES_NEAR_LIMIT ? "jobs" : "tokens";
+}
+
+/** More fits than was known: the next creates try still more. */
+function grown(log: QuotaLog): QuotaLog {
+  if (log.limit === undefined || log.active.tokens <= log.limit) return log;
+  return { ...log, limit: log.active.tokens, probeAfter: 1 };
+}
+
+/** Only creates that had to wait for the bucket say that it may be faster. */
+function faster(next: QuotaLog, log: QuotaLog, { tokens, atMs }: Create): QuotaLog {
+  const { limit = 0, drain = limit / REFILL_MS } = log;
+  const level = bucketLevel(log, limit, atMs);
+  if (level + 2 * tokens < BUCKET_TARGET * limit) return next;
+  const growth = log.isMeasured ? DRAIN_GROWTH : DRAIN_GROWTH_UNMEASURED;
+  return { ...next, drain: drain * growth };
+}
+
+function releasedByTime(log: QuotaLog, limit: number, atMs: number): QuotaLog {
+  return {
+    ...log,
+    release: "time",
+    limit,
+    drain: limit / REFILL_MS,
+    isMeasured: false,
+    accepted: { sinceMs: atMs, creates: 0, tokens: 0 },
+  };
+}
+
+function refusedByEnds(next: QuotaLog, log: QuotaLog, { tokens, atMs }: Create): QuotaLog {
+  const { limit, active } = log;
+  if (limit !== undefined && active.tokens > 0 && active.tokens + tokens > limit) {
+    return { ...next, probeAfter: Math.min(PROBE_AFTER_MAX, log.probeAfter * 2) };
+  }
+  const fitted = limit ?? log.peak;
+  const isBucket =
+    bucketLevel(log, fitted, atMs) > active.tokens &&
+    active.tokens + tokens < CONTRADICTION * fitted;
+  if (isBucket) return full(releasedByTime(next, log.peak, atMs), tokens, atMs);
+  // a job alone: only a smaller one can tell how much fits
+  if (active.tokens === 0) return { ...next, limit: Math.ceil(tokens / 2) };
+  const share = log.refusalsInRow === 0 ? DECREASE_FIRST : DECREASE;
+  const lower = Math.min(active.tokens, share * (limit ?? Infinity));
+  return { ...next, limit: lower, probeAfter: FIRST_PROBE_AFTER };
+}
+
+function refusedByTime(next: QuotaLog, log: QuotaLog, { tokens, atMs }: Create): QuotaLog {
+  const { limit = tokens, drain = limit / REFILL_MS, accepted: since } = log;
+  const isMeasured = since.creates >= MEASURING_CREATES;
+  const measured = since.tokens / Math.max(1, atMs - since.sinceMs);
+  const slower = isMeasured ? Math.min(drain, measured) * MEASURED_MARGIN : drain * DECREASE;
+  return full(
+    {
+      ...next,
+      drain: Math.max(slower, limit / SLOWEST_REFILL_MS),
+      isMeasured: log.isMeasured || isMeasured,
+      limit: log.refusalsInRow === 0 ? limit : Math.max(tokens, DECREASE * limit),
+    },
+    tokens,
+    atMs,
+  );
+}
+
+/** Refused, so there was no room for it: the books begin anew with that. */
+function full(log: QuotaLog, tokens: number, atMs: number): QuotaLog {
+  return { ...log, poured: [{ atMs, tokens: Math.max(log.limit ?? 0, tokens) }] };
+}

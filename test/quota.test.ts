@@ -1,0 +1,151 @@
+// Gemini refuses with a bare 429. Does a run find out by itself how much may be queued and what gives
+// it back, keep the queue busy, ask seldom in vain, and upload nothing for nothing?
+import { describe, expect, test } from "vitest";
+import { simulate, type Scenario } from "../bench/quota/simulation.ts";
+import { NEW_QUOTA, type QuotaLog, accepted, ended, refused } from "../src/job/quota-log.ts";
+import type { Job } from "../src/job/job.ts";
+import { roomFor } from "../src/submit/window.ts";
+import { newJob } from "./job/sample.ts";
+import { emptyState, apply } from "../src/job/fold.ts";
+
+const MINUTE_MS = 60_000;
+const QUEUE = 100_000;
+const BIG: Scenario = {
+  rows: 600,
+  tokensPerRow: 1_000,
+  window: { maxActiveJobs: 90, maxEnqueuedTokens: QUEUE, isAdvertised: true },
+  bounds: { maxRows: 1_000, maxTokens: QUEUE / 10, maxBytes: 1_000_000 },
+  quota: {
+    kind: "level",
+    tokens: QUEUE,
+    refillMs: 12.5 * MINUTE_MS,
+    change: undefined,
+    cancelled: "released",
+  },
+  batchMs: 10 * MINUTE_MS,
+};
+
+describe("a whole run in virtual time, of sixty jobs", { timeout: 120_000 }, () => {
+  test.each([
+    { kind: "level", tokens: QUEUE, mostRefused: 0 },
+    { kind: "level", tokens: QUEUE / 2, mostRefused: 3 },
+    { kind: "bucket", tokens: QUEUE, mostRefused: 3 },
+    { kind: "bucket", tokens: QUEUE / 2, mostRefused: 4 },
+  ] as const)("$kind of $tokens tokens", async ({ kind, tokens, mostRefused }) => {
+    const outcome = await simulate({ ...BIG, quota: { ...BIG.quota, kind, tokens } });
+    expect(outcome).toMatchObject({ written: 600, jobs: 60, uploadsWasted: 0 });
+    expect(outcome.refused).toBeLessThanOrEqual(mostRefused);
+    expect(outcome.utilisation).toBeGreaterThan(0.9);
+  });
+});
+
+describe("what was learned", () => {
+  const window = BIG.window;
+
+  const refusal = { tokens: 10_000, probe: undefined, limit: undefined };
+
+  test("what was queued at the first refusal is the limit: no more is sent until a batch ends", () => {
+    const log = refused(filled(5), { ...refusal, atMs: 1_000 });
+    const full = jobs(5);
+    expect(roomFor(full.waiting, full.all, window, log, 2_000)).toMatchObject({
+      hasRoom: false,
+      queued: 50_000,
+      allowed: 50_000,
+    });
+    const one = jobs(4);
+    expect(roomFor(one.waiting, one.all, window, ended(log, 10_000), 2_000).hasRoom).toBe(true);
+  });
+
+  test("refusals in a row lower it by factors, creates that go through raise it by a job", () => {
+    const once = refused(filled(8), { ...refusal, atMs: 1_000 });
+    const twice = refused(ended(once, 10_000), { ...refusal, atMs: 2_000 });
+    expect(twice.limit).toBeLessThan(0.7 * (once.limit ?? 0));
+    let log = ended(ended(once, 10_000), 10_000);
+    const limit = log.limit ?? 0;
+    for (let creates = 0; creates < 25; creates += 1) {
+      log = ended(accepted(log, { tokens: 10_000, atMs: 3_000, probe: undefined }), 10_000);
+    }
+    const { waiting, all } = jobs(limit / 10_000);
+    expect(roomFor(waiting, all, window, log, 4_000).hasRoom).toBe(true);
+    // what was asked for in vain is asked for more seldom
+    const atLimit = { ...log, active: { tokens: limit, batches: limit / 10_000 } };
+    const refusedAgain = refused(atLimit, { ...refusal, atMs: 5_000 });
+    expect(refusedAgain).toMatchObject({ limit, probeAfter: 50 });
+  });
+
+  test("refused while little is queued: then time gives it back, not the ends", () => {
+    let log = filled(10);
+    for (let batch = 0; batch < 9; batch += 1) log = ended(log, 10_000);
+    log = refused(log, { ...refusal, atMs: MINUTE_MS });
+    expect(log.release).toBe("time");
+    const { waiting, all } = jobs(0);
+    const room = roomFor(waiting, all, window, log, 2 * MINUTE_MS);
+    if (room.hasRoom) throw new Error("it takes a job into a full bucket");
+    expect(room.inMs).toBeGreaterThan(5 * MINUTE_MS);
+    expect(roomFor(waiting, all, window, log, 2 * MINUTE_MS + room.inMs).hasRoom).toBe(true);
+  });
+
+  test("a full queue for as long as a bucket takes is tried once a day, unless a person set it", () => {
+    const log = filled(10);
+    const { waiting, all } = jobs(10);
+    const later = 60 * MINUTE_MS;
+    const room = roomFor(waiting, all, window, log, later);
+    expect(room).toEqual({ hasRoom: true, probe: "time" });
+    const wished = { ...window, isAdvertised: false };
+    expect(roomFor(waiting, all, wished, log, later)).toMatchObject({ hasRoom: false });
+    const no = refused(log, { ...refusal, probe: "time", atMs: later });
+    expect(no.limit).toBeUndefined();
+    expect(roomFor(waiting, all, window, no, later + 60 * MINUTE_MS)).toMatchObject({
+      hasRoom: false,
+    });
+    const yes = accepted(log, { tokens: 10_000, probe: "time", atMs: later });
+    expect(yes.release).toBe("time");
+  });
+
+  test("a refusal for the number of batches, for storage or for calls a minute is no word on tokens", () => {
+    const log = filled(5);
+    for (const limit of ["storage", "rate"] as const) {
+      expect(refused(log, { ...refusal, limit, atMs: 1_000 })).toEqual(log);
+    }
+    const many = refused(log, { ...refusal, limit: "jobs", atMs: 1_000 });
+    expect(many).toMatchObject({ batchLimit: 5, limit: undefined });
+    const { waiting, all } = jobs(5);
+    expect(roomFor(waiting, all, window, many, 2_000)).toMatchObject({
+      hasRoom: false,
+      limit: "jobs",
+    });
+    expect(refused(filled(97), { ...refusal, atMs: 1_000 }).batchLimit).toBe(97);
+  });
+
+  test("a clock that was set back stops nothing", () => {
+    const time = accepted(filled(10, 1e12), { tokens: 10_000, probe: "time", atMs: 1e12 });
+    const { waiting, all } = jobs(0);
+    expect(roomFor(waiting, all, window, time, 1e12 - 86_400_000).hasRoom).toBe(true);
+  });
+});
+
+const TARGET = newJob("0001").target;
+
+/** Jobs of 10,000 tokens that are at Gemini, and one that waits. */
+function jobs(active: number, tokens = 10_000): { waiting: Job; all: Job[] } {
+  const state = emptyState();
+  apply(state, { type: "target", at: "2026-11-25T00:00:00.000Z", number: 0, target: TARGET });
+  apply(state, { ...recorded("0001"), tokens });
+  const waiting = state.jobs.get("0001");
+  if (waiting === undefined) throw new Error("no job");
+  const one = { ...waiting, state: "submitted" } as const;
+  return { waiting, all: [waiting, ...Array.from({ length: active }, () => one)] };
+}
+
+function filled(batches: number, atMs = 0): QuotaLog {
+  const create = { tokens: 10_000, atMs, probe: undefined };
+  return Array.from({ length: batches }).reduce<QuotaLog>(
+    (log) => accepted(log, create),
+    NEW_QUOTA,
+  );
+}
+
+function recorded(job: string) {
+  const { target: _target, parent: _parent, ...rest } = newJob(job);
+  return { type: "exported", at: "2026-11-25T00:00:01.000Z", target: 0, ...rest } as const;
+}
