@@ -1,8 +1,8 @@
 /** Numbers as people read them. */
 
-/** `$1.13`; what is less than ten cents with more digits, and never as nothing. */
+/** `$1.13`; what is less than ten cents with more digits, and the least as a hundredth of a cent, never as nothing. */
 export function dollars(usd: number): string {
-  if (usd > 0 && usd < LEAST_USD) return `less than $${LEAST_USD}`;
+  if (usd > 0 && usd < LEAST_USD) return `$${LEAST_USD}`;
   return `$${usd === 0 || usd >= TEN_CENTS ? usd.toFixed(2) : usd.toFixed(4)}`;
 }
 
