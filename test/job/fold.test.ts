@@ -95,10 +95,12 @@ const MOVES: Readonly<Record<JobState | "none", Partial<Record<EventType, JobSta
     downloaded: "downloaded",
     failed: "failed",
     cancelled: "cancelled",
+    cleaned: "succeeded",
   },
   downloaded: {
     cancelled: "cancelled",
     duplicate: "downloaded",
+    cleaned: "downloaded",
     downloaded: "downloaded",
     imported: "imported",
     failed: "failed",
