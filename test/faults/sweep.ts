@@ -4,6 +4,7 @@
  */
 import { readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
+import { systemClock } from "../../src/clock.ts";
 import { type Emulator, startEmulator } from "../../src/emulator/emulator.ts";
 import { exportAll, type ExportOptions } from "../../src/export/export.ts";
 import { failureOf } from "../../src/failure.ts";
@@ -246,7 +247,9 @@ class Process {
     const instead = { gemini, store, clock: hastyClock, storeOf: async () => store };
     const rebuild = this.#plan.rebuildIndex;
     return this.#workshop.withServices((services) => {
-      const indexes = new IndexKeeper({ ...services, ...instead, rebuild });
+      // in real time no build here is long enough to be asked how far it is: the calls stay the same
+      const clock = systemClock;
+      const indexes = new IndexKeeper({ ...services, ...instead, clock, rebuild });
       return work({ ...services, ...instead, indexes });
     });
   }

@@ -879,13 +879,6 @@ export function storeContract(
         expect(other?.["name"]).toBe("other");
       });
 
-      it("are told with every name qualified, so that any session can build them", async () => {
-        const target = await indexed([["qualified_ann", cosine()]]);
-        const [index] = await withIndexes(target, (indexes) => indexes.read());
-        expect(index?.definition).toContain(`${ops("vector_cosine_ops")})`);
-        expect(index?.definition).toContain(` ON public.${target.table} `);
-      });
-
       it("are nothing to drop or to build twice", async () => {
         const target = await indexed([["twice_ann", cosine()]]);
         await withIndexes(target, async (indexes) => {

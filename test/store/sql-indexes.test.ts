@@ -57,7 +57,7 @@ async function until(is: () => Promise<boolean>): Promise<void> {
   while (!(await is())) await systemClock.sleep(20);
 }
 
-describe("where the memory for a generous build cannot be had", () => {
+describe("on the embedded database", () => {
   let database: Database;
 
   beforeAll(async () => {
@@ -81,6 +81,16 @@ describe("where the memory for a generous build cannot be had", () => {
     await indexes.drop("ann");
     expect(await indexes.build(index, never)).toBe("built");
     expect(await names(database)).toEqual(["ann"]);
+  });
+
+  it("a definition names everything in full, so that any session builds the same", async () => {
+    const { definition } = await makeTable(database, 1);
+    expect(definition).toBe(
+      "CREATE INDEX ann ON public.questions USING hnsw (embedding public.vector_cosine_ops)",
+    );
+    // a setting that stayed behind would be another's search path
+    const [row] = await database.query("SHOW search_path");
+    expect(row?.["search_path"]).toContain("public");
   });
 
   it("and a disk that is full is said to be full", async () => {
