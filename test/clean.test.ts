@@ -1,5 +1,6 @@
 // The disk is nearly full and the work is done: what does `clean` free, what does it never touch, and
 // does everything else still work afterwards?
+import { readFile, writeFile } from "node:fs/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { clean } from "../src/clean/clean.ts";
 import { planCleaning } from "../src/clean/plan.ts";
@@ -94,6 +95,24 @@ describe("a job that was imported", () => {
     await expect(asked).rejects.toMatchObject({
       message: expect.stringContaining("was deleted by `vecfill clean`"),
     });
+  });
+
+  test("can be rolled back once its files were restored, as it is told", async () => {
+    const trial = await startTrial(workshop, texts(2));
+    await imported(trial);
+    const [results, requests] = ["0001.results.jsonl", "0001.requests.jsonl"];
+    const backup = await Promise.all([results, requests].map((name) => readFile(trial.path(name))));
+    await cleaned(trial);
+    await writeFile(trial.path(results), backup[0] ?? "");
+    const rollback = () =>
+      trial.services({}, async (all) => {
+        await requireRollbackable(all.manifest, all.manifest.job("0001"));
+        return rollbackJob(all, all.manifest.job("0001"));
+      });
+    await expect(rollback()).rejects.toThrow("0001.requests.jsonl");
+    await writeFile(trial.path(requests), backup[1] ?? "");
+    expect(await rollback()).toMatchObject({ state: "rolledBack", rolledBack: 2 });
+    expect(await trial.rightIds()).toEqual([]);
   });
 
   test("can be rolled back when its results were kept, and is then cleaned whole", async () => {

@@ -11,7 +11,7 @@ import {
   QUOTAS,
   TIERS,
 } from "../src/gemini/tariff.ts";
-import { costOf, overLimit, spentForTarget, spentOn } from "../src/job/cost.ts";
+import { costOf, costStop, spentForTarget, spentOn, withinLimit } from "../src/job/cost.ts";
 import { apply, emptyState, orderedJobs } from "../src/job/fold.ts";
 import type { Job } from "../src/job/job.ts";
 import { TARGET } from "./job/sample.ts";
@@ -93,6 +93,7 @@ describe("what was spent", () => {
     ["the estimate for one that has failed", { state: "failed", ...sent }, 1],
     ["the estimate for one that was cancelled at Gemini", { state: "cancelled", ...sent }, 1],
     ["the estimate for one given up in doubt", { state: "cancelled", submissions: 1 }, 1],
+    ["the estimate for one embedded at once and given up", { state: "cancelled", lane: "sync" }, 1],
     ["the bill for one whose vectors were taken back", { state: "rolledBack", ...sent }, 1],
   ] as const)("is %s", (_, changes, jobs) => {
     expect(spentOn([exported(changes)], PUBLISHED).tokens).toBe(jobs * 1_000_000);
@@ -114,22 +115,25 @@ describe("a limit", () => {
   const next = exported({ id: "0002" });
 
   test("lets through what just reaches it, and stops what would pass it", () => {
-    expect(overLimit(next, [running, next], limit(0.15))).toBeUndefined();
-    expect(overLimit(next, [running, next], limit(0.149))).toEqual({
-      usd: 0.15,
+    const jobs = [running, next];
+    expect(withinLimit(jobs, limit(0.15))).toEqual([next]);
+    expect(costStop(jobs, limit(0.15))).toBeUndefined();
+    expect(withinLimit(jobs, limit(0.149))).toEqual([]);
+    expect(costStop(jobs, limit(0.149))).toEqual({
+      neededUsd: 0.15,
       spentUsd: 0.075,
       maxUsd: 0.149,
     });
   });
 
   test("that is below what was spent already, or nothing at all, stops everything", () => {
-    expect(overLimit(next, [running, next], limit(0.01))).toBeDefined();
-    expect(overLimit(next, [next], limit(0))).toBeDefined();
+    expect(withinLimit([running, next], limit(0.01))).toEqual([]);
+    expect(withinLimit([next], limit(0))).toEqual([]);
   });
 
   test("counts what other tables cost not at all, and is none where none is set", () => {
     const elsewhere = { ...running, target: { ...TARGET, table: "answers" } };
-    expect(overLimit(next, [elsewhere, next], limit(0.1))).toBeUndefined();
-    expect(overLimit(next, [running, running, next], undefined)).toBeUndefined();
+    expect(withinLimit([elsewhere, next], limit(0.1))).toEqual([next]);
+    expect(withinLimit([running, running, next], undefined)).toEqual([next]);
   });
 });

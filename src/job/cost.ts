@@ -1,7 +1,7 @@
 /**
  * What jobs cost: by the service's own count of tokens where it gave one, else by the estimate that
  * was recorded with the job. Whether a batch without results is billed is not published, so all that
- * was sent counts; so does a create whose answer was lost, and a second batch of the same job. A
+ * was sent counts; so does a create whose answer was lost, a second batch of the same job, and what was given up. A
  * limit on cost that counted less could be passed.
  */
 import { type Prices, priceOf } from "../gemini/tariff.ts";
@@ -45,30 +45,13 @@ export type CostLimit = Readonly<{
   lane?: LaneChoice | undefined;
 }>;
 
-/** Why a job may not be sent: with it, `usd` would have been spent on its target. */
-export type OverLimit = Readonly<{ usd: number; spentUsd: number; maxUsd: number }>;
-
 /** Where the limit stopped: what it would have to be for all of these jobs to be sent. */
 export type CostStop = Readonly<{ spentUsd: number; maxUsd: number; neededUsd: number }>;
 
 /**
- * Undefined where the job may be sent without passing the limit: what the manifest's jobs of the
- * same target have cost counts, whichever command sent them. Ask before each create request.
- */
-export function overLimit(
-  job: Job,
-  jobs: readonly Job[],
-  limit: CostLimit | undefined,
-): OverLimit | undefined {
-  if (limit === undefined) return undefined;
-  const spentUsd = spentForTarget(jobs, job.target, limit.prices).usd;
-  const usd = spentUsd + costOf(job, limit.prices, limit.lane).usd;
-  return usd > limit.maxUsd ? { usd, spentUsd, maxUsd: limit.maxUsd } : undefined;
-}
-
-/**
- * The exported jobs, in order, that the limit lets through one after the other. At the first that
- * would pass it the rest of its target is held back too: a job is not sent because it is small.
+ * The exported jobs, in order, that the limit lets through one after the other: what the manifest's
+ * jobs of the same target have cost counts, whichever command sent them. At the first that would pass
+ * it the rest of its target is held back too: a job is not sent because it is small.
  */
 export function withinLimit(jobs: readonly Job[], limit: CostLimit | undefined): readonly Job[] {
   const waiting = jobs.filter((job) => job.state === "exported");
@@ -139,11 +122,11 @@ export function spentForTarget(jobs: readonly Job[], target: Target, prices: Pri
   );
 }
 
-/** True when a create request may have left for the job, and was not answered by a no. */
-function mayHaveCost({ state, batch, submissions }: Job): boolean {
+/** True when a request that is paid for may have left for the job, and was not answered by a no. */
+function mayHaveCost({ state, batch, submissions, lane }: Job): boolean {
   if (state === "exported") return false;
-  // given up: before it was sent, or without knowing what became of it
-  return state !== "cancelled" || batch !== undefined || submissions > 0;
+  // given up: before anything was sent, or without knowing what became of it
+  return state !== "cancelled" || batch !== undefined || submissions > 0 || lane === "sync";
 }
 
 export function addCosts(a: Cost, b: Cost): Cost {

@@ -6,7 +6,7 @@
 import { hashFile } from "../durable-file.ts";
 import { UserError } from "../errors.ts";
 import { exists } from "../job/files.ts";
-import type { Job } from "../job/job.ts";
+import type { FileRecord, Job } from "../job/job.ts";
 import { isUnfinished, type Manifest, type ManifestView } from "../job/manifest.ts";
 import { type Pacer, UNPACED } from "../import/pace.ts";
 import { readRollbackFile, writeRollbackFile } from "../job/rollback-file.ts";
@@ -29,16 +29,29 @@ export type RollbackServices = Readonly<{
 /** Rows in one statement, as when they were written. */
 const CHUNK_ROWS = 500;
 
-/** Throws a UserError where nothing can be taken back. Jobs that were rolled back are not asked for. */
+/**
+ * Throws a UserError where nothing can be taken back. Jobs that were rolled back are not asked for. A
+ * file that was cleaned and has been restored is as good as ever.
+ */
 export async function requireRollbackable(manifest: ManifestView, job: Job): Promise<void> {
   if (job.state !== "imported") throw notImported(job);
-  const path = manifest.files(job.id).results;
-  if (job.cleaned.includes("results")) throw unknownVectors(job, "was deleted by `vecfill clean`");
-  const digest = (await exists(path)) ? await hashFile(path) : undefined;
-  if (digest === undefined) throw unknownVectors(job, `is gone (${path})`);
-  if (digest.sha256 !== job.resultsFile?.sha256) {
-    throw unknownVectors(job, `is not the one that was imported (${path})`);
+  await requireFile(manifest, job, "results", job.resultsFile);
+  await requireFile(manifest, job, "requests", job.requestFile);
+}
+
+async function requireFile(
+  manifest: ManifestView,
+  job: Job,
+  part: "requests" | "results",
+  record: FileRecord | undefined,
+): Promise<void> {
+  const path = manifest.files(job.id)[part];
+  if (!(await exists(path))) {
+    const wasCleaned = job.cleaned.includes(part);
+    throw unknownVectors(job, part, wasCleaned ? "was deleted by `vecfill clean`" : "is gone", path);
   }
+  if ((await hashFile(path)).sha256 === record?.sha256) return;
+  throw unknownVectors(job, part, "is not the one that was imported", path);
 }
 
 /** How many rows hold exactly the job's vectors, or were emptied by an earlier try. Writes nothing. */
@@ -136,10 +149,10 @@ function notImported(job: Job): UserError {
   });
 }
 
-function unknownVectors(job: Job, what: string): UserError {
+function unknownVectors(job: Job, part: string, what: string, path: string): UserError {
   const { schema, table, embedding } = job.target;
   return new UserError(
-    `The results file of job ${job.id} ${what}: which vectors it wrote is no longer known.`,
+    `The ${part} file of job ${job.id} ${what} (${path}): which vectors it wrote is no longer known.`,
     {
       hint: `Restore the file from a backup. Or empty rows by hand: update ${schema}.${table} set ${embedding} = null where …;`,
       exit: "usage",
