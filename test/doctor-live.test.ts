@@ -2,6 +2,7 @@
 // out, keep what it saw, name what the emulator does otherwise, and leave nothing behind? Here the
 // "service" is an emulator told to behave otherwise: the real one was never at hand.
 import { readFile, readdir, rm } from "node:fs/promises";
+import { createServer, request } from "node:http";
 import { join } from "node:path";
 import { afterAll, beforeAll, beforeEach, expect, onTestFinished, test } from "vitest";
 import { z } from "zod";
@@ -124,6 +125,34 @@ test("what was sent and what came back is kept, without the key; nothing is left
     expect.stringMatching(/-cancelled$/),
   ]);
   expect(batches.every(({ deleted }) => deleted)).toBe(true);
+});
+
+test("a key that comes back in a header or an address is not kept either", async () => {
+  const gateway = await service({});
+  const target = new URL(gateway.url);
+  const echoing = createServer((message, response) => {
+    const { url: path = "", method, headers } = message;
+    const upstream = request({ host: target.hostname, port: target.port, path, method, headers });
+    upstream.once("response", (answer) => {
+      const upload = answer.headers["x-goog-upload-url"];
+      const named = upload === undefined ? {} : { "x-goog-upload-url": `${upload}&key=${KEY}` };
+      response.writeHead(answer.statusCode ?? 500, {
+        ...answer.headers,
+        ...named,
+        "x-seen-key": `${headers["x-goog-api-key"]}`,
+      });
+      answer.pipe(response);
+    });
+    message.pipe(upstream);
+  });
+  await new Promise<void>((resolve) => echoing.listen(0, "127.0.0.1", resolve));
+  onTestFinished(() => new Promise<void>((resolve) => echoing.close(() => resolve())));
+  const { port } = z.object({ port: z.number() }).parse(echoing.address());
+  const ended = await doctor({ ...gateway, url: `http://127.0.0.1:${port}` });
+  expect(ended.stdout, ended.stderr).toContain("What the service answers:");
+  const bodies = await rawBodies();
+  expect(bodies.filter((body) => body.includes("x-seen-key: ")).length).toBeGreaterThan(20);
+  expect(bodies.filter((body) => body.includes(KEY))).toEqual([]);
 });
 
 test("a batch that does not end within --timeout ends it with code 4, and says what to do", async () => {

@@ -1,9 +1,11 @@
 import { join } from "node:path";
+import { secretsIn } from "../access.ts";
 import type { CommandContext } from "../command.ts";
 import { explain } from "../gemini/explain.ts";
 import { GeminiError } from "../gemini/port.ts";
 import { counted } from "../output/figures.ts";
 import { compareWithEmulator, type Comparison } from "./compare.ts";
+import { redactor } from "../secret.ts";
 import { rawBodies } from "./raw-bodies.ts";
 
 /** A batch of a few lines is done in minutes on most days. */
@@ -14,9 +16,10 @@ export type LiveReport = Readonly<{ folder: string; comparisons: readonly Compar
 
 /** Throws a UserError where the service refuses, or does not come to an end in time. */
 export async function live(context: CommandContext): Promise<LiveReport> {
-  const { services, settings, clock, signal, output } = context;
+  const { services, settings, environment, clock, signal, output } = context;
   const stamp = clock.now().toISOString().replace(/[:.]/g, "-");
   const folder = join(settings.jobsDir, `live-${stamp}`);
+  const keep = rawBodies(folder, redactor(secretsIn(environment)));
   const { pollIntervalMs: pollMs = POLL_MS, timeoutMs = TIMEOUT_MS } = settings;
   const [service, emulator] = [await services.probe(), await services.emulatorProbe()];
   output.notice(
@@ -24,7 +27,7 @@ export async function live(context: CommandContext): Promise<LiveReport> {
   );
   try {
     const comparisons = await compareWithEmulator(
-      { service, emulator, keep: rawBodies(folder), clock, signal },
+      { service, emulator, keep, clock, signal },
       { model: settings.model, pollMs, timeoutMs },
     );
     return { folder, comparisons };

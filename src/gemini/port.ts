@@ -168,7 +168,7 @@ export type ProbeRequest = Readonly<{
   body?: string;
 }>;
 
-/** What was sent and what came back, the key left out. */
+/** What was sent, but for the key, and what came back as it came. */
 export type Exchange = Readonly<{
   method: string;
   path: string;

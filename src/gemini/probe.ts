@@ -42,7 +42,7 @@ async function send(
       redirect: "manual",
       signal: limit.signal,
     });
-    const text = (await response.text()).slice(0, MAX_BODY_CHARS).replaceAll(apiKey, "<key>");
+    const text = (await response.text()).slice(0, MAX_BODY_CHARS);
     return { method, path, sent: body, ...answerOf(response), text };
   } catch (caught) {
     signal.throwIfAborted();
