@@ -1,6 +1,6 @@
 // I type --lane sync: which command does what then, what am I told to type next, and what does it say
 // that each job took?
-import { rm } from "node:fs/promises";
+import { appendFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { type Emulator, startEmulator } from "../src/emulator/emulator.ts";
@@ -22,7 +22,7 @@ beforeAll(async () => {
   };
   const database = await openDatabase({ url: env["DATABASE_URL"] ?? "" });
   await database.query("CREATE EXTENSION vector");
-  for (const table of ["staged", "mixed"]) {
+  for (const table of ["staged", "mixed", "begun", "limited"]) {
     await database.query(
       `CREATE TABLE ${table} (id bigint PRIMARY KEY, question_text text, embedding vector(768))`,
     );
@@ -82,4 +82,35 @@ test("run --lane auto tells which jobs were embedded at once", async () => {
     embedded: ["0002"],
   });
   expect(emulator.batches()).toHaveLength(1);
+});
+
+test("what was begun at once and left is not finished: each stage says so, and how to go on", async () => {
+  const folder = ["--jobs-dir", join(home, "c")];
+  await command("export", "--table", "begun", ...folder);
+  const began = { type: "embedding", at: new Date().toISOString(), job: "0001" };
+  await appendFile(join(home, "c", "manifest.ndjson"), `${JSON.stringify(began)}\n`);
+  const submit = await command("submit", ...folder, "--json");
+  expect(submit.code).toBe(4);
+  expect(JSON.parse(submit.stdout)).toMatchObject({ submitted: [], waiting: ["0001"] });
+  expect((await command("submit", ...folder)).stdout).toMatch(
+    /^Left as begun in the sync lane: 0001; to go on: vecfill submit --lane sync/m,
+  );
+  for (const stage of ["submit", "poll", "import"]) {
+    const { stderr } = await command(stage, ...folder);
+    expect([stage, stderr]).toEqual([stage, expect.stringMatching(/next: .*submit --lane sync/)]);
+  }
+});
+
+test("a limit on cost counts what this very command embedded at once", async () => {
+  const folder = ["--jobs-dir", join(home, "d")];
+  await command("export", "--table", "limited", "--max-job-rows", "20", ...folder);
+  const { jobs } = JSON.parse((await command("jobs", "--json", ...folder)).stdout);
+  const [first, second] = jobs.map(({ tokens }: { tokens: number }) => tokens);
+  const limit = ["--price-sync", "1", "--max-cost", String((first + second / 2) / 1e6)];
+  const submit = await command("submit", "--lane", "sync", ...limit, ...folder, "--json");
+  expect(submit.code).toBe(5);
+  expect(JSON.parse(submit.stdout)).toMatchObject({ embedded: ["0001"], waiting: ["0002"] });
+  const { costStop } = JSON.parse(submit.stdout);
+  expect(Number(costStop.spentUsd)).toBeCloseTo(first / 1e6, 9);
+  expect(Number(costStop.neededUsd)).toBeCloseTo((first + second) / 1e6, 9);
 });

@@ -1,5 +1,6 @@
 import type { CommandContext, CommandResult } from "../command.ts";
 import type { Job, JobState } from "../job/job.ts";
+import { laneToGoOn } from "../job/lane.ts";
 import { type Manifest, readManifest } from "../job/manifest.ts";
 import { droppedIndexesText } from "../output/dropped-index-text.ts";
 import { counted } from "../output/figures.ts";
@@ -43,7 +44,7 @@ function nothingToImport(
     jobs.some(({ state }) => states.includes(state));
   const step = isAny("submitted")
     ? "poll"
-    : isAny("exported", "submitting")
+    : isAny("exported", "submitting", "embedding")
       ? "submit"
       : jobs.length === 0
         ? "export"
@@ -54,7 +55,7 @@ function nothingToImport(
       "Nothing to import: no job has ended with results that are not in the column.",
       ...indexes.built.map((name) => `Built ${name}.`),
     ].join("\n"),
-    next: step && next(step),
+    next: step && next(step, ...(step === "submit" ? laneToGoOn(jobs) : [])),
     exit: "done",
   };
 }

@@ -1,6 +1,6 @@
 /** Which way a job goes: as a batch at half price, or at once through the interactive API. */
 import type { Lane } from "../gemini/tariff.ts";
-import type { Job } from "./job.ts";
+import type { Job, JobState } from "./job.ts";
 
 export type LaneChoice = Readonly<{
   /** `auto`: at once what is too small to queue for, the rest as batches. */
@@ -13,8 +13,8 @@ export type LaneChoice = Readonly<{
 const SYNC_UP_TO_ROWS = 3_000;
 
 /**
- * A job keeps the lane it began in; without a choice it is a batch. One whose create request was lost stays with the batches: its
- * batch may still turn up.
+ * A job keeps the lane it began in; without a choice it is a batch. One whose create request was lost
+ * stays with the batches: its batch may still turn up.
  */
 export function laneOf(job: Job, choice: LaneChoice | undefined): Lane {
   if (job.state !== "exported") return job.lane;
@@ -29,4 +29,17 @@ export function laneOf(job: Job, choice: LaneChoice | undefined): Lane {
 export function isForSync(job: Job, choice: LaneChoice | undefined): boolean {
   const isOpen = job.state === "exported" || job.state === "embedding";
   return isOpen && laneOf(job, choice) === "sync";
+}
+
+/** Ids of the jobs that were begun at once and have not come to their end. */
+export function begunAtOnce(jobs: readonly Job[]): string[] {
+  return jobs.filter(({ state }) => state === "embedding").map(({ id }) => id);
+}
+
+const BEFORE_ITS_RESULTS: readonly JobState[] = ["exported", "submitting", "embedding"];
+
+/** What `submit` is to be told where it has nothing to do but to go on in the sync lane. */
+export function laneToGoOn(jobs: readonly Job[]): string[] {
+  const waiting = jobs.filter(({ state }) => BEFORE_ITS_RESULTS.includes(state));
+  return waiting.every(({ state }) => state === "embedding") ? ["--lane", "sync"] : [];
 }

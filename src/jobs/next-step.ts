@@ -14,12 +14,6 @@ const STEPS: Readonly<Partial<Record<JobState, CommandName>>> = {
 /** The nearest to the column first: its results are paid for. */
 const ORDER: readonly CommandName[] = ["import", "poll", "submit", "resubmit"];
 
-/** What `submit` is to be told where it has nothing to do but to go on in the sync lane. */
-export function laneOfStep(jobs: readonly Job[]): string[] {
-  const waiting = jobs.filter(({ state }) => STEPS[state] === "submit");
-  return waiting.every(({ state }) => state === "embedding") ? ["--lane", "sync"] : [];
-}
-
 /** The command that takes these jobs further; undefined when nothing is left to do with them. */
 export function nextStep(jobs: readonly Job[]): CommandName | undefined {
   const steps = new Set(jobs.map(stepOf));

@@ -1,6 +1,7 @@
 import type { CommandContext, CommandResult } from "../command.ts";
 import { pricesOf } from "../gemini/tariff.ts";
 import { countAnswered } from "../job/checkpoint.ts";
+import { laneToGoOn } from "../job/lane.ts";
 import { isUnfinished, type ManifestView, readHistory, readManifest } from "../job/manifest.ts";
 import { queueWindow } from "../job-bounds.ts";
 import { counted } from "../output/figures.ts";
@@ -10,7 +11,7 @@ import { roomFor } from "../submit/window.ts";
 import { jobsCsv } from "./csv.ts";
 import { jobDetail } from "./detail.ts";
 import { listedJob } from "./listed-job.ts";
-import { laneOfStep, nextStep } from "./next-step.ts";
+import { nextStep } from "./next-step.ts";
 import { jobsTable } from "./table.ts";
 import { timelineOf } from "./timeline.ts";
 import { isAskedFor, watchJobs } from "./watch.ts";
@@ -47,7 +48,7 @@ function listJobs(context: CommandContext, manifest: ManifestView): CommandResul
       : [jobsTable(jobs, prices, width), ...fullQueue(context, manifest)].join("\n");
   };
   const step = all.length === 0 ? "export" : nextStep(jobs);
-  const args = step === "submit" ? laneOfStep(jobs) : [];
+  const args = step === "submit" ? laneToGoOn(jobs) : [];
   const missing = manifest.droppedIndexes().map(({ index }) => index.name);
   return {
     json: settings.json ? { jobs: listed(), indexes: { missing } } : {},
@@ -95,7 +96,7 @@ async function showJob(
     timeline: timelineOf(history, isUnfinished(job), clock.now()),
   };
   const step = nextStep([job]);
-  const args = { submit: laneOfStep([job]), resubmit: [files.failed] };
+  const args = { submit: laneToGoOn([job]), resubmit: [files.failed] };
   return {
     json: { jobs: [listed], target: job.target, timeline: waiting.timeline, history },
     text: settings.format === "csv" ? jobsCsv([listed]) : jobDetail(job, files, history, waiting),

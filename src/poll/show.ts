@@ -1,5 +1,6 @@
 import type { CommandContext, CommandResult } from "../command.ts";
 import { isStuck } from "../job/batch-age.ts";
+import { laneToGoOn } from "../job/lane.ts";
 import { UNIMPORTED } from "../job/transitions.ts";
 import { counted } from "../output/figures.ts";
 import { pollFromSettings } from "./from-settings.ts";
@@ -17,7 +18,9 @@ export async function showPoll(context: CommandContext): Promise<CommandResult> 
     .map((id) => manifest.job(id))
     .filter((job) => isStuck(job, now, stuckAfterMs));
   const dead = ended.filter((id) => manifest.job(id).outstanding.lines > 0);
-  const waiting = manifest.jobs().some((job) => job.state === "exported");
+  const waiting = manifest
+    .jobs()
+    .some(({ state }) => state === "exported" || state === "embedding");
   const imports = manifest.jobs().some((job) => UNIMPORTED.includes(job.state));
   const step = imports
     ? "import"
@@ -36,7 +39,7 @@ export async function showPoll(context: CommandContext): Promise<CommandResult> 
       ...stuck.map((job) => `${stuckText(job, now)}; to give it up: ${next("cancel", job.id)}`),
       ...dead.map((id) => `Rows that can be resubmitted: ${manifest.files(id).failed}`),
     ]),
-    next: step && next(step),
+    next: step && next(step, ...(step === "submit" ? laneToGoOn(manifest.jobs()) : [])),
     exit: pending.length > 0 ? "unfinished" : dead.length > 0 ? "rowsFailed" : "done",
   };
 }

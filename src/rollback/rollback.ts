@@ -48,7 +48,12 @@ async function requireFile(
   const path = manifest.files(job.id)[part];
   if (!(await exists(path))) {
     const wasCleaned = job.cleaned.includes(part);
-    throw unknownVectors(job, part, wasCleaned ? "was deleted by `vecfill clean`" : "is gone", path);
+    throw unknownVectors(
+      job,
+      part,
+      wasCleaned ? "was deleted by `vecfill clean`" : "is gone",
+      path,
+    );
   }
   if ((await hashFile(path)).sha256 === record?.sha256) return;
   throw unknownVectors(job, part, "is not the one that was imported", path);

@@ -1,6 +1,6 @@
 import type { StageContext } from "../command.ts";
 import type { Gemini } from "../gemini/port.ts";
-import type { CostLimit } from "../job/cost.ts";
+import { type CostLimit, costStop } from "../job/cost.ts";
 import { isForSync, type LaneChoice } from "../job/lane.ts";
 import type { Manifest } from "../job/manifest.ts";
 import { costLimit, laneChoice, queueWindow } from "../job-bounds.ts";
@@ -36,5 +36,6 @@ export async function submitFromSettings(
   // begun at once or not: without that lane nothing is paid for at its price
   if (lane.lane === "batch") return { ...summary, embedded: [], left: [] };
   const around = { gemini, manifest, report, signal };
-  return { ...summary, ...(await embedAtOnce(around, { lane, costLimit: limit })) };
+  const atOnce = await embedAtOnce(around, { lane, costLimit: limit });
+  return { ...summary, ...atOnce, costStop: costStop(manifest.jobs(), limit) };
 }

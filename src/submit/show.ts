@@ -3,7 +3,7 @@ import { UserError } from "../errors.ts";
 import { pricesOf } from "../gemini/tariff.ts";
 import { addCosts, costOf, NO_COST, withinLimit } from "../job/cost.ts";
 import type { Job } from "../job/job.ts";
-import { isForSync, laneOf } from "../job/lane.ts";
+import { begunAtOnce, isForSync, laneOf, laneToGoOn } from "../job/lane.ts";
 import { readManifest } from "../job/manifest.ts";
 import { costLimit, laneChoice } from "../job-bounds.ts";
 import type { Settings } from "../options.ts";
@@ -28,22 +28,25 @@ function submitResult(
   summary: SubmittedByLane,
   jobs: readonly Job[],
 ): CommandResult {
-  const { submitted, adopted, waiting, embedded, left } = summary;
+  const { submitted, adopted, embedded, left } = summary;
+  const begun = begunAtOnce(jobs).filter((id) => !left.includes(id));
+  const waiting = [...summary.waiting, ...left, ...begun];
   const polls = jobs.some((job) => job.state === "submitted");
-  const open = waiting.length + left.length > 0;
-  const again = next("submit", ...laneFlag(settings));
+  const isOpen = waiting.length > 0;
+  const isForOthers = waiting.length > begun.length;
+  const again = next("submit", ...(isForOthers ? laneFlag(settings) : laneToGoOn(jobs)));
   const first = jobs.length === 0 ? next("export") : undefined;
   return {
     json: {
       submitted,
       adopted,
-      waiting: [...waiting, ...left],
+      waiting,
       embedded,
       costStop: costStopJson(summary.costStop),
     },
-    text: submitText(summary, jobs, next),
-    next: embedded.length > 0 ? next("import") : polls ? next("poll") : open ? again : first,
-    exit: summary.costStop !== undefined ? "costLimit" : open ? "unfinished" : "done",
+    text: submitText(summary, begun, next),
+    next: embedded.length > 0 ? next("import") : polls ? next("poll") : isOpen ? again : first,
+    exit: summary.costStop !== undefined ? "costLimit" : isOpen ? "unfinished" : "done",
   };
 }
 
@@ -98,11 +101,10 @@ function laneFlag({ lane }: Pick<Settings, "lane">): string[] {
 
 function submitText(
   { submitted, adopted, waiting, why, costStop, embedded, left }: SubmittedByLane,
-  jobs: readonly Job[],
+  begun: readonly string[],
   next: CommandContext["next"],
 ): string {
   const done = submitted.length + adopted.length + embedded.length;
-  const begun = jobs.filter(({ id, state }) => state === "embedding" && !left.includes(id));
   const lines = [
     done + waiting.length + left.length + begun.length === 0 ? "Nothing to submit." : "",
     submitted.length > 0
@@ -115,7 +117,7 @@ function submitText(
     embedded.length > 0 ? `Embedded at once: ${embedded.join(", ")}.` : "",
     left.length > 0 ? `Not embedded to the end: ${left.join(", ")}.` : "",
     begun.length > 0
-      ? `Left as begun in the sync lane: ${begun.map(({ id }) => id).join(", ")}; to go on: ${next("submit", "--lane", "sync")}`
+      ? `Left as begun in the sync lane: ${begun.join(", ")}; to go on: ${next("submit", "--lane", "sync")}`
       : "",
     costStop === undefined ? "" : costStopText(costStop),
   ];
