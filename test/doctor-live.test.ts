@@ -135,11 +135,12 @@ test("a key that comes back in a header or an address is not kept either", async
     const upstream = request({ host: target.hostname, port: target.port, path, method, headers });
     upstream.once("response", (answer) => {
       const upload = answer.headers["x-goog-upload-url"];
-      const named = upload === undefined ? {} : { "x-goog-upload-url": `${upload}&key=${KEY}` };
+      const named =
+        upload === undefined ? {} : { "x-goog-upload-url": `${String(upload)}&key=${KEY}` };
       response.writeHead(answer.statusCode ?? 500, {
         ...answer.headers,
         ...named,
-        "x-seen-key": `${headers["x-goog-api-key"]}`,
+        "x-seen-key": String(headers["x-goog-api-key"]),
       });
       answer.pipe(response);
     });

@@ -218,6 +218,10 @@ describe("a service that stumbles", () => {
     expect(payments(trial)).toMatchObject({ 1: expect.any(Number) });
     const [first] = await trial.jobs();
     expect(first?.sums?.failed).toBe(100);
+    // it was answered, and so paid for, but nobody knows for how many tokens
+    expect(first?.billedTokens).toBeUndefined();
+    const spent = first === undefined ? undefined : spentOn([first], pricesOf({}));
+    expect(spent?.tokens).toBe(first?.tokens);
   });
 });
 

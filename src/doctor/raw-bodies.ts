@@ -2,12 +2,12 @@
  * What was sent to the service and what came back, a file an exchange, for people to read. A gateway
  * may put the key into an address or a header of its answer, so all of it is redacted.
  */
-import { mkdir, writeFile } from "node:fs/promises";
+import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Exchange } from "../gemini/port.ts";
+import { prepareFolder } from "../job/files.ts";
 import type { Redact } from "../secret.ts";
 
-const FOLDER_MODE = 0o700;
 const FILE_MODE = 0o600;
 const NUMBER_DIGITS = 3;
 
@@ -18,7 +18,7 @@ export function rawBodies(
 ): (name: string, exchange: Exchange) => Promise<void> {
   let count = 0;
   return async (name, exchange) => {
-    await mkdir(folder, { recursive: true, mode: FOLDER_MODE });
+    await prepareFolder(folder);
     count += 1;
     const file = `${String(count).padStart(NUMBER_DIGITS, "0")}-${name}.http`;
     await writeFile(join(folder, file), redact(formatExchange(exchange)), { mode: FILE_MODE });

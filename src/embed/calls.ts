@@ -1,10 +1,8 @@
+import { MAX_TEXTS_NOW } from "../gemini/port.ts";
 import type { Checkpoint } from "../job/checkpoint.ts";
 import type { JobFiles } from "../job/files.ts";
 import { readLines } from "../jsonl.ts";
 import { parseRequestLine, type RequestLine } from "../request-line.ts";
-
-/** The service's own limit. */
-const TEXTS_A_CALL = 100;
 
 /** The requests that have no answer yet, in the file's order, as many together as a call may hold. */
 export async function* callsOf(
@@ -18,7 +16,7 @@ export async function* callsOf(
       const request = parseRequestLine(bytes);
       if (checkpoint.isAnswered(request.key)) continue;
       call.push(request);
-      if (call.length < TEXTS_A_CALL) continue;
+      if (call.length < MAX_TEXTS_NOW) continue;
       yield call;
       call = [];
     }

@@ -1,3 +1,5 @@
+import { MAX_TEXTS_NOW } from "./port.ts";
+
 /** A bound on everything the client does. Times are milliseconds, for one request each. */
 export const LIMITS = {
   callMs: 60_000,
@@ -32,8 +34,7 @@ export const LIMITS = {
   /** A file found at the service is used only if it outlives this: a batch may wait long for its turn. */
   minRemainingMs: 36 * 60 * 60 * 1000,
 
-  /** The service's own: at most so many texts in an interactive call. */
-  maxTextsNow: 100,
+  maxTextsNow: MAX_TEXTS_NOW,
   /** Of the service's words in an error. */
   maxMessageChars: 600,
 } as const;

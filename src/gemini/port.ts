@@ -44,11 +44,14 @@ export type RequestFile = Readonly<{
 
 export type BatchRequest = Readonly<{ model: ModelName; file: string; displayName: string }>;
 
+/** The service's own limit of one interactive call. */
+export const MAX_TEXTS_NOW = 100;
+
 export type EmbedRequest = Readonly<{
   model: ModelName;
   dimensions: number;
   taskType: string;
-  /** Exact texts as in a request line, prefix included; at most 100. */
+  /** Exact texts as in a request line, prefix included; at most MAX_TEXTS_NOW. */
   texts: readonly string[];
 }>;
 

@@ -125,7 +125,8 @@ function readRow(bytes: Buffer, reading: Reading): void {
   if (line.kind === "malformed") return rows.noteMalformedLine(ordinal);
   if (!rows.take(ordinal)) return;
   const isDoubtful = rows.hasConflict(ordinal);
-  if (isDoubtful) tokens.add(undefined);
+  // an error without a code may be an answer that could not be used, and was paid for
+  if (isDoubtful || (line.kind === "error" && line.code === undefined)) tokens.add(undefined);
   const failure = isDoubtful ? CONFLICT : failureOf(line);
   if (failure !== undefined) return rows.fail(ordinal, failure);
   if (line.kind === "vector") readVector(line, ordinal, reading);

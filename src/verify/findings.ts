@@ -1,6 +1,7 @@
 /** What is off, row by row, for the file that `verify` leaves in the jobs folder. */
-import { mkdir, rm } from "node:fs/promises";
+import { rm } from "node:fs/promises";
 import { replaceFile } from "../durable-file.ts";
+import { prepareFolder } from "../job/files.ts";
 
 type Problem = "dimensions" | "length" | "notFinite" | "identical" | "sample";
 
@@ -30,9 +31,7 @@ export class Findings {
   /** The file with these findings; without any there is none, nor one of an earlier time. */
   async write(folder: string, path: string): Promise<void> {
     if (this.#count === 0) return rm(path, { force: true });
-    await mkdir(folder, { recursive: true, mode: FOLDER_MODE });
+    await prepareFolder(folder);
     await replaceFile(path, this.#listed.map((each) => `${JSON.stringify(each)}\n`).join(""));
   }
 }
-
-const FOLDER_MODE = 0o700;

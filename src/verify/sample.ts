@@ -5,7 +5,7 @@
 import { randomInt } from "node:crypto";
 import { explain } from "../gemini/explain.ts";
 import { MODELS, textPrefix } from "../gemini/models.ts";
-import { type Gemini, GeminiError } from "../gemini/port.ts";
+import { type Gemini, GeminiError, MAX_TEXTS_NOW } from "../gemini/port.ts";
 import type { PickedRow } from "../store/port.ts";
 import type { Target } from "../target.ts";
 import { estimateTokens } from "../tokens.ts";
@@ -13,8 +13,6 @@ import type { Findings } from "./findings.ts";
 
 /** Below this, two vectors were not made from the same text by the same model. */
 export const LEAST_COSINE = 0.999;
-/** The interactive API takes no more in one call. */
-const TEXTS_A_CALL = 100;
 
 /** `size` different whole numbers below `rows`, ascending; all of them where there are no more. */
 export function drawPlaces(size: number, rows: number): number[] {
@@ -43,8 +41,8 @@ export async function compareSample(
   signal: AbortSignal,
 ): Promise<number> {
   let off = 0;
-  for (let start = 0; start < rows.length; start += TEXTS_A_CALL) {
-    const some = rows.slice(start, start + TEXTS_A_CALL);
+  for (let start = 0; start < rows.length; start += MAX_TEXTS_NOW) {
+    const some = rows.slice(start, start + MAX_TEXTS_NOW);
     const vectors = await embed(gemini, target, some, signal);
     for (const [place, { id, vector }] of some.entries()) {
       const cosine = cosineOf(vector, vectors[place] ?? []);
