@@ -9,7 +9,7 @@ import { UserError } from "../src/errors.ts";
 import { failureOf } from "../src/failure.ts";
 import { GeminiError } from "../src/gemini/port.ts";
 import { type OutputOptions, createOutput } from "../src/output.ts";
-import { bytes, count, counted, duration } from "../src/output/figures.ts";
+import { bytes, count, counted, dollars, duration } from "../src/output/figures.ts";
 import type { ProgressEvent } from "../src/report.ts";
 import { Secret, redactor } from "../src/secret.ts";
 
@@ -364,6 +364,16 @@ describe("what must not get out", () => {
 });
 
 describe("figures", () => {
+  it.each([
+    [0, "$0.00"],
+    [0.000_002, "$0.0001"],
+    [0.0123, "$0.0123"],
+    [0.1, "$0.10"],
+    [12.345, "$12.35"],
+  ])("tell %d dollars as %s: a little is never nothing", (usd, text) => {
+    expect(dollars(usd)).toBe(text);
+  });
+
   it("are written as people read them", () => {
     expect([count(1_234_567), counted(1, "row"), counted(2_000, "row")]).toEqual([
       "1,234,567",
