@@ -20,6 +20,7 @@ import { parseRequestLine } from "../src/request-line.ts";
 import { openDatabase } from "../src/store/open.ts";
 import { balanced } from "../src/sums.ts";
 import { runHere } from "./command-line.ts";
+import { words } from "./page.ts";
 
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
 const DOCUMENTS = [
@@ -392,16 +393,6 @@ function commandLines(text: string): string[] {
     String(groups?.["line"]),
   );
   return [...blocks.filter((line) => /^(?:\w+=\S+ )*vecfill /.test(line)), ...inText];
-}
-
-/** The arguments of a shell's line: quotes, settings in front, and comments behind. */
-function words(line: string): string[] {
-  const [, ...args] = Array.from(
-    line.replace(/^(?:\w+=\S+ )*/, "").matchAll(/'([^']*)'|"([^"]*)"|(\S+)/g),
-    ([, single, double, bare]) => single ?? double ?? bare ?? "",
-  );
-  const end = args.findIndex((word) => ["#", ">", "|", "&&"].includes(word));
-  return end === -1 ? args : args.slice(0, end);
 }
 
 /** Two settings that exclude each other: found out when all else is right, before anything is done. */

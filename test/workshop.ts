@@ -6,7 +6,7 @@ import { rm } from "node:fs/promises";
 import { keyIdOf } from "../src/key-id.ts";
 import { type Clock, systemClock } from "../src/clock.ts";
 import { type Emulator, startEmulator } from "../src/emulator/emulator.ts";
-import { emulatedVector } from "../src/emulator/embedding.ts";
+import { emulatedVector, type VectorShape } from "../src/emulator/embedding.ts";
 import type { EmulatorOptions } from "../src/emulator/options.ts";
 import { connectGemini } from "../src/gemini/client.ts";
 import type { Gemini } from "../src/gemini/port.ts";
@@ -170,8 +170,9 @@ async function rightIds(database: Database, target: Target): Promise<number[]> {
     .map((row) => Number(row["id"]));
 }
 
-function isRight(text: string, embedding: string, target: Target): boolean {
-  const { model, dimensions, taskType } = target;
+/** Whether it is exactly what the emulator gives for the text, normalised. */
+export function isRight(text: string, embedding: string, shape: VectorShape): boolean {
+  const { model, dimensions, taskType } = shape;
   const expected = checkVector(emulatedVector(text, { model, dimensions, taskType }), dimensions);
   const found: unknown = JSON.parse(embedding);
   if (!expected.ok || !Array.isArray(found)) return false;
