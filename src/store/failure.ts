@@ -143,6 +143,11 @@ const EXPLANATIONS: Readonly<Partial<Record<string, Explanation>>> = {
     hint: "Wait until it has started, then run the same command again.",
   }),
   "57P05": lost,
+  INDEX_UNDER_WAY: ({ label, target }, error) => ({
+    why: `The server at ${label} is still busy with ${tableName(target)}: ${error.message}.`,
+    hint: "Run the same command again when it has ended; pg_stat_progress_create_index shows how far it is.",
+    exit: "unfinished",
+  }),
   "57014": tooSlow,
   QUERY_TIMEOUT: tooSlow,
   "23": refusedByTable,

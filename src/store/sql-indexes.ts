@@ -293,12 +293,8 @@ function busy(target: Target, what: string, cause: unknown): UserError {
   });
 }
 
-function underWay({ name }: AnnIndex): UserError {
-  return new UserError(`The server is still building the index ${name}.`, {
-    hint: "Run the same command again when it has ended; pg_stat_progress_create_index shows how far it is.",
-    exit: "unfinished",
-    cause: Object.assign(new Error("a build is under way"), { code: "INDEX_UNDER_WAY" }),
-  });
+function underWay({ name }: AnnIndex): Error {
+  return Object.assign(new Error(`the index ${name} is being built`), { code: "INDEX_UNDER_WAY" });
 }
 
 /** What the server has against this very index; what concerns the connection is explained elsewhere. */
