@@ -111,6 +111,22 @@ describe("plan and run --dry-run", () => {
     expect((await vecfill("jobs")).stdout).toContain("There are no jobs");
   });
 
+  it("say of each lane what it costs, where small jobs are embedded at once too", async () => {
+    const dryRun = ["run", "--dry-run", ...PRICED, "--price-sync", "200"];
+    const usd = async (...args: readonly string[]) =>
+      Number(JSON.parse((await vecfill(...dryRun, "--json", ...args)).stdout).usd);
+    const batch = await usd();
+    expect(batch).toBeGreaterThan(0.01);
+    expect(await usd("--lane", "sync")).toBeCloseTo(2 * batch, 5);
+    const small = ["--lane", "auto", "--max-job-rows", "5"];
+    // each of the six jobs is small enough, though all of them together are not
+    expect(await usd(...small, "--sync-up-to", "60")).toBeCloseTo(2 * batch, 5);
+    expect(await usd(...small, "--sync-up-to", "0")).toBeCloseTo(batch, 5);
+    expect(await usd("--lane", "auto", "--sync-up-to", "60")).toBeCloseTo(batch, 5);
+    const said = await vecfill(...dryRun, "--lane", "sync");
+    expect(said.stdout).toContain(`for about $${2 * batch}`);
+  });
+
   it("say it in a table for people, with the source of the tokens and the price", async () => {
     const { stdout, stderr, code } = await vecfill("plan", "--tier", "2");
     expect(code).toBe(EXIT_CODES.done);

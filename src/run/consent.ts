@@ -9,7 +9,7 @@ import type { LaneChoice } from "../job/lane.ts";
 import { costLimit, laneChoice } from "../job-bounds.ts";
 import { counted, dollars, count } from "../output/figures.ts";
 import { planFromSettings } from "../plan/from-settings.ts";
-import type { Plan } from "../plan/plan.ts";
+import type { Plan, Portion } from "../plan/plan.ts";
 import { tableName } from "../target.ts";
 
 /**
@@ -32,13 +32,23 @@ export async function agreedPlan(context: CommandContext): Promise<Plan | undefi
   throw notAgreed();
 }
 
+type Priced = Pick<Plan, "total" | "pending" | "waiting" | "retried" | "usdSync" | "price">;
+
 /** What it would cost in its lane: with `auto`, what is too small to queue for is paid in full. */
-export function usdOfRun(planned: Plan, { lane, syncUpToTokens }: LaneChoice): number {
-  const { total, usdSync, price } = planned;
+export function usdOfRun(planned: Priced, { lane, syncUpToTokens }: LaneChoice): number {
+  const { total, pending, waiting, retried, usdSync, price } = planned;
   if (lane === "batch") return total.usd;
   if (lane === "sync") return usdSync;
-  const atOnce = Math.min(total.tokens, syncUpToTokens);
+  const atOnce = [pending, waiting, retried]
+    .map((portion) => tokensAtOnce(portion, syncUpToTokens))
+    .reduce((sum, tokens) => sum + tokens, 0);
   return total.usd + priceOf(atOnce, price.sync - price.batch);
+}
+
+/** Jobs are cut alike, so all of them are small, or at most the last one, which holds what is left. */
+function tokensAtOnce({ tokens, jobs }: Portion, upToTokens: number): number {
+  if (tokens <= upToTokens * jobs) return tokens;
+  return jobs === 1 ? 0 : Math.min(tokens, upToTokens);
 }
 
 function question({ total, target, spentUsd }: Plan, usd: number, isUnlimited: boolean): string {

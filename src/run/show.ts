@@ -4,6 +4,7 @@ import type { ExitReason } from "../errors.ts";
 import { skippedLines } from "../export/show.ts";
 import { readManifest } from "../job/manifest.ts";
 import { droppedIndexesText } from "../output/dropped-index-text.ts";
+import { laneChoice } from "../job-bounds.ts";
 import { count, counted, decimal, dollars } from "../output/figures.ts";
 import { costStopJson, costStopText } from "../output/cost-text.ts";
 import { sumsText } from "../output/sums-text.ts";
@@ -11,7 +12,7 @@ import { planOnly } from "../plan/show.ts";
 import { writeCostWarnings } from "../output/write-cost-text.ts";
 import { balanced } from "../sums.ts";
 import { writeCost } from "../write-cost.ts";
-import { agreedPlan } from "./consent.ts";
+import { agreedPlan, usdOfRun } from "./consent.ts";
 import { runFromSettings } from "./from-settings.ts";
 import type { RunSummary } from "./run.ts";
 
@@ -53,6 +54,7 @@ function exitOf({ costStop, timedOut, failed }: RunSummary, unfinished: boolean)
 async function showDryRun(context: CommandContext): Promise<CommandResult> {
   const planned = await planOnly(context);
   const { pending, total, skipped } = planned;
+  const usd = usdOfRun(planned, laneChoice(context.settings));
   await warnOfIndexes(context, total.rows);
   return {
     json: {
@@ -62,10 +64,10 @@ async function showDryRun(context: CommandContext): Promise<CommandResult> {
       jobs: [],
       jobCount: total.jobs,
       tokens: total.tokens,
-      usd: decimal(total.usd),
+      usd: decimal(usd),
     },
     text: [
-      `Would export ${counted(pending.rows, "row")} into ${counted(pending.jobs, "job")} and submit ${counted(total.jobs, "job")}: about ${count(total.tokens)} tokens for about ${dollars(total.usd)}.`,
+      `Would export ${counted(pending.rows, "row")} into ${counted(pending.jobs, "job")} and submit ${counted(total.jobs, "job")}: about ${count(total.tokens)} tokens for about ${dollars(usd)}.`,
       ...skippedLines({ skipped, tooLongFile: undefined }),
     ].join("\n"),
     next: total.rows > 0 ? context.next("run") : undefined,
