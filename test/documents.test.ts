@@ -1,6 +1,6 @@
 // Do the documents still tell the truth? What they say about commands, options, exit codes, files,
 // events, states and prices is compared with the program; their SQL is run; their links lead somewhere.
-import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { mkdtemp, copyFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
@@ -280,6 +280,40 @@ describe("every document", () => {
   });
 });
 
+describe("the recordings that `npm run record` makes", () => {
+  const names = readdirSync(join(ROOT, "docs/sessions"));
+
+  test.each(names)("docs/sessions/%s is a terminal's text, and names no machine", (name) => {
+    const lines = read(`docs/sessions/${name}`).trimEnd().split("\n");
+    expect(lines.filter((line) => line.length > 80 || /\p{Cc}/u.test(line))).toEqual([]);
+    expect(lines.filter((line) => /\/(?:tmp|home|root|work|usr)\/|AIza|@\w+:/.test(line))).toEqual(
+      [],
+    );
+    expect(lines.some((line) => line.startsWith("$ vecfill "))).toBe(true);
+  });
+
+  test("show commands as they are still typed", async () => {
+    const typed = names.flatMap((name) =>
+      Array.from(
+        read(`docs/sessions/${name}`).matchAll(/^\$ (?<line>vecfill .+)$/gm),
+        ({ groups }) => String(groups?.["line"]),
+      ),
+    );
+    expect(typed.length).toBeGreaterThan(5);
+    for (const line of new Set(typed)) expect(await complaintOf(words(line)), line).toBe(undefined);
+  });
+
+  test("are linked from the guide, pictures too, which are small", () => {
+    const pictures = readdirSync(join(ROOT, "docs")).filter((name) => name.endsWith(".png"));
+    expect(pictures).toHaveLength(3);
+    const files = [...names.map((name) => `sessions/${name}`), ...pictures];
+    expect(files.filter((file) => !guide.includes(`](${file})`))).toEqual([]);
+    const sizes = pictures.map((name) => statSync(join(ROOT, "docs", name)).size);
+    expect(sizes.filter((size) => size > PICTURE_BYTES_MAX)).toEqual([]);
+  });
+});
+
+const PICTURE_BYTES_MAX = 150_000;
 const ENDING = ["sums", "outstanding", "failedFile"];
 
 /** One missing or one too many does not compile. */

@@ -118,9 +118,10 @@ function readyLine({ downloading, importing, jobs }: ProgressState, now: Standin
 const PERCENT = 100;
 
 function writtenLine({ outcomes, settled, total, isTotalExact }: Standing): Line | undefined {
-  if (total === undefined) return undefined;
+  // 0: not counted yet, or nothing to do
+  if (total === undefined || total === 0) return undefined;
   const { written, ...others } = outcomes;
-  const percent = total === 0 ? PERCENT : Math.floor((settled / total) * PERCENT);
+  const percent = Math.floor((settled / total) * PERCENT);
   const about = isTotalExact ? "" : "about ";
   const rest = (["failed", "stale", "filled", "gone"] as const)
     .filter((outcome) => others[outcome] > 0)

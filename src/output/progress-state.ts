@@ -64,6 +64,8 @@ export function noteProgress(
       state.goal = event.rows;
       return;
     case "exporting":
+      // what was counted beforehand is being done now
+      state.others.delete("planning");
       Object.assign(state.export, { rows: event.exported, ended: false, seen: true });
       return;
     case "exported":

@@ -11,7 +11,7 @@ type Line = readonly [name: string, value: string];
 
 export function planTable(planned: Plan, free: number, tier: Tier): string {
   const { target, total } = planned;
-  const head = `${tableName(target)}.${target.embedding}, ${target.model}, ${target.dimensions} dimensions. Every figure is an estimate.`;
+  const head = `${tableName(target)}.${target.embedding}, ${target.model}, ${target.dimensions} dimensions.\nEvery figure is an estimate.`;
   if (total.rows === 0) return [head, "", "Nothing to do.", ...leftOut(planned)].join("\n");
   const lines: Line[] = [
     ...whatIsSent(planned),
@@ -72,8 +72,12 @@ function howLong({ seconds, enqueuedTokenLimit }: Plan, tier: Tier): Line[] {
       "time, batch",
       `${duration(seconds.batch)} with ${count(enqueuedTokenLimit)} tokens queued at once`,
     ],
-    ["", `${tiers}; if the queue refills in ${refillMinutes} min`],
-    ["", `and a batch takes ${turnaroundMinutes} min. Gemini aims at 24 h at most`],
+    ["", tiers],
+    [
+      "",
+      `if the queue refills in ${refillMinutes} min and a batch takes ${turnaroundMinutes} min;`,
+    ],
+    ["", "Gemini aims at 24 h at most"],
     ["time, sync", `${duration(seconds.sync)} on tier ${tier}`],
   ];
 }

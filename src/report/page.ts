@@ -40,7 +40,7 @@ export function reportPage(data: ReportData): string {
 function heading({ table, target, madeAt, otherJobs }: ReportData): Html {
   const { embedding, model, dimensions, taskType } = target;
   return html`<header>
-    <h1>${table}.${embedding}</h1>
+    <h1>${table}.<wbr />${embedding}</h1>
     <p class="soft">
       ${model}, ${dimensions} dimensions, ${taskType}. Made ${minute(madeAt.getTime())} UTC, like
       all times here.
@@ -74,7 +74,7 @@ function coverage({ coverage: told }: ReportData): Html {
     </div>
     <p>
       <b>${percent}%</b>: ${count(filled)} of ${counted(total, "row")} have a vector,
-      ${count(pending)} have none.
+      ${count(pending)} ${pending === 1 ? "has" : "have"} none.
     </p>
   </section>`;
 }

@@ -57,6 +57,19 @@ describe("the display", () => {
     ]);
   });
 
+  it("counts rows before a run only as long as nothing is exported, and calls none of it done", () => {
+    const state = startProgress({ now: MINUTE.now, elapsedMs: 0 });
+    const lines = () => displayLines(state, MINUTE, { columns: 80, rows: 24 });
+    noteProgress(state, EXAMPLES.planning, MINUTE);
+    noteProgress(state, { type: "goal", rows: 0 }, MINUTE);
+    expect(lines()).toEqual([
+      "planning    counting: 12,000 rows, 3 skipped",
+      expect.stringMatching(/^time /),
+    ]);
+    noteProgress(state, EXAMPLES.exporting, MINUTE);
+    expect(lines().filter((line) => line.startsWith("planning"))).toEqual([]);
+  });
+
   it.each(Array.from({ length: 181 }, (_, index) => index + 20))(
     "fits %i columns after every report, in every height",
     (columns) => {
