@@ -1,6 +1,7 @@
 /**
  * `npm run bench [-- figure…] [-- --full]`: takes the figures that docs/performance.md speaks of, each
- * beside its baseline in the same run, in turns, several times. A native server is used, see
+ * beside its baseline in the same run, in turns, several times; `quota` is all whose name begins
+ * so. A native server is used, see
  * `server.ts`. The table goes to stdout, the same as JSON to .bench/results.json.
  */
 import { mkdir, rm, writeFile } from "node:fs/promises";
@@ -33,7 +34,9 @@ const FIGURES: Readonly<Record<string, (sizes: Sizes) => Promise<Figure>>> = {
     withServer((url) => measureImport(url, SCRATCH, { rows: 30_000, slowRows: 4000, rounds: 5 })),
   index: () => withServer((url) => measureUnderIndex(url, SCRATCH, { rows: 20_000, rounds: 2 })),
   export: () => withServer((url) => measureExport(url, SCRATCH, { rows: 100_000, rounds: 5 })),
-  quota: () => measureQuota(),
+  "quota-tier-1": () => measureQuota("1"),
+  "quota-tier-2": () => measureQuota("2"),
+  "quota-tier-3": () => measureQuota("3"),
   commands: () => measureCommands(SCRATCH, { jobs: 30_000, rounds: 5 }),
   run: ({ isFull }) =>
     withServer((url) => measureRun(url, SCRATCH, isFull ? FULL_RUN_SIZES : RUN_SIZES)),
@@ -42,7 +45,7 @@ const FIGURES: Readonly<Record<string, (sizes: Sizes) => Promise<Figure>>> = {
 async function main(args: readonly string[]): Promise<void> {
   const isFull = args.includes("--full");
   const asked = args.filter((arg) => arg !== "--full");
-  const unknown = asked.filter((name) => !(name in FIGURES));
+  const unknown = asked.filter((word) => !Object.keys(FIGURES).some((name) => isMeant(name, word)));
   if (unknown.length > 0) {
     console.error(`There is no figure ${unknown.join(", ")}: ${Object.keys(FIGURES).join(", ")}.`);
     process.exitCode = 2;
@@ -54,12 +57,17 @@ async function main(args: readonly string[]): Promise<void> {
   const figures: Figure[] = [];
   try {
     for (const [name, take] of Object.entries(FIGURES)) {
-      if (asked.length === 0 || asked.includes(name)) figures.push(await take({ isFull }));
+      const isAsked = asked.length === 0 || asked.some((word) => isMeant(name, word));
+      if (isAsked) figures.push(await take({ isFull }));
     }
   } finally {
     await rm(SCRATCH, { recursive: true, force: true });
   }
   await report(figures);
+}
+
+function isMeant(name: string, word: string): boolean {
+  return name === word || name.startsWith(`${word}-`);
 }
 
 async function report(figures: readonly Figure[]): Promise<void> {

@@ -2,7 +2,7 @@
 import type { TokenQuota } from "../src/emulator/quota.ts";
 import { queueWindow, jobBounds } from "../src/job-bounds.ts";
 import { OPTIONS } from "../src/options.ts";
-import { type Tier, TIERS } from "../src/gemini/tariff.ts";
+import type { Tier } from "../src/gemini/tariff.ts";
 import type { Figure, Row } from "./rounds.ts";
 import { type Outcome, simulate, START_MS } from "./quota/simulation.ts";
 
@@ -11,26 +11,24 @@ const TOKENS_PER_ROW = [60, 300];
 const BATCH_MS = 10 * 60_000;
 /** As the bucket was seen to drain. */
 const REFILL_MS = 12.5 * 60_000;
-const SIZES = ["half of what is advertised", "halved in the middle"] as const;
+const SIZES = ["as advertised", "half of what is advertised", "halved in the middle"] as const;
 const KINDS = [
   { kind: "level", word: "released at a batch's end" },
   { kind: "bucket", word: "a bucket" },
 ] as const;
 
-export async function measureQuota(): Promise<Figure> {
+export async function measureQuota(tier: Tier): Promise<Figure> {
   const rows: Row[] = [];
-  for (const tier of TIERS) {
-    for (const tokensPerRow of TOKENS_PER_ROW) {
-      for (const { kind, word } of KINDS) {
-        for (const size of SIZES) {
-          const outcome = await simulateTier(tier, tokensPerRow, kind, size);
-          const name = `tier ${tier}, ${word}, ${size}`;
-          rows.push(row(name, `${ROWS} rows of ${tokensPerRow} tokens`, outcome));
-        }
+  for (const tokensPerRow of TOKENS_PER_ROW) {
+    for (const { kind, word } of KINDS) {
+      for (const size of SIZES) {
+        const outcome = await simulateTier(tier, tokensPerRow, kind, size);
+        const name = `tier ${tier}, ${word}, ${size}`;
+        rows.push(row(name, `${ROWS} rows of ${tokensPerRow} tokens`, outcome));
       }
     }
   }
-  return { name: "quota", unit: "% of the drain", rows };
+  return { name: `quota-tier-${tier}`, unit: "% of the drain", rows };
 }
 
 function simulateTier(
@@ -53,6 +51,7 @@ function simulateTier(
   const drainMs = kind === "bucket" ? REFILL_MS : BATCH_MS;
   const middleMs = ((ROWS * tokensPerRow) / tokens / 2) * drainMs;
   const shrinks = size === "halved in the middle";
+  const isHalf = size === "half of what is advertised";
   return simulate({
     rows: ROWS,
     tokensPerRow,
@@ -61,7 +60,7 @@ function simulateTier(
     batchMs: BATCH_MS,
     quota: {
       kind,
-      tokens: shrinks ? tokens : tokens / 2,
+      tokens: isHalf ? tokens / 2 : tokens,
       refillMs: REFILL_MS,
       change: shrinks ? { atMs: START_MS + middleMs, tokens: tokens / 2 } : undefined,
       cancelled: "released",

@@ -8,19 +8,22 @@ import type { Settings } from "./options.ts";
 type QuotaSettings = Pick<Settings, "maxActiveJobs" | "maxEnqueuedTokens" | "tier" | "model">;
 
 /**
- * Ten jobs fill the queue, or more where it is large. Small enough that what a tier takes in truth,
- * half of what is advertised or less, takes several; that a try for more costs little; and that the
- * queue is filled nearly to its limit. Larger ones gain nothing: a batch ends when it ends.
+ * So many jobs fill the queue: what a tier takes in truth, half of what is advertised or less, takes
+ * several, a try for more costs little, and one refusal is one of many creates. No more than that, as
+ * a create takes seconds: they must fill tier 3's queue long before its first batch ends, and at most
+ * 90 are at Gemini. On tier 1 that would be small jobs by the thousand: there ten fill it.
  */
-const JOBS_A_QUEUE = 10;
-const JOB_TOKENS_MAX = 300_000;
+const JOBS_A_QUEUE = 33;
+const JOB_TOKENS_MIN = 50_000;
+const JOBS_A_QUEUE_MIN = 10;
 
 /** No job is made that could never be queued: the enqueued tokens bound it too. */
 export function jobBounds(
   settings: Pick<Settings, "maxJobRows" | "maxJobTokens" | "maxJobBytes"> & QuotaSettings,
 ): JobBounds {
   const { maxEnqueuedTokens: queue } = queueWindow(settings);
-  const byTier = Math.min(JOB_TOKENS_MAX, Math.ceil(queue / JOBS_A_QUEUE));
+  const few = Math.ceil(queue / JOBS_A_QUEUE_MIN);
+  const byTier = Math.min(few, Math.max(JOB_TOKENS_MIN, Math.ceil(queue / JOBS_A_QUEUE)));
   return {
     maxRows: settings.maxJobRows,
     maxTokens: Math.min(settings.maxJobTokens ?? byTier, queue),

@@ -204,7 +204,7 @@ export const OPTIONS = {
     default: undefined,
     min: 1,
     max: JOB_TOKENS_MAX,
-    describe: "most estimated tokens in one job (default: a tenth of the queue, at most 300,000)",
+    describe: "most estimated tokens in one job (default by tier: 50,000, 151,516 or 303,031)",
     group: "Jobs",
     commands: [...MAKES_JOBS, "plan"],
   }),

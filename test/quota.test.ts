@@ -56,10 +56,16 @@ describe("what was learned", () => {
     expect(roomFor(one.waiting, one.all, window, ended(log, 10_000), 2_000).hasRoom).toBe(true);
   });
 
-  test("refusals in a row lower it by factors, creates that go through raise it by a job", () => {
+  test("refused although less is queued than did fit, and no bucket can be full: half is the limit", () => {
     const once = refused(filled(8), { ...refusal, atMs: 1_000 });
-    const twice = refused(ended(once, 10_000), { ...refusal, atMs: 2_000 });
-    expect(twice.limit).toBeLessThan(0.7 * (once.limit ?? 0));
+    const later = refused(ended(once, 10_000), { ...refusal, atMs: 180 * MINUTE_MS });
+    expect(later).toMatchObject({ release: "ends", limit: 40_000 });
+    const { waiting, all } = jobs(4);
+    expect(roomFor(waiting, all, window, later, 181 * MINUTE_MS).hasRoom).toBe(false);
+  });
+
+  test("creates that go through raise it by a job", () => {
+    const once = refused(filled(8), { ...refusal, atMs: 1_000 });
     let log = ended(ended(once, 10_000), 10_000);
     const limit = log.limit ?? 0;
     for (let creates = 0; creates < 25; creates += 1) {
@@ -83,6 +89,48 @@ describe("what was learned", () => {
     if (room.hasRoom) throw new Error("it takes a job into a full bucket");
     expect(room.inMs).toBeGreaterThan(5 * MINUTE_MS);
     expect(roomFor(waiting, all, window, log, 2 * MINUTE_MS + room.inMs).hasRoom).toBe(true);
+  });
+
+  test("the pace of a bucket is what went in between two moments at which it was full", () => {
+    let log = filled(10);
+    for (let batch = 1; batch <= 4; batch += 1) {
+      log = accepted(ended(log, 10_000), { ...refusal, atMs: batch * 2 * MINUTE_MS });
+    }
+    log = refused(ended(log, 10_000), { ...refusal, atMs: 8.1 * MINUTE_MS });
+    expect(log.release).toBe("time");
+    const perMinute = (log.drain ?? 0) * MINUTE_MS;
+    expect(perMinute).toBeGreaterThan(4_500);
+    expect(perMinute).toBeLessThanOrEqual(5_000);
+  });
+
+  test("it is thought faster with each create that had to wait, and slower after each refusal", () => {
+    const start = accepted(filled(10), { tokens: 10_000, probe: "time", atMs: 60 * MINUTE_MS });
+    let log = start;
+    let nowMs = 60 * MINUTE_MS;
+    for (let creates = 0; creates < 20; creates += 1) {
+      const { waiting, all } = jobs(0);
+      const room = roomFor(waiting, all, window, log, nowMs);
+      nowMs += room.hasRoom ? 0 : room.inMs;
+      log = accepted(log, { tokens: 10_000, probe: undefined, atMs: nowMs });
+    }
+    expect(log.drain).toBeGreaterThan(1.1 * (start.drain ?? 0));
+    const once = refused(log, { ...refusal, atMs: nowMs });
+    expect(once.drain).toBeLessThan(0.96 * (log.drain ?? 0));
+    const twice = refused(once, { ...refusal, atMs: nowMs + MINUTE_MS });
+    expect(twice.drain).toBeLessThan(0.7 * (once.drain ?? 0));
+  });
+
+  test("time that gives nothing back through several waits does not: again the ends do", () => {
+    let log = accepted(filled(10), { tokens: 10_000, probe: "time", atMs: 60 * MINUTE_MS });
+    for (let wait = 0; wait < 4; wait += 1) {
+      log = refused(log, { ...refusal, atMs: (61 + 5 * wait) * MINUTE_MS });
+      expect(log.release).toBe("time");
+    }
+    log = refused(log, { ...refusal, atMs: 81 * MINUTE_MS });
+    expect(log).toMatchObject({ release: "ends", limit: 110_000 });
+    const { waiting, all } = jobs(10);
+    // and what was found wrong is not tried at once again
+    expect(roomFor(waiting, all, window, log, 150 * MINUTE_MS).hasRoom).toBe(false);
   });
 
   test("a full queue for as long as a bucket takes is tried once a day, unless a person set it", () => {

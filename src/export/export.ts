@@ -6,6 +6,7 @@ import { createDurableFile, type DurableFile } from "../durable-file.ts";
 import { UserError } from "../errors.ts";
 import { type CutFile, type JobBounds, RequestCutter } from "../job/cut.ts";
 import { correctionOf, uncorrected } from "../job/correction.ts";
+import { learnedBounds } from "../job/learned-bounds.ts";
 import { tooLongPath } from "../job/files.ts";
 import type { Job, NewJob } from "../job/job.ts";
 import type { Manifest } from "../job/manifest.ts";
@@ -124,7 +125,7 @@ class ExportPass {
     this.#services = services;
     this.#options = options;
     const open = options.dryRun ? openNothing : () => openRequestFile(services.manifest);
-    this.#cutter = new RequestCutter(options.boundsOfNext ?? options.bounds, open);
+    this.#cutter = new RequestCutter(() => this.#bounds(), open);
     this.#format = requestLineFormat(options.target);
     this.#ratio = this.#correction();
   }
@@ -243,6 +244,12 @@ class ExportPass {
     const { id, requests, tokens, requestFile } = job;
     report({ type: "exported", job: id, requests, tokens, bytes: requestFile.bytes });
     return job;
+  }
+
+  /** Of the next file: what was learned meanwhile counts. */
+  #bounds(): JobBounds {
+    const { target, bounds, boundsOfNext = () => bounds } = this.#options;
+    return learnedBounds(boundsOfNext(), this.#services.manifest.quota(target.model));
   }
 
   #correction(): number {

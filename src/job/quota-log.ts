@@ -8,8 +8,11 @@
  * - `time`, as often seen: a bucket that drains at its own pace, whatever becomes of the batches.
  *   The pace is what was accepted between two refusals; in between it is assumed a little higher
  *   with each create, so that the bucket is never empty for long.
- * Ends are believed until they are contradicted: by a refusal while little is queued, or by a create
- * that was accepted although everything was full, which is tried when the bucket would have room.
+ * Ends are believed until they are contradicted: by a refusal of no more than did fit before, at a
+ * moment when a bucket that took all that was accepted could be full; or by a create that was accepted
+ * although everything was full, which is tried when the bucket would have room. Where not even a
+ * bucket could be full, the limit has become smaller, and is halved at once: one refusal is worse than
+ * too little for some time. Time is believed until it gives nothing back through several waits.
  */
 import type { QuotaLimit } from "../gemini/port.ts";
 
@@ -48,6 +51,8 @@ export type Probe = "time";
 
 /** 15 to 20 minutes were reported; slower than it is costs less than refusals. */
 const REFILL_MS = 20 * 60 * 1000;
+/** A bucket that is faster or slower is not believed in. */
+const FASTEST_REFILL_MS = 8 * 60 * 1000;
 const SLOWEST_REFILL_MS = 60 * 60 * 1000;
 /** What is older has drained. */
 const POURED_KEPT_MS = 60 * 60 * 1000;
@@ -57,10 +62,12 @@ const POURED_KEPT = 200;
 export const BUCKET_TARGET = 0.6;
 const FIRST_PROBE_AFTER = 25;
 const PROBE_AFTER_MAX = 400;
-/** Refused at less than this share of what did fit before: then not the ends give quota back. */
-const CONTRADICTION = 0.7;
-const DECREASE_FIRST = 0.9;
-const DECREASE = 0.6;
+/** Of what did fit, where it fits no more: half, as one refusal costs more than some room for a while. */
+const DECREASE = 0.5;
+const DRAIN_DECREASE = 0.6;
+const SIZE_DECREASE = 0.6;
+/** With waits from one minute to eight in between. */
+const REFUSALS_OF_NO_BUCKET = 4;
 const DRAIN_GROWTH_UNMEASURED = 1.02;
 const DRAIN_GROWTH = 1.005;
 const MEASURED_MARGIN = 0.95;
@@ -162,6 +169,11 @@ export function allowedTokens(log: QuotaLog, most: number, job: number): number 
   return Math.min(most, isProbing ? log.limit + job : log.limit);
 }
 
+/** The most tokens that one job may have for there ever to be room for it, as far as was learned. */
+export function largestJob({ release, limit = Infinity }: QuotaLog): number {
+  return Math.floor(release === "time" ? BUCKET_TARGET * limit : limit);
+}
+
 function recent(poured: readonly Poured[], nowMs: number): readonly Poured[] {
   return poured.slice(-POURED_KEPT).filter(({ atMs }) => nowMs - atMs < POURED_KEPT_MS);
 }
@@ -185,13 +197,19 @@ function faster(next: QuotaLog, log: QuotaLog, { tokens, atMs }: Create): QuotaL
   return { ...next, drain: drain * growth };
 }
 
+/** The slowest pace that explains what was accepted is nearly the pace, where the bucket was full. */
 function releasedByTime(log: QuotaLog, limit: number, atMs: number): QuotaLog {
+  const usual = limit / REFILL_MS;
+  const drain = Math.min(
+    limit / FASTEST_REFILL_MS,
+    Math.max(usual, slowestDrain(log.poured, limit) * MEASURED_MARGIN),
+  );
   return {
     ...log,
     release: "time",
     limit,
-    drain: limit / REFILL_MS,
-    isMeasured: false,
+    drain,
+    isMeasured: drain > usual,
     accepted: { sinceMs: atMs, creates: 0, tokens: 0 },
   };
 }
@@ -202,28 +220,60 @@ function refusedByEnds(next: QuotaLog, log: QuotaLog, { tokens, atMs }: Create):
     return { ...next, probeAfter: Math.min(PROBE_AFTER_MAX, log.probeAfter * 2) };
   }
   const fitted = limit ?? log.peak;
-  const isBucket =
-    bucketLevel(log, fitted, atMs) > active.tokens &&
-    active.tokens + tokens < CONTRADICTION * fitted;
-  if (isBucket) return full(releasedByTime(next, log.peak, atMs), tokens, atMs);
+  const didFit = active.tokens + tokens <= fitted;
+  if (didFit && couldBeFull(log, fitted, tokens, atMs)) {
+    return full(releasedByTime(next, fitted, atMs), tokens, atMs);
+  }
   // a job alone: only a smaller one can tell how much fits
   if (active.tokens === 0) return { ...next, limit: Math.ceil(tokens / 2) };
-  const share = log.refusalsInRow === 0 ? DECREASE_FIRST : DECREASE;
-  const lower = Math.min(active.tokens, share * (limit ?? Infinity));
-  return { ...next, limit: lower, probeAfter: FIRST_PROBE_AFTER };
+  const lower = { ...next, limit: active.tokens, probeAfter: FIRST_PROBE_AFTER };
+  if (!didFit) return lower;
+  // nor would a try be of use that is made because a bucket had room
+  const half = Math.min(active.tokens, DECREASE * fitted);
+  return { ...lower, limit: half, timeRefutedAtMs: atMs };
+}
+
+/** Whether a bucket of that size, at the pace at which all that was accepted did fit, has no room. */
+function couldBeFull(log: QuotaLog, size: number, tokens: number, atMs: number): boolean {
+  const drain = slowestDrain(log.poured, size);
+  return bucketLevel({ ...log, drain }, size, atMs) + tokens > size;
+}
+
+/** What was accepted between two moments and is more than fits has drained between them. */
+function slowestDrain(poured: readonly Poured[], size: number): number {
+  let drain = size / SLOWEST_REFILL_MS;
+  for (const [first, { atMs: fromMs }] of poured.entries()) {
+    let tokens = 0;
+    for (const { atMs, tokens: more } of poured.slice(first)) {
+      tokens += more;
+      if (atMs > fromMs) drain = Math.max(drain, (tokens - size) / (atMs - fromMs));
+    }
+  }
+  return drain;
 }
 
 function refusedByTime(next: QuotaLog, log: QuotaLog, { tokens, atMs }: Create): QuotaLog {
-  const { limit = tokens, drain = limit / REFILL_MS, accepted: since } = log;
+  const { limit = tokens, drain = limit / REFILL_MS, accepted: since, active } = log;
+  // by now a bucket would have had room
+  if (log.refusalsInRow >= REFUSALS_OF_NO_BUCKET && active.tokens > 0) {
+    const timeRefutedAtMs = atMs;
+    return {
+      ...next,
+      release: "ends",
+      limit: active.tokens,
+      timeRefutedAtMs,
+      probeAfter: FIRST_PROBE_AFTER,
+    };
+  }
   const isMeasured = since.creates >= MEASURING_CREATES;
   const measured = since.tokens / Math.max(1, atMs - since.sinceMs);
-  const slower = isMeasured ? Math.min(drain, measured) * MEASURED_MARGIN : drain * DECREASE;
+  const slower = isMeasured ? Math.min(drain, measured) * MEASURED_MARGIN : drain * DRAIN_DECREASE;
   return full(
     {
       ...next,
       drain: Math.max(slower, limit / SLOWEST_REFILL_MS),
       isMeasured: log.isMeasured || isMeasured,
-      limit: log.refusalsInRow === 0 ? limit : Math.max(tokens, DECREASE * limit),
+      limit: log.refusalsInRow === 0 ? limit : Math.max(tokens, SIZE_DECREASE * limit),
     },
     tokens,
     atMs,

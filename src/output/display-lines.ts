@@ -161,10 +161,14 @@ function timeLine({ elapsedSeconds, rowsPerSecond, etaSeconds }: Standing): Line
 function waitLines({ waits }: Standing): Line[] {
   return waits.map(({ why, sinceSeconds, againSeconds }) => ({
     label: "waiting",
-    parts: [`${duration(sinceSeconds)}, again in ${duration(Math.ceil(againSeconds))}: ${why}`],
+    parts: [`${duration(sinceSeconds)}${againText(againSeconds)}: ${why}`],
     short: `${duration(sinceSeconds)}: ${why}`,
     weight: 5,
   }));
+}
+
+function againText(seconds: number | undefined): string {
+  return seconds === undefined ? "" : `, again in ${duration(Math.ceil(seconds))}`;
 }
 
 function otherLines({ others }: ProgressState, { elapsedMs }: Moment): Line[] {

@@ -8,6 +8,7 @@ import { isMoving, type Progress, progressLine } from "./progress.ts";
 /** `now` is the wall clock's, for what is recorded; `elapsedMs` only grows, for how long it took. */
 export type Moment = Readonly<{ now: Date; elapsedMs: number }>;
 
+/** `untilMs` is infinite where nobody knows. */
 type Waiting = Readonly<{ why: string; sinceMs: number; untilMs: number }>;
 
 /** What is being carried: a job's bytes or rows so far. */
@@ -22,7 +23,7 @@ export type ProgressState = {
   readonly export: { rows: number; recorded: number; ended: boolean; seen: boolean };
   readonly batchStates: Map<string, string>;
   nextLookMs: number | undefined;
-  /** By why. */
+  /** By why; the one for room in the queue, whose words change, by its name. */
   readonly waits: Map<string, Waiting>;
   uploading: InHand | undefined;
   downloading: InHand | undefined;
@@ -89,7 +90,9 @@ export function noteProgress(
       state.nextLookMs = elapsedMs + event.nextLookSeconds * MS_PER_SECOND;
       return;
     case "waiting":
-      return noteWaiting(state, event.why, event.seconds, elapsedMs);
+      return noteWaiting(state, event.why, event, elapsedMs);
+    case "quotaFull":
+      return noteWaiting(state, QUOTA_FULL, event, elapsedMs);
     case "resumed":
       state.waits.delete(event.why);
       return;
@@ -101,6 +104,7 @@ export function noteProgress(
 }
 
 const MS_PER_SECOND = 1000;
+const QUOTA_FULL = "quotaFull";
 
 /** The states of a job that is nothing to wait for any more are all but these. */
 const OPEN_STATES = ["exported", "embedding", "submitting", "submitted", "succeeded", "downloaded"];
@@ -112,12 +116,16 @@ export function isOpen({ state }: JobReport): boolean {
 /** As a batch, or call by call. */
 export const AT_GEMINI: readonly string[] = ["submitted", "embedding"];
 
+/** There was room for it. */
+const SENDING: readonly string[] = ["submitting", "submitted"];
+
 function noteJob(state: ProgressState, job: JobReport, elapsedMs: number): void {
   const before = state.jobs.get(job.job);
   state.jobs.set(job.job, job);
   if (before?.state === job.state) return;
   const isSent = before !== undefined && AT_GEMINI.includes(job.state);
   if (isSent) state.sentHere.set(job.job, elapsedMs);
+  if (SENDING.includes(job.state)) state.waits.delete(QUOTA_FULL);
   if (job.state !== "submitted") state.batchStates.delete(job.job);
   if (state.uploading?.job === job.job) state.uploading = undefined;
   if (state.downloading?.job === job.job) state.downloading = undefined;
@@ -139,11 +147,16 @@ function noteImporting(state: ProgressState, job: string, rows: number, elapsedM
 const WAIT_SLACK_MS = 2_000;
 
 /** A wait for the same reason that follows at once is the same wait, still. */
-function noteWaiting(state: ProgressState, why: string, seconds: number, elapsedMs: number): void {
-  const before = state.waits.get(why);
+function noteWaiting(
+  state: ProgressState,
+  subject: string,
+  { why, seconds = Infinity }: Readonly<{ why: string; seconds: number | undefined }>,
+  elapsedMs: number,
+): void {
+  const before = state.waits.get(subject);
   const goesOn = before !== undefined && elapsedMs <= before.untilMs + WAIT_SLACK_MS;
   const sinceMs = goesOn ? before.sinceMs : elapsedMs;
-  state.waits.set(why, { why, sinceMs, untilMs: elapsedMs + seconds * MS_PER_SECOND });
+  state.waits.set(subject, { why, sinceMs, untilMs: elapsedMs + seconds * MS_PER_SECOND });
 }
 
 function noteOther(state: ProgressState, event: Progress, atMs: number): void {

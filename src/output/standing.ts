@@ -26,8 +26,12 @@ export type Standing = Readonly<{
   rowsPerSecond: number | undefined;
   etaSeconds: number | undefined;
   nextLookSeconds: number | undefined;
-  /** The longest first. */
-  waits: readonly Readonly<{ why: string; sinceSeconds: number; againSeconds: number }>[];
+  /** The longest first; undefined where nobody knows when it is tried again. */
+  waits: readonly Readonly<{
+    why: string;
+    sinceSeconds: number;
+    againSeconds: number | undefined;
+  }>[];
 }>;
 
 export function standing(state: ProgressState, moment: Moment): Standing {
@@ -161,7 +165,7 @@ function openWaits({ waits }: ProgressState, { elapsedMs }: Moment): Standing["w
     .map(({ why, sinceMs, untilMs }) => ({
       why,
       sinceSeconds: (elapsedMs - sinceMs) / MS_PER_SECOND,
-      againSeconds: (untilMs - elapsedMs) / MS_PER_SECOND,
+      againSeconds: Number.isFinite(untilMs) ? (untilMs - elapsedMs) / MS_PER_SECOND : undefined,
     }));
 }
 

@@ -13,6 +13,7 @@ import { prepareReplacement, readFailedLines, takeReplacement } from "../job/fai
 import { exists } from "../job/files.ts";
 import type { Job, NewJob } from "../job/job.ts";
 import type { Manifest } from "../job/manifest.ts";
+import { learnedBounds } from "../job/learned-bounds.ts";
 import { openRequestFile } from "../job/request-file.ts";
 import { readTakenRows } from "../job/taken-rows.ts";
 import { checkVectorSpace } from "../job/vector-space.ts";
@@ -143,7 +144,8 @@ async function cutLines(
   take: TakeLine,
 ): Promise<(CutFile & Pick<NewJob, "uncorrected">)[]> {
   const { ratio } = correctionOf(manifest.jobs(), manifest.counted(target), target);
-  const cutter = new RequestCutter(bounds, () => openRequestFile(manifest));
+  const boundsOfNext = () => learnedBounds(bounds, manifest.quota(target.model));
+  const cutter = new RequestCutter(boundsOfNext, () => openRequestFile(manifest));
   const cuts: CutFile[] = [];
   const rows = new KeySet();
   try {

@@ -44,6 +44,15 @@ function linesAfter(events: readonly ProgressEvent[], columns: number, rows = 24
   return displayLines(state, LATER, { columns, rows });
 }
 
+function quotaFull(seconds: number | undefined): ProgressEvent {
+  const why = "quota full: 480 of 500 tokens queued in 3 jobs, oldest since 12:03 UTC";
+  return { type: "quotaFull", why, seconds };
+}
+
+function lastAfter(...events: ProgressEvent[]): string | undefined {
+  return linesAfter([...MIDDLE, ...events], 120).at(-1);
+}
+
 describe("the display", () => {
   it("says where every row is, what it costs, and what is waited for since when", () => {
     expect(linesAfter(MIDDLE, 120)).toEqual([
@@ -82,6 +91,15 @@ describe("the display", () => {
       }
     },
   );
+
+  it("says what room in the queue is waited for, since when and until when, till a job is sent", () => {
+    const rest = ": quota full: 480 of 500 tokens queued in 3 jobs, oldest since 12:03 UTC";
+    expect(lastAfter(quotaFull(undefined))).toBe(`waiting     1 h 22 min${rest}`);
+    expect(lastAfter(quotaFull(6_000))).toBe(`waiting     1 h 22 min, again in 17 min 15 s${rest}`);
+    expect(lastAfter(quotaFull(undefined), jobReport("0004", "submitting"))).not.toContain(
+      "quota full",
+    );
+  });
 
   it("keeps what matters most where there is little room", () => {
     expect(linesAfter(MIDDLE, 24, 3)).toEqual(["at Gemini 1,000", "written 1,290/50,000"]);
