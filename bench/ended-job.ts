@@ -64,7 +64,7 @@ async function writeResults(manifest: Manifest, job: string, vectorOfLine: Vecto
   const stream = createWriteStream(results, { mode: 0o600 });
   let bytes = 0;
   let line = 0;
-  for await (const keys of readRequestKeys(manifest.files(job))) {
+  for await (const keys of readRequestKeys(manifest.files(job), manifest.job(job))) {
     const text = keys.map((key) => resultLine(key, vectorOfLine(line++))).join("");
     hash.update(text);
     bytes += text.length;

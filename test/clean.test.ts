@@ -81,7 +81,7 @@ describe("a job that was imported", () => {
     expect(await trial.rightIds()).toEqual([1, 2, 3, 4]);
     const { stdout } = await runHere(["jobs", "--json", "--jobs-dir", trial.folder]);
     const [first, second] = JSON.parse(stdout).jobs;
-    expect(first.files).toEqual({ requests: null, results: null, failed: null });
+    expect(first.files).toEqual({ requests: null, copies: null, results: null, failed: null });
     expect(second.files.requests).toBe("0002.requests.jsonl");
   });
 

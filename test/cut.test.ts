@@ -1,11 +1,17 @@
 // Lines in, request files out: is every line in exactly one file, in order, and is no file larger
 // than asked for or smaller than it need be?
+import { createHash } from "node:crypto";
 import fc from "fast-check";
-import { expect, test } from "vitest";
-import { type CutFile, type JobBounds, RequestCutter } from "../src/job/cut.ts";
+import { describe, expect, test } from "vitest";
+import { type CutFile, type CutRow, type JobBounds, RequestCutter } from "../src/job/cut.ts";
 
 type Line = Readonly<{ text: string; tokens: number }>;
-type File = { job: string; lines: string[]; end: "open" | "committed" | "abandoned" };
+type File = {
+  job: string;
+  lines: string[];
+  copies: string[];
+  end: "open" | "committed" | "abandoned";
+};
 
 const lines = fc.array(
   fc.record({ text: fc.string({ unit: "grapheme", maxLength: 12 }), tokens: fc.nat(20) }),
@@ -21,13 +27,25 @@ const bounds = fc.record({
 function folder() {
   const files: File[] = [];
   const open = async () => {
-    const file: File = { job: String(files.length + 1), lines: [], end: "open" };
+    const file: File = {
+      job: String(files.length + 1),
+      lines: [],
+      copies: [],
+      end: "open",
+    };
     files.push(file);
     const writer = {
       add: async (line: string) => void file.lines.push(line),
+      addCopy: async (line: string) => void file.copies.push(line),
       commit: async () => {
         file.end = "committed";
-        return { bytes: Buffer.byteLength(file.lines.join("\n")) + 1, sha256: "" };
+        return {
+          file: recordOf(file.lines),
+          copies:
+            file.copies.length === 0
+              ? undefined
+              : { rows: file.copies.length, file: recordOf(file.copies) },
+        };
       },
       abandon: async () => {
         if (file.end === "open") file.end = "abandoned";
@@ -38,11 +56,28 @@ function folder() {
   return { files, open };
 }
 
+function recordOf(held: readonly string[]) {
+  return { bytes: Buffer.byteLength(held.join("\n")) + 1, sha256: "" };
+}
+
+/** A row of its own text, whatever its line. */
+function alone({ text, tokens }: Line, number: number): CutRow {
+  return { line: text, tokens, ...textOf(String(number)) };
+}
+
+function textOf(text: string): Pick<CutRow, "text" | "fingerprint"> {
+  return { text, fingerprint: createHash("md5").update(text).digest("hex") };
+}
+
+function told(line: string, text: string, tokens = 10): CutRow {
+  return { line, tokens, ...textOf(text) };
+}
+
 async function cutAll(all: readonly Line[], limits: JobBounds) {
   const { files, open } = folder();
   const cutter = new RequestCutter(limits, open);
   const cuts: (CutFile | undefined)[] = [];
-  for (const { text, tokens } of all) cuts.push(await cutter.add(text, tokens));
+  for (const row of all.map(alone)) cuts.push(await cutter.add(row));
   cuts.push(await cutter.finish());
   await cutter.abandon();
   return { files, cuts: cuts.filter((cut) => cut !== undefined) };
@@ -107,10 +142,68 @@ test("no file is over a bound, save for one line alone; none could have taken th
 test("a file that was begun and given up is abandoned, the ones before it stay", async () => {
   const { files, open } = folder();
   const cutter = new RequestCutter({ maxRows: 2, maxTokens: 99, maxBytes: 99 }, open);
-  for (const text of ["a", "b", "c"]) await cutter.add(text, 1);
+  const rows = ["a", "b", "c"].map((text) => ({ text, tokens: 1 }));
+  for (const row of rows.map(alone)) await cutter.add(row);
   await cutter.abandon();
   expect(files.map(({ lines: held, end }) => [...held, end])).toEqual([
     ["a", "b", "committed"],
     ["c", "abandoned"],
   ]);
+});
+
+describe("rows whose text repeats", () => {
+  const WIDE = { maxRows: 99, maxTokens: 99, maxBytes: 999 };
+
+  async function cutRows(rows: readonly CutRow[], limits: JobBounds = WIDE) {
+    const { files, open } = folder();
+    const cutter = new RequestCutter(limits, open);
+    const cuts: (CutFile | undefined)[] = [];
+    for (const row of rows) cuts.push(await cutter.add(row));
+    cuts.push(await cutter.finish());
+    return { files, cuts: cuts.filter((cut) => cut !== undefined) };
+  }
+
+  const texts = fc.array(fc.constantFrom("a", "b", "c", "d"), { maxLength: 30 });
+
+  test("have one line a text in each job, and are all there; only lines count as tokens and bytes", async () => {
+    await fc.assert(
+      fc.asyncProperty(texts, bounds, async (all, limits) => {
+        const rows = all.map((text, number) => told(`${number}:${text}`, text, 7));
+        const { files, cuts } = await cutRows(rows, limits);
+        const numbers = files
+          .flatMap((file) => [...file.lines, ...file.copies])
+          .map((line) => Number.parseInt(line, 10));
+        expect(numbers.toSorted((a, b) => a - b)).toEqual(all.map((_, number) => number));
+        for (const [index, { lines: held, copies }] of files.entries()) {
+          const distinct = held.map((line) => line.split(":")[1]);
+          expect(new Set(distinct).size).toBe(held.length);
+          for (const copy of copies) expect(distinct).toContain(copy.split(":")[1]);
+          expect(cuts[index]).toMatchObject({
+            requests: held.length + copies.length,
+            tokens: 7 * held.length,
+          });
+          expect(cuts[index]?.copies?.rows ?? 0).toBe(copies.length);
+          expect(held.length + copies.length).toBeLessThanOrEqual(limits.maxRows);
+        }
+      }),
+    );
+  });
+
+  test("fit where no further line would", async () => {
+    const rows = [told("1", "a"), told("2", "a"), told("3", "b"), told("4", "a")];
+    const { files } = await cutRows(rows, { ...WIDE, maxTokens: 10 });
+    expect(files.map((file) => [file.lines, file.copies])).toEqual([
+      [["1"], ["2"]],
+      [["3"], []],
+      [["4"], []],
+    ]);
+  });
+
+  test("are taken for one only when the texts are, whatever their fingerprints say", async () => {
+    const twin = { ...told("2", "b"), fingerprint: textOf("a").fingerprint };
+    const rows = [told("1", "a"), twin, { ...twin, line: "3" }, told("4", "a"), told("5", "b")];
+    const { files } = await cutRows(rows);
+    // a copy is linked to the first line of its fingerprint: the twin has none
+    expect(files.map((file) => [file.lines, file.copies])).toEqual([[["1", "2", "3", "5"], ["4"]]]);
+  });
 });

@@ -227,6 +227,7 @@ describe("a manifest of version 1 that was committed", () => {
       ["0005", "rolledBack"],
       ["0006", "exported"],
       ["0007", "embedding"],
+      ["0008", "exported"],
     ]);
     expect(manifest.job("0001")).toMatchObject({
       submissions: 2,
@@ -235,6 +236,8 @@ describe("a manifest of version 1 that was committed", () => {
       outstanding: { lines: 1, retryable: 0 },
       children: ["0006"],
     });
+    expect(manifest.job("0001").copies).toBeUndefined();
+    expect(manifest.job("0008")).toMatchObject({ requests: 1000, copies: { rows: 300 } });
     expect(manifest.job("0002")).toMatchObject({
       batch: "batches/bbbb00000000000000000000000000000002",
       duplicateBatches: ["batches/bbbb00000000000000000000000000000001"],

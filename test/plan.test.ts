@@ -167,13 +167,15 @@ describe("the plan", () => {
     expect(total.usd).toBeCloseTo(pending.usd + waiting.usd + retried.usd, 12);
     expect(rest.skipped).toEqual({ empty: 1, tooLong: 1, inFlight: 1, failedBefore: 2 });
     expect(rest.distinctTexts).toBe(2);
+    expect([pending.copies, total.copies]).toEqual([1, 1]);
+    expect(rest.savedTokens).toBeGreaterThan(0);
     expect(rest.spentUsd).toBeGreaterThan(0);
   });
 
   test("of a table with nothing to do says so", async () => {
     const trial = await startTrial(workshop, []);
     const nothing = await planned(trial);
-    expect(nothing.total).toEqual({ rows: 0, tokens: 0, jobs: 0, usd: 0 });
+    expect(nothing.total).toEqual({ rows: 0, copies: 0, tokens: 0, jobs: 0, usd: 0 });
     expect(nothing.seconds.batch).toBe(0);
     expect(planTable(nothing, 1e12, "1")).toContain("Nothing to do.");
   });

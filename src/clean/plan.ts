@@ -57,9 +57,11 @@ function uploadToGo(job: Job, now: Date): string | undefined {
 async function there(files: JobFiles, parts: readonly LocalFile["part"][]): Promise<LocalFile[]> {
   const found: LocalFile[] = [];
   for (const part of parts) {
-    const path = files[part];
-    const bytes = await sizeOf(path);
-    if (bytes !== undefined) found.push({ part, path, bytes });
+    // the copies go with the requests
+    for (const path of part === "requests" ? [files.requests, files.copies] : [files[part]]) {
+      const bytes = await sizeOf(path);
+      if (bytes !== undefined) found.push({ part, path, bytes });
+    }
   }
   return found;
 }

@@ -12,7 +12,7 @@ import {
   openCheckpoint,
   placeResults,
 } from "../job/checkpoint.ts";
-import type { Job } from "../job/job.ts";
+import { type Job, linesOf } from "../job/job.ts";
 import type { Manifest } from "../job/manifest.ts";
 import { checkRequestFile } from "../job/request-file.ts";
 import type { Report } from "../report.ts";
@@ -41,15 +41,15 @@ export async function embedJob(services: EmbedServices, job: Job): Promise<Job |
   const files = manifest.files(job.id);
   await checkRequestFile(files, job);
   const begun = await beginEmbedding(manifest, job);
-  const checkpoint = await openCheckpoint(files, begun.requests);
+  const checkpoint = await openCheckpoint(files, linesOf(begun));
   try {
     await answerAll(services, begun, checkpoint);
   } finally {
     await checkpoint.close();
   }
-  if (checkpoint.answered < begun.requests) return undefined;
+  if (checkpoint.answered < linesOf(begun)) return undefined;
   const embedded = await recordEmbedded(manifest, begun);
-  report({ type: "embedded", job: job.id, requests: embedded.requests });
+  report({ type: "embedded", job: job.id, requests: linesOf(embedded) });
   return embedded;
 }
 
@@ -71,7 +71,7 @@ async function answerAll(services: EmbedServices, job: Job, checkpoint: Checkpoi
   const patience = new Patience(signal);
   const calls = callsOf(manifest.files(job.id), checkpoint);
   const progress = () =>
-    report({ type: "embedding", job: job.id, rows: checkpoint.answered, requests: job.requests });
+    report({ type: "embedding", job: job.id, rows: checkpoint.answered, requests: linesOf(job) });
   const work = async () => {
     while (!patience.stop.aborted) {
       const call = await calls.next();

@@ -4,7 +4,7 @@
  */
 import { createDurableFile, type DurableFile } from "../durable-file.ts";
 import { UserError } from "../errors.ts";
-import { type CutFile, type JobBounds, RequestCutter } from "../job/cut.ts";
+import { type CutFile, type CutRow, type JobBounds, RequestCutter } from "../job/cut.ts";
 import { correctionOf, uncorrected } from "../job/correction.ts";
 import { learnedBounds } from "../job/learned-bounds.ts";
 import { tooLongPath } from "../job/files.ts";
@@ -48,8 +48,10 @@ export type ExportSummary = Readonly<{
   jobs: readonly string[];
   /** How many jobs there are, or would be in a dry run. */
   jobCount: number;
-  /** Estimated. */
+  /** Estimated; of what is sent. */
   tokens: number;
+  /** Of the exported rows, those that are not sent: another row of their job has the same text. */
+  copies: number;
   /** Where the ids of texts over the limit are listed; undefined when there are none. */
   tooLongFile: string | undefined;
 }>;
@@ -116,6 +118,7 @@ class ExportPass {
   #jobCount = 0;
   #exported = 0;
   #tokens = 0;
+  #copies = 0;
   /** Of the file in hand: what the next bills tell is for the next file. */
   #ratio: number;
   #tooLong: DurableFile | undefined;
@@ -146,20 +149,19 @@ class ExportPass {
   /** Nearly every row, and at once: false when it is one that `take` has to take. */
   takeHere(taken: Taken): boolean {
     if (taken.tooLong) return false;
-    const line = this.#format(taken.take);
-    const isTaken = this.#cutter.addHere(line, taken.tokens);
-    if (isTaken) this.#count(taken.tokens);
+    const isTaken = this.#cutter.addHere(this.#row(taken));
+    if (isTaken) this.#exported += 1;
     return isTaken;
   }
 
   async *take(question: PendingQuestion, taken: Taken): AsyncGenerator<Job> {
     if (taken.tooLong) await this.#listTooLong(question, taken.tokens, "truncated");
-    const line = this.#format(taken.take);
-    if (!this.#cutter.addHere(line, taken.tokens)) {
+    const row = this.#row(taken);
+    if (!this.#cutter.addHere(row)) {
       yield* this.closeFile();
-      await this.#cutter.add(line, taken.tokens);
+      await this.#cutter.add(row);
     }
-    this.#count(taken.tokens);
+    this.#exported += 1;
   }
 
   /** Resolves when the disk has kept up. */
@@ -167,9 +169,9 @@ class ExportPass {
     return this.#cutter.room();
   }
 
-  #count(tokens: number): void {
-    this.#exported += 1;
-    this.#tokens += tokens;
+  #row({ take, tokens }: Taken): CutRow {
+    const { fingerprint, text } = take;
+    return { line: this.#format(take), fingerprint, text, tokens };
   }
 
   /** The file gets durable while the next one is filled. */
@@ -204,7 +206,8 @@ class ExportPass {
       skipped: this.#skipped,
       jobs: this.#jobs,
       jobCount: this.#jobCount,
-      tokens: Math.round(this.#tokens),
+      tokens: this.#tokens,
+      copies: this.#copies,
       tooLongFile,
     };
   }
@@ -236,6 +239,8 @@ class ExportPass {
   /** The file is durable; now the job is made known. */
   async #record(cut: CutFile & Pick<NewJob, "uncorrected">): Promise<Job | undefined> {
     this.#jobCount += 1;
+    this.#tokens += cut.tokens;
+    this.#copies += cut.copies?.rows ?? 0;
     if (this.#options.dryRun) return undefined;
     const { manifest, report } = this.#services;
     const { target } = this.#options;

@@ -1,5 +1,6 @@
 import type { CommandContext, CommandResult } from "../command.ts";
 import { readManifest } from "../job/manifest.ts";
+import { copiesLines } from "../output/copies-text.ts";
 import { count, counted } from "../output/figures.ts";
 import type { ExportSummary } from "./export.ts";
 import { exportFromSettings } from "./from-settings.ts";
@@ -7,11 +8,11 @@ import { exportFromSettings } from "./from-settings.ts";
 export async function showExport(context: CommandContext): Promise<CommandResult> {
   const { settings, next } = context;
   const summary = await exportFromSettings(context);
-  const { exported, skipped, jobs, tokens } = summary;
+  const { exported, copies, skipped, jobs, tokens } = summary;
   const manifest = await readManifest(settings.jobsDir);
   const waiting = manifest.jobs().some((job) => job.state === "exported");
   return {
-    json: { exported, skipped, jobs, tokens },
+    json: { exported, copies, skipped, jobs, tokens },
     text: exportText(summary, settings.dryRun),
     next: waiting ? next("submit") : undefined,
     exit: "done",
@@ -19,10 +20,11 @@ export async function showExport(context: CommandContext): Promise<CommandResult
 }
 
 function exportText(summary: ExportSummary, dryRun: boolean): string {
-  const { exported, jobCount, tokens } = summary;
+  const { exported, copies, jobCount, tokens } = summary;
   const what = `${counted(exported, "row")} into ${counted(jobCount, "job")}, about ${count(tokens)} tokens`;
   const said = dryRun ? `Would export ${what}.` : `Exported ${what}.`;
-  return [exported === 0 ? "Nothing to export." : said, ...skippedLines(summary)].join("\n");
+  const lines = [exported === 0 ? "Nothing to export." : said, ...copiesLines(copies)];
+  return [...lines, ...skippedLines(summary)].join("\n");
 }
 
 /** A line for each reason for which rows were left out. */

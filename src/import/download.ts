@@ -3,7 +3,7 @@ import { explain } from "../gemini/explain.ts";
 import { type Gemini, GeminiError } from "../gemini/port.ts";
 import { batchAgeMs } from "../job/batch-age.ts";
 import { recordDeadBatch } from "../job/dead-batch.ts";
-import type { Job } from "../job/job.ts";
+import { type Job, linesOf } from "../job/job.ts";
 import type { Manifest } from "../job/manifest.ts";
 import { hasResults } from "../job/results-file.ts";
 import { JobBlocked, UserError } from "../errors.ts";
@@ -36,7 +36,7 @@ export async function downloadResults(services: DownloadServices, job: Job): Pro
     const options = { onBytes, signal };
     let file = await gemini.downloadResults(job.resultsName, path, options);
     // a transfer can end early and look whole; rows that are missing would be paid for again
-    if ((await countLines(path)) < job.requests) {
+    if ((await countLines(path)) < linesOf(job)) {
       file = await gemini.downloadResults(job.resultsName, path, options);
     }
     const downloaded = await manifest.record({ type: "downloaded", job: job.id, file });

@@ -8,11 +8,11 @@ import type { Failure } from "../failed-line.ts";
 import { classify } from "../failed-line.ts";
 import { writeFailedFile } from "../job/failed-file.ts";
 import type { JobFiles } from "../job/files.ts";
-import type { Job } from "../job/job.ts";
+import { type Job, linesOf } from "../job/job.ts";
 import type { Manifest } from "../job/manifest.ts";
 import { checkRequestFile, failedRequests, readRequestKeys } from "../job/request-file.ts";
 import { readLines } from "../jsonl.ts";
-import { parseKey } from "../question.ts";
+import { type EmbeddedQuestion, parseKey } from "../question.ts";
 import type { Report } from "../report.ts";
 import { parseResultLine, type ResultLine, roomForValues } from "../result-line.ts";
 import type { Store } from "../store/port.ts";
@@ -77,8 +77,8 @@ async function blockedBy<T>(job: Job, work: () => Promise<T>): Promise<T> {
 /** Throws a UserError where the request file is not the one recorded. */
 export async function readRequestRows(files: JobFiles, job: Job): Promise<RequestRows> {
   await checkRequestFile(files, job);
-  const rows = new RequestRows(job.requests);
-  for await (const keys of readRequestKeys(files)) for (const key of keys) rows.add(key);
+  const rows = new RequestRows(linesOf(job), job.copies?.rows);
+  for await (const keys of readRequestKeys(files, job)) for (const key of keys) rows.add(key);
   if (rows.size !== job.requests) {
     throw new Error(`job ${job.id} has ${rows.size} keys for ${job.requests} requests`);
   }
@@ -97,7 +97,10 @@ async function writeVectors(
   const reading: Reading = { job, rows, writer, tokens: new TokenCount(), room: roomForValues() };
   for await (const lines of readLines(path)) {
     for (const { bytes } of lines) {
-      if (bytes !== undefined) readRow(bytes, reading);
+      const added = bytes === undefined ? undefined : readRow(bytes, reading);
+      if (added !== undefined && rows.hasCopies(added.ordinal)) {
+        await addCopies(added, reading, signal);
+      }
       if (writer.isFull()) await writer.send();
     }
     report({ type: "importing", job: job.id, rows: writer.settled, requests: job.requests });
@@ -116,20 +119,42 @@ type Reading = Readonly<{
   room: Float64Array;
 }>;
 
+/** A row whose vector went to the writer. */
+type Added = Readonly<{ ordinal: number; question: EmbeddedQuestion }>;
+
+/**
+ * Hands the vector to the writer for every row with the same text. There may be more of them than a
+ * chunk takes: memory of a chunk that is written may then be filled again, but with this very vector.
+ */
+async function addCopies(
+  { ordinal, question }: Added,
+  { rows, writer }: Reading,
+  signal: AbortSignal,
+): Promise<void> {
+  for (const copy of rows.copiesOf(ordinal)) {
+    if (writer.isFull()) await writer.send();
+    if (signal.aborted) return;
+    const vector = writer.roomForVector();
+    vector.set(question.vector);
+    writer.add(copy.ordinal, { id: copy.id, fingerprint: question.fingerprint, vector });
+  }
+}
+
 /** Hands the row's vector to the writer, or notes what else the line came to. */
-function readRow(bytes: Buffer, reading: Reading): void {
+function readRow(bytes: Buffer, reading: Reading): Added | undefined {
   const { rows, room, tokens } = reading;
   const line = parseResultLine(bytes, room);
   const ordinal = line.key === undefined ? undefined : rows.ordinalOf(line.key);
-  if (ordinal === undefined) return;
-  if (line.kind === "malformed") return rows.noteMalformedLine(ordinal);
-  if (!rows.take(ordinal)) return;
+  if (ordinal === undefined) return undefined;
+  if (line.kind === "malformed") rows.noteMalformedLine(ordinal);
+  if (line.kind === "malformed" || !rows.take(ordinal)) return undefined;
   const isDoubtful = rows.hasConflict(ordinal);
   // an error without a code may be an answer that could not be used, and was paid for
   if (isDoubtful || (line.kind === "error" && line.code === undefined)) tokens.add(undefined);
   const failure = isDoubtful ? CONFLICT : failureOf(line);
-  if (failure !== undefined) return rows.fail(ordinal, failure);
-  if (line.kind === "vector") readVector(line, ordinal, reading);
+  if (failure !== undefined) rows.fail(ordinal, failure);
+  if (failure !== undefined || line.kind !== "vector") return undefined;
+  return readVector(line, ordinal, reading);
 }
 
 const CONFLICT: Failure = {
@@ -149,14 +174,19 @@ function readVector(
   line: Extract<ResultLine, { kind: "vector" }>,
   ordinal: number,
   { job, rows, writer, tokens }: Reading,
-): void {
+): Added | undefined {
   tokens.add(line.tokens);
   const key = parseKey(line.key);
   if (key === undefined) throw new Error(`the key ${line.key} was sent and is none`);
   const checked = checkVector(line.values, job.target.dimensions, writer.roomForVector());
-  if (checked.ok) return writer.add(ordinal, { ...key, vector: checked.vector });
-  const { class: failureClass, message } = checked;
-  rows.fail(ordinal, { class: failureClass, reason: "vector", message });
+  if (!checked.ok) {
+    const { class: failureClass, message } = checked;
+    rows.fail(ordinal, { class: failureClass, reason: "vector", message });
+    return undefined;
+  }
+  const question = { ...key, vector: checked.vector };
+  writer.add(ordinal, question);
+  return { ordinal, question };
 }
 
 /** Adds up what the service tells; one line without a count makes the sum unknown. */

@@ -1,6 +1,6 @@
 /** Import: downloads what has ended and writes it into the column, job by job. */
 import { JobBlocked } from "../errors.ts";
-import type { Job } from "../job/job.ts";
+import { copiesOf, type Job } from "../job/job.ts";
 import { UNIMPORTED } from "../job/transitions.ts";
 import type { Store } from "../store/port.ts";
 import { addSums, NO_ROWS, type Sums } from "../sums.ts";
@@ -23,6 +23,8 @@ export type ImportServices = DownloadServices &
 export type ImportSummary = Sums &
   Readonly<{
     imported: readonly string[];
+    /** Of the requests, rows that were embedded with another row of the same text. */
+    copies: number;
     /** Files that hold this import's failed lines, also those of jobs whose results were gone. */
     failedFiles: readonly string[];
     indexes: IndexSummary;
@@ -60,7 +62,8 @@ async function importJobs(services: ImportServices): Promise<ImportedJobs> {
   const failedFiles = ended
     .filter((job) => job.failedFile !== undefined)
     .map((job) => manifest.files(job.id).failed);
-  return { ...sums, imported: imported.map((job) => job.id), failedFiles, blocked };
+  const ids = imported.map((job) => job.id);
+  return { ...sums, imported: ids, copies: copiesOf(ended), failedFiles, blocked };
 }
 
 export function isImportable(job: Job): boolean {

@@ -2,6 +2,7 @@ import type { Failure } from "../failed-line.ts";
 import { KeyTable } from "../key-table.ts";
 import type { RowOutcome } from "../question.ts";
 import { NO_ROWS, type Sums } from "../sums.ts";
+import { CopyLinks } from "./copies.ts";
 
 /** What is known of a request while its job's results are read. */
 const CODE = {
@@ -35,28 +36,40 @@ const MALFORMED: Failure = {
   message: "the result line cannot be read",
 };
 
+/** A row that gets the vector of another. */
+export type CopiedRow = Readonly<{ ordinal: number; id: string }>;
+
 /**
- * The requests of a job by their place in the request file, and what became of each: about 18 bytes
- * a row, however long the lines are. Failures that read alike are kept once.
+ * The rows of a job by their place, the copies after the requests, and what became of each: about 18
+ * bytes a row, however long the lines are. Failures that read alike are kept once. Lines of results are
+ * of requests; what fails a request fails its copies.
  */
 export class RequestRows {
   readonly #ordinals: KeyTable;
   readonly #codes: Uint8Array;
   readonly #flags: Uint8Array;
+  readonly #requests: number;
+  /** Undefined where no text repeats. */
+  readonly #links: CopyLinks | undefined;
   readonly #failures = new Map<number, Failure>();
   readonly #distinctFailures = new Map<string, Failure>();
 
-  constructor(requests: number) {
-    this.#ordinals = new KeyTable(requests);
-    this.#codes = new Uint8Array(requests);
-    this.#flags = new Uint8Array(requests);
+  constructor(requests: number, copies = 0) {
+    const rows = requests + copies;
+    this.#requests = requests;
+    this.#links = copies === 0 ? undefined : new CopyLinks(requests, copies);
+    this.#ordinals = new KeyTable(rows);
+    this.#codes = new Uint8Array(rows);
+    this.#flags = new Uint8Array(rows);
   }
 
-  /** Keys are added in the order of the request file. */
+  /** Keys are added in the order of the request file, and then of the copies. */
   add(key: string): void {
-    if (this.#ordinals.size >= this.#codes.length) throw new Error("more requests than recorded");
-    if (!this.#ordinals.add(key, this.#ordinals.size))
-      throw new Error(`the key ${key} stands twice`);
+    const ordinal = this.#ordinals.size;
+    if (ordinal >= this.#codes.length) throw new Error("more requests than recorded");
+    if (!this.#ordinals.add(key, ordinal)) throw new Error(`the key ${key} stands twice`);
+    if (ordinal < this.#requests) this.#links?.addRequest(key, ordinal);
+    else this.#links?.addCopy(key);
   }
 
   get size(): number {
@@ -65,7 +78,19 @@ export class RequestRows {
 
   /** Undefined for a key that was not asked for. */
   ordinalOf(key: string): number | undefined {
-    return this.#ordinals.get(key);
+    const ordinal = this.#ordinals.get(key);
+    return ordinal !== undefined && ordinal < this.#requests ? ordinal : undefined;
+  }
+
+  hasCopies(ordinal: number): boolean {
+    return this.#links?.has(ordinal) ?? false;
+  }
+
+  *copiesOf(ordinal: number): Generator<CopiedRow> {
+    if (this.#links === undefined) return;
+    for (const { place, id } of this.#links.of(ordinal)) {
+      yield { ordinal: this.#requests + place, id };
+    }
   }
 
   noteLine(ordinal: number): void {
@@ -99,15 +124,16 @@ export class RequestRows {
     this.#codes[ordinal] = CODE[outcome];
   }
 
+  /** A request, with its copies. */
   fail(ordinal: number, failure: Failure): void {
-    this.#codes[ordinal] = CODE.failed;
-    this.#failures.set(ordinal, this.#shared(failure));
+    this.#failRow(ordinal, failure);
+    for (const copy of this.copiesOf(ordinal)) this.#failRow(copy.ordinal, failure);
   }
 
-  /** Fails every row that no usable line was found for, and says how many there were. */
+  /** Fails every request that no usable line was found for, and says how many there were. */
   failTheRest(): number {
     let failed = 0;
-    for (let ordinal = 0; ordinal < this.size; ordinal++) {
+    for (let ordinal = 0; ordinal < this.#requests; ordinal++) {
       if (this.#codes[ordinal] !== CODE.unknown) continue;
       this.fail(ordinal, this.#has(ordinal, HAS_MALFORMED_LINE) ? MALFORMED : MISSING);
       failed += 1;
@@ -134,6 +160,11 @@ export class RequestRows {
       filled: of("filled"),
       gone: of("gone"),
     };
+  }
+
+  #failRow(ordinal: number, failure: Failure): void {
+    this.#codes[ordinal] = CODE.failed;
+    this.#failures.set(ordinal, this.#shared(failure));
   }
 
   #has(ordinal: number, flag: number): boolean {

@@ -15,11 +15,14 @@ export async function showImport(context: CommandContext): Promise<CommandResult
   if (settings.dryRun) return showDryRun(context);
   const manifest = await services.manifest();
   if (!manifest.jobs().some(isImportable)) return buildIndexes(context, manifest);
-  const { imported, failedFiles, indexes, ...sums } = await importFromSettings(context);
+  const { imported, copies, failedFiles, indexes, ...sums } = await importFromSettings(context);
   if (!balanced(sums)) throw new Error(`the sums do not balance: ${JSON.stringify(sums)}`);
   return {
-    json: { imported, ...sums, indexes },
-    text: [`Imported ${counted(imported.length, "job")}.`, sumsText(sums, failedFiles)].join("\n"),
+    json: { imported, ...sums, copies, indexes },
+    text: [
+      `Imported ${counted(imported.length, "job")}.`,
+      sumsText({ ...sums, copies }, failedFiles),
+    ].join("\n"),
     next: sums.failed > 0 ? next("resubmit") : undefined,
     exit: sums.failed > 0 ? "rowsFailed" : "done",
   };
@@ -50,7 +53,7 @@ function nothingToImport(
         ? "export"
         : undefined;
   return {
-    json: { imported: [], ...NO_ROWS, indexes },
+    json: { imported: [], ...NO_ROWS, copies: 0, indexes },
     text: [
       "Nothing to import: no job has ended with results that are not in the column.",
       ...indexes.built.map((name) => `Built ${name}.`),

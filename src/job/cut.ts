@@ -1,17 +1,28 @@
-import type { FileRecord } from "./job.ts";
+import type { Copies, FileRecord } from "./job.ts";
 import type { RequestFileWriter } from "./request-file.ts";
+import { type RowText, SameTexts } from "./same-texts.ts";
 
-/** What bounds one job. */
+/** What bounds one job: its rows, and the tokens and bytes of what is sent. */
 export type JobBounds = Readonly<{ maxRows: number; maxTokens: number; maxBytes: number }>;
 
-/** What a request file holds so far, or what one more line adds. */
+/** What a job holds so far, or what one more row adds. */
 export type JobSize = Readonly<{ rows: number; tokens: number; bytes: number }>;
 
-/** A request file that is complete and durable, not yet recorded. */
-export type CutFile = Readonly<{ job: string; requests: number; tokens: number; file: FileRecord }>;
+/** A row with its request line, without its newline. */
+export type CutRow = RowText & Readonly<{ line: string; tokens: number }>;
+
+/** A request file that is complete and durable, with its copies, not yet recorded. */
+export type CutFile = Readonly<{
+  job: string;
+  /** Rows: lines and copies. */
+  requests: number;
+  tokens: number;
+  file: FileRecord;
+  copies: Copies | undefined;
+}>;
 
 type NewFile = Readonly<{ job: string; writer: RequestFileWriter }>;
-type OpenFile = NewFile & Readonly<{ bounds: JobBounds }>;
+type OpenFile = NewFile & Readonly<{ content: JobContent }>;
 
 /** A single line always fits an empty job: it cannot be cut. */
 function fits(size: JobSize, line: JobSize, bounds: JobBounds): boolean {
@@ -20,14 +31,43 @@ function fits(size: JobSize, line: JobSize, bounds: JobBounds): boolean {
   return rows <= bounds.maxRows && tokens <= bounds.maxTokens && bytes <= bounds.maxBytes;
 }
 
-/** Cuts a stream of request lines into request files within the bounds. */
+/**
+ * What one job takes. A row whose text has a line in the job already is a copy of that line: it is
+ * not sent, and gets the same vector. Always, however few there are: all that a copy costs is its
+ * place in a file that is there only where texts repeat.
+ */
+export class JobContent {
+  readonly #bounds: JobBounds;
+  readonly #texts = new SameTexts();
+  #size: JobSize = EMPTY;
+
+  constructor(bounds: JobBounds) {
+    this.#bounds = bounds;
+  }
+
+  get size(): JobSize {
+    return this.#size;
+  }
+
+  /** What the row adds, where it fits: nothing but itself where it is a copy. */
+  take(row: CutRow): "line" | "copy" | undefined {
+    const asLine = { rows: 1, tokens: row.tokens, bytes: Buffer.byteLength(row.line) + 1 };
+    const fitsAsLine = fits(this.#size, asLine, this.#bounds);
+    const isCopy = fitsAsLine ? !this.#texts.add(row) : this.#texts.has(row);
+    if (!fitsAsLine && !(isCopy && fits(this.#size, COPY, this.#bounds))) return undefined;
+    this.#size = plus(this.#size, isCopy ? COPY : asLine);
+    return isCopy ? "copy" : "line";
+  }
+}
+
+/** Cuts a stream of rows into request files within the bounds. */
 export class RequestCutter {
   readonly #boundsOfNext: () => JobBounds;
   readonly #openFile: () => Promise<NewFile>;
   #open: OpenFile | undefined;
-  #size: JobSize = EMPTY;
-  /** Resolves when there is room for more, as the writer said last. */
+  /** Resolve when there is room for more, as the writer said last. */
   #room: Promise<void> = Promise.resolve();
+  #copyRoom: Promise<void> = Promise.resolve();
 
   /** `bounds` as a function: asked for when a file is begun. */
   constructor(bounds: JobBounds | (() => JobBounds), openFile: () => Promise<NewFile>) {
@@ -36,34 +76,43 @@ export class RequestCutter {
   }
 
   /**
-   * Takes a line without its newline where it fits into the file in hand, and says whether it did;
-   * else `add` has to take it. Await `room` now and then: this does not.
+   * Takes a row where it fits into the file in hand, and says whether it did; else `add` has to take
+   * it. Await `room` now and then: this does not.
    */
-  addHere(line: string, tokens: number): boolean {
-    const size = { rows: 1, tokens, bytes: Buffer.byteLength(line) + 1 };
-    if (this.#open === undefined || !fits(this.#size, size, this.#open.bounds)) return false;
-    const room = this.#open.writer.add(line);
-    // a write that fails is told by `room`, or by the end of the file
-    if (room !== this.#room) room.catch(() => {});
-    this.#room = room;
-    this.#size = plus(this.#size, size);
+  addHere(row: CutRow): boolean {
+    if (this.#open === undefined) return false;
+    const part = this.#open.content.take(row);
+    if (part === undefined) return false;
+    this.#write(this.#open.writer, row.line, part);
     return true;
   }
 
   /** Throws what a write before it failed with. */
-  room(): Promise<void> {
-    return this.#room;
+  async room(): Promise<void> {
+    await this.#room;
+    await this.#copyRoom;
   }
 
-  /** Takes a line without its newline; the file before it, when the line did not fit into that. */
-  async add(line: string, tokens: number): Promise<CutFile | undefined> {
-    const size = { rows: 1, tokens, bytes: Buffer.byteLength(line) + 1 };
-    const isFull = this.#open !== undefined && !fits(this.#size, size, this.#open.bounds);
-    const done = isFull ? await this.finish() : undefined;
-    this.#open ??= { ...(await this.#openFile()), bounds: this.#boundsOfNext() };
-    await this.#open.writer.add(line);
-    this.#size = plus(this.#size, size);
+  /** Takes a row; the file before it, when the row did not fit into that. */
+  async add(row: CutRow): Promise<CutFile | undefined> {
+    const isTaken = this.addHere(row);
+    const done = isTaken ? undefined : await this.finish();
+    this.#open ??= { ...(await this.#openFile()), content: new JobContent(this.#boundsOfNext()) };
+    if (!isTaken && !this.addHere(row)) throw new Error("a row does not fit into an empty job");
+    await this.room();
     return done;
+  }
+
+  /** A write that fails is told by `room`, or by the end of the file. */
+  #write(writer: RequestFileWriter, line: string, part: "line" | "copy"): void {
+    if (part === "copy") {
+      this.#copyRoom = writer.addCopy(line);
+      this.#copyRoom.catch(() => {});
+      return;
+    }
+    const room = writer.add(line);
+    if (room !== this.#room) room.catch(() => {});
+    this.#room = room;
   }
 
   /**
@@ -72,12 +121,11 @@ export class RequestCutter {
    */
   async finish(): Promise<CutFile | undefined> {
     if (this.#open === undefined) return undefined;
-    const { job, writer } = this.#open;
-    const { rows, tokens } = this.#size;
+    const { job, writer, content } = this.#open;
+    const { rows, tokens } = content.size;
     this.#open = undefined;
-    this.#size = EMPTY;
     try {
-      return { job, requests: rows, tokens: Math.round(tokens), file: await writer.commit() };
+      return { job, requests: rows, tokens: Math.round(tokens), ...(await writer.commit()) };
     } catch (error) {
       await writer.abandon();
       throw error;
@@ -91,6 +139,8 @@ export class RequestCutter {
 }
 
 const EMPTY: JobSize = { rows: 0, tokens: 0, bytes: 0 };
+/** Its row is all that a copy adds: it is not sent. */
+const COPY: JobSize = { rows: 1, tokens: 0, bytes: 0 };
 
 function plus(a: JobSize, b: JobSize): JobSize {
   return { rows: a.rows + b.rows, tokens: a.tokens + b.tokens, bytes: a.bytes + b.bytes };

@@ -58,6 +58,8 @@ const newJob = z.object({
   // before it was corrected; absent: `tokens` was not
   uncorrected: count.optional(),
   file,
+  // absent: no text repeats
+  copies: z.object({ rows: count, file }).optional(),
   parent: jobId.optional(),
   attempt: count,
 });

@@ -9,6 +9,8 @@ const FOLDER_MODE = 0o700;
 
 export type JobFiles = Readonly<{
   requests: string;
+  /** Rows whose text has a line in the request file already. */
+  copies: string;
   results: string;
   /** What the interactive API has answered so far; it becomes the results file. */
   sync: string;
@@ -41,9 +43,10 @@ export function verifyPath(folder: string): string {
 }
 
 export function jobFiles(folder: string, job: string): JobFiles {
-  const { requests, results, sync, failed, failedCsv, rollback } = jobFileNames(job);
+  const { requests, copies, results, sync, failed, failedCsv, rollback } = jobFileNames(job);
   return {
     requests: join(folder, requests),
+    copies: join(folder, copies),
     results: join(folder, results),
     sync: join(folder, sync),
     failed: join(folder, failed),
@@ -56,6 +59,7 @@ export function jobFiles(folder: string, job: string): JobFiles {
 export function jobFileNames(job: string): JobFiles {
   return {
     requests: `${job}.requests.jsonl`,
+    copies: `${job}.copies.jsonl`,
     results: `${job}.results.jsonl`,
     sync: `${job}.sync.jsonl`,
     failed: `${job}.failed.jsonl`,
@@ -71,7 +75,9 @@ export function formatJobId(number: number): string {
 /** The name of some job's file; undefined when there is none. */
 export async function findJobFile(folder: string): Promise<string | undefined> {
   const names = await readdir(folder);
-  return names.find((name) => /^\d{4,}\.(?:requests|results|sync|failed)\.jsonl$/.test(name));
+  return names.find((name) =>
+    /^\d{4,}\.(?:requests|copies|results|sync|failed)\.jsonl$/.test(name),
+  );
 }
 
 /** Makes the folder where there is none. Throws a UserError where it cannot be used. */
@@ -109,7 +115,7 @@ export async function sweepParts(folder: string): Promise<string[]> {
   return parts;
 }
 
-const REQUEST_FILE = /^(?<job>\d{4,})\.requests\.jsonl$/;
+const REQUEST_FILE = /^(?<job>\d{4,})\.(?:requests|copies)\.jsonl$/;
 
 /**
  * Deletes request files whose writer died before the job was recorded, where their number was passed

@@ -241,6 +241,7 @@ function created(state: ManifestState, job: RecordedJob, at: string): Job {
     tokens: job.tokens,
     uncorrectedTokens: job.uncorrected ?? job.tokens,
     requestFile: job.file,
+    copies: job.copies,
     parent: job.parent,
     attempt: job.attempt,
     createdAt: at,

@@ -33,16 +33,22 @@ export type Cleanable = (typeof CLEANABLE)[number];
 /** A file of ours, as it was when it was recorded. `sha256` is lowercase hex. */
 export type FileRecord = Readonly<{ bytes: number; sha256: string }>;
 
+/** Rows that are not sent: `<job>.copies.jsonl` holds them, whose text is another row's of the job. */
+export type Copies = Readonly<{ rows: number; file: FileRecord }>;
+
 /** What is recorded when a request file is complete. */
 export type NewJob = Readonly<{
   job: string;
   target: Target;
+  /** Rows; those that are copies are among them. */
   requests: number;
   /** Estimated input tokens, corrected by what was known of the service's count at the time. */
   tokens: number;
   /** The estimate itself; undefined where it was not corrected. */
   uncorrected?: number | undefined;
   file: FileRecord;
+  /** Undefined where no text repeats. */
+  copies?: Copies | undefined;
   /** The job whose failed lines these are. */
   parent: string | undefined;
   /** How often these rows have been submitted, this job included. */
@@ -58,11 +64,13 @@ export type Job = Readonly<{
   state: JobState;
   lane: Lane;
   target: Target;
+  /** Rows: one a line of the request file, and the copies. */
   requests: number;
   /** As in NewJob: estimates of jobs made at different times may be corrected differently. */
   tokens: number;
   uncorrectedTokens: number;
   requestFile: FileRecord;
+  copies: Copies | undefined;
   parent: string | undefined;
   attempt: number;
   createdAt: string;
@@ -103,6 +111,16 @@ export type Job = Readonly<{
   children: readonly string[];
   error: Readonly<{ code: number | undefined; message: string }> | undefined;
 }>;
+
+/** How many requests are sent for the job: lines of its request file. */
+export function linesOf({ requests, copies }: Pick<Job, "requests" | "copies">): number {
+  return requests - (copies?.rows ?? 0);
+}
+
+/** How many rows of these jobs are embedded with another row. */
+export function copiesOf(jobs: readonly Pick<Job, "copies">[]): number {
+  return jobs.reduce((sum, { copies }) => sum + (copies?.rows ?? 0), 0);
+}
 
 /** A sample of a target's rows, as it was estimated without correction and as the service counted it. */
 export type TokenCount = Readonly<{ rows: number; estimated: number; counted: number }>;

@@ -1,6 +1,6 @@
 /** Which way a job goes: as a batch at half price, or at once through the interactive API. */
 import type { Lane } from "../gemini/tariff.ts";
-import type { Job, JobState } from "./job.ts";
+import { type Job, type JobState, linesOf } from "./job.ts";
 
 export type LaneChoice = Readonly<{
   /** `auto`: at once what is too small to queue for, the rest as batches. */
@@ -21,7 +21,7 @@ export function laneOf(job: Job, choice: LaneChoice | undefined): Lane {
   if (choice === undefined || job.wasAbsent) return "batch";
   const { lane, syncUpToTokens } = choice;
   if (lane !== "auto") return lane;
-  const isSmall = job.tokens <= syncUpToTokens && job.requests <= SYNC_UP_TO_ROWS;
+  const isSmall = job.tokens <= syncUpToTokens && linesOf(job) <= SYNC_UP_TO_ROWS;
   return isSmall ? "sync" : "batch";
 }
 

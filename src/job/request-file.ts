@@ -1,19 +1,28 @@
-/** `<job>.requests.jsonl`: written whole before the job is recorded, checked before it is used. */
-import { createDurableFile, hashFile } from "../durable-file.ts";
+/**
+ * `<job>.requests.jsonl`, what is sent, and `<job>.copies.jsonl`, rows whose text stands there already,
+ * as whole request lines too. Both are written before the job is recorded, and checked before they are
+ * used. Whoever asks for the rows of a job gets them from the one and then from the other.
+ */
+import { rm } from "node:fs/promises";
+import { createDurableFile, type DurableFile, hashFile } from "../durable-file.ts";
 import { UserError } from "../errors.ts";
 import type { FailedLine, Failure } from "../failed-line.ts";
 import { readLines } from "../jsonl.ts";
 import { parseRequestLine } from "../request-line.ts";
 import { readResultKey } from "../result-line.ts";
 import { exists, type JobFiles } from "./files.ts";
-import type { FileRecord, Job } from "./job.ts";
+import type { Copies, FileRecord, Job } from "./job.ts";
 import type { Manifest } from "./manifest.ts";
+
+type RequestFiles = Readonly<{ file: FileRecord; copies: Copies | undefined }>;
 
 export type RequestFileWriter = {
   /** `line`: JSON without its newline. */
   add(line: string): Promise<void>;
-  /** Durable and in its place once this resolves. */
-  commit(): Promise<FileRecord>;
+  /** The line of a row whose text has been added. */
+  addCopy(line: string): Promise<void>;
+  /** Durable and in their places once this resolves. */
+  commit(): Promise<RequestFiles>;
   abandon(): Promise<void>;
 };
 
@@ -22,35 +31,100 @@ export async function openRequestFile(
   manifest: Pick<Manifest, "reserveJobId" | "files">,
 ): Promise<{ job: string; writer: RequestFileWriter }> {
   const job = manifest.reserveJobId();
-  const file = await createDurableFile(manifest.files(job).requests);
-  const writer: RequestFileWriter = {
-    add: (line) => file.write(`${line}\n`),
-    commit: () => file.commit(),
-    abandon: () => file.abandon(),
-  };
-  return { job, writer };
+  const files = manifest.files(job);
+  return { job, writer: new RequestWriter(files, await createDurableFile(files.requests)) };
+}
+
+/** The copies' file is begun with the first of them. */
+class RequestWriter implements RequestFileWriter {
+  readonly #files: JobFiles;
+  readonly #requests: DurableFile;
+  #copies: Promise<DurableFile> | undefined;
+  #rows = 0;
+
+  constructor(files: JobFiles, requests: DurableFile) {
+    this.#files = files;
+    this.#requests = requests;
+  }
+
+  add(line: string): Promise<void> {
+    return this.#requests.write(`${line}\n`);
+  }
+
+  async addCopy(line: string): Promise<void> {
+    this.#rows += 1;
+    this.#copies ??= createDurableFile(this.#files.copies);
+    await (await this.#copies).write(`${line}\n`);
+  }
+
+  /** The copies first: a request file in its place has its copies. */
+  async commit(): Promise<RequestFiles> {
+    const copies = await this.#commitCopies();
+    return { copies, file: await this.#requests.commit() };
+  }
+
+  async abandon(): Promise<void> {
+    await this.#requests.abandon();
+    // one that could not be begun has been told of
+    const copies = await this.#copies?.catch(() => undefined);
+    await copies?.abandon();
+  }
+
+  async #commitCopies(): Promise<Copies | undefined> {
+    if (this.#copies === undefined) {
+      // of a job that had this number and was never recorded
+      await rm(this.#files.copies, { force: true });
+      return undefined;
+    }
+    const copies = await this.#copies;
+    return { rows: this.#rows, file: await copies.commit() };
+  }
 }
 
 /** For a dry run: takes lines and writes nothing. */
 export async function openNothing(): Promise<{ job: string; writer: RequestFileWriter }> {
+  let rows = 0;
   const writer: RequestFileWriter = {
     add: async () => {},
-    commit: async () => ({ bytes: 0, sha256: "" }),
+    addCopy: async () => {
+      rows += 1;
+    },
+    commit: async () => ({
+      file: NO_FILE,
+      copies: rows === 0 ? undefined : { rows, file: NO_FILE },
+    }),
     abandon: async () => {},
   };
   return { job: "", writer };
 }
 
-/** Throws a UserError when the file is missing or is not the one that was recorded. */
-export async function checkRequestFile(files: JobFiles, job: Job): Promise<void> {
-  if (!(await exists(files.requests))) throw unusable(files, job, "is missing");
-  const found = await hashFile(files.requests);
-  if (found.sha256 !== job.requestFile.sha256) throw unusable(files, job, "has been changed");
+const NO_FILE: FileRecord = { bytes: 0, sha256: "" };
+
+/** Takes back the files of a job that was not recorded. */
+export async function deleteRequestFiles({ requests, copies }: JobFiles): Promise<void> {
+  await rm(requests, { force: true });
+  await rm(copies, { force: true });
 }
 
-/** The keys of the requests, in the file's order, in arrays. */
-export async function* readRequestKeys(files: JobFiles): AsyncGenerator<string[]> {
-  for await (const lines of readLines(files.requests)) {
+/** Throws a UserError when a file is missing or is not the one that was recorded. */
+export async function checkRequestFile(files: JobFiles, job: Job): Promise<void> {
+  await checkFile("request file", files.requests, job.requestFile, job);
+  if (job.copies !== undefined) await checkFile("file", files.copies, job.copies.file, job);
+}
+
+async function checkFile(what: string, path: string, record: FileRecord, job: Job): Promise<void> {
+  if (!(await exists(path))) throw unusable(`${what} ${path}`, job, "is missing");
+  const found = await hashFile(path);
+  if (found.sha256 !== record.sha256) throw unusable(`${what} ${path}`, job, "has been changed");
+}
+
+/** The keys of the rows, in arrays: those that are sent, in the file's order, then the copies. */
+export async function* readRequestKeys(files: JobFiles, job: Job): AsyncGenerator<string[]> {
+  for (const path of pathsOf(files, job)) yield* readKeys(path);
+}
+
+async function* readKeys(path: string): AsyncGenerator<string[]> {
+  for await (const lines of readLines(path)) {
     const keys: string[] = [];
     for (const { bytes } of lines) {
       const key = bytes === undefined ? undefined : readResultKey(bytes);
@@ -60,28 +134,34 @@ export async function* readRequestKeys(files: JobFiles): AsyncGenerator<string[]
   }
 }
 
-/** The requests that failed, in the file's order; `failureOf` is asked by their place in it. */
+function pathsOf(files: JobFiles, { copies }: Job): readonly string[] {
+  return copies === undefined ? [files.requests] : [files.requests, files.copies];
+}
+
+/** The rows that failed, in the order of `readRequestKeys`; `failureOf` is asked by their place in it. */
 export async function* failedRequests(
   files: JobFiles,
   job: Job,
   failureOf: (place: number) => Failure | undefined,
 ): AsyncGenerator<FailedLine> {
   let place = 0;
-  for await (const lines of readLines(files.requests)) {
-    for (const { bytes } of lines) {
-      if (bytes === undefined || bytes.length === 0) continue;
-      const error = failureOf(place);
-      place += 1;
-      if (error === undefined) continue;
-      yield { ...parseRequestLine(bytes), job: job.id, attempt: job.attempt, error };
+  for (const path of pathsOf(files, job)) {
+    for await (const lines of readLines(path)) {
+      for (const { bytes } of lines) {
+        if (bytes === undefined || bytes.length === 0) continue;
+        const error = failureOf(place);
+        place += 1;
+        if (error === undefined) continue;
+        yield { ...parseRequestLine(bytes), job: job.id, attempt: job.attempt, error };
+      }
     }
   }
 }
 
-function unusable(files: JobFiles, job: Job, what: string): UserError {
+function unusable(file: string, job: Job, what: string): UserError {
   const lost = job.state === "exported" ? "" : "what it cost is lost, and ";
   const flag = job.state === "exported" ? "" : " --give-up";
-  return new UserError(`The request file ${files.requests} of job ${job.id} ${what}.`, {
+  return new UserError(`The ${file} of job ${job.id} ${what}.`, {
     hint: `Restore it from a backup, or give the job up with \`vecfill cancel ${job.id}${flag}\`: ${lost}its rows are exported again.`,
     exit: "fatal",
   });

@@ -38,7 +38,7 @@ async function readRows(
   const files = manifest.files(job.id);
   if (isUnfinished(job)) {
     await checkRequestFile(files, job);
-    for await (const keys of readRequestKeys(files)) for (const key of keys) inFlight.add(key);
+    for await (const keys of readRequestKeys(files, job)) for (const key of keys) inFlight.add(key);
   } else if (job.outstanding.lines > 0) {
     for await (const key of waitingKeys(files.failed)) failedBefore.add(key);
   }

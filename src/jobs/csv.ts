@@ -25,6 +25,8 @@ const COLUMNS: readonly (readonly [title: string, cell: (job: ListedJob) => Cell
   ["errorMessage", ({ error }) => error?.message ?? null],
   ["usd", ({ usd }) => usd],
   ["lane", ({ lane }) => lane],
+  ["copies", ({ copies }) => copies],
+  ["copiesFile", ({ files }) => files.copies],
 ];
 
 /** A line of titles and a line for each job, without the last line's end. */

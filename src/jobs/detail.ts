@@ -2,7 +2,13 @@ import type { Prices } from "../gemini/tariff.ts";
 import { BATCH_LIFE_HOURS, batchAgeMs, isStuck } from "../job/batch-age.ts";
 import { costOf } from "../job/cost.ts";
 import type { JobFiles } from "../job/files.ts";
-import type { Cleanable, FileRecord, Job, JobHistoryEntry } from "../job/job.ts";
+import {
+  type Cleanable,
+  type FileRecord,
+  type Job,
+  type JobHistoryEntry,
+  linesOf,
+} from "../job/job.ts";
 import { bytes, count, counted, dollars, duration } from "../output/figures.ts";
 import { outcomes } from "../output/progress.ts";
 import type { Stay } from "./timeline.ts";
@@ -53,6 +59,7 @@ function whatItIs(job: Job, prices: Prices): Fact[] {
     ["state", job.state],
     ["lane", job.lane === "sync" ? "sync: embedded at once, at full price" : undefined],
     ["rows", count(job.requests)],
+    ["same text", sameText(job)],
     ["tokens", tokens(job)],
     ["cost", `about ${dollars(costOf(job, prices).usd)}`],
     ["target", `${tableName(target)}.${target.embedding}, key ${target.id}, text ${target.text}`],
@@ -61,6 +68,10 @@ function whatItIs(job: Job, prices: Prices): Fact[] {
     ["made from", job.parent],
     ["resubmitted as", listed(job.children)],
   ];
+}
+
+function sameText({ copies }: Job): string | undefined {
+  return copies && `${counted(copies.rows, "row")} of them not sent: another one has the text`;
 }
 
 function whereItIs(job: Job, waiting: Waiting): Fact[] {
@@ -75,8 +86,10 @@ function whereItIs(job: Job, waiting: Waiting): Fact[] {
   ];
 }
 
-function answeredOf({ requests }: Job, { answered }: Waiting): string | undefined {
-  return answered === undefined ? undefined : `${count(answered)} of ${counted(requests, "row")}`;
+function answeredOf(job: Job, { answered }: Waiting): string | undefined {
+  return answered === undefined
+    ? undefined
+    : `${count(answered)} of ${counted(linesOf(job), "request")}`;
 }
 
 const MS_PER_SECOND = 1000;
@@ -101,7 +114,7 @@ function whatBecame({ sums, outstanding, error }: Job): Fact[] {
 }
 
 function filesOf(job: Job, files: JobFiles): Fact[] {
-  const { requestFile, resultsFile, failedFile, rollback, cleaned } = job;
+  const { requestFile, copies, resultsFile, failedFile, rollback, cleaned } = job;
   const told = (path: string, file: FileRecord | undefined, name?: Cleanable) => {
     if (file === undefined) return undefined;
     const isGone = name !== undefined && cleaned.includes(name);
@@ -109,6 +122,7 @@ function filesOf(job: Job, files: JobFiles): Fact[] {
   };
   return [
     ["request file", told(files.requests, requestFile, "requests")],
+    ["copies file", told(files.copies, copies?.file, "requests")],
     ["results file", told(files.results, resultsFile, "results")],
     ["failed file", told(files.failed, failedFile)],
     ["rollback file", told(files.rollback, rollback?.file, "rollback")],

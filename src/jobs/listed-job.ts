@@ -1,7 +1,7 @@
 import type { Prices } from "../gemini/tariff.ts";
 import { costOf } from "../job/cost.ts";
 import { jobFileNames } from "../job/files.ts";
-import type { Cleanable, Job } from "../job/job.ts";
+import { type Cleanable, copiesOf, type Job } from "../job/job.ts";
 import { decimal } from "../output/figures.ts";
 import { NO_ROWS } from "../sums.ts";
 
@@ -15,6 +15,8 @@ export type ListedJob = Readonly<{
   state: Job["state"];
   lane: Job["lane"];
   requests: number;
+  /** Of the requests, rows that are embedded with another row of the same text. */
+  copies: number;
   written: number;
   failed: number;
   stale: number;
@@ -28,7 +30,12 @@ export type ListedJob = Readonly<{
   attempt: number;
   createdAt: string;
   updatedAt: string;
-  files: Readonly<{ requests: string | null; results: string | null; failed: string | null }>;
+  files: Readonly<{
+    requests: string | null;
+    copies: string | null;
+    results: string | null;
+    failed: string | null;
+  }>;
   error: Readonly<{ code: number | null; message: string }> | null;
 }>;
 
@@ -41,6 +48,7 @@ export function listedJob(job: Job, prices: Prices): ListedJob {
     state: job.state,
     lane: job.lane,
     requests: job.requests,
+    copies: copiesOf([job]),
     written,
     failed,
     stale,
@@ -55,6 +63,7 @@ export function listedJob(job: Job, prices: Prices): ListedJob {
     updatedAt: job.updatedAt,
     files: {
       requests: isCleaned("requests") ? null : files.requests,
+      copies: job.copies === undefined || isCleaned("requests") ? null : files.copies,
       results: job.resultsFile === undefined || isCleaned("results") ? null : files.results,
       failed: job.failedFile === undefined ? null : files.failed,
     },

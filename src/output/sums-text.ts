@@ -1,8 +1,12 @@
 import type { Sums } from "../sums.ts";
+import { copiesLines } from "./copies-text.ts";
 import { count } from "./figures.ts";
 
 /** The sums for people: what adds up to what, and where the failed lines are. */
-export function sumsText(sums: Sums, failedFiles: readonly string[]): string {
+export function sumsText(
+  sums: Sums & Readonly<{ copies: number }>,
+  failedFiles: readonly string[],
+): string {
   const { requests, written, failed, stale, filled, gone } = sums;
   const parts: [number, string][] = [
     [written, "written"],
@@ -15,6 +19,7 @@ export function sumsText(sums: Sums, failedFiles: readonly string[]): string {
   const equation = shown.map(([rows, name]) => `${count(rows)} ${name}`).join(" + ");
   return [
     `${count(requests)} requests = ${equation}`,
+    ...copiesLines(sums.copies),
     ...failedFiles.map((file) => `Failed lines: ${file}`),
   ].join("\n");
 }

@@ -6,7 +6,7 @@ import type { Gemini } from "../gemini/port.ts";
 import { priceOf, type Prices, type Tier } from "../gemini/tariff.ts";
 import { type Correction, correctionOf } from "../job/correction.ts";
 import { spentForTarget } from "../job/cost.ts";
-import type { Job } from "../job/job.ts";
+import { copiesOf, type Job } from "../job/job.ts";
 import { isUnfinished } from "../job/manifest.ts";
 import { resultBytes } from "../result-size.ts";
 import type { Target } from "../target.ts";
@@ -21,8 +21,14 @@ export type PlanServices = SurveyServices & Readonly<{ gemini: Gemini | undefine
 export type PlanOptions = Omit<SurveyOptions, "ratio"> &
   Readonly<{ prices: Prices; tier: Tier; maxEnqueuedTokens: number; maxAttempts: number }>;
 
-/** Some of the rows; `usd` as a batch. */
-export type Portion = Readonly<{ rows: number; tokens: number; jobs: number; usd: number }>;
+/** Some of the rows; those that are `copies` are not sent. `usd` as a batch. */
+export type Portion = Readonly<{
+  rows: number;
+  copies: number;
+  tokens: number;
+  jobs: number;
+  usd: number;
+}>;
 
 export type Plan = Readonly<{
   target: Target;
@@ -38,6 +44,8 @@ export type Plan = Readonly<{
   price: Readonly<{ batch: number; sync: number }>;
   /** On this target so far, as the manifest knows. */
   spentUsd: number;
+  /** Of the pending rows: tokens of the copies, which are not among the portions' tokens. */
+  savedTokens: number;
   /** Of the pending rows; undefined where they were not counted. */
   distinctTexts: number | undefined;
   skipped: Survey["skipped"];
@@ -64,6 +72,7 @@ export async function plan(services: PlanServices, options: PlanOptions): Promis
     ...outlook(portions.total, options, found),
     spentUsd: spentForTarget(manifest.jobs(), target, options.prices).usd,
     skipped: found.skipped,
+    savedTokens: Math.round(found.savedTokens * correction.ratio),
     distinctTexts: found.distinctTexts,
     correction,
     sample,
@@ -80,7 +89,8 @@ function portionsOf(
 ): Portions {
   const tokens = Math.round(found.uncorrectedTokens * ratio);
   const usd = priceOf(tokens, prices(target.model, "batch"));
-  const pending = { rows: found.rows, tokens, jobs: found.jobCount.jobs(ratio), usd };
+  const { rows, copies, jobCount } = found;
+  const pending = { rows, copies, tokens, jobs: jobCount.jobs(ratio), usd };
   const waiting = sum(
     jobs.filter((job) => job.state === "exported").map((job) => partOf(job, job.requests, prices)),
   );
@@ -95,19 +105,22 @@ function portionsOf(
 
 /** So many rows of a job, sent for the first time or again. */
 function partOf(job: Job, rows: number, prices: Prices): Portion {
-  const tokens = Math.round(job.tokens * (rows / job.requests));
-  return { rows, tokens, jobs: 1, usd: priceOf(tokens, prices(job.target.model, "batch")) };
+  const share = rows / job.requests;
+  const copies = Math.round(copiesOf([job]) * share);
+  const tokens = Math.round(job.tokens * share);
+  return { rows, copies, tokens, jobs: 1, usd: priceOf(tokens, prices(job.target.model, "batch")) };
 }
 
 function sum(portions: readonly Portion[]): Portion {
   return portions.reduce(
     (all, one) => ({
       rows: all.rows + one.rows,
+      copies: all.copies + one.copies,
       tokens: all.tokens + one.tokens,
       jobs: all.jobs + one.jobs,
       usd: all.usd + one.usd,
     }),
-    { rows: 0, tokens: 0, jobs: 0, usd: 0 },
+    { rows: 0, copies: 0, tokens: 0, jobs: 0, usd: 0 },
   );
 }
 
@@ -127,12 +140,12 @@ function outlook(total: Portion, options: PlanOptions, found: Survey): Outlook {
     enqueuedTokenLimit: maxEnqueuedTokens,
     seconds: {
       batch: batchSeconds(total.tokens, maxEnqueuedTokens),
-      sync: syncSeconds(total.rows, total.tokens, tier),
+      sync: syncSeconds(total.rows - total.copies, total.tokens, tier),
       byTier: { 1: byTier("1"), 2: byTier("2"), 3: byTier("3") },
     },
     bytes: {
       requests: found.requestBytes,
-      results: resultBytes(total.rows, target.dimensions),
+      results: resultBytes(total.rows - total.copies, target.dimensions),
     },
     writing: writingOf(total.rows, found.description),
   };

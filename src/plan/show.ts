@@ -34,6 +34,7 @@ function planJson(planned: Plan, free: number): Record<string, unknown> {
   const { total, correction, seconds, writing } = planned;
   return {
     rows: total.rows,
+    copies: total.copies,
     tokens: total.tokens,
     jobs: total.jobs,
     usdBatch: decimal(total.usd),
@@ -45,6 +46,7 @@ function planJson(planned: Plan, free: number): Record<string, unknown> {
     pending: portionJson(planned.pending),
     waiting: portionJson(planned.waiting),
     retried: portionJson(planned.retried),
+    savedTokens: planned.savedTokens,
     distinctTexts: planned.distinctTexts ?? null,
     skipped: planned.skipped,
     spentUsd: decimal(planned.spentUsd),

@@ -2,7 +2,7 @@
  * One pass over the pending rows, as an export makes it, that only counts: what would be sent, what
  * would be left out and why, and a sample of the texts for Gemini to count. It writes nothing.
  */
-import type { JobBounds } from "../job/cut.ts";
+import { type CutRow, type JobBounds, JobContent } from "../job/cut.ts";
 import type { ManifestView } from "../job/manifest.ts";
 import { readTakenRows } from "../job/taken-rows.ts";
 import { checkVectorSpace } from "../job/vector-space.ts";
@@ -43,8 +43,12 @@ export type Survey = Readonly<{
   /** Undefined where they were not counted. */
   distinctTexts: number | undefined;
   skipped: Readonly<Record<SkipReason, number>>;
-  /** Estimated, without any correction. */
+  /** Rows that would not be sent, since another row of their job has the same text. */
+  copies: number;
+  /** Of what would be sent. Estimated, without any correction. */
   uncorrectedTokens: number;
+  /** The same of the copies. */
+  savedTokens: number;
   requestBytes: number;
   jobCount: JobCount;
   sample: TokenSample;
@@ -64,7 +68,7 @@ export async function survey(services: SurveyServices, options: SurveyOptions): 
       if (tally.rows >= (options.limit ?? Infinity) || signal.aborted) break;
       const verdict = screen(question, target, taken, options.onTooLong, options.ratio);
       if ("skip" in verdict) tally.skip(verdict.skip);
-      else tally.take(verdict.take, verdict.tokens / options.ratio);
+      else tally.take(verdict.take, verdict.tokens);
     }
     report({ type: "planning", rows: tally.rows, skipped: tally.skippedRows });
     if (tally.rows >= (options.limit ?? Infinity) || signal.aborted) break;
@@ -80,11 +84,20 @@ class Tally {
   readonly #texts: KeySet | undefined;
   readonly #jobs: JobCount;
   readonly #sample = new TokenSample();
+  readonly #bounds: JobBounds;
+  readonly #ratio: number;
+  /** As an export would fill it now: a later correction may cut a little earlier or later. */
+  #content: JobContent;
   #tokens = 0;
+  #savedTokens = 0;
   #bytes = 0;
+  #copies = 0;
   rows = 0;
 
-  constructor({ target, bounds, countsDistinct }: SurveyOptions) {
+  constructor({ target, bounds, countsDistinct, ratio }: SurveyOptions) {
+    this.#bounds = bounds;
+    this.#ratio = ratio;
+    this.#content = new JobContent(bounds);
     this.#format = requestLineFormat(target);
     this.#prefix = textPrefix(MODELS[target.model], target.taskType);
     this.#jobs = new JobCount(bounds);
@@ -99,14 +112,24 @@ class Tally {
     this.#skipped[reason] += 1;
   }
 
+  /** `tokens`: corrected by what is known so far. */
   take(question: PendingQuestion, tokens: number): void {
-    const bytes = Buffer.byteLength(this.#format(question)) + 1;
+    const line = this.#format(question);
+    const { fingerprint, text } = question;
+    const estimated = tokens / this.#ratio;
     this.rows += 1;
-    this.#tokens += tokens;
+    this.#texts?.add(fingerprint);
+    if (this.#put({ line, fingerprint, text, tokens }) === "copy") {
+      this.#copies += 1;
+      this.#savedTokens += estimated;
+      this.#jobs.add({ rows: 1, tokens: 0, bytes: 0 });
+      return;
+    }
+    const bytes = Buffer.byteLength(line) + 1;
+    this.#tokens += estimated;
     this.#bytes += bytes;
-    this.#texts?.add(question.fingerprint);
-    this.#jobs.add({ rows: 1, tokens, bytes });
-    this.#sample.offer(this.#prefix + question.text, tokens);
+    this.#jobs.add({ rows: 1, tokens: estimated, bytes });
+    this.#sample.offer(this.#prefix + text, estimated);
   }
 
   result(): Omit<Survey, "description"> {
@@ -114,10 +137,19 @@ class Tally {
       rows: this.rows,
       distinctTexts: this.#texts?.size,
       skipped: this.#skipped,
+      copies: this.#copies,
       uncorrectedTokens: Math.round(this.#tokens),
+      savedTokens: Math.round(this.#savedTokens),
       requestBytes: this.#bytes,
       jobCount: this.#jobs,
       sample: this.#sample,
     };
+  }
+
+  #put(row: CutRow): "line" | "copy" | undefined {
+    const part = this.#content.take(row);
+    if (part !== undefined) return part;
+    this.#content = new JobContent(this.#bounds);
+    return this.#content.take(row);
   }
 }

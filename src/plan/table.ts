@@ -24,25 +24,27 @@ export function planTable(planned: Plan, free: number, tier: Tier): string {
   return [head, "", ...table, ...warnings(planned), ...leftOut(planned)].join("\n");
 }
 
-function whatIsSent({ total, pending, waiting, retried, distinctTexts, correction }: Plan): Line[] {
+function whatIsSent({ total, pending, waiting, retried, savedTokens, correction }: Plan): Line[] {
   const parts: [Portion, string][] = [
     [pending, "to be exported"],
     [waiting, "exported already"],
     [retried, "failed before and sent again"],
   ];
   const more = parts.filter(([{ rows }]) => rows > 0 && rows < total.rows);
-  const repeated = distinctTexts === undefined ? 0 : pending.rows - distinctTexts;
   return [
     [
       "rows",
       [count(total.rows), ...more.map(([{ rows }, what]) => `${count(rows)} ${what}`)].join(", "),
     ],
-    ...(repeated > 0
-      ? [["same text", `${counted(repeated, "row")} with a text that another row has too`] as const]
-      : []),
+    ...(total.copies > 0 ? [["same text", sameText(total, savedTokens)] as const] : []),
     ["tokens", `${count(total.tokens)}, ${howKnown(correction)}`],
     ["jobs", count(total.jobs)],
   ];
+}
+
+function sameText({ copies }: Portion, savedTokens: number): string {
+  const saved = savedTokens === 0 ? "" : `, which saves ${counted(savedTokens, "token")}`;
+  return `${counted(copies, "row")} not sent: another row of the job has the text${saved}`;
 }
 
 function howKnown({ by, tokens, ratio }: Correction): string {

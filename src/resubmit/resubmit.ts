@@ -2,19 +2,18 @@
  * Resubmit: failed lines become new jobs. The lines taken leave the failed file in the same step of
  * the journal that makes the new jobs known, so a row is never in both and never in neither.
  */
-import { rm } from "node:fs/promises";
 import { resolve } from "node:path";
 import { UserError } from "../errors.ts";
 import type { FailedLine } from "../failed-line.ts";
 import { requestOf } from "../failed-line.ts";
-import { type CutFile, type JobBounds, RequestCutter } from "../job/cut.ts";
+import { type CutFile, type CutRow, type JobBounds, RequestCutter } from "../job/cut.ts";
 import { correctionOf, uncorrected } from "../job/correction.ts";
 import { prepareReplacement, readFailedLines, takeReplacement } from "../job/failed-file.ts";
 import { exists } from "../job/files.ts";
 import type { Job, NewJob } from "../job/job.ts";
 import type { Manifest } from "../job/manifest.ts";
 import { learnedBounds } from "../job/learned-bounds.ts";
-import { openRequestFile } from "../job/request-file.ts";
+import { deleteRequestFiles, openRequestFile } from "../job/request-file.ts";
 import { readTakenRows } from "../job/taken-rows.ts";
 import { checkVectorSpace } from "../job/vector-space.ts";
 import { KeySet } from "../key-table.ts";
@@ -153,19 +152,26 @@ async function cutLines(
       if (!take(line)) continue;
       checkLine(path, line, target);
       if (!rows.add(rowId(line))) throw doubled(path, rowId(line));
-      const tokens = estimateTokens(line.request.content.parts[0].text) * ratio;
-      const full = await cutter.add(JSON.stringify(requestOf(line)), tokens);
+      const full = await cutter.add(rowOf(line, ratio));
       if (full !== undefined) cuts.push(full);
     }
     const last = await cutter.finish();
     const all = last === undefined ? cuts : [...cuts, last];
     return all.map((cut) => ({ ...cut, uncorrected: uncorrected(cut.tokens, ratio) }));
   } catch (error) {
-    for (const { job } of cuts) await rm(manifest.files(job).requests, { force: true });
+    for (const { job } of cuts) await deleteRequestFiles(manifest.files(job));
     throw error;
   } finally {
     await cutter.abandon();
   }
+}
+
+/** The text may have been edited: then it is no longer that of the fingerprint. */
+function rowOf(line: FailedLine, ratio: number): CutRow {
+  const { text } = line.request.content.parts[0];
+  const fingerprint = parseKey(line.key)?.fingerprint ?? "";
+  const tokens = estimateTokens(text) * ratio;
+  return { line: JSON.stringify(requestOf(line)), fingerprint, text, tokens };
 }
 
 /** A job asks for each row once, even where two lines have different texts for it. */

@@ -37,17 +37,18 @@ export async function requireRollbackable(manifest: ManifestView, job: Job): Pro
   if (job.state !== "imported") throw notImported(job);
   await requireFile(manifest, job, "results", job.resultsFile);
   await requireFile(manifest, job, "requests", job.requestFile);
+  if (job.copies !== undefined) await requireFile(manifest, job, "copies", job.copies.file);
 }
 
 async function requireFile(
   manifest: ManifestView,
   job: Job,
-  part: "requests" | "results",
+  part: "requests" | "copies" | "results",
   record: FileRecord | undefined,
 ): Promise<void> {
   const path = manifest.files(job.id)[part];
   if (!(await exists(path))) {
-    const wasCleaned = job.cleaned.includes(part);
+    const wasCleaned = job.cleaned.includes(part === "copies" ? "requests" : part);
     throw unknownVectors(
       job,
       part,

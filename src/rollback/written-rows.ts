@@ -24,28 +24,31 @@ export async function* writableRows(
   let chunk: EmbeddedQuestion[] = [];
   for await (const lines of readLines(files.results)) {
     for (const { bytes } of lines) {
-      const row = bytes === undefined ? undefined : readRow(bytes, rows, job, room);
-      if (row === undefined) continue;
-      chunk.push(row);
-      if (chunk.length < chunkRows) continue;
-      yield chunk;
-      chunk = [];
+      for (const row of bytes === undefined ? [] : readRows(bytes, rows, job, room)) {
+        chunk.push(row);
+        if (chunk.length < chunkRows) continue;
+        yield chunk;
+        chunk = [];
+      }
     }
   }
   if (chunk.length > 0) yield chunk;
 }
 
-function readRow(
+/** The line's row, and those with the same text. */
+function* readRows(
   bytes: Buffer,
   rows: RequestRows,
   job: Job,
   room: Float64Array,
-): EmbeddedQuestion | undefined {
+): Generator<EmbeddedQuestion> {
   const line = parseResultLine(bytes, room);
-  if (line.kind !== "vector") return undefined;
+  if (line.kind !== "vector") return;
   const ordinal = rows.ordinalOf(line.key);
-  if (ordinal === undefined || rows.hasConflict(ordinal) || !rows.take(ordinal)) return undefined;
+  if (ordinal === undefined || rows.hasConflict(ordinal) || !rows.take(ordinal)) return;
   const checked = checkVector(line.values, job.target.dimensions);
   const key = parseKey(line.key);
-  return checked.ok && key !== undefined ? { ...key, vector: checked.vector } : undefined;
+  if (!checked.ok || key === undefined) return;
+  yield { ...key, vector: checked.vector };
+  for (const { id } of rows.copiesOf(ordinal)) yield { ...key, id, vector: checked.vector };
 }

@@ -2,7 +2,7 @@ import type { ExportSummary } from "../export/export.ts";
 import { type Cost, type CostStop, costStop, spentForTarget, spentOn } from "../job/cost.ts";
 import { type IndexSummary, NO_INDEXES } from "../import/index-keeper.ts";
 import { finalSums } from "../job/final-sums.ts";
-import type { Job } from "../job/job.ts";
+import { copiesOf, type Job } from "../job/job.ts";
 import { isUnfinished } from "../job/manifest.ts";
 import type { Sums } from "../sums.ts";
 import { runPipeline, type PipelineEnd, type RunOptions, type RunServices } from "./pipeline.ts";
@@ -10,6 +10,8 @@ import { runPipeline, type PipelineEnd, type RunOptions, type RunServices } from
 export type RunSummary = Sums &
   Readonly<{
     jobs: readonly string[];
+    /** Rows of these jobs that were embedded with another row of the same text. */
+    copies: number;
     /** Of these, those that were embedded at once. */
     atOnce: readonly string[];
     /** Rows still NULL in the table. */
@@ -43,6 +45,7 @@ export async function run(services: RunServices, options: RunOptions): Promise<R
   return {
     ...finalSums(jobs),
     jobs: jobs.map((job) => job.id),
+    copies: copiesOf(jobs),
     atOnce: jobs.filter((job) => job.lane === "sync").map((job) => job.id),
     remaining,
     cost: spentOn(jobs, options.prices),

@@ -3,6 +3,7 @@ import { targetOf } from "../config.ts";
 import type { ExitReason } from "../errors.ts";
 import { skippedLines } from "../export/show.ts";
 import { readManifest } from "../job/manifest.ts";
+import { copiesLines } from "../output/copies-text.ts";
 import { droppedIndexesText } from "../output/dropped-index-text.ts";
 import { laneChoice } from "../job-bounds.ts";
 import { count, counted, decimal, dollars } from "../output/figures.ts";
@@ -31,6 +32,7 @@ function runResult({ next }: CommandContext, summary: RunSummary): CommandResult
   return {
     json: {
       ...sums,
+      copies: summary.copies,
       jobs,
       embedded: summary.atOnce,
       remaining,
@@ -60,6 +62,7 @@ async function showDryRun(context: CommandContext): Promise<CommandResult> {
     json: {
       dryRun: true,
       exported: pending.rows,
+      copies: total.copies,
       skipped,
       jobs: [],
       jobCount: total.jobs,
@@ -68,6 +71,7 @@ async function showDryRun(context: CommandContext): Promise<CommandResult> {
     },
     text: [
       `Would export ${counted(pending.rows, "row")} into ${counted(pending.jobs, "job")} and submit ${counted(total.jobs, "job")}: about ${count(total.tokens)} tokens for about ${dollars(usd)}.`,
+      ...copiesLines(total.copies),
       ...skippedLines({ skipped, tooLongFile: undefined }),
     ].join("\n"),
     next: total.rows > 0 ? context.next("run") : undefined,

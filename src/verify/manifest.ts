@@ -6,7 +6,7 @@ import { balanced } from "../sums.ts";
 
 export type FileProblem = Readonly<{
   job: string;
-  file: "requests" | "results" | "failed";
+  file: "requests" | "copies" | "results" | "failed";
   path: string;
   problem: "missing" | "changed";
 }>;
@@ -46,6 +46,9 @@ type Needed = Readonly<{ file: FileProblem["file"]; record: FileRecord | undefin
 function neededFiles(job: Job): Needed[] {
   const needed: Needed[] = [];
   if (isUnfinished(job)) needed.push({ file: "requests", record: job.requestFile });
+  if (isUnfinished(job) && job.copies !== undefined) {
+    needed.push({ file: "copies", record: job.copies.file });
+  }
   if (job.state === "downloaded") needed.push({ file: "results", record: job.resultsFile });
   if (job.outstanding.lines > 0) needed.push({ file: "failed", record: undefined });
   return needed;

@@ -10,10 +10,9 @@ import { emulatedVector } from "../../src/emulator/embedding.ts";
 import { readFailedLines } from "../../src/job/failed-file.ts";
 import type { Job } from "../../src/job/job.ts";
 import { type ManifestView, readManifest } from "../../src/job/manifest.ts";
-import { readRequestKeys } from "../../src/job/request-file.ts";
 import { UNFINISHED } from "../../src/job/transitions.ts";
 import { readLines } from "../../src/jsonl.ts";
-import { parseRequestLine } from "../../src/request-line.ts";
+import { parseRequestLine, type RequestLine } from "../../src/request-line.ts";
 import { parseResultLine } from "../../src/result-line.ts";
 import { cell, type Database } from "../../src/store/database.ts";
 import { fingerprintExpression, quoteIdentifier, textExpression } from "../../src/store/sql.ts";
@@ -106,8 +105,8 @@ async function billBreaches(
   const breaches: string[] = [];
   for (const job of manifest.jobs()) {
     const answered = job.resultsFile === undefined ? undefined : await readAnswers(manifest, job);
-    for await (const keys of readRequestKeys(manifest.files(job.id))) {
-      for (const key of keys) {
+    for await (const requests of readSent(manifest, job)) {
+      for (const { key } of requests) {
         const attempt = `attempt ${job.attempt} of ${key}`;
         const isSent = job.batch !== undefined || job.lane === "sync";
         if (isSent && attempts.has(attempt)) breaches.push(`${attempt} left twice`);
@@ -137,20 +136,33 @@ async function wholeBill(
 ): Promise<ReadonlyMap<string, number>> {
   const bill = new Map(await emulator.billing());
   const atOnce = emulator.paidTexts?.() ?? new Map<string, number>();
-  const charged = new Set<string>();
+  const keysByText = new Map<string, Set<string>>();
   for (const job of manifest.jobs().filter(({ lane }) => lane === "sync")) {
-    for await (const lines of readLines(manifest.files(job.id).requests)) {
-      for (const { bytes } of lines) {
-        if (bytes === undefined || bytes.length === 0) continue;
-        const { key, request } = parseRequestLine(bytes);
-        const times = atOnce.get(request.content.parts[0].text);
-        if (times === undefined || charged.has(key)) continue;
-        charged.add(key);
-        bill.set(key, (bill.get(key) ?? 0) + times);
+    for await (const requests of readSent(manifest, job)) {
+      for (const { key, request } of requests) {
+        const { text } = request.content.parts[0];
+        keysByText.set(text, (keysByText.get(text) ?? new Set()).add(key));
       }
     }
   }
+  // rows of several jobs may have the same text: which of them was charged more often nobody can tell
+  for (const [text, keys] of keysByText) {
+    const names = [...keys];
+    for (let paidFor = 0; paidFor < (atOnce.get(text) ?? 0); paidFor++) {
+      const key = names[paidFor % names.length] ?? "";
+      bill.set(key, (bill.get(key) ?? 0) + 1);
+    }
+  }
   return bill;
+}
+
+/** What was asked for: a copy is paid for with another row, and never by itself. */
+async function* readSent(manifest: ManifestView, job: Job): AsyncGenerator<RequestLine[]> {
+  for await (const lines of readLines(manifest.files(job.id).requests)) {
+    yield lines.flatMap(({ bytes }) =>
+      bytes === undefined || bytes.length === 0 ? [] : [parseRequestLine(bytes)],
+    );
+  }
 }
 
 function paid(key: string, times: number, range: Range | undefined): string {
@@ -267,8 +279,9 @@ const PERMISSIONS = 0o777;
 async function folderBreaches(folder: string, manifest: ManifestView): Promise<string[]> {
   const expected = new Set(["manifest.ndjson", "too-long.jsonl"]);
   const optional = new Set(["too-long.jsonl"]);
-  for (const { id, resultsFile, outstanding } of manifest.jobs()) {
+  for (const { id, copies, resultsFile, outstanding } of manifest.jobs()) {
     expected.add(`${id}.requests.jsonl`);
+    if (copies !== undefined) expected.add(`${id}.copies.jsonl`);
     if (resultsFile !== undefined) expected.add(`${id}.results.jsonl`);
     if (outstanding.lines > 0) expected.add(`${id}.failed.jsonl`).add(`${id}.failed.csv`);
   }
@@ -287,9 +300,9 @@ async function folderBreaches(folder: string, manifest: ManifestView): Promise<s
   return breaches;
 }
 
-/** The file of a job that died before it was recorded; the next job of that number replaces it. */
+/** A file of a job that died before it was recorded; the next job of that number replaces it. */
 function isReserved(name: string, lastJob: number): boolean {
-  const job = /^(?<job>\d{4,})\.requests\.jsonl$/.exec(name)?.groups?.["job"];
+  const job = /^(?<job>\d{4,})\.(?:requests|copies)\.jsonl$/.exec(name)?.groups?.["job"];
   return job !== undefined && Number(job) > lastJob;
 }
 

@@ -46,14 +46,18 @@ test("the file of a job that was never recorded goes once its number was passed 
   await manifest.close();
   for (const job of ["0001", "0002", "0003", "0004"]) {
     await writeFile(join(folder, `${job}.requests.jsonl`), "");
+    await writeFile(join(folder, `${job}.copies.jsonl`), "");
     await writeFile(join(folder, `${job}.results.jsonl`), "");
   }
   await (await openManifest(folder, systemClock)).close();
-  const requests = (await readdir(folder)).filter((name) => name.endsWith("requests.jsonl"));
+  const requests = (await readdir(folder)).filter((name) => /requests|copies/.test(name));
   // 0004 may belong to a job that a manifest restored from a backup does not know
   expect(requests.toSorted()).toEqual([
+    "0001.copies.jsonl",
     "0001.requests.jsonl",
+    "0003.copies.jsonl",
     "0003.requests.jsonl",
+    "0004.copies.jsonl",
     "0004.requests.jsonl",
   ]);
   expect(await readdir(folder)).toContain("0002.results.jsonl");

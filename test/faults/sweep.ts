@@ -81,7 +81,7 @@ export async function runDisturbed(
   const emulator = await startEmulator({ batchSeconds: 0, tier: "off", faults, seed });
   try {
     await workshop.seed(
-      Array.from({ length: plan.rows }, (_, index) => ({ id: index + 1, text: `row ${index}` })),
+      Array.from({ length: plan.rows }, (_, index) => ({ id: index + 1, text: textOf(index) })),
     );
     if (plan.rebuildIndex) for (const sql of INDEXES) await workshop.database.query(sql);
     const definitions = await indexDefinitions(workshop);
@@ -116,6 +116,11 @@ async function indexDefinitions({ database }: Workshop): Promise<string[]> {
      WHERE indrelid = 'questions'::regclass AND indisvalid ORDER BY 1`,
   );
   return rows.map((row) => cell(row, "definition"));
+}
+
+/** Every third row has the text of the one before it. */
+function textOf(index: number): string {
+  return `row ${index % 3 === 2 ? index - 1 : index}`;
 }
 
 class Process {
