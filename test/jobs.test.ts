@@ -222,6 +222,7 @@ describe("--json", () => {
       id: "0001",
       state: "imported",
       lane: "batch",
+      copies: 0,
       requests: 50_000,
       written: 49_990,
       failed: 4,
@@ -237,6 +238,7 @@ describe("--json", () => {
       updatedAt: expect.stringMatching(/^\d{4}-.*Z$/),
       files: {
         requests: "0001.requests.jsonl",
+        copies: null,
         results: "0001.results.jsonl",
         failed: "0001.failed.jsonl",
       },
@@ -260,13 +262,13 @@ describe("--format csv", () => {
     const lines = stdout.trimEnd().split("\n");
     expect(lines).toHaveLength(5);
     expect(lines[0]).toBe(
-      "id,state,requests,written,failed,stale,filled,gone,tokens,batch,parent,attempt,createdAt,updatedAt,requestsFile,resultsFile,failedFile,errorCode,errorMessage,usd,lane",
+      "id,state,requests,written,failed,stale,filled,gone,tokens,batch,parent,attempt,createdAt,updatedAt,requestsFile,resultsFile,failedFile,errorCode,errorMessage,usd,lane,copies,copiesFile",
     );
     expect(lines[2]).toContain(`,9,"'=HYPERLINK(""http://x""), and ""more"""`);
   });
 
   it("has its titles also when there are no jobs", () => {
-    expect(jobsCsv([])).toMatch(/^id,state,.*,errorMessage,usd,lane$/);
+    expect(jobsCsv([])).toMatch(/^id,state,.*,errorMessage,usd,lane,copies,copiesFile$/);
   });
 });
 
