@@ -20,7 +20,9 @@ export type ProgressState = {
   /** Jobs that were sent since the start, with when that was: they tell how fast it all goes. */
   readonly sentHere: Map<string, number>;
   goal: number | undefined;
+  /** `recorded` and its jobs: what of the rows is known as a job by now. */
   readonly export: { rows: number; recorded: number; ended: boolean; seen: boolean };
+  readonly recordedJobs: Set<string>;
   readonly batchStates: Map<string, string>;
   nextLookMs: number | undefined;
   /** By why; the one for room in the queue, whose words change, by its name. */
@@ -41,6 +43,7 @@ export function startProgress({ elapsedMs }: Moment): ProgressState {
     sentHere: new Map(),
     goal: undefined,
     export: { rows: 0, recorded: 0, ended: false, seen: false },
+    recordedJobs: new Set(),
     batchStates: new Map(),
     nextLookMs: undefined,
     waits: new Map(),
@@ -70,9 +73,9 @@ export function noteProgress(
       Object.assign(state.export, { rows: event.exported, ended: false, seen: true });
       return;
     case "exported":
-      state.export.recorded += event.requests;
-      return;
+      return noteRecorded(state, event);
     case "exportEnded":
+      state.recordedJobs.clear();
       Object.assign(state.export, { rows: 0, recorded: 0, ended: true, seen: true });
       return;
     case "uploading":
@@ -123,6 +126,9 @@ function noteJob(state: ProgressState, job: JobReport, elapsedMs: number): void 
   const before = state.jobs.get(job.job);
   state.jobs.set(job.job, job);
   if (before?.state === job.state) return;
+  // it is drawn before the export tells the same: its rows must not count twice until then
+  const isExporting = state.export.seen && !state.export.ended;
+  if (before === undefined && isExporting && job.state === "exported") noteRecorded(state, job);
   const isSent = before !== undefined && AT_GEMINI.includes(job.state);
   if (isSent) state.sentHere.set(job.job, elapsedMs);
   if (SENDING.includes(job.state)) state.waits.delete(QUOTA_FULL);
@@ -130,6 +136,15 @@ function noteJob(state: ProgressState, job: JobReport, elapsedMs: number): void 
   if (state.uploading?.job === job.job) state.uploading = undefined;
   if (state.downloading?.job === job.job) state.downloading = undefined;
   if (state.importing?.job === job.job) state.importing = undefined;
+}
+
+function noteRecorded(
+  { recordedJobs, export: exporting }: ProgressState,
+  { job, requests }: Pick<JobReport, "job" | "requests">,
+): void {
+  if (recordedJobs.has(job)) return;
+  recordedJobs.add(job);
+  exporting.recorded += requests;
 }
 
 function noteImporting(state: ProgressState, job: string, rows: number, elapsedMs: number): void {

@@ -75,6 +75,8 @@ describe("rows", () => {
     expect(after([[1, exporting]], 1).exported).toBe(1_500);
     const recorded: Story = [[1, exporting, jobReport("0001", "exported"), exported]];
     expect(after(recorded, 1).exported).toBe(1_500);
+    const between: Story = [[1, exporting, jobReport("0001", "exported")]];
+    expect(after(between, 1).exported).toBe(1_500);
     const ended = { type: "exportEnded", exported: 1_500, skipped: 0 } as const;
     const last = jobReport("0002", "exported", { requests: 500 });
     const all: Story = [...recorded, [2, last, { ...exported, job: "0002", requests: 500 }, ended]];
