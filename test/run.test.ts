@@ -1,5 +1,6 @@
 // I start `run` and go home. Whatever happens in the night, is everything that can be in the column
 // in it in the morning, paid for once, and does the report add up?
+import { readFile, writeFile } from "node:fs/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { UserError } from "../src/errors.ts";
 import { interruption, isInterruption } from "../src/interrupt.ts";
@@ -358,5 +359,20 @@ describe("a run that ends early", () => {
     expect(await trial.run({}, { gemini: trial.clientOf("another-key") })).toMatchObject({
       written: 4,
     });
+  });
+});
+
+describe("a manifest that was restored from a backup", () => {
+  test("gets the batches that it knows nothing of back, and pays for none again", async () => {
+    const trial = await startTrial(workshop, texts(20));
+    await trial.export({ bounds: rowsAJob(10) });
+    const journal = `${trial.folder}/manifest.ndjson`;
+    const backup = await readFile(journal);
+    await trial.submit();
+    await writeFile(journal, backup);
+    expect(await trial.run(small(trial, 10))).toMatchObject({ written: 20, remaining: 0 });
+    expect(trial.emulator.batches()).toHaveLength(2);
+    expect(await trial.rightIds()).toEqual(range(1, 20));
+    await expectPaidOncePerAttempt(trial);
   });
 });

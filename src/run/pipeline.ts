@@ -98,6 +98,7 @@ class Pipeline {
   /** Jobs that cannot be imported as things are; the others go on without them. */
   readonly #blocked = new Map<string, JobBlocked>();
   readonly #downloadPause: QuotaPause;
+  #hasReadList = false;
   /** Create requests in a row whose answer was lost and which had made no batch. */
   #lostCreates = 0;
   /** Attempts to embed at once, in a row, of which nothing came back. */
@@ -234,8 +235,10 @@ class Pipeline {
 
   async #reconcile(): Promise<void> {
     const { manifest } = this.#services;
-    if (!needsReconciling(manifest.jobs())) return;
+    // once in any case: a manifest restored from a backup does not know of its last batches
+    if (this.#hasReadList && !needsReconciling(manifest.jobs())) return;
     const { adopted, absent } = await reconcile(this.#services, this.#options.reconcileGraceMs);
+    this.#hasReadList = true;
     if (adopted.length > 0) this.#lostCreates = 0;
     if (adopted.length + absent.length > 0) this.#changes.notify();
   }
