@@ -3,6 +3,9 @@
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { cancelJob } from "../src/cancel/cancel.ts";
+import { deleteIdleInputs } from "../src/job/input-file.ts";
+import { submitJob } from "../src/submit/submit-job.ts";
 import { startTrial, texts, type Trial, type Wire } from "./trial.ts";
 import { openWorkshop, type Workshop } from "./workshop.ts";
 
@@ -44,6 +47,21 @@ test("one that cannot be deleted is told of, and stops nothing", async () => {
   expect(await trial.run()).toMatchObject({ written: 4, failed: 0 });
   const warnings = workshop.events.filter(({ type }) => type === "warning");
   expect(warnings).toMatchObject([{ message: expect.stringContaining("was not deleted") }]);
+});
+
+test("one whose create may have made a batch that nobody knows of stays, even where it is given up", async () => {
+  const trial = await startTrial(workshop, texts(2), { faults: "create-reset=1x" });
+  await trial.export();
+  await trial.services({}, async (all) => {
+    const { manifest } = all;
+    const outcome = await submitJob(all, manifest.job("0001"));
+    expect(outcome.kind).toBe("uncertain");
+    expect(await deleteIdleInputs(all)).toBe(0);
+    const gemini = async () => all.gemini;
+    expect(await cancelJob({ manifest, gemini }, manifest.job("0001"), true)).toBe("givenUp");
+    expect(await deleteIdleInputs(all)).toBe(0);
+  });
+  expect(await uploads(trial)).toBe(1);
 });
 
 test("a full storage: what no batch needs any more goes, and the upload is sent again", async () => {

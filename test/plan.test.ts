@@ -4,8 +4,9 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { GeminiError } from "../src/gemini/port.ts";
 import { pricesOf, PROJECT_LIMITS } from "../src/gemini/tariff.ts";
 import { correctionOf } from "../src/job/correction.ts";
+import { NEW_QUOTA } from "../src/job/quota-log.ts";
 import { JobCount } from "../src/plan/job-count.ts";
-import { batchSeconds, syncSeconds } from "../src/plan/duration.ts";
+import { batchSeconds, learnedSeconds, syncSeconds } from "../src/plan/duration.ts";
 import { plan, type PlanOptions, type PlanServices } from "../src/plan/plan.ts";
 import { planTable } from "../src/plan/table.ts";
 import { writingOf } from "../src/plan/writing.ts";
@@ -181,7 +182,48 @@ describe("the plan", () => {
   });
 });
 
+describe("the time by what was learned", () => {
+  const MINUTE_MS = 60_000;
+  const learned = { ...NEW_QUOTA, limit: 250_000 };
+
+  test("is not told before anything was refused, then follows the limit or the pace", () => {
+    expect(learnedSeconds(1_000_000, NEW_QUOTA, 500_000)).toBeUndefined();
+    expect(learnedSeconds(1_000_000, learned, 500_000)).toBe(batchSeconds(1_000_000, 250_000));
+    expect(learnedSeconds(1_000_000, learned, 100_000)).toBe(batchSeconds(1_000_000, 100_000));
+    const bucket = { ...learned, release: "time", drain: 10_000 / MINUTE_MS } as const;
+    const minutes = 75 + PROJECT_LIMITS.turnaroundMinutes;
+    expect(learnedSeconds(1_000_000, bucket, 500_000)).toBe(minutes * 60);
+    expect(learnedSeconds(0, bucket, 500_000)).toBe(0);
+  });
+
+  test("stands in the plan beside the time by tier, and the jobs are cut by it", async () => {
+    const trial = await startTrial(workshop, texts(60));
+    const before = await planned(trial, { bounds: LARGE });
+    expect(before.seconds.learned).toBeUndefined();
+    expect(planTable(before, 1e12, "1")).not.toContain("learned from refusals");
+    await trial.export({ limit: 1, bounds: LARGE });
+    await trial.services({}, async ({ manifest }) => {
+      const [job, displayName] = ["0001", "one"];
+      await manifest.record({ type: "submitting", job, displayName, submission: 1, keyId: "a" });
+      const error = { code: 429, message: "quota" };
+      await manifest.record({ type: "refused", job, error, fileGone: false });
+    });
+    const after = await planned(trial, { bounds: LARGE });
+    expect(after.seconds.learned).toBeGreaterThan(after.seconds.batch);
+    expect(planTable(after, 1e12, "1")).toMatch(/ by what was learned from refusals here/);
+  });
+});
+
 describe("the number of jobs", () => {
+  test("counts the canary, which takes the first hundred rows", () => {
+    const count = new JobCount({ maxRows: 1_000, maxTokens: 1e9, maxBytes: 1e9 });
+    for (let row = 0; row < 2_100; row += 1) count.add({ rows: 1, tokens: 10, bytes: 100 });
+    expect(count.jobs(1)).toBe(3);
+    expect(count.jobs(1, true)).toBe(3);
+    count.add({ rows: 1, tokens: 10, bytes: 100 });
+    expect(count.jobs(1, true)).toBe(4);
+  });
+
   test.each([
     ["rows", { maxRows: 1_000, maxTokens: 1e9, maxBytes: 1e9 }, 1, 10],
     ["tokens", { maxRows: 1e9, maxTokens: 30_000, maxBytes: 1e9 }, 1, 4],

@@ -1,7 +1,7 @@
 // Gemini refuses with a bare 429. Does a run find out by itself how much may be queued and what gives
 // it back, keep the queue busy, ask seldom in vain, and upload nothing for nothing?
 import { describe, expect, test } from "vitest";
-import { simulate, type Scenario } from "../bench/quota/simulation.ts";
+import { simulate, type Scenario, START_MS } from "../bench/quota/simulation.ts";
 import { NEW_QUOTA, type QuotaLog, accepted, ended, refused } from "../src/job/quota-log.ts";
 import type { Job } from "../src/job/job.ts";
 import { roomFor } from "../src/submit/window.ts";
@@ -36,6 +36,16 @@ describe("a whole run in virtual time, of sixty jobs", { timeout: 120_000 }, () 
     expect(outcome).toMatchObject({ written: 600, jobs: 60, uploadsWasted: 0 });
     expect(outcome.refused).toBeLessThanOrEqual(mostRefused);
     expect(outcome.utilisation).toBeGreaterThan(0.9);
+    // nothing is uploaded before there is room for it
+    expect(outcome.uploadLeadMs).toBeLessThan(MINUTE_MS);
+  });
+
+  test("nothing fits for two hours: it is asked seldom, and goes on when there is room", async () => {
+    const change = { atMs: START_MS + 120 * MINUTE_MS, tokens: QUEUE };
+    const quota = { ...BIG.quota, tokens: 5_000, change };
+    const outcome = await simulate({ ...BIG, rows: 20, quota });
+    expect(outcome).toMatchObject({ written: 20, uploadsWasted: 0 });
+    expect(outcome.refusedAnHour).toBeLessThanOrEqual(8);
   });
 });
 
@@ -75,6 +85,8 @@ describe("what was learned", () => {
     expect(roomFor(waiting, all, window, log, 4_000).hasRoom).toBe(true);
     // what was asked for in vain is asked for more seldom
     const atLimit = { ...log, active: { tokens: limit, batches: limit / 10_000 } };
+    const more = accepted(atLimit, { tokens: 10_000, atMs: 5_000, probe: undefined });
+    expect(more.limit).toBe(limit + 10_000);
     const refusedAgain = refused(atLimit, { ...refusal, atMs: 5_000 });
     expect(refusedAgain).toMatchObject({ limit, probeAfter: 50 });
   });

@@ -71,6 +71,8 @@ export type World = Readonly<{
 export type Ledger = {
   uploads: number;
   deletedFiles: number;
+  /** From an upload to the first create with it, at most. */
+  uploadLeadMs: number;
   refusedAtMs: number[];
   acceptedAtMs: number[];
   batches: (QueuedBatch & { readonly file: string; readonly name: string; endsAtMs: number })[];
@@ -87,12 +89,14 @@ export function simulatedGemini(world: World): { gemini: Gemini; ledger: Ledger 
   const ledger: Ledger = {
     uploads: 0,
     deletedFiles: 0,
+    uploadLeadMs: 0,
     refusedAtMs: [],
     acceptedAtMs: [],
     batches: [],
   };
   const files = new Map<string, string>();
   const names = new Map<string, string>();
+  const unusedSinceMs = new Map<string, number>();
   const nowMs = () => clock.now().getTime();
   const gemini: Gemini = {
     uploadFile: async ({ path, remoteName }, signal) => {
@@ -100,9 +104,13 @@ export function simulatedGemini(world: World): { gemini: Gemini; ledger: Ledger 
       ledger.uploads += 1;
       const name = `files/${remoteName}`;
       files.set(name, path);
+      unusedSinceMs.set(name, nowMs());
       return { name, expiresAt: new Date(nowMs() + FILE_LIFE_MS).toISOString() };
     },
     createBatch: async ({ file, displayName }) => {
+      const leadMs = nowMs() - (unusedSinceMs.get(file) ?? nowMs());
+      ledger.uploadLeadMs = Math.max(ledger.uploadLeadMs, leadMs);
+      unusedSinceMs.delete(file);
       await clock.sleep(CREATE_MS);
       const path = files.get(file);
       if (path === undefined) throw new GeminiError("notFound", `there is no ${file}`);

@@ -33,6 +33,8 @@ export type Outcome = Readonly<{
   utilisation: number;
   /** Uploads that no accepted batch came of. */
   uploadsWasted: number;
+  /** From an upload to the first create with it, at most. */
+  uploadLeadMs: number;
   hours: number;
   /** Rows that have their vector. */
   written: number;
@@ -117,6 +119,7 @@ export async function simulate(scenario: Scenario): Promise<Outcome> {
       refusedShare: refusedAtMs.length / creates,
       utilisation: drainedShare(ledger, quota, fromMs, toMs),
       uploadsWasted: uploads - batches.length,
+      uploadLeadMs: ledger.uploadLeadMs,
       hours: clock.elapsedMs() / HOUR_MS,
       written: summary.written,
       batches: batches.map(({ tokens, createdAtMs }) => ({

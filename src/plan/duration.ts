@@ -5,9 +5,11 @@
  * reasons, up to its aim of 24 hours, comes on top.
  */
 import type { ModelName } from "../gemini/models.ts";
+import type { QuotaLog } from "../job/quota-log.ts";
 import { PROJECT_LIMITS, QUOTAS, type Tier } from "../gemini/tariff.ts";
 
 const SECONDS_A_MINUTE = 60;
+const MS_PER_SECOND = 1000;
 
 /** Undefined tokens at once: nothing limits. Zero for nothing to do. */
 export function batchSeconds(tokens: number, tokensAtOnce: number): number {
@@ -15,6 +17,20 @@ export function batchSeconds(tokens: number, tokensAtOnce: number): number {
   const refills = Math.max(0, tokens / tokensAtOnce - 1);
   const { refillMinutes, turnaroundMinutes } = PROJECT_LIMITS;
   return Math.ceil((refills * refillMinutes + turnaroundMinutes) * SECONDS_A_MINUTE);
+}
+
+/** By what refusals told of the model's quota; undefined until there was one. */
+export function learnedSeconds(
+  tokens: number,
+  quota: QuotaLog,
+  tokensAtOnce: number,
+): number | undefined {
+  if (quota.limit === undefined) return undefined;
+  const limit = Math.min(quota.limit, tokensAtOnce);
+  if (quota.release === "ends" || quota.drain === undefined) return batchSeconds(tokens, limit);
+  if (tokens === 0) return 0;
+  const drainMs = Math.max(0, tokens - limit) / quota.drain;
+  return Math.ceil(drainMs / MS_PER_SECOND + PROJECT_LIMITS.turnaroundMinutes * SECONDS_A_MINUTE);
 }
 
 /** Through the interactive API: as many requests and tokens a minute as the tier allows. */

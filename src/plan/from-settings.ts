@@ -34,6 +34,7 @@ export async function planFromSettings(
       tier,
       maxEnqueuedTokens: queueWindow(settings).maxEnqueuedTokens,
       maxAttempts,
+      canary: settings.canary,
     },
   );
 }

@@ -23,11 +23,11 @@ export class JobCount {
     this.#open = EMPTY;
   }
 
-  /** `ratio`: of corrected tokens to those that were added. */
-  jobs(ratio: number): number {
-    let jobs = 0;
+  /** `ratio`: of corrected tokens to those that were added. `withCanary`: the first slice goes alone. */
+  jobs(ratio: number, withCanary = false): number {
+    let jobs = withCanary ? 1 : 0;
     let size = EMPTY;
-    for (const slice of [...this.#slices, this.#open]) {
+    for (const slice of [...this.#slices, this.#open].slice(jobs)) {
       if (slice.rows === 0) continue;
       // a slice that no job holds is cut by its tokens, bytes and rows alone
       const own = Math.max(1, fillings(slice, ratio, this.#bounds));

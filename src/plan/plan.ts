@@ -8,10 +8,13 @@ import { type Correction, correctionOf } from "../job/correction.ts";
 import { spentForTarget } from "../job/cost.ts";
 import { copiesOf, type Job } from "../job/job.ts";
 import { isUnfinished } from "../job/manifest.ts";
+import { learnedBounds } from "../job/learned-bounds.ts";
+import type { QuotaLog } from "../job/quota-log.ts";
 import { resultBytes } from "../result-size.ts";
 import type { Target } from "../target.ts";
+import { isCanaryWorth } from "../run/canary.ts";
 import { countSample, type SampleCount } from "../token-sample.ts";
-import { batchSeconds, syncSeconds, tierTokens } from "./duration.ts";
+import { batchSeconds, learnedSeconds, syncSeconds, tierTokens } from "./duration.ts";
 import { type Survey, survey, type SurveyOptions, type SurveyServices } from "./survey.ts";
 import { type Writing, writingOf } from "./writing.ts";
 
@@ -19,7 +22,14 @@ import { type Writing, writingOf } from "./writing.ts";
 export type PlanServices = SurveyServices & Readonly<{ gemini: Gemini | undefined }>;
 
 export type PlanOptions = Omit<SurveyOptions, "ratio"> &
-  Readonly<{ prices: Prices; tier: Tier; maxEnqueuedTokens: number; maxAttempts: number }>;
+  Readonly<{
+    prices: Prices;
+    tier: Tier;
+    maxEnqueuedTokens: number;
+    maxAttempts: number;
+    /** The first job is to be a small one, where that is worth it. */
+    canary?: boolean;
+  }>;
 
 /** Some of the rows; those that are `copies` are not sent. `usd` as a batch. */
 export type Portion = Readonly<{
@@ -53,7 +63,13 @@ export type Plan = Readonly<{
   /** To be kept in the manifest by whoever may write there. */
   sample: SampleCount | undefined;
   enqueuedTokenLimit: number;
-  seconds: Readonly<{ batch: number; sync: number; byTier: Readonly<Record<Tier, number>> }>;
+  seconds: Readonly<{
+    batch: number;
+    sync: number;
+    byTier: Readonly<Record<Tier, number>>;
+    /** By what was learned from refusals; undefined where nothing was. */
+    learned: number | undefined;
+  }>;
   bytes: Readonly<{ requests: number; results: number }>;
   writing: Writing;
 }>;
@@ -61,15 +77,17 @@ export type Plan = Readonly<{
 export async function plan(services: PlanServices, options: PlanOptions): Promise<Plan> {
   const { manifest, gemini, report } = services;
   const { target } = options;
+  const quota = manifest.quota(target.model);
+  const bounds = learnedBounds(options.bounds, quota);
   const known = correctionOf(manifest.jobs(), manifest.counted(target), target);
-  const found = await survey(services, { ...options, ratio: known.ratio });
+  const found = await survey(services, { ...options, bounds, ratio: known.ratio });
   const sample = gemini && (await countSample(gemini, target.model, found.sample, report));
   // a sample of these very rows tells more about them than the bills of other ones
   const correction = sample === undefined ? known : correctionOf([], sample, target);
   const portions = portionsOf(manifest.jobs(), options, found, correction.ratio);
   return {
     ...portions,
-    ...outlook(portions.total, options, found),
+    ...outlook(portions.total, options, found, quota),
     spentUsd: spentForTarget(manifest.jobs(), target, options.prices).usd,
     skipped: found.skipped,
     savedTokens: Math.round(found.savedTokens * correction.ratio),
@@ -83,14 +101,15 @@ type Portions = Pick<Plan, "total" | "pending" | "waiting" | "retried">;
 
 function portionsOf(
   jobs: readonly Job[],
-  { target, prices, maxAttempts }: PlanOptions,
+  { target, prices, maxAttempts, canary }: PlanOptions,
   found: Survey,
   ratio: number,
 ): Portions {
   const tokens = Math.round(found.uncorrectedTokens * ratio);
   const usd = priceOf(tokens, prices(target.model, "batch"));
   const { rows, copies, jobCount } = found;
-  const pending = { rows, copies, tokens, jobs: jobCount.jobs(ratio), usd };
+  const withCanary = canary === true && isCanaryWorth(jobs, target, rows);
+  const pending = { rows, copies, tokens, jobs: jobCount.jobs(ratio, withCanary), usd };
   const waiting = sum(
     jobs.filter((job) => job.state === "exported").map((job) => partOf(job, job.requests, prices)),
   );
@@ -129,7 +148,7 @@ type Outlook = Pick<
   "target" | "usdSync" | "price" | "enqueuedTokenLimit" | "seconds" | "bytes" | "writing"
 >;
 
-function outlook(total: Portion, options: PlanOptions, found: Survey): Outlook {
+function outlook(total: Portion, options: PlanOptions, found: Survey, quota: QuotaLog): Outlook {
   const { target, prices, tier, maxEnqueuedTokens } = options;
   const price = { batch: prices(target.model, "batch"), sync: prices(target.model, "sync") };
   const byTier = (each: Tier) => batchSeconds(total.tokens, tierTokens(each, target.model));
@@ -142,6 +161,7 @@ function outlook(total: Portion, options: PlanOptions, found: Survey): Outlook {
       batch: batchSeconds(total.tokens, maxEnqueuedTokens),
       sync: syncSeconds(total.rows - total.copies, total.tokens, tier),
       byTier: { 1: byTier("1"), 2: byTier("2"), 3: byTier("3") },
+      learned: learnedSeconds(total.tokens, quota, maxEnqueuedTokens),
     },
     bytes: {
       requests: found.requestBytes,

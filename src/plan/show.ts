@@ -42,6 +42,7 @@ function planJson(planned: Plan, free: number): Record<string, unknown> {
     enqueuedTokenLimit: planned.enqueuedTokenLimit,
     etaSeconds: seconds.batch,
     etaSecondsByTier: seconds.byTier,
+    etaSecondsLearned: seconds.learned ?? null,
     etaSecondsSync: seconds.sync,
     pending: portionJson(planned.pending),
     waiting: portionJson(planned.waiting),

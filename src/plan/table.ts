@@ -80,6 +80,9 @@ function howLong({ seconds, enqueuedTokenLimit }: Plan, tier: Tier): Line[] {
       `if the queue refills in ${refillMinutes} min and a batch takes ${turnaroundMinutes} min;`,
     ],
     ["", "Gemini aims at 24 h at most"],
+    ...(seconds.learned === undefined
+      ? []
+      : [["", `${duration(seconds.learned)} by what was learned from refusals here`] as const]),
     ["time, sync", `${duration(seconds.sync)} on tier ${tier}`],
   ];
 }
