@@ -4,6 +4,8 @@ import { readFile, writeFile } from "node:fs/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { clean } from "../src/clean/clean.ts";
 import { planCleaning } from "../src/clean/plan.ts";
+import type { ExportOptions } from "../src/export/export.ts";
+import { GeminiError } from "../src/gemini/port.ts";
 import { requireRollbackable, rollbackJob } from "../src/rollback/rollback.ts";
 import { runHere } from "./command-line.ts";
 import { errorLine, startTrial, texts, type Instead, type Trial } from "./trial.ts";
@@ -16,8 +18,18 @@ beforeAll(async () => {
 });
 afterAll(() => workshop.close());
 
+/** The upload, which is deleted at the end of the batch otherwise, is still there. */
+async function untilEnded(trial: Trial, changes: Partial<ExportOptions> = {}): Promise<void> {
+  const gemini = { ...trial.gemini, deleteFile: unreachable };
+  await trial.untilEnded(changes, { gemini });
+}
+
+function unreachable(): Promise<never> {
+  return Promise.reject(new GeminiError("unreachable", "no connection"));
+}
+
 async function imported(trial: Trial): Promise<void> {
-  await trial.untilEnded();
+  await untilEnded(trial);
   await trial.import();
 }
 
@@ -139,8 +151,8 @@ describe("nothing else is touched", () => {
   test("neither what is not imported, in any state, nor what failed", async () => {
     const trial = await startTrial(workshop, texts(4), { faults: "batch-fail=1x" });
     const one = { limit: 1 };
-    await trial.untilEnded(one);
-    await trial.untilEnded(one);
+    await untilEnded(trial, one);
+    await untilEnded(trial, one);
     await trial.export(one);
     await trial.submit();
     await trial.export(one);

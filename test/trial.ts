@@ -91,6 +91,7 @@ export async function startTrial(
     folder,
     target,
     clientOf,
+    gemini,
     runOptions,
     exportOptions,
     services,
@@ -141,10 +142,10 @@ export async function startTrial(
         return made;
       }),
     /** Everything up to the import, which is left to the test. */
-    untilEnded: async (changes: Partial<ExportOptions> = {}) => {
+    untilEnded: async (changes: Partial<ExportOptions> = {}, instead: Instead = {}) => {
       await trial.export(changes);
       await trial.submit();
-      await trial.poll();
+      await trial.poll({}, instead);
     },
 
     jobs: async () => (await readManifest(folder)).jobs(),
