@@ -107,7 +107,7 @@ describe("the command, from a folder without the source", () => {
   test("names what is not set", async () => {
     const ended = await vecfill(["run"]);
     expect(ended.code).toBe(2);
-    expect(ended.stderr).toMatch(/^error: .*(?:DATABASE_URL|SUPABASE_URL)/);
+    expect(ended.stderr).toMatch(/^error: .*(?:GEMINI_API_KEY|DATABASE_URL|SUPABASE_URL)/);
   });
 
   describe("with a table", () => {

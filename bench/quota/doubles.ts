@@ -17,10 +17,16 @@ function refuse(): Promise<never> {
   return Promise.reject(new Error("nobody asks for that here"));
 }
 
-/** So many rows of equal texts; ids count from 1. */
+const FINGERPRINT_DIGITS = 32;
+
+/** A row's own, although the texts are equal: none is to be folded into another. */
+function fingerprintOf(id: number): string {
+  return id.toString(16).padStart(FINGERPRINT_DIGITS, "0");
+}
+
+/** So many rows of equal length; ids count from 1. */
 export function memoryStore(rows: number, text: string, dimensions: number): Store {
   const written = new Uint8Array(rows + 1);
-  const fingerprint = "0".repeat(32);
   const description: TargetDescription = {
     idType: "integer",
     idTypeName: "bigint",
@@ -36,7 +42,7 @@ export function memoryStore(rows: number, text: string, dimensions: number): Sto
     readPending: async ({ after = "0", limit }) => {
       const page: PendingQuestion[] = [];
       for (let id = Number(after) + 1; id <= rows && page.length < limit; id += 1) {
-        if (written[id] === 0) page.push({ id: String(id), text, fingerprint });
+        if (written[id] === 0) page.push({ id: String(id), text, fingerprint: fingerprintOf(id) });
       }
       return page;
     },
