@@ -1,5 +1,5 @@
 /** Runs in bash 3.2, which macOS has, and starts no vecfill: it answers at once. */
-import type { CompletedCommand, CompletedOption } from "./words.ts";
+import { type CompletedCommand, type CompletedOption, taking } from "./words.ts";
 
 export function bashCompletion(commands: readonly CompletedCommand[]): string {
   return `# bash completion for vecfill: source <(vecfill completion bash)
@@ -54,13 +54,6 @@ ${options(commands)}
 }
 complete -F _vecfill vecfill
 `;
-}
-
-function taking(commands: readonly CompletedCommand[], takes: CompletedCommand["takes"]): string {
-  return commands
-    .filter((command) => command.takes === takes)
-    .map(({ name }) => name)
-    .join("|");
 }
 
 /** A branch for each option of each command that is followed by something. */

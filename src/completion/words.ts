@@ -62,3 +62,14 @@ function takesOf(flag: string, choices: readonly string[] | undefined): Takes {
   if (FILES.includes(flag)) return { kind: "file" };
   return { kind: FOLDERS.includes(flag) ? "folder" : "anything" };
 }
+
+/** The names of the commands that take such words, as a pattern of a shell's `case`. */
+export function taking(
+  commands: readonly CompletedCommand[],
+  takes: CompletedCommand["takes"],
+): string {
+  return commands
+    .filter((command) => command.takes === takes)
+    .map(({ name }) => name)
+    .join("|");
+}

@@ -1,5 +1,5 @@
 /** For zsh's own completion system; it starts no vecfill either. */
-import type { CompletedCommand, CompletedOption } from "./words.ts";
+import { type CompletedCommand, type CompletedOption, taking } from "./words.ts";
 
 export function zshCompletion(commands: readonly CompletedCommand[]): string {
   return `#compdef vecfill
@@ -40,13 +40,6 @@ ${options(commands)}
 }
 if [[ \${funcstack[1]} == _vecfill ]]; then _vecfill "$@"; else compdef _vecfill vecfill; fi
 `;
-}
-
-function taking(commands: readonly CompletedCommand[], takes: CompletedCommand["takes"]): string {
-  return commands
-    .filter((command) => command.takes === takes)
-    .map(({ name }) => name)
-    .join("|");
 }
 
 function values(commands: readonly CompletedCommand[]): string {
