@@ -144,7 +144,7 @@ describe("the metrics file", () => {
           Object.entries(labels).every(([key, value]) => sample.labels[key] === value),
       )?.value;
     expect(valueOf("vecfill_jobs", { state: "imported" })).toBe(1);
-    expect(valueOf("vecfill_jobs", { state: "exported" })).toBe(1);
+    expect(valueOf("vecfill_jobs", { state: "exported" })).toBe(2);
     expect(valueOf("vecfill_jobs", { state: "submitted" })).toBe(0);
     expect(valueOf("vecfill_rows", { outcome: "written" })).toBe(993);
     expect(valueOf("vecfill_tokens_total")).toBeGreaterThan(13_870);
