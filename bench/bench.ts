@@ -33,7 +33,7 @@ const FIGURES: Readonly<Record<string, (sizes: Sizes) => Promise<Figure>>> = {
   import: () =>
     withServer((url) => measureImport(url, SCRATCH, { rows: 30_000, slowRows: 4000, rounds: 5 })),
   index: () => withServer((url) => measureUnderIndex(url, SCRATCH, { rows: 20_000, rounds: 2 })),
-  export: () => withServer((url) => measureExport(url, SCRATCH, { rows: 100_000, rounds: 5 })),
+  export: () => withServer((url) => measureExport(url, SCRATCH, { rows: 300_000, rounds: 7 })),
   "quota-tier-1": () => measureQuota("1"),
   "quota-tier-2": () => measureQuota("2"),
   "quota-tier-3": () => measureQuota("3"),

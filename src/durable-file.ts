@@ -156,14 +156,19 @@ class PartFile implements DurableFile {
 
   #put(bytes: Uint8Array): void {
     this.#bytes += bytes.length;
-    let start = 0;
-    while (start < bytes.length) {
-      const piece = bytes.subarray(start, start + BLOCK_BYTES - this.#used);
-      this.#block.set(piece, this.#used);
-      this.#used += piece.length;
-      start += piece.length;
-      if (this.#used === BLOCK_BYTES) this.#flush();
+    let rest = bytes;
+    while (this.#used + rest.length >= BLOCK_BYTES) {
+      const room = BLOCK_BYTES - this.#used;
+      this.#fill(rest.subarray(0, room));
+      this.#flush();
+      rest = rest.subarray(room);
     }
+    this.#fill(rest);
+  }
+
+  #fill(bytes: Uint8Array): void {
+    this.#block.set(bytes, this.#used);
+    this.#used += bytes.length;
   }
 
   async commit(): Promise<FileDigest> {

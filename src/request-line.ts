@@ -55,10 +55,18 @@ export function requestLineFormat(target: Target): (question: PendingQuestion) =
   const taskType = model.taskBy === "field" ? `"taskType":${JSON.stringify(target.taskType)},` : "";
   const end = `}]},${taskType}"outputDimensionality":${JSON.stringify(target.dimensions)}}}`;
   return (question) => {
-    const key = JSON.stringify(formatKey(question));
+    const key = quotedKey(question);
     const text = JSON.stringify(prefix + question.text);
     return `{"key":${key},"request":{"content":{"parts":[{"text":${text}${end}`;
   };
+}
+
+/** Nearly every id: there is nothing in its key that JSON would escape. */
+const PLAIN_ID = /^[\w-]*$/;
+
+function quotedKey(question: PendingQuestion): string {
+  const key = formatKey(question);
+  return PLAIN_ID.test(question.id) ? `"${key}"` : JSON.stringify(key);
 }
 
 /** Throws LineError, whose message says what is wrong with the line. */

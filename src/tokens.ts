@@ -9,16 +9,19 @@
 
 /** An estimate; 0 only for the empty text. */
 export function estimateTokens(text: string): number {
+  if (text === "") return 0;
   let tokens = 0;
   let start = 0;
-  while (start < text.length) {
-    const kind = KINDS[text.charCodeAt(start)] ?? 0;
-    let end = start + 1;
-    while (end < text.length && KINDS[text.charCodeAt(end)] === kind) end += 1;
-    tokens += tokensOfRun(KIND_COSTS[kind] ?? COSTS.symbol, end - start);
-    start = end;
+  let kind = KINDS[text.charCodeAt(0)] ?? 0;
+  for (let at = 1; at < text.length; at += 1) {
+    const next = KINDS[text.charCodeAt(at)] ?? 0;
+    if (next === kind) continue;
+    tokens += tokensOfRun(kind, at - start);
+    start = at;
+    kind = next;
   }
-  return text === "" ? 0 : Math.max(1, Math.ceil(tokens));
+  tokens += tokensOfRun(kind, text.length - start);
+  return Math.max(1, Math.ceil(tokens));
 }
 
 type Kind = keyof typeof COSTS;
@@ -94,6 +97,19 @@ function kindOfAscii(character: string): Kind {
   return /\s/.test(character) ? "space" : "punctuation";
 }
 
-function tokensOfRun({ least, free, each }: Cost, length: number): number {
+function tokensOfRun(kind: number, length: number): number {
+  if (length < TABLED_LENGTHS) return TABLED_TOKENS[kind * TABLED_LENGTHS + length] ?? 0;
+  return costOfRun(KIND_COSTS[kind] ?? COSTS.symbol, length);
+}
+
+const TABLED_LENGTHS = 32;
+/** Of short runs, by kind and length. */
+const TABLED_TOKENS = Float64Array.from(
+  KIND_COSTS.flatMap((cost) =>
+    Array.from({ length: TABLED_LENGTHS }, (_, n) => costOfRun(cost, n)),
+  ),
+);
+
+function costOfRun({ least, free, each }: Cost, length: number): number {
   return Math.max(least, each * (length - free));
 }

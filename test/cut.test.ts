@@ -35,8 +35,8 @@ function folder() {
     };
     files.push(file);
     const writer = {
-      add: async (line: string) => void file.lines.push(line),
-      addCopy: async (line: string) => void file.copies.push(line),
+      add: async (line: Uint8Array) => void file.lines.push(textOfLine(line)),
+      addCopy: async (line: Uint8Array) => void file.copies.push(textOfLine(line)),
       commit: async () => {
         file.end = "committed";
         return {
@@ -54,6 +54,13 @@ function folder() {
     return { job: file.job, writer };
   };
   return { files, open };
+}
+
+/** What is left without the newline that ends it. */
+function textOfLine(line: Uint8Array): string {
+  const text = Buffer.from(line).toString();
+  expect(text.at(-1)).toBe("\n");
+  return text.slice(0, -1);
 }
 
 function recordOf(held: readonly string[]) {

@@ -1,3 +1,4 @@
+import { setImmediate as nextTurn } from "node:timers/promises";
 import type { PendingQuestion } from "../question.ts";
 import type { Store } from "../store/port.ts";
 
@@ -21,6 +22,8 @@ export async function* pendingPages(store: Store): AsyncGenerator<PendingQuestio
       const atEnd = page.length < limit;
       limit = nextLimit(page);
       if (!atEnd) reading = ahead(store.readPending({ after: last.id, limit }));
+      // drivers send a query a turn later: without it, the server would wait while the page is used
+      await nextTurn();
       yield page;
       if (atEnd) return;
     }

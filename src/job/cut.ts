@@ -8,8 +8,10 @@ export type JobBounds = Readonly<{ maxRows: number; maxTokens: number; maxBytes:
 /** What a job holds so far, or what one more row adds. */
 export type JobSize = Readonly<{ rows: number; tokens: number; bytes: number }>;
 
+export type SizedText = RowText & Readonly<{ tokens: number }>;
+
 /** A row with its request line, without its newline. */
-export type CutRow = RowText & Readonly<{ line: string; tokens: number }>;
+export type CutRow = SizedText & Readonly<{ line: string }>;
 
 /** A request file that is complete and durable, with its copies, not yet recorded. */
 export type CutFile = Readonly<{
@@ -21,15 +23,13 @@ export type CutFile = Readonly<{
   copies: Copies | undefined;
 }>;
 
+const LINE_ROOM_BYTES = 64 * 1024;
+/** A UTF-16 code unit takes at most so many bytes in UTF-8. */
+const MAX_BYTES_A_UNIT = 3;
+const NEWLINE = 0x0a;
+
 type NewFile = Readonly<{ job: string; writer: RequestFileWriter }>;
 type OpenFile = NewFile & Readonly<{ content: JobContent }>;
-
-/** A single line always fits an empty job: it cannot be cut. */
-function fits(size: JobSize, line: JobSize, bounds: JobBounds): boolean {
-  if (size.rows === 0) return true;
-  const { rows, tokens, bytes } = plus(size, line);
-  return rows <= bounds.maxRows && tokens <= bounds.maxTokens && bytes <= bounds.maxBytes;
-}
 
 /**
  * What one job takes. A row whose text has a line in the job already is a copy of that line: it is
@@ -39,24 +39,40 @@ function fits(size: JobSize, line: JobSize, bounds: JobBounds): boolean {
 export class JobContent {
   readonly #bounds: JobBounds;
   readonly #texts = new SameTexts();
-  #size: JobSize = EMPTY;
+  #rows = 0;
+  #tokens = 0;
+  #bytes = 0;
 
   constructor(bounds: JobBounds) {
     this.#bounds = bounds;
   }
 
   get size(): JobSize {
-    return this.#size;
+    return { rows: this.#rows, tokens: this.#tokens, bytes: this.#bytes };
   }
 
-  /** What the row adds, where it fits: nothing but itself where it is a copy. */
-  take(row: CutRow): "line" | "copy" | undefined {
-    const asLine = { rows: 1, tokens: row.tokens, bytes: Buffer.byteLength(row.line) + 1 };
-    const fitsAsLine = fits(this.#size, asLine, this.#bounds);
+  /**
+   * What the row adds, where it fits: nothing but itself where it is a copy, which is not sent. `bytes`
+   * is what its line takes in the file.
+   */
+  take(row: SizedText, bytes: number): "line" | "copy" | undefined {
+    const fitsAsLine = this.#hasRoom(row.tokens, bytes);
     const isCopy = fitsAsLine ? !this.#texts.add(row) : this.#texts.has(row);
-    if (!fitsAsLine && !(isCopy && fits(this.#size, COPY, this.#bounds))) return undefined;
-    this.#size = plus(this.#size, isCopy ? COPY : asLine);
-    return isCopy ? "copy" : "line";
+    if (!fitsAsLine && !(isCopy && this.#hasRoom(0, 0))) return undefined;
+    this.#rows += 1;
+    if (isCopy) return "copy";
+    this.#tokens += row.tokens;
+    this.#bytes += bytes;
+    return "line";
+  }
+
+  /** A single line always fits an empty job: it cannot be cut. */
+  #hasRoom(tokens: number, bytes: number): boolean {
+    const { maxRows, maxTokens, maxBytes } = this.#bounds;
+    if (this.#rows === 0) return true;
+    return (
+      this.#rows < maxRows && this.#tokens + tokens <= maxTokens && this.#bytes + bytes <= maxBytes
+    );
   }
 }
 
@@ -64,6 +80,7 @@ export class JobContent {
 export class RequestCutter {
   readonly #boundsOfNext: () => JobBounds;
   readonly #openFile: () => Promise<NewFile>;
+  readonly #lineRoom = Buffer.allocUnsafe(LINE_ROOM_BYTES);
   #open: OpenFile | undefined;
   /** Resolve when there is room for more, as the writer said last. */
   #room: Promise<void> = Promise.resolve();
@@ -81,9 +98,10 @@ export class RequestCutter {
    */
   addHere(row: CutRow): boolean {
     if (this.#open === undefined) return false;
-    const part = this.#open.content.take(row);
+    const line = this.#encoded(row.line);
+    const part = this.#open.content.take(row, line.length);
     if (part === undefined) return false;
-    this.#write(this.#open.writer, row.line, part);
+    this.#write(this.#open.writer, line, part);
     return true;
   }
 
@@ -103,8 +121,17 @@ export class RequestCutter {
     return done;
   }
 
+  /** With its newline, in memory that is used again for the next one. */
+  #encoded(line: string): Uint8Array {
+    if ((line.length + 1) * MAX_BYTES_A_UNIT > this.#lineRoom.length)
+      return Buffer.from(`${line}\n`);
+    const end = this.#lineRoom.write(line);
+    this.#lineRoom[end] = NEWLINE;
+    return this.#lineRoom.subarray(0, end + 1);
+  }
+
   /** A write that fails is told by `room`, or by the end of the file. */
-  #write(writer: RequestFileWriter, line: string, part: "line" | "copy"): void {
+  #write(writer: RequestFileWriter, line: Uint8Array, part: "line" | "copy"): void {
     if (part === "copy") {
       this.#copyRoom = writer.addCopy(line);
       this.#copyRoom.catch(() => {});
@@ -136,12 +163,4 @@ export class RequestCutter {
   async abandon(): Promise<void> {
     await this.#open?.writer.abandon();
   }
-}
-
-const EMPTY: JobSize = { rows: 0, tokens: 0, bytes: 0 };
-/** Its row is all that a copy adds: it is not sent. */
-const COPY: JobSize = { rows: 1, tokens: 0, bytes: 0 };
-
-function plus(a: JobSize, b: JobSize): JobSize {
-  return { rows: a.rows + b.rows, tokens: a.tokens + b.tokens, bytes: a.bytes + b.bytes };
 }

@@ -17,10 +17,10 @@ import type { Manifest } from "./manifest.ts";
 type RequestFiles = Readonly<{ file: FileRecord; copies: Copies | undefined }>;
 
 export type RequestFileWriter = {
-  /** `line`: JSON without its newline. */
-  add(line: string): Promise<void>;
+  /** `line`: JSON in UTF-8 with its newline; the memory may be used again at once. */
+  add(line: Uint8Array): Promise<void>;
   /** The line of a row whose text has been added. */
-  addCopy(line: string): Promise<void>;
+  addCopy(line: Uint8Array): Promise<void>;
   /** Durable and in their places once this resolves. */
   commit(): Promise<RequestFiles>;
   abandon(): Promise<void>;
@@ -47,14 +47,15 @@ class RequestWriter implements RequestFileWriter {
     this.#requests = requests;
   }
 
-  add(line: string): Promise<void> {
-    return this.#requests.write(`${line}\n`);
+  add(line: Uint8Array): Promise<void> {
+    return this.#requests.write(line);
   }
 
-  async addCopy(line: string): Promise<void> {
+  async addCopy(line: Uint8Array): Promise<void> {
+    const own = Buffer.from(line);
     this.#rows += 1;
     this.#copies ??= createDurableFile(this.#files.copies);
-    await (await this.#copies).write(`${line}\n`);
+    await (await this.#copies).write(own);
   }
 
   /** The copies first: a request file in its place has its copies. */

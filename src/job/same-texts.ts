@@ -1,15 +1,14 @@
 /**
  * Which texts a job in hand asks for already. Rows have the same text when their fingerprints are
  * equal and a second hash of the text that is sent is too: md5 alone can be made to meet, and a line
- * edited by hand still has the fingerprint of the row's own text. That hash starts from a secret of
- * this process, so nobody can choose texts for which it meets; by chance two do in one of 2^52 cases,
- * among those whose md5 is the same.
+ * edited by hand still has the fingerprint of the row's own text. That hash is drawn at random by
+ * each process, so nobody can choose texts for which it meets, see `secret-hash.ts`.
  *
  * Only the first row with a fingerprint is what others may be copies of: so the fingerprint alone
  * links them, for whoever reads the files.
  */
-import { hash, randomBytes } from "node:crypto";
 import { FingerprintTable } from "../fingerprint-table.ts";
+import { secretHash } from "./secret-hash.ts";
 
 export type RowText = Readonly<{ fingerprint: string; text: string }>;
 
@@ -30,12 +29,4 @@ export class SameTexts {
     if (number === next) this.#hashes.push(hashed);
     return number === next || this.#hashes[number] !== hashed;
   }
-}
-
-const SECRET = randomBytes(16).toString("hex");
-/** As many as a number holds exactly. */
-const HEX_DIGITS = 13;
-
-function secretHash(text: string): number {
-  return Number.parseInt(hash("sha256", SECRET + text).slice(0, HEX_DIGITS), 16);
 }

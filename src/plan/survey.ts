@@ -2,7 +2,7 @@
  * One pass over the pending rows, as an export makes it, that only counts: what would be sent, what
  * would be left out and why, and a sample of the texts for Gemini to count. It writes nothing.
  */
-import { type CutRow, type JobBounds, JobContent } from "../job/cut.ts";
+import { type JobBounds, JobContent, type SizedText } from "../job/cut.ts";
 import type { ManifestView } from "../job/manifest.ts";
 import { readTakenRows } from "../job/taken-rows.ts";
 import { checkVectorSpace } from "../job/vector-space.ts";
@@ -119,13 +119,13 @@ class Tally {
     const estimated = tokens / this.#ratio;
     this.rows += 1;
     this.#texts?.add(fingerprint);
-    if (this.#put({ line, fingerprint, text, tokens }) === "copy") {
+    const bytes = Buffer.byteLength(line) + 1;
+    if (this.#put({ fingerprint, text, tokens }, bytes) === "copy") {
       this.#copies += 1;
       this.#savedTokens += estimated;
       this.#jobs.add({ rows: 1, tokens: 0, bytes: 0 });
       return;
     }
-    const bytes = Buffer.byteLength(line) + 1;
     this.#tokens += estimated;
     this.#bytes += bytes;
     this.#jobs.add({ rows: 1, tokens: estimated, bytes });
@@ -146,10 +146,10 @@ class Tally {
     };
   }
 
-  #put(row: CutRow): "line" | "copy" | undefined {
-    const part = this.#content.take(row);
+  #put(row: SizedText, bytes: number): "line" | "copy" | undefined {
+    const part = this.#content.take(row, bytes);
     if (part !== undefined) return part;
     this.#content = new JobContent(this.#bounds);
-    return this.#content.take(row);
+    return this.#content.take(row, bytes);
   }
 }
