@@ -29,8 +29,8 @@ export type QuotaLog = Readonly<{
   peak: number;
   /** Where the count of batches was refused: so many may be active. */
   batchLimit: number | undefined;
-  /** What went into the bucket, the last hour, oldest first. */
-  poured: readonly Poured[];
+  /** What went into the bucket last, and with it all before. */
+  poured: Poured | undefined;
   /** Tokens a millisecond that leave the bucket, as far as known. */
   drain: number | undefined;
   /** True once `drain` is a measurement. */
@@ -44,7 +44,8 @@ export type QuotaLog = Readonly<{
   timeRefutedAtMs: number | undefined;
 }>;
 
-type Poured = Readonly<{ atMs: number; tokens: number }>;
+/** Chained, so that a create adds one without a copy of those before: a long journal has many. */
+type Poured = Readonly<{ atMs: number; tokens: number; before: Poured | undefined }>;
 
 /** A create that was sent against the books, to learn from its answer. */
 export type Probe = "time";
@@ -82,7 +83,7 @@ export const NEW_QUOTA: QuotaLog = {
   active: { tokens: 0, batches: 0 },
   peak: 0,
   batchLimit: undefined,
-  poured: [],
+  poured: undefined,
   drain: undefined,
   isMeasured: false,
   accepted: { sinceMs: 0, creates: 0, tokens: 0 },
@@ -101,7 +102,7 @@ export function accepted(log: QuotaLog, create: Create): QuotaLog {
     ...log,
     active,
     peak: Math.max(log.peak, active.tokens),
-    poured: [...recent(log.poured, atMs), { atMs, tokens }],
+    poured: { atMs, tokens, before: log.poured },
     accepted: { ...before, creates: before.creates + 1, tokens: before.tokens + tokens },
     refusalsInRow: 0,
   };
@@ -129,7 +130,6 @@ export function refused(
   if (limit !== "tokens") return log;
   const next: QuotaLog = {
     ...log,
-    poured: recent(log.poured, create.atMs),
     accepted: { sinceMs: create.atMs, creates: 0, tokens: 0 },
     refusalsInRow: log.refusalsInRow + 1,
   };
@@ -147,7 +147,7 @@ export function bucketLevel(log: QuotaLog, size: number, nowMs: number): number 
   const drain = log.drain ?? size / REFILL_MS;
   let level = 0;
   let atMs = 0;
-  for (const { atMs: pouredAtMs, tokens } of log.poured) {
+  for (const { atMs: pouredAtMs, tokens } of recent(log.poured, nowMs)) {
     if (pouredAtMs > nowMs) continue;
     level = Math.max(0, level - drain * Math.max(0, pouredAtMs - atMs)) + tokens;
     atMs = pouredAtMs;
@@ -174,8 +174,15 @@ export function largestJob({ release, limit = Infinity }: QuotaLog): number {
   return Math.floor(release === "time" ? BUCKET_TARGET * limit : limit);
 }
 
-function recent(poured: readonly Poured[], nowMs: number): readonly Poured[] {
-  return poured.slice(-POURED_KEPT).filter(({ atMs }) => nowMs - atMs < POURED_KEPT_MS);
+/** Of the last hour, oldest first. */
+function recent(last: Poured | undefined, nowMs: number): readonly Poured[] {
+  const found: Poured[] = [];
+  let seen = 0;
+  for (let each = last; each !== undefined && seen < POURED_KEPT; each = each.before) {
+    if (nowMs - each.atMs < POURED_KEPT_MS) found.push(each);
+    seen += 1;
+  }
+  return found.toReversed();
 }
 
 function likelyLimit({ active }: QuotaLog): QuotaLimit {
@@ -200,10 +207,8 @@ function faster(next: QuotaLog, log: QuotaLog, { tokens, atMs }: Create): QuotaL
 /** The slowest pace that explains what was accepted is nearly the pace, where the bucket was full. */
 function releasedByTime(log: QuotaLog, limit: number, atMs: number): QuotaLog {
   const usual = limit / REFILL_MS;
-  const drain = Math.min(
-    limit / FASTEST_REFILL_MS,
-    Math.max(usual, slowestDrain(log.poured, limit) * MEASURED_MARGIN),
-  );
+  const slowest = slowestDrain(recent(log.poured, atMs), limit);
+  const drain = Math.min(limit / FASTEST_REFILL_MS, Math.max(usual, slowest * MEASURED_MARGIN));
   return {
     ...log,
     release: "time",
@@ -235,7 +240,7 @@ function refusedByEnds(next: QuotaLog, log: QuotaLog, { tokens, atMs }: Create):
 
 /** Whether a bucket of that size, at the pace at which all that was accepted did fit, has no room. */
 function couldBeFull(log: QuotaLog, size: number, tokens: number, atMs: number): boolean {
-  const drain = slowestDrain(log.poured, size);
+  const drain = slowestDrain(recent(log.poured, atMs), size);
   return bucketLevel({ ...log, drain }, size, atMs) + tokens > size;
 }
 
@@ -282,5 +287,5 @@ function refusedByTime(next: QuotaLog, log: QuotaLog, { tokens, atMs }: Create):
 
 /** Refused, so there was no room for it: the books begin anew with that. */
 function full(log: QuotaLog, tokens: number, atMs: number): QuotaLog {
-  return { ...log, poured: [{ atMs, tokens: Math.max(log.limit ?? 0, tokens) }] };
+  return { ...log, poured: { atMs, tokens: Math.max(log.limit ?? 0, tokens), before: undefined } };
 }
