@@ -51,10 +51,13 @@ export function jobsTable(jobs: readonly Job[], prices: Prices, width = USUAL_WI
 /** A line of titles and a line for each job. */
 function jobLines(jobs: readonly Job[], prices: Prices, width: number): string[] {
   const known = COLUMNS.map((column) => withCells(column, jobs));
-  // nothing is made that cannot be shown: there may be tens of thousands of jobs
-  const extra = totalWidth(known) < width - MIN_EXTRA_WIDTH ? extraColumns(prices) : [];
   const columns = fitting(known, width);
-  for (const column of extra.map((each) => withCells(each, jobs))) {
+  // where something was given up, nothing is added
+  const extra = columns.length === known.length ? extraColumns(prices) : [];
+  for (const each of extra) {
+    // nothing is made that cannot be shown: there may be tens of thousands of jobs
+    if (totalWidth(columns) + GAP.length + each.title.length >= width) continue;
+    const column = withCells(each, jobs);
     if (column.width > column.title.length && totalWidth([...columns, column]) <= width) {
       columns.push(column);
     }
@@ -67,8 +70,6 @@ function jobLines(jobs: readonly Job[], prices: Prices, width: number): string[]
       .slice(0, width),
   );
 }
-
-const MIN_EXTRA_WIDTH = 6;
 
 /** A column with its cells, the title first. */
 type Filled = Column & Readonly<{ cells: readonly string[]; width: number }>;
