@@ -7,6 +7,8 @@ import { cancelJob } from "../src/cancel/cancel.ts";
 import { pricesOf } from "../src/gemini/tariff.ts";
 import { spentOn } from "../src/job/cost.ts";
 import type { LaneChoice } from "../src/job/lane.ts";
+import { reportedManifest } from "../src/job/reported-manifest.ts";
+import type { ProgressEvent } from "../src/report.ts";
 import { startTrial, texts, type Trial, type Wire } from "./trial.ts";
 import { openWorkshop, type Workshop } from "./workshop.ts";
 
@@ -71,6 +73,15 @@ function cancel(trial: Trial, insist = false) {
 
 async function dies(): Promise<never> {
   throw new Error("died");
+}
+
+/** Everything but the manifest is as it was left. */
+async function restoredAfter(work: (trial: Trial) => Promise<unknown>) {
+  const trial = await exported();
+  const manifest = await readFile(trial.path("manifest.ndjson"));
+  await work(trial);
+  await writeFile(trial.path("manifest.ndjson"), manifest);
+  return trial;
 }
 
 async function answeredLines(trial: Trial): Promise<number> {
@@ -321,6 +332,96 @@ describe("a job that was begun at once", () => {
     await trial.embed();
     expect(await trial.import()).toMatchObject({ written: 20, failed: 0 });
     expect(await trial.rightIds()).toHaveLength(20);
+    for (const name of ["0001.sync.jsonl.unknown", "0001.results.jsonl.unknown"]) {
+      expect(await trial.lines(name)).toEqual(foreign.map((line): unknown => JSON.parse(line)));
+    }
+  });
+});
+
+describe("a manifest restored from a backup that is older than the answers", () => {
+  test.each(["batch", "sync"] as const)(
+    "knows a half-done job for what it is, with --lane %s",
+    async (lane) => {
+      const trial = await restoredAfter(async (half) => {
+        half.setWire(afterCalls(2, refusedKey));
+        await expect(half.embed()).rejects.toThrow("API key not valid");
+        half.setWire((_call, send) => send());
+      });
+      const summary = await trial.run({ lane: { lane, syncUpToTokens: 0 } });
+      expect(summary).toMatchObject({ written: ROWS, failed: 0, atOnce: ["0001"] });
+      expect(payments(trial)).toEqual({ 1: ROWS });
+      expect(trial.emulator.batches()).toEqual([]);
+    },
+  );
+
+  test.each(["batch", "sync"] as const)(
+    "imports what is complete, with --lane %s",
+    async (lane) => {
+      const trial = await restoredAfter((whole) => whole.embed());
+      expect(await trial.run({ lane: { lane, syncUpToTokens: 0 } })).toMatchObject({
+        written: ROWS,
+      });
+      expect(payments(trial)).toEqual({ 1: ROWS });
+      expect(trial.emulator.batches()).toEqual([]);
+    },
+  );
+
+  test("lets a job be cancelled without losing what it was answered", async () => {
+    const trial = await restoredAfter((whole) => whole.embed());
+    expect(await cancel(trial)).toBe("kept");
+    expect(await trial.import()).toMatchObject({ written: ROWS });
+  });
+
+  test("takes no answers that another model gave to the same rows", async () => {
+    const trial = await restoredAfter((whole) => whole.embed());
+    const path = trial.path("manifest.ndjson");
+    const journal = await readFile(path, "utf8");
+    await writeFile(path, journal.replaceAll("gemini-embedding-001", "gemini-embedding-2"));
+    await trial.embed();
+    expect(trial.emulator.embeddedNow()).toBe(2 * ROWS);
+    expect(await trial.lines("0001.results.jsonl.unknown")).toHaveLength(ROWS);
+  });
+
+  test("keeps a batch's results aside, and says so, before others take their place", async () => {
+    const trial = await restoredAfter(async (whole) => {
+      await whole.submit();
+      await whole.poll();
+      await whole.import();
+      await whole.sql("UPDATE questions SET embedding = NULL");
+    });
+    const results = await trial.text("0001.results.jsonl");
+    const events: ProgressEvent[] = [];
+    await trial.services({}, async ({ manifest }) => {
+      reportedManifest(manifest, (event) => events.push(event), pricesOf({}));
+    });
+    expect(events[0]).toMatchObject({
+      type: "warning",
+      message: expect.stringContaining("0001.results.jsonl.unknown"),
+    });
+    expect(await trial.run()).toMatchObject({ written: ROWS, atOnce: [] });
+    expect(await trial.text("0001.results.jsonl.unknown")).toBe(results);
+    const paid = Object.values(await trial.paid());
+    expect([paid.length, new Set(paid)]).toEqual([ROWS, new Set([1])]);
+    expect(trial.emulator.embeddedNow()).toBe(0);
+  });
+
+  test("gives no number out again whose answers are there", async () => {
+    const trial = await startTrial(workshop, texts(30));
+    await trial.export({ bounds: { ...BOUNDS, maxRows: 10 }, limit: 10 });
+    const manifest = await readFile(trial.path("manifest.ndjson"));
+    await trial.export({ bounds: { ...BOUNDS, maxRows: 10 } });
+    await trial.embed();
+    const kept = await Promise.all(
+      ["0003.requests.jsonl", "0003.results.jsonl"].map((name) => trial.text(name)),
+    );
+    await writeFile(trial.path("manifest.ndjson"), manifest);
+    await trial.run({ export: trial.exportOptions({ bounds: BOUNDS }), lane: SYNC });
+    expect(await trial.states()).toEqual(["0001 imported", "0004 imported"]);
+    await trial.export();
+    const found = await Promise.all(
+      ["0003.requests.jsonl", "0003.results.jsonl"].map((name) => trial.text(name)),
+    );
+    expect(found).toEqual(kept);
   });
 });
 

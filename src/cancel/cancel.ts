@@ -1,8 +1,8 @@
 import { UserError } from "../errors.ts";
 import { explain } from "../gemini/explain.ts";
 import { type Gemini, GeminiError } from "../gemini/port.ts";
-import { type Job, linesOf } from "../job/job.ts";
-import { forgetCheckpoint, openCheckpoint, placeResults } from "../job/checkpoint.ts";
+import type { Job } from "../job/job.ts";
+import { deleteCheckpoint, openCheckpoint, placeResults } from "../job/checkpoint.ts";
 import { isUnfinished, type Manifest } from "../job/manifest.ts";
 import { checkRequestFile } from "../job/request-file.ts";
 import { hasResults } from "../job/results-file.ts";
@@ -76,11 +76,11 @@ async function lacksFile(manifest: Manifest, job: Job): Promise<boolean> {
 /** What was answered is paid for: it goes the way of all results, and rows without an answer fail. */
 async function endEmbedding(manifest: Manifest, job: Job): Promise<Cancelled> {
   const files = manifest.files(job.id);
-  const checkpoint = await openCheckpoint(files, linesOf(job));
+  const checkpoint = await openCheckpoint(files, job);
   await checkpoint.close();
   if (checkpoint.answered === 0) {
     await recordGivenUp(manifest, job);
-    await forgetCheckpoint(files);
+    await deleteCheckpoint(files);
     return "givenUp";
   }
   await manifest.record({ type: "downloaded", job: job.id, file: await placeResults(files) });

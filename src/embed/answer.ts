@@ -71,11 +71,11 @@ function vectorAnswers(requests: readonly RequestLine[], { vectors, tokens }: Em
     const promptTokenCount = index === 0 ? tokens : 0;
     const usage = tokens === undefined ? {} : { usageMetadata: { promptTokenCount } };
     const response = { embedding: { values: vectors[index] }, ...usage };
-    return { key, line: JSON.stringify({ key, response }) };
+    return { key, content: { response } };
   });
 }
 
 /** Without a code it may be sent again, as a line that cannot be read may. */
 function errorAnswer(key: string, code: number | undefined, { message }: GeminiError): Answer {
-  return { key, line: JSON.stringify({ key, error: { code, message } }) };
+  return { key, content: { error: { code, message } } };
 }

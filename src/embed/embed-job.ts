@@ -6,12 +6,7 @@
  */
 import { explain } from "../gemini/explain.ts";
 import { type Gemini, GeminiError } from "../gemini/port.ts";
-import {
-  type Checkpoint,
-  forgetCheckpoint,
-  openCheckpoint,
-  placeResults,
-} from "../job/checkpoint.ts";
+import { type Checkpoint, openCheckpoint, placeResults } from "../job/checkpoint.ts";
 import { type Job, linesOf } from "../job/job.ts";
 import type { Manifest } from "../job/manifest.ts";
 import { checkRequestFile } from "../job/request-file.ts";
@@ -41,7 +36,7 @@ export async function embedJob(services: EmbedServices, job: Job): Promise<Job |
   const files = manifest.files(job.id);
   await checkRequestFile(files, job);
   const begun = await beginEmbedding(manifest, job);
-  const checkpoint = await openCheckpoint(files, linesOf(begun));
+  const checkpoint = await openCheckpoint(files, begun);
   try {
     await answerAll(services, begun, checkpoint);
   } finally {
@@ -56,7 +51,6 @@ export async function embedJob(services: EmbedServices, job: Job): Promise<Job |
 /** The lane is recorded before the first call leaves: from then on no batch is made of the job. */
 async function beginEmbedding(manifest: Manifest, job: Job): Promise<Job> {
   if (job.state === "embedding") return job;
-  await forgetCheckpoint(manifest.files(job.id));
   return manifest.record({ type: "embedding", job: job.id });
 }
 

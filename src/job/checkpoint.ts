@@ -2,58 +2,64 @@
  * `<job>.sync.jsonl`: what the interactive API has answered for a job, a line a request, as a results
  * file has them. Each call's lines are durable before the next ones are asked for in their place, so
  * nothing that stands here is paid for again. When every request has its line, the file takes the
- * name of the results file, and the job goes on as if it had been downloaded.
+ * name of the results file, and the job goes on as if it had been downloaded. Each line says which
+ * request file it answers, so that it is known for what it is also where the journal has lost that.
  */
+import { createHash } from "node:crypto";
 import { rename, rm } from "node:fs/promises";
 import { dirname } from "node:path";
 import { type AppendFile, openAppendFile } from "../append-file.ts";
 import { explainWriteError, hashFile, syncFolder } from "../durable-file.ts";
+import { isJsonObject } from "../json-value.ts";
 import { readLines } from "../jsonl.ts";
 import { KeySet } from "../key-table.ts";
+import { parseJson } from "../line-json.ts";
 import { readResultKey } from "../result-line.ts";
 import { exists, type JobFiles } from "./files.ts";
-import type { FileRecord } from "./job.ts";
+import { type FileRecord, type Job, linesOf } from "./job.ts";
 
 export type Checkpoint = {
   /** Requests that have a line. */
   readonly answered: number;
   isAnswered(key: string): boolean;
-  /** Durable once it resolves. A line is JSON without its newline. */
+  /** Durable once it resolves. */
   append(answers: readonly Answer[]): Promise<void>;
   close(): Promise<void>;
 };
 
-export type Answer = Readonly<{ key: string; line: string }>;
+/** As a line of a results file has it, `response` or `error`. */
+export type Answer = Readonly<{ key: string; content: object }>;
 
-/**
- * What an earlier process left is taken up, but for a torn last line. `expectedRequests` saves
- * memory. Only for a job that is known to be `embedding`: see `forgetCheckpoint`.
- */
-export async function openCheckpoint(
-  files: JobFiles,
-  expectedRequests: number,
-): Promise<Checkpoint> {
+/** What an earlier process left is taken up, but for a torn last line. The job is `embedding`. */
+export async function openCheckpoint(files: JobFiles, job: Job): Promise<Checkpoint> {
   await takeBackResults(files);
-  const keys = new KeySet(expectedRequests);
+  const keys = new KeySet(linesOf(job));
+  const mark = markOf(job);
   const file = await openAppendFile(files.sync, await readAnswered(files.sync, keys));
   return {
     get answered() {
       return keys.size;
     },
     isAnswered: (key) => keys.has(key),
-    append: (answers) => append(file, files.sync, keys, answers),
+    append: (answers) => append(file, files.sync, { keys, mark }, answers),
     close: () => file.close(),
   };
 }
 
-/**
- * To be called before a job is recorded as `embedding`: a file of its name is then of a job that
- * this manifest does not know, and may hold vectors of another model.
- */
-export async function forgetCheckpoint(files: JobFiles): Promise<void> {
+/** Of a job that was given up before its first answer. */
+export async function deleteCheckpoint(files: JobFiles): Promise<void> {
   await rm(files.sync, { force: true });
-  await rm(files.results, { force: true });
   await syncFolder(dirname(files.sync));
+}
+
+/** Whether the file, of either name, was begun for this job's very requests and model. */
+export async function isCheckpointOf(path: string, job: Job): Promise<boolean> {
+  for await (const [first] of readLines(path)) {
+    if (first?.terminated !== true || first.bytes === undefined) return false;
+    const line = parseJson(first.bytes);
+    return isJsonObject(line) && line["of"] === markOf(job);
+  }
+  return false;
 }
 
 /** Requests that have a line, without taking the file up. */
@@ -69,6 +75,14 @@ export async function placeResults(files: JobFiles): Promise<FileRecord> {
   await rename(files.sync, files.results);
   await syncFolder(dirname(files.results));
   return record;
+}
+
+const MARK_DIGITS = 16;
+
+/** What a vector depends on: the model, and the request lines to the byte. */
+function markOf({ target, requestFile }: Job): string {
+  const hash = createHash("sha256").update(`${target.model}\n${requestFile.sha256}`);
+  return hash.digest("hex").slice(0, MARK_DIGITS);
 }
 
 /** It was put in its place, and the process died before that was recorded. */
@@ -96,11 +110,12 @@ async function readAnswered(path: string, keys: KeySet): Promise<number> {
 async function append(
   file: AppendFile,
   path: string,
-  keys: KeySet,
+  { keys, mark }: Readonly<{ keys: KeySet; mark: string }>,
   answers: readonly Answer[],
 ): Promise<void> {
+  const lines = answers.map(({ key, content }) => JSON.stringify({ ...content, of: mark, key }));
   try {
-    await file.append(Buffer.from(answers.map(({ line }) => `${line}\n`).join("")));
+    await file.append(Buffer.from(lines.map((line) => `${line}\n`).join("")));
   } catch (error) {
     throw explainWriteError(error, path);
   }

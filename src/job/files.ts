@@ -115,6 +115,18 @@ export async function sweepParts(folder: string): Promise<string[]> {
   return parts;
 }
 
+const ANSWERS = /^(?<job>\d{4,})\.(?:results|sync|failed)\.jsonl$/;
+
+/** Jobs of which something stands here that may be paid for, whether a manifest knows them or not. */
+export async function answeredJobs(folder: string): Promise<ReadonlySet<string>> {
+  const jobs = new Set<string>();
+  for (const name of await readdir(folder)) {
+    const job = ANSWERS.exec(name)?.groups?.["job"];
+    if (job !== undefined) jobs.add(job);
+  }
+  return jobs;
+}
+
 const REQUEST_FILE = /^(?<job>\d{4,})\.(?:requests|copies)\.jsonl$/;
 
 /**

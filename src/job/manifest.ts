@@ -19,6 +19,7 @@ import {
 } from "./event.ts";
 import { finishReplacedFailedFiles } from "./failed-file.ts";
 import {
+  answeredJobs,
   findJobFile,
   formatJobId,
   jobFiles,
@@ -38,6 +39,7 @@ import {
   orderedJobs,
   type RecordedJob,
 } from "./fold.ts";
+import { findAnswers } from "./found-answers.ts";
 import { type Job, type JobHistoryEntry, type NewJob, type TokenCount } from "./job.ts";
 import { type JournalWriter, openJournal, readJournal } from "./journal.ts";
 import { NEW_QUOTA, type QuotaLog } from "./quota-log.ts";
@@ -158,16 +160,22 @@ async function openLocked(folder: string, clock: Clock, lock: Lock): Promise<Man
   const base = view(folder, state);
   await finishReplacedFailedFiles(folder, base.jobs());
   await sweepParts(folder);
-  await sweepUnrecorded(folder, new Set(state.jobs.keys()), state.lastJob);
+  const answered = await answeredJobs(folder);
+  await sweepUnrecorded(folder, new Set([...state.jobs.keys(), ...answered]), state.lastJob);
   await sweepLeftovers(lockPath(folder));
+  const found = await findAnswers(folder, base.jobs());
+  // of jobs that only a later manifest knew: they keep what is paid for, and their numbers
+  state.lastJob = Math.max(state.lastJob, ...[...answered].map(Number));
   const journal = await openJournal(path, content, content.header ? undefined : header);
-  return {
-    ...base,
-    ...writing(state, journal, lock, clock),
-    id: header.manifest,
-    folder,
-    warnings: content.warnings,
-  };
+  const writer = writing(state, journal, lock, clock);
+  try {
+    for (const { id } of found.begun) await writer.record({ type: "embedding", job: id });
+  } catch (error) {
+    await journal.close();
+    throw error;
+  }
+  const warnings = [...content.warnings, ...found.warnings];
+  return { ...base, ...writer, id: header.manifest, folder, warnings };
 }
 
 function refuseToWrite(): never {

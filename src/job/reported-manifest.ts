@@ -6,12 +6,16 @@ import { spentOn } from "./cost.ts";
 import type { Job } from "./job.ts";
 import { isUnfinished, type Manifest } from "./manifest.ts";
 
-/** The same manifest. Its unfinished jobs are reported at once, and each job when it has changed. */
+/**
+ * The same manifest. Its warnings and its unfinished jobs are reported at once, and each job when it
+ * has changed.
+ */
 export function reportedManifest(manifest: Manifest, report: Report, prices: Prices): Manifest {
   const told = (job: Job): Job => {
     report(jobReport(job, prices));
     return job;
   };
+  for (const message of manifest.warnings) report({ type: "warning", message, hint: undefined });
   for (const job of manifest.jobs()) if (isUnfinished(job)) told(job);
   return {
     ...manifest,
