@@ -42,34 +42,32 @@ export async function measureImport(
     const encoded = await encodeAll(results, database);
     const statement = await statementOf(database);
     const few = Math.min(rows, slowRows);
-    const timed = (name: string, n: number, work: () => Promise<void>): Contestant => ({
+    const contestant = (name: string, n: number, work: () => Promise<number>): Contestant => ({
       name,
       run: async () => {
         await emptyTable(database, rows);
-        const startMs = performance.now();
-        await work();
-        const seconds = (performance.now() - startMs) / MS;
+        const seconds = await work();
         const written = await countWritten(database);
         if (written !== n) throw new Error(`${name} wrote ${written} of ${n} rows`);
         return { value: n / seconds, size: `${n} rows` };
       },
     });
     return await alternate({ name: "import", unit: "rows/s", rounds, note: NOTE }, [
-      timed("vecfill: read, checked, normalised, guarded", rows, () =>
-        importOneJob(url, jobs, `${jobs}-copy`),
+      contestant("vecfill: read, checked, normalised, guarded", rows, () =>
+        importOneJob(database, jobs, `${jobs}-copy`),
       ),
-      timed("(d) floor: encoded before, no parsing", rows, () =>
+      contestant("(d) floor: encoded before, no parsing", rows, () =>
         inFlight(encoded, CONNECTIONS, async (parameters) => {
           await database.query(statement, parameters);
         }),
       ),
-      timed("(c) unnest of text literals", few, () =>
+      contestant("(c) unnest of text literals", few, () =>
         inFlight(linesOf(results, few, CHUNK_ROWS), 1, (lines) => unnestText(pool, lines)),
       ),
-      timed("(b) an UPDATE a row, 16 connections", few, () =>
+      contestant("(b) an UPDATE a row, 16 connections", few, () =>
         inFlight(linesOf(results, few, 1), MANY_CONNECTIONS, (lines) => updateRow(pool, lines)),
       ),
-      timed("(a) an UPDATE a row, awaited", few / 4, () =>
+      contestant("(a) an UPDATE a row, awaited", few / 4, () =>
         inFlight(linesOf(results, few / 4, 1), 1, (lines) => updateRow(pool, lines)),
       ),
     ]);
@@ -84,23 +82,29 @@ export async function measureImport(
 const NOTE =
   "(a), (b) and (c) parse with JSON.parse, check and normalise nothing, and guard nothing; (d) is the same statement over two connections.";
 
-/** What `vecfill import` does with a job once its results are down. */
-async function importOneJob(url: string, from: string, to: string): Promise<void> {
+/** What `vecfill import` does with a job once its results are down, in seconds. */
+async function importOneJob(database: Database, from: string, to: string): Promise<number> {
   await copyJobs(from, to);
-  const database = connectPostgres(url);
   const store = createSqlStore(database, TARGET, { where: undefined });
   const manifest = await openManifest(to, systemClock);
   try {
-    for (const job of manifest.jobs()) {
-      await importJob(
-        { manifest, store, report: () => {}, signal: new AbortController().signal },
-        job,
-      );
-    }
+    return await secondsOf(async () => {
+      for (const job of manifest.jobs()) {
+        await importJob(
+          { manifest, store, report: () => {}, signal: new AbortController().signal },
+          job,
+        );
+      }
+    });
   } finally {
     await manifest.close();
-    await database.close();
   }
+}
+
+async function secondsOf(work: () => Promise<void>): Promise<number> {
+  const startMs = performance.now();
+  await work();
+  return (performance.now() - startMs) / MS;
 }
 
 type Line = Readonly<{ id: string; fingerprint: string; vector: string }>;
@@ -179,17 +183,19 @@ function unitVector(values: number[]): Float32Array {
   return checked.vector;
 }
 
-/** Works on `width` at a time. */
-async function inFlight<T>(
+/** Works on `width` at a time; how long it took, in seconds. */
+function inFlight<T>(
   source: AsyncIterable<T> | Iterable<T>,
   width: number,
   work: (item: T) => Promise<void>,
-): Promise<void> {
+): Promise<number> {
   const underWay = new Set<Promise<void>>();
-  for await (const item of source) {
-    const working = work(item).finally(() => underWay.delete(working));
-    underWay.add(working);
-    if (underWay.size >= width) await Promise.race(underWay);
-  }
-  await Promise.all(underWay);
+  return secondsOf(async () => {
+    for await (const item of source) {
+      const working = work(item).finally(() => underWay.delete(working));
+      underWay.add(working);
+      if (underWay.size >= width) await Promise.race(underWay);
+    }
+    await Promise.all(underWay);
+  });
 }

@@ -98,6 +98,8 @@ function lineAnew(bytes: Buffer, numbers: NumbersInLine | undefined): ResultLine
 export function readResultKey(bytes: Buffer): string | undefined {
   const start = plainKeyStart(bytes);
   if (start !== -1) return bytes.toString("latin1", start, bytes.length - PLAIN_END.length);
+  const end = plainFirstKeyEnd(bytes);
+  if (end !== -1) return bytes.toString("latin1", PLAIN_BEGINNING.length, end);
   const quoted = lastKey(bytes) ?? onlyFirstKey(bytes);
   if (quoted !== undefined) return unquote(quoted);
   const line = parseJson(bytes);
@@ -246,6 +248,20 @@ function plainKeyStart(bytes: Buffer): number {
     if (bytes[name + at] !== PLAIN_START[at]) return -1;
   }
   return start;
+}
+
+/** Before the first sign of a key that stands first, as in the lines that we send. */
+const PLAIN_BEGINNING = Buffer.from('{"key":"');
+
+/** Where the key ends in a line that begins with it, written so: what `onlyFirstKey` finds, or -1. */
+function plainFirstKeyEnd(bytes: Buffer): number {
+  for (let at = 0; at < PLAIN_BEGINNING.length; at += 1) {
+    if (bytes[at] !== PLAIN_BEGINNING[at]) return -1;
+  }
+  let end = PLAIN_BEGINNING.length;
+  while (isPlain(bytes[end])) end += 1;
+  if (end === PLAIN_BEGINNING.length || bytes[end] !== QUOTE) return -1;
+  return bytes.includes(KEY_NAME, end) || bytes.includes(BACKSLASH, end) ? -1 : end;
 }
 
 function isPlain(byte: number | undefined): boolean {
