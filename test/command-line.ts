@@ -1,7 +1,7 @@
 /** Runs command lines in this process, with streams that remember, and in a process of their own. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { EventEmitter } from "node:events";
-import { PassThrough } from "node:stream";
+import { PassThrough, Writable } from "node:stream";
 import { text } from "node:stream/consumers";
 import { fileURLToPath } from "node:url";
 import { type World, run } from "../src/cli.ts";
@@ -10,16 +10,30 @@ export type Ended = Readonly<{ code: number | null; stdout: string; stderr: stri
 
 export const CLI = fileURLToPath(new URL("../src/cli.ts", import.meta.url));
 
-type Setup = Partial<Pick<World, "env" | "folder" | "signals" | "leave">>;
+type Setup = Partial<Pick<World, "env" | "folder" | "signals" | "leave">> &
+  Readonly<{
+    /** Told of what goes to stderr, before the command does anything else. */
+    listen?: (text: string) => void;
+  }>;
 
 /** Sees no variable and no `.env` but those given. */
-export async function runHere(args: readonly string[], setup: Setup = {}): Promise<Ended> {
+export async function runHere(
+  args: readonly string[],
+  { listen, ...setup }: Setup = {},
+): Promise<Ended> {
   const stdout = new PassThrough({ encoding: "utf8" });
   const stderr = new PassThrough({ encoding: "utf8" });
+  const heard = new Writable({
+    write: (chunk: Buffer, _encoding, done) => {
+      stderr.write(chunk);
+      listen?.(chunk.toString());
+      done();
+    },
+  });
   const code = await run(args, {
     stdin: new PassThrough(),
     stdout,
-    stderr,
+    stderr: heard,
     env: {},
     folder: "/nonexistent",
     signals: new EventEmitter(),

@@ -3,6 +3,7 @@
  * on, does that very command complete the work, and was nothing paid for twice or cancelled?
  */
 import { spawn } from "node:child_process";
+import { EventEmitter } from "node:events";
 import { readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
@@ -59,7 +60,8 @@ async function startTrial(rows: number, options: EmulatorOptions = {}) {
     GOOGLE_GEMINI_BASE_URL: service.url,
   };
   const target = ["--jobs-dir", folder];
-  const here = (args: readonly string[]): Promise<Ended> => runHere(args, { env, folder: home });
+  const here = (args: readonly string[], setup: Parameters<typeof runHere>[1] = {}) =>
+    runHere(args, { env, folder: home, ...setup });
   return {
     service,
     here,
@@ -241,6 +243,31 @@ it("twice, with a create under way: it leaves at once, and the batch is found ag
   expect(again.stderr).toContain("found at Gemini");
   expect(trial.service.batches()).toHaveLength(1);
   await trial.expectDone();
+});
+
+describe("before there is a job, the result does not say that there was nothing to do", () => {
+  it("in run, while it counts", async () => {
+    const trial = await startTrial(3);
+    const signals = new EventEmitter();
+    const args = ["run", "--progress-json", ...trial.ofTable];
+    const listen = (text: string) => {
+      if (text.includes('"goal"')) signals.emit("SIGINT");
+    };
+    const ended = await trial.here(args, { signals, listen });
+    expectInterrupted(ended);
+    expect(ended.stdout).toContain("Interrupted before there was a job.");
+    expect(ended.stdout).toContain("3 rows of the table still without a vector.");
+    expect(ended.stdout).not.toContain("Nothing to do");
+  });
+
+  it("in export, before the first page", async () => {
+    const trial = await startTrial(3);
+    const signals = new EventEmitter();
+    signals.on("newListener", () => queueMicrotask(() => signals.emit("SIGINT")));
+    const ended = await trial.here(["export", ...trial.ofTable], { signals });
+    expect(ended.code).toBe(EXIT_CODES.interrupted);
+    expect(ended.stdout).toBe("Interrupted before there was a job.\n");
+  });
 });
 
 describe("in the sync lane", () => {

@@ -6,24 +6,27 @@ import type { ExportSummary } from "./export.ts";
 import { exportFromSettings } from "./from-settings.ts";
 
 export async function showExport(context: CommandContext): Promise<CommandResult> {
-  const { settings, next } = context;
+  const { settings, next, signal } = context;
   const summary = await exportFromSettings(context);
   const { exported, copies, skipped, jobs, tokens } = summary;
   const manifest = await readManifest(settings.jobsDir);
   const waiting = manifest.jobs().some((job) => job.state === "exported");
   return {
     json: { exported, copies, skipped, jobs, tokens },
-    text: exportText(summary, settings.dryRun),
+    text: exportText(summary, settings.dryRun, signal.aborted),
     next: waiting ? next("submit") : undefined,
     exit: "done",
   };
 }
 
-function exportText(summary: ExportSummary, dryRun: boolean): string {
+export const INTERRUPTED_EARLY = "Interrupted before there was a job.";
+
+function exportText(summary: ExportSummary, dryRun: boolean, isInterrupted: boolean): string {
   const { exported, copies, jobCount, tokens } = summary;
   const what = `${counted(exported, "row")} into ${counted(jobCount, "job")}, about ${count(tokens)} tokens`;
   const said = dryRun ? `Would export ${what}.` : `Exported ${what}.`;
-  const lines = [exported === 0 ? "Nothing to export." : said, ...copiesLines(copies)];
+  const nothing = isInterrupted ? INTERRUPTED_EARLY : "Nothing to export.";
+  const lines = [exported === 0 ? nothing : said, ...copiesLines(copies)];
   return [...lines, ...skippedLines(summary)].join("\n");
 }
 

@@ -1,7 +1,7 @@
 import type { CommandContext, CommandResult } from "../command.ts";
 import { targetOf } from "../config.ts";
 import type { ExitReason } from "../errors.ts";
-import { skippedLines } from "../export/show.ts";
+import { INTERRUPTED_EARLY, skippedLines } from "../export/show.ts";
 import { readManifest } from "../job/manifest.ts";
 import { copiesLines } from "../output/copies-text.ts";
 import { droppedIndexesText } from "../output/dropped-index-text.ts";
@@ -22,7 +22,7 @@ export async function showRun(context: CommandContext): Promise<CommandResult> {
   return runResult(context, await runFromSettings(context, await agreedPlan(context)));
 }
 
-function runResult({ next }: CommandContext, summary: RunSummary): CommandResult {
+function runResult({ next, signal }: CommandContext, summary: RunSummary): CommandResult {
   const { requests, written, failed, stale, filled, gone, jobs, remaining, cost, pending } =
     summary;
   const sums = { requests, written, failed, stale, filled, gone };
@@ -40,7 +40,7 @@ function runResult({ next }: CommandContext, summary: RunSummary): CommandResult
       costStop: costStopJson(summary.costStop),
       indexes: summary.indexes,
     },
-    text: runText(summary),
+    text: runText(summary, signal.aborted),
     next: unfinished ? next("run", ...rebuilding) : failed > 0 ? next("resubmit") : undefined,
     exit: exitOf(summary, unfinished),
   };
@@ -98,11 +98,11 @@ async function warnOfIndexes(
   }
 }
 
-function runText(summary: RunSummary): string {
+function runText(summary: RunSummary, isInterrupted: boolean): string {
   const { cost, remaining, pending, skipped, tooLongFile, timedOut, failedFiles } = summary;
   const { costStop, atOnce } = summary;
   return [
-    summary.jobs.length === 0 ? "Nothing to do." : sumsText(summary, failedFiles),
+    summary.jobs.length === 0 ? noJobsText(summary, isInterrupted) : sumsText(summary, failedFiles),
     // what was on its way when the last pass began has ended since
     ...(skipped === undefined
       ? []
@@ -119,4 +119,9 @@ function runText(summary: RunSummary): string {
   ]
     .filter((line) => line !== "")
     .join("\n");
+}
+
+function noJobsText({ timedOut }: RunSummary, isInterrupted: boolean): string {
+  if (isInterrupted) return INTERRUPTED_EARLY;
+  return timedOut ? "--timeout was over before there was a job." : "Nothing to do.";
 }
