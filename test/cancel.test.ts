@@ -1,11 +1,11 @@
 // I want to stop a job: what is cancelled, what becomes of its rows, and what is never given up unasked?
-import { rm } from "node:fs/promises";
+import { rename, rm } from "node:fs/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { cancelJob } from "../src/cancel/cancel.ts";
 import type { EmulatorOptions } from "../src/emulator/options.ts";
 import { submitJob } from "../src/submit/submit-job.ts";
 import { runHere } from "./command-line.ts";
-import { startTrial } from "./trial.ts";
+import { startTrial, texts as manyTexts, type Trial } from "./trial.ts";
 import { openWorkshop, type Workshop } from "./workshop.ts";
 
 let workshop: Workshop;
@@ -95,5 +95,74 @@ test("several at once: each once, and one that was cancelled before is nothing t
     code: 0,
     wouldCancel: [],
     before: ["0001"],
+  });
+});
+
+async function dryRun(trial: Trial, ...flags: readonly string[]) {
+  const args = ["cancel", "0001", "--dry-run", ...flags, "--jobs-dir", trial.folder];
+  const before = await trial.text("manifest.ndjson");
+  const { stdout } = await runHere(args);
+  expect(await trial.text("manifest.ndjson")).toBe(before);
+  return stdout.trimEnd().split("\n");
+}
+
+/** The sync lane was answered for so many of its rows. */
+async function halfEmbedded(rows: number, calls: number) {
+  const trial = await startTrial(workshop, manyTexts(rows));
+  await trial.export({ bounds: { ...workshop.bounds, maxRows: rows } });
+  let left = calls;
+  trial.setWire(async ({ url }, send) => {
+    if (!url.pathname.endsWith(":batchEmbedContents") || (left -= 1) >= 0) return send();
+    return new Response("{}", { status: 403 });
+  });
+  await expect(trial.embed()).rejects.toThrow("Embedding job 0001 at once failed");
+  return trial;
+}
+
+describe("--dry-run says what would become of a job", () => {
+  test("that was not sent", async () => {
+    const { trial } = await exported();
+    expect(await dryRun(trial)).toEqual([
+      "Would cancel 1 job:",
+      "  0001 (no batch is known), 3 rows: to be given up",
+    ]);
+  });
+
+  test("whose batch is at Gemini", async () => {
+    const { trial } = await exported({ batchSeconds: 3_600, frozen: true });
+    await trial.submit();
+    const [batch] = trial.emulator.batches();
+    expect(await dryRun(trial)).toEqual(["Would cancel 1 job:", `  0001 (${batch?.name}), 3 rows`]);
+  });
+
+  test("that is half embedded at once: what was answered is kept", async () => {
+    const trial = await halfEmbedded(150, 1);
+    expect(await dryRun(trial)).toEqual([
+      "Would cancel 1 job:",
+      "  0001 (embedded at once: 100 of 150 requests answered, which would be kept), 150 rows",
+    ]);
+  });
+
+  test("that is embedded at once to the last request, and not recorded so", async () => {
+    const trial = await halfEmbedded(150, 1);
+    await rename(trial.path("0001.sync.jsonl"), trial.path("0001.results.jsonl"));
+    expect(await dryRun(trial)).toContainEqual(expect.stringContaining("100 of 150 requests"));
+  });
+
+  test("that was begun at once and never answered", async () => {
+    const trial = await halfEmbedded(3, 0);
+    expect(await dryRun(trial)).toEqual([
+      "Would cancel 1 job:",
+      "  0001 (embedded at once: nothing answered yet), 3 rows: to be given up",
+    ]);
+  });
+
+  test("whose request file is lost, with --give-up", async () => {
+    const trial = await halfEmbedded(150, 1);
+    await rm(trial.path("0001.requests.jsonl"));
+    expect(await dryRun(trial, "--give-up")).toEqual([
+      "Would cancel 1 job:",
+      "  0001 (a file of it is lost), 150 rows: to be given up",
+    ]);
   });
 });

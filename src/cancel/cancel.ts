@@ -2,8 +2,13 @@ import { UserError } from "../errors.ts";
 import { explain } from "../gemini/explain.ts";
 import { type Gemini, GeminiError } from "../gemini/port.ts";
 import type { Job } from "../job/job.ts";
-import { deleteCheckpoint, openCheckpoint, placeResults } from "../job/checkpoint.ts";
-import { isUnfinished, type Manifest } from "../job/manifest.ts";
+import {
+  countAnswered,
+  deleteCheckpoint,
+  openCheckpoint,
+  placeResults,
+} from "../job/checkpoint.ts";
+import { isUnfinished, type Manifest, type ManifestView } from "../job/manifest.ts";
 import { checkRequestFile } from "../job/request-file.ts";
 import { hasResults } from "../job/results-file.ts";
 import { NO_ROWS } from "../sums.ts";
@@ -26,15 +31,14 @@ export async function cancelJob(
   job: Job,
   insist: boolean,
 ): Promise<Cancelled> {
-  const isLost = insist && isUnfinished(job) && (await lacksFile(manifest, job));
-  if (job.state === "embedding" && !isLost) return endEmbedding(manifest, job);
-  const batch = isLost ? undefined : cancellableBatch(job, insist);
-  if (batch === undefined) {
+  const prospect = await prospectOf(manifest, job, insist);
+  if (prospect.kind === "embedding") return endEmbedding(manifest, job);
+  if (prospect.kind !== "batch") {
     await recordGivenUp(manifest, job);
     return "givenUp";
   }
   try {
-    await (await gemini()).cancelBatch(batch);
+    await (await gemini()).cancelBatch(prospect.batch);
     return "asked";
   } catch (error) {
     if (!(error instanceof GeminiError)) throw error;
@@ -42,6 +46,28 @@ export async function cancelJob(
     await recordGivenUp(manifest, job);
     return "givenUp";
   }
+}
+
+export type Prospect =
+  /** To be given up although it may have cost something: a file of it is lost. */
+  | Readonly<{ kind: "lost" }>
+  /** In the sync lane; so many of its requests have an answer. */
+  | Readonly<{ kind: "embedding"; answered: number }>
+  | Readonly<{ kind: "batch"; batch: string }>
+  | Readonly<{ kind: "unsent" }>;
+
+/** What `cancelJob` would do; changes nothing, and throws as it does. */
+export async function prospectOf(
+  manifest: ManifestView,
+  job: Job,
+  insist: boolean,
+): Promise<Prospect> {
+  if (insist && isUnfinished(job) && (await lacksFile(manifest, job))) return { kind: "lost" };
+  if (job.state === "embedding") {
+    return { kind: "embedding", answered: await countAnswered(manifest.files(job.id)) };
+  }
+  const batch = cancellableBatch(job, insist);
+  return batch === undefined ? { kind: "unsent" } : { kind: "batch", batch };
 }
 
 /** The batch to cancel; undefined when the job has none yet. */
@@ -62,7 +88,7 @@ export function cancellableBatch(job: Job, insist: boolean): string | undefined 
 }
 
 /** Its rows could not be told apart, or what they were answered is lost and not at Gemini either. */
-async function lacksFile(manifest: Manifest, job: Job): Promise<boolean> {
+async function lacksFile(manifest: ManifestView, job: Job): Promise<boolean> {
   const files = manifest.files(job.id);
   try {
     await checkRequestFile(files, job);

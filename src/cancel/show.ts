@@ -1,8 +1,8 @@
 import type { CommandContext, CommandResult } from "../command.ts";
-import type { Job } from "../job/job.ts";
+import { type Job, linesOf } from "../job/job.ts";
 import { type ManifestView, readManifest } from "../job/manifest.ts";
-import { counted } from "../output/figures.ts";
-import { cancelJob, cancellableBatch } from "./cancel.ts";
+import { count, counted } from "../output/figures.ts";
+import { cancelJob, cancellableBatch, type Prospect, prospectOf } from "./cancel.ts";
 
 export async function showCancel(
   context: CommandContext,
@@ -59,10 +59,10 @@ async function showDryRun(
   const manifest = await readManifest(settings.jobsDir);
   const { jobs, before } = jobsToCancel(manifest, ids);
   const wouldCancel = jobs.map(({ id }) => id);
-  const lines = jobs.map((job) => {
-    const batch = cancellableBatch(job, settings.giveUp) ?? "no batch is known";
-    return `  ${job.id} (${batch}), ${counted(job.requests, "row")}`;
-  });
+  const lines: string[] = [];
+  for (const job of jobs) {
+    lines.push(prospectText(job, await prospectOf(manifest, job, settings.giveUp)));
+  }
   const flags = settings.giveUp ? ["--give-up"] : [];
   return {
     json: { cancelled: [], wouldCancel, before, dryRun: true },
@@ -74,4 +74,27 @@ async function showDryRun(
     next: jobs.length === 0 ? undefined : next("cancel", ...wouldCancel, ...flags),
     exit: "done",
   };
+}
+
+function prospectText(job: Job, prospect: Prospect): string {
+  const { id, requests } = job;
+  const isKept = prospect.kind === "embedding" && prospect.answered > 0;
+  const isGivenUp = prospect.kind !== "batch" && !isKept;
+  const rows = counted(requests, "row");
+  return `  ${id} (${stateText(job, prospect)}), ${rows}${isGivenUp ? ": to be given up" : ""}`;
+}
+
+function stateText(job: Job, prospect: Prospect): string {
+  switch (prospect.kind) {
+    case "batch":
+      return prospect.batch;
+    case "unsent":
+      return "no batch is known";
+    case "lost":
+      return "a file of it is lost";
+    case "embedding":
+      return prospect.answered === 0
+        ? "embedded at once: nothing answered yet"
+        : `embedded at once: ${count(prospect.answered)} of ${counted(linesOf(job), "request")} answered, which would be kept`;
+  }
 }

@@ -65,7 +65,8 @@ export async function isCheckpointOf(path: string, job: Job): Promise<boolean> {
 /** Requests that have a line, without taking the file up. */
 export async function countAnswered(files: JobFiles): Promise<number> {
   const keys = new KeySet();
-  await readAnswered(files.sync, keys);
+  const isPlaced = !(await exists(files.sync));
+  await readAnswered(isPlaced ? files.results : files.sync, keys);
   return keys.size;
 }
 
