@@ -33,6 +33,18 @@ describe("an array of numbers", () => {
     expect([...(values ?? [])]).toEqual([1.25, -0.0078125]);
   });
 
+  test("may be as long as the reader's memory, or longer: then it is left to JSON.parse", () => {
+    const MEMORY = 491_392;
+    const lengths = Array.from({ length: 45 }, (_, at) => MEMORY - 40 + at);
+    const ends = lengths.map((length) => {
+      const last = ",-0.12345678]";
+      const text = `[${"1".repeat(length - 1 - last.length)}${last}`;
+      return read(text)?.end;
+    });
+    expect(ends.slice(0, 5)).toEqual(lengths.slice(0, 5));
+    expect(ends.slice(-5)).toEqual([undefined, undefined, undefined, undefined, undefined]);
+  });
+
   test.each([
     "[]",
     "[ 1]",
