@@ -3,7 +3,7 @@
  * and the folder synced. After a crash there is the old file or the new one, and perhaps a
  * `.part`, which nobody reads and a later run sweeps.
  */
-import { createHash } from "node:crypto";
+import { createHash, randomBytes } from "node:crypto";
 import { type FileHandle, open, rename, rm } from "node:fs/promises";
 import { dirname } from "node:path";
 import { UserError } from "./errors.ts";
@@ -34,18 +34,47 @@ const BLOCK_BYTES = 1024 * 1024;
 /** A UTF-16 code unit takes at most so many bytes in UTF-8. */
 const MAX_BYTES_A_UNIT = 3;
 
-/** Starts `<path>.part`, in place of one that a crash left behind. The folder must be there. */
+/**
+ * Starts `<path>.part`, in place of one that a crash left behind. The folder must be there, and nobody
+ * else write this file meanwhile.
+ */
 export async function createDurableFile(path: string): Promise<DurableFile> {
-  const part = path + PART_SUFFIX;
-  return explained(path, async () => {
-    await rm(part, { force: true });
-    return new PartFile(path, await open(part, "wx", FILE_MODE));
-  });
+  return startPart(path, path + PART_SUFFIX);
 }
 
 /** The file holds exactly this content once it resolves, and the old one until then. */
 export async function replaceFile(path: string, content: string | Uint8Array): Promise<FileDigest> {
-  const file = await createDurableFile(path);
+  return filled(await createDurableFile(path), content);
+}
+
+/**
+ * The same where others may write this very file at the same time: each writes a part of its own, and
+ * the last to finish stays. See `isUnlockedPart` for what a crash leaves.
+ */
+export async function replaceFileUnlocked(
+  path: string,
+  content: string | Uint8Array,
+): Promise<FileDigest> {
+  const own = randomBytes(PART_ID_BYTES).toString("hex");
+  return filled(await startPart(path, `${path}.${own}${PART_SUFFIX}`), content);
+}
+
+const PART_ID_BYTES = 4;
+const UNLOCKED_PART = /\.[0-9a-f]{8}\.part$/;
+
+/** Whether a file of this name may be somebody's who holds no lock, and is at work on it. */
+export function isUnlockedPart(name: string): boolean {
+  return UNLOCKED_PART.test(name);
+}
+
+async function startPart(path: string, part: string): Promise<DurableFile> {
+  return explained(path, async () => {
+    await rm(part, { force: true });
+    return new PartFile(path, part, await open(part, "wx", FILE_MODE));
+  });
+}
+
+async function filled(file: DurableFile, content: string | Uint8Array): Promise<FileDigest> {
   try {
     await file.write(content);
     return await file.commit();
@@ -119,6 +148,7 @@ const MENDS: Readonly<Record<string, Mend | undefined>> = {
 
 class PartFile implements DurableFile {
   readonly #path: string;
+  readonly #part: string;
   readonly #handle: FileHandle;
   readonly #hash = createHash("sha256");
   #bytes = 0;
@@ -130,8 +160,9 @@ class PartFile implements DurableFile {
   #written: Promise<void> = Promise.resolve();
   #state: "open" | "committing" | "closed" | "committed" = "open";
 
-  constructor(path: string, handle: FileHandle) {
+  constructor(path: string, part: string, handle: FileHandle) {
     this.#path = path;
+    this.#part = part;
     this.#handle = handle;
   }
 
@@ -177,7 +208,7 @@ class PartFile implements DurableFile {
     this.#flush();
     await explained(this.#path, async () => {
       await this.#finish();
-      await rename(this.#path + PART_SUFFIX, this.#path);
+      await rename(this.#part, this.#path);
       await syncFolder(dirname(this.#path));
     });
     this.#state = "committed";
@@ -190,7 +221,7 @@ class PartFile implements DurableFile {
     // Whoever wrote has been told of a failed write already.
     await Promise.allSettled([this.#written]);
     await this.#close();
-    await rm(this.#path + PART_SUFFIX, { force: true });
+    await rm(this.#part, { force: true });
   }
 
   #requireOpen(): void {

@@ -1,7 +1,7 @@
 /** The jobs folder: every file name in it, and what may be swept. Nothing else knows the names. */
 import { chmod, mkdir, readdir, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
-import { PART_SUFFIX } from "../durable-file.ts";
+import { isUnlockedPart, PART_SUFFIX } from "../durable-file.ts";
 import { UserError } from "../errors.ts";
 
 const ID_DIGITS = 4;
@@ -108,11 +108,26 @@ export async function exists(path: string): Promise<boolean> {
   }
 }
 
-/** Deletes what interrupted writers left: part files, which were never recorded. */
-export async function sweepParts(folder: string): Promise<string[]> {
-  const parts = (await readdir(folder)).filter((name) => name.endsWith(PART_SUFFIX));
-  for (const name of parts) await rm(join(folder, name), { force: true });
-  return parts;
+/**
+ * Deletes what interrupted writers left: part files, which were never recorded. One that may be of a
+ * writer without the lock, such as `verify`, must be too old to be still written.
+ */
+export async function sweepParts(folder: string, now: Date): Promise<void> {
+  for (const name of await readdir(folder)) {
+    if (!name.endsWith(PART_SUFFIX)) continue;
+    const path = join(folder, name);
+    if (isUnlockedPart(name) && !(await isOld(path, now))) continue;
+    await rm(path, { force: true });
+  }
+}
+
+/** Such files are written within seconds. */
+const UNLOCKED_PART_MAX_AGE_MS = 3_600_000;
+
+/** False also where the file has got its own name meanwhile. */
+async function isOld(path: string, now: Date): Promise<boolean> {
+  const { mtimeMs } = await stat(path).catch(() => ({ mtimeMs: Infinity }));
+  return now.getTime() - mtimeMs > UNLOCKED_PART_MAX_AGE_MS;
 }
 
 const ANSWERS = /^(?<job>\d{4,})\.(?:results|sync|failed)\.jsonl$/;

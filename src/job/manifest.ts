@@ -159,7 +159,7 @@ async function openLocked(folder: string, clock: Clock, lock: Lock): Promise<Man
   const header = content.header ?? newHeader(clock.now());
   const base = view(folder, state);
   await finishReplacedFailedFiles(folder, base.jobs());
-  await sweepParts(folder);
+  await sweepParts(folder, clock.now());
   const answered = await answeredJobs(folder);
   await sweepUnrecorded(folder, new Set([...state.jobs.keys(), ...answered]), state.lastJob);
   await sweepLeftovers(lockPath(folder));

@@ -1,7 +1,7 @@
 /** What the last watched command left behind: so that somebody is told of a change, not of a state. */
 import { readFile } from "node:fs/promises";
 import { z } from "zod";
-import { replaceFile } from "../durable-file.ts";
+import { replaceFileUnlocked } from "../durable-file.ts";
 import { prepareFolder, statusPath } from "./files.ts";
 
 const status = z.object({
@@ -27,5 +27,5 @@ export async function readStatus(folder: string): Promise<Status | undefined> {
 
 export async function writeStatus(folder: string, content: Status): Promise<void> {
   await prepareFolder(folder);
-  await replaceFile(statusPath(folder), `${JSON.stringify(content)}\n`);
+  await replaceFileUnlocked(statusPath(folder), `${JSON.stringify(content)}\n`);
 }

@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import type { CommandContext, CommandResult } from "../command.ts";
 import { targetOf } from "../config.ts";
-import { replaceFile } from "../durable-file.ts";
+import { replaceFileUnlocked } from "../durable-file.ts";
 import { UserError } from "../errors.ts";
 import { pricesOf } from "../gemini/tariff.ts";
 import type { Job } from "../job/job.ts";
@@ -28,7 +28,7 @@ export async function showReport(context: CommandContext): Promise<CommandResult
     enqueuedTokensMax: queueWindow(settings).maxEnqueuedTokens,
     now: clock.now(),
   });
-  const written = await replaceFile(file, reportPage(data));
+  const written = await replaceFileUnlocked(file, reportPage(data));
   return {
     json: { file, bytes: written.bytes, jobs: data.jobs.length },
     text: `Wrote ${file} (${bytes(written.bytes)}) on ${counted(data.jobs.length, "job")}. Open it in a browser.`,

@@ -1,6 +1,6 @@
 /** What is off, row by row, for the file that `verify` leaves in the jobs folder. */
 import { rm } from "node:fs/promises";
-import { replaceFile } from "../durable-file.ts";
+import { replaceFileUnlocked } from "../durable-file.ts";
 import { prepareFolder } from "../job/files.ts";
 
 type Problem = "dimensions" | "length" | "notFinite" | "identical" | "sample";
@@ -32,6 +32,9 @@ export class Findings {
   async write(folder: string, path: string): Promise<void> {
     if (this.#count === 0) return rm(path, { force: true });
     await prepareFolder(folder);
-    await replaceFile(path, this.#listed.map((each) => `${JSON.stringify(each)}\n`).join(""));
+    await replaceFileUnlocked(
+      path,
+      this.#listed.map((each) => `${JSON.stringify(each)}\n`).join(""),
+    );
   }
 }

@@ -1,10 +1,11 @@
 // A process can die while it takes or gives the lock, or before it recorded a job whose file it
 // wrote. Is what it left swept, and is everything that may still be of use left alone?
-import { readdir, rm, writeFile } from "node:fs/promises";
+import { readdir, readFile, rm, utimes, writeFile } from "node:fs/promises";
 import { hostname } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { systemClock } from "../../src/clock.ts";
+import { replaceFileUnlocked } from "../../src/durable-file.ts";
 import { openManifest } from "../../src/job/manifest.ts";
 import { here, newJob, temporaryFolder } from "../job/sample.ts";
 
@@ -35,6 +36,37 @@ test("the next holder sweeps what a dead process left, and nothing else", async 
     "manifest.ndjson",
     "notes.txt",
   ]);
+  await rm(folder, { recursive: true });
+});
+
+test("who writes without the lock and who sweeps under it leave each other alone", async () => {
+  const folder = await temporaryFolder();
+  const path = join(folder, "verify.jsonl");
+  const contents = Array.from({ length: 8 }, (_, index) => String(index).repeat(300_000));
+  const rounds = Array.from({ length: 10 }, () => 0);
+  await Promise.all([
+    ...contents.map(async (content) => {
+      for (const _round of rounds) await replaceFileUnlocked(path, content);
+    }),
+    (async () => {
+      for (const _round of rounds) await (await openManifest(folder, systemClock)).close();
+    })(),
+  ]);
+  expect(contents).toContain(await readFile(path, "utf8"));
+  expect((await readdir(folder)).toSorted()).toEqual(["manifest.ndjson", "verify.jsonl"]);
+  await rm(folder, { recursive: true });
+});
+
+test("a part of who wrote without the lock goes when it is too old to be still written", async () => {
+  const folder = await temporaryFolder();
+  const [young, old] = ["verify.jsonl.0a1b2c3d.part", "verify.jsonl.4e5f6a7b.part"];
+  for (const name of [young, old, "0001.results.jsonl.part"]) {
+    await writeFile(join(folder, name), "half");
+  }
+  const anHourAgo = new Date(Date.now() - 3_600_001);
+  await utimes(join(folder, old), anHourAgo, anHourAgo);
+  await (await openManifest(folder, systemClock)).close();
+  expect((await readdir(folder)).toSorted()).toEqual(["manifest.ndjson", young]);
   await rm(folder, { recursive: true });
 });
 
