@@ -6,7 +6,7 @@ import type { ModelName } from "../gemini/models.ts";
 import type { Target } from "../target.ts";
 import { afterIndexEvent, type DroppedIndexes } from "./dropped-index.ts";
 import type { JobEvent, JournalEvent } from "./event.ts";
-import type { Job, NewJob, TokenCount } from "./job.ts";
+import type { Job, JobState, NewJob, TokenCount } from "./job.ts";
 import { accepted, ended as quotaEnded, NEW_QUOTA, type QuotaLog, refused } from "./quota-log.ts";
 import { move } from "./transitions.ts";
 
@@ -58,7 +58,7 @@ export function apply(state: ManifestState, event: JournalEvent): void {
   const moved = move(event.job, before.state, event.type);
   const children = event.type === "resubmitted" ? childrenOf(state, event) : [];
   const quotas = quotaChanges(state, before, event);
-  Object.assign(before, changes(before, event), { state: moved, updatedAt: event.at });
+  advance(before, event, moved);
   commit(state, { jobs: children, quotas });
 }
 
@@ -71,8 +71,7 @@ export function changeOf(state: ManifestState, event: JournalEvent): Change {
     return { indexes: afterIndexEvent(state.indexes, target, event) };
   }
   const before = state.jobs.get(event.job);
-  const moved = move(event.job, before?.state, event.type);
-  const after = { ...next(state, before, event), state: moved };
+  const after = next(state, before, event);
   const children = event.type === "resubmitted" ? childrenOf(state, event) : [];
   const quotas = before === undefined ? [] : quotaChanges(state, before, event);
   return { jobs: [after, ...children], quotas };
@@ -160,68 +159,101 @@ function childrenOf(
 }
 
 function next(state: ManifestState, before: Job | undefined, event: JobEvent): Job {
+  const moved = move(event.job, before?.state, event.type);
   if (event.type === "exported") return created(state, event, event.at);
   if (before === undefined) throw new Error(`job ${event.job} is not known at "${event.type}"`);
-  return { ...before, ...changes(before, event), updatedAt: event.at };
+  const after = { ...before };
+  advance(after, event, moved);
+  return after;
 }
 
-/** What an event changes in a job, its state aside. */
-function changes(before: Job, event: Exclude<JobEvent, { type: "exported" }>): Partial<Job> {
+type Draft = { -readonly [Member in keyof Job]: Job[Member] };
+
+/** Makes of the job what it is after the event. Throws, and changes nothing, where that cannot be. */
+function advance(
+  job: Draft,
+  event: Exclude<JobEvent, { type: "exported" }>,
+  moved: JobState,
+): void {
+  change(job, event);
+  job.state = moved;
+  job.updatedAt = event.at;
+}
+
+function change(job: Draft, event: Exclude<JobEvent, { type: "exported" }>): void {
   switch (event.type) {
     case "uploaded":
-      return { remoteFile: { expiresAt: undefined, ...event.remoteFile } };
+      job.remoteFile = { expiresAt: undefined, ...event.remoteFile };
+      return;
     case "submitting":
-      return {
-        displayName: event.displayName,
-        submissions: event.submission,
-        keyId: event.keyId,
-        probe: event.probe,
-      };
+      job.displayName = event.displayName;
+      job.submissions = event.submission;
+      job.keyId = event.keyId;
+      job.probe = event.probe;
+      return;
     case "refused":
-      return {
-        error: { code: undefined, ...event.error },
-        remoteFile: event.fileGone ? undefined : before.remoteFile,
-      };
+      job.error = { code: undefined, ...event.error };
+      if (event.fileGone) job.remoteFile = undefined;
+      return;
     case "absent":
-      return { wasAbsent: true, error: undefined };
+      job.wasAbsent = true;
+      job.error = undefined;
+      return;
     case "submitted":
       // a batch that was found needs none: the manifest may have been restored from a backup
-      if (before.submissions === 0 && !event.adopted)
-        throw new Error(`job ${before.id} has a batch without intent`);
-      return { batch: event.batch, keyId: event.keyId, submittedAt: event.at, error: undefined };
+      if (job.submissions === 0 && !event.adopted)
+        throw new Error(`job ${job.id} has a batch without intent`);
+      job.batch = event.batch;
+      job.keyId = event.keyId;
+      job.submittedAt = event.at;
+      job.error = undefined;
+      return;
     case "duplicate":
-      return { duplicateBatches: [...before.duplicateBatches, event.batch] };
+      job.duplicateBatches = [...job.duplicateBatches, event.batch];
+      return;
     case "succeeded":
-      return { resultsName: event.resultsName };
+      job.resultsName = event.resultsName;
+      return;
     case "downloaded":
-      return { resultsFile: event.file };
+      job.resultsFile = event.file;
+      return;
     case "failed":
     case "expired":
     case "cancelled":
-      return { ...ended(event), error: { code: undefined, ...event.error } };
+      end(job, event);
+      job.error = { code: undefined, ...event.error };
+      return;
     case "imported":
-      return { ...ended(event), billedTokens: event.tokens };
+      end(job, event);
+      job.billedTokens = event.tokens;
+      return;
     case "resubmitted":
-      return {
-        outstanding: event.outstanding,
-        failedFile: event.failedFile,
-        children: [...before.children, ...event.children.map((child) => child.job)],
-      };
+      job.outstanding = event.outstanding;
+      job.failedFile = event.failedFile;
+      job.children = [...job.children, ...event.children.map((child) => child.job)];
+      return;
     case "rollingBack":
-      return { rollback: { rows: event.rows, file: event.file } };
+      job.rollback = { rows: event.rows, file: event.file };
+      return;
     case "rolledBack":
-      return { rolledBack: event.rows };
+      job.rolledBack = event.rows;
+      return;
     case "cleaned":
-      return { cleaned: [...new Set([...before.cleaned, ...event.files])] };
+      job.cleaned = [...new Set([...job.cleaned, ...event.files])];
+      return;
     case "embedding":
-      return { lane: "sync", error: undefined };
+      job.lane = "sync";
+      job.error = undefined;
   }
 }
 
-function ended(
+function end(
+  job: Draft,
   event: Extract<JobEvent, { type: "failed" | "expired" | "cancelled" | "imported" }>,
-) {
-  return { sums: event.sums, outstanding: event.outstanding, failedFile: event.failedFile };
+): void {
+  job.sums = event.sums;
+  job.outstanding = event.outstanding;
+  job.failedFile = event.failedFile;
 }
 
 /** A new job as it stands in the journal: its target by number. */
