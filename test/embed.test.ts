@@ -4,13 +4,16 @@
 import { appendFile, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { cancelJob } from "../src/cancel/cancel.ts";
+import { embedAll } from "../src/embed/embed.ts";
 import { pricesOf } from "../src/gemini/tariff.ts";
 import { spentOn } from "../src/job/cost.ts";
 import type { LaneChoice } from "../src/job/lane.ts";
+import type { Manifest } from "../src/job/manifest.ts";
 import { reportedManifest } from "../src/job/reported-manifest.ts";
 import type { ProgressEvent } from "../src/report.ts";
 import { startTrial, texts, type Trial, type Wire } from "./trial.ts";
-import { openWorkshop, type Workshop } from "./workshop.ts";
+import { adoptBatches } from "../src/submit/reconcile.ts";
+import { openWorkshop, type Workshop, type WorkshopServices } from "./workshop.ts";
 
 let workshop: Workshop;
 
@@ -168,7 +171,6 @@ describe("what was answered is never paid for again", () => {
     const trial = await exported(50);
     await expect(
       trial.services({}, async (all) => {
-        const { embedAll } = await import("../src/embed/embed.ts");
         const record: typeof all.manifest.record = (event) =>
           event.type === "downloaded" ? dies() : all.manifest.record(event);
         return embedAll({ ...all, manifest: { ...all.manifest, record } }, { lane: SYNC });
@@ -440,6 +442,47 @@ describe("a limit on cost", () => {
     expect(first.costStop).toMatchObject({ maxUsd: perJob * 3.2, spentUsd: perJob * 2 });
     expect(await trial.run(options)).toMatchObject({ written: 0, atOnce: [] });
     expect(trial.emulator.embeddedNow()).toBe(10);
+  });
+});
+
+/** The manifest does not know of the batch, and the other event comes before the awaited one. */
+async function withBatch(
+  work: (all: WorkshopServices) => Promise<unknown>,
+  other: (all: WorkshopServices) => Promise<unknown>,
+) {
+  const trial = await exported(20);
+  const manifest = await readFile(trial.path("manifest.ndjson"));
+  await trial.submit();
+  await writeFile(trial.path("manifest.ndjson"), manifest);
+  await trial.services({}, async (all) => {
+    const recordIf: Manifest["recordIf"] = async (holds, event) => {
+      await other(all);
+      return all.manifest.recordIf(holds, event);
+    };
+    await work({ ...all, manifest: { ...all.manifest, recordIf } });
+  });
+  return trial;
+}
+
+describe("a job whose batch is found at the very moment at which it is begun at once", () => {
+  test("stays with the batch that came first, and nothing is embedded", async () => {
+    const trial = await withBatch(
+      (all) => embedAll(all, { lane: SYNC }),
+      (all) => adoptBatches(all),
+    );
+    expect(await trial.states()).toEqual(["0001 submitted"]);
+    expect(trial.emulator.embeddedNow()).toBe(0);
+  });
+
+  test("stays in the sync lane when that came first, and the batch is told of", async () => {
+    const trial = await withBatch(adoptBatches, ({ manifest }) =>
+      manifest.record({ type: "embedding", job: "0001" }),
+    );
+    const [batch] = trial.emulator.batches();
+    expect(await trial.job("0001")).toMatchObject({
+      state: "embedding",
+      duplicateBatches: [batch?.name],
+    });
   });
 });
 

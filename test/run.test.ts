@@ -375,4 +375,32 @@ describe("a manifest that was restored from a backup", () => {
     expect(await trial.rightIds()).toEqual(range(1, 20));
     await expectPaidOncePerAttempt(trial);
   });
+
+  test.each([
+    ["sync", 0, 0],
+    ["auto", 25, 0],
+    ["auto", 25, 30],
+    ["sync", 0, 30],
+  ] as const)(
+    "with --lane %s, too, whichever comes first (small are %i tokens; the list takes %i ms)",
+    async (lane, syncUpToTokens, listMs) => {
+      const trial = await startTrial(workshop, texts(14));
+      await trial.export({ bounds: rowsAJob(10) });
+      const journal = `${trial.folder}/manifest.ndjson`;
+      const backup = await readFile(journal);
+      await trial.submit();
+      await writeFile(journal, backup);
+      trial.setWire(async ({ url, method }, send) => {
+        const answer = await send();
+        const isList = method === "GET" && url.pathname.endsWith("/batches");
+        if (isList) await new Promise((soon) => setTimeout(soon, listMs));
+        return answer;
+      });
+      const options = { ...small(trial, 10), lane: { lane, syncUpToTokens } };
+      expect(await trial.run(options)).toMatchObject({ written: 14, atOnce: [] });
+      expect(trial.emulator.embeddedNow()).toBe(0);
+      expect(await trial.rightIds()).toEqual(range(1, 14));
+      await expectPaidOncePerAttempt(trial);
+    },
+  );
 });

@@ -28,14 +28,16 @@ export type EmbedServices = Readonly<{
 const MAX_CALLS_UNDER_WAY = 4;
 
 /**
- * The job, `downloaded`; undefined when the signal was aborted first: what was answered by then is
- * kept, and the next call goes on from there.
+ * The job, `downloaded`. Undefined when the signal was aborted first: what was answered by then is
+ * kept, and the next call goes on from there. Undefined also when a batch of the job was found
+ * meanwhile: it then goes that way.
  */
 export async function embedJob(services: EmbedServices, job: Job): Promise<Job | undefined> {
   const { manifest, report } = services;
   const files = manifest.files(job.id);
   await checkRequestFile(files, job);
   const begun = await beginEmbedding(manifest, job);
+  if (begun === undefined) return undefined;
   const checkpoint = await openCheckpoint(files, begun);
   try {
     await answerAll(services, begun, checkpoint);
@@ -49,9 +51,13 @@ export async function embedJob(services: EmbedServices, job: Job): Promise<Job |
 }
 
 /** The lane is recorded before the first call leaves: from then on no batch is made of the job. */
-async function beginEmbedding(manifest: Manifest, job: Job): Promise<Job> {
+async function beginEmbedding(manifest: Manifest, job: Job): Promise<Job | undefined> {
   if (job.state === "embedding") return job;
-  return manifest.record({ type: "embedding", job: job.id });
+  return manifest.recordIf(isFree, { type: "embedding", job: job.id });
+}
+
+function isFree({ state }: Job): boolean {
+  return state === "exported";
 }
 
 async function recordEmbedded(manifest: Manifest, job: Job): Promise<Job> {

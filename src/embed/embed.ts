@@ -25,8 +25,9 @@ export async function embedAll(
   const embedded: string[] = [];
   while (!signal.aborted) {
     const job = nextToEmbed(manifest.jobs(), options);
-    if (job === undefined || (await embedJob(services, job)) === undefined) break;
-    embedded.push(job.id);
+    if (job === undefined) break;
+    if ((await embedJob(services, job)) !== undefined) embedded.push(job.id);
+    else if (isForSync(manifest.job(job.id), options.lane)) break;
   }
   const left = manifest.jobs().filter((each) => isForSync(each, options.lane));
   return { embedded, left: left.map((job) => job.id) };

@@ -83,6 +83,8 @@ export type Manifest = ManifestView & {
   /** Makes all children known in one step, together with what stays in the parent's failed file. */
   recordResubmitted(parent: string, resubmission: Resubmission): Promise<readonly Job[]>;
   record(event: NewEvent): Promise<Job>;
+  /** Only if it still holds of the job once all before it is recorded; undefined where it does not. */
+  recordIf(holds: (job: Job) => boolean, event: NewEvent): Promise<Job | undefined>;
   recordCounted(target: Target, count: TokenCount): Promise<void>;
   recordIndex(event: NewIndexEvent): Promise<void>;
   /** Gives the lock back. */
@@ -107,6 +109,7 @@ export async function previewManifest(folder: string): Promise<Manifest> {
     recordExported: refuseToWrite,
     recordResubmitted: refuseToWrite,
     record: refuseToWrite,
+    recordIf: refuseToWrite,
     recordCounted: refuseToWrite,
     recordIndex: refuseToWrite,
     close: async () => {},
@@ -237,6 +240,10 @@ function writing(state: ManifestState, journal: JournalWriter, lock: Lock, clock
     return number;
   };
   const jobOf = (id: string) => state.jobs.get(id) ?? unknownJob(id, state);
+  const recordNow = async (event: NewEvent): Promise<Job> => {
+    await append({ ...event, at: at() });
+    return jobOf(event.job);
+  };
 
   return {
     reserveJobId: () => {
@@ -255,11 +262,9 @@ function writing(state: ManifestState, journal: JournalWriter, lock: Lock, clock
         await append({ type: "resubmitted", at: at(), job: parent, children: made, ...rest });
         return children.map((child) => jobOf(child.job));
       }),
-    record: (event: NewEvent) =>
-      inTurn(async () => {
-        await append({ ...event, at: at() });
-        return jobOf(event.job);
-      }),
+    record: (event: NewEvent) => inTurn(() => recordNow(event)),
+    recordIf: (holds: (job: Job) => boolean, event: NewEvent) =>
+      inTurn(async () => (holds(jobOf(event.job)) ? recordNow(event) : undefined)),
     recordCounted: (target: Target, count: TokenCount) =>
       inTurn(async () => {
         await append({ type: "counted", at: at(), target: await numberOf(target), ...count });

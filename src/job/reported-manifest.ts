@@ -21,6 +21,10 @@ export function reportedManifest(manifest: Manifest, report: Report, prices: Pri
     ...manifest,
     recordExported: async (job) => told(await manifest.recordExported(job)),
     record: async (event) => told(await manifest.record(event)),
+    recordIf: async (holds, event) => {
+      const job = await manifest.recordIf(holds, event);
+      return job && told(job);
+    },
     recordResubmitted: async (parent, resubmission) => {
       const children = await manifest.recordResubmitted(parent, resubmission);
       told(manifest.job(parent));

@@ -24,7 +24,7 @@ import { PollSchedule } from "../poll/schedule.ts";
 import { StuckNotices } from "../poll/stuck.ts";
 import { resubmitJob, retryableBelow } from "../resubmit/resubmit.ts";
 import type { Store } from "../store/port.ts";
-import { needsReconciling, reconcile } from "../submit/reconcile.ts";
+import { adoptBatches, needsReconciling, reconcile } from "../submit/reconcile.ts";
 import { submitJob, type SubmitServices } from "../submit/submit-job.ts";
 import type { Probe } from "../job/quota-log.ts";
 import { fullText, type NoRoom } from "../submit/full-text.ts";
@@ -98,7 +98,7 @@ class Pipeline {
   /** Jobs that cannot be imported as things are; the others go on without them. */
   readonly #blocked = new Map<string, JobBlocked>();
   readonly #downloadPause: QuotaPause;
-  #hasReadList = false;
+  #listRead: Promise<void> | undefined;
   /** Create requests in a row whose answer was lost and which had made no batch. */
   #lostCreates = 0;
   /** Attempts to embed at once, in a row, of which nothing came back. */
@@ -234,26 +234,39 @@ class Pipeline {
   }
 
   async #reconcile(): Promise<void> {
-    const { manifest } = this.#services;
-    // once in any case: a manifest restored from a backup does not know of its last batches
-    if (this.#hasReadList && !needsReconciling(manifest.jobs())) return;
+    await this.#readList();
+    if (!needsReconciling(this.#services.manifest.jobs())) return;
     const { adopted, absent } = await reconcile(this.#services, this.#options.reconcileGraceMs);
-    this.#hasReadList = true;
     if (adopted.length > 0) this.#lostCreates = 0;
     if (adopted.length + absent.length > 0) this.#changes.notify();
   }
 
+  /** Once in any case: a manifest restored from a backup does not know of its last batches. */
+  #readList(): Promise<void> {
+    const read = async () => {
+      if ((await adoptBatches(this.#services)).length > 0) this.#changes.notify();
+    };
+    this.#listRead ??= read();
+    return this.#listRead;
+  }
+
   async #embed(): Promise<void> {
-    const { manifest, signal, clock } = this.#services;
+    const { signal, clock } = this.#services;
     const pause = new QuotaPause(clock, this.#options.quotaWaitMs);
     while (!this.#isStopped()) {
-      const isHeld = (each: Job) => each.state === "exported" && this.#canary?.lets(each) === false;
-      const jobs = manifest.jobs().filter((each) => !isHeld(each));
-      const job = nextToEmbed(jobs, this.#options);
+      if (this.#nextToEmbed()?.state === "exported") await this.#readList();
+      // what was found just now may be this very job's batch
+      const job = this.#nextToEmbed();
       if (job === undefined && this.#isFinished()) return;
       if (job === undefined) await this.#changes.next(signal);
       else await this.#inHand(() => this.#embedOne(job, pause));
     }
+  }
+
+  #nextToEmbed(): Job | undefined {
+    const isHeld = (each: Job) => each.state === "exported" && this.#canary?.lets(each) === false;
+    const jobs = this.#services.manifest.jobs().filter((each) => !isHeld(each));
+    return nextToEmbed(jobs, this.#options);
   }
 
   async #embedOne(job: Job, pause: QuotaPause): Promise<void> {

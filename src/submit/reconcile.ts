@@ -9,7 +9,7 @@ import { explain } from "../gemini/explain.ts";
 import { type Batch, type Gemini, GeminiError } from "../gemini/port.ts";
 import type { Job } from "../job/job.ts";
 import { batchPrefix, isOurProject, jobOfBatch } from "../job/batch-names.ts";
-import { recordSubmitted, type SubmitServices } from "./submit-job.ts";
+import type { SubmitServices } from "./submit-job.ts";
 
 export type ReconcileSummary = Readonly<{
   /** Jobs whose batch was found. */
@@ -50,6 +50,14 @@ export async function reconcile(
     });
     await clock.sleep(waitMs(graceMs), signal);
   }
+}
+
+/**
+ * One reading of the list, for batches that the manifest knows nothing of: it may have been restored
+ * from a backup. Ids of the jobs that have got one.
+ */
+export async function adoptBatches(services: SubmitServices): Promise<readonly string[]> {
+  return (await adoptFound(services)).adopted;
 }
 
 /** True when a create request of some job may have left without an answer. */
@@ -119,8 +127,7 @@ async function readList(gemini: Gemini, prefix: string, signal: AbortSignal): Pr
 /** True when the job had no batch and now has one. */
 async function settle(services: SubmitServices, job: Job, batches: Batch[]): Promise<boolean> {
   const first = batches.toSorted((a, b) => usefulness(b) - usefulness(a))[0];
-  const adopts = mayHaveBatch(job) && first !== undefined;
-  if (adopts) await recordSubmitted(services, job, first.name, true);
+  const adopts = first !== undefined && (await adopt(services, job, first));
   const used = adopts ? first.name : job.batch;
   for (const batch of batches) {
     if (batch.name !== used && !job.duplicateBatches.includes(batch.name)) {
@@ -128,6 +135,19 @@ async function settle(services: SubmitServices, job: Job, batches: Batch[]): Pro
     }
   }
   return adopts;
+}
+
+/** False where the job has a batch, has ended, or is being embedded at once by now. */
+async function adopt(
+  { manifest, report, keyId }: SubmitServices,
+  { id: job }: Job,
+  { name: batch }: Batch,
+): Promise<boolean> {
+  const event = { type: "submitted", job, batch, adopted: true, keyId } as const;
+  const submitted = await manifest.recordIf(mayHaveBatch, event);
+  if (submitted === undefined) return false;
+  report({ type: "submitted", job, batch, adopted: true });
+  return true;
 }
 
 /** Of two batches the one that has results, or may still get some, is the one to adopt. */

@@ -123,28 +123,21 @@ async function createOnce(
   });
   try {
     const batch = await gemini.createBatch({ model: job.target.model, file, displayName });
-    return { kind: "submitted", job: await recordSubmitted(services, intent, batch.name, false) };
+    return { kind: "submitted", job: await recordSubmitted(services, intent, batch.name) };
   } catch (error) {
     if (!(error instanceof GeminiError)) throw error;
     return afterFailedCreate(services, intent, error);
   }
 }
 
-/** Records that a job's batch is known; `adopted` when it was found rather than answered. */
-export async function recordSubmitted(
-  { manifest, report, keyId }: Pick<SubmitServices, "manifest" | "report" | "keyId">,
-  job: Job,
+async function recordSubmitted(
+  { manifest, report, keyId }: SubmitServices,
+  { id: job }: Job,
   batch: string,
-  adopted: boolean,
 ): Promise<Job> {
-  const submitted = await manifest.record({
-    type: "submitted",
-    job: job.id,
-    batch,
-    adopted,
-    keyId,
-  });
-  report({ type: "submitted", job: job.id, batch, adopted });
+  const adopted = false;
+  const submitted = await manifest.record({ type: "submitted", job, batch, adopted, keyId });
+  report({ type: "submitted", job, batch, adopted });
   return submitted;
 }
 

@@ -27,7 +27,9 @@ describe.each(["before", "middle", "after"] as const)("%s it took effect", (when
     async (how) => {
       const hits = await failEveryCall(workshop, { when, how, kind: "gemini" }, EVERY, SYNC);
       expect(hits.length).toBeGreaterThan(2);
-      expect(hits.filter((hit) => !hit.endsWith(":batchEmbedContents"))).toEqual([]);
+      // a run looks once for batches that its manifest knows nothing of
+      const others = hits.filter((hit) => !hit.endsWith(":batchEmbedContents"));
+      expect(new Set(others)).toEqual(new Set(["gemini GET /v1beta/batches"]));
     },
   );
 });
