@@ -7,7 +7,9 @@ import type { Figure, Row } from "./rounds.ts";
 import { type Outcome, simulate, START_MS } from "./quota/simulation.ts";
 
 const ROWS = 200_000;
-const TOKENS_PER_ROW = [60, 300];
+/** Tokens of a row. */
+export const SHORT = 60;
+export const LONG = 300;
 const BATCH_MS = 10 * 60_000;
 /** As the bucket was seen to drain. */
 const REFILL_MS = 12.5 * 60_000;
@@ -17,18 +19,17 @@ const KINDS = [
   { kind: "bucket", word: "a bucket" },
 ] as const;
 
-export async function measureQuota(tier: Tier): Promise<Figure> {
+export async function measureQuota(tier: Tier, tokensPerRow: number): Promise<Figure> {
   const rows: Row[] = [];
-  for (const tokensPerRow of TOKENS_PER_ROW) {
-    for (const { kind, word } of KINDS) {
-      for (const size of SIZES) {
-        const outcome = await simulateTier(tier, tokensPerRow, kind, size);
-        const name = `tier ${tier}, ${word}, ${size}`;
-        rows.push(row(name, `${ROWS} rows of ${tokensPerRow} tokens`, outcome));
-      }
+  for (const { kind, word } of KINDS) {
+    for (const size of SIZES) {
+      const outcome = await simulateTier(tier, tokensPerRow, kind, size);
+      const name = `tier ${tier}, ${word}, ${size}`;
+      rows.push(row(name, `${ROWS} rows of ${tokensPerRow} tokens`, outcome));
     }
   }
-  return { name: `quota-tier-${tier}`, unit: "% of the drain", rows };
+  const length = tokensPerRow === SHORT ? "short" : "long";
+  return { name: `quota-tier-${tier}-${length}`, unit: "% of the drain", rows };
 }
 
 function simulateTier(

@@ -190,7 +190,9 @@ describe("the time by what was learned", () => {
     expect(learnedSeconds(1_000_000, NEW_QUOTA, 500_000)).toBeUndefined();
     expect(learnedSeconds(1_000_000, learned, 500_000)).toBe(batchSeconds(1_000_000, 250_000));
     expect(learnedSeconds(1_000_000, learned, 100_000)).toBe(batchSeconds(1_000_000, 100_000));
-    const bucket = { ...learned, release: "time", drain: 10_000 / MINUTE_MS } as const;
+    // what is tried with the next create is more than was measured
+    const drain = 15_000 / MINUTE_MS;
+    const bucket = { ...learned, release: "time", drain, pace: 10_000 / MINUTE_MS } as const;
     const minutes = 75 + PROJECT_LIMITS.turnaroundMinutes;
     expect(learnedSeconds(1_000_000, bucket, 500_000)).toBe(minutes * 60);
     expect(learnedSeconds(0, bucket, 500_000)).toBe(0);

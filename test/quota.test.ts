@@ -2,6 +2,12 @@
 // it back, keep the queue busy, ask seldom in vain, and upload nothing for nothing?
 import { describe, expect, test } from "vitest";
 import { simulate, type Scenario, START_MS } from "../bench/quota/simulation.ts";
+import {
+  enqueuedTokens,
+  hasRoom,
+  type QueuedBatch,
+  type TokenQuota,
+} from "../src/emulator/quota.ts";
 import { NEW_QUOTA, type QuotaLog, accepted, ended, refused } from "../src/job/quota-log.ts";
 import type { Job } from "../src/job/job.ts";
 import { roomFor } from "../src/submit/window.ts";
@@ -46,6 +52,16 @@ describe("a whole run in virtual time, of sixty jobs", { timeout: 120_000 }, () 
     const outcome = await simulate({ ...BIG, rows: 20, quota });
     expect(outcome).toMatchObject({ written: 20, uploadsWasted: 0 });
     expect(outcome.refusedAnHour).toBeLessThanOrEqual(8);
+  });
+});
+
+describe("a bucket that becomes half as large and slow", () => {
+  test.each([10, 33])("filled by %i jobs, at whatever moment", (jobsAQueue) => {
+    for (const share of [0.1, 0.2, 0.25, 0.3, 0.33, 0.37, 0.4, 0.45, 0.5, 0.52, 0.55, 0.6, 0.7]) {
+      const { used, refusedShare } = fill({ jobsAQueue, queues: 12, halvedAfter: share });
+      expect.soft(used, `used, halved after ${share}`).toBeGreaterThan(0.9);
+      expect.soft(refusedShare, `refused, halved after ${share}`).toBeLessThan(0.05);
+    }
   });
 });
 
@@ -132,6 +148,31 @@ describe("what was learned", () => {
     expect(twice.drain).toBeLessThan(0.7 * (once.drain ?? 0));
   });
 
+  test("what is in a bucket stays in the books, and makes it no room all at once, for hours", () => {
+    let nowMs = 60 * MINUTE_MS;
+    let log = accepted(filled(10), { tokens: 10_000, probe: "time", atMs: nowMs });
+    const { waiting, all } = jobs(0);
+    const waitsMs: number[] = [];
+    while (nowMs < 5 * 60 * MINUTE_MS) {
+      const room = roomFor(waiting, all, window, log, nowMs);
+      waitsMs.push(room.hasRoom ? 0 : room.inMs);
+      nowMs += waitsMs.at(-1) ?? 0;
+      log = accepted({ ...log, drain: 2_000 / MINUTE_MS }, { ...refusal, atMs: nowMs });
+    }
+    const tenThousandMs = 5 * MINUTE_MS;
+    expect(Math.min(...waitsMs.slice(10))).toBeGreaterThanOrEqual(tenThousandMs - 1);
+  });
+
+  test("two refusals close to each other cut its pace by two fifths, and no more", () => {
+    const probe = accepted(filled(10), { tokens: 10_000, probe: "time", atMs: 60 * MINUTE_MS });
+    const few = Array.from({ length: 5 }).reduce<QuotaLog>(
+      (log) => accepted(log, { ...refusal, atMs: 61 * MINUTE_MS }),
+      refused(probe, { ...refusal, atMs: 60 * MINUTE_MS }),
+    );
+    const { drain = 0 } = few;
+    expect(refused(few, { ...refusal, atMs: 200 * MINUTE_MS }).drain).toBe(0.6 * drain);
+  });
+
   test("time that gives nothing back through several waits does not: again the ends do", () => {
     let log = accepted(filled(10), { tokens: 10_000, probe: "time", atMs: 60 * MINUTE_MS });
     for (let wait = 0; wait < 4; wait += 1) {
@@ -183,6 +224,50 @@ describe("what was learned", () => {
     expect(roomFor(waiting, all, window, time, 1e12 - 86_400_000).hasRoom).toBe(true);
   });
 });
+
+/** So many queues of jobs, one after the other, into a bucket of 12.5 minutes; without files, which takes time. */
+function fill(asked: { jobsAQueue: number; queues: number; halvedAfter: number }) {
+  const tokens = QUEUE / asked.jobsAQueue;
+  const atMs = asked.halvedAfter * asked.queues * BIG.quota.refillMs;
+  const change = { atMs, tokens: QUEUE / 2 };
+  const quota: TokenQuota = { ...BIG.quota, kind: "bucket", change };
+  const batches: QueuedBatch[] = [];
+  let [log, nowMs, refusals, ends] = [NEW_QUOTA, 0, 0, 0];
+  while (batches.length < asked.queues * asked.jobsAQueue) {
+    const endMs = (batches[ends]?.createdAtMs ?? Infinity) + BIG.batchMs;
+    if (endMs <= nowMs) {
+      log = ended(log, tokens);
+      ends += 1;
+      continue;
+    }
+    const { waiting, all } = jobs(batches.length - ends, tokens);
+    const room = roomFor(waiting, all, BIG.window, log, nowMs);
+    if (!room.hasRoom) {
+      nowMs = Math.min(nowMs + room.inMs, endMs);
+      continue;
+    }
+    nowMs += CREATE_MS;
+    const create = { tokens, atMs: nowMs, probe: room.probe };
+    if (hasRoom(quota, batches, tokens, nowMs)) {
+      batches.push(queued(batches.length, tokens, nowMs));
+      log = accepted(log, create);
+    } else {
+      refusals += 1;
+      log = refused(log, { ...create, limit: undefined });
+      nowMs += MINUTE_MS;
+    }
+  }
+  const drained = batches.length * tokens - enqueuedTokens(quota, batches, nowMs);
+  const possible =
+    (QUEUE / quota.refillMs) * (Math.min(atMs, nowMs) + Math.max(0, nowMs - atMs) / 2);
+  return { used: drained / possible, refusedShare: refusals / (refusals + batches.length) };
+}
+
+const CREATE_MS = 3_000;
+
+function queued(number: number, tokens: number, createdAtMs: number): QueuedBatch {
+  return { number, tokens, createdAtMs, end: undefined, deletedAtMs: undefined };
+}
 
 const TARGET = newJob("0001").target;
 

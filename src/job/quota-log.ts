@@ -7,7 +7,10 @@
  *   refusal is the limit; much later it is tried again whether there is more.
  * - `time`, as often seen: a bucket that drains at its own pace, whatever becomes of the batches.
  *   The pace is what was accepted between two refusals; in between it is assumed a little higher
- *   with each create, so that the bucket is never empty for long.
+ *   with each create, so that the bucket is never empty for long. Between two refusals close to each
+ *   other next to nothing is accepted where the bucket has become smaller, and what is above its
+ *   brim drains first: so they cut the pace by so much and no more, as a pace that is too low takes
+ *   long to be found out.
  * Ends are believed until they are contradicted: by a refusal of no more than did fit before, at a
  * moment when a bucket that took all that was accepted could be full; or by a create that was accepted
  * although everything was full, which is tried when the bucket would have room. Where not even a
@@ -29,12 +32,12 @@ export type QuotaLog = Readonly<{
   peak: number;
   /** Where the count of batches was refused: so many may be active. */
   batchLimit: number | undefined;
-  /** What went into the bucket last, and with it all before. */
+  /** What went into the bucket last, and with it all before; or its level, where time gives back. */
   poured: Poured | undefined;
   /** Tokens a millisecond that leave the bucket, as far as known. */
   drain: number | undefined;
-  /** True once `drain` is a measurement. */
-  isMeasured: boolean;
+  /** The same at the last refusal, when the bucket was full: not assumed higher since. */
+  pace: number | undefined;
   /** Since the last refusal, or since it is known that time gives quota back. */
   accepted: Readonly<{ sinceMs: number; creates: number; tokens: number }>;
   refusalsInRow: number;
@@ -65,15 +68,14 @@ const FIRST_PROBE_AFTER = 25;
 const PROBE_AFTER_MAX = 400;
 /** Of what did fit, where it fits no more: half, as one refusal costs more than some room for a while. */
 const DECREASE = 0.5;
+/** At most, where less than a full bucket was accepted since the last refusal. */
 const DRAIN_DECREASE = 0.6;
 const SIZE_DECREASE = 0.6;
 /** With waits from one minute to eight in between. */
 const REFUSALS_OF_NO_BUCKET = 4;
-const DRAIN_GROWTH_UNMEASURED = 1.02;
-const DRAIN_GROWTH = 1.005;
+/** Half of that takes twice as long to find a bucket again that became faster; twice is refused often. */
+const DRAIN_GROWTH = 1.01;
 const MEASURED_MARGIN = 0.95;
-/** Fewer creates between two refusals measure nothing. */
-const MEASURING_CREATES = 4;
 /** The service's own limit of 100, estimated a little low. */
 const BATCHES_NEAR_LIMIT = 95;
 
@@ -85,7 +87,7 @@ export const NEW_QUOTA: QuotaLog = {
   batchLimit: undefined,
   poured: undefined,
   drain: undefined,
-  isMeasured: false,
+  pace: undefined,
   accepted: { sinceMs: 0, creates: 0, tokens: 0 },
   refusalsInRow: 0,
   probeAfter: FIRST_PROBE_AFTER,
@@ -102,7 +104,7 @@ export function accepted(log: QuotaLog, create: Create): QuotaLog {
     ...log,
     active,
     peak: Math.max(log.peak, active.tokens),
-    poured: { atMs, tokens, before: log.poured },
+    poured: pouredWith(log, tokens, atMs),
     accepted: { ...before, creates: before.creates + 1, tokens: before.tokens + tokens },
     refusalsInRow: 0,
   };
@@ -174,6 +176,16 @@ export function largestJob({ release, limit = Infinity }: QuotaLog): number {
   return Math.floor(release === "time" ? BUCKET_TARGET * limit : limit);
 }
 
+/**
+ * A bucket that is known is a level: it may well have held something for more than an hour, and what
+ * has drained from it is not to be reckoned anew at each pace that is assumed later.
+ */
+function pouredWith(log: QuotaLog, tokens: number, atMs: number): Poured {
+  if (log.release === "ends") return { atMs, tokens, before: log.poured };
+  const level = bucketLevel(log, log.limit ?? 0, atMs);
+  return { atMs, tokens: level + tokens, before: undefined };
+}
+
 /** Of the last hour, oldest first. */
 function recent(last: Poured | undefined, nowMs: number): readonly Poured[] {
   const found: Poured[] = [];
@@ -200,8 +212,7 @@ function faster(next: QuotaLog, log: QuotaLog, { tokens, atMs }: Create): QuotaL
   const { limit = 0, drain = limit / REFILL_MS } = log;
   const level = bucketLevel(log, limit, atMs);
   if (level + 2 * tokens < BUCKET_TARGET * limit) return next;
-  const growth = log.isMeasured ? DRAIN_GROWTH : DRAIN_GROWTH_UNMEASURED;
-  return { ...next, drain: drain * growth };
+  return { ...next, drain: drain * DRAIN_GROWTH };
 }
 
 /** The slowest pace that explains what was accepted is nearly the pace, where the bucket was full. */
@@ -214,7 +225,7 @@ function releasedByTime(log: QuotaLog, limit: number, atMs: number): QuotaLog {
     release: "time",
     limit,
     drain,
-    isMeasured: drain > usual,
+    pace: drain,
     accepted: { sinceMs: atMs, creates: 0, tokens: 0 },
   };
 }
@@ -270,14 +281,15 @@ function refusedByTime(next: QuotaLog, log: QuotaLog, { tokens, atMs }: Create):
       probeAfter: FIRST_PROBE_AFTER,
     };
   }
-  const isMeasured = since.creates >= MEASURING_CREATES;
   const measured = since.tokens / Math.max(1, atMs - since.sinceMs);
-  const slower = isMeasured ? Math.min(drain, measured) * MEASURED_MARGIN : drain * DRAIN_DECREASE;
+  const slower = Math.min(drain, measured) * MEASURED_MARGIN;
+  const least = since.tokens < limit ? drain * DRAIN_DECREASE : 0;
+  const pace = Math.max(slower, least, limit / SLOWEST_REFILL_MS);
   return full(
     {
       ...next,
-      drain: Math.max(slower, limit / SLOWEST_REFILL_MS),
-      isMeasured: log.isMeasured || isMeasured,
+      drain: pace,
+      pace,
       limit: log.refusalsInRow === 0 ? limit : Math.max(tokens, SIZE_DECREASE * limit),
     },
     tokens,
