@@ -10,12 +10,11 @@ import { connectPostgres } from "../src/store/postgres.ts";
 import { createSqlStore } from "../src/store/sql-store.ts";
 import { CopyOut } from "./copy-out.ts";
 import { TARGET, emptyTable } from "./questions.ts";
-import { alternate, type Contestant, type Figure } from "./rounds.ts";
+import { alternate, type Contestant, type Figure, secondsOf } from "./rounds.ts";
 
 const COPY = `COPY (SELECT id::text, question_text, md5(question_text) FROM questions
   WHERE embedding IS NULL ORDER BY id) TO STDOUT`;
 const BOUNDS = { maxRows: 50_000, maxTokens: 200_000, maxBytes: 500_000_000 };
-const MS = 1000;
 
 export type ExportSizes = Readonly<{ rows: number; rounds: number }>;
 
@@ -27,20 +26,18 @@ export async function measureExport(
   const client = new pg.Client({ connectionString: url });
   const database = connectPostgres(url);
   await client.connect();
-  const contestant = (name: string, work: () => Promise<Timed>): Contestant => ({
+  const contestant = (name: string, work: () => Promise<number>): Contestant => ({
     name,
-    run: async () => {
-      const { found, seconds } = await work();
-      if (found !== rows) throw new Error(`${name} had ${found} of ${rows} rows`);
-      return { value: rows / seconds, size: `${rows} rows` };
-    },
+    run: async () => ({ value: rows / (await work()), size: `${rows} rows` }),
   });
   try {
     await emptyTable(database, rows);
     return await alternate({ name: "export", unit: "rows/s", rounds }, [
-      contestant("vecfill: screened, cut, hashed, synced", () => exportOnce(database, folder)),
+      contestant("vecfill: screened, cut, hashed, synced", () =>
+        exportOnce(database, folder, rows),
+      ),
       contestant("COPY (SELECT …) TO STDOUT", () =>
-        timed(() => client.query(new CopyOut(COPY)).done),
+        secondsOf(async () => requireAll(rows, await client.query(new CopyOut(COPY)).done)),
       ),
     ]);
   } finally {
@@ -49,20 +46,18 @@ export async function measureExport(
   }
 }
 
-type Timed = Readonly<{ found: number; seconds: number }>;
-
-/** Both are connected before; only the files are in the way of the next round. */
-async function exportOnce(database: Database, folder: string): Promise<Timed> {
+/** In seconds; connecting, which COPY has done before as well, and taking the files away aside. */
+async function exportOnce(database: Database, folder: string, rows: number): Promise<number> {
   const jobs = await mkdtemp(join(folder, "export-"));
   const store = createSqlStore(database, TARGET, { where: undefined });
   const manifest = await openManifest(jobs, systemClock);
   try {
-    return await timed(async () => {
+    return await secondsOf(async () => {
       const { exported } = await exportAll(
         { store, manifest, report: () => {}, signal: new AbortController().signal },
         { target: TARGET, bounds: BOUNDS, limit: undefined, onTooLong: "skip", dryRun: false },
       );
-      return exported;
+      requireAll(rows, exported);
     });
   } finally {
     await manifest.close();
@@ -70,8 +65,6 @@ async function exportOnce(database: Database, folder: string): Promise<Timed> {
   }
 }
 
-async function timed(work: () => Promise<number>): Promise<Timed> {
-  const startMs = performance.now();
-  const found = await work();
-  return { found, seconds: (performance.now() - startMs) / MS };
+function requireAll(rows: number, found: number): void {
+  if (found !== rows) throw new Error(`there were ${found} of ${rows} rows`);
 }

@@ -16,13 +16,12 @@ import { encodeVectorArray } from "../src/store/vector-array.ts";
 import { checkVector } from "../src/vector.ts";
 import { copyJobs, makeEndedJob } from "./ended-job.ts";
 import { countWritten, DIMENSIONS, emptyTable, fillTable, TARGET } from "./questions.ts";
-import { alternate, type Contestant, type Figure } from "./rounds.ts";
+import { alternate, type Contestant, type Figure, secondsOf } from "./rounds.ts";
 
 /** As the import has it. */
 const CHUNK_ROWS = 500;
 const CONNECTIONS = 2;
 const MANY_CONNECTIONS = 16;
-const MS = 1000;
 
 export type ImportSizes = Readonly<{ rows: number; slowRows: number; rounds: number }>;
 
@@ -99,12 +98,6 @@ async function importOneJob(database: Database, from: string, to: string): Promi
   } finally {
     await manifest.close();
   }
-}
-
-async function secondsOf(work: () => Promise<void>): Promise<number> {
-  const startMs = performance.now();
-  await work();
-  return (performance.now() - startMs) / MS;
 }
 
 type Line = Readonly<{ id: string; fingerprint: string; vector: string }>;

@@ -19,6 +19,14 @@ export type Row = Readonly<{
 
 export type Figure = Readonly<{ name: string; unit: string; rows: readonly Row[]; note?: string }>;
 
+export async function secondsOf(work: () => Promise<void>): Promise<number> {
+  const startMs = performance.now();
+  await work();
+  return (performance.now() - startMs) / MS;
+}
+
+const MS = 1000;
+
 /** The first contestant is what the ratios are to. */
 export async function alternate(
   figure: Readonly<{ name: string; unit: string; rounds: number; note?: string }>,

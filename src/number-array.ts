@@ -4,7 +4,7 @@
  *
  * Numbers of the usual form are read by a few instructions of WebAssembly (`usual-numbers.wat`, which
  * says how): in JavaScript, which has no whole numbers of 64 bits to work on eight digits at once, the
- * same took twice as long. All others are left to `Number`.
+ * same took twice as long. All others are left to `Number`, and to JSON.parse where there are many of them.
  */
 import { USUAL_NUMBERS_WASM } from "./usual-numbers-wasm.ts";
 
@@ -21,6 +21,12 @@ const COMMA = 0x2c;
 
 /** As JSON has it, which allows less than `Number` does. */
 const NUMBER = /^-?(?:0|[1-9]\d*)(?:\.\d+)?(?:e[+-]?\d+)?$/i;
+
+/**
+ * In one array. Where there are more, they are not a vector of the usual kind, and JSON.parse is
+ * faster over all of them.
+ */
+const MAX_UNUSUAL = 32;
 
 /** Where things lie in the reader's memory, in bytes. */
 const POWERS_AT = 0x8000;
@@ -42,8 +48,8 @@ let reader: Reader | undefined;
 
 /**
  * The array whose bracket stands at `start`. Undefined when it holds anything but numbers and commas,
- * white space included, or more of them than there is room for: it may be sound, and is for
- * JSON.parse to read.
+ * white space included, more of them than there is room for, or many of another form: it may be sound,
+ * and is for JSON.parse to read.
  */
 export function readNumberArray(
   bytes: Buffer,
@@ -59,7 +65,8 @@ export function readNumberArray(
   count.value = 0;
   const most = Math.min(room.length, values.length);
   let at = readUsual(reader, 0, most);
-  while (text[at] !== CLOSING_BRACKET) {
+  for (let unusual = 1; text[at] !== CLOSING_BRACKET; unusual += 1) {
+    if (unusual > MAX_UNUSUAL) return undefined;
     const end = endOfNumber(text, at + 1);
     const value = anyNumber(bytes, start + at + 1, start + end);
     if (value === undefined || !isEnd(text[end]) || count.value >= most) return undefined;

@@ -244,10 +244,7 @@ function plainKeyStart(bytes: Buffer): number {
   while (isPlain(bytes[start - 1])) start -= 1;
   const name = start - PLAIN_START.length;
   if (start === end || !BEFORE_NAME.has(bytes[name - 1])) return -1;
-  for (let at = 0; at < PLAIN_START.length; at += 1) {
-    if (bytes[name + at] !== PLAIN_START[at]) return -1;
-  }
-  return start;
+  return standsAt(bytes, name, PLAIN_START) ? start : -1;
 }
 
 /** Before the first sign of a key that stands first, as in the lines that we send. */
@@ -255,13 +252,18 @@ const PLAIN_BEGINNING = Buffer.from('{"key":"');
 
 /** Where the key ends in a line that begins with it, written so: what `onlyFirstKey` finds, or -1. */
 function plainFirstKeyEnd(bytes: Buffer): number {
-  for (let at = 0; at < PLAIN_BEGINNING.length; at += 1) {
-    if (bytes[at] !== PLAIN_BEGINNING[at]) return -1;
-  }
+  if (!standsAt(bytes, 0, PLAIN_BEGINNING)) return -1;
   let end = PLAIN_BEGINNING.length;
   while (isPlain(bytes[end])) end += 1;
   if (end === PLAIN_BEGINNING.length || bytes[end] !== QUOTE) return -1;
   return bytes.includes(KEY_NAME, end) || bytes.includes(BACKSLASH, end) ? -1 : end;
+}
+
+function standsAt(bytes: Buffer, start: number, what: Buffer): boolean {
+  for (let at = 0; at < what.length; at += 1) {
+    if (bytes[start + at] !== what[at]) return false;
+  }
+  return true;
 }
 
 function isPlain(byte: number | undefined): boolean {

@@ -21,9 +21,11 @@ export async function* pendingPages(store: Store): AsyncGenerator<PendingQuestio
       if (last === undefined) return;
       const atEnd = page.length < limit;
       limit = nextLimit(page);
-      if (!atEnd) reading = ahead(store.readPending({ after: last.id, limit }));
-      // drivers send a query a turn later: without it, the server would wait while the page is used
-      await nextTurn();
+      if (!atEnd) {
+        reading = ahead(store.readPending({ after: last.id, limit }));
+        // drivers send a query a turn later: without it, the server would wait while the page is used
+        await nextTurn();
+      }
       yield page;
       if (atEnd) return;
     }

@@ -45,7 +45,8 @@ export async function readJournal(
   let number = 0;
   if (!(await exists(path))) return { header, endsAt, warnings: [] };
   for await (const { texts, bytes } of readWholeLines(path)) {
-    if (texts === undefined) return { header, endsAt, warnings: [tornWarning(path, number + 1)] };
+    if (texts === "torn") return { header, endsAt, warnings: [tornWarning(path, number + 1)] };
+    if (texts === "too long") throw damaged(path, number + 1, "the line is far too long");
     for (const text of texts) {
       number += 1;
       if (header === undefined) header = readHeader(path, text);
@@ -56,22 +57,24 @@ export async function readJournal(
   return { header, endsAt, warnings: [] };
 }
 
-/** Lines of a file that end in it, and what they take there; undefined for the start of one that does not. */
-type WholeLines = Readonly<{ texts: readonly string[] | undefined; bytes: number }>;
+/** Lines that follow each other, and what they take in the file; or what is wrong with the next. */
+type WholeLines = Readonly<{ texts: readonly string[] | "torn" | "too long"; bytes: number }>;
 
 /** Those of a block at once: decoded line by line, a long journal takes three times as long to read. */
 async function* readWholeLines(path: string): AsyncGenerator<WholeLines> {
   let carried = Buffer.alloc(0);
   for await (const block of readBlocks(path)) {
     const end = block.lastIndexOf(LF) + 1;
+    if (end > 0 && carried.length > MAX_LINE_BYTES) yield { texts: "too long", bytes: 0 };
     if (end > 0) {
       const bytes = Buffer.concat([carried, block.subarray(0, end)]);
       yield { texts: bytes.toString("utf8", 0, bytes.length - 1).split("\n"), bytes: bytes.length };
     }
-    carried = Buffer.concat(end > 0 ? [block.subarray(end)] : [carried, block]);
-    if (carried.length > MAX_LINE_BYTES) throw tooLong(path);
+    // what has become too long is kept no more, and still waits for its end: it may be torn
+    if (end > 0) carried = Buffer.from(block.subarray(end));
+    else if (carried.length <= MAX_LINE_BYTES) carried = Buffer.concat([carried, block]);
   }
-  if (carried.length > 0) yield { texts: undefined, bytes: carried.length };
+  if (carried.length > 0) yield { texts: "torn", bytes: 0 };
 }
 
 /** Opens for appending after `endsAt`; what stands behind it is the torn line, and is cut off. */
@@ -129,13 +132,6 @@ function checked<T>(path: string, number: number, read: () => T): T {
 function damaged(path: string, number: number, why: string): UserError {
   return new UserError(`The manifest ${path} is damaged in line ${number}: ${why}.`, {
     hint: `Restore ${path} from a backup, or mend line ${number} by hand; nothing was changed.`,
-    exit: "fatal",
-  });
-}
-
-function tooLong(path: string): UserError {
-  return new UserError(`The manifest ${path} is damaged: a line is far too long.`, {
-    hint: `Restore ${path} from a backup; nothing was changed.`,
     exit: "fatal",
   });
 }

@@ -168,7 +168,7 @@ async function openLocked(folder: string, clock: Clock, lock: Lock): Promise<Man
   await sweepLeftovers(lockPath(folder));
   const found = await findAnswers(folder, base.jobs());
   // of jobs that only a later manifest knew: they keep what is paid for, and their numbers
-  state.lastJob = Math.max(state.lastJob, ...[...answered].map(Number));
+  for (const job of answered) state.lastJob = Math.max(state.lastJob, Number(job));
   const journal = await openJournal(path, content, content.header ? undefined : header);
   const writer = writing(state, journal, lock, clock);
   try {

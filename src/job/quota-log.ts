@@ -47,7 +47,10 @@ export type QuotaLog = Readonly<{
   timeRefutedAtMs: number | undefined;
 }>;
 
-/** Chained, so that a create adds one without a copy of those before: a long journal has many. */
+/**
+ * Chained, so that a create adds one without a copy of those before: a long journal has many. All of
+ * them stay in memory, 40 bytes each, and the last 200 are looked at.
+ */
 type Poured = Readonly<{ atMs: number; tokens: number; before: Poured | undefined }>;
 
 /** A create that was sent against the books, to learn from its answer. */
@@ -149,7 +152,7 @@ export function bucketLevel(log: QuotaLog, size: number, nowMs: number): number 
   const drain = log.drain ?? size / REFILL_MS;
   let level = 0;
   let atMs = 0;
-  for (const { atMs: pouredAtMs, tokens } of recent(log.poured, nowMs)) {
+  for (const { atMs: pouredAtMs, tokens } of recent(log.poured)) {
     if (pouredAtMs > nowMs) continue;
     level = Math.max(0, level - drain * Math.max(0, pouredAtMs - atMs)) + tokens;
     atMs = pouredAtMs;
@@ -186,12 +189,12 @@ function pouredWith(log: QuotaLog, tokens: number, atMs: number): Poured {
   return { atMs, tokens: level + tokens, before: undefined };
 }
 
-/** Of the last hour, oldest first. */
-function recent(last: Poured | undefined, nowMs: number): readonly Poured[] {
+/** Of the hour before the last of them, oldest first. */
+function recent(last: Poured | undefined): readonly Poured[] {
   const found: Poured[] = [];
   let seen = 0;
   for (let each = last; each !== undefined && seen < POURED_KEPT; each = each.before) {
-    if (nowMs - each.atMs < POURED_KEPT_MS) found.push(each);
+    if ((last?.atMs ?? 0) - each.atMs < POURED_KEPT_MS) found.push(each);
     seen += 1;
   }
   return found.toReversed();
@@ -218,7 +221,7 @@ function faster(next: QuotaLog, log: QuotaLog, { tokens, atMs }: Create): QuotaL
 /** The slowest pace that explains what was accepted is nearly the pace, where the bucket was full. */
 function releasedByTime(log: QuotaLog, limit: number, atMs: number): QuotaLog {
   const usual = limit / REFILL_MS;
-  const slowest = slowestDrain(recent(log.poured, atMs), limit);
+  const slowest = slowestDrain(recent(log.poured), limit);
   const drain = Math.min(limit / FASTEST_REFILL_MS, Math.max(usual, slowest * MEASURED_MARGIN));
   return {
     ...log,
@@ -251,7 +254,7 @@ function refusedByEnds(next: QuotaLog, log: QuotaLog, { tokens, atMs }: Create):
 
 /** Whether a bucket of that size, at the pace at which all that was accepted did fit, has no room. */
 function couldBeFull(log: QuotaLog, size: number, tokens: number, atMs: number): boolean {
-  const drain = slowestDrain(recent(log.poured, atMs), size);
+  const drain = slowestDrain(recent(log.poured), size);
   return bucketLevel({ ...log, drain }, size, atMs) + tokens > size;
 }
 

@@ -34,7 +34,7 @@ const GIVEN_UP = ["tokens", "other", "updated (UTC)", "rows"];
 function extraColumns(prices: Prices): Column[] {
   return [
     { title: "cost", align: "right", cell: (job) => dollars(costOf(job, prices).usd) },
-    { title: "try", align: "right", cell: ({ attempt }) => count(attempt) },
+    { title: "try", align: "right", cell: ({ attempt }) => (attempt === 1 ? "" : count(attempt)) },
     { title: "batch", align: "left", cell: ({ batch }) => batch ?? "" },
     { title: "error", align: "left", cell: ({ error }) => error?.message.split("\n")[0] ?? "" },
   ];
@@ -56,11 +56,10 @@ function jobLines(jobs: readonly Job[], prices: Prices, width: number): string[]
   const extra = columns.length === known.length ? extraColumns(prices) : [];
   for (const each of extra) {
     // nothing is made that cannot be shown: there may be tens of thousands of jobs
-    if (totalWidth(columns) + GAP.length + each.title.length >= width) continue;
+    if (totalWidth(columns) + GAP.length + each.title.length > width) continue;
     const column = withCells(each, jobs);
-    if (column.width > column.title.length && totalWidth([...columns, column]) <= width) {
-      columns.push(column);
-    }
+    const isEmpty = column.cells.every((cell, at) => at === 0 || cell === "");
+    if (!isEmpty && totalWidth([...columns, column]) <= width) columns.push(column);
   }
   return ["", ...jobs].map((_, at) =>
     columns

@@ -71,6 +71,21 @@ describe("a last line torn at any byte", () => {
     }
   });
 
+  test("may be longer than any line is, as a disk that lost its pages has it", async () => {
+    const folder = await writtenManifest();
+    await appendFile(join(folder, FILE), Buffer.alloc(17 * 1024 * 1024));
+    const read = await readManifest(folder);
+    expect(read.warnings).toEqual([expect.stringContaining("line 7 was torn")]);
+    expect(read.job("0001").state).toBe("submitted");
+    const writer = await openManifest(folder, systemClock);
+    await writer.close();
+    expect((await readManifest(folder)).warnings).toEqual([]);
+
+    await appendFile(join(folder, FILE), Buffer.alloc(17 * 1024 * 1024));
+    await appendFile(join(folder, FILE), "\n");
+    await expect(readManifest(folder)).rejects.toThrow("line 7: the line is far too long");
+  });
+
   test("leaves an empty manifest when it was the very first", async () => {
     const folder = await temporaryFolder();
     await writeFile(join(folder, FILE), '{"format":"vecfill-mani');
