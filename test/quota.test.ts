@@ -107,6 +107,21 @@ describe("what was learned", () => {
     expect(refusedAgain).toMatchObject({ limit, probeAfter: 50 });
   });
 
+  test("what fitted when more was tried, and is then refused, fitted by a batch that had just ended", () => {
+    let log = ended(refused(filled(5), { ...refusal, atMs: 1_000 }), 10_000);
+    for (let create = 0; create <= 25; create += 1) {
+      log = ended(accepted(log, { ...refusal, atMs: MINUTE_MS * (1 + create) }), 10_000);
+    }
+    // five are at Gemini as far as anybody has looked, in truth four: one more is tried and fits
+    const five = accepted(log, { ...refusal, atMs: 27 * MINUTE_MS });
+    const six = accepted(five, { ...refusal, atMs: 28 * MINUTE_MS });
+    expect(six).toMatchObject({ limit: 60_000, release: "ends" });
+    const no = refused(ended(six, 10_000), { ...refusal, atMs: 29 * MINUTE_MS });
+    expect(no).toMatchObject({ limit: 50_000, release: "ends", probeAfter: 50 });
+    // once it is tried no more, what is refused says something
+    expect(refused(ended(no, 20_000), { ...refusal, atMs: 30 * MINUTE_MS }).limit).not.toBe(50_000);
+  });
+
   test("refused while little is queued: then time gives it back, not the ends", () => {
     let log = filled(10);
     for (let batch = 0; batch < 9; batch += 1) log = ended(log, 10_000);

@@ -26,6 +26,8 @@ export type QuotaLog = Readonly<{
   release: Release;
   /** Most tokens that fit at once; undefined until something was refused. */
   limit: number | undefined;
+  /** The limit before more was tried and did fit, until that is refused. */
+  proven: number | undefined;
   /** Tokens and number of batches that have not ended. */
   active: Readonly<{ tokens: number; batches: number }>;
   /** Most tokens that were active. */
@@ -85,6 +87,7 @@ const BATCHES_NEAR_LIMIT = 95;
 export const NEW_QUOTA: QuotaLog = {
   release: "ends",
   limit: undefined,
+  proven: undefined,
   active: { tokens: 0, batches: 0 },
   peak: 0,
   batchLimit: undefined,
@@ -207,7 +210,7 @@ function likelyLimit({ active }: QuotaLog): QuotaLimit {
 /** More fits than was known: the next creates try still more. */
 function grown(log: QuotaLog): QuotaLog {
   if (log.limit === undefined || log.active.tokens <= log.limit) return log;
-  return { ...log, limit: log.active.tokens, probeAfter: 1 };
+  return { ...log, limit: log.active.tokens, proven: log.proven ?? log.limit, probeAfter: 1 };
 }
 
 /** Only creates that had to wait for the bucket say that it may be faster. */
@@ -227,6 +230,7 @@ function releasedByTime(log: QuotaLog, limit: number, atMs: number): QuotaLog {
     ...log,
     release: "time",
     limit,
+    proven: undefined,
     drain,
     pace: drain,
     accepted: { sinceMs: atMs, creates: 0, tokens: 0 },
@@ -234,9 +238,13 @@ function releasedByTime(log: QuotaLog, limit: number, atMs: number): QuotaLog {
 }
 
 function refusedByEnds(next: QuotaLog, log: QuotaLog, { tokens, atMs }: Create): QuotaLog {
-  const { limit, active } = log;
+  const { limit, proven, active } = log;
   if (limit !== undefined && active.tokens > 0 && active.tokens + tokens > limit) {
     return { ...next, probeAfter: Math.min(PROBE_AFTER_MAX, log.probeAfter * 2) };
+  }
+  // it may have fitted only as a batch had ended that nobody had looked at since
+  if (proven !== undefined && active.tokens > 0) {
+    return { ...next, limit: proven, proven: undefined, probeAfter: 2 * FIRST_PROBE_AFTER };
   }
   const fitted = limit ?? log.peak;
   const didFit = active.tokens + tokens <= fitted;
