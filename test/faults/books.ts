@@ -26,8 +26,8 @@ export type Books = Readonly<{
   folder: string;
   /** One that served this folder and no other. */
   emulator: Pick<Emulator, "billing" | "batches"> & Partial<Pick<Emulator, "paidTexts">>;
-  /** How often a call of the sync lane may have been lost on its way back; each is paid for again. */
-  lostCalls?: number;
+  /** How often each text was paid for in the sync lane and its answer lost, where that is known. */
+  lostAtOnce?: ReadonlyMap<string, number>;
   /** Ids of rows whose vector somebody else wrote. */
   filledByOthers?: ReadonlySet<string>;
 }>;
@@ -51,7 +51,7 @@ export async function audit(books: Books): Promise<Audit> {
     ...manifest.warnings.map((warning) => `the manifest warns: ${warning}`),
     ...manifest.jobs().flatMap(jobBreaches),
     ...batchBreaches(manifest, batches),
-    ...(await billBreaches(manifest, await wholeBill(books, manifest), books.lostCalls ?? 0)),
+    ...(await billBreaches(manifest, await wholeBill(books, manifest), books.lostAtOnce)),
     ...waiting.breaches,
     ...rowBreaches(rows, waiting.keys),
     ...(await folderBreaches(books.folder, manifest)),
@@ -98,7 +98,7 @@ type Range = { attempts: number; least: number; most: number };
 async function billBreaches(
   manifest: ManifestView,
   bill: ReadonlyMap<string, number>,
-  lostCalls: number,
+  lostAtOnce: ReadonlyMap<string, number> = new Map(),
 ): Promise<string[]> {
   const ranges = new Map<string, Range>();
   const attempts = new Set<string>();
@@ -106,14 +106,14 @@ async function billBreaches(
   for (const job of manifest.jobs()) {
     const answered = job.resultsFile === undefined ? undefined : await readAnswers(manifest, job);
     for await (const requests of readSent(manifest, job)) {
-      for (const { key } of requests) {
+      for (const { key, request } of requests) {
         const attempt = `attempt ${job.attempt} of ${key}`;
         const isSent = job.batch !== undefined || job.lane === "sync";
         if (isSent && attempts.has(attempt)) breaches.push(`${attempt} left twice`);
         if (isSent) attempts.add(attempt);
         const range = ranges.get(key) ?? { attempts: 0, least: 0, most: 0 };
         if (answered !== undefined) addAnswer(range, answered.get(key));
-        if (job.lane === "sync") range.most += lostCalls;
+        if (job.lane === "sync") range.most += lostAtOnce.get(request.content.parts[0].text) ?? 0;
         ranges.set(key, range);
       }
     }

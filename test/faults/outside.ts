@@ -7,6 +7,7 @@
  */
 import { AsyncLocalStorage } from "node:async_hooks";
 import type * as Files from "node:fs/promises";
+import { z } from "zod";
 import type { Database } from "../../src/store/database.ts";
 
 export type Fault = Readonly<{
@@ -16,7 +17,7 @@ export type Fault = Readonly<{
   when: "before" | "middle" | "after";
   how: "error" | "kill";
   /** Only calls whose name begins with it are counted. */
-  kind: Kind | "file datasync";
+  kind: Kind | "file datasync" | "file rm";
 }>;
 
 export type Kind = "database" | "gemini" | "file" | "";
@@ -45,6 +46,8 @@ export class Border {
   #isDead = false;
   #underWay = new Set<Promise<unknown>>();
   readonly #hits: string[] = [];
+  /** The texts of each call of the sync lane that was tried. */
+  readonly asked: string[][] = [];
 
   constructor(faults: readonly Fault[]) {
     this.#faults = faults.map((fault) => ({ fault, calls: 0 }));
@@ -192,8 +195,21 @@ export const borderFetch: typeof fetch = (input, init) => {
     failure: () => new TypeError("fetch failed", { cause: withCode("ECONNRESET") }),
   };
   const border = underTest.getStore();
-  return border === undefined ? make() : border.crossWithBody(call);
+  if (border === undefined) return make();
+  if (pathname.endsWith(":batchEmbedContents")) border.asked.push(textsIn(init?.body));
+  return border.crossWithBody(call);
 };
+
+const embedBody = z.object({
+  requests: z.array(
+    z.object({ content: z.object({ parts: z.tuple([z.object({ text: z.string() })]) }) }),
+  ),
+});
+
+function textsIn(body: unknown): string[] {
+  const { requests } = embedBody.parse(JSON.parse(String(body)));
+  return requests.map(({ content }) => content.parts[0].text);
+}
 
 const FILE_CALLS = ["chmod", "link", "mkdir", "readdir", "readFile", "rename", "rm", "stat"];
 const HANDLE_CALLS = ["truncate", "sync", "datasync"];

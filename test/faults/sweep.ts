@@ -27,6 +27,7 @@ import { submitAll } from "../../src/submit/submit.ts";
 import { API_KEY, hastyClock, type Workshop, type WorkshopServices } from "../workshop.ts";
 import { audit } from "./books.ts";
 import { Border, borderDatabase, borderFetch, type Fault, underTest } from "./outside.ts";
+import { PaidAtOnce } from "./paid-at-once.ts";
 
 export type Disturbance = Readonly<{
   /** What goes wrong in each of the first processes. */
@@ -90,13 +91,13 @@ export async function runDisturbed(
     if (swept.bug !== undefined) throw breach(`a bug: ${swept.bug}`);
     if (!swept.done) throw breach(`not finished after ${MAX_RECOVERIES} repetitions`);
     const { database, target, folder } = workshop;
-    // each disturbed process may lose what it had under way in the sync lane
-    const lostCalls = plan.processes.length;
-    const books = await audit({ database, target, folder, emulator, lostCalls });
+    const lostAtOnce = disturbed.paidAtOnce.lost;
+    const books = await audit({ database, target, folder, emulator, lostAtOnce });
     const all = faults === "" && books.right !== plan.rows ? ["not every row has its vector"] : [];
     const same = String(await indexDefinitions(workshop)) === String(definitions);
     const indexes = same ? [] : ["the indexes are not as they were"];
-    const breaches = [...books.breaches, ...all, ...indexes];
+    const { breaches: paidAgain } = disturbed.paidAtOnce;
+    const breaches = [...books.breaches, ...paidAgain, ...all, ...indexes];
     if (breaches.length > 0) throw breach(breaches.join("\n"));
     return swept;
   } finally {
@@ -127,6 +128,7 @@ class Process {
   readonly #workshop: Workshop;
   readonly #emulator: Emulator;
   readonly #plan: Plan;
+  readonly paidAtOnce: PaidAtOnce;
   readonly #hits: string[] = [];
   #calls = 0;
   #bug: string | undefined;
@@ -135,6 +137,7 @@ class Process {
     this.#workshop = workshop;
     this.#emulator = emulator;
     this.#plan = plan;
+    this.paidAtOnce = new PaidAtOnce(emulator, workshop.folder);
   }
 
   async untilDone(): Promise<SweptRun & { done: boolean; bug: string | undefined }> {
@@ -162,6 +165,8 @@ class Process {
     this.#hits.push(...border.hits);
     this.#calls += border.calls;
     await this.#letLockGo();
+    const { hits, asked } = border;
+    await this.paidAtOnce.close({ faults, hits, asked });
     return ended;
   }
 

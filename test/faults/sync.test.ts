@@ -34,6 +34,30 @@ describe.each(["before", "middle", "after"] as const)("%s it took effect", (when
   );
 });
 
+describe("with six calls in a job, of which four are under way at once", () => {
+  const SIX_CALLS = { ...SYNC, rows: 840, rowsPerJob: 840 } as const;
+
+  test.each([
+    { when: "before", how: "kill", least: 6 },
+    { when: "middle", how: "error", least: 6 },
+    { when: "after", how: "kill", least: 6 },
+  ] as const)(
+    "a call to Gemini fails: $when, as $how",
+    { timeout: 300_000 },
+    async ({ when, how, least }) => {
+      const hits = await failEveryCall(workshop, { when, how, kind: "gemini" }, EVERY, SIX_CALLS);
+      expect(hits.length).toBeGreaterThan(least);
+    },
+  );
+
+  test("the process dies with every second line that is made durable", async () => {
+    const fault = { when: "after", how: "kill", kind: "file datasync" } as const;
+    const calls = { first: 2, step: 2 };
+    const hits = await failEveryCall(workshop, fault, calls, SIX_CALLS);
+    expect(hits.length).toBeGreaterThan(4);
+  }, 300_000);
+});
+
 test.each([
   { when: "before", how: "error", first: 3, stages: false },
   { when: "middle", how: "kill", first: 7, stages: true },
