@@ -17,13 +17,17 @@ beforeAll(async () => {
 });
 afterAll(() => workshop.close());
 
+const ALL = { first: 1, step: 1 };
+
 describe.each([
   { how: "error", first: 3 },
   { how: "kill", first: 11 },
 ] as const)("a call that goes wrong halfway, as $how", ({ how, first }) => {
   test("gemini", { timeout: 300_000 }, async () => {
-    const hits = await failEveryCall(workshop, { when: "middle", how, kind: "gemini" });
+    const fault = { when: "middle", how, kind: "gemini" } as const;
+    const hits = await failEveryCall(workshop, fault, ALL, { counts: true });
     expect(hits.length).toBeGreaterThan(5);
+    expect(hits.filter((hit) => hit.endsWith(":countTokens"))).not.toEqual([]);
   });
 
   test("file", { timeout: 300_000 }, async () => {
@@ -35,13 +39,12 @@ describe.each([
 
 describe("with a batch list that shows a new batch only after a while", () => {
   const late = { reconcileGraceMs: 400, emulatorFaults: "create-late=0.15" };
-  const all = { first: 1, step: 1 };
 
   test.each(["error", "kill"] as const)(
     "a lost answer as %s",
     { timeout: 300_000 },
     async (how) => {
-      const hits = await failEveryCall(workshop, { when: "after", how, kind: "gemini" }, all, late);
+      const hits = await failEveryCall(workshop, { when: "after", how, kind: "gemini" }, ALL, late);
       expect(hits.filter((hit) => hit.endsWith(":asyncBatchEmbedContent"))).not.toEqual([]);
     },
   );
