@@ -222,7 +222,7 @@ export const OPTIONS = {
     default: true,
     describe: "a hundred rows go through first, alone; --no-canary for all at once",
     group: "Jobs",
-    commands: ["run"],
+    commands: ["run", "plan"],
   }),
   maxAttempts: wholeNumber({
     flag: "max-attempts",

@@ -216,7 +216,46 @@ describe("the time by what was learned", () => {
   });
 });
 
+function withRows(count: JobCount): JobCount {
+  for (let row = 0; row < 1_000; row += 1) count.add({ rows: 1, tokens: 10, bytes: 100 });
+  return count;
+}
+
 describe("the number of jobs", () => {
+  test.each([true, false])(
+    "is the run's, copies too, with rows that repeat (a canary: %s)",
+    { timeout: 120_000 },
+    async (canary) => {
+      // most texts stand twice, and not in the same hundred
+      const rows = range(1, 5_200).map((n) => `Question number ${n % 1_150}?`);
+      const trial = await startTrial(workshop, rows);
+      const bounds = { maxRows: 1_300, maxTokens: 1_000_000, maxBytes: 100_000_000 };
+      const { pending } = await planned(trial, { bounds, canary });
+      await trial.run({ export: trial.exportOptions({ bounds }), canary });
+      const jobs = await trial.jobs();
+      const copies = jobs.reduce((sum, job) => sum + (job.copies?.rows ?? 0), 0);
+      expect(pending).toMatchObject({ rows: 5_200, jobs: jobs.length, copies });
+      expect(jobs[0]?.requests).toBe(canary ? 100 : 1_300);
+    },
+  );
+
+  test("counts no canary where a job of the target is on its way, as run cuts none", async () => {
+    const trial = await startTrial(workshop, texts(5_200));
+    await trial.export({ limit: 10 });
+    const bounds = { maxRows: 1_300, maxTokens: 1_000_000, maxBytes: 100_000_000 };
+    const { pending } = await planned(trial, { bounds, canary: true });
+    expect(pending).toMatchObject({ rows: 5_190, jobs: 4 });
+  });
+
+  test("counts a canary that its tokens cut in two, and none where jobs are as small", () => {
+    expect(
+      withRows(new JobCount({ maxRows: 1_000, maxTokens: 500, maxBytes: 1e9 })).jobs(1, true),
+    ).toBe(20);
+    expect(
+      withRows(new JobCount({ maxRows: 50, maxTokens: 1e9, maxBytes: 1e9 })).jobs(1, true),
+    ).toBe(20);
+  });
+
   test("counts the canary, which takes the first hundred rows", () => {
     const count = new JobCount({ maxRows: 1_000, maxTokens: 1e9, maxBytes: 1e9 });
     for (let row = 0; row < 2_100; row += 1) count.add({ rows: 1, tokens: 10, bytes: 100 });

@@ -25,9 +25,16 @@ export class JobCount {
 
   /** `ratio`: of corrected tokens to those that were added. `withCanary`: the first slice goes alone. */
   jobs(ratio: number, withCanary = false): number {
-    let jobs = withCanary ? 1 : 0;
+    const slices = [...this.#slices, this.#open];
+    // where jobs are as small as that anyway, it is one of them
+    const alone = withCanary && this.#bounds.maxRows > ROWS_A_SLICE ? 1 : 0;
+    return this.#jobsOf(slices.slice(0, alone), ratio) + this.#jobsOf(slices.slice(alone), ratio);
+  }
+
+  #jobsOf(slices: readonly JobSize[], ratio: number): number {
+    let jobs = 0;
     let size = EMPTY;
-    for (const slice of [...this.#slices, this.#open].slice(jobs)) {
+    for (const slice of slices) {
       if (slice.rows === 0) continue;
       // a slice that no job holds is cut by its tokens, bytes and rows alone
       const own = Math.max(1, fillings(slice, ratio, this.#bounds));

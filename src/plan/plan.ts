@@ -12,7 +12,7 @@ import { learnedBounds } from "../job/learned-bounds.ts";
 import type { QuotaLog } from "../job/quota-log.ts";
 import { resultBytes } from "../result-size.ts";
 import type { Target } from "../target.ts";
-import { isCanaryWorth } from "../run/canary.ts";
+import { canaryBounds, isCanaryToCome } from "../run/canary.ts";
 import { countSample, type SampleCount } from "../token-sample.ts";
 import { batchSeconds, learnedSeconds, syncSeconds, tierTokens } from "./duration.ts";
 import { type Survey, survey, type SurveyOptions, type SurveyServices } from "./survey.ts";
@@ -21,7 +21,7 @@ import { type Writing, writingOf } from "./writing.ts";
 /** Without Gemini, the tokens are not counted on a sample. */
 export type PlanServices = SurveyServices & Readonly<{ gemini: Gemini | undefined }>;
 
-export type PlanOptions = Omit<SurveyOptions, "ratio"> &
+export type PlanOptions = Omit<SurveyOptions, "ratio" | "firstBounds"> &
   Readonly<{
     prices: Prices;
     tier: Tier;
@@ -80,11 +80,13 @@ export async function plan(services: PlanServices, options: PlanOptions): Promis
   const quota = manifest.quota(target.model);
   const bounds = learnedBounds(options.bounds, quota);
   const known = correctionOf(manifest.jobs(), manifest.counted(target), target);
-  const found = await survey(services, { ...options, bounds, ratio: known.ratio });
+  const withCanary = await isCanaryPlanned(services, options);
+  const firstBounds = withCanary ? canaryBounds(bounds) : bounds;
+  const found = await survey(services, { ...options, bounds, firstBounds, ratio: known.ratio });
   const sample = gemini && (await countSample(gemini, target.model, found.sample, report));
   // a sample of these very rows tells more about them than the bills of other ones
   const correction = sample === undefined ? known : correctionOf([], sample, target);
-  const portions = portionsOf(manifest.jobs(), options, found, correction.ratio);
+  const portions = portionsOf(manifest.jobs(), options, { ...found, withCanary }, correction.ratio);
   return {
     ...portions,
     ...outlook(portions.total, options, found, quota),
@@ -97,27 +99,47 @@ export async function plan(services: PlanServices, options: PlanOptions): Promis
   };
 }
 
+/** As `run` decides it, before it has looked at a row. */
+async function isCanaryPlanned(
+  { manifest, store }: PlanServices,
+  options: PlanOptions,
+): Promise<boolean> {
+  const { target, canary, limit = Infinity } = options;
+  const jobs = manifest.jobs();
+  const retried = retriedJobs(jobs, options);
+  const isToCome = (rows: number) => isCanaryToCome(jobs, target, { rows, retried });
+  if (canary !== true || !isToCome(limit)) return false;
+  return isToCome(Math.min((await store.count()).pending, limit));
+}
+
+/** Those of which `run` would send failed lines again. */
+function retriedJobs(
+  jobs: readonly Job[],
+  { maxAttempts }: Pick<PlanOptions, "maxAttempts">,
+): readonly Job[] {
+  return jobs
+    .filter((job) => !isUnfinished(job) && job.attempt < maxAttempts)
+    .filter((job) => job.outstanding.retryable > 0);
+}
+
 type Portions = Pick<Plan, "total" | "pending" | "waiting" | "retried">;
 
 function portionsOf(
   jobs: readonly Job[],
-  { target, prices, maxAttempts, canary }: PlanOptions,
-  found: Survey,
+  options: PlanOptions,
+  found: Survey & Readonly<{ withCanary: boolean }>,
   ratio: number,
 ): Portions {
+  const { target, prices } = options;
   const tokens = Math.round(found.uncorrectedTokens * ratio);
   const usd = priceOf(tokens, prices(target.model, "batch"));
-  const { rows, copies, jobCount } = found;
-  const withCanary = canary === true && isCanaryWorth(jobs, target, rows);
+  const { rows, copies, jobCount, withCanary } = found;
   const pending = { rows, copies, tokens, jobs: jobCount.jobs(ratio, withCanary), usd };
   const waiting = sum(
     jobs.filter((job) => job.state === "exported").map((job) => partOf(job, job.requests, prices)),
   );
   const retried = sum(
-    jobs
-      .filter((job) => !isUnfinished(job) && job.attempt < maxAttempts)
-      .filter((job) => job.outstanding.retryable > 0)
-      .map((job) => partOf(job, job.outstanding.retryable, prices)),
+    retriedJobs(jobs, options).map((job) => partOf(job, job.outstanding.retryable, prices)),
   );
   return { pending, waiting, retried, total: sum([pending, waiting, retried]) };
 }

@@ -29,6 +29,8 @@ export type SurveyServices = Readonly<{
 export type SurveyOptions = Readonly<{
   target: Target;
   bounds: JobBounds;
+  /** Of the first job. */
+  firstBounds: JobBounds;
   limit: number | undefined;
   onTooLong: OnTooLong;
   /** What is known of the service's count beforehand; it decides which texts are too long. */
@@ -94,10 +96,10 @@ class Tally {
   #copies = 0;
   rows = 0;
 
-  constructor({ target, bounds, countsDistinct, ratio }: SurveyOptions) {
+  constructor({ target, bounds, firstBounds, countsDistinct, ratio }: SurveyOptions) {
     this.#bounds = bounds;
     this.#ratio = ratio;
-    this.#content = new JobContent(bounds);
+    this.#content = new JobContent(firstBounds);
     this.#format = requestLineFormat(target);
     this.#prefix = textPrefix(MODELS[target.model], target.taskType);
     this.#jobs = new JobCount(bounds);

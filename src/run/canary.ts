@@ -21,6 +21,19 @@ export function isCanaryWorth(jobs: readonly Job[], target: Target, rows: number
   return rows > WORTH_ROWS && !hasSung(ofTarget(jobs, target));
 }
 
+/**
+ * Whether the next job that is cut is the small one. `retried`: jobs whose failed rows are sent again
+ * first: one of this target is small enough to show what there is to show.
+ */
+export function isCanaryToCome(
+  jobs: readonly Job[],
+  target: Target,
+  { rows, retried }: Readonly<{ rows: number; retried: readonly Job[] }>,
+): boolean {
+  const isOnItsWay = ofTarget(jobs, target).some(isUnfinished);
+  return isCanaryWorth(jobs, target, rows) && !isOnItsWay && ofTarget(retried, target).length === 0;
+}
+
 export function canaryBounds(bounds: JobBounds): JobBounds {
   return { ...bounds, maxRows: Math.min(bounds.maxRows, CANARY_ROWS) };
 }
