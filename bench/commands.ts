@@ -2,16 +2,14 @@
  * What a person waits for: the help, and the list of a long manifest; as built JavaScript, which is
  * what people have, and from source. And what a long manifest takes in memory, beside its file.
  */
-import { execFile } from "node:child_process";
 import { mkdtemp, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { promisify } from "node:util";
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import type { JournalEvent, JournalHeader } from "../src/job/event.ts";
 import { formatJobId } from "../src/job/files.ts";
 import { readManifest } from "../src/job/manifest.ts";
-import { FROM_SOURCE, INSTALLED, vecfill } from "./process.ts";
+import { buildInstalled, FROM_SOURCE, INSTALLED, vecfill } from "./process.ts";
 import { TARGET } from "./questions.ts";
 import { alternate, type Contestant, type Figure, once } from "./rounds.ts";
 
@@ -25,7 +23,7 @@ export async function measureCommands(
   folder: string,
   { jobs, rounds }: CommandSizes,
 ): Promise<Figure> {
-  await promisify(execFile)("npm", ["run", "build"]);
+  await buildInstalled();
   const jobsDir = await mkdtemp(join(folder, "jobs-"));
   const list = ["jobs", "--jobs-dir", jobsDir];
   // where the installed command keeps its compiled code; the first round fills it

@@ -1,8 +1,9 @@
 /** The real command line in a process of its own, and what it used. */
-import { spawn } from "node:child_process";
+import { execFile, spawn } from "node:child_process";
 import { text } from "node:stream/consumers";
 import { fileURLToPath } from "node:url";
 import type { Readable } from "node:stream";
+import { promisify } from "node:util";
 
 /** The command line as people have it, made by `npm run build`, and as it is worked on. */
 export const INSTALLED = fileURLToPath(new URL("../bin/vecfill.js", import.meta.url));
@@ -18,6 +19,11 @@ export type Used = Readonly<{
   peakMb: number;
   stdout: string;
 }>;
+
+/** What is measured as `INSTALLED` is what the source says. */
+export async function buildInstalled(): Promise<void> {
+  await promisify(execFile)("npm", ["run", "build"]);
+}
 
 /** Throws when the command ends with another exit code than 0. */
 export async function vecfill(

@@ -3,7 +3,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { connectPostgres } from "../src/store/postgres.ts";
 import { withEmulator } from "./emulator.ts";
-import { type Used, vecfill } from "./process.ts";
+import { buildInstalled, INSTALLED, type Used, vecfill } from "./process.ts";
 import { countWritten, emptyTable } from "./questions.ts";
 import { type Figure, once, type Row } from "./rounds.ts";
 
@@ -19,6 +19,7 @@ export async function measureRun(
   folder: string,
   sizes: readonly number[],
 ): Promise<Figure> {
+  await buildInstalled();
   const rows: Row[] = [];
   for (const size of sizes) {
     const { seconds, cpuSeconds, peakMb } = await wholeRun(url, folder, size);
@@ -43,11 +44,11 @@ async function wholeRun(url: string, folder: string, rows: number): Promise<Used
   try {
     await emptyTable(database, rows);
     const used = await withEmulator(join(scratch, "emulator"), (emulator) =>
-      vecfill(["run", "--jobs-dir", join(scratch, "jobs"), ...TOKENS, ...OPTIONS], {
-        DATABASE_URL: url,
-        GEMINI_API_KEY: "bench",
-        GOOGLE_GEMINI_BASE_URL: emulator,
-      }),
+      vecfill(
+        ["run", "--jobs-dir", join(scratch, "jobs"), ...TOKENS, ...OPTIONS],
+        { DATABASE_URL: url, GEMINI_API_KEY: "bench", GOOGLE_GEMINI_BASE_URL: emulator },
+        INSTALLED,
+      ),
     );
     const written = await countWritten(database);
     if (written !== rows) throw new Error(`the run wrote ${written} of ${rows} rows`);
