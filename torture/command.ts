@@ -88,7 +88,7 @@ export async function runCommand(options: CommandOptions): Promise<CommandEnd> {
 }
 
 const PROGRESS =
-  /^(?:\d{4,} )?(?<word>exporting|exported|uploading|submitted|waiting|pending|ended|downloading|downloaded|importing|imported|resubmitted)\b/;
+  /^(?:\d{4,} )?(?<word>exporting|exported|uploading|submitted|waiting|pending|ended|embedding|embedded|downloading|downloaded|importing|imported|resubmitted)\b/;
 
 /** Tells of files that come and go, and of the journal's new events. */
 function watchFolder(folder: string, onMoment: (moment: Moment) => void): () => void {

@@ -63,7 +63,7 @@ export class EmulatorProcess {
 
   /** What it was paid for, read from its folder once it is dead. */
   async withLedger<T>(
-    work: (ledger: Pick<Emulator, "billing" | "batches">) => Promise<T>,
+    work: (ledger: Pick<Emulator, "billing" | "batches" | "paidTexts">) => Promise<T>,
   ): Promise<T> {
     await this.kill();
     const emulator = await startEmulator({ folder: this.#options.folder });

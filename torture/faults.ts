@@ -37,6 +37,10 @@ const MENU: readonly (readonly [FaultName, string])[] = [
   ["get-5xx", "0.02"],
   ["list-5xx", "0.05"],
   ["rate-429", "0.02"],
+  ["sync-429", "0.1"],
+  ["sync-5xx", "0.1"],
+  ["sync-cut", "0.05"],
+  ["sync-count", "0.05"],
   ["slow", "5"],
 ];
 

@@ -16,7 +16,16 @@ import { drawFaults } from "./faults.ts";
 import type { Moments } from "./moments.ts";
 import { filesWithSecrets, namesSecret } from "./secrets.ts";
 import type { TortureDatabase } from "./server.ts";
-import { addRows, countEmpty, cutConnections, makeTable, meddle, TARGET } from "./table.ts";
+import {
+  addRows,
+  countEmpty,
+  cutConnections,
+  hasIndex,
+  makeIndex,
+  makeTable,
+  meddle,
+  TARGET,
+} from "./table.ts";
 
 export type RoundOptions = Readonly<{
   folder: string;
@@ -61,6 +70,9 @@ type Plan = Readonly<{
   faults: string;
   batchSeconds: number;
   activeJobs: number;
+  lane: "batch" | "sync" | "auto";
+  /** The column has an index, which is dropped and built again. */
+  rebuildIndex: boolean;
 }>;
 
 export async function runRound(options: RoundOptions): Promise<RoundEnd> {
@@ -114,6 +126,7 @@ class Round {
     await this.#emulator.start();
     await database.use(async (open) => {
       await makeTable(open);
+      if (this.#plan.rebuildIndex) await makeIndex(open);
       await addRows(open, this.#plan.rows);
     });
   }
@@ -160,17 +173,29 @@ class Round {
           target: TARGET,
           folder: this.#folder,
           emulator,
+          lostAtOnce: { get: () => this.#mayBeLost() },
           filledByOthers: this.#filled,
         }),
       ),
     );
     const told = await filesWithSecrets(this.#folder, this.#secrets());
+    const isIndexed = await database.use(hasIndex);
     const breaches = [
       ...this.#breaches,
+      ...(isIndexed === this.#plan.rebuildIndex ? [] : ["the index is not as it was"]),
       ...books.breaches,
       ...told.map((name) => `${name} holds a secret`),
     ];
     return { audit: books, breaches, tally: this.#tally, plan: JSON.stringify(this.#plan) };
+  }
+
+  /**
+   * How often a text may have been paid for at once and its answer lost: with each death, here or at
+   * Gemini, and wherever the emulator is told to lose it.
+   */
+  #mayBeLost(): number {
+    const { kills, emulatorKills } = this.#tally;
+    return /sync-cut|sync-count/.test(this.#plan.faults) ? Infinity : kills + emulatorKills;
   }
 
   async close(): Promise<void> {
@@ -248,10 +273,13 @@ class Round {
       `--max-active-jobs=${this.#plan.activeJobs}`,
     ];
     const polls = ["--poll-interval=0.05"];
+    const lane = [`--lane=${this.#plan.lane}`, `--sync-up-to=${SMALL_JOB_TOKENS}`];
+    const rebuild = this.#plan.rebuildIndex ? ["--rebuild-index"] : [];
     const more: Readonly<Record<string, readonly string[]>> = {
-      run: [...table, ...jobs, ...submits, ...polls],
+      run: [...table, ...jobs, ...submits, ...polls, ...lane, ...rebuild],
       export: [...table, ...jobs],
-      submit: submits,
+      import: rebuild,
+      submit: [...submits, ...lane],
       poll: polls,
       resubmit: jobs,
     };
@@ -314,11 +342,15 @@ function rowsTakenBy({ state, requests, outstanding }: Job): number {
 
 const NEXT_STAGE: Readonly<Partial<Record<string, string>>> = {
   exported: "submit",
+  embedding: "submit",
   submitting: "submit",
   submitted: "poll",
   succeeded: "import",
   downloaded: "import",
 };
+
+/** With `--lane auto` about half of the jobs are embedded at once. */
+const SMALL_JOB_TOKENS = 400;
 
 /** In many jobs or few, each of one chunk or several. */
 const SIZES = [
@@ -335,6 +367,8 @@ function drawPlan(dice: Dice): Plan {
     faults: drawFaults(dice),
     batchSeconds: dice.pick([0, 0.1, 0.4]),
     activeJobs: dice.pick([1, 3, 90]),
+    lane: dice.pick(["batch", "batch", "sync", "auto"] as const),
+    rebuildIndex: dice.chance(0.2),
   };
 }
 

@@ -25,13 +25,32 @@ export async function makeTable(database: Database): Promise<void> {
   );
 }
 
-/** Texts of many lengths and scripts, quotes and line separators in them; now and then none at all. */
+const INDEX = "by_meaning";
+
+export async function makeIndex(database: Database): Promise<void> {
+  await database.query(
+    `CREATE INDEX ${INDEX} ON ${TABLE} USING hnsw (embedding vector_cosine_ops)`,
+  );
+}
+
+export async function hasIndex(database: Database): Promise<boolean> {
+  const found = await database.query(
+    `SELECT 1 AS one FROM pg_index
+     WHERE indexrelid = to_regclass('public.${INDEX}') AND indisvalid AND indisready`,
+  );
+  return found.length === 1;
+}
+
+/**
+ * Texts of many lengths and scripts, quotes and line separators in them; now and then none at all, and
+ * every fifth the same as the one before it.
+ */
 export async function addRows(database: Database, count: number): Promise<void> {
   await database.query(
     `INSERT INTO ${TABLE} (question_text)
      SELECT CASE WHEN n % 97 = 0 THEN '' WHEN n % 89 = 0 THEN NULL
-       ELSE 'Question ' || n || E': "what\\'s \\u2028 this", ' || repeat('слово 言葉 👩‍🚀 ', n % 7)
-     END FROM generate_series(1, $1::int) AS n`,
+       ELSE 'Question ' || m || E': "what\\'s \\u2028 this", ' || repeat('слово 言葉 👩‍🚀 ', m % 7)
+     END FROM (SELECT n, n - (n % 5 = 4)::int AS m FROM generate_series(1, $1::int) AS n) AS numbers`,
     [count],
   );
 }

@@ -27,10 +27,12 @@ export type Books = Readonly<{
   /** One that served this folder and no other. */
   emulator: Pick<Emulator, "billing" | "batches"> & Partial<Pick<Emulator, "paidTexts">>;
   /** How often each text was paid for in the sync lane and its answer lost, where that is known. */
-  lostAtOnce?: ReadonlyMap<string, number>;
+  lostAtOnce?: LostTimes;
   /** Ids of rows whose vector somebody else wrote. */
   filledByOthers?: ReadonlySet<string>;
 }>;
+
+type LostTimes = Pick<ReadonlyMap<string, number>, "get">;
 
 /** What the books say, for figures. */
 export type Audit = Readonly<{
@@ -98,7 +100,7 @@ type Range = { attempts: number; least: number; most: number };
 async function billBreaches(
   manifest: ManifestView,
   bill: ReadonlyMap<string, number>,
-  lostAtOnce: ReadonlyMap<string, number> = new Map(),
+  lostAtOnce: LostTimes = new Map(),
 ): Promise<string[]> {
   const ranges = new Map<string, Range>();
   const attempts = new Set<string>();

@@ -20,6 +20,8 @@ export type Fault = Readonly<{
   kind: Kind | "file datasync" | "file rm";
 }>;
 
+export type Struck = Readonly<{ hit: string; fault: Fault }>;
+
 export type Kind = "database" | "gemini" | "file" | "";
 
 class Killed extends Error {
@@ -43,9 +45,10 @@ type Crossing<T> = Readonly<{
 export class Border {
   readonly #faults: readonly { fault: Fault; calls: number }[];
   #calls = 0;
-  #isDead = false;
+  readonly #death = new AbortController();
   #underWay = new Set<Promise<unknown>>();
-  readonly #hits: string[] = [];
+  /** The calls that went wrong, and what struck them. */
+  readonly struck: Struck[] = [];
   /** The texts of each call of the sync lane that was tried. */
   readonly asked: string[][] = [];
 
@@ -55,7 +58,7 @@ export class Border {
 
   /** Names of the calls that went wrong. */
   get hits(): readonly string[] {
-    return this.#hits;
+    return this.struck.map(({ hit }) => hit);
   }
 
   /** Calls of every kind so far. */
@@ -65,16 +68,21 @@ export class Border {
 
   /** True once the process has been killed. */
   get isDead(): boolean {
-    return this.#isDead;
+    return this.#death.signal.aborted;
+  }
+
+  /** Aborted then, so that what waits for better times in a dead process does not wait for ever. */
+  get death(): AbortSignal {
+    return this.#death.signal;
   }
 
   async cross<T>(call: Crossing<T>): Promise<T> {
     const { name, make, drop } = call;
-    if (this.#isDead) throw new Killed(`${name} by a dead process`);
+    if (this.isDead) throw new Killed(`${name} by a dead process`);
     const fault = this.#next(name);
     if (fault !== undefined) return this.#goWrong(fault, call);
     const result = await this.#awaited(make());
-    if (!this.#isDead) return result;
+    if (!this.isDead) return result;
     await drop?.(result);
     throw new Killed(`${name} answered to a dead process`);
   }
@@ -82,7 +90,7 @@ export class Border {
   /** An answer whose body breaks off in the middle; every other goes through `cross`. */
   async crossWithBody(call: Crossing<Response>): Promise<Response> {
     const { name, make, failure } = call;
-    const fault = this.#isDead ? undefined : this.#peek(name);
+    const fault = this.isDead ? undefined : this.#peek(name);
     if (fault?.when !== "middle") return this.cross(call);
     this.#next(name);
     const answer = await this.#awaited(make());
@@ -131,10 +139,11 @@ export class Border {
   }
 
   #strike(fault: Fault, name: string, failure: () => Error): Error {
-    this.#hits.push(name);
+    this.struck.push({ hit: name, fault });
     if (fault.how === "error") return failure();
-    this.#isDead = true;
-    return new Killed(name);
+    const killed = new Killed(name);
+    this.#death.abort(killed);
+    return killed;
   }
 }
 

@@ -11,15 +11,15 @@ import { readManifest } from "../../src/job/manifest.ts";
 import { readLines } from "../../src/jsonl.ts";
 import { parseRequestLine } from "../../src/request-line.ts";
 import { parseResultLine } from "../../src/result-line.ts";
-import type { Fault } from "./outside.ts";
+import type { Struck } from "./outside.ts";
 
 /** How a process went. */
 export type Went = Readonly<{
-  faults: readonly Fault[];
-  /** Names of the calls that went wrong. */
-  hits: readonly string[];
+  struck: readonly Struck[];
   /** The texts of each call of the sync lane that it tried to send. */
   asked: readonly (readonly string[])[];
+  /** The service may lose answers by itself, as many as it likes. */
+  losesItself: boolean;
 }>;
 
 type Times = ReadonlyMap<string, number>;
@@ -48,14 +48,16 @@ export class PaidAtOnce {
   /** To be called when a process has ended and nothing of it is under way. */
   async close(went: Went): Promise<void> {
     const paid = new Map(this.#emulator.paidTexts());
-    const onDisk = await readAnswered(this.#folder);
+    const { onDisk, requests } = await readFolder(this.#folder);
     const lost = new Map<string, number>();
     for (const [text, times] of paid) {
       const now = times - (this.#paid.get(text) ?? 0);
       const written = (onDisk.get(text) ?? 0) - (this.#onDisk.get(text) ?? 0);
       if (written < 0) this.breaches.push(`the answer to "${text}" is on disk no more`);
       if (now < written) this.breaches.push(`"${text}" was answered and not paid for`);
-      if (now > 0 && this.#onDisk.has(text)) this.breaches.push(`"${text}" was paid for again`);
+      // rows of several jobs may have the same text: each job asks for it
+      const isOpen = (requests.get(text) ?? 0) > (this.#onDisk.get(text) ?? 0);
+      if (now > 0 && !isOpen) this.breaches.push(`"${text}" was paid for again`);
       if (now > written) lost.set(text, now - written);
     }
     this.#checkLost(lost, went);
@@ -64,39 +66,56 @@ export class PaidAtOnce {
   }
 
   #checkLost(lost: Times, went: Went): void {
-    const calls = new Map(went.asked.map((texts) => [texts.join("\n"), texts]));
-    let lostCalls = 0;
-    for (const texts of calls.values()) {
-      lostCalls += Math.max(...texts.map((text) => lost.get(text) ?? 0));
-    }
-    const most = lostAtMost(went);
+    const lostCalls = fewestCalls(lost, went.asked);
+    const most = went.losesItself ? Infinity : lostAtMost(went);
     if (lostCalls > most) this.breaches.push(`${lostCalls} calls were lost, not ${most} at most`);
   }
 }
 
-function lostAtMost({ faults, hits }: Went): number {
-  const struck = hits.map((hit, index) => ({ hit, fault: faults[index] ?? faults.at(-1) }));
+/** How many calls explain what was lost: rows of several jobs, and so of several calls, may share a text. */
+function fewestCalls(lost: Times, asked: Went["asked"]): number {
+  const left = new Map(lost);
+  const isLeft = (text: string) => (left.get(text) ?? 0) > 0;
+  let calls = 0;
+  while ([...left.keys()].some(isLeft)) {
+    const [call] = asked.toSorted((a, b) => b.filter(isLeft).length - a.filter(isLeft).length);
+    if (call === undefined || !call.some(isLeft)) return Infinity;
+    for (const text of call.filter(isLeft)) left.set(text, (left.get(text) ?? 0) - 1);
+    calls += 1;
+  }
+  return calls;
+}
+
+function lostAtMost({ struck }: Went): number {
+  const onDisk = struck.filter(({ hit }) => hit.startsWith("file")).length;
   const each = struck.map(({ hit, fault }) => {
-    if (fault?.how === "kill") return CALLS_UNDER_WAY;
-    if (hit.startsWith("file")) return 1;
-    return hit.endsWith(":batchEmbedContents") && fault?.when !== "before" ? 1 : 0;
+    if (fault.how === "kill") return CALLS_UNDER_WAY;
+    // where an append can neither be made nor be taken back, no further one is
+    if (hit.startsWith("file")) return onDisk === 1 ? 1 : CALLS_UNDER_WAY;
+    return hit.endsWith(":batchEmbedContents") && fault.when !== "before" ? 1 : 0;
   });
   return each.reduce((sum: number, calls) => sum + calls, 0);
 }
 
-/** How often each text has a whole line with a vector, over the jobs of the sync lane. */
-async function readAnswered(folder: string): Promise<Times> {
+/**
+ * Of each text: in how many jobs of the sync lane it has a whole line with a vector, and how many jobs
+ * ask for it.
+ */
+async function readFolder(folder: string): Promise<Readonly<{ onDisk: Times; requests: Times }>> {
   const manifest = await readManifest(folder);
-  const times = new Map<string, number>();
-  for (const job of manifest.jobs().filter(({ lane }) => lane === "sync")) {
-    const files = manifest.files(job.id);
+  const [onDisk, requests] = [new Map<string, number>(), new Map<string, number>()];
+  for (const { id, lane } of manifest.jobs()) {
+    const files = manifest.files(id);
     const texts = await readTexts(files.requests);
-    for (const key of await readKeys(files)) {
-      const text = texts.get(key) ?? "";
-      times.set(text, (times.get(text) ?? 0) + 1);
-    }
+    for (const text of texts.values()) countOne(requests, text);
+    if (lane !== "sync") continue;
+    for (const key of await readKeys(files)) countOne(onDisk, texts.get(key));
   }
-  return times;
+  return { onDisk, requests };
+}
+
+function countOne(times: Map<string, number>, text = ""): void {
+  times.set(text, (times.get(text) ?? 0) + 1);
 }
 
 async function readTexts(path: string): Promise<ReadonlyMap<string, string>> {

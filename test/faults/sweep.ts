@@ -169,11 +169,12 @@ class Process {
     this.#hits.push(...border.hits);
     this.#calls += border.calls;
     await this.#letLockGo();
-    const { hits, asked } = border;
+    const losesItself = LOSING.some((name) => this.#plan.emulatorFaults.includes(name));
+    const { hits, asked, struck } = border;
     if (!ended && !border.isDead && hits.length > 0 && hits.every(isCount)) {
       this.#bug ??= "a count that was not answered ended the run";
     }
-    await this.paidAtOnce.close({ faults, hits, asked });
+    await this.paidAtOnce.close({ struck, asked, losesItself });
     return ended;
   }
 
@@ -278,7 +279,8 @@ class Process {
       createSqlStore(borderDatabase(database), target, { where: undefined }),
       { clock: hastyClock, report: () => {} },
     );
-    const instead = { gemini, store, clock: hastyClock, storeOf: async () => store };
+    const signal = underTest.getStore()?.death ?? new AbortController().signal;
+    const instead = { gemini, store, clock: hastyClock, storeOf: async () => store, signal };
     const rebuild = this.#plan.rebuildIndex;
     return this.#workshop.withServices((services) => {
       // in real time no build here is long enough to be asked how far it is: the calls stay the same
@@ -297,6 +299,9 @@ class Process {
     }
   }
 }
+
+/** What the emulator loses or spoils of answers that were paid for at once. */
+const LOSING = ["sync-cut", "sync-silent", "sync-count"];
 
 /** Without it, tokens are estimated. */
 function isCount(hit: string): boolean {
