@@ -368,6 +368,21 @@ describe("a manifest restored from a backup that is older than the answers", () 
     },
   );
 
+  test("and put over a job that was further: what is complete is taken, the half is kept aside", async () => {
+    const trial = await halfDone();
+    const [manifest, half] = await Promise.all(
+      ["manifest.ndjson", "0001.sync.jsonl"].map((name) => readFile(trial.path(name))),
+    );
+    await trial.embed();
+    const whole = await trial.text("0001.results.jsonl");
+    await writeFile(trial.path("manifest.ndjson"), manifest ?? "");
+    await writeFile(trial.path("0001.sync.jsonl"), half ?? "");
+    expect(await trial.run({ lane: SYNC })).toMatchObject({ written: ROWS, failed: 0 });
+    expect(payments(trial)).toEqual({ 1: ROWS });
+    expect(await trial.text("0001.results.jsonl")).toBe(whole);
+    expect(await trial.text("0001.sync.jsonl.unknown")).toBe(String(half));
+  });
+
   test("lets a job be cancelled without losing what it was answered", async () => {
     const trial = await restoredAfter((whole) => whole.embed());
     expect(await cancel(trial)).toBe("kept");
@@ -413,17 +428,15 @@ describe("a manifest restored from a backup that is older than the answers", () 
     const manifest = await readFile(trial.path("manifest.ndjson"));
     await trial.export({ bounds: { ...BOUNDS, maxRows: 10 } });
     await trial.embed();
-    const kept = await Promise.all(
-      ["0003.requests.jsonl", "0003.results.jsonl"].map((name) => trial.text(name)),
-    );
+    // as if it were still under way
+    await rm(trial.path("0002.results.jsonl"));
+    const names = ["0002.requests.jsonl", "0003.requests.jsonl", "0003.results.jsonl"];
+    const kept = await Promise.all(names.map((name) => trial.text(name)));
     await writeFile(trial.path("manifest.ndjson"), manifest);
     await trial.run({ export: trial.exportOptions({ bounds: BOUNDS }), lane: SYNC });
     expect(await trial.states()).toEqual(["0001 imported", "0004 imported"]);
     await trial.export();
-    const found = await Promise.all(
-      ["0003.requests.jsonl", "0003.results.jsonl"].map((name) => trial.text(name)),
-    );
-    expect(found).toEqual(kept);
+    expect(await Promise.all(names.map((name) => trial.text(name)))).toEqual(kept);
   });
 });
 

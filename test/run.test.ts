@@ -29,7 +29,7 @@ function small(trial: Trial, maxRows: number) {
 /** Every job has one batch, and no two jobs ask for the same row with the same text and attempt. */
 async function expectPaidOncePerAttempt(trial: Trial): Promise<void> {
   const names = trial.emulator.batches().map(({ displayName }) => displayName);
-  const jobs = names.map((name) => /-(\d{4,})-\d+$/.exec(name)?.[1]);
+  const jobs = names.map((name) => /-(\d{4,})-\d+-[0-9a-f]{8}$/.exec(name)?.[1]);
   expect(jobs).toHaveLength(new Set(jobs).size);
   const asked: string[] = [];
   for (const { id, attempt } of await trial.jobs()) {
@@ -363,6 +363,21 @@ describe("a run that ends early", () => {
 });
 
 describe("a manifest that was restored from a backup", () => {
+  test("and is older than the exports meets the batches of all jobs that it makes again", async () => {
+    const trial = await startTrial(workshop, texts(34));
+    const options = small(trial, 10);
+    await trial.export({ bounds: rowsAJob(10), limit: 10 });
+    const journal = `${trial.folder}/manifest.ndjson`;
+    const backup = await readFile(journal);
+    await trial.export({ bounds: rowsAJob(10) });
+    await trial.submit();
+    await writeFile(journal, backup);
+    expect(await trial.run(options)).toMatchObject({ written: 34, failed: 0 });
+    expect(trial.emulator.batches()).toHaveLength(4);
+    expect(await trial.rightIds()).toEqual(range(1, 34));
+    await expectPaidOncePerAttempt(trial);
+  });
+
   test("gets the batches that it knows nothing of back, and pays for none again", async () => {
     const trial = await startTrial(workshop, texts(20));
     await trial.export({ bounds: rowsAJob(10) });

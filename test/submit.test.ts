@@ -4,7 +4,8 @@ import { readFile, rename, rm, writeFile } from "node:fs/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { keyIdOf } from "../src/key-id.ts";
 import { Secret } from "../src/secret.ts";
-import { batchDisplayName, jobOfBatch } from "../src/job/batch-names.ts";
+import { batchDisplayName, jobOfBatch, remoteFileName } from "../src/job/batch-names.ts";
+import { newJob } from "./job/sample.ts";
 import { roomFor } from "../src/submit/window.ts";
 import { startTrial, texts, type Trial } from "./trial.ts";
 import { openWorkshop, type Workshop } from "./workshop.ts";
@@ -303,7 +304,7 @@ describe("a create without an answer", () => {
   test("because the process died before it left: looked for, then sent once", async () => {
     const trial = await exported(1, { frozen: true });
     await trial.services({}, async ({ manifest }) => {
-      const displayName = batchDisplayName(manifest.id, "0001", 1);
+      const displayName = batchDisplayName(manifest.id, manifest.job("0001"), 1);
       await manifest.record({ type: "submitting", job: "0001", displayName, submission: 1 });
     });
     // killed after the intent: nothing was uploaded either
@@ -351,7 +352,7 @@ function hideListAfterCreate(trial: Trial): void {
 async function doubled(faults: string): Promise<Trial> {
   const trial = await exported(1, { faults, frozen: true });
   await trial.services({}, async ({ manifest, gemini }) => {
-    const displayName = batchDisplayName(manifest.id, "0001", 1);
+    const displayName = batchDisplayName(manifest.id, manifest.job("0001"), 1);
     const path = manifest.files("0001").requests;
     const { requestFile } = manifest.job("0001");
     const remoteName = `${displayName}-x`;
@@ -421,7 +422,7 @@ describe("batches that are not ours", () => {
   test("are left alone, however much their names are like ours", async () => {
     const trial = await exported(1, { frozen: true });
     await trial.services({}, async ({ manifest, gemini }) => {
-      const displayName = batchDisplayName(manifest.id, "0001", 1);
+      const displayName = batchDisplayName(manifest.id, manifest.job("0001"), 1);
       const file = { path: manifest.files("0001").requests, remoteName: "somebody" };
       const { requestFile } = manifest.job("0001");
       const remote = await gemini.uploadFile({ ...file, ...requestFile });
@@ -438,8 +439,35 @@ describe("batches that are not ours", () => {
     expect(await trial.job("0001")).toMatchObject({ duplicateBatches: [] });
   });
 
+  test("nor is one of ours with the same number that asks for something else, as after a backup was put back", async () => {
+    const trial = await exported(1, { frozen: true });
+    await trial.services({}, async ({ manifest, gemini }) => {
+      const job = manifest.job("0001");
+      const other = { ...job, requestFile: { ...job.requestFile, sha256: "0".repeat(64) } };
+      const displayName = batchDisplayName(manifest.id, other, 1);
+      const path = manifest.files("0001").requests;
+      const remoteName = remoteFileName(manifest.id, other, 1);
+      const remote = await gemini.uploadFile({ path, ...job.requestFile, remoteName });
+      await gemini.createBatch({ model: trial.target.model, file: remote.name, displayName });
+      await manifest.record({
+        type: "submitting",
+        job: "0001",
+        displayName: batchDisplayName(manifest.id, job, 1),
+        submission: 1,
+      });
+    });
+    expect(await trial.submit({ reconcileGraceMs: 60_000 })).toMatchObject({
+      submitted: ["0001"],
+      adopted: [],
+    });
+    expect(await trial.job("0001")).toMatchObject({ duplicateBatches: [] });
+    expect(trial.emulator.batches()).toHaveLength(2);
+  });
+
   test("a display name tells its job only where all of it is ours", () => {
-    const name = batchDisplayName("abcd1234", "12345", 7);
+    const { target, file: requestFile } = newJob("12345");
+    const job = { id: "12345", target, requestFile };
+    const name = batchDisplayName("abcd1234", job, 7);
     expect(jobOfBatch("abcd1234", name)).toBe("12345");
     expect(jobOfBatch("abcd1235", name)).toBeUndefined();
     expect(jobOfBatch("abcd1234", `${name}-1`)).toBeUndefined();

@@ -80,7 +80,11 @@ test("submit uploads the file and starts one batch, named after the job", async 
   expect(summary).toMatchObject({ submitted: ["0001"], adopted: [], waiting: [] });
   const { id } = await readManifest(workshop.folder);
   expect(workshop.emulator.batches()).toMatchObject([
-    { displayName: `vecfill-${id}-0001-1`, model: "gemini-embedding-001", requests: 3 },
+    {
+      displayName: expect.stringMatching(`^vecfill-${id}-0001-1-[0-9a-f]{8}$`),
+      model: "gemini-embedding-001",
+      requests: 3,
+    },
   ]);
   expect(await jobState()).toBe("submitted");
 });

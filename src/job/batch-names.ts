@@ -2,28 +2,45 @@
 
 import type { Batch } from "../gemini/port.ts";
 import type { Job } from "./job.ts";
+import { markOf } from "./mark.ts";
 
 /** Start of the display names of all batches of a manifest. */
 export function batchPrefix(manifest: string): string {
   return `vecfill-${manifest}-`;
 }
 
-/** Of the nth create request that left for a job. */
-export function batchDisplayName(manifest: string, job: string, submission: number): string {
-  return `${batchPrefix(manifest)}${job}-${submission}`;
+/** Of the nth create request that left for a job, with a mark of what it asks for. */
+export function batchDisplayName(manifest: string, job: NamedJob, submission: number): string {
+  return `${batchPrefix(manifest)}${job.id}-${submission}-${nameMark(job)}`;
 }
 
 /** At most 40 of [a-z0-9-], as the Files API wants. */
-export function remoteFileName(manifest: string, job: string, submission: number): string {
+export function remoteFileName(manifest: string, job: NamedJob, submission: number): string {
   return batchDisplayName(manifest, job, submission);
 }
 
-/** The job that a display name belongs to; undefined when it is none of this manifest's. */
+type NamedJob = Pick<Job, "id" | "target" | "requestFile">;
+
+/** The number of the job that a display name belongs to; undefined when it is none of this manifest's. */
 export function jobOfBatch(manifest: string, displayName: string): string | undefined {
   const prefix = batchPrefix(manifest);
   if (!displayName.startsWith(prefix)) return undefined;
-  return /^(\d{4,})-\d+$/.exec(displayName.slice(prefix.length))?.[1];
+  return /^(\d{4,})-\d+(?:-[0-9a-f]{8})?$/.exec(displayName.slice(prefix.length))?.[1];
 }
+
+/**
+ * Whether a batch with the job's number asks for what the job asks for, or bears the very name that
+ * was written down before its create left.
+ */
+export function isBatchOf(job: NamedJob & Pick<Job, "displayName">, displayName: string): boolean {
+  return displayName === job.displayName || displayName.endsWith(`-${nameMark(job)}`);
+}
+
+function nameMark(job: NamedJob): string {
+  return markOf(job).slice(0, NAME_MARK_DIGITS);
+}
+
+const NAME_MARK_DIGITS = 8;
 
 /**
  * True when a list read with some key shows a batch that this manifest knows: then the key is of the

@@ -5,7 +5,6 @@
  * name of the results file, and the job goes on as if it had been downloaded. Each line says which
  * request file it answers, so that it is known for what it is also where the journal has lost that.
  */
-import { createHash } from "node:crypto";
 import { rename, rm } from "node:fs/promises";
 import { dirname } from "node:path";
 import { type AppendFile, openAppendFile } from "../append-file.ts";
@@ -17,6 +16,7 @@ import { parseJson } from "../line-json.ts";
 import { readResultKey } from "../result-line.ts";
 import { exists, type JobFiles } from "./files.ts";
 import { type FileRecord, type Job, linesOf } from "./job.ts";
+import { markOf } from "./mark.ts";
 
 export type Checkpoint = {
   /** Requests that have a line. */
@@ -76,14 +76,6 @@ export async function placeResults(files: JobFiles): Promise<FileRecord> {
   await rename(files.sync, files.results);
   await syncFolder(dirname(files.results));
   return record;
-}
-
-const MARK_DIGITS = 16;
-
-/** What a vector depends on: the model, and the request lines to the byte. */
-function markOf({ target, requestFile }: Job): string {
-  const hash = createHash("sha256").update(`${target.model}\n${requestFile.sha256}`);
-  return hash.digest("hex").slice(0, MARK_DIGITS);
 }
 
 /** It was put in its place, and the process died before that was recorded. */

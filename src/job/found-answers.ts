@@ -18,27 +18,37 @@ export type FoundAnswers = Readonly<{
   warnings: readonly string[];
 }>;
 
-/** Afterwards no exported job has such a file, but for those that are returned as begun. */
+/**
+ * Afterwards no exported job has such a file, but for those that are returned as begun, and none that is
+ * being embedded has both: with them it was further than the backup that was put over it.
+ */
 export async function findAnswers(folder: string, jobs: readonly Job[]): Promise<FoundAnswers> {
   const begun: Job[] = [];
   const warnings: string[] = [];
   for (const job of jobs) {
-    if (job.state !== "exported") continue;
-    const { results, sync } = jobFiles(folder, job.id);
+    if (job.state !== "exported" && job.state !== "embedding") continue;
+    const paths = await filled(folder, job);
+    if (job.state === "embedding" && paths.length < 2) continue;
     let own: string | undefined;
-    // the results file first: it is a checkpoint that was complete
-    for (const path of [results, sync]) {
-      if (!(await holdsAnything(path))) continue;
+    for (const path of paths) {
       if (own === undefined && (await isCheckpointOf(path, job))) own = path;
       else warnings.push(`${path} ${NOT_KNOWN} ${await setAside(path)}`);
     }
-    if (own !== undefined) begun.push(job);
+    if (own !== undefined && job.state === "exported") begun.push(job);
   }
   return { begun, warnings };
 }
 
 const NOT_KNOWN =
-  "holds answers for a job that the manifest knows only as exported; they may be paid for, and are kept as";
+  "holds answers that the manifest does not know of; they may be paid for, and are kept as";
+
+/** The results file first: it is a checkpoint that the sync lane was done with. */
+async function filled(folder: string, job: Job): Promise<readonly string[]> {
+  const { results, sync } = jobFiles(folder, job.id);
+  const paths: string[] = [];
+  for (const path of [results, sync]) if (await holdsAnything(path)) paths.push(path);
+  return paths;
+}
 
 /** False also for an empty file, which goes. */
 async function holdsAnything(path: string): Promise<boolean> {

@@ -164,7 +164,9 @@ async function openLocked(folder: string, clock: Clock, lock: Lock): Promise<Man
   await finishReplacedFailedFiles(folder, base.jobs());
   await sweepParts(folder, clock.now());
   const answered = await answeredJobs(folder);
-  await sweepUnrecorded(folder, new Set([...state.jobs.keys(), ...answered]), state.lastJob);
+  // a later manifest than this one knew of jobs here: their request files are no leftovers
+  const isLatest = [...answered].every((job) => state.jobs.has(job));
+  if (isLatest) await sweepUnrecorded(folder, new Set(state.jobs.keys()), state.lastJob);
   await sweepLeftovers(lockPath(folder));
   const found = await findAnswers(folder, base.jobs());
   // of jobs that only a later manifest knew: they keep what is paid for, and their numbers

@@ -243,17 +243,23 @@ function refusedByEnds(next: QuotaLog, log: QuotaLog, { tokens, atMs }: Create):
     return { ...next, probeAfter: Math.min(PROBE_AFTER_MAX, log.probeAfter * 2) };
   }
   // it may have fitted only as a batch had ended that nobody had looked at since
-  if (proven !== undefined && active.tokens > 0) {
+  if (
+    limit !== undefined &&
+    proven !== undefined &&
+    active.tokens + tokens > proven &&
+    proven < limit
+  ) {
     return { ...next, limit: proven, proven: undefined, probeAfter: 2 * FIRST_PROBE_AFTER };
   }
+  const unproven = { ...next, proven: undefined };
   const fitted = limit ?? log.peak;
   const didFit = active.tokens + tokens <= fitted;
   if (didFit && couldBeFull(log, fitted, tokens, atMs)) {
     return full(releasedByTime(next, fitted, atMs), tokens, atMs);
   }
   // a job alone: only a smaller one can tell how much fits
-  if (active.tokens === 0) return { ...next, limit: Math.ceil(tokens / 2) };
-  const lower = { ...next, limit: active.tokens, probeAfter: FIRST_PROBE_AFTER };
+  if (active.tokens === 0) return { ...unproven, limit: Math.ceil(tokens / 2) };
+  const lower = { ...unproven, limit: active.tokens, probeAfter: FIRST_PROBE_AFTER };
   if (!didFit) return lower;
   // nor would a try be of use that is made because a bucket had room
   const half = Math.min(active.tokens, DECREASE * fitted);

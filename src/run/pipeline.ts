@@ -241,25 +241,45 @@ class Pipeline {
     if (adopted.length + absent.length > 0) this.#changes.notify();
   }
 
-  /** Once in any case: a manifest restored from a backup does not know of its last batches. */
+  /**
+   * Once in any case: a manifest restored from a backup does not know of its last batches. Again where
+   * there are some that no job has: a job that is exported now may be theirs.
+   */
   #readList(): Promise<void> {
-    const read = async () => {
-      if ((await adoptBatches(this.#services)).length > 0) this.#changes.notify();
-    };
-    this.#listRead ??= read();
+    this.#listRead ??= this.#adoptBatches().catch((error: unknown) => {
+      this.#listRead = undefined;
+      throw error;
+    });
     return this.#listRead;
+  }
+
+  async #adoptBatches(): Promise<void> {
+    const { adopted, unknown } = await adoptBatches(this.#services);
+    if (unknown > 0) this.#listRead = undefined;
+    if (adopted.length > 0) this.#changes.notify();
   }
 
   async #embed(): Promise<void> {
     const { signal, clock } = this.#services;
     const pause = new QuotaPause(clock, this.#options.quotaWaitMs);
     while (!this.#isStopped()) {
-      if (this.#nextToEmbed()?.state === "exported") await this.#readList();
+      if (this.#nextToEmbed()?.state === "exported" && !(await this.#hasReadList(pause))) continue;
       // what was found just now may be this very job's batch
       const job = this.#nextToEmbed();
       if (job === undefined && this.#isFinished()) return;
       if (job === undefined) await this.#changes.next(signal);
       else await this.#inHand(() => this.#embedOne(job, pause));
+    }
+  }
+
+  /** False where Gemini was not reached and may be by now. */
+  async #hasReadList(pause: QuotaPause): Promise<boolean> {
+    try {
+      await this.#readList();
+      return true;
+    } catch (error) {
+      await this.#waitOut(error, pause);
+      return false;
     }
   }
 

@@ -8,7 +8,7 @@ import { UserError } from "../errors.ts";
 import { explain } from "../gemini/explain.ts";
 import { type Batch, type Gemini, GeminiError } from "../gemini/port.ts";
 import type { Job } from "../job/job.ts";
-import { batchPrefix, isOurProject, jobOfBatch } from "../job/batch-names.ts";
+import { batchPrefix, isBatchOf, isOurProject, jobOfBatch } from "../job/batch-names.ts";
 import type { SubmitServices } from "./submit-job.ts";
 
 export type ReconcileSummary = Readonly<{
@@ -54,10 +54,13 @@ export async function reconcile(
 
 /**
  * One reading of the list, for batches that the manifest knows nothing of: it may have been restored
- * from a backup. Ids of the jobs that have got one.
+ * from a backup. Ids of the jobs that have got one, and how many batches are of no job that is known.
  */
-export async function adoptBatches(services: SubmitServices): Promise<readonly string[]> {
-  return (await adoptFound(services)).adopted;
+export async function adoptBatches(
+  services: SubmitServices,
+): Promise<Readonly<{ adopted: readonly string[]; unknown: number }>> {
+  const { adopted, unknown } = await adoptFound(services);
+  return { adopted, unknown: unknown.length };
 }
 
 /** True when a create request of some job may have left without an answer. */
@@ -104,16 +107,19 @@ function checkKey({ keyId }: SubmitServices, uncertain: readonly Job[]): void {
 /** Reads the whole list once, and gives every batch of ours to its job. */
 async function adoptFound(
   services: SubmitServices,
-): Promise<{ adopted: string[]; isOurProject: boolean }> {
+): Promise<{ adopted: string[]; unknown: readonly Batch[]; isOurProject: boolean }> {
   const { gemini, manifest, signal } = services;
   const batches = await readList(gemini, batchPrefix(manifest.id), signal);
   const found = Map.groupBy(batches, (batch) => jobOfBatch(manifest.id, batch.displayName));
   const adopted: string[] = [];
+  const unknown = new Set(batches);
   for (const job of manifest.jobs()) {
-    const own = found.get(job.id);
-    if (own !== undefined && (await settle(services, job, own))) adopted.push(job.id);
+    // those of a job that had its number before a backup was put back ask for something else
+    const own = found.get(job.id)?.filter(({ displayName }) => isBatchOf(job, displayName)) ?? [];
+    for (const batch of own) unknown.delete(batch);
+    if (await settle(services, job, own)) adopted.push(job.id);
   }
-  return { adopted, isOurProject: isOurProject(batches, manifest.jobs()) };
+  return { adopted, unknown: [...unknown], isOurProject: isOurProject(batches, manifest.jobs()) };
 }
 
 async function readList(gemini: Gemini, prefix: string, signal: AbortSignal): Promise<Batch[]> {

@@ -71,7 +71,7 @@ async function upload(services: SubmitServices, job: Job): Promise<Job> {
   const path = manifest.files(job.id).requests;
   report({ type: "uploading", job: job.id, bytes: job.requestFile.bytes });
   try {
-    const remoteName = remoteFileName(manifest.id, job.id, job.submissions + 1);
+    const remoteName = remoteFileName(manifest.id, job, job.submissions + 1);
     const file = { path, ...job.requestFile, remoteName };
     const send = () => gemini.uploadFile(file, signal);
     const remoteFile = await send().catch((error: unknown) =>
@@ -112,7 +112,7 @@ async function createOnce(
   const file = job.remoteFile?.name;
   if (file === undefined) throw new Error(`job ${job.id} has no uploaded file`);
   const submission = job.submissions + 1;
-  const displayName = batchDisplayName(manifest.id, job.id, submission);
+  const displayName = batchDisplayName(manifest.id, job, submission);
   const intent = await manifest.record({
     type: "submitting",
     job: job.id,
