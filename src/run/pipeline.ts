@@ -254,9 +254,16 @@ class Pipeline {
   }
 
   async #adoptBatches(): Promise<void> {
-    const { adopted, unknown } = await adoptBatches(this.#services);
-    if (unknown > 0) this.#listRead = undefined;
-    if (adopted.length > 0) this.#changes.notify();
+    const { manifest } = this.#services;
+    for (;;) {
+      const jobs = manifest.jobs().length;
+      const { adopted, unknown } = await adoptBatches(this.#services);
+      if (adopted.length > 0) this.#changes.notify();
+      if (unknown === 0) return;
+      // one that was exported meanwhile may be theirs, and must not be sent before that is known
+      if (manifest.jobs().length === jobs) break;
+    }
+    this.#listRead = undefined;
   }
 
   async #embed(): Promise<void> {

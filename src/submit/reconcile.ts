@@ -134,9 +134,10 @@ async function readList(gemini: Gemini, prefix: string, signal: AbortSignal): Pr
 async function settle(services: SubmitServices, job: Job, batches: Batch[]): Promise<boolean> {
   const first = batches.toSorted((a, b) => usefulness(b) - usefulness(a))[0];
   const adopts = first !== undefined && (await adopt(services, job, first));
-  const used = adopts ? first.name : job.batch;
+  // as it is by now: another reading may have been at work
+  const { batch: used, duplicateBatches } = services.manifest.job(job.id);
   for (const batch of batches) {
-    if (batch.name !== used && !job.duplicateBatches.includes(batch.name)) {
+    if (batch.name !== used && !duplicateBatches.includes(batch.name)) {
       await recordDuplicate(services, job, batch);
     }
   }
