@@ -1,7 +1,7 @@
 /**
  * Files that are there whole or not at all: written beside their place, synced, renamed into it,
  * and the folder synced. After a crash there is the old file or the new one, and perhaps a
- * `.part`, which nobody reads and a later run sweeps.
+ * `.part`, which nobody reads and, in the jobs folder, a later run sweeps.
  */
 import { createHash, randomBytes } from "node:crypto";
 import { type FileHandle, open, rename, rm } from "node:fs/promises";
@@ -32,7 +32,7 @@ export const PART_SUFFIX = ".part";
 const FILE_MODE = 0o600;
 const BLOCK_BYTES = 1024 * 1024;
 /** A UTF-16 code unit takes at most so many bytes in UTF-8. */
-const MAX_BYTES_A_UNIT = 3;
+export const MAX_BYTES_A_UNIT = 3;
 
 /**
  * Starts `<path>.part`, in place of one that a crash left behind. The folder must be there, and nobody

@@ -50,6 +50,37 @@ export async function* splitLines(
   if (last !== undefined) yield [last];
 }
 
+/** Lines that follow each other, and what they take in the file; or what is wrong with the next one. */
+export type TextLines = Readonly<{
+  texts: readonly string[] | "torn" | "too long";
+  bytes: number;
+}>;
+
+/**
+ * Whole lines without their LF, those of a block at once: decoded line by line, a file of many short
+ * ones takes three times as long. `torn`: the file ends without an LF. Nothing comes after a line that
+ * is too long.
+ */
+export async function* readTextLines(path: string): AsyncGenerator<TextLines> {
+  let carried = Buffer.alloc(0);
+  for await (const block of readBlocks(path)) {
+    const end = block.lastIndexOf(LF) + 1;
+    if (end > 0 && carried.length > DEFAULT_MAX_LINE_BYTES) {
+      yield { texts: "too long", bytes: 0 };
+      return;
+    }
+    if (end > 0) {
+      const bytes = Buffer.concat([carried, block.subarray(0, end)]);
+      yield { texts: bytes.toString("utf8", 0, bytes.length - 1).split("\n"), bytes: bytes.length };
+      carried = Buffer.from(block.subarray(end));
+    } else if (carried.length <= DEFAULT_MAX_LINE_BYTES) {
+      // what has become too long is kept no more, and still waits for its end: it may be torn
+      carried = Buffer.concat([carried, block]);
+    }
+  }
+  if (carried.length > 0) yield { texts: "torn", bytes: 0 };
+}
+
 class LineSplitter {
   readonly #maxLineBytes: number;
   /** The start of a line whose end has not come yet; empty once it is too long. */

@@ -1,3 +1,4 @@
+import { MAX_BYTES_A_UNIT } from "../durable-file.ts";
 import type { Copies, FileRecord } from "./job.ts";
 import type { RequestFileWriter } from "./request-file.ts";
 import { type RowText, SameTexts } from "./same-texts.ts";
@@ -24,8 +25,6 @@ export type CutFile = Readonly<{
 }>;
 
 const LINE_ROOM_BYTES = 64 * 1024;
-/** A UTF-16 code unit takes at most so many bytes in UTF-8. */
-const MAX_BYTES_A_UNIT = 3;
 const NEWLINE = 0x0a;
 
 type NewFile = Readonly<{ job: string; writer: RequestFileWriter }>;

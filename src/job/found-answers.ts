@@ -19,7 +19,7 @@ export type FoundAnswers = Readonly<{
 }>;
 
 /**
- * Afterwards no exported job has such a file, but for those that are returned as begun, and none that is
+ * `jobs`: those of which some answers stand in the folder. Afterwards no exported job has such a file, but for those that are returned as begun, and none that is
  * being embedded has both: with them it was further than the backup that was put over it.
  */
 export async function findAnswers(folder: string, jobs: readonly Job[]): Promise<FoundAnswers> {

@@ -8,7 +8,7 @@
  */
 import { openAppendFile } from "../append-file.ts";
 import { UserError } from "../errors.ts";
-import { readBlocks } from "../file-blocks.ts";
+import { readTextLines } from "../jsonl.ts";
 import {
   FORMAT_VERSION,
   type JournalEvent,
@@ -26,10 +26,6 @@ export type JournalContent = Readonly<{
   warnings: readonly string[];
 }>;
 
-const LF = 0x0a;
-/** Far more than any event takes. */
-const MAX_LINE_BYTES = 16 * 1024 * 1024;
-
 export type JournalWriter = {
   append(event: JournalEvent): Promise<void>;
   close(): Promise<void>;
@@ -44,7 +40,7 @@ export async function readJournal(
   let endsAt = 0;
   let number = 0;
   if (!(await exists(path))) return { header, endsAt, warnings: [] };
-  for await (const { texts, bytes } of readWholeLines(path)) {
+  for await (const { texts, bytes } of readTextLines(path)) {
     if (texts === "torn") return { header, endsAt, warnings: [tornWarning(path, number + 1)] };
     if (texts === "too long") throw damaged(path, number + 1, "the line is far too long");
     for (const text of texts) {
@@ -55,26 +51,6 @@ export async function readJournal(
     endsAt += bytes;
   }
   return { header, endsAt, warnings: [] };
-}
-
-/** Lines that follow each other, and what they take in the file; or what is wrong with the next. */
-type WholeLines = Readonly<{ texts: readonly string[] | "torn" | "too long"; bytes: number }>;
-
-/** Those of a block at once: decoded line by line, a long journal takes three times as long to read. */
-async function* readWholeLines(path: string): AsyncGenerator<WholeLines> {
-  let carried = Buffer.alloc(0);
-  for await (const block of readBlocks(path)) {
-    const end = block.lastIndexOf(LF) + 1;
-    if (end > 0 && carried.length > MAX_LINE_BYTES) yield { texts: "too long", bytes: 0 };
-    if (end > 0) {
-      const bytes = Buffer.concat([carried, block.subarray(0, end)]);
-      yield { texts: bytes.toString("utf8", 0, bytes.length - 1).split("\n"), bytes: bytes.length };
-    }
-    // what has become too long is kept no more, and still waits for its end: it may be torn
-    if (end > 0) carried = Buffer.from(block.subarray(end));
-    else if (carried.length <= MAX_LINE_BYTES) carried = Buffer.concat([carried, block]);
-  }
-  if (carried.length > 0) yield { texts: "torn", bytes: 0 };
 }
 
 /** Opens for appending after `endsAt`; what stands behind it is the torn line, and is cut off. */

@@ -168,7 +168,10 @@ async function openLocked(folder: string, clock: Clock, lock: Lock): Promise<Man
   const isLatest = [...answered].every((job) => state.jobs.has(job));
   if (isLatest) await sweepUnrecorded(folder, new Set(state.jobs.keys()), state.lastJob);
   await sweepLeftovers(lockPath(folder));
-  const found = await findAnswers(folder, base.jobs());
+  const found = await findAnswers(
+    folder,
+    base.jobs().filter(({ id }) => answered.has(id)),
+  );
   // of jobs that only a later manifest knew: they keep what is paid for, and their numbers
   for (const job of answered) state.lastJob = Math.max(state.lastJob, Number(job));
   const journal = await openJournal(path, content, content.header ? undefined : header);

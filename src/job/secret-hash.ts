@@ -7,10 +7,11 @@
  * with a chance of 2^-17; three independent ones with 2^-51.
  */
 import { hash, randomBytes, randomFillSync } from "node:crypto";
+import { MAX_BYTES_A_UNIT } from "../durable-file.ts";
 
 /** UTF-16 code units, and what they take at most in UTF-8. */
 const MAX_LENGTH = 4096;
-const MAX_BYTES = MAX_LENGTH * 3;
+const MAX_BYTES = MAX_LENGTH * MAX_BYTES_A_UNIT;
 
 const KEPT_BITS = 17;
 const DROPPED_BITS = 32 - KEPT_BITS;

@@ -1,7 +1,8 @@
 import type { JobBounds, JobSize } from "../job/cut.ts";
+import { CANARY_ROWS } from "../run/canary.ts";
 
-/** Rows that are counted together: a job's end is known to so many of them. */
-const ROWS_A_SLICE = 100;
+/** Rows that are counted together: a job's end is known to so many of them. The first may go alone. */
+const ROWS_A_SLICE = CANARY_ROWS;
 
 /**
  * How many jobs the rows would be cut into, for a correction of their tokens that is known only when

@@ -13,7 +13,7 @@ import { isUnfinished, type Manifest } from "../job/manifest.ts";
 import type { Sums } from "../sums.ts";
 import { sameTarget, type Target } from "../target.ts";
 
-const CANARY_ROWS = 100;
+export const CANARY_ROWS = 100;
 /** Fewer rows cost a few cents, and are not worth waiting twice for. */
 const WORTH_ROWS = 5_000;
 
