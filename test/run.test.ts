@@ -1,6 +1,5 @@
 // I start `run` and go home. Whatever happens in the night, is everything that can be in the column
 // in it in the morning, paid for once, and does the report add up?
-import { readFile, writeFile } from "node:fs/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { UserError } from "../src/errors.ts";
 import { interruption, isInterruption } from "../src/interrupt.ts";
@@ -379,11 +378,10 @@ describe("a manifest that was restored from a backup", () => {
       const trial = await startTrial(workshop, texts(34));
       const options = small(trial, 10);
       await trial.export({ bounds: rowsAJob(10), limit: 10 });
-      const journal = `${trial.folder}/manifest.ndjson`;
-      const backup = await readFile(journal);
-      await trial.export({ bounds: rowsAJob(10) });
-      await trial.submit();
-      await writeFile(journal, backup);
+      await trial.forgetting(async () => {
+        await trial.export({ bounds: rowsAJob(10) });
+        await trial.submit();
+      });
       trial.setWire(slowList(listMs));
       expect(await trial.run(options)).toMatchObject({ written: 34, failed: 0 });
       expect(trial.emulator.batches()).toHaveLength(4);
@@ -395,10 +393,7 @@ describe("a manifest that was restored from a backup", () => {
   test("gets the batches that it knows nothing of back, and pays for none again", async () => {
     const trial = await startTrial(workshop, texts(20));
     await trial.export({ bounds: rowsAJob(10) });
-    const journal = `${trial.folder}/manifest.ndjson`;
-    const backup = await readFile(journal);
-    await trial.submit();
-    await writeFile(journal, backup);
+    await trial.forgetting(trial.submit);
     expect(await trial.run(small(trial, 10))).toMatchObject({ written: 20, remaining: 0 });
     expect(trial.emulator.batches()).toHaveLength(2);
     expect(await trial.rightIds()).toEqual(range(1, 20));
@@ -415,10 +410,7 @@ describe("a manifest that was restored from a backup", () => {
     async (lane, syncUpToTokens, listMs) => {
       const trial = await startTrial(workshop, texts(14));
       await trial.export({ bounds: rowsAJob(10) });
-      const journal = `${trial.folder}/manifest.ndjson`;
-      const backup = await readFile(journal);
-      await trial.submit();
-      await writeFile(journal, backup);
+      await trial.forgetting(trial.submit);
       trial.setWire(slowList(listMs));
       const options = { ...small(trial, 10), lane: { lane, syncUpToTokens } };
       expect(await trial.run(options)).toMatchObject({ written: 14, atOnce: [] });

@@ -2,7 +2,7 @@
  * One test's own world in a workshop: its rows, an empty jobs folder, an emulator of its own, and
  * the stages as separate commands would run them: each opens the manifest, works, and closes it.
  */
-import { readFile, readdir } from "node:fs/promises";
+import { readFile, readdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { onTestFinished } from "vitest";
 import { type Clock, systemClock } from "../src/clock.ts";
@@ -146,6 +146,13 @@ export async function startTrial(
       await trial.export(changes);
       await trial.submit();
       await trial.poll({}, instead);
+    },
+
+    /** Does something, and puts the manifest back as it was before; all else in the folder stays. */
+    forgetting: async (work: () => Promise<unknown>) => {
+      const manifest = await readFile(trial.path("manifest.ndjson"));
+      await work();
+      await writeFile(trial.path("manifest.ndjson"), manifest);
     },
 
     jobs: async () => (await readManifest(folder)).jobs(),
