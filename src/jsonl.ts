@@ -81,6 +81,28 @@ export async function* readTextLines(path: string): AsyncGenerator<TextLines> {
   if (carried.length > 0) yield { texts: "torn", bytes: 0 };
 }
 
+/** Counts the lines of chunks that follow each other; empty ones do not count. */
+export class LineCounter {
+  #ended = 0;
+  #isWithinLine = false;
+
+  push(chunk: Uint8Array): void {
+    const bytes = Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength);
+    let start = 0;
+    for (let end = bytes.indexOf(LF); end !== -1; end = bytes.indexOf(LF, start)) {
+      if (end > start || this.#isWithinLine) this.#ended += 1;
+      this.#isWithinLine = false;
+      start = end + 1;
+    }
+    if (start < bytes.length) this.#isWithinLine = true;
+  }
+
+  /** A last one that has no LF counts too. */
+  get lines(): number {
+    return this.#isWithinLine ? this.#ended + 1 : this.#ended;
+  }
+}
+
 class LineSplitter {
   readonly #maxLineBytes: number;
   /** The start of a line whose end has not come yet; empty once it is too long. */

@@ -7,7 +7,7 @@ import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import * as fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { type Line, readLines, splitLines } from "../src/jsonl.ts";
+import { type Line, LineCounter, readLines, splitLines } from "../src/jsonl.ts";
 
 const MEBIBYTE = 1024 * 1024;
 const LF = 0x0a;
@@ -24,6 +24,16 @@ describe("splitting", () => {
       fc.asyncProperty(sources(), async ({ whole, chunks }) => {
         const lines = await collect(splitLines(arriving(chunks)));
         expect(lines.map(({ bytes }) => bytes?.toString("latin1"))).toEqual(expectedLines(whole));
+      }),
+    );
+  });
+
+  test("counts the ones that are not empty without splitting them off", async () => {
+    await fc.assert(
+      fc.asyncProperty(sources(), async ({ whole, chunks }) => {
+        const counter = new LineCounter();
+        for (const chunk of chunks) counter.push(chunk);
+        expect(counter.lines).toBe(expectedLines(whole).filter((line) => line !== "").length);
       }),
     );
   });

@@ -158,8 +158,9 @@ export function simulatedGemini(world: World): { gemini: Gemini; ledger: Ledger 
       await clock.sleep(CALL_MS);
       const batch = ledger.batches.find(({ name }) => resultsOf(name) === results);
       const input = files.get(batch?.file ?? "") ?? "";
-      await writeFile(path, answers(await lines(input), world.dimensions), { mode: 0o600 });
-      return hashFile(path);
+      const asked = await lines(input);
+      await writeFile(path, answers(asked, world.dimensions), { mode: 0o600 });
+      return { file: await hashFile(path), lines: asked.length };
     },
     cancelBatch: async () => {},
     deleteBatch: async () => {},

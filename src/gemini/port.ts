@@ -44,6 +44,9 @@ export type RequestFile = Readonly<{
 
 export type BatchRequest = Readonly<{ model: ModelName; file: string; displayName: string }>;
 
+/** On disk. `lines` that are empty do not count. */
+export type SavedResults = Readonly<{ file: FileDigest; lines: number }>;
+
 /** The service's own limit of one interactive call. */
 export const MAX_TEXTS_NOW = 100;
 
@@ -95,7 +98,7 @@ export type Gemini = {
     file: string,
     path: string,
     options: Readonly<{ onBytes?: (bytes: number) => void; signal?: AbortSignal }>,
-  ): Promise<FileDigest>;
+  ): Promise<SavedResults>;
   cancelBatch(name: string): Promise<void>;
   /** Resolves also when there is nothing to delete. */
   deleteBatch(name: string): Promise<void>;

@@ -1,7 +1,9 @@
 /** A results file on disk is whole or is not there. */
-import { createDurableFile, type DurableFile, type FileDigest } from "../durable-file.ts";
+import { createDurableFile, type DurableFile } from "../durable-file.ts";
+import { LineCounter } from "../jsonl.ts";
 import { serviceError, unusable } from "./failure.ts";
 import { fields, parseJson, text } from "./json.ts";
+import type { SavedResults } from "./port.ts";
 
 const LF = 0x0a;
 const CLOSING_BRACE = 0x7d;
@@ -10,7 +12,7 @@ const CLOSING_BRACE = 0x7d;
 export type TornDownloads = Map<string, number>;
 
 /**
- * Writes the chunks to `path` once all have come. A connection can end cleanly in the middle of a
+ * Writes the chunks to `path` once all have come; their memory is nobody's afterwards. A connection can end cleanly in the middle of a
  * line, as through a proxy; so the last byte must end a line or an object. A file that ends there
  * twice, at the same byte, is what the service has: it costs one row.
  */
@@ -19,10 +21,10 @@ export async function saveResults(
   path: string,
   torn: TornDownloads,
   onBytes: ((bytes: number) => void) | undefined,
-): Promise<FileDigest> {
+): Promise<SavedResults> {
   const file = await createDurableFile(path);
   try {
-    const { last, start } = await writeAll(file, chunks, onBytes);
+    const { last, start, lines } = await writeAll(file, chunks, onBytes);
     if (isErrorBody(start)) throw unusable(`it is an error instead of results: ${start}`);
     const isWhole = last === undefined || last === LF || last === CLOSING_BRACE;
     if (!isWhole && torn.get(path) !== file.bytes) {
@@ -30,7 +32,7 @@ export async function saveResults(
       throw unusable(`the results file ends in the middle of a line, after ${file.bytes} bytes`);
     }
     torn.delete(path);
-    return await file.commit();
+    return { file: await file.commit(), lines };
   } finally {
     await file.abandon();
   }
@@ -39,22 +41,34 @@ export async function saveResults(
 /** More than an error has, and enough to see that results are none. */
 const START_BYTES = 2048;
 
-type Ends = Readonly<{ start: string; last: number | undefined }>;
+type Written = Readonly<{ start: string; last: number | undefined; lines: number }>;
 
 async function writeAll(
   file: DurableFile,
   chunks: AsyncIterable<Uint8Array>,
   onBytes: ((bytes: number) => void) | undefined,
-): Promise<Ends> {
+): Promise<Written> {
   let start = "";
   let last: number | undefined;
+  const counter = new LineCounter();
   for await (const chunk of chunks) {
     if (start.length < START_BYTES) start += Buffer.from(chunk.subarray(0, START_BYTES)).toString();
+    counter.push(chunk);
     await file.write(chunk);
     last = chunk.at(-1) ?? last;
     onBytes?.(file.bytes);
+    release(chunk);
   }
-  return { start, last };
+  return { start, last, lines: counter.lines };
+}
+
+/**
+ * Frees the memory at once. It lies outside of the heap, ten kilobytes a row, and the collector that
+ * would be sent to look for it takes as much of a CPU as everything else (docs/performance.md).
+ */
+function release({ buffer, byteLength }: Uint8Array): void {
+  const isWhole = buffer.byteLength === byteLength;
+  if (isWhole && buffer instanceof ArrayBuffer) buffer.transfer(0);
 }
 
 /**

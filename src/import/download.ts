@@ -7,7 +7,6 @@ import { type Job, linesOf } from "../job/job.ts";
 import type { Manifest } from "../job/manifest.ts";
 import { hasResults } from "../job/results-file.ts";
 import { JobBlocked, UserError } from "../errors.ts";
-import { readLines } from "../jsonl.ts";
 import type { Report } from "../report.ts";
 
 export type DownloadServices = Readonly<{
@@ -34,11 +33,12 @@ export async function downloadResults(services: DownloadServices, job: Job): Pro
   const onBytes = (bytes: number) => report({ type: "downloading", job: job.id, bytes });
   try {
     const options = { onBytes, signal };
-    let file = await gemini.downloadResults(job.resultsName, path, options);
+    let results = await gemini.downloadResults(job.resultsName, path, options);
     // a transfer can end early and look whole; rows that are missing would be paid for again
-    if ((await countLines(path)) < linesOf(job)) {
-      file = await gemini.downloadResults(job.resultsName, path, options);
+    if (results.lines < linesOf(job)) {
+      results = await gemini.downloadResults(job.resultsName, path, options);
     }
+    const { file } = results;
     const downloaded = await manifest.record({ type: "downloaded", job: job.id, file });
     report({ type: "downloaded", job: job.id, bytes: file.bytes });
     return downloaded;
@@ -77,14 +77,6 @@ async function isGoneForGood(
   const batch = await gemini.getBatch(job.batch, signal);
   if (batch === undefined || batch.resultsFile === undefined) return true;
   return batchAgeMs(job, clock.now()) > RESULTS_KEPT_MS;
-}
-
-async function countLines(path: string): Promise<number> {
-  let count = 0;
-  for await (const lines of readLines(path)) {
-    count += lines.filter(({ byteLength }) => byteLength > 0).length;
-  }
-  return count;
 }
 
 async function recordGone(

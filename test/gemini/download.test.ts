@@ -10,7 +10,8 @@ import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { connectGemini } from "../../src/gemini/client.ts";
 import { errorBody, type Reply, serve, startStub, type Stub } from "./stub-server.ts";
 
-const results = Buffer.from(`{"key":"1","response":{}}\n`.repeat(20_000));
+const LINES = 20_000;
+const results = Buffer.from(`{"key":"1","response":{}}\n`.repeat(LINES));
 
 let stub: Stub | undefined;
 const uncaught: unknown[] = [];
@@ -154,25 +155,26 @@ describe("to a file", () => {
     const counts: number[] = [];
     const onBytes = (bytes: number) => counts.push(bytes);
     const path = join(folder, "results.jsonl");
-    const digest = await gemini
+    const saved = await gemini
       .downloadResults("files/batch-x", path, { onBytes })
       .catch((error: unknown) => error);
     const names = await readdir(folder);
-    return { digest, counts, names, content: names.length > 0 ? await readFile(path) : undefined };
+    return { saved, counts, names, content: names.length > 0 ? await readFile(path) : undefined };
   }
 
   test("whole and untouched, with its size and hash", async () => {
-    const { digest, counts, content, names } = await save({ body: results });
+    const { saved, counts, content, names } = await save({ body: results });
     expect(content?.equals(results)).toBe(true);
     const sha256 = createHash("sha256").update(results).digest("hex");
-    expect(digest).toEqual({ bytes: results.length, sha256 });
+    expect(saved).toEqual({ file: { bytes: results.length, sha256 }, lines: LINES });
     expect(counts.at(-1)).toBe(results.length);
     expect(names).toEqual(["results.jsonl"]);
   });
 
   test("a last line without an end is whole if its object is", async () => {
-    const { content } = await save({ body: results.subarray(0, -1) });
+    const { content, saved } = await save({ body: results.subarray(0, -1) });
     expect(content).toHaveLength(results.length - 1);
+    expect(saved).toMatchObject({ lines: LINES });
   });
 
   test.each([
@@ -189,8 +191,8 @@ describe("to a file", () => {
     ["an error", { status: 503, body: errorBody(503, "UNAVAILABLE", "overloaded") }],
   ];
   test.each(broken)("%s: nothing is left", async (_, reply) => {
-    const { digest, names } = await save(reply);
-    expect(digest).toMatchObject({ kind: "uncertain" });
+    const { saved, names } = await save(reply);
+    expect(saved).toMatchObject({ kind: "uncertain" });
     expect(names).toEqual([]);
   });
 });

@@ -36,7 +36,7 @@ function failing(times: number, error: () => unknown = uncertain) {
     async *openResults() {
       yield await answer(Buffer.from("x"));
     },
-    downloadResults: () => answer({ bytes: 1, sha256: "" }),
+    downloadResults: () => answer({ file: { bytes: 1, sha256: "" }, lines: 1 }),
     cancelBatch: () => answer(undefined),
     deleteBatch: () => answer(undefined),
     deleteFile: () => answer(undefined),
