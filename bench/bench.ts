@@ -15,7 +15,7 @@ import { measureParse } from "./parse.ts";
 import { type Figure, type Row, shown } from "./rounds.ts";
 import { measureRun } from "./run.ts";
 import { withServer } from "./server.ts";
-import { keepYoungMemorySmall } from "../src/young-memory.ts";
+import { tuneCollector } from "../src/collector.ts";
 import { measureUnderIndex } from "./under-index.ts";
 
 const FOLDER = resolve(".bench");
@@ -55,7 +55,7 @@ async function main(args: readonly string[]): Promise<void> {
     return;
   }
   // as the commands that are measured within this process have it
-  keepYoungMemorySmall();
+  tuneCollector();
   await mkdir(SCRATCH, { recursive: true });
   const figures: Figure[] = [];
   try {

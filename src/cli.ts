@@ -49,7 +49,7 @@ import type { Screen } from "./output/screen.ts";
 import type { Report } from "./report.ts";
 import { redactor } from "./secret.ts";
 import type { Watch } from "./watch/watch.ts";
-import { keepYoungMemorySmall } from "./young-memory.ts";
+import { tuneCollector } from "./collector.ts";
 
 /** In the order in which the help lists them. */
 const COMMANDS: readonly RegisterCommand[] = [
@@ -244,7 +244,7 @@ async function withServices(
     clock: systemClock,
     report,
     signal,
-    beforeRows: keepYoungMemorySmall,
+    beforeRows: tuneCollector,
   });
   try {
     return await work({

@@ -24,6 +24,7 @@ const SHAPES_OF_ADAPTERS = [
 const SHELL = [
   "access",
   "cli",
+  "collector",
   "command",
   "command-line",
   "config",
@@ -41,7 +42,6 @@ const SHELL = [
   "secret",
   "services",
   "vecfill",
-  "young-memory",
 ].map((name) => `src/${name}.ts`);
 /** SDKs and the like: the one file that may import each. */
 const ONE_IMPORTER: Readonly<Record<string, string>> = {

@@ -8,10 +8,13 @@ import { gzipSync } from "node:zlib";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 
 import { connectGemini } from "../../src/gemini/client.ts";
+import { saveResults } from "../../src/gemini/results-file.ts";
 import { errorBody, type Reply, serve, startStub, type Stub } from "./stub-server.ts";
 
+const LINE = `{"key":"1","response":{}}\n`;
+const LINE_BYTES = Buffer.byteLength(LINE);
 const LINES = 20_000;
-const results = Buffer.from(`{"key":"1","response":{}}\n`.repeat(LINES));
+const results = Buffer.from(LINE.repeat(LINES));
 
 let stub: Stub | undefined;
 const uncaught: unknown[] = [];
@@ -190,6 +193,19 @@ describe("to a file", () => {
     ["an error, as 200", { body: errorBody(503, "UNAVAILABLE", "overloaded") }],
     ["an error", { status: 503, body: errorBody(503, "UNAVAILABLE", "overloaded") }],
   ];
+  test("the memory of each piece is free at once, but where others share it", async () => {
+    const [own, shared] = [Uint8Array.of(0x7b, 0x7d, 0x0a), results.subarray(0, LINE_BYTES)];
+    const pieces = (async function* () {
+      yield own;
+      yield shared;
+    })();
+    const path = join(folder, "results.jsonl");
+    expect(await saveResults(pieces, path, new Map(), undefined)).toMatchObject({ lines: 2 });
+    expect(await readFile(path, "utf8")).toBe(`{}\n${LINE}`);
+    expect(own.buffer.detached).toBe(true);
+    expect(shared.toString()).toBe(LINE);
+  });
+
   test.each(broken)("%s: nothing is left", async (_, reply) => {
     const { saved, names } = await save(reply);
     expect(saved).toMatchObject({ kind: "uncertain" });
