@@ -4,6 +4,7 @@
  */
 import { UserError, type ExitReason } from "../errors.ts";
 import { tableName, type Target } from "../target.ts";
+import { explainUndoneWrite } from "./undone-write.ts";
 
 export type FailureContext = Readonly<{
   /** Where the database is; without a password. */
@@ -35,6 +36,8 @@ export function isMissing(error: unknown): boolean {
 /** A UserError where there is something to tell a person; else the error as it is: a bug. */
 export function explainFailure(error: unknown, context: FailureContext): unknown {
   if (error instanceof UserError || !(error instanceof Error)) return error;
+  const undone = explainUndoneWrite(error, context.target);
+  if (undone !== undefined) return undone;
   const code = failureCode(error);
   if (code === undefined) return error;
   if (context.where !== undefined && isConditionMistake(code)) {

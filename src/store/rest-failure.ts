@@ -6,6 +6,7 @@
 import { z } from "zod";
 import { UserError, type ExitReason } from "../errors.ts";
 import { tableName, type Target } from "../target.ts";
+import { explainUndoneWrite } from "./undone-write.ts";
 
 /** What the API or the network refused, with its code; also for `retry.ts`. */
 export class RestError extends Error {
@@ -73,6 +74,8 @@ export type RestContext = Readonly<{
 /** A UserError where there is something to tell a person; else the error as it is: a bug. */
 export function explainRestFailure(error: unknown, context: RestContext): unknown {
   if (!(error instanceof RestError)) return error;
+  const undone = explainUndoneWrite(error, context.target);
+  if (undone !== undefined) return undone;
   const { why, hint, exit = "fatal" } = explanationOf(error)(context, error);
   return new UserError(why, { hint, exit, cause: error });
 }

@@ -8,6 +8,7 @@ import { MAX_TEXT_CHARS } from "../question.ts";
 import { parseRecipe, type RecipePart } from "../recipe.ts";
 import type { Target } from "../target.ts";
 import { type IdType, TEXT_HASH_DIGITS, VECTOR_HASH_DIGITS } from "./port.ts";
+import { undoneMark, type UndoneWrite } from "./undone-write.ts";
 
 /** What the catalogue must have told before the statements can be written. */
 export type TableShape = Readonly<{
@@ -80,7 +81,10 @@ export function countSql(target: Target, where: string | undefined): string {
  */
 export type GivenAs = "arrays" | "json";
 
-/** A row for each one written, with its place. */
+/**
+ * A row for each one written, with its place. Fails as a whole where a trigger makes another row of
+ * one than was asked for (`undone-write.ts`).
+ */
 export function applySql(target: Target, shape: TableShape, as: GivenAs = "arrays"): string {
   return `
     UPDATE ${qualifiedTable(target)} SET ${quoteIdentifier(target.embedding)} = ${givenVector(shape)}
@@ -88,7 +92,20 @@ export function applySql(target: Target, shape: TableShape, as: GivenAs = "array
     WHERE ${qualifiedColumn(target, target.id)} = ${GIVEN}.id
       AND ${qualifiedColumn(target, target.embedding)} IS NULL
       AND ${fingerprintExpression(target)} = ${GIVEN}.fingerprint
-    RETURNING ${GIVEN}.place::text AS place`;
+    RETURNING ${placeOfUnchanged(target)} AS place`;
+}
+
+/** What a person needs of a key to find the row; an error's message is cut. */
+const MAX_ID_SHOWN = 100;
+
+/** RETURNING sees the row as triggers before the write have left it. */
+function placeOfUnchanged(target: Target): string {
+  const undone = (why: UndoneWrite): string =>
+    `(${quoteLiteral(undoneMark(why))} || left(${GIVEN}.id::text, ${MAX_ID_SHOWN}))::int::text`;
+  return `CASE
+      WHEN ${fingerprintExpression(target)} <> ${GIVEN}.fingerprint THEN ${undone("text")}
+      WHEN ${qualifiedColumn(target, target.embedding)} IS NULL THEN ${undone("vector")}
+      ELSE ${GIVEN}.place::text END`;
 }
 
 /**

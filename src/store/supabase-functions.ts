@@ -29,7 +29,7 @@ import {
 } from "./sql.ts";
 
 /** Raised with every change of the functions, so that older ones are told apart. */
-export const FUNCTIONS_VERSION = 5;
+export const FUNCTIONS_VERSION = 6;
 
 const FUNCTIONS = {
   describe: "",

@@ -56,6 +56,8 @@ export type Lacks = Readonly<{
   catalogue?: true;
   /** Dropping and building indexes. */
   indexes?: true;
+  /** Seeing what a trigger makes of a write, and taking the write back. */
+  triggers?: true;
 }>;
 
 export function storeContract(
@@ -532,6 +534,28 @@ export function storeContract(
         await using(target, async (store) => {
           const rows = (await readAll(store, 10)).map(embedded);
           expect(await rejection(store.apply(rows))).toEqual(userError("fatal", /writes nothing/));
+        });
+      });
+
+      it.skipIf(lacks.triggers).each([
+        ["the text", "NEW.question_text := upper(NEW.question_text)", /changes the text.*row 2/],
+        ["a text to NULL", "NEW.question_text := NULL", /changes the text.*row 2/],
+        ["the vector to NULL", "NEW.embedding := NULL", /empties embedding.*row 2/],
+      ])("writes nothing of a call where a trigger changes %s", async (what, change, message) => {
+        const target = await questions(["FIRST", "second"]);
+        const name = quoted(`change ${what}`);
+        await ground.sql(
+          `CREATE FUNCTION public.${name}() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN IF NEW.id = 2 THEN ${change}; END IF; RETURN NEW; END'`,
+        );
+        await ground.sql(
+          `CREATE TRIGGER ${name} BEFORE UPDATE ON ${qualified(target)} FOR EACH ROW EXECUTE FUNCTION public.${name}()`,
+        );
+        await using(target, async (store) => {
+          const rows = (await readAll(store, 10)).map(embedded);
+          expect(await rejection(store.apply(rows))).toEqual(userError("fatal", message));
+          expect(await store.count()).toEqual({ total: 2, pending: 2 });
+          await ground.sql(`ALTER TABLE ${qualified(target)} DISABLE TRIGGER ${name}`);
+          expect(await store.apply(rows)).toEqual(["written", "written"]);
         });
       });
     });

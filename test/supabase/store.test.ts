@@ -42,5 +42,5 @@ storeContract(
       takeDown: () => project.close(),
     };
   },
-  { conditions: true, recipes: true, catalogue: true, indexes: true },
+  { conditions: true, recipes: true, catalogue: true, indexes: true, triggers: true },
 );
