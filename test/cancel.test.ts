@@ -108,15 +108,24 @@ async function dryRun(trial: Trial, ...flags: readonly string[]) {
 
 /** The sync lane was answered for so many of its rows. */
 async function halfEmbedded(rows: number, calls: number) {
+  const trial = await exportedWhole(rows);
+  await halfEmbed(trial, calls);
+  return trial;
+}
+
+async function exportedWhole(rows: number) {
   const trial = await startTrial(workshop, manyTexts(rows));
   await trial.export({ bounds: { ...workshop.bounds, maxRows: rows } });
+  return trial;
+}
+
+async function halfEmbed(trial: Trial, calls: number): Promise<void> {
   let left = calls;
   trial.setWire(async ({ url }, send) => {
     if (!url.pathname.endsWith(":batchEmbedContents") || (left -= 1) >= 0) return send();
     return new Response("{}", { status: 403 });
   });
   await expect(trial.embed()).rejects.toThrow("Embedding job 0001 at once failed");
-  return trial;
 }
 
 describe("--dry-run says what would become of a job", () => {
@@ -147,6 +156,15 @@ describe("--dry-run says what would become of a job", () => {
     const trial = await halfEmbedded(150, 1);
     await rename(trial.path("0001.sync.jsonl"), trial.path("0001.results.jsonl"));
     expect(await dryRun(trial)).toContainEqual(expect.stringContaining("100 of 150 requests"));
+  });
+
+  test("that a manifest put back from a backup calls exported, though it was answered", async () => {
+    const trial = await exportedWhole(150);
+    await trial.forgetting(() => halfEmbed(trial, 1));
+    expect(await dryRun(trial)).toEqual([
+      "Would cancel 1 job:",
+      "  0001 (embedded at once: 100 of 150 requests answered, which would be kept), 150 rows",
+    ]);
   });
 
   test("that was begun at once and never answered", async () => {

@@ -6,9 +6,10 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { cancelJob } from "../src/cancel/cancel.ts";
 import { embedAll } from "../src/embed/embed.ts";
 import { pricesOf } from "../src/gemini/tariff.ts";
+import { countAnswered } from "../src/job/checkpoint.ts";
 import { spentOn } from "../src/job/cost.ts";
 import type { LaneChoice } from "../src/job/lane.ts";
-import type { Manifest } from "../src/job/manifest.ts";
+import { type Manifest, readManifest } from "../src/job/manifest.ts";
 import { reportedManifest } from "../src/job/reported-manifest.ts";
 import type { ProgressEvent } from "../src/report.ts";
 import { startTrial, texts, type Trial, type Wire } from "./trial.ts";
@@ -83,6 +84,12 @@ async function restoredAfter(work: (trial: Trial) => Promise<unknown>) {
   const trial = await exported();
   await trial.forgetting(() => work(trial));
   return trial;
+}
+
+/** As whoever has no lock counts them. */
+async function answeredOf(trial: Trial): Promise<number> {
+  const manifest = await readManifest(trial.folder);
+  return countAnswered(manifest.files("0001"), manifest.job("0001"));
 }
 
 async function answeredLines(trial: Trial): Promise<number> {
@@ -375,10 +382,35 @@ describe("a manifest restored from a backup that is older than the answers", () 
     const whole = await trial.text("0001.results.jsonl");
     await writeFile(trial.path("manifest.ndjson"), manifest ?? "");
     await writeFile(trial.path("0001.sync.jsonl"), half ?? "");
+    expect(await answeredOf(trial)).toBe(ROWS);
     expect(await trial.run({ lane: SYNC })).toMatchObject({ written: ROWS, failed: 0 });
     expect(payments(trial)).toEqual({ 1: ROWS });
     expect(await trial.text("0001.results.jsonl")).toBe(whole);
     expect(await trial.text("0001.sync.jsonl.unknown")).toBe(String(half));
+  });
+
+  test("is seen through without the lock too, and nothing is changed by that", async () => {
+    const trial = await restoredAfter((whole) => whole.embed());
+    await writeFile(trial.path("0001.sync.jsonl"), "");
+    const [files, manifest] = [await trial.files(), await trial.text("manifest.ndjson")];
+    expect(await trial.states()).toEqual(["0001 embedding"]);
+    expect(await answeredOf(trial)).toBe(ROWS);
+    expect(await trial.files()).toEqual(files);
+    expect(await trial.text("manifest.ndjson")).toBe(manifest);
+    expect(await trial.run({ lane: SYNC })).toMatchObject({ written: ROWS });
+    expect(payments(trial)).toEqual({ 1: ROWS });
+  });
+
+  test("calls a job exported whose answers are not for its requests, without the lock as with it", async () => {
+    const trial = await restoredAfter(async (whole) => {
+      await whole.submit();
+      await whole.poll();
+      await whole.import();
+    });
+    const files = await trial.files();
+    expect(files).toContain("0001.results.jsonl");
+    expect(await trial.states()).toEqual(["0001 exported"]);
+    expect(await trial.files()).toEqual(files);
   });
 
   test("lets a job be cancelled without losing what it was answered", async () => {

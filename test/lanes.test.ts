@@ -46,6 +46,7 @@ test("by stages: submit embeds, poll has nothing to do, import writes", async ()
   const folder = ["--jobs-dir", join(home, "a")];
   const dry = await command("submit", "--lane", "sync", "--dry-run", ...folder);
   expect(dry.stdout).toMatch(/^Would embed 1 job \(0001\), about \d+ tokens, at once\.$/m);
+  expect(dry.stderr).toMatch(/next: .*submit --lane sync/);
   expect(emulator.embeddedNow()).toBe(0);
   const submit = await command("submit", "--lane", "sync", ...folder);
   expect([submit.code, submit.stdout]).toEqual([0, "Embedded at once: 0001.\n"]);
@@ -95,6 +96,9 @@ test("what was begun at once and left is not finished: each stage says so, and h
   expect((await command("submit", ...folder)).stdout).toMatch(
     /^Left as begun in the sync lane: 0001; to go on: vecfill submit --lane sync/m,
   );
+  const dry = await command("submit", "--dry-run", ...folder);
+  expect(dry.stdout).toBe("Would leave as begun in the sync lane: 0001.\n");
+  expect(dry.stderr).toMatch(/next: .*submit --lane sync/);
   for (const stage of ["submit", "poll", "import"]) {
     const { stderr } = await command(stage, ...folder);
     expect([stage, stderr]).toEqual([stage, expect.stringMatching(/next: .*submit --lane sync/)]);

@@ -64,7 +64,7 @@ export async function prospectOf(
 ): Promise<Prospect> {
   if (insist && isUnfinished(job) && (await lacksFile(manifest, job))) return { kind: "lost" };
   if (job.state === "embedding") {
-    return { kind: "embedding", answered: await countAnswered(manifest.files(job.id)) };
+    return { kind: "embedding", answered: await countAnswered(manifest.files(job.id), job) };
   }
   const batch = cancellableBatch(job, insist);
   return batch === undefined ? { kind: "unsent" } : { kind: "batch", batch };

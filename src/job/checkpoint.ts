@@ -14,7 +14,7 @@ import { readLines } from "../jsonl.ts";
 import { KeySet } from "../key-table.ts";
 import { parseJson } from "../line-json.ts";
 import { readResultKey } from "../result-line.ts";
-import { exists, type JobFiles } from "./files.ts";
+import { exists, isMissing, type JobFiles, sizeOf } from "./files.ts";
 import { type FileRecord, type Job, linesOf } from "./job.ts";
 import { markOf } from "./mark.ts";
 
@@ -35,7 +35,8 @@ export async function openCheckpoint(files: JobFiles, job: Job): Promise<Checkpo
   await takeBackResults(files);
   const keys = new KeySet(linesOf(job));
   const mark = markOf(job);
-  const file = await openAppendFile(files.sync, await readAnswered(files.sync, keys));
+  const endsAt = (await exists(files.sync)) ? await readAnswered(files.sync, keys) : 0;
+  const file = await openAppendFile(files.sync, endsAt);
   return {
     get answered() {
       return keys.size;
@@ -52,22 +53,29 @@ export async function deleteCheckpoint(files: JobFiles): Promise<void> {
   await syncFolder(dirname(files.sync));
 }
 
-/** Whether the file, of either name, was begun for this job's very requests and model. */
-export async function isCheckpointOf(path: string, job: Job): Promise<boolean> {
-  for await (const [first] of readLines(path)) {
-    if (first?.terminated !== true || first.bytes === undefined) return false;
-    const line = parseJson(first.bytes);
-    return isJsonObject(line) && line["of"] === markOf(job);
-  }
-  return false;
+/** What stands in the folder where a job's answers go. */
+export type StandingAnswers = Readonly<{
+  /** What the job goes on from; undefined where nothing is. */
+  own: string | undefined;
+  /** Files that hold answers of which nothing tells that they are this job's. */
+  others: readonly string[];
+  /** Files that hold nothing. */
+  empty: readonly string[];
+}>;
+
+/** The job is `exported` or `embedding`. Changes nothing, and needs no lock. */
+export function lookForAnswers(files: JobFiles, job: Job): Promise<StandingAnswers> {
+  return againWhereMoved(() => look(files, job));
 }
 
-/** Requests that have a line, without taking the file up. */
-export async function countAnswered(files: JobFiles): Promise<number> {
-  const keys = new KeySet();
-  const isPlaced = !(await exists(files.sync));
-  await readAnswered(isPlaced ? files.results : files.sync, keys);
-  return keys.size;
+/** Requests that have a line, without taking the file up. Needs no lock. */
+export function countAnswered(files: JobFiles, job: Job): Promise<number> {
+  return againWhereMoved(async () => {
+    const keys = new KeySet();
+    const { own } = await look(files, job);
+    if (own !== undefined) await readAnswered(own, keys);
+    return keys.size;
+  });
 }
 
 /** Makes the closed checkpoint the results file. The journal's event comes after it. */
@@ -85,10 +93,50 @@ async function takeBackResults(files: JobFiles): Promise<void> {
   }
 }
 
+const MAX_LOOKS = 5;
+
+/** Whoever holds the lock may give a file another name after it was found, and before it is read. */
+async function againWhereMoved<T>(reading: () => Promise<T>): Promise<T> {
+  for (let looks = 1; ; looks += 1) {
+    try {
+      return await reading();
+    } catch (error) {
+      if (!isMissing(error) || looks === MAX_LOOKS) throw error;
+    }
+  }
+}
+
+/** Of two files of its own, the results file: the sync lane was done with it. */
+async function look({ results, sync }: JobFiles, job: Job): Promise<StandingAnswers> {
+  // in the order of their renaming, so that a file is not missed under both names
+  const begun = { path: sync, bytes: await sizeOf(sync) };
+  const both = [{ path: results, bytes: await sizeOf(results) }, begun];
+  const filled = both.filter(({ bytes = 0 }) => bytes > 0).map(({ path }) => path);
+  const empty = both.filter(({ bytes }) => bytes === 0).map(({ path }) => path);
+  // others were moved before it was begun; with two, it was further than the backup put over it
+  const isAlone = job.state === "embedding" && filled.length === 1;
+  const own = isAlone ? filled[0] : await firstOf(filled, job);
+  return { own, others: filled.filter((path) => path !== own), empty };
+}
+
+async function firstOf(paths: readonly string[], job: Job): Promise<string | undefined> {
+  for (const path of paths) if (await isCheckpointOf(path, job)) return path;
+  return undefined;
+}
+
+/** Whether the file, of either name, was begun for this job's very requests and model. */
+async function isCheckpointOf(path: string, job: Job): Promise<boolean> {
+  for await (const [first] of readLines(path)) {
+    if (first?.terminated !== true || first.bytes === undefined) return false;
+    const line = parseJson(first.bytes);
+    return isJsonObject(line) && line["of"] === markOf(job);
+  }
+  return false;
+}
+
 /** Where the last whole line ends. */
 async function readAnswered(path: string, keys: KeySet): Promise<number> {
   let endsAt = 0;
-  if (!(await exists(path))) return endsAt;
   for await (const lines of readLines(path)) {
     for (const { bytes, terminated, offset, byteLength } of lines) {
       if (!terminated) return endsAt;

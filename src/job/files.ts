@@ -99,13 +99,22 @@ export async function prepareFolder(folder: string): Promise<void> {
 
 /** Rejects where the system cannot tell: what is taken for lost may be paid for again. */
 export async function exists(path: string): Promise<boolean> {
+  return (await sizeOf(path)) !== undefined;
+}
+
+/** In bytes; undefined where there is no such file. Rejects where the system cannot tell. */
+export async function sizeOf(path: string): Promise<number | undefined> {
   try {
-    await stat(path);
-    return true;
+    return (await stat(path)).size;
   } catch (error) {
-    if (error instanceof Error && "code" in error && error.code === "ENOENT") return false;
+    if (isMissing(error)) return undefined;
     throw error;
   }
+}
+
+/** Whether the system says that there is no such file. */
+export function isMissing(error: unknown): boolean {
+  return errorCode(error) === "ENOENT";
 }
 
 /**

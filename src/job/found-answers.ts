@@ -4,12 +4,26 @@
  * sync lane was answered for this very request file says so, and the job goes on from there; whatever
  * else stands in the way is kept aside, for a person.
  */
-import { rename, rm, stat } from "node:fs/promises";
+import { rename, rm } from "node:fs/promises";
 import { dirname } from "node:path";
 import { syncFolder } from "../durable-file.ts";
-import { isCheckpointOf } from "./checkpoint.ts";
-import { exists, jobFiles } from "./files.ts";
+import { lookForAnswers } from "./checkpoint.ts";
+import { answeredJobs, exists, jobFiles } from "./files.ts";
 import type { Job } from "./job.ts";
+
+/** Jobs that are `embedding` in truth. Changes nothing, and needs no lock. */
+export async function seeBegun(folder: string, jobs: readonly Job[]): Promise<readonly Job[]> {
+  const exported = jobs.filter(({ state }) => state === "exported");
+  if (exported.length === 0) return [];
+  const answered = await answeredJobs(folder);
+  const begun: Job[] = [];
+  for (const job of exported) {
+    if (!answered.has(job.id)) continue;
+    const { own } = await lookForAnswers(jobFiles(folder, job.id), job);
+    if (own !== undefined) begun.push(job);
+  }
+  return begun;
+}
 
 export type FoundAnswers = Readonly<{
   /** Jobs that are `embedding` in truth. */
@@ -19,21 +33,17 @@ export type FoundAnswers = Readonly<{
 }>;
 
 /**
- * `jobs`: those of which some answers stand in the folder. Afterwards no exported job has such a file, but for those that are returned as begun, and none that is
- * being embedded has both: with them it was further than the backup that was put over it.
+ * `jobs`: those of which some answers stand in the folder. Afterwards no exported job has such a file,
+ * but for those that are returned as begun, and none that is being embedded has both.
  */
 export async function findAnswers(folder: string, jobs: readonly Job[]): Promise<FoundAnswers> {
   const begun: Job[] = [];
   const warnings: string[] = [];
   for (const job of jobs) {
     if (job.state !== "exported" && job.state !== "embedding") continue;
-    const paths = await filled(folder, job);
-    if (job.state === "embedding" && paths.length < 2) continue;
-    let own: string | undefined;
-    for (const path of paths) {
-      if (own === undefined && (await isCheckpointOf(path, job))) own = path;
-      else warnings.push(`${path} ${NOT_KNOWN} ${await setAside(path)}`);
-    }
+    const { own, others, empty } = await lookForAnswers(jobFiles(folder, job.id), job);
+    for (const path of empty) await rm(path, { force: true });
+    for (const path of others) warnings.push(`${path} ${NOT_KNOWN} ${await setAside(path)}`);
     if (own !== undefined && job.state === "exported") begun.push(job);
   }
   return { begun, warnings };
@@ -41,22 +51,6 @@ export async function findAnswers(folder: string, jobs: readonly Job[]): Promise
 
 const NOT_KNOWN =
   "holds answers that the manifest does not know of; they may be paid for, and are kept as";
-
-/** The results file first: it is a checkpoint that the sync lane was done with. */
-async function filled(folder: string, job: Job): Promise<readonly string[]> {
-  const { results, sync } = jobFiles(folder, job.id);
-  const paths: string[] = [];
-  for (const path of [results, sync]) if (await holdsAnything(path)) paths.push(path);
-  return paths;
-}
-
-/** False also for an empty file, which goes. */
-async function holdsAnything(path: string): Promise<boolean> {
-  if (!(await exists(path))) return false;
-  const { size } = await stat(path);
-  if (size === 0) await rm(path, { force: true });
-  return size > 0;
-}
 
 const MAX_ASIDE = 1_000;
 

@@ -39,7 +39,7 @@ import {
   orderedJobs,
   type RecordedJob,
 } from "./fold.ts";
-import { findAnswers } from "./found-answers.ts";
+import { findAnswers, seeBegun } from "./found-answers.ts";
 import { type Job, type JobHistoryEntry, type NewJob, type TokenCount } from "./job.ts";
 import { type JournalWriter, openJournal, readJournal } from "./journal.ts";
 import { NEW_QUOTA, type QuotaLog } from "./quota-log.ts";
@@ -91,10 +91,16 @@ export type Manifest = ManifestView & {
   close(): Promise<void>;
 };
 
-/** Reads the manifest without taking the lock; changes nothing on disk. */
+/**
+ * Reads the manifest without taking the lock; changes nothing on disk. Jobs are as a command that takes
+ * the lock would find them, and so not only what the journal says.
+ */
 export async function readManifest(folder: string): Promise<ManifestView> {
   const state = emptyState();
   const content = await readJournal(manifestPath(folder), (event) => apply(state, event));
+  for (const { id, updatedAt } of await seeBegun(folder, orderedJobs(state))) {
+    apply(state, { type: "embedding", job: id, at: updatedAt });
+  }
   return { ...view(folder, state), id: content.header?.manifest, warnings: content.warnings };
 }
 

@@ -91,7 +91,7 @@ async function showJob(
     now: clock.now(),
     stuckAfterMs: settings.stuckAfterMs,
     cancel: next("cancel", id),
-    answered: job.state === "embedding" ? await countAnswered(files) : undefined,
+    answered: job.state === "embedding" ? await countAnswered(files, job) : undefined,
     prices,
     timeline: timelineOf(history, isUnfinished(job), clock.now()),
   };

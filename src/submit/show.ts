@@ -3,7 +3,7 @@ import { UserError } from "../errors.ts";
 import { pricesOf } from "../gemini/tariff.ts";
 import { addCosts, costOf, NO_COST, withinLimit } from "../job/cost.ts";
 import type { Job } from "../job/job.ts";
-import { begunAtOnce, isForSync, laneOf, laneToGoOn } from "../job/lane.ts";
+import { begunAtOnce, isForSync, type LaneChoice, laneOf, laneToGoOn } from "../job/lane.ts";
 import { readManifest } from "../job/manifest.ts";
 import { costLimit, laneChoice } from "../job-bounds.ts";
 import type { Settings } from "../options.ts";
@@ -74,19 +74,30 @@ async function showDryRun({ settings, next }: CommandContext): Promise<CommandRe
   const jobs = (await readManifest(settings.jobsDir)).jobs().filter(isOpen);
   const { batch = [], sync = [] } = Object.groupBy(jobs, (job) => laneOf(job, choice));
   const ids = jobs.map((job) => job.id);
+  const isLeft = choice.lane === "batch" && batch.length === 0;
   return {
     json: { submitted: [], adopted: [], waiting: ids, embedded: [], dryRun: true },
     text: [
       sync.length === 0 || batch.length > 0
         ? `Would submit ${listedJobs(batch)}, as far as the quota allows.`
         : "",
-      sync.length > 0 ? `Would embed ${listedJobs(sync)}, at once.` : "",
+      sync.length > 0 ? atOnceText(sync, choice) : "",
     ]
       .filter((line) => line !== "")
       .join("\n"),
-    next: jobs.length > 0 ? next("submit", ...laneFlag(settings)) : undefined,
+    next:
+      jobs.length > 0
+        ? next("submit", ...(isLeft ? laneToGoOn(jobs) : laneFlag(settings)))
+        : undefined,
     exit: "done",
   };
+}
+
+/** Among the batches only what was begun is of the other lane, and waits for it. */
+function atOnceText(jobs: readonly Job[], { lane }: LaneChoice): string {
+  return lane === "batch"
+    ? `Would leave as begun in the sync lane: ${jobs.map((job) => job.id).join(", ")}.`
+    : `Would embed ${listedJobs(jobs)}, at once.`;
 }
 
 function listedJobs(jobs: readonly Job[]): string {
