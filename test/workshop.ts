@@ -40,7 +40,7 @@ export type Workshop = {
   readonly events: ProgressEvent[];
   readonly bounds: JobBounds;
   /** Opens the manifest for the length of the work: as one command, or one process, would. */
-  withServices<T>(work: (services: WorkshopServices) => Promise<T>): Promise<T>;
+  withServices<T>(work: (services: WorkshopServices) => Promise<T>, clock?: Clock): Promise<T>;
   /** Makes the table anew and empties the jobs folder. */
   seed(questions: readonly Question[]): Promise<void>;
   /** Ids whose vector is exactly what the emulator gives for the row's text now, normalised. */
@@ -99,8 +99,8 @@ export async function openWorkshop(options: EmulatorOptions = {}): Promise<Works
     folder,
     events,
     bounds: { maxRows: 10, maxTokens: 100_000, maxBytes: 1_000_000 },
-    withServices: async (work) => {
-      const manifest = await openManifest(folder, systemClock);
+    withServices: async (work, clock = hastyClock) => {
+      const manifest = await openManifest(folder, { ...systemClock, now: () => clock.now() });
       const controller = new AbortController();
       try {
         return await work({
@@ -108,7 +108,7 @@ export async function openWorkshop(options: EmulatorOptions = {}): Promise<Works
           storeOf: async () => store,
           manifest,
           gemini,
-          clock: hastyClock,
+          clock,
           report: (event) => events.push(event),
           signal: controller.signal,
           keyId: keyIdOf(new Secret(API_KEY)),
@@ -157,8 +157,18 @@ async function openTestDatabase(): Promise<{ database: Database; dispose: () => 
 /** Time as it is, with waits a hundred times as short. */
 export const hastyClock: Clock = {
   ...systemClock,
-  sleep: (ms, signal) => systemClock.sleep(ms / 100, signal),
+  sleep: (ms, signal) => systemClock.sleep(ms / HASTE, signal),
 };
+
+/** Time itself goes faster, from now on: for what waits until so much of it has passed. */
+export function racingClock(): Clock {
+  const startedMs = Date.now();
+  const passedMs = () => (Date.now() - startedMs) * HASTE;
+  return { ...hastyClock, now: () => new Date(startedMs + passedMs()), elapsedMs: passedMs };
+}
+
+/** The same for both, so that a process can be told to wait in either. */
+export const HASTE = 100;
 
 async function rightIds(database: Database, target: Target): Promise<number[]> {
   const rows = await database.query(

@@ -109,6 +109,7 @@ function drawDisturbance(seed: number): Disturbance {
     reconcileGraceMs: emulatorFaults.includes("create-late") ? 600 : 20,
     emulatorFaults,
     emulatorSeed: dice.between(1, 1_000_000),
+    isRacing: true,
   };
 }
 

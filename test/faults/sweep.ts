@@ -4,7 +4,7 @@
  */
 import { readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
-import { systemClock } from "../../src/clock.ts";
+import { type Clock, systemClock } from "../../src/clock.ts";
 import { type Emulator, startEmulator } from "../../src/emulator/emulator.ts";
 import { exportAll, type ExportOptions } from "../../src/export/export.ts";
 import { failureOf } from "../../src/failure.ts";
@@ -25,7 +25,14 @@ import { cell } from "../../src/store/database.ts";
 import { withRetry } from "../../src/store/retry.ts";
 import { createSqlStore } from "../../src/store/sql-store.ts";
 import { submitAll } from "../../src/submit/submit.ts";
-import { API_KEY, hastyClock, type Workshop, type WorkshopServices } from "../workshop.ts";
+import {
+  API_KEY,
+  HASTE,
+  hastyClock,
+  racingClock,
+  type Workshop,
+  type WorkshopServices,
+} from "../workshop.ts";
 import { audit } from "./books.ts";
 import { Border, borderDatabase, borderFetch, type Fault, underTest } from "./outside.ts";
 import { PaidAtOnce } from "./paid-at-once.ts";
@@ -48,6 +55,11 @@ export type Disturbance = Readonly<{
   counts?: boolean;
   /** The column has indexes, which are dropped and built again. */
   rebuildIndex?: boolean;
+  /**
+   * Time goes a hundred times as fast for the processes, not for the emulator: what a refusal for quota
+   * teaches makes them wait for minutes otherwise.
+   */
+  isRacing?: boolean;
 }>;
 
 export type SweptRun = Readonly<{
@@ -70,6 +82,7 @@ const SMALL = {
   emulatorSeed: 1,
   counts: false,
   rebuildIndex: false,
+  isRacing: false,
 } as const;
 const MAX_ATTEMPTS = 3;
 /** Without faults at the emulator one is enough; with them, a lost answer may come again. */
@@ -133,6 +146,7 @@ class Process {
   readonly #emulator: Emulator;
   readonly #plan: Plan;
   readonly paidAtOnce: PaidAtOnce;
+  readonly #clock: Clock;
   readonly #hits: string[] = [];
   #calls = 0;
   #bug: string | undefined;
@@ -141,6 +155,7 @@ class Process {
     this.#workshop = workshop;
     this.#emulator = emulator;
     this.#plan = plan;
+    this.#clock = plan.isRacing ? racingClock() : hastyClock;
     this.paidAtOnce = new PaidAtOnce(emulator, workshop.folder);
   }
 
@@ -190,7 +205,8 @@ class Process {
   }
 
   async #pipeline(): Promise<void> {
-    const { reconcileGraceMs, maxActiveJobs } = this.#plan;
+    const { maxActiveJobs } = this.#plan;
+    const reconcileGraceMs = this.#graceMs();
     await this.#withServices(async (services) => {
       if (this.#plan.counts) await this.#count(services);
       return run(services, {
@@ -226,7 +242,8 @@ class Process {
 
   /** As a script would: each stage a command of its own, and the first that fails ends it. */
   async #stages(): Promise<void> {
-    const { reconcileGraceMs, maxActiveJobs } = this.#plan;
+    const { maxActiveJobs } = this.#plan;
+    const reconcileGraceMs = this.#graceMs();
     const window = { maxActiveJobs, maxEnqueuedTokens: MAX_ENQUEUED_TOKENS };
     await this.#withServices((services) => exportAll(services, this.#exportOptions()));
     for (let rounds = 0; rounds < MAX_RECOVERIES; rounds++) {
@@ -256,6 +273,12 @@ class Process {
     for (const job of jobs) await resubmitJob(services, job, bounds, retryableBelow(MAX_ATTEMPTS));
   }
 
+  /** Of the emulator's time. */
+  #graceMs(): number {
+    const { isRacing, reconcileGraceMs } = this.#plan;
+    return isRacing ? reconcileGraceMs * HASTE : reconcileGraceMs;
+  }
+
   #lane(): LaneChoice {
     return { lane: this.#plan.lane, syncUpToTokens: 0 };
   }
@@ -273,21 +296,22 @@ class Process {
 
   #withServices<T>(work: (services: WorkshopServices) => Promise<T>): Promise<T> {
     const { target, database } = this.#workshop;
+    const clock = this.#clock;
     const client = { apiKey: API_KEY, baseUrl: this.#emulator.url, fetch: borderFetch };
-    const gemini = retryingGemini(connectGemini({ ...client, limits: HASTY_LIMITS }), hastyClock);
+    const gemini = retryingGemini(connectGemini({ ...client, limits: HASTY_LIMITS }), clock);
     const store = withRetry(
       createSqlStore(borderDatabase(database), target, { where: undefined }),
-      { clock: hastyClock, report: () => {} },
+      { clock, report: () => {} },
     );
     const signal = underTest.getStore()?.death ?? new AbortController().signal;
-    const instead = { gemini, store, clock: hastyClock, storeOf: async () => store, signal };
+    const instead = { gemini, store, clock, storeOf: async () => store, signal };
     const rebuild = this.#plan.rebuildIndex;
     return this.#workshop.withServices((services) => {
       // in real time no build here is long enough to be asked how far it is: the calls stay the same
-      const clock = systemClock;
-      const indexes = new IndexKeeper({ ...services, ...instead, clock, rebuild });
+      const unhurried = { ...services, ...instead, clock: systemClock };
+      const indexes = new IndexKeeper({ ...unhurried, rebuild });
       return work({ ...services, ...instead, indexes });
-    });
+    }, clock);
   }
 
   /** What a dead process holds is let go by the system; here it is let go by hand. */
