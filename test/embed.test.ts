@@ -461,11 +461,13 @@ describe("a manifest restored from a backup that is older than the answers", () 
     });
     // as if it were still under way
     await rm(trial.path("0002.results.jsonl"));
-    const names = ["0002.requests.jsonl", "0003.requests.jsonl", "0003.results.jsonl"];
+    const names = ["0003.requests.jsonl", "0003.results.jsonl"];
     const kept = await Promise.all(names.map((name) => trial.text(name)));
     await trial.run({ export: trial.exportOptions({ bounds: BOUNDS }), lane: SYNC });
-    expect(await trial.states()).toEqual(["0001 imported", "0004 imported"]);
+    expect(await trial.states()).toEqual(["0001 imported", "0002 imported"]);
+    await trial.sql("INSERT INTO questions (id, question_text) VALUES (31, 'a further row')");
     await trial.export();
+    expect(await trial.states()).toEqual(["0001 imported", "0002 imported", "0004 exported"]);
     expect(await Promise.all(names.map((name) => trial.text(name)))).toEqual(kept);
   });
 });

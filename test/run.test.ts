@@ -1,5 +1,6 @@
 // I start `run` and go home. Whatever happens in the night, is everything that can be in the column
 // in it in the morning, paid for once, and does the report add up?
+import { rename, rm, writeFile } from "node:fs/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { UserError } from "../src/errors.ts";
 import { interruption, isInterruption } from "../src/interrupt.ts";
@@ -389,6 +390,46 @@ describe("a manifest that was restored from a backup", () => {
       await expectPaidOncePerAttempt(trial);
     },
   );
+
+  test("and than answers that came out of order, meets the batches that are still under way", async () => {
+    const trial = await startTrial(workshop, texts(34));
+    await trial.export({ bounds: rowsAJob(10), limit: 10 });
+    await trial.forgetting(async () => {
+      await trial.untilEnded({ bounds: rowsAJob(10) });
+      await trial.import();
+    });
+    // as if 0003 alone had ended
+    for (const job of ["0001", "0002", "0004"]) await rm(trial.path(`${job}.results.jsonl`));
+    await trial.sql("UPDATE questions SET embedding = NULL WHERE id NOT BETWEEN 21 AND 30");
+    expect(await trial.run(small(trial, 10))).toMatchObject({ written: 24, failed: 0 });
+    expect(trial.emulator.batches()).toHaveLength(4);
+    expect(await trial.rightIds()).toEqual(range(1, 34));
+    await expectPaidOncePerAttempt(trial);
+    expect(await trial.files()).not.toContainEqual(expect.stringContaining("unknown"));
+  });
+
+  test("writes over no other requests: the later manifest, put back in its turn, gets what it paid for", async () => {
+    const rows = [...texts(12), ...texts(12)];
+    const trial = await startTrial(workshop, rows);
+    await trial.export({ bounds: rowsAJob(4), limit: 4 });
+    let later = "";
+    await trial.forgetting(async () => {
+      await trial.export({ bounds: rowsAJob(20) });
+      await trial.submit();
+      later = await trial.text("manifest.ndjson");
+    });
+    await trial.export({ bounds: rowsAJob(6) });
+    await writeFile(trial.path("manifest.ndjson"), later);
+    await expect(trial.run(small(trial, 4))).rejects.toMatchObject({
+      hint: expect.stringContaining("0002.requests.jsonl.unknown"),
+    });
+    for (const name of ["0002.requests.jsonl", "0002.copies.jsonl"]) {
+      await rename(trial.path(`${name}.unknown`), trial.path(name));
+    }
+    expect(await trial.run(small(trial, 4))).toMatchObject({ remaining: 0, failed: 0 });
+    expect(await trial.rightIds()).toEqual(range(1, 24));
+    await expectPaidOncePerAttempt(trial);
+  });
 
   test("gets the batches that it knows nothing of back, and pays for none again", async () => {
     const trial = await startTrial(workshop, texts(20));

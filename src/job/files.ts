@@ -1,7 +1,7 @@
 /** The jobs folder: every file name in it, and what may be swept. Nothing else knows the names. */
-import { chmod, mkdir, readdir, rm, stat } from "node:fs/promises";
-import { join } from "node:path";
-import { isUnlockedPart, PART_SUFFIX } from "../durable-file.ts";
+import { chmod, mkdir, readdir, rename, rm, stat } from "node:fs/promises";
+import { basename, dirname, join } from "node:path";
+import { isUnlockedPart, PART_SUFFIX, syncFolder } from "../durable-file.ts";
 import { UserError } from "../errors.ts";
 
 const ID_DIGITS = 4;
@@ -125,7 +125,7 @@ export async function sweepParts(folder: string, now: Date): Promise<void> {
   for (const name of await readdir(folder)) {
     if (!name.endsWith(PART_SUFFIX)) continue;
     const path = join(folder, name);
-    if (isUnlockedPart(name) && !(await isOld(path, now))) continue;
+    if (isUnlockedPart(name) && !(await isOlder(path, UNLOCKED_PART_MAX_AGE_MS, now))) continue;
     await rm(path, { force: true });
   }
 }
@@ -134,9 +134,44 @@ export async function sweepParts(folder: string, now: Date): Promise<void> {
 const UNLOCKED_PART_MAX_AGE_MS = 3_600_000;
 
 /** False also where the file has got its own name meanwhile. */
-async function isOld(path: string, now: Date): Promise<boolean> {
+async function isOlder(path: string, ageMs: number, now: Date): Promise<boolean> {
   const { mtimeMs } = await stat(path).catch(() => ({ mtimeMs: Infinity }));
-  return now.getTime() - mtimeMs > UNLOCKED_PART_MAX_AGE_MS;
+  return now.getTime() - mtimeMs > ageMs;
+}
+
+const ASIDE = ".unknown";
+const MAX_ASIDE = 1_000;
+
+/** Makes way for another file of that name, and keeps this one beside it. Says under which name. */
+export async function setAside(path: string): Promise<string> {
+  for (let number = 1; number <= MAX_ASIDE; number += 1) {
+    const aside = `${path}${ASIDE}${number === 1 ? "" : `-${number}`}`;
+    if (await exists(aside)) continue;
+    await rename(path, aside);
+    await syncFolder(dirname(path));
+    return aside;
+  }
+  throw new Error(`there are ${MAX_ASIDE} files beside ${path} already`);
+}
+
+/** Files that made way for the one of this name. */
+export async function filesAside(path: string): Promise<string[]> {
+  const names = await readdir(dirname(path));
+  const start = `${basename(path)}${ASIDE}`;
+  return names.filter((name) => name.startsWith(start)).map((name) => join(dirname(path), name));
+}
+
+const REQUESTS_ASIDE = /^\d{4,}\.(?:requests|copies)\.jsonl\.unknown(?:-\d+)?$/;
+/** No batch waits so long, nor are its results to be had. */
+const REQUESTS_ASIDE_MAX_AGE_MS = 30 * 24 * 3_600_000;
+
+/** Deletes requests that were set aside and that no batch can be under way with any more. */
+export async function sweepOldRequests(folder: string, now: Date): Promise<void> {
+  for (const name of await readdir(folder)) {
+    const path = join(folder, name);
+    if (!REQUESTS_ASIDE.test(name)) continue;
+    if (await isOlder(path, REQUESTS_ASIDE_MAX_AGE_MS, now)) await rm(path, { force: true });
+  }
 }
 
 const ANSWERS = /^(?<job>\d{4,})\.(?:results|sync|failed)\.jsonl$/;

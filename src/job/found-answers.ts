@@ -4,11 +4,9 @@
  * sync lane was answered for this very request file says so, and the job goes on from there; whatever
  * else stands in the way is kept aside, for a person.
  */
-import { rename, rm } from "node:fs/promises";
-import { dirname } from "node:path";
-import { syncFolder } from "../durable-file.ts";
+import { rm } from "node:fs/promises";
 import { lookForAnswers } from "./checkpoint.ts";
-import { answeredJobs, exists, jobFiles } from "./files.ts";
+import { answeredJobs, jobFiles, setAside } from "./files.ts";
 import type { Job } from "./job.ts";
 
 /** Jobs that are `embedding` in truth. Changes nothing, and needs no lock. */
@@ -51,16 +49,3 @@ export async function findAnswers(folder: string, jobs: readonly Job[]): Promise
 
 const NOT_KNOWN =
   "holds answers that the manifest does not know of; they may be paid for, and are kept as";
-
-const MAX_ASIDE = 1_000;
-
-async function setAside(path: string): Promise<string> {
-  for (let number = 1; number <= MAX_ASIDE; number += 1) {
-    const aside = `${path}.unknown${number === 1 ? "" : `-${number}`}`;
-    if (await exists(aside)) continue;
-    await rename(path, aside);
-    await syncFolder(dirname(path));
-    return aside;
-  }
-  throw new Error(`there are ${MAX_ASIDE} files beside ${path} already`);
-}

@@ -27,6 +27,7 @@ import {
   lockPath,
   manifestPath,
   prepareFolder,
+  sweepOldRequests,
   sweepParts,
   sweepUnrecorded,
 } from "./files.ts";
@@ -169,6 +170,7 @@ async function openLocked(folder: string, clock: Clock, lock: Lock): Promise<Man
   const base = view(folder, state);
   await finishReplacedFailedFiles(folder, base.jobs());
   await sweepParts(folder, clock.now());
+  await sweepOldRequests(folder, clock.now());
   const answered = await answeredJobs(folder);
   // a later manifest than this one knew of jobs here: their request files are no leftovers
   const isLatest = [...answered].every((job) => state.jobs.has(job));
@@ -178,10 +180,8 @@ async function openLocked(folder: string, clock: Clock, lock: Lock): Promise<Man
     folder,
     base.jobs().filter(({ id }) => answered.has(id)),
   );
-  // of jobs that only a later manifest knew: they keep what is paid for, and their numbers
-  for (const job of answered) state.lastJob = Math.max(state.lastJob, Number(job));
   const journal = await openJournal(path, content, content.header ? undefined : header);
-  const writer = writing(state, journal, lock, clock);
+  const writer = writing({ state, journal, lock, clock, answered });
   try {
     for (const { id } of found.begun) await writer.record({ type: "embedding", job: id });
   } catch (error) {
@@ -222,8 +222,17 @@ function countOf({ targets, counts }: ManifestState, target: Target): TokenCount
   return known && counts.get(known);
 }
 
+type Writing = Readonly<{
+  state: ManifestState;
+  journal: JournalWriter;
+  lock: Lock;
+  clock: Clock;
+  /** Jobs of which answers were found: also where only a later manifest knew them, their numbers are taken. */
+  answered: ReadonlySet<string>;
+}>;
+
 /** The part of a Manifest that writes: one event after the other, each checked before it is written. */
-function writing(state: ManifestState, journal: JournalWriter, lock: Lock, clock: Clock) {
+function writing({ state, journal, lock, clock, answered }: Writing) {
   let queue: Promise<unknown> = Promise.resolve();
   const inTurn = <T>(task: () => Promise<T>): Promise<T> => {
     const done = queue.then(task);
@@ -258,7 +267,8 @@ function writing(state: ManifestState, journal: JournalWriter, lock: Lock, clock
 
   return {
     reserveJobId: () => {
-      state.lastJob += 1;
+      do state.lastJob += 1;
+      while (answered.has(formatJobId(state.lastJob)));
       return formatJobId(state.lastJob);
     },
     recordExported: (job: NewJob) =>

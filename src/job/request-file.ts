@@ -2,6 +2,12 @@
  * `<job>.requests.jsonl`, what is sent, and `<job>.copies.jsonl`, rows whose text stands there already,
  * as whole request lines too. Both are written before the job is recorded, and checked before they are
  * used. Whoever asks for the rows of a job gets them from the one and then from the other.
+ *
+ * What stands there before a job is recorded is of an export that died, or of a job that the manifest
+ * forgot when a backup was put over it; nothing tells which. Its number is given out again all the
+ * same: the export then mostly makes the same requests, and by number and requests finds the batch that
+ * is under way with them. Other requests make way and are kept for a while: without them nobody could
+ * match that batch's results to rows, should the later manifest be put back.
  */
 import { rm } from "node:fs/promises";
 import { createDurableFile, type DurableFile, hashFile } from "../durable-file.ts";
@@ -10,7 +16,7 @@ import type { FailedLine, Failure } from "../failed-line.ts";
 import { readLines } from "../jsonl.ts";
 import { parseRequestLine } from "../request-line.ts";
 import { readResultKey } from "../result-line.ts";
-import { exists, type JobFiles } from "./files.ts";
+import { exists, filesAside, type JobFiles, setAside, sizeOf } from "./files.ts";
 import type { Copies, FileRecord, Job } from "./job.ts";
 import type { Manifest } from "./manifest.ts";
 
@@ -60,8 +66,15 @@ class RequestWriter implements RequestFileWriter {
 
   /** The copies first: a request file in its place has its copies. */
   async commit(): Promise<RequestFiles> {
+    const stood = {
+      requests: await makeWay(this.#files.requests),
+      copies: await makeWay(this.#files.copies),
+    };
     const copies = await this.#commitCopies();
-    return { copies, file: await this.#requests.commit() };
+    const file = await this.#requests.commit();
+    await dropSame(stood.requests, file);
+    await dropSame(stood.copies, copies?.file);
+    return { copies, file };
   }
 
   async abandon(): Promise<void> {
@@ -72,14 +85,24 @@ class RequestWriter implements RequestFileWriter {
   }
 
   async #commitCopies(): Promise<Copies | undefined> {
-    if (this.#copies === undefined) {
-      // of a job that had this number and was never recorded
-      await rm(this.#files.copies, { force: true });
-      return undefined;
-    }
+    if (this.#copies === undefined) return undefined;
     const copies = await this.#copies;
     return { rows: this.#rows, file: await copies.commit() };
   }
+}
+
+async function makeWay(path: string): Promise<string | undefined> {
+  return (await exists(path)) ? setAside(path) : undefined;
+}
+
+/** What stood there is no other than what is there now. */
+async function dropSame(aside: string | undefined, record: FileRecord | undefined): Promise<void> {
+  if (aside === undefined || record === undefined) return;
+  if (await isFile(aside, record)) await rm(aside, { force: true });
+}
+
+async function isFile(path: string, { bytes, sha256 }: FileRecord): Promise<boolean> {
+  return (await sizeOf(path)) === bytes && (await hashFile(path)).sha256 === sha256;
 }
 
 /** For a dry run: takes lines and writes nothing. */
@@ -114,9 +137,16 @@ export async function checkRequestFile(files: JobFiles, job: Job): Promise<void>
 }
 
 async function checkFile(what: string, path: string, record: FileRecord, job: Job): Promise<void> {
-  if (!(await exists(path))) throw unusable(`${what} ${path}`, job, "is missing");
-  const found = await hashFile(path);
-  if (found.sha256 !== record.sha256) throw unusable(`${what} ${path}`, job, "has been changed");
+  const isThere = await exists(path);
+  if (isThere && (await hashFile(path)).sha256 === record.sha256) return;
+  const wrong = isThere ? "has been changed" : "is missing";
+  throw unusable(`${what} ${path} of job ${job.id} ${wrong}`, job, await recorded(path, record));
+}
+
+/** The file that was recorded, where another took its place. */
+async function recorded(path: string, record: FileRecord): Promise<string | undefined> {
+  for (const aside of await filesAside(path)) if (await isFile(aside, record)) return aside;
+  return undefined;
 }
 
 /** The keys of the rows, in arrays: those that are sent, in the file's order, then the copies. */
@@ -159,11 +189,15 @@ export async function* failedRequests(
   }
 }
 
-function unusable(file: string, job: Job, what: string): UserError {
+function unusable(message: string, job: Job, aside: string | undefined): UserError {
   const lost = job.state === "exported" ? "" : "what it cost is lost, and ";
   const flag = job.state === "exported" ? "" : " --give-up";
-  return new UserError(`The ${file} of job ${job.id} ${what}.`, {
-    hint: `Restore it from a backup, or give the job up with \`vecfill cancel ${job.id}${flag}\`: ${lost}its rows are exported again.`,
+  const mend =
+    aside === undefined
+      ? "Restore it from a backup"
+      : `${aside} is the one that was recorded: put it back in its place`;
+  return new UserError(`The ${message}.`, {
+    hint: `${mend}, or give the job up with \`vecfill cancel ${job.id}${flag}\`: ${lost}its rows are exported again.`,
     exit: "fatal",
   });
 }

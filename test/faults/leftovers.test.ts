@@ -106,3 +106,17 @@ test("but not where answers show that there were jobs which the manifest does no
   expect(await jobsWithRequests(folder)).toEqual(["0001", "0002", "0003", "0004", "0005"]);
   await rm(folder, { recursive: true });
 });
+
+test("requests that were kept aside go when no batch can be under way with them any more", async () => {
+  const folder = await temporaryFolder();
+  const [young, old] = ["0002.requests.jsonl.unknown", "0002.copies.jsonl.unknown-2"];
+  const answers = "0001.results.jsonl.unknown";
+  const twoMonthsAgo = new Date(Date.now() - 60 * 24 * 3_600_000);
+  for (const name of [young, old, answers]) {
+    await writeFile(join(folder, name), "{}\n");
+    if (name !== young) await utimes(join(folder, name), twoMonthsAgo, twoMonthsAgo);
+  }
+  await (await openManifest(folder, systemClock)).close();
+  expect((await readdir(folder)).toSorted()).toEqual([answers, young, "manifest.ndjson"]);
+  await rm(folder, { recursive: true });
+});
