@@ -382,6 +382,15 @@ export const OPTIONS = {
     group: "Target",
     commands: ["import", "run"],
   }),
+  again: toggle({
+    flag: "again",
+    default: false,
+    describe:
+      "write once more, at no cost, what the database has lost since it was imported: rows that are NULL again and have their text",
+    group: "Target",
+    commands: ["import"],
+    inConfigFile: false,
+  }),
   reconcileGraceMs: seconds({
     flag: "reconcile-grace",
     default: 60_000,

@@ -8,6 +8,7 @@ const PAGE = {
   examples: [
     ["vecfill import", "every ended job"],
     ["vecfill import --dry-run", "which ones that would be"],
+    ["vecfill import --again", "after the database was restored from a backup"],
   ],
 } as const;
 

@@ -9,9 +9,11 @@ import { balanced, NO_ROWS } from "../sums.ts";
 import { importFromSettings, indexKeeper } from "./from-settings.ts";
 import { isImportable } from "./import.ts";
 import type { IndexSummary } from "./index-keeper.ts";
+import { showAgain } from "./show-again.ts";
 
 export async function showImport(context: CommandContext): Promise<CommandResult> {
   const { services, settings, next } = context;
+  if (settings.again) return showAgain(context);
   if (settings.dryRun) return showDryRun(context);
   const manifest = await services.manifest();
   if (!manifest.jobs().some(isImportable)) return buildIndexes(context, manifest);

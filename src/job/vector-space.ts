@@ -25,7 +25,7 @@ export function jobOfOtherSpace(jobs: readonly Job[], target: Target): Job | und
   );
 }
 
-function sameColumn(a: Target, b: Target): boolean {
+export function sameColumn(a: Target, b: Target): boolean {
   return a.schema === b.schema && a.table === b.table && a.embedding === b.embedding;
 }
 

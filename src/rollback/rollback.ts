@@ -9,12 +9,12 @@ import { exists } from "../job/files.ts";
 import type { FileRecord, Job } from "../job/job.ts";
 import { isUnfinished, type Manifest, type ManifestView } from "../job/manifest.ts";
 import { type Pacer, UNPACED } from "../import/pace.ts";
+import { writableRows } from "../import/written-rows.ts";
 import { readRollbackFile, writeRollbackFile } from "../job/rollback-file.ts";
 import type { KeySet } from "../key-table.ts";
 import { type EmbeddedQuestion, formatKey } from "../question.ts";
 import type { Report } from "../report.ts";
 import type { Store } from "../store/port.ts";
-import { writableRows } from "./written-rows.ts";
 
 export type RollbackServices = Readonly<{
   /** The store of the job's own target. */

@@ -2,7 +2,9 @@ import { hashFile } from "../durable-file.ts";
 import { exists } from "../job/files.ts";
 import type { FileRecord, Job } from "../job/job.ts";
 import { isUnfinished, type ManifestView } from "../job/manifest.ts";
+import { sameColumn } from "../job/vector-space.ts";
 import { balanced } from "../sums.ts";
+import type { Target } from "../target.ts";
 
 export type FileProblem = Readonly<{
   job: string;
@@ -16,6 +18,18 @@ export function unbalancedJobs(jobs: readonly Job[]): string[] {
   return jobs
     .filter(({ sums, requests }) => sums && !(balanced(sums) && sums.requests === requests))
     .map(({ id }) => id);
+}
+
+/**
+ * Rows that jobs wrote into the target's column, beyond those that hold a vector now. They were
+ * emptied or deleted since, or the database has lost them.
+ */
+export function emptiedSince(jobs: readonly Job[], target: Target, withEmbedding: number): number {
+  const written = jobs
+    .filter((job) => job.state === "imported" && job.rollback === undefined)
+    .filter((job) => sameColumn(job.target, target))
+    .reduce((sum, job) => sum + (job.sums?.written ?? 0), 0);
+  return Math.max(0, written - withEmbedding);
 }
 
 /**

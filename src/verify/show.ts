@@ -9,7 +9,7 @@ import type { Store, TargetDescription } from "../store/port.ts";
 import { tableName, type Target } from "../target.ts";
 import { type ColumnSummary, verifyColumn } from "./column.ts";
 import { Findings } from "./findings.ts";
-import { checkFiles, unbalancedJobs } from "./manifest.ts";
+import { checkFiles, emptiedSince, unbalancedJobs } from "./manifest.ts";
 import { compareSample, comparable, drawPlaces, LEAST_COSINE, tokensToSend } from "./sample.ts";
 
 /** Holds no lock: others may write meanwhile, and each window is as it was when it was read. */
@@ -32,6 +32,7 @@ export async function showVerify(context: CommandContext): Promise<CommandResult
     unbalanced: unbalancedJobs(manifest.jobs()),
     files: await checkFiles(manifest),
     jobs: manifest.jobs().length,
+    emptied: emptiedSince(manifest.jobs(), target, column.withEmbedding),
     path: verifyPath(settings.jobsDir),
   };
   if (!settings.dryRun) await findings.write(settings.jobsDir, verified.path);
@@ -88,6 +89,8 @@ type Verified = Readonly<{
   unbalanced: readonly string[];
   files: Awaited<ReturnType<typeof checkFiles>>;
   jobs: number;
+  /** Rows that jobs wrote and that hold no vector now, or are gone. */
+  emptied: number;
   path: string;
 }>;
 
@@ -112,6 +115,7 @@ function resultOf({ settings, next }: CommandContext, verified: Verified): Comma
       fitsTarget: fitsTarget(verified),
       manifestBalanced: unbalanced.length === 0,
       unbalancedJobs: unbalanced,
+      emptiedSince: verified.emptied,
       files: { checked: files.checked, problems: files.problems },
       sample: sample === undefined ? null : { ...sample, usd: decimal(sample.usd) },
       problemsFile: isListed ? path : null,
@@ -172,16 +176,24 @@ function columnLines(verified: Verified): string[] {
   ];
 }
 
-function manifestLines({ unbalanced, files, jobs }: Verified): string[] {
+function manifestLines({ unbalanced, files, jobs, emptied, column }: Verified): string[] {
   const sums =
     unbalanced.length === 0
       ? "the sums balance"
       : `the sums of ${unbalanced.join(", ")} do not balance, which is a bug of vecfill`;
   return [
     `manifest: ${counted(jobs, "job")}, ${sums}`,
+    ...(emptied > 0 && column.withEmbedding < column.total ? [emptiedText(emptied)] : []),
     `files: ${counted(files.checked, "file")} still needed, ${files.problems.length === 0 ? "all as they should be" : `${count(files.problems.length)} not as recorded`}`,
     ...files.problems.map(({ job, path, problem }) => `  ${path} of job ${job} is ${problem}`),
   ];
+}
+
+function emptiedText(rows: number): string {
+  return [
+    `  ${counted(rows, "row")} that jobs wrote ${rows === 1 ? "has" : "have"} no vector now, or ${rows === 1 ? "is" : "are"} gone. Was the database restored from a backup, or did a`,
+    "  server take over? Then `vecfill import --again` writes them from the jobs folder; `run` would pay for them again.",
+  ].join("\n");
 }
 
 function sampleLines({ sample }: Verified): string[] {

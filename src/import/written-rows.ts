@@ -1,6 +1,6 @@
-import { readRequestRows } from "../import/import-job.ts";
-import type { RequestRows } from "../import/rows.ts";
-import { scanResults } from "../import/scan.ts";
+import { readRequestRows } from "./import-job.ts";
+import type { RequestRows } from "./rows.ts";
+import { scanResults } from "./scan.ts";
 import type { JobFiles } from "../job/files.ts";
 import type { Job } from "../job/job.ts";
 import { readLines } from "../jsonl.ts";
