@@ -9,7 +9,7 @@ import { secretsIn, withoutSecrets } from "./access.ts";
 import { systemClock } from "./clock.ts";
 import { commandLine, nextCommandLine, withCompleteCommands } from "./command-line.ts";
 import type { CommandResult, RegisterCommand, Start, Work } from "./command.ts";
-import { type Configuration, loadConfiguration } from "./config.ts";
+import { type Configuration, type Flags, loadConfiguration } from "./config.ts";
 import { type Asking, askConsent } from "./consent.ts";
 import { realEnvironment } from "./env-file.ts";
 import { EXIT_CODES, type ExitReason, UserError } from "./errors.ts";
@@ -195,7 +195,8 @@ function startFor(session: Session): Start {
   return async (command, argv, work, { serves = false } = {}) => {
     const { world } = session;
     const { env, folder } = world;
-    const configuration = await loadConfiguration({ flags: argv, env, folder });
+    const flags = flagsOf(command, argv);
+    const configuration = await loadConfiguration({ flags, env, folder });
     const output = await openOutput(configuration, world);
     session.output = output;
     const { settings, origins } = configuration;
@@ -219,6 +220,12 @@ function startFor(session: Session): Start {
       interrupt.release();
     }
   };
+}
+
+/** Those that are options; the emulator has flags of its own, which may have an option's name. */
+function flagsOf(command: CommandName, argv: Flags): Flags {
+  const known = new Set(optionsOf(command).map(({ flag }) => flag));
+  return Object.fromEntries(Object.entries(argv).filter(([name]) => known.has(name)));
 }
 
 async function withServices(

@@ -118,6 +118,19 @@ describe("wrong arguments", () => {
   });
 });
 
+describe("the emulator", () => {
+  it("takes every tier that its help lists, also what is none of Gemini's", async () => {
+    const { stdout: help } = await runHere(["emulator", "--help"]);
+    const listed = /--tier .*?\((?<tiers>[^)]*), default:/s.exec(help)?.groups?.["tiers"] ?? "";
+    expect(listed.split(", ")).toEqual(["off", "1", "2", "3"]);
+    for (const tier of listed.split(", ")) {
+      const { child, ended } = start([CLI, "emulator", "--tier", tier, "--port", "0"]);
+      child.stdout?.once("data", () => child.kill("SIGINT"));
+      expect((await ended).code).toBe(EXIT_CODES.done);
+    }
+  });
+});
+
 describe("settings", () => {
   it("come from the folder that vecfill is called in", async () => {
     const cwd = await temporaryFolder();
