@@ -140,6 +140,10 @@ const MENDS: Readonly<Record<string, Mend | undefined>> = {
     why: "it has reached the largest size allowed there",
     hint: `Raise the limit (\`ulimit -f\`), ${MOVE}, or export smaller jobs with --max-job-bytes.`,
   },
+  ENOENT: {
+    why: "its folder is not there any more",
+    hint: "Was the jobs folder moved or deleted meanwhile? Put it back, or name its new place with --jobs-dir: an empty one knows of no job, and pays again for what is under way.",
+  },
   EROFS: {
     why: "the file system is read-only",
     hint: `Mount it for writing, or ${MOVE}.`,

@@ -116,7 +116,7 @@ describe("a file that is not committed", () => {
 });
 
 describe("a place that cannot be written", () => {
-  test.each(["ENOSPC", "EDQUOT", "EACCES", "EPERM", "EROFS", "EFBIG"])(
+  test.each(["ENOENT", "ENOSPC", "EDQUOT", "EACCES", "EPERM", "EROFS", "EFBIG"])(
     "%s is told with the path and a way out",
     (code) => {
       const cause = Object.assign(new Error(`${code}: from the system`), { code });
@@ -128,13 +128,17 @@ describe("a place that cannot be written", () => {
     },
   );
 
+  test("a folder that is gone is told before anything is written", async () => {
+    await expect(createDurableFile(join(folder, "no", "such"))).rejects.toMatchObject({
+      name: "UserError",
+      message: expect.stringMatching(/its folder is not there any more/),
+    });
+  });
+
   test("any other error stays what it is", async () => {
     for (const error of [Object.assign(new Error("EIO"), { code: "EIO" }), new Error("a bug"), 7]) {
       expect(explainWriteError(error, path)).toBe(error);
     }
-    await expect(createDurableFile(join(folder, "no", "such"))).rejects.toMatchObject({
-      code: "ENOENT",
-    });
     await expect(syncFolder(join(folder, "no"))).rejects.toMatchObject({ code: "ENOENT" });
   });
 

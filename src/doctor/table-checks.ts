@@ -98,20 +98,13 @@ function checkFunctions(target: Target, functions: Examination["functions"]): Ch
 
 function checkSession(
   target: Target,
-  { role, mayRead, mayWrite, rowSecurity, statementTimeoutMs, databaseTime }: Session,
+  session: Session,
   { throughApi, now }: Readonly<{ throughApi: boolean; now: Date }>,
 ): Check[] {
-  const table = tableName(target);
-  const grant = `Run, as the table's owner: grant select, update on ${table} to ${role};`;
+  const { role, rowSecurity, statementTimeoutMs, databaseTime } = session;
   const skewMs = Math.abs(databaseTime.getTime() - now.getTime());
   return [
-    mayRead && mayWrite
-      ? ok("permissions", `role ${role} may read ${table} and write ${target.embedding}`)
-      : failure(
-          "permissions",
-          `role ${role} may not ${mayRead ? "write" : "read"} ${table}`,
-          grant,
-        ),
+    checkPermissions(target, session),
     checkRowSecurity(rowSecurity, role, throughApi),
     checkTimeout(statementTimeoutMs, role, throughApi),
     skewMs > SKEW_MAX_MS
@@ -122,6 +115,25 @@ function checkSession(
         )
       : ok("clock", "agrees with the database's"),
   ];
+}
+
+function checkPermissions(target: Target, { role, mayRead, mayWrite, readOnly }: Session): Check {
+  const [name, table] = ["permissions", tableName(target)];
+  if (!mayRead || !mayWrite) {
+    return failure(
+      name,
+      `role ${role} may not ${mayRead ? "write" : "read"} ${table}`,
+      `Run, as the table's owner: grant select, update on ${table} to ${role};`,
+    );
+  }
+  if (readOnly) {
+    return failure(
+      name,
+      "the database is read only: it is a standby, or default_transaction_read_only is on",
+      `Give the address of the primary server, or: alter role ${role} set default_transaction_read_only = off;`,
+    );
+  }
+  return ok(name, `role ${role} may read ${table} and write ${target.embedding}`);
 }
 
 /** Through the API vecfill refuses it; a database's own role may have a policy that hides nothing. */

@@ -95,6 +95,7 @@ const FACTS = z.object({
     role: z.string(),
     mayRead: z.boolean(),
     mayWrite: z.boolean(),
+    readOnly: z.boolean(),
     rowSecurity: z.boolean(),
     statementTimeoutMs: z.number(),
     databaseTimeMs: z.number(),
@@ -131,6 +132,7 @@ export function catalogueExpression(target: Target): string {
       'role', current_user,
       'mayRead', coalesce(has_table_privilege(vecfill_table.oid, 'SELECT'), false),
       'mayWrite', coalesce(has_column_privilege(vecfill_table.oid, ${numberOf(literal(target.embedding))}, 'UPDATE'), false),
+      'readOnly', current_setting('default_transaction_read_only') = 'on' OR pg_catalog.pg_is_in_recovery(),
       'rowSecurity', coalesce(pg_catalog.row_security_active(vecfill_table.oid), false),
       'statementTimeoutMs', (SELECT setting::int FROM pg_catalog.pg_settings WHERE name = 'statement_timeout'),
       'databaseTimeMs', floor(extract(epoch FROM clock_timestamp()) * 1000)

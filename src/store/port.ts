@@ -40,6 +40,8 @@ export type Session = Readonly<{
   mayRead: boolean;
   /** The embedding column. */
   mayWrite: boolean;
+  /** A standby, or set so for the role or the database: nothing can be written, whatever the rights. */
+  readOnly: boolean;
   /** Row level security applies to this role on the table: rows may be hidden without an error. */
   rowSecurity: boolean;
   /** 0: none. */
