@@ -29,7 +29,8 @@ function checkModel(target: Target): void {
   });
 }
 
-function checkId(target: Target, { idType, idTypeName, idUnique }: TargetDescription): void {
+function checkId(target: Target, description: TargetDescription): void {
+  const { idType, idTypeName, idUnique } = description;
   const name = `${tableName(target)}.${target.id}`;
   if (idType === undefined) {
     throw new UserError(`The key column ${name} is of type ${idTypeName}, which cannot be a key.`, {
@@ -39,10 +40,21 @@ function checkId(target: Target, { idType, idTypeName, idUnique }: TargetDescrip
   }
   if (!idUnique) {
     throw new UserError(`The key column ${name} is not unique on its own.`, {
-      hint: `Give another --id, or make it unique: create unique index concurrently on ${tableName(target)} (${target.id});`,
+      hint: uniqueKeyHint(target, description),
       exit: "fatal",
     });
   }
+}
+
+const NO_KEY_THERE = {
+  view: "It is a view, and views have no keys: give --table (and --schema) of the table below it.",
+  "partitioned table":
+    "It is a partitioned table, whose keys hold what it is partitioned by: fill its partitions one by one, each as --table, with an --id that is unique in it.",
+} as const;
+
+function uniqueKeyHint(target: Target, { insteadOfTable }: TargetDescription): string {
+  if (insteadOfTable !== undefined) return NO_KEY_THERE[insteadOfTable];
+  return `Give another --id, or make it unique: create unique index concurrently on ${tableName(target)} (${target.id});`;
 }
 
 function checkEmbedding(target: Target, description: TargetDescription): void {

@@ -34,6 +34,7 @@ export function catalogueOf(target: Target, given: unknown, label: string): Cata
     idType: ID_TYPES[id.baseType],
     idTypeName: id.type,
     idUnique: indexes.some((index) => index.uniqueId),
+    ...(facts.insteadOfTable === null ? {} : { insteadOfTable: facts.insteadOfTable }),
     embedding: describeEmbedding(embedding),
     embeddingIndexes: indexes
       .filter((index) => index.onEmbedding)
@@ -76,6 +77,7 @@ const FACTS = z.object({
   serverVersion: z.string(),
   apiRole: z.boolean(),
   extension: EXTENSION.nullable(),
+  insteadOfTable: z.enum(["view", "partitioned table"]).nullable(),
   /** Null when there is no such table. */
   columns: z.array(COLUMN).nullable(),
   indexes: z.array(
@@ -124,6 +126,8 @@ export function catalogueExpression(target: Target): string {
     'serverVersion', current_setting('server_version'),
     'apiRole', EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = 'service_role'),
     'extension', (${EXTENSION_SQL}),
+    'insteadOfTable', (SELECT CASE c.relkind WHEN 'v' THEN 'view' WHEN 'p' THEN 'partitioned table' END
+      FROM pg_catalog.pg_class c WHERE c.oid = vecfill_table.oid),
     'columns', (${COLUMNS_SQL}),
     'indexes', (${indexesSql(target)}),
     'triggers', (${triggersSql(literal(target.embedding))}),

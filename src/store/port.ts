@@ -13,6 +13,8 @@ export type TargetDescription = Readonly<{
   idTypeName: string;
   /** A primary key or a plain unique index over this one column: paging and matching rely on it. */
   idUnique: boolean;
+  /** What it is, where it is no plain table: on these no unique index over one column can be made. */
+  insteadOfTable?: "view" | "partitioned table";
   embedding: Readonly<{
     /** `vector`, `halfvec`, or what it is instead, as the database prints it. */
     typeName: string;

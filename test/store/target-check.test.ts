@@ -31,6 +31,20 @@ describe("a target", () => {
   it.each<[string, Partial<Target>, Partial<TargetDescription>, RegExp, RegExp]>([
     ["a date as key", {}, { idType: undefined, idTypeName: "date" }, /type date/, /--id/],
     ["a key that is not unique", {}, { idUnique: false }, /not unique/, /create unique index/],
+    [
+      "a view",
+      {},
+      { idUnique: false, insteadOfTable: "view" },
+      /not unique/,
+      /view.* --table .*below/,
+    ],
+    [
+      "a partitioned table",
+      {},
+      { idUnique: false, insteadOfTable: "partitioned table" },
+      /not unique/,
+      /partitions one by one/,
+    ],
     ["no pgvector", {}, { pgvectorVersion: undefined }, /pgvector/, /create extension vector/],
     [
       "another column type",
