@@ -3,6 +3,7 @@
 import { mkdir, rm, rmdir, writeFile } from "node:fs/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { resubmitJob, retryableBelow } from "../src/resubmit/resubmit.ts";
+import { runHere } from "./command-line.ts";
 import { errorLine, idOf, range, startTrial, texts, type Trial } from "./trial.ts";
 import { openWorkshop, type Workshop } from "./workshop.ts";
 
@@ -356,4 +357,18 @@ describe("a resubmission that dies", () => {
       "manifest.ndjson",
     ]);
   });
+});
+
+test("a dry run counts the lines of a file that is no job's own, too", async () => {
+  const trial = await partlyFailed();
+  const path = trial.path("by-hand.jsonl");
+  await writeFile(path, await trial.text("0001.requests.jsonl"));
+  const dry = (file: string) =>
+    runHere(["resubmit", file, "--dry-run", "--jobs-dir", trial.folder]);
+  const { code, stdout, stderr } = await dry(path);
+  expect(code).toBe(0);
+  expect(stdout).toMatch(/Would submit up to 6 lines of .*by-hand\.jsonl/);
+  expect(stderr).toContain(`resubmit ${path}`);
+  expect((await dry(trial.path(FAILED))).stdout).toMatch(/Would resubmit 4 failed lines of 1 job/);
+  expect((await dry(trial.path("none.jsonl"))).code).toBe(2);
 });

@@ -80,6 +80,14 @@ export async function resubmitFile(
   return made;
 }
 
+/** For a dry run: lines of a file that is no job's own. Fewer may be taken, where rows are on their way. */
+export async function countLines(path: string): Promise<number> {
+  if (!(await exists(path))) throw noSuchFile(path);
+  let lines = 0;
+  for await (const _ of readFailedLines(path)) lines += 1;
+  return lines;
+}
+
 async function resubmitFrom(
   { manifest, report }: ResubmitServices,
   path: string,

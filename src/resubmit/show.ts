@@ -4,6 +4,7 @@ import type { Job } from "../job/job.ts";
 import { readManifest } from "../job/manifest.ts";
 import { counted } from "../output/figures.ts";
 import { hasFailedLines, resubmitFromSettings } from "./from-settings.ts";
+import { countLines } from "./resubmit.ts";
 
 const NOTHING = "Nothing to resubmit: no failed line waits.";
 
@@ -33,19 +34,27 @@ async function showDryRun(
   paths: readonly string[],
 ): Promise<CommandResult> {
   const view = await readManifest(settings.jobsDir);
-  const isNamed = (job: Job) =>
-    paths.length === 0 ||
-    paths.some((path) => resolve(path) === resolve(view.files(job.id).failed));
+  const isOf = (path: string, job: Job) => resolve(path) === resolve(view.files(job.id).failed);
+  const isNamed = (job: Job) => paths.length === 0 || paths.some((path) => isOf(path, job));
+  const others = paths.filter((path) => !view.jobs().some((job) => isOf(path, job)));
   const waiting = view.jobs().filter((job) => hasFailedLines(job) && isNamed(job));
-  const requests = waiting.reduce((sum, job) => sum + job.outstanding.lines, 0);
+  let requests = waiting.reduce((sum, job) => sum + job.outstanding.lines, 0);
   const ids = waiting.map((job) => job.id);
+  const texts =
+    waiting.length === 0
+      ? []
+      : [
+          `Would resubmit ${counted(requests, "failed line")} of ${counted(waiting.length, "job")} (${ids.join(", ")}).`,
+        ];
+  for (const path of others) {
+    const lines = await countLines(path);
+    requests += lines;
+    if (lines > 0) texts.push(`Would submit up to ${counted(lines, "line")} of ${path}.`);
+  }
   return {
     json: { jobs: [], wouldResubmit: ids, requests, dryRun: true },
-    text:
-      waiting.length === 0
-        ? NOTHING
-        : `Would resubmit ${counted(requests, "failed line")} of ${counted(waiting.length, "job")} (${ids.join(", ")}).`,
-    next: waiting.length > 0 ? next("resubmit") : undefined,
+    text: texts.length === 0 ? NOTHING : texts.join("\n"),
+    next: requests > 0 ? next("resubmit", ...paths) : undefined,
     exit: "done",
   };
 }
