@@ -235,6 +235,8 @@ describe("lines written by hand", () => {
     expect(await trial.resubmit(path)).toMatchObject([
       { id: "0001", parent: undefined, attempt: 1, requests: 2 },
     ]);
+    const warnings = workshop.events.filter(({ type }) => type === "warning");
+    expect(JSON.stringify(warnings.at(-1))).toMatch(/name no job.* rows of public\.questions/);
     expect(await trial.resubmit(path)).toEqual([]);
     expect(await finish(trial)).toMatchObject({ written: 2 });
     expect(await trial.rightIds()).toContain(12);

@@ -20,7 +20,7 @@ import { KeySet } from "../key-table.ts";
 import { parseKey } from "../question.ts";
 import type { Report } from "../report.ts";
 import { requireTarget } from "../request-line.ts";
-import type { Target } from "../target.ts";
+import { tableName, type Target } from "../target.ts";
 import { estimateTokens } from "../tokens.ts";
 
 export type ResubmitServices = Readonly<{ manifest: Manifest; report: Report }>;
@@ -125,7 +125,7 @@ async function resubmitFrom(
 
 /** Lines written by hand, without a job they came from: recorded as an export is, and as guarded. */
 async function exportLines(
-  { manifest }: ResubmitServices,
+  { manifest, report }: ResubmitServices,
   path: string,
   target: Target,
   bounds: JobBounds,
@@ -137,11 +137,21 @@ async function exportLines(
     { manifest, path, target, bounds },
     (line) => take(line) && !inFlight.has(line.key) && !failedBefore.has(line.key),
   );
+  if (cuts.length > 0) warnOfTarget(report, path, target);
   const made: Job[] = [];
   for (const cut of cuts) {
     made.push(await manifest.recordExported({ ...cut, target, parent: undefined, attempt: 1 }));
   }
   return made;
+}
+
+/** Nothing in such a line says whose row it is: of another table it would be paid for in vain. */
+function warnOfTarget(report: Report, path: string, target: Target): void {
+  report({
+    type: "warning",
+    message: `Lines of ${path} name no job: they are taken for rows of ${tableName(target)}.`,
+    hint: "If they are of another table, cancel the new jobs, and set VECFILL_TABLE or the config file.",
+  });
 }
 
 type Cutting = Readonly<{ manifest: Manifest; path: string; target: Target; bounds: JobBounds }>;
