@@ -196,6 +196,16 @@ describe("a row that is on its way or has failed", () => {
     ]);
   });
 
+  test("is not exported again by another recipe for its text either: the first one's vector will be there", async () => {
+    const trial = await startTrial(workshop, texts(4));
+    await trial.export({ limit: 3 });
+    const target = { ...workshop.target, text: "{question_text}!" };
+    const store = createSqlStore(workshop.database, target, { where: undefined });
+    const again = await trial.export({ target }, { store });
+    expect(again).toMatchObject({ exported: 1, skipped: { inFlight: 3 } });
+    expect(await trial.idsIn("0002.requests.jsonl")).toEqual([4]);
+  });
+
   test("is not exported again while it waits in a failed file, unless its text changed", async () => {
     const trial = await startTrial(workshop, texts(4));
     trial.setResults({ 2: errorLine(3), 3: errorLine(14), 4: errorLine(3) });

@@ -26,7 +26,8 @@ export function screen(
   const isCut = question.text.length > MAX_TEXT_CHARS;
   if (isBlank(question.text) && !isCut) return { skip: "empty", tokens: 0 };
   const key = formatKey(question);
-  if (taken.inFlight.has(key)) return { skip: "inFlight", tokens: 0 };
+  const isInFlight = taken.inFlight.has(key) || taken.inFlightOtherwise.has(question.id);
+  if (isInFlight) return { skip: "inFlight", tokens: 0 };
   if (taken.failedBefore.has(key)) return { skip: "failedBefore", tokens: 0 };
 
   const model = MODELS[target.model];

@@ -1,16 +1,23 @@
 import { KeySet } from "../key-table.ts";
+import { parseKey } from "../question.ts";
 import { sameTarget, type Target } from "../target.ts";
 import { readFailedLines } from "./failed-file.ts";
 import type { Job } from "./job.ts";
 import { isUnfinished, type ManifestView } from "./manifest.ts";
 import { checkRequestFile, readRequestKeys } from "./request-file.ts";
+import { sameColumn } from "./vector-space.ts";
 
 /**
  * Which rows are not to be exported again: those of unfinished jobs, and those that wait in failed
  * files. A row whose text changed has another key and is not among them. Eight bytes a row. Throws a
  * UserError where a request file is not the one recorded: its rows would be paid for twice.
  */
-export type TakenRows = Readonly<{ inFlight: KeySet; failedBefore: KeySet }>;
+export type TakenRows = Readonly<{
+  inFlight: KeySet;
+  failedBefore: KeySet;
+  /** Ids of rows that jobs are under way with for the same column and by another `--text`. */
+  inFlightOtherwise: KeySet;
+}>;
 
 /**
  * While the files are read, `run` goes on resubmitting: rows leave a failed file for a job that was
@@ -18,12 +25,17 @@ export type TakenRows = Readonly<{ inFlight: KeySet; failedBefore: KeySet }>;
  * there is none that was not.
  */
 export async function readTakenRows(manifest: ManifestView, target: Target): Promise<TakenRows> {
-  const taken = { inFlight: new KeySet(), failedBefore: new KeySet() };
+  const taken = {
+    inFlight: new KeySet(),
+    failedBefore: new KeySet(),
+    inFlightOtherwise: new KeySet(),
+  };
   const read = new Set<string>();
   const unread = () => manifest.jobs().filter((job) => !read.has(job.id));
   for (let jobs = unread(); jobs.length > 0; jobs = unread()) {
     for (const job of jobs) {
       if (sameTarget(job.target, target)) await readRows(manifest, job, taken);
+      else if (sameRows(job.target, target)) await readIds(manifest, job, taken);
       read.add(job.id);
     }
   }
@@ -42,6 +54,22 @@ async function readRows(
   } else if (job.outstanding.lines > 0) {
     for await (const key of waitingKeys(files.failed)) failedBefore.add(key);
   }
+}
+
+/** Its vector will be in the column first, whatever is made of the row's columns by now. */
+async function readIds(
+  manifest: ManifestView,
+  job: Job,
+  { inFlightOtherwise }: TakenRows,
+): Promise<void> {
+  if (!isUnfinished(job)) return;
+  for await (const keys of readRequestKeys(manifest.files(job.id), job)) {
+    for (const key of keys) inFlightOtherwise.add(parseKey(key)?.id ?? key);
+  }
+}
+
+function sameRows(a: Target, b: Target): boolean {
+  return sameColumn(a, b) && a.id === b.id;
 }
 
 /** None where the file is gone: somebody deleted it, or its rows were resubmitted meanwhile. */
