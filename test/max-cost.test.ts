@@ -130,11 +130,11 @@ describe("submit", () => {
   });
 
   test("counts each target by itself, and does not pick a small job that stands behind", async () => {
-    const trial = await startTrial(workshop, texts(9));
+    const trial = await startTrial(workshop, texts(10));
     await trial.export({ limit: 8, bounds: { ...workshop.bounds, maxRows: 8 } });
     await trial.export({ limit: 1 });
     await trial.export({
-      target: { ...trial.target, embedding: "embedding", id: "id", text: "{id} {question_text}" },
+      target: { ...trial.target, text: "{id} {question_text}" },
       limit: 1,
     });
     const [large = 0, small = 0, other = 0] = await estimates(trial);
