@@ -9,7 +9,7 @@ import { promisify } from "node:util";
 export const INSTALLED = fileURLToPath(new URL("../bin/vecfill.js", import.meta.url));
 export const FROM_SOURCE = fileURLToPath(new URL("../src/cli.ts", import.meta.url));
 
-const USAGE = new URL("usage.ts", import.meta.url).href;
+const USAGE = new URL("usage.js", import.meta.url).href;
 const MS = 1000;
 const KB_A_MB = 1024;
 
