@@ -204,6 +204,9 @@ describe("a row that is on its way or has failed", () => {
     const again = await trial.export({ target }, { store });
     expect(again).toMatchObject({ exported: 1, skipped: { inFlight: 3 } });
     expect(await trial.idsIn("0002.requests.jsonl")).toEqual([4]);
+    await rm(trial.path("0001.requests.jsonl"));
+    const missing = trial.export({ target }, { store });
+    await expect(missing).rejects.toThrow(/request file .* of job 0001 is missing/);
   });
 
   test("is not exported again while it waits in a failed file, unless its text changed", async () => {

@@ -2,7 +2,7 @@ import { MODELS, textPrefix } from "../gemini/models.ts";
 import { formatKey, MAX_TEXT_CHARS, type PendingQuestion } from "../question.ts";
 import type { Target } from "../target.ts";
 import { estimateTokens } from "../tokens.ts";
-import type { TakenRows } from "../job/taken-rows.ts";
+import { isInFlight, type TakenRows } from "../job/taken-rows.ts";
 
 export type OnTooLong = "fail" | "skip" | "truncate";
 
@@ -26,8 +26,7 @@ export function screen(
   const isCut = question.text.length > MAX_TEXT_CHARS;
   if (isBlank(question.text) && !isCut) return { skip: "empty", tokens: 0 };
   const key = formatKey(question);
-  const isInFlight = taken.inFlight.has(key) || taken.inFlightOtherwise.has(question.id);
-  if (isInFlight) return { skip: "inFlight", tokens: 0 };
+  if (isInFlight(taken, key)) return { skip: "inFlight", tokens: 0 };
   if (taken.failedBefore.has(key)) return { skip: "failedBefore", tokens: 0 };
 
   const model = MODELS[target.model];

@@ -2,6 +2,7 @@ import { KeySet } from "../key-table.ts";
 import { parseKey } from "../question.ts";
 import { sameTarget, type Target } from "../target.ts";
 import { readFailedLines } from "./failed-file.ts";
+import { isMissing } from "./files.ts";
 import type { Job } from "./job.ts";
 import { isUnfinished, type ManifestView } from "./manifest.ts";
 import { checkRequestFile, readRequestKeys } from "./request-file.ts";
@@ -42,30 +43,44 @@ export async function readTakenRows(manifest: ManifestView, target: Target): Pro
   return taken;
 }
 
+/** Whether a job is under way with the row, by whatever text: its vector will be in the column first. */
+export function isInFlight({ inFlight, inFlightOtherwise }: TakenRows, key: string): boolean {
+  if (inFlight.has(key)) return true;
+  // nearly always there are none
+  return inFlightOtherwise.size > 0 && inFlightOtherwise.has(idOf(key));
+}
+
 async function readRows(
   manifest: ManifestView,
   job: Job,
   { inFlight, failedBefore }: TakenRows,
 ): Promise<void> {
-  const files = manifest.files(job.id);
   if (isUnfinished(job)) {
-    await checkRequestFile(files, job);
-    for await (const keys of readRequestKeys(files, job)) for (const key of keys) inFlight.add(key);
+    for await (const keys of keysOf(manifest, job)) for (const key of keys) inFlight.add(key);
   } else if (job.outstanding.lines > 0) {
-    for await (const key of waitingKeys(files.failed)) failedBefore.add(key);
+    for await (const key of waitingKeys(manifest.files(job.id).failed)) failedBefore.add(key);
   }
 }
 
-/** Its vector will be in the column first, whatever is made of the row's columns by now. */
 async function readIds(
   manifest: ManifestView,
   job: Job,
   { inFlightOtherwise }: TakenRows,
 ): Promise<void> {
   if (!isUnfinished(job)) return;
-  for await (const keys of readRequestKeys(manifest.files(job.id), job)) {
-    for (const key of keys) inFlightOtherwise.add(parseKey(key)?.id ?? key);
+  for await (const keys of keysOf(manifest, job)) {
+    for (const key of keys) inFlightOtherwise.add(idOf(key));
   }
+}
+
+async function* keysOf(manifest: ManifestView, job: Job): AsyncGenerator<string[]> {
+  const files = manifest.files(job.id);
+  await checkRequestFile(files, job);
+  yield* readRequestKeys(files, job);
+}
+
+function idOf(key: string): string {
+  return parseKey(key)?.id ?? key;
 }
 
 function sameRows(a: Target, b: Target): boolean {
@@ -77,6 +92,6 @@ async function* waitingKeys(path: string): AsyncGenerator<string> {
   try {
     for await (const { key } of readFailedLines(path)) yield key;
   } catch (error) {
-    if (!(error instanceof Error && "code" in error && error.code === "ENOENT")) throw error;
+    if (!isMissing(error)) throw error;
   }
 }

@@ -14,7 +14,7 @@ import type { Job, NewJob } from "../job/job.ts";
 import type { Manifest } from "../job/manifest.ts";
 import { learnedBounds } from "../job/learned-bounds.ts";
 import { deleteRequestFiles, openRequestFile } from "../job/request-file.ts";
-import { readTakenRows } from "../job/taken-rows.ts";
+import { isInFlight, readTakenRows } from "../job/taken-rows.ts";
 import { checkVectorSpace } from "../job/vector-space.ts";
 import { KeySet } from "../key-table.ts";
 import { parseKey } from "../question.ts";
@@ -132,10 +132,10 @@ async function exportLines(
   take: TakeLine,
 ): Promise<Job[]> {
   checkVectorSpace(manifest.jobs(), target);
-  const { inFlight, failedBefore } = await readTakenRows(manifest, target);
+  const taken = await readTakenRows(manifest, target);
   const cuts = await cutLines(
     { manifest, path, target, bounds },
-    (line) => take(line) && !inFlight.has(line.key) && !failedBefore.has(line.key),
+    (line) => take(line) && !isInFlight(taken, line.key) && !taken.failedBefore.has(line.key),
   );
   if (cuts.length > 0) warnOfTarget(report, path, target);
   const made: Job[] = [];
