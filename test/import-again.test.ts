@@ -2,7 +2,8 @@
 // imported are NULL again. Do I get their vectors back from the jobs folder without paying, and only theirs?
 import { rm } from "node:fs/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { countEmpty, wasImported, writeAgain } from "../src/import/again.ts";
+import { countEmpty, writeAgain } from "../src/import/again.ts";
+import { wasImported } from "../src/job/job.ts";
 import { rollbackJob } from "../src/rollback/rollback.ts";
 import { runHere } from "./command-line.ts";
 import { startTrial, texts, type Trial } from "./trial.ts";

@@ -1,5 +1,4 @@
-import { stat } from "node:fs/promises";
-import type { JobFiles } from "../job/files.ts";
+import { type JobFiles, sizeOf } from "../job/files.ts";
 import type { Cleanable, Job } from "../job/job.ts";
 import type { ManifestView } from "../job/manifest.ts";
 
@@ -64,13 +63,4 @@ async function there(files: JobFiles, parts: readonly LocalFile["part"][]): Prom
     }
   }
   return found;
-}
-
-async function sizeOf(path: string): Promise<number | undefined> {
-  try {
-    return (await stat(path)).size;
-  } catch (error) {
-    if (error instanceof Error && "code" in error && error.code === "ENOENT") return undefined;
-    throw error;
-  }
 }

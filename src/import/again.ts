@@ -9,6 +9,7 @@ import type { Job } from "../job/job.ts";
 import type { ManifestView } from "../job/manifest.ts";
 import type { Report } from "../report.ts";
 import type { Store } from "../store/port.ts";
+import { CHUNK_ROWS } from "./chunk-writer.ts";
 import { type Pacer, UNPACED } from "./pace.ts";
 import { writableRows } from "./written-rows.ts";
 
@@ -21,14 +22,6 @@ export type AgainServices = Readonly<{
   /** Without one, as fast as can be. */
   pacer?: Pacer;
 }>;
-
-/** Rows in one statement, as when they were written first. */
-const CHUNK_ROWS = 500;
-
-/** A rollback that was begun is a person's wish that the rows be empty. */
-export function wasImported(job: Job): boolean {
-  return job.state === "imported" && job.rollback === undefined;
-}
 
 /** Its results file is there, as it was imported. */
 export function canBeWrittenAgain(manifest: ManifestView, job: Job): Promise<boolean> {

@@ -4,7 +4,7 @@ import type { Pacer } from "./pace.ts";
 import type { RequestRows } from "./rows.ts";
 
 /** Rows in one UPDATE. Measured: larger chunks gain nothing and hold their locks for longer. */
-const CHUNK_ROWS = 500;
+export const CHUNK_ROWS = 500;
 /** Chunks written at once. Measured: a third connection gains nothing. */
 const MAX_WRITES_AT_ONCE = 2;
 /** One more waits for its turn, so that a connection that gets free has something to do at once. */

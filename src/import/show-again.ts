@@ -1,8 +1,8 @@
 import type { CommandContext, CommandResult } from "../command.ts";
-import type { Job } from "../job/job.ts";
+import { type Job, wasImported } from "../job/job.ts";
 import { type ManifestView, readManifest } from "../job/manifest.ts";
 import { count, counted } from "../output/figures.ts";
-import { canBeWrittenAgain, countEmpty, wasImported, writeAgain } from "./again.ts";
+import { canBeWrittenAgain, countEmpty, writeAgain } from "./again.ts";
 import { createPacer } from "./pace.ts";
 
 /** `import --again`. */

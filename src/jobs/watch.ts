@@ -3,10 +3,9 @@
  * the list stands still and its figures change; elsewhere a line is printed for every job that moved.
  * It ends when every job that is watched has ended.
  */
-import { stat } from "node:fs/promises";
 import type { CommandContext } from "../command.ts";
 import { pricesOf } from "../gemini/tariff.ts";
-import { manifestPath } from "../job/files.ts";
+import { manifestPath, sizeOf } from "../job/files.ts";
 import type { Job } from "../job/job.ts";
 import { isUnfinished, type ManifestView, readManifest } from "../job/manifest.ts";
 import { count, counted } from "../output/figures.ts";
@@ -31,7 +30,7 @@ export async function watchJobs(context: CommandContext, id: string | undefined)
   let bytes = -1;
   try {
     for (;;) {
-      const now = await sizeOf(manifestPath(settings.jobsDir));
+      const now = (await sizeOf(manifestPath(settings.jobsDir))) ?? 0;
       if (now !== bytes || screen !== undefined) {
         bytes = now;
         const jobs = watched(await readManifest(settings.jobsDir), id);
@@ -48,16 +47,6 @@ export async function watchJobs(context: CommandContext, id: string | undefined)
 
 function watched(manifest: ManifestView, id: string | undefined): readonly Job[] {
   return id === undefined ? manifest.jobs() : [manifest.job(id)];
-}
-
-/** 0 where there is none yet. */
-async function sizeOf(path: string): Promise<number> {
-  try {
-    return (await stat(path)).size;
-  } catch (error) {
-    if (error instanceof Error && "code" in error && error.code === "ENOENT") return 0;
-    throw error;
-  }
 }
 
 function draw(screen: Screen, { settings }: CommandContext, jobs: readonly Job[]): void {

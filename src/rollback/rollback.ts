@@ -8,6 +8,7 @@ import { UserError } from "../errors.ts";
 import { exists } from "../job/files.ts";
 import type { FileRecord, Job } from "../job/job.ts";
 import { isUnfinished, type Manifest, type ManifestView } from "../job/manifest.ts";
+import { CHUNK_ROWS } from "../import/chunk-writer.ts";
 import { type Pacer, UNPACED } from "../import/pace.ts";
 import { writableRows } from "../import/written-rows.ts";
 import { readRollbackFile, writeRollbackFile } from "../job/rollback-file.ts";
@@ -25,9 +26,6 @@ export type RollbackServices = Readonly<{
   /** Without one, as fast as can be. */
   pacer?: Pacer;
 }>;
-
-/** Rows in one statement, as when they were written. */
-const CHUNK_ROWS = 500;
 
 /**
  * Throws a UserError where nothing can be taken back. Jobs that were rolled back are not asked for. A

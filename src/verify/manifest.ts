@@ -1,6 +1,6 @@
 import { hashFile } from "../durable-file.ts";
 import { exists } from "../job/files.ts";
-import type { FileRecord, Job } from "../job/job.ts";
+import { type FileRecord, type Job, wasImported } from "../job/job.ts";
 import { isUnfinished, type ManifestView } from "../job/manifest.ts";
 import { sameColumn } from "../job/vector-space.ts";
 import { balanced } from "../sums.ts";
@@ -26,7 +26,7 @@ export function unbalancedJobs(jobs: readonly Job[]): string[] {
  */
 export function emptiedSince(jobs: readonly Job[], target: Target, withEmbedding: number): number {
   const written = jobs
-    .filter((job) => job.state === "imported" && job.rollback === undefined)
+    .filter(wasImported)
     .filter((job) => sameColumn(job.target, target))
     .reduce((sum, job) => sum + (job.sums?.written ?? 0), 0);
   return Math.max(0, written - withEmbedding);
