@@ -1,6 +1,6 @@
 // I start `run` and go home. Whatever happens in the night, is everything that can be in the column
 // in it in the morning, paid for once, and does the report add up?
-import { rename, rm, writeFile } from "node:fs/promises";
+import { rename, rm, utimes, writeFile } from "node:fs/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { UserError } from "../src/errors.ts";
 import { interruption, isInterruption } from "../src/interrupt.ts";
@@ -418,6 +418,9 @@ describe("a manifest that was restored from a backup", () => {
       await trial.submit();
       later = await trial.text("manifest.ndjson");
     });
+    // it waited for its turn all the while
+    const monthsAgo = new Date(Date.now() - 90 * 24 * 3_600_000);
+    await utimes(trial.path("0002.requests.jsonl"), monthsAgo, monthsAgo);
     await trial.export({ bounds: rowsAJob(6) });
     await writeFile(trial.path("manifest.ndjson"), later);
     await expect(trial.run(small(trial, 4))).rejects.toMatchObject({

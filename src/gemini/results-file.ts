@@ -12,9 +12,9 @@ const CLOSING_BRACE = 0x7d;
 export type TornDownloads = Map<string, number>;
 
 /**
- * Writes the chunks to `path` once all have come; their memory is nobody's afterwards. A connection can end cleanly in the middle of a
- * line, as through a proxy; so the last byte must end a line or an object. A file that ends there
- * twice, at the same byte, is what the service has: it costs one row.
+ * Writes the chunks to `path` once all have come; their memory is nobody's afterwards. A connection can
+ * end cleanly in the middle of a line, as through a proxy; so the last byte must end a line or an
+ * object. A file that ends there twice, at the same byte, is what the service has: it costs one row.
  */
 export async function saveResults(
   chunks: AsyncIterable<Uint8Array>,

@@ -1,7 +1,7 @@
 import type { Clock } from "../clock.ts";
 import { explain } from "../gemini/explain.ts";
 import { type Gemini, GeminiError } from "../gemini/port.ts";
-import { batchAgeMs } from "../job/batch-age.ts";
+import { batchAgeMs, RESULTS_KEPT_MS } from "../job/batch-age.ts";
 import { recordDeadBatch } from "../job/dead-batch.ts";
 import { type Job, linesOf } from "../job/job.ts";
 import type { Manifest } from "../job/manifest.ts";
@@ -59,9 +59,6 @@ function lostForGood(path: string, { id }: Job): UserError {
     },
   );
 }
-
-/** Results are kept for six weeks (ai.google.dev/gemini-api/docs/batch-api). */
-const RESULTS_KEPT_MS = 42 * 24 * 60 * 60 * 1000;
 
 /**
  * Giving results up pays for every row again. One refusal is not enough: a project may be denied for

@@ -3,6 +3,9 @@ import type { Job } from "./job.ts";
 /** When the service ends a batch that has not ended by itself. */
 export const BATCH_LIFE_HOURS = 48;
 
+/** Results are kept for six weeks (ai.google.dev/gemini-api/docs/batch-api). */
+export const RESULTS_KEPT_MS = 42 * 24 * 60 * 60 * 1000;
+
 /**
  * How long ago the job's batch was made, by the wall clock, which may have been set since: never
  * negative, and good enough to report by, not to decide by.

@@ -1,8 +1,9 @@
 /** The jobs folder: every file name in it, and what may be swept. Nothing else knows the names. */
-import { chmod, mkdir, readdir, rename, rm, stat } from "node:fs/promises";
+import { chmod, mkdir, readdir, rename, rm, stat, utimes } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { isUnlockedPart, PART_SUFFIX, syncFolder } from "../durable-file.ts";
 import { UserError } from "../errors.ts";
+import { BATCH_LIFE_HOURS, RESULTS_KEPT_MS } from "./batch-age.ts";
 
 const ID_DIGITS = 4;
 const FOLDER_MODE = 0o700;
@@ -119,19 +120,29 @@ export function isMissing(error: unknown): boolean {
 
 /**
  * Deletes what interrupted writers left: part files, which were never recorded. One that may be of a
- * writer without the lock, such as `verify`, must be too old to be still written.
+ * writer without the lock, such as `verify`, must be too old to be still written. And requests that
+ * were set aside, once no results can be had for them any more.
  */
-export async function sweepParts(folder: string, now: Date): Promise<void> {
+export async function sweepLeft(folder: string, now: Date): Promise<void> {
   for (const name of await readdir(folder)) {
-    if (!name.endsWith(PART_SUFFIX)) continue;
+    const keptMs = keptFor(name);
+    if (keptMs === undefined) continue;
     const path = join(folder, name);
-    if (isUnlockedPart(name) && !(await isOlder(path, UNLOCKED_PART_MAX_AGE_MS, now))) continue;
+    if (keptMs > 0 && !(await isOlder(path, keptMs, now))) continue;
     await rm(path, { force: true });
   }
 }
 
+/** How long a file of that name is left alone; undefined: for ever. */
+function keptFor(name: string): number | undefined {
+  if (REQUESTS_ASIDE.test(name)) return RESULTS_HAD_MS;
+  if (!name.endsWith(PART_SUFFIX)) return undefined;
+  return isUnlockedPart(name) ? UNLOCKED_PART_MAX_AGE_MS : 0;
+}
+
+const MS_PER_HOUR = 3_600_000;
 /** Such files are written within seconds. */
-const UNLOCKED_PART_MAX_AGE_MS = 3_600_000;
+const UNLOCKED_PART_MAX_AGE_MS = MS_PER_HOUR;
 
 /** False also where the file has got its own name meanwhile. */
 async function isOlder(path: string, ageMs: number, now: Date): Promise<boolean> {
@@ -142,8 +153,13 @@ async function isOlder(path: string, ageMs: number, now: Date): Promise<boolean>
 const ASIDE = ".unknown";
 const MAX_ASIDE = 1_000;
 
-/** Makes way for another file of that name, and keeps this one beside it. Says under which name. */
+/**
+ * Makes way for another file of that name, and keeps this one beside it, dated by this moment. Says
+ * under which name.
+ */
 export async function setAside(path: string): Promise<string> {
+  const now = new Date();
+  await utimes(path, now, now);
   for (let number = 1; number <= MAX_ASIDE; number += 1) {
     const aside = `${path}${ASIDE}${number === 1 ? "" : `-${number}`}`;
     if (await exists(aside)) continue;
@@ -162,17 +178,8 @@ export async function filesAside(path: string): Promise<string[]> {
 }
 
 const REQUESTS_ASIDE = /^\d{4,}\.(?:requests|copies)\.jsonl\.unknown(?:-\d+)?$/;
-/** No batch waits so long, nor are its results to be had. */
-const REQUESTS_ASIDE_MAX_AGE_MS = 30 * 24 * 3_600_000;
-
-/** Deletes requests that were set aside and that no batch can be under way with any more. */
-export async function sweepOldRequests(folder: string, now: Date): Promise<void> {
-  for (const name of await readdir(folder)) {
-    const path = join(folder, name);
-    if (!REQUESTS_ASIDE.test(name)) continue;
-    if (await isOlder(path, REQUESTS_ASIDE_MAX_AGE_MS, now)) await rm(path, { force: true });
-  }
-}
+/** A batch that was under way has ended by then, and its results are gone. */
+const RESULTS_HAD_MS = BATCH_LIFE_HOURS * MS_PER_HOUR + RESULTS_KEPT_MS;
 
 const ANSWERS = /^(?<job>\d{4,})\.(?:results|sync|failed)\.jsonl$/;
 

@@ -27,8 +27,7 @@ import {
   lockPath,
   manifestPath,
   prepareFolder,
-  sweepOldRequests,
-  sweepParts,
+  sweepLeft,
   sweepUnrecorded,
 } from "./files.ts";
 import {
@@ -169,8 +168,7 @@ async function openLocked(folder: string, clock: Clock, lock: Lock): Promise<Man
   const header = content.header ?? newHeader(clock.now());
   const base = view(folder, state);
   await finishReplacedFailedFiles(folder, base.jobs());
-  await sweepParts(folder, clock.now());
-  await sweepOldRequests(folder, clock.now());
+  await sweepLeft(folder, clock.now());
   const answered = await answeredJobs(folder);
   // a later manifest than this one knew of jobs here: their request files are no leftovers
   const isLatest = [...answered].every((job) => state.jobs.has(job));
