@@ -12,17 +12,24 @@ export type BatchState =
   | "failed"
   | "cancelled"
   | "expired"
+  /** It is over, without results, and nothing that is known says how. */
+  | "ended"
   /** A state this version does not know; treated as not ended. */
   | "unknown";
 
 /** Gemini's object, `batches/…`. */
 export type Batch = Readonly<{
   name: string;
+  /** Empty where the service tells none. */
   displayName: string;
   state: BatchState;
   /** The service's own word for the state, for messages. */
   rawState: string;
   createdAt: string | undefined;
+  endedAt: string | undefined;
+  /** What it was made of, where the service tells; the model without `models/`. */
+  model: string | undefined;
+  inputFile: string | undefined;
   /** Undefined where the service sent none. In a list they may be out of date. */
   counts: Readonly<{ requests: number; successful: number; failed: number }> | undefined;
   /** `files/batch-…`, once there are results. */
@@ -46,6 +53,19 @@ export type BatchRequest = Readonly<{ model: ModelName; file: string; displayNam
 
 /** On disk. `lines` that are empty do not count. */
 export type SavedResults = Readonly<{ file: FileDigest; lines: number }>;
+
+/**
+ * `other` is the address that the documentation has, where the usual one is the SDK's. Whichever is
+ * refused before its first byte, the other one is asked before anything is concluded.
+ */
+export type ResultsRoute = "usual" | "other";
+
+export type ResultsOptions = Readonly<{
+  signal?: AbortSignal | undefined;
+  route?: ResultsRoute | undefined;
+  /** What lies between is asked not to answer from a cache. */
+  noCache?: boolean | undefined;
+}>;
 
 /** The service's own limit of one interactive call. */
 export const MAX_TEXTS_NOW = 100;
@@ -81,7 +101,10 @@ export type Gemini = {
   uploadFile(file: RequestFile, signal?: AbortSignal): Promise<RemoteFile>;
   /** Sends exactly one request, whatever comes back. Throws GeminiError; see its kinds. */
   createBatch(request: BatchRequest): Promise<Batch>;
-  /** Every batch whose display name starts with the prefix, newest first, from all pages. */
+  /**
+   * Every batch whose display name starts with the prefix, newest first, from all pages, and those
+   * that tell no display name: nobody can say whose they are.
+   */
   findBatches(displayNamePrefix: string, signal?: AbortSignal): Promise<Batch[]>;
   /** A direct look. Undefined when the service says that there is no such batch for this key. */
   getBatch(name: string, signal?: AbortSignal): Promise<Batch | undefined>;
@@ -89,7 +112,7 @@ export type Gemini = {
    * The bytes of a results file, from the first one; breaks with a GeminiError, `uncertain`, when
    * the connection does. There is no going on in the middle: the reader starts again.
    */
-  openResults(file: string, signal?: AbortSignal): AsyncIterable<Uint8Array>;
+  openResults(file: string, options?: ResultsOptions): AsyncIterable<Uint8Array>;
   /**
    * The results file, whole and untouched, at `path`, or nothing there. `onBytes` is told how many
    * bytes have come; fewer again after a new start.
@@ -97,7 +120,7 @@ export type Gemini = {
   downloadResults(
     file: string,
     path: string,
-    options: Readonly<{ onBytes?: (bytes: number) => void; signal?: AbortSignal }>,
+    options: ResultsOptions & Readonly<{ onBytes?: (bytes: number) => void }>,
   ): Promise<SavedResults>;
   cancelBatch(name: string): Promise<void>;
   /** Resolves also when there is nothing to delete. */

@@ -71,7 +71,7 @@ export function retryingGemini(gemini: Gemini, clock: Clock, report?: Report): G
   };
   return {
     createBatch: (request) => gemini.createBatch(request),
-    openResults: (file, signal) => gemini.openResults(file, signal),
+    openResults: (file, options) => gemini.openResults(file, options),
     uploadFile: (file, signal) =>
       retry("uploadFile", () => gemini.uploadFile(file, signal), signal),
     findBatches: (prefix, signal) =>

@@ -1,3 +1,4 @@
+import type { FailureClass } from "../error-code.ts";
 import type { Failure } from "../failed-line.ts";
 import { NO_ROWS } from "../sums.ts";
 import { writeFailedFile } from "./failed-file.ts";
@@ -16,10 +17,11 @@ export async function recordDeadBatch(
   job: Job,
   state: DeadState,
   error: Readonly<{ code?: number; message: string }>,
+  failureClass: FailureClass = "retryable",
 ): Promise<Job> {
   const files = manifest.files(job.id);
   await checkRequestFile(files, job);
-  const failure: Failure = { class: "retryable", reason: "batch", ...error };
+  const failure: Failure = { class: failureClass, reason: "batch", ...error };
   const failed = await writeFailedFile(
     files,
     failedRequests(files, job, () => failure),

@@ -1,5 +1,6 @@
 /** One look at one batch, and what it means for the job. */
 import type { Clock } from "../clock.ts";
+import { type FailureClass, retryableOnce } from "../error-code.ts";
 import { UserError } from "../errors.ts";
 import { explain } from "../gemini/explain.ts";
 import { type Batch, type Gemini, GeminiError } from "../gemini/port.ts";
@@ -33,13 +34,45 @@ export async function pollJob(services: PollServices, job: Job): Promise<Job> {
     case "unknown":
       return stillPending(services, job, batch.rawState);
     case "succeeded":
-      // paid for: it is waited for, and reported when that takes too long, but not given up
-      return stillPending(services, job, "succeeded, without results yet");
+      return succeededWithoutResults(services, job, batch);
+    case "ended":
+      return recordEnd(services, job, "failed", { message: unexplainedEnd(batch) });
     case "failed":
     case "expired":
     case "cancelled":
-      return recordEnd(services, job, batch.state, batch.error?.message, batch.error?.code);
+      return recordEnd(services, job, batch.state, batch.error);
   }
+}
+
+/** How long results may take to show once their batch has ended. */
+const RESULTS_SHOW_WITHIN_MS = 60 * 60 * 1000;
+
+/**
+ * Results that some request has are paid for: they are waited for, and reported when that takes too
+ * long, but not given up. Where every request failed there are none; and where none is said to have
+ * succeeded, none are believed in for ever.
+ */
+async function succeededWithoutResults(
+  services: PollServices,
+  job: Job,
+  { counts, endedAt, error }: Batch,
+): Promise<Job> {
+  const { requests = 0, failed = 0, successful = 0 } = counts ?? {};
+  const endedMsAgo = services.clock.now().getTime() - Date.parse(endedAt ?? "");
+  const isOverdue = successful === 0 && endedMsAgo > RESULTS_SHOW_WITHIN_MS;
+  if (requests > 0 && failed >= requests) {
+    const message =
+      error?.message || "the batch ended with each of its requests failed, and no results say why";
+    return recordEnd(services, job, "failed", { message }, retryableOnce(job.attempt));
+  }
+  if (!isOverdue) return stillPending(services, job, "succeeded, without results yet");
+  const message = "the batch succeeded at Gemini, and left no results";
+  return recordEnd(services, job, "failed", { message }, retryableOnce(job.attempt));
+}
+
+function unexplainedEnd({ rawState }: Batch): string {
+  const how = rawState === "" ? "" : ` as ${rawState}`;
+  return `the batch ended at Gemini${how}, without results and without a reason given`;
 }
 
 async function lookAt({ gemini, signal }: PollServices, job: Job): Promise<Batch | undefined> {
@@ -78,11 +111,11 @@ async function recordEnd(
   { manifest, report }: PollServices,
   job: Job,
   state: DeadState,
-  message = UNEXPLAINED[state],
-  code?: number,
+  told: Readonly<{ code?: number; message: string }> | undefined,
+  failureClass?: FailureClass,
 ): Promise<Job> {
-  const error = code === undefined ? { message } : { code, message };
-  const ended = await recordDeadBatch(manifest, job, state, error);
+  const message = told?.message || UNEXPLAINED[state];
+  const ended = await recordDeadBatch(manifest, job, state, { ...told, message }, failureClass);
   report({ type: "ended", job: job.id, state, message });
   return ended;
 }
@@ -106,7 +139,8 @@ async function recordGone(services: PollServices, job: Job): Promise<Job> {
     return stillPending(services, job, "visible in the list only");
   }
   if (job.keyId !== services.keyId && !isOurProject(listed, manifest.jobs())) throw notOurKey(job);
-  return recordEnd(services, job, "failed", `the batch ${job.batch} was deleted at Gemini`);
+  const message = `the batch ${job.batch} was deleted at Gemini`;
+  return recordEnd(services, job, "failed", { message });
 }
 
 function notOurKey(job: Job): UserError {

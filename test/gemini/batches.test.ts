@@ -29,6 +29,9 @@ describe("a direct look", () => {
       state: "succeeded",
       rawState: "BATCH_STATE_SUCCEEDED",
       createdAt: "2025-08-30T00:46:33.378015678Z",
+      endedAt: "2025-08-30T00:52:51.317741426Z",
+      model: "gemini-embedding-001",
+      inputFile: "files/7t2beg32d5er",
       counts: { requests: 3, successful: 2, failed: 1 },
       resultsFile: "files/batch-output-file",
       error: undefined,
@@ -82,7 +85,7 @@ describe("the state of an operation", () => {
       { ...state("BATCH_STATE_SUCCEEDED"), error, response: results },
       "succeeded",
     ],
-    ["done, and no word how", { ...state("BATCH_STATE_RUNNING"), done: true }, "unknown"],
+    ["done, and no word how", { ...state("BATCH_STATE_RUNNING"), done: true }, "ended"],
     ["JOB_STATE_SUCCEEDED", state("JOB_STATE_SUCCEEDED"), "succeeded"],
     ["JOB_STATE_QUEUED", state("JOB_STATE_QUEUED"), "pending"],
     ["BATCH_STATE_EXPIRED", state("BATCH_STATE_EXPIRED"), "expired"],
@@ -164,7 +167,9 @@ describe("the list", () => {
   });
 
   test("a list that never ends is given up at the limit", async () => {
-    const gemini = await connectTo(() => ({ body: { nextPageToken: "again" } }), { maxPages: 5 });
+    const gemini = await connectTo((_, before) => ({ body: { nextPageToken: `p${before}` } }), {
+      maxPages: 5,
+    });
     await expect(gemini.findBatches("")).rejects.toThrow("over 5 pages");
     expect(LIMITS.maxPages).toBeGreaterThan(5);
   });

@@ -209,7 +209,8 @@ describe("the key", () => {
       const gemini = await connectTo(reply);
       const error = await call(gemini).catch((caught: unknown) => caught);
       expect(inspect(error, { depth: 10, showHidden: true })).not.toContain(apiKey);
-      expect(stub?.seen.map(({ headers }) => headers["x-goog-api-key"])).toEqual([apiKey]);
+      const keys = stub?.seen.map(({ headers }) => headers["x-goog-api-key"]);
+      expect([...new Set(keys)]).toEqual([apiKey]);
       expect(stub?.seen.map(({ url }) => url).join()).not.toContain(apiKey);
     });
   });
