@@ -1,9 +1,18 @@
 import { type ExitReason, UserError } from "../errors.ts";
+import { MODELS } from "./models.ts";
 import type { GeminiError, GeminiErrorKind } from "./port.ts";
 
 const ADVICE: Readonly<Record<GeminiErrorKind, Readonly<{ hint: string; exit: ExitReason }>>> = {
   key: {
     hint: "Check GEMINI_API_KEY: `vecfill doctor` tries it. Keys are made at https://aistudio.google.com/apikey; batches need one whose project has billing.",
+    exit: "fatal",
+  },
+  billing: {
+    hint: "This is money, not quota, and waiting does not mend it: batches need a project with billing, credit and room under its spending cap. https://aistudio.google.com/projects shows and changes that; then run the same command again.",
+    exit: "fatal",
+  },
+  model: {
+    hint: `Choose another --model: vecfill knows ${Object.keys(MODELS).join(" and ")}. \`vecfill doctor\` tells what there is for this key.`,
     exit: "fatal",
   },
   unreachable: {

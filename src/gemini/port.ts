@@ -139,6 +139,8 @@ export type Gemini = {
  * What a failed call means for the caller:
  * - `refused`: a definite no (4xx); nothing was created
  * - `quota`: 429; nothing was created, later it may be
+ * - `billing`: no money, no billing or a free tier; nothing was created, and waiting brings nothing
+ * - `model`: the model is not there for this key, or takes no batches; nothing was created
  * - `key`: the key is missing, wrong or lacks the right
  * - `notFound`: the named file, batch or model is not there for this key
  * - `unreachable`: no connection was made; nothing was sent
@@ -148,6 +150,8 @@ export type Gemini = {
 export type GeminiErrorKind =
   | "refused"
   | "quota"
+  | "billing"
+  | "model"
   | "key"
   | "notFound"
   | "unreachable"

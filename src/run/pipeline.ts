@@ -13,8 +13,9 @@ import { embedJob } from "../embed/embed-job.ts";
 import { importResults, isImportable, type ImportServices } from "../import/import.ts";
 import { type CostLimit, withinLimit } from "../job/cost.ts";
 import type { JobBounds } from "../job/cut.ts";
-import type { Job } from "../job/job.ts";
+import type { Job, JobState } from "../job/job.ts";
 import { isOutage, isUnanswered } from "../gemini/outage.ts";
+import { GeminiError } from "../gemini/port.ts";
 import type { Prices } from "../gemini/tariff.ts";
 import { isForSync, type LaneChoice } from "../job/lane.ts";
 import { isUnfinished } from "../job/manifest.ts";
@@ -103,6 +104,8 @@ class Pipeline {
   #lostCreates = 0;
   /** Attempts to embed at once, in a row, of which nothing came back. */
   #lostEmbeddings = 0;
+  /** Why nothing more is sent. What is at Gemini is fetched first, and then it is thrown. */
+  #halted: UserError | undefined;
   #timedOut = false;
   #canary: Canary | undefined;
   #hasCutCanary = false;
@@ -124,6 +127,7 @@ class Pipeline {
     try {
       const ends = await Promise.allSettled(tasks.map((task) => this.#guarded(task)));
       throwFirst(ends);
+      if (this.#halted !== undefined) throw this.#halted;
       for (const blocked of this.#blocked.values()) throw blocked;
     } finally {
       this.#stop.abort();
@@ -157,7 +161,7 @@ class Pipeline {
       this.#exports.push(summary);
       if (summary.exported === 0 || this.#options.export.limit !== undefined) break;
       await this.#until(() => this.#isDrained());
-      if (!this.#hasStaleRows() || this.#isStoppedByCost()) break;
+      if (!this.#hasStaleRows() || this.#sendsNoMore()) break;
     }
     this.#exporting = false;
     this.#changes.notify();
@@ -171,10 +175,8 @@ class Pipeline {
       const step = await jobs.next();
       if (step.done) return step.value;
       this.#changes.notify();
-      await this.#until(
-        () => this.#waitingJobs().length < MAX_JOBS_AHEAD || this.#isStoppedByCost(),
-      );
-      if (this.#isStoppedByCost()) this.#stopExport.abort();
+      await this.#until(() => this.#waitingJobs().length < MAX_JOBS_AHEAD || this.#sendsNoMore());
+      if (this.#sendsNoMore()) this.#stopExport.abort();
     }
   }
 
@@ -209,8 +211,22 @@ class Pipeline {
     try {
       await this.#submitOne(job, probe, pause);
     } catch (error) {
-      await this.#waitOut(error, pause);
+      if (isAboutSending(error)) this.#halt(error);
+      else await this.#waitOut(error, pause);
     }
+  }
+
+  /** Nothing more is sent or exported; what was sent is waited for and imported. */
+  #halt(error: UserError): void {
+    this.#halted = error;
+    const { manifest, report } = this.#services;
+    const atGemini = submittedJobs(manifest).length;
+    if (atGemini > 0) {
+      const message = `${error.message} Nothing more is sent; what is at Gemini is fetched first.`;
+      report({ type: "warning", message, hint: error.hint });
+    }
+    this.#stopExport.abort();
+    this.#changes.notify();
   }
 
   async #submitOne(job: Job, probe: Probe | undefined, pause: QuotaPause): Promise<void> {
@@ -291,6 +307,7 @@ class Pipeline {
   }
 
   #nextToEmbed(): Job | undefined {
+    if (this.#halted !== undefined) return undefined;
     const isHeld = (each: Job) => each.state === "exported" && this.#canary?.lets(each) === false;
     const jobs = this.#services.manifest.jobs().filter((each) => !isHeld(each));
     return nextToEmbed(jobs, this.#options);
@@ -428,8 +445,9 @@ class Pipeline {
   #isDrained(): boolean {
     const { manifest } = this.#services;
     const held = this.#heldByCost();
-    const isOpen = (job: Job) =>
-      isUnfinished(job) && !this.#blocked.has(job.id) && !held.has(job.id);
+    const isHeld = ({ id, state }: Job) =>
+      held.has(id) || (this.#halted !== undefined && UNSENT.includes(state));
+    const isOpen = (job: Job) => isUnfinished(job) && !this.#blocked.has(job.id) && !isHeld(job);
     return this.#worksInHand === 0 && !manifest.jobs().some(isOpen);
   }
 
@@ -447,9 +465,14 @@ class Pipeline {
     return this.#heldByCost().size > 0 && this.#isDrained();
   }
 
+  #sendsNoMore(): boolean {
+    return this.#halted !== undefined || this.#isStoppedByCost();
+  }
+
   /** The oldest job that waits, and whether there is room for it at Gemini. */
   #nextToSubmit(): Readonly<{ job: Job; room: Room }> | undefined {
     const { manifest, clock } = this.#services;
+    if (this.#halted !== undefined) return undefined;
     const jobs = manifest.jobs();
     const { costLimit, lane } = this.#options;
     const passing = withinLimit(jobs, costLimit).filter((each) => !isForSync(each, lane));
@@ -460,6 +483,7 @@ class Pipeline {
   }
 
   #hasUncertainJob(): boolean {
+    if (this.#halted !== undefined) return false;
     return this.#services.manifest.jobs().some((job) => job.state === "submitting");
   }
 
@@ -508,6 +532,15 @@ class FullNotice {
 }
 
 const MS_PER_SECOND = 1000;
+
+/** States of jobs of which nothing is on its way that is known. */
+const UNSENT: readonly JobState[] = ["exported", "embedding", "submitting"];
+
+/** What would refuse the next create as well, and says nothing of batches that are there. */
+function isAboutSending(error: unknown): error is UserError {
+  if (!(error instanceof UserError) || !(error.cause instanceof GeminiError)) return false;
+  return error.cause.kind === "billing" || error.cause.kind === "model";
+}
 
 function noAnswers(job: Job, message: string): UserError {
   return new UserError(
