@@ -125,8 +125,11 @@ function knownState(raw: unknown): BatchState {
 
 /** The word that says most: that of an end before one that lags behind. */
 function rawStateOf(told: Told): string {
-  const isEnd = (value: unknown) => (ENDED.includes(knownState(value)) ? text(value) : undefined);
-  return first(told("state"), isEnd) ?? first(told("state"), words) ?? "";
+  return first(told("state"), wordOfEnd) ?? first(told("state"), words) ?? "";
+}
+
+function wordOfEnd(value: unknown): string | undefined {
+  return ENDED.includes(knownState(value)) ? text(value) : undefined;
 }
 
 function endedByError(told: BatchState, code: number): BatchState {

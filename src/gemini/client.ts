@@ -103,9 +103,8 @@ function ownCalls(services: Services, sdk: GoogleGenAI): Pick<Gemini, OwnCall> {
 
     async findBatches(displayNamePrefix, signal) {
       const batches = await listBatches(services, signal);
-      const isNameless = ({ displayName }: Batch) => displayName === "";
       return batches.filter(
-        (batch) => isNameless(batch) || batch.displayName.startsWith(displayNamePrefix),
+        ({ displayName }) => displayName === "" || displayName.startsWith(displayNamePrefix),
       );
     },
 

@@ -72,7 +72,7 @@ function isJson(value: unknown): value is Json {
 }
 
 /** The metadata without some of its members, the operation without its response. */
-function lacking({ metadata, response, ...operation }: Json, ...names: string[]): Json {
+function lacking({ metadata, response: _, ...operation }: Json, ...names: string[]): Json {
   const kept = Object.entries(isJson(metadata) ? metadata : {});
   return {
     ...operation,
@@ -214,9 +214,20 @@ describe("a create whose answer is lost", () => {
   });
 });
 
-describe("a batch that left no results", () => {
-  const noOutput = (operation: Json) => lacking(operation, "output");
+function noOutput(operation: Json): Json {
+  return lacking(operation, "output");
+}
 
+/** One with an error is done, without it and in a state of the future. */
+function abandoned({ error, ...operation }: Json): Json {
+  return error === undefined ? operation : inState(operation, "BATCH_STATE_ABANDONED");
+}
+
+async function noKey(): Promise<never> {
+  throw new UserError("No Gemini key is set", { hint: "Set one.", exit: "usage" });
+}
+
+describe("a batch that left no results", () => {
   test("since all of its requests failed: they failed, and are sent once more and no more", async () => {
     const { trial, proxy } = await proxied({ faults: "permanent" });
     proxy.rewrite(looks(noOutput));
@@ -236,9 +247,7 @@ describe("a batch that left no results", () => {
 
   test("and is done in a state that nobody knows: it has ended", async () => {
     const { trial, proxy } = await proxied({ faults: "batch-fail" });
-    const done = ({ error, ...operation }: Json) =>
-      error === undefined ? operation : inState(operation, "BATCH_STATE_ABANDONED");
-    proxy.rewrite(looks(done));
+    proxy.rewrite(looks(abandoned));
     expect(await ended(trial, { maxAttempts: 1 })).toMatchObject({
       exit: EXIT_CODES.rowsFailed,
       failed: ROWS,
@@ -341,11 +350,8 @@ describe("cancel --give-up", () => {
     await trial.emulator.close();
     workshop.events.length = 0;
     await trial.services({}, async ({ manifest, report }) => {
-      const gemini = async () => {
-        throw new UserError("No Gemini key is set", { hint: "Set one.", exit: "usage" });
-      };
       const cancel = (insist: boolean) =>
-        cancelJob({ manifest, gemini, report }, manifest.job("0001"), insist);
+        cancelJob({ manifest, gemini: noKey, report }, manifest.job("0001"), insist);
       await expect(cancel(false)).rejects.toThrow("No Gemini key is set");
       expect(await cancel(true)).toBe("givenUp");
     });

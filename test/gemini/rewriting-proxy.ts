@@ -3,7 +3,7 @@
  * other answers than it got: as captive portals, caches and gateways do, and as other shapes of the
  * service's bodies would come. What was asked for takes effect at the emulator unless the rule says no.
  */
-import { request as httpRequest } from "node:http";
+import { type IncomingMessage, request as httpRequest } from "node:http";
 import { describeRequest, reply, type Reply, type SeenRequest, serve } from "./stub-server.ts";
 
 /** What a call is for. `session` is what follows the start of an upload; `file` looks at a file. */
@@ -134,21 +134,18 @@ function kindOf({ method, path, headers }: SeenRequest): CallKind {
 function forward(target: string, { method, url, headers, body }: SeenRequest) {
   const { hostname, port } = new URL(target);
   return new Promise<ProxiedAnswer>((resolve, reject) => {
-    const outgoing = httpRequest(
-      { hostname, port, method, path: url, headers, agent: false },
-      async (incoming) => {
-        const chunks: Buffer[] = [];
-        for await (const chunk of incoming) chunks.push(Buffer.from(chunk));
-        resolve({
-          status: incoming.statusCode ?? 0,
-          headers: passedOn(incoming.headers),
-          body: Buffer.concat(chunks),
-        });
-      },
-    );
+    const options = { hostname, port, method, path: url, headers, agent: false };
+    const outgoing = httpRequest(options, (incoming) => resolve(readWhole(incoming)));
     outgoing.on("error", reject);
     outgoing.end(body);
   });
+}
+
+async function readWhole(incoming: IncomingMessage): Promise<ProxiedAnswer> {
+  const chunks: Buffer[] = [];
+  for await (const chunk of incoming) chunks.push(Buffer.from(chunk));
+  const { statusCode = 0, headers } = incoming;
+  return { status: statusCode, headers: passedOn(headers), body: Buffer.concat(chunks) };
 }
 
 const OF_THE_CONNECTION = ["transfer-encoding", "content-length", "connection", "keep-alive"];
