@@ -6,7 +6,13 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { type Argument, type Expression, type ObjectProperty, parseSync, Visitor } from "oxc-parser";
+import {
+  type Argument,
+  type Expression,
+  type ObjectProperty,
+  parseSync,
+  Visitor,
+} from "oxc-parser";
 
 export type Comparison = Readonly<{ file: string; line: number }>;
 

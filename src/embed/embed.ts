@@ -3,6 +3,7 @@ import { type CostLimit, withinLimit } from "../job/cost.ts";
 import type { Job } from "../job/job.ts";
 import { isForSync, type LaneChoice } from "../job/lane.ts";
 import { embedJob, type EmbedServices } from "./embed-job.ts";
+import { needs } from "../job/states.ts";
 
 export type EmbedOptions = Readonly<{
   /** Undefined: only what was begun. */
@@ -38,6 +39,6 @@ export function nextToEmbed(
   jobs: readonly Job[],
   { lane, costLimit }: EmbedOptions,
 ): Job | undefined {
-  const begun = jobs.find((job) => job.state === "embedding");
+  const begun = jobs.find((job) => needs(job) === "embed");
   return begun ?? withinLimit(jobs, costLimit).find((job) => isForSync(job, lane));
 }

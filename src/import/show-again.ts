@@ -1,9 +1,10 @@
 import type { CommandContext, CommandResult } from "../command.ts";
-import { type Job, wasImported } from "../job/job.ts";
+import type { Job } from "../job/job.ts";
 import { type ManifestView, readManifest } from "../job/manifest.ts";
 import { count, counted } from "../output/figures.ts";
 import { canBeWrittenAgain, countEmpty, writeAgain } from "./again.ts";
 import { createPacer } from "./pace.ts";
+import { wasImported } from "../job/states.ts";
 
 /** `import --again`. */
 export async function showAgain(context: CommandContext): Promise<CommandResult> {

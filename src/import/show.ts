@@ -1,5 +1,5 @@
 import type { CommandContext, CommandResult } from "../command.ts";
-import type { Job, JobState } from "../job/job.ts";
+import type { Job } from "../job/job.ts";
 import { laneToGoOn } from "../job/lane.ts";
 import { type Manifest, readManifest } from "../job/manifest.ts";
 import { droppedIndexesText } from "../output/dropped-index-text.ts";
@@ -7,16 +7,16 @@ import { counted } from "../output/figures.ts";
 import { sumsText } from "../output/sums-text.ts";
 import { balanced, NO_ROWS } from "../sums.ts";
 import { importFromSettings, indexKeeper } from "./from-settings.ts";
-import { isImportable } from "./import.ts";
 import type { IndexSummary } from "./index-keeper.ts";
 import { showAgain } from "./show-again.ts";
+import { isBack, isOpen, nextCommand } from "../job/states.ts";
 
 export async function showImport(context: CommandContext): Promise<CommandResult> {
   const { services, settings, next } = context;
   if (settings.again) return showAgain(context);
   if (settings.dryRun) return showDryRun(context);
   const manifest = await services.manifest();
-  if (!manifest.jobs().some(isImportable)) return buildIndexes(context, manifest);
+  if (!manifest.jobs().some(isBack)) return buildIndexes(context, manifest);
   const { imported, copies, failedFiles, indexes, ...sums } = await importFromSettings(context);
   if (!balanced(sums)) throw new Error(`the sums do not balance: ${JSON.stringify(sums)}`);
   return {
@@ -45,15 +45,9 @@ function nothingToImport(
   jobs: readonly Job[],
   indexes: IndexSummary,
 ): CommandResult {
-  const isAny = (...states: readonly JobState[]) =>
-    jobs.some(({ state }) => states.includes(state));
-  const step = isAny("submitted")
-    ? "poll"
-    : isAny("exported", "submitting", "embedding")
-      ? "submit"
-      : jobs.length === 0
-        ? "export"
-        : undefined;
+  // failed lines are not what this command is asked about
+  const open = nextCommand(jobs.filter(isOpen));
+  const step = jobs.length === 0 ? "export" : open;
   return {
     json: { imported: [], ...NO_ROWS, copies: 0, indexes },
     text: [
@@ -68,7 +62,7 @@ function nothingToImport(
 async function showDryRun(context: CommandContext): Promise<CommandResult> {
   const { settings, report, next } = context;
   const manifest = await readManifest(settings.jobsDir);
-  const jobs = manifest.jobs().filter(isImportable);
+  const jobs = manifest.jobs().filter(isBack);
   const dropped = manifest.droppedIndexes();
   for (const warning of droppedIndexesText(dropped)) report({ type: "warning", ...warning });
   if (jobs.length === 0) {

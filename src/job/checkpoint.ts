@@ -17,6 +17,7 @@ import { readResultKey } from "../result-line.ts";
 import { exists, isMissing, type JobFiles, sizeOf } from "./files.ts";
 import { type FileRecord, type Job, linesOf } from "./job.ts";
 import { markOf } from "./mark.ts";
+import { needs } from "./states.ts";
 
 export type Checkpoint = {
   /** Requests that have a line. */
@@ -114,7 +115,7 @@ async function look({ results, sync }: JobFiles, job: Job): Promise<StandingAnsw
   const filled = both.filter(({ bytes = 0 }) => bytes > 0).map(({ path }) => path);
   const empty = both.filter(({ bytes }) => bytes === 0).map(({ path }) => path);
   // others were moved before it was begun; with two, it was further than the backup put over it
-  const isAlone = job.state === "embedding" && filled.length === 1;
+  const isAlone = needs(job) === "embed" && filled.length === 1;
   const own = isAlone ? filled[0] : await firstOf(filled, job);
   return { own, others: filled.filter((path) => path !== own), empty };
 }

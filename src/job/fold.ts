@@ -9,6 +9,7 @@ import type { JobEvent, JournalEvent } from "./event.ts";
 import type { Job, JobState, NewJob, TokenCount } from "./job.ts";
 import { accepted, ended as quotaEnded, NEW_QUOTA, type QuotaLog, refused } from "./quota-log.ts";
 import { move } from "./transitions.ts";
+import { needs } from "./states.ts";
 
 export type ManifestState = {
   readonly targets: Target[];
@@ -57,7 +58,7 @@ export function apply(state: ManifestState, event: JournalEvent): void {
   }
   const moved = move(event.job, before.state, event.type);
   const children = event.type === "resubmitted" ? childrenOf(state, event) : [];
-  const quotas = quotaChanges(state, before, event);
+  const quotas = quotaChanges(state, before, { event, moved });
   advance(before, event, moved);
   commit(state, { jobs: children, quotas });
 }
@@ -73,7 +74,8 @@ export function changeOf(state: ManifestState, event: JournalEvent): Change {
   const before = state.jobs.get(event.job);
   const after = next(state, before, event);
   const children = event.type === "resubmitted" ? childrenOf(state, event) : [];
-  const quotas = before === undefined ? [] : quotaChanges(state, before, event);
+  const quotas =
+    before === undefined ? [] : quotaChanges(state, before, { event, moved: after.state });
   return { jobs: [after, ...children], quotas };
 }
 
@@ -110,7 +112,7 @@ const TOO_MANY = 429;
 function quotaChanges(
   state: ManifestState,
   before: Job,
-  event: JobEvent,
+  { event, moved }: Readonly<{ event: JobEvent; moved: JobState }>,
 ): readonly (readonly [ModelName, QuotaLog])[] {
   const { model } = before.target;
   const log = state.quotas.get(model) ?? NEW_QUOTA;
@@ -123,11 +125,9 @@ function quotaChanges(
   if (event.type === "refused" && event.error.code === TOO_MANY) {
     return [[model, refused(log, { ...create(), limit: event.limit })]];
   }
-  const hasEnded = before.state === "submitted" && ENDS.includes(event.type);
+  const hasEnded = needs(before) === "look" && needs({ state: moved }) !== "look";
   return hasEnded ? [[model, quotaEnded(log, before.tokens)]] : [];
 }
-
-const ENDS: readonly JobEvent["type"][] = ["succeeded", "failed", "expired", "cancelled"];
 
 function newTarget(
   state: ManifestState,

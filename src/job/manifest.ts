@@ -43,7 +43,8 @@ import { findAnswers, seeBegun } from "./found-answers.ts";
 import { type Job, type JobHistoryEntry, type NewJob, type TokenCount } from "./job.ts";
 import { type JournalWriter, openJournal, readJournal } from "./journal.ts";
 import { NEW_QUOTA, type QuotaLog } from "./quota-log.ts";
-import { move, UNFINISHED } from "./transitions.ts";
+import { move } from "./transitions.ts";
+import { isOpen } from "./states.ts";
 
 /** An event as a stage reports it: the manifest adds the time. */
 type NewEvent = DistributiveOmit<Exclude<JobEvent, { type: "exported" | "resubmitted" }>, "at">;
@@ -157,7 +158,7 @@ export async function readHistory(folder: string, job: string): Promise<JobHisto
 
 /** True while a job's rows are on their way and must not be exported again. */
 export function isUnfinished(job: Job): boolean {
-  return UNFINISHED.includes(job.state);
+  return isOpen(job);
 }
 
 async function openLocked(folder: string, clock: Clock, lock: Lock): Promise<Manifest> {

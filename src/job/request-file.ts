@@ -19,6 +19,7 @@ import { readResultKey } from "../result-line.ts";
 import { exists, filesAside, type JobFiles, setAside, sizeOf } from "./files.ts";
 import type { Copies, FileRecord, Job } from "./job.ts";
 import type { Manifest } from "./manifest.ts";
+import { needs } from "./states.ts";
 
 type RequestFiles = Readonly<{ file: FileRecord; copies: Copies | undefined }>;
 
@@ -190,8 +191,9 @@ export async function* failedRequests(
 }
 
 function unusable(message: string, job: Job, aside: string | undefined): UserError {
-  const lost = job.state === "exported" ? "" : "what it cost is lost, and ";
-  const flag = job.state === "exported" ? "" : " --give-up";
+  const isUnsent = needs(job) === "send";
+  const lost = isUnsent ? "" : "what it cost is lost, and ";
+  const flag = isUnsent ? "" : " --give-up";
   const mend =
     aside === undefined
       ? "Restore it from a backup"

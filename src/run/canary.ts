@@ -12,6 +12,7 @@ import type { Job } from "../job/job.ts";
 import { isUnfinished, type Manifest } from "../job/manifest.ts";
 import type { Sums } from "../sums.ts";
 import { sameTarget, type Target } from "../target.ts";
+import { isImported, needs } from "../job/states.ts";
 
 export const CANARY_ROWS = 100;
 /** Fewer rows cost a few cents, and are not worth waiting twice for. */
@@ -88,7 +89,7 @@ export class Canary {
     const family: Job[] = [];
     const ids = new Set<string>();
     for (const job of this.#ownJobs()) {
-      const isUnsent = job.state === "exported" && job.submissions === 0;
+      const isUnsent = needs(job) === "send" && job.submissions === 0;
       if (isUnsent && !ids.has(job.parent ?? "")) continue;
       ids.add(job.id);
       family.push(job);
@@ -108,8 +109,8 @@ function ofTarget(jobs: readonly Job[], target: Target): Job[] {
 
 function hasSung(jobs: readonly Job[]): boolean {
   return jobs.some(
-    ({ state, sums }) =>
-      state === "imported" && sums !== undefined && sums.written > 0 && !mostFailed(sums),
+    (job) =>
+      isImported(job) && job.sums !== undefined && job.sums.written > 0 && !mostFailed(job.sums),
   );
 }
 

@@ -10,7 +10,7 @@ import { JobBlocked, UserError } from "../errors.ts";
 import { exportJobs, type ExportOptions, type ExportSummary } from "../export/export.ts";
 import { nextToEmbed } from "../embed/embed.ts";
 import { embedJob } from "../embed/embed-job.ts";
-import { importResults, isImportable, type ImportServices } from "../import/import.ts";
+import { importResults, type ImportServices } from "../import/import.ts";
 import { type CostLimit, withinLimit } from "../job/cost.ts";
 import type { JobBounds } from "../job/cut.ts";
 import type { Job } from "../job/job.ts";
@@ -33,6 +33,7 @@ import { roomFor, type Room, type Window } from "../submit/window.ts";
 import { Canary, canaryBounds, isCanaryWorth } from "./canary.ts";
 import { Changes } from "./changes.ts";
 import { QuotaPause } from "./quota-pause.ts";
+import { isBack, needs } from "../job/states.ts";
 
 export type RunServices = SubmitServices & ImportServices & Readonly<{ store: Store }>;
 
@@ -270,7 +271,7 @@ class Pipeline {
     const { signal, clock } = this.#services;
     const pause = new QuotaPause(clock, this.#options.quotaWaitMs);
     while (!this.#isStopped()) {
-      if (this.#nextToEmbed()?.state === "exported" && !(await this.#hasReadList(pause))) continue;
+      if (this.#isNextToBegin() && !(await this.#hasReadList(pause))) continue;
       // what was found just now may be this very job's batch
       const job = this.#nextToEmbed();
       if (job === undefined && this.#isFinished()) return;
@@ -290,8 +291,13 @@ class Pipeline {
     }
   }
 
+  #isNextToBegin(): boolean {
+    const job = this.#nextToEmbed();
+    return job !== undefined && needs(job) === "send";
+  }
+
   #nextToEmbed(): Job | undefined {
-    const isHeld = (each: Job) => each.state === "exported" && this.#canary?.lets(each) === false;
+    const isHeld = (each: Job) => needs(each) === "send" && this.#canary?.lets(each) === false;
     const jobs = this.#services.manifest.jobs().filter((each) => !isHeld(each));
     return nextToEmbed(jobs, this.#options);
   }
@@ -331,7 +337,7 @@ class Pipeline {
   async #import(): Promise<void> {
     const { manifest, signal } = this.#services;
     while (!this.#isStopped()) {
-      const job = manifest.jobs().find((each) => isImportable(each) && !this.#blocked.has(each.id));
+      const job = manifest.jobs().find((each) => isBack(each) && !this.#blocked.has(each.id));
       if (job === undefined && this.#isFinished()) return;
       if (job === undefined) await this.#changes.next(signal);
       else await this.#inHand(() => this.#importOne(job));
@@ -460,11 +466,11 @@ class Pipeline {
   }
 
   #hasUncertainJob(): boolean {
-    return this.#services.manifest.jobs().some((job) => job.state === "submitting");
+    return this.#services.manifest.jobs().some((job) => needs(job) === "settle");
   }
 
   #waitingJobs(): Job[] {
-    return this.#services.manifest.jobs().filter((job) => job.state === "exported");
+    return this.#services.manifest.jobs().filter((job) => needs(job) === "send");
   }
 
   #ownJobs(): Job[] {
@@ -475,8 +481,7 @@ class Pipeline {
   #freed({ target }: Job): number {
     const { manifest } = this.#services;
     if (manifest.quota(target.model).release === "time") return 0;
-    return manifest.jobs().filter((job) => job.batch !== undefined && job.state !== "submitted")
-      .length;
+    return manifest.jobs().filter((job) => job.batch !== undefined && needs(job) !== "look").length;
   }
 
   #hasStaleRows(): boolean {

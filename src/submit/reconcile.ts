@@ -6,10 +6,17 @@
  */
 import { UserError } from "../errors.ts";
 import { explain } from "../gemini/explain.ts";
-import { type Batch, type Gemini, GeminiError } from "../gemini/port.ts";
+import {
+  type Batch,
+  type Gemini,
+  GeminiError,
+  hasBatchEnded,
+  isDeadBatch,
+} from "../gemini/port.ts";
 import type { Job } from "../job/job.ts";
 import { batchPrefix, isBatchOf, isOurProject, jobOfBatch } from "../job/batch-names.ts";
 import type { SubmitServices } from "./submit-job.ts";
+import { mayHaveBatch, needs } from "../job/states.ts";
 
 export type ReconcileSummary = Readonly<{
   /** Jobs whose batch was found. */
@@ -68,11 +75,6 @@ export function needsReconciling(jobs: readonly Job[]): boolean {
   return jobs.some((job) => mayHaveBatch(job) && job.submissions > 0);
 }
 
-/** Of a manifest that was restored from a backup, a batch may be there that it knows nothing of. */
-function mayHaveBatch({ state }: Job): boolean {
-  return state === "submitting" || state === "exported";
-}
-
 /** The service may take longer over a create than the grace; it starts with the request. */
 const CREATE_TAKES_GRACES = 3;
 
@@ -84,7 +86,7 @@ function isAnyYoung({ clock }: SubmitServices, open: readonly Job[], graceMs: nu
 }
 
 function uncertainJobs({ manifest }: SubmitServices): Job[] {
-  return manifest.jobs().filter((job) => job.state === "submitting");
+  return manifest.jobs().filter((job) => needs(job) === "settle");
 }
 
 /**
@@ -159,8 +161,8 @@ async function adopt(
 
 /** Of two batches the one that has results, or may still get some, is the one to adopt. */
 function usefulness({ state }: Batch): number {
-  if (state === "succeeded") return 2;
-  return state === "failed" || state === "expired" || state === "cancelled" ? 0 : 1;
+  if (isDeadBatch(state)) return 0;
+  return hasBatchEnded(state) ? 2 : 1;
 }
 
 async function recordDuplicate(

@@ -1,10 +1,11 @@
 import { hashFile } from "../durable-file.ts";
 import { exists } from "../job/files.ts";
-import { type FileRecord, type Job, wasImported } from "../job/job.ts";
+import type { FileRecord, Job } from "../job/job.ts";
 import { isUnfinished, type ManifestView } from "../job/manifest.ts";
 import { sameColumn } from "../job/vector-space.ts";
 import { balanced } from "../sums.ts";
 import type { Target } from "../target.ts";
+import { needs, wasImported } from "../job/states.ts";
 
 export type FileProblem = Readonly<{
   job: string;
@@ -63,7 +64,7 @@ function neededFiles(job: Job): Needed[] {
   if (isUnfinished(job) && job.copies !== undefined) {
     needed.push({ file: "copies", record: job.copies.file });
   }
-  if (job.state === "downloaded") needed.push({ file: "results", record: job.resultsFile });
+  if (needs(job) === "write") needed.push({ file: "results", record: job.resultsFile });
   if (job.outstanding.lines > 0) needed.push({ file: "failed", record: undefined });
   return needed;
 }

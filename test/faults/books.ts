@@ -10,7 +10,7 @@ import { emulatedVector } from "../../src/emulator/embedding.ts";
 import { readFailedLines } from "../../src/job/failed-file.ts";
 import type { Job } from "../../src/job/job.ts";
 import { type ManifestView, readManifest } from "../../src/job/manifest.ts";
-import { UNFINISHED } from "../../src/job/transitions.ts";
+import { isOpen } from "../../src/job/states.ts";
 import { readLines } from "../../src/jsonl.ts";
 import { parseRequestLine, type RequestLine } from "../../src/request-line.ts";
 import { parseResultLine } from "../../src/result-line.ts";
@@ -70,7 +70,7 @@ export async function audit(books: Books): Promise<Audit> {
 
 function jobBreaches(job: Job): string[] {
   const { id, state, sums, requests, duplicateBatches } = job;
-  if (UNFINISHED.includes(state)) return [`job ${id} is still ${state}`];
+  if (isOpen({ state })) return [`job ${id} is still ${state}`];
   const breaches: string[] = [];
   if (sums === undefined) breaches.push(`job ${id} is ${state} and has no sums`);
   else if (!balanced(sums) || sums.requests !== requests) {
