@@ -97,7 +97,7 @@ const EQUALITIES = ["===", "!==", "==", "!="];
 type Compared = Expression | Argument | { readonly type: "PrivateIdentifier" };
 
 /** Without what only types or readers see. */
-function plain<T extends Compared>(node: T): Compared {
+function plain(node: Compared): Compared {
   switch (node.type) {
     case "TSAsExpression":
     case "TSSatisfiesExpression":

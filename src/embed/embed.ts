@@ -40,5 +40,6 @@ export function nextToEmbed(
   { lane, costLimit }: EmbedOptions,
 ): Job | undefined {
   const begun = jobs.find((job) => needs(job) === "embed");
-  return begun ?? withinLimit(jobs, costLimit).find((job) => isForSync(job, lane));
+  if (begun !== undefined || lane === undefined || lane.lane === "batch") return begun;
+  return withinLimit(jobs, costLimit).find((job) => isForSync(job, lane));
 }

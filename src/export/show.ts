@@ -4,14 +4,13 @@ import { copiesLines } from "../output/copies-text.ts";
 import { count, counted } from "../output/figures.ts";
 import type { ExportSummary } from "./export.ts";
 import { exportFromSettings } from "./from-settings.ts";
-import { needs } from "../job/states.ts";
 
 export async function showExport(context: CommandContext): Promise<CommandResult> {
   const { settings, next, signal } = context;
   const summary = await exportFromSettings(context);
   const { exported, copies, skipped, jobs, tokens } = summary;
   const manifest = await readManifest(settings.jobsDir);
-  const waiting = manifest.jobs().some((job) => needs(job) === "send");
+  const waiting = manifest.needing("send").length > 0;
   return {
     json: { exported, copies, skipped, jobs, tokens },
     text: exportText(summary, settings.dryRun, signal.aborted),

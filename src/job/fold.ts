@@ -9,6 +9,7 @@ import type { JobEvent, JournalEvent } from "./event.ts";
 import type { Job, JobState, NewJob, TokenCount } from "./job.ts";
 import { accepted, ended as quotaEnded, NEW_QUOTA, type QuotaLog, refused } from "./quota-log.ts";
 import { move } from "./transitions.ts";
+import { JobIndex } from "./job-index.ts";
 import { needs } from "./states.ts";
 
 export type ManifestState = {
@@ -19,8 +20,8 @@ export type ManifestState = {
   indexes: DroppedIndexes;
   /** The highest job number given out. */
   lastJob: number;
-  /** The jobs in the order of their ids; undefined once one has changed. */
-  ordered: readonly Job[] | undefined;
+  /** Undefined while a journal is read, in which no one asks. */
+  index: JobIndex | undefined;
   /** What each model's quota has shown of itself. */
   readonly quotas: Map<ModelName, QuotaLog>;
 };
@@ -32,7 +33,7 @@ export function emptyState(): ManifestState {
     jobs: new Map(),
     indexes: new Map(),
     lastJob: 0,
-    ordered: undefined,
+    index: undefined,
     quotas: new Map(),
   };
 }
@@ -60,6 +61,7 @@ export function apply(state: ManifestState, event: JournalEvent): void {
   const children = event.type === "resubmitted" ? childrenOf(state, event) : [];
   const quotas = quotaChanges(state, before, { event, moved });
   advance(before, event, moved);
+  state.index = undefined;
   commit(state, { jobs: children, quotas });
 }
 
@@ -87,17 +89,16 @@ export function commit(
   state.targets.push(...targets);
   for (const [target, count] of counts) state.counts.set(target, count);
   state.indexes = indexes;
-  if (jobs.length > 0) state.ordered = undefined;
   for (const job of jobs) {
+    state.index?.change(state.jobs.get(job.id), job);
     state.jobs.set(job.id, job);
     state.lastJob = Math.max(state.lastJob, Number(job.id));
   }
 }
 
-/** By id: two that were written at once may have been recorded in another order. */
-export function orderedJobs(state: ManifestState): readonly Job[] {
-  state.ordered ??= [...state.jobs.values()].toSorted((a, b) => Number(a.id) - Number(b.id));
-  return state.ordered;
+export function indexOf(state: ManifestState): JobIndex {
+  state.index ??= new JobIndex(state.jobs.values());
+  return state.index;
 }
 
 function targetOf(state: ManifestState, number: number, who: string): Target {

@@ -35,8 +35,8 @@ import {
   changeOf,
   commit,
   emptyState,
+  indexOf,
   type ManifestState,
-  orderedJobs,
   type RecordedJob,
 } from "./fold.ts";
 import { findAnswers, seeBegun } from "./found-answers.ts";
@@ -44,7 +44,7 @@ import { type Job, type JobHistoryEntry, type NewJob, type TokenCount } from "./
 import { type JournalWriter, openJournal, readJournal } from "./journal.ts";
 import { NEW_QUOTA, type QuotaLog } from "./quota-log.ts";
 import { move } from "./transitions.ts";
-import { isOpen } from "./states.ts";
+import { isOpen, type Need } from "./states.ts";
 
 /** An event as a stage reports it: the manifest adds the time. */
 type NewEvent = DistributiveOmit<Exclude<JobEvent, { type: "exported" | "resubmitted" }>, "at">;
@@ -64,6 +64,10 @@ export type ManifestView = {
   readonly warnings: readonly string[];
   /** In the order of their ids. */
   jobs(): readonly Job[];
+  /** The open jobs that need one of these, in the order of their ids: cheap to ask after each event. */
+  needing(...wanted: readonly Need[]): readonly Job[];
+  /** How many jobs had a batch that has ended. */
+  batchesEnded(): number;
   /** Throws a UserError when there is no such job. */
   job(id: string): Job;
   files(job: string): JobFiles;
@@ -99,7 +103,7 @@ export type Manifest = ManifestView & {
 export async function readManifest(folder: string): Promise<ManifestView> {
   const state = emptyState();
   const content = await readJournal(manifestPath(folder), (event) => apply(state, event));
-  for (const { id, updatedAt } of await seeBegun(folder, orderedJobs(state))) {
+  for (const { id, updatedAt } of await seeBegun(folder, indexOf(state).all())) {
     apply(state, { type: "embedding", job: id, at: updatedAt });
   }
   return { ...view(folder, state), id: content.header?.manifest, warnings: content.warnings };
@@ -207,7 +211,9 @@ async function refuseOrphans(folder: string): Promise<void> {
 
 function view(folder: string, state: ManifestState) {
   return {
-    jobs: () => orderedJobs(state),
+    jobs: () => indexOf(state).all(),
+    needing: (...wanted: readonly Need[]) => indexOf(state).needing(...wanted),
+    batchesEnded: () => indexOf(state).batchesEnded,
     job: (id: string) => state.jobs.get(id) ?? unknownJob(id, state),
     files: (job: string) => jobFiles(folder, job),
     counted: (target: Target) => countOf(state, target),

@@ -93,8 +93,8 @@ function warnOfOutage({ report }: PollServices, error: unknown): void {
   report({ type: "warning", message, hint: "It is looked at again later; the batches go on." });
 }
 
-export function submittedJobs(manifest: Manifest): Job[] {
-  return manifest.jobs().filter((job) => needs(job) === "look");
+export function submittedJobs(manifest: Manifest): readonly Job[] {
+  return manifest.needing("look");
 }
 
 async function sleepUnlessAborted({ clock, signal }: PollServices, ms: number): Promise<void> {

@@ -1,7 +1,7 @@
 /** What the charts show: totals over time, from the changes of the jobs' states. */
 import type { Job, JobState } from "../job/job.ts";
 import type { StateChange } from "../job/state-changes.ts";
-import { isImported, isOpen, isRolledBack, needs } from "../job/states.ts";
+import { isImported, isOpen, isQueued, isRolledBack } from "../job/states.ts";
 
 /** `value` from `atMs` on, until the next point. */
 export type Point = Readonly<{ atMs: number; value: number }>;
@@ -39,8 +39,7 @@ export function queuedTokens(changes: readonly StateChange[], jobs: JobsById): S
   const queued = new Set<string>();
   return running(changes, ({ job, state }) => {
     const was = queued.delete(job);
-    // a create that is not answered may be refused: a queue that is full would look fuller
-    const is = needs({ state }) === "look";
+    const is = isQueued({ state });
     if (is) queued.add(job);
     return (Number(is) - Number(was)) * (jobs.get(job)?.tokens ?? 0);
   });

@@ -66,12 +66,15 @@ export class Canary {
     return !this.hasSung && sameTarget(job.target, this.#target);
   }
 
-  /** Whether an exported job may be sent: the canary, what became of it, and all once it has sung. */
-  lets(job: Job): boolean {
-    if (!this.mayBe(job)) return true;
+  /**
+   * Which exported jobs may be sent as things are now: the canary, what became of it, and all once it
+   * has sung. To be asked anew after a change.
+   */
+  gate(): (job: Job) => boolean {
+    if (this.hasSung) return () => true;
     const family = this.#family();
-    if (family.length === 0) return job.id === this.#ownJobs()[0]?.id;
-    return family.some(({ id }) => id === job.id);
+    const passing = new Set((family.length > 0 ? family : this.#ownJobs().slice(0, 1)).map(idOf));
+    return (job) => passing.has(job.id) || !sameTarget(job.target, this.#target);
   }
 
   /** Throws a UserError where it came to nothing. To be asked while no job is in hand. */
@@ -101,6 +104,10 @@ export class Canary {
     const jobs = ofTarget(this.#manifest.jobs(), this.#target);
     return jobs.filter((job) => !this.#endedBefore.has(job.id));
   }
+}
+
+function idOf({ id }: Job): string {
+  return id;
 }
 
 function ofTarget(jobs: readonly Job[], target: Target): Job[] {

@@ -16,7 +16,7 @@ import {
 import type { Job } from "../job/job.ts";
 import { batchPrefix, isBatchOf, isOurProject, jobOfBatch } from "../job/batch-names.ts";
 import type { SubmitServices } from "./submit-job.ts";
-import { mayHaveBatch, needs } from "../job/states.ts";
+import { mayHaveBatch } from "../job/states.ts";
 
 export type ReconcileSummary = Readonly<{
   /** Jobs whose batch was found. */
@@ -85,8 +85,8 @@ function isAnyYoung({ clock }: SubmitServices, open: readonly Job[], graceMs: nu
   return ages.some((age) => age < CREATE_TAKES_GRACES * graceMs);
 }
 
-function uncertainJobs({ manifest }: SubmitServices): Job[] {
-  return manifest.jobs().filter((job) => needs(job) === "settle");
+function uncertainJobs({ manifest }: SubmitServices): readonly Job[] {
+  return manifest.needing("settle");
 }
 
 /**
@@ -115,7 +115,7 @@ async function adoptFound(
   const found = Map.groupBy(batches, (batch) => jobOfBatch(manifest.id, batch.displayName));
   const adopted: string[] = [];
   const unknown = new Set(batches);
-  for (const job of manifest.jobs()) {
+  for (const job of manifest.jobs().filter(({ id }) => found.has(id))) {
     // those of a job that had its number before a backup was put back ask for something else
     const own = found.get(job.id)?.filter(({ displayName }) => isBatchOf(job, displayName)) ?? [];
     for (const batch of own) unknown.delete(batch);

@@ -57,7 +57,7 @@ export async function submitAll(
       adopted.push(...(await reconcile(services, options.reconcileGraceMs)).adopted);
     }
     why = await submitRound(services, options, submitted);
-    if (!manifest.jobs().some((job) => needs(job) === "settle")) break;
+    if (manifest.needing("settle").length === 0) break;
   }
   const waiting = manifest
     .jobs()
@@ -89,8 +89,14 @@ async function submitRound(
   for (const job of withinLimit(manifest.jobs(), options.costLimit).filter(isNext)) {
     if (signal.aborted) return "interrupted";
     const quota = manifest.quota(job.target.model);
-    const room = roomFor(job, manifest.jobs(), options.window, quota, clock.now().getTime());
-    if (!room.hasRoom) return fullText(room, manifest.jobs(), clock.now());
+    const room = roomFor(
+      job,
+      manifest.needing("settle", "look"),
+      options.window,
+      quota,
+      clock.now().getTime(),
+    );
+    if (!room.hasRoom) return fullText(room, manifest.needing("settle", "look"), clock.now());
     const outcome = await submitJob(services, job, room.probe);
     if (outcome.kind === "submitted") submitted.push(job.id);
     if (outcome.kind === "quota") warnOfTooLarge(services, job);
