@@ -5,7 +5,7 @@
 import { createDurableFile, type DurableFile } from "../durable-file.ts";
 import { UserError } from "../errors.ts";
 import { type CutFile, type CutRow, type JobBounds, RequestCutter } from "../job/cut.ts";
-import { correctionOf, uncorrected } from "../job/correction.ts";
+import { correctionBy, uncorrected } from "../job/correction.ts";
 import { learnedBounds } from "../job/learned-bounds.ts";
 import { tooLongPath } from "../job/files.ts";
 import type { Job, NewJob } from "../job/job.ts";
@@ -260,7 +260,7 @@ class ExportPass {
   #correction(): number {
     const { manifest } = this.#services;
     const { target } = this.#options;
-    return correctionOf(manifest.jobs(), manifest.counted(target), target).ratio;
+    return correctionBy(manifest.billed(target), manifest.counted(target)).ratio;
   }
 
   async #listTooLong(question: PendingQuestion, tokens: number, what: string): Promise<void> {

@@ -2,12 +2,16 @@
  * The jobs in the order of their ids, and the open ones by what they need: kept as jobs change, since
  * whoever works on thirty thousand of them asks after every event what there is to do.
  */
+import { sameTarget, type Target } from "../target.ts";
+import { addBills, type Bill, billedBy, NO_BILL } from "./bill.ts";
 import type { Job } from "./job.ts";
 import { type Need, needs } from "./states.ts";
 
 export class JobIndex {
   readonly #all: SortedJobs;
   readonly #needing = new Map<Need, SortedJobs>();
+  /** By target, of the jobs whose results told what was counted. */
+  readonly #bills = new Map<Target, Bill>();
   #batchesEnded = 0;
 
   constructor(jobs: Iterable<Job>) {
@@ -15,7 +19,10 @@ export class JobIndex {
     for (const [need, own] of Map.groupBy(this.#all.seen(), needs)) {
       if (need !== undefined) this.#needing.set(need, new SortedJobs(own));
     }
-    for (const job of this.#all.seen()) this.#batchesEnded += Number(hasBatchEnded(job));
+    for (const job of this.#all.seen()) {
+      this.#batchesEnded += Number(hasBatchEnded(job));
+      this.#addBill(job);
+    }
   }
 
   /** `before`: the same job as it was; undefined for a new one. */
@@ -24,6 +31,8 @@ export class JobIndex {
     const [was, is] = [before && needs(before), needs(after)];
     if (was !== undefined && was !== is) this.#of(was).remove(after);
     if (is !== undefined) this.#of(is).put(after);
+    // a bill stays what it is, whatever becomes of the job
+    if (before?.billedTokens === undefined) this.#addBill(after);
     this.#batchesEnded += Number(hasBatchEnded(after));
     this.#batchesEnded -= Number(before !== undefined && hasBatchEnded(before));
   }
@@ -42,6 +51,18 @@ export class JobIndex {
   /** How many jobs had a batch that has ended. */
   get batchesEnded(): number {
     return this.#batchesEnded;
+  }
+
+  /** What the target's jobs were estimated at and billed, as `billedBy` has it of one. */
+  billed(target: Target): Bill {
+    const own = [...this.#bills].filter(([other]) => sameTarget(other, target));
+    return own.map(([, bill]) => bill).reduce(addBills, NO_BILL);
+  }
+
+  #addBill(job: Job): void {
+    const bill = billedBy(job);
+    if (bill === undefined) return;
+    this.#bills.set(job.target, addBills(this.#bills.get(job.target) ?? NO_BILL, bill));
   }
 
   #of(need: Need): SortedJobs {

@@ -8,6 +8,7 @@ import { UserError } from "../errors.ts";
 import { acquireLock, type Lock, type LockedPlace, sweepLeftovers } from "../folder-lock.ts";
 import type { ModelName } from "../gemini/models.ts";
 import { sameTarget, type Target } from "../target.ts";
+import type { Bill } from "./bill.ts";
 import type { DroppedIndex } from "./dropped-index.ts";
 import {
   FORMAT_NAME,
@@ -66,6 +67,8 @@ export type ManifestView = {
   jobs(): readonly Job[];
   /** The open jobs that need one of these, in the order of their ids: cheap to ask after each event. */
   needing(...wanted: readonly Need[]): readonly Job[];
+  /** What the results of the target's jobs told of tokens, and what was estimated of them. */
+  billed(target: Target): Bill;
   /** How many jobs had a batch that has ended. */
   batchesEnded(): number;
   /** Throws a UserError when there is no such job. */
@@ -213,6 +216,7 @@ function view(folder: string, state: ManifestState) {
   return {
     jobs: () => indexOf(state).all(),
     needing: (...wanted: readonly Need[]) => indexOf(state).needing(...wanted),
+    billed: (target: Target) => indexOf(state).billed(target),
     batchesEnded: () => indexOf(state).batchesEnded,
     job: (id: string) => state.jobs.get(id) ?? unknownJob(id, state),
     files: (job: string) => jobFiles(folder, job),

@@ -7,7 +7,7 @@ import { UserError } from "../errors.ts";
 import type { FailedLine } from "../failed-line.ts";
 import { requestOf } from "../failed-line.ts";
 import { type CutFile, type CutRow, type JobBounds, RequestCutter } from "../job/cut.ts";
-import { correctionOf, uncorrected } from "../job/correction.ts";
+import { correctionBy, uncorrected } from "../job/correction.ts";
 import { prepareReplacement, readFailedLines, takeReplacement } from "../job/failed-file.ts";
 import { exists } from "../job/files.ts";
 import type { Job, NewJob } from "../job/job.ts";
@@ -160,7 +160,7 @@ async function cutLines(
   { manifest, path, target, bounds }: Cutting,
   take: TakeLine,
 ): Promise<(CutFile & Pick<NewJob, "uncorrected">)[]> {
-  const { ratio } = correctionOf(manifest.jobs(), manifest.counted(target), target);
+  const { ratio } = correctionBy(manifest.billed(target), manifest.counted(target));
   const boundsOfNext = () => learnedBounds(bounds, manifest.quota(target.model));
   const cutter = new RequestCutter(boundsOfNext, () => openRequestFile(manifest));
   const cuts: CutFile[] = [];

@@ -2,6 +2,7 @@
 // jobs would, whatever has happened?
 import fc from "fast-check";
 import { expect, test } from "vitest";
+import { correctionBy, correctionOf } from "../../src/job/correction.ts";
 import type { JournalEvent } from "../../src/job/event.ts";
 import {
   apply,
@@ -51,6 +52,7 @@ function scanned(state: ManifestState) {
     all,
     byNeed: NEEDS.map((need) => all.filter((job) => needs(job) === need)),
     open: all.filter((job) => needs(job) !== undefined),
+    ratio: correctionOf(all, undefined, TARGET),
     batchesEnded: all.filter((job) => job.batch !== undefined && needs(job) !== "look").length,
   };
 }
@@ -61,6 +63,7 @@ function indexed(state: ManifestState) {
     all: index.all(),
     byNeed: NEEDS.map((need) => index.needing(need)),
     open: index.needing(...NEEDS),
+    ratio: correctionBy(index.billed({ ...TARGET }), undefined),
     batchesEnded: index.batchesEnded,
   };
 }
