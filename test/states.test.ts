@@ -69,10 +69,10 @@ describe("the report", () => {
   });
 });
 
-describe("what counts", () => {
-  const those = (is: (job: { state: (typeof JOB_STATES)[number] }) => boolean) =>
-    JOB_STATES.filter((state) => is({ state }));
+const those = (is: (job: { state: (typeof JOB_STATES)[number] }) => boolean) =>
+  JOB_STATES.filter((state) => is({ state }));
 
+describe("what counts", () => {
   it("as at Gemini is what is being embedded there, by either lane", () => {
     expect(those(isAtGemini)).toEqual(["embedding", "submitted"]);
   });
