@@ -1,5 +1,5 @@
 /** What the state comes to in figures, at a moment: pure, for whoever shows it. */
-import type { JobReport } from "../report.ts";
+import type { JobReport } from "../progress.ts";
 import { AT_GEMINI, isOpen, type Moment, type ProgressState } from "./progress-state.ts";
 
 type Outcomes = Readonly<Record<"written" | "failed" | "stale" | "filled" | "gone", number>>;

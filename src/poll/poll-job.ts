@@ -3,12 +3,12 @@ import type { Clock } from "../clock.ts";
 import { UserError } from "../errors.ts";
 import { explain } from "../gemini/explain.ts";
 import { type Batch, type Gemini, GeminiError } from "../gemini/port.ts";
-import { batchPrefix, isOurProject } from "../job/batch-names.ts";
-import { batchAgeMs } from "../job/batch-age.ts";
-import { type DeadState, recordDeadBatch } from "../job/dead-batch.ts";
-import type { Job } from "../job/job.ts";
-import type { Manifest } from "../job/manifest.ts";
-import type { Report } from "../report.ts";
+import { batchPrefix, isOurProject } from "../manifest/batch-names.ts";
+import { batchAgeMs } from "../manifest/batch-age.ts";
+import { type DeadState, recordDeadBatch } from "../jobs-folder/dead-batch.ts";
+import type { Job } from "../manifest/job.ts";
+import type { Manifest } from "../manifest/manifest.ts";
+import type { Report } from "../progress.ts";
 
 export type PollServices = Readonly<{
   gemini: Gemini;

@@ -7,8 +7,8 @@
 import { UserError } from "../errors.ts";
 import { explain } from "../gemini/explain.ts";
 import { type Batch, type Gemini, GeminiError } from "../gemini/port.ts";
-import type { Job } from "../job/job.ts";
-import { batchPrefix, isBatchOf, isOurProject, jobOfBatch } from "../job/batch-names.ts";
+import type { Job } from "../manifest/job.ts";
+import { batchPrefix, isBatchOf, isOurProject, jobOfBatch } from "../manifest/batch-names.ts";
 import type { SubmitServices } from "./submit-job.ts";
 
 export type ReconcileSummary = Readonly<{

@@ -3,10 +3,10 @@
  * counted once, and is a guess at the end made only where there is something to guess by?
  */
 import { describe, expect, it } from "vitest";
-import { UNFINISHED } from "../../src/job/transitions.ts";
+import { UNFINISHED } from "../../src/manifest/transitions.ts";
 import { noteProgress, startProgress } from "../../src/output/progress-state.ts";
 import { standing } from "../../src/output/standing.ts";
-import type { ProgressEvent } from "../../src/report.ts";
+import type { ProgressEvent } from "../../src/progress.ts";
 import { jobReport } from "./reports.ts";
 
 const TEN = Date.parse("2026-11-25T10:00:00.000Z");
