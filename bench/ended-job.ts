@@ -7,8 +7,8 @@ import { join } from "node:path";
 import { finished } from "node:stream/promises";
 import { systemClock } from "../src/clock.ts";
 import { exportAll } from "../src/export/export.ts";
-import { type Manifest, openManifest } from "../src/job/manifest.ts";
-import { readRequestKeys } from "../src/job/request-file.ts";
+import { type Manifest, openManifest } from "../src/manifest/manifest.ts";
+import { readRequestKeys } from "../src/jobs-folder/request-file.ts";
 import type { Store } from "../src/store/port.ts";
 import { someValues, TARGET } from "./questions.ts";
 

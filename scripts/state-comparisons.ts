@@ -17,7 +17,7 @@ import {
 export type Comparison = Readonly<{ file: string; line: number }>;
 
 /** Knows the names: they are read from its table. */
-export const STATES_FILE = "src/job/states.ts";
+export const STATES_FILE = "src/manifest/states.ts";
 
 const TABLE = "STATES";
 /** Defines which event leads from where to where. */

@@ -10,10 +10,10 @@ import {
   pricesOf,
   QUOTAS,
   TIERS,
-} from "../src/gemini/tariff.ts";
-import { costOf, costStop, spentForTarget, spentOn, withinLimit } from "../src/job/cost.ts";
-import { apply, emptyState, indexOf } from "../src/job/fold.ts";
-import type { Job } from "../src/job/job.ts";
+} from "../src/cost/tariff.ts";
+import { costOf, costStop, spentForTarget, spentOn, withinLimit } from "../src/cost/cost.ts";
+import { apply, emptyState, indexOf } from "../src/manifest/fold.ts";
+import type { Job } from "../src/manifest/job.ts";
 import { TARGET } from "./job/sample.ts";
 
 const AT = "2026-11-23T08:00:00.000Z";

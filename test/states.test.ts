@@ -10,8 +10,8 @@ import {
   stateComparisons,
   stateNames,
 } from "../scripts/state-comparisons.ts";
-import { colourOf, isAtGemini, isQueued, JOB_STATES } from "../src/job/states.ts";
-import { STYLE } from "../src/report/style.ts";
+import { colourOf, isAtGemini, isQueued, JOB_STATES } from "../src/manifest/states.ts";
+import { STYLE } from "../src/commands/report/style.ts";
 
 const NAMES = stateNames(readFileSync(new URL(`../${STATES_FILE}`, import.meta.url), "utf8"));
 const linesOf = (source: string) =>

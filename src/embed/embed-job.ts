@@ -6,16 +6,16 @@
  */
 import { explain } from "../gemini/explain.ts";
 import { type Gemini, GeminiError } from "../gemini/port.ts";
-import { type Checkpoint, openCheckpoint, placeResults } from "../job/checkpoint.ts";
-import { type Job, linesOf } from "../job/job.ts";
-import type { Manifest } from "../job/manifest.ts";
-import { checkRequestFile } from "../job/request-file.ts";
-import type { Report } from "../report.ts";
-import type { RequestLine } from "../request-line.ts";
+import { type Checkpoint, openCheckpoint, placeResults } from "../jobs-folder/checkpoint.ts";
+import { type Job, linesOf } from "../manifest/job.ts";
+import type { Manifest } from "../manifest/manifest.ts";
+import { checkRequestFile } from "../jobs-folder/request-file.ts";
+import type { Report } from "../progress.ts";
+import type { RequestLine } from "../row/request-line.ts";
 import { answerOf } from "./answer.ts";
 import { callsOf } from "./calls.ts";
 import { Patience } from "./patience.ts";
-import { needs } from "../job/states.ts";
+import { needs } from "../manifest/states.ts";
 
 export type EmbedServices = Readonly<{
   gemini: Gemini;

@@ -1,9 +1,9 @@
 /** Embed: the sync lane. Jobs become results at once, at full price, one after the other. */
-import { type CostLimit, withinLimit } from "../job/cost.ts";
-import type { Job } from "../job/job.ts";
-import { isForSync, type LaneChoice } from "../job/lane.ts";
+import { type CostLimit, withinLimit } from "../cost/cost.ts";
+import type { Job } from "../manifest/job.ts";
+import { isForSync, type LaneChoice } from "../cost/lane.ts";
 import { embedJob, type EmbedServices } from "./embed-job.ts";
-import { needs } from "../job/states.ts";
+import { needs } from "../manifest/states.ts";
 
 export type EmbedOptions = Readonly<{
   /** Undefined: only what was begun. */

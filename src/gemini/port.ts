@@ -2,8 +2,8 @@
  * Gemini in our words. Everything here may be repeated, except `createBatch`: sent twice, it is
  * two batches and two bills. Whoever calls it records the intent first and retries nothing.
  */
-import type { FileDigest } from "../durable-file.ts";
-import type { ModelName } from "./models.ts";
+import type { FileDigest } from "../disk/durable-file.ts";
+import type { ModelName } from "../row/models.ts";
 
 export type BatchState =
   | "pending"

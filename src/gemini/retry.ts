@@ -6,7 +6,7 @@
 import type { Clock } from "../clock.ts";
 import { isUnanswered } from "./outage.ts";
 import { type Gemini, GeminiError, type GeminiErrorKind } from "./port.ts";
-import type { Report } from "../report.ts";
+import type { Report } from "../progress.ts";
 
 export type RetriedCall = Exclude<keyof Gemini, "createBatch" | "openResults">;
 

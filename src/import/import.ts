@@ -1,14 +1,14 @@
 /** Import: downloads what has ended and writes it into the column, job by job. */
 import { JobBlocked } from "../errors.ts";
-import { copiesOf, type Job } from "../job/job.ts";
+import { copiesOf, type Job } from "../manifest/job.ts";
 import type { Store } from "../store/port.ts";
-import { addSums, NO_ROWS, type Sums } from "../sums.ts";
-import type { Target } from "../target.ts";
+import { addSums, NO_ROWS, type Sums } from "../row/sums.ts";
+import type { Target } from "../row/target.ts";
 import { downloadResults, type DownloadServices } from "./download.ts";
 import { importJob } from "./import-job.ts";
 import { type IndexKeeper, type IndexSummary, NO_INDEXES } from "./index-keeper.ts";
 import type { Pacer } from "./pace.ts";
-import { isBack, isImported, needs } from "../job/states.ts";
+import { isBack, isImported, needs } from "../manifest/states.ts";
 
 export type ImportServices = DownloadServices &
   Readonly<{

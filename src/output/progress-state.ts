@@ -2,10 +2,10 @@
  * Where the work stands, as a fold over the reports: the same reports at the same times always give
  * the same state. The display, the heartbeat of plain output and `--progress-json` read from it.
  */
-import type { JobReport, ProgressEvent } from "../report.ts";
-import { isMoving, type Progress, progressLine } from "./progress.ts";
-import type { Job } from "../job/job.ts";
-import { isAtGemini, isQueued, needs, parseState } from "../job/states.ts";
+import type { JobReport, ProgressEvent } from "../progress.ts";
+import { isMoving, type Progress, progressLine } from "./progress-lines.ts";
+import type { Job } from "../manifest/job.ts";
+import { isAtGemini, isQueued, needs, parseState } from "../manifest/states.ts";
 
 /** `now` is the wall clock's, for what is recorded; `elapsedMs` only grows, for how long it took. */
 export type Moment = Readonly<{ now: Date; elapsedMs: number }>;

@@ -1,6 +1,6 @@
 /** What the state comes to in figures, at a moment: pure, for whoever shows it. */
 import { type KnownJob, type Moment, type ProgressState } from "./progress-state.ts";
-import { isAtGemini, isBack, isOpen, isToSend, needs } from "../job/states.ts";
+import { isAtGemini, isBack, isOpen, isToSend, needs } from "../manifest/states.ts";
 
 type Outcomes = Readonly<Record<"written" | "failed" | "stale" | "filled" | "gone", number>>;
 

@@ -3,7 +3,7 @@
  * dimensions (docs/performance.md): for the order of magnitude, since every database is another.
  */
 import type { TargetDescription } from "../store/port.ts";
-import { ANN_METHODS } from "../write-cost.ts";
+import { ANN_METHODS } from "../store/write-cost.ts";
 
 const ROWS_A_SECOND = { bare: 10_000, underAnnIndex: 200, underTrigger: 2_000 } as const;
 

@@ -11,12 +11,12 @@ import {
   isDeadBatch,
   UNEXPLAINED_END,
 } from "../gemini/port.ts";
-import { batchPrefix, isOurProject } from "../job/batch-names.ts";
-import { batchAgeMs } from "../job/batch-age.ts";
-import { recordDeadBatch } from "../job/dead-batch.ts";
-import type { Job } from "../job/job.ts";
-import type { Manifest } from "../job/manifest.ts";
-import type { Report } from "../report.ts";
+import { batchPrefix, isOurProject } from "../manifest/batch-names.ts";
+import { batchAgeMs } from "../manifest/batch-age.ts";
+import { recordDeadBatch } from "../jobs-folder/dead-batch.ts";
+import type { Job } from "../manifest/job.ts";
+import type { Manifest } from "../manifest/manifest.ts";
+import type { Report } from "../progress.ts";
 
 export type PollServices = Readonly<{
   gemini: Gemini;

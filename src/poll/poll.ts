@@ -1,13 +1,13 @@
 /** Poll: looks at every submitted job's batch until each has ended. */
 import { UserError } from "../errors.ts";
 import { isOutage } from "../gemini/outage.ts";
-import { deleteInput } from "../job/input-file.ts";
-import type { Job } from "../job/job.ts";
-import type { Manifest } from "../job/manifest.ts";
+import { deleteInput } from "../jobs-folder/input-file.ts";
+import type { Job } from "../manifest/job.ts";
+import type { Manifest } from "../manifest/manifest.ts";
 import { pollJob, type PollServices } from "./poll-job.ts";
 import { PollSchedule } from "./schedule.ts";
 import { StuckNotices } from "./stuck.ts";
-import { needs } from "../job/states.ts";
+import { needs } from "../manifest/states.ts";
 
 export type PollOptions = Readonly<{
   /** Undefined: adaptive. */

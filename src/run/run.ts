@@ -1,12 +1,12 @@
 import type { ExportSummary } from "../export/export.ts";
-import { type Cost, type CostStop, costStop, spentForTarget, spentOn } from "../job/cost.ts";
+import { type Cost, type CostStop, costStop, spentForTarget, spentOn } from "../cost/cost.ts";
 import { type IndexSummary, NO_INDEXES } from "../import/index-keeper.ts";
-import { finalSums } from "../job/final-sums.ts";
-import { copiesOf, type Job } from "../job/job.ts";
-import { isUnfinished } from "../job/manifest.ts";
-import type { Sums } from "../sums.ts";
+import { finalSums } from "../manifest/final-sums.ts";
+import { copiesOf, type Job } from "../manifest/job.ts";
+import { isUnfinished } from "../manifest/manifest.ts";
+import type { Sums } from "../row/sums.ts";
 import { runPipeline, type PipelineEnd, type RunOptions, type RunServices } from "./pipeline.ts";
-import { needs } from "../job/states.ts";
+import { needs } from "../manifest/states.ts";
 
 export type RunSummary = Sums &
   Readonly<{

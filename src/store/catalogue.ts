@@ -4,8 +4,8 @@
  */
 import { z } from "zod";
 import { UserError } from "../errors.ts";
-import { parseRecipe, recipeColumns } from "../recipe.ts";
-import { tableName, type Target } from "../target.ts";
+import { parseRecipe, recipeColumns } from "../row/recipe.ts";
+import { tableName, type Target } from "../row/target.ts";
 import { cell, type Database } from "./database.ts";
 import type { IdType, Session, TargetDescription } from "./port.ts";
 import { quoteLiteral } from "./sql.ts";

@@ -2,7 +2,7 @@
  * The table in our words. Every call may be repeated: reading changes nothing, and `apply` and
  * `clear` compare before they write, so that a lost answer is found out by asking again.
  */
-import type { EmbeddedQuestion, PendingQuestion, RowOutcome } from "../question.ts";
+import type { EmbeddedQuestion, PendingQuestion, RowOutcome } from "../row/question.ts";
 
 export type IdType = "integer" | "uuid" | "text";
 

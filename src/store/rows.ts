@@ -1,7 +1,7 @@
 /** What every store does with the rows of one call, whatever lies behind it. */
 import { UserError } from "../errors.ts";
-import type { EmbeddedQuestion, RowOutcome } from "../question.ts";
-import { tableName, type Target } from "../target.ts";
+import type { EmbeddedQuestion, RowOutcome } from "../row/question.ts";
+import { tableName, type Target } from "../row/target.ts";
 import type { Holding, IdType, TargetDescription } from "./port.ts";
 import type { TableShape } from "./sql.ts";
 

@@ -13,10 +13,10 @@ import {
   hasBatchEnded,
   isDeadBatch,
 } from "../gemini/port.ts";
-import type { Job } from "../job/job.ts";
-import { batchPrefix, isBatchOf, isOurProject, jobOfBatch } from "../job/batch-names.ts";
+import type { Job } from "../manifest/job.ts";
+import { batchPrefix, isBatchOf, isOurProject, jobOfBatch } from "../manifest/batch-names.ts";
 import type { SubmitServices } from "./submit-job.ts";
-import { mayHaveBatch } from "../job/states.ts";
+import { mayHaveBatch } from "../manifest/states.ts";
 
 export type ReconcileSummary = Readonly<{
   /** Jobs whose batch was found. */

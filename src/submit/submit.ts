@@ -1,12 +1,12 @@
 /** Submit: every exported job that the window has room for, the oldest first. */
-import { type CostLimit, type CostStop, costStop, withinLimit } from "../job/cost.ts";
-import type { Job } from "../job/job.ts";
+import { type CostLimit, type CostStop, costStop, withinLimit } from "../cost/cost.ts";
+import type { Job } from "../manifest/job.ts";
 import { needsReconciling, reconcile } from "./reconcile.ts";
 import { submitJob, type SubmitServices } from "./submit-job.ts";
-import { fullText } from "./full-text.ts";
-import { warnOfTooLarge } from "./too-large.ts";
-import { roomFor, type Window } from "./window.ts";
-import { isToSend, needs } from "../job/states.ts";
+import { fullText } from "../quota/full-text.ts";
+import { warnOfTooLarge } from "../quota/too-large.ts";
+import { roomFor, type Window } from "../quota/window.ts";
+import { isToSend, needs } from "../manifest/states.ts";
 
 export type SubmitOptions = Readonly<{
   window: Window;

@@ -6,19 +6,19 @@
 import { readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 import type { Emulator } from "../../src/emulator/emulator.ts";
-import { emulatedVector } from "../../src/emulator/embedding.ts";
-import { readFailedLines } from "../../src/job/failed-file.ts";
-import type { Job } from "../../src/job/job.ts";
-import { type ManifestView, readManifest } from "../../src/job/manifest.ts";
-import { isOpen } from "../../src/job/states.ts";
-import { readLines } from "../../src/jsonl.ts";
-import { parseRequestLine, type RequestLine } from "../../src/request-line.ts";
-import { parseResultLine } from "../../src/result-line.ts";
+import { emulatedVector } from "../../src/emulator/vectors/embedding.ts";
+import { readFailedLines } from "../../src/jobs-folder/failed-file.ts";
+import type { Job } from "../../src/manifest/job.ts";
+import { type ManifestView, readManifest } from "../../src/manifest/manifest.ts";
+import { isOpen } from "../../src/manifest/states.ts";
+import { readLines } from "../../src/disk/jsonl.ts";
+import { parseRequestLine, type RequestLine } from "../../src/row/request-line.ts";
+import { parseResultLine } from "../../src/result-line/result-line.ts";
 import { cell, type Database } from "../../src/store/database.ts";
 import { fingerprintExpression, quoteIdentifier, textExpression } from "../../src/store/sql.ts";
-import { balanced } from "../../src/sums.ts";
-import type { Target } from "../../src/target.ts";
-import { checkVector } from "../../src/vector.ts";
+import { balanced } from "../../src/row/sums.ts";
+import type { Target } from "../../src/row/target.ts";
+import { checkVector } from "../../src/row/vector.ts";
 
 export type Books = Readonly<{
   database: Database;

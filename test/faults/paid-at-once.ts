@@ -6,11 +6,11 @@
  * and anything else loses none.
  */
 import type { Emulator } from "../../src/emulator/emulator.ts";
-import { exists, type JobFiles } from "../../src/job/files.ts";
-import { readManifest } from "../../src/job/manifest.ts";
-import { readLines } from "../../src/jsonl.ts";
-import { parseRequestLine } from "../../src/request-line.ts";
-import { parseResultLine } from "../../src/result-line.ts";
+import { exists, type JobFiles } from "../../src/jobs-folder/files.ts";
+import { readManifest } from "../../src/manifest/manifest.ts";
+import { readLines } from "../../src/disk/jsonl.ts";
+import { parseRequestLine } from "../../src/row/request-line.ts";
+import { parseResultLine } from "../../src/result-line/result-line.ts";
 import type { Struck } from "./outside.ts";
 
 /** How a process went. */

@@ -3,7 +3,7 @@
 import { expect, test } from "vitest";
 import type { Clock } from "../../src/clock.ts";
 import { startEmulator } from "../../src/emulator/emulator.ts";
-import type { EmulatorOptions } from "../../src/emulator/options.ts";
+import type { EmulatorOptions } from "../../src/emulator/faults/emulator-options.ts";
 import { connectGemini } from "../../src/gemini/client.ts";
 import { limitedGemini, type MinuteLimits } from "../../src/gemini/minute-limit.ts";
 import { type Gemini, GeminiError } from "../../src/gemini/port.ts";

@@ -4,10 +4,10 @@ import fc from "fast-check";
 import { rm } from "node:fs/promises";
 import { describe, expect, test } from "vitest";
 import { systemClock } from "../../src/clock.ts";
-import type { JobEvent, JournalEvent } from "../../src/job/event.ts";
-import { apply, emptyState, type ManifestState } from "../../src/job/fold.ts";
-import type { JobState } from "../../src/job/job.ts";
-import { type Manifest, openManifest, readManifest } from "../../src/job/manifest.ts";
+import type { JobEvent, JournalEvent } from "../../src/manifest/event.ts";
+import { apply, emptyState, type ManifestState } from "../../src/manifest/fold.ts";
+import type { JobState } from "../../src/manifest/job.ts";
+import { type Manifest, openManifest, readManifest } from "../../src/manifest/manifest.ts";
 import { newJob, TARGET, temporaryFolder } from "./sample.ts";
 
 const at = "2026-11-22T10:00:00.000Z";

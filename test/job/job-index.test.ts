@@ -2,8 +2,8 @@
 // jobs would, whatever has happened?
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { correctionBy, correctionOf } from "../../src/job/correction.ts";
-import type { JournalEvent } from "../../src/job/event.ts";
+import { correctionBy, correctionOf } from "../../src/cost/correction.ts";
+import type { JournalEvent } from "../../src/manifest/event.ts";
 import {
   apply,
   changeOf,
@@ -11,8 +11,8 @@ import {
   emptyState,
   indexOf,
   type ManifestState,
-} from "../../src/job/fold.ts";
-import { type Need, needs } from "../../src/job/states.ts";
+} from "../../src/manifest/fold.ts";
+import { type Need, needs } from "../../src/manifest/states.ts";
 import { TARGET } from "./sample.ts";
 
 const at = "2026-11-29T10:00:00.000Z";

@@ -3,10 +3,10 @@
  * counted once, and is a guess at the end made only where there is something to guess by?
  */
 import { describe, expect, it } from "vitest";
-import { isOpen, JOB_STATES } from "../../src/job/states.ts";
+import { isOpen, JOB_STATES } from "../../src/manifest/states.ts";
 import { noteProgress, startProgress } from "../../src/output/progress-state.ts";
 import { standing } from "../../src/output/standing.ts";
-import type { ProgressEvent } from "../../src/report.ts";
+import type { ProgressEvent } from "../../src/progress.ts";
 import { jobReport } from "./reports.ts";
 
 const TEN = Date.parse("2026-11-25T10:00:00.000Z");

@@ -5,8 +5,8 @@ import { readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { systemClock } from "../../src/clock.ts";
-import type { Job } from "../../src/job/job.ts";
-import { type Manifest, openManifest, readManifest } from "../../src/job/manifest.ts";
+import type { Job } from "../../src/manifest/job.ts";
+import { type Manifest, openManifest, readManifest } from "../../src/manifest/manifest.ts";
 import { newJob, temporaryFolder } from "../job/sample.ts";
 
 const LF = 0x0a;

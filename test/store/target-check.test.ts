@@ -2,8 +2,8 @@
 import { describe, expect, it } from "vitest";
 import { UserError } from "../../src/errors.ts";
 import type { TargetDescription } from "../../src/store/port.ts";
-import { checkTarget } from "../../src/target-check.ts";
-import type { Target } from "../../src/target.ts";
+import { checkTarget } from "../../src/store/target-check.ts";
+import type { Target } from "../../src/row/target.ts";
 import { QUESTIONS } from "./contract.ts";
 
 const fine: TargetDescription = {
