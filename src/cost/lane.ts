@@ -1,5 +1,5 @@
 /** Which way a job goes: as a batch at half price, or at once through the interactive API. */
-import type { Lane } from "./tariff.ts";
+import type { Lane } from "../manifest/job.ts";
 import { type Job, type JobState, linesOf } from "../manifest/job.ts";
 
 export type LaneChoice = Readonly<{

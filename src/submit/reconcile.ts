@@ -5,7 +5,7 @@
  * second batch is reported, and a person decides.
  */
 import { UserError } from "../errors.ts";
-import { explain } from "../gemini/explain.ts";
+import { explain } from "../words/explain.ts";
 import { type Batch, type Gemini, GeminiError } from "../gemini/port.ts";
 import type { Job } from "../manifest/job.ts";
 import { batchPrefix, isBatchOf, isOurProject, jobOfBatch } from "../manifest/batch-names.ts";

@@ -6,6 +6,7 @@
  * enough to stand in an address is asked for instead, and a change of a longer one between the two
  * requests, a second at the most in good conditions, goes unseen.
  */
+import type { IdType } from "../../row/target-description.ts";
 import { createHash } from "node:crypto";
 import { z } from "zod";
 import { UserError } from "../../errors.ts";
@@ -17,23 +18,12 @@ import {
 } from "../../row/question.ts";
 import { parseRecipe } from "../../row/recipe.ts";
 import { tableName, type Target } from "../../row/target.ts";
-import { checkColumn, checkTarget } from "../target-check.ts";
+import { checkColumn, checkTarget } from "../../row/target-check.ts";
 import { vectorText } from "./function-store.ts";
 import { roundToHalf } from "./half.ts";
 import { type ApiDescription, describeByOpenApi } from "./open-api.ts";
 import { LENGTH_TOLERANCE } from "../look.ts";
-import {
-  type ClearOutcome,
-  type Holding,
-  type IdType,
-  type Look,
-  type LookOptions,
-  type PendingPage,
-  type Store,
-  TEXT_HASH_DIGITS,
-  VECTOR_HASH_DIGITS,
-  type VectorFlaw,
-} from "../port.ts";
+import { type ClearOutcome, type Holding, type Look, type LookOptions, type PendingPage, type Store, TEXT_HASH_DIGITS, VECTOR_HASH_DIGITS, type VectorFlaw } from "../port.ts";
 import { RestError } from "./rest-failure.ts";
 import {
   CAN_BE_ID,
