@@ -4,7 +4,7 @@ import { join } from "node:path";
 import pg from "pg";
 import { systemClock } from "../src/clock.ts";
 import { exportAll } from "../src/export/export.ts";
-import { openManifest } from "../src/manifest/manifest.ts";
+import { openManifest } from "../src/jobs-folder/open.ts";
 import type { Database } from "../src/store/database.ts";
 import { connectPostgres } from "../src/store/postgres/postgres.ts";
 import { createSqlStore } from "../src/store/postgres/sql-store.ts";

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import pg from "pg";
 import { systemClock } from "../src/clock.ts";
 import { importJob } from "../src/import/import-job.ts";
-import { openManifest } from "../src/manifest/manifest.ts";
+import { openManifest } from "../src/jobs-folder/open.ts";
 import { readLines } from "../src/disk/jsonl.ts";
 import { parseKey } from "../src/row/question.ts";
 import { readCatalogue } from "../src/store/catalogue.ts";

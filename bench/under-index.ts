@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { systemClock } from "../src/clock.ts";
 import { importJob } from "../src/import/import-job.ts";
 import { IndexKeeper } from "../src/import/index-keeper.ts";
-import { openManifest } from "../src/manifest/manifest.ts";
+import { openManifest } from "../src/jobs-folder/open.ts";
 import type { Report } from "../src/progress.ts";
 import type { Database } from "../src/store/database.ts";
 import { connectPostgres } from "../src/store/postgres/postgres.ts";

@@ -12,7 +12,7 @@ import { emulatedVector } from "../src/emulator/vectors/embedding.ts";
 import { type Emulator, startEmulator } from "../src/emulator/emulator.ts";
 import { EXIT_CODES, UserError } from "../src/errors.ts";
 import { connectGemini } from "../src/gemini/client.ts";
-import { readManifest } from "../src/manifest/manifest.ts";
+import { readManifest } from "../src/jobs-folder/open.ts";
 import { checkVector } from "../src/row/vector.ts";
 import {
   countWrong,

@@ -68,7 +68,7 @@ export function openServices(options: ServicesOptions): Services {
   });
   return {
     manifest: once(async () => {
-      const { openManifest } = await import("./manifest/manifest.ts");
+      const { openManifest } = await import("./jobs-folder/open.ts");
       const { reportedManifest } = await import("./cost/reported-manifest.ts");
       const { pricesOf } = await import("./cost/tariff.ts");
       const manifest = opened(await openManifest(settings.jobsDir, clock));

@@ -1,4 +1,4 @@
-import type { MinuteLimits } from "./gemini/minute-limit.ts";
+import type { MinuteLimits } from "./gemini/port.ts";
 import { pricesOf, QUOTAS } from "./cost/tariff.ts";
 import type { CostLimit } from "./cost/cost.ts";
 import type { JobBounds } from "./jobs-folder/cut.ts";

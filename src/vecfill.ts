@@ -120,7 +120,7 @@ function stages(context: StageContext): Vecfill {
     resubmit: async (files = []) =>
       (await import("./resubmit/from-settings.ts")).resubmitFromSettings(context, files),
     jobs: async () => {
-      const { readManifest } = await import("./manifest/manifest.ts");
+      const { readManifest } = await import("./jobs-folder/open.ts");
       return (await readManifest(context.settings.jobsDir)).jobs();
     },
     close: () => context.services.close(),

@@ -11,7 +11,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { systemClock } from "../src/clock.ts";
 import { type Asking, askConsent } from "../src/cli/consent.ts";
 import { EXIT_CODES } from "../src/errors.ts";
-import { openManifest } from "../src/manifest/manifest.ts";
+import { openManifest } from "../src/jobs-folder/open.ts";
 import { OPTION_LIST, optionsOf } from "../src/settings/options.ts";
 import { CLI, runHere, start, startProgram } from "./command-line.ts";
 import { type Reply, type Stub, errorBody, startStub } from "./gemini/stub-server.ts";

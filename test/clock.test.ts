@@ -8,7 +8,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type Clock, systemClock } from "../src/clock.ts";
 import { startEmulator } from "../src/emulator/emulator.ts";
 import { EXIT_CODES } from "../src/errors.ts";
-import { openManifest } from "../src/manifest/manifest.ts";
+import { openManifest } from "../src/jobs-folder/open.ts";
 import type { ProgressEvent } from "../src/progress.ts";
 import { openDatabase } from "../src/store/postgres/open-database.ts";
 import { CLI, runHere, start } from "./command-line.ts";

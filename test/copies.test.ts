@@ -8,7 +8,7 @@ import { planCleaning } from "../src/commands/clean/what-may-go.ts";
 import { FingerprintTable } from "../src/row/fingerprint-table.ts";
 import { RequestRows } from "../src/import/row-outcomes.ts";
 import { copiesOf, type Job, linesOf } from "../src/manifest/job.ts";
-import { readManifest } from "../src/manifest/manifest.ts";
+import { readManifest } from "../src/jobs-folder/open.ts";
 import { listedJob } from "../src/commands/jobs/listed-job.ts";
 import { pricesOf } from "../src/cost/tariff.ts";
 import {

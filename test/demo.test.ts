@@ -3,7 +3,7 @@
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { beforeAll, expect, test } from "vitest";
-import { readManifest } from "../src/manifest/manifest.ts";
+import { readManifest } from "../src/jobs-folder/open.ts";
 import { cell } from "../src/store/database.ts";
 import { openDatabase } from "../src/store/postgres/open-database.ts";
 import { type Ended, start } from "./command-line.ts";

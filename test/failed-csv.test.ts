@@ -4,7 +4,7 @@ import { readFile } from "node:fs/promises";
 import { expect, test } from "vitest";
 import type { FailedLine } from "../src/row/failed-line.ts";
 import { writeFailedFile } from "../src/jobs-folder/failed-file.ts";
-import { jobFiles } from "../src/jobs-folder/files.ts";
+import { jobFiles } from "../src/manifest/file-names.ts";
 import { temporaryFolder } from "./job/sample.ts";
 
 const FINGERPRINT = "0123456789abcdef0123456789abcdef";

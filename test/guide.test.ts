@@ -8,7 +8,7 @@ import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { loadConfigFile } from "../src/settings/config-file.ts";
 import { MODELS, textPrefix } from "../src/row/models.ts";
-import { readManifest } from "../src/manifest/manifest.ts";
+import { readManifest } from "../src/jobs-folder/open.ts";
 import { commentOf, sectionsOf, words } from "./page.ts";
 import { hasNativeServer } from "./postgres/native-database.ts";
 import { openStage, type Stage } from "./stage.ts";

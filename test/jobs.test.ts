@@ -9,7 +9,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { systemClock } from "../src/clock.ts";
 import { pricesOf } from "../src/cost/tariff.ts";
 import type { Job, JobHistoryEntry } from "../src/manifest/job.ts";
-import { openManifest, readManifest } from "../src/manifest/manifest.ts";
+import { openManifest, readManifest } from "../src/jobs-folder/open.ts";
 import { jobsCsv } from "../src/commands/jobs/jobs-csv.ts";
 import { listedJob } from "../src/commands/jobs/listed-job.ts";
 import { nextCommand } from "../src/manifest/states.ts";

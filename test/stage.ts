@@ -12,7 +12,7 @@ import type { ModelName } from "../src/row/models.ts";
 import { type Emulator, startEmulator } from "../src/emulator/emulator.ts";
 import { EXIT_CODES } from "../src/errors.ts";
 import type { Job } from "../src/manifest/job.ts";
-import { readManifest } from "../src/manifest/manifest.ts";
+import { readManifest } from "../src/jobs-folder/open.ts";
 import { openDatabase } from "../src/store/postgres/open-database.ts";
 import { CLI, type Ended, runHere } from "./command-line.ts";
 import { temporaryFolder } from "./job/sample.ts";

@@ -16,7 +16,7 @@ import { retryingGemini } from "../src/gemini/retry.ts";
 import { pricesOf } from "../src/cost/tariff.ts";
 import { importAll } from "../src/import/import.ts";
 import type { Job } from "../src/manifest/job.ts";
-import { readManifest } from "../src/manifest/manifest.ts";
+import { readManifest } from "../src/jobs-folder/open.ts";
 import { pollAll, type PollOptions } from "../src/poll/poll.ts";
 import { everyLine, resubmitFile, resubmitJob } from "../src/resubmit/resubmit.ts";
 import type { RunOptions } from "../src/run/pipeline.ts";

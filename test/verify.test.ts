@@ -4,7 +4,7 @@ import { appendFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Job } from "../src/manifest/job.ts";
-import { readManifest } from "../src/manifest/manifest.ts";
+import { readManifest } from "../src/jobs-folder/open.ts";
 import { openDatabase } from "../src/store/postgres/open-database.ts";
 import { createSqlStore } from "../src/store/postgres/sql-store.ts";
 import { verifyColumn } from "../src/commands/verify/column.ts";

@@ -2,6 +2,7 @@
  * Everything a pipeline needs, real but small: an embedded database, the emulator over HTTP, the
  * real client, a jobs folder. Tests look at what is in the database, on disk and at the emulator.
  */
+import { openManifest } from "../src/jobs-folder/open.ts";
 import { rm } from "node:fs/promises";
 import { keyIdOf } from "../src/settings/key-id.ts";
 import { type Clock, systemClock } from "../src/clock.ts";
@@ -13,7 +14,7 @@ import type { Gemini } from "../src/gemini/port.ts";
 import { retryingGemini } from "../src/gemini/retry.ts";
 import type { IndexKeeper } from "../src/import/index-keeper.ts";
 import type { JobBounds } from "../src/jobs-folder/cut.ts";
-import { type Manifest, openManifest } from "../src/manifest/manifest.ts";
+import { type Manifest } from "../src/manifest/manifest.ts";
 import type { ProgressEvent } from "../src/progress.ts";
 import { Secret } from "../src/settings/secret.ts";
 import type { Database } from "../src/store/database.ts";

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import type { TokenQuota } from "../../src/emulator/state/quota.ts";
 import { pricesOf } from "../../src/cost/tariff.ts";
 import type { JobBounds } from "../../src/jobs-folder/cut.ts";
-import { openManifest } from "../../src/manifest/manifest.ts";
+import { openManifest } from "../../src/jobs-folder/open.ts";
 import { run } from "../../src/run/run.ts";
 import type { Window } from "../../src/quota/window.ts";
 import { memoryStore, simulatedGemini, drainedShare } from "./doubles.ts";

@@ -1,6 +1,5 @@
 /** Which way a job goes: as a batch at half price, or at once through the interactive API. */
-import type { Lane } from "./tariff.ts";
-import { type Job, linesOf } from "../manifest/job.ts";
+import { type Job, type Lane, linesOf } from "../manifest/job.ts";
 import { isToSend, needs } from "../manifest/states.ts";
 
 export type LaneChoice = Readonly<{

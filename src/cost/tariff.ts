@@ -5,10 +5,8 @@
  * and limits can be overridden: `--price`, `--price-sync`, `--tier`, `--max-enqueued-tokens`,
  * `--max-active-jobs`.
  */
+import type { Lane } from "../manifest/job.ts";
 import type { ModelName } from "../row/models.ts";
-
-/** `batch` waits in the queue at half price, `sync` is the interactive API. */
-export type Lane = "batch" | "sync";
 
 /** Where a figure comes from, and when it stood there. */
 export type Provenance = Readonly<{ asOf: string; source: string }>;

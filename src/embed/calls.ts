@@ -1,6 +1,6 @@
 import { MAX_TEXTS_NOW } from "../gemini/port.ts";
 import type { Checkpoint } from "../jobs-folder/checkpoint.ts";
-import type { JobFiles } from "../jobs-folder/files.ts";
+import type { JobFiles } from "../manifest/file-names.ts";
 import { readLines } from "../disk/jsonl.ts";
 import { parseRequestLine, type RequestLine } from "../row/request-line.ts";
 

@@ -1,6 +1,6 @@
 import type { StageContext } from "../cli/command.ts";
 import { targetOf } from "../settings/config.ts";
-import { previewManifest } from "../manifest/manifest.ts";
+import { previewManifest } from "../jobs-folder/open.ts";
 import { jobBounds } from "../stages.ts";
 import { exportAll, type ExportOptions, type ExportSummary } from "./export.ts";
 

@@ -9,9 +9,7 @@
 import type { Clock } from "../clock.ts";
 import type { Report } from "../progress.ts";
 import { estimateTokens } from "../row/tokens.ts";
-import { type EmbedSignals, type Gemini, GeminiError } from "./port.ts";
-
-export type MinuteLimits = Readonly<{ requestsPerMinute: number; tokensPerMinute: number }>;
+import { type EmbedSignals, type Gemini, GeminiError, type MinuteLimits } from "./port.ts";
 
 const MINUTE_MS = 60_000;
 /** After a refusal that asks for no time of its own. */

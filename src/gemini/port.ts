@@ -2,6 +2,7 @@
  * Gemini in our words. Everything here may be repeated, except `createBatch`: sent twice, it is
  * two batches and two bills. Whoever calls it records the intent first and retries nothing.
  */
+import { UserError } from "../errors.ts";
 import type { FileDigest } from "../disk/durable-file.ts";
 import type { ModelName } from "../row/models.ts";
 
@@ -208,3 +209,24 @@ export type Probe = Readonly<{
   /** One request, whatever comes back. Throws a GeminiError only where nothing came. */
   send(request: ProbeRequest, signal: AbortSignal): Promise<Exchange>;
 }>;
+
+/** What may be embedded at once in a minute. */
+export type MinuteLimits = Readonly<{ requestsPerMinute: number; tokensPerMinute: number }>;
+
+const PASSING: readonly GeminiErrorKind[] = ["unreachable", "uncertain", "quota"];
+
+/**
+ * True where a request left and nothing at all came back: unlike a 5xx, it may have been carried out
+ * and charged.
+ */
+export function isUnanswered(error: unknown): boolean {
+  const cause = error instanceof UserError ? error.cause : error;
+  const isLost = cause instanceof GeminiError && cause.kind === "uncertain";
+  return isLost && cause.httpStatus === undefined;
+}
+
+/** True for what passes by itself: no network, no answer, too many calls. Nothing is lost by waiting. */
+export function isOutage(error: unknown): boolean {
+  const cause = error instanceof UserError ? error.cause : error;
+  return cause instanceof GeminiError && PASSING.includes(cause.kind);
+}

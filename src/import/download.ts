@@ -1,5 +1,5 @@
 import type { Clock } from "../clock.ts";
-import { explain } from "../gemini/explain.ts";
+import { explain } from "../words/explain.ts";
 import { type Gemini, GeminiError } from "../gemini/port.ts";
 import { batchAgeMs, RESULTS_KEPT_MS } from "../manifest/batch-age.ts";
 import { recordDeadBatch } from "../jobs-folder/dead-batch.ts";

@@ -1,7 +1,7 @@
 import { readRequestRows } from "./import-job.ts";
 import type { RequestRows } from "./row-outcomes.ts";
 import { scanResults } from "./scan.ts";
-import type { JobFiles } from "../jobs-folder/files.ts";
+import type { JobFiles } from "../manifest/file-names.ts";
 import type { Job } from "../manifest/job.ts";
 import { readLines } from "../disk/jsonl.ts";
 import { type EmbeddedQuestion, parseKey } from "../row/question.ts";

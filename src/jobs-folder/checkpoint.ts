@@ -5,6 +5,7 @@
  * name of the results file, and the job goes on as if it had been downloaded. Each line says which
  * request file it answers, so that it is known for what it is also where the journal has lost that.
  */
+import { exists, isMissing, sizeOf } from "../disk/presence.ts";
 import { rename, rm } from "node:fs/promises";
 import { dirname } from "node:path";
 import { type AppendFile, openAppendFile } from "../disk/append-file.ts";
@@ -14,7 +15,7 @@ import { readLines } from "../disk/jsonl.ts";
 import { KeySet } from "../row/key-table.ts";
 import { parseJson } from "../result-line/line-json.ts";
 import { readResultKey } from "../result-line/result-line.ts";
-import { exists, isMissing, type JobFiles, sizeOf } from "./files.ts";
+import type { JobFiles } from "../manifest/file-names.ts";
 import { type FileRecord, type Job, linesOf } from "../manifest/job.ts";
 import { markOf } from "../manifest/mark.ts";
 import { needs } from "../manifest/states.ts";

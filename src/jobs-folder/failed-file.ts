@@ -13,7 +13,7 @@ import { UserError } from "../errors.ts";
 import { type FailedLine, formatFailedLine, parseFailedLine } from "../row/failed-line.ts";
 import { readLines } from "../disk/jsonl.ts";
 import { parseKey } from "../row/question.ts";
-import { jobFiles, type JobFiles } from "./files.ts";
+import { jobFiles, type JobFiles } from "../manifest/file-names.ts";
 import type { FileRecord, Job, Outstanding } from "../manifest/job.ts";
 
 export type FailedFile = Readonly<{ failedFile: FileRecord | undefined; outstanding: Outstanding }>;

@@ -1,77 +1,12 @@
-/** The jobs folder: every file name in it, and what may be swept. Nothing else knows the names. */
+/** The jobs folder itself, and what may be swept from it. */
 import { chmod, mkdir, readdir, rename, rm, stat, utimes } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { isUnlockedPart, PART_SUFFIX, syncFolder } from "../disk/durable-file.ts";
 import { UserError } from "../errors.ts";
+import { errorCode, exists } from "../disk/presence.ts";
 import { BATCH_LIFE_HOURS, RESULTS_KEPT_MS } from "../manifest/batch-age.ts";
 
-const ID_DIGITS = 4;
 const FOLDER_MODE = 0o700;
-
-export type JobFiles = Readonly<{
-  requests: string;
-  /** Rows whose text has a line in the request file already. */
-  copies: string;
-  results: string;
-  /** What the interactive API has answered so far; it becomes the results file. */
-  sync: string;
-  failed: string;
-  failedCsv: string;
-  rollback: string;
-}>;
-
-export function manifestPath(folder: string): string {
-  return join(folder, "manifest.ndjson");
-}
-
-export function lockPath(folder: string): string {
-  return join(folder, "manifest.lock");
-}
-
-/** How the last watched command ended. */
-export function statusPath(folder: string): string {
-  return join(folder, "status.json");
-}
-
-/** Ids of the texts over the model's token limit that the last export met. */
-export function tooLongPath(folder: string): string {
-  return join(folder, "too-long.jsonl");
-}
-
-/** What the last `verify` found to be off. */
-export function verifyPath(folder: string): string {
-  return join(folder, "verify.jsonl");
-}
-
-export function jobFiles(folder: string, job: string): JobFiles {
-  const { requests, copies, results, sync, failed, failedCsv, rollback } = jobFileNames(job);
-  return {
-    requests: join(folder, requests),
-    copies: join(folder, copies),
-    results: join(folder, results),
-    sync: join(folder, sync),
-    failed: join(folder, failed),
-    failedCsv: join(folder, failedCsv),
-    rollback: join(folder, rollback),
-  };
-}
-
-/** Within the folder. */
-export function jobFileNames(job: string): JobFiles {
-  return {
-    requests: `${job}.requests.jsonl`,
-    copies: `${job}.copies.jsonl`,
-    results: `${job}.results.jsonl`,
-    sync: `${job}.sync.jsonl`,
-    failed: `${job}.failed.jsonl`,
-    failedCsv: `${job}.failed.csv`,
-    rollback: `${job}.rollback.jsonl`,
-  };
-}
-
-export function formatJobId(number: number): string {
-  return String(number).padStart(ID_DIGITS, "0");
-}
 
 /** The name of some job's file; undefined when there is none. */
 export async function findJobFile(folder: string): Promise<string | undefined> {
@@ -96,26 +31,6 @@ export async function prepareFolder(folder: string): Promise<void> {
       },
     );
   }
-}
-
-/** Rejects where the system cannot tell: what is taken for lost may be paid for again. */
-export async function exists(path: string): Promise<boolean> {
-  return (await sizeOf(path)) !== undefined;
-}
-
-/** In bytes; undefined where there is no such file. Rejects where the system cannot tell. */
-export async function sizeOf(path: string): Promise<number | undefined> {
-  try {
-    return (await stat(path)).size;
-  } catch (error) {
-    if (isMissing(error)) return undefined;
-    throw error;
-  }
-}
-
-/** Whether the system says that there is no such file. */
-export function isMissing(error: unknown): boolean {
-  return errorCode(error) === "ENOENT";
 }
 
 /**
@@ -226,8 +141,4 @@ async function reason(folder: string, error: unknown): Promise<string> {
   const plain = await mkdir(folder).catch((failure: unknown) => failure);
   const known = REASONS[errorCode(error)] ?? REASONS[errorCode(plain)];
   return known ?? (error instanceof Error ? error.message : String(error));
-}
-
-function errorCode(error: unknown): string {
-  return error instanceof Error && "code" in error ? String(error.code) : "";
 }

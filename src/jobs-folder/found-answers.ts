@@ -4,9 +4,10 @@
  * sync lane was answered for this very request file says so, and the job goes on from there; whatever
  * else stands in the way is kept aside, for a person.
  */
+import { jobFiles } from "../manifest/file-names.ts";
 import { rm } from "node:fs/promises";
 import { lookForAnswers } from "./checkpoint.ts";
-import { answeredJobs, jobFiles, setAside } from "./files.ts";
+import { answeredJobs, setAside } from "./files.ts";
 import type { Job } from "../manifest/job.ts";
 import { needs } from "../manifest/states.ts";
 

@@ -9,6 +9,8 @@
  * is under way with them. Other requests make way and are kept for a while: without them nobody could
  * match that batch's results to rows, should the later manifest be put back.
  */
+import type { JobFiles } from "../manifest/file-names.ts";
+import { exists, sizeOf } from "../disk/presence.ts";
 import { rm } from "node:fs/promises";
 import { createDurableFile, type DurableFile, hashFile } from "../disk/durable-file.ts";
 import { UserError } from "../errors.ts";
@@ -16,7 +18,7 @@ import type { FailedLine, Failure } from "../row/failed-line.ts";
 import { readLines } from "../disk/jsonl.ts";
 import { parseRequestLine } from "../row/request-line.ts";
 import { readResultKey } from "../result-line/result-line.ts";
-import { exists, filesAside, type JobFiles, setAside, sizeOf } from "./files.ts";
+import { filesAside, setAside } from "./files.ts";
 import type { Copies, FileRecord, Job } from "../manifest/job.ts";
 import type { Manifest } from "../manifest/manifest.ts";
 import { needs } from "../manifest/states.ts";

@@ -1,5 +1,6 @@
+import { exists } from "../disk/presence.ts";
 import { hashFile } from "../disk/durable-file.ts";
-import { exists, type JobFiles } from "./files.ts";
+import type { JobFiles } from "../manifest/file-names.ts";
 import type { Job } from "../manifest/job.ts";
 
 /** True when the results file is there, and is the one that was recorded. */

@@ -4,11 +4,12 @@
  * emptied. So when a rollback is repeated after a crash, a row of the list that is NULL counts as
  * emptied by it, and a row that was NULL before does not.
  */
+import { exists } from "../disk/presence.ts";
 import { createDurableFile, hashFile } from "../disk/durable-file.ts";
 import { parseJsonObject, requireText } from "../row/json-value.ts";
 import { readLines } from "../disk/jsonl.ts";
 import { KeySet } from "../row/key-table.ts";
-import { exists, type JobFiles } from "./files.ts";
+import type { JobFiles } from "../manifest/file-names.ts";
 import type { Job } from "../manifest/job.ts";
 
 export type RollbackList = NonNullable<Job["rollback"]>;

@@ -1,8 +1,9 @@
 /** What the last watched command left behind: so that somebody is told of a change, not of a state. */
+import { statusPath } from "../manifest/file-names.ts";
 import { readFile } from "node:fs/promises";
 import { z } from "zod";
 import { replaceFileUnlocked } from "../disk/durable-file.ts";
-import { prepareFolder, statusPath } from "./files.ts";
+import { prepareFolder } from "./files.ts";
 
 const status = z.object({
   version: z.literal(1),

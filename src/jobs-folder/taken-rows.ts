@@ -2,7 +2,7 @@ import { KeySet } from "../row/key-table.ts";
 import { parseKey } from "../row/question.ts";
 import { sameTarget, type Target } from "../row/target.ts";
 import { readFailedLines } from "./failed-file.ts";
-import { isMissing } from "./files.ts";
+import { isMissing } from "../disk/presence.ts";
 import type { Job } from "../manifest/job.ts";
 import { isUnfinished, type ManifestView } from "../manifest/manifest.ts";
 import { checkRequestFile, readRequestKeys } from "./request-file.ts";

@@ -1,7 +1,9 @@
-import type { Lane } from "../cost/tariff.ts";
 import type { Sums } from "../row/sums.ts";
 import type { Target } from "../row/target.ts";
 import type { Probe } from "./quota-log.ts";
+
+/** `batch` waits in the queue at half price, `sync` is the interactive API. */
+export type Lane = "batch" | "sync";
 
 /** In the order in which a job goes through them; the last ones are ends. */
 export type JobState =

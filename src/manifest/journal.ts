@@ -16,7 +16,7 @@ import {
   parseEvent,
   parseHeader,
 } from "./event.ts";
-import { exists } from "../jobs-folder/files.ts";
+import { exists } from "../disk/presence.ts";
 
 export type JournalContent = Readonly<{
   /** Undefined when there is no journal yet, or only the torn start of one. */

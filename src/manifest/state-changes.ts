@@ -1,6 +1,6 @@
 /** When each job came into which state, in the order of the journal: for timelines. */
 import type { JobEvent, JournalEvent } from "./event.ts";
-import { manifestPath } from "../jobs-folder/files.ts";
+import { manifestPath } from "./file-names.ts";
 import type { JobState } from "./job.ts";
 import { readJournal } from "./journal.ts";
 import { move } from "./transitions.ts";

@@ -8,7 +8,7 @@ import type { Clock } from "../clock.ts";
 import { EXIT_CODES } from "../errors.ts";
 import type { Prices } from "../cost/tariff.ts";
 import type { Job } from "../manifest/job.ts";
-import { readManifest } from "../manifest/manifest.ts";
+import { readManifest } from "../jobs-folder/open.ts";
 import { readStatus, writeStatus } from "../jobs-folder/status-file.ts";
 import type { ProgressEvent, Report } from "../progress.ts";
 import { exposition } from "./exposition.ts";

@@ -4,7 +4,7 @@
  */
 import { inspect } from "node:util";
 import { EXIT_CODES, type ExitReason, UserError } from "../errors.ts";
-import { explain } from "../gemini/explain.ts";
+import { explain } from "../words/explain.ts";
 import { GeminiError } from "../gemini/port.ts";
 
 export type Failure = Readonly<{

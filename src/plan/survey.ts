@@ -2,6 +2,7 @@
  * One pass over the pending rows, as an export makes it, that only counts: what would be sent, what
  * would be left out and why, and a sample of the texts for Gemini to count. It writes nothing.
  */
+import type { TargetDescription } from "../row/target-description.ts";
 import { type JobBounds, JobContent, type SizedText } from "../jobs-folder/cut.ts";
 import type { ManifestView } from "../manifest/manifest.ts";
 import { readTakenRows } from "../jobs-folder/taken-rows.ts";
@@ -13,8 +14,8 @@ import { KeySet } from "../row/key-table.ts";
 import type { PendingQuestion } from "../row/question.ts";
 import type { Report } from "../progress.ts";
 import { requestLineFormat } from "../row/request-line.ts";
-import type { Store, TargetDescription } from "../store/port.ts";
-import { checkTarget } from "../store/target-check.ts";
+import type { Store } from "../store/port.ts";
+import { checkTarget } from "../row/target-check.ts";
 import type { Target } from "../row/target.ts";
 import { TokenSample } from "../cost/token-sample.ts";
 import { JobCount } from "./job-count.ts";

@@ -1,7 +1,7 @@
 /** One look at one batch, and what it means for the job. */
 import type { Clock } from "../clock.ts";
 import { UserError } from "../errors.ts";
-import { explain } from "../gemini/explain.ts";
+import { explain } from "../words/explain.ts";
 import {
   type Batch,
   type DeadState,

@@ -1,6 +1,6 @@
 /** Poll: looks at every submitted job's batch until each has ended. */
 import { UserError } from "../errors.ts";
-import { isOutage } from "../gemini/outage.ts";
+import { isOutage } from "../gemini/port.ts";
 import { deleteInput } from "../jobs-folder/input-file.ts";
 import type { Job } from "../manifest/job.ts";
 import type { Manifest } from "../manifest/manifest.ts";

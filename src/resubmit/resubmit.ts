@@ -13,7 +13,7 @@ import {
   readFailedLines,
   takeReplacement,
 } from "../jobs-folder/failed-file.ts";
-import { exists } from "../jobs-folder/files.ts";
+import { exists } from "../disk/presence.ts";
 import type { Job, NewJob } from "../manifest/job.ts";
 import type { Manifest } from "../manifest/manifest.ts";
 import { learnedBounds } from "../quota/learned-bounds.ts";

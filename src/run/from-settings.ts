@@ -6,7 +6,7 @@ import { createPacer } from "../import/pace.ts";
 import { costLimit, laneChoice, queueWindow } from "../stages.ts";
 import { planFromSettings } from "../plan/from-settings.ts";
 import type { Plan } from "../plan/plan.ts";
-import { usdOfRun } from "../commands/run/cost-consent.ts";
+import { usdOfRun } from "../plan/lane-cost.ts";
 import type { RunOptions, RunServices } from "./pipeline.ts";
 import { run, type RunSummary } from "./run.ts";
 

@@ -14,7 +14,7 @@ import { importResults, type ImportServices } from "../import/import.ts";
 import { type CostLimit, withinLimit } from "../cost/cost.ts";
 import type { JobBounds } from "../jobs-folder/cut.ts";
 import type { Job } from "../manifest/job.ts";
-import { isOutage, isUnanswered } from "../gemini/outage.ts";
+import { isOutage, isUnanswered } from "../gemini/port.ts";
 import type { Prices } from "../cost/tariff.ts";
 import { isForSync, type LaneChoice } from "../cost/lane.ts";
 import { isUnfinished } from "../manifest/manifest.ts";

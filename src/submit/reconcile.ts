@@ -5,7 +5,7 @@
  * second batch is reported, and a person decides.
  */
 import { UserError } from "../errors.ts";
-import { explain } from "../gemini/explain.ts";
+import { explain } from "../words/explain.ts";
 import {
   type Batch,
   type Gemini,

@@ -4,7 +4,7 @@
  * answer the job stays `submitting`, and only `reconcile` may decide what became of it.
  */
 import type { Clock } from "../clock.ts";
-import { explain } from "../gemini/explain.ts";
+import { explain } from "../words/explain.ts";
 import { type Gemini, GeminiError, type QuotaLimit } from "../gemini/port.ts";
 import { deleteIdleInputs } from "../jobs-folder/input-file.ts";
 import type { Job } from "../manifest/job.ts";

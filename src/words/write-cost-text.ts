@@ -3,7 +3,7 @@ import {
   ROWS_A_SECOND_UNDER_INDEX,
   TIMES_SLOWER_UNDER_INDEX,
   type WriteCost,
-} from "../store/write-cost.ts";
+} from "../row/write-cost.ts";
 import { counted, duration } from "./figures.ts";
 
 /** What to say about what slows the writing of `rows` down: a warning for each kind of it. */

@@ -3,13 +3,14 @@
  * manifest, the files in the jobs folder and what the emulator was paid for must tell one story.
  * Every breach of a promise is a sentence; none is what a test asks for.
  */
+import { readManifest } from "../../src/jobs-folder/open.ts";
 import { readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 import type { Emulator } from "../../src/emulator/emulator.ts";
 import { emulatedVector } from "../../src/emulator/vectors/embedding.ts";
 import { readFailedLines } from "../../src/jobs-folder/failed-file.ts";
 import type { Job } from "../../src/manifest/job.ts";
-import { type ManifestView, readManifest } from "../../src/manifest/manifest.ts";
+import { type ManifestView } from "../../src/manifest/manifest.ts";
 import { isOpen } from "../../src/manifest/states.ts";
 import { readLines } from "../../src/disk/jsonl.ts";
 import { parseRequestLine, type RequestLine } from "../../src/row/request-line.ts";

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { expect, test } from "vitest";
 import { systemClock } from "../../src/clock.ts";
 import { replaceFileUnlocked } from "../../src/disk/durable-file.ts";
-import { openManifest } from "../../src/manifest/manifest.ts";
+import { openManifest } from "../../src/jobs-folder/open.ts";
 import { here, newJob, temporaryFolder } from "../job/sample.ts";
 
 /** Linux gives out no such number. */

@@ -5,9 +5,10 @@
  * broke is one, an answer that could not be written is one, a death takes all that were under way,
  * and anything else loses none.
  */
+import { exists } from "../../src/disk/presence.ts";
 import type { Emulator } from "../../src/emulator/emulator.ts";
-import { exists, type JobFiles } from "../../src/jobs-folder/files.ts";
-import { readManifest } from "../../src/manifest/manifest.ts";
+import type { JobFiles } from "../../src/manifest/file-names.ts";
+import { readManifest } from "../../src/jobs-folder/open.ts";
 import { readLines } from "../../src/disk/jsonl.ts";
 import { parseRequestLine } from "../../src/row/request-line.ts";
 import { parseResultLine } from "../../src/result-line/result-line.ts";

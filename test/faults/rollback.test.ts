@@ -5,7 +5,7 @@ import { cp, readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test, vi } from "vitest";
 import { failureOf } from "../../src/output/failure.ts";
-import { readManifest } from "../../src/manifest/manifest.ts";
+import { readManifest } from "../../src/jobs-folder/open.ts";
 import { UNPACED } from "../../src/import/pace.ts";
 import { rollbackJob } from "../../src/commands/rollback/rollback.ts";
 import { createSqlStore } from "../../src/store/postgres/sql-store.ts";

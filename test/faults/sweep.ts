@@ -2,6 +2,7 @@
  * A disturbed run: processes one after the other, each with its own faults at the border, until
  * none is left; then undisturbed ones until the work is done; then the books.
  */
+import { readManifest } from "../../src/jobs-folder/open.ts";
 import { readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { type Clock, systemClock } from "../../src/clock.ts";
@@ -16,7 +17,7 @@ import { importAll } from "../../src/import/import.ts";
 import { IndexKeeper } from "../../src/import/index-keeper.ts";
 import type { Job } from "../../src/manifest/job.ts";
 import { isForSync, type LaneChoice } from "../../src/cost/lane.ts";
-import { isUnfinished, readManifest } from "../../src/manifest/manifest.ts";
+import { isUnfinished } from "../../src/manifest/manifest.ts";
 import { plan as planRun } from "../../src/plan/plan.ts";
 import { pollAll } from "../../src/poll/poll.ts";
 import { resubmitJob, retryableBelow } from "../../src/resubmit/resubmit.ts";

@@ -2,7 +2,7 @@
 // new job it goes to, be exported once more, and be paid for twice?
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { Job } from "../../src/manifest/job.ts";
-import { openManifest } from "../../src/manifest/manifest.ts";
+import { openManifest } from "../../src/jobs-folder/open.ts";
 import { readTakenRows } from "../../src/jobs-folder/taken-rows.ts";
 import { everyLine, resubmitJob, type TakeLine } from "../../src/resubmit/resubmit.ts";
 import { startTrial, texts } from "../trial.ts";

@@ -7,7 +7,7 @@ import { expect, test, vi } from "vitest";
 import { systemClock } from "../../src/clock.ts";
 import { countAnswered } from "../../src/jobs-folder/checkpoint.ts";
 import { markOf } from "../../src/manifest/mark.ts";
-import { openManifest, readManifest } from "../../src/manifest/manifest.ts";
+import { openManifest, readManifest } from "../../src/jobs-folder/open.ts";
 import { newJob, temporaryFolder } from "./sample.ts";
 
 /** Called when a file was looked for. */

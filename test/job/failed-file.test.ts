@@ -10,8 +10,8 @@ import {
   takeReplacement,
   writeFailedFile,
 } from "../../src/jobs-folder/failed-file.ts";
-import { jobFiles } from "../../src/jobs-folder/files.ts";
-import { openManifest, readManifest } from "../../src/manifest/manifest.ts";
+import { jobFiles } from "../../src/manifest/file-names.ts";
+import { openManifest, readManifest } from "../../src/jobs-folder/open.ts";
 import { newJob, temporaryFolder } from "./sample.ts";
 
 function failedLine(id: number): FailedLine {

@@ -11,7 +11,7 @@ import { quoteIdentifier as quoted } from "../../src/store/sql.ts";
 import { connectSupabase } from "../../src/store/supabase/supabase.ts";
 import { inOneStatement, installStatements } from "../../src/store/supabase-functions.ts";
 import { createSupabaseStore } from "../../src/store/supabase/supabase-store.ts";
-import { checkTarget } from "../../src/store/target-check.ts";
+import { checkTarget } from "../../src/row/target-check.ts";
 import type { Target } from "../../src/row/target.ts";
 import { createNativeDatabase } from "../postgres/native-database.ts";
 import { SECRET_KEY } from "./keys.ts";

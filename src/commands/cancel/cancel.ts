@@ -1,5 +1,5 @@
 import { UserError } from "../../errors.ts";
-import { explain } from "../../gemini/explain.ts";
+import { explain } from "../../words/explain.ts";
 import { type Gemini, GeminiError } from "../../gemini/port.ts";
 import type { Job } from "../../manifest/job.ts";
 import {

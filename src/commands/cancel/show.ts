@@ -1,6 +1,7 @@
+import { readManifest } from "../../jobs-folder/open.ts";
 import type { CommandContext, CommandResult } from "../../cli/command.ts";
 import { type Job, linesOf } from "../../manifest/job.ts";
-import { type ManifestView, readManifest } from "../../manifest/manifest.ts";
+import { type ManifestView } from "../../manifest/manifest.ts";
 import { count, counted } from "../../words/figures.ts";
 import { cancelJob, cancellableBatch, type Prospect, prospectOf } from "./cancel.ts";
 import { isCancelled } from "../../manifest/states.ts";

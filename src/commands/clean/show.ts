@@ -1,6 +1,6 @@
 import type { CommandContext, CommandResult } from "../../cli/command.ts";
 import { UserError } from "../../errors.ts";
-import { readManifest } from "../../manifest/manifest.ts";
+import { readManifest } from "../../jobs-folder/open.ts";
 import { bytes, counted } from "../../words/figures.ts";
 import { clean } from "./clean.ts";
 import { type Cleaning, planCleaning } from "./what-may-go.ts";

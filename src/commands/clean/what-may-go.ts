@@ -1,4 +1,5 @@
-import { type JobFiles, sizeOf } from "../../jobs-folder/files.ts";
+import { sizeOf } from "../../disk/presence.ts";
+import type { JobFiles } from "../../manifest/file-names.ts";
 import type { Cleanable, Job } from "../../manifest/job.ts";
 import type { ManifestView } from "../../manifest/manifest.ts";
 import { isOpen, isRolledBack, wasImported } from "../../manifest/states.ts";

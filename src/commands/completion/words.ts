@@ -1,5 +1,5 @@
 /** What there is to complete: the commands, and for each its options and what they take. */
-import { EMULATOR_OPTIONS } from "../emulator/program.ts";
+import { EMULATOR_OPTIONS } from "../../emulator/port.ts";
 import type { CommandName } from "../../settings/option.ts";
 import { COMMAND_NAMES, optionsOf } from "../../settings/options.ts";
 

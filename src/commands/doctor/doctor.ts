@@ -3,7 +3,7 @@ import type { StoreAccess } from "../../settings/access.ts";
 import type { Clock } from "../../clock.ts";
 import type { Gemini } from "../../gemini/port.ts";
 import type { DroppedIndex } from "../../manifest/dropped-index.ts";
-import { readManifest } from "../../manifest/manifest.ts";
+import { readManifest } from "../../jobs-folder/open.ts";
 import { count as figure } from "../../words/figures.ts";
 import type { Examination, Store } from "../../store/port.ts";
 import { tableName, type Target } from "../../row/target.ts";

@@ -1,7 +1,7 @@
 /** The jobs folder, and the room on its disk for the results. */
 import { access, constants } from "node:fs/promises";
 import { freeBytes, nearestFolder } from "../../disk/free-space.ts";
-import { readManifest } from "../../manifest/manifest.ts";
+import { readManifest } from "../../jobs-folder/open.ts";
 import { bytes, counted } from "../../words/figures.ts";
 import { resultBytes } from "../../result-line/result-size.ts";
 import { type Check, failure, ok, warning } from "./check.ts";

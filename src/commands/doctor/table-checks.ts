@@ -1,17 +1,18 @@
 /** What an examination of the table means for filling it. */
+import type { TargetDescription } from "../../row/target-description.ts";
 import { UserError } from "../../errors.ts";
 import { MODELS } from "../../row/models.ts";
 import type { DroppedIndex } from "../../manifest/dropped-index.ts";
 import { droppedIndexName } from "../../words/dropped-index-text.ts";
 import { counted } from "../../words/figures.ts";
-import type { Examination, Session, TargetDescription } from "../../store/port.ts";
+import type { Examination, Session } from "../../store/port.ts";
 import { tableName, type Target } from "../../row/target.ts";
-import { checkTarget } from "../../store/target-check.ts";
+import { checkTarget } from "../../row/target-check.ts";
 import {
   ANN_METHODS,
   ROWS_A_SECOND_UNDER_INDEX,
   TIMES_SLOWER_UNDER_INDEX,
-} from "../../store/write-cost.ts";
+} from "../../row/write-cost.ts";
 import { type Check, failure, ok, warning } from "./check.ts";
 
 const SKEW_MAX_MS = 60_000;

@@ -17,7 +17,7 @@ export const emulatorCommand: RegisterCommand = (cli, start) =>
     PAGE.usage,
     "serves a local Gemini for trying out, tests and rehearsals",
     async (args) => {
-      const { EMULATOR_OPTIONS, emulatorEpilogue } = await import("./program.ts");
+      const { EMULATOR_OPTIONS, emulatorEpilogue } = await import("../../emulator/port.ts");
       for (const { name, describe, choices, default: value } of EMULATOR_OPTIONS) {
         const words = [
           ...(choices ?? []),
@@ -33,7 +33,7 @@ export const emulatorCommand: RegisterCommand = (cli, start) =>
         "emulator",
         argv,
         async ({ output, signal }) => {
-          const { readFlags, serveEmulator } = await import("./program.ts");
+          const { readFlags, serveEmulator } = await import("../../emulator/port.ts");
           const summary = await serveEmulator(readFlags(argv), output.result, signal);
           return { json: summary, text: summary.text, next: undefined, exit: "done" };
         },

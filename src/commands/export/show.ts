@@ -1,5 +1,5 @@
 import type { CommandContext, CommandResult } from "../../cli/command.ts";
-import { readManifest } from "../../manifest/manifest.ts";
+import { readManifest } from "../../jobs-folder/open.ts";
 import { copiesLines } from "../../words/copies-text.ts";
 import { count, counted } from "../../words/figures.ts";
 import type { ExportSummary } from "../../export/export.ts";

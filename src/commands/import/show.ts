@@ -1,7 +1,8 @@
+import { readManifest } from "../../jobs-folder/open.ts";
 import type { CommandContext, CommandResult } from "../../cli/command.ts";
 import type { Job } from "../../manifest/job.ts";
 import { laneToGoOn } from "../../cost/lane.ts";
-import { type Manifest, readManifest } from "../../manifest/manifest.ts";
+import { type Manifest } from "../../manifest/manifest.ts";
 import { droppedIndexesText } from "../../words/dropped-index-text.ts";
 import { counted } from "../../words/figures.ts";
 import { sumsText } from "../../words/sums-text.ts";

@@ -11,7 +11,7 @@ import {
   removeStatements,
   targetHash,
 } from "../../store/supabase-functions.ts";
-import { checkTarget } from "../../store/target-check.ts";
+import { checkTarget } from "../../row/target-check.ts";
 import { tableName, type Target } from "../../row/target.ts";
 import {
   type Migration,

@@ -1,7 +1,7 @@
 import type { Prices } from "../../cost/tariff.ts";
 import { BATCH_LIFE_HOURS, batchAgeMs, isStuck } from "../../manifest/batch-age.ts";
 import { costOf } from "../../cost/cost.ts";
-import type { JobFiles } from "../../jobs-folder/files.ts";
+import type { JobFiles } from "../../manifest/file-names.ts";
 import {
   type Cleanable,
   type FileRecord,

@@ -3,11 +3,13 @@
  * the list stands still and its figures change; elsewhere a line is printed for every job that moved.
  * It ends when every job that is watched has ended.
  */
+import { readManifest } from "../../jobs-folder/open.ts";
+import { sizeOf } from "../../disk/presence.ts";
 import type { CommandContext } from "../../cli/command.ts";
 import { pricesOf } from "../../cost/tariff.ts";
-import { manifestPath, sizeOf } from "../../jobs-folder/files.ts";
+import { manifestPath } from "../../manifest/file-names.ts";
 import type { Job } from "../../manifest/job.ts";
-import { isUnfinished, type ManifestView, readManifest } from "../../manifest/manifest.ts";
+import { isUnfinished, type ManifestView } from "../../manifest/manifest.ts";
 import { count, counted } from "../../words/figures.ts";
 import { fit } from "../../output/fit.ts";
 import { outcomes } from "../../output/progress-lines.ts";

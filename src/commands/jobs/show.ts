@@ -1,13 +1,9 @@
+import { readHistory, readManifest } from "../../jobs-folder/open.ts";
 import type { CommandContext, CommandResult } from "../../cli/command.ts";
 import { pricesOf } from "../../cost/tariff.ts";
 import { countAnswered } from "../../jobs-folder/checkpoint.ts";
 import { laneToGoOn } from "../../cost/lane.ts";
-import {
-  isUnfinished,
-  type ManifestView,
-  readHistory,
-  readManifest,
-} from "../../manifest/manifest.ts";
+import { isUnfinished, type ManifestView } from "../../manifest/manifest.ts";
 import { queueWindow } from "../../stages.ts";
 import { counted } from "../../words/figures.ts";
 import { droppedIndexesText } from "../../words/dropped-index-text.ts";

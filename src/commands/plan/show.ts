@@ -1,7 +1,7 @@
 import { hasGeminiKey } from "../../settings/access.ts";
 import type { CommandContext, CommandResult } from "../../cli/command.ts";
 import { freeBytes } from "../../disk/free-space.ts";
-import { readManifest } from "../../manifest/manifest.ts";
+import { readManifest } from "../../jobs-folder/open.ts";
 import { decimal } from "../../words/figures.ts";
 import { planFromSettings } from "../../plan/from-settings.ts";
 import type { Plan, Portion } from "../../plan/plan.ts";

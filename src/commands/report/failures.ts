@@ -1,7 +1,8 @@
 /** Why rows failed, from the failed files: how many for each reason, and some of their ids. */
+import { exists } from "../../disk/presence.ts";
 import type { FailedLine } from "../../row/failed-line.ts";
 import { readFailedLines } from "../../jobs-folder/failed-file.ts";
-import { exists, type JobFiles } from "../../jobs-folder/files.ts";
+import type { JobFiles } from "../../manifest/file-names.ts";
 import type { Job } from "../../manifest/job.ts";
 import { parseKey } from "../../row/question.ts";
 

@@ -5,7 +5,7 @@ import { replaceFileUnlocked } from "../../disk/durable-file.ts";
 import { UserError } from "../../errors.ts";
 import { pricesOf } from "../../cost/tariff.ts";
 import type { Job } from "../../manifest/job.ts";
-import { readManifest } from "../../manifest/manifest.ts";
+import { readManifest } from "../../jobs-folder/open.ts";
 import { queueWindow } from "../../stages.ts";
 import { bytes, counted } from "../../words/figures.ts";
 import { sameTarget, type Target } from "../../row/target.ts";

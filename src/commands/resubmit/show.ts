@@ -1,7 +1,7 @@
 import { resolve } from "node:path";
 import type { CommandContext, CommandResult } from "../../cli/command.ts";
 import type { Job } from "../../manifest/job.ts";
-import { readManifest } from "../../manifest/manifest.ts";
+import { readManifest } from "../../jobs-folder/open.ts";
 import { counted } from "../../words/figures.ts";
 import { hasFailedLines, resubmitFromSettings } from "../../resubmit/from-settings.ts";
 import { countLines } from "../../resubmit/resubmit.ts";

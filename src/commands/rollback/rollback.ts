@@ -5,7 +5,7 @@
  */
 import { hashFile } from "../../disk/durable-file.ts";
 import { UserError } from "../../errors.ts";
-import { exists } from "../../jobs-folder/files.ts";
+import { exists } from "../../disk/presence.ts";
 import type { FileRecord, Job } from "../../manifest/job.ts";
 import { isUnfinished, type Manifest, type ManifestView } from "../../manifest/manifest.ts";
 import { CHUNK_ROWS } from "../../import/chunk-writer.ts";

@@ -1,8 +1,9 @@
+import { readManifest } from "../../jobs-folder/open.ts";
 import type { CommandContext, CommandResult } from "../../cli/command.ts";
 import { UserError } from "../../errors.ts";
 import { createPacer } from "../../import/pace.ts";
 import type { Job } from "../../manifest/job.ts";
-import { type ManifestView, readManifest } from "../../manifest/manifest.ts";
+import { type ManifestView } from "../../manifest/manifest.ts";
 import { count, counted } from "../../words/figures.ts";
 import { tableName } from "../../row/target.ts";
 import { countRollback, requireRollbackable, rollbackJob } from "./rollback.ts";

@@ -4,12 +4,11 @@
  */
 import type { CommandContext } from "../../cli/command.ts";
 import { UserError } from "../../errors.ts";
-import { priceOf } from "../../cost/tariff.ts";
-import type { LaneChoice } from "../../cost/lane.ts";
 import { costLimit, laneChoice } from "../../stages.ts";
 import { counted, dollars, count } from "../../words/figures.ts";
 import { planFromSettings } from "../../plan/from-settings.ts";
-import type { Plan, Portion } from "../../plan/plan.ts";
+import type { Plan } from "../../plan/plan.ts";
+import { usdOfRun } from "../../plan/lane-cost.ts";
 import { tableName } from "../../row/target.ts";
 
 /**
@@ -30,25 +29,6 @@ export async function agreedPlan(context: CommandContext): Promise<Plan | undefi
     return planned;
   }
   throw notAgreed();
-}
-
-type Priced = Pick<Plan, "total" | "pending" | "waiting" | "retried" | "usdSync" | "price">;
-
-/** What it would cost in its lane: with `auto`, what is too small to queue for is paid in full. */
-export function usdOfRun(planned: Priced, { lane, syncUpToTokens }: LaneChoice): number {
-  const { total, pending, waiting, retried, usdSync, price } = planned;
-  if (lane === "batch") return total.usd;
-  if (lane === "sync") return usdSync;
-  const atOnce = [pending, waiting, retried]
-    .map((portion) => tokensAtOnce(portion, syncUpToTokens))
-    .reduce((sum, tokens) => sum + tokens, 0);
-  return total.usd + priceOf(atOnce, price.sync - price.batch);
-}
-
-/** Jobs are cut alike, so all of them are small, or at most the last one, which holds what is left. */
-function tokensAtOnce({ tokens, jobs }: Portion, upToTokens: number): number {
-  if (tokens <= upToTokens * jobs) return tokens;
-  return jobs === 1 ? 0 : Math.min(tokens, upToTokens);
 }
 
 function question({ total, target, spentUsd }: Plan, usd: number, isUnlimited: boolean): string {

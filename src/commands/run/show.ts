@@ -1,8 +1,9 @@
+import { usdOfRun } from "../../plan/lane-cost.ts";
 import type { CommandContext, CommandResult } from "../../cli/command.ts";
 import { targetOf } from "../../settings/config.ts";
 import type { ExitReason } from "../../errors.ts";
 import { INTERRUPTED_EARLY, skippedLines } from "../export/show.ts";
-import { readManifest } from "../../manifest/manifest.ts";
+import { readManifest } from "../../jobs-folder/open.ts";
 import { copiesLines } from "../../words/copies-text.ts";
 import { droppedIndexesText } from "../../words/dropped-index-text.ts";
 import { laneChoice } from "../../stages.ts";
@@ -12,8 +13,8 @@ import { sumsText } from "../../words/sums-text.ts";
 import { planOnly } from "../plan/show.ts";
 import { writeCostWarnings } from "../../words/write-cost-text.ts";
 import { balanced } from "../../row/sums.ts";
-import { writeCost } from "../../store/write-cost.ts";
-import { agreedPlan, usdOfRun } from "./cost-consent.ts";
+import { writeCost } from "../../row/write-cost.ts";
+import { agreedPlan } from "./cost-consent.ts";
 import { runFromSettings } from "../../run/from-settings.ts";
 import type { RunSummary } from "../../run/run.ts";
 

@@ -4,7 +4,7 @@ import { pricesOf } from "../../cost/tariff.ts";
 import { addCosts, costOf, NO_COST, withinLimit } from "../../cost/cost.ts";
 import type { Job } from "../../manifest/job.ts";
 import { begunAtOnce, isForSync, type LaneChoice, laneOf, laneToGoOn } from "../../cost/lane.ts";
-import { readManifest } from "../../manifest/manifest.ts";
+import { readManifest } from "../../jobs-folder/open.ts";
 import { costLimit, laneChoice } from "../../stages.ts";
 import type { Settings } from "../../settings/options.ts";
 import { costStopJson, costStopText } from "../../words/cost-text.ts";

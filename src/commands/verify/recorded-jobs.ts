@@ -1,5 +1,5 @@
 import { hashFile } from "../../disk/durable-file.ts";
-import { exists } from "../../jobs-folder/files.ts";
+import { exists } from "../../disk/presence.ts";
 import type { FileRecord, Job } from "../../manifest/job.ts";
 import { isUnfinished, type ManifestView } from "../../manifest/manifest.ts";
 import { sameColumn } from "../../manifest/vector-space.ts";

@@ -3,7 +3,7 @@
  * now: a row whose text was changed since it was filled is off, and rightly so.
  */
 import { randomInt } from "node:crypto";
-import { explain } from "../../gemini/explain.ts";
+import { explain } from "../../words/explain.ts";
 import { MODELS, textPrefix } from "../../row/models.ts";
 import { type Gemini, GeminiError, MAX_TEXTS_NOW } from "../../gemini/port.ts";
 import type { PickedRow } from "../../store/port.ts";

@@ -1,11 +1,12 @@
+import type { TargetDescription } from "../../row/target-description.ts";
 import type { CommandContext, CommandResult } from "../../cli/command.ts";
 import { targetOf } from "../../settings/config.ts";
 import { UserError } from "../../errors.ts";
 import { priceOf, pricesOf } from "../../cost/tariff.ts";
-import { verifyPath } from "../../jobs-folder/files.ts";
-import { readManifest } from "../../manifest/manifest.ts";
+import { verifyPath } from "../../manifest/file-names.ts";
+import { readManifest } from "../../jobs-folder/open.ts";
 import { count, counted, decimal, dollars } from "../../words/figures.ts";
-import type { Store, TargetDescription } from "../../store/port.ts";
+import type { Store } from "../../store/port.ts";
 import { tableName, type Target } from "../../row/target.ts";
 import { type ColumnSummary, verifyColumn } from "./column.ts";
 import { Findings } from "./findings.ts";

@@ -3,9 +3,8 @@
  * its figures; these are the last that it did, and tier 3, never published, is taken as tier 2.
  * Source: ai.google.dev/gemini-api/docs/rate-limits, as quoted in public before 2026.
  */
-import type { ModelName } from "../../row/models.ts";
 import { quotaExceeded } from "../http/service-error.ts";
-import type { State } from "./state.ts";
+import type { MinuteUse, State } from "./state.ts";
 
 const PER_MINUTE = {
   "1": { requests: 3_000, tokens: 1_000_000 },
@@ -14,15 +13,6 @@ const PER_MINUTE = {
   off: { requests: Infinity, tokens: Infinity },
 } as const;
 const MINUTE_MS = 60_000;
-
-/** A call, as it counts. */
-export type MinuteUse = Readonly<{
-  atMs: number;
-  project: string;
-  model: ModelName;
-  requests: number;
-  tokens: number;
-}>;
 
 /** Counts a call, or throws 429 when it would be too much within a minute. Refused ones count nothing. */
 export function takeFromMinute(state: State, call: Omit<MinuteUse, "atMs">): void {

@@ -1,4 +1,5 @@
 /** Everything an emulator knows, put together from its folder. */
+import type { ModelName } from "../../row/models.ts";
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { type BatchRecord, readBatchRecord } from "./batch-record.ts";
@@ -6,12 +7,20 @@ import { Behaviour } from "../faults/behaviour.ts";
 import type { Embedder } from "../vectors/embed-request.ts";
 import { Faults } from "../faults/faults.ts";
 import { type FileRecord, readFileRecord } from "./file-record.ts";
-import type { MinuteUse } from "./minute-quota.ts";
 import type { Settings } from "../faults/emulator-options.ts";
 import { PaidTexts } from "../faults/paid-texts.ts";
 import { Records } from "./records.ts";
 import type { EmulatorTime } from "../faults/time.ts";
 import { readUploadSession, type UploadSession } from "./open-upload.ts";
+
+/** A call, as it counts. */
+export type MinuteUse = Readonly<{
+  atMs: number;
+  project: string;
+  model: ModelName;
+  requests: number;
+  tokens: number;
+}>;
 
 export type State = {
   readonly settings: Settings;

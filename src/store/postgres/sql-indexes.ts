@@ -22,7 +22,7 @@
 import { randomUUID } from "node:crypto";
 import { UserError } from "../../errors.ts";
 import { tableName, type Target } from "../../row/target.ts";
-import { ANN_METHODS } from "../write-cost.ts";
+import { ANN_METHODS } from "../../row/write-cost.ts";
 import { isOnEmbedding, tableQuery } from "../catalogue.ts";
 import { cell, type Database, type Session } from "../database.ts";
 import { explainFailure, failureCode } from "../failure.ts";

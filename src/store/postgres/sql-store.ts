@@ -3,7 +3,7 @@ import { UserError } from "../../errors.ts";
 import type { EmbeddedQuestion, PendingQuestion, RowOutcome } from "../../row/question.ts";
 import type { Report } from "../../progress.ts";
 import { tableName, type Target } from "../../row/target.ts";
-import { checkColumn, checkTarget } from "../target-check.ts";
+import { checkColumn, checkTarget } from "../../row/target-check.ts";
 import { type Catalogue, readCatalogue, type VectorExtension } from "../catalogue.ts";
 import {
   type BinaryParameter,

@@ -3,7 +3,7 @@ import { z } from "zod";
 import { UserError } from "../../errors.ts";
 import type { EmbeddedQuestion, PendingQuestion, RowOutcome } from "../../row/question.ts";
 import { tableName, type Target } from "../../row/target.ts";
-import { checkColumn, checkTarget } from "../target-check.ts";
+import { checkColumn, checkTarget } from "../../row/target-check.ts";
 import { type Catalogue, catalogueOf } from "../catalogue.ts";
 import { ChunkSize } from "../chunk-size.ts";
 import { LENGTH_TOLERANCE, parseLook } from "../look.ts";

@@ -6,7 +6,7 @@ import { z } from "zod";
 import { parseRecipe, recipeColumns } from "../../row/recipe.ts";
 import type { Target } from "../../row/target.ts";
 import { noSuchColumn, noSuchTable } from "../catalogue.ts";
-import type { IdType, TargetDescription } from "../port.ts";
+import type { IdType, TargetDescription } from "../../row/target-description.ts";
 
 const COLUMN = z.object({
   /** The type as the database prints it, such as `bigint` or `extensions.vector(768)`. */

@@ -6,6 +6,7 @@
  * enough to stand in an address is asked for instead, and a change of a longer one between the two
  * requests, a second at the most in good conditions, goes unseen.
  */
+import type { IdType } from "../../row/target-description.ts";
 import { createHash } from "node:crypto";
 import { z } from "zod";
 import { UserError } from "../../errors.ts";
@@ -17,7 +18,7 @@ import {
 } from "../../row/question.ts";
 import { parseRecipe } from "../../row/recipe.ts";
 import { tableName, type Target } from "../../row/target.ts";
-import { checkColumn, checkTarget } from "../target-check.ts";
+import { checkColumn, checkTarget } from "../../row/target-check.ts";
 import { vectorText } from "./function-store.ts";
 import { roundToHalf } from "./half.ts";
 import { type ApiDescription, describeByOpenApi } from "./open-api.ts";
@@ -25,7 +26,6 @@ import { LENGTH_TOLERANCE } from "../look.ts";
 import {
   type ClearOutcome,
   type Holding,
-  type IdType,
   type Look,
   type LookOptions,
   type PendingPage,

@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import { secretsIn } from "../../../settings/access.ts";
 import type { CommandContext } from "../../../cli/command.ts";
-import { explain } from "../../../gemini/explain.ts";
+import { explain } from "../../../words/explain.ts";
 import { GeminiError } from "../../../gemini/port.ts";
 import { counted } from "../../../words/figures.ts";
 import { compareWithEmulator, type Comparison } from "./compare.ts";

@@ -1,5 +1,5 @@
 /** What on a table makes the writing of vectors slow, and how slow. Pure; for whoever has to say so. */
-import type { TargetDescription } from "./port.ts";
+import type { TargetDescription } from "./target-description.ts";
 
 /** pgvector's approximate indexes: a row that is written is put into the graph or its list at once. */
 export const ANN_METHODS: readonly string[] = ["hnsw", "ivfflat"];

@@ -1,11 +1,11 @@
-/** The emulator as a program of its own, for trying out and rehearsals. */
+/** The emulator as others know it: a program of its own, for trying out and rehearsals. */
 import { setTimeout as delay } from "node:timers/promises";
-import { UserError } from "../../errors.ts";
-import { describeBehaviours } from "../../emulator/faults/behaviour.ts";
-import { type Emulator, startEmulator } from "../../emulator/emulator.ts";
-import { describeFaults } from "../../emulator/faults/faults.ts";
-import { DEFAULTS, type EmulatorOptions, TIERS } from "../../emulator/faults/emulator-options.ts";
-import { TOKENIZERS } from "../../emulator/faults/token-count.ts";
+import { UserError } from "../errors.ts";
+import { describeBehaviours } from "./faults/behaviour.ts";
+import { type Emulator, startEmulator } from "./emulator.ts";
+import { describeFaults } from "./faults/faults.ts";
+import { DEFAULTS, type EmulatorOptions, TIERS } from "./faults/emulator-options.ts";
+import { TOKENIZERS } from "./faults/token-count.ts";
 
 export type CommandOption = Readonly<{
   name: string;

@@ -1,8 +1,8 @@
 /** Whether a target can be filled, judged by what the database says of its table. */
 import { UserError } from "../errors.ts";
-import { MODELS } from "../row/models.ts";
-import type { TargetDescription } from "./port.ts";
-import { tableName, type Target } from "../row/target.ts";
+import { MODELS } from "./models.ts";
+import type { TargetDescription } from "./target-description.ts";
+import { tableName, type Target } from "./target.ts";
 
 /** Throws a UserError with the mend at the first thing that stands against it. */
 export function checkTarget(target: Target, description: TargetDescription): void {

@@ -1,5 +1,5 @@
 import { type ExitReason, UserError } from "../errors.ts";
-import type { GeminiError, GeminiErrorKind } from "./port.ts";
+import type { GeminiError, GeminiErrorKind } from "../gemini/port.ts";
 
 const ADVICE: Readonly<Record<GeminiErrorKind, Readonly<{ hint: string; exit: ExitReason }>>> = {
   key: {
