@@ -15,7 +15,7 @@ import { measureParse } from "./parse.ts";
 import { type Figure, type Row, shown } from "./rounds.ts";
 import { measureRun } from "./run.ts";
 import { withServer } from "./server.ts";
-import { tuneCollector } from "../src/collector.ts";
+import { tuneCollector } from "../src/cli/collector.ts";
 import { measureUnderIndex } from "./under-index.ts";
 
 const FOLDER = resolve(".bench");

@@ -1,4 +1,5 @@
 /** A jobs folder with one job whose results are downloaded: what an import starts from. */
+import { openManifest } from "../src/jobs-folder/open.ts";
 import { createHash } from "node:crypto";
 import { once } from "node:events";
 import { createWriteStream } from "node:fs";
@@ -7,8 +8,8 @@ import { join } from "node:path";
 import { finished } from "node:stream/promises";
 import { systemClock } from "../src/clock.ts";
 import { exportAll } from "../src/export/export.ts";
-import { type Manifest, openManifest } from "../src/job/manifest.ts";
-import { readRequestKeys } from "../src/job/request-file.ts";
+import { type Manifest } from "../src/manifest/manifest.ts";
+import { readRequestKeys } from "../src/jobs-folder/request-file.ts";
 import type { Store } from "../src/store/port.ts";
 import { someValues, TARGET } from "./questions.ts";
 

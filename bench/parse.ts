@@ -2,8 +2,8 @@
 import { isUtf8 } from "node:buffer";
 import { Readable } from "node:stream";
 import ndjson from "ndjson";
-import { parseResultLine, roomForValues } from "../src/result-line.ts";
-import { checkVector } from "../src/vector.ts";
+import { parseResultLine, roomForValues } from "../src/result-line/result-line.ts";
+import { checkVector } from "../src/row/vector.ts";
 import { resultLine } from "./ended-job.ts";
 import { DIMENSIONS, someValues } from "./questions.ts";
 import { alternate, type Contestant, type Figure } from "./rounds.ts";

@@ -1,6 +1,6 @@
 /** The table that every figure is taken on, and the vectors that go into it. */
 import type { Database } from "../src/store/database.ts";
-import type { Target } from "../src/target.ts";
+import type { Target } from "../src/row/target.ts";
 
 export const DIMENSIONS = 768;
 

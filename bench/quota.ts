@@ -1,8 +1,8 @@
 /** How well a whole `run` uses Gemini's queue, in virtual time: see quota/simulation.ts. */
-import type { TokenQuota } from "../src/emulator/quota.ts";
-import { queueWindow, jobBounds } from "../src/job-bounds.ts";
-import { OPTIONS } from "../src/options.ts";
-import type { Tier } from "../src/gemini/tariff.ts";
+import type { TokenQuota } from "../src/emulator/state/quota.ts";
+import { queueWindow, jobBounds } from "../src/stages.ts";
+import { OPTIONS } from "../src/settings/options.ts";
+import type { Tier } from "../src/cost/tariff.ts";
 import type { Figure, Row } from "./rounds.ts";
 import { type Outcome, simulate, START_MS } from "./quota/simulation.ts";
 

@@ -1,7 +1,7 @@
 /** The whole pipeline against the emulator: rows a second, CPU of this process a row, and its memory. */
 import { mkdtemp, rm } from "node:fs/promises";
 import { join } from "node:path";
-import { connectPostgres } from "../src/store/postgres.ts";
+import { connectPostgres } from "../src/store/postgres/postgres.ts";
 import { withEmulator } from "./emulator.ts";
 import { buildInstalled, INSTALLED, type Used, vecfill } from "./process.ts";
 import { countWritten, emptyTable } from "./questions.ts";

@@ -6,7 +6,7 @@ import { execFile } from "node:child_process";
 import { randomUUID } from "node:crypto";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
-import { connectPostgres } from "../src/store/postgres.ts";
+import { connectPostgres } from "../src/store/postgres/postgres.ts";
 
 const VARIABLE = "VECFILL_TEST_DATABASE_URL";
 const STARTER = fileURLToPath(new URL("../.ci/postgres", import.meta.url));

@@ -8,12 +8,12 @@ import { spawn } from "node:child_process";
 import { mkdir, rm } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
-import { emulatedVector } from "../src/emulator/embedding.ts";
+import { emulatedVector } from "../src/emulator/vectors/embedding.ts";
 import { type Emulator, startEmulator } from "../src/emulator/emulator.ts";
 import { EXIT_CODES, UserError } from "../src/errors.ts";
 import { connectGemini } from "../src/gemini/client.ts";
-import { readManifest } from "../src/job/manifest.ts";
-import { checkVector } from "../src/vector.ts";
+import { readManifest } from "../src/jobs-folder/open.ts";
+import { checkVector } from "../src/row/vector.ts";
 import {
   countWrong,
   DIMENSIONS,

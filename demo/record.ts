@@ -9,7 +9,7 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { type Emulator, startEmulator } from "../src/emulator/emulator.ts";
-import { readManifest } from "../src/job/manifest.ts";
+import { readManifest } from "../src/jobs-folder/open.ts";
 import { takePictures } from "./pictures.ts";
 import { fillTable, withDatabase } from "./table.ts";
 import { openTerminal, type Terminal } from "./terminal.ts";

@@ -2,7 +2,7 @@
 import { createReadStream } from "node:fs";
 import ndjson from "ndjson";
 import { type Database, cell } from "../src/store/database.ts";
-import { openDatabase } from "../src/store/open.ts";
+import { openDatabase } from "../src/store/postgres/open-database.ts";
 
 export type Neighbour = Readonly<{ text: string; distance: number }>;
 

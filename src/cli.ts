@@ -5,51 +5,57 @@
 import { readFileSync, realpathSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import yargs, { type Argv } from "yargs";
-import { secretsIn, withoutSecrets } from "./access.ts";
+import { secretsIn, withoutSecrets } from "./settings/access.ts";
 import { systemClock } from "./clock.ts";
-import { commandLine, nextCommandLine, withCompleteCommands } from "./command-line.ts";
-import type { CommandResult, RegisterCommand, Start, Work } from "./command.ts";
-import { type Configuration, type Flags, loadConfiguration } from "./config.ts";
-import { type Asking, askConsent } from "./consent.ts";
-import { realEnvironment } from "./env-file.ts";
-import { EXIT_CODES, type ExitReason, UserError } from "./errors.ts";
-import { failureOf } from "./failure.ts";
-import { MAIN_PAGE, exitCodesText, helpText } from "./help.ts";
+import { commandLine, nextCommandLine, withCompleteCommands } from "./cli/command-line.ts";
+import type { CommandResult, RegisterCommand, Start, Work } from "./cli/command.ts";
+import { type Configuration, type Flags, loadConfiguration } from "./settings/config.ts";
+import { type Asking, askConsent } from "./cli/consent.ts";
+import { realEnvironment } from "./settings/env-file.ts";
+import { EXIT_CODES, type ExitReason } from "./errors.ts";
+import { failureOf } from "./output/failure.ts";
+import { MAIN_PAGE, exitCodesText, helpText } from "./cli/help.ts";
 import {
   type Interrupt,
   type SignalSource,
   interruption,
   isInterruption,
   listenForInterrupts,
-} from "./interrupt.ts";
-import { cancelCommand } from "./cancel/command.ts";
-import { cleanCommand } from "./clean/command.ts";
-import { completionCommand } from "./completion/command.ts";
-import { doctorCommand } from "./doctor/command.ts";
-import { emulatorCommand } from "./emulator/command.ts";
-import { exportCommand } from "./export/command.ts";
-import { importCommand } from "./import/command.ts";
-import { initCommand } from "./init/command.ts";
-import { jobsCommand } from "./jobs/command.ts";
-import { planCommand } from "./plan/command.ts";
-import { pollCommand } from "./poll/command.ts";
-import { reportCommand } from "./report/command.ts";
-import { resubmitCommand } from "./resubmit/command.ts";
-import { rollbackCommand } from "./rollback/command.ts";
-import { runCommand } from "./run/command.ts";
-import { submitCommand } from "./submit/command.ts";
-import { verifyCommand } from "./verify/command.ts";
-import { nearest } from "./nearest.ts";
-import type { CommandName } from "./option.ts";
-import { COMMAND_NAMES, OPTIONS, OPTION_LIST, optionsOf } from "./options.ts";
-import { type Output, type Streams, cleaner, createOutput, tolerateClosedPipes } from "./output.ts";
+} from "./cli/interrupt.ts";
+import { cancelCommand } from "./commands/cancel/command.ts";
+import { cleanCommand } from "./commands/clean/command.ts";
+import { completionCommand } from "./commands/completion/command.ts";
+import { doctorCommand } from "./commands/doctor/command.ts";
+import { emulatorCommand } from "./commands/emulator/command.ts";
+import { exportCommand } from "./commands/export/command.ts";
+import { importCommand } from "./commands/import/command.ts";
+import { initCommand } from "./commands/init/command.ts";
+import { jobsCommand } from "./commands/jobs/command.ts";
+import { planCommand } from "./commands/plan/command.ts";
+import { pollCommand } from "./commands/poll/command.ts";
+import { reportCommand } from "./commands/report/command.ts";
+import { resubmitCommand } from "./commands/resubmit/command.ts";
+import { rollbackCommand } from "./commands/rollback/command.ts";
+import { runCommand } from "./commands/run/command.ts";
+import { submitCommand } from "./commands/submit/command.ts";
+import { verifyCommand } from "./commands/verify/command.ts";
+import { misused } from "./cli/misused.ts";
+import type { CommandName } from "./settings/option.ts";
+import { COMMAND_NAMES, OPTIONS, optionsOf } from "./settings/options.ts";
+import {
+  type Output,
+  type Streams,
+  cleaner,
+  createOutput,
+  tolerateClosedPipes,
+} from "./output/output.ts";
 import { canMove, painter } from "./output/color.ts";
 import type { Display } from "./output/display.ts";
-import type { Screen } from "./output/screen.ts";
-import type { Report } from "./report.ts";
-import { redactor } from "./secret.ts";
-import type { Watch } from "./watch/watch.ts";
-import { tuneCollector } from "./collector.ts";
+import type { Screen } from "./output/terminal-screen.ts";
+import type { Report } from "./progress.ts";
+import { redactor } from "./settings/secret.ts";
+import type { Watch } from "./notify/watch.ts";
+import { tuneCollector } from "./cli/collector.ts";
 
 /** In the order in which the help lists them. */
 const COMMANDS: readonly RegisterCommand[] = [
@@ -285,8 +291,8 @@ async function watchOver(
   const { onEvent, metricsFile, jobsDir } = settings;
   const isWatched = optionsOf(command).includes(OPTIONS.onEvent);
   if (!isWatched || (onEvent === undefined && metricsFile === undefined)) return undefined;
-  const { openWatch } = await import("./watch/watch.ts");
-  const { pricesOf } = await import("./gemini/tariff.ts");
+  const { openWatch } = await import("./notify/watch.ts");
+  const { pricesOf } = await import("./cost/tariff.ts");
   return openWatch({
     command,
     onEvent,
@@ -312,7 +318,7 @@ async function resultScreen(
   { stdout, env }: World,
 ): Promise<Screen | undefined> {
   if (!canMove(stdout, env)) return undefined;
-  const { openScreen } = await import("./output/screen.ts");
+  const { openScreen } = await import("./output/terminal-screen.ts");
   const screen = openScreen(stdout, env);
   const clean = cleaner(redactor(secretsIn(environment)));
   return { ...screen, draw: (lines) => screen.draw(lines.map(clean)) };
@@ -380,66 +386,6 @@ function commandNamed(args: readonly string[]): string {
 }
 
 const NO_COMMAND = "No command is named.";
-
-/** What yargs says about wrong arguments, in our words, with what may have been meant. */
-function misused(message: string, args: readonly string[]): UserError {
-  const command = COMMAND_NAMES.find((name) => args.includes(name));
-  const empty = /^Not enough arguments following: (?<flag>.+)$/.exec(message)?.groups?.["flag"];
-  const names = /^Unknown (?:arguments?|commands?): (?<names>.+)$/.exec(message)?.groups?.["names"];
-  const [unknown] = names?.split(", ") ?? [];
-  if (empty !== undefined) return usage(`--${empty} needs a value.`, helpHint(command));
-  if (unknown !== undefined) return notKnown(unknown, command, args);
-  const isMissing = command !== undefined && message.startsWith("Not enough non-option arguments");
-  if (isMissing) {
-    return usage(`\`${command}\` needs to be told which job.`, "`vecfill jobs` lists them.");
-  }
-  return usage(`${message.replace(/\.$/, "")}.`, helpHint(command));
-}
-
-function usage(message: string, hint: string): UserError {
-  return new UserError(message, { hint, exit: "usage" });
-}
-
-function helpHint(command: CommandName | undefined): string {
-  return command === undefined
-    ? "`vecfill --help` lists the commands, `vecfill <command> --help` its options."
-    : `\`vecfill ${command} --help\` says what it takes.`;
-}
-
-function notKnown(
-  unknown: string,
-  command: CommandName | undefined,
-  args: readonly string[],
-): UserError {
-  const isFlag = args.some(
-    (arg) => /^--?[^-]/.test(arg) && arg.replace(/^-+/, "").startsWith(unknown),
-  );
-  const what = isFlag
-    ? `There is no option --${unknown}${command === undefined ? "" : ` of ${command}`}.`
-    : command === undefined
-      ? `There is no command ${unknown}.`
-      : `\`${command}\` does not know what to do with ${unknown}.`;
-  return usage(what, whatIsMeant(unknown, isFlag, command) ?? helpHint(command));
-}
-
-function whatIsMeant(
-  unknown: string,
-  isFlag: boolean,
-  command: CommandName | undefined,
-): string | undefined {
-  if (!isFlag) {
-    const name = command === undefined ? nearest(unknown, COMMAND_NAMES) : undefined;
-    return name === undefined ? undefined : `Did you mean \`vecfill ${name}\`?`;
-  }
-  const elsewhere = OPTION_LIST.find(([, { flag }]) => flag === unknown)?.[1];
-  if (elsewhere !== undefined) {
-    return `--${unknown} is an option of ${elsewhere.commands.join(", ")}.`;
-  }
-  const own = command === undefined ? [] : optionsOf(command).map(({ flag }) => flag);
-  const all = OPTION_LIST.map(([, { flag }]) => flag);
-  const meant = nearest(unknown, own) ?? nearest(unknown, all);
-  return meant === undefined ? undefined : `Did you mean --${meant}?`;
-}
 
 /** `package.json` stands beside both `src` and `dist`. */
 function packageVersion(): string {

@@ -2,20 +2,20 @@
  * The composition root: picks the adapters for the settings, and loads each only when a command
  * asks for it. Only the two entries, `cli.ts` and `vecfill.ts`, import this file.
  */
-import { geminiAccess, requireDatabase, storeAccess } from "./access.ts";
-import { keyIdOf } from "./key-id.ts";
+import { geminiAccess, requireDatabase, storeAccess } from "./settings/access.ts";
+import { keyIdOf } from "./settings/key-id.ts";
 import type { Clock } from "./clock.ts";
-import { type Configuration, targetOf } from "./config.ts";
-import type { Environment } from "./env-file.ts";
+import { type Configuration, targetOf } from "./settings/config.ts";
+import type { Environment } from "./settings/env-file.ts";
 import { UserError } from "./errors.ts";
 import type { Gemini, Probe } from "./gemini/port.ts";
-import { minuteLimits } from "./job-bounds.ts";
-import type { Manifest } from "./job/manifest.ts";
-import type { Report } from "./report.ts";
+import { minuteLimits } from "./stages.ts";
+import type { Manifest } from "./manifest/manifest.ts";
+import type { Report } from "./progress.ts";
 import type { Database } from "./store/database.ts";
 import type { Examination, Store } from "./store/port.ts";
-import type { Api } from "./store/supabase.ts";
-import { sameTarget, type Target } from "./target.ts";
+import type { Api } from "./store/supabase/supabase.ts";
+import { sameTarget, type Target } from "./row/target.ts";
 
 /** Whatever is asked for is opened once and closed when the command ends. */
 export type Services = Readonly<{
@@ -56,7 +56,7 @@ export function openServices(options: ServicesOptions): Services {
     return service;
   };
   const database = once(async () => {
-    const { openDatabase } = await import("./store/open.ts");
+    const { openDatabase } = await import("./store/postgres/open-database.ts");
     return opened(await openDatabase({ url: requireDatabase(environment).url.reveal() }));
   });
   const api = once(() => connectApi(environment, report));
@@ -68,9 +68,9 @@ export function openServices(options: ServicesOptions): Services {
   });
   return {
     manifest: once(async () => {
-      const { openManifest } = await import("./job/manifest.ts");
-      const { reportedManifest } = await import("./job/reported-manifest.ts");
-      const { pricesOf } = await import("./gemini/tariff.ts");
+      const { openManifest } = await import("./jobs-folder/open.ts");
+      const { reportedManifest } = await import("./cost/reported-manifest.ts");
+      const { pricesOf } = await import("./cost/tariff.ts");
       const manifest = opened(await openManifest(settings.jobsDir, clock));
       return reportedManifest(manifest, report, pricesOf(settings));
     }),
@@ -88,7 +88,7 @@ export function openServices(options: ServicesOptions): Services {
       return store;
     },
     examine: async (target) => {
-      const { examineApi, examineDatabase } = await import("./store/examine.ts");
+      const { examineApi, examineDatabase } = await import("./store/supabase/examine.ts");
       return storeAccess(environment).kind === "postgres"
         ? examineDatabase(await database(), target)
         : examineApi(await api(), target);
@@ -128,7 +128,7 @@ async function postgresStores(
   database: Database,
   { settings: { where }, report }: ServicesOptions,
 ): Promise<NewStore> {
-  const { createSqlStore } = await import("./store/sql-store.ts");
+  const { createSqlStore } = await import("./store/postgres/sql-store.ts");
   return (target) => createSqlStore(database, target, { where, report });
 }
 
@@ -136,14 +136,14 @@ async function connectApi(environment: Environment, report: Report): Promise<Api
   const access = storeAccess(environment);
   if (access.kind !== "supabase") throw new Error("the database has an address of its own");
   for (const message of access.warnings) report({ type: "warning", message, hint: undefined });
-  const { connectSupabase } = await import("./store/supabase.ts");
+  const { connectSupabase } = await import("./store/supabase/supabase.ts");
   return connectSupabase({ url: access.url, key: access.key.reveal() });
 }
 
 async function supabaseStores(api: Api, { settings, report }: ServicesOptions): Promise<NewStore> {
   if (settings.where !== undefined) throw noConditions();
   if (settings.rebuildIndex) throw noIndexes();
-  const { createSupabaseStore } = await import("./store/supabase-store.ts");
+  const { createSupabaseStore } = await import("./store/supabase/supabase-store.ts");
   return (target) => createSupabaseStore(api, target, { report });
 }
 

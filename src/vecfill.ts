@@ -4,19 +4,19 @@
  * spend, so there is no consent here.
  */
 import { systemClock } from "./clock.ts";
-import type { StageContext } from "./command.ts";
-import { type Flags, loadConfiguration } from "./config.ts";
+import type { StageContext } from "./cli/command.ts";
+import { type Flags, loadConfiguration } from "./settings/config.ts";
 import { UserError } from "./errors.ts";
 import type { ExportSummary } from "./export/export.ts";
 import type { ImportSummary } from "./import/import.ts";
-import type { Job } from "./job/job.ts";
-import { OPTIONS, type OptionName, type Settings } from "./options.ts";
+import type { Job } from "./manifest/job.ts";
+import { OPTIONS, type OptionName, type Settings } from "./settings/options.ts";
 import type { PollSummary } from "./poll/poll.ts";
-import type { ProgressEvent, Report } from "./report.ts";
+import type { ProgressEvent, Report } from "./progress.ts";
 import type { RunSummary } from "./run/run.ts";
 import type { SubmittedByLane as SubmitSummary } from "./submit/submit.ts";
-import type { Sums } from "./sums.ts";
-import type { Target } from "./target.ts";
+import type { Sums } from "./row/sums.ts";
+import type { Target } from "./row/target.ts";
 
 export { UserError };
 export type {
@@ -120,7 +120,7 @@ function stages(context: StageContext): Vecfill {
     resubmit: async (files = []) =>
       (await import("./resubmit/from-settings.ts")).resubmitFromSettings(context, files),
     jobs: async () => {
-      const { readManifest } = await import("./job/manifest.ts");
+      const { readManifest } = await import("./jobs-folder/open.ts");
       return (await readManifest(context.settings.jobsDir)).jobs();
     },
     close: () => context.services.close(),

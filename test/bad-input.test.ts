@@ -10,8 +10,8 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { systemClock } from "../src/clock.ts";
 import { type Emulator, startEmulator } from "../src/emulator/emulator.ts";
 import { EXIT_CODES, type ExitReason } from "../src/errors.ts";
-import { openManifest } from "../src/job/manifest.ts";
-import { openDatabase } from "../src/store/open.ts";
+import { openManifest } from "../src/jobs-folder/open.ts";
+import { openDatabase } from "../src/store/postgres/open-database.ts";
 import { CLI, type Ended, runHere, startProgram } from "./command-line.ts";
 import { temporaryFolder } from "./job/sample.ts";
 

@@ -1,8 +1,8 @@
 // I want to stop a job: what is cancelled, what becomes of its rows, and what is never given up unasked?
 import { rename, rm } from "node:fs/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { cancelJob } from "../src/cancel/cancel.ts";
-import type { EmulatorOptions } from "../src/emulator/options.ts";
+import { cancelJob } from "../src/commands/cancel/cancel.ts";
+import type { EmulatorOptions } from "../src/emulator/faults/emulator-options.ts";
 import { submitJob } from "../src/submit/submit-job.ts";
 import { runHere } from "./command-line.ts";
 import { startTrial, texts as manyTexts, type Trial } from "./trial.ts";

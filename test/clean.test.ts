@@ -2,11 +2,11 @@
 // does everything else still work afterwards?
 import { readFile, writeFile } from "node:fs/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { clean } from "../src/clean/clean.ts";
-import { planCleaning } from "../src/clean/plan.ts";
+import { clean } from "../src/commands/clean/clean.ts";
+import { planCleaning } from "../src/commands/clean/what-may-go.ts";
 import type { ExportOptions } from "../src/export/export.ts";
 import { GeminiError } from "../src/gemini/port.ts";
-import { requireRollbackable, rollbackJob } from "../src/rollback/rollback.ts";
+import { requireRollbackable, rollbackJob } from "../src/commands/rollback/rollback.ts";
 import { runHere } from "./command-line.ts";
 import { errorLine, startTrial, texts, type Instead, type Trial } from "./trial.ts";
 import { openWorkshop, type Workshop } from "./workshop.ts";

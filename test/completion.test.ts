@@ -7,7 +7,7 @@ import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it, test } from "vitest";
-import { completedCommands } from "../src/completion/words.ts";
+import { completedCommands } from "../src/commands/completion/words.ts";
 import { runHere } from "./command-line.ts";
 
 let folder: string;

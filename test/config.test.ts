@@ -8,13 +8,13 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { inspect } from "node:util";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { geminiAccess, secretsIn, storeAccess } from "../src/access.ts";
-import { keyIdOf } from "../src/key-id.ts";
-import { nextCommandLine } from "../src/command-line.ts";
-import { type Flags, loadConfiguration, targetOf } from "../src/config.ts";
-import { realEnvironment } from "../src/env-file.ts";
+import { geminiAccess, secretsIn, storeAccess } from "../src/settings/access.ts";
+import { keyIdOf } from "../src/settings/key-id.ts";
+import { nextCommandLine } from "../src/cli/command-line.ts";
+import { type Flags, loadConfiguration, targetOf } from "../src/settings/config.ts";
+import { realEnvironment } from "../src/settings/env-file.ts";
 import { UserError } from "../src/errors.ts";
-import { Secret, redactor } from "../src/secret.ts";
+import { Secret, redactor } from "../src/settings/secret.ts";
 
 let folder: string;
 

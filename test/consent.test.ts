@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, beforeEach, afterEach, describe, expect, it } from "vitest";
 import { type Emulator, startEmulator } from "../src/emulator/emulator.ts";
 import { EXIT_CODES } from "../src/errors.ts";
-import { openDatabase } from "../src/store/open.ts";
+import { openDatabase } from "../src/store/postgres/open-database.ts";
 import { runHere } from "./command-line.ts";
 import { temporaryFolder } from "./job/sample.ts";
 

@@ -4,17 +4,21 @@ import { createHash } from "node:crypto";
 import { appendFile, readFile, rename, rm, writeFile } from "node:fs/promises";
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { planCleaning } from "../src/clean/plan.ts";
-import { FingerprintTable } from "../src/fingerprint-table.ts";
-import { RequestRows } from "../src/import/rows.ts";
-import { copiesOf, type Job, linesOf } from "../src/job/job.ts";
-import { readManifest } from "../src/job/manifest.ts";
-import { listedJob } from "../src/jobs/listed-job.ts";
-import { pricesOf } from "../src/gemini/tariff.ts";
-import { countRollback, requireRollbackable, rollbackJob } from "../src/rollback/rollback.ts";
+import { planCleaning } from "../src/commands/clean/what-may-go.ts";
+import { FingerprintTable } from "../src/row/fingerprint-table.ts";
+import { RequestRows } from "../src/import/row-outcomes.ts";
+import { copiesOf, type Job, linesOf } from "../src/manifest/job.ts";
+import { readManifest } from "../src/jobs-folder/open.ts";
+import { listedJob } from "../src/commands/jobs/listed-job.ts";
+import { pricesOf } from "../src/cost/tariff.ts";
+import {
+  countRollback,
+  requireRollbackable,
+  rollbackJob,
+} from "../src/commands/rollback/rollback.ts";
 import type { Store } from "../src/store/port.ts";
-import { checkFiles } from "../src/verify/manifest.ts";
-import { balanced } from "../src/sums.ts";
+import { checkFiles } from "../src/commands/verify/recorded-jobs.ts";
+import { balanced } from "../src/row/sums.ts";
 import { errorLine, range, startTrial, type Trial } from "./trial.ts";
 import { openWorkshop, type Workshop } from "./workshop.ts";
 

@@ -3,7 +3,12 @@
 import { createHash } from "node:crypto";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { type CutFile, type CutRow, type JobBounds, RequestCutter } from "../src/job/cut.ts";
+import {
+  type CutFile,
+  type CutRow,
+  type JobBounds,
+  RequestCutter,
+} from "../src/jobs-folder/cut.ts";
 
 type Line = Readonly<{ text: string; tokens: number }>;
 type File = {

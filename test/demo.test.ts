@@ -3,9 +3,9 @@
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { beforeAll, expect, test } from "vitest";
-import { readManifest } from "../src/job/manifest.ts";
+import { readManifest } from "../src/jobs-folder/open.ts";
 import { cell } from "../src/store/database.ts";
-import { openDatabase } from "../src/store/open.ts";
+import { openDatabase } from "../src/store/postgres/open-database.ts";
 import { type Ended, start } from "./command-line.ts";
 import { temporaryFolder } from "./job/sample.ts";
 

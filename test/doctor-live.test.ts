@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, beforeEach, expect, onTestFinished, test } from "vitest";
 import { z } from "zod";
 import { type Emulator, startEmulator } from "../src/emulator/emulator.ts";
-import type { EmulatorOptions } from "../src/emulator/options.ts";
+import type { EmulatorOptions } from "../src/emulator/faults/emulator-options.ts";
 import { type Ended, runHere } from "./command-line.ts";
 import { temporaryFolder } from "./job/sample.ts";
 

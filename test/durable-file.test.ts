@@ -14,11 +14,11 @@ import {
   hashFile,
   replaceFile,
   syncFolder,
-} from "../src/durable-file.ts";
+} from "../src/disk/durable-file.ts";
 import { UserError } from "../src/errors.ts";
 
 const MEBIBYTE = 1024 * 1024;
-const MODULE = new URL("../src/durable-file.ts", import.meta.url).href;
+const MODULE = new URL("../src/disk/durable-file.ts", import.meta.url).href;
 const run = promisify(execFile);
 
 let folder = "";

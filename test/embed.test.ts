@@ -1,17 +1,18 @@
 // I cannot wait for a batch, so I have the rows embedded at once. Do I get the very same column; is
 // nothing that was answered paid for again, whatever breaks; does one bad text cost one row; and what
 // happens to a job that I stop half-way?
+import { readManifest } from "../src/jobs-folder/open.ts";
 import { appendFile, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { cancelJob } from "../src/cancel/cancel.ts";
+import { cancelJob } from "../src/commands/cancel/cancel.ts";
 import { embedAll } from "../src/embed/embed.ts";
-import { pricesOf } from "../src/gemini/tariff.ts";
-import { countAnswered } from "../src/job/checkpoint.ts";
-import { spentOn } from "../src/job/cost.ts";
-import type { LaneChoice } from "../src/job/lane.ts";
-import { type Manifest, readManifest } from "../src/job/manifest.ts";
-import { reportedManifest } from "../src/job/reported-manifest.ts";
-import type { ProgressEvent } from "../src/report.ts";
+import { pricesOf } from "../src/cost/tariff.ts";
+import { countAnswered } from "../src/jobs-folder/checkpoint.ts";
+import { spentOn } from "../src/cost/cost.ts";
+import type { LaneChoice } from "../src/cost/lane.ts";
+import { type Manifest } from "../src/manifest/manifest.ts";
+import { reportedManifest } from "../src/cost/reported-manifest.ts";
+import type { ProgressEvent } from "../src/progress.ts";
 import { startTrial, texts, type Trial, type Wire } from "./trial.ts";
 import { adoptBatches } from "../src/submit/reconcile.ts";
 import { openWorkshop, type Workshop, type WorkshopServices } from "./workshop.ts";

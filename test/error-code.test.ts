@@ -1,6 +1,6 @@
 // Gemini failed a row with a code. Is it the text, or worth paying for another try? And how often?
 import { expect, test } from "vitest";
-import { classify, ERROR_CODES } from "../src/error-code.ts";
+import { classify, ERROR_CODES } from "../src/row/error-code.ts";
 
 const GOOGLE_RPC = Array.from({ length: 17 }, (_, code) => code);
 

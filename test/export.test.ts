@@ -7,9 +7,9 @@ import { exportAll } from "../src/export/export.ts";
 import { nextLimit } from "../src/export/pages.ts";
 import { truncate } from "../src/export/screen.ts";
 import type { Store } from "../src/store/port.ts";
-import { createSqlStore } from "../src/store/sql-store.ts";
-import type { Target } from "../src/target.ts";
-import { estimateTokens } from "../src/tokens.ts";
+import { createSqlStore } from "../src/store/postgres/sql-store.ts";
+import type { Target } from "../src/row/target.ts";
+import { estimateTokens } from "../src/row/tokens.ts";
 import { errorLine, range, startTrial, texts, type Trial } from "./trial.ts";
 import { openWorkshop, type Workshop } from "./workshop.ts";
 

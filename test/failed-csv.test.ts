@@ -2,9 +2,9 @@
 import fc from "fast-check";
 import { readFile } from "node:fs/promises";
 import { expect, test } from "vitest";
-import type { FailedLine } from "../src/failed-line.ts";
-import { writeFailedFile } from "../src/job/failed-file.ts";
-import { jobFiles } from "../src/job/files.ts";
+import type { FailedLine } from "../src/row/failed-line.ts";
+import { writeFailedFile } from "../src/jobs-folder/failed-file.ts";
+import { jobFiles } from "../src/manifest/file-names.ts";
 import { temporaryFolder } from "./job/sample.ts";
 
 const FINGERPRINT = "0123456789abcdef0123456789abcdef";

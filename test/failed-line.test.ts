@@ -6,9 +6,9 @@ import {
   formatFailedLine,
   parseFailedLine,
   requestOf,
-} from "../src/failed-line.ts";
-import { LineError } from "../src/json-value.ts";
-import { parseRequestLine, type RequestLine } from "../src/request-line.ts";
+} from "../src/row/failed-line.ts";
+import { LineError } from "../src/row/json-value.ts";
+import { parseRequestLine, type RequestLine } from "../src/row/request-line.ts";
 
 const request: RequestLine = {
   key: "17@0123456789abcdef0123456789abcdef",

@@ -3,8 +3,8 @@
 import { rm } from "node:fs/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { countEmpty, writeAgain } from "../src/import/again.ts";
-import { wasImported } from "../src/job/job.ts";
-import { rollbackJob } from "../src/rollback/rollback.ts";
+import { wasImported } from "../src/manifest/states.ts";
+import { rollbackJob } from "../src/commands/rollback/rollback.ts";
 import { runHere } from "./command-line.ts";
 import { startTrial, texts, type Trial } from "./trial.ts";
 import { openWorkshop, type Workshop } from "./workshop.ts";

@@ -6,8 +6,8 @@ import { mkdir, readFile, rm, rmdir, writeFile } from "node:fs/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { importAll } from "../src/import/import.ts";
 import type { Store } from "../src/store/port.ts";
-import { createSqlStore } from "../src/store/sql-store.ts";
-import { balanced } from "../src/sums.ts";
+import { createSqlStore } from "../src/store/postgres/sql-store.ts";
+import { balanced } from "../src/row/sums.ts";
 import { errorLine, idOf, range, startTrial, texts, type Trial } from "./trial.ts";
 import { openWorkshop, type Workshop } from "./workshop.ts";
 

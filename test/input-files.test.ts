@@ -3,8 +3,8 @@
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { cancelJob } from "../src/cancel/cancel.ts";
-import { deleteIdleInputs } from "../src/job/input-file.ts";
+import { cancelJob } from "../src/commands/cancel/cancel.ts";
+import { deleteIdleInputs } from "../src/jobs-folder/input-file.ts";
 import { submitJob } from "../src/submit/submit-job.ts";
 import { startTrial, texts, type Trial, type Wire } from "./trial.ts";
 import { openWorkshop, type Workshop } from "./workshop.ts";

@@ -7,7 +7,7 @@ import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import * as fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { type Line, LineCounter, readLines, splitLines } from "../src/jsonl.ts";
+import { type Line, LineCounter, readLines, splitLines } from "../src/disk/jsonl.ts";
 
 const MEBIBYTE = 1024 * 1024;
 const LF = 0x0a;

@@ -10,7 +10,7 @@ import { text } from "node:stream/consumers";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type Emulator, startEmulator } from "../src/emulator/emulator.ts";
-import { openDatabase } from "../src/store/open.ts";
+import { openDatabase } from "../src/store/postgres/open-database.ts";
 import { CLI } from "./command-line.ts";
 import { temporaryFolder } from "./job/sample.ts";
 

@@ -2,7 +2,7 @@
 import { createHash } from "node:crypto";
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { KeySet, KeyTable } from "../src/key-table.ts";
+import { KeySet, KeyTable } from "../src/row/key-table.ts";
 
 const ROWS = 200_000;
 const BYTES_A_KEY_IN_A_SET = 8 / 0.75;

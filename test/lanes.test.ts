@@ -4,7 +4,7 @@ import { appendFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { type Emulator, startEmulator } from "../src/emulator/emulator.ts";
-import { openDatabase } from "../src/store/open.ts";
+import { openDatabase } from "../src/store/postgres/open-database.ts";
 import { runHere } from "./command-line.ts";
 import { temporaryFolder } from "./job/sample.ts";
 

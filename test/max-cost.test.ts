@@ -1,8 +1,8 @@
 // I give vecfill so many dollars and no more. Does it ever send the job that passes them, whichever
 // command sends it and however often I start it again, and is what was sent still fetched?
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { pricesOf } from "../src/gemini/tariff.ts";
-import { type CostLimit, spentOn } from "../src/job/cost.ts";
+import { pricesOf } from "../src/cost/tariff.ts";
+import { type CostLimit, spentOn } from "../src/cost/cost.ts";
 import { range, startTrial, texts, type Trial } from "./trial.ts";
 import { openWorkshop, type Workshop } from "./workshop.ts";
 

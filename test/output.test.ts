@@ -6,12 +6,12 @@ import { PassThrough } from "node:stream";
 import { describe, expect, it } from "vitest";
 import { systemClock } from "../src/clock.ts";
 import { UserError } from "../src/errors.ts";
-import { failureOf } from "../src/failure.ts";
+import { failureOf } from "../src/output/failure.ts";
 import { GeminiError } from "../src/gemini/port.ts";
-import { type OutputOptions, createOutput } from "../src/output.ts";
-import { bytes, count, counted, dollars, duration } from "../src/output/figures.ts";
-import type { ProgressEvent } from "../src/report.ts";
-import { Secret, redactor } from "../src/secret.ts";
+import { type OutputOptions, createOutput } from "../src/output/output.ts";
+import { bytes, count, counted, dollars, duration } from "../src/words/figures.ts";
+import type { ProgressEvent } from "../src/progress.ts";
+import { Secret, redactor } from "../src/settings/secret.ts";
 
 const KEY = "AIza-very-secret";
 const ESCAPE = "\u{1b}";

@@ -9,7 +9,7 @@ import { promisify } from "node:util";
 import { publint } from "publint";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { startEmulator, type Emulator } from "../src/emulator/emulator.ts";
-import { openDatabase } from "../src/store/open.ts";
+import { openDatabase } from "../src/store/postgres/open-database.ts";
 import { type Ended, start } from "./command-line.ts";
 import { temporaryFolder } from "./job/sample.ts";
 

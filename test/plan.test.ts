@@ -2,13 +2,13 @@
 // it, in any script and however the service counts, and does it leave everything as it was?
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { GeminiError } from "../src/gemini/port.ts";
-import { pricesOf, PROJECT_LIMITS } from "../src/gemini/tariff.ts";
-import { correctionOf } from "../src/job/correction.ts";
-import { NEW_QUOTA } from "../src/job/quota-log.ts";
+import { pricesOf, PROJECT_LIMITS } from "../src/cost/tariff.ts";
+import { correctionOf } from "../src/cost/correction.ts";
+import { NEW_QUOTA } from "../src/manifest/quota-log.ts";
 import { JobCount } from "../src/plan/job-count.ts";
-import { batchSeconds, learnedSeconds, syncSeconds } from "../src/plan/duration.ts";
+import { batchSeconds, learnedSeconds, syncSeconds } from "../src/quota/duration.ts";
 import { plan, type PlanOptions, type PlanServices } from "../src/plan/plan.ts";
-import { planTable } from "../src/plan/table.ts";
+import { planTable } from "../src/commands/plan/plan-table.ts";
 import { writingOf } from "../src/plan/writing.ts";
 import { range, startTrial, texts, type Trial } from "./trial.ts";
 import { openWorkshop, type Workshop } from "./workshop.ts";

@@ -1,7 +1,7 @@
 // Can I tell row and text from a key again, whatever the id looks like?
 import * as fc from "fast-check";
 import { expect, test } from "vitest";
-import { formatKey, parseKey } from "../src/question.ts";
+import { formatKey, parseKey } from "../src/row/question.ts";
 
 const fingerprints = fc.stringMatching(/^[0-9a-f]{32}$/);
 

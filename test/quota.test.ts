@@ -7,12 +7,12 @@ import {
   hasRoom,
   type QueuedBatch,
   type TokenQuota,
-} from "../src/emulator/quota.ts";
-import { NEW_QUOTA, type QuotaLog, accepted, ended, refused } from "../src/job/quota-log.ts";
-import type { Job } from "../src/job/job.ts";
-import { roomFor } from "../src/submit/window.ts";
+} from "../src/emulator/state/quota.ts";
+import { NEW_QUOTA, type QuotaLog, accepted, ended, refused } from "../src/manifest/quota-log.ts";
+import type { Job } from "../src/manifest/job.ts";
+import { roomFor } from "../src/quota/window.ts";
 import { newJob } from "./job/sample.ts";
-import { emptyState, apply } from "../src/job/fold.ts";
+import { emptyState, apply } from "../src/manifest/fold.ts";
 
 const MINUTE_MS = 60_000;
 const QUEUE = 100_000;

@@ -5,7 +5,7 @@ import type { Clock } from "../src/clock.ts";
 import { UserError } from "../src/errors.ts";
 import { importAll } from "../src/import/import.ts";
 import { IndexKeeper } from "../src/import/index-keeper.ts";
-import { readManifest } from "../src/job/manifest.ts";
+import { readManifest } from "../src/jobs-folder/open.ts";
 import type { RunOptions } from "../src/run/pipeline.ts";
 import { run } from "../src/run/run.ts";
 import type { AnnIndex, Store, StoreIndexes } from "../src/store/port.ts";

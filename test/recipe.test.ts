@@ -1,7 +1,7 @@
 /** What does --text mean, and what does it say about a recipe that means nothing? */
 import { describe, expect, it } from "vitest";
 import { UserError } from "../src/errors.ts";
-import { parseRecipe, recipeColumns } from "../src/recipe.ts";
+import { parseRecipe, recipeColumns } from "../src/row/recipe.ts";
 
 describe("a recipe", () => {
   it.each([

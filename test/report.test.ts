@@ -4,10 +4,15 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import fc from "fast-check";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import { readManifest } from "../src/job/manifest.ts";
-import { type StateChange, readStateChanges } from "../src/job/state-changes.ts";
-import { html } from "../src/report/html.ts";
-import { exportedRows, queuedTokens, stretches, writtenRows } from "../src/report/series.ts";
+import { readManifest } from "../src/jobs-folder/open.ts";
+import { type StateChange, readStateChanges } from "../src/manifest/state-changes.ts";
+import { html } from "../src/commands/report/html.ts";
+import {
+  exportedRows,
+  queuedTokens,
+  stretches,
+  writtenRows,
+} from "../src/commands/report/series.ts";
 import { runHere } from "./command-line.ts";
 import { startTrial, type Trial } from "./trial.ts";
 import { openWorkshop, type Workshop } from "./workshop.ts";
@@ -66,6 +71,7 @@ describe("after a run in which a row failed", { timeout: 120_000 }, () => {
     expect(written).not.toMatch(/<script|<link|<img|src=|href=|url\(|@import|https?:/);
     expect(written).toContain("prefers-color-scheme: dark");
     expect(written).toContain('name="viewport"');
+    expect(written).toContain('<span class="key embedding">embedding</span>');
   });
 
   test("without the database it is written all the same, says so, and tells no password", async () => {

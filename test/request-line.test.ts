@@ -1,15 +1,15 @@
 // What exactly is sent for a row, and what happens to a line that somebody edited badly?
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { LineError } from "../src/json-value.ts";
-import { formatKey, type PendingQuestion } from "../src/question.ts";
+import { LineError } from "../src/row/json-value.ts";
+import { formatKey, type PendingQuestion } from "../src/row/question.ts";
 import {
   parseRequestLine,
   requestLine,
   requestLineFormat,
   requireTarget,
-} from "../src/request-line.ts";
-import type { Target } from "../src/target.ts";
+} from "../src/row/request-line.ts";
+import type { Target } from "../src/row/target.ts";
 
 const target: Target = {
   schema: "public",

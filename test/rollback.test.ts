@@ -2,7 +2,11 @@
 // what others did there since, how often I ask, and what breaks in between?
 import { rm, writeFile } from "node:fs/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { countRollback, requireRollbackable, rollbackJob } from "../src/rollback/rollback.ts";
+import {
+  countRollback,
+  requireRollbackable,
+  rollbackJob,
+} from "../src/commands/rollback/rollback.ts";
 import { runHere } from "./command-line.ts";
 import { errorLine, startTrial, texts, type Instead, type Trial } from "./trial.ts";
 import { openWorkshop, type Workshop } from "./workshop.ts";

@@ -3,10 +3,10 @@
 import { rename, rm, utimes, writeFile } from "node:fs/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { UserError } from "../src/errors.ts";
-import { interruption, isInterruption } from "../src/interrupt.ts";
-import type { ProgressEvent } from "../src/report.ts";
+import { interruption, isInterruption } from "../src/cli/interrupt.ts";
+import type { ProgressEvent } from "../src/progress.ts";
 import type { Store } from "../src/store/port.ts";
-import { balanced } from "../src/sums.ts";
+import { balanced } from "../src/row/sums.ts";
 import { errorLine, range, startTrial, texts, type Trial } from "./trial.ts";
 import { openWorkshop, type Workshop } from "./workshop.ts";
 

@@ -8,7 +8,7 @@ import { createServer, type Socket } from "node:net";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type Emulator, startEmulator } from "../src/emulator/emulator.ts";
-import { openDatabase } from "../src/store/open.ts";
+import { openDatabase } from "../src/store/postgres/open-database.ts";
 import { CLI, type Ended, runHere, start } from "./command-line.ts";
 import { errorBody, type Stub, serve } from "./gemini/stub-server.ts";
 import { temporaryFolder } from "./job/sample.ts";

@@ -8,10 +8,10 @@ import { readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { type Emulator, startEmulator } from "../src/emulator/emulator.ts";
-import type { EmulatorOptions } from "../src/emulator/options.ts";
+import type { EmulatorOptions } from "../src/emulator/faults/emulator-options.ts";
 import { EXIT_CODES } from "../src/errors.ts";
-import { readManifest } from "../src/job/manifest.ts";
-import { openDatabase } from "../src/store/open.ts";
+import { readManifest } from "../src/jobs-folder/open.ts";
+import { openDatabase } from "../src/store/postgres/open-database.ts";
 import { CLI, type Ended, runHere } from "./command-line.ts";
 import { temporaryFolder } from "./job/sample.ts";
 

@@ -2,11 +2,11 @@
 // gone, is there exactly one batch for every job in the end, and is nothing paid for twice?
 import { readFile, rename, rm, writeFile } from "node:fs/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { keyIdOf } from "../src/key-id.ts";
-import { Secret } from "../src/secret.ts";
-import { batchDisplayName, jobOfBatch, remoteFileName } from "../src/job/batch-names.ts";
+import { keyIdOf } from "../src/settings/key-id.ts";
+import { Secret } from "../src/settings/secret.ts";
+import { batchDisplayName, jobOfBatch, remoteFileName } from "../src/manifest/batch-names.ts";
 import { newJob } from "./job/sample.ts";
-import { roomFor } from "../src/submit/window.ts";
+import { roomFor } from "../src/quota/window.ts";
 import { startTrial, texts, type Trial } from "./trial.ts";
 import { openWorkshop, type Workshop } from "./workshop.ts";
 

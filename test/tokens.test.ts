@@ -1,7 +1,7 @@
 // Is the estimate near enough to plan with, for prose, for code, and for other scripts?
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { estimateTokens } from "../src/tokens.ts";
+import { estimateTokens } from "../src/row/tokens.ts";
 
 describe("the estimate", () => {
   test.each([

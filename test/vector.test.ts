@@ -1,7 +1,7 @@
 // Can anything but a finite vector of the right width and of unit length reach the column?
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { checkVector } from "../src/vector.ts";
+import { checkVector } from "../src/row/vector.ts";
 
 const MAX_UNIT_ERROR = 1e-6;
 const LARGEST_FLOAT32 = 3.4028234663852886e38;

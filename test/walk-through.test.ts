@@ -5,7 +5,7 @@ import { readFile } from "node:fs/promises";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { exportAll } from "../src/export/export.ts";
 import { importAll } from "../src/import/import.ts";
-import { readManifest } from "../src/job/manifest.ts";
+import { readManifest } from "../src/jobs-folder/open.ts";
 import { pollAll } from "../src/poll/poll.ts";
 import { submitAll } from "../src/submit/submit.ts";
 import { openWorkshop, type Workshop } from "./workshop.ts";

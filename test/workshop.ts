@@ -2,26 +2,27 @@
  * Everything a pipeline needs, real but small: an embedded database, the emulator over HTTP, the
  * real client, a jobs folder. Tests look at what is in the database, on disk and at the emulator.
  */
+import { openManifest } from "../src/jobs-folder/open.ts";
 import { rm } from "node:fs/promises";
-import { keyIdOf } from "../src/key-id.ts";
+import { keyIdOf } from "../src/settings/key-id.ts";
 import { type Clock, systemClock } from "../src/clock.ts";
 import { type Emulator, startEmulator } from "../src/emulator/emulator.ts";
-import { emulatedVector, type VectorShape } from "../src/emulator/embedding.ts";
-import type { EmulatorOptions } from "../src/emulator/options.ts";
+import { emulatedVector, type VectorShape } from "../src/emulator/vectors/embedding.ts";
+import type { EmulatorOptions } from "../src/emulator/faults/emulator-options.ts";
 import { connectGemini } from "../src/gemini/client.ts";
 import type { Gemini } from "../src/gemini/port.ts";
 import { retryingGemini } from "../src/gemini/retry.ts";
 import type { IndexKeeper } from "../src/import/index-keeper.ts";
-import type { JobBounds } from "../src/job/cut.ts";
-import { type Manifest, openManifest } from "../src/job/manifest.ts";
-import type { ProgressEvent } from "../src/report.ts";
-import { Secret } from "../src/secret.ts";
+import type { JobBounds } from "../src/jobs-folder/cut.ts";
+import { type Manifest } from "../src/manifest/manifest.ts";
+import type { ProgressEvent } from "../src/progress.ts";
+import { Secret } from "../src/settings/secret.ts";
 import type { Database } from "../src/store/database.ts";
-import { openDatabase } from "../src/store/open.ts";
+import { openDatabase } from "../src/store/postgres/open-database.ts";
 import type { Store } from "../src/store/port.ts";
-import { createSqlStore } from "../src/store/sql-store.ts";
-import type { Target } from "../src/target.ts";
-import { checkVector } from "../src/vector.ts";
+import { createSqlStore } from "../src/store/postgres/sql-store.ts";
+import type { Target } from "../src/row/target.ts";
+import { checkVector } from "../src/row/vector.ts";
 import { temporaryFolder } from "./job/sample.ts";
 import { createNativeDatabase, hasNativeServer } from "./postgres/native-database.ts";
 

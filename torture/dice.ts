@@ -1,4 +1,4 @@
-import { draw } from "../src/emulator/hash.ts";
+import { draw } from "../src/emulator/faults/hash.ts";
 
 /** Random choices that a seed gives again. */
 export class Dice {

@@ -1,4 +1,4 @@
-import type { FaultName } from "../src/emulator/faults.ts";
+import type { FaultName } from "../src/emulator/faults/faults.ts";
 import type { Dice } from "./dice.ts";
 
 /** What the emulator may be told to do, often enough to matter and seldom enough to be finished. */

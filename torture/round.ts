@@ -6,8 +6,8 @@
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { EXIT_CODES } from "../src/errors.ts";
-import type { Job } from "../src/job/job.ts";
-import { readManifest } from "../src/job/manifest.ts";
+import type { Job } from "../src/manifest/job.ts";
+import { readManifest } from "../src/jobs-folder/open.ts";
 import { type Audit, audit } from "../test/faults/books.ts";
 import { type CommandEnd, runCommand, type Strike } from "./command.ts";
 import type { Dice } from "./dice.ts";

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import type { Database } from "../src/store/database.ts";
-import { openDatabase } from "../src/store/open.ts";
+import { openDatabase } from "../src/store/postgres/open-database.ts";
 
 const SCRIPT = fileURLToPath(new URL("../.ci/postgres", import.meta.url));
 const NAME = "torture";

@@ -1,6 +1,6 @@
 /** The table that is tortured, and what other people do to it meanwhile. */
 import { cell, type Database } from "../src/store/database.ts";
-import type { Target } from "../src/target.ts";
+import type { Target } from "../src/row/target.ts";
 import type { Dice } from "./dice.ts";
 
 /** The narrowest that the model has: the most rows in the least time. */

@@ -1,17 +1,18 @@
 /** A table and a Gemini that behave, without a database, a network, or real time. */
+import type { TargetDescription } from "../../src/row/target-description.ts";
 import { readFile, writeFile } from "node:fs/promises";
 import type { Clock } from "../../src/clock.ts";
-import { hashFile } from "../../src/durable-file.ts";
+import { hashFile } from "../../src/disk/durable-file.ts";
 import {
   enqueuedTokens,
   hasRoom,
   sizeAt,
   type QueuedBatch,
   type TokenQuota,
-} from "../../src/emulator/quota.ts";
+} from "../../src/emulator/state/quota.ts";
 import { type Batch, type Gemini, GeminiError } from "../../src/gemini/port.ts";
-import type { PendingQuestion } from "../../src/question.ts";
-import type { Store, TargetDescription } from "../../src/store/port.ts";
+import type { PendingQuestion } from "../../src/row/question.ts";
+import type { Store } from "../../src/store/port.ts";
 
 function refuse(): Promise<never> {
   return Promise.reject(new Error("nobody asks for that here"));

@@ -3,12 +3,12 @@ import { existsSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { TokenQuota } from "../../src/emulator/quota.ts";
-import { pricesOf } from "../../src/gemini/tariff.ts";
-import type { JobBounds } from "../../src/job/cut.ts";
-import { openManifest } from "../../src/job/manifest.ts";
+import type { TokenQuota } from "../../src/emulator/state/quota.ts";
+import { pricesOf } from "../../src/cost/tariff.ts";
+import type { JobBounds } from "../../src/jobs-folder/cut.ts";
+import { openManifest } from "../../src/jobs-folder/open.ts";
 import { run } from "../../src/run/run.ts";
-import type { Window } from "../../src/submit/window.ts";
+import type { Window } from "../../src/quota/window.ts";
 import { memoryStore, simulatedGemini, drainedShare } from "./doubles.ts";
 import { VirtualClock } from "./virtual-clock.ts";
 

@@ -4,8 +4,8 @@
  * row. Where every text of a call is refused, it is not the texts.
  */
 import { type Embedded, GeminiError } from "../gemini/port.ts";
-import type { Answer } from "../job/checkpoint.ts";
-import type { RequestLine } from "../request-line.ts";
+import type { Answer } from "../jobs-folder/checkpoint.ts";
+import type { RequestLine } from "../row/request-line.ts";
 
 export type Embedding = Readonly<{
   embed: (texts: readonly string[]) => Promise<Embedded>;

@@ -1,8 +1,8 @@
 import { MAX_TEXTS_NOW } from "../gemini/port.ts";
-import type { Checkpoint } from "../job/checkpoint.ts";
-import type { JobFiles } from "../job/files.ts";
-import { readLines } from "../jsonl.ts";
-import { parseRequestLine, type RequestLine } from "../request-line.ts";
+import type { Checkpoint } from "../jobs-folder/checkpoint.ts";
+import type { JobFiles } from "../manifest/file-names.ts";
+import { readLines } from "../disk/jsonl.ts";
+import { parseRequestLine, type RequestLine } from "../row/request-line.ts";
 
 /** The requests that have no answer yet, in the file's order, as many together as a call may hold. */
 export async function* callsOf(

@@ -4,17 +4,18 @@
  * its place is given to another. The API cannot tell a repeated call from a new one, so a crash may
  * cost the calls under way, and never more: MAX_CALLS_UNDER_WAY times a hundred texts.
  */
-import { explain } from "../gemini/explain.ts";
+import { explain } from "../words/explain.ts";
 import { type Gemini, GeminiError } from "../gemini/port.ts";
-import { type Checkpoint, openCheckpoint, placeResults } from "../job/checkpoint.ts";
-import { type Job, linesOf } from "../job/job.ts";
-import type { Manifest } from "../job/manifest.ts";
-import { checkRequestFile } from "../job/request-file.ts";
-import type { Report } from "../report.ts";
-import type { RequestLine } from "../request-line.ts";
+import { type Checkpoint, openCheckpoint, placeResults } from "../jobs-folder/checkpoint.ts";
+import { type Job, linesOf } from "../manifest/job.ts";
+import type { Manifest } from "../manifest/manifest.ts";
+import { checkRequestFile } from "../jobs-folder/request-file.ts";
+import type { Report } from "../progress.ts";
+import type { RequestLine } from "../row/request-line.ts";
 import { answerOf } from "./answer.ts";
 import { callsOf } from "./calls.ts";
 import { Patience } from "./patience.ts";
+import { needs } from "../manifest/states.ts";
 
 export type EmbedServices = Readonly<{
   gemini: Gemini;
@@ -52,12 +53,12 @@ export async function embedJob(services: EmbedServices, job: Job): Promise<Job |
 
 /** The lane is recorded before the first call leaves: from then on no batch is made of the job. */
 async function beginEmbedding(manifest: Manifest, job: Job): Promise<Job | undefined> {
-  if (job.state === "embedding") return job;
+  if (needs(job) === "embed") return job;
   return manifest.recordIf(isFree, { type: "embedding", job: job.id });
 }
 
-function isFree({ state }: Job): boolean {
-  return state === "exported";
+function isFree(job: Job): boolean {
+  return needs(job) === "send";
 }
 
 async function recordEmbedded(manifest: Manifest, job: Job): Promise<Job> {

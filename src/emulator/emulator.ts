@@ -10,17 +10,17 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { type BatchRecord, stateName } from "./batch-record.ts";
-import { BatchRuns } from "./batch-runs.ts";
-import { Faults } from "./faults.ts";
-import { dropExpiredFiles } from "./files.ts";
-import { billing } from "./ledger.ts";
-import { DEFAULTS, type EmulatorOptions, type Settings } from "./options.ts";
+import { type BatchRecord, stateName } from "./state/batch-record.ts";
+import { BatchRuns } from "./batches/batch-runs.ts";
+import { Faults } from "./faults/faults.ts";
+import { dropExpiredFiles } from "./files/kept-files.ts";
+import { billing } from "./state/ledger.ts";
+import { DEFAULTS, type EmulatorOptions, type Settings } from "./faults/emulator-options.ts";
 import type { RouteKind } from "./routes.ts";
 import { EmulatorServer } from "./server.ts";
-import { loadState, type State } from "./state.ts";
-import { EmulatorTime } from "./time.ts";
-import { dropExpiredSessions } from "./uploads.ts";
+import { loadState, type State } from "./state/state.ts";
+import { EmulatorTime } from "./faults/time.ts";
+import { dropExpiredSessions } from "./files/uploads.ts";
 
 type EmulatedBatch = Readonly<{
   /** `batches/…`. */

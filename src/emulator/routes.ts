@@ -1,19 +1,19 @@
 /** Which path is which call, and which faults may strike it. */
-import { cancelBatch, deleteBatch, getBatch, listBatches } from "./batches.ts";
-import type { BatchRuns } from "./batch-runs.ts";
-import { createBatch } from "./create-batch.ts";
-import type { FaultName } from "./faults.ts";
-import { deleteFile, downloadFile, getFile, listFiles } from "./files.ts";
-import type { Answer, Call } from "./http.ts";
+import { cancelBatch, deleteBatch, getBatch, listBatches } from "./batches/batches.ts";
+import type { BatchRuns } from "./batches/batch-runs.ts";
+import { createBatch } from "./batches/create-batch.ts";
+import type { FaultName } from "./faults/faults.ts";
+import { deleteFile, downloadFile, getFile, listFiles } from "./files/kept-files.ts";
+import type { Answer, Call } from "./http/http.ts";
 import {
   batchEmbedContents,
   countContentTokens,
   embedContent,
   getModel,
   listModels,
-} from "./interactive.ts";
-import type { State } from "./state.ts";
-import { upload } from "./uploads.ts";
+} from "./batches/interactive.ts";
+import type { State } from "./state/state.ts";
+import { upload } from "./files/uploads.ts";
 
 /** What a caller pays attention to, and what faults go by. */
 export type RouteKind =

@@ -2,13 +2,13 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import { setTimeout as delay } from "node:timers/promises";
 import { UserError } from "../errors.ts";
-import { projectOf } from "./api-keys.ts";
-import type { BatchRuns } from "./batch-runs.ts";
-import { type Answer, type Call, refusal } from "./http.ts";
+import { projectOf } from "./http/api-keys.ts";
+import type { BatchRuns } from "./batches/batch-runs.ts";
+import { type Answer, type Call, refusal } from "./http/http.ts";
 import { FAULT_AFTER, FAULT_BEFORE, type Match, matchRoute, type RouteKind } from "./routes.ts";
-import { send } from "./sending.ts";
-import { quotaExceeded, ServiceError, unavailable } from "./service-error.ts";
-import type { State } from "./state.ts";
+import { send } from "./http/sending.ts";
+import { quotaExceeded, ServiceError, unavailable } from "./http/service-error.ts";
+import type { State } from "./state/state.ts";
 
 const MS_PER_SECOND = 1000;
 

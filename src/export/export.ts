@@ -2,23 +2,23 @@
  * Export: pending rows become request files, one job each. A job is recorded only when its file is
  * complete and durable, so a crash at any moment leaves nothing but a part file to sweep.
  */
-import { createDurableFile, type DurableFile } from "../durable-file.ts";
+import { createDurableFile, type DurableFile } from "../disk/durable-file.ts";
 import { UserError } from "../errors.ts";
-import { type CutFile, type CutRow, type JobBounds, RequestCutter } from "../job/cut.ts";
-import { correctionOf, uncorrected } from "../job/correction.ts";
-import { learnedBounds } from "../job/learned-bounds.ts";
-import { tooLongPath } from "../job/files.ts";
-import type { Job, NewJob } from "../job/job.ts";
-import type { Manifest } from "../job/manifest.ts";
-import { openNothing, openRequestFile } from "../job/request-file.ts";
-import type { PendingQuestion } from "../question.ts";
-import type { Report } from "../report.ts";
-import { requestLineFormat } from "../request-line.ts";
+import { type CutFile, type CutRow, type JobBounds, RequestCutter } from "../jobs-folder/cut.ts";
+import { correctionBy, uncorrected } from "../cost/correction.ts";
+import { learnedBounds } from "../quota/learned-bounds.ts";
+import { tooLongPath } from "../manifest/file-names.ts";
+import type { Job, NewJob } from "../manifest/job.ts";
+import type { Manifest } from "../manifest/manifest.ts";
+import { openNothing, openRequestFile } from "../jobs-folder/request-file.ts";
+import type { PendingQuestion } from "../row/question.ts";
+import type { Report } from "../progress.ts";
+import { requestLineFormat } from "../row/request-line.ts";
 import type { Store } from "../store/port.ts";
-import { checkTarget } from "../target-check.ts";
-import type { Target } from "../target.ts";
-import { readTakenRows } from "../job/taken-rows.ts";
-import { checkVectorSpace } from "../job/vector-space.ts";
+import { checkTarget } from "../row/target-check.ts";
+import type { Target } from "../row/target.ts";
+import { readTakenRows } from "../jobs-folder/taken-rows.ts";
+import { checkVectorSpace } from "../manifest/vector-space.ts";
 import { pendingPages } from "./pages.ts";
 import { type OnTooLong, screen, type SkipReason, type Taken } from "./screen.ts";
 
@@ -260,7 +260,7 @@ class ExportPass {
   #correction(): number {
     const { manifest } = this.#services;
     const { target } = this.#options;
-    return correctionOf(manifest.jobs(), manifest.counted(target), target).ratio;
+    return correctionBy(manifest.billed(target), manifest.counted(target)).ratio;
   }
 
   async #listTooLong(question: PendingQuestion, tokens: number, what: string): Promise<void> {

@@ -1,7 +1,7 @@
-import type { StageContext } from "../command.ts";
-import { targetOf } from "../config.ts";
-import { previewManifest } from "../job/manifest.ts";
-import { jobBounds } from "../job-bounds.ts";
+import type { StageContext } from "../cli/command.ts";
+import { targetOf } from "../settings/config.ts";
+import { previewManifest } from "../jobs-folder/open.ts";
+import { jobBounds } from "../stages.ts";
 import { exportAll, type ExportOptions, type ExportSummary } from "./export.ts";
 
 /** The stage as the settings have it. A dry run counts, takes no lock and writes nothing. */

@@ -1,5 +1,5 @@
 import { setImmediate as nextTurn } from "node:timers/promises";
-import type { PendingQuestion } from "../question.ts";
+import type { PendingQuestion } from "../row/question.ts";
 import type { Store } from "../store/port.ts";
 
 const FIRST_PAGE_ROWS = 500;

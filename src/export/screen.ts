@@ -1,8 +1,8 @@
-import { MODELS, textPrefix } from "../gemini/models.ts";
-import { formatKey, MAX_TEXT_CHARS, type PendingQuestion } from "../question.ts";
-import type { Target } from "../target.ts";
-import { estimateTokens } from "../tokens.ts";
-import { isInFlight, type TakenRows } from "../job/taken-rows.ts";
+import { MODELS, textPrefix } from "../row/models.ts";
+import { formatKey, MAX_TEXT_CHARS, type PendingQuestion } from "../row/question.ts";
+import type { Target } from "../row/target.ts";
+import { estimateTokens } from "../row/tokens.ts";
+import { isInFlight, type TakenRows } from "../jobs-folder/taken-rows.ts";
 
 export type OnTooLong = "fail" | "skip" | "truncate";
 

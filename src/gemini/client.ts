@@ -20,12 +20,12 @@ import { type Clock, systemClock } from "../clock.ts";
 import { type Address, API_VERSION, BASE_URL, checkName, createAddress } from "./address.ts";
 import { listBatches } from "./batch-list.ts";
 import { parseBatch } from "./batch-resource.ts";
-import { download, unlessRefused } from "./download.ts";
+import { download, unlessRefused } from "./incoming-file.ts";
 import { unusable } from "./failure.ts";
 import { parseFile } from "./file-resource.ts";
 import { parseJson } from "./json.ts";
 import { type Limits, LIMITS } from "./limits.ts";
-import { MODELS } from "./models.ts";
+import { MODELS } from "../row/models.ts";
 import {
   type Batch,
   type BatchRequest,
@@ -35,7 +35,7 @@ import {
   GeminiError,
   type ResultsOptions,
 } from "./port.ts";
-import { saveResults, type TornDownloads } from "./results-file.ts";
+import { saveResults, type TornDownloads } from "./saved-results.ts";
 import { createTransport, type Transport } from "./transport.ts";
 import { createUpload } from "./upload.ts";
 

@@ -7,11 +7,9 @@
  * (others use the project too), all calls rest, and half as much is sent; what passes brings it back.
  */
 import type { Clock } from "../clock.ts";
-import type { Report } from "../report.ts";
-import { estimateTokens } from "../tokens.ts";
-import { type EmbedSignals, type Gemini, GeminiError } from "./port.ts";
-
-export type MinuteLimits = Readonly<{ requestsPerMinute: number; tokensPerMinute: number }>;
+import type { Report } from "../progress.ts";
+import { estimateTokens } from "../row/tokens.ts";
+import { type EmbedSignals, type Gemini, GeminiError, type MinuteLimits } from "./port.ts";
 
 const MINUTE_MS = 60_000;
 /** After a refusal that asks for no time of its own. */

@@ -2,8 +2,9 @@
  * Gemini in our words. Everything here may be repeated, except `createBatch`: sent twice, it is
  * two batches and two bills. Whoever calls it records the intent first and retries nothing.
  */
-import type { FileDigest } from "../durable-file.ts";
-import type { ModelName } from "./models.ts";
+import { UserError } from "../errors.ts";
+import type { FileDigest } from "../disk/durable-file.ts";
+import type { ModelName } from "../row/models.ts";
 
 export type BatchState =
   | "pending"
@@ -16,6 +17,24 @@ export type BatchState =
   | "ended"
   /** A state this version does not know; treated as not ended. */
   | "unknown";
+
+/** A batch that ended so left no results, as a rule. */
+export type DeadState = "failed" | "expired" | "cancelled";
+
+export function isDeadBatch(state: BatchState): state is DeadState {
+  return state === "failed" || state === "expired" || state === "cancelled";
+}
+
+/** Where the service gives no reason. */
+export const UNEXPLAINED_END: Readonly<Record<DeadState, string>> = {
+  failed: "the batch failed at Gemini, without a reason given",
+  expired: "the batch expired at Gemini: it had not ended in time",
+  cancelled: "the batch was cancelled at Gemini",
+};
+
+export function hasBatchEnded(state: BatchState): boolean {
+  return state === "succeeded" || isDeadBatch(state);
+}
 
 /** Gemini's object, `batches/…`. */
 export type Batch = Readonly<{
@@ -217,3 +236,24 @@ export type Probe = Readonly<{
   /** One request, whatever comes back. Throws a GeminiError only where nothing came. */
   send(request: ProbeRequest, signal: AbortSignal): Promise<Exchange>;
 }>;
+
+/** What may be embedded at once in a minute. */
+export type MinuteLimits = Readonly<{ requestsPerMinute: number; tokensPerMinute: number }>;
+
+const PASSING: readonly GeminiErrorKind[] = ["unreachable", "uncertain", "quota"];
+
+/**
+ * True where a request left and nothing at all came back: unlike a 5xx, it may have been carried out
+ * and charged.
+ */
+export function isUnanswered(error: unknown): boolean {
+  const cause = error instanceof UserError ? error.cause : error;
+  const isLost = cause instanceof GeminiError && cause.kind === "uncertain";
+  return isLost && cause.httpStatus === undefined;
+}
+
+/** True for what passes by itself: no network, no answer, too many calls. Nothing is lost by waiting. */
+export function isOutage(error: unknown): boolean {
+  const cause = error instanceof UserError ? error.cause : error;
+  return cause instanceof GeminiError && PASSING.includes(cause.kind);
+}

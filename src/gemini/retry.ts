@@ -4,9 +4,9 @@
  * it has yielded is with its reader, who alone can start again.
  */
 import type { Clock } from "../clock.ts";
-import { isUnanswered } from "./outage.ts";
+import { isUnanswered } from "./port.ts";
 import { type Gemini, GeminiError, type GeminiErrorKind } from "./port.ts";
-import type { Report } from "../report.ts";
+import type { Report } from "../progress.ts";
 
 export type RetriedCall = Exclude<keyof Gemini, "createBatch" | "openResults">;
 

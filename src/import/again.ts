@@ -4,10 +4,10 @@
  * job's rows those are written that are NULL and still have their text; to the journal they have been
  * written all along, so nothing is recorded, and it can be repeated.
  */
-import { hasResults } from "../job/results-file.ts";
-import type { Job } from "../job/job.ts";
-import type { ManifestView } from "../job/manifest.ts";
-import type { Report } from "../report.ts";
+import { hasResults } from "../jobs-folder/results-file.ts";
+import type { Job } from "../manifest/job.ts";
+import type { ManifestView } from "../manifest/manifest.ts";
+import type { Report } from "../progress.ts";
 import type { Store } from "../store/port.ts";
 import { CHUNK_ROWS } from "./chunk-writer.ts";
 import { type Pacer, UNPACED } from "./pace.ts";

@@ -1,7 +1,7 @@
-import type { EmbeddedQuestion } from "../question.ts";
+import type { EmbeddedQuestion } from "../row/question.ts";
 import type { Store } from "../store/port.ts";
 import type { Pacer } from "./pace.ts";
-import type { RequestRows } from "./rows.ts";
+import type { RequestRows } from "./row-outcomes.ts";
 
 /** Rows in one UPDATE. Measured: larger chunks gain nothing and hold their locks for longer. */
 export const CHUNK_ROWS = 500;

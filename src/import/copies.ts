@@ -1,5 +1,5 @@
-import { FingerprintTable } from "../fingerprint-table.ts";
-import { parseKey, type QuestionKey } from "../question.ts";
+import { FingerprintTable } from "../row/fingerprint-table.ts";
+import { parseKey, type QuestionKey } from "../row/question.ts";
 
 const MIN_ID_BYTES = 4096;
 const GROWTH = 1.5;

@@ -1,13 +1,13 @@
 import type { Clock } from "../clock.ts";
-import { explain } from "../gemini/explain.ts";
+import { explain } from "../words/explain.ts";
 import { type Gemini, GeminiError } from "../gemini/port.ts";
-import { batchAgeMs, RESULTS_KEPT_MS } from "../job/batch-age.ts";
-import { recordDeadBatch } from "../job/dead-batch.ts";
-import { type Job, linesOf } from "../job/job.ts";
-import type { Manifest } from "../job/manifest.ts";
-import { hasResults } from "../job/results-file.ts";
+import { batchAgeMs, RESULTS_KEPT_MS } from "../manifest/batch-age.ts";
+import { recordDeadBatch } from "../jobs-folder/dead-batch.ts";
+import { type Job, linesOf } from "../manifest/job.ts";
+import type { Manifest } from "../manifest/manifest.ts";
+import { hasResults } from "../jobs-folder/results-file.ts";
 import { JobBlocked, UserError } from "../errors.ts";
-import type { Report } from "../report.ts";
+import type { Report } from "../progress.ts";
 
 export type DownloadServices = Readonly<{
   gemini: Gemini;

@@ -1,6 +1,6 @@
-import type { StageContext } from "../command.ts";
-import type { Manifest } from "../job/manifest.ts";
-import type { Target } from "../target.ts";
+import type { StageContext } from "../cli/command.ts";
+import type { Manifest } from "../manifest/manifest.ts";
+import type { Target } from "../row/target.ts";
 import { importAll, type ImportSummary } from "./import.ts";
 import { IndexKeeper } from "./index-keeper.ts";
 import { createPacer } from "./pace.ts";

@@ -4,23 +4,23 @@
  * called imported. Repeating it is harmless: the store finds rows that already hold their vector.
  */
 import { JobBlocked, UserError } from "../errors.ts";
-import type { Failure } from "../failed-line.ts";
-import { classify } from "../error-code.ts";
-import { writeFailedFile } from "../job/failed-file.ts";
-import type { JobFiles } from "../job/files.ts";
-import { type Job, linesOf } from "../job/job.ts";
-import type { Manifest } from "../job/manifest.ts";
-import { checkRequestFile, failedRequests, readRequestKeys } from "../job/request-file.ts";
-import { readLines } from "../jsonl.ts";
-import { type EmbeddedQuestion, parseKey } from "../question.ts";
-import type { Report } from "../report.ts";
-import { parseResultLine, type ResultLine, roomForValues } from "../result-line.ts";
+import type { Failure } from "../row/failed-line.ts";
+import { classify } from "../row/error-code.ts";
+import { writeFailedFile } from "../jobs-folder/failed-file.ts";
+import type { JobFiles } from "../manifest/file-names.ts";
+import { type Job, linesOf } from "../manifest/job.ts";
+import type { Manifest } from "../manifest/manifest.ts";
+import { checkRequestFile, failedRequests, readRequestKeys } from "../jobs-folder/request-file.ts";
+import { readLines } from "../disk/jsonl.ts";
+import { type EmbeddedQuestion, parseKey } from "../row/question.ts";
+import type { Report } from "../progress.ts";
+import { parseResultLine, type ResultLine, roomForValues } from "../result-line/result-line.ts";
 import type { Store } from "../store/port.ts";
-import { checkTarget } from "../target-check.ts";
-import { checkVector } from "../vector.ts";
+import { checkTarget } from "../row/target-check.ts";
+import { checkVector } from "../row/vector.ts";
 import type { IndexKeeper } from "./index-keeper.ts";
 import { type Pacer, UNPACED } from "./pace.ts";
-import { RequestRows } from "./rows.ts";
+import { RequestRows } from "./row-outcomes.ts";
 import { scanResults, type ScanSummary } from "./scan.ts";
 import { ChunkWriter } from "./chunk-writer.ts";
 

@@ -10,17 +10,18 @@
  * Jobs that the limit on cost holds back do not count: whether they go on is for a person to say.
  * Until then what is missing, and the command that builds it now, are said at every end.
  */
+import type { TargetDescription } from "../row/target-description.ts";
 import type { Clock } from "../clock.ts";
 import { UserError } from "../errors.ts";
-import type { DroppedIndex } from "../job/dropped-index.ts";
-import type { Job } from "../job/job.ts";
-import { isUnfinished, type Manifest } from "../job/manifest.ts";
-import { droppedIndexesText } from "../output/dropped-index-text.ts";
-import { writeCostWarnings } from "../output/write-cost-text.ts";
-import type { Report } from "../report.ts";
-import type { AnnIndex, Store, StoreIndexes, TargetDescription } from "../store/port.ts";
-import { tableName, type Target } from "../target.ts";
-import { writeCost } from "../write-cost.ts";
+import type { DroppedIndex } from "../manifest/dropped-index.ts";
+import type { Job } from "../manifest/job.ts";
+import { isUnfinished, type Manifest } from "../manifest/manifest.ts";
+import { droppedIndexesText } from "../words/dropped-index-text.ts";
+import { writeCostWarnings } from "../words/write-cost-text.ts";
+import type { Report } from "../progress.ts";
+import type { AnnIndex, Store, StoreIndexes } from "../store/port.ts";
+import { tableName, type Target } from "../row/target.ts";
+import { writeCost } from "../row/write-cost.ts";
 
 const PROGRESS_EVERY_MS = 2_000;
 const MS_A_SECOND = 1000;

@@ -4,9 +4,9 @@
  * which is right, and that must be known before either is written.
  */
 import { createHash } from "node:crypto";
-import { readLines } from "../jsonl.ts";
-import { parseResultLine, readResultKey, type ResultLine } from "../result-line.ts";
-import type { RequestRows } from "./rows.ts";
+import { readLines } from "../disk/jsonl.ts";
+import { parseResultLine, readResultKey, type ResultLine } from "../result-line/result-line.ts";
+import type { RequestRows } from "./row-outcomes.ts";
 
 export type ScanSummary = Readonly<{
   lines: number;

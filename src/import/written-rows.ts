@@ -1,12 +1,12 @@
 import { readRequestRows } from "./import-job.ts";
-import type { RequestRows } from "./rows.ts";
+import type { RequestRows } from "./row-outcomes.ts";
 import { scanResults } from "./scan.ts";
-import type { JobFiles } from "../job/files.ts";
-import type { Job } from "../job/job.ts";
-import { readLines } from "../jsonl.ts";
-import { type EmbeddedQuestion, parseKey } from "../question.ts";
-import { parseResultLine, roomForValues } from "../result-line.ts";
-import { checkVector } from "../vector.ts";
+import type { JobFiles } from "../manifest/file-names.ts";
+import type { Job } from "../manifest/job.ts";
+import { readLines } from "../disk/jsonl.ts";
+import { type EmbeddedQuestion, parseKey } from "../row/question.ts";
+import { parseResultLine, roomForValues } from "../result-line/result-line.ts";
+import { checkVector } from "../row/vector.ts";
 
 /**
  * Every row that the job's import may have written, with the vector that it would have written, as

@@ -1,4 +1,4 @@
-import { counted, duration } from "./figures.ts";
+import { counted, duration } from "../words/figures.ts";
 import type { Standing } from "./standing.ts";
 
 /** One line on what is waited for, for where lines are never taken back. */

@@ -1,6 +1,6 @@
 /** The display: what it shows of a state, in so many columns and rows. Pure. */
 import type { Paint } from "./color.ts";
-import { count, counted, dollars, duration } from "./figures.ts";
+import { count, counted, dollars, duration } from "../words/figures.ts";
 import { fit, textWidth } from "./fit.ts";
 import type { Moment, ProgressState } from "./progress-state.ts";
 import { standing, type Standing } from "./standing.ts";

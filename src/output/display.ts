@@ -3,11 +3,11 @@
  * whatever else is printed. Loaded only where there is a terminal to draw on.
  */
 import type { Clock } from "../clock.ts";
-import type { ProgressEvent } from "../report.ts";
+import type { ProgressEvent } from "../progress.ts";
 import type { Stream } from "./color.ts";
 import { displayLines, lastLines, type Look } from "./display-lines.ts";
 import { type Moment, noteProgress, type ProgressState, startProgress } from "./progress-state.ts";
-import { openScreen, type Screen } from "./screen.ts";
+import { openScreen, type Screen } from "./terminal-screen.ts";
 
 const REDRAW_EVERY_MS = 100;
 /** Ages and waits go on when nothing happens. */

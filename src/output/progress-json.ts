@@ -1,6 +1,6 @@
 /** What `--progress-json` writes: an object a line on stderr. docs/progress.md describes each type. */
-import type { ProgressEvent } from "../report.ts";
-import { decimal } from "./figures.ts";
+import type { ProgressEvent } from "../progress.ts";
+import { decimal } from "../words/figures.ts";
 import type { Standing } from "./standing.ts";
 
 const SCHEMA_VERSION = 1;

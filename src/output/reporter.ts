@@ -1,11 +1,11 @@
 /** What becomes of a report: a line, a JSON object, or a change of the display. */
 import type { Clock } from "../clock.ts";
-import type { ProgressEvent, Report } from "../report.ts";
+import type { ProgressEvent, Report } from "../progress.ts";
 import type { Paint } from "./color.ts";
 import type { Display } from "./display.ts";
-import { duration } from "./figures.ts";
+import { duration } from "../words/figures.ts";
 import { atGeminiText } from "./at-gemini.ts";
-import { isMoving, isNoteworthy, isSilent, progressLine, subjectOf } from "./progress.ts";
+import { isMoving, isNoteworthy, isSilent, progressLine, subjectOf } from "./progress-lines.ts";
 import { membersOf, progressJson, standingMembers } from "./progress-json.ts";
 import { type Moment, noteProgress, type ProgressState, startProgress } from "./progress-state.ts";
 import { standing } from "./standing.ts";

@@ -1,9 +1,9 @@
-import type { StageContext } from "../command.ts";
-import { targetOf } from "../config.ts";
+import type { StageContext } from "../cli/command.ts";
+import { targetOf } from "../settings/config.ts";
 import type { Gemini } from "../gemini/port.ts";
-import { pricesOf } from "../gemini/tariff.ts";
-import type { ManifestView } from "../job/manifest.ts";
-import { jobBounds, queueWindow } from "../job-bounds.ts";
+import { pricesOf } from "../cost/tariff.ts";
+import type { ManifestView } from "../manifest/manifest.ts";
+import { jobBounds, queueWindow } from "../stages.ts";
 import { plan, type Plan } from "./plan.ts";
 
 type With = Readonly<{

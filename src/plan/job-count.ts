@@ -1,5 +1,5 @@
-import type { JobBounds, JobSize } from "../job/cut.ts";
-import { CANARY_ROWS } from "../run/canary.ts";
+import type { JobBounds, JobSize } from "../jobs-folder/cut.ts";
+import { CANARY_ROWS } from "../quota/canary.ts";
 
 /** Rows that are counted together: a job's end is known to so many of them. The first may go alone. */
 const ROWS_A_SLICE = CANARY_ROWS;

@@ -3,20 +3,21 @@
  * tokens for nothing, and a look at the manifest: nothing is spent and nothing is written.
  */
 import type { Gemini } from "../gemini/port.ts";
-import { priceOf, type Prices, type Tier } from "../gemini/tariff.ts";
-import { type Correction, correctionOf } from "../job/correction.ts";
-import { spentForTarget } from "../job/cost.ts";
-import { copiesOf, type Job } from "../job/job.ts";
-import { isUnfinished } from "../job/manifest.ts";
-import { learnedBounds } from "../job/learned-bounds.ts";
-import type { QuotaLog } from "../job/quota-log.ts";
-import { resultBytes } from "../result-size.ts";
-import type { Target } from "../target.ts";
-import { canaryBounds, isCanaryToCome } from "../run/canary.ts";
-import { countSample, type SampleCount } from "../token-sample.ts";
-import { batchSeconds, learnedSeconds, syncSeconds, tierTokens } from "./duration.ts";
+import { priceOf, type Prices, type Tier } from "../cost/tariff.ts";
+import { type Correction, correctionOf } from "../cost/correction.ts";
+import { spentForTarget } from "../cost/cost.ts";
+import { copiesOf, type Job } from "../manifest/job.ts";
+import { isUnfinished } from "../manifest/manifest.ts";
+import { learnedBounds } from "../quota/learned-bounds.ts";
+import type { QuotaLog } from "../manifest/quota-log.ts";
+import { resultBytes } from "../result-line/result-size.ts";
+import type { Target } from "../row/target.ts";
+import { canaryBounds, isCanaryToCome } from "../quota/canary.ts";
+import { countSample, type SampleCount } from "../cost/token-sample.ts";
+import { batchSeconds, learnedSeconds, syncSeconds, tierTokens } from "../quota/duration.ts";
 import { type Survey, survey, type SurveyOptions, type SurveyServices } from "./survey.ts";
 import { type Writing, writingOf } from "./writing.ts";
+import { needs } from "../manifest/states.ts";
 
 /** Without Gemini, the tokens are not counted on a sample. */
 export type PlanServices = SurveyServices & Readonly<{ gemini: Gemini | undefined }>;
@@ -136,7 +137,7 @@ function portionsOf(
   const { rows, copies, jobCount, withCanary } = found;
   const pending = { rows, copies, tokens, jobs: jobCount.jobs(ratio, withCanary), usd };
   const waiting = sum(
-    jobs.filter((job) => job.state === "exported").map((job) => partOf(job, job.requests, prices)),
+    jobs.filter((job) => needs(job) === "send").map((job) => partOf(job, job.requests, prices)),
   );
   const retried = sum(
     retriedJobs(jobs, options).map((job) => partOf(job, job.outstanding.retryable, prices)),

@@ -2,21 +2,22 @@
  * One pass over the pending rows, as an export makes it, that only counts: what would be sent, what
  * would be left out and why, and a sample of the texts for Gemini to count. It writes nothing.
  */
-import { type JobBounds, JobContent, type SizedText } from "../job/cut.ts";
-import type { ManifestView } from "../job/manifest.ts";
-import { readTakenRows } from "../job/taken-rows.ts";
-import { checkVectorSpace } from "../job/vector-space.ts";
+import type { TargetDescription } from "../row/target-description.ts";
+import { type JobBounds, JobContent, type SizedText } from "../jobs-folder/cut.ts";
+import type { ManifestView } from "../manifest/manifest.ts";
+import { readTakenRows } from "../jobs-folder/taken-rows.ts";
+import { checkVectorSpace } from "../manifest/vector-space.ts";
 import { pendingPages } from "../export/pages.ts";
 import { type OnTooLong, screen, type SkipReason } from "../export/screen.ts";
-import { MODELS, textPrefix } from "../gemini/models.ts";
-import { KeySet } from "../key-table.ts";
-import type { PendingQuestion } from "../question.ts";
-import type { Report } from "../report.ts";
-import { requestLineFormat } from "../request-line.ts";
-import type { Store, TargetDescription } from "../store/port.ts";
-import { checkTarget } from "../target-check.ts";
-import type { Target } from "../target.ts";
-import { TokenSample } from "../token-sample.ts";
+import { MODELS, textPrefix } from "../row/models.ts";
+import { KeySet } from "../row/key-table.ts";
+import type { PendingQuestion } from "../row/question.ts";
+import type { Report } from "../progress.ts";
+import { requestLineFormat } from "../row/request-line.ts";
+import type { Store } from "../store/port.ts";
+import { checkTarget } from "../row/target-check.ts";
+import type { Target } from "../row/target.ts";
+import { TokenSample } from "../cost/token-sample.ts";
 import { JobCount } from "./job-count.ts";
 
 export type SurveyServices = Readonly<{

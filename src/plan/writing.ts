@@ -2,8 +2,8 @@
  * How long writing the vectors takes, by what stands on the table. Measured on two cores, 768
  * dimensions (docs/performance.md): for the order of magnitude, since every database is another.
  */
-import type { TargetDescription } from "../store/port.ts";
-import { ANN_METHODS } from "../write-cost.ts";
+import type { TargetDescription } from "../row/target-description.ts";
+import { ANN_METHODS } from "../row/write-cost.ts";
 
 const ROWS_A_SECOND = { bare: 10_000, underAnnIndex: 200, underTrigger: 2_000 } as const;
 

@@ -1,4 +1,4 @@
-import type { StageContext } from "../command.ts";
+import type { StageContext } from "../cli/command.ts";
 import { pollAll, type PollSummary } from "./poll.ts";
 
 /** The stage as the settings have it. */

@@ -1,15 +1,23 @@
 /** One look at one batch, and what it means for the job. */
 import type { Clock } from "../clock.ts";
-import { type FailureClass, retryableOnce } from "../error-code.ts";
+import { type FailureClass, retryableOnce } from "../row/error-code.ts";
 import { UserError } from "../errors.ts";
-import { explain } from "../gemini/explain.ts";
-import { type Batch, type Gemini, GeminiError } from "../gemini/port.ts";
-import { batchPrefix, isOurProject } from "../job/batch-names.ts";
-import { batchAgeMs } from "../job/batch-age.ts";
-import { type DeadState, recordDeadBatch } from "../job/dead-batch.ts";
-import type { Job } from "../job/job.ts";
-import type { Manifest } from "../job/manifest.ts";
-import type { Report } from "../report.ts";
+import { explain } from "../words/explain.ts";
+import {
+  type Batch,
+  type DeadState,
+  type Gemini,
+  GeminiError,
+  hasBatchEnded,
+  isDeadBatch,
+  UNEXPLAINED_END,
+} from "../gemini/port.ts";
+import { batchPrefix, isOurProject } from "../manifest/batch-names.ts";
+import { batchAgeMs } from "../manifest/batch-age.ts";
+import { recordDeadBatch } from "../jobs-folder/dead-batch.ts";
+import type { Job } from "../manifest/job.ts";
+import type { Manifest } from "../manifest/manifest.ts";
+import type { Report } from "../progress.ts";
 
 export type PollServices = Readonly<{
   gemini: Gemini;
@@ -25,23 +33,16 @@ export type PollServices = Readonly<{
 export async function pollJob(services: PollServices, job: Job): Promise<Job> {
   const batch = await lookAt(services, job);
   if (batch === undefined) return recordGone(services, job);
-  if (batch.resultsFile !== undefined && hasEnded(batch)) {
+  // one that ended badly may still have left results: they are paid for, so they are taken
+  if (batch.resultsFile !== undefined && hasBatchEnded(batch.state)) {
     return recordSucceeded(services, job, batch.resultsFile);
   }
-  switch (batch.state) {
-    case "pending":
-    case "running":
-    case "unknown":
-      return stillPending(services, job, batch.rawState);
-    case "succeeded":
-      return succeededWithoutResults(services, job, batch);
-    case "ended":
-      return recordEnd(services, job, "failed", { message: unexplainedEnd(batch) });
-    case "failed":
-    case "expired":
-    case "cancelled":
-      return recordEnd(services, job, batch.state, batch.error);
+  if (batch.state === "ended") {
+    return recordEnd(services, job, "failed", { message: unexplainedEnd(batch) });
   }
+  if (batch.state === "succeeded") return succeededWithoutResults(services, job, batch);
+  if (isDeadBatch(batch.state)) return recordEnd(services, job, batch.state, batch.error);
+  return stillPending(services, job, batch.rawState);
 }
 
 /** How long results may take to show once their batch has ended. */
@@ -84,13 +85,6 @@ async function lookAt({ gemini, signal }: PollServices, job: Job): Promise<Batch
   }
 }
 
-/** A batch that ended badly may still have left results: they are paid for, so they are taken. */
-function hasEnded({ state }: Batch): boolean {
-  return (
-    state === "succeeded" || state === "failed" || state === "expired" || state === "cancelled"
-  );
-}
-
 async function recordSucceeded(
   { manifest, report }: PollServices,
   job: Job,
@@ -101,12 +95,6 @@ async function recordSucceeded(
   return ended;
 }
 
-const UNEXPLAINED: Readonly<Record<DeadState, string>> = {
-  failed: "the batch failed at Gemini, without a reason given",
-  expired: "the batch expired at Gemini: it had not ended in time",
-  cancelled: "the batch was cancelled at Gemini",
-};
-
 async function recordEnd(
   { manifest, report }: PollServices,
   job: Job,
@@ -114,7 +102,7 @@ async function recordEnd(
   told: Readonly<{ code?: number; message: string }> | undefined,
   failureClass?: FailureClass,
 ): Promise<Job> {
-  const message = told?.message || UNEXPLAINED[state];
+  const message = told?.message || UNEXPLAINED_END[state];
   const ended = await recordDeadBatch(manifest, job, state, { ...told, message }, failureClass);
   report({ type: "ended", job: job.id, state, message });
   return ended;

@@ -1,6 +1,6 @@
 import type { Clock } from "../clock.ts";
-import { batchAgeMs } from "../job/batch-age.ts";
-import type { Job } from "../job/job.ts";
+import { batchAgeMs } from "../manifest/batch-age.ts";
+import type { Job } from "../manifest/job.ts";
 
 /** How long to wait between two looks at a batch, by its age. */
 const INTERVALS: readonly Readonly<{ untilAgeMs: number; intervalMs: number }>[] = [

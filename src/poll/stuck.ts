@@ -3,9 +3,9 @@
  * for each job and process, and nothing else is done: the clock may have jumped, and a batch that is
  * late is still paid for.
  */
-import { BATCH_LIFE_HOURS, batchAgeMs, isStuck } from "../job/batch-age.ts";
-import type { Job } from "../job/job.ts";
-import { duration } from "../output/figures.ts";
+import { BATCH_LIFE_HOURS, batchAgeMs, isStuck } from "../manifest/batch-age.ts";
+import type { Job } from "../manifest/job.ts";
+import { duration } from "../words/figures.ts";
 import type { PollServices } from "./poll-job.ts";
 
 const MS_PER_SECOND = 1000;

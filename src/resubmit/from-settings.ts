@@ -1,7 +1,7 @@
-import type { StageContext } from "../command.ts";
-import { targetOf } from "../config.ts";
-import type { Job } from "../job/job.ts";
-import { jobBounds } from "../job-bounds.ts";
+import type { StageContext } from "../cli/command.ts";
+import { targetOf } from "../settings/config.ts";
+import type { Job } from "../manifest/job.ts";
+import { jobBounds } from "../stages.ts";
 import { everyLine, resubmitFile, resubmitJob } from "./resubmit.ts";
 
 /** New jobs from the files given, or from every failed file that waits, as the settings have it. */

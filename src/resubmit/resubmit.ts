@@ -4,24 +4,28 @@
  */
 import { resolve } from "node:path";
 import { UserError } from "../errors.ts";
-import type { FailedLine } from "../failed-line.ts";
-import { requestOf } from "../failed-line.ts";
-import { type CutFile, type CutRow, type JobBounds, RequestCutter } from "../job/cut.ts";
-import { correctionOf, uncorrected } from "../job/correction.ts";
-import { prepareReplacement, readFailedLines, takeReplacement } from "../job/failed-file.ts";
-import { exists } from "../job/files.ts";
-import type { Job, NewJob } from "../job/job.ts";
-import type { Manifest } from "../job/manifest.ts";
-import { learnedBounds } from "../job/learned-bounds.ts";
-import { deleteRequestFiles, openRequestFile } from "../job/request-file.ts";
-import { isInFlight, readTakenRows } from "../job/taken-rows.ts";
-import { checkVectorSpace } from "../job/vector-space.ts";
-import { KeySet } from "../key-table.ts";
-import { parseKey } from "../question.ts";
-import type { Report } from "../report.ts";
-import { requireTarget } from "../request-line.ts";
-import { tableName, type Target } from "../target.ts";
-import { estimateTokens } from "../tokens.ts";
+import type { FailedLine } from "../row/failed-line.ts";
+import { requestOf } from "../row/failed-line.ts";
+import { type CutFile, type CutRow, type JobBounds, RequestCutter } from "../jobs-folder/cut.ts";
+import { correctionBy, uncorrected } from "../cost/correction.ts";
+import {
+  prepareReplacement,
+  readFailedLines,
+  takeReplacement,
+} from "../jobs-folder/failed-file.ts";
+import { exists } from "../disk/presence.ts";
+import type { Job, NewJob } from "../manifest/job.ts";
+import type { Manifest } from "../manifest/manifest.ts";
+import { learnedBounds } from "../quota/learned-bounds.ts";
+import { deleteRequestFiles, openRequestFile } from "../jobs-folder/request-file.ts";
+import { isInFlight, readTakenRows } from "../jobs-folder/taken-rows.ts";
+import { checkVectorSpace } from "../manifest/vector-space.ts";
+import { KeySet } from "../row/key-table.ts";
+import { parseKey } from "../row/question.ts";
+import type { Report } from "../progress.ts";
+import { requireTarget } from "../row/request-line.ts";
+import { tableName, type Target } from "../row/target.ts";
+import { estimateTokens } from "../row/tokens.ts";
 
 export type ResubmitServices = Readonly<{ manifest: Manifest; report: Report }>;
 
@@ -160,7 +164,7 @@ async function cutLines(
   { manifest, path, target, bounds }: Cutting,
   take: TakeLine,
 ): Promise<(CutFile & Pick<NewJob, "uncorrected">)[]> {
-  const { ratio } = correctionOf(manifest.jobs(), manifest.counted(target), target);
+  const { ratio } = correctionBy(manifest.billed(target), manifest.counted(target));
   const boundsOfNext = () => learnedBounds(bounds, manifest.quota(target.model));
   const cutter = new RequestCutter(boundsOfNext, () => openRequestFile(manifest));
   const cuts: CutFile[] = [];

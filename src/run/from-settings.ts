@@ -1,12 +1,12 @@
-import type { StageContext } from "../command.ts";
+import type { StageContext } from "../cli/command.ts";
 import { exportOptions } from "../export/from-settings.ts";
-import { pricesOf } from "../gemini/tariff.ts";
+import { pricesOf } from "../cost/tariff.ts";
 import { indexKeeper } from "../import/from-settings.ts";
 import { createPacer } from "../import/pace.ts";
-import { costLimit, laneChoice, queueWindow } from "../job-bounds.ts";
+import { costLimit, laneChoice, queueWindow } from "../stages.ts";
 import { planFromSettings } from "../plan/from-settings.ts";
 import type { Plan } from "../plan/plan.ts";
-import { usdOfRun } from "./consent.ts";
+import { usdOfRun } from "../plan/lane-cost.ts";
 import type { RunOptions, RunServices } from "./pipeline.ts";
 import { run, type RunSummary } from "./run.ts";
 

@@ -2,12 +2,13 @@
  * What the database's own catalogue says about the target table. One expression gives all of it as
  * one JSON object, for a query of ours and for the SQL function behind Supabase's API alike.
  */
+import type { IdType, TargetDescription } from "../row/target-description.ts";
 import { z } from "zod";
 import { UserError } from "../errors.ts";
-import { parseRecipe, recipeColumns } from "../recipe.ts";
-import { tableName, type Target } from "../target.ts";
+import { parseRecipe, recipeColumns } from "../row/recipe.ts";
+import { tableName, type Target } from "../row/target.ts";
 import { cell, type Database } from "./database.ts";
-import type { IdType, Session, TargetDescription } from "./port.ts";
+import type { Session } from "./port.ts";
 import { quoteLiteral } from "./sql.ts";
 
 export type Catalogue = Readonly<{

@@ -3,7 +3,7 @@
  * SQLSTATE, a network code of Node's, or one of ours for what `pg` says in words only.
  */
 import { UserError, type ExitReason } from "../errors.ts";
-import { tableName, type Target } from "../target.ts";
+import { tableName, type Target } from "../row/target.ts";
 import { explainUndoneWrite } from "./undone-write.ts";
 
 export type FailureContext = Readonly<{

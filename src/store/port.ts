@@ -2,39 +2,8 @@
  * The table in our words. Every call may be repeated: reading changes nothing, and `apply` and
  * `clear` compare before they write, so that a lost answer is found out by asking again.
  */
-import type { EmbeddedQuestion, PendingQuestion, RowOutcome } from "../question.ts";
-
-export type IdType = "integer" | "uuid" | "text";
-
-export type TargetDescription = Readonly<{
-  /** Undefined when the column's type is none of the three. */
-  idType: IdType | undefined;
-  /** The database's own name of the id column's type. */
-  idTypeName: string;
-  /** A primary key or a plain unique index over this one column: paging and matching rely on it. */
-  idUnique: boolean;
-  /** What it is, where it is no plain table: on these no unique index over one column can be made. */
-  insteadOfTable?: "view" | "partitioned table";
-  embedding: Readonly<{
-    /** `vector`, `halfvec`, or what it is instead, as the database prints it. */
-    typeName: string;
-    /** Undefined where the column declares no width. */
-    dimensions: number | undefined;
-  }>;
-  /** Indexes that cover the embedding column: an ANN index makes writes about 100 times slower. */
-  embeddingIndexes: readonly Readonly<{
-    name: string;
-    method: string;
-    definition: string;
-    /** False: no query uses it, but writes may; a build failed, or is still at it. */
-    valid: boolean;
-  }>[];
-  /** Triggers that fire on UPDATE of a row. */
-  updateTriggers: readonly Readonly<{ name: string; definition: string }>[];
-  serverVersion: string;
-  /** Undefined when the extension is not installed. */
-  pgvectorVersion: string | undefined;
-}>;
+import type { TargetDescription } from "../row/target-description.ts";
+import type { EmbeddedQuestion, PendingQuestion, RowOutcome } from "../row/question.ts";
 
 /** What the database says of the connection itself. */
 export type Session = Readonly<{

@@ -4,7 +4,7 @@
  */
 import type { Clock } from "../clock.ts";
 import { UserError } from "../errors.ts";
-import type { Report } from "../report.ts";
+import type { Report } from "../progress.ts";
 import { failureCode } from "./failure.ts";
 import type { Store } from "./port.ts";
 

@@ -1,8 +1,9 @@
 /** What every store does with the rows of one call, whatever lies behind it. */
+import type { IdType, TargetDescription } from "../row/target-description.ts";
 import { UserError } from "../errors.ts";
-import type { EmbeddedQuestion, RowOutcome } from "../question.ts";
-import { tableName, type Target } from "../target.ts";
-import type { Holding, IdType, TargetDescription } from "./port.ts";
+import type { EmbeddedQuestion, RowOutcome } from "../row/question.ts";
+import { tableName, type Target } from "../row/target.ts";
+import type { Holding } from "./port.ts";
 import type { TableShape } from "./sql.ts";
 
 /** More in one call is a mistake of the caller, and would be one huge statement. */

@@ -4,10 +4,11 @@
  * write of its vector are one statement. Columns are qualified by the table's name, which leaves
  * `--where` free to name them with or without it.
  */
-import { MAX_TEXT_CHARS } from "../question.ts";
-import { parseRecipe, type RecipePart } from "../recipe.ts";
-import type { Target } from "../target.ts";
-import { type IdType, TEXT_HASH_DIGITS, VECTOR_HASH_DIGITS } from "./port.ts";
+import type { IdType } from "../row/target-description.ts";
+import { MAX_TEXT_CHARS } from "../row/question.ts";
+import { parseRecipe, type RecipePart } from "../row/recipe.ts";
+import type { Target } from "../row/target.ts";
+import { TEXT_HASH_DIGITS, VECTOR_HASH_DIGITS } from "./port.ts";
 import { undoneMark, type UndoneWrite } from "./undone-write.ts";
 
 /** What the catalogue must have told before the statements can be written. */

@@ -8,9 +8,9 @@
  * may execute them.
  */
 import { createHash } from "node:crypto";
-import { MAX_TEXT_CHARS } from "../question.ts";
-import { parseRecipe, recipeColumns } from "../recipe.ts";
-import { tableName, type Target } from "../target.ts";
+import { MAX_TEXT_CHARS } from "../row/question.ts";
+import { parseRecipe, recipeColumns } from "../row/recipe.ts";
+import { tableName, type Target } from "../row/target.ts";
 import { catalogueExpression } from "./catalogue.ts";
 import {
   applySql,

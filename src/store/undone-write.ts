@@ -5,7 +5,7 @@
  * the words that it could not cast stand in the error.
  */
 import { UserError } from "../errors.ts";
-import { tableName, type Target } from "../target.ts";
+import { tableName, type Target } from "../row/target.ts";
 
 /** What of the row a trigger changed. */
 export type UndoneWrite = "text" | "vector";

@@ -1,10 +1,10 @@
-import type { StageContext } from "../command.ts";
+import type { StageContext } from "../cli/command.ts";
 import type { Gemini } from "../gemini/port.ts";
-import { type CostLimit, costStop } from "../job/cost.ts";
-import { isForSync, type LaneChoice } from "../job/lane.ts";
-import type { Manifest } from "../job/manifest.ts";
-import { costLimit, laneChoice, queueWindow } from "../job-bounds.ts";
-import type { Report } from "../report.ts";
+import { type CostLimit, costStop } from "../cost/cost.ts";
+import { isForSync, type LaneChoice } from "../cost/lane.ts";
+import type { Manifest } from "../manifest/manifest.ts";
+import { costLimit, laneChoice, queueWindow } from "../stages.ts";
+import type { Report } from "../progress.ts";
 import { type EmbeddedAtOnce, submitAll, type SubmittedByLane } from "./submit.ts";
 
 /** What the sync lane does with the jobs that are its own: another stage, handed in from outside. */

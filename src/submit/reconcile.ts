@@ -5,11 +5,18 @@
  * second batch is reported, and a person decides.
  */
 import { UserError } from "../errors.ts";
-import { explain } from "../gemini/explain.ts";
-import { type Batch, type Gemini, GeminiError } from "../gemini/port.ts";
-import type { Job } from "../job/job.ts";
-import { batchPrefix, isBatchOf, isOurProject, jobOfBatch } from "../job/batch-names.ts";
+import { explain } from "../words/explain.ts";
+import {
+  type Batch,
+  type Gemini,
+  GeminiError,
+  hasBatchEnded,
+  isDeadBatch,
+} from "../gemini/port.ts";
+import type { Job } from "../manifest/job.ts";
+import { batchPrefix, isBatchOf, isOurProject, jobOfBatch } from "../manifest/batch-names.ts";
 import type { SubmitServices } from "./submit-job.ts";
+import { mayHaveBatch } from "../manifest/states.ts";
 
 export type ReconcileSummary = Readonly<{
   /** Jobs whose batch was found. */
@@ -71,11 +78,6 @@ export function needsReconciling(jobs: readonly Job[]): boolean {
   return jobs.some((job) => mayHaveBatch(job) && job.submissions > 0);
 }
 
-/** Of a manifest that was restored from a backup, a batch may be there that it knows nothing of. */
-function mayHaveBatch({ state }: Job): boolean {
-  return state === "submitting" || state === "exported";
-}
-
 /** The service may take longer over a create than the grace; it starts with the request. */
 const CREATE_TAKES_GRACES = 3;
 
@@ -86,8 +88,8 @@ function isAnyYoung({ clock }: SubmitServices, open: readonly Job[], graceMs: nu
   return ages.some((age) => age < CREATE_TAKES_GRACES * graceMs);
 }
 
-function uncertainJobs({ manifest }: SubmitServices): Job[] {
-  return manifest.jobs().filter((job) => job.state === "submitting");
+function uncertainJobs({ manifest }: SubmitServices): readonly Job[] {
+  return manifest.needing("settle");
 }
 
 /**
@@ -157,7 +159,10 @@ async function adoptFound(services: SubmitServices): Promise<Found> {
   const found = Map.groupBy(batches, (batch) => jobOfBatch(manifest.id, batch.displayName));
   const adopted: string[] = [];
   const unknown = new Set(batches).difference(new Set(nameless));
-  for (const job of manifest.jobs()) {
+  const inputs = new Set(nameless.map(({ inputFile }) => inputFile));
+  const mayHaveOne = ({ id, remoteFile }: Job) =>
+    found.has(id) || (remoteFile !== undefined && inputs.has(remoteFile.name));
+  for (const job of manifest.jobs().filter(mayHaveOne)) {
     // those of a job that had its number before a backup was put back ask for something else
     const named = found.get(job.id)?.filter(({ displayName }) => isBatchOf(job, displayName)) ?? [];
     const own = [...named, ...nameless.filter((batch) => isMadeOf(job, batch))];
@@ -214,8 +219,8 @@ async function adopt(
 
 /** Of two batches the one that has results, or may still get some, is the one to adopt. */
 function usefulness({ state }: Batch): number {
-  if (state === "succeeded") return 2;
-  return state === "pending" || state === "running" || state === "unknown" ? 1 : 0;
+  if (isDeadBatch(state) || state === "ended") return 0;
+  return hasBatchEnded(state) ? 2 : 1;
 }
 
 async function recordDuplicate(

@@ -4,15 +4,15 @@
  * answer the job stays `submitting`, and only `reconcile` may decide what became of it.
  */
 import type { Clock } from "../clock.ts";
-import { explain } from "../gemini/explain.ts";
+import { explain } from "../words/explain.ts";
 import { type Gemini, GeminiError, type QuotaLimit } from "../gemini/port.ts";
-import { deleteIdleInputs } from "../job/input-file.ts";
-import type { Job } from "../job/job.ts";
-import type { Manifest } from "../job/manifest.ts";
-import type { Probe } from "../job/quota-log.ts";
-import { checkRequestFile } from "../job/request-file.ts";
-import type { Report } from "../report.ts";
-import { batchDisplayName, remoteFileName } from "../job/batch-names.ts";
+import { deleteIdleInputs } from "../jobs-folder/input-file.ts";
+import type { Job } from "../manifest/job.ts";
+import type { Manifest } from "../manifest/manifest.ts";
+import type { Probe } from "../manifest/quota-log.ts";
+import { checkRequestFile } from "../jobs-folder/request-file.ts";
+import type { Report } from "../progress.ts";
+import { batchDisplayName, remoteFileName } from "../manifest/batch-names.ts";
 
 export type SubmitServices = Readonly<{
   gemini: Gemini;

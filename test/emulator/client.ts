@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach } from "vitest";
 import { type Emulator, startEmulator } from "../../src/emulator/emulator.ts";
-import type { EmulatorOptions } from "../../src/emulator/options.ts";
+import type { EmulatorOptions } from "../../src/emulator/faults/emulator-options.ts";
 
 const KEY = "anything";
 const emulators: Emulator[] = [];

@@ -1,7 +1,11 @@
 // Can a wrong or mixed-up vector be told from the right one, and do near texts have near vectors?
 import { expect, test } from "vitest";
-import { emulatedUnits, emulatedVector, UNITS_PER_ONE } from "../../src/emulator/embedding.ts";
-import { LineBytes } from "../../src/emulator/line-bytes.ts";
+import {
+  emulatedUnits,
+  emulatedVector,
+  UNITS_PER_ONE,
+} from "../../src/emulator/vectors/embedding.ts";
+import { LineBytes } from "../../src/emulator/vectors/line-bytes.ts";
 
 const SHAPE = {
   model: "gemini-embedding-001",

@@ -1,9 +1,9 @@
 // Can every kind of trouble be had on purpose, and the same again with the same seed?
 import { expect, test } from "vitest";
 import { UserError } from "../../src/errors.ts";
-import { emulatorEpilogue } from "../../src/emulator/program.ts";
-import { BEHAVIOURS } from "../../src/emulator/behaviour.ts";
-import { Faults, FAULTS } from "../../src/emulator/faults.ts";
+import { emulatorEpilogue } from "../../src/emulator/port.ts";
+import { BEHAVIOURS } from "../../src/emulator/faults/behaviour.ts";
+import { Faults, FAULTS } from "../../src/emulator/faults/faults.ts";
 import { call, createBatch, emulatorFor, requestLines, runBatch, uploadLines } from "./client.ts";
 
 type Line = {

@@ -1,7 +1,7 @@
 // Does a client that queues too much meet the service's limits, and when do they let go?
 import { expect, test } from "vitest";
 import type { Emulator } from "../../src/emulator/emulator.ts";
-import type { EmulatorOptions } from "../../src/emulator/options.ts";
+import type { EmulatorOptions } from "../../src/emulator/faults/emulator-options.ts";
 import {
   call,
   createBatch,

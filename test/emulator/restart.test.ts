@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { setTimeout as delay } from "node:timers/promises";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { readFlags, serveEmulator } from "../../src/emulator/program.ts";
+import { readFlags, serveEmulator } from "../../src/emulator/port.ts";
 import type { Emulator } from "../../src/emulator/emulator.ts";
 import {
   call,
@@ -105,7 +105,7 @@ const SERVE = `
 `;
 
 async function served(): Promise<{ child: ChildProcess; url: string }> {
-  const command = new URL("../../src/emulator/program.ts", import.meta.url).href;
+  const command = new URL("../../src/emulator/port.ts", import.meta.url).href;
   const child = spawn(process.execPath, ["--input-type=module", "-e", SERVE, command, folder], {
     stdio: ["ignore", "pipe", "inherit"],
   });

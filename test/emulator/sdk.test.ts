@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { ApiError, type BatchJob, GoogleGenAI } from "@google/genai";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
-import { emulatedVector } from "../../src/emulator/embedding.ts";
+import { emulatedVector } from "../../src/emulator/vectors/embedding.ts";
 import type { Emulator } from "../../src/emulator/emulator.ts";
 import { emulatorFor, requestLines } from "./client.ts";
 

@@ -3,22 +3,23 @@
  * manifest, the files in the jobs folder and what the emulator was paid for must tell one story.
  * Every breach of a promise is a sentence; none is what a test asks for.
  */
+import { readManifest } from "../../src/jobs-folder/open.ts";
 import { readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 import type { Emulator } from "../../src/emulator/emulator.ts";
-import { emulatedVector } from "../../src/emulator/embedding.ts";
-import { readFailedLines } from "../../src/job/failed-file.ts";
-import type { Job } from "../../src/job/job.ts";
-import { type ManifestView, readManifest } from "../../src/job/manifest.ts";
-import { UNFINISHED } from "../../src/job/transitions.ts";
-import { readLines } from "../../src/jsonl.ts";
-import { parseRequestLine, type RequestLine } from "../../src/request-line.ts";
-import { parseResultLine } from "../../src/result-line.ts";
+import { emulatedVector } from "../../src/emulator/vectors/embedding.ts";
+import { readFailedLines } from "../../src/jobs-folder/failed-file.ts";
+import type { Job } from "../../src/manifest/job.ts";
+import { type ManifestView } from "../../src/manifest/manifest.ts";
+import { isOpen } from "../../src/manifest/states.ts";
+import { readLines } from "../../src/disk/jsonl.ts";
+import { parseRequestLine, type RequestLine } from "../../src/row/request-line.ts";
+import { parseResultLine } from "../../src/result-line/result-line.ts";
 import { cell, type Database } from "../../src/store/database.ts";
 import { fingerprintExpression, quoteIdentifier, textExpression } from "../../src/store/sql.ts";
-import { balanced } from "../../src/sums.ts";
-import type { Target } from "../../src/target.ts";
-import { checkVector } from "../../src/vector.ts";
+import { balanced } from "../../src/row/sums.ts";
+import type { Target } from "../../src/row/target.ts";
+import { checkVector } from "../../src/row/vector.ts";
 
 export type Books = Readonly<{
   database: Database;
@@ -70,7 +71,7 @@ export async function audit(books: Books): Promise<Audit> {
 
 function jobBreaches(job: Job): string[] {
   const { id, state, sums, requests, duplicateBatches } = job;
-  if (UNFINISHED.includes(state)) return [`job ${id} is still ${state}`];
+  if (isOpen({ state })) return [`job ${id} is still ${state}`];
   const breaches: string[] = [];
   if (sums === undefined) breaches.push(`job ${id} is ${state} and has no sums`);
   else if (!balanced(sums) || sums.requests !== requests) {

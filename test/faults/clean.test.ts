@@ -3,9 +3,9 @@
 import type * as Files from "node:fs/promises";
 import { cp, rm } from "node:fs/promises";
 import { afterAll, beforeAll, expect, test, vi } from "vitest";
-import { clean } from "../../src/clean/clean.ts";
-import { planCleaning } from "../../src/clean/plan.ts";
-import { failureOf } from "../../src/failure.ts";
+import { clean } from "../../src/commands/clean/clean.ts";
+import { planCleaning } from "../../src/commands/clean/what-may-go.ts";
+import { failureOf } from "../../src/output/failure.ts";
 import { connectGemini } from "../../src/gemini/client.ts";
 import { GeminiError } from "../../src/gemini/port.ts";
 import { retryingGemini } from "../../src/gemini/retry.ts";

@@ -5,8 +5,8 @@ import { hostname } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { systemClock } from "../../src/clock.ts";
-import { replaceFileUnlocked } from "../../src/durable-file.ts";
-import { openManifest } from "../../src/job/manifest.ts";
+import { replaceFileUnlocked } from "../../src/disk/durable-file.ts";
+import { openManifest } from "../../src/jobs-folder/open.ts";
 import { here, newJob, temporaryFolder } from "../job/sample.ts";
 
 /** Linux gives out no such number. */

@@ -5,12 +5,13 @@
  * broke is one, an answer that could not be written is one, a death takes all that were under way,
  * and anything else loses none.
  */
+import { exists } from "../../src/disk/presence.ts";
 import type { Emulator } from "../../src/emulator/emulator.ts";
-import { exists, type JobFiles } from "../../src/job/files.ts";
-import { readManifest } from "../../src/job/manifest.ts";
-import { readLines } from "../../src/jsonl.ts";
-import { parseRequestLine } from "../../src/request-line.ts";
-import { parseResultLine } from "../../src/result-line.ts";
+import type { JobFiles } from "../../src/manifest/file-names.ts";
+import { readManifest } from "../../src/jobs-folder/open.ts";
+import { readLines } from "../../src/disk/jsonl.ts";
+import { parseRequestLine } from "../../src/row/request-line.ts";
+import { parseResultLine } from "../../src/result-line/result-line.ts";
 import type { Struck } from "./outside.ts";
 
 /** How a process went. */

@@ -2,28 +2,29 @@
  * A disturbed run: processes one after the other, each with its own faults at the border, until
  * none is left; then undisturbed ones until the work is done; then the books.
  */
+import { readManifest } from "../../src/jobs-folder/open.ts";
 import { readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { type Clock, systemClock } from "../../src/clock.ts";
 import { type Emulator, startEmulator } from "../../src/emulator/emulator.ts";
 import { exportAll, type ExportOptions } from "../../src/export/export.ts";
-import { failureOf } from "../../src/failure.ts";
+import { failureOf } from "../../src/output/failure.ts";
 import { embedAll } from "../../src/embed/embed.ts";
 import { connectGemini } from "../../src/gemini/client.ts";
 import { retryingGemini } from "../../src/gemini/retry.ts";
-import { pricesOf } from "../../src/gemini/tariff.ts";
+import { pricesOf } from "../../src/cost/tariff.ts";
 import { importAll } from "../../src/import/import.ts";
 import { IndexKeeper } from "../../src/import/index-keeper.ts";
-import type { Job } from "../../src/job/job.ts";
-import { isForSync, type LaneChoice } from "../../src/job/lane.ts";
-import { isUnfinished, readManifest } from "../../src/job/manifest.ts";
+import type { Job } from "../../src/manifest/job.ts";
+import { isForSync, type LaneChoice } from "../../src/cost/lane.ts";
+import { isUnfinished } from "../../src/manifest/manifest.ts";
 import { plan as planRun } from "../../src/plan/plan.ts";
 import { pollAll } from "../../src/poll/poll.ts";
 import { resubmitJob, retryableBelow } from "../../src/resubmit/resubmit.ts";
 import { run } from "../../src/run/run.ts";
 import { cell } from "../../src/store/database.ts";
 import { withRetry } from "../../src/store/retry.ts";
-import { createSqlStore } from "../../src/store/sql-store.ts";
+import { createSqlStore } from "../../src/store/postgres/sql-store.ts";
 import { submitAll } from "../../src/submit/submit.ts";
 import {
   API_KEY,

@@ -1,9 +1,9 @@
 // `run` exports while it resubmits. Can a row slip through between the failed file it leaves and the
 // new job it goes to, be exported once more, and be paid for twice?
 import { afterAll, beforeAll, expect, test } from "vitest";
-import type { Job } from "../../src/job/job.ts";
-import { openManifest } from "../../src/job/manifest.ts";
-import { readTakenRows } from "../../src/job/taken-rows.ts";
+import type { Job } from "../../src/manifest/job.ts";
+import { openManifest } from "../../src/jobs-folder/open.ts";
+import { readTakenRows } from "../../src/jobs-folder/taken-rows.ts";
 import { everyLine, resubmitJob, type TakeLine } from "../../src/resubmit/resubmit.ts";
 import { startTrial, texts } from "../trial.ts";
 import { hastyClock, openWorkshop, type Workshop } from "../workshop.ts";

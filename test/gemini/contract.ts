@@ -8,7 +8,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 
-import { MODELS, type ModelName } from "../../src/gemini/models.ts";
+import { MODELS, type ModelName } from "../../src/row/models.ts";
 import type { Gemini, RequestFile } from "../../src/gemini/port.ts";
 
 export type ContractSubject = Readonly<{

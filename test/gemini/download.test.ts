@@ -8,7 +8,7 @@ import { gzipSync } from "node:zlib";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 
 import { connectGemini } from "../../src/gemini/client.ts";
-import { saveResults } from "../../src/gemini/results-file.ts";
+import { saveResults } from "../../src/gemini/saved-results.ts";
 import { errorBody, type Reply, serve, startStub, type Stub } from "./stub-server.ts";
 
 const LINE = `{"key":"1","response":{}}\n`;

@@ -8,7 +8,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 
 import type { Clock } from "../../src/clock.ts";
 import { type Emulator, startEmulator } from "../../src/emulator/emulator.ts";
-import type { EmulatorOptions } from "../../src/emulator/options.ts";
+import type { EmulatorOptions } from "../../src/emulator/faults/emulator-options.ts";
 import { connectGemini } from "../../src/gemini/client.ts";
 import type { RequestFile } from "../../src/gemini/port.ts";
 import { retryingGemini } from "../../src/gemini/retry.ts";

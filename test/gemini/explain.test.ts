@@ -2,7 +2,7 @@
 import { expect, test } from "vitest";
 
 import { EXIT_CODES, type UserError } from "../../src/errors.ts";
-import { explain } from "../../src/gemini/explain.ts";
+import { explain } from "../../src/words/explain.ts";
 import { GeminiError, type GeminiErrorKind } from "../../src/gemini/port.ts";
 
 const cases: [GeminiErrorKind, hint: string, exit: number][] = [

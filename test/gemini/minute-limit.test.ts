@@ -3,10 +3,10 @@
 import { expect, test } from "vitest";
 import type { Clock } from "../../src/clock.ts";
 import { startEmulator } from "../../src/emulator/emulator.ts";
-import type { EmulatorOptions } from "../../src/emulator/options.ts";
+import type { EmulatorOptions } from "../../src/emulator/faults/emulator-options.ts";
 import { connectGemini } from "../../src/gemini/client.ts";
-import { limitedGemini, type MinuteLimits } from "../../src/gemini/minute-limit.ts";
-import { type Gemini, GeminiError } from "../../src/gemini/port.ts";
+import { limitedGemini } from "../../src/gemini/minute-limit.ts";
+import { type Gemini, GeminiError, type MinuteLimits } from "../../src/gemini/port.ts";
 
 const request = {
   model: "gemini-embedding-001",

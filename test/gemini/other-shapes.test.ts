@@ -3,7 +3,7 @@
 // what cannot be read never taken for "there is none", which would be paid for again?
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { EXIT_CODES, UserError } from "../../src/errors.ts";
-import { cancelJob } from "../../src/cancel/cancel.ts";
+import { cancelJob } from "../../src/commands/cancel/cancel.ts";
 import type { RunOptions } from "../../src/run/pipeline.ts";
 import { startProxiedTrial, texts, type Trial } from "../trial.ts";
 import { openWorkshop, type Workshop } from "../workshop.ts";

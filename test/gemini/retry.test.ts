@@ -5,7 +5,7 @@ import { describe, expect, test } from "vitest";
 import type { Clock } from "../../src/clock.ts";
 import { type Gemini, GeminiError } from "../../src/gemini/port.ts";
 import { RETRIES, retryingGemini } from "../../src/gemini/retry.ts";
-import type { ProgressEvent } from "../../src/report.ts";
+import type { ProgressEvent } from "../../src/progress.ts";
 
 /** A 503: unlike no answer at all, it says that nothing was done. */
 const uncertain = () => new GeminiError("uncertain", "oops", { httpStatus: 503 });

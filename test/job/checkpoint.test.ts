@@ -5,9 +5,9 @@ import { rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { expect, test, vi } from "vitest";
 import { systemClock } from "../../src/clock.ts";
-import { countAnswered } from "../../src/job/checkpoint.ts";
-import { markOf } from "../../src/job/mark.ts";
-import { openManifest, readManifest } from "../../src/job/manifest.ts";
+import { countAnswered } from "../../src/jobs-folder/checkpoint.ts";
+import { markOf } from "../../src/manifest/mark.ts";
+import { openManifest, readManifest } from "../../src/jobs-folder/open.ts";
 import { newJob, temporaryFolder } from "./sample.ts";
 
 /** Called when a file was looked for. */

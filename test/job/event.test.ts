@@ -3,9 +3,9 @@
 import fc from "fast-check";
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
-import { isJsonObject } from "../../src/json-value.ts";
-import { eventSchema, parseEvent } from "../../src/job/event.ts";
-import { sureCheckOf } from "../../src/job/sure-check.ts";
+import { isJsonObject } from "../../src/row/json-value.ts";
+import { eventSchema, parseEvent } from "../../src/manifest/event.ts";
+import { sureCheckOf } from "../../src/manifest/sure-check.ts";
 
 /** One of each kind. */
 const EXAMPLES = readFileSync(new URL("../fixtures/manifest-v1.ndjson", import.meta.url), "utf8")

@@ -3,15 +3,15 @@
 import { readdir, readFile, rename, writeFile } from "node:fs/promises";
 import { describe, expect, test } from "vitest";
 import { systemClock } from "../../src/clock.ts";
-import type { FailedLine } from "../../src/failed-line.ts";
+import type { FailedLine } from "../../src/row/failed-line.ts";
 import {
   prepareReplacement,
   readFailedLines,
   takeReplacement,
   writeFailedFile,
-} from "../../src/job/failed-file.ts";
-import { jobFiles } from "../../src/job/files.ts";
-import { openManifest, readManifest } from "../../src/job/manifest.ts";
+} from "../../src/jobs-folder/failed-file.ts";
+import { jobFiles } from "../../src/manifest/file-names.ts";
+import { openManifest, readManifest } from "../../src/jobs-folder/open.ts";
 import { newJob, temporaryFolder } from "./sample.ts";
 
 function failedLine(id: number): FailedLine {

@@ -1,13 +1,14 @@
 // May a job go from anywhere to anywhere? And does the journal, read back, tell the same story as
 // the process that wrote it, whatever happened in between?
+import { openManifest, readManifest } from "../../src/jobs-folder/open.ts";
 import fc from "fast-check";
 import { rm } from "node:fs/promises";
 import { describe, expect, test } from "vitest";
 import { systemClock } from "../../src/clock.ts";
-import type { JobEvent, JournalEvent } from "../../src/job/event.ts";
-import { apply, emptyState, type ManifestState } from "../../src/job/fold.ts";
-import type { JobState } from "../../src/job/job.ts";
-import { type Manifest, openManifest, readManifest } from "../../src/job/manifest.ts";
+import type { JobEvent, JournalEvent } from "../../src/manifest/event.ts";
+import { apply, emptyState, type ManifestState } from "../../src/manifest/fold.ts";
+import type { JobState } from "../../src/manifest/job.ts";
+import { type Manifest } from "../../src/manifest/manifest.ts";
 import { newJob, TARGET, temporaryFolder } from "./sample.ts";
 
 const at = "2026-11-22T10:00:00.000Z";

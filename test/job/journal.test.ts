@@ -3,7 +3,7 @@ import { appendFile, readdir, readFile, truncate, writeFile } from "node:fs/prom
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { systemClock } from "../../src/clock.ts";
-import { openManifest, readManifest } from "../../src/job/manifest.ts";
+import { openManifest, readManifest } from "../../src/jobs-folder/open.ts";
 import { newJob, temporaryFolder } from "./sample.ts";
 
 const FILE = "manifest.ndjson";

@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "vitest";
 import { type Clock, systemClock } from "../../src/clock.ts";
-import { openManifest } from "../../src/job/manifest.ts";
+import { openManifest } from "../../src/jobs-folder/open.ts";
 import { here, newJob, temporaryFolder } from "./sample.ts";
 
 const HOLDER = fileURLToPath(new URL("hold-manifest.ts", import.meta.url));
@@ -132,7 +132,7 @@ describe("a container with this host's name and processes of its own", () => {
     const folder = await temporaryFolder();
     const manifest = await openManifest(folder, systemClock);
     const source = `
-      const { openManifest } = await import(${JSON.stringify(new URL("../../src/job/manifest.ts", import.meta.url).href)});
+      const { openManifest } = await import(${JSON.stringify(new URL("../../src/jobs-folder/open.ts", import.meta.url).href)});
       const { systemClock } = await import(${JSON.stringify(new URL("../../src/clock.ts", import.meta.url).href)});
       const told = await openManifest(${JSON.stringify(folder)}, systemClock).then(
         () => "taken",

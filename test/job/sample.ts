@@ -1,8 +1,8 @@
 import { mkdtemp, readFile, readlink } from "node:fs/promises";
 import { hostname, tmpdir } from "node:os";
 import { join } from "node:path";
-import type { NewJob } from "../../src/job/job.ts";
-import type { Target } from "../../src/target.ts";
+import type { NewJob } from "../../src/manifest/job.ts";
+import type { Target } from "../../src/row/target.ts";
 
 export const TARGET: Target = {
   schema: "public",

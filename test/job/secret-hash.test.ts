@@ -2,7 +2,7 @@
 // apart different for different texts, of whatever kind and length?
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { secretHash } from "../../src/job/secret-hash.ts";
+import { secretHash } from "../../src/jobs-folder/secret-hash.ts";
 
 const text = fc.string({ unit: "binary", maxLength: 40 });
 const longText = fc

@@ -1,5 +1,5 @@
 /** Reports as a run makes them, for tests of what is shown. */
-import type { JobReport, ProgressEvent } from "../../src/report.ts";
+import type { JobReport, ProgressEvent } from "../../src/progress.ts";
 
 const SUBMITTED_AT = "2026-11-25T10:00:00.000Z";
 

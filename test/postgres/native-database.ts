@@ -2,7 +2,7 @@
 import { randomUUID } from "node:crypto";
 import { Client } from "pg";
 import type { Database } from "../../src/store/database.ts";
-import { connectPostgres } from "../../src/store/postgres.ts";
+import { connectPostgres } from "../../src/store/postgres/postgres.ts";
 
 const serverUrl = process.env["VECFILL_TEST_DATABASE_URL"];
 

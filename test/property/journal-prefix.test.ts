@@ -1,12 +1,13 @@
 // A machine may lose power after any byte of the journal. Is what is left then exactly what was
 // known at some moment before, and can work go on from there?
+import { openManifest, readManifest } from "../../src/jobs-folder/open.ts";
 import fc from "fast-check";
 import { readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { systemClock } from "../../src/clock.ts";
-import type { Job } from "../../src/job/job.ts";
-import { type Manifest, openManifest, readManifest } from "../../src/job/manifest.ts";
+import type { Job } from "../../src/manifest/job.ts";
+import { type Manifest } from "../../src/manifest/manifest.ts";
 import { newJob, temporaryFolder } from "../job/sample.ts";
 
 const LF = 0x0a;

@@ -4,11 +4,15 @@
  */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { ExitReason } from "../../src/errors.ts";
-import { MAX_TEXT_CHARS, type EmbeddedQuestion, type PendingQuestion } from "../../src/question.ts";
+import {
+  MAX_TEXT_CHARS,
+  type EmbeddedQuestion,
+  type PendingQuestion,
+} from "../../src/row/question.ts";
 import { quoteIdentifier as quoted, quoteLiteral as literal } from "../../src/store/sql.ts";
 import type { Row } from "../../src/store/database.ts";
 import type { Look, LookOptions, Store, StoreIndexes } from "../../src/store/port.ts";
-import type { Target } from "../../src/target.ts";
+import type { Target } from "../../src/row/target.ts";
 
 export const DIMENSIONS = 128;
 

@@ -5,7 +5,7 @@ import { mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, it } from "vitest";
-import { openDatabase } from "../../src/store/open.ts";
+import { openDatabase } from "../../src/store/postgres/open-database.ts";
 import { rejection, userError } from "./contract.ts";
 
 /** Above every limit of a system for process ids. */
@@ -28,7 +28,7 @@ afterEach(async () => {
 /** Runs statements in a process of its own, tells when they are done, and then stays. */
 function otherProcess(work: string): ChildProcess {
   const source = `
-    const { openDatabase } = await import(${JSON.stringify(new URL("../../src/store/open.ts", import.meta.url).href)});
+    const { openDatabase } = await import(${JSON.stringify(new URL("../../src/store/postgres/open-database.ts", import.meta.url).href)});
     try {
       const database = await openDatabase({ url: ${JSON.stringify(url)} });
       ${work}

@@ -2,7 +2,7 @@
 import { inspect } from "node:util";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { ExitReason } from "../../src/errors.ts";
-import { openStore } from "../../src/store/open.ts";
+import { openStore } from "../../src/store/postgres/open-database.ts";
 import {
   createNativeDatabase,
   hasNativeServer,

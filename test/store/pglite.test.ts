@@ -1,6 +1,6 @@
 /** Does everything hold on the embedded database, and what if two open one folder? */
-import { openPglite } from "../../src/store/pglite.ts";
-import { createSqlStore } from "../../src/store/sql-store.ts";
+import { openPglite } from "../../src/store/postgres/pglite.ts";
+import { createSqlStore } from "../../src/store/postgres/sql-store.ts";
 import { storeContract } from "./contract.ts";
 
 storeContract("the embedded database", async () => {

@@ -1,9 +1,9 @@
 /** Does everything hold on a real server, with other connections at work in the same rows? */
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { systemClock } from "../../src/clock.ts";
-import type { EmbeddedQuestion } from "../../src/question.ts";
+import type { EmbeddedQuestion } from "../../src/row/question.ts";
 import { cell } from "../../src/store/database.ts";
-import { openStore } from "../../src/store/open.ts";
+import { openStore } from "../../src/store/postgres/open-database.ts";
 import type { Store } from "../../src/store/port.ts";
 import { withRetry } from "../../src/store/retry.ts";
 import { startFaultyProxy } from "../postgres/faulty-proxy.ts";

@@ -5,14 +5,14 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import type { Clock } from "../../src/clock.ts";
 import { UserError } from "../../src/errors.ts";
-import type { ProgressEvent } from "../../src/report.ts";
+import type { ProgressEvent } from "../../src/progress.ts";
 import type { Database } from "../../src/store/database.ts";
 import { explainFailure } from "../../src/store/failure.ts";
-import { openPglite } from "../../src/store/pglite.ts";
+import { openPglite } from "../../src/store/postgres/pglite.ts";
 import type { Store } from "../../src/store/port.ts";
 import { RETRIES, withRetry, type RetryOptions } from "../../src/store/retry.ts";
-import { explainRestFailure, RestError } from "../../src/store/rest-failure.ts";
-import { createSqlStore } from "../../src/store/sql-store.ts";
+import { explainRestFailure, RestError } from "../../src/store/supabase/rest-failure.ts";
+import { createSqlStore } from "../../src/store/postgres/sql-store.ts";
 import { DIMENSIONS, embedded, rejection, userError, QUESTIONS, qualified } from "./contract.ts";
 
 let real: Database;

@@ -3,10 +3,10 @@
  * I told?
  */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import type { ProgressEvent } from "../../src/report.ts";
+import type { ProgressEvent } from "../../src/progress.ts";
 import type { Database } from "../../src/store/database.ts";
-import { openPglite } from "../../src/store/pglite.ts";
-import { createSqlStore } from "../../src/store/sql-store.ts";
+import { openPglite } from "../../src/store/postgres/pglite.ts";
+import { createSqlStore } from "../../src/store/postgres/sql-store.ts";
 import { DIMENSIONS, QUESTIONS, rejection, userError } from "./contract.ts";
 
 const PAGE = { after: undefined, limit: 10 };

@@ -5,12 +5,12 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { systemClock } from "../../src/clock.ts";
 import { cell, type Database, type Session } from "../../src/store/database.ts";
-import { openPglite } from "../../src/store/pglite.ts";
+import { openPglite } from "../../src/store/postgres/pglite.ts";
 import type { AnnIndex, StoreIndexes } from "../../src/store/port.ts";
-import { connectPostgres } from "../../src/store/postgres.ts";
+import { connectPostgres } from "../../src/store/postgres/postgres.ts";
 import { withRetry } from "../../src/store/retry.ts";
-import { sqlIndexes } from "../../src/store/sql-indexes.ts";
-import { createSqlStore } from "../../src/store/sql-store.ts";
+import { sqlIndexes } from "../../src/store/postgres/sql-indexes.ts";
+import { createSqlStore } from "../../src/store/postgres/sql-store.ts";
 import {
   createNativeDatabase,
   hasNativeServer,

@@ -1,7 +1,7 @@
 /** Can any name or text in a target be anything but a name or a text to the database? */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { Database } from "../../src/store/database.ts";
-import { openPglite } from "../../src/store/pglite.ts";
+import { openPglite } from "../../src/store/postgres/pglite.ts";
 import { fingerprintExpression, quoteIdentifier, quoteLiteral } from "../../src/store/sql.ts";
 import { qualified, QUESTIONS } from "./contract.ts";
 

@@ -1,9 +1,9 @@
 /** Can this table be filled, and if not, what should its owner do? */
 import { describe, expect, it } from "vitest";
 import { UserError } from "../../src/errors.ts";
-import type { TargetDescription } from "../../src/store/port.ts";
-import { checkTarget } from "../../src/target-check.ts";
-import type { Target } from "../../src/target.ts";
+import type { TargetDescription } from "../../src/row/target-description.ts";
+import { checkTarget } from "../../src/row/target-check.ts";
+import type { Target } from "../../src/row/target.ts";
 import { QUESTIONS } from "./contract.ts";
 
 const fine: TargetDescription = {

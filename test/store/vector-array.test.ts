@@ -1,8 +1,8 @@
 /** Does a vector arrive bit for bit as it was sent? */
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { cell, type Database } from "../../src/store/database.ts";
-import { openPglite } from "../../src/store/pglite.ts";
-import { encodeVectorArray } from "../../src/store/vector-array.ts";
+import { openPglite } from "../../src/store/postgres/pglite.ts";
+import { encodeVectorArray } from "../../src/store/postgres/vector-array.ts";
 
 let database: Database;
 let oids: { vector: number; array: number };

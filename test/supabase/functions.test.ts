@@ -8,7 +8,7 @@ import {
   removeStatements,
 } from "../../src/store/supabase-functions.ts";
 import type { TableShape } from "../../src/store/sql.ts";
-import type { Target } from "../../src/target.ts";
+import type { Target } from "../../src/row/target.ts";
 import { hasNativeServer } from "../postgres/native-database.ts";
 import { DIMENSIONS, embedded, QUESTIONS, rejection, userError } from "../store/contract.ts";
 import { openNativeProject, openProject, type Project } from "./project.ts";

@@ -1,6 +1,6 @@
 /** A halfvec column rounds what it is given: do we know our own vector again when we read it back? */
 import { describe, expect, it } from "vitest";
-import { roundToHalf } from "../../src/store/half.ts";
+import { roundToHalf } from "../../src/store/supabase/half.ts";
 
 /** The engine's own rounding, where this Node has it. */
 const f16round: unknown = Reflect.get(Math, "f16round");

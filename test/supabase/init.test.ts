@@ -3,7 +3,7 @@ import { mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import type { Database } from "../../src/store/database.ts";
-import { openDatabase } from "../../src/store/open.ts";
+import { openDatabase } from "../../src/store/postgres/open-database.ts";
 import { runHere, type Ended } from "../command-line.ts";
 import { temporaryFolder } from "../job/sample.ts";
 import { DIMENSIONS, QUESTIONS } from "../store/contract.ts";

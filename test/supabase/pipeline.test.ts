@@ -8,9 +8,9 @@
 import { rm } from "node:fs/promises";
 import { afterEach, describe, expect, it } from "vitest";
 import { type Emulator, startEmulator } from "../../src/emulator/emulator.ts";
-import { emulatedVector } from "../../src/emulator/embedding.ts";
-import type { Target } from "../../src/target.ts";
-import { checkVector } from "../../src/vector.ts";
+import { emulatedVector } from "../../src/emulator/vectors/embedding.ts";
+import type { Target } from "../../src/row/target.ts";
+import { checkVector } from "../../src/row/vector.ts";
 import { runHere } from "../command-line.ts";
 import { temporaryFolder } from "../job/sample.ts";
 import { hasNativeServer } from "../postgres/native-database.ts";

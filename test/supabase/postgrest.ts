@@ -5,7 +5,7 @@
  */
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import { text as readText } from "node:stream/consumers";
-import { nearest } from "../../src/nearest.ts";
+import { nearest } from "../../src/settings/nearest.ts";
 import { quoteIdentifier as quoted } from "../../src/store/sql.ts";
 import { type Answer, beyondTheEnd, contentRange, page, refusal, statusOf } from "./answer.ts";
 import { type Request, type Table, orderClause, selectList, whereClause } from "./dialect.ts";

@@ -2,17 +2,17 @@
 import { PGlite } from "@electric-sql/pglite";
 import { vector } from "@electric-sql/pglite-pgvector";
 import { Pool } from "pg";
-import type { ProgressEvent } from "../../src/report.ts";
+import type { ProgressEvent } from "../../src/progress.ts";
 import { readCatalogue } from "../../src/store/catalogue.ts";
 import type { Database } from "../../src/store/database.ts";
 import type { Store } from "../../src/store/port.ts";
 import { shapeOf } from "../../src/store/rows.ts";
 import { quoteIdentifier as quoted } from "../../src/store/sql.ts";
-import { connectSupabase } from "../../src/store/supabase.ts";
+import { connectSupabase } from "../../src/store/supabase/supabase.ts";
 import { inOneStatement, installStatements } from "../../src/store/supabase-functions.ts";
-import { createSupabaseStore } from "../../src/store/supabase-store.ts";
-import { checkTarget } from "../../src/target-check.ts";
-import type { Target } from "../../src/target.ts";
+import { createSupabaseStore } from "../../src/store/supabase/supabase-store.ts";
+import { checkTarget } from "../../src/row/target-check.ts";
+import type { Target } from "../../src/row/target.ts";
 import { createNativeDatabase } from "../postgres/native-database.ts";
 import { SECRET_KEY } from "./keys.ts";
 import {

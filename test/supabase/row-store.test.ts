@@ -3,7 +3,7 @@
  * again, or has no version that could tell?
  */
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import type { Target } from "../../src/target.ts";
+import type { Target } from "../../src/row/target.ts";
 import {
   DIMENSIONS,
   embedded,

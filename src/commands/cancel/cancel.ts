@@ -1,0 +1,152 @@
+import { UserError } from "../../errors.ts";
+import { explain } from "../../words/explain.ts";
+import { type Gemini, GeminiError } from "../../gemini/port.ts";
+import type { Job } from "../../manifest/job.ts";
+import {
+  countAnswered,
+  deleteCheckpoint,
+  openCheckpoint,
+  placeResults,
+} from "../../jobs-folder/checkpoint.ts";
+import { isUnfinished, type Manifest, type ManifestView } from "../../manifest/manifest.ts";
+import { checkRequestFile } from "../../jobs-folder/request-file.ts";
+import { hasResults } from "../../jobs-folder/results-file.ts";
+import type { Report } from "../../progress.ts";
+import { NO_ROWS } from "../../row/sums.ts";
+import { needs } from "../../manifest/states.ts";
+
+export type CancelServices = Readonly<{
+  manifest: Manifest;
+  gemini: () => Promise<Gemini>;
+  report: Report;
+}>;
+
+/**
+ * `givenUp`: nothing is at Gemini that is known, or somebody insisted. `asked`: Gemini was asked to cancel its batch.
+ * `kept`: what the sync lane was answered so far is to be imported, the other rows may be resubmitted.
+ */
+export type Cancelled = "givenUp" | "asked" | "kept";
+
+/**
+ * Throws a UserError where there is nothing to cancel, or where it is not known. `insist` gives a job
+ * up also where its batch may exist and cannot be seen, and where its request file is lost, without
+ * which no result can be matched to a row: what it cost is lost.
+ */
+export async function cancelJob(
+  { manifest, gemini, report }: CancelServices,
+  job: Job,
+  insist: boolean,
+): Promise<Cancelled> {
+  const prospect = await prospectOf(manifest, job, insist);
+  if (prospect.kind === "embedding") return endEmbedding(manifest, job);
+  if (prospect.kind !== "batch") {
+    await recordGivenUp(manifest, job);
+    return "givenUp";
+  }
+  const refusal = await cancelAtGemini(gemini, prospect.batch);
+  if (refusal === undefined) return "asked";
+  if (!insist) {
+    throw refusal instanceof GeminiError ? explain(refusal, `cancelling job ${job.id}`) : refusal;
+  }
+  report({ type: "warning", ...uncancelled(prospect.batch, refusal) });
+  await recordGivenUp(manifest, job);
+  return "givenUp";
+}
+
+function uncancelled(batch: string, { message }: Error) {
+  return {
+    message: `The batch ${batch} was not cancelled at Gemini (${message}): if it is there, it goes on, and what it costs is lost.`,
+    hint: undefined,
+  };
+}
+
+/** What kept it from being done: an answer, no answer, or no key to ask with. */
+async function cancelAtGemini(
+  gemini: CancelServices["gemini"],
+  batch: string,
+): Promise<GeminiError | UserError | undefined> {
+  try {
+    await (await gemini()).cancelBatch(batch);
+    return undefined;
+  } catch (error) {
+    if (error instanceof GeminiError || error instanceof UserError) return error;
+    throw error;
+  }
+}
+
+export type Prospect =
+  /** To be given up although it may have cost something: a file of it is lost. */
+  | Readonly<{ kind: "lost" }>
+  /** In the sync lane; so many of its requests have an answer. */
+  | Readonly<{ kind: "embedding"; answered: number }>
+  | Readonly<{ kind: "batch"; batch: string }>
+  | Readonly<{ kind: "unsent" }>;
+
+/** What `cancelJob` would do; changes nothing, and throws as it does. */
+export async function prospectOf(
+  manifest: ManifestView,
+  job: Job,
+  insist: boolean,
+): Promise<Prospect> {
+  if (insist && isUnfinished(job) && (await lacksFile(manifest, job))) return { kind: "lost" };
+  if (needs(job) === "embed") {
+    return { kind: "embedding", answered: await countAnswered(manifest.files(job.id), job) };
+  }
+  const batch = cancellableBatch(job, insist);
+  return batch === undefined ? { kind: "unsent" } : { kind: "batch", batch };
+}
+
+/** The batch to cancel; undefined when the job has none yet. */
+export function cancellableBatch(job: Job, insist: boolean): string | undefined {
+  const need = needs(job);
+  if (need === "send" || need === "embed") return undefined;
+  if (need === "settle" && insist) return undefined;
+  if (need === "look" && job.batch !== undefined) return job.batch;
+  if (need === "settle") {
+    throw new UserError(`Whether job ${job.id} has a batch at Gemini is not known yet.`, {
+      hint: `Find out with \`vecfill jobs --reconcile\`, then cancel it. \`vecfill cancel ${job.id} --give-up\` gives it up as it is: a batch that exists all the same is paid for and lost.`,
+      exit: "usage",
+    });
+  }
+  throw new UserError(`Job ${job.id} is ${job.state}: its batch has ended.`, {
+    hint: `\`vecfill jobs ${job.id}\` says what came of it.`,
+    exit: "usage",
+  });
+}
+
+/** Its rows could not be told apart, or what they were answered is lost and not at Gemini either. */
+async function lacksFile(manifest: ManifestView, job: Job): Promise<boolean> {
+  const files = manifest.files(job.id);
+  try {
+    await checkRequestFile(files, job);
+  } catch (error) {
+    if (error instanceof UserError) return true;
+    throw error;
+  }
+  return job.lane === "sync" && needs(job) === "write" && !(await hasResults(files, job));
+}
+
+/** What was answered is paid for: it goes the way of all results, and rows without an answer fail. */
+async function endEmbedding(manifest: Manifest, job: Job): Promise<Cancelled> {
+  const files = manifest.files(job.id);
+  const checkpoint = await openCheckpoint(files, job);
+  await checkpoint.close();
+  if (checkpoint.answered === 0) {
+    await recordGivenUp(manifest, job);
+    await deleteCheckpoint(files);
+    return "givenUp";
+  }
+  await manifest.record({ type: "downloaded", job: job.id, file: await placeResults(files) });
+  return "kept";
+}
+
+/** Its rows are in no failed file, so the next export takes them again. */
+async function recordGivenUp(manifest: Manifest, job: Job): Promise<void> {
+  await manifest.record({
+    type: "cancelled",
+    job: job.id,
+    error: { message: "given up: no batch of it is known" },
+    sums: { ...NO_ROWS, requests: job.requests, failed: job.requests },
+    outstanding: { lines: 0, retryable: 0 },
+  });
+}

@@ -1,0 +1,102 @@
+import { readManifest } from "../../jobs-folder/open.ts";
+import type { CommandContext, CommandResult } from "../../cli/command.ts";
+import { type Job, linesOf } from "../../manifest/job.ts";
+import { type ManifestView } from "../../manifest/manifest.ts";
+import { count, counted } from "../../words/figures.ts";
+import { cancelJob, cancellableBatch, type Prospect, prospectOf } from "./cancel.ts";
+import { isCancelled } from "../../manifest/states.ts";
+
+export async function showCancel(
+  context: CommandContext,
+  ids: readonly string[],
+): Promise<CommandResult> {
+  const { services, settings, next, report } = context;
+  if (settings.dryRun) return showDryRun(context, ids);
+  const manifest = await services.manifest();
+  const { jobs, before } = jobsToCancel(manifest, ids);
+  if (!settings.giveUp) for (const job of jobs) cancellableBatch(job, false);
+  const asked: string[] = [];
+  const givenUp: string[] = [];
+  const kept: string[] = [];
+  for (const job of jobs) {
+    const cancelServices = { manifest, gemini: () => services.gemini(), report };
+    const how = await cancelJob(cancelServices, job, settings.giveUp);
+    ({ asked, givenUp, kept })[how].push(job.id);
+  }
+  const lines = [
+    asked.length > 0 ? `Gemini was asked to cancel ${asked.join(", ")}.` : "",
+    givenUp.length > 0
+      ? `Given up: ${givenUp.join(", ")}; the next export takes their rows again.`
+      : "",
+    kept.length > 0
+      ? `Ended: ${kept.join(", ")}; what was embedded so far can be imported, the other rows then be resubmitted.`
+      : "",
+    before.length > 0 ? `Cancelled before: ${before.join(", ")}.` : "",
+  ];
+  const nothing = jobs.length === 0;
+  return {
+    json: { cancelled: asked, givenUp, kept, before },
+    text: lines.filter((line) => line !== "").join("\n"),
+    next: nothing
+      ? undefined
+      : next(kept.length > 0 ? "import" : asked.length > 0 ? "poll" : "export"),
+    exit: "done",
+  };
+}
+
+/** Each once; to cancel one again that was cancelled is nothing to do. */
+function jobsToCancel(
+  manifest: ManifestView,
+  ids: readonly string[],
+): Readonly<{ jobs: readonly Job[]; before: readonly string[] }> {
+  const jobs = [...new Set(ids)].map((id) => manifest.job(id));
+  const before = jobs.filter(isCancelled).map(({ id }) => id);
+  return { jobs: jobs.filter((job) => !isCancelled(job)), before };
+}
+
+async function showDryRun(
+  { settings, next }: CommandContext,
+  ids: readonly string[],
+): Promise<CommandResult> {
+  const manifest = await readManifest(settings.jobsDir);
+  const { jobs, before } = jobsToCancel(manifest, ids);
+  const wouldCancel = jobs.map(({ id }) => id);
+  const lines: string[] = [];
+  for (const job of jobs) {
+    lines.push(prospectText(job, await prospectOf(manifest, job, settings.giveUp)));
+  }
+  const flags = settings.giveUp ? ["--give-up"] : [];
+  return {
+    json: { cancelled: [], wouldCancel, before, dryRun: true },
+    text: [
+      lines.length === 0 ? "Nothing to cancel." : `Would cancel ${counted(jobs.length, "job")}:`,
+      ...lines,
+      ...(before.length > 0 ? [`Cancelled before: ${before.join(", ")}.`] : []),
+    ].join("\n"),
+    next: jobs.length === 0 ? undefined : next("cancel", ...wouldCancel, ...flags),
+    exit: "done",
+  };
+}
+
+function prospectText(job: Job, prospect: Prospect): string {
+  const { id, requests } = job;
+  const isKept = prospect.kind === "embedding" && prospect.answered > 0;
+  const isGivenUp = prospect.kind !== "batch" && !isKept;
+  const rows = counted(requests, "row");
+  return `  ${id} (${stateText(job, prospect)}), ${rows}${isGivenUp ? ": to be given up" : ""}`;
+}
+
+function stateText(job: Job, prospect: Prospect): string {
+  switch (prospect.kind) {
+    case "batch":
+      return prospect.batch;
+    case "unsent":
+      return "no batch is known";
+    case "lost":
+      return "a file of it is lost";
+    case "embedding":
+      return prospect.answered === 0
+        ? "embedded at once: nothing answered yet"
+        : `embedded at once: ${count(prospect.answered)} of ${counted(linesOf(job), "request")} answered, which would be kept`;
+  }
+}

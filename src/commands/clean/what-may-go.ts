@@ -1,0 +1,67 @@
+import { sizeOf } from "../../disk/presence.ts";
+import type { JobFiles } from "../../manifest/file-names.ts";
+import type { Cleanable, Job } from "../../manifest/job.ts";
+import type { ManifestView } from "../../manifest/manifest.ts";
+import { isOpen, isRolledBack, wasImported } from "../../manifest/states.ts";
+
+type LocalFile = Readonly<{
+  part: Exclude<Cleanable, "upload">;
+  path: string;
+  bytes: number;
+}>;
+
+/** What may go of one job. */
+export type Cleaning = Readonly<{
+  job: Job;
+  local: readonly LocalFile[];
+  /** The uploaded request file; undefined where there is none, or it has expired by itself. */
+  upload: string | undefined;
+  /** It could be rolled back, and cannot any more without these files. */
+  endsRollback: boolean;
+}>;
+
+export type CleanOptions = Readonly<{ keepResults: boolean; now: Date }>;
+
+/** Jobs of which nothing may go are left out. Changes nothing. */
+export async function planCleaning(
+  manifest: ManifestView,
+  options: CleanOptions,
+): Promise<Cleaning[]> {
+  const cleanings: Cleaning[] = [];
+  for (const job of manifest.jobs()) {
+    const local = await there(manifest.files(job.id), partsToGo(job, options));
+    const upload = uploadToGo(job, options.now);
+    if (local.length === 0 && upload === undefined) continue;
+    const endsRollback = wasImported(job) && local.some(({ part }) => part === "results");
+    cleanings.push({ job, local, upload, endsRollback });
+  }
+  return cleanings;
+}
+
+function partsToGo(job: Job, { keepResults }: CleanOptions): LocalFile["part"][] {
+  if (isRolledBack(job)) return ["requests", "results", "rollback"];
+  // a rollback that was interrupted needs them to go on
+  if (!wasImported(job) || keepResults) return [];
+  return ["requests", "results"];
+}
+
+/** Its batch has read it, and ended. */
+function uploadToGo(job: Job, now: Date): string | undefined {
+  const { remoteFile, batch, cleaned } = job;
+  if (remoteFile === undefined || isOpen(job) || batch === undefined) return undefined;
+  if (cleaned.includes("upload")) return undefined;
+  const { name, expiresAt } = remoteFile;
+  return expiresAt !== undefined && Date.parse(expiresAt) <= now.getTime() ? undefined : name;
+}
+
+async function there(files: JobFiles, parts: readonly LocalFile["part"][]): Promise<LocalFile[]> {
+  const found: LocalFile[] = [];
+  for (const part of parts) {
+    // the copies go with the requests
+    for (const path of part === "requests" ? [files.requests, files.copies] : [files[part]]) {
+      const bytes = await sizeOf(path);
+      if (bytes !== undefined) found.push({ part, path, bytes });
+    }
+  }
+  return found;
+}

@@ -1,0 +1,75 @@
+/** What there is to complete: the commands, and for each its options and what they take. */
+import { EMULATOR_OPTIONS } from "../../emulator/port.ts";
+import type { CommandName } from "../../settings/option.ts";
+import { COMMAND_NAMES, optionsOf } from "../../settings/options.ts";
+
+/** What follows an option: nothing, one of some words, a path, or anything. */
+type Takes =
+  | Readonly<{ kind: "nothing" | "file" | "folder" | "anything" }>
+  | Readonly<{ kind: "choice"; choices: readonly string[] }>;
+
+export type CompletedOption = Readonly<{ flag: string; describe: string; takes: Takes }>;
+
+export type CompletedCommand = Readonly<{
+  name: CommandName;
+  options: readonly CompletedOption[];
+  /** What its arguments are. */
+  takes: "nothing" | "job" | "failedFile" | "shell";
+}>;
+
+const ARGUMENTS: Readonly<Partial<Record<CommandName, CompletedCommand["takes"]>>> = {
+  cancel: "job",
+  jobs: "job",
+  rollback: "job",
+  resubmit: "failedFile",
+  completion: "shell",
+};
+
+const FILES = ["env-file", "config", "metrics-file"];
+const FOLDERS = ["jobs-dir", "folder"];
+const HELP: CompletedOption = {
+  flag: "help",
+  describe: "show help",
+  takes: { kind: "nothing" },
+};
+
+export function completedCommands(): CompletedCommand[] {
+  return COMMAND_NAMES.map((name) => ({
+    name,
+    options: [...optionsFor(name), HELP],
+    takes: ARGUMENTS[name] ?? "nothing",
+  }));
+}
+
+function optionsFor(command: CommandName): CompletedOption[] {
+  const own = optionsOf(command).map(({ flag, describe, takes, choices }) => ({
+    flag: flag === "color" ? "no-color" : flag,
+    describe,
+    takes: takes === "nothing" ? ({ kind: "nothing" } as const) : takesOf(flag, choices),
+  }));
+  if (command !== "emulator") return own;
+  const emulated = EMULATOR_OPTIONS.map(({ name, describe, choices }) => ({
+    flag: name,
+    describe,
+    takes: takesOf(name, choices),
+  }));
+  const names = new Set(emulated.map(({ flag }) => flag));
+  return [...emulated, ...own.filter(({ flag }) => !names.has(flag))];
+}
+
+function takesOf(flag: string, choices: readonly string[] | undefined): Takes {
+  if (choices !== undefined) return { kind: "choice", choices };
+  if (FILES.includes(flag)) return { kind: "file" };
+  return { kind: FOLDERS.includes(flag) ? "folder" : "anything" };
+}
+
+/** The names of the commands that take such words, as a pattern of a shell's `case`. */
+export function taking(
+  commands: readonly CompletedCommand[],
+  takes: CompletedCommand["takes"],
+): string {
+  return commands
+    .filter((command) => command.takes === takes)
+    .map(({ name }) => name)
+    .join("|");
+}

@@ -1,0 +1,66 @@
+/** What the address of a database tells before it is used: the way there, TLS, poolers, IPv6. */
+import { lookup } from "node:dns/promises";
+import type { StoreAccess } from "../../settings/access.ts";
+import { hostOf, isLocalHost, portOf } from "../../store/postgres/database-address.ts";
+import { type Check, ok, warning } from "./check.ts";
+
+const TRANSACTION_POOLER_PORT = "6543";
+
+export async function checkAddress(access: StoreAccess): Promise<Check[]> {
+  if (access.kind === "supabase") {
+    const { urlVariable, keyVariable, warnings } = access;
+    return [
+      ok(
+        "way",
+        `Supabase's API: ${urlVariable} with ${keyVariable}, since no database's own address is set`,
+      ),
+      ...warnings.map((message) => warning("TLS", message, "Use the https:// address.")),
+    ];
+  }
+  const { variable } = access;
+  if (!access.url.reveal().startsWith("postgres")) {
+    return [ok("way", `the embedded database that ${variable} names`)];
+  }
+  const way = ok("way", `Postgres itself, since ${variable} names it`);
+  const url = URL.parse(access.url.reveal());
+  // whoever connects says what is wrong with it
+  if (url === null) return [way];
+  return [way, ...checkTls(url), ...checkPooler(url), ...(await checkDirectHost(url))];
+}
+
+function checkTls(url: URL): Check[] {
+  const mode = url.searchParams.get("sslmode");
+  if (isLocalHost(hostOf(url))) return [];
+  if (mode === "disable") {
+    return [
+      warning(
+        "TLS",
+        "switched off by sslmode=disable: password and data travel in the clear",
+        "Take sslmode=disable out of the address.",
+      ),
+    ];
+  }
+  return [ok("TLS", `on${mode === null ? "" : ` (sslmode=${mode})`}`)];
+}
+
+function checkPooler(url: URL): Check[] {
+  if (portOf(url) === TRANSACTION_POOLER_PORT) {
+    return [ok("pooler", "transaction mode: vecfill keeps nothing between two statements")];
+  }
+  return hostOf(url).endsWith(".pooler.supabase.com") ? [ok("pooler", "session mode")] : [];
+}
+
+/** Direct hosts of Supabase have an IPv6 address only, unless the project pays for another. */
+async function checkDirectHost(url: URL): Promise<Check[]> {
+  const hostname = hostOf(url);
+  if (!/^db\.[a-z0-9]+\.supabase\.co$/.test(hostname)) return [];
+  const v4 = await lookup(hostname, { family: 4 }).catch(() => undefined);
+  if (v4 !== undefined) return [ok("direct host", `${hostname} has an IPv4 address`)];
+  return [
+    warning(
+      "direct host",
+      `${hostname} has an IPv6 address only: from a network without IPv6 it cannot be reached`,
+      "Use the session pooler's address, which has IPv4 (dashboard: Connect, Session pooler).",
+    ),
+  ];
+}

@@ -1,0 +1,78 @@
+/** All checks, in the order in which one rests on the other. Nothing is spent and nothing written. */
+import type { StoreAccess } from "../../settings/access.ts";
+import type { Clock } from "../../clock.ts";
+import type { Gemini } from "../../gemini/port.ts";
+import type { DroppedIndex } from "../../manifest/dropped-index.ts";
+import { readManifest } from "../../jobs-folder/open.ts";
+import { count as figure } from "../../words/figures.ts";
+import type { Examination, Store } from "../../store/port.ts";
+import { tableName, type Target } from "../../row/target.ts";
+import { checkAddress } from "./address-checks.ts";
+import { attempt, type Check, ok, warning } from "./check.ts";
+import { checkDisk, checkJobsFolder } from "./folder-checks.ts";
+import { checkExamination } from "./table-checks.ts";
+
+export type DoctorServices = Readonly<{
+  gemini(): Promise<Gemini>;
+  store(target: Target): Promise<Store>;
+  examine(target: Target): Promise<Examination>;
+  storeAccess(): StoreAccess;
+  clock: Clock;
+}>;
+
+export type DoctorOptions = Readonly<{ target: Target; jobsDir: string }>;
+
+export async function doctor(services: DoctorServices, options: DoctorOptions): Promise<Check[]> {
+  const { target, jobsDir } = options;
+  const folder = await attempt("jobs folder", () => checkJobsFolder(jobsDir));
+  const isReadable = folder.every(({ status }) => status !== "failure");
+  const dropped = isReadable ? (await readManifest(jobsDir)).droppedIndexes() : [];
+  const [gemini, database] = await Promise.all([
+    checkGemini(services, target),
+    checkDatabase(services, options, dropped),
+  ]);
+  return [...gemini, ...database, ...folder];
+}
+
+/** Counting tokens needs the key and the model, and costs nothing. */
+function checkGemini({ gemini }: DoctorServices, { model }: Target): Promise<readonly Check[]> {
+  return attempt("Gemini", async () => {
+    await (await gemini()).countTokens(model, ["How many legs has a spider?"]);
+    return [ok("Gemini", `the key works, and ${model} answers`)];
+  });
+}
+
+async function checkDatabase(
+  services: DoctorServices,
+  { target, jobsDir }: DoctorOptions,
+  dropped: readonly DroppedIndex[],
+): Promise<readonly Check[]> {
+  const way = await attempt("way", async () => checkAddress(services.storeAccess()));
+  if (way.some(({ status }) => status === "failure")) return way;
+  const throughApi = services.storeAccess().kind === "supabase";
+  const table = await attempt("table", async () => {
+    const examination = await services.examine(target);
+    const reached = ok("database", `${examination.label} answers`);
+    return [
+      reached,
+      ...checkExamination(target, examination, { throughApi, now: services.clock.now(), dropped }),
+    ];
+  });
+  if (table.some(({ status }) => status === "failure")) return [...way, ...table];
+  const rows = await attempt("rows", () => checkRows(services, target, jobsDir));
+  return [...way, ...table, ...rows];
+}
+
+async function checkRows(
+  { store }: DoctorServices,
+  target: Target,
+  jobsDir: string,
+): Promise<readonly Check[]> {
+  const { total, pending } = await (await store(target)).count();
+  const message = `${figure(pending)} of ${figure(total)} in ${tableName(target)} have no vector`;
+  const rows =
+    total === 0
+      ? warning("rows", `${tableName(target)} is empty`, "Check --schema and --table.")
+      : ok("rows", message);
+  return [rows, await checkDisk(jobsDir, pending, target.dimensions)];
+}

@@ -1,0 +1,54 @@
+import { storeAccess } from "../../settings/access.ts";
+import type { CommandContext, CommandResult } from "../../cli/command.ts";
+import { targetOf } from "../../settings/config.ts";
+import { counted } from "../../words/figures.ts";
+import type { Check } from "./check.ts";
+import { doctor } from "./doctor.ts";
+import { live, liveText } from "./live/show-live.ts";
+
+export async function showDoctor(context: CommandContext): Promise<CommandResult> {
+  const { services, settings, environment, clock, next } = context;
+  const checks = await doctor(
+    {
+      gemini: () => services.gemini(),
+      store: (target) => services.store(target),
+      examine: (target) => services.examine(target),
+      storeAccess: () => storeAccess(environment),
+      clock,
+    },
+    { target: targetOf(settings), jobsDir: settings.jobsDir },
+  );
+  const asked = settings.live && isGeminiWell(checks) ? await live(context) : undefined;
+  const failures = checks.filter(({ status }) => status === "failure").length;
+  const warnings = checks.filter(({ status }) => status === "warning").length;
+  const verdict = `${counted(failures, "failure")}, ${counted(warnings, "warning")}.`;
+  return {
+    json: {
+      checks: checks.map(({ mend, ...check }) => ({ ...check, mend: mend ?? null })),
+      failures,
+      warnings,
+      ...(asked === undefined ? {} : { live: asked }),
+    },
+    text: [
+      ...checks.map(checkLine),
+      "",
+      ...(asked === undefined ? [] : [liveText(asked), ""]),
+      verdict,
+    ].join("\n"),
+    next: failures > 0 ? undefined : next("run"),
+    exit: failures > 0 ? "fatal" : "done",
+  };
+}
+
+/** Without a key that works there is nobody to ask. */
+function isGeminiWell(checks: readonly Check[]): boolean {
+  return checks.some(({ name, status }) => name === "Gemini" && status === "ok");
+}
+
+const STATUS_COLUMNS = "warning".length;
+const NAME_COLUMNS = "row level security".length;
+
+function checkLine({ name, status, message, mend }: Check): string {
+  const line = `${status.padEnd(STATUS_COLUMNS)}  ${name.padEnd(NAME_COLUMNS)}  ${message}`;
+  return mend === undefined ? line : `${line}\n${" ".repeat(STATUS_COLUMNS + 2)}mend: ${mend}`;
+}

@@ -1,0 +1,81 @@
+import { readManifest } from "../../jobs-folder/open.ts";
+import type { CommandContext, CommandResult } from "../../cli/command.ts";
+import type { Job } from "../../manifest/job.ts";
+import { laneToGoOn } from "../../cost/lane.ts";
+import { type Manifest } from "../../manifest/manifest.ts";
+import { droppedIndexesText } from "../../words/dropped-index-text.ts";
+import { counted } from "../../words/figures.ts";
+import { sumsText } from "../../words/sums-text.ts";
+import { balanced, NO_ROWS } from "../../row/sums.ts";
+import { importFromSettings, indexKeeper } from "../../import/from-settings.ts";
+import type { IndexSummary } from "../../import/index-keeper.ts";
+import { showAgain } from "./show-again.ts";
+import { isBack, isOpen, nextCommand } from "../../manifest/states.ts";
+
+export async function showImport(context: CommandContext): Promise<CommandResult> {
+  const { services, settings, next } = context;
+  if (settings.again) return showAgain(context);
+  if (settings.dryRun) return showDryRun(context);
+  const manifest = await services.manifest();
+  if (!manifest.jobs().some(isBack)) return buildIndexes(context, manifest);
+  const { imported, copies, failedFiles, indexes, ...sums } = await importFromSettings(context);
+  if (!balanced(sums)) throw new Error(`the sums do not balance: ${JSON.stringify(sums)}`);
+  return {
+    json: { imported, ...sums, copies, indexes },
+    text: [
+      `Imported ${counted(imported.length, "job")}.`,
+      sumsText({ ...sums, copies }, failedFiles),
+    ].join("\n"),
+    next: sums.failed > 0 ? next("resubmit") : undefined,
+    exit: sums.failed > 0 ? "rowsFailed" : "done",
+  };
+}
+
+/** Nothing to import, but perhaps an index to build, which needs no key. */
+async function buildIndexes(context: CommandContext, manifest: Manifest): Promise<CommandResult> {
+  const keeper = indexKeeper(context, manifest);
+  await keeper.around(
+    async () => {},
+    () => true,
+  );
+  return nothingToImport(context, manifest.jobs(), keeper.summary);
+}
+
+function nothingToImport(
+  { next }: CommandContext,
+  jobs: readonly Job[],
+  indexes: IndexSummary,
+): CommandResult {
+  // failed lines are not what this command is asked about
+  const open = nextCommand(jobs.filter(isOpen));
+  const step = jobs.length === 0 ? "export" : open;
+  return {
+    json: { imported: [], ...NO_ROWS, copies: 0, indexes },
+    text: [
+      "Nothing to import: no job has ended with results that are not in the column.",
+      ...indexes.built.map((name) => `Built ${name}.`),
+    ].join("\n"),
+    next: step && next(step, ...(step === "submit" ? laneToGoOn(jobs) : [])),
+    exit: "done",
+  };
+}
+
+async function showDryRun(context: CommandContext): Promise<CommandResult> {
+  const { settings, report, next } = context;
+  const manifest = await readManifest(settings.jobsDir);
+  const jobs = manifest.jobs().filter(isBack);
+  const dropped = manifest.droppedIndexes();
+  for (const warning of droppedIndexesText(dropped)) report({ type: "warning", ...warning });
+  if (jobs.length === 0) {
+    const missing = dropped.map(({ index }) => index.name);
+    return nothingToImport(context, manifest.jobs(), { built: [], missing });
+  }
+  const requests = jobs.reduce((sum, job) => sum + job.requests, 0);
+  const ids = jobs.map((job) => job.id);
+  return {
+    json: { imported: [], wouldImport: ids, requests, dryRun: true },
+    text: `Would import ${counted(jobs.length, "job")} (${ids.join(", ")}) with ${counted(requests, "request")}.`,
+    next: jobs.length > 0 ? next("import") : undefined,
+    exit: "done",
+  };
+}

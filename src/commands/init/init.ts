@@ -1,0 +1,160 @@
+/** What `vecfill init` finds and writes. Everything is looked at before the first file is written. */
+import { dirname, join, resolve } from "node:path";
+import type { Clock } from "../../clock.ts";
+import { replaceFile } from "../../disk/durable-file.ts";
+import { UserError } from "../../errors.ts";
+import type { Examination } from "../../store/port.ts";
+import { shapeOf } from "../../store/rows.ts";
+import {
+  inOneStatement,
+  installStatements,
+  removeStatements,
+  targetHash,
+} from "../../store/supabase-functions.ts";
+import { checkTarget } from "../../row/target-check.ts";
+import { tableName, type Target } from "../../row/target.ts";
+import {
+  type Migration,
+  MIGRATIONS_FOLDERS,
+  newestMigration,
+  nextFile,
+  writeMigration,
+} from "./migration.ts";
+import { draftConfigFile } from "./settings-file.ts";
+
+export type InitOptions = Readonly<{
+  target: Target;
+  /** In which the files are. */
+  folder: string;
+  configFile: string;
+  /** A Supabase project is named: its API wants the functions. */
+  project: boolean;
+  trigger: boolean;
+  apply: boolean;
+  remove: boolean;
+  dryRun: boolean;
+}>;
+
+export type InitServices = Readonly<{
+  examine(target: Target): Promise<Examination>;
+  execute(sql: string): Promise<void>;
+  clock: Clock;
+}>;
+
+/** `changed`: written now, or would be. Undefined: there is no such file, nor need for one. */
+export type InitSummary = Readonly<{
+  config: Readonly<{ file: string; changed: boolean }>;
+  migration: Readonly<{ file: string; changed: boolean }> | undefined;
+  /** With the functions for an API; else it has the trigger alone. */
+  functions: boolean;
+  applied: boolean;
+}>;
+
+export async function init(services: InitServices, options: InitOptions): Promise<InitSummary> {
+  const { folder, target, configFile, dryRun } = options;
+  const configPath = resolve(folder, configFile);
+  const config = options.remove ? undefined : await draftConfigFile(configPath, target);
+  const sql = await draftMigration(services, options);
+  if (!dryRun) {
+    if (config !== undefined) await replaceFile(configPath, config);
+    if (sql?.content !== undefined) await writeMigration(sql.path, sql.content);
+    if (sql !== undefined && options.apply) await services.execute(inOneStatement(sql.statements));
+  }
+  return {
+    config: { file: configFile, changed: config !== undefined },
+    migration:
+      sql?.path === undefined ? undefined : { file: sql.file, changed: sql.content !== undefined },
+    functions: sql?.functions ?? false,
+    applied: sql !== undefined && options.apply && !dryRun,
+  };
+}
+
+type MigrationDraft = Readonly<{
+  statements: readonly string[];
+  functions: boolean;
+  /** As it is named to people. */
+  file: string;
+  path: string;
+  /** Undefined: the newest one says the same. */
+  content: string | undefined;
+}>;
+
+/** Undefined where neither functions nor trigger are wanted. */
+async function draftMigration(
+  services: InitServices,
+  options: InitOptions,
+): Promise<MigrationDraft | undefined> {
+  const { target, folder, remove } = options;
+  if (!options.project && !options.trigger && !options.apply && !remove) return undefined;
+  const newest = await newestOf(folder, migrationName(target));
+  const made = remove
+    ? { statements: removeStatements(target), functions: true }
+    : await statementsFor(services, options, newest?.content ?? "");
+  if (made === undefined) return undefined;
+  const content = migrationText(target, made, remove);
+  const nothingToRemove = remove && newest === undefined;
+  const shown = (path: string): string => path.slice(folder.length).replace(/^[/\\]/, "");
+  if (newest?.content === content || nothingToRemove) {
+    const path = newest?.file ?? "";
+    return { ...made, file: shown(path), path, content: undefined };
+  }
+  const usual = made.functions ? MIGRATIONS_FOLDERS.supabase : MIGRATIONS_FOLDERS.plain;
+  const place = newest === undefined ? join(folder, usual) : dirname(newest.file);
+  const path = await nextFile(place, migrationName(target), services.clock.now());
+  return { ...made, file: shown(path), path, content };
+}
+
+function migrationName(target: Target): string {
+  return `vecfill_${targetHash(target)}`;
+}
+
+async function newestOf(folder: string, name: string): Promise<Migration | undefined> {
+  const { supabase, plain } = MIGRATIONS_FOLDERS;
+  return (
+    (await newestMigration(join(folder, supabase), name)) ??
+    (await newestMigration(join(folder, plain), name))
+  );
+}
+
+type Made = Pick<MigrationDraft, "statements" | "functions">;
+
+/** A trigger that an earlier migration made stays in. */
+async function statementsFor(
+  { examine }: InitServices,
+  options: InitOptions,
+  newest: string,
+): Promise<Made | undefined> {
+  const { target, project, apply } = options;
+  const { description, vectorSchema, supabase, label } = await examine(target);
+  checkTarget(target, description);
+  const functions = project || supabase;
+  if (functions && apply && !supabase) throw noProject(label);
+  const trigger = options.trigger || newest.includes("\ncreate trigger ");
+  if (!functions && !trigger) return undefined;
+  const shape = shapeOf(description, vectorSchema);
+  return { functions, statements: installStatements(target, shape, { trigger, api: functions }) };
+}
+
+function noProject(label: string): UserError {
+  return new UserError(
+    `The database at ${label} is no Supabase project's: it lacks the role service_role, whom the functions are for.`,
+    {
+      hint: "Set DATABASE_URL to the project's own database (dashboard: Connect), or leave --apply out. With that database alone, and SUPABASE_URL unset, vecfill needs no functions.",
+      exit: "usage",
+    },
+  );
+}
+
+function migrationText(target: Target, { statements, functions }: Made, remove: boolean): string {
+  const what = JSON.stringify(`${tableName(target)}.${target.embedding} from ${target.text}`);
+  const header = remove
+    ? `-- Takes out what \`vecfill init\` made for ${what}.`
+    : `-- Made by \`vecfill init\` for ${what}.
+${functions ? ABOUT_FUNCTIONS : ABOUT_TRIGGER}
+-- May be run again at any time. \`vecfill init --remove\` makes a migration that takes everything out.`;
+  return `${header}\n\n${statements.map((statement) => `${statement};\n`).join("\n")}`;
+}
+
+const ABOUT_FUNCTIONS = `-- Functions through which vecfill reads and fills this column over Supabase's API. They run with the
+-- rights of the caller, and only service_role may execute them.`;
+const ABOUT_TRIGGER = `-- A trigger: a row whose text changes loses its vector, so that the next run fills it again.`;

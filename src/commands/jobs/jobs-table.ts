@@ -1,0 +1,150 @@
+import type { Prices } from "../../cost/tariff.ts";
+import { costOf, spentOn } from "../../cost/cost.ts";
+import { finalSums } from "../../manifest/final-sums.ts";
+import type { Job } from "../../manifest/job.ts";
+import { count, counted, dollars } from "../../words/figures.ts";
+import { outcomes } from "../../output/progress-lines.ts";
+import type { Sums } from "../../row/sums.ts";
+
+type Column = Readonly<{ title: string; align: "left" | "right"; cell: (job: Job) => string }>;
+
+/** What a list is made for where nobody knows how wide it may be. */
+const USUAL_WIDTH = 80;
+
+/** Fits 80 columns for jobs of up to 200,000 rows. */
+const COLUMNS: readonly Column[] = [
+  { title: "job", align: "left", cell: ({ id }) => id },
+  { title: "state", align: "left", cell: ({ state }) => state },
+  { title: "rows", align: "right", cell: ({ requests }) => count(requests) },
+  { title: "written", align: "right", cell: ({ sums }) => ended(sums, (of) => of.written) },
+  { title: "failed", align: "right", cell: ({ sums }) => ended(sums, (of) => of.failed) },
+  { title: "other", align: "right", cell: ({ sums }) => ended(sums, neitherNor) },
+  {
+    title: "tokens",
+    align: "right",
+    cell: ({ billedTokens, tokens }) => short(billedTokens ?? tokens),
+  },
+  { title: "updated (UTC)", align: "left", cell: ({ updatedAt }) => minute(updatedAt) },
+];
+
+/** In which they are given up where there is less room: what is in the totals as well comes first. */
+const GIVEN_UP = ["tokens", "other", "updated (UTC)", "rows"];
+
+/** Where there is more room, as far as it goes. */
+function extraColumns(prices: Prices): Column[] {
+  return [
+    { title: "cost", align: "right", cell: (job) => dollars(costOf(job, prices).usd) },
+    { title: "try", align: "right", cell: ({ attempt }) => (attempt === 1 ? "" : count(attempt)) },
+    { title: "batch", align: "left", cell: ({ batch }) => batch ?? "" },
+    { title: "error", align: "left", cell: ({ error }) => error?.message.split("\n")[0] ?? "" },
+  ];
+}
+
+const GAP = "  ";
+
+/** Every job in a line, and under them what they come to; no line is wider than `width`. */
+export function jobsTable(jobs: readonly Job[], prices: Prices, width = USUAL_WIDTH): string {
+  const sums = [totals(jobs), spent(jobs, prices)].flatMap((line) => folded(line, width));
+  return [...jobLines(jobs, prices, width), "", ...sums].join("\n");
+}
+
+/** A line of titles and a line for each job. */
+function jobLines(jobs: readonly Job[], prices: Prices, width: number): string[] {
+  const known = COLUMNS.map((column) => withCells(column, jobs));
+  const columns = fitting(known, width);
+  // where something was given up, nothing is added
+  const extra = columns.length === known.length ? extraColumns(prices) : [];
+  for (const each of extra) {
+    // nothing is made that cannot be shown: there may be tens of thousands of jobs
+    if (totalWidth(columns) + GAP.length + each.title.length > width) continue;
+    const column = withCells(each, jobs);
+    const isEmpty = column.cells.every((cell, at) => at === 0 || cell === "");
+    if (!isEmpty && totalWidth([...columns, column]) <= width) columns.push(column);
+  }
+  return ["", ...jobs].map((_, at) =>
+    columns
+      .map((column) => aligned(column, at))
+      .join(GAP)
+      .trimEnd()
+      .slice(0, width),
+  );
+}
+
+/** A column with its cells, the title first. */
+type Filled = Column & Readonly<{ cells: readonly string[]; width: number }>;
+
+function withCells(column: Column, jobs: readonly Job[]): Filled {
+  const cells = [column.title, ...jobs.map(column.cell)];
+  const width = cells.reduce((widest, cell) => Math.max(widest, cell.length), 0);
+  return { ...column, cells, width };
+}
+
+function fitting(columns: readonly Filled[], width: number): Filled[] {
+  let left = [...columns];
+  for (const title of GIVEN_UP) {
+    if (totalWidth(left) <= width) break;
+    left = left.filter((column) => column.title !== title);
+  }
+  return left;
+}
+
+function totalWidth(columns: readonly Filled[]): number {
+  return columns.reduce((sum, column) => sum + column.width + GAP.length, -GAP.length);
+}
+
+function aligned({ align, cells, width }: Filled, at: number): string {
+  const cell = cells[at] ?? "";
+  return align === "right" ? cell.padStart(width) : cell.padEnd(width);
+}
+
+/** Broken after commas and colons. */
+function folded(line: string, width: number): string[] {
+  const lines: string[] = [];
+  for (const piece of line.split(/(?<=[,:]) /)) {
+    const last = lines.at(-1);
+    if (last !== undefined && last.length + 1 + piece.length <= width) {
+      lines[lines.length - 1] = `${last} ${piece}`;
+    } else {
+      lines.push(last === undefined ? piece : `  ${piece}`);
+    }
+  }
+  return lines;
+}
+
+/** A dash until the job has ended: nothing is known yet. */
+function ended(sums: Sums | undefined, figure: (sums: Sums) => number): string {
+  return sums === undefined ? "-" : count(figure(sums));
+}
+
+function neitherNor({ stale, filled, gone }: Sums): number {
+  return stale + filled + gone;
+}
+
+const MILLION = 1_000_000;
+
+function short(tokens: number): string {
+  return tokens < MILLION ? count(tokens) : `${(tokens / MILLION).toFixed(1)} M`;
+}
+
+const MINUTE_CHARS = "2026-11-22T10:00".length;
+
+function minute(time: string): string {
+  return time.slice(0, MINUTE_CHARS).replace("T", " ");
+}
+
+/** Rows as they are in the end: one that was sent again is counted in its last job. */
+function totals(jobs: readonly Job[]): string {
+  const sums = finalSums(jobs);
+  const open = jobs.reduce((rows, job) => rows + (job.sums === undefined ? job.requests : 0), 0);
+  const rest = open === 0 ? "" : `, ${count(open)} on the way`;
+  const rows = counted(sums.requests + open, "row");
+  return `${counted(jobs.length, "job")}, ${rows}: ${outcomes(sums)}${rest}`;
+}
+
+/** What was sent so far; a bill that Gemini has not counted yet is an estimate. */
+function spent(jobs: readonly Job[], prices: Prices): string {
+  const { tokens, usd, billedUsd } = spentOn(jobs, prices);
+  const byGemini =
+    usd === billedUsd ? "as counted by Gemini" : `${dollars(billedUsd)} of it as counted by Gemini`;
+  return `about ${dollars(usd)} for ${count(tokens)} tokens${usd === 0 ? "" : `, ${byGemini}`}`;
+}

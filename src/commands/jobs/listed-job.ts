@@ -1,0 +1,73 @@
+import type { Prices } from "../../cost/tariff.ts";
+import { costOf } from "../../cost/cost.ts";
+import { jobFileNames } from "../../manifest/file-names.ts";
+import { type Cleanable, copiesOf, type Job } from "../../manifest/job.ts";
+import { decimal } from "../../words/figures.ts";
+import { NO_ROWS } from "../../row/sums.ts";
+
+/**
+ * One job as scripts get it. `written` and the other outcomes are 0 until the job has ended;
+ * `tokens` are what the service counted, and our estimate until it did. File names are those in
+ * the jobs folder; null where there is none.
+ */
+export type ListedJob = Readonly<{
+  id: string;
+  state: Job["state"];
+  lane: Job["lane"];
+  requests: number;
+  /** Of the requests, rows that are embedded with another row of the same text. */
+  copies: number;
+  written: number;
+  failed: number;
+  stale: number;
+  filled: number;
+  gone: number;
+  tokens: number;
+  /** A decimal string: what it has cost, or will where it was not sent yet; an estimate as long as `tokens` is. */
+  usd: string;
+  batch: string | null;
+  parent: string | null;
+  attempt: number;
+  createdAt: string;
+  updatedAt: string;
+  files: Readonly<{
+    requests: string | null;
+    copies: string | null;
+    results: string | null;
+    failed: string | null;
+  }>;
+  error: Readonly<{ code: number | null; message: string }> | null;
+}>;
+
+export function listedJob(job: Job, prices: Prices): ListedJob {
+  const files = jobFileNames(job.id);
+  const { written, failed, stale, filled, gone } = job.sums ?? NO_ROWS;
+  const isCleaned = (file: Cleanable) => job.cleaned.includes(file);
+  return {
+    id: job.id,
+    state: job.state,
+    lane: job.lane,
+    requests: job.requests,
+    copies: copiesOf([job]),
+    written,
+    failed,
+    stale,
+    filled,
+    gone,
+    tokens: job.billedTokens ?? job.tokens,
+    usd: decimal(costOf(job, prices).usd),
+    batch: job.batch ?? null,
+    parent: job.parent ?? null,
+    attempt: job.attempt,
+    createdAt: job.createdAt,
+    updatedAt: job.updatedAt,
+    files: {
+      requests: isCleaned("requests") ? null : files.requests,
+      copies: job.copies === undefined || isCleaned("requests") ? null : files.copies,
+      results: job.resultsFile === undefined || isCleaned("results") ? null : files.results,
+      failed: job.failedFile === undefined ? null : files.failed,
+    },
+    error:
+      job.error === undefined ? null : { code: job.error.code ?? null, message: job.error.message },
+  };
+}

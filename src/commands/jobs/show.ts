@@ -1,0 +1,123 @@
+import { readHistory, readManifest } from "../../jobs-folder/open.ts";
+import type { CommandContext, CommandResult } from "../../cli/command.ts";
+import { pricesOf } from "../../cost/tariff.ts";
+import { countAnswered } from "../../jobs-folder/checkpoint.ts";
+import { laneToGoOn } from "../../cost/lane.ts";
+import { isUnfinished, type ManifestView } from "../../manifest/manifest.ts";
+import { queueWindow } from "../../stages.ts";
+import { counted } from "../../words/figures.ts";
+import { droppedIndexesText } from "../../words/dropped-index-text.ts";
+import { fullText } from "../../quota/full-text.ts";
+import { roomFor } from "../../quota/window.ts";
+import { jobsCsv } from "./jobs-csv.ts";
+import { jobDetail } from "./detail.ts";
+import { listedJob } from "./listed-job.ts";
+import { jobsTable } from "./jobs-table.ts";
+import { timelineOf } from "./timeline.ts";
+import { isAskedFor, watchJobs } from "./jobs-watch.ts";
+import { needs, nextCommand } from "../../manifest/states.ts";
+
+/** Lists all jobs, or shows the one with this id. Without `--reconcile` it changes nothing. */
+export async function showJobs(
+  context: CommandContext,
+  id: string | undefined,
+): Promise<CommandResult> {
+  if (context.settings.reconcile) await settle(context);
+  if (context.settings.watch) await watchJobs(context, id);
+  const manifest = await readManifest(context.settings.jobsDir);
+  for (const message of manifest.warnings) {
+    context.report({ type: "warning", message, hint: undefined });
+  }
+  for (const warning of droppedIndexesText(manifest.droppedIndexes())) {
+    context.report({ type: "warning", ...warning });
+  }
+  return id === undefined ? listJobs(context, manifest) : showJob(context, manifest, id);
+}
+
+/** Only what is shown is made: there may be tens of thousands of jobs. */
+function listJobs(context: CommandContext, manifest: ManifestView): CommandResult {
+  const { settings, next, width } = context;
+  const all = manifest.jobs();
+  const jobs = all.filter((job) => isAskedFor(job, settings.state));
+  const prices = pricesOf(settings);
+  const listed = () => jobs.map((job) => listedJob(job, prices));
+  const text = () => {
+    if (settings.format === "csv") return jobsCsv(listed());
+    if (all.length === 0) return `There are no jobs in ${settings.jobsDir} yet.`;
+    return jobs.length === 0
+      ? `None of ${counted(all.length, "job")} is ${settings.state?.join(" or ")}.`
+      : [jobsTable(jobs, prices, width), ...fullQueue(context, manifest)].join("\n");
+  };
+  const step = all.length === 0 ? "export" : nextCommand(jobs);
+  const args = step === "submit" ? laneToGoOn(jobs) : [];
+  const missing = manifest.droppedIndexes().map(({ index }) => index.name);
+  return {
+    json: settings.json ? { jobs: listed(), indexes: { missing } } : {},
+    text: settings.json ? "" : text(),
+    next: step === undefined ? buildIndexes(missing, next) : next(step, ...args),
+    exit: "done",
+  };
+}
+
+function buildIndexes(
+  missing: readonly string[],
+  next: CommandContext["next"],
+): string | undefined {
+  return missing.length === 0 ? undefined : next("import", "--rebuild-index");
+}
+
+/** What the next job waits for. */
+function fullQueue({ settings, clock }: CommandContext, manifest: ManifestView): string[] {
+  const jobs = manifest.jobs();
+  const job = jobs.find((each) => needs(each) === "send");
+  if (job === undefined) return [];
+  const now = clock.now();
+  const quota = manifest.quota(job.target.model);
+  const room = roomFor(job, jobs, queueWindow(settings), quota, now.getTime());
+  return room.hasRoom ? [] : [fullText(room, jobs, now)];
+}
+
+/** Throws a UserError when there is no such job. */
+async function showJob(
+  { settings, next, clock }: CommandContext,
+  manifest: ManifestView,
+  id: string,
+): Promise<CommandResult> {
+  const job = manifest.job(id);
+  const files = manifest.files(id);
+  const prices = pricesOf(settings);
+  const listed = listedJob(job, prices);
+  const history = await readHistory(settings.jobsDir, id);
+  const waiting = {
+    now: clock.now(),
+    stuckAfterMs: settings.stuckAfterMs,
+    cancel: next("cancel", id),
+    answered: needs(job) === "embed" ? await countAnswered(files, job) : undefined,
+    prices,
+    timeline: timelineOf(history, isUnfinished(job), clock.now()),
+  };
+  const step = nextCommand([job]);
+  const args = { submit: laneToGoOn([job]), resubmit: [files.failed] };
+  return {
+    json: { jobs: [listed], target: job.target, timeline: waiting.timeline, history },
+    text: settings.format === "csv" ? jobsCsv([listed]) : jobDetail(job, files, history, waiting),
+    next: step && next(step, ...(step === "submit" || step === "resubmit" ? args[step] : [])),
+    exit: "done",
+  };
+}
+
+/**
+ * Finds out what became of uncertain submissions, and whether any job has a second batch; it takes
+ * the lock and the key only where something was ever submitted.
+ */
+async function settle({ services, settings, ...context }: CommandContext): Promise<void> {
+  const view = await readManifest(settings.jobsDir);
+  if (!view.jobs().some((job) => job.submissions > 0)) return;
+  const { reconcile } = await import("../../submit/reconcile.ts");
+  const gemini = await services.gemini();
+  const manifest = await services.manifest();
+  await reconcile(
+    { ...context, gemini, manifest, keyId: services.keyId() },
+    settings.reconcileGraceMs,
+  );
+}

@@ -1,0 +1,128 @@
+/** The plan as a table that a person can decide by. */
+import { skippedLines } from "../export/show.ts";
+import { PRICES, PROJECT_LIMITS, type Tier, TIERS } from "../../cost/tariff.ts";
+import type { Correction } from "../../cost/correction.ts";
+import { bytes, count, counted, dollars, duration } from "../../words/figures.ts";
+import { tableName } from "../../row/target.ts";
+import type { Plan, Portion } from "../../plan/plan.ts";
+import type { Writing } from "../../plan/writing.ts";
+
+type Line = readonly [name: string, value: string];
+
+export function planTable(planned: Plan, free: number, tier: Tier): string {
+  const { target, total } = planned;
+  const head = `${tableName(target)}.${target.embedding}, ${target.model}, ${target.dimensions} dimensions.\nEvery figure is an estimate.`;
+  if (total.rows === 0) return [head, "", "Nothing to do.", ...leftOut(planned)].join("\n");
+  const lines: Line[] = [
+    ...whatIsSent(planned),
+    ...whatItCosts(planned),
+    ...howLong(planned, tier),
+    ...whereItGoes(planned, free),
+  ];
+  const width = Math.max(...lines.map(([name]) => name.length));
+  const table = lines.map(([name, value]) => `${name.padEnd(width)}  ${value}`);
+  return [head, "", ...table, ...warnings(planned), ...leftOut(planned)].join("\n");
+}
+
+function whatIsSent({ total, pending, waiting, retried, savedTokens, correction }: Plan): Line[] {
+  const parts: [Portion, string][] = [
+    [pending, "to be exported"],
+    [waiting, "exported already"],
+    [retried, "failed before and sent again"],
+  ];
+  const more = parts.filter(([{ rows }]) => rows > 0 && rows < total.rows);
+  return [
+    [
+      "rows",
+      [count(total.rows), ...more.map(([{ rows }, what]) => `${count(rows)} ${what}`)].join(", "),
+    ],
+    ...(total.copies > 0 ? [["same text", sameText(total, savedTokens)] as const] : []),
+    ["tokens", `${count(total.tokens)}, ${howKnown(correction)}`],
+    ["jobs", count(total.jobs)],
+  ];
+}
+
+function sameText({ copies }: Portion, savedTokens: number): string {
+  const saved = savedTokens === 0 ? "" : `, which saves ${counted(savedTokens, "token")}`;
+  return `${counted(copies, "row")} not sent: another row of the job has the text${saved}`;
+}
+
+function howKnown({ by, tokens, ratio }: Correction): string {
+  const percent = `${ratio >= 1 ? "+" : ""}${((ratio - 1) * 100).toFixed(1)}%`;
+  if (by === "count") return `corrected by ${percent}: Gemini counted ${count(tokens)} of them`;
+  if (by === "bill") return `corrected by ${percent}: Gemini billed ${count(tokens)} before`;
+  return "not corrected: neither a key nor a bill was there to compare with";
+}
+
+function whatItCosts({ total, usdSync, price, spentUsd, target }: Plan): Line[] {
+  const { asOf } = PRICES[target.model].batch;
+  return [
+    [
+      "cost, batch",
+      `${dollars(total.usd)} at $${price.batch} a million tokens (prices of ${asOf})`,
+    ],
+    ["cost, sync", `${dollars(usdSync)} at $${price.sync} a million tokens`],
+    ...(spentUsd > 0 ? [["spent so far", dollars(spentUsd)] as const] : []),
+  ];
+}
+
+function howLong({ seconds, enqueuedTokenLimit }: Plan, tier: Tier): Line[] {
+  const { refillMinutes, turnaroundMinutes } = PROJECT_LIMITS;
+  const tiers = TIERS.map((each) => `tier ${each} ${duration(seconds.byTier[each])}`).join(", ");
+  return [
+    [
+      "time, batch",
+      `${duration(seconds.batch)} with ${count(enqueuedTokenLimit)} tokens queued at once`,
+    ],
+    ["", tiers],
+    [
+      "",
+      `if the queue refills in ${refillMinutes} min and a batch takes ${turnaroundMinutes} min;`,
+    ],
+    ["", "Gemini aims at 24 h at most"],
+    ...(seconds.learned === undefined
+      ? []
+      : [["", `${duration(seconds.learned)} by what was learned from refusals here`] as const]),
+    ["time, sync", `${duration(seconds.sync)} on tier ${tier}`],
+  ];
+}
+
+function whereItGoes({ bytes: size, writing }: Plan, free: number): Line[] {
+  const all = size.requests + size.results;
+  return [
+    ["upload", bytes(size.requests)],
+    ["download", bytes(size.results)],
+    [
+      "disk",
+      `${bytes(all)} while the files are kept, ${bytes(free)} free${all > free ? ": NOT ENOUGH" : ""}`,
+    ],
+    ["writing", writingText(writing)],
+  ];
+}
+
+function writingText({ seconds, bareSeconds, annIndexes, triggers }: Writing): string {
+  const causes = [
+    ...annIndexes.map((name) => `index ${name}`),
+    ...triggers.map((name) => `trigger ${name}`),
+  ];
+  const without =
+    causes.length === 0 ? "" : `; ${duration(bareSeconds)} without ${causes.join(", ")}`;
+  return `${duration(seconds)}${without}`;
+}
+
+function warnings({ bytes: size, writing }: Plan): string[] {
+  const index = writing.annIndexes[0];
+  return [
+    size.results > PROJECT_LIMITS.storageBytes
+      ? `\nThe results exceed the ${bytes(PROJECT_LIMITS.storageBytes)} that a project may keep at Gemini for 48 hours: it may refuse for a while.`
+      : "",
+    index === undefined
+      ? ""
+      : `\nThe index ${index} makes writing up to a hundred times slower: for a large fill, \`vecfill run --rebuild-index\` drops it first and builds it again afterwards.`,
+  ].filter((line) => line !== "");
+}
+
+function leftOut({ skipped }: Plan): string[] {
+  const lines = skippedLines({ skipped, tooLongFile: undefined });
+  return lines.length === 0 ? [] : ["", ...lines];
+}

@@ -1,0 +1,63 @@
+import { hasGeminiKey } from "../../settings/access.ts";
+import type { CommandContext, CommandResult } from "../../cli/command.ts";
+import { freeBytes } from "../../disk/free-space.ts";
+import { readManifest } from "../../jobs-folder/open.ts";
+import { decimal } from "../../words/figures.ts";
+import { planFromSettings } from "../../plan/from-settings.ts";
+import type { Plan, Portion } from "../../plan/plan.ts";
+import { planTable } from "./plan-table.ts";
+
+export async function showPlan(context: CommandContext): Promise<CommandResult> {
+  const { settings, next } = context;
+  const planned = await planOnly(context, { countsDistinct: true });
+  const free = await freeBytes(settings.jobsDir);
+  return {
+    json: planJson(planned, free),
+    text: planTable(planned, free, settings.tier),
+    next: planned.total.rows > 0 ? next("run") : undefined,
+    exit: "done",
+  };
+}
+
+/** As a command that writes nothing has it: without the lock, and also without a key. */
+export async function planOnly(
+  context: CommandContext,
+  options: Readonly<{ countsDistinct?: boolean }> = {},
+): Promise<Plan> {
+  const { services, settings, environment } = context;
+  const manifest = await readManifest(settings.jobsDir);
+  const gemini = hasGeminiKey(environment) ? await services.gemini() : undefined;
+  return planFromSettings(context, { manifest, gemini, ...options });
+}
+
+function planJson(planned: Plan, free: number): Record<string, unknown> {
+  const { total, correction, seconds, writing } = planned;
+  return {
+    rows: total.rows,
+    copies: total.copies,
+    tokens: total.tokens,
+    jobs: total.jobs,
+    usdBatch: decimal(total.usd),
+    usdSync: decimal(planned.usdSync),
+    enqueuedTokenLimit: planned.enqueuedTokenLimit,
+    etaSeconds: seconds.batch,
+    etaSecondsByTier: seconds.byTier,
+    etaSecondsLearned: seconds.learned ?? null,
+    etaSecondsSync: seconds.sync,
+    pending: portionJson(planned.pending),
+    waiting: portionJson(planned.waiting),
+    retried: portionJson(planned.retried),
+    savedTokens: planned.savedTokens,
+    distinctTexts: planned.distinctTexts ?? null,
+    skipped: planned.skipped,
+    spentUsd: decimal(planned.spentUsd),
+    price: { batch: decimal(planned.price.batch), sync: decimal(planned.price.sync) },
+    correction,
+    bytes: { ...planned.bytes, free },
+    writing,
+  };
+}
+
+function portionJson({ usd, ...portion }: Portion): Record<string, unknown> {
+  return { ...portion, usd: decimal(usd) };
+}

@@ -1,0 +1,81 @@
+/** Everything that stands on the page, from the manifest, the failed files and the database. */
+import type { Prices } from "../../cost/tariff.ts";
+import { type Cost, spentOn } from "../../cost/cost.ts";
+import { finalSums } from "../../manifest/final-sums.ts";
+import type { Job } from "../../manifest/job.ts";
+import type { ManifestView } from "../../manifest/manifest.ts";
+import { readStateChanges } from "../../manifest/state-changes.ts";
+import type { Sums } from "../../row/sums.ts";
+import { sameTarget, tableName, type Target } from "../../row/target.ts";
+import { type Failures, readFailures } from "./failures.ts";
+import {
+  exportedRows,
+  queuedTokens,
+  type Series,
+  type Stretch,
+  stretches,
+  writtenRows,
+} from "./series.ts";
+
+export type Coverage = Readonly<{ total: number; pending: number }>;
+
+export type ReportJob = Readonly<{ job: Job; usd: number; life: readonly Stretch[] }>;
+
+export type ReportData = Readonly<{
+  madeAt: Date;
+  /** Of other targets in the same folder, which are not on the page. */
+  otherJobs: number;
+  table: string;
+  target: Target;
+  /** Why the database was not asked, where it could not be. */
+  coverage: Coverage | string;
+  sums: Sums;
+  cost: Cost;
+  jobs: readonly ReportJob[];
+  exported: Series;
+  written: Series;
+  queued: Series;
+  /** What may be queued at once. */
+  enqueuedTokensMax: number;
+  failures: Failures;
+}>;
+
+export type ReportOptions = Readonly<{
+  jobsDir: string;
+  target: Target;
+  prices: Prices;
+  enqueuedTokensMax: number;
+  now: Date;
+}>;
+
+export async function gatherReport(
+  manifest: ManifestView,
+  coverage: Coverage | string,
+  options: ReportOptions,
+): Promise<ReportData> {
+  const { jobsDir, target, prices, enqueuedTokensMax, now } = options;
+  const all = manifest.jobs();
+  const jobs = all.filter((job) => sameTarget(job.target, target));
+  const byId = new Map(jobs.map((job) => [job.id, job]));
+  const changes = (await readStateChanges(jobsDir)).filter(({ job }) => byId.has(job));
+  const lives = stretches(changes, now.getTime());
+  return {
+    madeAt: now,
+    otherJobs: all.length - jobs.length,
+    table: tableName(target),
+    target,
+    coverage,
+    sums: finalSums(jobs),
+    cost: spentOn(jobs, prices),
+    jobs: jobs.map((job) => ({
+      job,
+      usd: spentOn([job], prices).usd,
+      life: lives.get(job.id) ?? [],
+    })),
+    exported: exportedRows(changes, byId),
+    written: writtenRows(changes, byId),
+    queued: queuedTokens(changes, byId),
+    enqueuedTokensMax,
+    failures: await readFailures(jobs, (job) => manifest.files(job)),
+  };
+}

@@ -1,0 +1,60 @@
+import { resolve } from "node:path";
+import type { CommandContext, CommandResult } from "../../cli/command.ts";
+import type { Job } from "../../manifest/job.ts";
+import { readManifest } from "../../jobs-folder/open.ts";
+import { counted } from "../../words/figures.ts";
+import { hasFailedLines, resubmitFromSettings } from "../../resubmit/from-settings.ts";
+import { countLines } from "../../resubmit/resubmit.ts";
+
+const NOTHING = "Nothing to resubmit: no failed line waits.";
+
+/** Makes new jobs from the files given, or from every failed file that waits. */
+export async function showResubmit(
+  context: CommandContext,
+  paths: readonly string[],
+): Promise<CommandResult> {
+  const { settings, next } = context;
+  if (settings.dryRun) return showDryRun(context, paths);
+  const made = await resubmitFromSettings(context, paths);
+  const requests = made.reduce((sum, job) => sum + job.requests, 0);
+  const ids = made.map((job) => job.id);
+  return {
+    json: { jobs: ids, requests },
+    text:
+      made.length === 0
+        ? NOTHING
+        : `Made ${counted(made.length, "job")} (${ids.join(", ")}) of ${counted(requests, "failed line")}.`,
+    next: made.length > 0 ? next("submit") : undefined,
+    exit: "done",
+  };
+}
+
+async function showDryRun(
+  { next, settings }: CommandContext,
+  paths: readonly string[],
+): Promise<CommandResult> {
+  const view = await readManifest(settings.jobsDir);
+  const isOf = (path: string, job: Job) => resolve(path) === resolve(view.files(job.id).failed);
+  const isNamed = (job: Job) => paths.length === 0 || paths.some((path) => isOf(path, job));
+  const others = paths.filter((path) => !view.jobs().some((job) => isOf(path, job)));
+  const waiting = view.jobs().filter((job) => hasFailedLines(job) && isNamed(job));
+  let requests = waiting.reduce((sum, job) => sum + job.outstanding.lines, 0);
+  const ids = waiting.map((job) => job.id);
+  const texts =
+    waiting.length === 0
+      ? []
+      : [
+          `Would resubmit ${counted(requests, "failed line")} of ${counted(waiting.length, "job")} (${ids.join(", ")}).`,
+        ];
+  for (const path of others) {
+    const lines = await countLines(path);
+    requests += lines;
+    if (lines > 0) texts.push(`Would submit up to ${counted(lines, "line")} of ${path}.`);
+  }
+  return {
+    json: { jobs: [], wouldResubmit: ids, requests, dryRun: true },
+    text: texts.length === 0 ? NOTHING : texts.join("\n"),
+    next: requests > 0 ? next("resubmit", ...paths) : undefined,
+    exit: "done",
+  };
+}

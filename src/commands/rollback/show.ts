@@ -1,0 +1,114 @@
+import { readManifest } from "../../jobs-folder/open.ts";
+import type { CommandContext, CommandResult } from "../../cli/command.ts";
+import { UserError } from "../../errors.ts";
+import { createPacer } from "../../import/pace.ts";
+import type { Job } from "../../manifest/job.ts";
+import { type ManifestView } from "../../manifest/manifest.ts";
+import { count, counted } from "../../words/figures.ts";
+import { tableName } from "../../row/target.ts";
+import { countRollback, requireRollbackable, rollbackJob } from "./rollback.ts";
+import { isRolledBack } from "../../manifest/states.ts";
+
+export async function showRollback(
+  context: CommandContext,
+  ids: readonly string[],
+): Promise<CommandResult> {
+  const { services, settings, report, signal, clock, next, confirm } = context;
+  if (settings.dryRun) return showDryRun(context, ids);
+  const manifest = await services.manifest();
+  const jobs = await jobsToRollBack(manifest, ids);
+  if (jobs.length === 0) return nothingLeft(ids);
+  if (!(await confirm(question(jobs)))) throw refused();
+  const done: Job[] = [];
+  const pacer = createPacer(settings.pace, clock);
+  for (const job of jobs) {
+    const store = await services.store(job.target);
+    const ended = await rollbackJob({ store, manifest, report, signal, pacer }, job);
+    if (ended === undefined) break;
+    done.push(ended);
+  }
+  const rows = sum(done.map(({ rolledBack }) => rolledBack));
+  const changed = changedSince(done, rows);
+  return {
+    json: { rolledBack: done.map(({ id }) => id), rows, changed },
+    text: `Rolled back ${counted(done.length, "job")}: ${counted(rows, "vector")} set back to NULL${changedText(changed)}.`,
+    next: next("export"),
+    exit: "done",
+  };
+}
+
+async function showDryRun(
+  { services, settings, next }: CommandContext,
+  ids: readonly string[],
+): Promise<CommandResult> {
+  const manifest = await readManifest(settings.jobsDir);
+  const jobs = await jobsToRollBack(manifest, ids);
+  if (jobs.length === 0) return nothingLeft(ids);
+  const lines: string[] = [];
+  let rows = 0;
+  for (const job of jobs) {
+    const store = await services.store(job.target);
+    const its = await countRollback({ store, manifest }, job);
+    lines.push(`  ${job.id}: ${counted(its, "vector")}${changedText(changedSince([job], its))}`);
+    rows += its;
+  }
+  return {
+    json: {
+      rolledBack: [],
+      wouldRollBack: jobs.map(({ id }) => id),
+      rows,
+      changed: changedSince(jobs, rows),
+      dryRun: true,
+    },
+    text: [`Would set ${counted(rows, "vector")} back to NULL:`, ...lines].join("\n"),
+    next: next("rollback", ...jobs.map(({ id }) => id)),
+    exit: "done",
+  };
+}
+
+/** Each once, those left out that were rolled back before. Throws before anything is touched. */
+async function jobsToRollBack(manifest: ManifestView, ids: readonly string[]): Promise<Job[]> {
+  const jobs = [...new Set(ids)].map((id) => manifest.job(id));
+  const left = jobs.filter((job) => !isRolledBack(job));
+  for (const job of left) await requireRollbackable(manifest, job);
+  return left;
+}
+
+function nothingLeft(ids: readonly string[]): CommandResult {
+  return {
+    json: { rolledBack: [], rows: 0, changed: 0 },
+    text: `Nothing to do: ${ids.join(", ")} ${ids.length === 1 ? "was" : "were"} rolled back before.`,
+    next: undefined,
+    exit: "done",
+  };
+}
+
+function question(jobs: readonly Job[]): string {
+  const columns = new Set(jobs.map(({ target }) => `${tableName(target)}.${target.embedding}`));
+  const ids = jobs.map(({ id }) => id).join(", ");
+  return `Set up to ${counted(writtenBy(jobs), "vector")} of ${[...columns].join(", ")} back to NULL (${ids})? They are paid for again when they are filled again.`;
+}
+
+function refused(): UserError {
+  return new UserError("Nothing was rolled back: you said no.", {
+    hint: "`--dry-run` counts the rows and changes nothing.",
+    exit: "usage",
+  });
+}
+
+function writtenBy(jobs: readonly Job[]): number {
+  return sum(jobs.map(({ sums }) => sums?.written ?? 0));
+}
+
+/** Of what the jobs wrote; a row that another job filled with the same vector is taken back too. */
+function changedSince(jobs: readonly Job[], takenBack: number): number {
+  return Math.max(0, writtenBy(jobs) - takenBack);
+}
+
+function changedText(changed: number): string {
+  return changed === 0 ? "" : `; ${count(changed)} changed since, left as they are`;
+}
+
+function sum(figures: readonly number[]): number {
+  return figures.reduce((total, figure) => total + figure, 0);
+}

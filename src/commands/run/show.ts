@@ -1,0 +1,128 @@
+import { usdOfRun } from "../../plan/lane-cost.ts";
+import type { CommandContext, CommandResult } from "../../cli/command.ts";
+import { targetOf } from "../../settings/config.ts";
+import type { ExitReason } from "../../errors.ts";
+import { INTERRUPTED_EARLY, skippedLines } from "../export/show.ts";
+import { readManifest } from "../../jobs-folder/open.ts";
+import { copiesLines } from "../../words/copies-text.ts";
+import { droppedIndexesText } from "../../words/dropped-index-text.ts";
+import { laneChoice } from "../../stages.ts";
+import { count, counted, decimal, dollars } from "../../words/figures.ts";
+import { costStopJson, costStopText } from "../../words/cost-text.ts";
+import { sumsText } from "../../words/sums-text.ts";
+import { planOnly } from "../plan/show.ts";
+import { writeCostWarnings } from "../../words/write-cost-text.ts";
+import { balanced } from "../../row/sums.ts";
+import { writeCost } from "../../row/write-cost.ts";
+import { agreedPlan } from "./cost-consent.ts";
+import { runFromSettings } from "../../run/from-settings.ts";
+import type { RunSummary } from "../../run/run.ts";
+
+export async function showRun(context: CommandContext): Promise<CommandResult> {
+  if (context.settings.dryRun) return showDryRun(context);
+  return runResult(context, await runFromSettings(context, await agreedPlan(context)));
+}
+
+function runResult({ next, signal }: CommandContext, summary: RunSummary): CommandResult {
+  const { requests, written, failed, stale, filled, gone, jobs, remaining, cost, pending } =
+    summary;
+  const sums = { requests, written, failed, stale, filled, gone };
+  if (!balanced(sums)) throw new Error(`the sums do not balance: ${JSON.stringify(sums)}`);
+  const unfinished = pending.length > 0 || summary.isCutShort;
+  const rebuilding = summary.indexes.missing.length > 0 ? ["--rebuild-index"] : [];
+  return {
+    json: {
+      ...sums,
+      copies: summary.copies,
+      jobs,
+      embedded: summary.atOnce,
+      remaining,
+      cost: { tokens: cost.tokens, usd: decimal(cost.usd) },
+      costStop: costStopJson(summary.costStop),
+      indexes: summary.indexes,
+    },
+    text: runText(summary, signal.aborted),
+    next: unfinished ? next("run", ...rebuilding) : failed > 0 ? next("resubmit") : undefined,
+    exit: exitOf(summary, unfinished),
+  };
+}
+
+/** What is at Gemini comes first: a limit that was reached is still reached afterwards. */
+function exitOf({ costStop, timedOut, failed }: RunSummary, unfinished: boolean): ExitReason {
+  if (costStop !== undefined && !timedOut) return "costLimit";
+  if (unfinished) return "unfinished";
+  return failed > 0 ? "rowsFailed" : "done";
+}
+
+async function showDryRun(context: CommandContext): Promise<CommandResult> {
+  const planned = await planOnly(context);
+  const { pending, total, skipped } = planned;
+  const usd = usdOfRun(planned, laneChoice(context.settings));
+  await warnOfIndexes(context, total.rows);
+  return {
+    json: {
+      dryRun: true,
+      exported: pending.rows,
+      copies: total.copies,
+      skipped,
+      jobs: [],
+      jobCount: total.jobs,
+      tokens: total.tokens,
+      usd: decimal(usd),
+    },
+    text: [
+      `Would export ${counted(pending.rows, "row")} into ${counted(pending.jobs, "job")} and submit ${counted(total.jobs, "job")}: about ${count(total.tokens)} tokens for about ${dollars(usd)}.`,
+      ...copiesLines(total.copies),
+      ...skippedLines({ skipped, tooLongFile: undefined }),
+    ].join("\n"),
+    next: total.rows > 0 ? context.next("run") : undefined,
+    exit: "done",
+  };
+}
+
+/** The interactive API may tell no counts; the estimate then stands for the bill. */
+function costBasis({ tokens, usd, billedUsd }: RunSummary["cost"]): string {
+  const isCounted = billedUsd >= usd;
+  return `${count(tokens)} tokens${isCounted ? "" : ", in part estimated: Gemini did not count them all"}`;
+}
+
+async function warnOfIndexes(
+  { services, settings, report }: CommandContext,
+  rows: number,
+): Promise<void> {
+  const target = targetOf(settings);
+  const manifest = await readManifest(settings.jobsDir);
+  const cost = writeCost(await (await services.store(target)).describe(), rows);
+  const costly = rows > 0 ? writeCostWarnings(target, cost, rows) : [];
+  for (const warning of [...costly, ...droppedIndexesText(manifest.droppedIndexes())]) {
+    report({ type: "warning", ...warning });
+  }
+}
+
+function runText(summary: RunSummary, isInterrupted: boolean): string {
+  const { cost, remaining, pending, skipped, tooLongFile, timedOut, failedFiles } = summary;
+  const { costStop, atOnce } = summary;
+  return [
+    summary.jobs.length === 0 ? noJobsText(summary, isInterrupted) : sumsText(summary, failedFiles),
+    // what was on its way when the last pass began has ended since
+    ...(skipped === undefined
+      ? []
+      : skippedLines({ skipped: { ...skipped, inFlight: 0 }, tooLongFile })),
+    atOnce.length > 0
+      ? `Embedded at once, at full price: ${counted(atOnce.length, "job")} (${atOnce.join(", ")}).`
+      : "",
+    pending.length > 0
+      ? `${counted(pending.length, "job")} not ended yet: ${pending.join(", ")}${timedOut ? " (--timeout is over; the batches go on)" : ""}.`
+      : "",
+    `${counted(remaining, "row")} of the table still without a vector.`,
+    costStop === undefined ? "" : costStopText(costStop),
+    cost.tokens > 0 ? `Cost: about ${dollars(cost.usd)} for ${costBasis(cost)}.` : "",
+  ]
+    .filter((line) => line !== "")
+    .join("\n");
+}
+
+function noJobsText({ timedOut }: RunSummary, isInterrupted: boolean): string {
+  if (isInterrupted) return INTERRUPTED_EARLY;
+  return timedOut ? "--timeout was over before there was a job." : "Nothing to do.";
+}

@@ -1,0 +1,79 @@
+import { hashFile } from "../../disk/durable-file.ts";
+import { exists } from "../../disk/presence.ts";
+import type { FileRecord, Job } from "../../manifest/job.ts";
+import { isUnfinished, type ManifestView } from "../../manifest/manifest.ts";
+import { sameColumn } from "../../manifest/vector-space.ts";
+import { balanced } from "../../row/sums.ts";
+import type { Target } from "../../row/target.ts";
+import { needs, wasImported } from "../../manifest/states.ts";
+
+export type FileProblem = Readonly<{
+  job: string;
+  file: "requests" | "copies" | "results" | "failed";
+  path: string;
+  problem: "missing" | "changed";
+}>;
+
+/** Ended jobs whose rows are not all accounted for: each is a bug. */
+export function unbalancedJobs(jobs: readonly Job[]): string[] {
+  return jobs
+    .filter(({ sums, requests }) => sums && !(balanced(sums) && sums.requests === requests))
+    .map(({ id }) => id);
+}
+
+/**
+ * Rows that jobs wrote into the target's column, beyond those that hold a vector now. They were
+ * emptied or deleted since, or the database has lost them.
+ */
+export function emptiedSince(jobs: readonly Job[], target: Target, withEmbedding: number): number {
+  const written = jobs
+    .filter(wasImported)
+    .filter((job) => sameColumn(job.target, target))
+    .reduce((sum, job) => sum + (job.sums?.written ?? 0), 0);
+  return Math.max(0, written - withEmbedding);
+}
+
+/**
+ * Reads the files that are still needed: request files of jobs on their way, results that are not
+ * imported yet, failed files in which rows wait. The last may be edited by hand, so they only have to
+ * be there.
+ */
+export async function checkFiles(
+  manifest: ManifestView,
+): Promise<Readonly<{ checked: number; problems: readonly FileProblem[] }>> {
+  const problems: FileProblem[] = [];
+  let checked = 0;
+  for (const job of manifest.jobs()) {
+    const files = manifest.files(job.id);
+    for (const { file, record } of neededFiles(job)) {
+      checked += 1;
+      const path = files[file];
+      const problem = await problemOf(path, record);
+      if (problem !== undefined) problems.push({ job: job.id, file, path, problem });
+    }
+  }
+  return { checked, problems };
+}
+
+/** `record` undefined: its content may have changed. */
+type Needed = Readonly<{ file: FileProblem["file"]; record: FileRecord | undefined }>;
+
+function neededFiles(job: Job): Needed[] {
+  const needed: Needed[] = [];
+  if (isUnfinished(job)) needed.push({ file: "requests", record: job.requestFile });
+  if (isUnfinished(job) && job.copies !== undefined) {
+    needed.push({ file: "copies", record: job.copies.file });
+  }
+  if (needs(job) === "write") needed.push({ file: "results", record: job.resultsFile });
+  if (job.outstanding.lines > 0) needed.push({ file: "failed", record: undefined });
+  return needed;
+}
+
+async function problemOf(
+  path: string,
+  record: FileRecord | undefined,
+): Promise<FileProblem["problem"] | undefined> {
+  if (!(await exists(path))) return "missing";
+  if (record === undefined) return undefined;
+  return (await hashFile(path)).sha256 === record.sha256 ? undefined : "changed";
+}

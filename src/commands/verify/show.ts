@@ -1,0 +1,210 @@
+import type { TargetDescription } from "../../row/target-description.ts";
+import type { CommandContext, CommandResult } from "../../cli/command.ts";
+import { targetOf } from "../../settings/config.ts";
+import { UserError } from "../../errors.ts";
+import { priceOf, pricesOf } from "../../cost/tariff.ts";
+import { verifyPath } from "../../manifest/file-names.ts";
+import { readManifest } from "../../jobs-folder/open.ts";
+import { count, counted, decimal, dollars } from "../../words/figures.ts";
+import type { Store } from "../../store/port.ts";
+import { tableName, type Target } from "../../row/target.ts";
+import { type ColumnSummary, verifyColumn } from "./column.ts";
+import { Findings } from "./findings.ts";
+import { checkFiles, emptiedSince, unbalancedJobs } from "./recorded-jobs.ts";
+import { compareSample, comparable, drawPlaces, LEAST_COSINE, tokensToSend } from "./sample.ts";
+
+/** Holds no lock: others may write meanwhile, and each window is as it was when it was read. */
+export async function showVerify(context: CommandContext): Promise<CommandResult> {
+  const { services, settings, report, signal } = context;
+  const target = targetOf(settings);
+  const store = await services.store(target);
+  const description = await store.describe();
+  const findings = new Findings();
+  const picks = await placesToPick(store, settings.sample);
+  const column = await verifyColumn({ store, report, signal }, picks, findings);
+  const sample = await takeSample(context, target, column, findings);
+  const manifest = await readManifest(settings.jobsDir);
+  const verified: Verified = {
+    target,
+    description,
+    column,
+    sample,
+    findings,
+    unbalanced: unbalancedJobs(manifest.jobs()),
+    files: await checkFiles(manifest),
+    jobs: manifest.jobs().length,
+    emptied: emptiedSince(manifest.jobs(), target, column.withEmbedding),
+    path: verifyPath(settings.jobsDir),
+  };
+  if (!settings.dryRun) await findings.write(settings.jobsDir, verified.path);
+  return resultOf(context, verified);
+}
+
+async function placesToPick(store: Store, size: number | undefined): Promise<number[]> {
+  if (size === undefined) return [];
+  const { total, pending } = await store.count();
+  return drawPlaces(size, total - pending);
+}
+
+type Sample = Readonly<{
+  /** Compared, or with a dry run to be compared. */
+  rows: number;
+  /** Without a text, or too long for the model. */
+  leftOut: number;
+  off: number;
+  tokens: number;
+  usd: number;
+}>;
+
+async function takeSample(
+  { services, settings, confirm, signal }: CommandContext,
+  target: Target,
+  { picked }: ColumnSummary,
+  findings: Findings,
+): Promise<Sample | undefined> {
+  if (settings.sample === undefined) return undefined;
+  const rows = comparable(picked, target);
+  const tokens = tokensToSend(rows, target);
+  const usd = priceOf(tokens, pricesOf(settings)(target.model, "sync"));
+  const sample = { rows: rows.length, leftOut: picked.length - rows.length, off: 0, tokens, usd };
+  if (settings.dryRun || rows.length === 0) return sample;
+  const question = `Embed ${counted(rows.length, "row")} again, for about ${dollars(usd)} at the full price?`;
+  if (usd > settings.consentAbove && !(await confirm(question))) throw refused();
+  const gemini = await services.gemini();
+  return { ...sample, off: await compareSample(gemini, target, rows, findings, signal) };
+}
+
+function refused(): UserError {
+  return new UserError("No sample was taken: you said no.", {
+    hint: "`vecfill verify` without --sample costs nothing.",
+    exit: "usage",
+  });
+}
+
+type Verified = Readonly<{
+  target: Target;
+  description: TargetDescription;
+  column: ColumnSummary;
+  sample: Sample | undefined;
+  findings: Findings;
+  unbalanced: readonly string[];
+  files: Awaited<ReturnType<typeof checkFiles>>;
+  jobs: number;
+  /** Rows that jobs wrote and that hold no vector now, or are gone. */
+  emptied: number;
+  path: string;
+}>;
+
+function resultOf({ settings, next }: CommandContext, verified: Verified): CommandResult {
+  const { column, findings, unbalanced, files, sample, path } = verified;
+  const { total, withEmbedding, picked: _picked, ...flaws } = column;
+  const withoutEmbedding = total - withEmbedding;
+  const isListed = findings.count > 0 && !settings.dryRun;
+  const isOff =
+    findings.count > 0 ||
+    unbalanced.length > 0 ||
+    files.problems.length > 0 ||
+    !fitsTarget(verified);
+  return {
+    json: {
+      total,
+      withEmbedding,
+      withoutEmbedding,
+      percentComplete: percent(withEmbedding, total),
+      ...flaws,
+      column: verified.description.embedding,
+      fitsTarget: fitsTarget(verified),
+      manifestBalanced: unbalanced.length === 0,
+      unbalancedJobs: unbalanced,
+      emptiedSince: verified.emptied,
+      files: { checked: files.checked, problems: files.problems },
+      sample: sample === undefined ? null : { ...sample, usd: decimal(sample.usd) },
+      problemsFile: isListed ? path : null,
+      ...(settings.dryRun ? { dryRun: true } : {}),
+    },
+    text: textOf(verified, isListed, isOff),
+    next: withoutEmbedding > 0 && !isOff ? next("run") : undefined,
+    exit: isOff ? "rowsFailed" : "done",
+  };
+}
+
+/** A column that declares no width takes any. */
+function fitsTarget({ target, description: { embedding } }: Verified): boolean {
+  return embedding.dimensions === undefined || embedding.dimensions === target.dimensions;
+}
+
+/** Two digits; 100 only when nothing is left. */
+function percent(part: number, whole: number): number {
+  return whole === 0 ? 100 : Math.floor((part / whole) * 10_000) / 100;
+}
+
+function textOf(verified: Verified, isListed: boolean, isOff: boolean): string {
+  const { findings, path } = verified;
+  const listed = findings.listed < findings.count ? `the first ${count(findings.listed)} of ` : "";
+  return [
+    ...columnLines(verified),
+    ...manifestLines(verified),
+    ...sampleLines(verified),
+    isListed ? `What is off, with ids: ${listed}${counted(findings.count, "line")} in ${path}` : "",
+    isOff ? "" : "Nothing is off.",
+  ]
+    .filter((line) => line !== "")
+    .join("\n");
+}
+
+function columnLines(verified: Verified): string[] {
+  const { target, description, column } = verified;
+  const { typeName, dimensions } = description.embedding;
+  const { total, withEmbedding } = column;
+  const figures: readonly (readonly [what: string, rows: number, note?: string])[] = [
+    ["rows", total],
+    ["with a vector", withEmbedding, `${percent(withEmbedding, total).toFixed(2)}%`],
+    ["without a vector", total - withEmbedding],
+    ["of a wrong width", column.wrongDimensions],
+    ["not of unit length", column.notUnitLength],
+    ["not finite", column.notFinite],
+    ["same under different texts", column.identicalVectors],
+  ];
+  const width = Math.max(...figures.map(([what]) => what.length));
+  const digits = Math.max(...figures.map(([, rows]) => count(rows).length));
+  const misfit = `The column has ${dimensions} dimensions, and ${target.dimensions} are asked for.`;
+  return [
+    `${tableName(target)}.${target.embedding}: ${typeName}${dimensions === undefined ? "" : `(${dimensions})`}`,
+    ...figures.map(([what, rows, note]) =>
+      `  ${what.padEnd(width)}  ${count(rows).padStart(digits)}  ${note ?? ""}`.trimEnd(),
+    ),
+    fitsTarget(verified) ? "" : misfit,
+  ];
+}
+
+function manifestLines({ unbalanced, files, jobs, emptied, column }: Verified): string[] {
+  const sums =
+    unbalanced.length === 0
+      ? "the sums balance"
+      : `the sums of ${unbalanced.join(", ")} do not balance, which is a bug of vecfill`;
+  return [
+    `manifest: ${counted(jobs, "job")}, ${sums}`,
+    ...(emptied > 0 && column.withEmbedding < column.total ? [emptiedText(emptied)] : []),
+    `files: ${counted(files.checked, "file")} still needed, ${files.problems.length === 0 ? "all as they should be" : `${count(files.problems.length)} not as recorded`}`,
+    ...files.problems.map(({ job, path, problem }) => `  ${path} of job ${job} is ${problem}`),
+  ];
+}
+
+function emptiedText(rows: number): string {
+  return [
+    `  ${counted(rows, "row")} that jobs wrote ${rows === 1 ? "has" : "have"} no vector now, or ${rows === 1 ? "is" : "are"} gone. Was the database restored from a backup, or did a`,
+    "  server take over? Then `vecfill import --again` writes them from the jobs folder; `run` would pay for them again.",
+  ].join("\n");
+}
+
+function sampleLines({ sample }: Verified): string[] {
+  if (sample === undefined) return [];
+  const { rows, leftOut, off, usd } = sample;
+  return [
+    `sample: ${counted(rows, "row")} embedded again (about ${dollars(usd)}), ${off === 0 ? "all alike" : `${count(off)} off`} (cosine of at least ${LEAST_COSINE})`,
+    off === 0
+      ? ""
+      : "  A row whose text was changed after it was filled is off too: set it to NULL, and the next run fills it again.",
+    leftOut === 0 ? "" : `  ${counted(leftOut, "row")} left out: without a text, or too long.`,
+  ];
+}

@@ -1,0 +1,53 @@
+/** Tells what becomes of each job, as the journal has it, whichever stage records it. */
+import type { Prices } from "./tariff.ts";
+import type { JobReport, Report } from "../progress.ts";
+import { NO_ROWS } from "../row/sums.ts";
+import { spentOn } from "./cost.ts";
+import type { Job } from "../manifest/job.ts";
+import { isUnfinished, type Manifest } from "../manifest/manifest.ts";
+
+/**
+ * The same manifest. Its warnings and its unfinished jobs are reported at once, and each job when it
+ * has changed.
+ */
+export function reportedManifest(manifest: Manifest, report: Report, prices: Prices): Manifest {
+  const told = (job: Job): Job => {
+    report(jobReport(job, prices));
+    return job;
+  };
+  for (const message of manifest.warnings) report({ type: "warning", message, hint: undefined });
+  for (const job of manifest.jobs()) if (isUnfinished(job)) told(job);
+  return {
+    ...manifest,
+    recordExported: async (job) => told(await manifest.recordExported(job)),
+    record: async (event) => told(await manifest.record(event)),
+    recordIf: async (holds, event) => {
+      const job = await manifest.recordIf(holds, event);
+      return job && told(job);
+    },
+    recordResubmitted: async (parent, resubmission) => {
+      const children = await manifest.recordResubmitted(parent, resubmission);
+      told(manifest.job(parent));
+      return children.map(told);
+    },
+  };
+}
+
+function jobReport(job: Job, prices: Prices): JobReport {
+  const { written, failed, stale, filled, gone } = job.sums ?? NO_ROWS;
+  return {
+    type: "job",
+    job: job.id,
+    state: job.state,
+    requests: job.requests,
+    tokens: job.billedTokens ?? job.tokens,
+    usd: spentOn([job], prices).usd,
+    written,
+    failed,
+    stale,
+    filled,
+    gone,
+    passedOn: failed - job.outstanding.lines,
+    submittedAt: job.submittedAt,
+  };
+}

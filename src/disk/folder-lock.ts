@@ -1,0 +1,312 @@
+/**
+ * One process writes in a folder at a time, be it the jobs folder or an embedded database's. The lock
+ * is a file that names its holder and whose modification time is a heartbeat. A holder whose process
+ * ids mean the same as ours is dead when its process is; any other when its heartbeat has stopped: it
+ * looks old, and stays as it is while it is watched. The host's name alone does not tell: containers
+ * have the same one and each its own processes.
+ *
+ * Looking old alone proves nothing, for clocks differ and jump, and a machine that just woke up has
+ * not beaten yet. A holder that lost its lock (suspended for long on another host, say) finds out
+ * before its next write: see `stillHeld`.
+ */
+import { randomUUID } from "node:crypto";
+import {
+  link,
+  readdir,
+  readFile,
+  readlink,
+  rename,
+  rm,
+  stat,
+  utimes,
+  writeFile,
+} from "node:fs/promises";
+import { hostname } from "node:os";
+import { basename, dirname, join } from "node:path";
+import { z } from "zod";
+import type { Clock } from "../clock.ts";
+import { explainWriteError } from "./durable-file.ts";
+import { UserError } from "../errors.ts";
+
+const HEARTBEAT_MS = 5_000;
+const DEAD_AFTER_MS = 12 * HEARTBEAT_MS;
+/** How long an old heartbeat is watched for another beat. */
+const WATCH_MS = 3 * HEARTBEAT_MS;
+const MAX_ATTEMPTS = 5;
+/** So many may die one after the other while they take the lock of a dead one. */
+const MAX_HEIRS = 100;
+/** What a person is told of the two. */
+const FREE_AFTER_MINUTES = Math.ceil((DEAD_AFTER_MS + WATCH_MS) / 60_000);
+
+export type Lock = {
+  /** Throws a UserError when another process has taken the lock over. */
+  stillHeld(): Promise<void>;
+  release(): Promise<void>;
+};
+
+/** How the error names what is locked, and what else it advises. */
+export type LockedPlace = Readonly<{ what: string; meanwhile?: string }>;
+
+const holderShape = z.object({
+  token: z.string(),
+  pid: z.number(),
+  host: z.string(),
+  /** Where process ids mean the same as for the holder; empty where the system does not tell. */
+  space: z.string().default(""),
+  /** When the holder's process started, as the system counts it; tells a reused pid. */
+  started: z.string(),
+  since: z.string(),
+});
+type Holder = z.infer<typeof holderShape>;
+
+/** Throws a UserError that names the holder when another live process has the lock. */
+export async function acquireLock(path: string, clock: Clock, place: LockedPlace): Promise<Lock> {
+  const holder: Holder = {
+    token: randomUUID(),
+    pid: process.pid,
+    host: hostname(),
+    space: await processSpace(),
+    started: await processStart(process.pid),
+    since: clock.now().toISOString(),
+  };
+  for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
+    if (await claim(path, holder)) return held(path, holder, place);
+    const other = await readHolder(path);
+    if (other === undefined) continue;
+    if (!(await isDead(path, other, clock))) throw await lockedBy(path, other, place);
+    const heir = await inherit(path, { dead: other, holder, clock });
+    if (heir === holder) return held(path, holder, place);
+    if (heir !== undefined) throw await lockedBy(path, heir, place);
+  }
+  throw await lockedBy(path, await readHolder(path), place);
+}
+
+type Inheritance = Readonly<{ dead: Holder; holder: Holder; clock: Clock }>;
+
+/**
+ * Puts our lock in the place of a dead holder's. Whoever makes the file that names its heir is the
+ * only one who may; an heir that died meanwhile has an heir in turn. Gives the heir: ourselves, or
+ * another that is alive; undefined when the lock is another one by now.
+ */
+async function inherit(
+  path: string,
+  { dead, holder, clock }: Inheritance,
+): Promise<Holder | undefined> {
+  let last = dead;
+  for (let generation = 0; generation < MAX_HEIRS; generation++) {
+    const will = `${path}.${last.token}.heir`;
+    if (await claim(will, holder)) return replace(path, will, dead, holder);
+    const heir = await readHolder(will);
+    if (heir === undefined || !(await isDead(will, heir, clock))) return heir;
+    last = heir;
+  }
+  return last;
+}
+
+async function replace(
+  path: string,
+  will: string,
+  dead: Holder,
+  holder: Holder,
+): Promise<Holder | undefined> {
+  try {
+    // a former heir may have come, worked and gone since we looked
+    if ((await readHolder(path))?.token !== dead.token) return undefined;
+    const candidate = `${path}.${holder.token}`;
+    await writeHolder(candidate, holder);
+    await rename(candidate, path);
+    return holder;
+  } finally {
+    await rm(will, { force: true });
+  }
+}
+
+/**
+ * Deletes what processes that died while they took or gave the lock left beside it. To be called by
+ * the holder. What a live process is about to use stays; it could do without, see `claim`.
+ */
+export async function sweepLeftovers(path: string): Promise<void> {
+  const prefix = `${basename(path)}.`;
+  const names = (await readdir(dirname(path))).filter((name) => name.startsWith(prefix));
+  for (const name of names) {
+    const leftover = join(dirname(path), name);
+    const owner = await readHolder(leftover).catch(() => undefined);
+    if (owner === undefined || (await diedHere(owner)) === true)
+      await rm(leftover, { force: true });
+  }
+}
+
+/** Creates the lock file with its content in one step, so that nobody reads half of it. */
+async function claim(path: string, holder: Holder): Promise<boolean> {
+  const candidate = `${path}.${holder.token}`;
+  await writeHolder(candidate, holder);
+  try {
+    await link(candidate, path);
+    return true;
+  } catch (error) {
+    // ENOENT: the holder swept the candidate away before it was written to its end
+    if (errorCode(error) === "EEXIST" || errorCode(error) === "ENOENT") return false;
+    throw error;
+  } finally {
+    await rm(candidate, { force: true });
+  }
+}
+
+async function writeHolder(path: string, holder: Holder): Promise<void> {
+  try {
+    await writeFile(path, `${JSON.stringify(holder)}\n`, { mode: 0o600, flush: true });
+  } catch (error) {
+    throw explainWriteError(error, `a lock in ${dirname(path)}`);
+  }
+}
+
+function held(path: string, holder: Holder, place: LockedPlace): Lock {
+  const heartbeat = setInterval(() => {
+    const now = new Date();
+    // a heartbeat that cannot be written shows as a lost lock at the next write
+    utimes(path, now, now).catch(() => {});
+  }, HEARTBEAT_MS);
+  heartbeat.unref();
+  return {
+    async stillHeld() {
+      const current = await readHolder(path);
+      if (current?.token !== holder.token) throw await lockedBy(path, current, place);
+    },
+    async release() {
+      clearInterval(heartbeat);
+      await removeIfStill(path, holder);
+    },
+  };
+}
+
+/**
+ * Takes a lock file away only if it is the one that was looked at: it is moved aside first, and put
+ * back when somebody else turns out to have claimed the lock in between.
+ */
+async function removeIfStill(path: string, expected: Holder): Promise<void> {
+  const aside = `${path}.${randomUUID()}`;
+  try {
+    await rename(path, aside);
+  } catch (error) {
+    if (errorCode(error) === "ENOENT") return;
+    throw error;
+  }
+  const moved = await readHolder(aside);
+  if (moved !== undefined && moved.token !== expected.token) await putBack(aside, path);
+  await rm(aside, { force: true });
+}
+
+async function putBack(aside: string, path: string): Promise<void> {
+  try {
+    await link(aside, path);
+  } catch (error) {
+    if (errorCode(error) !== "EEXIST") throw error;
+  }
+}
+
+async function isDead(path: string, holder: Holder, clock: Clock): Promise<boolean> {
+  return (await diedHere(holder)) ?? heartbeatStopped(path, clock);
+}
+
+/** Undefined where this system cannot tell: for a process elsewhere, or without start times. */
+async function diedHere(holder: Holder): Promise<boolean | undefined> {
+  if (holder.host !== hostname()) return undefined;
+  if (holder.space === "" || holder.space !== (await processSpace())) return undefined;
+  if (!isAlive(holder.pid)) return true;
+  const started = await processStart(holder.pid);
+  return started === "" || holder.started === "" ? undefined : started !== holder.started;
+}
+
+async function heartbeatStopped(path: string, clock: Clock): Promise<boolean> {
+  const beatMs = await lastBeatMs(path);
+  if (beatMs === undefined) return true;
+  if (Math.abs(clock.now().getTime() - beatMs) <= DEAD_AFTER_MS) return false;
+  await clock.sleep(WATCH_MS);
+  const latestMs = await lastBeatMs(path);
+  return latestMs === undefined || latestMs === beatMs;
+}
+
+/** Undefined when the lock file is gone. */
+async function lastBeatMs(path: string): Promise<number | undefined> {
+  try {
+    return (await stat(path)).mtimeMs;
+  } catch (error) {
+    if (errorCode(error) === "ENOENT") return undefined;
+    throw error;
+  }
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return errorCode(error) === "EPERM";
+  }
+}
+
+/**
+ * A process id names a process within one boot of one kernel and, on Linux, one pid namespace of it.
+ * Elsewhere there are no namespaces, and a restart ends every process that had a lock there.
+ */
+async function processSpace(): Promise<string> {
+  if (process.platform !== "linux") return process.platform;
+  try {
+    const boot = await readFile("/proc/sys/kernel/random/boot_id", "utf8");
+    return `${boot.trim()} ${await readlink("/proc/self/ns/pid")}`;
+  } catch {
+    return "";
+  }
+}
+
+const START_TIME_FIELD = 19;
+
+/** The process's start in clock ticks since boot; empty where the system does not tell. */
+async function processStart(pid: number): Promise<string> {
+  try {
+    const line = await readFile(`/proc/${pid}/stat`, "utf8");
+    const afterName = line.slice(line.lastIndexOf(")") + 2);
+    return afterName.split(" ")[START_TIME_FIELD] ?? "";
+  } catch {
+    return "";
+  }
+}
+
+/** Undefined when there is no lock file, or none that can be read as one. */
+async function readHolder(path: string): Promise<Holder | undefined> {
+  try {
+    return holderShape.parse(JSON.parse(await readFile(path, "utf8")));
+  } catch (error) {
+    if (errorCode(error) === "ENOENT") return undefined;
+    throw new UserError(`The lock file ${path} cannot be read as one.`, {
+      hint: `If no other vecfill works there, delete ${path} and try again.`,
+      exit: "locked",
+      cause: error,
+    });
+  }
+}
+
+async function lockedBy(
+  path: string,
+  holder: Holder | undefined,
+  { what, meanwhile }: LockedPlace,
+): Promise<UserError> {
+  const who =
+    holder === undefined
+      ? "another process"
+      : `process ${holder.pid} on ${holder.host}, since ${holder.since}`;
+  const wait = `Wait until it has finished or stop it${meanwhile === undefined ? "" : `; ${meanwhile}`}.`;
+  const elsewhere = holder !== undefined && (await diedHere(holder)) === undefined;
+  return new UserError(`${what} is in use by ${who} (lock file ${path}).`, {
+    hint: elsewhere
+      ? `${wait} It is on another machine or in another container: if it died there, the lock is free ${FREE_AFTER_MINUTES} minutes after.`
+      : wait,
+    exit: "locked",
+  });
+}
+
+function errorCode(error: unknown): string | undefined {
+  return error instanceof Error && "code" in error && typeof error.code === "string"
+    ? error.code
+    : undefined;
+}

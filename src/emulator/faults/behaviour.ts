@@ -1,0 +1,121 @@
+/**
+ * Where nobody has published what the service does, both ways can be chosen. The first choice of
+ * each is the default: what has been seen, and where nothing has, what asks more of a client.
+ */
+import { UserError } from "../../errors.ts";
+import { nearest } from "./spelling.ts";
+
+export const BEHAVIOURS = {
+  "bad-line": {
+    choices: ["batch-failed", "line-error"],
+    meaning: "a request line with an unknown field or no JSON: the whole batch fails, or that line",
+  },
+  "empty-text": {
+    choices: ["line-error", "batch-failed"],
+    meaning: "a request line with an empty text",
+  },
+  "task-type-2": {
+    choices: ["rejected", "ignored"],
+    meaning: "taskType or title sent to gemini-embedding-2",
+  },
+  "nested-config": {
+    choices: ["rejected", "honoured"],
+    meaning: "embedContentConfig inside a request line (interactive calls always honour it)",
+  },
+  "line-codes": {
+    choices: ["rpc", "http"],
+    meaning: "error codes in result lines: google.rpc (3, 14) or like HTTP (400, 503)",
+  },
+  "list-stats": {
+    choices: ["stale", "fresh"],
+    meaning: "batchStats in a list: as at creation, or up to date",
+  },
+  "cancel-ended": {
+    choices: ["refused", "ignored"],
+    meaning: "cancelling a batch that has ended: 400 FAILED_PRECONDITION, or 200",
+  },
+  "cancel-quota": {
+    choices: ["released", "kept"],
+    meaning: "tokens of a cancelled batch leave the queue at once, or only 48 hours after it began",
+  },
+  quota: {
+    choices: ["level", "bucket"],
+    meaning: "enqueued tokens come back when a batch ends, or drip back over minutes",
+  },
+  "sync-requests": {
+    choices: ["texts", "calls"],
+    meaning:
+      "what counts as a request of the minute: each text of an interactive call, or the call",
+  },
+  "duplicate-name": {
+    choices: ["refused-at-start", "refused-at-end", "renamed"],
+    meaning: "an upload whose name is taken: 409 at start, 409 at the end, or another name",
+  },
+  "mime-refusal": {
+    choices: ["at-start", "at-end", "as-success"],
+    meaning: "a refused MIME type: 400 at start, 400 at the end, or an error inside a 200",
+  },
+  "input-gone": {
+    choices: ["batch-failed", "runs"],
+    meaning: "the input file is deleted or expires before its batch runs",
+  },
+  "delete-output": {
+    choices: ["refused", "deleted"],
+    meaning: "deleting a results file, whose id is longer than the service allows: 400, or done",
+  },
+  "get-output": {
+    choices: ["found", "refused"],
+    meaning: "looking at a results file: works, or 400 for the same reason",
+  },
+  "cancelled-results": {
+    choices: ["none", "partial"],
+    meaning: "a cancelled batch leaves no results, or those it had by then",
+  },
+} as const;
+
+export type BehaviourName = keyof typeof BEHAVIOURS;
+type Choice<Name extends BehaviourName> = (typeof BEHAVIOURS)[Name]["choices"][number];
+
+export class Behaviour {
+  readonly #chosen: ReadonlyMap<string, string>;
+
+  /** `text` is `name=choice,name=choice`; throws a UserError for what is not in the table. */
+  constructor(text: string) {
+    this.#chosen = new Map(
+      text
+        .split(",")
+        .filter((part) => part.trim() !== "")
+        .map(parsePart),
+    );
+  }
+
+  is<Name extends BehaviourName>(name: Name, choice: Choice<Name>): boolean {
+    return (this.#chosen.get(name) ?? BEHAVIOURS[name].choices[0]) === choice;
+  }
+}
+
+/** A line for each, for --help. */
+export function describeBehaviours(): string[] {
+  return Object.entries(BEHAVIOURS).map(
+    ([name, { choices, meaning }]) => `${name}=${choices.join("|")}  ${meaning}`,
+  );
+}
+
+function parsePart(part: string): [string, string] {
+  const [name = "", choice = ""] = part.split("=").map((side) => side.trim());
+  if (!isBehaviour(name)) throw unknown("behaviour", name, Object.keys(BEHAVIOURS));
+  const choices: readonly string[] = BEHAVIOURS[name].choices;
+  if (!choices.includes(choice)) throw unknown(`choice for ${name}`, choice, choices);
+  return [name, choice];
+}
+
+function isBehaviour(name: string): name is BehaviourName {
+  return Object.hasOwn(BEHAVIOURS, name);
+}
+
+function unknown(what: string, given: string, valid: readonly string[]): UserError {
+  return new UserError(`The emulator knows no ${what} named "${given}".`, {
+    hint: `Nearest: ${nearest(given, valid).join(", ")}. vecfill emulator --help lists all.`,
+    exit: "usage",
+  });
+}

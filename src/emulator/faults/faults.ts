@@ -1,0 +1,203 @@
+/**
+ * Faults on demand, from a compact text such as `shuffle,double=0.01,create-ambiguous=1x`. One
+ * table says what there is; --help is made from it. Whether a fault strikes is drawn from the seed,
+ * so that a run can be had again:
+ * - in results by the row's key and the batch's number, so that a row sent again gets a new draw;
+ *   only `permanent` looks at the key alone;
+ * - for requests and batches by how many of that kind there have been.
+ */
+import { UserError } from "../../errors.ts";
+import { draw } from "./hash.ts";
+import { nearest } from "./spelling.ts";
+
+type FaultKind = Readonly<{
+  /** A share of rows; a share of requests or batches, or the first so many; or an amount. */
+  takes: "rows" | "times" | "seconds" | "milliseconds";
+  meaning: string;
+}>;
+
+export const FAULTS = {
+  shuffle: { takes: "rows", meaning: "result lines come in another order" },
+  double: { takes: "rows", meaning: "a result line stands twice" },
+  missing: { takes: "rows", meaning: "a result line is left out" },
+  conflict: { takes: "rows", meaning: "a key has two lines with different vectors" },
+  malformed: { takes: "rows", meaning: "a line is cut off, garbage, or JSON of another shape" },
+  retryable: {
+    takes: "rows",
+    meaning: "a row fails with code 4, 8, 13 or 14; sent again, it may pass",
+  },
+  permanent: { takes: "rows", meaning: "a row fails with code 3, every time" },
+  "unknown-key": { takes: "rows", meaning: "an extra line has a key that nobody sent" },
+  "no-key": { takes: "rows", meaning: "a result line has lost its key" },
+  "wrong-width": { takes: "rows", meaning: "a vector is one value short" },
+  zero: { takes: "rows", meaning: "a vector of nothing but zeros" },
+  nan: { takes: "rows", meaning: 'a value is "NaN", null or beyond all numbers' },
+  "results-cut": { takes: "times", meaning: "a results file ends inside its last line" },
+  "batch-fail": { takes: "times", meaning: "a batch ends FAILED" },
+  "batch-expire": { takes: "times", meaning: "a batch ends EXPIRED" },
+  "batch-cancel": { takes: "times", meaning: "a batch ends CANCELLED unasked" },
+  "batch-stuck": {
+    takes: "times",
+    meaning: "a batch stays PENDING until it expires after 48 hours",
+  },
+  "batch-unknown-state": {
+    takes: "times",
+    meaning: "a batch shows a state nobody knows before it succeeds",
+  },
+  "create-ambiguous": {
+    takes: "times",
+    meaning: "a batch is created, and the answer is 503 or a reset",
+  },
+  "create-reset": { takes: "times", meaning: "a batch is created, and the connection is reset" },
+  "create-503": { takes: "times", meaning: "a batch is created, and the answer is 503" },
+  "create-silent": { takes: "times", meaning: "a batch is created, and no answer ever comes" },
+  "create-lost": { takes: "times", meaning: "503, and no batch is created" },
+  "create-late": { takes: "seconds", meaning: "a new batch is in the list only after so long" },
+  "create-slow": { takes: "seconds", meaning: "the answer to a create takes so long" },
+  "create-429": { takes: "times", meaning: "a create is refused for quota" },
+  "upload-cut": { takes: "times", meaning: "the connection breaks inside an upload" },
+  "upload-no-status": { takes: "times", meaning: "an upload answer lacks x-goog-upload-status" },
+  "upload-final-lost": { takes: "times", meaning: "the file is stored, and the answer is lost" },
+  "upload-5xx": { takes: "times", meaning: "503 to an upload request" },
+  "upload-session-lost": { takes: "times", meaning: "the upload session is forgotten" },
+  "mime-200-error": { takes: "times", meaning: "an upload ends with an error inside a 200" },
+  "download-cut": { takes: "times", meaning: "the connection breaks inside a download" },
+  "download-short": { takes: "times", meaning: "a download ends early as if it were whole" },
+  "download-5xx": { takes: "times", meaning: "503 to a download" },
+  "get-5xx": { takes: "times", meaning: "503 to a look at a batch or file" },
+  "list-5xx": { takes: "times", meaning: "503 to a page of a list" },
+  "cancel-5xx": { takes: "times", meaning: "503 to a cancel or delete, which took effect" },
+  "sync-5xx": { takes: "times", meaning: "503 to an interactive call" },
+  "sync-429": { takes: "times", meaning: "429 to a call that embeds at once" },
+  "sync-cut": {
+    takes: "times",
+    meaning: "texts are embedded at once, and the connection breaks before the answer",
+  },
+  "sync-silent": {
+    takes: "times",
+    meaning: "texts are embedded at once, and no answer ever comes",
+  },
+  "sync-count": {
+    takes: "times",
+    meaning: "an answer to texts embedded at once is one vector short",
+  },
+  "sync-bad-text": {
+    takes: "rows",
+    meaning: "a text is refused with 400, and with it every call that has it",
+  },
+  "sync-slow": { takes: "milliseconds", meaning: "an interactive call takes so much longer" },
+  "rate-429": { takes: "times", meaning: "429 to anything but a create" },
+  slow: { takes: "milliseconds", meaning: "every answer takes so much longer" },
+} as const satisfies Readonly<Record<string, FaultKind>>;
+
+export type FaultName = keyof typeof FAULTS;
+
+/** `share`: of all; `first`: so many, then never again; `amount`: seconds or milliseconds. */
+type Setting = Readonly<{ share: number } | { first: number } | { amount: number }>;
+
+const NUMBER = /^\d+(\.\d+)?$/;
+const FIRST = /^(?<count>\d+)x$/;
+
+export class Faults {
+  /** As it was given; `new Faults(text, seed)` makes the same again. */
+  readonly text: string;
+  readonly #seed: number;
+  readonly #settings: ReadonlyMap<FaultName, Setting>;
+  readonly #asked = new Map<FaultName, number>();
+
+  constructor(text: string, seed: number) {
+    this.text = text;
+    this.#seed = seed;
+    this.#settings = new Map(
+      text
+        .split(",")
+        .filter((part) => part.trim() !== "")
+        .map(parsePart),
+    );
+  }
+
+  /** For requests and batches: asks, counts, and draws. */
+  strikes(name: FaultName): boolean {
+    const setting = this.#settings.get(name);
+    if (setting === undefined) return false;
+    const count = (this.#asked.get(name) ?? 0) + 1;
+    this.#asked.set(name, count);
+    if ("first" in setting) return count <= setting.first;
+    return "share" in setting && draw(this.#seed, name, count) < setting.share;
+  }
+
+  /** For rows; the same question always gets the same answer. */
+  strikesRow(name: FaultName, batchNumber: number, key: string): boolean {
+    const setting = this.#settings.get(name);
+    if (setting === undefined || !("share" in setting)) return false;
+    return draw(this.#seed, name, name === "permanent" ? "" : batchNumber, key) < setting.share;
+  }
+
+  /** A number in [0, 1) to choose between variants of a fault. */
+  variant(...parts: readonly (string | number)[]): number {
+    return draw(this.#seed, "variant", ...parts);
+  }
+
+  /** For what happens to a whole file or not at all. */
+  has(name: FaultName): boolean {
+    const setting = this.#settings.get(name);
+    return setting !== undefined && "share" in setting && setting.share > 0;
+  }
+
+  /** Seconds or milliseconds, 0 when not set. */
+  amount(name: FaultName): number {
+    const setting = this.#settings.get(name);
+    return setting !== undefined && "amount" in setting ? setting.amount : 0;
+  }
+}
+
+/** A line for each, for --help. */
+export function describeFaults(): string[] {
+  return Object.entries(FAULTS).map(
+    ([name, { takes, meaning }]) => `${name}=${UNIT[takes]}  ${meaning}`,
+  );
+}
+
+const UNIT: Readonly<Record<FaultKind["takes"], string>> = {
+  rows: "<share>",
+  times: "<share or Nx>",
+  seconds: "<seconds>",
+  milliseconds: "<ms>",
+};
+
+function parsePart(part: string): [FaultName, Setting] {
+  const [name = "", value] = part.split("=").map((side) => side.trim());
+  if (!isFault(name)) throw unknownFault(name);
+  return [name, parseSetting(name, value)];
+}
+
+function parseSetting(name: FaultName, value: string | undefined): Setting {
+  const { takes } = FAULTS[name];
+  if (takes === "seconds" || takes === "milliseconds") {
+    if (value === undefined || !NUMBER.test(value)) throw badValue(name);
+    return { amount: Number(value) };
+  }
+  if (value === undefined) return { share: 1 };
+  const count = FIRST.exec(value)?.groups?.["count"];
+  if (count !== undefined && takes === "times") return { first: Number(count) };
+  if (!NUMBER.test(value) || Number(value) > 1) throw badValue(name);
+  return { share: Number(value) };
+}
+
+function isFault(name: string): name is FaultName {
+  return Object.hasOwn(FAULTS, name);
+}
+
+function unknownFault(name: string): UserError {
+  return new UserError(`The emulator knows no fault named "${name}".`, {
+    hint: `Nearest: ${nearest(name, Object.keys(FAULTS)).join(", ")}. vecfill emulator --help lists all.`,
+    exit: "usage",
+  });
+}
+
+function badValue(name: FaultName): UserError {
+  return new UserError(`The fault ${name} was given a value it does not take.`, {
+    hint: `Write ${name}=${UNIT[FAULTS[name].takes]}; a share is from 0 to 1, 2x means the first two.`,
+    exit: "usage",
+  });
+}

@@ -1,9 +1,0 @@
-import { hashFile } from "../durable-file.ts";
-import { exists, type JobFiles } from "./files.ts";
-import type { Job } from "./job.ts";
-
-/** True when the results file is there, and is the one that was recorded. */
-export async function hasResults(files: JobFiles, { resultsFile }: Job): Promise<boolean> {
-  if (resultsFile === undefined || !(await exists(files.results))) return false;
-  return (await hashFile(files.results)).sha256 === resultsFile.sha256;
-}

@@ -1,0 +1,30 @@
+import type { FailureClass } from "../row/error-code.ts";
+import type { Failure } from "../row/failed-line.ts";
+import type { DeadState } from "../gemini/port.ts";
+import { NO_ROWS } from "../row/sums.ts";
+import { writeFailedFile } from "./failed-file.ts";
+import type { Job } from "../manifest/job.ts";
+import type { Manifest } from "../manifest/manifest.ts";
+import { checkRequestFile, failedRequests } from "./request-file.ts";
+
+/**
+ * Ends a job whose batch left no results: every row goes into the failed file, from which it can be
+ * resubmitted without exporting again. The file is durable before the end is recorded.
+ */
+export async function recordDeadBatch(
+  manifest: Manifest,
+  job: Job,
+  state: DeadState,
+  error: Readonly<{ code?: number; message: string }>,
+  failureClass: FailureClass = "retryable",
+): Promise<Job> {
+  const files = manifest.files(job.id);
+  await checkRequestFile(files, job);
+  const failure: Failure = { class: failureClass, reason: "batch", ...error };
+  const failed = await writeFailedFile(
+    files,
+    failedRequests(files, job, () => failure),
+  );
+  const sums = { ...NO_ROWS, requests: job.requests, failed: job.requests };
+  return manifest.record({ type: state, job: job.id, error, sums, ...failed });
+}

@@ -1,0 +1,170 @@
+/**
+ * Opens the manifest of a jobs folder: to read it, or, with the lock, to write to it. Whoever takes the lock
+ * finds the folder as an interrupted writer left it, and puts it in order first.
+ */
+import type { Clock } from "../clock.ts";
+import { acquireLock, type Lock, type LockedPlace, sweepLeftovers } from "../disk/folder-lock.ts";
+import { UserError } from "../errors.ts";
+import type { JobEvent } from "../manifest/event.ts";
+import { lockPath, manifestPath } from "../manifest/file-names.ts";
+import { apply, emptyState, indexOf } from "../manifest/fold.ts";
+import type { JobHistoryEntry } from "../manifest/job.ts";
+import { openJournal, readJournal } from "../manifest/journal.ts";
+import {
+  type Manifest,
+  type ManifestView,
+  newHeader,
+  viewOf,
+  writing,
+} from "../manifest/manifest.ts";
+import { move } from "../manifest/transitions.ts";
+import { finishReplacedFailedFiles } from "./failed-file.ts";
+import { answeredJobs, findJobFile, prepareFolder, sweepLeft, sweepUnrecorded } from "./files.ts";
+import { findAnswers, seeBegun } from "./found-answers.ts";
+
+/**
+ * Reads the manifest without taking the lock; changes nothing on disk. Jobs are as a command that takes
+ * the lock would find them, and so not only what the journal says.
+ */
+export async function readManifest(folder: string): Promise<ManifestView> {
+  const state = emptyState();
+  const content = await readJournal(manifestPath(folder), (event) => apply(state, event));
+  for (const { id, updatedAt } of await seeBegun(folder, indexOf(state).all())) {
+    apply(state, { type: "embedding", job: id, at: updatedAt });
+  }
+  return { ...viewOf(folder, state), id: content.header?.manifest, warnings: content.warnings };
+}
+
+/** For a dry run: reads as the manifest does, takes no lock, and refuses to write. */
+export async function previewManifest(folder: string): Promise<Manifest> {
+  const seen = await readManifest(folder);
+  return {
+    ...seen,
+    id: seen.id ?? "",
+    folder,
+    reserveJobId: refuseToWrite,
+    recordExported: refuseToWrite,
+    recordResubmitted: refuseToWrite,
+    record: refuseToWrite,
+    recordIf: refuseToWrite,
+    recordCounted: refuseToWrite,
+    recordIndex: refuseToWrite,
+    close: async () => {},
+  };
+}
+
+/** Takes the lock, cuts a torn line off, sweeps part files. Throws a UserError when it is locked. */
+export async function openManifest(folder: string, clock: Clock): Promise<Manifest> {
+  await prepareFolder(folder);
+  const lock = await acquireLock(lockPath(folder), clock, JOBS_FOLDER);
+  try {
+    return await openLocked(folder, clock, lock);
+  } catch (error) {
+    await lock.release();
+    throw error;
+  }
+}
+
+const JOBS_FOLDER: LockedPlace = {
+  what: "The jobs folder",
+  meanwhile: "`vecfill jobs` can look meanwhile",
+};
+
+/** Everything the journal says of one job, oldest first. */
+export async function readHistory(folder: string, job: string): Promise<JobHistoryEntry[]> {
+  const entries: JobHistoryEntry[] = [];
+  const add = (type: JobEvent["type"], at: string, words: string | undefined) => {
+    const state = move(job, entries.at(-1)?.state, type);
+    entries.push({ at, event: type, state, note: words });
+  };
+  await readJournal(manifestPath(folder), (event) => {
+    if (!("job" in event)) return;
+    const born = event.type === "resubmitted" && event.children.some((child) => child.job === job);
+    if (born) add("exported", event.at, `resubmits ${event.job}`);
+    if (event.job === job) add(event.type, event.at, note(event));
+  });
+  return entries;
+}
+
+async function openLocked(folder: string, clock: Clock, lock: Lock): Promise<Manifest> {
+  const path = manifestPath(folder);
+  const state = emptyState();
+  const content = await readJournal(path, (event) => apply(state, event));
+  if (content.header === undefined) await refuseOrphans(folder);
+  const header = content.header ?? newHeader(clock.now());
+  const base = viewOf(folder, state);
+  await finishReplacedFailedFiles(folder, base.jobs());
+  await sweepLeft(folder, clock.now());
+  const answered = await answeredJobs(folder);
+  // a later manifest than this one knew of jobs here: their request files are no leftovers
+  const isLatest = [...answered].every((job) => state.jobs.has(job));
+  if (isLatest) await sweepUnrecorded(folder, new Set(state.jobs.keys()), state.lastJob);
+  await sweepLeftovers(lockPath(folder));
+  const found = await findAnswers(
+    folder,
+    base.jobs().filter(({ id }) => answered.has(id)),
+  );
+  const journal = await openJournal(path, content, content.header ? undefined : header);
+  const writer = writing({ state, journal, lock, clock, answered });
+  try {
+    for (const { id } of found.begun) await writer.record({ type: "embedding", job: id });
+  } catch (error) {
+    await journal.close();
+    throw error;
+  }
+  const warnings = [...content.warnings, ...found.warnings];
+  return { ...base, ...writer, id: header.manifest, folder, warnings };
+}
+
+function refuseToWrite(): never {
+  throw new Error("a dry run writes nothing");
+}
+
+/** A new manifest beside old jobs would number over them, and pay for what is under way again. */
+async function refuseOrphans(folder: string): Promise<void> {
+  const orphan = await findJobFile(folder);
+  if (orphan === undefined) return;
+  throw new UserError(`The folder ${folder} has job files such as ${orphan}, but no manifest.`, {
+    hint: `Restore ${manifestPath(folder)} from a backup, or move the files away, or name another folder with --jobs-dir.`,
+    exit: "fatal",
+  });
+}
+
+/** A few words on what an event holds. */
+function note(event: JobEvent): string | undefined {
+  switch (event.type) {
+    case "exported":
+      return `${event.requests} requests`;
+    case "uploaded":
+      return event.remoteFile.name;
+    case "submitting":
+      return event.displayName;
+    case "submitted":
+      return event.adopted ? `${event.batch}, found after an uncertain create` : event.batch;
+    case "duplicate":
+      return `${event.batch}: a second batch of this job, not used`;
+    case "succeeded":
+      return event.resultsName;
+    case "absent":
+      return `not at Gemini after ${event.reads} readings of the batch list`;
+    case "refused":
+    case "failed":
+    case "expired":
+    case "cancelled":
+      return event.error.message;
+    case "downloaded":
+      return `${event.file.bytes} bytes`;
+    case "imported":
+      return `${event.sums.written} written, ${event.sums.failed} failed`;
+    case "resubmitted":
+      return event.children.map((child) => child.job).join(", ");
+    case "rollingBack":
+      return `${event.rows} rows about to be emptied`;
+    case "rolledBack":
+      return `${event.rows} rows`;
+    case "cleaned":
+      return event.files.join(", ");
+    case "embedding":
+      return "at once, at the interactive price";
+  }
+}

@@ -1,0 +1,97 @@
+import { KeySet } from "../row/key-table.ts";
+import { parseKey } from "../row/question.ts";
+import { sameTarget, type Target } from "../row/target.ts";
+import { readFailedLines } from "./failed-file.ts";
+import { isMissing } from "../disk/presence.ts";
+import type { Job } from "../manifest/job.ts";
+import { isUnfinished, type ManifestView } from "../manifest/manifest.ts";
+import { checkRequestFile, readRequestKeys } from "./request-file.ts";
+import { sameColumn } from "../manifest/vector-space.ts";
+
+/**
+ * Which rows are not to be exported again: those of unfinished jobs, and those that wait in failed
+ * files. A row whose text changed has another key and is not among them. Eight bytes a row. Throws a
+ * UserError where a request file is not the one recorded: its rows would be paid for twice.
+ */
+export type TakenRows = Readonly<{
+  inFlight: KeySet;
+  failedBefore: KeySet;
+  /** Ids of rows that jobs are under way with for the same column and by another `--text`. */
+  inFlightOtherwise: KeySet;
+}>;
+
+/**
+ * While the files are read, `run` goes on resubmitting: rows leave a failed file for a job that was
+ * not there when the reading began. They are known by then as that job's, so jobs are read until
+ * there is none that was not.
+ */
+export async function readTakenRows(manifest: ManifestView, target: Target): Promise<TakenRows> {
+  const taken = {
+    inFlight: new KeySet(),
+    failedBefore: new KeySet(),
+    inFlightOtherwise: new KeySet(),
+  };
+  const read = new Set<string>();
+  const unread = () => manifest.jobs().filter((job) => !read.has(job.id));
+  for (let jobs = unread(); jobs.length > 0; jobs = unread()) {
+    for (const job of jobs) {
+      if (sameTarget(job.target, target)) await readRows(manifest, job, taken);
+      else if (sameRows(job.target, target)) await readIds(manifest, job, taken);
+      read.add(job.id);
+    }
+  }
+  return taken;
+}
+
+/** Whether a job is under way with the row, by whatever text: its vector will be in the column first. */
+export function isInFlight({ inFlight, inFlightOtherwise }: TakenRows, key: string): boolean {
+  if (inFlight.has(key)) return true;
+  // nearly always there are none
+  return inFlightOtherwise.size > 0 && inFlightOtherwise.has(idOf(key));
+}
+
+async function readRows(
+  manifest: ManifestView,
+  job: Job,
+  { inFlight, failedBefore }: TakenRows,
+): Promise<void> {
+  if (isUnfinished(job)) {
+    for await (const keys of keysOf(manifest, job)) for (const key of keys) inFlight.add(key);
+  } else if (job.outstanding.lines > 0) {
+    for await (const key of waitingKeys(manifest.files(job.id).failed)) failedBefore.add(key);
+  }
+}
+
+async function readIds(
+  manifest: ManifestView,
+  job: Job,
+  { inFlightOtherwise }: TakenRows,
+): Promise<void> {
+  if (!isUnfinished(job)) return;
+  for await (const keys of keysOf(manifest, job)) {
+    for (const key of keys) inFlightOtherwise.add(idOf(key));
+  }
+}
+
+async function* keysOf(manifest: ManifestView, job: Job): AsyncGenerator<string[]> {
+  const files = manifest.files(job.id);
+  await checkRequestFile(files, job);
+  yield* readRequestKeys(files, job);
+}
+
+function idOf(key: string): string {
+  return parseKey(key)?.id ?? key;
+}
+
+function sameRows(a: Target, b: Target): boolean {
+  return sameColumn(a, b) && a.id === b.id;
+}
+
+/** None where the file is gone: somebody deleted it, or its rows were resubmitted meanwhile. */
+async function* waitingKeys(path: string): AsyncGenerator<string> {
+  try {
+    for await (const { key } of readFailedLines(path)) yield key;
+  } catch (error) {
+    if (!isMissing(error)) throw error;
+  }
+}

@@ -1,0 +1,219 @@
+/**
+ * The lines of the journal. Each type's fields stand here once; reading checks them, writing is
+ * typed by them. A field may be added with a default; anything else is a new format version.
+ *
+ * Fields are of the kinds below, each with a sure check (see `sure-check.ts`), so that a long journal
+ * is read quickly. A field of another kind works too, and makes its event slow.
+ */
+import { z } from "zod";
+import { CLEANABLE } from "./job.ts";
+import { MODELS, type ModelName, isModelName } from "../row/models.ts";
+import { QUOTA_LIMITS } from "../gemini/port.ts";
+import { sureCheckOf, withSureCheck } from "./sure-check.ts";
+
+export const FORMAT_NAME = "vecfill-manifest";
+export const FORMAT_VERSION = 1;
+
+const text = withSureCheck(z.string(), isText);
+const number = withSureCheck(z.number(), Number.isFinite);
+const count = withSureCheck(z.number().int().nonnegative(), isCount);
+const jobId = matching(/^\d{4,}$/);
+const at = withSureCheck(z.iso.datetime(), isUsualTime);
+const file = z.object({ bytes: count, sha256: matching(/^[0-9a-f]{64}$/) });
+const model = withSureCheck(
+  z.custom<ModelName>(isModel, { error: `not one of ${Object.keys(MODELS).join(", ")}` }),
+  isModel,
+);
+
+const target = z.object({
+  schema: text,
+  table: text,
+  id: text,
+  text,
+  embedding: text,
+  model,
+  dimensions: count,
+  taskType: text,
+});
+
+const sums = z.object({
+  requests: count,
+  written: count,
+  failed: count,
+  stale: count,
+  filled: count,
+  gone: count,
+});
+
+const outstanding = z.object({ lines: count, retryable: count });
+const error = z.object({ code: number.optional(), message: text });
+const remoteFile = z.object({ name: text, expiresAt: text.optional() });
+
+/** `target` is the number of an earlier `target` event. */
+const newJob = z.object({
+  job: jobId,
+  target: count,
+  requests: count,
+  tokens: count,
+  // before it was corrected; absent: `tokens` was not
+  uncorrected: count.optional(),
+  file,
+  // absent: no text repeats
+  copies: z.object({ rows: count, file }).optional(),
+  parent: jobId.optional(),
+  attempt: count,
+});
+
+/** How a job's rows ended, and what its failed file holds: undefined when there is none. */
+const ending = { sums, outstanding, failedFile: file.optional() };
+
+/** What builds an index again, as it was when it was dropped. */
+const index = z.object({
+  name: text,
+  method: text,
+  definition: text,
+  tablespace: text.optional(),
+  comment: text.optional(),
+  valid: z.boolean(),
+});
+
+const header = z.object({
+  format: z.literal(FORMAT_NAME),
+  version: number,
+  manifest: matching(/^[a-z0-9]{8}$/),
+  createdAt: at,
+});
+
+export const eventSchema = z.discriminatedUnion("type", [
+  z.object({ type: z.literal("target"), at, number: count, target }),
+  // so many estimated tokens of a sample were so many as the service counts them
+  z.object({
+    type: z.literal("counted"),
+    at,
+    target: count,
+    rows: count,
+    estimated: count,
+    counted: count,
+  }),
+  newJob.extend({ type: z.literal("exported"), at }),
+  z.object({ type: z.literal("uploaded"), at, job: jobId, remoteFile }),
+  z.object({
+    type: z.literal("submitting"),
+    at,
+    job: jobId,
+    displayName: text,
+    submission: count,
+    keyId: text.optional(),
+    // sent although the books say that the queue is full
+    probe: z.literal("time").optional(),
+  }),
+  // `fileGone`: the uploaded file was no longer there, so the next try uploads again
+  z.object({
+    type: z.literal("refused"),
+    at,
+    job: jobId,
+    error,
+    fileGone: z.boolean(),
+    limit: z.enum(QUOTA_LIMITS).optional(),
+  }),
+  z.object({ type: z.literal("absent"), at, job: jobId, reads: count }),
+  z.object({
+    type: z.literal("submitted"),
+    at,
+    job: jobId,
+    batch: text,
+    adopted: z.boolean(),
+    keyId: text,
+  }),
+  z.object({ type: z.literal("duplicate"), at, job: jobId, batch: text }),
+  z.object({ type: z.literal("succeeded"), at, job: jobId, resultsName: text }),
+  z.object({ type: z.literal("failed"), at, job: jobId, error, ...ending }),
+  z.object({ type: z.literal("expired"), at, job: jobId, error, ...ending }),
+  z.object({ type: z.literal("cancelled"), at, job: jobId, error, ...ending }),
+  z.object({ type: z.literal("downloaded"), at, job: jobId, file }),
+  z.object({
+    type: z.literal("imported"),
+    at,
+    job: jobId,
+    tokens: count.optional(),
+    ...ending,
+  }),
+  z.object({
+    type: z.literal("resubmitted"),
+    at,
+    job: jobId,
+    children: z.array(newJob),
+    outstanding,
+    failedFile: file.optional(),
+  }),
+  // `file`: the rows that are about to be emptied; see rollback-file.ts
+  z.object({ type: z.literal("rollingBack"), at, job: jobId, rows: count, file }),
+  z.object({ type: z.literal("rolledBack"), at, job: jobId, rows: count }),
+  z.object({ type: z.literal("cleaned"), at, job: jobId, files: z.array(z.literal(CLEANABLE)) }),
+  z.object({ type: z.literal("embedding"), at, job: jobId }),
+  z.object({ type: z.literal("indexDropping"), at, target: count, index }),
+  z.object({ type: z.literal("indexDropped"), at, target: count, name: text }),
+  // `how`: it was built, it stood already, or another one has taken its name
+  z.object({
+    type: z.literal("indexSettled"),
+    at,
+    target: count,
+    name: text,
+    how: z.literal(["built", "standing", "replaced"]),
+  }),
+]);
+
+export type JournalHeader = Readonly<z.infer<typeof header>>;
+export type JournalEvent = Readonly<z.infer<typeof eventSchema>>;
+/** About a table's index, which belongs to no job. */
+export type IndexEvent = Extract<
+  JournalEvent,
+  { type: "indexDropping" | "indexDropped" | "indexSettled" }
+>;
+export type JobEvent = Exclude<JournalEvent, { type: "target" | "counted" } | IndexEvent>;
+
+const isSureEvent = sureCheckOf(eventSchema);
+
+/** Throws an Error that says which field is wrong; the caller knows the line's number. */
+export function parseHeader(json: string): JournalHeader {
+  return checked(header, JSON.parse(json));
+}
+
+export function parseEvent(json: string): JournalEvent {
+  const value: unknown = JSON.parse(json);
+  return isSureEvent(value) ? value : checked(eventSchema, value);
+}
+
+function checked<T>(schema: z.ZodType<T>, value: unknown): T {
+  const result = schema.safeParse(value);
+  if (result.success) return result.data;
+  const issues = result.error.issues.map(({ path, message }) => `${path.join(".")}: ${message}`);
+  throw new Error(issues.join("; "));
+}
+
+function matching(pattern: RegExp): z.ZodString {
+  return withSureCheck(
+    z.string().regex(pattern),
+    (value) => typeof value === "string" && pattern.test(value),
+  );
+}
+
+function isText(value: unknown): boolean {
+  return typeof value === "string";
+}
+
+function isCount(value: unknown): boolean {
+  return Number.isSafeInteger(value) && Number(value) >= 0;
+}
+
+function isModel(value: unknown): boolean {
+  return typeof value === "string" && isModelName(value);
+}
+
+/** As we write it, on a day that every month has; all other times are for zod to judge. */
+function isUsualTime(value: unknown): boolean {
+  return typeof value === "string" && USUAL_TIME.test(value);
+}
+
+const USUAL_TIME =
+  /^\d{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|1\d|2[0-8])T(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d\.\d{3}Z$/;

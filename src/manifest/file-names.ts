@@ -1,0 +1,69 @@
+/** Every file name in the jobs folder. What may be swept knows them as patterns, too; nothing else does. */
+import { join } from "node:path";
+
+const ID_DIGITS = 4;
+
+export type JobFiles = Readonly<{
+  requests: string;
+  /** Rows whose text has a line in the request file already. */
+  copies: string;
+  results: string;
+  /** What the interactive API has answered so far; it becomes the results file. */
+  sync: string;
+  failed: string;
+  failedCsv: string;
+  rollback: string;
+}>;
+
+export function manifestPath(folder: string): string {
+  return join(folder, "manifest.ndjson");
+}
+
+export function lockPath(folder: string): string {
+  return join(folder, "manifest.lock");
+}
+
+/** How the last watched command ended. */
+export function statusPath(folder: string): string {
+  return join(folder, "status.json");
+}
+
+/** Ids of the texts over the model's token limit that the last export met. */
+export function tooLongPath(folder: string): string {
+  return join(folder, "too-long.jsonl");
+}
+
+/** What the last `verify` found to be off. */
+export function verifyPath(folder: string): string {
+  return join(folder, "verify.jsonl");
+}
+
+export function jobFiles(folder: string, job: string): JobFiles {
+  const { requests, copies, results, sync, failed, failedCsv, rollback } = jobFileNames(job);
+  return {
+    requests: join(folder, requests),
+    copies: join(folder, copies),
+    results: join(folder, results),
+    sync: join(folder, sync),
+    failed: join(folder, failed),
+    failedCsv: join(folder, failedCsv),
+    rollback: join(folder, rollback),
+  };
+}
+
+/** Within the folder. */
+export function jobFileNames(job: string): JobFiles {
+  return {
+    requests: `${job}.requests.jsonl`,
+    copies: `${job}.copies.jsonl`,
+    results: `${job}.results.jsonl`,
+    sync: `${job}.sync.jsonl`,
+    failed: `${job}.failed.jsonl`,
+    failedCsv: `${job}.failed.csv`,
+    rollback: `${job}.rollback.jsonl`,
+  };
+}
+
+export function formatJobId(number: number): string {
+  return String(number).padStart(ID_DIGITS, "0");
+}

@@ -1,0 +1,303 @@
+/**
+ * The state as a pure fold over the journal: the same events always give the same jobs. Nothing
+ * else decides what state a job is in.
+ */
+import type { ModelName } from "../row/models.ts";
+import type { Target } from "../row/target.ts";
+import { afterIndexEvent, type DroppedIndexes } from "./dropped-index.ts";
+import type { JobEvent, JournalEvent } from "./event.ts";
+import type { Job, JobState, NewJob, TokenCount } from "./job.ts";
+import { accepted, ended as quotaEnded, NEW_QUOTA, type QuotaLog, refused } from "./quota-log.ts";
+import { move } from "./transitions.ts";
+import { JobIndex } from "./job-index.ts";
+import { needs } from "./states.ts";
+
+export type ManifestState = {
+  readonly targets: Target[];
+  /** The last sample of each target that was counted. */
+  readonly counts: Map<Target, TokenCount>;
+  readonly jobs: Map<string, Job>;
+  indexes: DroppedIndexes;
+  /** The highest job number given out. */
+  lastJob: number;
+  /** Undefined while a journal is read, in which no one asks. */
+  index: JobIndex | undefined;
+  /** What each model's quota has shown of itself. */
+  readonly quotas: Map<ModelName, QuotaLog>;
+};
+
+export function emptyState(): ManifestState {
+  return {
+    targets: [],
+    counts: new Map(),
+    jobs: new Map(),
+    indexes: new Map(),
+    lastJob: 0,
+    index: undefined,
+    quotas: new Map(),
+  };
+}
+
+/** What an event makes or changes, as it is after it; of indexes all, where it is about one. */
+export type Change = Readonly<{
+  jobs?: readonly Job[];
+  targets?: readonly Target[];
+  counts?: readonly (readonly [Target, TokenCount])[];
+  indexes?: DroppedIndexes;
+  quotas?: readonly (readonly [ModelName, QuotaLog])[];
+}>;
+
+/**
+ * Applies one event in place. Throws, and changes nothing, where it does not fit what came before.
+ * Only for a state whose jobs nobody has seen yet: they change under the eyes of who holds them. A
+ * copy of each job at each of its events takes longer than all else about a long journal.
+ */
+export function apply(state: ManifestState, event: JournalEvent): void {
+  const before = "job" in event ? state.jobs.get(event.job) : undefined;
+  if (before === undefined || !("job" in event) || event.type === "exported") {
+    return commit(state, changeOf(state, event));
+  }
+  const moved = move(event.job, before.state, event.type);
+  const children = event.type === "resubmitted" ? childrenOf(state, event) : [];
+  const quotas = quotaChanges(state, before, { event, moved });
+  advance(before, event, moved);
+  state.index = undefined;
+  commit(state, { jobs: children, quotas });
+}
+
+/** What the event comes to; changes nothing. Throws where it does not fit what came before. */
+export function changeOf(state: ManifestState, event: JournalEvent): Change {
+  if (event.type === "target") return { targets: [newTarget(state, event)] };
+  if (event.type === "counted") return { counts: [newCount(state, event)] };
+  if (!("job" in event)) {
+    const target = targetOf(state, event.target, event.type);
+    return { indexes: afterIndexEvent(state.indexes, target, event) };
+  }
+  const before = state.jobs.get(event.job);
+  const after = next(state, before, event);
+  const children = event.type === "resubmitted" ? childrenOf(state, event) : [];
+  const quotas =
+    before === undefined ? [] : quotaChanges(state, before, { event, moved: after.state });
+  return { jobs: [after, ...children], quotas };
+}
+
+export function commit(
+  state: ManifestState,
+  { jobs = [], targets = [], counts = [], indexes = state.indexes, quotas = [] }: Change,
+): void {
+  for (const [model, quota] of quotas) state.quotas.set(model, quota);
+  state.targets.push(...targets);
+  for (const [target, count] of counts) state.counts.set(target, count);
+  state.indexes = indexes;
+  for (const job of jobs) {
+    state.index?.change(state.jobs.get(job.id), job);
+    state.jobs.set(job.id, job);
+    state.lastJob = Math.max(state.lastJob, Number(job.id));
+  }
+}
+
+export function indexOf(state: ManifestState): JobIndex {
+  state.index ??= new JobIndex(state.jobs.values());
+  return state.index;
+}
+
+function targetOf(state: ManifestState, number: number, who: string): Target {
+  const target = state.targets[number];
+  if (target === undefined) throw new Error(`${who} names the unknown target ${number}`);
+  return target;
+}
+
+const TOO_MANY = 429;
+
+/** A create that was answered, or a batch that is active no more. */
+function quotaChanges(
+  state: ManifestState,
+  before: Job,
+  { event, moved }: Readonly<{ event: JobEvent; moved: JobState }>,
+): readonly (readonly [ModelName, QuotaLog])[] {
+  const { model } = before.target;
+  const log = state.quotas.get(model) ?? NEW_QUOTA;
+  const create = () => ({
+    tokens: before.tokens,
+    atMs: Date.parse(event.at),
+    probe: before.probe,
+  });
+  if (event.type === "submitted") return [[model, accepted(log, create())]];
+  if (event.type === "refused" && event.error.code === TOO_MANY) {
+    return [[model, refused(log, { ...create(), limit: event.limit })]];
+  }
+  const hasEnded = needs(before) === "look" && needs({ state: moved }) !== "look";
+  return hasEnded ? [[model, quotaEnded(log, before.tokens)]] : [];
+}
+
+function newTarget(
+  state: ManifestState,
+  { number, target }: Extract<JournalEvent, { type: "target" }>,
+): Target {
+  if (number !== state.targets.length) throw new Error(`target ${number} is out of order`);
+  return target;
+}
+
+function newCount(
+  state: ManifestState,
+  { target: number, rows, estimated, counted }: Extract<JournalEvent, { type: "counted" }>,
+): [Target, TokenCount] {
+  const target = state.targets[number];
+  if (target === undefined) throw new Error(`a count names the unknown target ${number}`);
+  return [target, { rows, estimated, counted }];
+}
+
+function childrenOf(
+  state: ManifestState,
+  { children, at }: Extract<JournalEvent, { type: "resubmitted" }>,
+): Job[] {
+  const ids = new Set(children.map((child) => child.job));
+  if (ids.size !== children.length) throw new Error("a new job stands twice in one event");
+  return children.map((child) => {
+    move(child.job, state.jobs.get(child.job)?.state, "exported");
+    return created(state, child, at);
+  });
+}
+
+function next(state: ManifestState, before: Job | undefined, event: JobEvent): Job {
+  const moved = move(event.job, before?.state, event.type);
+  if (event.type === "exported") return created(state, event, event.at);
+  if (before === undefined) throw new Error(`job ${event.job} is not known at "${event.type}"`);
+  const after = { ...before };
+  advance(after, event, moved);
+  return after;
+}
+
+type Draft = { -readonly [Member in keyof Job]: Job[Member] };
+
+/** Makes of the job what it is after the event. Throws, and changes nothing, where that cannot be. */
+function advance(
+  job: Draft,
+  event: Exclude<JobEvent, { type: "exported" }>,
+  moved: JobState,
+): void {
+  change(job, event);
+  job.state = moved;
+  job.updatedAt = event.at;
+}
+
+function change(job: Draft, event: Exclude<JobEvent, { type: "exported" }>): void {
+  switch (event.type) {
+    case "uploaded":
+      job.remoteFile = { expiresAt: undefined, ...event.remoteFile };
+      return;
+    case "submitting":
+      job.displayName = event.displayName;
+      job.submissions = event.submission;
+      job.keyId = event.keyId;
+      job.probe = event.probe;
+      return;
+    case "refused":
+      job.error = { code: undefined, ...event.error };
+      if (event.fileGone) job.remoteFile = undefined;
+      return;
+    case "absent":
+      job.wasAbsent = true;
+      job.error = undefined;
+      return;
+    case "submitted":
+      // a batch that was found needs none: the manifest may have been restored from a backup
+      if (job.submissions === 0 && !event.adopted)
+        throw new Error(`job ${job.id} has a batch without intent`);
+      job.batch = event.batch;
+      job.keyId = event.keyId;
+      job.submittedAt = event.at;
+      job.error = undefined;
+      return;
+    case "duplicate":
+      job.duplicateBatches = [...job.duplicateBatches, event.batch];
+      return;
+    case "succeeded":
+      job.resultsName = event.resultsName;
+      return;
+    case "downloaded":
+      job.resultsFile = event.file;
+      return;
+    case "failed":
+    case "expired":
+    case "cancelled":
+      end(job, event);
+      job.error = { code: undefined, ...event.error };
+      return;
+    case "imported":
+      end(job, event);
+      job.billedTokens = event.tokens;
+      return;
+    case "resubmitted":
+      job.outstanding = event.outstanding;
+      job.failedFile = event.failedFile;
+      job.children = [...job.children, ...event.children.map((child) => child.job)];
+      return;
+    case "rollingBack":
+      job.rollback = { rows: event.rows, file: event.file };
+      return;
+    case "rolledBack":
+      job.rolledBack = event.rows;
+      return;
+    case "cleaned":
+      job.cleaned = [...new Set([...job.cleaned, ...event.files])];
+      return;
+    case "embedding":
+      job.lane = "sync";
+      job.error = undefined;
+  }
+}
+
+function end(
+  job: Draft,
+  event: Extract<JobEvent, { type: "failed" | "expired" | "cancelled" | "imported" }>,
+): void {
+  job.sums = event.sums;
+  job.outstanding = event.outstanding;
+  job.failedFile = event.failedFile;
+}
+
+/** A new job as it stands in the journal: its target by number. */
+export type RecordedJob = Omit<NewJob, "target" | "parent"> & {
+  readonly target: number;
+  readonly parent?: string | undefined;
+};
+
+function created(state: ManifestState, job: RecordedJob, at: string): Job {
+  const target = targetOf(state, job.target, `job ${job.job}`);
+  return {
+    id: job.job,
+    state: "exported",
+    lane: "batch",
+    target,
+    requests: job.requests,
+    tokens: job.tokens,
+    uncorrectedTokens: job.uncorrected ?? job.tokens,
+    requestFile: job.file,
+    copies: job.copies,
+    parent: job.parent,
+    attempt: job.attempt,
+    createdAt: at,
+    updatedAt: at,
+    submissions: 0,
+    wasAbsent: false,
+    displayName: undefined,
+    probe: undefined,
+    remoteFile: undefined,
+    batch: undefined,
+    keyId: undefined,
+    submittedAt: undefined,
+    duplicateBatches: [],
+    resultsName: undefined,
+    resultsFile: undefined,
+    sums: undefined,
+    billedTokens: undefined,
+    outstanding: { lines: 0, retryable: 0 },
+    failedFile: undefined,
+    rollback: undefined,
+    rolledBack: 0,
+    cleaned: [],
+    children: [],
+    error: undefined,
+  };
+}

@@ -1,0 +1,137 @@
+import type { Sums } from "../row/sums.ts";
+import type { Target } from "../row/target.ts";
+import type { Probe } from "./quota-log.ts";
+
+/** `batch` waits in the queue at half price, `sync` is the interactive API. */
+export type Lane = "batch" | "sync";
+
+/** In the order in which a job goes through them; the last ones are ends. */
+export type JobState =
+  /** The request file is complete; nothing is at Gemini. */
+  | "exported"
+  /** The interactive API is being asked, call by call; what it answered is on disk. */
+  | "embedding"
+  /** A create request may have left; whether there is a batch is not known. */
+  | "submitting"
+  /** The batch exists and has not been seen to end. */
+  | "submitted"
+  /** The batch ended with results, not yet downloaded. */
+  | "succeeded"
+  /** The results file is whole on disk. */
+  | "downloaded"
+  /** Every row is accounted for. */
+  | "imported"
+  /** The batch ended without results; all rows are in the failed file. */
+  | "failed"
+  | "expired"
+  | "cancelled"
+  /** The vectors this job wrote were set back to NULL. */
+  | "rolledBack";
+
+/** What `clean` takes away: three files here, and the uploaded request file at Gemini. */
+export const CLEANABLE = ["requests", "results", "rollback", "upload"] as const;
+export type Cleanable = (typeof CLEANABLE)[number];
+
+/** A file of ours, as it was when it was recorded. `sha256` is lowercase hex. */
+export type FileRecord = Readonly<{ bytes: number; sha256: string }>;
+
+/** Rows that are not sent: `<job>.copies.jsonl` holds them, whose text is another row's of the job. */
+export type Copies = Readonly<{ rows: number; file: FileRecord }>;
+
+/** What is recorded when a request file is complete. */
+export type NewJob = Readonly<{
+  job: string;
+  target: Target;
+  /** Rows; those that are copies are among them. */
+  requests: number;
+  /** Estimated input tokens, corrected by what was known of the service's count at the time. */
+  tokens: number;
+  /** The estimate itself; undefined where it was not corrected. */
+  uncorrected?: number | undefined;
+  file: FileRecord;
+  /** Undefined where no text repeats. */
+  copies?: Copies | undefined;
+  /** The job whose failed lines these are. */
+  parent: string | undefined;
+  /** How often these rows have been submitted, this job included. */
+  attempt: number;
+}>;
+
+/** Failed lines that still wait in `<job>.failed.jsonl`. */
+export type Outstanding = Readonly<{ lines: number; retryable: number }>;
+
+/** One job as the journal tells it. */
+export type Job = Readonly<{
+  id: string;
+  state: JobState;
+  lane: Lane;
+  target: Target;
+  /** Rows: one a line of the request file, and the copies. */
+  requests: number;
+  /** As in NewJob: estimates of jobs made at different times may be corrected differently. */
+  tokens: number;
+  uncorrectedTokens: number;
+  requestFile: FileRecord;
+  copies: Copies | undefined;
+  parent: string | undefined;
+  attempt: number;
+  createdAt: string;
+  updatedAt: string;
+  /** How many create requests may have left; names the next one. */
+  submissions: number;
+  /** A create request stayed without an answer and without a batch: one may still turn up. */
+  wasAbsent: boolean;
+  /** The name under which the last create request left. */
+  displayName: string | undefined;
+  /** Why its last create left although the queue was full; undefined where it was not. */
+  probe: Probe | undefined;
+  /** The uploaded request file, and when the service drops it. */
+  remoteFile: Readonly<{ name: string; expiresAt: string | undefined }> | undefined;
+  batch: string | undefined;
+  /** Names the key of the last create without telling it: another key may not see the batch. */
+  keyId: string | undefined;
+  submittedAt: string | undefined;
+  /** Further batches found under this job's display names: paid for, but not used. */
+  duplicateBatches: readonly string[];
+  /** The service's id of the results file. */
+  resultsName: string | undefined;
+  resultsFile: FileRecord | undefined;
+  /** Undefined until the job has ended. */
+  sums: Sums | undefined;
+  /** Input tokens as the service counted them; undefined until imported or where it told none. */
+  billedTokens: number | undefined;
+  outstanding: Outstanding;
+  /** `<job>.failed.jsonl` as it was written; undefined when no line waits in it. */
+  failedFile: FileRecord | undefined;
+  /** `<job>.rollback.jsonl` and how many rows are in it: set from the intent on. */
+  rollback: Readonly<{ rows: number; file: FileRecord }> | undefined;
+  /** Taken away by `clean`: that these are gone is no damage. */
+  cleaned: readonly Cleanable[];
+  /** How many of this job's vectors were set back to NULL; 0 until that is done. */
+  rolledBack: number;
+  /** Jobs made from this job's failed lines. */
+  children: readonly string[];
+  error: Readonly<{ code: number | undefined; message: string }> | undefined;
+}>;
+
+/** How many requests are sent for the job: lines of its request file. */
+export function linesOf({ requests, copies }: Pick<Job, "requests" | "copies">): number {
+  return requests - (copies?.rows ?? 0);
+}
+
+/** How many rows of these jobs are embedded with another row. */
+export function copiesOf(jobs: readonly Pick<Job, "copies">[]): number {
+  return jobs.reduce((sum, { copies }) => sum + (copies?.rows ?? 0), 0);
+}
+
+/** A sample of a target's rows, as it was estimated without correction and as the service counted it. */
+export type TokenCount = Readonly<{ rows: number; estimated: number; counted: number }>;
+
+/** One line of a job's history. */
+export type JobHistoryEntry = Readonly<{
+  at: string;
+  event: string;
+  /** After the event. */
+  state: JobState;
+  note: string | undefined;
+}>;

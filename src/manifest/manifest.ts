@@ -1,0 +1,214 @@
+/**
+ * The manifest: what the journal says, kept in memory, and the one way to add to it. An event is
+ * checked against the state before it is written, and counts only once it is durable.
+ */
+import { formatJobId, jobFiles, type JobFiles } from "./file-names.ts";
+import { randomInt } from "node:crypto";
+import type { Clock } from "../clock.ts";
+import { UserError } from "../errors.ts";
+import { type Lock } from "../disk/folder-lock.ts";
+import type { ModelName } from "../row/models.ts";
+import { sameTarget, type Target } from "../row/target.ts";
+import type { Bill } from "./bill.ts";
+import type { DroppedIndex } from "./dropped-index.ts";
+import {
+  FORMAT_NAME,
+  FORMAT_VERSION,
+  type IndexEvent,
+  type JobEvent,
+  type JournalEvent,
+  type JournalHeader,
+} from "./event.ts";
+import { changeOf, commit, indexOf, type ManifestState, type RecordedJob } from "./fold.ts";
+import { type Job, type NewJob, type TokenCount } from "./job.ts";
+import { type JournalWriter } from "./journal.ts";
+import { NEW_QUOTA, type QuotaLog } from "./quota-log.ts";
+import { isOpen, type Need } from "./states.ts";
+
+/** An event as a stage reports it: the manifest adds the time. */
+type NewEvent = DistributiveOmit<Exclude<JobEvent, { type: "exported" | "resubmitted" }>, "at">;
+type NewIndexEvent = DistributiveOmit<IndexEvent, "at" | "target"> & Readonly<{ target: Target }>;
+type DistributiveOmit<T, K extends PropertyKey> = T extends unknown ? Omit<T, K> : never;
+
+type Resubmission = Readonly<{
+  children: readonly NewJob[];
+  outstanding: Job["outstanding"];
+  failedFile: Job["failedFile"];
+}>;
+
+/** What can be read without the lock. */
+export type ManifestView = {
+  /** Part of every display name; undefined when there is no manifest yet. */
+  readonly id: string | undefined;
+  readonly warnings: readonly string[];
+  /** In the order of their ids. */
+  jobs(): readonly Job[];
+  /** The open jobs that need one of these, in the order of their ids: cheap to ask after each event. */
+  needing(...wanted: readonly Need[]): readonly Job[];
+  /** What the results of the target's jobs told of tokens, and what was estimated of them. */
+  billed(target: Target): Bill;
+  /** How many jobs had a batch that has ended. */
+  batchesEnded(): number;
+  /** Throws a UserError when there is no such job. */
+  job(id: string): Job;
+  files(job: string): JobFiles;
+  /** The last sample of the target's rows that the service counted. */
+  counted(target: Target): TokenCount | undefined;
+  /** Those that do not stand again yet. */
+  droppedIndexes(): readonly DroppedIndex[];
+  /** What the model's quota has shown of itself. */
+  quota(model: ModelName): QuotaLog;
+};
+
+export type Manifest = ManifestView & {
+  readonly id: string;
+  readonly folder: string;
+  /** A number that no other job of this manifest has or will get. */
+  reserveJobId(): string;
+  recordExported(job: NewJob): Promise<Job>;
+  /** Makes all children known in one step, together with what stays in the parent's failed file. */
+  recordResubmitted(parent: string, resubmission: Resubmission): Promise<readonly Job[]>;
+  record(event: NewEvent): Promise<Job>;
+  /** Only if it still holds of the job once all before it is recorded; undefined where it does not. */
+  recordIf(holds: (job: Job) => boolean, event: NewEvent): Promise<Job | undefined>;
+  recordCounted(target: Target, count: TokenCount): Promise<void>;
+  recordIndex(event: NewIndexEvent): Promise<void>;
+  /** Gives the lock back. */
+  close(): Promise<void>;
+};
+
+/** True while a job's rows are on their way and must not be exported again. */
+export function isUnfinished(job: Job): boolean {
+  return isOpen(job);
+}
+
+/** What is read of a state; the folder is where its files are. */
+export function viewOf(folder: string, state: ManifestState) {
+  return {
+    jobs: () => indexOf(state).all(),
+    needing: (...wanted: readonly Need[]) => indexOf(state).needing(...wanted),
+    billed: (target: Target) => indexOf(state).billed(target),
+    batchesEnded: () => indexOf(state).batchesEnded,
+    job: (id: string) => state.jobs.get(id) ?? unknownJob(id, state),
+    files: (job: string) => jobFiles(folder, job),
+    counted: (target: Target) => countOf(state, target),
+    droppedIndexes: () => [...state.indexes.values()],
+    quota: (model: ModelName) => state.quotas.get(model) ?? NEW_QUOTA,
+  };
+}
+
+function countOf({ targets, counts }: ManifestState, target: Target): TokenCount | undefined {
+  const known = targets.find((each) => sameTarget(each, target));
+  return known && counts.get(known);
+}
+
+type Writing = Readonly<{
+  state: ManifestState;
+  journal: JournalWriter;
+  lock: Lock;
+  clock: Clock;
+  /** Jobs of which answers were found: also where only a later manifest knew them, their numbers are taken. */
+  answered: ReadonlySet<string>;
+}>;
+
+/** The part of a Manifest that writes: one event after the other, each checked before it is written. */
+export function writing({ state, journal, lock, clock, answered }: Writing) {
+  let queue: Promise<unknown> = Promise.resolve();
+  const inTurn = <T>(task: () => Promise<T>): Promise<T> => {
+    const done = queue.then(task);
+    queue = done.catch(() => {});
+    return done;
+  };
+  const at = () => clock.now().toISOString();
+  const append = async (event: JournalEvent) => {
+    await lock.stillHeld();
+    const change = changeOf(state, event);
+    await journal.append(event);
+    commit(state, change);
+  };
+  const numberOf = async (target: Target): Promise<number> => {
+    const known = state.targets.findIndex((each) => sameTarget(each, target));
+    return known >= 0 ? known : addTarget(target);
+  };
+  const recorded = async (job: NewJob): Promise<RecordedJob> => ({
+    ...job,
+    target: await numberOf(job.target),
+  });
+  const addTarget = async (target: Target): Promise<number> => {
+    const number = state.targets.length;
+    await append({ type: "target", at: at(), number, target });
+    return number;
+  };
+  const jobOf = (id: string) => state.jobs.get(id) ?? unknownJob(id, state);
+  const recordNow = async (event: NewEvent): Promise<Job> => {
+    await append({ ...event, at: at() });
+    return jobOf(event.job);
+  };
+
+  return {
+    reserveJobId: () => {
+      do state.lastJob += 1;
+      while (answered.has(formatJobId(state.lastJob)));
+      return formatJobId(state.lastJob);
+    },
+    recordExported: (job: NewJob) =>
+      inTurn(async () => {
+        await append({ type: "exported", at: at(), ...(await recorded(job)) });
+        return jobOf(job.job);
+      }),
+    recordResubmitted: (parent: string, { children, ...rest }: Resubmission) =>
+      inTurn(async () => {
+        const made: RecordedJob[] = [];
+        for (const child of children) made.push(await recorded(child));
+        await append({ type: "resubmitted", at: at(), job: parent, children: made, ...rest });
+        return children.map((child) => jobOf(child.job));
+      }),
+    record: (event: NewEvent) => inTurn(() => recordNow(event)),
+    recordIf: (holds: (job: Job) => boolean, event: NewEvent) =>
+      inTurn(async () => (holds(jobOf(event.job)) ? recordNow(event) : undefined)),
+    recordCounted: (target: Target, count: TokenCount) =>
+      inTurn(async () => {
+        await append({ type: "counted", at: at(), target: await numberOf(target), ...count });
+      }),
+    recordIndex: ({ target, ...event }: NewIndexEvent) =>
+      inTurn(async () => append({ ...event, at: at(), target: await numberOf(target) })),
+    close: async () => {
+      await queue;
+      await journal.close();
+      await lock.release();
+    },
+  };
+}
+
+const ID_LENGTH = 8;
+const ID_ALPHABET = "abcdefghijklmnopqrstuvwxyz0123456789";
+
+export function newHeader(now: Date): JournalHeader {
+  const letters = Array.from(
+    { length: ID_LENGTH },
+    () => ID_ALPHABET[randomInt(ID_ALPHABET.length)],
+  );
+  return {
+    format: FORMAT_NAME,
+    version: FORMAT_VERSION,
+    manifest: letters.join(""),
+    createdAt: now.toISOString(),
+  };
+}
+
+function unknownJob(id: string, state: ManifestState): never {
+  const ids = [...state.jobs.keys()];
+  const known =
+    ids.length === 0
+      ? "there are none yet"
+      : `there ${ids.length === 1 ? `is ${ids[0]}` : `are ${ids[0]} to ${ids.at(-1)}`}`;
+  const meant = /^\d+$/.test(id) ? formatJobId(Number(id)) : id;
+  throw new UserError(`There is no job ${id}; ${known}.`, {
+    hint: state.jobs.has(meant)
+      ? `Did you mean ${meant}? \`vecfill jobs ${meant}\` shows it.`
+      : ids.length === 0
+        ? "`vecfill export` makes the first ones."
+        : "`vecfill jobs` lists them.",
+    exit: "usage",
+  });
+}

@@ -1,0 +1,28 @@
+/** When each job came into which state, in the order of the journal: for timelines. */
+import type { JobEvent, JournalEvent } from "./event.ts";
+import { manifestPath } from "./file-names.ts";
+import type { JobState } from "./job.ts";
+import { readJournal } from "./journal.ts";
+import { move } from "./transitions.ts";
+
+export type StateChange = Readonly<{ job: string; state: JobState; at: string }>;
+
+/** Takes no lock. Throws as the manifest does where the journal is damaged. */
+export async function readStateChanges(folder: string): Promise<StateChange[]> {
+  const states = new Map<string, JobState>();
+  const changes: StateChange[] = [];
+  const enter = (job: string, event: JobEvent["type"], at: string) => {
+    const before = states.get(job);
+    const state = move(job, before, event);
+    if (state === before) return;
+    states.set(job, state);
+    changes.push({ job, state, at });
+  };
+  await readJournal(manifestPath(folder), (event: JournalEvent) => {
+    if (!("job" in event)) return;
+    enter(event.job, event.type, event.at);
+    if (event.type !== "resubmitted") return;
+    for (const child of event.children) enter(child.job, "exported", event.at);
+  });
+  return changes;
+}

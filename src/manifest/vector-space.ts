@@ -1,0 +1,45 @@
+import { UserError } from "../errors.ts";
+import type { Job } from "./job.ts";
+import { tableName, type Target } from "../row/target.ts";
+import { isRolledBack } from "./states.ts";
+
+/**
+ * Vectors of another model, width or task do not compare with these: a column that holds or awaits
+ * them from this manifest's jobs takes no others. Throws a UserError that names such a job.
+ */
+export function checkVectorSpace(jobs: readonly Job[], target: Target): void {
+  const other = jobOfOtherSpace(jobs, target);
+  if (other === undefined) return;
+  throw new UserError(
+    `The column ${tableName(target)}.${target.embedding} has vectors of ${describe(other.target)} from job ${other.id}; ${describe(target)} does not mix with them.`,
+    {
+      hint: `Go on with --model ${other.target.model} --dimensions ${other.target.dimensions} --task-type ${other.target.taskType}, or fill a new column.`,
+      exit: "usage",
+    },
+  );
+}
+
+/** A job whose vectors are in the target's column, or on their way to it, and do not compare. */
+export function jobOfOtherSpace(jobs: readonly Job[], target: Target): Job | undefined {
+  return jobs.find(
+    (job) => sameColumn(job.target, target) && !sameSpace(job.target, target) && fillsColumn(job),
+  );
+}
+
+export function sameColumn(a: Target, b: Target): boolean {
+  return a.schema === b.schema && a.table === b.table && a.embedding === b.embedding;
+}
+
+function sameSpace(a: Target, b: Target): boolean {
+  return a.model === b.model && a.dimensions === b.dimensions && a.taskType === b.taskType;
+}
+
+/** Vectors of the job are in the column, or are still to come. */
+function fillsColumn(job: Job): boolean {
+  if (isRolledBack(job)) return false;
+  return job.sums === undefined || job.sums.written > 0;
+}
+
+function describe({ model, dimensions, taskType }: Target): string {
+  return `${model} (${dimensions} dimensions, ${taskType})`;
+}

@@ -1,0 +1,138 @@
+/**
+ * Everything that is printed. Results go to stdout; progress, warnings and errors to stderr. All of
+ * it passes through the redactor, and nothing from outside can steer the terminal.
+ */
+import type { Clock } from "../clock.ts";
+import { type Failure, failureObject } from "./failure.ts";
+import { type Paint, type Stream, painter } from "./color.ts";
+import type { Display } from "./display.ts";
+import { progressJson } from "./progress-json.ts";
+import { displayReporter, jsonReporter, plainReporter } from "./reporter.ts";
+import type { Report } from "../progress.ts";
+import type { Redact } from "../settings/secret.ts";
+
+const SCHEMA_VERSION = 1;
+
+export type OutputOptions = Readonly<{
+  json: boolean;
+  quiet: boolean;
+  verbose: boolean;
+  color: boolean;
+  /** Everything on stderr is an object a line. */
+  progressJson: boolean;
+  env: NodeJS.ProcessEnv;
+  redact: Redact;
+  clock: Clock;
+  /** Where there is a terminal to draw on. */
+  display: Display | undefined;
+}>;
+
+export type Streams = Readonly<{ stdout: Stream; stderr: Stream }>;
+
+export type Output = Readonly<{
+  /** To stdout, with a newline at its end: the text for people. */
+  result(text: string): void;
+  /** To stdout: `{schemaVersion, command, …}`. */
+  object(command: string, members: Readonly<Record<string, unknown>>): void;
+  report: Report;
+  /** A line beside the result, such as the next command. */
+  notice(line: string): void;
+  /** A line that only `--verbose` shows. */
+  detail(line: string): void;
+  /** To stderr, and with `--json` to stdout, unless that already holds its one object. */
+  failure(command: string, failure: Failure): void;
+  /** Takes the display away, so that somebody can be asked something. */
+  pause(): void;
+  /** Leaves the terminal clean, and on it how things stand when nothing else says so. */
+  close(): void;
+}>;
+
+export function createOutput(streams: Streams, options: OutputOptions): Output {
+  const { json, quiet, verbose, progressJson: asJson, redact, env, clock, display } = options;
+  const paint = painter(streams.stderr, env, options.color);
+  const clean = cleaner(redact);
+  let answered = false;
+  const toStdout = (text: string) => {
+    display?.close({ keepLast: false });
+    streams.stdout.write(text);
+    answered = true;
+  };
+  const toStderr = (line: string) => {
+    const write = () => streams.stderr.write(`${line}\n`);
+    if (display === undefined) write();
+    else display.aside(write);
+  };
+  const say = (type: string, members: Readonly<Record<string, unknown>>) =>
+    toStderr(redact(progressJson(type, clock.now(), members)));
+  const object: Output["object"] = (command, members) =>
+    toStdout(`${redact(JSON.stringify({ schemaVersion: SCHEMA_VERSION, command, ...members }))}\n`);
+  const words = { clock, verbose, quiet, clean, paint, toStderr };
+  const reporter = asJson
+    ? jsonReporter(words, (line) => toStderr(redact(line)))
+    : display === undefined
+      ? plainReporter(words)
+      : displayReporter(words, display);
+
+  return {
+    result: (text) => toStdout(`${clean(text)}\n`),
+    object,
+    report: reporter.report,
+    notice: (line) => {
+      if (asJson) say("notice", { message: line });
+      else if (!quiet) toStderr(clean(line));
+    },
+    detail: (line) => {
+      if (!verbose) return;
+      if (asJson) say("detail", { message: line });
+      else toStderr(paint("dim", clean(line)));
+    },
+    failure: (command, failure) => {
+      reporter.close();
+      display?.close({ keepLast: true });
+      if (json && !answered) object(command, { error: failureObject(failure) });
+      if (asJson) say("error", { command, ...failureObject(failure) });
+      else for (const line of failureLines(failure, verbose, clean, paint)) toStderr(line);
+    },
+    pause: () => display?.close({ keepLast: false }),
+    close: () => {
+      reporter.close();
+      display?.close({ keepLast: !answered });
+    },
+  };
+}
+
+/** Without secrets, and without what could steer a terminal. */
+export function cleaner(redact: Redact): (text: string) => string {
+  return (text) => harmless(redact(text));
+}
+
+/**
+ * A reader that went away (`vecfill jobs | head`) is no error; the work goes on without it. Any
+ * other failure to write is thrown.
+ */
+export function tolerateClosedPipes(streams: Streams): void {
+  for (const stream of [streams.stdout, streams.stderr]) {
+    stream.on("error", (error: NodeJS.ErrnoException) => {
+      if (error.code !== "EPIPE") throw error;
+    });
+  }
+}
+
+function failureLines(
+  failure: Failure,
+  verbose: boolean,
+  clean: (text: string) => string,
+  paint: Paint,
+): string[] {
+  const stack = failure.bug || verbose ? failure.stack : undefined;
+  return [
+    ...(stack === undefined ? [] : [paint("dim", clean(stack))]),
+    `${paint("red", "error:")} ${clean(failure.message)}`,
+    `${paint("cyan", "hint:")} ${clean(failure.hint)}`,
+  ];
+}
+
+/** Escape sequences in a name or a message would move the cursor or worse; what is seen is a sign. */
+function harmless(text: string): string {
+  return text.replaceAll(/(?![\n\t])\p{Cc}/gu, "\u{fffd}");
+}

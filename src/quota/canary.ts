@@ -1,0 +1,149 @@
+/**
+ * The canary: the first job of a target is small and goes through to the column before the rest is
+ * paid for. Where a setting, the model or the table is wrong in a way that shows only in results,
+ * it costs a hundred rows. It has sung when a job of the target is in the column with most of its
+ * rows; what was sent again from it belongs to it. Jobs of other targets have nothing to do with it.
+ */
+import { UserError } from "../errors.ts";
+import type { JobBounds } from "../jobs-folder/cut.ts";
+import { readFailedLines } from "../jobs-folder/failed-file.ts";
+import { finalSums } from "../manifest/final-sums.ts";
+import type { Job } from "../manifest/job.ts";
+import { isUnfinished, type Manifest } from "../manifest/manifest.ts";
+import type { Sums } from "../row/sums.ts";
+import { sameTarget, type Target } from "../row/target.ts";
+import { isImported, needs } from "../manifest/states.ts";
+
+export const CANARY_ROWS = 100;
+/** Fewer rows cost a few cents, and are not worth waiting twice for. */
+const WORTH_ROWS = 5_000;
+
+export function isCanaryWorth(jobs: readonly Job[], target: Target, rows: number): boolean {
+  return rows > WORTH_ROWS && !hasSung(ofTarget(jobs, target));
+}
+
+/**
+ * Whether the next job that is cut is the small one. `retried`: jobs whose failed rows are sent again
+ * first: one of this target is small enough to show what there is to show.
+ */
+export function isCanaryToCome(
+  jobs: readonly Job[],
+  target: Target,
+  { rows, retried }: Readonly<{ rows: number; retried: readonly Job[] }>,
+): boolean {
+  const isOnItsWay = ofTarget(jobs, target).some(isUnfinished);
+  return isCanaryWorth(jobs, target, rows) && !isOnItsWay && ofTarget(retried, target).length === 0;
+}
+
+export function canaryBounds(bounds: JobBounds): JobBounds {
+  return { ...bounds, maxRows: Math.min(bounds.maxRows, CANARY_ROWS) };
+}
+
+export class Canary {
+  readonly #manifest: Manifest;
+  readonly #target: Target;
+  readonly #endedBefore: ReadonlySet<string>;
+  #hasSung = false;
+
+  /** `endedBefore`: jobs of earlier runs, which are over: they neither sing nor stop this one. */
+  constructor(manifest: Manifest, target: Target, endedBefore: ReadonlySet<string>) {
+    this.#manifest = manifest;
+    this.#target = target;
+    this.#endedBefore = endedBefore;
+  }
+
+  get hasSung(): boolean {
+    return (this.#hasSung ||= hasSung(this.#ownJobs()));
+  }
+
+  /** True where the next job of the target is to be the small one. */
+  get isToCome(): boolean {
+    return !this.hasSung && this.#ownJobs().length === 0;
+  }
+
+  /** True while the rest waits for what becomes of this one. */
+  mayBe(job: Job): boolean {
+    return !this.hasSung && sameTarget(job.target, this.#target);
+  }
+
+  /**
+   * Which exported jobs may be sent as things are now: the canary, what became of it, and all once it
+   * has sung. To be asked anew after a change.
+   */
+  gate(): (job: Job) => boolean {
+    if (this.hasSung) return () => true;
+    const family = this.#family();
+    const passing = new Set((family.length > 0 ? family : this.#ownJobs().slice(0, 1)).map(idOf));
+    return (job) => passing.has(job.id) || !sameTarget(job.target, this.#target);
+  }
+
+  /** Throws a UserError where it came to nothing. To be asked while no job is in hand. */
+  async check(): Promise<void> {
+    const family = this.#family();
+    if (this.hasSung || family.length === 0 || family.some(isUnfinished)) return;
+    const sums = finalSums(family);
+    // rows that changed, went or were filled meanwhile say nothing against it
+    if (mostFailed(sums)) throw await fallen(this.#manifest, family, sums);
+    this.#hasSung = true;
+  }
+
+  /** What was sent, and what came of its failed rows. */
+  #family(): Job[] {
+    const family: Job[] = [];
+    const ids = new Set<string>();
+    for (const job of this.#ownJobs()) {
+      const isUnsent = needs(job) === "send" && job.submissions === 0;
+      if (isUnsent && !ids.has(job.parent ?? "")) continue;
+      ids.add(job.id);
+      family.push(job);
+    }
+    return family;
+  }
+
+  #ownJobs(): Job[] {
+    const jobs = ofTarget(this.#manifest.jobs(), this.#target);
+    return jobs.filter((job) => !this.#endedBefore.has(job.id));
+  }
+}
+
+function idOf({ id }: Job): string {
+  return id;
+}
+
+function ofTarget(jobs: readonly Job[], target: Target): Job[] {
+  return jobs.filter((job) => sameTarget(job.target, target));
+}
+
+function hasSung(jobs: readonly Job[]): boolean {
+  return jobs.some(
+    (job) =>
+      isImported(job) && job.sums !== undefined && job.sums.written > 0 && !mostFailed(job.sums),
+  );
+}
+
+function mostFailed({ requests, failed }: Sums): boolean {
+  return failed * 2 > requests;
+}
+
+async function fallen(
+  manifest: Manifest,
+  family: readonly Job[],
+  { requests, failed }: Sums,
+): Promise<UserError> {
+  const [first] = family;
+  const last = family.findLast((job) => job.outstanding.lines > 0);
+  const why = last === undefined ? "" : `: ${await firstFailure(manifest.files(last.id).failed)}`;
+  return new UserError(
+    `Of the first ${requests} rows, sent alone as a trial (job ${first?.id}), ${failed} failed${why}. Nothing else was sent.`,
+    {
+      hint: `\`vecfill jobs ${last?.id ?? first?.id}\` says more. Mend the cause, then run the same command again; --no-canary sends the rest all the same.`,
+      exit: "fatal",
+    },
+  );
+}
+
+async function firstFailure(path: string): Promise<string> {
+  for await (const { error } of readFailedLines(path))
+    if (error !== undefined) return error.message;
+  return "no reason is recorded";
+}

@@ -1,0 +1,48 @@
+/**
+ * How long a fill takes: a model, not a promise. The quota of enqueued tokens is taken for a bucket
+ * that refills at an even pace, as published runs suggest; what does not fit at first goes in as it
+ * refills, and the last batch takes its turn at Gemini. Whatever waits in Gemini's queue for other
+ * reasons, up to its aim of 24 hours, comes on top.
+ */
+import type { ModelName } from "../row/models.ts";
+import type { QuotaLog } from "../manifest/quota-log.ts";
+import { PROJECT_LIMITS, QUOTAS, type Tier } from "../cost/tariff.ts";
+
+const SECONDS_A_MINUTE = 60;
+const MS_PER_SECOND = 1000;
+
+/** Undefined tokens at once: nothing limits. Zero for nothing to do. */
+export function batchSeconds(tokens: number, tokensAtOnce: number): number {
+  if (tokens === 0) return 0;
+  const refills = Math.max(0, tokens / tokensAtOnce - 1);
+  const { refillMinutes, turnaroundMinutes } = PROJECT_LIMITS;
+  return Math.ceil((refills * refillMinutes + turnaroundMinutes) * SECONDS_A_MINUTE);
+}
+
+/** By what refusals told of the model's quota; undefined until there was one. */
+export function learnedSeconds(
+  tokens: number,
+  quota: QuotaLog,
+  tokensAtOnce: number,
+): number | undefined {
+  if (quota.limit === undefined) return undefined;
+  const limit = Math.min(quota.limit, tokensAtOnce);
+  if (quota.release === "ends" || quota.pace === undefined) return batchSeconds(tokens, limit);
+  if (tokens === 0) return 0;
+  const drainMs = Math.max(0, tokens - limit) / quota.pace;
+  return Math.ceil(drainMs / MS_PER_SECOND + PROJECT_LIMITS.turnaroundMinutes * SECONDS_A_MINUTE);
+}
+
+/** Through the interactive API: as many requests and tokens a minute as the tier allows. */
+export function syncSeconds(rows: number, tokens: number, tier: Tier): number {
+  const { interactiveRequestsPerMinute, interactiveTokensPerMinute } = QUOTAS[tier];
+  const minutes = Math.max(
+    rows / interactiveRequestsPerMinute,
+    tokens / interactiveTokensPerMinute,
+  );
+  return Math.ceil(minutes * SECONDS_A_MINUTE);
+}
+
+export function tierTokens(tier: Tier, model: ModelName): number {
+  return QUOTAS[tier].enqueuedTokens[model];
+}

@@ -1,0 +1,93 @@
+/** Whether a target can be filled, judged by what the database says of its table. */
+import { UserError } from "../errors.ts";
+import { MODELS } from "./models.ts";
+import type { TargetDescription } from "./target-description.ts";
+import { tableName, type Target } from "./target.ts";
+
+/** Throws a UserError with the mend at the first thing that stands against it. */
+export function checkTarget(target: Target, description: TargetDescription): void {
+  checkModel(target);
+  checkId(target, description);
+  checkEmbedding(target, description);
+}
+
+/** Only that rows can be read in order and hold vectors, of whatever width. Throws as `checkTarget`. */
+export function checkColumn(target: Target, description: TargetDescription): void {
+  checkId(target, description);
+  checkVectorType(target, description);
+}
+
+function checkModel(target: Target): void {
+  const { minDimensions, maxDimensions } = MODELS[target.model];
+  const { dimensions } = target;
+  if (Number.isInteger(dimensions) && dimensions >= minDimensions && dimensions <= maxDimensions) {
+    return;
+  }
+  throw new UserError(`${target.model} gives no vectors of ${dimensions} dimensions.`, {
+    hint: `Give --dimensions between ${minDimensions} and ${maxDimensions}, equal to the column's width.`,
+    exit: "usage",
+  });
+}
+
+function checkId(target: Target, description: TargetDescription): void {
+  const { idType, idTypeName, idUnique } = description;
+  const name = `${tableName(target)}.${target.id}`;
+  if (idType === undefined) {
+    throw new UserError(`The key column ${name} is of type ${idTypeName}, which cannot be a key.`, {
+      hint: "Give --id, a column of type integer, uuid or text.",
+      exit: "fatal",
+    });
+  }
+  if (!idUnique) {
+    throw new UserError(`The key column ${name} is not unique on its own.`, {
+      hint: uniqueKeyHint(target, description),
+      exit: "fatal",
+    });
+  }
+}
+
+const NO_KEY_THERE = {
+  view: "It is a view, and views have no keys: give --table (and --schema) of the table below it.",
+  "partitioned table":
+    "It is a partitioned table, whose keys hold what it is partitioned by: fill its partitions one by one, each as --table, with an --id that is unique in it.",
+} as const;
+
+function uniqueKeyHint(target: Target, { insteadOfTable }: TargetDescription): string {
+  if (insteadOfTable !== undefined) return NO_KEY_THERE[insteadOfTable];
+  return `Give another --id, or make it unique: create unique index concurrently on ${tableName(target)} (${target.id});`;
+}
+
+function checkEmbedding(target: Target, description: TargetDescription): void {
+  checkVectorType(target, description);
+  checkWidth(target, description);
+}
+
+function checkVectorType(target: Target, description: TargetDescription): void {
+  const { embedding, pgvectorVersion } = description;
+  const name = `${tableName(target)}.${target.embedding}`;
+  if (pgvectorVersion === undefined) {
+    throw new UserError("The database does not have the extension pgvector.", {
+      hint: "Run: create extension vector; (on Supabase: Database, Extensions, vector).",
+      exit: "fatal",
+    });
+  }
+  if (embedding.typeName !== "vector" && embedding.typeName !== "halfvec") {
+    throw new UserError(`The column ${name} is of type ${embedding.typeName}, not a vector.`, {
+      hint: `Give --embedding, or add a column: alter table ${tableName(target)} add column <name> vector(${target.dimensions});`,
+      exit: "fatal",
+    });
+  }
+}
+
+function checkWidth(target: Target, { embedding }: TargetDescription): void {
+  const name = `${tableName(target)}.${target.embedding}`;
+  if (embedding.dimensions !== undefined && embedding.dimensions !== target.dimensions) {
+    throw new UserError(
+      `The column ${name} has ${embedding.dimensions} dimensions, and ${target.dimensions} are asked for.`,
+      {
+        hint: `Give --dimensions ${embedding.dimensions}, or alter the column while it is empty: alter table ${tableName(target)} alter column ${target.embedding} type ${embedding.typeName}(${target.dimensions});`,
+        exit: "fatal",
+      },
+    );
+  }
+}

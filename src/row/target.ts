@@ -1,0 +1,35 @@
+import type { ModelName } from "./models.ts";
+
+/** Where rows come from and vectors go. Recorded with every job, so that spaces never mix. */
+export type Target = Readonly<{
+  schema: string;
+  table: string;
+  /** Key column: integer, uuid or text. */
+  id: string;
+  /** A column's name, or a recipe with columns in braces: `{question_text} {options}`. */
+  text: string;
+  /** Column of type `vector` or `halfvec`. */
+  embedding: string;
+  model: ModelName;
+  dimensions: number;
+  taskType: string;
+}>;
+
+/** `schema.table`, as people write it. */
+export function tableName(target: Pick<Target, "schema" | "table">): string {
+  return `${target.schema}.${target.table}`;
+}
+
+/** True when vectors made for one target may stand in the column of the other. */
+export function sameTarget(a: Target, b: Target): boolean {
+  return (
+    a.schema === b.schema &&
+    a.table === b.table &&
+    a.id === b.id &&
+    a.text === b.text &&
+    a.embedding === b.embedding &&
+    a.model === b.model &&
+    a.dimensions === b.dimensions &&
+    a.taskType === b.taskType
+  );
+}

@@ -1,0 +1,292 @@
+/** Keys and addresses. They come from the environment only: a secret is never a flag. */
+import { isIPv4 } from "node:net";
+import { type Environment, placeOf, valueOf } from "./env-file.ts";
+import { UserError } from "../errors.ts";
+import { type JsonObject, LineError, parseJsonObject } from "../row/json-value.ts";
+import { type Redact, Secret, secretsOfUrl } from "./secret.ts";
+
+export type GeminiAccess = Readonly<{
+  apiKey: Secret;
+  /** Undefined: the service's own address. */
+  baseUrl: string | undefined;
+  warnings: readonly string[];
+}>;
+
+export type DatabaseAccess = Readonly<{
+  url: Secret;
+  /** The variable that names it, for messages. */
+  variable: string;
+}>;
+
+type SupabaseAccess = Readonly<{
+  /** The project's address, without a path. */
+  url: string;
+  key: Secret;
+  /** The variables that name them, for messages. */
+  urlVariable: string;
+  keyVariable: string;
+  warnings: readonly string[];
+}>;
+
+/** A database's own address comes before a project's: that way is the faster one. */
+export type StoreAccess =
+  | (Readonly<{ kind: "postgres" }> & DatabaseAccess)
+  | (Readonly<{ kind: "supabase" }> & SupabaseAccess);
+
+const DATABASE_VARIABLES = ["DATABASE_URL", "SUPABASE_DB_URL", "POSTGRES_URL"];
+const SUPABASE_VARIABLES = ["SUPABASE_URL", "NEXT_PUBLIC_SUPABASE_URL"];
+const SUPABASE_KEY_VARIABLES = ["SUPABASE_SECRET_KEY", "SUPABASE_SERVICE_ROLE_KEY"];
+const GEMINI_KEY_VARIABLES = ["GEMINI_API_KEY", "GOOGLE_API_KEY"];
+const KEY_VARIABLES = [...GEMINI_KEY_VARIABLES, ...SUPABASE_KEY_VARIABLES, "PGPASSWORD"];
+const BASE_URL_VARIABLE = "GOOGLE_GEMINI_BASE_URL";
+
+/** As in addresses that are copied from a web page and not filled in. */
+const PLACEHOLDER =
+  /[[<][^\]>]*(?:your|password|project|region|key)[^\]>]*[\]>]|your[-_ ]?(?:api[-_ ]?key|password)/i;
+
+/** False where no key is set at all; one that cannot be used is told by `geminiAccess`. */
+export function hasGeminiKey(environment: Environment): boolean {
+  return GEMINI_KEY_VARIABLES.some((name) => isSet(valueOf(environment, name)));
+}
+
+/** Throws a UserError when the key is not set, set twice, or the address is none. */
+export function geminiAccess(environment: Environment): GeminiAccess {
+  const baseUrl = valueOf(environment, BASE_URL_VARIABLE);
+  if (baseUrl !== undefined) checkBaseUrl(environment, baseUrl);
+  return {
+    apiKey: geminiKey(environment),
+    baseUrl,
+    warnings: clearTextWarnings(baseUrl, placeOf(environment, BASE_URL_VARIABLE)),
+  };
+}
+
+/** Throws a UserError when no database is named, or its address or key cannot work. */
+export function storeAccess(environment: Environment): StoreAccess {
+  const database = databaseAccess(environment);
+  if (database !== undefined) return { kind: "postgres", ...database };
+  const supabase = supabaseAccess(environment);
+  if (supabase !== undefined) return { kind: "supabase", ...supabase };
+  throw noDatabase();
+}
+
+/** A database's own address. Throws a UserError when it cannot be one; undefined: none is set. */
+function databaseAccess(environment: Environment): DatabaseAccess | undefined {
+  const variable = DATABASE_VARIABLES.find((name) => isSet(valueOf(environment, name)));
+  const url = variable === undefined ? undefined : valueOf(environment, variable);
+  if (variable === undefined || url === undefined) return undefined;
+  checkDatabaseUrl(placeOf(environment, variable), url);
+  return { url: new Secret(url), variable: placeOf(environment, variable) };
+}
+
+/** The same, where nothing else will do. Throws a UserError (usage) when none is set. */
+export function requireDatabase(environment: Environment): DatabaseAccess {
+  const access = databaseAccess(environment);
+  if (access !== undefined) return access;
+  throw usage(
+    `This needs the database's own address: none of ${DATABASE_VARIABLES.join(", ")} is set.`,
+    DATABASE_HINT,
+  );
+}
+
+/** Somebody works with a Supabase project, whichever way vecfill goes to it. */
+export function namesSupabase(environment: Environment): boolean {
+  return SUPABASE_VARIABLES.some((name) => isSet(valueOf(environment, name)));
+}
+
+/** Everything in the environment that must not be printed. */
+export function secretsIn(environment: Environment): Secret[] {
+  const keys = KEY_VARIABLES.map((name) => valueOf(environment, name)).filter(isSet);
+  const urls = [...DATABASE_VARIABLES, BASE_URL_VARIABLE].map((name) => valueOf(environment, name));
+  return [...keys.map((key) => new Secret(key)), ...urls.filter(isSet).flatMap(secretsOfUrl)];
+}
+
+function geminiKey(environment: Environment): Secret {
+  const own = valueOf(environment, "GEMINI_API_KEY");
+  const google = valueOf(environment, "GOOGLE_API_KEY");
+  if (own !== undefined && google !== undefined && own !== google) throw twoKeys(environment);
+  const key = own ?? google;
+  if (key === undefined) throw noKey();
+  const place = placeOf(environment, own === undefined ? "GOOGLE_API_KEY" : "GEMINI_API_KEY");
+  if (PLACEHOLDER.test(key)) throw usage(`${place} still holds a placeholder.`, KEY_HINT);
+  // a header cannot carry anything else, and its error message would quote the key
+  if (!/^[\x21-\x7e]+$/.test(key))
+    throw usage(`${place} holds a space or a sign no key has.`, KEY_HINT);
+  return new Secret(key);
+}
+
+const KEY_HINT = "Make a key at https://aistudio.google.com/apikey and set GEMINI_API_KEY to it.";
+
+function noKey(): UserError {
+  return usage("No Gemini key is set: neither GEMINI_API_KEY nor GOOGLE_API_KEY.", KEY_HINT);
+}
+
+function twoKeys(environment: Environment): UserError {
+  const [own, google] = ["GEMINI_API_KEY", "GOOGLE_API_KEY"].map((name) =>
+    placeOf(environment, name),
+  );
+  return usage(
+    `${own} and ${google} are both set and differ. Batches belong to the project of one key, so vecfill does not choose.`,
+    "Unset one of the two: `unset GOOGLE_API_KEY`.",
+  );
+}
+
+function checkBaseUrl(environment: Environment, address: string): void {
+  const place = placeOf(environment, BASE_URL_VARIABLE);
+  const protocol = URL.parse(address)?.protocol;
+  if (protocol === "http:" || protocol === "https:") return;
+  throw usage(
+    `${place} is no http or https address.`,
+    `Set it to one such as http://127.0.0.1:8787, or unset it to use Gemini itself.`,
+  );
+}
+
+function inTheClear(address: string): boolean {
+  const url = URL.parse(address);
+  return url?.protocol === "http:" && !isLocal(url.hostname);
+}
+
+function isLocal(host: string): boolean {
+  if (isIPv4(host)) return host.startsWith("127.");
+  return host === "localhost" || host.endsWith(".localhost") || host === "[::1]";
+}
+
+function clearTextWarnings(address: string | undefined, place: string): string[] {
+  if (address === undefined || !inTheClear(address)) return [];
+  return [
+    `${place} is a plain http address on another machine: the key travels there in the clear.`,
+  ];
+}
+
+const DATABASE_HINT =
+  "Set DATABASE_URL=postgresql://user:password@host:5432/database (in Supabase: Connect, Session pooler), or DATABASE_URL=pglite:<folder> for an embedded one.";
+
+const ENCODE =
+  "Write it percent-encoded: @ as %40, / as %2F, # as %23, ? as %3F, % as %25, a space as %20.";
+
+function checkDatabaseUrl(place: string, url: string): void {
+  if (PLACEHOLDER.test(url)) {
+    throw usage(
+      `${place} still holds a placeholder: it was copied and not filled in.`,
+      DATABASE_HINT,
+    );
+  }
+  if (/^https?:/i.test(url)) {
+    throw usage(
+      `${place} is a web address; a database address begins with postgresql://.`,
+      DATABASE_HINT,
+    );
+  }
+  if (!/^(?:postgres(?:ql)?:\/\/.|pglite:.)/i.test(url)) {
+    throw usage(`${place} is no address of a Postgres database.`, DATABASE_HINT);
+  }
+  // read as an address, it would have the rest of the password as its host, and show it
+  const login = /^postgres(?:ql)?:\/\/(?<login>[^?]*)@/i.exec(url)?.groups?.["login"];
+  if (login !== undefined && /[@/#\s]/.test(login)) {
+    throw usage(
+      `${place} has a password (or user) with a sign that cannot stand in a URL.`,
+      ENCODE,
+    );
+  }
+}
+
+function noDatabase(): UserError {
+  return usage(
+    `No database is named: none of ${DATABASE_VARIABLES.join(", ")} is set, nor SUPABASE_URL.`,
+    `${DATABASE_HINT} Or set SUPABASE_URL and SUPABASE_SECRET_KEY.`,
+  );
+}
+
+const SUPABASE_URL_HINT =
+  "Set SUPABASE_URL=https://<project ref>.supabase.co, as the dashboard shows it (Project Settings, Data API).";
+const SUPABASE_KEY_HINT =
+  "Set SUPABASE_SECRET_KEY to the project's secret key, sb_secret_…, or SUPABASE_SERVICE_ROLE_KEY to the legacy service_role key (dashboard: Project Settings, API Keys). It belongs in .env.local and never in a browser.";
+
+/** Undefined when no project is named. Throws a UserError for an address or a key that cannot work. */
+function supabaseAccess(environment: Environment): SupabaseAccess | undefined {
+  const urlVariable = SUPABASE_VARIABLES.find((name) => isSet(valueOf(environment, name)));
+  if (urlVariable === undefined) return undefined;
+  const place = placeOf(environment, urlVariable);
+  const url = projectUrl(place, valueOf(environment, urlVariable) ?? "");
+  const keyVariable = SUPABASE_KEY_VARIABLES.find((name) => isSet(valueOf(environment, name)));
+  if (keyVariable === undefined) {
+    const names = SUPABASE_KEY_VARIABLES.join(" nor ");
+    throw usage(`${place} is set, but neither ${names}.`, SUPABASE_KEY_HINT);
+  }
+  const key = valueOf(environment, keyVariable) ?? "";
+  checkSupabaseKey(placeOf(environment, keyVariable), key);
+  return {
+    url,
+    key: new Secret(key),
+    urlVariable: place,
+    keyVariable: placeOf(environment, keyVariable),
+    warnings: clearTextWarnings(url, place),
+  };
+}
+
+function projectUrl(place: string, address: string): string {
+  if (/^postgres(ql)?:/i.test(address)) {
+    throw usage(`${place} is a database's own address.`, "Put it into DATABASE_URL instead.");
+  }
+  if (PLACEHOLDER.test(address))
+    throw usage(`${place} still holds a placeholder.`, SUPABASE_URL_HINT);
+  const url = URL.parse(address);
+  if (url === null || !/^https?:$/.test(url.protocol)) {
+    throw usage(`${place} is no http or https address.`, SUPABASE_URL_HINT);
+  }
+  if (/(^|\.)supabase\.com$/.test(url.hostname)) {
+    throw usage(`${place} is an address of the dashboard, not of a project.`, SUPABASE_URL_HINT);
+  }
+  if (!/^(\/rest(\/v1)?)?\/?$/.test(url.pathname)) {
+    throw usage(`${place} has a path, ${url.pathname}.`, SUPABASE_URL_HINT);
+  }
+  return url.origin;
+}
+
+/** By its form; what a key can do is seen when it is used. */
+function checkSupabaseKey(place: string, key: string): void {
+  if (PLACEHOLDER.test(key)) throw usage(`${place} still holds a placeholder.`, SUPABASE_KEY_HINT);
+  if (!/^[\x21-\x7e]+$/.test(key)) {
+    throw usage(`${place} holds a space or a sign no key has.`, SUPABASE_KEY_HINT);
+  }
+  if (key.startsWith("sb_publishable_")) {
+    throw usage(`${place} is a publishable key, which may not fill a table.`, SUPABASE_KEY_HINT);
+  }
+  const payload = jwtPayload(key);
+  const role = payload?.["role"];
+  if (payload === undefined || role === "service_role") return;
+  // PostgREST takes a token without a role for the anonymous one
+  const named = typeof role === "string" ? role : "anon";
+  throw usage(
+    `${place} is a key of the role ${named}, which may not fill a table.`,
+    SUPABASE_KEY_HINT,
+  );
+}
+
+/** Of a legacy key, which is a JWT; undefined for any other. The server checks the signature. */
+function jwtPayload(key: string): JsonObject | undefined {
+  const payload = /^[\w-]+\.(?<payload>[\w-]+)\.[\w-]+$/.exec(key)?.groups?.["payload"];
+  if (payload === undefined) return undefined;
+  try {
+    return parseJsonObject(Buffer.from(payload, "base64url"));
+  } catch (error) {
+    if (error instanceof LineError) return undefined;
+    throw error;
+  }
+}
+
+function usage(message: string, hint: string): UserError {
+  return new UserError(message, { hint, exit: "usage" });
+}
+
+function isSet(value: string | undefined): value is string {
+  return value !== undefined;
+}
+
+/** For a program that is not ours: without keys, addresses of databases, and whatever holds one. */
+export function withoutSecrets(env: NodeJS.ProcessEnv, redact: Redact): NodeJS.ProcessEnv {
+  const kept = Object.entries(env).filter(
+    ([name, value = ""]) =>
+      ![...KEY_VARIABLES, ...DATABASE_VARIABLES].includes(name) && redact(value) === value,
+  );
+  return Object.fromEntries(kept);
+}

@@ -1,0 +1,176 @@
+/**
+ * The settings: flag, then `VECFILL_*` variable, then config file, then default. Resolved once,
+ * checked here, and trusted everywhere else.
+ */
+import { type ConfigFile, loadConfigFile } from "./config-file.ts";
+import { type Environment, placeOf, realEnvironment, valueOf, withEnvFiles } from "./env-file.ts";
+import { UserError } from "../errors.ts";
+import { MODELS } from "../row/models.ts";
+import { nearest } from "./nearest.ts";
+import { type Given, type Option } from "./option.ts";
+import { OPTIONS, OPTION_LIST, type OptionName, type Settings, variableOf } from "./options.ts";
+import type { Target } from "../row/target.ts";
+
+/** Where a value came from. `name` is what a person would look for: the flag, variable or key. */
+type Origin =
+  | Readonly<{ source: "flag" | "environment" | "file"; name: string }>
+  | Readonly<{ source: "default" }>;
+
+export type Origins = Readonly<Record<OptionName, Origin>>;
+
+/** Flags by name, without dashes, as the parser of the command line gave them. */
+export type Flags = Readonly<Record<string, unknown>>;
+
+export type Configuration = Readonly<{
+  settings: Settings;
+  origins: Origins;
+  environment: Environment;
+  warnings: readonly string[];
+}>;
+
+export type ConfigurationSources = Readonly<{
+  flags: Flags;
+  env: NodeJS.ProcessEnv;
+  /** In which the files are looked for. */
+  folder: string;
+}>;
+
+/** Throws a UserError that names the flag, variable or file with the wrong value. */
+export async function loadConfiguration(sources: ConfigurationSources): Promise<Configuration> {
+  const { flags, env, folder } = sources;
+  const real = realEnvironment(env);
+  const environment = await withEnvFiles(real, folder, fileNamed(OPTIONS.envFile, flags, real));
+  const file = await loadConfigFile(folder, fileNamed(OPTIONS.config, flags, environment));
+  return {
+    ...resolveSettings(flags, environment, file),
+    environment,
+    warnings: mistypedVariables(environment),
+  };
+}
+
+function resolveSettings(
+  flags: Flags,
+  environment: Environment,
+  file: ConfigFile,
+): Pick<Configuration, "settings" | "origins"> {
+  const values: Record<string, unknown> = {};
+  const origins: Record<string, Origin> = {};
+  for (const [name, option] of OPTION_LIST) {
+    const found = find(option, flags, environment, file);
+    values[name] = found === undefined ? option.default : checked(option, found);
+    origins[name] = found?.origin ?? { source: "default" };
+  }
+  if (!isSettings(values) || !isOrigins(origins)) {
+    throw new Error("an option got no value");
+  }
+  const settings = { ...values, json: values.json || values.format === "json" };
+  checkTogether(settings, origins);
+  return { settings, origins };
+}
+
+export function targetOf(settings: Settings): Target {
+  const { schema, table, id, text, embedding, model, dimensions, taskType } = settings;
+  return { schema, table, id, text, embedding, model, dimensions, taskType };
+}
+
+function describeOrigin(origin: Origin): string {
+  return origin.source === "default" ? "the default" : origin.name;
+}
+
+type Found = Readonly<{ given: unknown; origin: Exclude<Origin, { source: "default" }> }>;
+
+/** The one line of precedence. */
+function find(
+  option: Option<unknown>,
+  flags: Flags,
+  environment: Environment,
+  file: ConfigFile,
+): Found | undefined {
+  return inFlags(option, flags) ?? inEnvironment(option, environment) ?? inFile(option, file);
+}
+
+function inFlags({ flag }: Option<unknown>, flags: Flags): Found | undefined {
+  const given = flags[flag];
+  return given === undefined ? undefined : { given, origin: { source: "flag", name: `--${flag}` } };
+}
+
+function inEnvironment({ flag }: Option<unknown>, environment: Environment): Found | undefined {
+  const variable = variableOf(flag);
+  const given = valueOf(environment, variable);
+  if (given === undefined) return undefined;
+  return { given, origin: { source: "environment", name: placeOf(environment, variable) } };
+}
+
+function inFile({ flag }: Option<unknown>, file: ConfigFile): Found | undefined {
+  const entry = file.entries.get(flag);
+  if (entry === undefined) return undefined;
+  return { given: entry.given, origin: { source: "file", name: `${entry.key} in ${file.file}` } };
+}
+
+/** The options that say which files to read cannot stand in one of them. */
+function fileNamed<T>(option: Option<T>, flags: Flags, environment: Environment): T {
+  const found = inFlags(option, flags) ?? inEnvironment(option, environment);
+  return found === undefined ? option.default : checked(option, found);
+}
+
+function checked<T>(option: Option<T>, { given, origin }: Found): T {
+  if (Array.isArray(given)) throw usage(`${origin.name} is given ${given.length} times.`, option);
+  const outcome = isGiven(given) ? option.check(given) : { wrong: "it has no value" };
+  if ("value" in outcome) return outcome.value;
+  throw usage(`${origin.name} is wrong: ${outcome.wrong}.`, option);
+}
+
+function isGiven(given: unknown): given is Given {
+  return typeof given === "string" || typeof given === "number" || typeof given === "boolean";
+}
+
+function usage(message: string, { flag, describe }: Option<unknown>): UserError {
+  return new UserError(message, { hint: `--${flag}: ${describe}.`, exit: "usage" });
+}
+
+function isSettings(values: Record<string, unknown>): values is Settings {
+  return OPTION_LIST.every(([name]) => name in values);
+}
+
+function isOrigins(origins: Record<string, Origin>): origins is Origins {
+  return OPTION_LIST.every(([name]) => name in origins);
+}
+
+/** What no option can tell by itself. */
+function checkTogether(settings: Settings, origins: Origins): void {
+  const model = MODELS[settings.model];
+  const { dimensions, taskType } = settings;
+  if (dimensions < model.minDimensions || dimensions > model.maxDimensions) {
+    const range = `${model.minDimensions} to ${model.maxDimensions}`;
+    throw disagree(
+      `${model.name} makes vectors of ${range} dimensions, not ${dimensions}`,
+      origins.dimensions,
+    );
+  }
+  if (!model.taskTypes.includes(taskType)) {
+    throw disagree(`${model.name} knows no task type ${taskType}`, origins.taskType);
+  }
+  if (settings.quiet && settings.verbose) {
+    throw disagree("Quiet and verbose exclude each other", origins.quiet);
+  }
+  if (settings.quiet && settings.progressJson) {
+    throw disagree("Quiet and progress as JSON exclude each other", origins.quiet);
+  }
+}
+
+function disagree(what: string, origin: Origin): UserError {
+  return new UserError(`${what}.`, { hint: `Change ${describeOrigin(origin)}.`, exit: "usage" });
+}
+
+/** A mistyped variable would change nothing, and nobody would know. */
+function mistypedVariables(environment: Environment): string[] {
+  const prefix = variableOf("");
+  const known = OPTION_LIST.map(([, { flag }]) => variableOf(flag).slice(prefix.length));
+  return [...environment.keys()]
+    .filter((name) => name.startsWith(prefix) && !known.includes(name.slice(prefix.length)))
+    .flatMap((name) => {
+      const meant = nearest(name.slice(prefix.length), known);
+      if (meant === undefined) return [];
+      return [`${placeOf(environment, name)} is no option; did you mean ${prefix}${meant}?`];
+    });
+}

@@ -1,0 +1,246 @@
+/** What an option is, and the kinds there are. The table of them all is `options.ts`. */
+import { count } from "../words/figures.ts";
+
+export type CommandName =
+  | "export"
+  | "submit"
+  | "poll"
+  | "import"
+  | "run"
+  | "resubmit"
+  | "cancel"
+  | "verify"
+  | "rollback"
+  | "clean"
+  | "jobs"
+  | "report"
+  | "init"
+  | "doctor"
+  | "plan"
+  | "emulator"
+  | "completion";
+
+type OptionGroup = "Target" | "Jobs" | "Cost" | "Quota and waiting" | "Set-up" | "Output" | "Files";
+
+/** A checked value, or what is wrong with it, to follow the words "--limit is wrong: ". */
+type Checked<T> = Readonly<{ value: T }> | Readonly<{ wrong: string }>;
+
+/** What a flag, a variable or a config file can hold. */
+export type Given = string | number | boolean;
+
+export type Option<T> = Readonly<{
+  /** Without the dashes. The variable and the config key are made from it. */
+  flag: string;
+  /** A switch takes no value on the command line. */
+  takes: "value" | "nothing";
+  describe: string;
+  /** The default in words. Undefined: there is none, or `describe` says it. */
+  defaultText: string | undefined;
+  default: T;
+  group: OptionGroup;
+  commands: readonly CommandName[];
+  /** The words it may be; undefined where it may be anything. */
+  choices: readonly string[] | undefined;
+  /** Names what a command works on, so that the next command has to be given it too. */
+  carried: boolean;
+  /** False for what is settled before the config file is read. */
+  inConfigFile: boolean;
+  check: (given: Given) => Checked<T>;
+}>;
+
+/** Longest name that Postgres keeps; it cuts longer ones silently. */
+const IDENTIFIER_BYTES_MAX = 63;
+const TEXT_CHARS_MAX = 10_000;
+/** 30 days. */
+const SECONDS_MAX = 2_592_000;
+const DOLLARS_MAX = 1_000_000;
+const MS_PER_SECOND = 1000;
+const SECONDS_PER_HOUR = 3600;
+const TRUE_WORDS: readonly Given[] = [true, "true", "1", "yes", "on"];
+const FALSE_WORDS: readonly Given[] = [false, "false", "0", "no", "off"];
+
+type Described<D> = Readonly<{
+  flag: string;
+  default: D;
+  describe: string;
+  group: OptionGroup;
+  commands: readonly CommandName[];
+  carried?: boolean;
+  inConfigFile?: boolean;
+}>;
+
+function option<T, D extends T | undefined>(
+  described: Described<D>,
+  rest: Pick<Option<T>, "check"> & Partial<Pick<Option<T>, "takes" | "defaultText" | "choices">>,
+): Option<T | D> {
+  return {
+    carried: false,
+    inConfigFile: true,
+    takes: "value",
+    defaultText: undefined,
+    choices: undefined,
+    ...described,
+    ...rest,
+  };
+}
+
+export function text<D extends string | undefined>(described: Described<D>): Option<string | D> {
+  return option<string, D>(described, { check: checkText, defaultText: described.default });
+}
+
+function checkText(given: Given): Checked<string> {
+  if (typeof given !== "string") return { wrong: `${given} is not text` };
+  if (given.trim() === "") return { wrong: "it is empty" };
+  if (given.includes("\0")) return { wrong: "it holds a zero byte" };
+  if (given.length > TEXT_CHARS_MAX) return { wrong: `it is over ${TEXT_CHARS_MAX} characters` };
+  return { value: given };
+}
+
+/** The name of a schema, a table or a column. */
+export function identifier(described: Described<string>): Option<string> {
+  return { ...text(described), check: checkIdentifier };
+}
+
+function checkIdentifier(given: Given): Checked<string> {
+  return Buffer.byteLength(String(given)) > IDENTIFIER_BYTES_MAX
+    ? { wrong: `a name in Postgres has at most ${IDENTIFIER_BYTES_MAX} bytes` }
+    : checkText(given);
+}
+
+/** US dollars, with or without the sign in front. */
+export function dollars<D extends number | undefined>(described: Described<D>): Option<number | D> {
+  const defaultText = described.default?.toString();
+  return option<number, D>(described, { check: checkDollars, defaultText });
+}
+
+/** Dollars, or one word in their place. */
+export function dollarsOr<const W extends string>(
+  word: W,
+  described: Described<undefined>,
+): Option<number | W | undefined> {
+  const amount = dollars(described);
+  return {
+    ...amount,
+    check: (given) => (given === word ? { value: word } : amount.check(given)),
+  };
+}
+
+function checkDollars(given: Given): Checked<number> {
+  const value = toNumber(typeof given === "string" ? given.replace(/^\$/, "") : given);
+  return value === undefined || value < 0 || value > DOLLARS_MAX
+    ? { wrong: `${given} is not a number of dollars from 0 to ${DOLLARS_MAX.toLocaleString("en")}` }
+    : { value };
+}
+
+export function choice<const C extends string>(
+  described: Described<NoInfer<C>> & { choices: readonly C[] },
+): Option<C> {
+  const { choices, ...rest } = described;
+  const check = (given: Given): Checked<C> => {
+    // in the config file a number may stand for a word of digits
+    const value = choices.find((one) => one === String(given));
+    return value === undefined
+      ? { wrong: `${given} is not one of ${choices.join(", ")}` }
+      : { value };
+  };
+  const describe = `${described.describe}: ${choices.join(", ")}`;
+  return option<C, C>({ ...rest, describe }, { check, defaultText: described.default, choices });
+}
+
+/** Several of them, with commas between. */
+export function severalOf<const C extends string>(
+  described: Described<undefined> & { choices: readonly C[] },
+): Option<readonly C[] | undefined> {
+  const { choices: known, ...rest } = described;
+  const check = (given: Given): Checked<readonly C[]> => {
+    const names = String(given).split(",");
+    const values = names.flatMap((name) => known.filter((one) => one === name.trim()));
+    const wrong = names.find((name) => !known.some((one) => one === name.trim()));
+    return wrong === undefined
+      ? { value: values }
+      : { wrong: `${wrong} is not one of ${known.join(", ")}` };
+  };
+  const describe = `${described.describe}: ${known.join(", ")}`;
+  return option<readonly C[], undefined>({ ...rest, describe }, { check });
+}
+
+type Range = Readonly<{ min: number; max: number }>;
+
+export function wholeNumber<D extends number | undefined>(
+  described: Described<D> & Range,
+): Option<number | D> {
+  const { min, max, ...rest } = described;
+  const check = (given: Given): Checked<number> => {
+    const value = toNumber(given);
+    return value === undefined || !Number.isSafeInteger(value) || value < min || value > max
+      ? { wrong: `${given} is not a whole number ${within({ min, max })}` }
+      : { value };
+  };
+  const defaultText = rest.default === undefined ? undefined : count(rest.default);
+  return option<number, D>(rest, { check, defaultText });
+}
+
+/** A whole number, or one word in its place. */
+export function wholeNumberOr<const W extends string>(
+  word: W,
+  described: Described<undefined> & Range,
+): Option<number | W | undefined> {
+  const number = wholeNumber(described);
+  return {
+    ...number,
+    check: (given) => (given === word ? { value: word } : number.check(given)),
+  };
+}
+
+/** Seconds for people, milliseconds inside. */
+export function seconds<D extends number | undefined>(
+  described: Described<D> & Pick<Range, "min">,
+): Option<number | D> {
+  return time(described, { name: "seconds", ms: MS_PER_SECOND, max: SECONDS_MAX });
+}
+
+/** Hours for people, milliseconds inside. */
+export function hours<D extends number | undefined>(
+  described: Described<D> & Pick<Range, "min">,
+): Option<number | D> {
+  const ms = MS_PER_SECOND * SECONDS_PER_HOUR;
+  return time(described, { name: "hours", ms, max: SECONDS_MAX / SECONDS_PER_HOUR });
+}
+
+type TimeUnit = Readonly<{ name: string; ms: number; max: number }>;
+
+function time<D extends number | undefined>(
+  { min, ...rest }: Described<D> & Pick<Range, "min">,
+  { name, ms, max }: TimeUnit,
+): Option<number | D> {
+  const check = (given: Given): Checked<number> => {
+    const value = toNumber(given);
+    return value === undefined || value < min || value > max
+      ? { wrong: `${given} is not a number of ${name} ${within({ min, max })}` }
+      : { value: Math.round(value * ms) };
+  };
+  const defaultText = rest.default === undefined ? undefined : `${rest.default / ms}`;
+  return option<number, D>(rest, { check, defaultText });
+}
+
+function within({ min, max }: Range): string {
+  return max === Number.MAX_SAFE_INTEGER
+    ? `from ${min} up`
+    : `from ${min} to ${max.toLocaleString("en")}`;
+}
+
+function toNumber(given: Given): number | undefined {
+  if (typeof given === "number") return Number.isFinite(given) ? given : undefined;
+  return typeof given === "string" && /^-?\d+(\.\d+)?$/.test(given) ? Number(given) : undefined;
+}
+
+/** A switch: a bare flag on the command line, `1` or `0` in the environment. */
+export function toggle(described: Described<boolean>): Option<boolean> {
+  return option<boolean, boolean>(described, { check: checkToggle, takes: "nothing" });
+}
+
+function checkToggle(given: Given): Checked<boolean> {
+  if (TRUE_WORDS.includes(given)) return { value: true };
+  if (FALSE_WORDS.includes(given)) return { value: false };
+  return { wrong: `${given} is neither true nor false` };
+}

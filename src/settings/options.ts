@@ -1,0 +1,605 @@
+/**
+ * Every option, once. This table is what yargs is told, what the environment and the config file
+ * may set, what the defaults are and what the help says. A new option is one entry here: its type
+ * appears in `Settings` by itself.
+ */
+import { MODELS, isModelName } from "../row/models.ts";
+import { JOB_STATES } from "../manifest/states.ts";
+import { PROJECT_LIMITS, QUOTAS, TIERS } from "../cost/tariff.ts";
+import {
+  type CommandName,
+  type Option,
+  choice,
+  severalOf,
+  dollars,
+  dollarsOr,
+  hours,
+  identifier,
+  seconds,
+  text,
+  toggle,
+  wholeNumber,
+  wholeNumberOr,
+} from "./option.ts";
+
+export const COMMAND_NAMES: readonly CommandName[] = [
+  "export",
+  "submit",
+  "poll",
+  "import",
+  "run",
+  "resubmit",
+  "cancel",
+  "verify",
+  "rollback",
+  "clean",
+  "jobs",
+  "report",
+  "init",
+  "doctor",
+  "plan",
+  "emulator",
+  "completion",
+];
+const WITH_JOBS = COMMAND_NAMES.filter(
+  (command) => !["emulator", "init", "completion"].includes(command),
+);
+/** They go through the rows that have no vector. */
+const SELECTS: readonly CommandName[] = ["export", "run", "plan"];
+/** The others take the target from the job they work on. */
+const WITH_TABLE: readonly CommandName[] = [...SELECTS, "verify", "report", "init", "doctor"];
+const OF_THE_TARGET = { group: "Target", commands: WITH_TABLE, carried: true } as const;
+const MAKES_JOBS: readonly CommandName[] = ["export", "run", "resubmit"];
+const SUBMITS: readonly CommandName[] = ["submit", "run"];
+const SPENDS: readonly CommandName[] = ["submit", "run"];
+/** They tell what something costs. */
+const PRICES: readonly CommandName[] = [...SPENDS, "jobs", "report", "plan", "verify"];
+/** What is lost by them is paid for. */
+const TAKES_BACK: readonly CommandName[] = ["rollback", "clean"];
+const ASKS: readonly CommandName[] = [...SPENDS, ...TAKES_BACK, "verify"];
+/** They are started by cron and the like, with nobody there. */
+const WATCHED: readonly CommandName[] = ["run", "export", "submit", "poll", "import", "resubmit"];
+const POLLS: readonly CommandName[] = ["poll", "run"];
+/** With `--live` the doctor waits for batches too. */
+const WAITS: readonly CommandName[] = [...POLLS, "doctor"];
+const WRITES: readonly CommandName[] = [
+  "export",
+  "submit",
+  "import",
+  "run",
+  "resubmit",
+  "cancel",
+  "rollback",
+  "clean",
+  "verify",
+  "init",
+];
+
+const TASK_TYPES = [...new Set(Object.values(MODELS).flatMap((model) => model.taskTypes))];
+
+/** A results line of 768 numbers is about 10 kB, and a file at Gemini holds 2 GB. */
+const JOB_ROWS_MAX = 200_000;
+/** What the highest tier lets stand in the queue. */
+const JOB_TOKENS_MAX = Math.max(
+  ...TIERS.flatMap((tier) => Object.values(QUOTAS[tier].enqueuedTokens)),
+);
+const JOB_BYTES_MAX = PROJECT_LIMITS.fileBytes;
+const ENQUEUED_TOKENS_MAX = 1_000_000_000;
+/** No limit of the service is as high. */
+const PER_MINUTE_MAX = 1_000_000_000;
+const ATTEMPTS_MAX = 100;
+const WIDTH_MIN = Math.min(...Object.values(MODELS).map((model) => model.minDimensions));
+const WIDTH_MAX = Math.max(...Object.values(MODELS).map((model) => model.maxDimensions));
+/** They are held in memory, and enough to judge any column by. */
+const SAMPLE_MAX = 10_000;
+const HOUR_MS = 3_600_000;
+/** More than any database takes. */
+const PACE_MAX = 1_000_000;
+/** The emulator answers at once; the service does not mind either. */
+const POLL_SECONDS_MIN = 0.01;
+
+export const OPTIONS = {
+  schema: identifier({
+    flag: "schema",
+    default: "public",
+    describe: "schema of the target table",
+    ...OF_THE_TARGET,
+  }),
+  table: identifier({
+    flag: "table",
+    default: "questions",
+    describe: "the target table",
+    ...OF_THE_TARGET,
+  }),
+  id: identifier({
+    flag: "id",
+    default: "id",
+    describe: "its key column: integer, uuid or text",
+    ...OF_THE_TARGET,
+  }),
+  text: text({
+    flag: "text",
+    default: "question_text",
+    describe: "a column, or a recipe such as '{question_text} {options}'",
+    ...OF_THE_TARGET,
+  }),
+  embedding: identifier({
+    flag: "embedding",
+    default: "embedding",
+    describe: "the vector column (vector or halfvec)",
+    ...OF_THE_TARGET,
+  }),
+  model: choice({
+    flag: "model",
+    default: "gemini-embedding-001",
+    choices: Object.keys(MODELS).filter(isModelName),
+    describe: "the embedding model",
+    ...OF_THE_TARGET,
+  }),
+  dimensions: wholeNumber({
+    flag: "dimensions",
+    default: 768,
+    min: WIDTH_MIN,
+    max: WIDTH_MAX,
+    describe: "width of a vector; must equal the column's",
+    ...OF_THE_TARGET,
+  }),
+  taskType: choice({
+    flag: "task-type",
+    default: "RETRIEVAL_DOCUMENT",
+    choices: TASK_TYPES,
+    describe: "what the vectors are for",
+    ...OF_THE_TARGET,
+  }),
+  where: text({
+    flag: "where",
+    default: undefined,
+    describe: "a further SQL condition on the rows (direct Postgres only)",
+    group: "Target",
+    commands: SELECTS,
+  }),
+  limit: wholeNumber({
+    flag: "limit",
+    default: undefined,
+    min: 1,
+    max: Number.MAX_SAFE_INTEGER,
+    describe: "at most so many rows in this export",
+    group: "Target",
+    commands: SELECTS,
+  }),
+  onTooLong: choice({
+    flag: "on-too-long",
+    default: "skip",
+    choices: ["fail", "skip", "truncate"],
+    describe: "what to do with texts over the model's token limit",
+    group: "Target",
+    commands: SELECTS,
+  }),
+  maxJobRows: wholeNumber({
+    flag: "max-job-rows",
+    default: 50_000,
+    min: 1,
+    max: JOB_ROWS_MAX,
+    describe: "most rows in one job",
+    group: "Jobs",
+    commands: [...MAKES_JOBS, "plan"],
+  }),
+  maxJobTokens: wholeNumber({
+    flag: "max-job-tokens",
+    default: undefined,
+    min: 1,
+    max: JOB_TOKENS_MAX,
+    describe: "most estimated tokens in one job (default by tier: 50,000, 151,516 or 303,031)",
+    group: "Jobs",
+    commands: [...MAKES_JOBS, "plan"],
+  }),
+  maxJobBytes: wholeNumber({
+    flag: "max-job-bytes",
+    default: 500_000_000,
+    min: 10_000,
+    max: JOB_BYTES_MAX,
+    describe: "most bytes in one request file",
+    group: "Jobs",
+    commands: [...MAKES_JOBS, "plan"],
+  }),
+  canary: toggle({
+    flag: "canary",
+    default: true,
+    describe: "a hundred rows go through first, alone; --no-canary for all at once",
+    group: "Jobs",
+    commands: ["run", "plan"],
+  }),
+  maxAttempts: wholeNumber({
+    flag: "max-attempts",
+    default: 3,
+    min: 1,
+    max: ATTEMPTS_MAX,
+    describe: "how often a retryable row is submitted in all",
+    group: "Jobs",
+    commands: ["run", "plan"],
+  }),
+  maxCost: dollarsOr("off", {
+    flag: "max-cost",
+    default: undefined,
+    describe:
+      "most dollars to spend on this target in all, as the jobs folder knows (exit 5); off: no limit",
+    group: "Cost",
+    commands: SPENDS,
+  }),
+  consentAbove: dollars({
+    flag: "consent-above",
+    default: 1,
+    describe: "dollars above which a command asks before it spends, or without a terminal refuses",
+    group: "Cost",
+    commands: [...SPENDS, "verify"],
+  }),
+  price: dollars({
+    flag: "price",
+    default: undefined,
+    describe: "dollars for a million tokens in a batch (default: as published for the model)",
+    group: "Cost",
+    commands: PRICES,
+  }),
+  priceSync: dollars({
+    flag: "price-sync",
+    default: undefined,
+    describe: "the same for the interactive API",
+    group: "Cost",
+    commands: PRICES,
+  }),
+  tier: choice({
+    flag: "tier",
+    default: "1",
+    choices: TIERS,
+    describe: "the project's tier at Gemini, which sets how much may be queued",
+    group: "Quota and waiting",
+    commands: [...MAKES_JOBS, "submit", "report", "plan", "jobs"],
+  }),
+  lane: choice({
+    flag: "lane",
+    default: "batch",
+    choices: ["batch", "sync", "auto"],
+    describe:
+      "batch, or sync: embed at once at full price; auto does so with what is too small to queue",
+    group: "Jobs",
+    commands: SUBMITS,
+  }),
+  // at the price of a batch a third of a cent less, and hours later
+  syncUpTo: wholeNumber({
+    flag: "sync-up-to",
+    default: 20_000,
+    min: 0,
+    max: JOB_TOKENS_MAX,
+    describe: "with --lane auto: a job of so many tokens, or fewer, is too small to queue",
+    group: "Jobs",
+    commands: SUBMITS,
+  }),
+  maxRequestsPerMinute: wholeNumber({
+    flag: "max-requests-per-minute",
+    default: undefined,
+    min: 1,
+    max: PER_MINUTE_MAX,
+    describe: "most texts embedded at once in a minute (default: what the tier allows)",
+    group: "Quota and waiting",
+    commands: SUBMITS,
+  }),
+  maxTokensPerMinute: wholeNumber({
+    flag: "max-tokens-per-minute",
+    default: undefined,
+    min: 1,
+    max: PER_MINUTE_MAX,
+    describe: "most tokens embedded at once in a minute (default: what the tier allows)",
+    group: "Quota and waiting",
+    commands: SUBMITS,
+  }),
+  maxActiveJobs: wholeNumber({
+    flag: "max-active-jobs",
+    default: 90,
+    min: 1,
+    max: PROJECT_LIMITS.activeBatches,
+    describe: "most batches at Gemini at once",
+    group: "Quota and waiting",
+    commands: [...SUBMITS, "jobs"],
+  }),
+  maxEnqueuedTokens: wholeNumber({
+    flag: "max-enqueued-tokens",
+    default: undefined,
+    min: 1,
+    max: ENQUEUED_TOKENS_MAX,
+    describe: "most tokens queued at Gemini at once (default: what the tier allows)",
+    group: "Quota and waiting",
+    commands: [...MAKES_JOBS, "submit", "report", "plan", "jobs"],
+  }),
+  pollIntervalMs: seconds({
+    flag: "poll-interval",
+    default: undefined,
+    min: POLL_SECONDS_MIN,
+    describe: "seconds between two looks at a batch (default: grows with the batch's age)",
+    group: "Quota and waiting",
+    commands: WAITS,
+  }),
+  timeoutMs: seconds({
+    flag: "timeout",
+    default: undefined,
+    min: 0,
+    describe: "give up waiting after so many seconds (exit 4); the batches go on",
+    group: "Quota and waiting",
+    commands: [...WAITS, "submit"],
+  }),
+  // the service aims at a day for a batch, and expires it after two
+  stuckAfterMs: hours({
+    flag: "stuck-after",
+    default: 24 * HOUR_MS,
+    min: 0,
+    describe: "hours after which a batch that has not ended is reported as stuck; it goes on",
+    group: "Quota and waiting",
+    commands: [...POLLS, "jobs"],
+  }),
+  once: toggle({
+    flag: "once",
+    default: false,
+    describe: "look once and leave",
+    group: "Quota and waiting",
+    commands: ["poll"],
+  }),
+  quotaWaitMs: seconds({
+    flag: "quota-wait",
+    default: 60_000,
+    min: 0,
+    describe: "seconds before a create refused for quota is tried again; grows to 15 minutes",
+    group: "Quota and waiting",
+    commands: SUBMITS,
+  }),
+  pace: wholeNumberOr("auto", {
+    flag: "pace",
+    default: undefined,
+    min: 1,
+    max: PACE_MAX,
+    describe: "most rows a second to write, or auto: back off when the database slows down",
+    group: "Quota and waiting",
+    commands: ["import", "run", "rollback"],
+  }),
+  rebuildIndex: toggle({
+    flag: "rebuild-index",
+    default: false,
+    describe:
+      "drop the ANN index, write, build it again (direct Postgres only); searches are slow meanwhile",
+    group: "Target",
+    commands: ["import", "run"],
+  }),
+  again: toggle({
+    flag: "again",
+    default: false,
+    describe:
+      "write once more, at no cost, what the database has lost since it was imported: rows that are NULL again and have their text",
+    group: "Target",
+    commands: ["import"],
+    inConfigFile: false,
+  }),
+  reconcileGraceMs: seconds({
+    flag: "reconcile-grace",
+    default: 60_000,
+    min: 0,
+    describe:
+      "seconds over which the batch list is read again before an uncertain submission is repeated",
+    group: "Quota and waiting",
+    commands: [...SUBMITS, "jobs"],
+  }),
+  reconcile: toggle({
+    flag: "reconcile",
+    default: false,
+    describe: "settle uncertain submissions first",
+    group: "Jobs",
+    commands: ["jobs"],
+  }),
+  trigger: toggle({
+    flag: "trigger",
+    default: false,
+    describe: "also a trigger that sets the embedding to NULL when the text changes",
+    group: "Set-up",
+    commands: ["init"],
+    inConfigFile: false,
+  }),
+  apply: toggle({
+    flag: "apply",
+    default: false,
+    describe: "also run the SQL on the database that DATABASE_URL names",
+    group: "Set-up",
+    commands: ["init"],
+    inConfigFile: false,
+  }),
+  remove: toggle({
+    flag: "remove",
+    default: false,
+    describe: "take functions and trigger out again",
+    group: "Set-up",
+    commands: ["init"],
+    inConfigFile: false,
+  }),
+  reportFile: text({
+    flag: "report-file",
+    default: undefined,
+    describe: "where to write the page (default: report.html in the jobs folder)",
+    group: "Files",
+    commands: ["report"],
+  }),
+  live: toggle({
+    flag: "live",
+    default: false,
+    describe: "also send a few tiny batches to Gemini, and compare its answers with the emulator's",
+    group: "Set-up",
+    commands: ["doctor"],
+    inConfigFile: false,
+  }),
+  state: severalOf({
+    flag: "state",
+    default: undefined,
+    choices: JOB_STATES,
+    describe: "only jobs in these states, with commas between",
+    group: "Output",
+    commands: ["jobs"],
+    inConfigFile: false,
+  }),
+  watch: toggle({
+    flag: "watch",
+    default: false,
+    describe: "stay, and show what changes, until every job has ended",
+    group: "Output",
+    commands: ["jobs"],
+    inConfigFile: false,
+  }),
+  format: choice({
+    flag: "format",
+    default: "table",
+    choices: ["table", "csv", "json"],
+    describe: "how to list the jobs",
+    group: "Output",
+    commands: ["jobs"],
+  }),
+  giveUp: toggle({
+    flag: "give-up",
+    default: false,
+    describe: "give jobs up although they may have a batch that is paid for; what it cost is lost",
+    group: "Jobs",
+    commands: ["cancel"],
+    inConfigFile: false,
+  }),
+  sample: wholeNumber({
+    flag: "sample",
+    default: undefined,
+    min: 1,
+    max: SAMPLE_MAX,
+    describe: "embed so many rows again through the interactive API, and compare",
+    group: "Jobs",
+    commands: ["verify"],
+    inConfigFile: false,
+  }),
+  keepResults: toggle({
+    flag: "keep-results",
+    default: false,
+    describe: "keep what a rollback needs: request and results files of imported jobs",
+    group: "Files",
+    commands: ["clean"],
+  }),
+  onEvent: text({
+    flag: "on-event",
+    default: undefined,
+    describe: "a shell command to run when something changes: see docs/keeping-fresh.md",
+    group: "Output",
+    commands: WATCHED,
+  }),
+  metricsFile: text({
+    flag: "metrics-file",
+    default: undefined,
+    describe: "write metrics here, in Prometheus' text format",
+    group: "Output",
+    commands: WATCHED,
+  }),
+  yes: toggle({
+    flag: "yes",
+    default: false,
+    describe: "ask no questions",
+    group: "Output",
+    commands: ASKS,
+  }),
+  dryRun: toggle({
+    flag: "dry-run",
+    default: false,
+    describe: "say what would be done, and do nothing",
+    group: "Output",
+    commands: WRITES,
+  }),
+  json: toggle({
+    flag: "json",
+    default: false,
+    describe: "the result as one JSON object",
+    group: "Output",
+    commands: COMMAND_NAMES,
+  }),
+  progressJson: toggle({
+    flag: "progress-json",
+    default: false,
+    describe: "progress, warnings and errors as JSON lines on stderr",
+    group: "Output",
+    commands: COMMAND_NAMES,
+  }),
+  quiet: toggle({
+    flag: "quiet",
+    default: false,
+    describe: "no progress; the result, warnings and errors only",
+    group: "Output",
+    commands: COMMAND_NAMES,
+  }),
+  verbose: toggle({
+    flag: "verbose",
+    default: false,
+    describe: "every step, and the causes of errors",
+    group: "Output",
+    commands: COMMAND_NAMES,
+  }),
+  color: toggle({
+    flag: "color",
+    default: true,
+    describe: "colours on a terminal; --no-color for none",
+    group: "Output",
+    commands: COMMAND_NAMES,
+  }),
+  jobsDir: text({
+    flag: "jobs-dir",
+    default: "jobs",
+    describe: "folder of the manifest and its data files",
+    group: "Files",
+    commands: WITH_JOBS,
+    carried: true,
+  }),
+  envFile: text({
+    flag: "env-file",
+    default: undefined,
+    describe: "file of environment variables (default: .env.local and .env, where there)",
+    group: "Files",
+    commands: COMMAND_NAMES,
+    carried: true,
+    inConfigFile: false,
+  }),
+  config: text({
+    flag: "config",
+    default: undefined,
+    describe: "the config file (default: vecfill.config.json, where there)",
+    group: "Files",
+    commands: COMMAND_NAMES,
+    carried: true,
+    inConfigFile: false,
+  }),
+};
+
+export type OptionName = keyof typeof OPTIONS;
+
+type ValueOf<O> = O extends Option<infer T> ? T : never;
+
+/** Every option's value, checked. Times are in milliseconds. */
+export type Settings = { readonly [K in OptionName]: ValueOf<(typeof OPTIONS)[K]> };
+
+export const OPTION_LIST: readonly (readonly [OptionName, Option<unknown>])[] = listOptions();
+
+export function optionsOf(command: CommandName): Option<unknown>[] {
+  return OPTION_LIST.map(([, option]) => option).filter(({ commands }) =>
+    commands.includes(command),
+  );
+}
+
+/** `max-job-rows` → `VECFILL_MAX_JOB_ROWS`. */
+export function variableOf(flag: string): string {
+  return `VECFILL_${flag.replaceAll("-", "_").toUpperCase()}`;
+}
+
+/** `max-job-rows` → `maxJobRows`, as in the config file. */
+export function configKeyOf(flag: string): string {
+  return flag.replace(/-(?<letter>[a-z])/g, (_, letter: string) => letter.toUpperCase());
+}
+
+function listOptions() {
+  const isOptionName = (name: string): name is OptionName => Object.hasOwn(OPTIONS, name);
+  return Object.keys(OPTIONS)
+    .filter(isOptionName)
+    .map((name) => [name, OPTIONS[name]] as const);
+}

@@ -1,0 +1,45 @@
+/** Which database an address names. Adapters are loaded only when their scheme is asked for. */
+import { UserError } from "../../errors.ts";
+import type { Target } from "../../row/target.ts";
+import type { Database } from "../database.ts";
+import type { Store } from "../port.ts";
+import { createSqlStore, type SqlStoreOptions } from "./sql-store.ts";
+
+const EMBEDDED = "pglite:";
+const IN_MEMORY = "memory";
+
+/**
+ * `postgres://…` connects on first use; `pglite:<folder>` and `pglite:memory` open at once.
+ * Throws a UserError (usage) when the address is none of these, (locked) when the folder is in use.
+ */
+export async function openStore(
+  address: Readonly<{ url: string }>,
+  target: Target,
+  options: SqlStoreOptions,
+): Promise<Store> {
+  return createSqlStore(await openDatabase(address), target, options);
+}
+
+/** The same, for statements of one's own. */
+export async function openDatabase({ url }: Readonly<{ url: string }>): Promise<Database> {
+  if (url.startsWith(EMBEDDED)) return openEmbedded(url.slice(EMBEDDED.length));
+  if (/^https?:/.test(url)) {
+    throw new UserError("The database's address is a web address.", {
+      hint: "Set DATABASE_URL to postgres://…; a project's https:// address belongs in SUPABASE_URL.",
+      exit: "usage",
+    });
+  }
+  const { connectPostgres } = await import("./postgres.ts");
+  return connectPostgres(url);
+}
+
+async function openEmbedded(folder: string): Promise<Database> {
+  if (folder === "") {
+    throw new UserError("The address pglite: names no folder.", {
+      hint: "Write pglite:<folder>, or pglite:memory for a database in memory.",
+      exit: "usage",
+    });
+  }
+  const { openPglite } = await import("./pglite.ts");
+  return openPglite(folder === IN_MEMORY ? undefined : folder);
+}

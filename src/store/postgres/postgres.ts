@@ -1,0 +1,160 @@
+/**
+ * A Postgres server through `pg`. The only importer of it.
+ *
+ * TLS as libpq does it: `sslmode` in the address decides. Where the address names none, a local
+ * host is spoken to in the clear and any other with `sslmode=require`: encrypted, the certificate
+ * not verified, since managed databases sign theirs with authorities of their own. Who wants it
+ * verified says `sslmode=verify-full`, with `sslrootcert` for such an authority.
+ */
+import { Socket } from "node:net";
+import { Client, Pool, type ClientConfig, type CustomTypesConfig } from "pg";
+import { UserError } from "../../errors.ts";
+import { hostOf, isLocalHost, portOf } from "./database-address.ts";
+import { isBinary, type Database, type Parameter, type Row, type Session } from "../database.ts";
+
+/** Writing gains nothing past two (measured); one more reads meanwhile. Poolers have few to give. */
+const MAX_CONNECTIONS = 3;
+const CONNECT_TIMEOUT_MS = 15_000;
+const KEEPALIVE_DELAY_MS = 30_000;
+const IDLE_TIMEOUT_MS = 30_000;
+/** Long enough for a chunk under a large ANN index and for a count over ten million rows. */
+const QUERY_TIMEOUT_MS = 15 * 60_000;
+const APPLICATION_NAME = "vecfill";
+
+/** No connection is made yet. Throws a UserError (usage) when the address is none. */
+export function connectPostgres(address: string): Database {
+  const url = parseAddress(address);
+  const sockets = new Set<Socket>();
+  const config: ClientConfig = {
+    connectionString: withTls(url).href,
+    stream: () => trackedSocket(sockets),
+    keepAlive: true,
+    keepAliveInitialDelayMillis: KEEPALIVE_DELAY_MS,
+    application_name: APPLICATION_NAME,
+    types: AS_TEXT,
+  };
+  const pool = new Pool({
+    ...config,
+    Client: ImpatientClient,
+    max: MAX_CONNECTIONS,
+    idleTimeoutMillis: IDLE_TIMEOUT_MS,
+    query_timeout: QUERY_TIMEOUT_MS,
+  });
+  // an idle connection was lost: the pool has dropped it, and the next query opens another
+  pool.on("error", () => {});
+  return {
+    label: label(url),
+    async query(sql, parameters = []) {
+      const { rows } = await pool.query<Row>(sql, parameters.map(asDriverTakesIt));
+      return rows;
+    },
+    session: (work) => withSession(config, work),
+    async close() {
+      await pool.end();
+      // a login that `pg` gave up itself (no password) it leaves open, until the server's patience
+      // ends: a minute in which this process could not exit
+      for (const socket of sockets) socket.destroy();
+    },
+  };
+}
+
+/** Lists as text: the driver takes a row's share of the whole time of a write to put one together. */
+function asDriverTakesIt(value: Parameter): Buffer | string | number | null {
+  if (value === null || typeof value !== "object") return value;
+  return isBinary(value) ? value.bytes : arrayLiteral(value);
+}
+
+/** Each element in quotes, in which only these two signs mean anything. */
+function arrayLiteral(texts: readonly string[]): string {
+  const escaped = texts.map((text) =>
+    /["\\]/.test(text) ? text.replaceAll(/["\\]/g, String.raw`\$&`) : text,
+  );
+  return texts.length === 0 ? "{}" : `{"${escaped.join('","')}"}`;
+}
+
+/** The pool would count the wait for a free connection against the time limit for connecting. */
+class ImpatientClient extends Client {
+  constructor(config?: ClientConfig) {
+    super({ ...config, connectionTimeoutMillis: CONNECT_TIMEOUT_MS });
+  }
+}
+
+async function withSession<T>(
+  config: ClientConfig,
+  work: (session: Session) => Promise<T>,
+): Promise<T> {
+  const client = new ImpatientClient(config);
+  // whatever is under way then rejects, and says so
+  client.on("error", () => {});
+  try {
+    await client.connect();
+    const statement = async (sql: string): Promise<void> => {
+      await client.query(sql);
+    };
+    return await work({
+      isDirect: await isDirect(client),
+      transaction: (statements) => statement(["BEGIN", ...statements, "COMMIT"].join(";\n")),
+      statement,
+    });
+  } finally {
+    await client.end();
+  }
+}
+
+/** A pooler gives a key of its own to cancel by, in place of the server process's number. */
+async function isDirect(client: Client): Promise<boolean> {
+  const { rows } = await client.query<Row>("SELECT pg_backend_pid()::text AS pid");
+  const told: unknown = Reflect.get(client, "processID");
+  return rows[0]?.["pid"] === String(told);
+}
+
+function trackedSocket(sockets: Set<Socket>): Socket {
+  const socket = new Socket();
+  sockets.add(socket);
+  return socket.on("close", () => sockets.delete(socket));
+}
+
+/** Cells stay as the database prints them: integers past 2^53 are ids too. */
+const AS_TEXT: CustomTypesConfig = { getTypeParser: () => (text: string | Buffer) => text };
+
+function parseAddress(address: string): URL {
+  const url = URL.parse(address);
+  if (url !== null && (url.protocol === "postgres:" || url.protocol === "postgresql:")) return url;
+  // the address holds a password, so it is not repeated
+  throw new UserError("The database's address cannot be read as a URL.", {
+    hint: "It looks like postgres://user:password@host:5432/database; percent-encode special characters in the password.",
+    exit: "usage",
+  });
+}
+
+/** As `pg` takes them. It never falls back to an open connection, so `allow` encrypts as well. */
+const SSL_MODES: Readonly<Partial<Record<string, string>>> = {
+  disable: "disable",
+  allow: "prefer",
+  prefer: "prefer",
+  require: "require",
+  "no-verify": "require",
+  "verify-ca": "verify-ca",
+  "verify-full": "verify-full",
+};
+
+/** `pg` understands the modes in libpq's way only when asked to. */
+function withTls(address: URL): URL {
+  const url = new URL(address);
+  const asked =
+    url.searchParams.get("sslmode") ?? (isLocalHost(hostOf(url)) ? "disable" : "require");
+  const mode = SSL_MODES[asked];
+  if (mode === undefined || (mode === "verify-ca" && !url.searchParams.has("sslrootcert"))) {
+    throw new UserError(`The database's address asks for sslmode=${asked}, which cannot be had.`, {
+      hint: `Use one of ${Object.keys(SSL_MODES).join(", ")}; verify-ca needs sslrootcert=<file> as well.`,
+      exit: "usage",
+    });
+  }
+  url.searchParams.set("sslmode", mode);
+  url.searchParams.set("uselibpqcompat", "true");
+  return url;
+}
+
+function label(url: URL): string {
+  return `${hostOf(url)}:${portOf(url)}${url.pathname}`;
+}

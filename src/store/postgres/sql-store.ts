@@ -1,0 +1,329 @@
+/** The store over any database that takes SQL: what is asked, in which order, and what it means. */
+import { UserError } from "../../errors.ts";
+import type { EmbeddedQuestion, PendingQuestion, RowOutcome } from "../../row/question.ts";
+import type { Report } from "../../progress.ts";
+import { tableName, type Target } from "../../row/target.ts";
+import { checkColumn, checkTarget } from "../../row/target-check.ts";
+import { type Catalogue, readCatalogue, type VectorExtension } from "../catalogue.ts";
+import {
+  type BinaryParameter,
+  cell,
+  type Database,
+  type Parameter,
+  type Row,
+} from "../database.ts";
+import { explainFailure, isMissing } from "../failure.ts";
+import { LENGTH_TOLERANCE, parseLook } from "../look.ts";
+import type { ClearOutcome, Holding, Look, LookOptions, PendingPage, Store } from "../port.ts";
+import {
+  CAN_BE_ID,
+  MAX_APPLY_ROUNDS,
+  nothingIsWritten,
+  once,
+  parseHolding,
+  parseOutcome,
+  placed,
+  type Placed,
+  refuseDuplicates,
+  shapeOf,
+} from "../rows.ts";
+import {
+  anyRowSql,
+  applySql,
+  classifySql,
+  clearSql,
+  compareSql,
+  countSql,
+  ID_TYPES,
+  lookSql,
+  readPendingSql,
+  type TableShape,
+} from "../sql.ts";
+import { sqlIndexes } from "./sql-indexes.ts";
+import { encodeVectorArray } from "./vector-array.ts";
+
+export type SqlStoreOptions = Readonly<{
+  /** A further SQL condition, for reading and counting only. */
+  where: string | undefined;
+  /** Told once when row level security may hide rows. */
+  report?: Report;
+}>;
+
+/** A store that owns `database` and closes it. Its errors for people are UserErrors; it retries nothing. */
+export function createSqlStore(
+  database: Database,
+  target: Target,
+  options: SqlStoreOptions,
+): Store {
+  const explained = <T>(work: () => Promise<T>, where?: string): Promise<T> =>
+    explain(database, target, where, work);
+  const seen = once(() => lookAt(database, target, options));
+  const layout = once(async () => layoutOf(target, await seen()));
+  const column = once(async () => columnShapeOf(target, await seen()));
+  return {
+    indexes: sqlIndexes(database, target),
+    describe: () => explained(async () => (await readCatalogue(database, target)).description),
+    readPending: (page) =>
+      explained(
+        async () => readPending(database, target, (await layout()).shape, page, options.where),
+        options.where,
+      ),
+    apply: (rows) => explained(async () => apply(database, target, layout, rows)),
+    count: () =>
+      explained(async () => {
+        await seen();
+        return count(database, target, options.where);
+      }, options.where),
+    look: (asked) => explained(async () => look(database, target, await column(), asked)),
+    compare: (rows) => explained(async () => compare(database, target, layout, rows)),
+    clear: (rows) => explained(async () => clear(database, target, layout, rows)),
+    close: () => database.close(),
+  };
+}
+
+/** What every statement needs to know; read once, on first use. */
+type Layout = Readonly<{
+  shape: TableShape;
+  extension: VectorExtension;
+  /** Memory in which vectors were encoded that are written: made anew each time, it costs as much again. */
+  spareRooms: Buffer[];
+}>;
+
+/** Rows that row level security hides from the role must never look like nothing to do. */
+async function lookAt(
+  database: Database,
+  target: Target,
+  { report }: SqlStoreOptions,
+): Promise<Catalogue> {
+  const catalogue = await readCatalogue(database, target);
+  const { role, rowSecurity } = catalogue.session;
+  if (!rowSecurity) return catalogue;
+  const message = `Row level security applies to the role ${role} on ${tableName(target)}: rows that it hides look as if they were not there.`;
+  const hint = `Use the table's owner, or a role that it does not apply to: alter role ${role} bypassrls;`;
+  const rows = await database.query(anyRowSql(target));
+  if (rows.length === 0) {
+    throw new UserError(`${message} The table is empty, or all of its rows are hidden.`, {
+      hint,
+      exit: "fatal",
+    });
+  }
+  report?.({ type: "warning", message, hint });
+  return catalogue;
+}
+
+function layoutOf(target: Target, { description, extension }: Catalogue): Layout {
+  checkTarget(target, description);
+  if (extension === undefined) throw new Error("checkTarget let a table through without pgvector");
+  return { shape: shapeOf(description, extension.schema), extension, spareRooms: [] };
+}
+
+/** Of a column that need not fit the target. */
+function columnShapeOf(target: Target, { description, extension }: Catalogue): TableShape {
+  checkColumn(target, description);
+  return shapeOf(description, extension?.schema);
+}
+
+async function readPending(
+  database: Database,
+  target: Target,
+  shape: TableShape,
+  page: PendingPage,
+  where: string | undefined,
+): Promise<PendingQuestion[]> {
+  const { after, limit } = page;
+  const sql = readPendingSql(target, shape, { where, afterId: after !== undefined });
+  const rows = await database.query(sql, after === undefined ? [limit] : [limit, after]);
+  if (!rows.every(isPending)) throw new Error("the query gave a row without its cells");
+  return rows;
+}
+
+/** The row itself, and no copy of it: a table has millions. */
+function isPending(row: Row): row is PendingQuestion & Row {
+  const { id, text, fingerprint } = row;
+  return typeof id === "string" && typeof text === "string" && typeof fingerprint === "string";
+}
+
+async function count(
+  database: Database,
+  target: Target,
+  where: string | undefined,
+): Promise<Readonly<{ total: number; pending: number }>> {
+  const [row] = await database.query(countSql(target, where));
+  if (row === undefined) throw new Error("count(*) gave no row");
+  return { total: Number(cell(row, "total")), pending: Number(cell(row, "pending")) };
+}
+
+async function apply(
+  database: Database,
+  target: Target,
+  readyLayout: () => Promise<Layout>,
+  rows: readonly EmbeddedQuestion[],
+): Promise<RowOutcome[]> {
+  refuseDuplicates(rows);
+  if (rows.length === 0) return [];
+  const table = await readyLayout();
+  const outcomes: RowOutcome[] = rows.map(() => "gone");
+  let open = placed(rows).filter(({ row }) => CAN_BE_ID[table.shape.idType](row.id));
+  for (let round = 0; open.length > 0; round += 1) {
+    if (round === MAX_APPLY_ROUNDS) throw nothingIsWritten(target, open);
+    open = await applyRound(database, { target, ...table }, open, outcomes);
+  }
+  return outcomes;
+}
+
+/** Writes what can be written, notes every outcome, and gives the rows that are still open. */
+async function applyRound(
+  database: Database,
+  table: Layout & Readonly<{ target: Target }>,
+  rows: readonly Placed[],
+  outcomes: RowOutcome[],
+): Promise<Placed[]> {
+  const written = await write(database, table, rows);
+  for (const answer of written) outcomes[placeOf(rows, answer).place] = "written";
+  if (written.length === rows.length) return [];
+
+  const settled = new Set(written.map((answer) => placeOf(rows, answer)));
+  const others = rows.filter((row) => !settled.has(row));
+  const answers = await database.query(
+    classifySql(table.target, table.shape),
+    parameters(others, table.extension),
+  );
+  const open: Placed[] = [];
+  for (const answer of answers) {
+    const row = placeOf(others, answer);
+    const outcome = parseOutcome(cell(answer, "outcome"));
+    if (outcome === "open") open.push(row);
+    else outcomes[row.place] = outcome;
+  }
+  return open;
+}
+
+async function write(
+  database: Database,
+  { target, shape, extension, spareRooms }: Layout & Readonly<{ target: Target }>,
+  rows: readonly Placed[],
+): Promise<Row[]> {
+  const vectors = vectorsOf(rows, extension, spareRooms.pop());
+  const written = await database.query(applySql(target, shape), [...keysOf(rows), vectors]);
+  // not where the statement failed: the driver may not have sent it yet
+  spareRooms.push(Buffer.from(vectors.bytes.buffer));
+  return written;
+}
+
+/** Rows that one statement looks at: with vectors of 3072 numbers about 120 MB are read for them. */
+const LOOK_ROWS = 10_000;
+
+async function look(
+  database: Database,
+  target: Target,
+  shape: TableShape,
+  { after, wanted, picks }: LookOptions,
+): Promise<Look> {
+  const condition = after === undefined ? "IS NOT NULL" : `> $6::${ID_TYPES[shape.idType]}`;
+  const sql = lookSql(target, shape, condition, {
+    limit: "$1",
+    dimensions: "$2::int",
+    tolerance: "$3::float8",
+    wanted: "$4::jsonb",
+    picks: "$5::jsonb",
+  });
+  const tolerance = LENGTH_TOLERANCE[shape.embeddingType];
+  const shared = [
+    LOOK_ROWS,
+    target.dimensions,
+    tolerance,
+    JSON.stringify(wanted),
+    JSON.stringify(picks),
+  ];
+  const rows = await database.query(
+    `SELECT (${sql})::text AS look`,
+    after === undefined ? shared : [...shared, after],
+  );
+  const [row] = rows;
+  if (row === undefined) throw new Error("a look gave no row");
+  return parseLook(JSON.parse(cell(row, "look")));
+}
+
+async function compare(
+  database: Database,
+  target: Target,
+  readyLayout: () => Promise<Layout>,
+  rows: readonly EmbeddedQuestion[],
+): Promise<Holding[]> {
+  refuseDuplicates(rows);
+  if (rows.length === 0) return [];
+  const { shape, extension } = await readyLayout();
+  const holdings: Holding[] = rows.map(() => "gone");
+  const possible = placed(rows).filter(({ row }) => CAN_BE_ID[shape.idType](row.id));
+  if (possible.length === 0) return holdings;
+  const answers = await database.query(compareSql(target, shape), parameters(possible, extension));
+  for (const answer of answers) {
+    holdings[placeOf(possible, answer).place] = parseHolding(cell(answer, "holding"));
+  }
+  return holdings;
+}
+
+async function clear(
+  database: Database,
+  target: Target,
+  readyLayout: () => Promise<Layout>,
+  rows: readonly EmbeddedQuestion[],
+): Promise<ClearOutcome[]> {
+  refuseDuplicates(rows);
+  if (rows.length === 0) return [];
+  const { shape, extension } = await readyLayout();
+  const outcomes: ClearOutcome[] = rows.map(() => "kept");
+  const possible = placed(rows).filter(({ row }) => CAN_BE_ID[shape.idType](row.id));
+  if (possible.length === 0) return outcomes;
+  const cleared = await database.query(clearSql(target, shape), parameters(possible, extension));
+  for (const answer of cleared) outcomes[placeOf(possible, answer).place] = "cleared";
+  return outcomes;
+}
+
+function parameters(rows: readonly Placed[], extension: VectorExtension): Parameter[] {
+  return [...keysOf(rows), vectorsOf(rows, extension)];
+}
+
+function keysOf(rows: readonly Placed[]): Parameter[] {
+  return [rows.map(({ row }) => row.id), rows.map(({ row }) => row.fingerprint)];
+}
+
+function vectorsOf(
+  rows: readonly Placed[],
+  { vectorArrayOid, vectorOid }: VectorExtension,
+  room?: Buffer,
+): BinaryParameter {
+  const vectors = rows.map(({ row }) => row.vector);
+  return { typeOid: vectorArrayOid, bytes: encodeVectorArray(vectors, vectorOid, room) };
+}
+
+/** The database counts places from 1. */
+function placeOf(rows: readonly Placed[], answer: Row): Placed {
+  const row = rows[Number(cell(answer, "place")) - 1];
+  if (row === undefined) throw new Error("the database answered for a row that was not asked");
+  return row;
+}
+
+async function explain<T>(
+  database: Database,
+  target: Target,
+  where: string | undefined,
+  work: () => Promise<T>,
+): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    const cause = isMissing(error) ? await whatIsMissing(database, target, error) : error;
+    throw explainFailure(cause, { label: database.label, target, where });
+  }
+}
+
+/** The catalogue knows the names that a missing table or column might have been meant for. */
+async function whatIsMissing(database: Database, target: Target, error: unknown): Promise<unknown> {
+  try {
+    await readCatalogue(database, target);
+    return error;
+  } catch (better) {
+    return better;
+  }
+}

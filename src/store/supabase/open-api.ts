@@ -1,0 +1,103 @@
+/**
+ * What the API's own description (OpenAPI, as PostgREST writes it) says of a table. It knows
+ * columns, types and the primary key; of indexes, triggers and versions it says nothing.
+ */
+import { z } from "zod";
+import { parseRecipe, recipeColumns } from "../../row/recipe.ts";
+import type { Target } from "../../row/target.ts";
+import { noSuchColumn, noSuchTable } from "../catalogue.ts";
+import type { IdType, TargetDescription } from "../../row/target-description.ts";
+
+const COLUMN = z.object({
+  /** The type as the database prints it, such as `bigint` or `extensions.vector(768)`. */
+  format: z.string().default(""),
+  description: z.string().default(""),
+});
+const DOCUMENT = z.object({
+  info: z.object({ version: z.string().default("") }).default({ version: "" }),
+  definitions: z
+    .record(z.string(), z.object({ properties: z.record(z.string(), COLUMN).default({}) }))
+    .default({}),
+});
+
+type Column = Readonly<z.infer<typeof COLUMN>>;
+
+export type ApiDescription = Readonly<{
+  description: TargetDescription;
+  /** The schema that the vector type stands in, where it is told. */
+  vectorSchema: string | undefined;
+  /** The column's type by its name. */
+  typeOf(column: string): string;
+}>;
+
+/** Throws a UserError when table or columns are not there. `label`: where the API is. */
+export function describeByOpenApi(target: Target, given: unknown, label: string): ApiDescription {
+  const { definitions, info } = DOCUMENT.parse(given);
+  const columns = definitions[target.table]?.properties;
+  if (columns === undefined) throw noSuchTable(target, nearFirst(target, definitions), label);
+  const named = columnFinder(target, columns);
+  for (const name of recipeColumns(parseRecipe(target.text))) named(name, "--text");
+  const id = named(target.id, "--id");
+  const { typeName, dimensions, schema } = vectorType(named(target.embedding, "--embedding"));
+  const keys = Object.values(columns).filter(isInPrimaryKey);
+  return {
+    description: {
+      idType: ID_TYPES[id.format.replace(/\(.*$/, "")],
+      idTypeName: id.format,
+      idUnique: keys.length === 1 && isInPrimaryKey(id),
+      embedding: { typeName, dimensions },
+      embeddingIndexes: [],
+      updateTriggers: [],
+      serverVersion: `unknown, behind PostgREST ${info.version}`,
+      pgvectorVersion: "unknown",
+    },
+    vectorSchema: schema,
+    typeOf: (column) => columns[column]?.format ?? "",
+  };
+}
+
+const ID_TYPES: Readonly<Partial<Record<string, IdType>>> = {
+  smallint: "integer",
+  integer: "integer",
+  bigint: "integer",
+  uuid: "uuid",
+  text: "text",
+  "character varying": "text",
+};
+
+function isInPrimaryKey({ description }: Column): boolean {
+  return description.includes("<pk/>");
+}
+
+const VECTOR =
+  /^(?:(?<schema>[^"]+|"(?:[^"]|"")+")\.)?(?<type>vector|halfvec)(?:\((?<width>\d+)\))?$/;
+
+function vectorType({ format }: Column): {
+  typeName: string;
+  dimensions: number | undefined;
+  schema: string | undefined;
+} {
+  const { type, width, schema } = VECTOR.exec(format)?.groups ?? {};
+  return {
+    typeName: type ?? format,
+    dimensions: width === undefined ? undefined : Number(width),
+    schema: schema?.startsWith('"') ? schema.slice(1, -1).replaceAll('""', '"') : schema,
+  };
+}
+
+function columnFinder(target: Target, columns: Readonly<Record<string, Column>>) {
+  const there = Object.entries(columns).map(([name, { format }]) => `${name} (${format})`);
+  return (name: string, option: string): Column => {
+    const column = Object.hasOwn(columns, name) ? columns[name] : undefined;
+    if (column === undefined) throw noSuchColumn(target, name, option, there);
+    return column;
+  };
+}
+
+/** Tables of that name in other letters come first. */
+function nearFirst(target: Target, definitions: Readonly<Record<string, unknown>>): string[] {
+  const wanted = target.table.toLowerCase();
+  return Object.keys(definitions)
+    .sort((a, b) => Number(b.toLowerCase() === wanted) - Number(a.toLowerCase() === wanted))
+    .map((name) => `${target.schema}.${name}`);
+}

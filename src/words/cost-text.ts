@@ -1,0 +1,38 @@
+import type { CostStop } from "../cost/cost.ts";
+import { decimal, dollars } from "./figures.ts";
+
+/** For people: where the limit on cost stopped, and what it would take to go on. */
+export function costStopText({ spentUsd, maxUsd, neededUsd }: CostStop): string {
+  const spent =
+    spentUsd > maxUsd
+      ? `about ${dollars(spentUsd)} is spent already, past the limit of ${dollars(maxUsd)}`
+      : `about ${dollars(spentUsd)} of ${dollars(maxUsd)} is spent, and the next job would pass that`;
+  const more = dollars(roundUp(neededUsd - maxUsd));
+  return `Stopped by --max-cost: ${spent}. All that is left needs about ${more} more: --max-cost ${enough(neededUsd)}.`;
+}
+
+/** The same for scripts; null where nothing was stopped. */
+export function costStopJson(stop: CostStop | undefined): Record<string, string> | null {
+  if (stop === undefined) return null;
+  const { spentUsd, maxUsd, neededUsd } = stop;
+  return {
+    spentUsd: decimal(spentUsd),
+    maxUsd: decimal(maxUsd),
+    neededUsd: decimal(neededUsd),
+  };
+}
+
+const CENTS = 100;
+const SMALL_PARTS = 10_000;
+/** Estimates are off by some percent; nobody wants to come back for the last cent. */
+const HEADROOM = 1.05;
+
+/** A limit that lets everything through, in round figures. */
+function enough(usd: number): string {
+  const parts = usd < 1 ? SMALL_PARTS : CENTS;
+  return String(Math.ceil(usd * HEADROOM * parts) / parts);
+}
+
+function roundUp(usd: number): number {
+  return Math.ceil(usd * SMALL_PARTS) / SMALL_PARTS;
+}
