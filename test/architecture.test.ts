@@ -41,6 +41,7 @@ const SHELL = [
   "output",
   "secret",
   "services",
+  "trial-write",
   "vecfill",
 ].map((name) => `src/${name}.ts`);
 /** SDKs and the like: the one file that may import each. */

@@ -2,6 +2,7 @@ import type { StageContext } from "../command.ts";
 import { targetOf } from "../config.ts";
 import { previewManifest } from "../job/manifest.ts";
 import { jobBounds } from "../job-bounds.ts";
+import { tryTables } from "../trial-write.ts";
 import { exportAll, type ExportOptions, type ExportSummary } from "./export.ts";
 
 /** The stage as the settings have it. A dry run counts, takes no lock and writes nothing. */
@@ -12,6 +13,7 @@ export async function exportFromSettings(context: StageContext): Promise<ExportS
   const manifest = settings.dryRun
     ? await previewManifest(settings.jobsDir)
     : await services.manifest();
+  if (!settings.dryRun) await tryTables(context, manifest, [options.target]);
   return exportAll({ store, manifest, report, signal }, options);
 }
 

@@ -13,7 +13,8 @@ import { UserError } from "../errors.ts";
 import { type FailedLine, formatFailedLine, parseFailedLine } from "../failed-line.ts";
 import { readLines } from "../jsonl.ts";
 import { parseKey } from "../question.ts";
-import { jobFiles, type JobFiles } from "./files.ts";
+import { sameTarget, type Target } from "../target.ts";
+import { exists, jobFiles, type JobFiles } from "./files.ts";
 import type { FileRecord, Job, Outstanding } from "./job.ts";
 
 export type FailedFile = Readonly<{ failedFile: FileRecord | undefined; outstanding: Outstanding }>;
@@ -63,6 +64,29 @@ export async function* readFailedLines(path: string): AsyncGenerator<FailedLine>
       if (line.byteLength > 0) yield parsed(path, line.number, line.bytes);
     }
   }
+}
+
+/** So many are enough to find others beside them. */
+const MAX_REFUSED_IDS = 10_000;
+
+/** Ids of rows of the target that the table has refused, each for a reason of its own. */
+export async function refusedIds(
+  manifest: Readonly<{ jobs(): readonly Job[]; files(job: string): JobFiles }>,
+  target: Target,
+): Promise<string[]> {
+  const ids: string[] = [];
+  const isOf = (job: Job) => sameTarget(job.target, target);
+  const waiting = manifest.jobs().filter((job) => isOf(job) && job.outstanding.lines > 0);
+  for (const { id } of waiting) {
+    const path = manifest.files(id).failed;
+    if (!(await exists(path))) continue;
+    for await (const { key, error } of readFailedLines(path)) {
+      if (ids.length === MAX_REFUSED_IDS) return ids;
+      const row = error?.reason === "table" ? parseKey(key) : undefined;
+      if (row !== undefined) ids.push(row.id);
+    }
+  }
+  return ids;
 }
 
 /** After a crash: puts prepared files in their place where the journal counts on them. */

@@ -5,6 +5,7 @@ import { isForSync, type LaneChoice } from "../job/lane.ts";
 import type { Manifest } from "../job/manifest.ts";
 import { costLimit, laneChoice, queueWindow } from "../job-bounds.ts";
 import type { Report } from "../report.ts";
+import { tryTables } from "../trial-write.ts";
 import { type EmbeddedAtOnce, submitAll, type SubmittedByLane } from "./submit.ts";
 
 /** What the sync lane does with the jobs that are its own: another stage, handed in from outside. */
@@ -21,6 +22,9 @@ export async function submitFromSettings(
   const { services, settings, report, clock, signal } = context;
   const gemini = await services.gemini();
   const manifest = await services.manifest();
+  const toSend = manifest.jobs().filter((job) => job.state === "exported");
+  const targets = toSend.map(({ target }) => target);
+  await tryTables(context, manifest, targets, { mayLackDatabase: true });
   const keyId = services.keyId();
   const lane = laneChoice(settings);
   const limit = costLimit(settings);
