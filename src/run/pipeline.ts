@@ -10,7 +10,7 @@ import { JobBlocked, UserError } from "../errors.ts";
 import { exportJobs, type ExportOptions, type ExportSummary } from "../export/export.ts";
 import { nextToEmbed } from "../embed/embed.ts";
 import { embedJob } from "../embed/embed-job.ts";
-import { importResults, isImportable, type ImportServices } from "../import/import.ts";
+import { downloadEnded, importResults, isImportable, type ImportServices } from "../import/import.ts";
 import { type CostLimit, withinLimit } from "../job/cost.ts";
 import type { JobBounds } from "../job/cut.ts";
 import type { Job } from "../job/job.ts";
@@ -23,8 +23,9 @@ import { pollDue, reportNextLook, submittedJobs } from "../poll/poll.ts";
 import { PollSchedule } from "../poll/schedule.ts";
 import { StuckNotices } from "../poll/stuck.ts";
 import { resubmitJob, retryableBelow } from "../resubmit/resubmit.ts";
-import type { Store } from "../store/port.ts";
+import { type Store, TableRefusal } from "../store/port.ts";
 import { adoptBatches, needsReconciling, reconcile } from "../submit/reconcile.ts";
+import { sameTarget, type Target } from "../target.ts";
 import { submitJob, type SubmitServices } from "../submit/submit-job.ts";
 import type { Probe } from "../job/quota-log.ts";
 import { fullText, type NoRoom } from "../submit/full-text.ts";
@@ -89,6 +90,8 @@ class Pipeline {
   readonly #stop = new AbortController();
   /** Ends the export where the limit on cost lets nothing more through. */
   readonly #stopExport = new AbortController();
+  /** The user's own, which nothing else aborts. */
+  readonly #interrupt: AbortSignal;
   /** Jobs that had ended before this run; everything else is its work. */
   readonly #endedBefore: ReadonlySet<string>;
   readonly #exports: ExportSummary[] = [];
@@ -110,6 +113,7 @@ class Pipeline {
   constructor(services: RunServices, options: RunOptions) {
     const signal = AbortSignal.any([services.signal, this.#stop.signal]);
     this.#services = { ...services, signal };
+    this.#interrupt = services.signal;
     this.#options = options;
     this.#downloadPause = new QuotaPause(services.clock, options.quotaWaitMs);
     const ended = services.manifest.jobs().filter((job) => !isUnfinished(job));
@@ -125,6 +129,9 @@ class Pipeline {
       const ends = await Promise.allSettled(tasks.map((task) => this.#guarded(task)));
       throwFirst(ends);
       for (const blocked of this.#blocked.values()) throw blocked;
+    } catch (error) {
+      await downloadEnded({ ...this.#services, signal: this.#interrupt });
+      throw error;
     } finally {
       this.#stop.abort();
       await timer;
@@ -157,7 +164,7 @@ class Pipeline {
       this.#exports.push(summary);
       if (summary.exported === 0 || this.#options.export.limit !== undefined) break;
       await this.#until(() => this.#isDrained());
-      if (!this.#hasStaleRows() || this.#isStoppedByCost()) break;
+      if (!this.#hasStaleRows() || this.#isExportStopped()) break;
     }
     this.#exporting = false;
     this.#changes.notify();
@@ -172,9 +179,9 @@ class Pipeline {
       if (step.done) return step.value;
       this.#changes.notify();
       await this.#until(
-        () => this.#waitingJobs().length < MAX_JOBS_AHEAD || this.#isStoppedByCost(),
+        () => this.#waitingJobs().length < MAX_JOBS_AHEAD || this.#isExportStopped(),
       );
-      if (this.#isStoppedByCost()) this.#stopExport.abort();
+      if (this.#isExportStopped()) this.#stopExport.abort();
     }
   }
 
@@ -291,7 +298,9 @@ class Pipeline {
   }
 
   #nextToEmbed(): Job | undefined {
-    const isHeld = (each: Job) => each.state === "exported" && this.#canary?.lets(each) === false;
+    const isHeld = (each: Job) =>
+      each.state === "exported" &&
+      (this.#canary?.lets(each) === false || this.#isRefused(each.target));
     const jobs = this.#services.manifest.jobs().filter((each) => !isHeld(each));
     return nextToEmbed(jobs, this.#options);
   }
@@ -374,6 +383,7 @@ class Pipeline {
   /** Sends a job's retryable rows again, until they have been tried often enough. */
   async #resubmit(job: Job): Promise<void> {
     if (job.outstanding.retryable === 0 || job.attempt >= this.#options.maxAttempts) return;
+    if (this.#isRefused(job.target)) return;
     // they wait: no run decides between two vector spaces
     if (jobOfOtherSpace(this.#services.manifest.jobs(), job.target) !== undefined) return;
     const take = retryableBelow(this.#options.maxAttempts);
@@ -428,18 +438,32 @@ class Pipeline {
   #isDrained(): boolean {
     const { manifest } = this.#services;
     const held = this.#heldByCost();
+    for (const { id, target } of this.#waitingJobs()) if (this.#isRefused(target)) held.add(id);
     const isOpen = (job: Job) =>
       isUnfinished(job) && !this.#blocked.has(job.id) && !held.has(job.id);
     return this.#worksInHand === 0 && !manifest.jobs().some(isOpen);
   }
 
   /** Jobs that may not be sent as things are; a bill that comes in may let one more through. */
-  #heldByCost(): ReadonlySet<string> {
+  #heldByCost(): Set<string> {
     const { costLimit } = this.#options;
     if (costLimit === undefined) return new Set();
     const passing = new Set(withinLimit(this.#services.manifest.jobs(), costLimit));
     const held = this.#waitingJobs().filter((job) => !passing.has(job));
     return new Set(held.map((job) => job.id));
+  }
+
+  /** Its table takes no vectors: nothing more is paid for, and what is paid for already waits on disk. */
+  #isRefused(target: Target): boolean {
+    const { manifest } = this.#services;
+    return [...this.#blocked].some(
+      ([id, { cause }]) =>
+        cause instanceof TableRefusal && sameTarget(manifest.job(id).target, target),
+    );
+  }
+
+  #isExportStopped(): boolean {
+    return this.#isStoppedByCost() || this.#isRefused(this.#options.export.target);
   }
 
   /** Nothing is under way that could come cheaper than it was estimated. */
@@ -453,7 +477,9 @@ class Pipeline {
     const jobs = manifest.jobs();
     const { costLimit, lane } = this.#options;
     const passing = withinLimit(jobs, costLimit).filter((each) => !isForSync(each, lane));
-    const job = passing.find((each) => this.#canary?.lets(each) !== false);
+    const job = passing.find(
+      (each) => this.#canary?.lets(each) !== false && !this.#isRefused(each.target),
+    );
     if (job === undefined) return undefined;
     const quota = manifest.quota(job.target.model);
     return { job, room: roomFor(job, jobs, this.#options.window, quota, clock.now().getTime()) };
