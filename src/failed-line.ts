@@ -43,7 +43,15 @@ export type FailedLine = RequestLine &
   }>;
 
 const FAILURE_CLASSES = ["retryable", "permanent"] as const;
-const FAILURE_REASONS = ["service", "missing", "malformed", "conflict", "vector", "batch", "table"] as const;
+const FAILURE_REASONS = [
+  "service",
+  "missing",
+  "malformed",
+  "conflict",
+  "vector",
+  "batch",
+  "table",
+] as const;
 
 /** DEADLINE_EXCEEDED, RESOURCE_EXHAUSTED, INTERNAL, UNAVAILABLE: numbers of google.rpc.Code. */
 const RETRYABLE_RPC_CODES: ReadonlySet<number> = new Set([4, 8, 13, 14]);

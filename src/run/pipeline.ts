@@ -10,7 +10,12 @@ import { JobBlocked, UserError } from "../errors.ts";
 import { exportJobs, type ExportOptions, type ExportSummary } from "../export/export.ts";
 import { nextToEmbed } from "../embed/embed.ts";
 import { embedJob } from "../embed/embed-job.ts";
-import { downloadEnded, importResults, isImportable, type ImportServices } from "../import/import.ts";
+import {
+  downloadEnded,
+  importResults,
+  isImportable,
+  type ImportServices,
+} from "../import/import.ts";
 import { type CostLimit, withinLimit } from "../job/cost.ts";
 import type { JobBounds } from "../job/cut.ts";
 import type { Job } from "../job/job.ts";

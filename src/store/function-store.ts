@@ -302,11 +302,7 @@ async function apply(
   return outcomes;
 }
 
-async function tryWrite(
-  api: Api,
-  target: Target,
-  except: readonly string[],
-): Promise<WriteTrial> {
+async function tryWrite(api: Api, target: Target, except: readonly string[]): Promise<WriteTrial> {
   const vector = vectorText(trialVector(target.dimensions));
   const told = await call(api, target, "try_write", {
     vector,

@@ -117,7 +117,8 @@ function mendOf(target: Target, words: DatabaseWords): string {
   if (constraint !== undefined || code.startsWith("23")) {
     return `Mend the rows that break it, or take it off: alter table ${table} drop constraint ${constraint ?? "<name>"};`;
   }
-  if (isPolicy(words)) return "Use a role that row level security does not apply to, or mend the policy.";
+  if (isPolicy(words))
+    return "Use a role that row level security does not apply to, or mend the policy.";
   return "Look at its columns, constraints, triggers and rules: `\\d` in psql shows them.";
 }
 

@@ -111,10 +111,13 @@ export function requireWritable(target: Target, session: Session, label: string)
   const { role, mayRead, mayWrite, readOnly } = session;
   const table = tableName(target);
   if (readOnly) {
-    throw new UserError(`The database at ${label} is read only: it is a replica or has been set so.`, {
-      hint: `Give the address of the primary server, or: alter role ${role} set default_transaction_read_only = off;`,
-      exit: "fatal",
-    });
+    throw new UserError(
+      `The database at ${label} is read only: it is a replica or has been set so.`,
+      {
+        hint: `Give the address of the primary server, or: alter role ${role} set default_transaction_read_only = off;`,
+        exit: "fatal",
+      },
+    );
   }
   if (mayRead && mayWrite) return;
   const message = `The role ${role} may not ${mayRead ? `write ${target.embedding} of` : "read"} ${table}.`;

@@ -163,9 +163,7 @@ function mayHideRows(target: Target): string {
         SELECT FROM pg_catalog.pg_policy p WHERE p.polrelid = ${table} AND p.polcmd IN ('r', '*') AND ${kind}
           AND EXISTS (SELECT FROM unnest(p.polroles) AS r(role)
             WHERE r.role = 0 OR pg_catalog.pg_has_role(r.role, 'USAGE')))`;
-  const open = policy(
-    "p.polpermissive AND pg_catalog.pg_get_expr(p.polqual, p.polrelid) = 'true'",
-  );
+  const open = policy("p.polpermissive AND pg_catalog.pg_get_expr(p.polqual, p.polrelid) = 'true'");
   return `pg_catalog.row_security_active(${table}) AND NOT (${open} AND NOT ${policy("NOT p.polpermissive")})`;
 }
 

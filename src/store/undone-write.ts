@@ -34,8 +34,7 @@ export function undoneAfterwards(target: Target, id: string): TableRefusal {
   return undone(target, `replaces or empties ${target.embedding}`, { id, otherwise: "" });
 }
 
-const OR_BEFORE =
-  " Or let it change them before: an update that sets a column to itself calls it.";
+const OR_BEFORE = " Or let it change them before: an update that sets a column to itself calls it.";
 
 function undone(
   target: Target,
