@@ -147,7 +147,10 @@ describe.each(PLACES)("on %s", (_, isThere, kind) => {
       folder: home,
     });
 
-  it.skipIf(!isThere).each(BAD)("$name", async ({ name, spoil, says, mend, mended }) => {
+  // opening its folder takes a second each time
+  const tables = kind === "native" ? BAD : BAD.filter(({ name }) => name === "checked");
+
+  it.skipIf(!isThere).each(tables)("$name", async ({ name, spoil, says, mend, mended }) => {
     await sql(name, [
       `CREATE TABLE $ (${COLUMNS})`,
       "INSERT INTO $ SELECT n, 'Question ' || n FROM generate_series(1, 7) n",
