@@ -11,7 +11,7 @@ import type { IdType, TargetDescription } from "./port.ts";
 const COLUMN = z.object({
   /** As the database prints the type, or as JSON Schema has it: `bigint` became `int64` in 14.8. */
   format: z.string().default(""),
-  type: z.unknown(),
+  type: z.unknown().optional(),
   description: z.string().default(""),
 });
 const DOCUMENT = z.object({
