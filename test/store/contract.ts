@@ -732,7 +732,7 @@ export function storeContract(
         const description = await using(target, (store) => store.describe());
         expect(description).toMatchObject({
           idType: "integer",
-          idTypeName: "bigint",
+          idTypeName: lacks.catalogue ? expect.stringMatching(/^(bigint|int64)$/) : "bigint",
           idUnique: true,
           embedding: { typeName: "vector", dimensions: DIMENSIONS },
           embeddingIndexes: [],
@@ -813,7 +813,9 @@ export function storeContract(
       ])("an embedding of type %s is told as it is", async (type, typeName, dimensions) => {
         const target = await table(`id int PRIMARY KEY, question_text text, embedding ${type}`);
         const { embedding } = await using(target, (store) => store.describe());
-        expect(embedding).toEqual({ typeName, dimensions });
+        // the API leaves out what a built-in type is limited to
+        const told = lacks.catalogue ? typeName.replace(/\(.*/, "") : typeName;
+        expect(embedding).toEqual({ typeName: expect.stringContaining(told), dimensions });
       });
 
       it("tells halfvec, no width, and a key of a type it cannot use", async () => {

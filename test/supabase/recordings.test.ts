@@ -64,9 +64,14 @@ describe("through tables of every kind", () => {
   afterAll(() => project.close());
 
   it.each(
-    NEW.filter(({ name }) => !OLD.includes(name) && !/stale|after-reload|openapi/.test(name)),
+    // a row that is written goes to another place, and is read in another order
+    NEW.filter(
+      ({ name }) => !OLD.includes(name) && !/stale|after-reload|openapi/.test(name),
+    ).toSorted((one, other) => one.request.method.localeCompare(other.request.method)),
   )("$name: $what", async (exchange) => {
-    await project.runScript("UPDATE d_big SET embedding = NULL WHERE id > 0");
+    if (exchange.request.method !== "GET") {
+      await project.runScript("UPDATE d_big SET embedding = NULL WHERE id > 0");
+    }
     await project.runScript(BEFORE.find(([name]) => name.test(exchange.name))?.[1] ?? "");
     trouble(project, exchange);
     const answer = await seen(project, exchange);
