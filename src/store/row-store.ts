@@ -577,10 +577,10 @@ async function eachCurrent(
  * The rows with these ids. PostgREST takes a list of nothing but the empty text for an empty list, so
  * an id alone is asked for by itself, where nothing in it needs quotes.
  */
-export function idFilter(column: string, ids: readonly string[]): Filter {
+export function idFilter(idColumn: string, ids: readonly string[]): Filter {
   const [only, ...others] = ids;
-  if (only !== undefined && others.length === 0) return [column, "eq", only];
-  return [column, "in", `(${ids.map(quoted).join(",")})`];
+  if (only !== undefined && others.length === 0) return [idColumn, "eq", only];
+  return [idColumn, "in", `(${ids.map(quoted).join(",")})`];
 }
 
 /** A value in a list. */

@@ -491,8 +491,9 @@ export function storeContract(
 
       it.each([
         ["integer", ["abc", "9223372036854775808", "1.5", "", "99999999999"]],
+        ["smallint", ["40000", "-32769", "99999999999"]],
         ["uuid", ["abc", "1"]],
-        ["text", ["nobody", "nul\0byte"]],
+        ["text", ["nobody", "nul\0byte", "half \ud800"]],
       ])(
         "an id that no %s column can hold is gone, and takes no other row with it",
         async (type, ids) => {

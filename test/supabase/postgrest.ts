@@ -75,7 +75,7 @@ export async function startPostgrest(
   let roleTimeouts = await readRoleTimeouts(inTransaction, options);
   async function serve(incoming: IncomingMessage, response: ServerResponse): Promise<void> {
     const request = await parse(incoming);
-    if (request === undefined) return void send(response, "GET", NO_UTF8);
+    if (request === undefined) return send(response, "GET", NO_UTF8);
     requests.push(request);
     const fault = options.fault?.(request);
     if (fault !== undefined && "drop" in fault && fault.drop === "before") {

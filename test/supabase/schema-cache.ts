@@ -87,7 +87,7 @@ async function readRelations(query: Query, schema: string): Promise<Relation[]> 
       required: row["required"] === true,
       key: keys.has(origin(origins, place(row["relation_id"], row["number"]))),
       maxLength: row["length"] == null ? undefined : Number(row["length"]),
-      description: row["description"] == null ? undefined : String(row["description"]),
+      description: typeof row["description"] === "string" ? row["description"] : undefined,
     });
     relations.set(name, columns);
   }
