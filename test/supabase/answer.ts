@@ -67,7 +67,8 @@ export function beyondTheEnd(version: PostgrestVersion, offset: number, total: n
     message: "Requested range not satisfiable",
     details: `An offset of ${offset} was requested, but there are only ${total} rows.`,
   });
-  return { ...answer, headers: { ...answer.headers, ...range } };
+  // this refusal alone tells no proxy-status
+  return { ...answer, headers: { ...JSON_TYPE, ...range } };
 }
 
 export function contentRange(rows: number, offset: number, total: number | undefined): string {
