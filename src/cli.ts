@@ -9,7 +9,7 @@ import { secretsIn, withoutSecrets } from "./access.ts";
 import { systemClock } from "./clock.ts";
 import { commandLine, nextCommandLine, withCompleteCommands } from "./command-line.ts";
 import type { CommandResult, RegisterCommand, Start, Work } from "./command.ts";
-import { type Configuration, type Flags, loadConfiguration } from "./config.ts";
+import { type Configuration, type Flags, loadConfiguration, requireTrusted } from "./config.ts";
 import { type Asking, askConsent } from "./consent.ts";
 import { realEnvironment } from "./env-file.ts";
 import { EXIT_CODES, type ExitReason, UserError } from "./errors.ts";
@@ -197,6 +197,7 @@ function startFor(session: Session): Start {
     const { env, folder } = world;
     const flags = flagsOf(command, argv);
     const configuration = await loadConfiguration({ flags, env, folder });
+    requireTrusted(command, configuration);
     const output = await openOutput(configuration, world);
     session.output = output;
     const { settings, origins } = configuration;
@@ -283,7 +284,8 @@ async function watchOver(
   { output, world }: Session,
 ): Promise<Watch | undefined> {
   const { onEvent, metricsFile, jobsDir } = settings;
-  const isWatched = optionsOf(command).includes(OPTIONS.onEvent);
+  // a dry run tells nobody anything
+  const isWatched = optionsOf(command).includes(OPTIONS.onEvent) && !settings.dryRun;
   if (!isWatched || (onEvent === undefined && metricsFile === undefined)) return undefined;
   const { openWatch } = await import("./watch/watch.ts");
   const { pricesOf } = await import("./gemini/tariff.ts");
