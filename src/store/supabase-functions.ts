@@ -7,6 +7,8 @@
  * rights of the caller (security invoker) and with an empty search path, and only `service_role`
  * may execute them.
  */
+import type { FunctionsSql } from "./port.ts";
+import { shapeOf } from "./rows.ts";
 import { createHash } from "node:crypto";
 import { MAX_TEXT_CHARS } from "../row/question.ts";
 import { parseRecipe, recipeColumns } from "../row/recipe.ts";
@@ -62,6 +64,15 @@ export type InstallOptions = Readonly<{
   /** An API is in front of the database: with the functions, and with rights for its roles. */
   api: boolean;
 }>;
+
+export function functionsSql(target: Target): FunctionsSql {
+  return {
+    hash: targetHash(target),
+    install: ({ description, vectorSchema }, wanted) =>
+      installStatements(target, shapeOf(description, vectorSchema), wanted),
+    remove: () => removeStatements(target),
+  };
+}
 
 /** Statements that may be run again at any time. */
 export function installStatements(

@@ -3,7 +3,7 @@ import { readManifest } from "../../jobs-folder/open.ts";
 import { copiesLines } from "../../words/copies-text.ts";
 import { count, counted } from "../../words/figures.ts";
 import type { ExportSummary } from "../../export/export.ts";
-import { exportFromSettings } from "../../export/from-settings.ts";
+import { exportFromSettings } from "../../stages.ts";
 
 export async function showExport(context: CommandContext): Promise<CommandResult> {
   const { settings, next, signal } = context;

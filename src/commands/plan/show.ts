@@ -3,7 +3,7 @@ import type { CommandContext, CommandResult } from "../../cli/command.ts";
 import { freeBytes } from "../../disk/free-space.ts";
 import { readManifest } from "../../jobs-folder/open.ts";
 import { decimal } from "../../words/figures.ts";
-import { planFromSettings } from "../../plan/from-settings.ts";
+import { planFromSettings } from "../../stages.ts";
 import type { Plan, Portion } from "../../plan/plan.ts";
 import { planTable } from "./plan-table.ts";
 
