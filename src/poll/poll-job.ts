@@ -40,8 +40,8 @@ export async function pollJob(services: PollServices, job: Job): Promise<Job> {
   if (batch.state === "ended") {
     return recordEnd(services, job, "failed", { message: unexplainedEnd(batch) });
   }
-  if (batch.state === "succeeded") return succeededWithoutResults(services, job, batch);
   if (isDeadBatch(batch.state)) return recordEnd(services, job, batch.state, batch.error);
+  if (hasBatchEnded(batch.state)) return succeededWithoutResults(services, job, batch);
   return stillPending(services, job, batch.rawState);
 }
 

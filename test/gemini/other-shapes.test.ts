@@ -72,7 +72,7 @@ function isJson(value: unknown): value is Json {
 }
 
 /** The metadata without some of its members, the operation without its response. */
-function lacking({ metadata, response: _, ...operation }: Json, ...names: string[]): Json {
+function lacking({ metadata, response: _response, ...operation }: Json, ...names: string[]): Json {
   const kept = Object.entries(isJson(metadata) ? metadata : {});
   return {
     ...operation,
