@@ -24,6 +24,7 @@ import { download, unlessRefused } from "./incoming-file.ts";
 import { unusable } from "./failure.ts";
 import { parseFile } from "./file-resource.ts";
 import { parseJson } from "./json.ts";
+import { listModels } from "./model-list.ts";
 import { type Limits, LIMITS } from "./limits.ts";
 import { MODELS } from "../row/models.ts";
 import {
@@ -78,6 +79,7 @@ type OwnCall =
   | "createBatch"
   | "getBatch"
   | "findBatches"
+  | "listModels"
   | "openResults"
   | "downloadResults"
   | "uploadFile";
@@ -107,6 +109,8 @@ function ownCalls(services: Services, sdk: GoogleGenAI): Pick<Gemini, OwnCall> {
         ({ displayName }) => displayName === "" || displayName.startsWith(displayNamePrefix),
       );
     },
+
+    listModels: (signal) => listModels(services, signal),
 
     openResults,
 

@@ -104,6 +104,9 @@ export type Embedded = Readonly<{
   tokens: number | undefined;
 }>;
 
+/** `takesBatches` is undefined where the service does not say what the model takes. */
+export type OfferedModel = Readonly<{ name: string; takesBatches: boolean | undefined }>;
+
 /** Two ways to end a call that is charged once it has left. */
 export type EmbedSignals = Readonly<{
   /** Nothing is sent any more and no wait goes on; what is under way may still be answered. */
@@ -149,6 +152,8 @@ export type Gemini = {
    * their ids are longer than it takes, so `refused` may be all there is to get.
    */
   deleteFile(name: string): Promise<void>;
+  /** For this key; to ask costs nothing. */
+  listModels(signal?: AbortSignal): Promise<readonly OfferedModel[]>;
   countTokens(model: ModelName, texts: readonly string[]): Promise<number>;
   /** The interactive API, at once and at full price. Nothing tells one call from its repetition. */
   embedNow(request: EmbedRequest, signals?: EmbedSignals): Promise<Embedded>;
