@@ -22,7 +22,11 @@ async function exported(options: EmulatorOptions = {}) {
   await trial.export();
   const cancel = (insist = false) =>
     trial.services({}, ({ manifest, gemini, report }) => {
-      return cancelJob({ manifest, gemini: async () => gemini, report }, manifest.job("0001"), insist);
+      return cancelJob(
+        { manifest, gemini: async () => gemini, report },
+        manifest.job("0001"),
+        insist,
+      );
     });
   return { trial, cancel };
 }

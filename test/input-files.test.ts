@@ -58,7 +58,9 @@ test("one whose create may have made a batch that nobody knows of stays, even wh
     expect(outcome.kind).toBe("uncertain");
     expect(await deleteIdleInputs(all)).toBe(0);
     const gemini = async () => all.gemini;
-    expect(await cancelJob({ manifest, gemini, report }, manifest.job("0001"), true)).toBe("givenUp");
+    expect(await cancelJob({ manifest, gemini, report }, manifest.job("0001"), true)).toBe(
+      "givenUp",
+    );
     expect(await deleteIdleInputs(all)).toBe(0);
   });
   expect(await uploads(trial)).toBe(1);

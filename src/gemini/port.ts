@@ -77,7 +77,7 @@ export type SavedResults = Readonly<{ file: FileDigest; lines: number }>;
  * `other` is the address that the documentation has, where the usual one is the SDK's. Whichever is
  * refused before its first byte, the other one is asked before anything is concluded.
  */
-export type ResultsRoute = "usual" | "other";
+type ResultsRoute = "usual" | "other";
 
 export type ResultsOptions = Readonly<{
   signal?: AbortSignal | undefined;

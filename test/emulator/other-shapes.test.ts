@@ -47,8 +47,9 @@ test.each(cases)("%s %s", async (behaviour, faults, { creates = 1, failed = 0, e
   const trial = await startTrial(workshop, texts(3), options);
   const signal = AbortSignal.timeout(4_000);
   const error: unknown = await trial.run({}, { signal }).catch((caught: unknown) => caught);
-  expect(error instanceof UserError ? error.exit : undefined).toBe(exit);
-  if (exit === undefined) expect(error).toMatchObject({ failed, written: 3 - failed });
+  const isStopped = error instanceof UserError;
+  expect(isStopped ? error.exit : undefined).toBe(exit);
+  expect(error).toMatchObject(isStopped ? {} : { failed, written: 3 - failed });
   expect(trial.emulator.calls("create")).toBe(creates);
 });
 

@@ -8,6 +8,7 @@ import type { RunOptions } from "../../src/run/pipeline.ts";
 import { startProxiedTrial, texts, type Trial } from "../trial.ts";
 import { openWorkshop, type Workshop } from "../workshop.ts";
 import {
+  OTHER_ANSWERS,
   type Rewrite,
   rewriteJson,
   rewriteResults,
@@ -179,7 +180,7 @@ describe("a create whose answer is lost", () => {
     await expectPaidOnce(trial, proxy);
   });
 
-  const unsure: Readonly<Record<string, [rule: Rewrite, said: string]>> = {
+  const unsure: Record<string, [rule: Rewrite, said: string]>> = {
     "entries without a name": [
       listed((operation) => lacking(operation, "displayName", "inputConfig")),
       "without a name",
@@ -198,6 +199,11 @@ describe("a create whose answer is lost", () => {
       "leads back",
     ],
   };
+
+  for (const [what, answer] of Object.entries(OTHER_ANSWERS)) {
+    const rule: Rewrite = (call, send) => (call.kind === "list" ? answer : send());
+    unsure[`${what} in place of the list`] = [rule, "no list of batches"];
+  }
 
   test.each(Object.entries(unsure))("%s: nothing is sent again", async (_, [rule, said]) => {
     const { trial, proxy } = await proxied({ faults: "create-reset=1x" });

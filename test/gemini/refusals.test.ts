@@ -1,5 +1,6 @@
 // Gemini refuses. Is it the quota, which comes back, or money, a model, a key, which do not? Then nothing
 // is tried for ever, what is at Gemini is fetched all the same, and I am told what to do and where.
+import { readFileSync } from "node:fs";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { EXIT_CODES, UserError } from "../../src/errors.ts";
 import { failureFromAnswer } from "../../src/gemini/failure.ts";
@@ -79,6 +80,16 @@ test("a plain quota is none of these, although it mentions billing", () => {
   const told = [message, `${message} limit: 100`, `${message} limit: 0.5`];
   for (const each of told) expect(kindOf(429, "RESOURCE_EXHAUSTED", each)).toBe("quota");
   expect(kindOf(404, "NOT_FOUND", "Requested entity was not found.")).toBe("notFound");
+});
+
+test("the refusals that were recorded", () => {
+  const path = new URL("../fixtures/gemini/refusals-2026.json", import.meta.url);
+  const recorded: { status: number; body?: { error: { status: string; message: string } } }[] =
+    JSON.parse(readFileSync(path, "utf8"));
+  const kinds = recorded.flatMap(({ status, body }) =>
+    body === undefined ? [] : [kindOf(status, body.error.status, body.error.message)],
+  );
+  expect(kinds).toEqual(["billing", "quota"]);
 });
 
 function kindOf(status: number, word: string, message: string): string {

@@ -28,7 +28,7 @@ export type ProxiedCall = SeenRequest &
     before: number;
   }>;
 
-export type ProxiedAnswer = Readonly<{
+type ProxiedAnswer = Readonly<{
   status: number;
   headers: Record<string, string>;
   body: Buffer;
