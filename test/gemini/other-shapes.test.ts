@@ -180,7 +180,7 @@ describe("a create whose answer is lost", () => {
     await expectPaidOnce(trial, proxy);
   });
 
-  const unsure: Record<string, [rule: Rewrite, said: string]>> = {
+  const unsure: Record<string, [rule: Rewrite, said: string]> = {
     "entries without a name": [
       listed((operation) => lacking(operation, "displayName", "inputConfig")),
       "without a name",
