@@ -2,11 +2,11 @@
  * The manifest: what the journal says, kept in memory, and the one way to add to it. An event is
  * checked against the state before it is written, and counts only once it is durable.
  */
-import { formatJobId, jobFiles, type JobFiles} from "./file-names.ts";
+import { formatJobId, jobFiles, type JobFiles } from "./file-names.ts";
 import { randomInt } from "node:crypto";
 import type { Clock } from "../clock.ts";
 import { UserError } from "../errors.ts";
-import { type Lock} from "../disk/folder-lock.ts";
+import { type Lock } from "../disk/folder-lock.ts";
 import type { ModelName } from "../row/models.ts";
 import { sameTarget, type Target } from "../row/target.ts";
 import type { DroppedIndex } from "./dropped-index.ts";
@@ -18,15 +18,9 @@ import {
   type JournalEvent,
   type JournalHeader,
 } from "./event.ts";
-import {
-  changeOf,
-  commit,
-  type ManifestState,
-  orderedJobs,
-  type RecordedJob,
-} from "./fold.ts";
+import { changeOf, commit, type ManifestState, orderedJobs, type RecordedJob } from "./fold.ts";
 import { type Job, type NewJob, type TokenCount } from "./job.ts";
-import { type JournalWriter} from "./journal.ts";
+import { type JournalWriter } from "./journal.ts";
 import { NEW_QUOTA, type QuotaLog } from "./quota-log.ts";
 import { UNFINISHED } from "./transitions.ts";
 

@@ -3,7 +3,7 @@ import { isStuck } from "../../manifest/batch-age.ts";
 import { laneToGoOn } from "../../cost/lane.ts";
 import { UNIMPORTED } from "../../manifest/transitions.ts";
 import { counted } from "../../words/figures.ts";
-import { pollFromSettings } from "../../poll/from-settings.ts";
+import { pollFromSettings } from "../../stages.ts";
 import type { PollSummary } from "../../poll/poll.ts";
 import { stuckText } from "../../poll/stuck.ts";
 

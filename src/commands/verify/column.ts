@@ -6,7 +6,13 @@
  */
 import { KeyTable } from "../../row/key-table.ts";
 import type { Report } from "../../progress.ts";
-import { type Look, type PickedRow, type Store, TEXT_HASH_DIGITS, VECTOR_HASH_DIGITS } from "../../store/port.ts";
+import {
+  type Look,
+  type PickedRow,
+  type Store,
+  TEXT_HASH_DIGITS,
+  VECTOR_HASH_DIGITS,
+} from "../../store/port.ts";
 import { Findings } from "./findings.ts";
 
 export type ColumnServices = Readonly<{ store: Store; report: Report; signal: AbortSignal }>;

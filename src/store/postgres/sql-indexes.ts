@@ -26,7 +26,13 @@ import { ANN_METHODS } from "../../row/write-cost.ts";
 import { isOnEmbedding, tableQuery } from "../catalogue.ts";
 import { cell, type Database, type Session } from "../database.ts";
 import { explainFailure, failureCode } from "../failure.ts";
-import type { AnnIndex, BuildOutcome, IndexProgress, StandingIndex, StoreIndexes } from "../port.ts";
+import type {
+  AnnIndex,
+  BuildOutcome,
+  IndexProgress,
+  StandingIndex,
+  StoreIndexes,
+} from "../port.ts";
 import { quoteIdentifier, quoteLiteral } from "../sql.ts";
 
 const LOCK_TIMEOUT = "2s";

@@ -23,7 +23,17 @@ import { vectorText } from "./function-store.ts";
 import { roundToHalf } from "./half.ts";
 import { type ApiDescription, describeByOpenApi } from "./open-api.ts";
 import { LENGTH_TOLERANCE } from "../look.ts";
-import { type ClearOutcome, type Holding, type Look, type LookOptions, type PendingPage, type Store, TEXT_HASH_DIGITS, VECTOR_HASH_DIGITS, type VectorFlaw } from "../port.ts";
+import {
+  type ClearOutcome,
+  type Holding,
+  type Look,
+  type LookOptions,
+  type PendingPage,
+  type Store,
+  TEXT_HASH_DIGITS,
+  VECTOR_HASH_DIGITS,
+  type VectorFlaw,
+} from "../port.ts";
 import { RestError } from "./rest-failure.ts";
 import {
   CAN_BE_ID,
