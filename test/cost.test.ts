@@ -12,7 +12,7 @@ import {
   TIERS,
 } from "../src/cost/tariff.ts";
 import { costOf, costStop, spentForTarget, spentOn, withinLimit } from "../src/cost/cost.ts";
-import { apply, emptyState, orderedJobs } from "../src/manifest/fold.ts";
+import { apply, emptyState, indexOf } from "../src/manifest/fold.ts";
 import type { Job } from "../src/manifest/job.ts";
 import { TARGET } from "./job/sample.ts";
 
@@ -26,7 +26,7 @@ function exported(changes: Partial<Job> = {}): Job {
   const file = { bytes: 1, sha256: "a".repeat(64) };
   const made = { job: "0001", target: 0, requests: 3, tokens: 1_000_000, file, attempt: 1 };
   apply(state, { type: "exported", at: AT, ...made });
-  const [job] = orderedJobs(state);
+  const [job] = indexOf(state).all();
   if (job === undefined) throw new Error("no job");
   return { ...job, ...changes };
 }

@@ -3,7 +3,7 @@
 import { rm } from "node:fs/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { countEmpty, writeAgain } from "../src/import/again.ts";
-import { wasImported } from "../src/manifest/job.ts";
+import { wasImported } from "../src/manifest/states.ts";
 import { rollbackJob } from "../src/commands/rollback/rollback.ts";
 import { runHere } from "./command-line.ts";
 import { startTrial, texts, type Trial } from "./trial.ts";

@@ -12,7 +12,7 @@ import type { Job, JobHistoryEntry } from "../src/manifest/job.ts";
 import { openManifest, readManifest } from "../src/jobs-folder/open.ts";
 import { jobsCsv } from "../src/commands/jobs/jobs-csv.ts";
 import { listedJob } from "../src/commands/jobs/listed-job.ts";
-import { nextStep } from "../src/commands/jobs/next-step.ts";
+import { nextCommand } from "../src/manifest/states.ts";
 import { jobsTable } from "../src/commands/jobs/jobs-table.ts";
 import { timelineOf } from "../src/commands/jobs/timeline.ts";
 import { runHere } from "./command-line.ts";
@@ -204,11 +204,11 @@ describe("the next command", () => {
     if (first === undefined) throw new Error("no job");
     const none = { ...first, outstanding: { lines: 0, retryable: 0 } };
     const inState = (state: Job["state"]): Job => ({ ...none, state });
-    expect(nextStep([])).toBeUndefined();
-    expect(nextStep([inState("imported"), inState("rolledBack")])).toBeUndefined();
-    expect(nextStep([first, inState("exported")])).toBe("submit");
-    expect(nextStep([inState("submitting"), inState("submitted")])).toBe("poll");
-    expect(nextStep([inState("submitted"), inState("downloaded")])).toBe("import");
+    expect(nextCommand([])).toBeUndefined();
+    expect(nextCommand([inState("imported"), inState("rolledBack")])).toBeUndefined();
+    expect(nextCommand([first, inState("exported")])).toBe("submit");
+    expect(nextCommand([inState("submitting"), inState("submitted")])).toBe("poll");
+    expect(nextCommand([inState("submitted"), inState("downloaded")])).toBe("import");
   });
 });
 

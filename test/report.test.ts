@@ -71,6 +71,7 @@ describe("after a run in which a row failed", { timeout: 120_000 }, () => {
     expect(written).not.toMatch(/<script|<link|<img|src=|href=|url\(|@import|https?:/);
     expect(written).toContain("prefers-color-scheme: dark");
     expect(written).toContain('name="viewport"');
+    expect(written).toContain('<span class="key embedding">embedding</span>');
   });
 
   test("without the database it is written all the same, says so, and tells no password", async () => {

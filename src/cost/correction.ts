@@ -4,6 +4,7 @@
  * that the service counted, and the counts in results. Whichever rests on more tokens is believed.
  */
 import { sameTarget, type Target } from "../row/target.ts";
+import { addBills, type Bill, billedBy, NO_BILL } from "../manifest/bill.ts";
 import type { Job, TokenCount } from "../manifest/job.ts";
 
 export type Correction = Readonly<{
@@ -28,8 +29,16 @@ export function correctionOf(
   counted: TokenCount | undefined,
   target: Target,
 ): Correction {
-  const bill = billed(jobs, target);
-  const byBill = correction("bill", bill.estimated, bill.counted);
+  const own = jobs.filter((job) => sameTarget(job.target, target));
+  return correctionBy(
+    own.map((job) => billedBy(job) ?? NO_BILL).reduce(addBills, NO_BILL),
+    counted,
+  );
+}
+
+/** `bill`: of all jobs of the target. */
+export function correctionBy(bill: Bill, counted: TokenCount | undefined): Correction {
+  const byBill = correction("bill", Math.round(bill.estimated), bill.counted);
   const byCount = correction("count", counted?.estimated ?? 0, counted?.counted ?? 0);
   return byBill.tokens > byCount.tokens ? byBill : byCount;
 }
@@ -38,16 +47,4 @@ function correction(by: "count" | "bill", estimated: number, counted: number): C
   const ratio = counted / estimated;
   const isUsable = estimated > 0 && ratio >= 1 / RATIO_MAX && ratio <= RATIO_MAX;
   return isUsable ? { ratio, by, tokens: estimated } : NO_CORRECTION;
-}
-
-/** What the jobs whose results told were estimated at; rows that failed are on neither side. */
-function billed(jobs: readonly Job[], target: Target): Pick<TokenCount, "estimated" | "counted"> {
-  let estimated = 0;
-  let counted = 0;
-  for (const { billedTokens, sums, requests, uncorrectedTokens, target: own } of jobs) {
-    if (billedTokens === undefined || sums === undefined || !sameTarget(own, target)) continue;
-    estimated += uncorrectedTokens * (1 - sums.failed / requests);
-    counted += billedTokens;
-  }
-  return { estimated: Math.round(estimated), counted };
 }

@@ -8,6 +8,7 @@ import { type Prices, priceOf } from "./tariff.ts";
 import { sameTarget, type Target } from "../row/target.ts";
 import type { Job } from "../manifest/job.ts";
 import { type LaneChoice, laneOf } from "./lane.ts";
+import { isCancelled, needs } from "../manifest/states.ts";
 
 export type Cost = Readonly<{
   tokens: number;
@@ -54,7 +55,7 @@ export type CostStop = Readonly<{ spentUsd: number; maxUsd: number; neededUsd: n
  * it the rest of its target is held back too: a job is not sent because it is small.
  */
 export function withinLimit(jobs: readonly Job[], limit: CostLimit | undefined): readonly Job[] {
-  const waiting = jobs.filter((job) => job.state === "exported");
+  const waiting = jobs.filter((job) => needs(job) === "send");
   if (limit === undefined || waiting.length === 0) return waiting;
   const ledger = new Ledger(jobs, limit);
   return waiting.filter((job) => ledger.takes(job));
@@ -64,11 +65,11 @@ export function withinLimit(jobs: readonly Job[], limit: CostLimit | undefined):
 export function costStop(jobs: readonly Job[], limit: CostLimit | undefined): CostStop | undefined {
   if (limit === undefined) return undefined;
   const passing = new Set(withinLimit(jobs, limit));
-  const held = jobs.filter((job) => job.state === "exported" && !passing.has(job));
+  const held = jobs.filter((job) => needs(job) === "send" && !passing.has(job));
   const targets = [...new Set(held.map((job) => job.target))];
   const stops = targets.map((target): CostStop => {
     const own = jobs.filter((job) => sameTarget(job.target, target));
-    const waiting = own.filter((job) => job.state === "exported");
+    const waiting = own.filter((job) => needs(job) === "send");
     const spentUsd = spentOn(own, limit.prices).usd;
     const neededUsd = waiting.reduce(
       (sum, job) => sum + costOf(job, limit.prices, limit.lane).usd,
@@ -123,10 +124,11 @@ export function spentForTarget(jobs: readonly Job[], target: Target, prices: Pri
 }
 
 /** True when a request that is paid for may have left for the job, and was not answered by a no. */
-function mayHaveCost({ state, batch, submissions, lane }: Job): boolean {
-  if (state === "exported") return false;
+function mayHaveCost(job: Job): boolean {
+  const { batch, submissions, lane } = job;
+  if (needs(job) === "send") return false;
   // given up: before anything was sent, or without knowing what became of it
-  return state !== "cancelled" || batch !== undefined || submissions > 0 || lane === "sync";
+  return !isCancelled(job) || batch !== undefined || submissions > 0 || lane === "sync";
 }
 
 export function addCosts(a: Cost, b: Cost): Cost {

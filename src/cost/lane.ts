@@ -1,6 +1,6 @@
 /** Which way a job goes: as a batch at half price, or at once through the interactive API. */
-import type { Lane } from "../manifest/job.ts";
-import { type Job, type JobState, linesOf } from "../manifest/job.ts";
+import { type Job, type Lane, linesOf } from "../manifest/job.ts";
+import { isToSend, needs } from "../manifest/states.ts";
 
 export type LaneChoice = Readonly<{
   /** `auto`: at once what is too small to queue for, the rest as batches. */
@@ -17,7 +17,7 @@ const SYNC_UP_TO_ROWS = 3_000;
  * stays with the batches: its batch may still turn up.
  */
 export function laneOf(job: Job, choice: LaneChoice | undefined): Lane {
-  if (job.state !== "exported") return job.lane;
+  if (needs(job) !== "send") return job.lane;
   if (choice === undefined || job.wasAbsent) return "batch";
   const { lane, syncUpToTokens } = choice;
   if (lane !== "auto") return lane;
@@ -27,19 +27,21 @@ export function laneOf(job: Job, choice: LaneChoice | undefined): Lane {
 
 /** True for a job that waits to be embedded at once, or to be gone on with. */
 export function isForSync(job: Job, choice: LaneChoice | undefined): boolean {
-  const isOpen = job.state === "exported" || job.state === "embedding";
-  return isOpen && laneOf(job, choice) === "sync";
+  const need = needs(job);
+  return (need === "send" || need === "embed") && laneOf(job, choice) === "sync";
 }
 
 /** Ids of the jobs that were begun at once and have not come to their end. */
 export function begunAtOnce(jobs: readonly Job[]): string[] {
-  return jobs.filter(({ state }) => state === "embedding").map(({ id }) => id);
+  return jobs.filter(isBegun).map(({ id }) => id);
 }
-
-const BEFORE_ITS_RESULTS: readonly JobState[] = ["exported", "submitting", "embedding"];
 
 /** What `submit` is to be told where it has nothing to do but to go on in the sync lane. */
 export function laneToGoOn(jobs: readonly Job[]): string[] {
-  const waiting = jobs.filter(({ state }) => BEFORE_ITS_RESULTS.includes(state));
-  return waiting.every(({ state }) => state === "embedding") ? ["--lane", "sync"] : [];
+  const waiting = jobs.filter((job) => isToSend(job) || isBegun(job));
+  return waiting.every(isBegun) ? ["--lane", "sync"] : [];
+}
+
+function isBegun(job: Job): boolean {
+  return needs(job) === "embed";
 }

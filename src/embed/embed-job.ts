@@ -15,6 +15,7 @@ import type { RequestLine } from "../row/request-line.ts";
 import { answerOf } from "./answer.ts";
 import { callsOf } from "./calls.ts";
 import { Patience } from "./patience.ts";
+import { needs } from "../manifest/states.ts";
 
 export type EmbedServices = Readonly<{
   gemini: Gemini;
@@ -52,12 +53,12 @@ export async function embedJob(services: EmbedServices, job: Job): Promise<Job |
 
 /** The lane is recorded before the first call leaves: from then on no batch is made of the job. */
 async function beginEmbedding(manifest: Manifest, job: Job): Promise<Job | undefined> {
-  if (job.state === "embedding") return job;
+  if (needs(job) === "embed") return job;
   return manifest.recordIf(isFree, { type: "embedding", job: job.id });
 }
 
-function isFree({ state }: Job): boolean {
-  return state === "exported";
+function isFree(job: Job): boolean {
+  return needs(job) === "send";
 }
 
 async function recordEmbedded(manifest: Manifest, job: Job): Promise<Job> {

@@ -3,6 +3,7 @@ import { type CostLimit, withinLimit } from "../cost/cost.ts";
 import type { Job } from "../manifest/job.ts";
 import { isForSync, type LaneChoice } from "../cost/lane.ts";
 import { embedJob, type EmbedServices } from "./embed-job.ts";
+import { needs } from "../manifest/states.ts";
 
 export type EmbedOptions = Readonly<{
   /** Undefined: only what was begun. */
@@ -38,6 +39,7 @@ export function nextToEmbed(
   jobs: readonly Job[],
   { lane, costLimit }: EmbedOptions,
 ): Job | undefined {
-  const begun = jobs.find((job) => job.state === "embedding");
-  return begun ?? withinLimit(jobs, costLimit).find((job) => isForSync(job, lane));
+  const begun = jobs.find((job) => needs(job) === "embed");
+  if (begun !== undefined || lane === undefined || lane.lane === "batch") return begun;
+  return withinLimit(jobs, costLimit).find((job) => isForSync(job, lane));
 }

@@ -5,7 +5,7 @@
 import { createDurableFile, type DurableFile } from "../disk/durable-file.ts";
 import { UserError } from "../errors.ts";
 import { type CutFile, type CutRow, type JobBounds, RequestCutter } from "../jobs-folder/cut.ts";
-import { correctionOf, uncorrected } from "../cost/correction.ts";
+import { correctionBy, uncorrected } from "../cost/correction.ts";
 import { learnedBounds } from "../quota/learned-bounds.ts";
 import { tooLongPath } from "../manifest/file-names.ts";
 import type { Job, NewJob } from "../manifest/job.ts";
@@ -260,7 +260,7 @@ class ExportPass {
   #correction(): number {
     const { manifest } = this.#services;
     const { target } = this.#options;
-    return correctionOf(manifest.jobs(), manifest.counted(target), target).ratio;
+    return correctionBy(manifest.billed(target), manifest.counted(target)).ratio;
   }
 
   async #listTooLong(question: PendingQuestion, tokens: number, what: string): Promise<void> {

@@ -16,6 +16,24 @@ export type BatchState =
   /** A state this version does not know; treated as not ended. */
   | "unknown";
 
+/** A batch that ended so left no results, as a rule. */
+export type DeadState = "failed" | "expired" | "cancelled";
+
+export function isDeadBatch(state: BatchState): state is DeadState {
+  return state === "failed" || state === "expired" || state === "cancelled";
+}
+
+/** Where the service gives no reason. */
+export const UNEXPLAINED_END: Readonly<Record<DeadState, string>> = {
+  failed: "the batch failed at Gemini, without a reason given",
+  expired: "the batch expired at Gemini: it had not ended in time",
+  cancelled: "the batch was cancelled at Gemini",
+};
+
+export function hasBatchEnded(state: BatchState): boolean {
+  return state === "succeeded" || isDeadBatch(state);
+}
+
 /** Gemini's object, `batches/…`. */
 export type Batch = Readonly<{
   name: string;

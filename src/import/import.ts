@@ -1,7 +1,6 @@
 /** Import: downloads what has ended and writes it into the column, job by job. */
 import { JobBlocked } from "../errors.ts";
 import { copiesOf, type Job } from "../manifest/job.ts";
-import { UNIMPORTED } from "../manifest/transitions.ts";
 import type { Store } from "../store/port.ts";
 import { addSums, NO_ROWS, type Sums } from "../row/sums.ts";
 import type { Target } from "../row/target.ts";
@@ -9,6 +8,7 @@ import { downloadResults, type DownloadServices } from "./download.ts";
 import { importJob } from "./import-job.ts";
 import { type IndexKeeper, type IndexSummary, NO_INDEXES } from "./index-keeper.ts";
 import type { Pacer } from "./pace.ts";
+import { isBack, isImported, needs } from "../manifest/states.ts";
 
 export type ImportServices = DownloadServices &
   Readonly<{
@@ -45,7 +45,7 @@ async function importJobs(services: ImportServices): Promise<ImportedJobs> {
   let sums = NO_ROWS;
   const ended: Job[] = [];
   let blocked: JobBlocked | undefined;
-  for (const job of manifest.jobs().filter(isImportable)) {
+  for (const job of manifest.jobs().filter(isBack)) {
     if (signal.aborted) break;
     try {
       const done = await importResults(services, job);
@@ -58,7 +58,7 @@ async function importJobs(services: ImportServices): Promise<ImportedJobs> {
       blocked ??= error;
     }
   }
-  const imported = ended.filter((job) => job.state === "imported");
+  const imported = ended.filter(isImported);
   const failedFiles = ended
     .filter((job) => job.failedFile !== undefined)
     .map((job) => manifest.files(job.id).failed);
@@ -66,14 +66,10 @@ async function importJobs(services: ImportServices): Promise<ImportedJobs> {
   return { ...sums, imported: ids, copies: copiesOf(ended), failedFiles, blocked };
 }
 
-export function isImportable(job: Job): boolean {
-  return UNIMPORTED.includes(job.state);
-}
-
 /** The job once imported, or failed when its results are gone; undefined when interrupted. */
 export async function importResults(services: ImportServices, job: Job): Promise<Job | undefined> {
   const downloaded = await downloadResults(services, job);
-  if (downloaded.state !== "downloaded") return downloaded;
+  if (needs(downloaded) !== "write") return downloaded;
   const store = await services.storeOf(downloaded.target);
   return importJob({ ...services, store }, downloaded);
 }

@@ -18,6 +18,7 @@ import { readResultKey } from "../result-line/result-line.ts";
 import type { JobFiles } from "../manifest/file-names.ts";
 import { type FileRecord, type Job, linesOf } from "../manifest/job.ts";
 import { markOf } from "../manifest/mark.ts";
+import { needs } from "../manifest/states.ts";
 
 export type Checkpoint = {
   /** Requests that have a line. */
@@ -115,7 +116,7 @@ async function look({ results, sync }: JobFiles, job: Job): Promise<StandingAnsw
   const filled = both.filter(({ bytes = 0 }) => bytes > 0).map(({ path }) => path);
   const empty = both.filter(({ bytes }) => bytes === 0).map(({ path }) => path);
   // others were moved before it was begun; with two, it was further than the backup put over it
-  const isAlone = job.state === "embedding" && filled.length === 1;
+  const isAlone = needs(job) === "embed" && filled.length === 1;
   const own = isAlone ? filled[0] : await firstOf(filled, job);
   return { own, others: filled.filter((path) => path !== own), empty };
 }

@@ -1,11 +1,10 @@
 import type { Failure } from "../row/failed-line.ts";
+import type { DeadState } from "../gemini/port.ts";
 import { NO_ROWS } from "../row/sums.ts";
 import { writeFailedFile } from "./failed-file.ts";
 import type { Job } from "../manifest/job.ts";
 import type { Manifest } from "../manifest/manifest.ts";
 import { checkRequestFile, failedRequests } from "./request-file.ts";
-
-export type DeadState = "failed" | "expired" | "cancelled";
 
 /**
  * Ends a job whose batch left no results: every row goes into the failed file, from which it can be

@@ -9,10 +9,11 @@ import { rm } from "node:fs/promises";
 import { lookForAnswers } from "./checkpoint.ts";
 import { answeredJobs, setAside } from "./files.ts";
 import type { Job } from "../manifest/job.ts";
+import { needs } from "../manifest/states.ts";
 
 /** Jobs that are `embedding` in truth. Changes nothing, and needs no lock. */
 export async function seeBegun(folder: string, jobs: readonly Job[]): Promise<readonly Job[]> {
-  const exported = jobs.filter(({ state }) => state === "exported");
+  const exported = jobs.filter((job) => needs(job) === "send");
   if (exported.length === 0) return [];
   const answered = await answeredJobs(folder);
   const begun: Job[] = [];
@@ -39,11 +40,12 @@ export async function findAnswers(folder: string, jobs: readonly Job[]): Promise
   const begun: Job[] = [];
   const warnings: string[] = [];
   for (const job of jobs) {
-    if (job.state !== "exported" && job.state !== "embedding") continue;
+    const need = needs(job);
+    if (need !== "send" && need !== "embed") continue;
     const { own, others, empty } = await lookForAnswers(jobFiles(folder, job.id), job);
     for (const path of empty) await rm(path, { force: true });
     for (const path of others) warnings.push(`${path} ${NOT_KNOWN} ${await setAside(path)}`);
-    if (own !== undefined && job.state === "exported") begun.push(job);
+    if (own !== undefined && need === "send") begun.push(job);
   }
   return { begun, warnings };
 }

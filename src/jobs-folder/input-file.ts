@@ -9,7 +9,7 @@ import { type Gemini, GeminiError } from "../gemini/port.ts";
 import type { Report } from "../progress.ts";
 import type { Job } from "../manifest/job.ts";
 import type { Manifest } from "../manifest/manifest.ts";
-import { UNIMPORTED } from "../manifest/transitions.ts";
+import { isBack, isOpen } from "../manifest/states.ts";
 
 type InputServices = Readonly<{
   gemini: Pick<Gemini, "deleteFile">;
@@ -47,10 +47,9 @@ export async function deleteIdleInputs(services: InputServices): Promise<number>
   return deleted;
 }
 
-const ENDED = [...UNIMPORTED, "imported", "rolledBack", "failed", "expired", "cancelled"];
-
 /** Its batch has ended. A job that was given up without a batch may have one still. */
-function isIdle({ state, batch, duplicateBatches, cleaned }: Job): boolean {
-  const isOpen = batch === undefined || duplicateBatches.length > 0;
-  return ENDED.includes(state) && !isOpen && !cleaned.includes("upload");
+function isIdle(job: Job): boolean {
+  const { batch, duplicateBatches, cleaned } = job;
+  const mayBeRead = batch === undefined || duplicateBatches.length > 0;
+  return (isBack(job) || !isOpen(job)) && !mayBeRead && !cleaned.includes("upload");
 }

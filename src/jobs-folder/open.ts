@@ -7,7 +7,7 @@ import { acquireLock, type Lock, type LockedPlace, sweepLeftovers } from "../dis
 import { UserError } from "../errors.ts";
 import type { JobEvent } from "../manifest/event.ts";
 import { lockPath, manifestPath } from "../manifest/file-names.ts";
-import { apply, emptyState, orderedJobs } from "../manifest/fold.ts";
+import { apply, emptyState, indexOf } from "../manifest/fold.ts";
 import type { JobHistoryEntry } from "../manifest/job.ts";
 import { openJournal, readJournal } from "../manifest/journal.ts";
 import {
@@ -29,7 +29,7 @@ import { findAnswers, seeBegun } from "./found-answers.ts";
 export async function readManifest(folder: string): Promise<ManifestView> {
   const state = emptyState();
   const content = await readJournal(manifestPath(folder), (event) => apply(state, event));
-  for (const { id, updatedAt } of await seeBegun(folder, orderedJobs(state))) {
+  for (const { id, updatedAt } of await seeBegun(folder, indexOf(state).all())) {
     apply(state, { type: "embedding", job: id, at: updatedAt });
   }
   return { ...viewOf(folder, state), id: content.header?.manifest, warnings: content.warnings };

@@ -21,6 +21,7 @@ import { readResultKey } from "../result-line/result-line.ts";
 import { filesAside, setAside } from "./files.ts";
 import type { Copies, FileRecord, Job } from "../manifest/job.ts";
 import type { Manifest } from "../manifest/manifest.ts";
+import { needs } from "../manifest/states.ts";
 
 type RequestFiles = Readonly<{ file: FileRecord; copies: Copies | undefined }>;
 
@@ -192,8 +193,9 @@ export async function* failedRequests(
 }
 
 function unusable(message: string, job: Job, aside: string | undefined): UserError {
-  const lost = job.state === "exported" ? "" : "what it cost is lost, and ";
-  const flag = job.state === "exported" ? "" : " --give-up";
+  const isUnsent = needs(job) === "send";
+  const lost = isUnsent ? "" : "what it cost is lost, and ";
+  const flag = isUnsent ? "" : " --give-up";
   const mend =
     aside === undefined
       ? "Restore it from a backup"

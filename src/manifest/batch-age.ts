@@ -1,4 +1,5 @@
 import type { Job } from "./job.ts";
+import { needs } from "./states.ts";
 
 /** When the service ends a batch that has not ended by itself. */
 export const BATCH_LIFE_HOURS = 48;
@@ -16,5 +17,5 @@ export function batchAgeMs(job: Job, now: Date): number {
 
 /** A batch that takes longer than batches do. It may still end well, so nothing is done about it. */
 export function isStuck(job: Job, now: Date, afterMs: number): boolean {
-  return job.state === "submitted" && batchAgeMs(job, now) > afterMs;
+  return needs(job) === "look" && batchAgeMs(job, now) > afterMs;
 }

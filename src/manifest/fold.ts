@@ -9,6 +9,8 @@ import type { JobEvent, JournalEvent } from "./event.ts";
 import type { Job, JobState, NewJob, TokenCount } from "./job.ts";
 import { accepted, ended as quotaEnded, NEW_QUOTA, type QuotaLog, refused } from "./quota-log.ts";
 import { move } from "./transitions.ts";
+import { JobIndex } from "./job-index.ts";
+import { needs } from "./states.ts";
 
 export type ManifestState = {
   readonly targets: Target[];
@@ -18,8 +20,8 @@ export type ManifestState = {
   indexes: DroppedIndexes;
   /** The highest job number given out. */
   lastJob: number;
-  /** The jobs in the order of their ids; undefined once one has changed. */
-  ordered: readonly Job[] | undefined;
+  /** Undefined while a journal is read, in which no one asks. */
+  index: JobIndex | undefined;
   /** What each model's quota has shown of itself. */
   readonly quotas: Map<ModelName, QuotaLog>;
 };
@@ -31,7 +33,7 @@ export function emptyState(): ManifestState {
     jobs: new Map(),
     indexes: new Map(),
     lastJob: 0,
-    ordered: undefined,
+    index: undefined,
     quotas: new Map(),
   };
 }
@@ -57,8 +59,9 @@ export function apply(state: ManifestState, event: JournalEvent): void {
   }
   const moved = move(event.job, before.state, event.type);
   const children = event.type === "resubmitted" ? childrenOf(state, event) : [];
-  const quotas = quotaChanges(state, before, event);
+  const quotas = quotaChanges(state, before, { event, moved });
   advance(before, event, moved);
+  state.index = undefined;
   commit(state, { jobs: children, quotas });
 }
 
@@ -73,7 +76,8 @@ export function changeOf(state: ManifestState, event: JournalEvent): Change {
   const before = state.jobs.get(event.job);
   const after = next(state, before, event);
   const children = event.type === "resubmitted" ? childrenOf(state, event) : [];
-  const quotas = before === undefined ? [] : quotaChanges(state, before, event);
+  const quotas =
+    before === undefined ? [] : quotaChanges(state, before, { event, moved: after.state });
   return { jobs: [after, ...children], quotas };
 }
 
@@ -85,17 +89,16 @@ export function commit(
   state.targets.push(...targets);
   for (const [target, count] of counts) state.counts.set(target, count);
   state.indexes = indexes;
-  if (jobs.length > 0) state.ordered = undefined;
   for (const job of jobs) {
+    state.index?.change(state.jobs.get(job.id), job);
     state.jobs.set(job.id, job);
     state.lastJob = Math.max(state.lastJob, Number(job.id));
   }
 }
 
-/** By id: two that were written at once may have been recorded in another order. */
-export function orderedJobs(state: ManifestState): readonly Job[] {
-  state.ordered ??= [...state.jobs.values()].toSorted((a, b) => Number(a.id) - Number(b.id));
-  return state.ordered;
+export function indexOf(state: ManifestState): JobIndex {
+  state.index ??= new JobIndex(state.jobs.values());
+  return state.index;
 }
 
 function targetOf(state: ManifestState, number: number, who: string): Target {
@@ -110,7 +113,7 @@ const TOO_MANY = 429;
 function quotaChanges(
   state: ManifestState,
   before: Job,
-  event: JobEvent,
+  { event, moved }: Readonly<{ event: JobEvent; moved: JobState }>,
 ): readonly (readonly [ModelName, QuotaLog])[] {
   const { model } = before.target;
   const log = state.quotas.get(model) ?? NEW_QUOTA;
@@ -123,11 +126,9 @@ function quotaChanges(
   if (event.type === "refused" && event.error.code === TOO_MANY) {
     return [[model, refused(log, { ...create(), limit: event.limit })]];
   }
-  const hasEnded = before.state === "submitted" && ENDS.includes(event.type);
+  const hasEnded = needs(before) === "look" && needs({ state: moved }) !== "look";
   return hasEnded ? [[model, quotaEnded(log, before.tokens)]] : [];
 }
-
-const ENDS: readonly JobEvent["type"][] = ["succeeded", "failed", "expired", "cancelled"];
 
 function newTarget(
   state: ManifestState,

@@ -119,11 +119,6 @@ export function linesOf({ requests, copies }: Pick<Job, "requests" | "copies">):
   return requests - (copies?.rows ?? 0);
 }
 
-/** Its rows are meant to hold its vectors. A rollback that was begun is a person's wish that they be empty. */
-export function wasImported({ state, rollback }: Job): boolean {
-  return state === "imported" && rollback === undefined;
-}
-
 /** How many rows of these jobs are embedded with another row. */
 export function copiesOf(jobs: readonly Pick<Job, "copies">[]): number {
   return jobs.reduce((sum, { copies }) => sum + (copies?.rows ?? 0), 0);

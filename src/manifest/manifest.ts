@@ -9,6 +9,7 @@ import { UserError } from "../errors.ts";
 import { type Lock } from "../disk/folder-lock.ts";
 import type { ModelName } from "../row/models.ts";
 import { sameTarget, type Target } from "../row/target.ts";
+import type { Bill } from "./bill.ts";
 import type { DroppedIndex } from "./dropped-index.ts";
 import {
   FORMAT_NAME,
@@ -18,11 +19,11 @@ import {
   type JournalEvent,
   type JournalHeader,
 } from "./event.ts";
-import { changeOf, commit, type ManifestState, orderedJobs, type RecordedJob } from "./fold.ts";
+import { changeOf, commit, indexOf, type ManifestState, type RecordedJob } from "./fold.ts";
 import { type Job, type NewJob, type TokenCount } from "./job.ts";
 import { type JournalWriter } from "./journal.ts";
 import { NEW_QUOTA, type QuotaLog } from "./quota-log.ts";
-import { UNFINISHED } from "./transitions.ts";
+import { isOpen, type Need } from "./states.ts";
 
 /** An event as a stage reports it: the manifest adds the time. */
 type NewEvent = DistributiveOmit<Exclude<JobEvent, { type: "exported" | "resubmitted" }>, "at">;
@@ -42,6 +43,12 @@ export type ManifestView = {
   readonly warnings: readonly string[];
   /** In the order of their ids. */
   jobs(): readonly Job[];
+  /** The open jobs that need one of these, in the order of their ids: cheap to ask after each event. */
+  needing(...wanted: readonly Need[]): readonly Job[];
+  /** What the results of the target's jobs told of tokens, and what was estimated of them. */
+  billed(target: Target): Bill;
+  /** How many jobs had a batch that has ended. */
+  batchesEnded(): number;
   /** Throws a UserError when there is no such job. */
   job(id: string): Job;
   files(job: string): JobFiles;
@@ -72,13 +79,16 @@ export type Manifest = ManifestView & {
 
 /** True while a job's rows are on their way and must not be exported again. */
 export function isUnfinished(job: Job): boolean {
-  return UNFINISHED.includes(job.state);
+  return isOpen(job);
 }
 
 /** What is read of a state; the folder is where its files are. */
 export function viewOf(folder: string, state: ManifestState) {
   return {
-    jobs: () => orderedJobs(state),
+    jobs: () => indexOf(state).all(),
+    needing: (...wanted: readonly Need[]) => indexOf(state).needing(...wanted),
+    billed: (target: Target) => indexOf(state).billed(target),
+    batchesEnded: () => indexOf(state).batchesEnded,
     job: (id: string) => state.jobs.get(id) ?? unknownJob(id, state),
     files: (job: string) => jobFiles(folder, job),
     counted: (target: Target) => countOf(state, target),

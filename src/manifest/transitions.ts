@@ -50,16 +50,6 @@ const MOVES: Readonly<
   embedding: { from: ["exported"], to: "embedding" },
 };
 
-/** States in which a job's rows are on their way and must not be exported again. */
-export const UNFINISHED: readonly JobState[] = [
-  "exported",
-  "embedding",
-  "submitting",
-  "submitted",
-  "succeeded",
-  "downloaded",
-];
-
 /** The state after the event. Throws when the move is illegal: that is a bug or a damaged file. */
 export function move(job: string, from: JobState | undefined, event: JobEvent["type"]): JobState {
   const { from: allowed, to } = MOVES[event];
@@ -68,6 +58,3 @@ export function move(job: string, from: JobState | undefined, event: JobEvent["t
   }
   return to ?? from ?? "exported";
 }
-
-/** States in which results are paid for and not in the column. */
-export const UNIMPORTED: readonly JobState[] = ["succeeded", "downloaded"];

@@ -1,6 +1,7 @@
 import { UserError } from "../errors.ts";
 import type { Job } from "./job.ts";
 import { tableName, type Target } from "../row/target.ts";
+import { isRolledBack } from "./states.ts";
 
 /**
  * Vectors of another model, width or task do not compare with these: a column that holds or awaits
@@ -35,7 +36,7 @@ function sameSpace(a: Target, b: Target): boolean {
 
 /** Vectors of the job are in the column, or are still to come. */
 function fillsColumn(job: Job): boolean {
-  if (job.state === "rolledBack") return false;
+  if (isRolledBack(job)) return false;
   return job.sums === undefined || job.sums.written > 0;
 }
 

@@ -6,6 +6,7 @@ import type { Clock } from "../clock.ts";
 import { EXIT_CODES, type ExitReason } from "../errors.ts";
 import type { Status } from "../jobs-folder/status-file.ts";
 import type { ProgressEvent } from "../progress.ts";
+import { needs, parseState } from "../manifest/states.ts";
 
 type HookEvent = "done" | "failed" | "stalled" | "recovered" | "budget";
 
@@ -54,7 +55,7 @@ export class Health {
         return silentMs < STALLED_AFTER_MS ? undefined : this.#stall(`Waiting ${event.why}.`);
       }
       case "job":
-        if (event.state !== "submitted") this.#stuck.delete(event.job);
+        if (needs({ state: parseState(event.state) }) !== "look") this.#stuck.delete(event.job);
         return this.#live();
       default:
         return this.#live();

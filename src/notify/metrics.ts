@@ -3,7 +3,8 @@ import type { Prices } from "../cost/tariff.ts";
 import { batchAgeMs } from "../manifest/batch-age.ts";
 import { spentOn } from "../cost/cost.ts";
 import { finalSums } from "../manifest/final-sums.ts";
-import type { Job, JobState } from "../manifest/job.ts";
+import type { Job } from "../manifest/job.ts";
+import { isRolledBack, JOB_STATES, needs } from "../manifest/states.ts";
 import type { Status } from "../jobs-folder/status-file.ts";
 import type { Metric } from "./exposition.ts";
 
@@ -79,36 +80,20 @@ function gauge(name: string, help: string, samples: readonly Sample[]): Metric {
 const HEALTHS: readonly Status["health"][] = ["ok", "failed", "stalled", "budget"];
 const MS_PER_SECOND = 1000;
 
-const NO_JOBS: Readonly<Record<JobState, number>> = {
-  exported: 0,
-  submitting: 0,
-  embedding: 0,
-  submitted: 0,
-  succeeded: 0,
-  downloaded: 0,
-  imported: 0,
-  failed: 0,
-  expired: 0,
-  cancelled: 0,
-  rolledBack: 0,
-};
-
 /** All states, so that a series does not vanish when its last job moves on. */
 function jobStates(jobs: readonly Job[] | undefined): Record<string, number> {
   if (jobs === undefined) return {};
-  const counts = { ...NO_JOBS };
-  for (const { state } of jobs) counts[state] += 1;
-  return counts;
+  const counts = new Map<string, number>(JOB_STATES.map((state) => [state, 0]));
+  for (const { state } of jobs) counts.set(state, (counts.get(state) ?? 0) + 1);
+  return Object.fromEntries(counts);
 }
 
 function outcomes(jobs: readonly Job[] | undefined): Record<string, number> {
   if (jobs === undefined) return {};
   const { written, failed, stale, filled, gone } = finalSums(
-    jobs.filter(({ state }) => state !== "rolledBack"),
+    jobs.filter((job) => !isRolledBack(job)),
   );
-  const rolledBack = rows(jobs, (job) =>
-    job.state === "rolledBack" ? (job.sums?.written ?? 0) : 0,
-  );
+  const rolledBack = rows(jobs, (job) => (isRolledBack(job) ? (job.sums?.written ?? 0) : 0));
   const open = rows(jobs, (job) => (job.sums === undefined ? job.requests : 0));
   return { written, failed, stale, filled, gone, rolledBack, open };
 }
@@ -118,7 +103,7 @@ function rows(jobs: readonly Job[], of: (job: Job) => number): number {
 }
 
 function oldestSeconds(jobs: readonly Job[], now: Date): number {
-  const ages = jobs.filter(({ state }) => state === "submitted").map((job) => batchAgeMs(job, now));
+  const ages = jobs.filter((job) => needs(job) === "look").map((job) => batchAgeMs(job, now));
   return Math.round(Math.max(0, ...ages) / MS_PER_SECOND);
 }
 

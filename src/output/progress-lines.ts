@@ -1,5 +1,6 @@
 import type { ProgressEvent } from "../progress.ts";
 import { bytes, count, counted, duration } from "../words/figures.ts";
+import { isDead, parseState } from "../manifest/states.ts";
 
 export type Progress = Exclude<ProgressEvent, { type: "warning" }>;
 
@@ -34,7 +35,7 @@ export function isSilent(event: ProgressEvent): boolean {
 
 /** What somebody in front of a display wants to have said in a line of its own. */
 export function isNoteworthy(event: ProgressEvent): boolean {
-  if (event.type === "ended") return event.state !== "succeeded";
+  if (event.type === "ended") return isDead({ state: parseState(event.state) });
   return event.type === "indexDropped" || event.type === "indexBuilt";
 }
 

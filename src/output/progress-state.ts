@@ -4,6 +4,8 @@
  */
 import type { JobReport, ProgressEvent } from "../progress.ts";
 import { isMoving, type Progress, progressLine } from "./progress-lines.ts";
+import type { Job } from "../manifest/job.ts";
+import { isAtGemini, isQueued, needs, parseState } from "../manifest/states.ts";
 
 /** `now` is the wall clock's, for what is recorded; `elapsedMs` only grows, for how long it took. */
 export type Moment = Readonly<{ now: Date; elapsedMs: number }>;
@@ -11,12 +13,15 @@ export type Moment = Readonly<{ now: Date; elapsedMs: number }>;
 /** `untilMs` is infinite where nobody knows. */
 type Waiting = Readonly<{ why: string; sinceMs: number; untilMs: number }>;
 
+/** Its state is one that the manifest knows. */
+export type KnownJob = Omit<JobReport, "state"> & Pick<Job, "state">;
+
 /** What is being carried: a job's bytes or rows so far. */
 type InHand = Readonly<{ job: string; amount: number }>;
 
 export type ProgressState = {
   readonly startedMs: number;
-  readonly jobs: Map<string, JobReport>;
+  readonly jobs: Map<string, KnownJob>;
   /** Jobs that were sent since the start, with when that was: they tell how fast it all goes. */
   readonly sentHere: Map<string, number>;
   goal: number | undefined;
@@ -109,30 +114,19 @@ export function noteProgress(
 const MS_PER_SECOND = 1000;
 const QUOTA_FULL = "quotaFull";
 
-/** The states of a job that is nothing to wait for any more are all but these. */
-const OPEN_STATES = ["exported", "embedding", "submitting", "submitted", "succeeded", "downloaded"];
-
-export function isOpen({ state }: JobReport): boolean {
-  return OPEN_STATES.includes(state);
-}
-
-/** As a batch, or call by call. */
-export const AT_GEMINI: readonly string[] = ["submitted", "embedding"];
-
-/** There was room for it. */
-const SENDING: readonly string[] = ["submitting", "submitted"];
-
-function noteJob(state: ProgressState, job: JobReport, elapsedMs: number): void {
+function noteJob(state: ProgressState, report: JobReport, elapsedMs: number): void {
+  const job: KnownJob = { ...report, state: parseState(report.state) };
   const before = state.jobs.get(job.job);
   state.jobs.set(job.job, job);
   if (before?.state === job.state) return;
   // it is drawn before the export tells the same: its rows must not count twice until then
   const isExporting = state.export.seen && !state.export.ended;
-  if (before === undefined && isExporting && job.state === "exported") noteRecorded(state, job);
-  const isSent = before !== undefined && AT_GEMINI.includes(job.state);
+  if (before === undefined && isExporting && needs(job) === "send") noteRecorded(state, job);
+  const isSent = before !== undefined && isAtGemini(job);
   if (isSent) state.sentHere.set(job.job, elapsedMs);
-  if (SENDING.includes(job.state)) state.waits.delete(QUOTA_FULL);
-  if (job.state !== "submitted") state.batchStates.delete(job.job);
+  // there was room for it
+  if (isQueued(job)) state.waits.delete(QUOTA_FULL);
+  if (needs(job) !== "look") state.batchStates.delete(job.job);
   if (state.uploading?.job === job.job) state.uploading = undefined;
   if (state.downloading?.job === job.job) state.downloading = undefined;
   if (state.importing?.job === job.job) state.importing = undefined;

@@ -1,6 +1,6 @@
 /** What the state comes to in figures, at a moment: pure, for whoever shows it. */
-import type { JobReport } from "../progress.ts";
-import { AT_GEMINI, isOpen, type Moment, type ProgressState } from "./progress-state.ts";
+import { type KnownJob, type Moment, type ProgressState } from "./progress-state.ts";
+import { isAtGemini, isBack, isOpen, isToSend, needs } from "../manifest/states.ts";
 
 type Outcomes = Readonly<Record<"written" | "failed" | "stale" | "filled" | "gone", number>>;
 
@@ -48,9 +48,9 @@ export function standing(state: ProgressState, moment: Moment): Standing {
     total,
     isTotalExact: state.export.ended || state.goal === undefined,
     exported: exportedRows(state, jobs),
-    waiting: stage(jobs, ["exported", "submitting"]),
-    atGemini: { ...stage(jobs, AT_GEMINI), ...oldest(jobs, moment.now) },
-    ready: stage(jobs, ["succeeded", "downloaded"]),
+    waiting: stage(jobs.filter(isToSend)),
+    atGemini: { ...stage(jobs.filter(isAtGemini)), ...oldest(jobs, moment.now) },
+    ready: stage(jobs.filter(isBack)),
     settled,
     outcomes,
     tokens: sum(jobs, ({ usd, tokens }) => (usd > 0 ? tokens : 0)),
@@ -65,17 +65,16 @@ export function standing(state: ProgressState, moment: Moment): Standing {
 
 const MS_PER_SECOND = 1000;
 
-function stage(jobs: readonly JobReport[], states: readonly string[]): Stage {
-  const inIt = jobs.filter(({ state }) => states.includes(state));
-  return { jobs: inIt.length, rows: sum(inIt, ({ requests }) => requests) };
+function stage(jobs: readonly KnownJob[]): Stage {
+  return { jobs: jobs.length, rows: sum(jobs, ({ requests }) => requests) };
 }
 
 /** A row that was sent again is counted in its last job. */
-function ownRows({ requests, passedOn }: JobReport): number {
+function ownRows({ requests, passedOn }: KnownJob): number {
   return requests - passedOn;
 }
 
-function endedRows(jobs: readonly JobReport[]): Outcomes {
+function endedRows(jobs: readonly KnownJob[]): Outcomes {
   const ended = jobs.filter((job) => !isOpen(job));
   return {
     written: sum(ended, ({ written }) => written),
@@ -90,14 +89,14 @@ function rowsOf({ written, failed, stale, filled, gone }: Outcomes): number {
   return written + failed + stale + filled + gone;
 }
 
-function exportedRows(state: ProgressState, jobs: readonly JobReport[]): number {
+function exportedRows(state: ProgressState, jobs: readonly KnownJob[]): number {
   const inHand = Math.max(0, state.export.rows - state.export.recorded);
   return sum(jobs, ownRows) + inHand;
 }
 
 function totalOf(
   state: ProgressState,
-  jobs: readonly JobReport[],
+  jobs: readonly KnownJob[],
   settled: number,
 ): number | undefined {
   const known = exportedRows(state, jobs);
@@ -105,14 +104,14 @@ function totalOf(
   return state.export.ended ? known : Math.max(state.goal, known, settled);
 }
 
-function oldest(jobs: readonly JobReport[], now: Date) {
-  const waiting = jobs.filter(({ state }) => state === "submitted");
+function oldest(jobs: readonly KnownJob[], now: Date) {
+  const waiting = jobs.filter((job) => needs(job) === "look");
   const [first] = waiting.toSorted((a, b) => sentMs(a) - sentMs(b));
   const ageMs = first === undefined ? 0 : now.getTime() - sentMs(first);
   return { oldest: first?.job, oldestSeconds: Math.max(0, ageMs / MS_PER_SECOND) };
 }
 
-function sentMs({ submittedAt }: JobReport): number {
+function sentMs({ submittedAt }: KnownJob): number {
   return submittedAt === undefined ? Infinity : Date.parse(submittedAt);
 }
 
@@ -127,18 +126,21 @@ const MS_TO_JUDGE_BY = 30_000;
  */
 function rateOf(
   state: ProgressState,
-  jobs: readonly JobReport[],
+  jobs: readonly KnownJob[],
   { elapsedMs }: Moment,
 ): number | undefined {
   if (state.sentHere.size > 0) return turnover(state, elapsedMs);
   const { writing } = state;
-  const onlyWrites = jobs.length > 0 && !jobs.some(({ state: at }) => NOT_HERE.includes(at));
+  const onlyWrites = jobs.length > 0 && !jobs.some(isAway);
   if (writing === undefined || !onlyWrites) return undefined;
   const ms = elapsedMs - writing.fromMs;
   return ms < MS_TO_JUDGE_BY || writing.rows === 0 ? undefined : perSecond(writing.rows, ms);
 }
 
-const NOT_HERE = ["exported", "submitting", ...AT_GEMINI];
+/** Without results yet. */
+function isAway(job: KnownJob): boolean {
+  return isToSend(job) || isAtGemini(job);
+}
 
 function turnover({ sentHere, jobs }: ProgressState, elapsedMs: number): number | undefined {
   const sent = [...sentHere.keys()].flatMap((id) => jobs.get(id) ?? []);

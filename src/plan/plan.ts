@@ -17,6 +17,7 @@ import { countSample, type SampleCount } from "../cost/token-sample.ts";
 import { batchSeconds, learnedSeconds, syncSeconds, tierTokens } from "../quota/duration.ts";
 import { type Survey, survey, type SurveyOptions, type SurveyServices } from "./survey.ts";
 import { type Writing, writingOf } from "./writing.ts";
+import { needs } from "../manifest/states.ts";
 
 /** Without Gemini, the tokens are not counted on a sample. */
 export type PlanServices = SurveyServices & Readonly<{ gemini: Gemini | undefined }>;
@@ -136,7 +137,7 @@ function portionsOf(
   const { rows, copies, jobCount, withCanary } = found;
   const pending = { rows, copies, tokens, jobs: jobCount.jobs(ratio, withCanary), usd };
   const waiting = sum(
-    jobs.filter((job) => job.state === "exported").map((job) => partOf(job, job.requests, prices)),
+    jobs.filter((job) => needs(job) === "send").map((job) => partOf(job, job.requests, prices)),
   );
   const retried = sum(
     retriedJobs(jobs, options).map((job) => partOf(job, job.outstanding.retryable, prices)),

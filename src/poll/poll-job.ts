@@ -2,10 +2,18 @@
 import type { Clock } from "../clock.ts";
 import { UserError } from "../errors.ts";
 import { explain } from "../words/explain.ts";
-import { type Batch, type Gemini, GeminiError } from "../gemini/port.ts";
+import {
+  type Batch,
+  type DeadState,
+  type Gemini,
+  GeminiError,
+  hasBatchEnded,
+  isDeadBatch,
+  UNEXPLAINED_END,
+} from "../gemini/port.ts";
 import { batchPrefix, isOurProject } from "../manifest/batch-names.ts";
 import { batchAgeMs } from "../manifest/batch-age.ts";
-import { type DeadState, recordDeadBatch } from "../jobs-folder/dead-batch.ts";
+import { recordDeadBatch } from "../jobs-folder/dead-batch.ts";
 import type { Job } from "../manifest/job.ts";
 import type { Manifest } from "../manifest/manifest.ts";
 import type { Report } from "../progress.ts";
@@ -24,22 +32,16 @@ export type PollServices = Readonly<{
 export async function pollJob(services: PollServices, job: Job): Promise<Job> {
   const batch = await lookAt(services, job);
   if (batch === undefined) return recordGone(services, job);
-  if (batch.resultsFile !== undefined && hasEnded(batch)) {
+  // one that ended badly may still have left results: they are paid for, so they are taken
+  if (batch.resultsFile !== undefined && hasBatchEnded(batch.state)) {
     return recordSucceeded(services, job, batch.resultsFile);
   }
-  switch (batch.state) {
-    case "pending":
-    case "running":
-    case "unknown":
-      return stillPending(services, job, batch.rawState);
-    case "succeeded":
-      // paid for: it is waited for, and reported when that takes too long, but not given up
-      return stillPending(services, job, "succeeded, without results yet");
-    case "failed":
-    case "expired":
-    case "cancelled":
-      return recordEnd(services, job, batch.state, batch.error?.message, batch.error?.code);
+  if (isDeadBatch(batch.state)) {
+    return recordEnd(services, job, batch.state, batch.error?.message, batch.error?.code);
   }
+  // paid for: it is waited for, and reported when that takes too long, but not given up
+  const isEmpty = hasBatchEnded(batch.state);
+  return stillPending(services, job, isEmpty ? "succeeded, without results yet" : batch.rawState);
 }
 
 async function lookAt({ gemini, signal }: PollServices, job: Job): Promise<Batch | undefined> {
@@ -49,13 +51,6 @@ async function lookAt({ gemini, signal }: PollServices, job: Job): Promise<Batch
   } catch (error) {
     throw error instanceof GeminiError ? explain(error, `looking at job ${job.id}`) : error;
   }
-}
-
-/** A batch that ended badly may still have left results: they are paid for, so they are taken. */
-function hasEnded({ state }: Batch): boolean {
-  return (
-    state === "succeeded" || state === "failed" || state === "expired" || state === "cancelled"
-  );
 }
 
 async function recordSucceeded(
@@ -68,17 +63,11 @@ async function recordSucceeded(
   return ended;
 }
 
-const UNEXPLAINED: Readonly<Record<DeadState, string>> = {
-  failed: "the batch failed at Gemini, without a reason given",
-  expired: "the batch expired at Gemini: it had not ended in time",
-  cancelled: "the batch was cancelled at Gemini",
-};
-
 async function recordEnd(
   { manifest, report }: PollServices,
   job: Job,
   state: DeadState,
-  message = UNEXPLAINED[state],
+  message = UNEXPLAINED_END[state],
   code?: number,
 ): Promise<Job> {
   const error = code === undefined ? { message } : { code, message };

@@ -7,6 +7,7 @@ import type { Manifest } from "../manifest/manifest.ts";
 import { pollJob, type PollServices } from "./poll-job.ts";
 import { PollSchedule } from "./schedule.ts";
 import { StuckNotices } from "./stuck.ts";
+import { needs } from "../manifest/states.ts";
 
 export type PollOptions = Readonly<{
   /** Undefined: adaptive. */
@@ -55,7 +56,7 @@ export async function pollDue(
       const after = await pollJob(services, job);
       schedule.noteAnswer();
       stuck.look(services, after);
-      if (after.state === "submitted") continue;
+      if (needs(after) === "look") continue;
       schedule.forget(job.id);
       ended.push(job.id);
       await deleteInput(services, after);
@@ -92,8 +93,8 @@ function warnOfOutage({ report }: PollServices, error: unknown): void {
   report({ type: "warning", message, hint: "It is looked at again later; the batches go on." });
 }
 
-export function submittedJobs(manifest: Manifest): Job[] {
-  return manifest.jobs().filter((job) => job.state === "submitted");
+export function submittedJobs(manifest: Manifest): readonly Job[] {
+  return manifest.needing("look");
 }
 
 async function sleepUnlessAborted({ clock, signal }: PollServices, ms: number): Promise<void> {

@@ -12,6 +12,7 @@ import type { Job } from "../manifest/job.ts";
 import { isUnfinished, type Manifest } from "../manifest/manifest.ts";
 import type { Sums } from "../row/sums.ts";
 import { sameTarget, type Target } from "../row/target.ts";
+import { isImported, needs } from "../manifest/states.ts";
 
 export const CANARY_ROWS = 100;
 /** Fewer rows cost a few cents, and are not worth waiting twice for. */
@@ -65,12 +66,15 @@ export class Canary {
     return !this.hasSung && sameTarget(job.target, this.#target);
   }
 
-  /** Whether an exported job may be sent: the canary, what became of it, and all once it has sung. */
-  lets(job: Job): boolean {
-    if (!this.mayBe(job)) return true;
+  /**
+   * Which exported jobs may be sent as things are now: the canary, what became of it, and all once it
+   * has sung. To be asked anew after a change.
+   */
+  gate(): (job: Job) => boolean {
+    if (this.hasSung) return () => true;
     const family = this.#family();
-    if (family.length === 0) return job.id === this.#ownJobs()[0]?.id;
-    return family.some(({ id }) => id === job.id);
+    const passing = new Set((family.length > 0 ? family : this.#ownJobs().slice(0, 1)).map(idOf));
+    return (job) => passing.has(job.id) || !sameTarget(job.target, this.#target);
   }
 
   /** Throws a UserError where it came to nothing. To be asked while no job is in hand. */
@@ -88,7 +92,7 @@ export class Canary {
     const family: Job[] = [];
     const ids = new Set<string>();
     for (const job of this.#ownJobs()) {
-      const isUnsent = job.state === "exported" && job.submissions === 0;
+      const isUnsent = needs(job) === "send" && job.submissions === 0;
       if (isUnsent && !ids.has(job.parent ?? "")) continue;
       ids.add(job.id);
       family.push(job);
@@ -102,14 +106,18 @@ export class Canary {
   }
 }
 
+function idOf({ id }: Job): string {
+  return id;
+}
+
 function ofTarget(jobs: readonly Job[], target: Target): Job[] {
   return jobs.filter((job) => sameTarget(job.target, target));
 }
 
 function hasSung(jobs: readonly Job[]): boolean {
   return jobs.some(
-    ({ state, sums }) =>
-      state === "imported" && sums !== undefined && sums.written > 0 && !mostFailed(sums),
+    (job) =>
+      isImported(job) && job.sums !== undefined && job.sums.written > 0 && !mostFailed(job.sums),
   );
 }
 

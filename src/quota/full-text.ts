@@ -2,12 +2,13 @@
 import type { Job } from "../manifest/job.ts";
 import { count, counted } from "../words/figures.ts";
 import type { Room } from "./window.ts";
+import { isQueued } from "../manifest/states.ts";
 
 export type NoRoom = Extract<Room, { hasRoom: false }>;
 
 /** `quota full: 480,000 of 500,000 tokens queued in 3 jobs, oldest since 12:03 UTC; next try 12:15 UTC`. */
 export function fullText(room: NoRoom, jobs: readonly Job[], now: Date): string {
-  const active = jobs.filter((job) => job.state === "submitted" || job.state === "submitting");
+  const active = jobs.filter(isQueued);
   const next = Number.isFinite(room.inMs)
     ? `next try ${clockText(new Date(now.getTime() + room.inMs))}`
     : "next try when one of them ends";

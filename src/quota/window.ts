@@ -12,6 +12,7 @@ import {
   type QuotaLog,
   untilLevelMs,
 } from "../manifest/quota-log.ts";
+import { isQueued } from "../manifest/states.ts";
 
 /** What may be queued at Gemini at once. */
 export type Window = Readonly<{
@@ -48,7 +49,7 @@ export function roomFor(
   log: QuotaLog = NEW_QUOTA,
   nowMs = 0,
 ): Room {
-  const active = jobs.filter((each) => each.state === "submitted" || each.state === "submitting");
+  const active = jobs.filter(isQueued);
   const most = Math.min(window.maxActiveJobs, log.batchLimit ?? Infinity);
   if (active.length >= most && active.length > 0) {
     return { hasRoom: false, limit: "jobs", queued: active.length, allowed: most, inMs: Infinity };

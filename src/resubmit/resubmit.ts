@@ -7,7 +7,7 @@ import { UserError } from "../errors.ts";
 import type { FailedLine } from "../row/failed-line.ts";
 import { requestOf } from "../row/failed-line.ts";
 import { type CutFile, type CutRow, type JobBounds, RequestCutter } from "../jobs-folder/cut.ts";
-import { correctionOf, uncorrected } from "../cost/correction.ts";
+import { correctionBy, uncorrected } from "../cost/correction.ts";
 import {
   prepareReplacement,
   readFailedLines,
@@ -164,7 +164,7 @@ async function cutLines(
   { manifest, path, target, bounds }: Cutting,
   take: TakeLine,
 ): Promise<(CutFile & Pick<NewJob, "uncorrected">)[]> {
-  const { ratio } = correctionOf(manifest.jobs(), manifest.counted(target), target);
+  const { ratio } = correctionBy(manifest.billed(target), manifest.counted(target));
   const boundsOfNext = () => learnedBounds(bounds, manifest.quota(target.model));
   const cutter = new RequestCutter(boundsOfNext, () => openRequestFile(manifest));
   const cuts: CutFile[] = [];

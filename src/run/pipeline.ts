@@ -10,7 +10,7 @@ import { JobBlocked, UserError } from "../errors.ts";
 import { exportJobs, type ExportOptions, type ExportSummary } from "../export/export.ts";
 import { nextToEmbed } from "../embed/embed.ts";
 import { embedJob } from "../embed/embed-job.ts";
-import { importResults, isImportable, type ImportServices } from "../import/import.ts";
+import { importResults, type ImportServices } from "../import/import.ts";
 import { type CostLimit, withinLimit } from "../cost/cost.ts";
 import type { JobBounds } from "../jobs-folder/cut.ts";
 import type { Job } from "../manifest/job.ts";
@@ -33,6 +33,7 @@ import { roomFor, type Room, type Window } from "../quota/window.ts";
 import { Canary, canaryBounds, isCanaryWorth } from "../quota/canary.ts";
 import { Changes } from "./changes.ts";
 import { QuotaPause } from "./quota-pause.ts";
+import { needs } from "../manifest/states.ts";
 
 export type RunServices = SubmitServices & ImportServices & Readonly<{ store: Store }>;
 
@@ -235,7 +236,7 @@ class Pipeline {
 
   async #reconcile(): Promise<void> {
     await this.#readList();
-    if (!needsReconciling(this.#services.manifest.jobs())) return;
+    if (!needsReconciling(this.#services.manifest.needing("settle", "send"))) return;
     const { adopted, absent } = await reconcile(this.#services, this.#options.reconcileGraceMs);
     if (adopted.length > 0) this.#lostCreates = 0;
     if (adopted.length + absent.length > 0) this.#changes.notify();
@@ -270,7 +271,7 @@ class Pipeline {
     const { signal, clock } = this.#services;
     const pause = new QuotaPause(clock, this.#options.quotaWaitMs);
     while (!this.#isStopped()) {
-      if (this.#nextToEmbed()?.state === "exported" && !(await this.#hasReadList(pause))) continue;
+      if (this.#isNextToBegin() && !(await this.#hasReadList(pause))) continue;
       // what was found just now may be this very job's batch
       const job = this.#nextToEmbed();
       if (job === undefined && this.#isFinished()) return;
@@ -290,10 +291,22 @@ class Pipeline {
     }
   }
 
+  #isNextToBegin(): boolean {
+    const job = this.#nextToEmbed();
+    return job !== undefined && needs(job) === "send";
+  }
+
   #nextToEmbed(): Job | undefined {
-    const isHeld = (each: Job) => each.state === "exported" && this.#canary?.lets(each) === false;
-    const jobs = this.#services.manifest.jobs().filter((each) => !isHeld(each));
-    return nextToEmbed(jobs, this.#options);
+    const { manifest } = this.#services;
+    const { lane } = this.#options;
+    const begun = manifest.needing("embed")[0];
+    if (begun !== undefined || lane === undefined || lane.lane === "batch") return begun;
+    const gate = this.#canary?.gate() ?? (() => true);
+    const isHeld = (each: Job) => needs(each) === "send" && !gate(each);
+    return nextToEmbed(
+      manifest.jobs().filter((each) => !isHeld(each)),
+      this.#options,
+    );
   }
 
   async #embedOne(job: Job, pause: QuotaPause): Promise<void> {
@@ -331,7 +344,7 @@ class Pipeline {
   async #import(): Promise<void> {
     const { manifest, signal } = this.#services;
     while (!this.#isStopped()) {
-      const job = manifest.jobs().find((each) => isImportable(each) && !this.#blocked.has(each.id));
+      const job = manifest.needing("fetch", "write").find(({ id }) => !this.#blocked.has(id));
       if (job === undefined && this.#isFinished()) return;
       if (job === undefined) await this.#changes.next(signal);
       else await this.#inHand(() => this.#importOne(job));
@@ -427,10 +440,10 @@ class Pipeline {
 
   #isDrained(): boolean {
     const { manifest } = this.#services;
-    const held = this.#heldByCost();
-    const isOpen = (job: Job) =>
-      isUnfinished(job) && !this.#blocked.has(job.id) && !held.has(job.id);
-    return this.#worksInHand === 0 && !manifest.jobs().some(isOpen);
+    const sent = manifest.needing("embed", "settle", "look", "fetch", "write");
+    if (this.#worksInHand > 0 || sent.some(({ id }) => !this.#blocked.has(id))) return false;
+    const waiting = this.#waitingJobs();
+    return waiting.length === 0 || waiting.length === this.#heldByCost().size;
   }
 
   /** Jobs that may not be sent as things are; a bill that comes in may let one more through. */
@@ -444,27 +457,37 @@ class Pipeline {
 
   /** Nothing is under way that could come cheaper than it was estimated. */
   #isStoppedByCost(): boolean {
-    return this.#heldByCost().size > 0 && this.#isDrained();
+    return (
+      this.#options.costLimit !== undefined && this.#waitingJobs().length > 0 && this.#isDrained()
+    );
   }
 
   /** The oldest job that waits, and whether there is room for it at Gemini. */
   #nextToSubmit(): Readonly<{ job: Job; room: Room }> | undefined {
     const { manifest, clock } = this.#services;
-    const jobs = manifest.jobs();
     const { costLimit, lane } = this.#options;
-    const passing = withinLimit(jobs, costLimit).filter((each) => !isForSync(each, lane));
-    const job = passing.find((each) => this.#canary?.lets(each) !== false);
+    const waiting = this.#waitingJobs();
+    const passing = costLimit === undefined ? waiting : withinLimit(manifest.jobs(), costLimit);
+    const gate = this.#canary?.gate() ?? (() => true);
+    const job = passing.find((each) => !isForSync(each, lane) && gate(each));
     if (job === undefined) return undefined;
     const quota = manifest.quota(job.target.model);
-    return { job, room: roomFor(job, jobs, this.#options.window, quota, clock.now().getTime()) };
+    return {
+      job,
+      room: roomFor(job, this.#queuedJobs(), this.#options.window, quota, clock.now().getTime()),
+    };
   }
 
   #hasUncertainJob(): boolean {
-    return this.#services.manifest.jobs().some((job) => job.state === "submitting");
+    return this.#services.manifest.needing("settle").length > 0;
   }
 
-  #waitingJobs(): Job[] {
-    return this.#services.manifest.jobs().filter((job) => job.state === "exported");
+  #waitingJobs(): readonly Job[] {
+    return this.#services.manifest.needing("send");
+  }
+
+  #queuedJobs(): readonly Job[] {
+    return this.#services.manifest.needing("settle", "look");
   }
 
   #ownJobs(): Job[] {
@@ -475,8 +498,7 @@ class Pipeline {
   #freed({ target }: Job): number {
     const { manifest } = this.#services;
     if (manifest.quota(target.model).release === "time") return 0;
-    return manifest.jobs().filter((job) => job.batch !== undefined && job.state !== "submitted")
-      .length;
+    return manifest.batchesEnded();
   }
 
   #hasStaleRows(): boolean {
@@ -497,7 +519,7 @@ class FullNotice {
     if (this.#isTold) return;
     this.#isTold = true;
     const { manifest, clock, report } = this.#services;
-    const why = fullText(room, manifest.jobs(), clock.now());
+    const why = fullText(room, manifest.needing("settle", "look"), clock.now());
     const seconds = Number.isFinite(room.inMs) ? Math.ceil(room.inMs / MS_PER_SECOND) : undefined;
     report({ type: "quotaFull", why, seconds });
   }

@@ -6,6 +6,7 @@ import { copiesOf, type Job } from "../manifest/job.ts";
 import { isUnfinished } from "../manifest/manifest.ts";
 import type { Sums } from "../row/sums.ts";
 import { runPipeline, type PipelineEnd, type RunOptions, type RunServices } from "./pipeline.ts";
+import { needs } from "../manifest/states.ts";
 
 export type RunSummary = Sums &
   Readonly<{
@@ -80,7 +81,7 @@ function withExpected(stop: CostStop | undefined, expectedUsd: number): CostStop
 
 /** Jobs that the limit on cost holds back wait for a person; nothing comes of them by itself. */
 function hasNothingUnderWay({ timedOut, jobs }: PipelineEnd, stop: CostStop | undefined): boolean {
-  const isHeld = (job: Job) => stop !== undefined && job.state === "exported";
+  const isHeld = (job: Job) => stop !== undefined && needs(job) === "send";
   return !timedOut && !jobs.some((job) => isUnfinished(job) && !isHeld(job));
 }
 

@@ -4,7 +4,7 @@
  * appears in `Settings` by itself.
  */
 import { MODELS, isModelName } from "../row/models.ts";
-import type { JobState } from "../manifest/job.ts";
+import { JOB_STATES } from "../manifest/states.ts";
 import { PROJECT_LIMITS, QUOTAS, TIERS } from "../cost/tariff.ts";
 import {
   type CommandName,
@@ -74,21 +74,6 @@ const WRITES: readonly CommandName[] = [
   "verify",
   "init",
 ];
-
-/** One missing or one too many does not compile. */
-const JOB_STATES: Readonly<Record<JobState, true>> = {
-  exported: true,
-  embedding: true,
-  submitting: true,
-  submitted: true,
-  succeeded: true,
-  downloaded: true,
-  imported: true,
-  failed: true,
-  expired: true,
-  cancelled: true,
-  rolledBack: true,
-};
 
 const TASK_TYPES = [...new Set(Object.values(MODELS).flatMap((model) => model.taskTypes))];
 
@@ -449,7 +434,7 @@ export const OPTIONS = {
   state: severalOf({
     flag: "state",
     default: undefined,
-    choices: Object.keys(JOB_STATES),
+    choices: JOB_STATES,
     describe: "only jobs in these states, with commas between",
     group: "Output",
     commands: ["jobs"],

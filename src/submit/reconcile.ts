@@ -6,10 +6,17 @@
  */
 import { UserError } from "../errors.ts";
 import { explain } from "../words/explain.ts";
-import { type Batch, type Gemini, GeminiError } from "../gemini/port.ts";
+import {
+  type Batch,
+  type Gemini,
+  GeminiError,
+  hasBatchEnded,
+  isDeadBatch,
+} from "../gemini/port.ts";
 import type { Job } from "../manifest/job.ts";
 import { batchPrefix, isBatchOf, isOurProject, jobOfBatch } from "../manifest/batch-names.ts";
 import type { SubmitServices } from "./submit-job.ts";
+import { mayHaveBatch } from "../manifest/states.ts";
 
 export type ReconcileSummary = Readonly<{
   /** Jobs whose batch was found. */
@@ -68,11 +75,6 @@ export function needsReconciling(jobs: readonly Job[]): boolean {
   return jobs.some((job) => mayHaveBatch(job) && job.submissions > 0);
 }
 
-/** Of a manifest that was restored from a backup, a batch may be there that it knows nothing of. */
-function mayHaveBatch({ state }: Job): boolean {
-  return state === "submitting" || state === "exported";
-}
-
 /** The service may take longer over a create than the grace; it starts with the request. */
 const CREATE_TAKES_GRACES = 3;
 
@@ -83,8 +85,8 @@ function isAnyYoung({ clock }: SubmitServices, open: readonly Job[], graceMs: nu
   return ages.some((age) => age < CREATE_TAKES_GRACES * graceMs);
 }
 
-function uncertainJobs({ manifest }: SubmitServices): Job[] {
-  return manifest.jobs().filter((job) => job.state === "submitting");
+function uncertainJobs({ manifest }: SubmitServices): readonly Job[] {
+  return manifest.needing("settle");
 }
 
 /**
@@ -113,7 +115,7 @@ async function adoptFound(
   const found = Map.groupBy(batches, (batch) => jobOfBatch(manifest.id, batch.displayName));
   const adopted: string[] = [];
   const unknown = new Set(batches);
-  for (const job of manifest.jobs()) {
+  for (const job of manifest.jobs().filter(({ id }) => found.has(id))) {
     // those of a job that had its number before a backup was put back ask for something else
     const own = found.get(job.id)?.filter(({ displayName }) => isBatchOf(job, displayName)) ?? [];
     for (const batch of own) unknown.delete(batch);
@@ -159,8 +161,8 @@ async function adopt(
 
 /** Of two batches the one that has results, or may still get some, is the one to adopt. */
 function usefulness({ state }: Batch): number {
-  if (state === "succeeded") return 2;
-  return state === "failed" || state === "expired" || state === "cancelled" ? 0 : 1;
+  if (isDeadBatch(state)) return 0;
+  return hasBatchEnded(state) ? 2 : 1;
 }
 
 async function recordDuplicate(

@@ -6,6 +6,7 @@ import { submitJob, type SubmitServices } from "./submit-job.ts";
 import { fullText } from "../quota/full-text.ts";
 import { warnOfTooLarge } from "../quota/too-large.ts";
 import { roomFor, type Window } from "../quota/window.ts";
+import { isToSend, needs } from "../manifest/states.ts";
 
 export type SubmitOptions = Readonly<{
   window: Window;
@@ -51,16 +52,16 @@ export async function submitAll(
   let why: string | undefined;
   for (let round = 0; round < MAX_ROUNDS && !signal.aborted; round++) {
     // once in any case: a manifest restored from a backup does not know of its last batches
-    const looks = round === 0 ? manifest.jobs().some(isWaiting) : needsReconciling(manifest.jobs());
+    const looks = round === 0 ? manifest.jobs().some(isToSend) : needsReconciling(manifest.jobs());
     if (looks) {
       adopted.push(...(await reconcile(services, options.reconcileGraceMs)).adopted);
     }
     why = await submitRound(services, options, submitted);
-    if (!manifest.jobs().some((job) => job.state === "submitting")) break;
+    if (manifest.needing("settle").length === 0) break;
   }
   const waiting = manifest
     .jobs()
-    .filter((job) => isWaiting(job) && mayTake(job, options))
+    .filter((job) => isToSend(job) && mayTake(job, options))
     .map((job) => job.id);
   if (waiting.length === 0) why = undefined;
   return {
@@ -73,11 +74,7 @@ export async function submitAll(
 }
 
 function mayTake(job: Job, { takes }: SubmitOptions): boolean {
-  return job.state !== "exported" || takes === undefined || takes(job);
-}
-
-export function isWaiting(job: Job): boolean {
-  return job.state === "exported" || job.state === "submitting";
+  return needs(job) !== "send" || takes === undefined || takes(job);
 }
 
 /** One pass over the exported jobs; says why it stopped early. */
@@ -92,8 +89,14 @@ async function submitRound(
   for (const job of withinLimit(manifest.jobs(), options.costLimit).filter(isNext)) {
     if (signal.aborted) return "interrupted";
     const quota = manifest.quota(job.target.model);
-    const room = roomFor(job, manifest.jobs(), options.window, quota, clock.now().getTime());
-    if (!room.hasRoom) return fullText(room, manifest.jobs(), clock.now());
+    const room = roomFor(
+      job,
+      manifest.needing("settle", "look"),
+      options.window,
+      quota,
+      clock.now().getTime(),
+    );
+    if (!room.hasRoom) return fullText(room, manifest.needing("settle", "look"), clock.now());
     const outcome = await submitJob(services, job, room.probe);
     if (outcome.kind === "submitted") submitted.push(job.id);
     if (outcome.kind === "quota") warnOfTooLarge(services, job);

@@ -11,7 +11,7 @@ import { emulatedVector } from "../../src/emulator/vectors/embedding.ts";
 import { readFailedLines } from "../../src/jobs-folder/failed-file.ts";
 import type { Job } from "../../src/manifest/job.ts";
 import { type ManifestView } from "../../src/manifest/manifest.ts";
-import { UNFINISHED } from "../../src/manifest/transitions.ts";
+import { isOpen } from "../../src/manifest/states.ts";
 import { readLines } from "../../src/disk/jsonl.ts";
 import { parseRequestLine, type RequestLine } from "../../src/row/request-line.ts";
 import { parseResultLine } from "../../src/result-line/result-line.ts";
@@ -71,7 +71,7 @@ export async function audit(books: Books): Promise<Audit> {
 
 function jobBreaches(job: Job): string[] {
   const { id, state, sums, requests, duplicateBatches } = job;
-  if (UNFINISHED.includes(state)) return [`job ${id} is still ${state}`];
+  if (isOpen({ state })) return [`job ${id} is still ${state}`];
   const breaches: string[] = [];
   if (sums === undefined) breaches.push(`job ${id} is ${state} and has no sums`);
   else if (!balanced(sums) || sums.requests !== requests) {

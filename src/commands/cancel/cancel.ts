@@ -12,6 +12,7 @@ import { isUnfinished, type Manifest, type ManifestView } from "../../manifest/m
 import { checkRequestFile } from "../../jobs-folder/request-file.ts";
 import { hasResults } from "../../jobs-folder/results-file.ts";
 import { NO_ROWS } from "../../row/sums.ts";
+import { needs } from "../../manifest/states.ts";
 
 export type CancelServices = Readonly<{ manifest: Manifest; gemini: () => Promise<Gemini> }>;
 
@@ -63,7 +64,7 @@ export async function prospectOf(
   insist: boolean,
 ): Promise<Prospect> {
   if (insist && isUnfinished(job) && (await lacksFile(manifest, job))) return { kind: "lost" };
-  if (job.state === "embedding") {
+  if (needs(job) === "embed") {
     return { kind: "embedding", answered: await countAnswered(manifest.files(job.id), job) };
   }
   const batch = cancellableBatch(job, insist);
@@ -72,10 +73,11 @@ export async function prospectOf(
 
 /** The batch to cancel; undefined when the job has none yet. */
 export function cancellableBatch(job: Job, insist: boolean): string | undefined {
-  if (job.state === "exported" || job.state === "embedding") return undefined;
-  if (job.state === "submitting" && insist) return undefined;
-  if (job.state === "submitted" && job.batch !== undefined) return job.batch;
-  if (job.state === "submitting") {
+  const need = needs(job);
+  if (need === "send" || need === "embed") return undefined;
+  if (need === "settle" && insist) return undefined;
+  if (need === "look" && job.batch !== undefined) return job.batch;
+  if (need === "settle") {
     throw new UserError(`Whether job ${job.id} has a batch at Gemini is not known yet.`, {
       hint: `Find out with \`vecfill jobs --reconcile\`, then cancel it. \`vecfill cancel ${job.id} --give-up\` gives it up as it is: a batch that exists all the same is paid for and lost.`,
       exit: "usage",
@@ -96,7 +98,7 @@ async function lacksFile(manifest: ManifestView, job: Job): Promise<boolean> {
     if (error instanceof UserError) return true;
     throw error;
   }
-  return job.lane === "sync" && job.state === "downloaded" && !(await hasResults(files, job));
+  return job.lane === "sync" && needs(job) === "write" && !(await hasResults(files, job));
 }
 
 /** What was answered is paid for: it goes the way of all results, and rows without an answer fail. */

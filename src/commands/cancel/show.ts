@@ -4,6 +4,7 @@ import { type Job, linesOf } from "../../manifest/job.ts";
 import { type ManifestView } from "../../manifest/manifest.ts";
 import { count, counted } from "../../words/figures.ts";
 import { cancelJob, cancellableBatch, type Prospect, prospectOf } from "./cancel.ts";
+import { isCancelled } from "../../manifest/states.ts";
 
 export async function showCancel(
   context: CommandContext,
@@ -49,8 +50,8 @@ function jobsToCancel(
   ids: readonly string[],
 ): Readonly<{ jobs: readonly Job[]; before: readonly string[] }> {
   const jobs = [...new Set(ids)].map((id) => manifest.job(id));
-  const before = jobs.filter(({ state }) => state === "cancelled").map(({ id }) => id);
-  return { jobs: jobs.filter(({ state }) => state !== "cancelled"), before };
+  const before = jobs.filter(isCancelled).map(({ id }) => id);
+  return { jobs: jobs.filter((job) => !isCancelled(job)), before };
 }
 
 async function showDryRun(

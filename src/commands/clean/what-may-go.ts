@@ -2,6 +2,7 @@ import { sizeOf } from "../../disk/presence.ts";
 import type { JobFiles } from "../../manifest/file-names.ts";
 import type { Cleanable, Job } from "../../manifest/job.ts";
 import type { ManifestView } from "../../manifest/manifest.ts";
+import { isOpen, isRolledBack, wasImported } from "../../manifest/states.ts";
 
 type LocalFile = Readonly<{
   part: Exclude<Cleanable, "upload">;
@@ -31,24 +32,23 @@ export async function planCleaning(
     const local = await there(manifest.files(job.id), partsToGo(job, options));
     const upload = uploadToGo(job, options.now);
     if (local.length === 0 && upload === undefined) continue;
-    const endsRollback = job.state === "imported" && local.some(({ part }) => part === "results");
+    const endsRollback = wasImported(job) && local.some(({ part }) => part === "results");
     cleanings.push({ job, local, upload, endsRollback });
   }
   return cleanings;
 }
 
 function partsToGo(job: Job, { keepResults }: CleanOptions): LocalFile["part"][] {
-  if (job.state === "rolledBack") return ["requests", "results", "rollback"];
+  if (isRolledBack(job)) return ["requests", "results", "rollback"];
   // a rollback that was interrupted needs them to go on
-  if (job.state !== "imported" || job.rollback !== undefined || keepResults) return [];
+  if (!wasImported(job) || keepResults) return [];
   return ["requests", "results"];
 }
 
 /** Its batch has read it, and ended. */
 function uploadToGo(job: Job, now: Date): string | undefined {
-  const { state, remoteFile, batch, cleaned } = job;
-  const hasEnded = ["imported", "rolledBack", "failed", "expired", "cancelled"].includes(state);
-  if (remoteFile === undefined || !hasEnded || batch === undefined) return undefined;
+  const { remoteFile, batch, cleaned } = job;
+  if (remoteFile === undefined || isOpen(job) || batch === undefined) return undefined;
   if (cleaned.includes("upload")) return undefined;
   const { name, expiresAt } = remoteFile;
   return expiresAt !== undefined && Date.parse(expiresAt) <= now.getTime() ? undefined : name;

@@ -11,7 +11,7 @@ export async function showExport(context: CommandContext): Promise<CommandResult
   const summary = await exportFromSettings(context);
   const { exported, copies, skipped, jobs, tokens } = summary;
   const manifest = await readManifest(settings.jobsDir);
-  const waiting = manifest.jobs().some((job) => job.state === "exported");
+  const waiting = manifest.needing("send").length > 0;
   return {
     json: { exported, copies, skipped, jobs, tokens },
     text: exportText(summary, settings.dryRun, signal.aborted),

@@ -1,10 +1,11 @@
 import { readManifest } from "../../jobs-folder/open.ts";
 import type { CommandContext, CommandResult } from "../../cli/command.ts";
-import { type Job, wasImported } from "../../manifest/job.ts";
-import { type ManifestView } from "../../manifest/manifest.ts";
+import type { Job } from "../../manifest/job.ts";
+import type { ManifestView } from "../../manifest/manifest.ts";
 import { count, counted } from "../../words/figures.ts";
 import { canBeWrittenAgain, countEmpty, writeAgain } from "../../import/again.ts";
 import { createPacer } from "../../import/pace.ts";
+import { wasImported } from "../../manifest/states.ts";
 
 /** `import --again`. */
 export async function showAgain(context: CommandContext): Promise<CommandResult> {

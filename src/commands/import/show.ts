@@ -1,6 +1,6 @@
 import { readManifest } from "../../jobs-folder/open.ts";
 import type { CommandContext, CommandResult } from "../../cli/command.ts";
-import type { Job, JobState } from "../../manifest/job.ts";
+import type { Job } from "../../manifest/job.ts";
 import { laneToGoOn } from "../../cost/lane.ts";
 import { type Manifest } from "../../manifest/manifest.ts";
 import { droppedIndexesText } from "../../words/dropped-index-text.ts";
@@ -8,16 +8,16 @@ import { counted } from "../../words/figures.ts";
 import { sumsText } from "../../words/sums-text.ts";
 import { balanced, NO_ROWS } from "../../row/sums.ts";
 import { importFromSettings, indexKeeper } from "../../stages.ts";
-import { isImportable } from "../../import/import.ts";
 import type { IndexSummary } from "../../import/index-keeper.ts";
 import { showAgain } from "./show-again.ts";
+import { isBack, isOpen, nextCommand } from "../../manifest/states.ts";
 
 export async function showImport(context: CommandContext): Promise<CommandResult> {
   const { services, settings, next } = context;
   if (settings.again) return showAgain(context);
   if (settings.dryRun) return showDryRun(context);
   const manifest = await services.manifest();
-  if (!manifest.jobs().some(isImportable)) return buildIndexes(context, manifest);
+  if (!manifest.jobs().some(isBack)) return buildIndexes(context, manifest);
   const { imported, copies, failedFiles, indexes, ...sums } = await importFromSettings(context);
   if (!balanced(sums)) throw new Error(`the sums do not balance: ${JSON.stringify(sums)}`);
   return {
@@ -46,15 +46,9 @@ function nothingToImport(
   jobs: readonly Job[],
   indexes: IndexSummary,
 ): CommandResult {
-  const isAny = (...states: readonly JobState[]) =>
-    jobs.some(({ state }) => states.includes(state));
-  const step = isAny("submitted")
-    ? "poll"
-    : isAny("exported", "submitting", "embedding")
-      ? "submit"
-      : jobs.length === 0
-        ? "export"
-        : undefined;
+  // failed lines are not what this command is asked about
+  const open = nextCommand(jobs.filter(isOpen));
+  const step = jobs.length === 0 ? "export" : open;
   return {
     json: { imported: [], ...NO_ROWS, copies: 0, indexes },
     text: [
@@ -69,7 +63,7 @@ function nothingToImport(
 async function showDryRun(context: CommandContext): Promise<CommandResult> {
   const { settings, report, next } = context;
   const manifest = await readManifest(settings.jobsDir);
-  const jobs = manifest.jobs().filter(isImportable);
+  const jobs = manifest.jobs().filter(isBack);
   const dropped = manifest.droppedIndexes();
   for (const warning of droppedIndexesText(dropped)) report({ type: "warning", ...warning });
   if (jobs.length === 0) {

@@ -13,6 +13,7 @@ import { bytes, count, counted, dollars, duration } from "../../words/figures.ts
 import { outcomes } from "../../output/progress-lines.ts";
 import type { Stay } from "./timeline.ts";
 import { tableName } from "../../row/target.ts";
+import { needs } from "../../manifest/states.ts";
 
 /** What is known of a batch that has not ended, and what tokens cost. */
 export type Waiting = Readonly<{
@@ -80,7 +81,7 @@ function whereItIs(job: Job, waiting: Waiting): Fact[] {
     ["display name", job.displayName],
     ["submitted", job.submittedAt],
     ["embedded so far", answeredOf(job, waiting)],
-    ["waiting for", job.state === "submitted" ? waitingFor(job, waiting) : undefined],
+    ["waiting for", needs(job) === "look" ? waitingFor(job, waiting) : undefined],
     ["further batches", listed(job.duplicateBatches)],
     ["uploaded as", job.remoteFile?.name],
   ];

@@ -12,10 +12,10 @@ import { roomFor } from "../../quota/window.ts";
 import { jobsCsv } from "./jobs-csv.ts";
 import { jobDetail } from "./detail.ts";
 import { listedJob } from "./listed-job.ts";
-import { nextStep } from "./next-step.ts";
 import { jobsTable } from "./jobs-table.ts";
 import { timelineOf } from "./timeline.ts";
 import { isAskedFor, watchJobs } from "./jobs-watch.ts";
+import { needs, nextCommand } from "../../manifest/states.ts";
 
 /** Lists all jobs, or shows the one with this id. Without `--reconcile` it changes nothing. */
 export async function showJobs(
@@ -48,7 +48,7 @@ function listJobs(context: CommandContext, manifest: ManifestView): CommandResul
       ? `None of ${counted(all.length, "job")} is ${settings.state?.join(" or ")}.`
       : [jobsTable(jobs, prices, width), ...fullQueue(context, manifest)].join("\n");
   };
-  const step = all.length === 0 ? "export" : nextStep(jobs);
+  const step = all.length === 0 ? "export" : nextCommand(jobs);
   const args = step === "submit" ? laneToGoOn(jobs) : [];
   const missing = manifest.droppedIndexes().map(({ index }) => index.name);
   return {
@@ -69,7 +69,7 @@ function buildIndexes(
 /** What the next job waits for. */
 function fullQueue({ settings, clock }: CommandContext, manifest: ManifestView): string[] {
   const jobs = manifest.jobs();
-  const job = jobs.find(({ state }) => state === "exported");
+  const job = jobs.find((each) => needs(each) === "send");
   if (job === undefined) return [];
   const now = clock.now();
   const quota = manifest.quota(job.target.model);
@@ -92,11 +92,11 @@ async function showJob(
     now: clock.now(),
     stuckAfterMs: settings.stuckAfterMs,
     cancel: next("cancel", id),
-    answered: job.state === "embedding" ? await countAnswered(files, job) : undefined,
+    answered: needs(job) === "embed" ? await countAnswered(files, job) : undefined,
     prices,
     timeline: timelineOf(history, isUnfinished(job), clock.now()),
   };
-  const step = nextStep([job]);
+  const step = nextCommand([job]);
   const args = { submit: laneToGoOn([job]), resubmit: [files.failed] };
   return {
     json: { jobs: [listed], target: job.target, timeline: waiting.timeline, history },

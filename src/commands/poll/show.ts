@@ -1,11 +1,11 @@
 import type { CommandContext, CommandResult } from "../../cli/command.ts";
 import { isStuck } from "../../manifest/batch-age.ts";
 import { laneToGoOn } from "../../cost/lane.ts";
-import { UNIMPORTED } from "../../manifest/transitions.ts";
 import { counted } from "../../words/figures.ts";
 import { pollFromSettings } from "../../stages.ts";
 import type { PollSummary } from "../../poll/poll.ts";
 import { stuckText } from "../../poll/stuck.ts";
+import { commandOf, isBack } from "../../manifest/states.ts";
 
 export async function showPoll(context: CommandContext): Promise<CommandResult> {
   const { services, settings, clock, next } = context;
@@ -18,10 +18,8 @@ export async function showPoll(context: CommandContext): Promise<CommandResult> 
     .map((id) => manifest.job(id))
     .filter((job) => isStuck(job, now, stuckAfterMs));
   const dead = ended.filter((id) => manifest.job(id).outstanding.lines > 0);
-  const waiting = manifest
-    .jobs()
-    .some(({ state }) => state === "exported" || state === "embedding");
-  const imports = manifest.jobs().some((job) => UNIMPORTED.includes(job.state));
+  const waiting = manifest.jobs().some((job) => commandOf(job) === "submit");
+  const imports = manifest.jobs().some(isBack);
   const step = imports
     ? "import"
     : pending.length > 0

@@ -1,5 +1,5 @@
 /** The page: one file, no script, nothing from the network. */
-import type { Job, JobState } from "../../manifest/job.ts";
+import type { Job } from "../../manifest/job.ts";
 import { count, counted, dollars, duration } from "../../words/figures.ts";
 import { minute, stepChart } from "./charts.ts";
 import type { ReportData, ReportJob } from "./data.ts";
@@ -7,6 +7,7 @@ import type { FailureGroup, Failures } from "./failures.ts";
 import { Html, html } from "./html.ts";
 import type { Stretch } from "./series.ts";
 import { STYLE } from "./style.ts";
+import { JOB_STATES, colourOf } from "../../manifest/states.ts";
 
 /** Of a list or a timeline: more is for `vecfill jobs`. */
 const MAX_JOBS = 100;
@@ -123,15 +124,10 @@ function span(exported: ReportData["exported"], madeAt: Date) {
   return { fromMs: exported[0]?.atMs ?? toMs, toMs };
 }
 
-const STATES: readonly JobState[] = [
-  "exported",
-  "submitting",
-  "submitted",
-  "succeeded",
-  "downloaded",
-  "imported",
-  "failed",
-];
+/** One of each colour. */
+const KEYS = JOB_STATES.filter(
+  (state, at) => JOB_STATES.findIndex((each) => colourOf(each) === colourOf(state)) === at,
+);
 
 function timeline({ jobs, madeAt }: ReportData): Html {
   const shown = jobs.slice(-MAX_JOBS);
@@ -145,7 +141,7 @@ function timeline({ jobs, madeAt }: ReportData): Html {
       time${shown.length < jobs.length ? `, the last ${shown.length} of ${count(jobs.length)}` : ""}
     </h2>
     <div class="keys soft">
-      ${STATES.map((state) => html`<span class="key ${state}">${state}</span>`)}
+      ${KEYS.map((state) => html`<span class="key ${state}">${state}</span>`)}
     </div>
     <div class="lives">
       ${shown.map(({ job, life }) => html`<span>${job.id}</span>${lifeBar(life, fromMs, toMs)}`)}

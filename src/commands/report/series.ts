@@ -1,6 +1,7 @@
 /** What the charts show: totals over time, from the changes of the jobs' states. */
 import type { Job, JobState } from "../../manifest/job.ts";
 import type { StateChange } from "../../manifest/state-changes.ts";
+import { isImported, isOpen, isQueued, isRolledBack } from "../../manifest/states.ts";
 
 /** `value` from `atMs` on, until the next point. */
 export type Point = Readonly<{ atMs: number; value: number }>;
@@ -11,8 +12,6 @@ export type Stretch = Readonly<{ state: JobState; fromMs: number; toMs: number }
 
 /** More points than a chart has pixels tell nothing. */
 const MAX_POINTS = 600;
-const AT_GEMINI: readonly JobState[] = ["submitting", "submitted"];
-const ENDED: readonly JobState[] = ["imported", "failed", "expired", "cancelled", "rolledBack"];
 
 /** Rows exported for the first time, in all: those sent again are not counted twice. */
 export function exportedRows(changes: readonly StateChange[], jobs: JobsById): Series {
@@ -30,8 +29,8 @@ export function exportedRows(changes: readonly StateChange[], jobs: JobsById): S
 export function writtenRows(changes: readonly StateChange[], jobs: JobsById): Series {
   return running(changes, ({ job, state }) => {
     const { sums, rolledBack } = jobs.get(job) ?? NO_JOB;
-    if (state === "rolledBack") return -rolledBack;
-    return state === "imported" ? (sums?.written ?? 0) : 0;
+    if (isRolledBack({ state })) return -rolledBack;
+    return isImported({ state }) ? (sums?.written ?? 0) : 0;
   });
 }
 
@@ -40,7 +39,7 @@ export function queuedTokens(changes: readonly StateChange[], jobs: JobsById): S
   const queued = new Set<string>();
   return running(changes, ({ job, state }) => {
     const was = queued.delete(job);
-    const is = AT_GEMINI.includes(state);
+    const is = isQueued({ state });
     if (is) queued.add(job);
     return (Number(is) - Number(was)) * (jobs.get(job)?.tokens ?? 0);
   });
@@ -56,7 +55,7 @@ export function stretches(
     const fromMs = Date.parse(at);
     const before = life.at(-1);
     if (before !== undefined) life[life.length - 1] = { ...before, toMs: fromMs };
-    life.push({ state, fromMs, toMs: ENDED.includes(state) ? fromMs : nowMs });
+    life.push({ state, fromMs, toMs: isOpen({ state }) ? nowMs : fromMs });
     lives.set(job, life);
   }
   return lives;

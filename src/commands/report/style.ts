@@ -1,15 +1,17 @@
+import { colourOf, JOB_STATES } from "../../manifest/states.ts";
+
 /** The page's own style: follows the reader's dark or light, and any width from a phone's on. */
 export const STYLE = `
 :root {
   color-scheme: light dark;
   --page: #f6f7f9; --card: #ffffff; --ink: #1b1f24; --soft: #5b6470; --line: #d9dee5;
-  --exported: #8a94a3; --submitting: #c98a1b; --submitted: #2f6fd0; --succeeded: #7a56c2;
+  --exported: #8a94a3; --embedding: #b0578d; --submitting: #c98a1b; --submitted: #2f6fd0; --succeeded: #7a56c2;
   --downloaded: #1d8f8f; --imported: #2a8a4a; --bad: #c23b3b;
 }
 @media (prefers-color-scheme: dark) {
   :root {
     --page: #12151a; --card: #1a1f26; --ink: #e6eaf0; --soft: #98a3b3; --line: #2c343f;
-    --exported: #7d8898; --submitting: #d9a441; --submitted: #5f97ee; --succeeded: #a385e6;
+    --exported: #7d8898; --embedding: #d486b6; --submitting: #d9a441; --submitted: #5f97ee; --succeeded: #a385e6;
     --downloaded: #3fb5b5; --imported: #4cba70; --bad: #e26a6a;
   }
 }
@@ -42,10 +44,7 @@ path { vector-effect: non-scaling-stroke; fill: none; }
 .line { stroke: var(--c); stroke-width: 2; }
 .area { fill: var(--c); fill-opacity: .13; }
 .limit { stroke: var(--bad); stroke-width: 1.5; stroke-dasharray: 6 5; }
-.exported { --c: var(--exported); } .submitting { --c: var(--submitting); }
-.submitted { --c: var(--submitted); } .succeeded { --c: var(--succeeded); }
-.downloaded { --c: var(--downloaded); } .imported { --c: var(--imported); }
-.failed, .expired, .cancelled { --c: var(--bad); } .rolledBack { --c: var(--soft); }
+${JOB_STATES.map((state) => `.${state} { --c: var(--${colourOf(state)}); }`).join("\n")}
 .lives { display: grid; grid-template-columns: auto 1fr; gap: .28rem .7rem; align-items: center; }
 .lives span { font-variant-numeric: tabular-nums; font-size: .875rem; }
 .life { position: relative; height: .8rem; background: color-mix(in srgb, var(--line) 45%, transparent);

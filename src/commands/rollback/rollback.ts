@@ -16,6 +16,7 @@ import type { KeySet } from "../../row/key-table.ts";
 import { type EmbeddedQuestion, formatKey } from "../../row/question.ts";
 import type { Report } from "../../progress.ts";
 import type { Store } from "../../store/port.ts";
+import { isImported, needs } from "../../manifest/states.ts";
 
 export type RollbackServices = Readonly<{
   /** The store of the job's own target. */
@@ -32,7 +33,7 @@ export type RollbackServices = Readonly<{
  * file that was cleaned and has been restored is as good as ever.
  */
 export async function requireRollbackable(manifest: ManifestView, job: Job): Promise<void> {
-  if (job.state !== "imported") throw notImported(job);
+  if (!isImported(job)) throw notImported(job);
   await requireFile(manifest, job, "results", job.resultsFile);
   await requireFile(manifest, job, "requests", job.requestFile);
   if (job.copies !== undefined) await requireFile(manifest, job, "copies", job.copies.file);
@@ -141,7 +142,7 @@ function notImported(job: Job): UserError {
   if (isUnfinished(job)) {
     return new UserError(`Job ${job.id} is ${job.state}: it has not been imported yet.`, {
       hint:
-        job.state === "downloaded"
+        needs(job) === "write"
           ? "Some of its vectors may be in the column. Run `vecfill import` first, then roll it back."
           : `\`vecfill jobs ${job.id}\` says where it is; \`vecfill cancel ${job.id}\` stops it before anything is written.`,
       exit: "usage",

@@ -7,6 +7,7 @@ import { type ManifestView } from "../../manifest/manifest.ts";
 import { count, counted } from "../../words/figures.ts";
 import { tableName } from "../../row/target.ts";
 import { countRollback, requireRollbackable, rollbackJob } from "./rollback.ts";
+import { isRolledBack } from "../../manifest/states.ts";
 
 export async function showRollback(
   context: CommandContext,
@@ -68,7 +69,7 @@ async function showDryRun(
 /** Each once, those left out that were rolled back before. Throws before anything is touched. */
 async function jobsToRollBack(manifest: ManifestView, ids: readonly string[]): Promise<Job[]> {
   const jobs = [...new Set(ids)].map((id) => manifest.job(id));
-  const left = jobs.filter(({ state }) => state !== "rolledBack");
+  const left = jobs.filter((job) => !isRolledBack(job));
   for (const job of left) await requireRollbackable(manifest, job);
   return left;
 }

@@ -9,7 +9,8 @@ import { costLimit, laneChoice, submitFromSettings } from "../../stages.ts";
 import type { Settings } from "../../settings/options.ts";
 import { costStopJson, costStopText } from "../../words/cost-text.ts";
 import { count, counted, dollars } from "../../words/figures.ts";
-import { isWaiting, type SubmittedByLane } from "../../submit/submit.ts";
+import type { SubmittedByLane } from "../../submit/submit.ts";
+import { isToSend, needs } from "../../manifest/states.ts";
 
 export async function showSubmit(context: CommandContext): Promise<CommandResult> {
   if (context.settings.dryRun) return showDryRun(context);
@@ -27,7 +28,7 @@ function submitResult(
   const { submitted, adopted, embedded, left } = summary;
   const begun = begunAtOnce(jobs).filter((id) => !left.includes(id));
   const waiting = [...summary.waiting, ...left, ...begun];
-  const polls = jobs.some((job) => job.state === "submitted");
+  const polls = jobs.some((job) => needs(job) === "look");
   const isOpen = waiting.length > 0;
   const isForOthers = waiting.length > begun.length;
   const again = next("submit", ...(isForOthers ? laneFlag(settings) : laneToGoOn(jobs)));
@@ -66,7 +67,7 @@ async function agree({ services, settings, confirm }: CommandContext): Promise<v
 
 async function showDryRun({ settings, next }: CommandContext): Promise<CommandResult> {
   const choice = laneChoice(settings);
-  const isOpen = (job: Job) => isWaiting(job) || isForSync(job, choice);
+  const isOpen = (job: Job) => isToSend(job) || isForSync(job, choice);
   const jobs = (await readManifest(settings.jobsDir)).jobs().filter(isOpen);
   const { batch = [], sync = [] } = Object.groupBy(jobs, (job) => laneOf(job, choice));
   const ids = jobs.map((job) => job.id);

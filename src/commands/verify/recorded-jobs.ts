@@ -1,10 +1,11 @@
 import { hashFile } from "../../disk/durable-file.ts";
 import { exists } from "../../disk/presence.ts";
-import { type FileRecord, type Job, wasImported } from "../../manifest/job.ts";
+import type { FileRecord, Job } from "../../manifest/job.ts";
 import { isUnfinished, type ManifestView } from "../../manifest/manifest.ts";
 import { sameColumn } from "../../manifest/vector-space.ts";
 import { balanced } from "../../row/sums.ts";
 import type { Target } from "../../row/target.ts";
+import { needs, wasImported } from "../../manifest/states.ts";
 
 export type FileProblem = Readonly<{
   job: string;
@@ -63,7 +64,7 @@ function neededFiles(job: Job): Needed[] {
   if (isUnfinished(job) && job.copies !== undefined) {
     needed.push({ file: "copies", record: job.copies.file });
   }
-  if (job.state === "downloaded") needed.push({ file: "results", record: job.resultsFile });
+  if (needs(job) === "write") needed.push({ file: "results", record: job.resultsFile });
   if (job.outstanding.lines > 0) needed.push({ file: "failed", record: undefined });
   return needed;
 }
