@@ -1,10 +1,24 @@
 import { defineConfig } from "vitest/config";
 
-export default defineConfig({
+/** What `npm run test:full` has beside `npm test`: whole sweeps. Most tests are one body at two sizes: test/size.ts. */
+const FULL_ONLY = "test/**/*.full.test.ts";
+
+export default defineConfig(({ mode }) => ({
   test: {
     include: ["test/**/*.test.ts"],
+    exclude: mode === "full" ? [] : [FULL_ONLY],
+    env: { VECFILL_TEST_SIZE: mode === "full" ? "full" : "quick" },
+    globalSetup: ["test/embedded/prepared.ts"],
+    setupFiles: ["test/setup.ts"],
+    // files share a process: modules and the embedded database are loaded once in each of two
+    isolate: false,
+    // Node strips the types itself, as it does for users
+    experimental: { viteModuleRunner: false },
+    // an optimising compiler takes longer over the database than a test does with it
+    execArgv: ["--liftoff-only"],
     testTimeout: 60_000,
     hookTimeout: 60_000,
     restoreMocks: true,
+    unstubEnvs: true,
   },
-});
+}));

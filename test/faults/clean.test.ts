@@ -1,8 +1,7 @@
 // Cleaning up dies, or loses an answer, at any of its calls to Gemini and the disk. Is whatever is
 // missing then known to be cleaned, and does a repetition come to the same end?
-import type * as Files from "node:fs/promises";
 import { cp, rm } from "node:fs/promises";
-import { afterAll, beforeAll, expect, test, vi } from "vitest";
+import { afterAll, beforeAll, expect, test } from "vitest";
 import { clean } from "../../src/clean/clean.ts";
 import { planCleaning } from "../../src/clean/plan.ts";
 import { failureOf } from "../../src/failure.ts";
@@ -11,12 +10,9 @@ import { GeminiError } from "../../src/gemini/port.ts";
 import { retryingGemini } from "../../src/gemini/retry.ts";
 import { startTrial, type Trial } from "../trial.ts";
 import { API_KEY, hastyClock, openWorkshop, type Workshop } from "../workshop.ts";
-import { Border, borderFetch, type Fault, underTest } from "./outside.ts";
+import { Border, borderFetch, borderFiles, type Fault, underTest } from "./outside.ts";
 
-vi.mock("node:fs/promises", async (original: () => Promise<typeof Files>) => {
-  const { borderFiles } = await import("./outside.ts");
-  return borderFiles(await original());
-});
+borderFiles();
 
 const MAX_CALLS = 200;
 let workshop: Workshop;

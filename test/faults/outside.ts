@@ -6,7 +6,9 @@
  * happen. Calls already under way finish, as they would.
  */
 import { AsyncLocalStorage } from "node:async_hooks";
-import type * as Files from "node:fs/promises";
+import * as Files from "node:fs/promises";
+import { syncBuiltinESMExports } from "node:module";
+import { afterAll, beforeAll } from "vitest";
 import { z } from "zod";
 import type { Database } from "../../src/store/database.ts";
 
@@ -223,8 +225,19 @@ function textsIn(body: unknown): string[] {
 const FILE_CALLS = ["chmod", "link", "mkdir", "readdir", "readFile", "rename", "rm", "stat"];
 const HANDLE_CALLS = ["truncate", "sync", "datasync"];
 
+/** From the first test of a file to its last, what is under test crosses the border with its calls to the disk. */
+export function borderFiles(): void {
+  const original = { ...Files.default };
+  const put = (files: object) => {
+    Object.assign(Files.default, files);
+    syncBuiltinESMExports();
+  };
+  beforeAll(() => put(bordered(original)));
+  afterAll(() => put(original));
+}
+
 /** `node:fs/promises` with its calls crossing the border: all that change a file, some that read. */
-export function borderFiles(files: typeof Files): typeof Files {
+function bordered(files: typeof Files.default) {
   return {
     ...files,
     ...crossing(files, FILE_CALLS),

@@ -1,9 +1,8 @@
 // A rollback dies, or loses an answer, at any of its calls to the database and the disk. Repeated,
 // does it come to the same rows and the same count as one that nothing disturbed?
-import type * as Files from "node:fs/promises";
 import { cp, readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
-import { afterAll, beforeAll, expect, test, vi } from "vitest";
+import { afterAll, beforeAll, expect, test } from "vitest";
 import { failureOf } from "../../src/failure.ts";
 import { readManifest } from "../../src/job/manifest.ts";
 import { UNPACED } from "../../src/import/pace.ts";
@@ -12,13 +11,10 @@ import { createSqlStore } from "../../src/store/sql-store.ts";
 import { withRetry } from "../../src/store/retry.ts";
 import { startTrial, texts, type Trial } from "../trial.ts";
 import { hastyClock, openWorkshop, type Workshop } from "../workshop.ts";
-import { Border, borderDatabase, type Fault, underTest } from "./outside.ts";
+import { Border, borderDatabase, borderFiles, type Fault, underTest } from "./outside.ts";
 import { someFileCalls } from "./sweep.ts";
 
-vi.mock("node:fs/promises", async (original: () => Promise<typeof Files>) => {
-  const { borderFiles } = await import("./outside.ts");
-  return borderFiles(await original());
-});
+borderFiles();
 
 const MAX_CALLS = 500;
 let workshop: Workshop;
