@@ -4,7 +4,8 @@ import type { JobReport, Report } from "../progress.ts";
 import { NO_ROWS } from "../row/sums.ts";
 import { spentOn } from "./cost.ts";
 import type { Job } from "../manifest/job.ts";
-import { isUnfinished, type Manifest } from "../manifest/manifest.ts";
+import type { Manifest } from "../manifest/manifest.ts";
+import { isOpen } from "../manifest/states.ts";
 
 /**
  * The same manifest. Its warnings and its unfinished jobs are reported at once, and each job when it
@@ -16,7 +17,7 @@ export function reportedManifest(manifest: Manifest, report: Report, prices: Pri
     return job;
   };
   for (const message of manifest.warnings) report({ type: "warning", message, hint: undefined });
-  for (const job of manifest.jobs()) if (isUnfinished(job)) told(job);
+  for (const job of manifest.jobs()) if (isOpen(job)) told(job);
   return {
     ...manifest,
     recordExported: async (job) => told(await manifest.recordExported(job)),

@@ -8,6 +8,7 @@ import { type FileHandle, open, rename, rm } from "node:fs/promises";
 import { dirname } from "node:path";
 import { UserError } from "../errors.ts";
 import { readBlocks } from "./file-blocks.ts";
+import { errorCode } from "./presence.ts";
 
 /** `sha256` in lowercase hex. */
 export type FileDigest = Readonly<{ bytes: number; sha256: string }>;
@@ -108,7 +109,7 @@ export async function syncFolder(folder: string): Promise<void> {
 
 /** The system's error as one for people, where a person can mend it; else the error as it is. */
 export function explainWriteError(error: unknown, path: string): unknown {
-  const mend = MENDS[systemCode(error)];
+  const mend = MENDS[errorCode(error)];
   if (mend === undefined) return error;
   return new UserError(`Cannot write ${path}: ${mend.why}.`, {
     hint: mend.hint,
@@ -269,10 +270,4 @@ async function explained<Result>(path: string, deed: () => Promise<Result>): Pro
   } catch (error) {
     throw explainWriteError(error, path);
   }
-}
-
-function systemCode(error: unknown): string {
-  return error instanceof Error && "code" in error && typeof error.code === "string"
-    ? error.code
-    : "";
 }

@@ -26,6 +26,7 @@ import { basename, dirname, join } from "node:path";
 import { z } from "zod";
 import type { Clock } from "../clock.ts";
 import { explainWriteError } from "./durable-file.ts";
+import { errorCode, isMissing } from "./presence.ts";
 import { UserError } from "../errors.ts";
 
 const HEARTBEAT_MS = 5_000;
@@ -145,7 +146,7 @@ async function claim(path: string, holder: Holder): Promise<boolean> {
     return true;
   } catch (error) {
     // ENOENT: the holder swept the candidate away before it was written to its end
-    if (errorCode(error) === "EEXIST" || errorCode(error) === "ENOENT") return false;
+    if (errorCode(error) === "EEXIST" || isMissing(error)) return false;
     throw error;
   } finally {
     await rm(candidate, { force: true });
@@ -188,7 +189,7 @@ async function removeIfStill(path: string, expected: Holder): Promise<void> {
   try {
     await rename(path, aside);
   } catch (error) {
-    if (errorCode(error) === "ENOENT") return;
+    if (isMissing(error)) return;
     throw error;
   }
   const moved = await readHolder(aside);
@@ -231,7 +232,7 @@ async function lastBeatMs(path: string): Promise<number | undefined> {
   try {
     return (await stat(path)).mtimeMs;
   } catch (error) {
-    if (errorCode(error) === "ENOENT") return undefined;
+    if (isMissing(error)) return undefined;
     throw error;
   }
 }
@@ -277,7 +278,7 @@ async function readHolder(path: string): Promise<Holder | undefined> {
   try {
     return holderShape.parse(JSON.parse(await readFile(path, "utf8")));
   } catch (error) {
-    if (errorCode(error) === "ENOENT") return undefined;
+    if (isMissing(error)) return undefined;
     throw new UserError(`The lock file ${path} cannot be read as one.`, {
       hint: `If no other vecfill works there, delete ${path} and try again.`,
       exit: "locked",
@@ -303,10 +304,4 @@ async function lockedBy(
       : wait,
     exit: "locked",
   });
-}
-
-function errorCode(error: unknown): string | undefined {
-  return error instanceof Error && "code" in error && typeof error.code === "string"
-    ? error.code
-    : undefined;
 }

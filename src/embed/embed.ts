@@ -40,6 +40,5 @@ export function nextToEmbed(
   { lane, costLimit }: EmbedOptions,
 ): Job | undefined {
   const begun = jobs.find((job) => needs(job) === "embed");
-  if (begun !== undefined || lane === undefined || lane.lane === "batch") return begun;
-  return withinLimit(jobs, costLimit).find((job) => isForSync(job, lane));
+  return begun ?? withinLimit(jobs, costLimit).find((job) => isForSync(job, lane));
 }

@@ -15,7 +15,8 @@ import type { Clock } from "../clock.ts";
 import { UserError } from "../errors.ts";
 import type { DroppedIndex } from "../manifest/dropped-index.ts";
 import type { Job } from "../manifest/job.ts";
-import { isUnfinished, type Manifest } from "../manifest/manifest.ts";
+import type { Manifest } from "../manifest/manifest.ts";
+import { isOpen } from "../manifest/states.ts";
 import { droppedIndexesText } from "../words/dropped-index-text.ts";
 import { writeCostWarnings } from "../words/write-cost-text.ts";
 import type { Report } from "../progress.ts";
@@ -86,7 +87,7 @@ export class IndexKeeper {
     const { manifest, rebuild, report } = this.#options;
     const onTheirWay = manifest
       .jobs()
-      .filter((job) => isUnfinished(job) && tableName(job.target) === tableName(target));
+      .filter((job) => isOpen(job) && tableName(job.target) === tableName(target));
     const rows = onTheirWay.reduce((sum, job) => sum + job.requests, 0);
     const cost = writeCost(description, rows);
     const told = rebuild ? { ...cost, seconds: undefined } : cost;

@@ -4,7 +4,8 @@ import { sameTarget, type Target } from "../row/target.ts";
 import { readFailedLines } from "./failed-file.ts";
 import { isMissing } from "../disk/presence.ts";
 import type { Job } from "../manifest/job.ts";
-import { isUnfinished, type ManifestView } from "../manifest/manifest.ts";
+import type { ManifestView } from "../manifest/manifest.ts";
+import { isOpen } from "../manifest/states.ts";
 import { checkRequestFile, readRequestKeys } from "./request-file.ts";
 import { sameColumn } from "../manifest/vector-space.ts";
 
@@ -55,7 +56,7 @@ async function readRows(
   job: Job,
   { inFlight, failedBefore }: TakenRows,
 ): Promise<void> {
-  if (isUnfinished(job)) {
+  if (isOpen(job)) {
     for await (const keys of keysOf(manifest, job)) for (const key of keys) inFlight.add(key);
   } else if (job.outstanding.lines > 0) {
     for await (const key of waitingKeys(manifest.files(job.id).failed)) failedBefore.add(key);
@@ -67,7 +68,7 @@ async function readIds(
   job: Job,
   { inFlightOtherwise }: TakenRows,
 ): Promise<void> {
-  if (!isUnfinished(job)) return;
+  if (!isOpen(job)) return;
   for await (const keys of keysOf(manifest, job)) {
     for (const key of keys) inFlightOtherwise.add(idOf(key));
   }

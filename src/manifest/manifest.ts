@@ -23,7 +23,7 @@ import { changeOf, commit, indexOf, type ManifestState, type RecordedJob } from 
 import { type Job, type NewJob, type TokenCount } from "./job.ts";
 import { type JournalWriter } from "./journal.ts";
 import { NEW_QUOTA, type QuotaLog } from "./quota-log.ts";
-import { isOpen, type Need } from "./states.ts";
+import type { Need } from "./states.ts";
 
 /** An event as a stage reports it: the manifest adds the time. */
 type NewEvent = DistributiveOmit<Exclude<JobEvent, { type: "exported" | "resubmitted" }>, "at">;
@@ -76,11 +76,6 @@ export type Manifest = ManifestView & {
   /** Gives the lock back. */
   close(): Promise<void>;
 };
-
-/** True while a job's rows are on their way and must not be exported again. */
-export function isUnfinished(job: Job): boolean {
-  return isOpen(job);
-}
 
 /** What is read of a state; the folder is where its files are. */
 export function viewOf(folder: string, state: ManifestState) {

@@ -7,7 +7,6 @@ import { priceOf, type Prices, type Tier } from "../cost/tariff.ts";
 import { type Correction, correctionOf } from "../cost/correction.ts";
 import { spentForTarget } from "../cost/cost.ts";
 import { copiesOf, type Job } from "../manifest/job.ts";
-import { isUnfinished } from "../manifest/manifest.ts";
 import { learnedBounds } from "../quota/learned-bounds.ts";
 import type { QuotaLog } from "../manifest/quota-log.ts";
 import { resultBytes } from "../result-line/result-size.ts";
@@ -17,7 +16,7 @@ import { countSample, type SampleCount } from "../cost/token-sample.ts";
 import { batchSeconds, learnedSeconds, syncSeconds, tierTokens } from "../quota/duration.ts";
 import { type Survey, survey, type SurveyOptions, type SurveyServices } from "./survey.ts";
 import { type Writing, writingOf } from "./writing.ts";
-import { needs } from "../manifest/states.ts";
+import { isOpen, needs } from "../manifest/states.ts";
 
 /** Without Gemini, the tokens are not counted on a sample. */
 export type PlanServices = SurveyServices & Readonly<{ gemini: Gemini | undefined }>;
@@ -119,7 +118,7 @@ function retriedJobs(
   { maxAttempts }: Pick<PlanOptions, "maxAttempts">,
 ): readonly Job[] {
   return jobs
-    .filter((job) => !isUnfinished(job) && job.attempt < maxAttempts)
+    .filter((job) => !isOpen(job) && job.attempt < maxAttempts)
     .filter((job) => job.outstanding.retryable > 0);
 }
 

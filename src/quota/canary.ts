@@ -9,10 +9,10 @@ import type { JobBounds } from "../jobs-folder/cut.ts";
 import { readFailedLines } from "../jobs-folder/failed-file.ts";
 import { finalSums } from "../manifest/final-sums.ts";
 import type { Job } from "../manifest/job.ts";
-import { isUnfinished, type Manifest } from "../manifest/manifest.ts";
+import type { Manifest } from "../manifest/manifest.ts";
 import type { Sums } from "../row/sums.ts";
 import { sameTarget, type Target } from "../row/target.ts";
-import { isImported, needs } from "../manifest/states.ts";
+import { isOpen, isImported, needs } from "../manifest/states.ts";
 
 export const CANARY_ROWS = 100;
 /** Fewer rows cost a few cents, and are not worth waiting twice for. */
@@ -31,7 +31,7 @@ export function isCanaryToCome(
   target: Target,
   { rows, retried }: Readonly<{ rows: number; retried: readonly Job[] }>,
 ): boolean {
-  const isOnItsWay = ofTarget(jobs, target).some(isUnfinished);
+  const isOnItsWay = ofTarget(jobs, target).some(isOpen);
   return isCanaryWorth(jobs, target, rows) && !isOnItsWay && ofTarget(retried, target).length === 0;
 }
 
@@ -80,7 +80,7 @@ export class Canary {
   /** Throws a UserError where it came to nothing. To be asked while no job is in hand. */
   async check(): Promise<void> {
     const family = this.#family();
-    if (this.hasSung || family.length === 0 || family.some(isUnfinished)) return;
+    if (this.hasSung || family.length === 0 || family.some(isOpen)) return;
     const sums = finalSums(family);
     // rows that changed, went or were filled meanwhile say nothing against it
     if (mostFailed(sums)) throw await fallen(this.#manifest, family, sums);

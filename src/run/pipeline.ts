@@ -17,7 +17,6 @@ import type { Job } from "../manifest/job.ts";
 import { isOutage, isUnanswered } from "../gemini/port.ts";
 import type { Prices } from "../cost/tariff.ts";
 import { isForSync, type LaneChoice } from "../cost/lane.ts";
-import { isUnfinished } from "../manifest/manifest.ts";
 import { jobOfOtherSpace } from "../manifest/vector-space.ts";
 import { pollDue, reportNextLook, submittedJobs } from "../poll/poll.ts";
 import { PollSchedule } from "../poll/schedule.ts";
@@ -33,7 +32,7 @@ import { roomFor, type Room, type Window } from "../quota/window.ts";
 import { Canary, canaryBounds, isCanaryWorth } from "../quota/canary.ts";
 import { Changes } from "./changes.ts";
 import { QuotaPause } from "./quota-pause.ts";
-import { needs } from "../manifest/states.ts";
+import { isOpen, needs } from "../manifest/states.ts";
 
 export type RunServices = SubmitServices & ImportServices & Readonly<{ store: Store }>;
 
@@ -113,7 +112,7 @@ class Pipeline {
     this.#services = { ...services, signal };
     this.#options = options;
     this.#downloadPause = new QuotaPause(services.clock, options.quotaWaitMs);
-    const ended = services.manifest.jobs().filter((job) => !isUnfinished(job));
+    const ended = services.manifest.jobs().filter((job) => !isOpen(job));
     this.#endedBefore = new Set(ended.map((job) => job.id));
   }
 
@@ -395,7 +394,7 @@ class Pipeline {
 
   /** What an earlier run or the single stages left to be sent again. */
   async #resubmitLeftOver(): Promise<void> {
-    const ended = this.#services.manifest.jobs().filter((job) => !isUnfinished(job));
+    const ended = this.#services.manifest.jobs().filter((job) => !isOpen(job));
     for (const job of ended) await this.#resubmit(job);
   }
 
@@ -443,16 +442,16 @@ class Pipeline {
     const sent = manifest.needing("embed", "settle", "look", "fetch", "write");
     if (this.#worksInHand > 0 || sent.some(({ id }) => !this.#blocked.has(id))) return false;
     const waiting = this.#waitingJobs();
-    return waiting.length === 0 || waiting.length === this.#heldByCost().size;
+    return waiting.length === 0 || waiting.length === this.#heldByCost();
   }
 
-  /** Jobs that may not be sent as things are; a bill that comes in may let one more through. */
-  #heldByCost(): ReadonlySet<string> {
+  /** How many may not be sent as things are; a bill that comes in may let one more through. */
+  #heldByCost(): number {
     const { costLimit } = this.#options;
-    if (costLimit === undefined) return new Set();
-    const passing = new Set(withinLimit(this.#services.manifest.jobs(), costLimit));
-    const held = this.#waitingJobs().filter((job) => !passing.has(job));
-    return new Set(held.map((job) => job.id));
+    if (costLimit === undefined) return 0;
+    return (
+      this.#waitingJobs().length - withinLimit(this.#services.manifest.jobs(), costLimit).length
+    );
   }
 
   /** Nothing is under way that could come cheaper than it was estimated. */

@@ -3,10 +3,9 @@ import { type Cost, type CostStop, costStop, spentForTarget, spentOn } from "../
 import { type IndexSummary, NO_INDEXES } from "../import/index-keeper.ts";
 import { finalSums } from "../manifest/final-sums.ts";
 import { copiesOf, type Job } from "../manifest/job.ts";
-import { isUnfinished } from "../manifest/manifest.ts";
 import type { Sums } from "../row/sums.ts";
 import { runPipeline, type PipelineEnd, type RunOptions, type RunServices } from "./pipeline.ts";
-import { needs } from "../manifest/states.ts";
+import { isOpen, needs } from "../manifest/states.ts";
 
 export type RunSummary = Sums &
   Readonly<{
@@ -52,7 +51,7 @@ export async function run(services: RunServices, options: RunOptions): Promise<R
     cost: spentOn(jobs, options.prices),
     skipped: last?.skipped,
     tooLongFile: exports.find((each) => each.tooLongFile !== undefined)?.tooLongFile,
-    pending: jobs.filter(isUnfinished).map((job) => job.id),
+    pending: jobs.filter(isOpen).map((job) => job.id),
     failedFiles: jobs
       .filter((job) => job.outstanding.lines > 0)
       .map((job) => services.manifest.files(job.id).failed),
@@ -69,7 +68,7 @@ async function reportGoal(
   { export: { limit } }: RunOptions,
 ): Promise<void> {
   const { pending } = await store.count();
-  const onTheWay = manifest.jobs().filter(isUnfinished);
+  const onTheWay = manifest.jobs().filter(isOpen);
   const open = onTheWay.reduce((rows, { requests }) => rows + requests, 0);
   report({ type: "goal", rows: Math.min(pending, open + (limit ?? Infinity)) });
 }
@@ -82,7 +81,7 @@ function withExpected(stop: CostStop | undefined, expectedUsd: number): CostStop
 /** Jobs that the limit on cost holds back wait for a person; nothing comes of them by itself. */
 function hasNothingUnderWay({ timedOut, jobs }: PipelineEnd, stop: CostStop | undefined): boolean {
   const isHeld = (job: Job) => stop !== undefined && needs(job) === "send";
-  return !timedOut && !jobs.some((job) => isUnfinished(job) && !isHeld(job));
+  return !timedOut && !jobs.some((job) => isOpen(job) && !isHeld(job));
 }
 
 /** The last pass was not the one that finds nothing more, and rows changed while they were away. */

@@ -1,5 +1,6 @@
 /** `vecfill.config.json`: options under their names, in camelCase or with dashes. */
 import { resolve } from "node:path";
+import { isMissing } from "../disk/presence.ts";
 import { UserError } from "../errors.ts";
 import { nearest } from "./nearest.ts";
 import { type Given } from "./option.ts";
@@ -50,10 +51,6 @@ async function readIfThere(
     throw wrong(file, `cannot be read: ${why}`, error);
   }
   throw wrong(file, `is over ${BYTES_MAX} bytes`);
-}
-
-function isMissing(error: unknown): boolean {
-  return error instanceof Error && "code" in error && error.code === "ENOENT";
 }
 
 function notThere(file: string, cause: unknown): UserError {

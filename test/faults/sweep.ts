@@ -17,7 +17,7 @@ import { importAll } from "../../src/import/import.ts";
 import { IndexKeeper } from "../../src/import/index-keeper.ts";
 import type { Job } from "../../src/manifest/job.ts";
 import { isForSync, type LaneChoice } from "../../src/cost/lane.ts";
-import { isUnfinished } from "../../src/manifest/manifest.ts";
+import { isOpen } from "../../src/manifest/states.ts";
 import { plan as planRun } from "../../src/plan/plan.ts";
 import { pollAll } from "../../src/poll/poll.ts";
 import { resubmitJob, retryableBelow } from "../../src/resubmit/resubmit.ts";
@@ -198,10 +198,10 @@ class Process {
     const manifest = await readManifest(this.#workshop.folder);
     const jobs = manifest.jobs();
     if (manifest.droppedIndexes().length > 0) return false;
-    return !jobs.some(isUnfinished) && !jobs.some((job) => this.#canBeResubmitted(job));
+    return !jobs.some(isOpen) && !jobs.some((job) => this.#canBeResubmitted(job));
   }
 
-  #canBeResubmitted(job: Parameters<typeof isUnfinished>[0]): boolean {
+  #canBeResubmitted(job: Job): boolean {
     return job.outstanding.retryable > 0 && job.attempt < MAX_ATTEMPTS;
   }
 

@@ -8,11 +8,11 @@ import {
   openCheckpoint,
   placeResults,
 } from "../../jobs-folder/checkpoint.ts";
-import { isUnfinished, type Manifest, type ManifestView } from "../../manifest/manifest.ts";
+import type { Manifest, ManifestView } from "../../manifest/manifest.ts";
 import { checkRequestFile } from "../../jobs-folder/request-file.ts";
 import { hasResults } from "../../jobs-folder/results-file.ts";
 import { NO_ROWS } from "../../row/sums.ts";
-import { needs } from "../../manifest/states.ts";
+import { isOpen, needs } from "../../manifest/states.ts";
 
 export type CancelServices = Readonly<{ manifest: Manifest; gemini: () => Promise<Gemini> }>;
 
@@ -63,7 +63,7 @@ export async function prospectOf(
   job: Job,
   insist: boolean,
 ): Promise<Prospect> {
-  if (insist && isUnfinished(job) && (await lacksFile(manifest, job))) return { kind: "lost" };
+  if (insist && isOpen(job) && (await lacksFile(manifest, job))) return { kind: "lost" };
   if (needs(job) === "embed") {
     return { kind: "embedding", answered: await countAnswered(manifest.files(job.id), job) };
   }

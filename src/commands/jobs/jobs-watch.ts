@@ -9,7 +9,8 @@ import type { CommandContext } from "../../cli/command.ts";
 import { pricesOf } from "../../cost/tariff.ts";
 import { manifestPath } from "../../manifest/file-names.ts";
 import type { Job } from "../../manifest/job.ts";
-import { isUnfinished, type ManifestView } from "../../manifest/manifest.ts";
+import type { ManifestView } from "../../manifest/manifest.ts";
+import { isOpen } from "../../manifest/states.ts";
 import { count, counted } from "../../words/figures.ts";
 import { fit } from "../../output/fit.ts";
 import { outcomes } from "../../output/progress-lines.ts";
@@ -38,7 +39,7 @@ export async function watchJobs(context: CommandContext, id: string | undefined)
         const jobs = watched(await readManifest(settings.jobsDir), id);
         if (screen !== undefined) draw(screen, context, jobs);
         else if (!settings.json) tellMoves(context, jobs, told);
-        if (!jobs.some(isUnfinished)) return;
+        if (!jobs.some(isOpen)) return;
       }
       await clock.sleep(LOOK_EVERY_MS, signal);
     }
@@ -66,8 +67,7 @@ function draw(screen: Screen, { settings }: CommandContext, jobs: readonly Job[]
 function newest(jobs: readonly Job[], room: number): Job[] {
   if (jobs.length <= room) return [...jobs];
   const byAge = jobs.toSorted(
-    (a, b) =>
-      Number(isUnfinished(b)) - Number(isUnfinished(a)) || b.updatedAt.localeCompare(a.updatedAt),
+    (a, b) => Number(isOpen(b)) - Number(isOpen(a)) || b.updatedAt.localeCompare(a.updatedAt),
   );
   return byAge.slice(0, room).toSorted((a, b) => Number(a.id) - Number(b.id));
 }

@@ -3,7 +3,7 @@ import type { CommandContext, CommandResult } from "../../cli/command.ts";
 import { pricesOf } from "../../cost/tariff.ts";
 import { countAnswered } from "../../jobs-folder/checkpoint.ts";
 import { laneToGoOn } from "../../cost/lane.ts";
-import { isUnfinished, type ManifestView } from "../../manifest/manifest.ts";
+import type { ManifestView } from "../../manifest/manifest.ts";
 import { queueWindow } from "../../stages.ts";
 import { counted } from "../../words/figures.ts";
 import { droppedIndexesText } from "../../words/dropped-index-text.ts";
@@ -15,7 +15,7 @@ import { listedJob } from "./listed-job.ts";
 import { jobsTable } from "./jobs-table.ts";
 import { timelineOf } from "./timeline.ts";
 import { isAskedFor, watchJobs } from "./jobs-watch.ts";
-import { needs, nextCommand } from "../../manifest/states.ts";
+import { isOpen, needs, nextCommand } from "../../manifest/states.ts";
 
 /** Lists all jobs, or shows the one with this id. Without `--reconcile` it changes nothing. */
 export async function showJobs(
@@ -94,7 +94,7 @@ async function showJob(
     cancel: next("cancel", id),
     answered: needs(job) === "embed" ? await countAnswered(files, job) : undefined,
     prices,
-    timeline: timelineOf(history, isUnfinished(job), clock.now()),
+    timeline: timelineOf(history, isOpen(job), clock.now()),
   };
   const step = nextCommand([job]);
   const args = { submit: laneToGoOn([job]), resubmit: [files.failed] };

@@ -7,7 +7,7 @@ import { hashFile } from "../../disk/durable-file.ts";
 import { UserError } from "../../errors.ts";
 import { exists } from "../../disk/presence.ts";
 import type { FileRecord, Job } from "../../manifest/job.ts";
-import { isUnfinished, type Manifest, type ManifestView } from "../../manifest/manifest.ts";
+import type { Manifest, ManifestView } from "../../manifest/manifest.ts";
 import { CHUNK_ROWS } from "../../import/chunk-writer.ts";
 import { type Pacer, UNPACED } from "../../import/pace.ts";
 import { writableRows } from "../../import/written-rows.ts";
@@ -16,7 +16,7 @@ import type { KeySet } from "../../row/key-table.ts";
 import { type EmbeddedQuestion, formatKey } from "../../row/question.ts";
 import type { Report } from "../../progress.ts";
 import type { Store } from "../../store/port.ts";
-import { isImported, needs } from "../../manifest/states.ts";
+import { isOpen, isImported, needs } from "../../manifest/states.ts";
 
 export type RollbackServices = Readonly<{
   /** The store of the job's own target. */
@@ -139,7 +139,7 @@ function isListed(listed: KeySet, row: EmbeddedQuestion): boolean {
 }
 
 function notImported(job: Job): UserError {
-  if (isUnfinished(job)) {
+  if (isOpen(job)) {
     return new UserError(`Job ${job.id} is ${job.state}: it has not been imported yet.`, {
       hint:
         needs(job) === "write"

@@ -1,11 +1,11 @@
 import { hashFile } from "../../disk/durable-file.ts";
 import { exists } from "../../disk/presence.ts";
 import type { FileRecord, Job } from "../../manifest/job.ts";
-import { isUnfinished, type ManifestView } from "../../manifest/manifest.ts";
+import type { ManifestView } from "../../manifest/manifest.ts";
 import { sameColumn } from "../../manifest/vector-space.ts";
 import { balanced } from "../../row/sums.ts";
 import type { Target } from "../../row/target.ts";
-import { needs, wasImported } from "../../manifest/states.ts";
+import { isOpen, needs, wasImported } from "../../manifest/states.ts";
 
 export type FileProblem = Readonly<{
   job: string;
@@ -60,8 +60,8 @@ type Needed = Readonly<{ file: FileProblem["file"]; record: FileRecord | undefin
 
 function neededFiles(job: Job): Needed[] {
   const needed: Needed[] = [];
-  if (isUnfinished(job)) needed.push({ file: "requests", record: job.requestFile });
-  if (isUnfinished(job) && job.copies !== undefined) {
+  if (isOpen(job)) needed.push({ file: "requests", record: job.requestFile });
+  if (isOpen(job) && job.copies !== undefined) {
     needed.push({ file: "copies", record: job.copies.file });
   }
   if (needs(job) === "write") needed.push({ file: "results", record: job.resultsFile });
