@@ -21,9 +21,14 @@ export async function listBatches(
   signal: AbortSignal | undefined,
 ): Promise<Batch[]> {
   const byName = new Map<string, Batch>();
+  const seen = new Set<string>();
   let pageToken: string | undefined = "";
-  for (let page = 0; pageToken !== undefined; page += 1) {
-    if (page === services.limits.maxPages) throw unusable(`the batch list has over ${page} pages`);
+  while (pageToken !== undefined) {
+    if (seen.has(pageToken)) throw unusable("a page of the batch list leads back to one before it");
+    seen.add(pageToken);
+    if (seen.size > services.limits.maxPages) {
+      throw unusable(`the batch list has over ${services.limits.maxPages} pages`);
+    }
     const { batches, nextPageToken }: BatchPage = await readPage(pageToken, services, signal);
     // A batch made meanwhile pushes others onto the next page, where they come again.
     for (const batch of batches) if (!byName.has(batch.name)) byName.set(batch.name, batch);

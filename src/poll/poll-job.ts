@@ -1,5 +1,6 @@
 /** One look at one batch, and what it means for the job. */
 import type { Clock } from "../clock.ts";
+import { type FailureClass, retryableOnce } from "../row/error-code.ts";
 import { UserError } from "../errors.ts";
 import { explain } from "../words/explain.ts";
 import {
@@ -36,12 +37,43 @@ export async function pollJob(services: PollServices, job: Job): Promise<Job> {
   if (batch.resultsFile !== undefined && hasBatchEnded(batch.state)) {
     return recordSucceeded(services, job, batch.resultsFile);
   }
-  if (isDeadBatch(batch.state)) {
-    return recordEnd(services, job, batch.state, batch.error?.message, batch.error?.code);
+  if (batch.state === "ended") {
+    return recordEnd(services, job, "failed", { message: unexplainedEnd(batch) });
   }
-  // paid for: it is waited for, and reported when that takes too long, but not given up
-  const isEmpty = hasBatchEnded(batch.state);
-  return stillPending(services, job, isEmpty ? "succeeded, without results yet" : batch.rawState);
+  if (isDeadBatch(batch.state)) return recordEnd(services, job, batch.state, batch.error);
+  if (hasBatchEnded(batch.state)) return succeededWithoutResults(services, job, batch);
+  return stillPending(services, job, batch.rawState);
+}
+
+/** How long results may take to show once their batch has ended. */
+const RESULTS_SHOW_WITHIN_MS = 60 * 60 * 1000;
+
+/**
+ * Results that some request has are paid for: they are waited for, and reported when that takes too
+ * long, but not given up. Where every request failed there are none; and where none is said to have
+ * succeeded, none are believed in for ever.
+ */
+async function succeededWithoutResults(
+  services: PollServices,
+  job: Job,
+  { counts, endedAt, error }: Batch,
+): Promise<Job> {
+  const { requests = 0, failed = 0, successful = 0 } = counts ?? {};
+  const endedMsAgo = services.clock.now().getTime() - Date.parse(endedAt ?? "");
+  const isOverdue = successful === 0 && endedMsAgo > RESULTS_SHOW_WITHIN_MS;
+  if (requests > 0 && failed >= requests) {
+    const message =
+      error?.message || "the batch ended with each of its requests failed, and no results say why";
+    return recordEnd(services, job, "failed", { message }, retryableOnce(job.attempt));
+  }
+  if (!isOverdue) return stillPending(services, job, "succeeded, without results yet");
+  const message = "the batch succeeded at Gemini, and left no results";
+  return recordEnd(services, job, "failed", { message }, retryableOnce(job.attempt));
+}
+
+function unexplainedEnd({ rawState }: Batch): string {
+  const how = rawState === "" ? "" : ` as ${rawState}`;
+  return `the batch ended at Gemini${how}, without results and without a reason given`;
 }
 
 async function lookAt({ gemini, signal }: PollServices, job: Job): Promise<Batch | undefined> {
@@ -67,11 +99,11 @@ async function recordEnd(
   { manifest, report }: PollServices,
   job: Job,
   state: DeadState,
-  message = UNEXPLAINED_END[state],
-  code?: number,
+  told: Readonly<{ code?: number; message: string }> | undefined,
+  failureClass?: FailureClass,
 ): Promise<Job> {
-  const error = code === undefined ? { message } : { code, message };
-  const ended = await recordDeadBatch(manifest, job, state, error);
+  const message = told?.message || UNEXPLAINED_END[state];
+  const ended = await recordDeadBatch(manifest, job, state, { ...told, message }, failureClass);
   report({ type: "ended", job: job.id, state, message });
   return ended;
 }
@@ -95,7 +127,8 @@ async function recordGone(services: PollServices, job: Job): Promise<Job> {
     return stillPending(services, job, "visible in the list only");
   }
   if (job.keyId !== services.keyId && !isOurProject(listed, manifest.jobs())) throw notOurKey(job);
-  return recordEnd(services, job, "failed", `the batch ${job.batch} was deleted at Gemini`);
+  const message = `the batch ${job.batch} was deleted at Gemini`;
+  return recordEnd(services, job, "failed", { message });
 }
 
 function notOurKey(job: Job): UserError {

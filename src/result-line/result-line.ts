@@ -1,7 +1,8 @@
 /**
  * One line of a results file, as Gemini returned it. The service's own reports and its clients
  * differ about the shape, so every one that was seen is read: the vector in `response.embedding`,
- * in `response.embeddings` or at the top; the error at the top, within `response` or in `status`.
+ * in `response.embeddings` or at the top; the error at the top, within `response` or in `status`; the
+ * key at the top or in `metadata`.
  * Nothing here throws: a line that cannot be read is a result too, and costs one row.
  *
  * Where a line holds an error, the error counts, even beside a vector. A vector's entry that is no
@@ -144,43 +145,48 @@ function malformed(message: string, key: string | undefined): ResultLine {
 }
 
 function keyOf(line: JsonObject): string | undefined {
-  const { key } = line;
-  return typeof key === "string" && key !== "" ? key : undefined;
+  const key = line["key"] ?? member(line["metadata"], "key");
+  return isText(key) ? key : undefined;
 }
 
 type ServiceError = Readonly<{ code?: number; message: string }>;
 
+/** What the places of an error say together: one of them may be there and say nothing. */
 function errorOf(line: JsonObject): ServiceError | undefined {
-  return (
-    readError(line["error"]) ??
-    readError(member(line["response"], "error")) ??
-    readError(line["status"])
-  );
-}
-
-/** A google.rpc.Status, or only its name or a text. What is empty or says OK is no error. */
-function readError(value: unknown): ServiceError | undefined {
-  if (value === undefined || value === null || value === "") return undefined;
-  if (!isJsonObject(value)) return serviceError(rpcCode(value), asText(value));
-  if (Object.keys(value).length === 0) return undefined;
-  const { code, status, message } = value;
-  const text = [message, status].find((each) => typeof each === "string" && each !== "");
-  return serviceError(readWholeNumber(code) ?? rpcCode(status), asText(text ?? value));
-}
-
-function serviceError(code: number | undefined, text: string): ServiceError | undefined {
-  if (code === 0) return undefined;
+  const places = [line["error"], member(line["response"], "error"), line["status"]];
+  const told = places.map(readError).filter((each) => each !== undefined);
+  if (told.length === 0) return undefined;
+  const code = told.find((each) => each.code !== undefined)?.code;
+  const text = told.find((each) => each.text !== undefined)?.text ?? NO_MESSAGE;
   const message = text.slice(0, MAX_MESSAGE_CHARS).toWellFormed();
   return code === undefined ? { message } : { code, message };
+}
+
+const NO_MESSAGE = "the service gave an error without a message";
+
+type ToldError = Readonly<{ code: number | undefined; text: string | undefined }>;
+
+/** A google.rpc.Status, or only its name or a text. What is empty or says OK is no error. */
+function readError(value: unknown): ToldError | undefined {
+  if (value === undefined || value === null || value === "") return undefined;
+  if (!isJsonObject(value)) return unlessOk(rpcCode(value), isText(value) ? value : undefined);
+  if (Object.keys(value).length === 0) return undefined;
+  const { code, status, message } = value;
+  return unlessOk(readWholeNumber(code) ?? rpcCode(status), [message, status].find(isText));
+}
+
+function unlessOk(code: number | undefined, text: string | undefined): ToldError | undefined {
+  return code === 0 ? undefined : { code, text };
+}
+
+/** One that is not empty. */
+function isText(value: unknown): value is string {
+  return typeof value === "string" && value !== "";
 }
 
 /** From `UNAVAILABLE` or `UNAVAILABLE: try later`. */
 function rpcCode(status: unknown): number | undefined {
   return typeof status === "string" ? RPC_CODES.get(status.split(":", 1).join("")) : undefined;
-}
-
-function asText(value: unknown): string {
-  return typeof value === "string" ? value : "the service gave an error without a message";
 }
 
 function valuesOf(line: JsonObject): Values | undefined {

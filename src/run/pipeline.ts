@@ -14,7 +14,7 @@ import { importResults, type ImportServices } from "../import/import.ts";
 import { type CostLimit, withinLimit } from "../cost/cost.ts";
 import type { JobBounds } from "../jobs-folder/cut.ts";
 import type { Job } from "../manifest/job.ts";
-import { isOutage, isUnanswered } from "../gemini/port.ts";
+import { GeminiError, isOutage, isUnanswered } from "../gemini/port.ts";
 import type { Prices } from "../cost/tariff.ts";
 import { isForSync, type LaneChoice } from "../cost/lane.ts";
 import { jobOfOtherSpace } from "../manifest/vector-space.ts";
@@ -103,6 +103,8 @@ class Pipeline {
   #lostCreates = 0;
   /** Attempts to embed at once, in a row, of which nothing came back. */
   #lostEmbeddings = 0;
+  /** Why nothing more is sent. What is at Gemini is fetched first, and then it is thrown. */
+  #halted: UserError | undefined;
   #timedOut = false;
   #canary: Canary | undefined;
   #hasCutCanary = false;
@@ -124,6 +126,7 @@ class Pipeline {
     try {
       const ends = await Promise.allSettled(tasks.map((task) => this.#guarded(task)));
       throwFirst(ends);
+      if (this.#halted !== undefined) throw this.#halted;
       for (const blocked of this.#blocked.values()) throw blocked;
     } finally {
       this.#stop.abort();
@@ -157,7 +160,7 @@ class Pipeline {
       this.#exports.push(summary);
       if (summary.exported === 0 || this.#options.export.limit !== undefined) break;
       await this.#until(() => this.#isDrained());
-      if (!this.#hasStaleRows() || this.#isStoppedByCost()) break;
+      if (!this.#hasStaleRows() || this.#sendsNoMore()) break;
     }
     this.#exporting = false;
     this.#changes.notify();
@@ -171,10 +174,8 @@ class Pipeline {
       const step = await jobs.next();
       if (step.done) return step.value;
       this.#changes.notify();
-      await this.#until(
-        () => this.#waitingJobs().length < MAX_JOBS_AHEAD || this.#isStoppedByCost(),
-      );
-      if (this.#isStoppedByCost()) this.#stopExport.abort();
+      await this.#until(() => this.#waitingJobs().length < MAX_JOBS_AHEAD || this.#sendsNoMore());
+      if (this.#sendsNoMore()) this.#stopExport.abort();
     }
   }
 
@@ -209,8 +210,22 @@ class Pipeline {
     try {
       await this.#submitOne(job, probe, pause);
     } catch (error) {
-      await this.#waitOut(error, pause);
+      if (isAboutSending(error)) this.#halt(error);
+      else await this.#waitOut(error, pause);
     }
+  }
+
+  /** Nothing more is sent or exported; what was sent is waited for and imported. */
+  #halt(error: UserError): void {
+    this.#halted = error;
+    const { manifest, report } = this.#services;
+    const atGemini = submittedJobs(manifest).length;
+    if (atGemini > 0) {
+      const message = `${error.message} Nothing more is sent; what is at Gemini is fetched first.`;
+      report({ type: "warning", message, hint: error.hint });
+    }
+    this.#stopExport.abort();
+    this.#changes.notify();
   }
 
   async #submitOne(job: Job, probe: Probe | undefined, pause: QuotaPause): Promise<void> {
@@ -296,6 +311,7 @@ class Pipeline {
   }
 
   #nextToEmbed(): Job | undefined {
+    if (this.#halted !== undefined) return undefined;
     const { manifest } = this.#services;
     const { lane } = this.#options;
     const begun = manifest.needing("embed")[0];
@@ -439,8 +455,12 @@ class Pipeline {
 
   #isDrained(): boolean {
     const { manifest } = this.#services;
-    const sent = manifest.needing("embed", "settle", "look", "fetch", "write");
+    const sent =
+      this.#halted === undefined
+        ? manifest.needing("embed", "settle", "look", "fetch", "write")
+        : manifest.needing("look", "fetch", "write");
     if (this.#worksInHand > 0 || sent.some(({ id }) => !this.#blocked.has(id))) return false;
+    if (this.#halted !== undefined) return true;
     const waiting = this.#waitingJobs();
     return waiting.length === 0 || waiting.length === this.#heldByCost();
   }
@@ -461,9 +481,14 @@ class Pipeline {
     );
   }
 
+  #sendsNoMore(): boolean {
+    return this.#halted !== undefined || this.#isStoppedByCost();
+  }
+
   /** The oldest job that waits, and whether there is room for it at Gemini. */
   #nextToSubmit(): Readonly<{ job: Job; room: Room }> | undefined {
     const { manifest, clock } = this.#services;
+    if (this.#halted !== undefined) return undefined;
     const { costLimit, lane } = this.#options;
     const waiting = this.#waitingJobs();
     const passing = costLimit === undefined ? waiting : withinLimit(manifest.jobs(), costLimit);
@@ -478,6 +503,7 @@ class Pipeline {
   }
 
   #hasUncertainJob(): boolean {
+    if (this.#halted !== undefined) return false;
     return this.#services.manifest.needing("settle").length > 0;
   }
 
@@ -529,6 +555,12 @@ class FullNotice {
 }
 
 const MS_PER_SECOND = 1000;
+
+/** What would refuse the next create as well, and says nothing of batches that are there. */
+function isAboutSending(error: unknown): error is UserError {
+  if (!(error instanceof UserError) || !(error.cause instanceof GeminiError)) return false;
+  return error.cause.kind === "billing" || error.cause.kind === "model";
+}
 
 function noAnswers(job: Job, message: string): UserError {
   return new UserError(

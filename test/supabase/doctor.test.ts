@@ -83,6 +83,7 @@ describe("doctor", () => {
     expect(code).toBe(0);
     expect(lines.map(({ name }) => name)).toEqual([
       "Gemini",
+      "batches",
       "way",
       "database",
       "server",

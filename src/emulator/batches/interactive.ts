@@ -79,8 +79,9 @@ export function getModel(call: Call, modelId: string): Answer {
   return ok(modelResource(knownModel(modelId, call.version, "getModel")));
 }
 
-export function listModels(): Answer {
-  return ok({ models: Object.values(MODELS).map(({ name }) => modelResource(name)) });
+export function listModels(_call: Call, _id: string, { embedder }: State): Answer {
+  const takesBatches = embedder.behaviour.is("batch-models", "all");
+  return ok({ models: Object.values(MODELS).map(({ name }) => modelResource(name, takesBatches)) });
 }
 
 function checkNamedModel(request: EmbedRequest, i: number, model: ModelName): void {
@@ -138,12 +139,13 @@ function usage(embeddings: readonly Embedding[], model: ModelName): Record<strin
   return { usageMetadata: { promptTokenCount: tokensOf(embeddings) } };
 }
 
-function modelResource(name: ModelName): Record<string, unknown> {
+function modelResource(name: ModelName, takesBatches = true): Record<string, unknown> {
+  const batches = takesBatches ? ["asyncBatchEmbedContent"] : [];
   return {
     name: `models/${name}`,
     displayName: name,
     inputTokenLimit: MODELS[name].inputTokenLimit,
     outputTokenLimit: 1,
-    supportedGenerationMethods: ["embedContent", "countTokens", "asyncBatchEmbedContent"],
+    supportedGenerationMethods: ["embedContent", "countTokens", ...batches],
   };
 }

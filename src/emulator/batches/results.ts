@@ -8,6 +8,7 @@ import { type Embedder, type Embedding, unitsOf } from "../vectors/embed-request
 import type { Faults } from "../faults/faults.ts";
 import { LineBytes } from "../vectors/line-bytes.ts";
 import { lineBlocks } from "../faults/lines.ts";
+import { lineError } from "./other-shapes.ts";
 import { readRequestRow, type RequestRow } from "./request-row.ts";
 import { garbledLine, oddVector, type RowFault, rowError, struckBy } from "../faults/row-faults.ts";
 import { ServiceError } from "../http/service-error.ts";
@@ -113,7 +114,7 @@ class ResultWriter {
     const code = this.#job.embedder.behaviour.is("line-codes", "http") ? error.http : error.code;
     const status = { code, message: error.message };
     this.bytes.text(
-      `${JSON.stringify({ ...identity(row, this.#job), error: status, ...row.echoed })}\n`,
+      `${JSON.stringify({ ...identity(row, this.#job), ...lineError(status, this.#job.embedder.behaviour), ...row.echoed })}\n`,
     );
   }
 
@@ -163,5 +164,7 @@ class ResultWriter {
 
 function identity(row: RequestRow, job: ResultsJob): Record<string, unknown> {
   if (job.inline) return row.metadata === undefined ? {} : { metadata: row.metadata };
-  return row.key === undefined ? {} : { key: row.key };
+  if (row.key === undefined) return {};
+  const isUsual = job.embedder.behaviour.is("line-keys", "top-level");
+  return isUsual ? { key: row.key } : { metadata: { key: row.key } };
 }
