@@ -30,7 +30,7 @@ export function parseBatch(answer: unknown): Batch | undefined {
     createdAt: first(told("createTime"), text),
     endedAt: first(told("endTime"), text),
     model: first(told("model"), text)?.replace(/^models\//, ""),
-    inputFile: first(told("inputConfig"), (config) => text(fields(config)["fileName"])),
+    inputFile: first(told("inputConfig"), inputFileIn),
     counts,
     resultsFile,
     error,
@@ -39,17 +39,23 @@ export function parseBatch(answer: unknown): Batch | undefined {
 
 /**
  * Undefined when the answer is no page, or not a whole one. An empty list means "nothing was
- * created" to whoever asked, so it must be the service that said so: `{}` or `operations`.
+ * created" to whoever asked, so it must be the service that said so: `{}` or `operations`, and
+ * nothing beside it that may hold batches or an error.
  */
 export function parseBatchPage(answer: unknown): BatchPage | undefined {
   if (!isFields(answer)) return undefined;
   const { operations, nextPageToken, unreachable, ...others } = answer;
   if (operations === undefined && Object.keys(others).length > 0) return undefined;
   if (operations !== undefined && !Array.isArray(operations)) return undefined;
-  if (list(unreachable).length > 0) return undefined;
+  if (Object.values({ unreachable, ...others }).some(holdsSomething)) return undefined;
+  if (nextPageToken !== undefined && text(nextPageToken) === undefined) return undefined;
   const batches = list(operations).map(parseBatch);
   if (!batches.every((batch) => batch !== undefined)) return undefined;
   return { batches, nextPageToken: text(nextPageToken) || undefined };
+}
+
+function holdsSomething(value: unknown): boolean {
+  return typeof value === "object" && value !== null && Object.keys(value).length > 0;
 }
 
 /** What a batch says of itself under a name, at each of the places where it may say it. */
@@ -158,11 +164,17 @@ function countsOf(stats: unknown): Batch["counts"] {
 /** `responsesFile`, or what the SDK makes of it, wherever a recording, a specification or a sample has it. */
 function resultsFileOf(operation: Fields, told: Told): string | undefined {
   const response = fields(operation["response"]);
-  const outputs = [response, response["output"], ...told("output"), ...told("dest")];
+  const within = [response["output"], response["dest"]];
+  const outputs = [response, ...within, ...told("output"), ...told("dest")];
   return first(outputs, (output) => {
     const { responsesFile, fileName } = fields(output);
     return fileIn(responsesFile) ?? fileIn(fileName);
   });
+}
+
+/** As the service writes it, or as the create request did. */
+function inputFileIn(config: unknown): string | undefined {
+  return fileIn(fields(config)["fileName"]) ?? fileIn(fields(config)["file_name"]);
 }
 
 /** `files/…`, also where the address of the file is told in its place. */

@@ -136,6 +136,10 @@ async function createBatch(request: BatchRequest, services: Services): Promise<B
   );
   const batch = parseBatch(parseJson(answer.text));
   if (batch === undefined) throw unusable("it names no batch");
+  const { displayName } = batch;
+  if (displayName !== "" && displayName !== request.displayName) {
+    throw unusable(`it is another batch's, "${displayName}"`);
+  }
   return batch;
 }
 

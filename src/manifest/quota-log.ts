@@ -43,6 +43,8 @@ export type QuotaLog = Readonly<{
   /** Since the last refusal, or since it is known that time gives quota back. */
   accepted: Readonly<{ sinceMs: number; creates: number; tokens: number }>;
   refusalsInRow: number;
+  /** Refusals of any kind in a row while no batch of this folder was at Gemini. */
+  refusalsAlone: number;
   /** After so many creates in a row a little more than the limit is tried. */
   probeAfter: number;
   /** When a create was last refused that was sent because the bucket would have had room. */
@@ -96,6 +98,7 @@ export const NEW_QUOTA: QuotaLog = {
   pace: undefined,
   accepted: { sinceMs: 0, creates: 0, tokens: 0 },
   refusalsInRow: 0,
+  refusalsAlone: 0,
   probeAfter: FIRST_PROBE_AFTER,
   timeRefutedAtMs: undefined,
 };
@@ -113,6 +116,7 @@ export function accepted(log: QuotaLog, create: Create): QuotaLog {
     poured: pouredWith(log, tokens, atMs),
     accepted: { ...before, creates: before.creates + 1, tokens: before.tokens + tokens },
     refusalsInRow: 0,
+    refusalsAlone: 0,
   };
   if (create.probe === "time") return releasedByTime(next, log.limit ?? log.active.tokens, atMs);
   return log.release === "ends" ? grown(next) : faster(next, log, create);
@@ -130,9 +134,11 @@ export function ended(log: QuotaLog, tokens: number): QuotaLog {
 }
 
 export function refused(
-  log: QuotaLog,
+  before: QuotaLog,
   create: Create & Readonly<{ limit: QuotaLimit | undefined }>,
 ): QuotaLog {
+  const refusalsAlone = before.active.batches === 0 ? before.refusalsAlone + 1 : 0;
+  const log = { ...before, refusalsAlone };
   const limit = create.limit ?? likelyLimit(log);
   if (limit === "jobs") return { ...log, batchLimit: Math.max(1, log.active.batches) };
   if (limit !== "tokens") return log;

@@ -13,7 +13,7 @@ import {
   UNEXPLAINED_END,
 } from "../gemini/port.ts";
 import { batchPrefix, isOurProject } from "../manifest/batch-names.ts";
-import { batchAgeMs } from "../manifest/batch-age.ts";
+import { BATCH_LIFE_HOURS, batchAgeMs } from "../manifest/batch-age.ts";
 import { recordDeadBatch } from "../jobs-folder/dead-batch.ts";
 import type { Job } from "../manifest/job.ts";
 import type { Manifest } from "../manifest/manifest.ts";
@@ -37,39 +37,57 @@ export async function pollJob(services: PollServices, job: Job): Promise<Job> {
   if (batch.resultsFile !== undefined && hasBatchEnded(batch.state)) {
     return recordSucceeded(services, job, batch.resultsFile);
   }
+  if (isDeadBatch(batch.state)) return recordEnd(services, job, batch.state, batch.error);
+  if (hasAllFailed(batch)) {
+    return recordEnd(services, job, "failed", eachFailed(batch), retryableOnce(job.attempt));
+  }
   if (batch.state === "ended") {
     return recordEnd(services, job, "failed", { message: unexplainedEnd(batch) });
   }
-  if (isDeadBatch(batch.state)) return recordEnd(services, job, batch.state, batch.error);
   if (hasBatchEnded(batch.state)) return succeededWithoutResults(services, job, batch);
   return stillPending(services, job, batch.rawState);
 }
 
-/** How long results may take to show once their batch has ended. */
-const RESULTS_SHOW_WITHIN_MS = 60 * 60 * 1000;
+/** No request has results that could still show. */
+function hasAllFailed({ state, counts }: Batch): boolean {
+  if (counts === undefined || !(hasBatchEnded(state) || state === "ended")) return false;
+  return counts.requests > 0 && counts.failed >= counts.requests;
+}
+
+function eachFailed({ error }: Batch) {
+  const message =
+    error?.message || "the batch ended with each of its requests failed, and no results say why";
+  return { ...error, message };
+}
+
+/** How long after its end a batch may take to show results: clocks that differ are no reason to pay again. */
+const RESULTS_SHOW_WITHIN_MS = 24 * 60 * 60 * 1000;
 
 /**
  * Results that some request has are paid for: they are waited for, and reported when that takes too
- * long, but not given up. Where every request failed there are none; and where none is said to have
- * succeeded, none are believed in for ever.
+ * long, but not given up. Where none is said to have succeeded, none are believed in for ever.
  */
 async function succeededWithoutResults(
   services: PollServices,
   job: Job,
-  { counts, endedAt, error }: Batch,
+  batch: Batch,
 ): Promise<Job> {
-  const { requests = 0, failed = 0, successful = 0 } = counts ?? {};
-  const endedMsAgo = services.clock.now().getTime() - Date.parse(endedAt ?? "");
-  const isOverdue = successful === 0 && endedMsAgo > RESULTS_SHOW_WITHIN_MS;
-  if (requests > 0 && failed >= requests) {
-    const message =
-      error?.message || "the batch ended with each of its requests failed, and no results say why";
-    return recordEnd(services, job, "failed", { message }, retryableOnce(job.attempt));
+  const isOverdue = endedMsAgo(job, batch, services.clock.now()) > RESULTS_SHOW_WITHIN_MS;
+  if ((batch.counts?.successful ?? 0) > 0 || !isOverdue) {
+    return stillPending(services, job, "succeeded, without results yet");
   }
-  if (!isOverdue) return stillPending(services, job, "succeeded, without results yet");
   const message = "the batch succeeded at Gemini, and left no results";
   return recordEnd(services, job, "failed", { message }, retryableOnce(job.attempt));
 }
+
+/** At least: where it does not say when it ended, it may have been when batches do at the latest. */
+function endedMsAgo(job: Job, { endedAt }: Batch, now: Date): number {
+  const endedMs = Date.parse(endedAt ?? "");
+  if (!Number.isNaN(endedMs)) return now.getTime() - endedMs;
+  return batchAgeMs(job, now) - BATCH_LIFE_HOURS * MS_PER_HOUR;
+}
+
+const MS_PER_HOUR = 60 * 60 * 1000;
 
 function unexplainedEnd({ rawState }: Batch): string {
   const how = rawState === "" ? "" : ` as ${rawState}`;

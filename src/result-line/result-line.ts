@@ -5,8 +5,9 @@
  * key at the top or in `metadata`.
  * Nothing here throws: a line that cannot be read is a result too, and costs one row.
  *
- * Where a line holds an error, the error counts, even beside a vector. A vector's entry that is no
- * number (null, "NaN") stands as NaN, so that the check of the vector names it.
+ * Where a line holds an error, the error counts, even beside a vector; one that says nothing counts only
+ * where there is no vector. A vector's entry that is no number (null, "NaN") stands as NaN, so that the
+ * check of the vector names it.
  */
 import { isJsonObject, type JsonObject } from "../row/json-value.ts";
 import { findNumbers, type NumbersInLine, parseJson, parseLineJson } from "./line-json.ts";
@@ -84,9 +85,11 @@ function lineAnew(bytes: Buffer, numbers: NumbersInLine | undefined): ResultLine
   if (!isJsonObject(line)) return malformed("the line is not a JSON object", undefined);
   const key = keyOf(line);
   if (key === undefined) return malformed("the line has no key", undefined);
-  const error = errorOf(line);
-  if (error !== undefined) return { kind: "error", key, ...error };
+  const errors = errorsOf(line);
   const values = valuesOf(line);
+  if (errors.some(saysSomething) || (errors.length > 0 && values === undefined)) {
+    return { kind: "error", key, ...together(errors) };
+  }
   if (values === undefined) return malformed("the line has neither a vector nor an error", key);
   return { kind: "vector", key, values, ...tokensOf(line) };
 }
@@ -102,7 +105,8 @@ export function readResultKey(bytes: Buffer): string | undefined {
   const end = plainFirstKeyEnd(bytes);
   if (end !== -1) return bytes.toString("latin1", PLAIN_BEGINNING.length, end);
   const quoted = lastKey(bytes) ?? onlyFirstKey(bytes);
-  if (quoted !== undefined) return unquote(quoted);
+  const key = quoted === undefined ? undefined : unquote(quoted);
+  if (key !== undefined) return key;
   const line = parseJson(bytes);
   if (line === undefined) return recoverKey(bytes);
   return isJsonObject(line) ? keyOf(line) : undefined;
@@ -145,19 +149,24 @@ function malformed(message: string, key: string | undefined): ResultLine {
 }
 
 function keyOf(line: JsonObject): string | undefined {
-  const key = line["key"] ?? member(line["metadata"], "key");
-  return isText(key) ? key : undefined;
+  return [line["key"], member(line["metadata"], "key")].find(isText);
 }
 
 type ServiceError = Readonly<{ code?: number; message: string }>;
 
-/** What the places of an error say together: one of them may be there and say nothing. */
-function errorOf(line: JsonObject): ServiceError | undefined {
+function errorsOf(line: JsonObject): ToldError[] {
   const places = [line["error"], member(line["response"], "error"), line["status"]];
-  const told = places.map(readError).filter((each) => each !== undefined);
-  if (told.length === 0) return undefined;
-  const code = told.find((each) => each.code !== undefined)?.code;
-  const text = told.find((each) => each.text !== undefined)?.text ?? NO_MESSAGE;
+  return places.map(readError).filter((each) => each !== undefined);
+}
+
+function saysSomething({ code, text }: ToldError): boolean {
+  return code !== undefined || text !== undefined;
+}
+
+/** One of the places may be there and say nothing, or only the code or the message. */
+function together(errors: readonly ToldError[]): ServiceError {
+  const code = errors.find((each) => each.code !== undefined)?.code;
+  const text = errors.find((each) => each.text !== undefined)?.text ?? NO_MESSAGE;
   const message = text.slice(0, MAX_MESSAGE_CHARS).toWellFormed();
   return code === undefined ? { message } : { code, message };
 }

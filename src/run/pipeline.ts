@@ -27,7 +27,7 @@ import { adoptBatches, needsReconciling, reconcile } from "../submit/reconcile.t
 import { submitJob, type SubmitServices } from "../submit/submit-job.ts";
 import type { Probe } from "../manifest/quota-log.ts";
 import { fullText, type NoRoom } from "../quota/full-text.ts";
-import { warnOfTooLarge } from "../quota/too-large.ts";
+import { warnOfRefusals } from "../quota/refused-alone.ts";
 import { roomFor, type Room, type Window } from "../quota/window.ts";
 import { Canary, canaryBounds, isCanaryWorth } from "../quota/canary.ts";
 import { Changes } from "./changes.ts";
@@ -191,7 +191,7 @@ class Pipeline {
         continue;
       }
       full.over();
-      await this.#reconcile();
+      if (!(await this.#reconcile(pause))) continue;
       // what was found just now may fill the window, or be this very job's batch
       const next = this.#nextToSubmit();
       if (next?.room.hasRoom === true) await this.#submitOrWait(next.job, next.room.probe, pause);
@@ -236,7 +236,7 @@ class Pipeline {
     if (outcome.kind === "submitted") return pause.reset();
     // the books said so, and now it is known
     if (probe !== undefined && outcome.kind === "quota") return;
-    if (outcome.kind === "quota") warnOfTooLarge(this.#services, job);
+    if (outcome.kind === "quota") warnOfRefusals(this.#services, job);
     // the first lost answer is looked into at once; after several, the service needs a rest
     if (this.#lostCreates === 1) return;
     if (this.#lostCreates > MAX_LOST_CREATES) throw noAnswers(job, outcome.message);
@@ -248,7 +248,20 @@ class Pipeline {
     this.#services.report({ type: "resumed", why });
   }
 
-  async #reconcile(): Promise<void> {
+  /** False where it is not known what is at Gemini: then nothing is sent. */
+  async #reconcile(pause: QuotaPause): Promise<boolean> {
+    try {
+      await this.#settleUncertain();
+      return true;
+    } catch (error) {
+      if (isOutage(error) && !isUnanswered(error)) await this.#waitOut(error, pause);
+      else if (error instanceof UserError) this.#halt(error);
+      else throw error;
+      return false;
+    }
+  }
+
+  async #settleUncertain(): Promise<void> {
     await this.#readList();
     if (!needsReconciling(this.#services.manifest.needing("settle", "send"))) return;
     const { adopted, absent } = await reconcile(this.#services, this.#options.reconcileGraceMs);
@@ -333,6 +346,7 @@ class Pipeline {
     try {
       await embedJob({ ...this.#services, onAnswer }, job);
     } catch (error) {
+      if (isAboutSending(error)) return this.#halt(error);
       if (isUnanswered(error)) this.#lostEmbeddings += 1;
       if (this.#lostEmbeddings > MAX_LOST_EMBEDDINGS) throw error;
       await this.#waitOut(error, pause);

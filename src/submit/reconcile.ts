@@ -118,10 +118,11 @@ function checkNameless(
   open: readonly Job[],
   nameless: readonly Batch[],
 ): void {
-  const known = new Set(manifest.jobs().map(({ batch }) => batch));
+  const known = new Set(manifest.jobs().flatMap((job) => [job.batch, ...job.duplicateBatches]));
   const strangers = nameless.filter(({ name }) => !known.has(name));
   for (const job of open) {
-    const [first, ...others] = strangers.filter((batch) => mayBeOf(job, batch));
+    const ownFiles = `files/${batchPrefix(manifest.id)}${job.id}-`;
+    const [first, ...others] = strangers.filter((batch) => mayBeOf(job, batch, ownFiles));
     if (first === undefined) continue;
     const more = others.length === 0 ? "" : ` and ${others.length} more`;
     throw new UserError(
@@ -134,13 +135,16 @@ function checkNameless(
   }
 }
 
-/** The two clocks may differ by so much. */
+/** The two clocks may differ by so much; and an earlier intent may be so much older. */
 const CLOCKS_DIFFER_MS = 7 * 24 * 60 * 60 * 1000;
 
-function mayBeOf({ target, updatedAt }: Job, { model, inputFile, createdAt }: Batch): boolean {
+function mayBeOf(
+  { target, updatedAt }: Job,
+  { model, inputFile, createdAt }: Batch,
+  ownFiles: string,
+): boolean {
   if (model !== undefined && model !== target.model) return false;
-  // one of the job's own file would have been adopted
-  if (inputFile !== undefined) return false;
+  if (inputFile !== undefined) return inputFile.startsWith(ownFiles);
   return !(Date.parse(createdAt ?? "") < Date.parse(updatedAt) - CLOCKS_DIFFER_MS);
 }
 
@@ -156,18 +160,18 @@ async function adoptFound(services: SubmitServices): Promise<Found> {
   const { gemini, manifest, signal } = services;
   const batches = await readList(gemini, batchPrefix(manifest.id), signal);
   const nameless = batches.filter(({ displayName }) => displayName === "");
-  const found = Map.groupBy(batches, (batch) => jobOfBatch(manifest.id, batch.displayName));
-  const adopted: string[] = [];
   const unknown = new Set(batches).difference(new Set(nameless));
-  const inputs = new Set(nameless.map(({ inputFile }) => inputFile));
-  const mayHaveOne = ({ id, remoteFile }: Job) =>
-    found.has(id) || (remoteFile !== undefined && inputs.has(remoteFile.name));
-  for (const job of manifest.jobs().filter(mayHaveOne)) {
+  const found = Map.groupBy(batches, (batch) => jobOfBatch(manifest.id, nameOf(batch)));
+  const ofFile = Map.groupBy(nameless, ({ inputFile }) => inputFile);
+  const adopted: string[] = [];
+  for (const job of manifest.jobs()) {
     // those of a job that had its number before a backup was put back ask for something else
-    const named = found.get(job.id)?.filter(({ displayName }) => isBatchOf(job, displayName)) ?? [];
-    const own = [...named, ...nameless.filter((batch) => isMadeOf(job, batch))];
+    const named = found.get(job.id)?.filter((batch) => isBatchOf(job, nameOf(batch))) ?? [];
+    const { name: file } = job.remoteFile ?? {};
+    const own = new Set([...named, ...(file === undefined ? [] : (ofFile.get(file) ?? []))]);
+    if (own.size === 0) continue;
     for (const batch of own) unknown.delete(batch);
-    if (await settle(services, job, own)) adopted.push(job.id);
+    if (await settle(services, job, [...own])) adopted.push(job.id);
   }
   return {
     adopted,
@@ -177,9 +181,9 @@ async function adoptFound(services: SubmitServices): Promise<Found> {
   };
 }
 
-/** No other job's create has ever named this file. */
-function isMadeOf({ remoteFile }: Job, { inputFile }: Batch): boolean {
-  return inputFile !== undefined && inputFile === remoteFile?.name;
+/** Where the list does not tell it: a request file is called as the batch that it was uploaded for. */
+function nameOf({ displayName, inputFile }: Batch): string {
+  return displayName || (inputFile ?? "").replace(/^files\//, "");
 }
 
 async function readList(gemini: Gemini, prefix: string, signal: AbortSignal): Promise<Batch[]> {

@@ -4,7 +4,7 @@ import type { Job } from "../manifest/job.ts";
 import { needsReconciling, reconcile } from "./reconcile.ts";
 import { submitJob, type SubmitServices } from "./submit-job.ts";
 import { fullText } from "../quota/full-text.ts";
-import { warnOfTooLarge } from "../quota/too-large.ts";
+import { warnOfRefusals } from "../quota/refused-alone.ts";
 import { roomFor, type Window } from "../quota/window.ts";
 import { isToSend, needs } from "../manifest/states.ts";
 
@@ -99,7 +99,7 @@ async function submitRound(
     if (!room.hasRoom) return fullText(room, manifest.needing("settle", "look"), clock.now());
     const outcome = await submitJob(services, job, room.probe);
     if (outcome.kind === "submitted") submitted.push(job.id);
-    if (outcome.kind === "quota") warnOfTooLarge(services, job);
+    if (outcome.kind === "quota") warnOfRefusals(services, job);
     if (outcome.kind === "quota") return `Gemini refused for quota: ${outcome.message}`;
     if (outcome.kind === "uncertain") lost = `no answer to the create: ${outcome.message}`;
   }

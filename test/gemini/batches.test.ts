@@ -150,6 +150,8 @@ describe("the list", () => {
     ["an array", []],
     ["an error in a 200", errorBody(500, "INTERNAL", "oops")],
     ["a batch without a name", { operations: [{}] }],
+    ["an empty list beside another one", { operations: [], batches: [made(1, "a")] }],
+    ["a page token that is none", { operations: [], nextPageToken: 2 }],
     ["a list that says it is not whole", { operations: [], unreachable: ["somewhere"] }],
   ];
   test.each(notLists)("%s is not an empty list", async (_, body) => {
@@ -184,9 +186,14 @@ function made(id: number, displayName: string) {
   return { name: `batches/b${id}`, metadata: { displayName, createTime } };
 }
 
+// oxlint-disable-next-line typescript/no-explicit-any -- other people's shapes
+function read(name: string): any {
+  return JSON.parse(
+    readFileSync(new URL(`../fixtures/gemini/${name}.json`, import.meta.url), "utf8"),
+  );
+}
+
 describe("the operations of other people's test suites and recordings", () => {
-  const read = (name: string) =>
-    JSON.parse(readFileSync(new URL(`../fixtures/gemini/${name}.json`, import.meta.url), "utf8"));
   const openClaw = read("operations-of-openclaw");
   const ringbinder = read("operations-of-ringbinder");
 

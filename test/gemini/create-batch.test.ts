@@ -75,6 +75,11 @@ const cases: [name: string, reply: Reply, kind: string][] = [
   ["200 that is no JSON", { body: "<html>Sign in</html>" }, "uncertain"],
   ["200 that names no batch", { body: {} }, "uncertain"],
   ["200 with another name", { body: { name: "operations/x1" } }, "uncertain"],
+  [
+    "200 for another display name",
+    { body: { ...recorded.created, metadata: { displayName: "vecfill-1f3a-0002-1" } } },
+    "uncertain",
+  ],
   ["200 with an error", { body: quota }, "uncertain"],
   ["a redirect", { status: 307, headers: { location: "/elsewhere" } }, "refused"],
   ["400", { status: 400, body: errorBody(400, "INVALID_ARGUMENT", "no") }, "refused"],

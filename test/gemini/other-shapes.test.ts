@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { EXIT_CODES, UserError } from "../../src/errors.ts";
 import { cancelJob } from "../../src/commands/cancel/cancel.ts";
 import type { RunOptions } from "../../src/run/pipeline.ts";
-import { startProxiedTrial, texts, type Trial } from "../trial.ts";
+import { idOf, startProxiedTrial, texts, type Trial } from "../trial.ts";
 import { openWorkshop, type Workshop } from "../workshop.ts";
 import {
   OTHER_ANSWERS,
@@ -25,26 +25,31 @@ afterAll(() => workshop.close());
 
 const ROWS = 3;
 
-function proxied(options: Parameters<typeof startProxiedTrial>[2] = {}) {
-  return startProxiedTrial(workshop, texts(ROWS), { frozen: true, batchSeconds: 60, ...options });
+function proxied(options: Parameters<typeof startProxiedTrial>[2] = {}, rows = ROWS) {
+  return startProxiedTrial(workshop, texts(rows), { frozen: true, batchSeconds: 60, ...options });
 }
 
-/** What is waited for without end would take so much of real time. */
-const TOO_LONG_MS = 4_000;
+/** More requests than any run here makes that does not wait without end. */
+const TOO_MANY_CALLS = 1_000;
 
 type End = Readonly<{ exit: number; said: string; written: number; failed: number }>;
 
 /** As the command would end. */
 async function ended(trial: Trial, changes: Partial<RunOptions> = {}): Promise<End> {
+  const controller = new AbortController();
+  let calls = 0;
+  trial.setWire((_call, send) => {
+    calls += 1;
+    if (calls > TOO_MANY_CALLS) controller.abort();
+    return send();
+  });
   try {
-    const signal = AbortSignal.timeout(TOO_LONG_MS);
-    const { written, failed } = await trial.run(changes, { signal });
-    return {
-      exit: failed > 0 ? EXIT_CODES.rowsFailed : EXIT_CODES.done,
-      said: "",
-      written,
-      failed,
-    };
+    const { written, failed } = await trial.run(
+      { pollIntervalMs: 30_000, ...changes },
+      { signal: controller.signal },
+    );
+    const exit = failed > 0 ? EXIT_CODES.rowsFailed : EXIT_CODES.done;
+    return { exit, said: "", written, failed };
   } catch (error) {
     if (!(error instanceof UserError)) throw error;
     const said = `${error.message} ${error.hint}`;
@@ -53,12 +58,19 @@ async function ended(trial: Trial, changes: Partial<RunOptions> = {}): Promise<E
   }
 }
 
+/** One row a job, so that each job can be told something else. */
+function oneByOne(trial: Trial): Partial<RunOptions> {
+  return { export: trial.exportOptions({ bounds: { ...workshop.bounds, maxRows: 1 } }) };
+}
+
 const ALL_WELL = { exit: EXIT_CODES.done, written: ROWS, failed: 0 };
 
-async function expectPaidOnce(trial: Trial, proxy: RewritingProxy): Promise<void> {
-  expect(proxy.calls("create")).toHaveLength(1);
-  expect(await trial.paid()).toEqual({ 1: 1, 2: 1, 3: 1 });
-  expect(await trial.rightIds()).toEqual([1, 2, 3]);
+async function expectPaidOnce(trial: Trial, proxy: RewritingProxy, creates = 1): Promise<void> {
+  expect(proxy.calls("create")).toHaveLength(creates);
+  const ids = await trial.rightIds();
+  expect(ids).not.toEqual([]);
+  expect(await trial.emptyIds()).toEqual([]);
+  expect(await trial.paid()).toEqual(Object.fromEntries(ids.map((id) => [id, 1])));
 }
 
 type Json = Record<string, unknown>;
@@ -103,7 +115,9 @@ function respelled(operation: Json, spell: (word: string) => string): Json {
   return inState(operation, spell(state.replace("BATCH_STATE_", "")));
 }
 
-const looks = (change: (operation: Json) => Json) => rewriteJson("get", change);
+function looks(change: (operation: Json) => Json): Rewrite {
+  return rewriteJson("get", change);
+}
 
 function listed(change: (operation: Json) => Json): Rewrite {
   return rewriteJson("list", (page) => {
@@ -112,50 +126,67 @@ function listed(change: (operation: Json) => Json): Rewrite {
   });
 }
 
+/** Of `vecfill-1f3a-0003-1-…`: 3. */
+function jobNumber(operation: Json): number {
+  const { metadata } = operation;
+  const name = isJson(metadata) ? String(metadata["displayName"]) : "";
+  return Number(name.split("-").at(-3));
+}
+
+/** How each job came out, by what it was told. */
+async function byCase(trial: Trial, cases: Readonly<Record<string, unknown>>) {
+  const states = (await trial.jobs()).map(({ state }) => state);
+  return Object.fromEntries(Object.keys(cases).map((name, index) => [name, states[index]]));
+}
+
+function all<T>(cases: Readonly<Record<string, unknown>>, value: T): Record<string, T> {
+  return Object.fromEntries(Object.keys(cases).map((name) => [name, value]));
+}
+
+describe("a batch is read for what it is", () => {
+  const address = "https://generativelanguage.googleapis.com/v1beta/";
+  const shapes: Readonly<Record<string, (operation: Json) => Json>> = {
+    "members at the top level": flat,
+    "members at the top level, those under metadata are stale": (operation) => ({
+      ...flat(operation),
+      metadata: { state: "BATCH_STATE_RUNNING", batchStats: { successfulRequestCount: "999" } },
+    }),
+    "the results file in response.output": (operation) =>
+      withOutput(operation, (responsesFile) => ({ response: { output: { responsesFile } } })),
+    "the results file in output": (operation) =>
+      withOutput(operation, (responsesFile) => ({ output: { responsesFile } })),
+    "the results file in dest": (operation) =>
+      withOutput(operation, (fileName) => ({ dest: { fileName } })),
+    "the results file as an address": (operation) =>
+      withOutput(operation, (file) => ({ dest: { fileName: `${address}${file}` } })),
+    "a state that lags behind": (operation) => inState(operation, "BATCH_STATE_RUNNING"),
+    "states as JOB_STATE_": (operation) => respelled(operation, (word) => `JOB_STATE_${word}`),
+    "states without a prefix": (operation) => respelled(operation, (word) => word),
+    "states in small letters": (operation) => respelled(operation, (word) => word.toLowerCase()),
+    "an empty error": (operation) => ({ ...operation, error: {} }),
+  };
+
+  test("in each of these shapes", async () => {
+    const changes = Object.values(shapes);
+    const { trial, proxy } = await proxied({}, changes.length);
+    proxy.rewrite(
+      looks((operation) => {
+        const change = changes[jobNumber(operation) - 1];
+        if (change === undefined) throw new Error("no shape for this job");
+        return change(operation);
+      }),
+    );
+    const end = await ended(trial, oneByOne(trial));
+    expect(await byCase(trial, shapes)).toEqual(all(shapes, "imported"));
+    expect(end).toMatchObject({ ...ALL_WELL, written: changes.length });
+    await expectPaidOnce(trial, proxy, changes.length);
+  });
+});
+
 /** Until there was one, the list is as it is. */
 function afterCreate(proxy: RewritingProxy, rule: Rewrite): Rewrite {
   return (call, send) => (proxy.calls("create").length > 0 ? rule(call, send) : send());
 }
-
-describe("a batch is read for what it is", () => {
-  const shapes: Readonly<Record<string, Rewrite>> = {
-    "members at the top level": looks(flat),
-    "members at the top level, those under metadata are stale": looks((operation) => ({
-      ...flat(operation),
-      metadata: { state: "BATCH_STATE_RUNNING", batchStats: { successfulRequestCount: "999" } },
-    })),
-    "the results file in response.output": looks((operation) =>
-      withOutput(operation, (responsesFile) => ({ response: { output: { responsesFile } } })),
-    ),
-    "the results file in output": looks((operation) =>
-      withOutput(operation, (responsesFile) => ({ output: { responsesFile } })),
-    ),
-    "the results file in dest": looks((operation) =>
-      withOutput(operation, (fileName) => ({ dest: { fileName } })),
-    ),
-    "the results file as an address": looks((operation) =>
-      withOutput(operation, (file) => ({
-        dest: { fileName: `https://generativelanguage.googleapis.com/v1beta/${file}` },
-      })),
-    ),
-    "a state that lags behind": looks((operation) => inState(operation, "BATCH_STATE_RUNNING")),
-    "states as JOB_STATE_": looks((operation) =>
-      respelled(operation, (word) => `JOB_STATE_${word}`),
-    ),
-    "states without a prefix": looks((operation) => respelled(operation, (word) => word)),
-    "states in small letters": looks((operation) =>
-      respelled(operation, (word) => word.toLowerCase()),
-    ),
-    "an empty error": looks((operation) => ({ ...operation, error: {} })),
-  };
-
-  test.each(Object.entries(shapes))("%s", async (_, rule) => {
-    const { trial, proxy } = await proxied();
-    proxy.rewrite(rule);
-    expect(await ended(trial)).toMatchObject(ALL_WELL);
-    await expectPaidOnce(trial, proxy);
-  });
-});
 
 describe("a create whose answer is lost", () => {
   const lists: Readonly<Record<string, (operation: Json) => Json>> = {
@@ -171,13 +202,24 @@ describe("a create whose answer is lost", () => {
     await expectPaidOnce(trial, proxy);
   });
 
-  test("is found also where the answer had a name that is no batch's", async () => {
+  const lies: Readonly<Record<string, (operation: Json) => Json>> = {
+    "a name that is no batch's": (body) => ({ ...lacking(body, "name"), name: "operations/x1" }),
+    "another display name": (body) => named(body, "vecfill-f00d-0001-1-00000000"),
+  };
+
+  test.each(Object.entries(lies))("is found also where the answer had %s", async (_, lie) => {
     const { trial, proxy } = await proxied();
-    proxy.rewrite(
-      rewriteJson("create", (body) => ({ ...lacking(body, "name"), name: "operations/x1" })),
-    );
+    proxy.rewrite(rewriteJson("create", lie));
     expect(await ended(trial)).toMatchObject(ALL_WELL);
     await expectPaidOnce(trial, proxy);
+  });
+
+  test("is found where the answer is another job's, as from a cache", async () => {
+    const { trial, proxy } = await proxied();
+    let first: unknown;
+    proxy.rewrite(rewriteJson("create", (body: unknown) => (first ??= body)));
+    expect(await ended(trial, oneByOne(trial))).toMatchObject(ALL_WELL);
+    await expectPaidOnce(trial, proxy, ROWS);
   });
 
   const unsure: Record<string, [rule: Rewrite, said: string]> = {
@@ -194,8 +236,16 @@ describe("a create whose answer is lost", () => {
       rewriteJson("list", ({ operations = [] }) => ({ batches: operations })),
       "no list of batches",
     ],
+    "an empty page with something beside it": [
+      rewriteJson("list", ({ operations = [] }) => ({ operations: [], batches: operations })),
+      "no list of batches",
+    ],
     "a page that leads back to itself": [
       (call, send) => (call.kind === "list" ? { body: { nextPageToken: "again" } } : send()),
+      "leads back",
+    ],
+    "the same page again under new tokens": [
+      (call, send) => (call.kind === "list" ? { body: pageAgain(call.before) } : send()),
       "leads back",
     ],
   };
@@ -218,7 +268,49 @@ describe("a create whose answer is lost", () => {
     expect(await ended(trial)).toMatchObject(ALL_WELL);
     await expectPaidOnce(trial, proxy);
   });
+
+  test("and cannot be found: what is at Gemini is fetched all the same, and nothing more is sent", async () => {
+    const { trial, proxy } = await proxied();
+    const nameless = listed((operation) => lacking(operation, "displayName", "inputConfig"));
+    proxy.rewrite(async (call, send) => {
+      const isLost = call.kind === "create" && call.before === 1;
+      if (!isLost) return nameless(call, send);
+      await send();
+      return "reset";
+    });
+    expect(await ended(trial, oneByOne(trial))).toMatchObject({ exit: EXIT_CODES.unfinished });
+    expect(await trial.states()).toEqual(["0001 imported", "0002 submitting", "0003 exported"]);
+    proxy.rewrite();
+    expect(await ended(trial)).toMatchObject({ exit: EXIT_CODES.done });
+    await expectPaidOnce(trial, proxy, ROWS);
+  });
+
+  test("a batch without a name that cannot be the job's does not stand in its way", async () => {
+    const { trial, proxy } = await proxied({ faults: "create-lost=1x" });
+    const model = "models/gemini-embedding-001";
+    const createTime = new Date(trial.clock.now().getTime() + 1_000).toISOString();
+    const strangers = [
+      { name: "batches/old", metadata: { model, createTime: "2026-01-01T00:00:00Z" } },
+      { name: "batches/chat", metadata: { model: "models/gemini-2.5-flash", createTime } },
+      { name: "batches/b", metadata: { model, createTime, inputConfig: { fileName: "files/b" } } },
+    ];
+    proxy.rewrite(
+      rewriteJson("list", ({ operations = [] }) => ({ operations: [...strangers, ...operations] })),
+    );
+    expect(await ended(trial)).toMatchObject(ALL_WELL);
+    await expectPaidOnce(trial, proxy, 2);
+  });
 });
+
+function named({ metadata, ...operation }: Json, displayName: string): Json {
+  return { ...operation, metadata: { ...(isJson(metadata) ? metadata : {}), displayName } };
+}
+
+/** Of a gateway that knows nothing of pages. */
+function pageAgain(before: number): Json {
+  const operation = { name: "batches/x1", metadata: { displayName: "somebody's" } };
+  return { operations: [operation], nextPageToken: `page-${before}` };
+}
 
 function noOutput(operation: Json): Json {
   return lacking(operation, "output");
@@ -273,80 +365,96 @@ describe("a batch that left no results", () => {
     await expectPaidOnce(trial, proxy);
   });
 
-  test("and tells no counts: it is waited for, but not for ever", async () => {
+  test.each([
+    ["tells no counts", ["batchStats"]],
+    ["tells neither counts nor when it ended", ["batchStats", "endTime"]],
+  ])("and %s: it is waited for, but not for ever", async (_, names) => {
     const { trial, proxy } = await proxied();
-    proxy.rewrite(looks((operation) => lacking(operation, "output", "batchStats")));
-    expect(await ended(trial, { maxAttempts: 1, pollIntervalMs: 60_000 })).toMatchObject({
-      exit: EXIT_CODES.rowsFailed,
-      failed: ROWS,
-    });
-    expect(proxy.calls("get").length).toBeGreaterThan(10);
+    proxy.rewrite(looks((operation) => lacking(operation, "output", ...names)));
+    const end = await ended(trial, { maxAttempts: 1, pollIntervalMs: 3_600_000 });
+    expect(end).toMatchObject({ exit: EXIT_CODES.rowsFailed, failed: ROWS });
+    expect(proxy.calls("get").length).toBeGreaterThan(20);
+    expect(proxy.calls("create")).toHaveLength(1);
   });
 });
 
 describe("a results file", () => {
-  test("with its keys in metadata is read", async () => {
-    const { trial, proxy } = await proxied();
-    proxy.rewrite(eachLine(({ key, ...line }) => ({ metadata: { key, hash: "x" }, ...line })));
-    expect(await ended(trial)).toMatchObject(ALL_WELL);
-    await expectPaidOnce(trial, proxy);
-  });
+  const silent = { message: "" };
+  const tooLong = { code: 3, message: "too long" };
+  const later = (code: number) => (line: Json, attempt: number) =>
+    attempt === 1 ? { key: line["key"], error: { code, message: "some other time" } } : line;
 
-  const empty = { message: "" };
+  /** For each row, in order. */
+  const shapes: readonly ((line: Json, attempt: number) => Json)[] = [
+    ({ key, ...line }) => ({ metadata: { key, hash: "x" }, ...line }),
+    (line) => ({ ...line, error: silent }),
+    later(1),
+    later(2),
+    later(10),
+    later(499),
+    ({ key }) => ({ key, error: silent, response: { error: tooLong } }),
+    ({ key }) => ({ key, error: { code: 11, message: "out of range" } }),
+    ({ key }) => ({ key, error: { code: 77, message: "beyond me" } }),
+  ];
 
-  test("with an empty error beside one that says something: that one counts", async () => {
-    const { trial, proxy } = await proxied();
-    const error = { code: 3, message: "too long" };
-    proxy.rewrite(eachLine(({ key }) => ({ key, error: empty, response: { error } })));
-    expect(await ended(trial)).toMatchObject({ exit: EXIT_CODES.rowsFailed, failed: ROWS });
-    expect(proxy.calls("create")).toHaveLength(1);
-    const [line] = await trial.lines("0001.failed.jsonl");
-    expect(line).toMatchObject({ error: { class: "permanent", reason: "service", ...error } });
-  });
-
-  test.each([1, 2, 10, 499])("with code %i, which says nothing of a text: again", async (code) => {
-    const { trial, proxy } = await proxied();
-    const failing = eachLine(({ key }) => ({ key, error: { code, message: "some other time" } }));
-    proxy.rewrite((call, send) => (call.before === 0 ? failing(call, send) : send()));
-    expect(await ended(trial)).toMatchObject(ALL_WELL);
+  test("is read in each of these shapes; what says nothing of the text is sent again", async () => {
+    const { trial, proxy } = await proxied({}, shapes.length);
+    proxy.rewrite(
+      rewriteResults((lines, { before }) =>
+        lines.map((text) => {
+          const line: unknown = JSON.parse(text);
+          const shape = shapes[idOf(line) - 1];
+          if (shape === undefined || !isJson(line)) throw new Error("no shape for this line");
+          return JSON.stringify(shape(line, before + 1));
+        }),
+      ),
+    );
+    const end = await ended(trial);
+    expect(end).toMatchObject({ exit: EXIT_CODES.rowsFailed, written: 6, failed: 3 });
     expect(proxy.calls("create")).toHaveLength(2);
+    expect(await trial.rightIds()).toEqual([1, 2, 3, 4, 5, 6]);
+    expect((await trial.idsIn("0002.requests.jsonl")).toSorted()).toEqual([3, 4, 5, 6, 9]);
+    const service = { class: "permanent", reason: "service" };
+    expect(await trial.lines("0001.failed.jsonl")).toMatchObject([
+      { attempt: 1, error: { ...service, ...tooLong } },
+      { attempt: 1, error: { ...service, code: 11 } },
+    ]);
+    expect(await trial.lines("0002.failed.jsonl")).toMatchObject([
+      { attempt: 2, error: { ...service, code: 77, message: "beyond me" } },
+    ]);
   });
 
-  test("with a code that nobody knows, again and again: once more, and no more", async () => {
-    const { trial, proxy } = await proxied();
-    proxy.rewrite(eachLine(({ key }) => ({ key, error: { code: 77, message: "beyond me" } })));
-    expect(await ended(trial)).toMatchObject({ exit: EXIT_CODES.rowsFailed, failed: ROWS });
-    expect(proxy.calls("create")).toHaveLength(2);
-    const [line] = await trial.lines("0002.failed.jsonl");
-    expect(line).toMatchObject({ error: { class: "permanent", code: 77, message: "beyond me" } });
-  });
-
-  const refusals = {
-    "404": errorBody(404, "NOT_FOUND", "Requested entity was not found."),
-    "400": errorBody(400, "INVALID_ARGUMENT", "* DownloadFileRequest.name: too long"),
-    "403": errorBody(403, "PERMISSION_DENIED", "You do not have permission to access the File x."),
-  };
-
-  test.each(Object.entries(refusals))(
-    "is refused on one way with %s: the other way",
-    async (status, body) => {
-      for (const way of [/^\/v1beta\//, /^\/download\//]) {
-        const { trial, proxy } = await proxied();
-        proxy.rewrite((call, send) =>
-          call.kind === "download" && way.test(call.path)
-            ? { status: Number(status), body }
-            : send(),
-        );
-        expect(await ended(trial)).toMatchObject(ALL_WELL);
-        await expectPaidOnce(trial, proxy);
-      }
+  const refusals = [
+    { status: 404, body: errorBody(404, "NOT_FOUND", "Requested entity was not found.") },
+    { status: 404, body: "<html>nothing here</html>" },
+    { status: 400, body: errorBody(400, "INVALID_ARGUMENT", "* DownloadFileRequest.name: long") },
+    {
+      status: 403,
+      body: errorBody(403, "PERMISSION_DENIED", "You do not have permission to access the File x."),
     },
-  );
-});
+  ];
 
-function eachLine(change: (line: Json) => Json): Rewrite {
-  return rewriteResults((lines) => lines.map((line) => JSON.stringify(change(JSON.parse(line)))));
-}
+  test("is fetched the other way where one way is refused", async () => {
+    const cases = refusals.flatMap((refusal) =>
+      [/^\/v1beta\//, /^\/download\//].map((way) => ({ refusal, way })),
+    );
+    const { trial, proxy } = await proxied({}, cases.length);
+    const numbers = new Map<string, number>();
+    const look = looks((operation) => {
+      numbers.set(`${outputOf(operation)}`, jobNumber(operation));
+      return operation;
+    });
+    proxy.rewrite((call, send) => {
+      if (call.kind !== "download") return look(call, send);
+      const number = numbers.get(/files\/[\w-]+/.exec(call.path)?.[0] ?? "") ?? 0;
+      const told = cases[number - 1];
+      return told?.way.test(call.path) === true ? told.refusal : send();
+    });
+    const end = await ended(trial, oneByOne(trial));
+    expect(end).toMatchObject({ ...ALL_WELL, written: cases.length });
+    await expectPaidOnce(trial, proxy, cases.length);
+  });
+});
 
 describe("cancel --give-up", () => {
   test("needs neither Gemini nor a key, and says what that may cost", async () => {

@@ -45,9 +45,8 @@ test.each(Object.entries(money))(
     });
     const refused = { status, body: errorBody(status, word, message) };
     proxy.rewrite((call, send) => (call.kind === "create" && call.before > 0 ? refused : send()));
-    const signal = AbortSignal.timeout(8_000);
     const bounds = { ...workshop.bounds, maxRows: 3 };
-    const run = trial.run({ export: trial.exportOptions({ bounds }) }, { signal });
+    const run = trial.run({ export: trial.exportOptions({ bounds }), pollIntervalMs: 30_000 });
     const error: unknown = await run.catch((caught: unknown) => caught);
     if (!(error instanceof UserError)) throw new Error("it did not end so", { cause: error });
     expect(EXIT_CODES[error.exit]).toBe(3);
@@ -61,6 +60,28 @@ test.each(Object.entries(money))(
     expect(await trial.paid()).toEqual({ 1: 1, 2: 1, 3: 1, 4: 1, 5: 1, 6: 1 });
   },
 );
+
+test("the same in the sync lane: what is at Gemini is fetched", async () => {
+  const { trial, proxy } = await startProxiedTrial(workshop, texts(6), {
+    frozen: true,
+    batchSeconds: 60,
+  });
+  const bounds = { ...workshop.bounds, maxRows: 3 };
+  await trial.export({ bounds });
+  await trial.submit({ takes: ({ id }) => id === "0001" });
+  const refused = { status: 429, body: errorBody(429, "RESOURCE_EXHAUSTED", PREPAID) };
+  proxy.rewrite((call, send) => (call.kind === "sync" ? refused : send()));
+  const lane = { lane: "sync", syncUpToTokens: 0 } as const;
+  await expect(trial.run({ lane, pollIntervalMs: 30_000 })).rejects.toMatchObject({
+    exit: "fatal",
+    message: expect.stringContaining("prepayment credits are depleted"),
+  });
+  expect(await trial.rightIds()).toEqual([1, 2, 3]);
+  expect(await trial.states()).toEqual(["0001 imported", "0002 embedding"]);
+  proxy.rewrite();
+  expect(await trial.run({ lane })).toMatchObject({ written: 3, failed: 0 });
+  expect(await trial.rightIds()).toEqual([1, 2, 3, 4, 5, 6]);
+});
 
 test("a model that is not there: one create, and which there are", async () => {
   const { trial, proxy } = await startProxiedTrial(workshop, texts(3), { frozen: true });
@@ -99,12 +120,24 @@ function kindOf(status: number, word: string, message: string): string {
 }
 
 test("a create refused again and again with nothing at Gemini: the usual causes are named", async () => {
-  const { trial } = await startProxiedTrial(workshop, texts(3), { faults: "create-429" });
-  await trial.export();
-  workshop.events.length = 0;
-  for (let times = 0; times < 3; times++) await trial.submit();
-  const warnings = workshop.events.filter(({ type }) => type === "warning");
-  expect(warnings.at(-1)).toMatchObject({
-    hint: expect.stringMatching(/no billing.*free tier.*another client.*aistudio\.google\.com/),
-  });
+  const quotas = [
+    "You exceeded your current quota, please check your plan and billing details.",
+    "Quota exceeded: batch requests per minute for this project.",
+    "Too many concurrent batch jobs.",
+  ];
+  for (const message of quotas) {
+    const { trial, proxy } = await startProxiedTrial(workshop, texts(3));
+    const refused = { status: 429, body: errorBody(429, "RESOURCE_EXHAUSTED", message) };
+    proxy.rewrite((call, send) => (call.kind === "create" ? refused : send()));
+    await trial.export();
+    const warnings = () => workshop.events.filter(({ type }) => type === "warning");
+    for (let times = 0; times < 2; times++) await trial.submit();
+    expect(JSON.stringify(warnings())).not.toContain("free tier");
+    await trial.submit();
+    expect(warnings().at(-1)).toMatchObject({
+      message: expect.stringMatching(/3 refusals in a row.*no billing.*free tier.*another client/),
+      hint: expect.stringMatching(/aistudio\.google\.com\/usage.*aistudio\.google\.com\/projects/),
+    });
+    workshop.events.length = 0;
+  }
 });

@@ -36,13 +36,30 @@ export function listedAs(recorded: object, behaviour: Behaviour): object {
 export function createdAs(recorded: object, behaviour: Behaviour): object {
   const operation = { ...recorded };
   if (behaviour.is("create-name", "batch")) return operation;
+  if (behaviour.is("create-name", "another")) return anotherBatch(operation);
   return { ...lacking(operation, "name"), name: "operations/of-another-kind" };
 }
 
+/** As a cache in between would answer. */
+function anotherBatch({ metadata, ...operation }: Operation): Operation {
+  const name = `batches/${"0".repeat(36)}`;
+  const told = isObject(metadata) ? metadata : {};
+  return { ...operation, name, metadata: { ...told, name, displayName: "another-batch" } };
+}
+
 /** The error of a result line: where it is recorded, or within `response` beside an empty one. */
-export function lineError(status: object, behaviour: Behaviour): object {
+export function lineError(error: ServiceError, behaviour: Behaviour): object {
+  const status = { code: lineCode(error, behaviour), message: error.message };
   if (behaviour.is("line-errors", "top-level")) return { error: status };
   return { error: { message: "" }, response: { error: status } };
+}
+
+/** Of neither google.rpc nor HTTP. */
+const UNKNOWN_CODE = 77;
+
+function lineCode(error: ServiceError, behaviour: Behaviour): number {
+  if (behaviour.is("line-codes", "unknown")) return UNKNOWN_CODE;
+  return behaviour.is("line-codes", "http") ? error.http : error.code;
 }
 
 /** What a create is refused with where the project has no money for it; undefined where it has. */

@@ -111,11 +111,9 @@ class ResultWriter {
   #failure(row: RequestRow, error: ServiceError): void {
     this.#failed += 1;
     this.#unpaid.push(`${JSON.stringify(row.key ?? null)}\n`);
-    const code = this.#job.embedder.behaviour.is("line-codes", "http") ? error.http : error.code;
-    const status = { code, message: error.message };
-    this.bytes.text(
-      `${JSON.stringify({ ...identity(row, this.#job), ...lineError(status, this.#job.embedder.behaviour), ...row.echoed })}\n`,
-    );
+    const told = lineError(error, this.#job.embedder.behaviour);
+    const line = { ...identity(row, this.#job), ...told, ...row.echoed };
+    this.bytes.text(`${JSON.stringify(line)}\n`);
   }
 
   #success(row: RequestRow, embedding: Embedding, struck: ReadonlySet<RowFault>): void {

@@ -23,8 +23,9 @@ export const BEHAVIOURS = {
     meaning: "embedContentConfig inside a request line (interactive calls always honour it)",
   },
   "line-codes": {
-    choices: ["rpc", "http"],
-    meaning: "error codes in result lines: google.rpc (3, 14) or like HTTP (400, 503)",
+    choices: ["rpc", "http", "unknown"],
+    meaning:
+      "error codes in result lines: google.rpc (3, 14), like HTTP (400, 503), or one that nobody knows",
   },
   "list-stats": {
     choices: ["stale", "fresh"],
@@ -84,8 +85,9 @@ export const BEHAVIOURS = {
     meaning: "the last page of a list of batches says so, or each leads back to itself",
   },
   "create-name": {
-    choices: ["batch", "operation"],
-    meaning: "the name in the answer to a create: batches/…, or one that is no batch's",
+    choices: ["batch", "operation", "another"],
+    meaning:
+      "the answer to a create names its batch, no batch at all, or another batch with another display name",
   },
   "state-names": {
     choices: ["batch", "job", "plain"],
