@@ -378,12 +378,15 @@ describe("a batch that left no results", () => {
   });
 });
 
+/** At the first attempt. */
+function later(code: number) {
+  return (line: Json, attempt: number): Json =>
+    attempt === 1 ? { key: line["key"], error: { code, message: "some other time" } } : line;
+}
+
 describe("a results file", () => {
   const silent = { message: "" };
   const tooLong = { code: 3, message: "too long" };
-  const later = (code: number) => (line: Json, attempt: number) =>
-    attempt === 1 ? { key: line["key"], error: { code, message: "some other time" } } : line;
-
   /** For each row, in order. */
   const shapes: readonly ((line: Json, attempt: number) => Json)[] = [
     ({ key, ...line }) => ({ metadata: { key, hash: "x" }, ...line }),
@@ -413,7 +416,7 @@ describe("a results file", () => {
     expect(end).toMatchObject({ exit: EXIT_CODES.rowsFailed, written: 6, failed: 3 });
     expect(proxy.calls("create")).toHaveLength(2);
     expect(await trial.rightIds()).toEqual([1, 2, 3, 4, 5, 6]);
-    expect((await trial.idsIn("0002.requests.jsonl")).toSorted()).toEqual([3, 4, 5, 6, 9]);
+    expect(new Set(await trial.idsIn("0002.requests.jsonl"))).toEqual(new Set([3, 4, 5, 6, 9]));
     const service = { class: "permanent", reason: "service" };
     expect(await trial.lines("0001.failed.jsonl")).toMatchObject([
       { attempt: 1, error: { ...service, ...tooLong } },
