@@ -138,6 +138,7 @@ test.each(refusals)(
 test("which models take batches is told by the list of models", async () => {
   for (const [behaviour, takesBatches] of [
     ["", true],
+    ["batch-models=newest", false],
     ["batch-models=none", false],
   ] as const) {
     const { url } = await emulatorFor({ behaviour });

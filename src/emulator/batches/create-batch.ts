@@ -7,7 +7,7 @@ import type { FileRecord } from "../state/file-record.ts";
 import { livingFile, noAccess } from "../files/kept-files.ts";
 import { type Answer, type Call, ok, readJson, refusal } from "../http/http.ts";
 import { newBatchId } from "../http/identifiers.ts";
-import { createdAs, moneyRefusal } from "./other-shapes.ts";
+import { createdAs, moneyRefusal, takesBatches } from "./other-shapes.ts";
 import { knownModel } from "../http/known-model.ts";
 import { lineBlocks } from "../faults/lines.ts";
 import { type Message, MessageType } from "../http/proto-json.ts";
@@ -58,7 +58,7 @@ export async function createBatch(
   created: () => void,
 ): Promise<Answer> {
   const { behaviour } = state.embedder;
-  const isOffered = behaviour.is("batch-models", "all");
+  const isOffered = takesBatches(modelId, behaviour);
   const model = knownModel(modelId, call.version, "asyncBatchEmbedContent", isOffered);
   const order = readOrder(await readJson(call), model, call, state);
   const tokens = limitsTokens(state.settings) ? await countOrderTokens(order, model, state) : 0;

@@ -47,6 +47,11 @@ function anotherBatch({ metadata, ...operation }: Operation): Operation {
   return { ...operation, name, metadata: { ...told, name, displayName: "another-batch" } };
 }
 
+export function takesBatches(model: string, behaviour: Behaviour): boolean {
+  if (behaviour.is("batch-models", "newest")) return model === "gemini-embedding-2";
+  return behaviour.is("batch-models", "all");
+}
+
 /** The error of a result line: where it is recorded, or within `response` beside an empty one. */
 export function lineError(error: ServiceError, behaviour: Behaviour): object {
   const status = { code: lineCode(error, behaviour), message: error.message };

@@ -126,8 +126,8 @@ export const BEHAVIOURS = {
     meaning: "creates pass, or are refused for want of money",
   },
   "batch-models": {
-    choices: ["all", "none"],
-    meaning: "which models take batches: where none does, a create is answered 404",
+    choices: ["all", "newest", "none"],
+    meaning: "which models take batches; a create for another is answered 404",
   },
 } as const;
 
