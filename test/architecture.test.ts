@@ -2,30 +2,21 @@
  * I open the folder to change one thing: can I trust that a stage knows no other stage, that an SDK
  * is used in one file only, and that `vecfill --help` does not load the whole world?
  */
-import { readFileSync, readdirSync } from "node:fs";
+import { existsSync, readFileSync, readdirSync } from "node:fs";
 import { basename, dirname, join, posix } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
+import { LAYERS, layersText, placeOf } from "../scripts/layers.ts";
 
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
 
-const STAGES = ["export", "submit", "embed", "poll", "import", "run", "plan", "resubmit"];
 const ADAPTERS = ["gemini", "store", "emulator"];
-/** What stands in an adapter's folder, but speaks our words only and imports no SDK. */
-const SHAPES_OF_ADAPTERS = ["src/gemini/port.ts", "src/store/port.ts"];
-/** What knows settings, streams or the command line. */
+/** What may be loaded before a command runs. */
 const SHELL_FOLDERS = ["cli", "settings"];
-const SHELL = [
-  "src/cli.ts",
-  "src/output/failure.ts",
-  "src/output/output.ts",
-  "src/services.ts",
-  "src/stages.ts",
-  "src/vecfill.ts",
-];
-const SHAPE_FOLDERS = ["disk", "result-line", "row"];
-const SHAPES = ["src/clock.ts", "src/errors.ts", "src/progress.ts"];
-const MANIFEST_FOLDERS = ["manifest", "jobs-folder"];
+const SHELL = ["src/cli.ts", "src/output/failure.ts", "src/output/output.ts", "src/services.ts"];
+/** Of these there may be one in several rooms. */
+const NAMES_OF_MANY = ["command.ts", "failure.ts", "port.ts", "retry.ts", "show.ts"];
+const ROOM_LINES_MAX = 2_000;
 /** SDKs and the like: the one file that may import each. */
 const ONE_IMPORTER: Readonly<Record<string, string>> = {
   "@google/genai": "src/gemini/client.ts",
@@ -50,40 +41,18 @@ type Rule = Readonly<{ why: string; breaks: (one: Import) => boolean }>;
 
 const RULES: readonly Rule[] = [
   {
-    why: "a stage knows no other stage; only run, which plan foresees, and a command put them together",
+    why: "a file imports from lower layers and its own room only",
     breaks: ({ file, to }) => {
-      const [from, other] = [folderOf(file), folderOf(to)];
-      if (from === "run" || from === "plan" || isCommand(file)) return false;
-      return from !== other && STAGES.includes(from) && STAGES.includes(other);
+      if (!to.startsWith("src/")) return false;
+      const [from, other] = [placeOf(file), placeOf(to)];
+      if (from === undefined || other === undefined) return true;
+      return from.room !== other.room && from.layer >= other.layer;
     },
   },
   {
-    why: "a stage knows ports, not adapters",
-    breaks: ({ file, to }) => STAGES.includes(folderOf(file)) && isAdapter(to),
-  },
-  {
-    why: "an adapter knows shapes only: no stage, no manifest, no other adapter, no shell",
+    why: "an adapter is imported by the composition root only; its port by everybody above",
     breaks: ({ file, to }) =>
-      isAdapter(file) &&
-      !isCommand(file) &&
-      folderOf(file) !== folderOf(to) &&
-      ([...STAGES, ...MANIFEST_FOLDERS, "commands", "output"].includes(folderOf(to)) ||
-        isAdapter(to) ||
-        isShell(to)),
-  },
-  {
-    why: "the manifest and the files of jobs know shapes, prices and Node only",
-    breaks: ({ file, to }) =>
-      MANIFEST_FOLDERS.includes(folderOf(file)) &&
-      to.startsWith("src/") &&
-      ![...MANIFEST_FOLDERS, "cost"].includes(folderOf(to)) &&
-      !isShape(to) &&
-      !SHAPES_OF_ADAPTERS.includes(to),
-  },
-  {
-    why: "a shape knows neither stages, adapters, the manifest nor the shell",
-    breaks: ({ file, to }) =>
-      isShape(file) && to.startsWith("src/") && !isShape(to) && !SHAPES_OF_ADAPTERS.includes(to),
+      isAdapter(to) && folderOf(file) !== folderOf(to) && file !== "src/services.ts",
   },
   {
     why: "only one file imports this package",
@@ -115,15 +84,11 @@ function folderOf(path: string): string {
 }
 
 function isAdapter(path: string): boolean {
-  return ADAPTERS.includes(folderOf(path)) && !SHAPES_OF_ADAPTERS.includes(path);
+  return ADAPTERS.includes(folderOf(path)) && basename(path) !== "port.ts";
 }
 
 function isCommand(path: string): boolean {
   return basename(path) === "command.ts";
-}
-
-function isShape(path: string): boolean {
-  return SHAPE_FOLDERS.includes(folderOf(path)) || SHAPES.includes(path);
 }
 
 function isShell(path: string): boolean {
@@ -166,6 +131,9 @@ function violations(tree: Tree): string[] {
       ),
     ),
     ...attics(tree),
+    ...strays(tree),
+    ...namesakes(tree),
+    ...crowds(tree),
     ...exits(tree),
   ];
 }
@@ -174,6 +142,30 @@ function attics(tree: Tree): string[] {
   return [...tree.keys()]
     .filter((file) => file.split("/").some((part) => ATTICS.includes(part.replace(/\.ts$/, ""))))
     .map((file) => `${file}: a name that says nothing`);
+}
+
+function strays(tree: Tree): string[] {
+  return [...tree.keys()]
+    .filter((file) => placeOf(file) === undefined)
+    .map((file) => `${file} is in no room`);
+}
+
+function namesakes(tree: Tree): string[] {
+  const files = [...tree.keys()].filter((file) => !NAMES_OF_MANY.includes(basename(file)));
+  return files
+    .filter((file) => files.some((other) => other < file && basename(other) === basename(file)))
+    .map((file) => `${file}: another file has this name`);
+}
+
+function crowds(tree: Tree): string[] {
+  const lines = new Map<string, number>();
+  for (const [file, source] of tree) {
+    const room = placeOf(file)?.room ?? "";
+    lines.set(room, (lines.get(room) ?? 0) + source.split("\n").length - 1);
+  }
+  return [...lines]
+    .filter(([, count]) => count > ROOM_LINES_MAX)
+    .map(([room, count]) => `${room} has ${count} lines: more than ${ROOM_LINES_MAX}`);
 }
 
 function exits(tree: Tree): string[] {
@@ -212,7 +204,9 @@ describe("the source", () => {
     expect(loaded.filter((path) => !path.startsWith("src/"))).toEqual(["yargs"]);
     const work = loaded.filter((path) => !isCommand(path));
     expect(
-      work.filter((path) => isAdapter(path) || MANIFEST_FOLDERS.includes(folderOf(path))),
+      work.filter(
+        (path) => isAdapter(path) || ["manifest", "jobs-folder"].includes(folderOf(path)),
+      ),
     ).toEqual([
       // a table that imports nothing: `--state` names its choices in help
       "src/manifest/states.ts",
@@ -221,14 +215,15 @@ describe("the source", () => {
   });
 
   it("is what the rules speak of: every file and folder they name is there", () => {
-    const named = [...SHELL, ...SHAPES, ...SHAPES_OF_ADAPTERS, ...Object.values(ONE_IMPORTER)];
+    const named = [...SHELL, ...Object.values(ONE_IMPORTER)];
     expect(named.filter((file) => !tree.has(file))).toEqual([]);
-    const folders = new Set([...tree.keys()].map(folderOf));
-    expect(
-      [...STAGES, ...ADAPTERS, ...SHELL_FOLDERS, ...SHAPE_FOLDERS, ...MANIFEST_FOLDERS].filter(
-        (folder) => !folders.has(folder),
-      ),
-    ).toEqual([]);
+    const rooms = LAYERS.flat();
+    expect(rooms.filter((room) => !existsSync(join(ROOT, "src", room)))).toEqual([]);
+  });
+
+  it("has the layers that ARCHITECTURE.md prints", () => {
+    const page = readFileSync(join(ROOT, "ARCHITECTURE.md"), "utf8");
+    expect(page).toContain(`<!-- layers -->\n${layersText()}\n<!-- /layers -->`);
   });
 });
 
@@ -253,6 +248,13 @@ describe("the rules", () => {
     ["src/store/sql.ts", 'import pg from "pg";'],
     ["src/gemini/upload.ts", 'import { GoogleGenAI } from "@google/genai";'],
     ["src/store/sql.ts", 'import type { Argv } from "yargs";'],
+    ["src/commands/plan/show.ts", 'import { a } from "../export/show.ts";'],
+    ["src/words/figures.ts", 'import { a } from "../output/output.ts";'],
+    ["src/run/run.ts", 'import { a } from "../plan/plan.ts";'],
+    ["src/store/port.ts", 'import { a } from "./postgres/postgres.ts";'],
+    ["src/emulator/http/http.ts", 'import { a } from "../state/state.ts";'],
+    ["src/poll/poll.ts", 'import { a } from "../gemini/minute-limit.ts";'],
+    ["src/row/row.ts", 'import { a } from "../loose.ts";'],
     ["src/cli.ts", 'import { openServices } from "./services.ts";'],
     ["src/commands/jobs/show.ts", 'const { a } = await import("../../services.ts");'],
     ["src/commands/export/command.ts", 'import { exportJobs } from "../../export/export.ts";'],
@@ -293,7 +295,24 @@ describe("the rules", () => {
       "src/utils.ts: a name that says nothing",
       "src/job/index.ts: a name that says nothing",
       "src/lib/x.ts: a name that says nothing",
+      "src/utils.ts is in no room",
+      "src/job/index.ts is in no room",
+      "src/lib/x.ts is in no room",
       "src/run/run.ts sets an exit code: only src/cli.ts does",
+    ]);
+  });
+
+  it("name files with the name of another, and rooms that are too large", () => {
+    const half = "\n".repeat(1_100);
+    const tree = new Map([
+      ["src/disk/port.ts", ""],
+      ["src/disk/rows.ts", ""],
+      ["src/row/port.ts", half],
+      ["src/row/rows.ts", half],
+    ]);
+    expect(violations(tree)).toEqual([
+      "src/row/rows.ts: another file has this name",
+      "row has 2200 lines: more than 2000",
     ]);
   });
 });
