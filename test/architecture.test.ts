@@ -2,11 +2,13 @@
  * I open the folder to change one thing: can I trust that a stage knows no other stage, that an SDK
  * is used in one file only, and that `vecfill --help` does not load the whole world?
  */
-import { existsSync, readFileSync, readdirSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { basename, dirname, join, posix } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
+import { type Figure, figuresOf } from "../scripts/figures.ts";
 import { LAYERS, layersText, placeOf } from "../scripts/layers.ts";
+import { type Import, importsOf, sourceTree, type Tree } from "../scripts/source.ts";
 
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
 
@@ -33,10 +35,6 @@ const ONE_IMPORTER: Readonly<Record<string, string>> = {
 const ENTRIES = ["src/cli.ts", "src/vecfill.ts"];
 const ATTICS = ["index", "utils", "util", "lib", "core", "common", "helpers", "misc", "shared"];
 
-type Kind = "static" | "lazy" | "type";
-type Import = Readonly<{ file: string; to: string; kind: Kind }>;
-/** Source by path, such as `src/cli.ts`. */
-type Tree = ReadonlyMap<string, string>;
 type Rule = Readonly<{ why: string; breaks: (one: Import) => boolean }>;
 
 const RULES: readonly Rule[] = [
@@ -93,33 +91,6 @@ function isCommand(path: string): boolean {
 
 function isShell(path: string): boolean {
   return SHELL_FOLDERS.includes(folderOf(path)) || SHELL.includes(path);
-}
-
-function importsOf(file: string, source: string): Import[] {
-  const found = (pattern: RegExp, kindOf: (clause: string) => Kind) =>
-    [...source.matchAll(pattern)].map(({ groups = {} }) => ({
-      file,
-      to: resolved(file, groups["to"] ?? ""),
-      kind: kindOf(groups["clause"] ?? ""),
-    }));
-  return [
-    ...found(/^(?:import|export)(?<clause>\s[^;"]*?)\sfrom "(?<to>[^"]+)"/gm, kindOfClause),
-    ...found(/^import "(?<to>[^"]+)"/gm, () => "static"),
-    ...found(/\bimport\(\s*"(?<to>[^"]+)"/g, () => "lazy"),
-  ];
-}
-
-/** `import type {…}` and `import { type A, type B }` leave nothing behind when types are stripped. */
-function kindOfClause(clause: string): Kind {
-  const text = clause.trim();
-  if (text.startsWith("type ")) return "type";
-  const names = /^\{(?<names>[^}]*)\}$/s.exec(text)?.groups?.["names"]?.split(",") ?? [""];
-  const real = names.map((name) => name.trim()).filter((name) => name !== "");
-  return real.length > 0 && real.every((name) => name.startsWith("type ")) ? "type" : "static";
-}
-
-function resolved(file: string, to: string): string {
-  return to.startsWith(".") ? posix.join(posix.dirname(file), to) : to;
 }
 
 function violations(tree: Tree): string[] {
@@ -184,12 +155,6 @@ function loadedAtStart(tree: Tree): Set<string> {
     }
   }
   return loaded;
-}
-
-function sourceTree(): Tree {
-  const paths = readdirSync(join(ROOT, "src"), { recursive: true, encoding: "utf8" });
-  const files = paths.filter((path) => /(?<!\.d)\.ts$/.test(path)).map((path) => `src/${path}`);
-  return new Map(files.map((file) => [file, readFileSync(join(ROOT, file), "utf8")]));
 }
 
 describe("the source", () => {
@@ -261,7 +226,9 @@ describe("the rules", () => {
   ])("name %s and what it imports: %s", (file, source) => {
     const [first = ""] = violations(new Map([[file, source]]));
     const to = /"(?<to>[^"]+)"[^"]*$/.exec(source)?.groups?.["to"] ?? "";
-    expect(first).toContain(`${file} imports ${resolved(file, to)}: `);
+    expect(first).toContain(
+      `${file} imports ${to.startsWith(".") ? posix.join(dirname(file), to) : to}: `,
+    );
   });
 
   it.each([
@@ -316,3 +283,48 @@ describe("the rules", () => {
     ]);
   });
 });
+
+describe("the figures of the house", () => {
+  it("are what they may be", () => {
+    expect(named(over(sourceTree()))).toEqual([]);
+  });
+
+  it("count arrows between rooms, those that run back up, and circles", () => {
+    const tree = new Map([
+      ["src/disk/rows.ts", 'import { a } from "../row/key.ts";\nimport "../errors.ts";'],
+      ["src/disk/csv.ts", 'import { a } from "../row/key.ts";\nimport "./rows.ts";'],
+      ["src/row/key.ts", 'const { a } = await import("../disk/csv.ts");'],
+      ["src/errors.ts", 'import type { A } from "zod";'],
+    ]);
+    expect(named(figuresOf(tree)).slice(0, 5)).toEqual([
+      "rooms 3",
+      "arrows 3",
+      "arrows back up 2",
+      "rooms in circles 2",
+      "loose files 1",
+    ]);
+  });
+
+  it("name what is over its bound", () => {
+    const long = `export function a() {${"\n".repeat(70)}}`;
+    const states = "export const STATES = { failed: {}, expired: {} };";
+    const tree = new Map([
+      ["src/row/key.ts", `${long}\nconst is = state === "failed";`],
+      ["src/manifest/states.ts", states],
+    ]);
+    expect(named(over(tree))).toEqual([
+      "comparisons with states 1",
+      "lines a function: median 71",
+      "90th 71",
+      "most 71",
+    ]);
+  });
+});
+
+function over(tree: Tree): readonly Figure[] {
+  return figuresOf(tree).filter(({ value, max }) => value > max);
+}
+
+function named(figures: readonly Figure[]): string[] {
+  return figures.map(({ name, value }) => `${name} ${value}`);
+}
