@@ -119,12 +119,20 @@ async function statementsFor(
   const { target, project, apply } = options;
   const seen = await examine(target);
   const { description, supabase, label } = seen;
+  if (description.insteadOfTable === "view") throw isView(target);
   checkTarget(target, description);
   const functions = project || supabase;
   if (functions && apply && !supabase) throw noProject(label);
   const trigger = options.trigger || newest.includes("\ncreate trigger ");
   if (!functions && !trigger) return undefined;
   return { functions, statements: functionsSql.install(seen, { trigger, api: functions }) };
+}
+
+function isView(target: Target): UserError {
+  return new UserError(`${tableName(target)} is a view, and functions cannot fill one safely.`, {
+    hint: "Give --table (and --schema) of the table below it.",
+    exit: "fatal",
+  });
 }
 
 function noProject(label: string): UserError {
