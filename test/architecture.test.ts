@@ -286,7 +286,7 @@ describe("the rules", () => {
 
 describe("the figures of the house", () => {
   it("are what they may be", () => {
-    expect(named(over(sourceTree()))).toEqual([]);
+    expect(told(over(sourceTree()))).toEqual([]);
   });
 
   it("count arrows between rooms, those that run back up, and circles", () => {
@@ -296,7 +296,7 @@ describe("the figures of the house", () => {
       ["src/row/key.ts", 'const { a } = await import("../disk/csv.ts");'],
       ["src/errors.ts", 'import type { A } from "zod";'],
     ]);
-    expect(named(figuresOf(tree)).slice(0, 5)).toEqual([
+    expect(told(figuresOf(tree)).slice(0, 5)).toEqual([
       "rooms 3",
       "arrows 3",
       "arrows back up 2",
@@ -312,7 +312,7 @@ describe("the figures of the house", () => {
       ["src/row/key.ts", `${long}\nconst is = state === "failed";`],
       ["src/manifest/states.ts", states],
     ]);
-    expect(named(over(tree))).toEqual([
+    expect(told(over(tree))).toEqual([
       "comparisons with states 1",
       "lines a function: median 71",
       "90th 71",
@@ -325,6 +325,6 @@ function over(tree: Tree): readonly Figure[] {
   return figuresOf(tree).filter(({ value, max }) => value > max);
 }
 
-function named(figures: readonly Figure[]): string[] {
+function told(figures: readonly Figure[]): string[] {
   return figures.map(({ name, value }) => `${name} ${value}`);
 }
