@@ -6,7 +6,7 @@
  * that were tested against it, have them at the top level; so they are read at both places, the top
  * first, and neither is believed to be the only one. This is the one place that knows of any shape.
  */
-import { count, fields, type Fields, isFields, list, text } from "./json.ts";
+import { count, fields, type Fields, isFields, list, text } from "./http/json.ts";
 import type { Batch, BatchState } from "./port.ts";
 
 /** A page of the batch list. */

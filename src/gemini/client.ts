@@ -17,15 +17,15 @@
 import { GoogleGenAI } from "@google/genai";
 
 import { type Clock, systemClock } from "../clock.ts";
-import { type Address, API_VERSION, BASE_URL, checkName, createAddress } from "./address.ts";
+import { type Address, API_VERSION, BASE_URL, checkName, createAddress } from "./http/address.ts";
 import { listBatches } from "./batch-list.ts";
 import { parseBatch } from "./batch-resource.ts";
 import { download, unlessRefused } from "./incoming-file.ts";
-import { unusable } from "./failure.ts";
+import { unusable } from "./http/failure.ts";
 import { parseFile } from "./file-resource.ts";
-import { parseJson } from "./json.ts";
+import { parseJson } from "./http/json.ts";
 import { listModels } from "./model-list.ts";
-import { type Limits, LIMITS } from "./limits.ts";
+import { type Limits, LIMITS } from "./http/limits.ts";
 import { MODELS } from "../row/models.ts";
 import {
   type Batch,
@@ -37,7 +37,7 @@ import {
   type ResultsOptions,
 } from "./port.ts";
 import { saveResults, type TornDownloads } from "./saved-results.ts";
-import { createTransport, type Transport } from "./transport.ts";
+import { createTransport, type Transport } from "./http/transport.ts";
 import { createUpload } from "./upload.ts";
 
 export type GeminiOptions = Readonly<{

@@ -1,10 +1,10 @@
 /** Which models there are for a key, as the service lists them; to ask costs nothing. */
-import type { Address } from "./address.ts";
-import { unusable } from "./failure.ts";
-import { fields, isFields, list, parseJson, text } from "./json.ts";
-import type { Limits } from "./limits.ts";
+import type { Address } from "./http/address.ts";
+import { unusable } from "./http/failure.ts";
+import { fields, isFields, list, parseJson, text } from "./http/json.ts";
+import type { Limits } from "./http/limits.ts";
 import type { OfferedModel } from "./port.ts";
-import type { Transport } from "./transport.ts";
+import type { Transport } from "./http/transport.ts";
 
 type Services = Readonly<{ transport: Transport; address: Address; limits: Limits }>;
 

@@ -3,7 +3,7 @@
 import { readFileSync } from "node:fs";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { EXIT_CODES, UserError } from "../../src/errors.ts";
-import { failureFromAnswer } from "../../src/gemini/failure.ts";
+import { failureFromAnswer } from "../../src/gemini/http/failure.ts";
 import { startProxiedTrial, texts } from "../trial.ts";
 import { openWorkshop, type Workshop } from "../workshop.ts";
 import { errorBody } from "./stub-server.ts";
