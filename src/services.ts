@@ -57,7 +57,8 @@ export function openServices(options: ServicesOptions): Services {
   };
   const database = once(async () => {
     const { openDatabase } = await import("./store/postgres/open-database.ts");
-    return opened(await openDatabase({ url: requireDatabase(environment).url.reveal() }));
+    const { url, takesPasswords } = requireDatabase(environment);
+    return opened(await openDatabase({ url: url.reveal(), takesPasswords }));
   });
   const api = once(() => connectApi(environment, report));
   const newStore = once(async () => {

@@ -225,6 +225,7 @@ function at(url: string): Promise<Check[]> {
     kind: "postgres",
     url: new Secret(url),
     variable: "DATABASE_URL in .env",
+    takesPasswords: false,
   });
 }
 
