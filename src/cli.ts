@@ -9,14 +9,10 @@ import { secretsIn, withoutSecrets } from "./settings/access.ts";
 import { systemClock } from "./clock.ts";
 import { commandLine, nextCommandLine, withCompleteCommands } from "./cli/command-line.ts";
 import type { CommandResult, RegisterCommand, Start, Work } from "./cli/command.ts";
-import {
-  type Configuration,
-  type Flags,
-  loadConfiguration,
-  requireTrusted,
-} from "./settings/config.ts";
+import { type Configuration, type Flags, loadConfiguration } from "./settings/config.ts";
 import { type Asking, askConsent } from "./cli/consent.ts";
 import { realEnvironment } from "./settings/env-file.ts";
+import { requireTrusted } from "./settings/trust.ts";
 import { EXIT_CODES, type ExitReason } from "./errors.ts";
 import { failureOf } from "./output/failure.ts";
 import { MAIN_PAGE, exitCodesText, helpText } from "./cli/help.ts";
@@ -208,7 +204,7 @@ function startFor(session: Session): Start {
     const { env, folder } = world;
     const flags = flagsOf(command, argv);
     const configuration = await loadConfiguration({ flags, env, folder });
-    requireTrusted(command, configuration);
+    await requireTrusted(command, configuration, folder);
     const output = await openOutput(configuration, world);
     session.output = output;
     const { settings, origins } = configuration;

@@ -65,7 +65,8 @@ export function geminiAccess(environment: Environment): GeminiAccess {
   const baseUrl = valueOf(environment, BASE_URL_VARIABLE);
   if (baseUrl !== undefined) checkBaseUrl(environment, baseUrl);
   const variable = geminiKeyVariable(environment);
-  if (baseUrl !== undefined) refuseLeak(environment, { secret: variable, address: BASE_URL_VARIABLE });
+  if (baseUrl !== undefined)
+    refuseLeak(environment, { secret: variable, address: BASE_URL_VARIABLE });
   return {
     apiKey: geminiKey(environment, variable),
     baseUrl,
@@ -345,8 +346,7 @@ export function isSecretVariable(name: string): boolean {
 /** For a program that is not ours: without keys, addresses of databases, and whatever holds one. */
 export function withoutSecrets(env: NodeJS.ProcessEnv, redact: Redact): NodeJS.ProcessEnv {
   const kept = Object.entries(env).filter(
-    ([name, value = ""]) =>
-      !isSecretVariable(name) && redact(value) === value,
+    ([name, value = ""]) => !isSecretVariable(name) && redact(value) === value,
   );
   return Object.fromEntries(kept);
 }

@@ -2,7 +2,6 @@
  * The settings: flag, then `VECFILL_*` variable, then config file, then default. Resolved once,
  * checked here, and trusted everywhere else.
  */
-import { isAbsolute, relative, resolve, sep } from "node:path";
 import { isSecretVariable } from "./access.ts";
 import { type ConfigFile, loadConfigFile } from "./config-file.ts";
 import {
@@ -16,19 +15,19 @@ import {
 import { UserError } from "../errors.ts";
 import { MODELS } from "../row/models.ts";
 import { nearest } from "./nearest.ts";
-import type { CommandName, Given, Option } from "./option.ts";
+import type { Given, Option } from "./option.ts";
 import { OPTIONS, OPTION_LIST, type OptionName, type Settings, variableOf } from "./options.ts";
 import type { Target } from "../row/target.ts";
 
 /** Where a value came from. `name` is what a person would look for: the flag, variable or key. */
-type Origin =
-  | Readonly<{
-      source: "flag" | "environment" | "file";
-      name: string;
-      /** In a file that nobody named: it may have come with somebody else's repository. */
-      isFound: boolean;
-    }>
-  | Readonly<{ source: "default" }>;
+export type GivenOrigin = Readonly<{
+  source: "flag" | "environment" | "file";
+  name: string;
+  /** In a file that nobody named: it may have come with somebody else's repository. */
+  isFound: boolean;
+}>;
+
+export type Origin = GivenOrigin | Readonly<{ source: "default" }>;
 
 export type Origins = Readonly<Record<OptionName, Origin>>;
 
@@ -95,7 +94,7 @@ function describeOrigin(origin: Origin): string {
   return origin.source === "default" ? "the default" : origin.name;
 }
 
-type Found = Readonly<{ given: unknown; origin: Exclude<Origin, { source: "default" }> }>;
+type Found = Readonly<{ given: unknown; origin: GivenOrigin }>;
 
 /** The one line of precedence. */
 function find(
@@ -118,7 +117,10 @@ function inEnvironment({ flag }: Option<unknown>, environment: Environment): Fou
   const given = valueOf(environment, variable);
   if (given === undefined) return undefined;
   const name = placeOf(environment, variable);
-  return { given, origin: { source: "environment", name, isFound: isFound(environment, variable) } };
+  return {
+    given,
+    origin: { source: "environment", name, isFound: isFound(environment, variable) },
+  };
 }
 
 function inFile(
@@ -194,47 +196,14 @@ function disagree(what: string, origin: Origin): UserError {
   return new UserError(`${what}.`, { hint: `Change ${describeOrigin(origin)}.`, exit: "usage" });
 }
 
-/**
- * Throws a UserError where an option of the command that runs something, or writes outside of the jobs
- * folder, comes from a file that vecfill found by itself.
- */
-export function requireTrusted(
-  command: CommandName,
-  { settings, origins }: Pick<Configuration, "settings" | "origins">,
-): void {
-  for (const [name, option] of OPTION_LIST) {
-    const origin = origins[name];
-    if (!option.commands.includes(command) || origin.source === "default") continue;
-    if (origin.isFound && !isHarmless(option, settings[name], settings.jobsDir)) {
-      throw notFollowed(option, origin);
-    }
-  }
-}
-
-function isHarmless({ power }: Option<unknown>, value: unknown, jobsDir: string): boolean {
-  if (power === undefined) return true;
-  const path = relative(resolve(jobsDir), resolve(String(value)));
-  return power === "writes" && !isAbsolute(path) && path.split(sep)[0] !== "..";
-}
-
-function notFollowed({ flag }: Option<unknown>, origin: Found["origin"]): UserError {
-  const naming = (origin.source === "file" ? OPTIONS.config : OPTIONS.envFile).flag;
-  const file = origin.name.split(" in ").at(-1);
-  return new UserError(
-    `${origin.name} is not followed: a file that vecfill finds by itself may not run a command or write outside of the jobs folder.`,
-    {
-      hint: `If it is yours, name the file: --${naming} ${file}. Or give --${flag}, or set ${variableOf(flag)} in the environment.`,
-      exit: "usage",
-    },
-  );
-}
-
 /** Files with a key or a password in them that others on this machine can read. */
 function openSecrets({ files }: Environment): string[] {
   return files.flatMap(({ file, variables = [], readableByOthers }) => {
     const secrets = variables.filter(isSecretVariable);
     if (!readableByOthers || secrets.length === 0) return [];
-    return [`${file} can be read by others on this machine, and holds ${secrets.join(", ")}: chmod 600 ${file}`];
+    return [
+      `${file} can be read by others on this machine, and holds ${secrets.join(", ")}: chmod 600 ${file}`,
+    ];
   });
 }
 

@@ -73,7 +73,9 @@ export function filesRead({ files }: Environment): string {
   if (files.length === 0) return "";
   const told = files.map(({ file, variables }) => {
     if (variables === undefined) return `${file} (not there)`;
-    return variables.length === 0 ? `${file} (sets nothing)` : `${file} (sets ${variables.join(", ")})`;
+    return variables.length === 0
+      ? `${file} (sets nothing)`
+      : `${file} (sets ${variables.join(", ")})`;
   });
   return `Looked at: the environment, ${told.join(", ")}.`;
 }

@@ -91,6 +91,8 @@ function arrayLiteral(texts: readonly string[]): string {
 class ImpatientClient extends Client {
   constructor(config?: ClientConfig) {
     super({ ...config, connectionTimeoutMillis: CONNECT_TIMEOUT_MS });
+    // the address, holding none, would outrank it
+    if (config?.password === refusePassword) Reflect.set(this, "password", refusePassword);
   }
 }
 
