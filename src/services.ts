@@ -27,7 +27,7 @@ export type Services = Readonly<{
   keyId(): string;
   /** Repeats what fails. Stores of several targets share the database; do not close them. */
   store(target: Target): Promise<Store>;
-  /** A look at the table and the way to it; asked once, nothing is repeated. */
+  /** A look at the table and the way to it; an API that has lost its database is waited for, a minute. */
   examine(target: Target): Promise<Examination>;
   /** One statement on the database itself. Throws a UserError (usage) where only its API is named. */
   execute(sql: string): Promise<void>;
@@ -88,7 +88,7 @@ export function openServices(options: ServicesOptions): Services {
       const { examineApi, examineDatabase } = await import("./store/supabase/examine.ts");
       return storeAccess(environment).kind === "postgres"
         ? examineDatabase(await database(), target)
-        : examineApi(await api(), target);
+        : examineApi(await api(), target, { clock, report });
     },
     execute: async (sql) => {
       const { explainFailure } = await import("./store/failure.ts");

@@ -118,7 +118,8 @@ async function pause(
 ): Promise<void> {
   const rule = ruleFor(error);
   if (rule === undefined) throw error;
-  const patience = rule.patience === OUTAGE && !past.reached ? FIRST_CONTACT : rule.patience;
+  const unproven = !past.reached && !provesTheAddress(error);
+  const patience = rule.patience === OUTAGE && unproven ? FIRST_CONTACT : rule.patience;
   if (past.attempt >= patience.attempts) throw exhausted(error, past.attempt);
   const ms = delayMs(patience, past.attempt, random());
   report({ type: "waiting", why: rule.why, seconds: ms / MS_A_SECOND });
@@ -126,6 +127,11 @@ async function pause(
 }
 
 const MS_A_SECOND = 1000;
+
+/** PostgREST says itself that its database is away: the address is right, and it is an outage. */
+export function provesTheAddress(error: unknown): error is Error {
+  return /^PGRST00[0-3]$/.test(failureCode(error) ?? "");
+}
 
 function ruleFor(error: unknown): Rule | undefined {
   const code = failureCode(error);

@@ -126,6 +126,7 @@ async function statementsFor(
 ): Promise<Made | undefined> {
   const { target, project, apply } = options;
   const { description, vectorSchema, supabase, label } = await examine(target);
+  if (description.insteadOfTable === "view") throw isView(target);
   checkTarget(target, description);
   const functions = project || supabase;
   if (functions && apply && !supabase) throw noProject(label);
@@ -133,6 +134,13 @@ async function statementsFor(
   if (!functions && !trigger) return undefined;
   const shape = shapeOf(description, vectorSchema);
   return { functions, statements: installStatements(target, shape, { trigger, api: functions }) };
+}
+
+function isView(target: Target): UserError {
+  return new UserError(`${tableName(target)} is a view, and functions cannot fill one safely.`, {
+    hint: "Give --table (and --schema) of the table below it.",
+    exit: "fatal",
+  });
 }
 
 function noProject(label: string): UserError {
