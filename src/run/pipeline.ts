@@ -25,7 +25,7 @@ import { resubmitJob, retryableBelow } from "../resubmit/resubmit.ts";
 import type { Store } from "../store/port.ts";
 import { adoptBatches, needsReconciling, reconcile } from "../submit/reconcile.ts";
 import { submitJob, type SubmitServices } from "../submit/submit-job.ts";
-import type { Probe } from "../manifest/quota-log.ts";
+import type { Probe } from "../manifest/quota/quota-log.ts";
 import { fullText, type NoRoom } from "../quota/full-text.ts";
 import { warnOfTooLarge } from "../quota/too-large.ts";
 import { roomFor, type Room, type Window } from "../quota/window.ts";
