@@ -18,7 +18,7 @@ const READABLE_BY_OTHERS = 0o044;
  * the file; nobody, where vecfill found the file by itself.
  */
 const SOURCES = ["flag", "environment", "named", "found"] as const;
-export type Source = (typeof SOURCES)[number];
+type Source = (typeof SOURCES)[number];
 
 type Variable = Readonly<{
   value: string;
