@@ -146,6 +146,6 @@ describe("a limit", () => {
   });
 });
 
-function passing(jobs: readonly Job[], limit: CostLimit | undefined): Job[] {
-  return [...withinLimit(new JobIndex(jobs), limit)];
+function passing(jobs: readonly Job[], given: CostLimit | undefined): Job[] {
+  return [...withinLimit(new JobIndex(jobs), given)];
 }
