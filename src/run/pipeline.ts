@@ -465,8 +465,9 @@ class Pipeline {
         ? manifest.needing("embed", "settle", "look", "fetch", "write")
         : manifest.needing("look", "fetch", "write");
     if (this.#worksInHand > 0 || sent.some(({ id }) => !this.#blocked.has(id))) return false;
-    if (this.#halted !== undefined) return undefined;
-    return nextToEmbed(this.#services.manifest, this.#options, this.#canary?.gate());
+    if (this.#halted !== undefined) return true;
+    // what the limit holds back waits for a bill that comes in, and for no task
+    return withinLimit(manifest, this.#options.costLimit).next().done === true;
   }
 
   /** Nothing is under way that could come cheaper than it was estimated. */
