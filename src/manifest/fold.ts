@@ -7,7 +7,7 @@ import type { Target } from "../row/target.ts";
 import { afterIndexEvent, type DroppedIndexes } from "./dropped-index.ts";
 import type { JobEvent, JournalEvent } from "./event.ts";
 import type { Job, JobState, NewJob, TokenCount } from "./job.ts";
-import { accepted, ended as quotaEnded, NEW_QUOTA, type QuotaLog, refused } from "./quota-log.ts";
+import { accepted, ended as quotaEnded, NEW_QUOTA, type QuotaLog, refused, tried } from "./quota-log.ts";
 import { move } from "./transitions.ts";
 import { JobIndex } from "./job-index.ts";
 import { needs } from "./states.ts";
@@ -122,12 +122,13 @@ function quotaChanges(
     atMs: Date.parse(event.at),
     probe: before.probe,
   });
+  if (event.type === "submitting") return [[model, tried(log)]];
   if (event.type === "submitted") return [[model, accepted(log, create())]];
   if (event.type === "refused" && event.error.code === TOO_MANY) {
-    return [[model, refused(log, { ...create(), limit: event.limit })]];
+    return [[model, refused(log, { ...create(), limit: event.limit, retryAfterMs: event.retryAfterMs })]];
   }
   const hasEnded = needs(before) === "look" && needs({ state: moved }) !== "look";
-  return hasEnded ? [[model, quotaEnded(log, before.tokens)]] : [];
+  return hasEnded ? [[model, quotaEnded(log, before.tokens, Date.parse(event.at))]] : [];
 }
 
 function newTarget(
