@@ -2,10 +2,28 @@
  * A cell of the grid, played with the very functions that the pipeline sends by, without files, stages or
  * a journal: a thousand cells take seconds. What it comes to through the real pipeline: simulation.ts.
  */
-import { accepted, ended, NEW_QUOTA, type QuotaLog, refused, tried } from "../../src/manifest/quota-log.ts";
+import {
+  accepted,
+  ended,
+  NEW_QUOTA,
+  type QuotaLog,
+  refused,
+  tried,
+} from "../../src/manifest/quota/quota-log.ts";
 import { learnedTokens } from "../../src/quota/learned-bounds.ts";
 import { nextTryOf, pauseMs } from "../../src/quota/next-try.ts";
-import { ACTIVE_MAX, BATCH_MS, bestMs, type Cell, CREATE_MS, type Plan, planOf, Quota, QUEUE, UPLOAD_MS } from "./world.ts";
+import {
+  ACTIVE_MAX,
+  BATCH_MS,
+  bestMs,
+  type Cell,
+  CREATE_MS,
+  type Plan,
+  planOf,
+  Quota,
+  QUEUE,
+  UPLOAD_MS,
+} from "./world.ts";
 
 export type Played = Readonly<{
   /** Time to the last create that was accepted, beside the best planner's. */
@@ -68,12 +86,16 @@ class Game {
     this.#lookAtEnds();
     if (this.#cut(tokens)) return true;
     const active = this.#batches.reduce((sum, batch) => sum + batch.tokens, 0);
-    const next = nextTryOf(tokens, { batches: this.#batches.length, own: this.#batches.length, tokens: active }, {
-      window: { maxActiveJobs: ACTIVE_MAX, maxEnqueuedTokens: QUEUE, isAdvertised: true },
-      log: this.#log,
-      quotaWaitMs: QUOTA_WAIT_MS,
-      nowMs: this.#nowMs,
-    });
+    const next = nextTryOf(
+      tokens,
+      { batches: this.#batches.length, own: this.#batches.length, tokens: active },
+      {
+        window: { maxActiveJobs: ACTIVE_MAX, maxEnqueuedTokens: QUEUE, isAdvertised: true },
+        log: this.#log,
+        quotaWaitMs: QUOTA_WAIT_MS,
+        nowMs: this.#nowMs,
+      },
+    );
     if (next.atMs > this.#nowMs) this.#nowMs = this.#nextEventMs(next.atMs);
     else this.#create(tokens, next.probe);
     return true;
@@ -104,7 +126,10 @@ class Game {
     this.#nowMs = Math.max(this.#nowMs, stop.toMs);
     this.#lastTryMs = this.#nowMs;
     this.#hasChanged = true;
-    this.#batches = this.#batches.map((batch) => ({ ...batch, seenMs: Math.max(batch.seenMs, this.#nowMs) }));
+    this.#batches = this.#batches.map((batch) => ({
+      ...batch,
+      seenMs: Math.max(batch.seenMs, this.#nowMs),
+    }));
   }
 
   #lookAtEnds(): void {

@@ -157,7 +157,10 @@ export class Quota {
   fitsFromMs(nowMs: number, tokens: number): number {
     if (this.fits(nowMs, tokens)) return nowMs;
     const size = this.#sizeAt(nowMs);
-    const next = Math.max(this.#releasedMs(nowMs, size - tokens), this.#drainedMs(nowMs, size, tokens));
+    const next = Math.max(
+      this.#releasedMs(nowMs, size - tokens),
+      this.#drainedMs(nowMs, size, tokens),
+    );
     return Math.min(Math.max(next, nowMs + 1), this.#nextChangeMs(nowMs));
   }
 
@@ -189,7 +192,8 @@ export class Quota {
     const { refillMs } = this.#giving;
     while (this.#nowMs < nowMs) {
       const toMs = Math.min(nowMs, this.#nextChangeMs(this.#nowMs));
-      const drained = refillMs === undefined ? 0 : (this.#sizeAt(this.#nowMs) / refillMs) * (toMs - this.#nowMs);
+      const drained =
+        refillMs === undefined ? 0 : (this.#sizeAt(this.#nowMs) / refillMs) * (toMs - this.#nowMs);
       this.#level = Math.max(0, this.#level - drained);
       this.#nowMs = toMs;
     }

@@ -7,7 +7,14 @@ import type { Target } from "../row/target.ts";
 import { afterIndexEvent, type DroppedIndexes } from "./dropped-index.ts";
 import type { JobEvent, JournalEvent } from "./event.ts";
 import type { Job, JobState, NewJob, TokenCount } from "./job.ts";
-import { accepted, ended as quotaEnded, NEW_QUOTA, type QuotaLog, refused, tried } from "./quota-log.ts";
+import {
+  accepted,
+  ended as quotaEnded,
+  NEW_QUOTA,
+  type QuotaLog,
+  refused,
+  tried,
+} from "./quota/quota-log.ts";
 import { move } from "./transitions.ts";
 import { JobIndex } from "./job-index.ts";
 import { needs } from "./states.ts";
@@ -125,7 +132,9 @@ function quotaChanges(
   if (event.type === "submitting") return [[model, tried(log)]];
   if (event.type === "submitted") return [[model, accepted(log, create())]];
   if (event.type === "refused" && event.error.code === TOO_MANY) {
-    return [[model, refused(log, { ...create(), limit: event.limit, retryAfterMs: event.retryAfterMs })]];
+    return [
+      [model, refused(log, { ...create(), limit: event.limit, retryAfterMs: event.retryAfterMs })],
+    ];
   }
   const hasEnded = needs(before) === "look" && needs({ state: moved }) !== "look";
   return hasEnded ? [[model, quotaEnded(log, before.tokens, Date.parse(event.at))]] : [];

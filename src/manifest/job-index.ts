@@ -12,17 +12,13 @@ export class JobIndex {
   readonly #needing = new Map<Need, SortedJobs>();
   /** By target, of the jobs whose results told what was counted. */
   readonly #bills = new Map<Target, Bill>();
-  #batchesEnded = 0;
 
   constructor(jobs: Iterable<Job>) {
     this.#all = new SortedJobs([...jobs].toSorted(byId));
     for (const [need, own] of Map.groupBy(this.#all.seen(), needs)) {
       if (need !== undefined) this.#needing.set(need, new SortedJobs(own));
     }
-    for (const job of this.#all.seen()) {
-      this.#batchesEnded += Number(hasBatchEnded(job));
-      this.#addBill(job);
-    }
+    for (const job of this.#all.seen()) this.#addBill(job);
   }
 
   /** `before`: the same job as it was; undefined for a new one. */
@@ -33,8 +29,6 @@ export class JobIndex {
     if (is !== undefined) this.#of(is).put(after);
     // a bill stays what it is, whatever becomes of the job
     if (before?.billedTokens === undefined) this.#addBill(after);
-    this.#batchesEnded += Number(hasBatchEnded(after));
-    this.#batchesEnded -= Number(before !== undefined && hasBatchEnded(before));
   }
 
   /** What is returned stays as it is when jobs change later. */
@@ -46,11 +40,6 @@ export class JobIndex {
   needing(...wanted: readonly Need[]): readonly Job[] {
     const lists = wanted.map((need) => this.#of(need).seen()).filter(({ length }) => length > 0);
     return lists.length > 1 ? lists.flat().toSorted(byId) : (lists[0] ?? []);
-  }
-
-  /** How many jobs had a batch that has ended. */
-  get batchesEnded(): number {
-    return this.#batchesEnded;
   }
 
   /** What the target's jobs were estimated at and billed, as `billedBy` has it of one. */
@@ -116,8 +105,4 @@ class SortedJobs {
 /** Two that were written at once may have been recorded in another order. */
 function byId(a: Job, b: Job): number {
   return Number(a.id) - Number(b.id);
-}
-
-function hasBatchEnded(job: Job): boolean {
-  return job.batch !== undefined && needs(job) !== "look";
 }

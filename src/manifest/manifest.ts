@@ -22,7 +22,7 @@ import {
 import { changeOf, commit, indexOf, type ManifestState, type RecordedJob } from "./fold.ts";
 import { type Job, type NewJob, type TokenCount } from "./job.ts";
 import { type JournalWriter } from "./journal.ts";
-import { NEW_QUOTA, type QuotaLog } from "./quota-log.ts";
+import { NEW_QUOTA, type QuotaLog } from "./quota/quota-log.ts";
 import type { Need } from "./states.ts";
 
 /** An event as a stage reports it: the manifest adds the time. */
@@ -47,8 +47,6 @@ export type ManifestView = {
   needing(...wanted: readonly Need[]): readonly Job[];
   /** What the results of the target's jobs told of tokens, and what was estimated of them. */
   billed(target: Target): Bill;
-  /** How many jobs had a batch that has ended. */
-  batchesEnded(): number;
   /** Throws a UserError when there is no such job. */
   job(id: string): Job;
   files(job: string): JobFiles;
@@ -83,7 +81,6 @@ export function viewOf(folder: string, state: ManifestState) {
     jobs: () => indexOf(state).all(),
     needing: (...wanted: readonly Need[]) => indexOf(state).needing(...wanted),
     billed: (target: Target) => indexOf(state).billed(target),
-    batchesEnded: () => indexOf(state).batchesEnded,
     job: (id: string) => state.jobs.get(id) ?? unknownJob(id, state),
     files: (job: string) => jobFiles(folder, job),
     counted: (target: Target) => countOf(state, target),

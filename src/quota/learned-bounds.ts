@@ -1,6 +1,6 @@
 import type { JobBounds } from "../jobs-folder/cut.ts";
 import type { Job } from "../manifest/job.ts";
-import type { QuotaLog } from "../manifest/quota-log.ts";
+import type { QuotaLog } from "../manifest/quota/quota-log.ts";
 
 /** A job that was refused alone is made again as so many; if these do not fit either, again. */
 const PARTS = 10;
@@ -19,5 +19,8 @@ export function learnedTokens(most: number, { tooLarge = Infinity }: QuotaLog): 
 /** It would wait for ever, or for long, and can be made smaller. */
 export function isTooLarge(job: Job, bounds: JobBounds, log: QuotaLog): boolean {
   const { tooLarge = Infinity } = log;
-  return job.requests > 1 && job.tokens >= tooLarge && job.tokens > learnedBounds(bounds, log).maxTokens;
+  // a batch of a create that had no answer may turn up still
+  const canBeCut = job.requests > 1 && !job.wasAbsent;
+  const { maxTokens } = learnedBounds(bounds, log);
+  return canBeCut && job.tokens >= tooLarge && job.tokens > maxTokens;
 }

@@ -1,7 +1,7 @@
 /**
  * When the next create is tried, by our own books: before a file is uploaded and a request leaves.
  *
- * Whatever the books believe (`src/manifest/quota-log.ts`), with a job waiting a create is tried
+ * Whatever the books believe (`src/manifest/quota/quota-log.ts`), with a job waiting a create is tried
  * - with nothing of ours at Gemini, at the latest a pause after the last try or the last end,
  * - with something there, at the latest a pause after the first end since the last try,
  * and after a refusal not before the pause is over, unless a batch has ended since the first one. The
@@ -12,7 +12,7 @@
  * Two things alone go before that: a limit that a person has set, and the number of batches.
  */
 import type { Job } from "../manifest/job.ts";
-import { dueMs, NEW_QUOTA, type Probe, type QuotaLog } from "../manifest/quota-log.ts";
+import { dueMs, NEW_QUOTA, type Probe, type QuotaLog } from "../manifest/quota/quota-log.ts";
 import { isQueued } from "../manifest/states.ts";
 
 /** What may be queued at Gemini at once. */

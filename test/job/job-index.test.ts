@@ -53,7 +53,6 @@ function scanned(state: ManifestState) {
     byNeed: NEEDS.map((need) => all.filter((job) => needs(job) === need)),
     open: all.filter((job) => needs(job) !== undefined),
     ratio: correctionOf(all, undefined, TARGET),
-    batchesEnded: all.filter((job) => job.batch !== undefined && needs(job) !== "look").length,
   };
 }
 
@@ -64,7 +63,6 @@ function indexed(state: ManifestState) {
     byNeed: NEEDS.map((need) => index.needing(need)),
     open: index.needing(...NEEDS),
     ratio: correctionBy(index.billed({ ...TARGET }), undefined),
-    batchesEnded: index.batchesEnded,
   };
 }
 

@@ -5,7 +5,7 @@ import type { Gemini } from "../../gemini/port.ts";
 import type { DroppedIndex } from "../../manifest/dropped-index.ts";
 import { readManifest } from "../../jobs-folder/open.ts";
 import { count as figure } from "../../words/figures.ts";
-import type { Examination, Store } from "../../store/port.ts";
+import type { AddressedHost, Examination, Store } from "../../store/port.ts";
 import { tableName, type Target } from "../../row/target.ts";
 import { checkAddress } from "./address-checks.ts";
 import { attempt, type Check, ok, warning } from "./check.ts";
@@ -17,6 +17,7 @@ export type DoctorServices = Readonly<{
   store(target: Target): Promise<Store>;
   examine(target: Target): Promise<Examination>;
   storeAccess(): StoreAccess;
+  addressed(url: URL): Promise<AddressedHost>;
   clock: Clock;
 }>;
 
@@ -47,7 +48,9 @@ async function checkDatabase(
   { target, jobsDir }: DoctorOptions,
   dropped: readonly DroppedIndex[],
 ): Promise<readonly Check[]> {
-  const way = await attempt("way", async () => checkAddress(services.storeAccess()));
+  const way = await attempt("way", async () =>
+    checkAddress(services.storeAccess(), services.addressed),
+  );
   if (way.some(({ status }) => status === "failure")) return way;
   const throughApi = services.storeAccess().kind === "supabase";
   const table = await attempt("table", async () => {

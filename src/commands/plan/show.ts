@@ -1,9 +1,7 @@
-import { hasGeminiKey } from "../../settings/access.ts";
+import { planOnly } from "../../stages.ts";
 import type { CommandContext, CommandResult } from "../../cli/command.ts";
 import { freeBytes } from "../../disk/free-space.ts";
-import { readManifest } from "../../jobs-folder/open.ts";
 import { decimal } from "../../words/figures.ts";
-import { planFromSettings } from "../../plan/from-settings.ts";
 import type { Plan, Portion } from "../../plan/plan.ts";
 import { planTable } from "./plan-table.ts";
 
@@ -17,17 +15,6 @@ export async function showPlan(context: CommandContext): Promise<CommandResult> 
     next: planned.total.rows > 0 ? next("run") : undefined,
     exit: "done",
   };
-}
-
-/** As a command that writes nothing has it: without the lock, and also without a key. */
-export async function planOnly(
-  context: CommandContext,
-  options: Readonly<{ countsDistinct?: boolean }> = {},
-): Promise<Plan> {
-  const { services, settings, environment } = context;
-  const manifest = await readManifest(settings.jobsDir);
-  const gemini = hasGeminiKey(environment) ? await services.gemini() : undefined;
-  return planFromSettings(context, { manifest, gemini, ...options });
 }
 
 function planJson(planned: Plan, free: number): Record<string, unknown> {

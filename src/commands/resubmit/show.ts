@@ -3,7 +3,7 @@ import type { CommandContext, CommandResult } from "../../cli/command.ts";
 import type { Job } from "../../manifest/job.ts";
 import { readManifest } from "../../jobs-folder/open.ts";
 import { counted } from "../../words/figures.ts";
-import { hasFailedLines, resubmitFromSettings } from "../../resubmit/from-settings.ts";
+import { hasFailedLines, resubmitFromSettings } from "../../stages.ts";
 import { countLines } from "../../resubmit/resubmit.ts";
 
 const NOTHING = "Nothing to resubmit: no failed line waits.";

@@ -12,7 +12,7 @@
  * After creates that went through too early or too late for the guess, jobs are sent until one is
  * refused: that tells more than any reckoning.
  */
-import type { QuotaLimit } from "../gemini/port.ts";
+import type { QuotaLimit } from "../../gemini/port.ts";
 
 export type QuotaLog = Readonly<{
   /** Tokens and number of batches that have not ended. */
@@ -118,7 +118,8 @@ export function accepted(before: QuotaLog, create: Create): QuotaLog {
     lastTryMs: atMs,
     tooLarge: log.tooLarge !== undefined && tokens >= log.tooLarge ? undefined : log.tooLarge,
   };
-  if (log.refusalsInRow >= REFUSALS_TO_BURST) return { ...pastLimit(next, probe), burst: "afterRefusals" };
+  if (log.refusalsInRow >= REFUSALS_TO_BURST)
+    return { ...pastLimit(next, probe), burst: "afterRefusals" };
   if (probe !== undefined) return pastLimit(next, probe);
   return log.burst === undefined ? paced(next, log, create) : next;
 }
@@ -177,7 +178,8 @@ function pastLimit(log: QuotaLog, probe: Probe | undefined): QuotaLog {
 
 function paced(next: QuotaLog, log: QuotaLog, { tokens, atMs }: Create): QuotaLog {
   if (log.full === undefined || log.pace === undefined) return next;
-  if (atMs >= dueMs(log, tokens)) return { ...next, beforeDue: 0, pace: log.pace * (1 + growthOf(next)) };
+  if (atMs >= dueMs(log, tokens))
+    return { ...next, beforeDue: 0, pace: log.pace * (1 + growthOf(next)) };
   const beforeDue = log.beforeDue + 1;
   // what was accepted came back, but for one job, for which there may have been room at the refusal
   const shown = log.full.tokens / (atMs - log.full.sinceMs);
@@ -205,7 +207,8 @@ function learned(counted: QuotaLog, log: QuotaLog, create: Create): QuotaLog {
   const next: QuotaLog = { ...counted, burst: undefined, creates: 0, beforeDue: 0 };
   const fullNow: QuotaLog = { ...next, full: { sinceMs: atMs, tokens: 0 } };
   const { active, full, burst } = log;
-  if (full === undefined) return probe === undefined ? limitedTo(fullNow, active.tokens) : held(fullNow, active.tokens);
+  if (full === undefined)
+    return probe === undefined ? limitedTo(fullNow, active.tokens) : held(fullNow, active.tokens);
   const stillFull = full.tokens === 0 ? fullNow : next;
   if (probe !== undefined) return held(stillFull, log.limit ?? active.tokens);
   if (burst === undefined && atMs < dueMs(log, tokens)) return stillFull;
@@ -219,7 +222,11 @@ function learned(counted: QuotaLog, log: QuotaLog, create: Create): QuotaLog {
 /** The limit is what was met: it is tried later than before. */
 function held(log: QuotaLog, limit: number): QuotaLog {
   const { afterMs, afterCreates } = log.probe;
-  return { ...log, limit, probe: { afterMs: afterMs * PROBE_GROWTH, afterCreates: afterCreates * 2 } };
+  return {
+    ...log,
+    limit,
+    probe: { afterMs: afterMs * PROBE_GROWTH, afterCreates: afterCreates * 2 },
+  };
 }
 
 /** What is active is all that fits; with nothing active, nothing is known. */
