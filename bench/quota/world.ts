@@ -28,9 +28,9 @@ export const BATCH_MS = {
   "6 h": 6 * HOUR_MS,
 } as const;
 export const SIZE = { advertised: 1, half: 0.5, tenth: 0.1, double: 2 } as const;
-export const CHANGE = ["none", "halved", "doubled", "half for an hour"] as const;
-export const JOBS_A_QUEUE = [33, 10, 1] as const;
-export const STOPS = ["none", "an hour"] as const;
+const CHANGE = ["none", "halved", "doubled", "half for an hour"] as const;
+const JOBS_A_QUEUE = [33, 10, 1] as const;
+const STOPS = ["none", "an hour"] as const;
 
 export type Cell = Readonly<{
   giving: keyof typeof GIVING;
