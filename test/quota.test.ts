@@ -15,6 +15,7 @@ import {
 } from "../src/manifest/quota/quota-log.ts";
 import { fullText } from "../src/quota/full-text.ts";
 import { nextTryOf, pauseMs } from "../src/quota/next-try.ts";
+import { sized } from "./size.ts";
 
 const MINUTE_MS = 60_000;
 const QUEUE = 100_000;
@@ -34,17 +35,22 @@ const BIG: Scenario = {
 };
 
 describe("a whole run in virtual time, of sixty jobs", { timeout: 120_000 }, () => {
-  test.each([
-    { kind: "level", tokens: QUEUE, mostRefused: 3 },
+  const worlds = [
     { kind: "level", tokens: QUEUE / 2, mostRefused: 5 },
     { kind: "bucket", tokens: QUEUE, mostRefused: 14 },
+    { kind: "level", tokens: QUEUE, mostRefused: 3 },
     { kind: "bucket", tokens: QUEUE / 2, mostRefused: 22 },
-  ] as const)("$kind of $tokens tokens", async ({ kind, tokens, mostRefused }) => {
-    const outcome = await simulate({ ...BIG, quota: { ...BIG.quota, kind, tokens } });
-    expect(outcome).toMatchObject({ written: 600, jobs: 60, uploadsWasted: 0 });
-    expect(outcome.refused).toBeLessThanOrEqual(mostRefused);
-    expect(outcome.utilisation).toBeGreaterThan(0.85);
-  });
+  ] as const;
+
+  test.each(sized({ quick: worlds.slice(0, 2), full: worlds }))(
+    "$kind of $tokens tokens",
+    async ({ kind, tokens, mostRefused }) => {
+      const outcome = await simulate({ ...BIG, quota: { ...BIG.quota, kind, tokens } });
+      expect(outcome).toMatchObject({ written: 600, jobs: 60, uploadsWasted: 0 });
+      expect(outcome.refused).toBeLessThanOrEqual(mostRefused);
+      expect(outcome.utilisation).toBeGreaterThan(0.85);
+    },
+  );
 
   test("nothing fits for two hours: it is asked seldom, and goes on when there is room", async () => {
     const change = { atMs: START_MS + 120 * MINUTE_MS, tokens: QUEUE };
@@ -139,7 +145,7 @@ describe("the promise that being wrong is cheap", () => {
             : refused(log, { ...create, limit: undefined, retryAfterMs });
         }
       }),
-      { numRuns: 300 },
+      { numRuns: sized({ quick: 150, full: 5_000 }) },
     );
   });
 
@@ -163,7 +169,7 @@ describe("the promise that being wrong is cheap", () => {
 });
 
 /** Of 4,320 cells; all of them are in the benchmark. */
-const EACH = 31;
+const EACH = sized({ quick: 61, full: 3 });
 
 describe("what is set and what is believed", () => {
   const create = { tokens: 10_000, atMs: 1_000, probe: undefined };

@@ -25,7 +25,7 @@ export function learnedSeconds(
   quota: QuotaLog,
   tokensAtOnce: number,
 ): number | undefined {
-  if (quota.full === undefined) return undefined;
+  if (quota.limit === undefined && quota.pace === undefined) return undefined;
   const limit = Math.min(quota.limit ?? Infinity, tokensAtOnce);
   if (quota.pace === undefined) return batchSeconds(tokens, limit);
   if (tokens === 0) return 0;
