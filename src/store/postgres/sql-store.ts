@@ -30,6 +30,7 @@ import {
 import {
   anyRowSql,
   applySql,
+  checkConditionSql,
   classifySql,
   clearSql,
   compareSql,
@@ -60,20 +61,25 @@ export function createSqlStore(
   const seen = once(() => lookAt(database, target, options));
   const layout = once(async () => layoutOf(target, await seen()));
   const column = once(async () => columnShapeOf(target, await seen()));
+  const { where } = options;
+  const condition = once(async () => {
+    if (where !== undefined) await database.query(checkConditionSql(target, where), [""]);
+    return where;
+  });
   return {
     indexes: sqlIndexes(database, target),
     describe: () => explained(async () => (await readCatalogue(database, target)).description),
     readPending: (page) =>
-      explained(
-        async () => readPending(database, target, (await layout()).shape, page, options.where),
-        options.where,
-      ),
+      explained(async () => {
+        const { shape } = await layout();
+        return readPending(database, target, shape, page, await condition());
+      }, where),
     apply: (rows) => explained(async () => apply(database, target, layout, rows)),
     count: () =>
       explained(async () => {
         await seen();
-        return count(database, target, options.where);
-      }, options.where),
+        return count(database, target, await condition());
+      }, where),
     look: (asked) => explained(async () => look(database, target, await column(), asked)),
     compare: (rows) => explained(async () => compare(database, target, layout, rows)),
     clear: (rows) => explained(async () => clear(database, target, layout, rows)),
