@@ -81,10 +81,13 @@ class RequestWriter implements RequestFileWriter {
   }
 
   async abandon(): Promise<void> {
-    await this.#requests.abandon();
     // one that could not be begun has been told of
     const copies = await this.#copies?.catch(() => undefined);
-    await copies?.abandon();
+    try {
+      await copies?.abandon();
+    } finally {
+      await this.#requests.abandon();
+    }
   }
 
   async #commitCopies(): Promise<Copies | undefined> {
