@@ -85,7 +85,7 @@ export async function submitFromSettings(context: StageContext): Promise<Submitt
   const around = { gemini, manifest, report, signal };
   const { embedAll } = await import("./embed/embed.ts");
   const atOnce = await embedAll(around, { lane, costLimit: limit });
-  return { ...summary, ...atOnce, costStop: costStop(manifest.jobs(), limit) };
+  return { ...summary, ...atOnce, costStop: costStop(manifest, limit) };
 }
 
 export async function pollFromSettings(context: StageContext): Promise<PollSummary> {
@@ -271,7 +271,7 @@ const JOB_TOKENS_MIN = 50_000;
 const JOBS_A_QUEUE_MIN = 10;
 
 /** No job is made that could never be queued: the enqueued tokens bound it too. */
-export function jobBounds(
+function jobBounds(
   settings: Pick<Settings, "maxJobRows" | "maxJobTokens" | "maxJobBytes"> & QuotaSettings,
 ): JobBounds {
   const { maxEnqueuedTokens: queue } = queueWindow(settings);

@@ -3,7 +3,16 @@
  * whoever works on thirty thousand of them asks after every event what there is to do.
  */
 import { sameTarget, type Target } from "../row/target.ts";
-import { addBills, type Bill, billedBy, NO_BILL } from "./bill.ts";
+import {
+  addBills,
+  addSent,
+  type Bill,
+  billedBy,
+  NO_BILL,
+  NOTHING_SENT,
+  type Sent,
+  sentBy,
+} from "./bill.ts";
 import type { Job } from "./job.ts";
 import { type Need, needs } from "./states.ts";
 
@@ -12,7 +21,7 @@ export class JobIndex {
   readonly #needing = new Map<Need, SortedJobs>();
   /** By target, of the jobs whose results told what was counted. */
   readonly #bills = new Map<Target, Bill>();
-  #batchesEnded = 0;
+  readonly #sent = new Map<Target, Sent>();
 
   constructor(jobs: Iterable<Job>) {
     this.#all = new SortedJobs([...jobs].toSorted(byId));
@@ -20,8 +29,8 @@ export class JobIndex {
       if (need !== undefined) this.#needing.set(need, new SortedJobs(own));
     }
     for (const job of this.#all.seen()) {
-      this.#batchesEnded += Number(hasBatchEnded(job));
       this.#addBill(job);
+      this.#addSent(job, 1);
     }
   }
 
@@ -33,8 +42,8 @@ export class JobIndex {
     if (is !== undefined) this.#of(is).put(after);
     // a bill stays what it is, whatever becomes of the job
     if (before?.billedTokens === undefined) this.#addBill(after);
-    this.#batchesEnded += Number(hasBatchEnded(after));
-    this.#batchesEnded -= Number(before !== undefined && hasBatchEnded(before));
+    if (before !== undefined) this.#addSent(before, -1);
+    this.#addSent(after, 1);
   }
 
   /** What is returned stays as it is when jobs change later. */
@@ -48,15 +57,21 @@ export class JobIndex {
     return lists.length > 1 ? lists.flat().toSorted(byId) : (lists[0] ?? []);
   }
 
-  /** How many jobs had a batch that has ended. */
-  get batchesEnded(): number {
-    return this.#batchesEnded;
-  }
-
   /** What the target's jobs were estimated at and billed, as `billedBy` has it of one. */
   billed(target: Target): Bill {
     const own = [...this.#bills].filter(([other]) => sameTarget(other, target));
     return own.map(([, bill]) => bill).reduce(addBills, NO_BILL);
+  }
+
+  /** What of the target's jobs was or may have been paid for. */
+  sent(target: Target): Sent {
+    const own = [...this.#sent].filter(([other]) => sameTarget(other, target));
+    return own.reduce((sum, [, sent]) => addSent(sum, sent), NOTHING_SENT);
+  }
+
+  #addSent(job: Job, times: 1 | -1): void {
+    const before = this.#sent.get(job.target) ?? NOTHING_SENT;
+    this.#sent.set(job.target, addSent(before, sentBy(job), times));
   }
 
   #addBill(job: Job): void {
@@ -116,8 +131,4 @@ class SortedJobs {
 /** Two that were written at once may have been recorded in another order. */
 function byId(a: Job, b: Job): number {
   return Number(a.id) - Number(b.id);
-}
-
-function hasBatchEnded(job: Job): boolean {
-  return job.batch !== undefined && needs(job) !== "look";
 }

@@ -9,7 +9,7 @@ import { UserError } from "../errors.ts";
 import { type Lock } from "../disk/folder-lock.ts";
 import type { ModelName } from "../row/models.ts";
 import { sameTarget, type Target } from "../row/target.ts";
-import type { Bill } from "./bill.ts";
+import type { Bill, Sent } from "./bill.ts";
 import type { DroppedIndex } from "./dropped-index.ts";
 import {
   FORMAT_NAME,
@@ -47,8 +47,8 @@ export type ManifestView = {
   needing(...wanted: readonly Need[]): readonly Job[];
   /** What the results of the target's jobs told of tokens, and what was estimated of them. */
   billed(target: Target): Bill;
-  /** How many jobs had a batch that has ended. */
-  batchesEnded(): number;
+  /** What of the target's jobs was or may have been paid for. */
+  sent(target: Target): Sent;
   /** Throws a UserError when there is no such job. */
   job(id: string): Job;
   files(job: string): JobFiles;
@@ -83,7 +83,7 @@ export function viewOf(folder: string, state: ManifestState) {
     jobs: () => indexOf(state).all(),
     needing: (...wanted: readonly Need[]) => indexOf(state).needing(...wanted),
     billed: (target: Target) => indexOf(state).billed(target),
-    batchesEnded: () => indexOf(state).batchesEnded,
+    sent: (target: Target) => indexOf(state).sent(target),
     job: (id: string) => state.jobs.get(id) ?? unknownJob(id, state),
     files: (job: string) => jobFiles(folder, job),
     counted: (target: Target) => countOf(state, target),
