@@ -62,7 +62,7 @@ export function openServices(options: ServicesOptions): Services {
     closers.push(() => service.close());
     return service;
   };
-  const database = once(async () => opened(await connectDatabase(environment)));
+  const database = once(async () => opened(await connectDatabase(options)));
   const api = once(() => connectApi(environment, report));
   const newStore = once(async () => {
     options.beforeRows();
@@ -144,10 +144,10 @@ const EMULATOR_KEY = "the-emulator-takes-any-key";
 
 type NewStore = (target: Target) => Store;
 
-async function connectDatabase(environment: Environment): Promise<Database> {
+async function connectDatabase({ environment, signal }: ServicesOptions): Promise<Database> {
   const { openDatabase } = await import("./store/postgres/open-database.ts");
   const { url, takesPasswords } = requireDatabase(environment);
-  return openDatabase({ url: url.reveal(), takesPasswords });
+  return openDatabase({ url: url.reveal(), takesPasswords, signal });
 }
 
 async function postgresStores(

@@ -369,8 +369,9 @@ describe("what must not get out", () => {
     expect(stdout()).toBe(String.raw`a\u202eb\u2066c\u009b31m\u200f` + "\n");
     const asJson = setUp({ terminal: false, json: true });
     asJson.output.object("jobs", { tricky });
-    expect(asJson.stdout()).toContain(String.raw`a\u202eb\u2066c\u009b31m\u200f`);
-    expect(JSON.parse(asJson.stdout())).toMatchObject({ tricky });
+    const line = asJson.stdout();
+    expect(line).toContain(String.raw`a\u202eb\u2066c\u009b31m\u200f`);
+    expect(JSON.parse(line)).toMatchObject({ tricky });
   });
 });
 
