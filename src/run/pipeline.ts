@@ -296,16 +296,7 @@ class Pipeline {
   }
 
   #nextToEmbed(): Job | undefined {
-    const { manifest } = this.#services;
-    const { lane } = this.#options;
-    const begun = manifest.needing("embed")[0];
-    if (begun !== undefined || lane === undefined || lane.lane === "batch") return begun;
-    const gate = this.#canary?.gate() ?? (() => true);
-    const isHeld = (each: Job) => needs(each) === "send" && !gate(each);
-    return nextToEmbed(
-      manifest.jobs().filter((each) => !isHeld(each)),
-      this.#options,
-    );
+    return nextToEmbed(this.#services.manifest, this.#options, this.#canary?.gate());
   }
 
   async #embedOne(job: Job, pause: QuotaPause): Promise<void> {
@@ -441,17 +432,8 @@ class Pipeline {
     const { manifest } = this.#services;
     const sent = manifest.needing("embed", "settle", "look", "fetch", "write");
     if (this.#worksInHand > 0 || sent.some(({ id }) => !this.#blocked.has(id))) return false;
-    const waiting = this.#waitingJobs();
-    return waiting.length === 0 || waiting.length === this.#heldByCost();
-  }
-
-  /** How many may not be sent as things are; a bill that comes in may let one more through. */
-  #heldByCost(): number {
-    const { costLimit } = this.#options;
-    if (costLimit === undefined) return 0;
-    return (
-      this.#waitingJobs().length - withinLimit(this.#services.manifest.jobs(), costLimit).length
-    );
+    // what the limit holds back waits for a bill that comes in, and for no task
+    return withinLimit(manifest, this.#options.costLimit).next().done === true;
   }
 
   /** Nothing is under way that could come cheaper than it was estimated. */
@@ -465,9 +447,8 @@ class Pipeline {
   #nextToSubmit(): Readonly<{ job: Job; room: Room }> | undefined {
     const { manifest, clock } = this.#services;
     const { costLimit, lane } = this.#options;
-    const waiting = this.#waitingJobs();
-    const passing = costLimit === undefined ? waiting : withinLimit(manifest.jobs(), costLimit);
     const gate = this.#canary?.gate() ?? (() => true);
+    const passing = withinLimit(manifest, costLimit);
     const job = passing.find((each) => !isForSync(each, lane) && gate(each));
     if (job === undefined) return undefined;
     const quota = manifest.quota(job.target.model);

@@ -64,6 +64,11 @@ export type Lacks = Readonly<{
   triggers?: true;
 }>;
 
+/** What skips a test here. */
+const ONLY_PROMISED = {
+  meta: { skippedFor: "are of promises that their kind of store does not make" },
+};
+
 const NO_CONDITIONS = [
   "question_text = 'a",
   "no_such_column = 1",
@@ -96,7 +101,7 @@ export function storeContract(
   prepare: () => Promise<Ground>,
   lacks: Lacks = {},
 ): void {
-  describe(`a store on ${database}`, () => {
+  describe(`a store on ${database}`, ONLY_PROMISED, () => {
     let ground: Ground;
     let tables = 0;
 
