@@ -9,12 +9,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { EXIT_CODES } from "../src/errors.ts";
 import { runHere } from "./command-line.ts";
 import { temporaryFolder } from "./job/sample.ts";
-import {
-  createNativeDatabase,
-  hasNativeServer,
-  nativeServer,
-  openSession,
-} from "./postgres/native-database.ts";
+import { createNativeDatabase, ON_NATIVE, openSession } from "./postgres/native-database.ts";
 
 let deaf: Server;
 let url: string;
@@ -64,7 +59,7 @@ it("the second Ctrl-C leaves at once, and says how to go on", async () => {
   expect(stderr.match(/^hint: Go on with: vecfill plan/gm)).toHaveLength(2);
 });
 
-describe.skipIf(!hasNativeServer)(`on ${nativeServer}`, () => {
+describe("on a native server", ON_NATIVE, () => {
   it("a statement that waits for a lock is cancelled, there too", async () => {
     const native = await createNativeDatabase();
     await native.database.query(
