@@ -31,6 +31,7 @@ export type StageContext = Readonly<{
   services: Readonly<{
     manifest(): Promise<Manifest>;
     gemini(): Promise<Gemini>;
+    redact(text: string): string;
     keyId(): string;
     store(target: Target): Promise<Store>;
   }>;
@@ -115,6 +116,7 @@ export async function importFromSettings(context: StageContext): Promise<ImportS
     clock,
     signal,
     keyId,
+    redact: (text) => services.redact(text),
     storeOf: (target) => services.store(target),
     pacer: createPacer(settings.pace, clock),
     indexes: await indexKeeper(context, manifest),
@@ -186,6 +188,7 @@ async function runServices(context: StageContext): Promise<RunServices> {
     signal,
     keyId: services.keyId(),
     store,
+    redact: (text) => services.redact(text),
     storeOf: (target) => services.store(target),
     pacer: createPacer(settings.pace, clock),
     indexes: await indexKeeper(context, manifest),
