@@ -7,7 +7,7 @@ import { createServer as createHttpServer } from "node:http";
 import { type AddressInfo, createServer } from "node:net";
 import { once } from "node:events";
 import { join, resolve } from "node:path";
-import { beforeAll, beforeEach, describe, expect, it, onTestFinished } from "vitest";
+import { beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
 import { type Ended, runHere } from "./command-line.ts";
 import { temporaryFolder } from "./job/sample.ts";
 
@@ -137,10 +137,7 @@ describe("a secret of mine", () => {
 
     it(`${name} is sent there once I have named the file`, async () => {
       await file(".env", found());
-      process.env["PGPASSWORD"] = PASSWORD;
-      onTestFinished(() => {
-        delete process.env["PGPASSWORD"];
-      });
+      vi.stubEnv("PGPASSWORD", PASSWORD);
       await vecfill([...args, "--env-file", ".env"], secret());
       expect(stolen.join()).toMatch(new RegExp(`${MINE}|${SECRET_KEY}|${PASSWORD}`));
     });
@@ -149,10 +146,7 @@ describe("a secret of mine", () => {
   it("of .pgpass is not read for an address that a found .env names", async () => {
     const pgpass = join(folder, "pgpass");
     await writeFile(pgpass, `*:*:*:*:${PASSWORD}\n`, { mode: 0o600 });
-    process.env["PGPASSFILE"] = pgpass;
-    onTestFinished(() => {
-      delete process.env["PGPASSFILE"];
-    });
+    vi.stubEnv("PGPASSFILE", pgpass);
     await file(".env", { DATABASE_URL: database });
     const { code, stderr } = await vecfill(["plan"], {});
     expect({ code, stderr }).toEqual({
