@@ -154,16 +154,17 @@ describe("a result line", () => {
   });
 
   test("with an error tells by its code whether another try may help", async () => {
-    const codes = [4, 8, 13, 14, 408, 429, 500, 503, 3, 400, 7, 404];
+    const codes = [1, 2, 4, 8, 10, 13, 14, 408, 429, 499, 500, 503, 7, 404, 3, 11, 12, 400];
+    const permanent = [3, 11, 12, 400];
     const edits = codes.map((code, index) => [index + 1, errorLine(code, `code ${code}`)]);
     const trial = await ended(codes.length, Object.fromEntries(edits));
     await trial.import();
     const expected = codes.map((code, index) => [
       index + 1,
-      `${[3, 400, 7, 404].includes(code) ? "permanent" : "retryable"} service`,
+      `${permanent.includes(code) ? "permanent" : "retryable"} service`,
     ]);
     expect(await failures(trial)).toEqual(Object.fromEntries(expected));
-    expect((await trial.job("0001")).outstanding).toEqual({ lines: 12, retryable: 8 });
+    expect((await trial.job("0001")).outstanding).toEqual({ lines: 18, retryable: 14 });
     expect(await trial.lines("0001.failed.jsonl")).toMatchObject(
       codes.map((code) => ({ job: "0001", attempt: 1, error: { code, message: `code ${code}` } })),
     );
