@@ -4,6 +4,13 @@ import type { CostLimit } from "./cost/cost.ts";
 import type { JobBounds } from "./jobs-folder/cut.ts";
 import type { LaneChoice } from "./cost/lane.ts";
 import type { Settings } from "./settings/options.ts";
+import type { StageContext } from "./cli/command.ts";
+import { UserError } from "./errors.ts";
+import type { ManifestView } from "./manifest/manifest.ts";
+import { tryTable } from "./plan/trial-write.ts";
+import { sameTarget, tableName, type Target } from "./row/target.ts";
+import { targetOf } from "./settings/config.ts";
+import type { Store } from "./store/port.ts";
 
 type QuotaSettings = Pick<Settings, "maxActiveJobs" | "maxEnqueuedTokens" | "tier" | "model">;
 
@@ -62,5 +69,58 @@ export function minuteLimits(
   return {
     requestsPerMinute: settings.maxRequestsPerMinute ?? interactiveRequestsPerMinute,
     tokensPerMinute: settings.maxTokensPerMinute ?? interactiveTokensPerMinute,
+  };
+}
+
+type Options = Readonly<{
+  /** Jobs that were exported before can be sent from where there is no database. */
+  mayLackDatabase?: boolean;
+}>;
+
+/** Throws the table's refusal, or whatever else stands against writing. */
+export async function tryTables(
+  context: StageContext,
+  manifest: ManifestView,
+  targets: readonly Target[],
+  { mayLackDatabase = false }: Options = {},
+): Promise<void> {
+  const { services, settings, report } = context;
+  for (const target of distinct(targets)) {
+    // the condition is one on the rows of the table that is named
+    if (settings.where !== undefined && !sameTarget(target, targetOf(settings))) continue;
+    const store = await openStore(() => services.store(target), mayLackDatabase);
+    if (store === undefined) {
+      report({ type: "warning", ...notTried(target, "no database is named here") });
+      continue;
+    }
+    const { refusal, warnings, untried } = await tryTable(store, target, manifest);
+    if (untried !== undefined) report({ type: "warning", ...notTried(target, untried) });
+    for (const warning of warnings) report({ type: "warning", ...warning });
+    if (refusal !== undefined) throw refusal;
+  }
+}
+
+function distinct(targets: readonly Target[]): Target[] {
+  return targets.filter(
+    (target, place) => targets.findIndex((each) => sameTarget(each, target)) === place,
+  );
+}
+
+async function openStore(
+  open: () => Promise<Store>,
+  mayLackDatabase: boolean,
+): Promise<Store | undefined> {
+  try {
+    return await open();
+  } catch (error) {
+    if (mayLackDatabase && error instanceof UserError && error.exit === "usage") return undefined;
+    throw error;
+  }
+}
+
+function notTried(target: Target, why: string) {
+  return {
+    message: `Whether ${tableName(target)} takes a vector was not tried: ${why}.`,
+    hint: "`vecfill doctor` tells what can be known of the table and the way to it.",
   };
 }

@@ -1,7 +1,7 @@
 import type { StageContext } from "../cli/command.ts";
 import { targetOf } from "../settings/config.ts";
 import { previewManifest } from "../jobs-folder/open.ts";
-import { jobBounds } from "../stages.ts";
+import { jobBounds, tryTables } from "../stages.ts";
 import { exportAll, type ExportOptions, type ExportSummary } from "./export.ts";
 
 /** The stage as the settings have it. A dry run counts, takes no lock and writes nothing. */
@@ -12,6 +12,7 @@ export async function exportFromSettings(context: StageContext): Promise<ExportS
   const manifest = settings.dryRun
     ? await previewManifest(settings.jobsDir)
     : await services.manifest();
+  if (!settings.dryRun) await tryTables(context, manifest, [options.target]);
   return exportAll({ store, manifest, report, signal }, options);
 }
 

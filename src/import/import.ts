@@ -1,5 +1,5 @@
 /** Import: downloads what has ended and writes it into the column, job by job. */
-import { JobBlocked } from "../errors.ts";
+import { JobBlocked, UserError } from "../errors.ts";
 import { copiesOf, type Job } from "../manifest/job.ts";
 import type { Store } from "../store/port.ts";
 import { addSums, NO_ROWS, type Sums } from "../row/sums.ts";
@@ -54,7 +54,7 @@ async function importJobs(services: ImportServices): Promise<ImportedJobs> {
       ended.push(done);
     } catch (error) {
       // said once the others are in the column, and the indexes stand again
-      if (!(error instanceof JobBlocked)) throw error;
+      if (!(error instanceof JobBlocked)) return await stoppedBy(services, error);
       blocked ??= error;
     }
   }
@@ -64,6 +64,29 @@ async function importJobs(services: ImportServices): Promise<ImportedJobs> {
     .map((job) => manifest.files(job.id).failed);
   const ids = imported.map((job) => job.id);
   return { ...sums, imported: ids, copies: copiesOf(ended), failedFiles, blocked };
+}
+
+async function stoppedBy(services: ImportServices, error: unknown): Promise<never> {
+  await downloadEnded(services);
+  throw error;
+}
+
+/**
+ * Fetches the results that have ended and are not here yet, before something else stops the command:
+ * they are paid for, and not kept at Gemini for ever. What goes wrong with one is told when it is imported.
+ */
+export async function downloadEnded(services: DownloadServices): Promise<void> {
+  const { manifest, signal } = services;
+  for (const job of manifest.needing("fetch")) {
+    if (signal.aborted) return;
+    try {
+      await downloadResults(services, job);
+    } catch (error) {
+      if (!(error instanceof UserError)) throw error;
+      // where Gemini is away, the next would wait as long for nothing
+      if (!(error instanceof JobBlocked)) return;
+    }
+  }
 }
 
 /** The job once imported, or failed when its results are gone; undefined when interrupted. */

@@ -8,11 +8,13 @@ import { createHash } from "node:crypto";
 import { readdir, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { csvLine } from "../disk/csv.ts";
+import { exists } from "../disk/presence.ts";
 import { createDurableFile, hashFile, replaceFile, syncFolder } from "../disk/durable-file.ts";
 import { UserError } from "../errors.ts";
 import { type FailedLine, formatFailedLine, parseFailedLine } from "../row/failed-line.ts";
 import { readLines } from "../disk/jsonl.ts";
 import { parseKey } from "../row/question.ts";
+import { sameTarget, type Target } from "../row/target.ts";
 import { jobFiles, type JobFiles } from "../manifest/file-names.ts";
 import type { FileRecord, Job, Outstanding } from "../manifest/job.ts";
 
@@ -63,6 +65,29 @@ export async function* readFailedLines(path: string): AsyncGenerator<FailedLine>
       if (line.byteLength > 0) yield parsed(path, line.number, line.bytes);
     }
   }
+}
+
+/** So many are enough to find others beside them. */
+const MAX_REFUSED_IDS = 10_000;
+
+/** Ids of rows of the target that the table has refused, each for a reason of its own. */
+export async function refusedIds(
+  manifest: Readonly<{ jobs(): readonly Job[]; files(job: string): JobFiles }>,
+  target: Target,
+): Promise<string[]> {
+  const ids: string[] = [];
+  const isOf = (job: Job) => sameTarget(job.target, target);
+  const waiting = manifest.jobs().filter((job) => isOf(job) && job.outstanding.lines > 0);
+  for (const { id } of waiting) {
+    const path = manifest.files(id).failed;
+    if (!(await exists(path))) continue;
+    for await (const { key, error } of readFailedLines(path)) {
+      if (ids.length === MAX_REFUSED_IDS) return ids;
+      const row = error?.reason === "table" ? parseKey(key) : undefined;
+      if (row !== undefined) ids.push(row.id);
+    }
+  }
+  return ids;
 }
 
 /** After a crash: puts prepared files in their place where the journal counts on them. */

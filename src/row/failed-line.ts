@@ -19,7 +19,8 @@ export type FailureClass = (typeof FAILURE_CLASSES)[number];
 
 /**
  * Who or what failed the row: the service's error line; no line at all; a line that cannot be read;
- * lines that contradict each other; a vector that did not pass its check; the whole batch.
+ * lines that contradict each other; a vector that did not pass its check; the whole batch; the table,
+ * which refuses the vector: it is paid for and stands in the job's results.
  */
 type FailureReason = (typeof FAILURE_REASONS)[number];
 
@@ -42,7 +43,15 @@ export type FailedLine = RequestLine &
   }>;
 
 const FAILURE_CLASSES = ["retryable", "permanent"] as const;
-const FAILURE_REASONS = ["service", "missing", "malformed", "conflict", "vector", "batch"] as const;
+const FAILURE_REASONS = [
+  "service",
+  "missing",
+  "malformed",
+  "conflict",
+  "vector",
+  "batch",
+  "table",
+] as const;
 
 /** DEADLINE_EXCEEDED, RESOURCE_EXHAUSTED, INTERNAL, UNAVAILABLE: numbers of google.rpc.Code. */
 const RETRYABLE_RPC_CODES: ReadonlySet<number> = new Set([4, 8, 13, 14]);

@@ -10,7 +10,7 @@ import { JobBlocked, UserError } from "../errors.ts";
 import { exportJobs, type ExportOptions, type ExportSummary } from "../export/export.ts";
 import { nextToEmbed } from "../embed/embed.ts";
 import { embedJob } from "../embed/embed-job.ts";
-import { importResults, type ImportServices } from "../import/import.ts";
+import { downloadEnded, importResults, type ImportServices } from "../import/import.ts";
 import { type CostLimit, withinLimit } from "../cost/cost.ts";
 import type { JobBounds } from "../jobs-folder/cut.ts";
 import type { Job } from "../manifest/job.ts";
@@ -22,8 +22,9 @@ import { pollDue, reportNextLook, submittedJobs } from "../poll/poll.ts";
 import { PollSchedule } from "../poll/schedule.ts";
 import { StuckNotices } from "../poll/stuck.ts";
 import { resubmitJob, retryableBelow } from "../resubmit/resubmit.ts";
-import type { Store } from "../store/port.ts";
+import { type Store, TableRefusal } from "../store/port.ts";
 import { adoptBatches, needsReconciling, reconcile } from "../submit/reconcile.ts";
+import { sameTarget, type Target } from "../row/target.ts";
 import { submitJob, type SubmitServices } from "../submit/submit-job.ts";
 import type { Probe } from "../manifest/quota-log.ts";
 import { fullText, type NoRoom } from "../quota/full-text.ts";
@@ -89,6 +90,8 @@ class Pipeline {
   readonly #stop = new AbortController();
   /** Ends the export where the limit on cost lets nothing more through. */
   readonly #stopExport = new AbortController();
+  /** The user's own, which nothing else aborts. */
+  readonly #interrupt: AbortSignal;
   /** Jobs that had ended before this run; everything else is its work. */
   readonly #endedBefore: ReadonlySet<string>;
   readonly #exports: ExportSummary[] = [];
@@ -110,6 +113,7 @@ class Pipeline {
   constructor(services: RunServices, options: RunOptions) {
     const signal = AbortSignal.any([services.signal, this.#stop.signal]);
     this.#services = { ...services, signal };
+    this.#interrupt = services.signal;
     this.#options = options;
     this.#downloadPause = new QuotaPause(services.clock, options.quotaWaitMs);
     const ended = services.manifest.jobs().filter((job) => !isOpen(job));
@@ -125,6 +129,9 @@ class Pipeline {
       const ends = await Promise.allSettled(tasks.map((task) => this.#guarded(task)));
       throwFirst(ends);
       for (const blocked of this.#blocked.values()) throw blocked;
+    } catch (error) {
+      await downloadEnded({ ...this.#services, signal: this.#interrupt });
+      throw error;
     } finally {
       this.#stop.abort();
       await timer;
@@ -157,7 +164,7 @@ class Pipeline {
       this.#exports.push(summary);
       if (summary.exported === 0 || this.#options.export.limit !== undefined) break;
       await this.#until(() => this.#isDrained());
-      if (!this.#hasStaleRows() || this.#isStoppedByCost()) break;
+      if (!this.#hasStaleRows() || this.#isExportStopped()) break;
     }
     this.#exporting = false;
     this.#changes.notify();
@@ -172,9 +179,9 @@ class Pipeline {
       if (step.done) return step.value;
       this.#changes.notify();
       await this.#until(
-        () => this.#waitingJobs().length < MAX_JOBS_AHEAD || this.#isStoppedByCost(),
+        () => this.#waitingJobs().length < MAX_JOBS_AHEAD || this.#isExportStopped(),
       );
-      if (this.#isStoppedByCost()) this.#stopExport.abort();
+      if (this.#isExportStopped()) this.#stopExport.abort();
     }
   }
 
@@ -301,7 +308,8 @@ class Pipeline {
     const begun = manifest.needing("embed")[0];
     if (begun !== undefined || lane === undefined || lane.lane === "batch") return begun;
     const gate = this.#canary?.gate() ?? (() => true);
-    const isHeld = (each: Job) => needs(each) === "send" && !gate(each);
+    const isHeld = (each: Job) =>
+      needs(each) === "send" && (!gate(each) || this.#isRefused(each.target));
     return nextToEmbed(
       manifest.jobs().filter((each) => !isHeld(each)),
       this.#options,
@@ -386,6 +394,7 @@ class Pipeline {
   /** Sends a job's retryable rows again, until they have been tried often enough. */
   async #resubmit(job: Job): Promise<void> {
     if (job.outstanding.retryable === 0 || job.attempt >= this.#options.maxAttempts) return;
+    if (this.#isRefused(job.target)) return;
     // they wait: no run decides between two vector spaces
     if (jobOfOtherSpace(this.#services.manifest.jobs(), job.target) !== undefined) return;
     const take = retryableBelow(this.#options.maxAttempts);
@@ -441,17 +450,31 @@ class Pipeline {
     const { manifest } = this.#services;
     const sent = manifest.needing("embed", "settle", "look", "fetch", "write");
     if (this.#worksInHand > 0 || sent.some(({ id }) => !this.#blocked.has(id))) return false;
-    const waiting = this.#waitingJobs();
-    return waiting.length === 0 || waiting.length === this.#heldByCost();
+    return this.#sendable().length === 0;
   }
 
-  /** How many may not be sent as things are; a bill that comes in may let one more through. */
-  #heldByCost(): number {
+  /** The jobs that may be sent as things are; a bill that comes in may let one more through. */
+  #sendable(): readonly Job[] {
     const { costLimit } = this.#options;
-    if (costLimit === undefined) return 0;
-    return (
-      this.#waitingJobs().length - withinLimit(this.#services.manifest.jobs(), costLimit).length
+    const waiting = this.#waitingJobs();
+    const passing =
+      costLimit === undefined ? waiting : withinLimit(this.#services.manifest.jobs(), costLimit);
+    return this.#blocked.size === 0
+      ? passing
+      : passing.filter(({ target }) => !this.#isRefused(target));
+  }
+
+  /** Its table takes no vectors: nothing more is paid for, and what is paid for already waits on disk. */
+  #isRefused(target: Target): boolean {
+    const { manifest } = this.#services;
+    return [...this.#blocked].some(
+      ([id, { cause }]) =>
+        cause instanceof TableRefusal && sameTarget(manifest.job(id).target, target),
     );
+  }
+
+  #isExportStopped(): boolean {
+    return this.#isStoppedByCost() || this.#isRefused(this.#options.export.target);
   }
 
   /** Nothing is under way that could come cheaper than it was estimated. */
@@ -464,11 +487,9 @@ class Pipeline {
   /** The oldest job that waits, and whether there is room for it at Gemini. */
   #nextToSubmit(): Readonly<{ job: Job; room: Room }> | undefined {
     const { manifest, clock } = this.#services;
-    const { costLimit, lane } = this.#options;
-    const waiting = this.#waitingJobs();
-    const passing = costLimit === undefined ? waiting : withinLimit(manifest.jobs(), costLimit);
+    const { lane } = this.#options;
     const gate = this.#canary?.gate() ?? (() => true);
-    const job = passing.find((each) => !isForSync(each, lane) && gate(each));
+    const job = this.#sendable().find((each) => !isForSync(each, lane) && gate(each));
     if (job === undefined) return undefined;
     const quota = manifest.quota(job.target.model);
     return {

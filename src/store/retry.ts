@@ -22,7 +22,12 @@ const FIRST_CONTACT: Patience = { attempts: 3, firstMs: 500, maxMs: 2_000 };
 /** It ends, and there is nothing else to do: a day and more. */
 const BUILDING: Patience = { attempts: 3_000, firstMs: 1_000, maxMs: 60_000 };
 
-type Rule = Readonly<{ why: string; patience: Patience }>;
+type Rule = Readonly<{
+  why: string;
+  patience: Patience;
+  /** The server itself says it: its address is right, whether it was reached before or not. */
+  answers?: true;
+}>;
 
 /** By SQLSTATE, by class of SQLSTATE, by network code, or by PostgREST's code or its gateway's status. */
 export const RETRIES: Readonly<Partial<Record<string, Rule>>> = {
@@ -32,7 +37,7 @@ export const RETRIES: Readonly<Partial<Record<string, Rule>>> = {
   INDEX_UNDER_WAY: { why: "the server is still building the index", patience: BUILDING },
   "57014": { why: "the server stopped a slow statement", patience: SLOWNESS },
   QUERY_TIMEOUT: { why: "a statement had no answer in time", patience: SLOWNESS },
-  "53300": { why: "the server has no connection left", patience: OUTAGE },
+  "53300": { why: "the server has no connection left", patience: OUTAGE, answers: true },
   "53200": { why: "the server is short of memory", patience: SLOWNESS },
   "57P01": { why: "the server is shutting down", patience: OUTAGE },
   "57P02": { why: "the server crashed and restarts", patience: OUTAGE },
@@ -102,6 +107,7 @@ export function withRetry(store: Store, options: RetryOptions): Store {
     describe: () => again(() => store.describe()),
     readPending: (page) => again(() => store.readPending(page)),
     apply: (rows) => again(() => store.apply(rows)),
+    tryWrite: (except) => again(() => store.tryWrite(except)),
     count: () => again(() => store.count()),
     look: (window) => again(() => store.look(window)),
     compare: (rows) => again(() => store.compare(rows)),
@@ -118,7 +124,8 @@ async function pause(
 ): Promise<void> {
   const rule = ruleFor(error);
   if (rule === undefined) throw error;
-  const patience = rule.patience === OUTAGE && !past.reached ? FIRST_CONTACT : rule.patience;
+  const mayBeWrong = rule.patience === OUTAGE && !past.reached && rule.answers !== true;
+  const patience = mayBeWrong ? FIRST_CONTACT : rule.patience;
   if (past.attempt >= patience.attempts) throw exhausted(error, past.attempt);
   const ms = delayMs(patience, past.attempt, random());
   report({ type: "waiting", why: rule.why, seconds: ms / MS_A_SECOND });

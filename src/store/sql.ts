@@ -63,6 +63,31 @@ export function readPendingSql(
     ORDER BY ${id} LIMIT $1`;
 }
 
+/**
+ * A few pending rows for a trial; `limit` and `except`, a text array, as the statement names them.
+ * Locked: others' rows are passed over. `where` as in `readPendingSql`.
+ */
+export function trialRowsSql(
+  target: Target,
+  { limit, except }: Readonly<Record<"limit" | "except", string>>,
+  { where, locks }: Readonly<{ where: string | undefined; locks: boolean }>,
+): string {
+  const id = qualifiedColumn(target, target.id);
+  return `
+    SELECT ${id}::text AS id, ${fingerprintExpression(target)} AS fingerprint
+    FROM ${qualifiedTable(target)}
+    WHERE ${qualifiedColumn(target, target.embedding)} IS NULL AND ${id} IS NOT NULL
+      AND ${id}::text <> ALL (${except})${andCondition(where)}
+    ORDER BY ${id} LIMIT ${limit}${locks ? ` FOR UPDATE OF ${quoteIdentifier(target.table)} SKIP LOCKED` : ""}`;
+}
+
+/** Rows that wait for a vector and have no key. */
+export function withoutKeySql(target: Target): string {
+  return `
+    SELECT count(*)::text AS rows FROM ${qualifiedTable(target)}
+    WHERE ${qualifiedColumn(target, target.id)} IS NULL AND ${qualifiedColumn(target, target.embedding)} IS NULL`;
+}
+
 /** One row, where any is to be seen. */
 export function anyRowSql(target: Target): string {
   return `SELECT '' AS seen FROM ${qualifiedTable(target)} LIMIT 1`;
@@ -93,19 +118,21 @@ export function applySql(target: Target, shape: TableShape, as: GivenAs = "array
     WHERE ${qualifiedColumn(target, target.id)} = ${GIVEN}.id
       AND ${qualifiedColumn(target, target.embedding)} IS NULL
       AND ${fingerprintExpression(target)} = ${GIVEN}.fingerprint
-    RETURNING ${placeOfUnchanged(target)} AS place`;
+    RETURNING ${placeOfUnchanged(target, shape)} AS place`;
 }
 
 /** What a person needs of a key to find the row; an error's message is cut. */
 const MAX_ID_SHOWN = 100;
 
 /** RETURNING sees the row as triggers before the write have left it. */
-function placeOfUnchanged(target: Target): string {
+function placeOfUnchanged(target: Target, shape: TableShape): string {
+  const embedding = qualifiedColumn(target, target.embedding);
   const undone = (why: UndoneWrite): string =>
     `(${quoteLiteral(undoneMark(why))} || left(${GIVEN}.id::text, ${MAX_ID_SHOWN}))::int::text`;
   return `CASE
       WHEN ${fingerprintExpression(target)} <> ${GIVEN}.fingerprint THEN ${undone("text")}
-      WHEN ${qualifiedColumn(target, target.embedding)} IS NULL THEN ${undone("vector")}
+      WHEN ${embedding} IS NULL THEN ${undone("vector")}
+      WHEN NOT ${embedding} ${equals(shape)} ${givenVector(shape)} THEN ${undone("values")}
       ELSE ${GIVEN}.place::text END`;
 }
 
@@ -118,12 +145,27 @@ export function classifySql(target: Target, shape: TableShape, as: GivenAs = "ar
   return `
     SELECT ${GIVEN}.place::text AS place, CASE
       WHEN ${embedding} ${equals(shape)} ${givenVector(shape)} THEN 'written'
+      WHEN ${qualifiedColumn(target, target.id)} IS NULL AND ${mayHideRows(target)} THEN 'hidden'
       WHEN ${qualifiedColumn(target, target.id)} IS NULL THEN 'gone'
       WHEN ${embedding} IS NOT NULL THEN 'filled'
       WHEN ${fingerprintExpression(target)} <> ${GIVEN}.fingerprint THEN 'stale'
       ELSE 'open' END AS outcome
     FROM ${givenRows(shape, as)}
     LEFT JOIN ${qualifiedTable(target)} ON ${qualifiedColumn(target, target.id)} = ${GIVEN}.id`;
+}
+
+/**
+ * Row level security applies to the role now, and no policy shows it every row. Asked in the very
+ * statement that misses a row: it may have been switched on a moment ago.
+ */
+function mayHideRows(target: Target): string {
+  const table = `${quoteLiteral(qualifiedTable(target))}::regclass`;
+  const policy = (kind: string): string => `EXISTS (
+        SELECT FROM pg_catalog.pg_policy p WHERE p.polrelid = ${table} AND p.polcmd IN ('r', '*') AND ${kind}
+          AND EXISTS (SELECT FROM unnest(p.polroles) AS r(role)
+            WHERE r.role = 0 OR pg_catalog.pg_has_role(r.role, 'USAGE')))`;
+  const open = policy("p.polpermissive AND pg_catalog.pg_get_expr(p.polqual, p.polrelid) = 'true'");
+  return `pg_catalog.row_security_active(${table}) AND NOT (${open} AND NOT ${policy("NOT p.polpermissive")})`;
 }
 
 /** Parameters as for `applySql`. What each row holds beside its vector, as `Holding` says it. */

@@ -3,7 +3,7 @@ import type { Gemini } from "../gemini/port.ts";
 import { type CostLimit, costStop } from "../cost/cost.ts";
 import { isForSync, type LaneChoice } from "../cost/lane.ts";
 import type { Manifest } from "../manifest/manifest.ts";
-import { costLimit, laneChoice, queueWindow } from "../stages.ts";
+import { costLimit, laneChoice, queueWindow, tryTables } from "../stages.ts";
 import type { Report } from "../progress.ts";
 import { type EmbeddedAtOnce, submitAll, type SubmittedByLane } from "./submit.ts";
 
@@ -21,6 +21,8 @@ export async function submitFromSettings(
   const { services, settings, report, clock, signal } = context;
   const gemini = await services.gemini();
   const manifest = await services.manifest();
+  const targets = manifest.needing("send").map(({ target }) => target);
+  await tryTables(context, manifest, targets, { mayLackDatabase: true });
   const keyId = services.keyId();
   const lane = laneChoice(settings);
   const limit = costLimit(settings);

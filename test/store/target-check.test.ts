@@ -35,8 +35,8 @@ describe("a target", () => {
       "a view",
       {},
       { idUnique: false, insteadOfTable: "view" },
-      /not unique/,
-      /view.* --table .*below/,
+      /is a view/,
+      /--table of the table below it/,
     ],
     [
       "a partitioned table",

@@ -10,7 +10,15 @@ import { Socket } from "node:net";
 import { Client, Pool, type ClientConfig, type CustomTypesConfig } from "pg";
 import { UserError } from "../../errors.ts";
 import { hostOf, isLocalHost, portOf } from "./database-address.ts";
-import { isBinary, type Database, type Parameter, type Row, type Session } from "../database.ts";
+import {
+  isBinary,
+  type Database,
+  type Parameter,
+  type Query,
+  type Row,
+  type Session,
+} from "../database.ts";
+import { failureCode } from "../failure.ts";
 
 /** Writing gains nothing past two (measured); one more reads meanwhile. Poolers have few to give. */
 const MAX_CONNECTIONS = 3;
@@ -44,10 +52,12 @@ export function connectPostgres(address: string): Database {
   pool.on("error", () => {});
   return {
     label: label(url),
-    async query(sql, parameters = []) {
-      const { rows } = await pool.query<Row>(sql, parameters.map(asDriverTakesIt));
-      return rows;
-    },
+    query: (sql, parameters = []) =>
+      withWhatThereIs(pool, async () => {
+        const { rows } = await pool.query<Row>(sql, parameters.map(asDriverTakesIt));
+        return rows;
+      }),
+    rolledBack: (work) => withWhatThereIs(pool, () => rolledBack(pool, work)),
     session: (work) => withSession(config, work),
     async close() {
       await pool.end();
@@ -56,6 +66,35 @@ export function connectPostgres(address: string): Database {
       for (const socket of sockets) socket.destroy();
     },
   };
+}
+
+/** Where the server gives no further connection, those that are there do the work, for as long as they last. */
+async function withWhatThereIs<T>(pool: Pool, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    if (failureCode(error) !== "53300" || pool.totalCount === 0) throw error;
+    pool.options.max = pool.totalCount;
+    return work();
+  }
+}
+
+async function rolledBack<T>(pool: Pool, work: (query: Query) => Promise<T>): Promise<T> {
+  const client = await pool.connect();
+  let isBroken = true;
+  try {
+    await client.query("BEGIN");
+    const result = await work(async (sql, parameters = []) => {
+      const { rows } = await client.query<Row>(sql, parameters.map(asDriverTakesIt));
+      return rows;
+    });
+    await client.query("ROLLBACK");
+    isBroken = false;
+    return result;
+  } finally {
+    // a connection that is closed takes its transaction back as well
+    client.release(isBroken);
+  }
 }
 
 /** Lists as text: the driver takes a row's share of the whole time of a write to put one together. */
