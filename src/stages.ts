@@ -6,7 +6,11 @@ import type { LaneChoice } from "./cost/lane.ts";
 import type { Settings } from "./settings/options.ts";
 import type { StageContext } from "./cli/command.ts";
 import { UserError } from "./errors.ts";
-import type { ManifestView } from "./manifest/manifest.ts";
+import type { Manifest, ManifestView } from "./manifest/manifest.ts";
+import { createPacer } from "./import/pace.ts";
+import { type PaidRows, tellOf, writeRefused } from "./import/refused-rows.ts";
+import type { Job } from "./manifest/job.ts";
+import type { FailedLine } from "./row/failed-line.ts";
 import { tryTable } from "./plan/trial-write.ts";
 import { sameTarget, tableName, type Target } from "./row/target.ts";
 import { targetOf } from "./settings/config.ts";
@@ -98,6 +102,35 @@ export async function tryTables(
     for (const warning of warnings) report({ type: "warning", ...warning });
     if (refusal !== undefined) throw refusal;
   }
+}
+
+/** Throws nothing that is to be mended at the table: it is told beside what the command is about. */
+export async function warnOfTables(
+  context: StageContext,
+  manifest: ManifestView,
+  targets: readonly Target[],
+): Promise<void> {
+  try {
+    await tryTables(context, manifest, targets);
+  } catch (error) {
+    if (!(error instanceof UserError)) throw error;
+    context.report({ type: "warning", message: error.message, hint: error.hint });
+  }
+}
+
+/** Writes rows that are paid for and were refused by their table, job by job. */
+export function paidRows({ services, settings, signal, clock }: StageContext, manifest: Manifest) {
+  const storeOf = (target: Target) => services.store(target);
+  const its = { storeOf, manifest, signal, pacer: createPacer(settings.pace, clock) };
+  const all: PaidRows[] = [];
+  return {
+    write: async (job: Job, lines: AsyncIterable<FailedLine>): Promise<PaidRows> => {
+      const ends = await writeRefused(its, job, lines);
+      all.push(ends);
+      return ends;
+    },
+    told: () => tellOf(all),
+  };
 }
 
 function distinct(targets: readonly Target[]): Target[] {

@@ -118,7 +118,8 @@ function stages(context: StageContext): Vecfill {
     import: async () => (await import("./import/from-settings.ts")).importFromSettings(context),
     run: async () => (await import("./run/from-settings.ts")).runFromSettings(context),
     resubmit: async (files = []) =>
-      (await import("./resubmit/from-settings.ts")).resubmitFromSettings(context, files),
+      (await (await import("./resubmit/from-settings.ts")).resubmitFromSettings(context, files))
+        .jobs,
     jobs: async () => {
       const { readManifest } = await import("./jobs-folder/open.ts");
       return (await readManifest(context.settings.jobsDir)).jobs();

@@ -1,6 +1,7 @@
 import type { Failure } from "../row/failed-line.ts";
 import type { EmbeddedQuestion, RowOutcome } from "../row/question.ts";
 import { type Store, TableRefusal } from "../store/port.ts";
+import { writeAround, type WriteRows } from "./around-refusals.ts";
 import type { Pacer } from "./pace.ts";
 import type { RequestRows } from "./row-outcomes.ts";
 
@@ -20,9 +21,6 @@ type Chunk = Readonly<{
   questions: EmbeddedQuestion[];
   vectors: Float32Array;
 }>;
-
-/** A part of a chunk; `first`: its place among all that were added. */
-type Part = Pick<Chunk, "ordinals" | "questions"> & Readonly<{ first: number }>;
 
 export type ChunkWriterOptions = Readonly<{
   store: Store;
@@ -119,38 +117,27 @@ export class ChunkWriter {
     before: readonly Promise<void>[],
   ): Promise<void> {
     if (before.length >= MAX_WRITES_AT_ONCE) await Promise.race(before);
-    await this.#apply({ ordinals, questions, first });
+    const write: WriteRows = (rows) => this.#apply(rows);
+    await writeAround(questions, write, (place, end) => {
+      const ordinal = ordinals[place];
+      if (ordinal === undefined) throw new Error("the store told more outcomes than rows");
+      this.#settled += 1;
+      if (end instanceof TableRefusal) this.#refuse(ordinal, first + place, end);
+      else this.#rows.settle(ordinal, end);
+    });
     this.#spare.push(vectors);
   }
 
-  /** Where the table refuses a row, the part is halved down to it, so that it costs no other row. */
-  async #apply(part: Part): Promise<void> {
+  async #apply(rows: readonly EmbeddedQuestion[]): Promise<readonly RowOutcome[]> {
     if (this.#verdict !== undefined) throw this.#verdict;
-    const { questions } = part;
-    const write = () => this.#store.apply(questions);
-    try {
-      this.#settle(part, await this.#pacer.paced(questions.length, this.#signal, write));
-    } catch (error) {
-      if (!(error instanceof TableRefusal) || !error.isOfARow) throw error;
-      if (questions.length === 1) return this.#refuse(part, error);
-      for (const half of halves(part)) await this.#apply(half);
-    }
+    return this.#pacer.paced(rows.length, this.#signal, () => this.#store.apply(rows));
   }
 
-  #settle({ ordinals }: Part, outcomes: readonly RowOutcome[]): void {
-    for (const [index, outcome] of outcomes.entries()) {
-      const ordinal = ordinals[index];
-      if (ordinal === undefined) throw new Error("the store told more outcomes than rows");
-      this.#rows.settle(ordinal, outcome);
-    }
-    this.#settled += outcomes.length;
-  }
-
-  #refuse({ ordinals, first }: Part, error: TableRefusal): void {
-    for (const ordinal of ordinals) this.#rows.refuse(ordinal, failureOf(error));
-    this.#settled += ordinals.length;
+  /** `place`: among all that were added. */
+  #refuse(ordinal: number, place: number, error: TableRefusal): void {
+    this.#rows.refuse(ordinal, failureOf(error));
     const ofFirst = Math.min(FIRST_ROWS, this.#rows.size);
-    if (first < ofFirst) this.#refusedOfFirst += 1;
+    if (place < ofFirst) this.#refusedOfFirst += 1;
     if (this.#refusedOfFirst * 2 <= ofFirst) return;
     this.#verdict = refusesMost(error, this.#refusedOfFirst, ofFirst);
     throw this.#verdict;
@@ -158,20 +145,8 @@ export class ChunkWriter {
 }
 
 /** What is refused is paid for: its vector stands in the job's results. */
-function failureOf({ refusal }: TableRefusal): Failure {
+export function failureOf({ refusal }: TableRefusal): Failure {
   return { class: "permanent", reason: "table", message: refusal.message };
-}
-
-function halves({ ordinals, questions, first }: Part): readonly Part[] {
-  const half = Math.ceil(questions.length / 2);
-  return [
-    { ordinals: ordinals.slice(0, half), questions: questions.slice(0, half), first },
-    {
-      ordinals: ordinals.slice(half),
-      questions: questions.slice(half),
-      first: first + half,
-    },
-  ];
 }
 
 function refusesMost(error: TableRefusal, refused: number, rows: number): TableRefusal {

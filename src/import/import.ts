@@ -32,7 +32,7 @@ export type ImportSummary = Sums &
 
 /** With an index keeper, the indexes stand again at its end, also where there was nothing to import. */
 export async function importAll(services: ImportServices): Promise<ImportSummary> {
-  const work = () => importJobs(services);
+  const work = () => fetchingFirst(services, () => importJobs(services));
   const { blocked, ...summary } = await (services.indexes?.around(work, () => true) ?? work());
   if (blocked !== undefined) throw blocked;
   return { ...summary, indexes: services.indexes?.summary ?? NO_INDEXES };
@@ -54,7 +54,7 @@ async function importJobs(services: ImportServices): Promise<ImportedJobs> {
       ended.push(done);
     } catch (error) {
       // said once the others are in the column, and the indexes stand again
-      if (!(error instanceof JobBlocked)) return await stoppedBy(services, error);
+      if (!(error instanceof JobBlocked)) throw error;
       blocked ??= error;
     }
   }
@@ -66,16 +66,24 @@ async function importJobs(services: ImportServices): Promise<ImportedJobs> {
   return { ...sums, imported: ids, copies: copiesOf(ended), failedFiles, blocked };
 }
 
-async function stoppedBy(services: ImportServices, error: unknown): Promise<never> {
-  await downloadEnded(services);
-  throw error;
+/**
+ * Where the work fails, what has ended and is not here yet is fetched first, unless a signal stops it:
+ * it is paid for, and not kept at Gemini for ever.
+ */
+export async function fetchingFirst<T>(
+  services: DownloadServices,
+  work: () => Promise<T>,
+): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    await downloadEnded(services);
+    throw error;
+  }
 }
 
-/**
- * Fetches the results that have ended and are not here yet, before something else stops the command:
- * they are paid for, and not kept at Gemini for ever. What goes wrong with one is told when it is imported.
- */
-export async function downloadEnded(services: DownloadServices): Promise<void> {
+/** What goes wrong with one is told when it is imported. */
+async function downloadEnded(services: DownloadServices): Promise<void> {
   const { manifest, signal } = services;
   for (const job of manifest.needing("fetch")) {
     if (signal.aborted) return;

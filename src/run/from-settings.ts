@@ -2,9 +2,11 @@ import type { StageContext } from "../cli/command.ts";
 import { exportOptions } from "../export/from-settings.ts";
 import { pricesOf } from "../cost/tariff.ts";
 import { indexKeeper } from "../import/from-settings.ts";
-import { downloadEnded } from "../import/import.ts";
+import { fetchingFirst } from "../import/import.ts";
 import { createPacer } from "../import/pace.ts";
 import type { Job } from "../manifest/job.ts";
+import type { Manifest } from "../manifest/manifest.ts";
+import type { Target } from "../row/target.ts";
 import { needs } from "../manifest/states.ts";
 import { costLimit, laneChoice, queueWindow, tryTables } from "../stages.ts";
 import { planFromSettings } from "../plan/from-settings.ts";
@@ -16,25 +18,20 @@ import { run, type RunSummary } from "./run.ts";
 /** The pipeline as the settings have it; `planned` is the plan of these very rows, where one was made. */
 export async function runFromSettings(context: StageContext, planned?: Plan): Promise<RunSummary> {
   const services = await runServices(context);
-  await tryBefore(context, services);
-  const { sample } = planned ?? (await firstRows(context, services));
-  const { target } = exportOptions(context);
-  if (sample !== undefined) await services.manifest.recordCounted(target, sample);
-  const expectedUsd = planned && usdOfRun(planned, laneChoice(context.settings));
-  return run(services, { ...runOptions(context), expectedUsd });
+  return fetchingFirst(services, async () => {
+    await tryTables(context, services.manifest, targetsOf(context, services.manifest));
+    const { sample } = planned ?? (await firstRows(context, services));
+    const { target } = exportOptions(context);
+    if (sample !== undefined) await services.manifest.recordCounted(target, sample);
+    const expectedUsd = planned && usdOfRun(planned, laneChoice(context.settings));
+    return run(services, { ...runOptions(context), expectedUsd });
+  });
 }
 
-/** What has ended at Gemini is fetched all the same: it is paid for, and not kept there for ever. */
-async function tryBefore(context: StageContext, services: RunServices): Promise<void> {
-  const { manifest } = services;
+/** For whose rows something may be sent. */
+function targetsOf(context: StageContext, manifest: Manifest): readonly Target[] {
   const sent = manifest.jobs().filter((job) => needs(job) === "send" || hasRetryable(job));
-  const targets = [exportOptions(context).target, ...sent.map(({ target }) => target)];
-  try {
-    await tryTables(context, manifest, targets);
-  } catch (error) {
-    await downloadEnded(services);
-    throw error;
-  }
+  return [exportOptions(context).target, ...sent.map(({ target }) => target)];
 }
 
 function hasRetryable({ outstanding }: Job): boolean {

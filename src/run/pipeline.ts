@@ -10,7 +10,7 @@ import { JobBlocked, UserError } from "../errors.ts";
 import { exportJobs, type ExportOptions, type ExportSummary } from "../export/export.ts";
 import { nextToEmbed } from "../embed/embed.ts";
 import { embedJob } from "../embed/embed-job.ts";
-import { downloadEnded, importResults, type ImportServices } from "../import/import.ts";
+import { importResults, type ImportServices } from "../import/import.ts";
 import { type CostLimit, withinLimit } from "../cost/cost.ts";
 import type { JobBounds } from "../jobs-folder/cut.ts";
 import type { Job } from "../manifest/job.ts";
@@ -90,8 +90,6 @@ class Pipeline {
   readonly #stop = new AbortController();
   /** Ends the export where the limit on cost lets nothing more through. */
   readonly #stopExport = new AbortController();
-  /** The user's own, which nothing else aborts. */
-  readonly #interrupt: AbortSignal;
   /** Jobs that had ended before this run; everything else is its work. */
   readonly #endedBefore: ReadonlySet<string>;
   readonly #exports: ExportSummary[] = [];
@@ -113,7 +111,6 @@ class Pipeline {
   constructor(services: RunServices, options: RunOptions) {
     const signal = AbortSignal.any([services.signal, this.#stop.signal]);
     this.#services = { ...services, signal };
-    this.#interrupt = services.signal;
     this.#options = options;
     this.#downloadPause = new QuotaPause(services.clock, options.quotaWaitMs);
     const ended = services.manifest.jobs().filter((job) => !isOpen(job));
@@ -129,9 +126,6 @@ class Pipeline {
       const ends = await Promise.allSettled(tasks.map((task) => this.#guarded(task)));
       throwFirst(ends);
       for (const blocked of this.#blocked.values()) throw blocked;
-    } catch (error) {
-      await downloadEnded({ ...this.#services, signal: this.#interrupt });
-      throw error;
     } finally {
       this.#stop.abort();
       await timer;

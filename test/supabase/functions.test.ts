@@ -57,7 +57,7 @@ describe("the SQL functions", () => {
         authenticated: "false",
       });
       expect(name?.endsWith("_reset") ? "" : comment).toMatch(
-        name?.endsWith("_reset") ? /^$/ : /^vecfill 6: public\.questions\.embedding from/,
+        name?.endsWith("_reset") ? /^$/ : /^vecfill 7: public\.questions\.embedding from/,
       );
     }
   });

@@ -5,11 +5,13 @@ import { readManifest } from "../../jobs-folder/open.ts";
 import { decimal } from "../../words/figures.ts";
 import { planFromSettings } from "../../plan/from-settings.ts";
 import type { Plan, Portion } from "../../plan/plan.ts";
+import { warnOfTables } from "../../stages.ts";
 import { planTable } from "./plan-table.ts";
 
 export async function showPlan(context: CommandContext): Promise<CommandResult> {
   const { settings, next } = context;
   const planned = await planOnly(context, { countsDistinct: true });
+  if (!settings.dryRun) await foresee(context, planned);
   const free = await freeBytes(settings.jobsDir);
   return {
     json: planJson(planned, free),
@@ -17,6 +19,11 @@ export async function showPlan(context: CommandContext): Promise<CommandResult> 
     next: planned.total.rows > 0 ? next("run") : undefined,
     exit: "done",
   };
+}
+
+/** What the table has against a vector is a warning here, and the end of a run. */
+async function foresee(context: CommandContext, { target }: Plan): Promise<void> {
+  await warnOfTables(context, await readManifest(context.settings.jobsDir), [target]);
 }
 
 /** As a command that writes nothing has it: without the lock, and also without a key. */
