@@ -98,6 +98,35 @@ const BAD: readonly Bad[] = [
     mend: /disable rule r/,
     mended: ["ALTER TABLE $ DISABLE RULE r"],
   },
+  {
+    name: "published",
+    spoil: [
+      "ALTER TABLE $ DROP CONSTRAINT $_pkey",
+      "CREATE UNIQUE INDEX ON $ (id)",
+      "CREATE PUBLICATION $_p FOR TABLE $",
+    ],
+    says: /publication published_p.*no replica identity/,
+    mend: /alter table public\.published replica identity full/,
+    mended: ["ALTER TABLE $ REPLICA IDENTITY FULL"],
+  },
+  {
+    name: "viewed",
+    spoil: ["ALTER TABLE $ RENAME TO $_below", "CREATE VIEW $ AS SELECT * FROM $_below"],
+    says: /is a view, no table/,
+    mend: /table below it: public\.viewed_below/,
+    mended: ["DROP VIEW $", "ALTER TABLE $_below RENAME TO $"],
+  },
+  {
+    name: "materialized",
+    spoil: [
+      "ALTER TABLE $ RENAME TO $_below",
+      "CREATE MATERIALIZED VIEW $ AS SELECT * FROM $_below",
+      "CREATE UNIQUE INDEX ON $ (id)",
+    ],
+    says: /is a materialized view, no table/,
+    mend: /table below it: public\.materialized_below/,
+    mended: ["DROP MATERIALIZED VIEW $", "ALTER TABLE $_below RENAME TO $"],
+  },
 ];
 
 const PLACES: readonly (readonly [string, boolean, "embedded" | "native"])[] = [
@@ -128,8 +157,10 @@ describe.each(PLACES)("on %s", (_, isThere, kind) => {
     await rm(home, { recursive: true, force: true });
   });
 
-  async function sql(table: string, statements: readonly string[]) {
-    const database = await openDatabase({ url });
+  const sql = (table: string, statements: readonly string[]) => sqlAt(url, table, statements);
+
+  async function sqlAt(at: string, table: string, statements: readonly string[]) {
+    const database = await openDatabase({ url: at });
     try {
       const rows = [];
       for (const statement of statements) {
@@ -141,9 +172,16 @@ describe.each(PLACES)("on %s", (_, isThere, kind) => {
     }
   }
 
-  const vecfill = (table: string, ...args: readonly string[]) =>
-    runHere([...args, "--table", table, "--jobs-dir", join(home, `jobs-${table}`)], {
-      env: { DATABASE_URL: url, GEMINI_API_KEY: "a-key", GOOGLE_GEMINI_BASE_URL: emulator.url },
+  const vecfill = (table: string, ...args: readonly string[]) => vecfillAt(url, table, ...args);
+
+  const vecfillAt = (at: string, table: string, ...args: readonly string[]) =>
+    runHere([...args, "--jobs-dir", join(home, `jobs-${table}`)], {
+      env: {
+        VECFILL_TABLE: table,
+        DATABASE_URL: at,
+        GEMINI_API_KEY: "a-key",
+        GOOGLE_GEMINI_BASE_URL: emulator.url,
+      },
       folder: home,
     });
 
@@ -171,18 +209,125 @@ describe.each(PLACES)("on %s", (_, isThere, kind) => {
     ).toEqual([{ n: "0" }]);
   });
 
-  it.skipIf(!isThere)("a row that is refused costs that row", async () => {
-    await sql("some_refused", [
-      `CREATE TABLE $ (${COLUMNS}, CONSTRAINT odd CHECK (id <> 5 OR embedding IS NULL))`,
-      "INSERT INTO $ SELECT n, 'Question ' || n FROM generate_series(1, 9) n",
+  const make = (table: string, rows: number, constraint = "") =>
+    sql(table, [
+      `CREATE TABLE $ (${COLUMNS}${constraint})`,
+      `INSERT INTO $ SELECT n, 'Question ' || n FROM generate_series(1, ${rows}) n`,
     ]);
-    const ended = await vecfill("some_refused", "run", "--yes", "--poll-interval", "0.2");
-    expect(ended.code, ended.stderr).toBe(1);
-    expect(await sql("some_refused", ["SELECT id::text FROM $ WHERE embedding IS NULL"])).toEqual([
-      { id: "5" },
-    ]);
+  const empty = async (table: string) => {
+    const rows = await sql(table, ["SELECT id::text FROM $ WHERE embedding IS NULL ORDER BY id"]);
+    return rows.map(({ id }) => id);
+  };
+  const ODD = ", CONSTRAINT odd CHECK (id NOT IN (5, 6) OR embedding IS NULL)";
+
+  it.skipIf(!isThere)(
+    "a row that is refused costs that row, and is written at no cost once it is taken",
+    async () => {
+      await make("some_refused", 9, ODD);
+      const ended = await vecfill("some_refused", "run", "--yes", "--poll-interval", "0.2");
+      expect(ended.code, ended.stderr).toBe(1);
+      expect(await empty("some_refused")).toEqual(["5", "6"]);
+      const before = emulator.batches().length;
+      expect((await vecfill("some_refused", "run", "--yes")).code).toBe(0);
+      const refused = await vecfill("some_refused", "resubmit");
+      expect(refused.code, refused.stderr).toBe(1);
+      expect(refused.stdout).toMatch(/refuses 2 rows still: .*"odd"/);
+      await sql("some_refused", [
+        "ALTER TABLE $ DROP CONSTRAINT odd",
+        "ALTER TABLE $ ADD CONSTRAINT odd CHECK (id <> 5 OR embedding IS NULL)",
+      ]);
+      const again = await vecfill("some_refused", "import", "--again");
+      expect(again.code, again.stderr).toBe(1);
+      expect(again.stdout).toMatch(/1 row .*is written.*at no cost.*\n.*refuses 1 row still/);
+      expect(await empty("some_refused")).toEqual(["5"]);
+      await sql("some_refused", ["ALTER TABLE $ DROP CONSTRAINT odd"]);
+      const taken = await vecfill("some_refused", "resubmit", "--json");
+      expect(taken.code, taken.stderr).toBe(0);
+      expect(JSON.parse(taken.stdout)).toMatchObject({ jobs: [], written: 1, refused: 0 });
+      expect(await empty("some_refused")).toEqual([]);
+      expect(emulator.batches().length).toBe(before);
+      const jobs = await vecfill("some_refused", "jobs", "--json");
+      expect(JSON.parse(jobs.stdout)).toMatchObject({ jobs: [{ written: 9, failed: 0 }] });
+    },
+  );
+
+  const onServer = it.skipIf(!isThere || kind !== "native");
+
+  onServer("what spends later asks as well, doctor says it, and plan warns", async () => {
+    await make("later", 7);
+    expect((await vecfill("later", "export")).code).toBe(0);
+    await sql("later", ["ALTER TABLE $ ADD CONSTRAINT never CHECK (embedding IS NULL)"]);
     const before = emulator.batches().length;
-    await vecfill("some_refused", "run", "--yes");
+    const submit = await vecfill("later", "submit", "--yes");
+    expect(submit.code, submit.stderr).toBe(3);
+    expect(submit.stderr).toMatch(/"never"/);
     expect(emulator.batches().length).toBe(before);
+    const doctor = await vecfill("later", "doctor");
+    expect(doctor.code, doctor.stdout).toBe(3);
+    expect(doctor.stdout).toMatch(/failure {2}trial write.*"never".*\n.*mend: .*drop constraint/);
+    const plan = await vecfill("later", "plan");
+    expect(plan.code, plan.stderr).toBe(0);
+    expect(plan.stderr).toMatch(/warning: .*"never"/);
+    const dry = await vecfill("later", "run", "--dry-run");
+    expect(dry.stderr).not.toMatch(/"never"/);
+    await sql("later", ["ALTER TABLE $ DROP CONSTRAINT never"]);
+    expect((await vecfill("later", "doctor")).stdout).toMatch(/ok +trial write.*took a vector/);
+    expect(await empty("later")).toHaveLength(7);
+  });
+
+  onServer("rows without a key are counted and told", async () => {
+    await make("keyless", 7);
+    await sql("keyless", [
+      "ALTER TABLE $ DROP CONSTRAINT $_pkey",
+      "ALTER TABLE $ ALTER COLUMN id DROP NOT NULL",
+      "CREATE UNIQUE INDEX ON $ (id)",
+      "INSERT INTO $ VALUES (NULL, 'Whose?')",
+    ]);
+    const ended = await vecfill("keyless", "run", "--yes", "--poll-interval", "0.2");
+    expect(ended.code, ended.stderr).toBe(0);
+    expect(ended.stderr).toMatch(/1 row of public\.keyless has no key/);
+  });
+
+  onServer("a role that may not write is told before anything is sent", async () => {
+    await make("read_only", 7);
+    const role = `vecfill_${new URL(url).pathname.slice(-12)}`;
+    await sql("read_only", [
+      `CREATE ROLE ${role} LOGIN PASSWORD 'secret'`,
+      `GRANT SELECT ON $ TO ${role}`,
+    ]);
+    const own = new URL(url);
+    [own.username, own.password] = [role, "secret"];
+    const before = emulator.batches().length;
+    const refused = await vecfillAt(own.href, "read_only", "run", "--yes");
+    await sql("read_only", [`DROP OWNED BY ${role}`, `DROP ROLE ${role}`]);
+    expect(refused.code, refused.stderr).toBe(3);
+    expect(refused.stderr).toMatch(/may not write.*\n?.*grant select, update on public\.read_only/);
+    expect(emulator.batches().length).toBe(before);
+  });
+
+  onServer("bytes that are no UTF-8 cost their row, in a SQL_ASCII database", async () => {
+    const name = `${new URL(url).pathname.slice(1)}_ascii`;
+    await sql("", [
+      `CREATE DATABASE ${name} ENCODING 'SQL_ASCII' TEMPLATE template0 LC_COLLATE 'C' LC_CTYPE 'C' LOCALE_PROVIDER libc`,
+    ]);
+    const own = new URL(url);
+    own.pathname = `/${name}`;
+    try {
+      await sqlAt(own.href, "ascii", [
+        "CREATE EXTENSION vector",
+        `CREATE TABLE $ (${COLUMNS})`,
+        String.raw`INSERT INTO $ VALUES (1, 'plain'), (2, 'käse 漢 😀'), (3, E'bad \xff'), (4, E'cut \xe6\xbc')`,
+      ]);
+      const ended = await vecfillAt(own.href, "ascii", "run", "--yes", "--poll-interval", "0.2");
+      expect(ended.code, ended.stderr).toBe(0);
+      expect(ended.stdout).toMatch(/Left out: 2 rows without text/);
+      expect(
+        await sqlAt(own.href, "ascii", [
+          "SELECT id::text FROM $ WHERE embedding IS NULL ORDER BY id",
+        ]),
+      ).toEqual([{ id: "3" }, { id: "4" }]);
+    } finally {
+      await sql("", [`DROP DATABASE ${name} WITH (FORCE)`]);
+    }
   });
 });

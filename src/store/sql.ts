@@ -47,6 +47,19 @@ export function fingerprintExpression(target: Target): string {
   return `md5(${textExpression(target)}) COLLATE pg_catalog."C"`;
 }
 
+/**
+ * What is read of a row's text. A SQL_ASCII database may hold bytes that are no UTF-8 and can be sent to
+ * nobody: such a text is read as none, so that it costs its row and not the statement.
+ */
+function startOfText(target: Target): string {
+  const text = `left(${textExpression(target)}, ${MAX_TEXT_CHARS + 1})`;
+  return `CASE WHEN pg_catalog.current_setting('server_encoding') <> 'SQL_ASCII' THEN ${text}
+      WHEN ${text} ~ ${quoteLiteral(UTF8)} THEN ${text} ELSE '' END`;
+}
+
+/** Of bytes, as Postgres checks them. */
+const UTF8 = String.raw`^(?:[\x01-\x7f]|[\xc2-\xdf][\x80-\xbf]|\xe0[\xa0-\xbf][\x80-\xbf]|[\xe1-\xec\xee\xef][\x80-\xbf]{2}|\xed[\x80-\x9f][\x80-\xbf]|\xf0[\x90-\xbf][\x80-\xbf]{2}|[\xf1-\xf3][\x80-\xbf]{3}|\xf4[\x80-\x8f][\x80-\xbf]{2})*$`;
+
 /** `$1` limit; `$2` id of the row before, where there is one. */
 export function readPendingSql(
   target: Target,
@@ -56,7 +69,7 @@ export function readPendingSql(
   const id = qualifiedColumn(target, target.id);
   const after = options.afterId ? `> $2::${ID_TYPES[shape.idType]}` : "IS NOT NULL";
   return `
-    SELECT ${id}::text AS id, left(${textExpression(target)}, ${MAX_TEXT_CHARS + 1}) AS text,
+    SELECT ${id}::text AS id, ${startOfText(target)} AS text,
       ${fingerprintExpression(target)} AS fingerprint
     FROM ${qualifiedTable(target)}
     WHERE ${qualifiedColumn(target, target.embedding)} IS NULL AND ${id} ${after}${andCondition(options.where)}
@@ -240,7 +253,7 @@ export function lookSql(
       FROM vecfill_filled f JOIN ${qualifiedTable(target)} ON ${id} = f.id
       WHERE f.hash IN (SELECT jsonb_array_elements_text(${wanted}))),
     'picked', (SELECT coalesce(jsonb_agg(jsonb_build_object('id', f.id::text,
-        'text', left(${textExpression(target)}, ${MAX_TEXT_CHARS + 1}),
+        'text', ${startOfText(target)},
         'vector', ${embedding}::text::jsonb) ORDER BY f.place), '[]')
       FROM vecfill_filled f JOIN ${qualifiedTable(target)} ON ${id} = f.id
       WHERE f.place IN (SELECT jsonb_array_elements_text(${picks})::bigint)
