@@ -3,9 +3,7 @@
  * the syntax tree, since the same words name events, batches at Gemini and outcomes of rows. What
  * counts: `===`, `case`, `in`, and lists or tables of nothing but state names.
  */
-import { readdirSync, readFileSync } from "node:fs";
-import { dirname, join } from "node:path";
-import { fileURLToPath } from "node:url";
+import { posix } from "node:path";
 import {
   type Argument,
   type Expression,
@@ -13,6 +11,7 @@ import {
   parseSync,
   Visitor,
 } from "oxc-parser";
+import type { Tree } from "./source.ts";
 
 export type Comparison = Readonly<{ file: string; line: number }>;
 
@@ -21,21 +20,17 @@ export const STATES_FILE = "src/manifest/states.ts";
 
 const TABLE = "STATES";
 /** Defines which event leads from where to where. */
-const DEFINES = join(dirname(STATES_FILE), "transitions.ts");
+const DEFINES = posix.join(posix.dirname(STATES_FILE), "transitions.ts");
 /** Here the words are Gemini's own, of batches and uploads. */
 const OTHER_CONCEPTS = ["src/gemini/", "src/emulator/"];
 /** What is called so is no state: the type of an event, the kind of an outcome, the name of a figure. */
 const OTHER_SUBJECTS = ["type", "kind", "name"];
 
-const ROOT = fileURLToPath(new URL("..", import.meta.url));
-
-export function stateComparisons(): Comparison[] {
-  const names = stateNames(readFileSync(join(ROOT, STATES_FILE), "utf8"));
-  return readdirSync(join(ROOT, "src"), { recursive: true, encoding: "utf8" })
-    .map((path) => `src/${path}`)
-    .filter((file) => /(?<!\.d)\.ts$/.test(file) && mustAsk(file))
-    .toSorted()
-    .flatMap((file) => comparisonsIn(file, readFileSync(join(ROOT, file), "utf8"), names));
+export function comparisonsOf(tree: Tree): Comparison[] {
+  const names = stateNames(tree.get(STATES_FILE) ?? "");
+  return [...tree].flatMap(([file, source]) =>
+    mustAsk(file) ? comparisonsIn(file, source, names) : [],
+  );
 }
 
 function mustAsk(file: string): boolean {

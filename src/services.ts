@@ -9,11 +9,11 @@ import { type Configuration, targetOf } from "./settings/config.ts";
 import type { Environment } from "./settings/env-file.ts";
 import { UserError } from "./errors.ts";
 import type { Gemini, Probe } from "./gemini/port.ts";
-import { minuteLimits } from "./stages.ts";
+import { minuteLimits } from "./cost/minute-limits.ts";
 import type { Manifest } from "./manifest/manifest.ts";
 import type { Report } from "./progress.ts";
 import type { Database } from "./store/database.ts";
-import type { Examination, Store } from "./store/port.ts";
+import type { AddressedHost, Examination, FunctionsSql, Store } from "./store/port.ts";
 import type { Api } from "./store/supabase/supabase.ts";
 import { sameTarget, type Target } from "./row/target.ts";
 
@@ -27,10 +27,14 @@ export type Services = Readonly<{
   keyId(): string;
   /** Repeats what fails. Stores of several targets share the database; do not close them. */
   store(target: Target): Promise<Store>;
-  /** A look at the table and the way to it; asked once, nothing is repeated. */
+  /** A look at the table and the way to it; an API that has lost its database is waited for, a minute. */
   examine(target: Target): Promise<Examination>;
-  /** One statement on the database itself. Throws a UserError (usage) where only its API is named. */
-  execute(sql: string): Promise<void>;
+  /** What the address of a database names; nothing is asked. */
+  addressed(url: URL): Promise<AddressedHost>;
+  /** For `execute`. */
+  functionsSql(target: Target): Promise<FunctionsSql>;
+  /** All or none of them, on the database itself. Throws a UserError (usage) where only its API is named. */
+  execute(statements: readonly string[]): Promise<void>;
   /** Single exchanges with Gemini, as they are. */
   probe(): Promise<Probe>;
   /** The same with an emulator of this process, as it is by default. */
@@ -91,21 +95,20 @@ export function openServices(options: ServicesOptions): Services {
       const { examineApi, examineDatabase } = await import("./store/supabase/examine.ts");
       return storeAccess(environment).kind === "postgres"
         ? examineDatabase(await database(), target)
-        : examineApi(await api(), target);
+        : examineApi(await api(), target, { clock, report });
     },
-    execute: async (sql) => {
+    addressed,
+    functionsSql,
+    execute: async (statements) => {
+      const { inOneStatement } = await import("./store/supabase-functions.ts");
       const { explainFailure } = await import("./store/failure.ts");
       const server = await database();
       const context = { label: server.label, target: targetOf(settings), where: undefined };
-      await server.query(sql).catch((error: unknown) => {
+      await server.query(inOneStatement(statements)).catch((error: unknown) => {
         throw explainFailure(error, context);
       });
     },
-    probe: once(async () => {
-      const { apiKey, baseUrl } = geminiAccess(environment);
-      const { connectProbe } = await import("./gemini/probe.ts");
-      return connectProbe({ apiKey: apiKey.reveal(), baseUrl });
-    }),
+    probe: once(() => openProbe(environment)),
     emulatorProbe: once(async () => {
       const { startEmulator } = await import("./emulator/emulator.ts");
       const { connectProbe } = await import("./gemini/probe.ts");
@@ -116,6 +119,22 @@ export function openServices(options: ServicesOptions): Services {
       await Promise.all(closers.splice(0).map((close) => close()));
     },
   };
+}
+
+async function addressed(url: URL): Promise<AddressedHost> {
+  const { addressedHost } = await import("./store/postgres/database-address.ts");
+  return addressedHost(url);
+}
+
+async function functionsSql(target: Target): Promise<FunctionsSql> {
+  const functions = await import("./store/supabase-functions.ts");
+  return functions.functionsSql(target);
+}
+
+async function openProbe(environment: Environment): Promise<Probe> {
+  const { apiKey, baseUrl } = geminiAccess(environment);
+  const { connectProbe } = await import("./gemini/probe.ts");
+  return connectProbe({ apiKey: apiKey.reveal(), baseUrl });
 }
 
 /** Of the one that is only compared with. It takes any key. */

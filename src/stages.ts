@@ -1,20 +1,374 @@
-import type { MinuteLimits } from "./gemini/port.ts";
+/**
+ * Each stage as the settings have it, for its command and for scripts. A stage is loaded when it is called
+ * first, so that no command waits for the code of another.
+ */
+import type { Clock } from "./clock.ts";
+import { type CostLimit, costStop } from "./cost/cost.ts";
+import { isForSync, type LaneChoice } from "./cost/lane.ts";
 import { pricesOf, QUOTAS } from "./cost/tariff.ts";
-import type { CostLimit } from "./cost/cost.ts";
+import type { ExportOptions, ExportSummary } from "./export/export.ts";
+import type { Gemini } from "./gemini/port.ts";
+import type { ImportSummary } from "./import/import.ts";
+import type { IndexKeeper } from "./import/index-keeper.ts";
 import type { JobBounds } from "./jobs-folder/cut.ts";
-import type { LaneChoice } from "./cost/lane.ts";
-import type { Settings } from "./settings/options.ts";
-import type { StageContext } from "./cli/command.ts";
-import { UserError } from "./errors.ts";
-import type { Manifest, ManifestView } from "./manifest/manifest.ts";
-import { createPacer } from "./import/pace.ts";
-import { type PaidRows, tellOf, writeRefused } from "./import/refused-rows.ts";
 import type { Job } from "./manifest/job.ts";
+import type { Manifest, ManifestView } from "./manifest/manifest.ts";
+import type { Plan } from "./plan/plan.ts";
+import type { PollSummary } from "./poll/poll.ts";
+import type { PaidRows } from "./import/refused-rows.ts";
+import { needs } from "./manifest/states.ts";
+import type { Report } from "./progress.ts";
+import { UserError } from "./errors.ts";
 import type { FailedLine } from "./row/failed-line.ts";
-import { tryTable } from "./plan/trial-write.ts";
+import type { PaidRowsTold } from "./row/sums.ts";
 import { sameTarget, tableName, type Target } from "./row/target.ts";
+import type { RunOptions, RunServices } from "./run/pipeline.ts";
+import type { RunSummary } from "./run/run.ts";
+import { hasGeminiKey } from "./settings/access.ts";
 import { targetOf } from "./settings/config.ts";
+import type { Environment } from "./settings/env-file.ts";
+import type { Settings } from "./settings/options.ts";
 import type { Store } from "./store/port.ts";
+import type { SubmittedByLane } from "./submit/submit.ts";
+
+/** What a stage needs to be run as the settings say: by its command, or by a script. */
+export type StageContext = Readonly<{
+  services: Readonly<{
+    manifest(): Promise<Manifest>;
+    gemini(): Promise<Gemini>;
+    keyId(): string;
+    store(target: Target): Promise<Store>;
+  }>;
+  settings: Settings;
+  report: Report;
+  signal: AbortSignal;
+  clock: Clock;
+}>;
+
+/** A dry run counts, takes no lock and writes nothing. */
+export async function exportFromSettings(context: StageContext): Promise<ExportSummary> {
+  const { services, settings, report, signal } = context;
+  const { exportAll } = await import("./export/export.ts");
+  const options = exportOptions(context);
+  const store = await services.store(options.target);
+  const manifest = settings.dryRun
+    ? await previewedManifest(settings.jobsDir)
+    : await services.manifest();
+  if (!settings.dryRun) await tryTables(context, manifest, [options.target]);
+  return exportAll({ store, manifest, report, signal }, options);
+}
+
+function exportOptions({ settings }: Pick<StageContext, "settings">): ExportOptions {
+  const { limit, onTooLong, dryRun } = settings;
+  return { target: targetOf(settings), bounds: jobBounds(settings), limit, onTooLong, dryRun };
+}
+
+async function previewedManifest(folder: string): Promise<Manifest> {
+  const { previewManifest } = await import("./jobs-folder/open.ts");
+  return previewManifest(folder);
+}
+
+/** Batches first, which work while the other lane is embedded. */
+export async function submitFromSettings(context: StageContext): Promise<SubmittedByLane> {
+  const { services, settings, report, clock, signal } = context;
+  const { submitAll } = await import("./submit/submit.ts");
+  const gemini = await services.gemini();
+  const manifest = await services.manifest();
+  const targets = manifest.needing("send").map(({ target }) => target);
+  await tryTables(context, manifest, targets, { mayLackDatabase: true });
+  const keyId = services.keyId();
+  const lane = laneChoice(settings);
+  const limit = costLimit(settings);
+  const summary = await submitAll(
+    { gemini, manifest, report, clock, signal, keyId },
+    {
+      window: queueWindow(settings),
+      reconcileGraceMs: settings.reconcileGraceMs,
+      costLimit: limit,
+      takes: (job) => !isForSync(job, lane),
+    },
+  );
+  // begun at once or not: without that lane nothing is paid for at its price
+  if (lane.lane === "batch") return { ...summary, embedded: [], left: [] };
+  const around = { gemini, manifest, report, signal };
+  const { embedAll } = await import("./embed/embed.ts");
+  const atOnce = await embedAll(around, { lane, costLimit: limit });
+  return { ...summary, ...atOnce, costStop: costStop(manifest.jobs(), limit) };
+}
+
+export async function pollFromSettings(context: StageContext): Promise<PollSummary> {
+  const { services, settings, report, clock, signal } = context;
+  const { pollAll } = await import("./poll/poll.ts");
+  const gemini = await services.gemini();
+  const manifest = await services.manifest();
+  const keyId = services.keyId();
+  const { pollIntervalMs: intervalMs, once, timeoutMs, stuckAfterMs } = settings;
+  return pollAll(
+    { gemini, manifest, report, clock, signal, keyId },
+    { intervalMs, once, timeoutMs, stuckAfterMs },
+  );
+}
+
+export async function importFromSettings(context: StageContext): Promise<ImportSummary> {
+  const { services, settings, report, clock, signal } = context;
+  const { importAll } = await import("./import/import.ts");
+  const { createPacer } = await import("./import/pace.ts");
+  const manifest = await services.manifest();
+  const gemini = await services.gemini();
+  const keyId = services.keyId();
+  return importAll({
+    gemini,
+    manifest,
+    report,
+    clock,
+    signal,
+    keyId,
+    storeOf: (target) => services.store(target),
+    pacer: createPacer(settings.pace, clock),
+    indexes: await indexKeeper(context, manifest),
+  });
+}
+
+export async function indexKeeper(context: StageContext, manifest: Manifest): Promise<IndexKeeper> {
+  const { IndexKeeper } = await import("./import/index-keeper.ts");
+  const { services, settings, report, clock, signal } = context;
+  const storeOf = (target: Target) => services.store(target);
+  const rebuild = settings.rebuildIndex;
+  return new IndexKeeper({ manifest, report, clock, signal, storeOf, rebuild });
+}
+
+/** `paid`: rows that the table had refused, which were offered to it once more instead of being sent. */
+export type Resubmitted = Readonly<{ jobs: readonly Job[]; paid: PaidRowsTold }>;
+
+/** New jobs from the files given, or from every failed file that waits, as the settings have it. */
+export async function resubmitFromSettings(
+  context: StageContext,
+  paths: readonly string[],
+): Promise<Resubmitted> {
+  const { services, settings, report } = context;
+  const { everyLine, resubmitFile, resubmitJob } = await import("./resubmit/resubmit.ts");
+  const manifest = await services.manifest();
+  const bounds = jobBounds(settings);
+  const paid = await paidRows(context, manifest);
+  const tryTable = (target: Target) =>
+    tryTables(context, manifest, [target], { mayLackDatabase: true });
+  const its = { manifest, report, tryTable, writePaid: paid.write };
+  const jobs: Job[] = [];
+  for (const path of paths) {
+    jobs.push(...(await resubmitFile(its, path, bounds, targetOf(settings))));
+  }
+  const waiting = paths.length > 0 ? [] : manifest.jobs().filter(hasFailedLines);
+  for (const job of waiting) jobs.push(...(await resubmitJob(its, job, bounds, everyLine)));
+  return { jobs, paid: paid.told() };
+}
+
+/** Writes rows that are paid for and were refused by their table, job by job. */
+export async function paidRows(context: StageContext, manifest: Manifest) {
+  const { services, settings, signal, clock } = context;
+  const { tellOf, writeRefused } = await import("./import/refused-rows.ts");
+  const { createPacer } = await import("./import/pace.ts");
+  const storeOf = (target: Target) => services.store(target);
+  const its = { storeOf, manifest, signal, pacer: createPacer(settings.pace, clock) };
+  const all: PaidRows[] = [];
+  return {
+    write: async (job: Job, lines: AsyncIterable<FailedLine>): Promise<PaidRows> => {
+      const ends = await writeRefused(its, job, lines);
+      all.push(ends);
+      return ends;
+    },
+    told: () => tellOf(all),
+  };
+}
+
+export function hasFailedLines(job: Job): boolean {
+  return job.outstanding.lines > 0;
+}
+
+/** The pipeline as the settings have it; `planned` is the plan of these very rows, where one was made. */
+export async function runFromSettings(context: StageContext, planned?: Plan): Promise<RunSummary> {
+  const { run } = await import("./run/run.ts");
+  const { usdOfRun } = await import("./plan/lane-cost.ts");
+  const { fetchingFirst } = await import("./import/import.ts");
+  const services = await runServices(context);
+  return fetchingFirst(services, async () => {
+    await tryTables(context, services.manifest, targetsOf(context, services.manifest));
+    const { sample } = planned ?? (await firstRows(context, services));
+    const { target } = exportOptions(context);
+    if (sample !== undefined) await services.manifest.recordCounted(target, sample);
+    const expectedUsd = planned && usdOfRun(planned, laneChoice(context.settings));
+    return run(services, { ...runOptions(context), expectedUsd });
+  });
+}
+
+/** For whose rows something may be sent. */
+function targetsOf(context: StageContext, manifest: Manifest): readonly Target[] {
+  const sent = manifest
+    .jobs()
+    .filter((job) => needs(job) === "send" || job.outstanding.retryable > 0);
+  return [exportOptions(context).target, ...sent.map(({ target }) => target)];
+}
+
+/** Without a plan the tokens are corrected by the first rows, and then by the bills. */
+const ROWS_COUNTED = 2_000;
+
+function firstRows(context: StageContext, { manifest, gemini }: RunServices): Promise<Plan> {
+  const limit = Math.min(context.settings.limit ?? Infinity, ROWS_COUNTED);
+  return planFromSettings(context, { manifest, gemini, limit });
+}
+
+async function runServices(context: StageContext): Promise<RunServices> {
+  const { services, settings, report, clock, signal } = context;
+  const { createPacer } = await import("./import/pace.ts");
+  const store = await services.store(exportOptions(context).target);
+  const gemini = await services.gemini();
+  const manifest = await services.manifest();
+  return {
+    gemini,
+    manifest,
+    report,
+    clock,
+    signal,
+    keyId: services.keyId(),
+    store,
+    storeOf: (target) => services.store(target),
+    pacer: createPacer(settings.pace, clock),
+    indexes: await indexKeeper(context, manifest),
+  };
+}
+
+function runOptions(context: StageContext): RunOptions {
+  const { settings } = context;
+  const { reconcileGraceMs, quotaWaitMs, pollIntervalMs, stuckAfterMs } = settings;
+  const { maxAttempts, timeoutMs } = settings;
+  return {
+    export: exportOptions(context),
+    window: queueWindow(settings),
+    canary: settings.canary,
+    prices: pricesOf(settings),
+    costLimit: costLimit(settings),
+    lane: laneChoice(settings),
+    reconcileGraceMs,
+    quotaWaitMs,
+    pollIntervalMs,
+    stuckAfterMs,
+    maxAttempts,
+    timeoutMs,
+  };
+}
+
+type With = Readonly<{
+  manifest: ManifestView;
+  /** Undefined: no key is set. */
+  gemini: Gemini | undefined;
+  limit?: number | undefined;
+  countsDistinct?: boolean;
+}>;
+
+/** The plan as the settings have it. */
+export async function planFromSettings(
+  { services, settings, report, signal }: StageContext,
+  { manifest, gemini, limit = settings.limit, countsDistinct = false }: With,
+): Promise<Plan> {
+  const { plan } = await import("./plan/plan.ts");
+  const { onTooLong, tier, maxAttempts } = settings;
+  const target = targetOf(settings);
+  const store = await services.store(target);
+  return plan(
+    { store, manifest, gemini, report, signal },
+    {
+      target,
+      bounds: jobBounds(settings),
+      limit,
+      onTooLong,
+      countsDistinct,
+      prices: pricesOf(settings),
+      tier,
+      maxEnqueuedTokens: queueWindow(settings).maxEnqueuedTokens,
+      maxAttempts,
+      canary: settings.canary,
+    },
+  );
+}
+
+/** As a command that writes nothing has it: without the lock, and also without a key. */
+export async function planOnly(
+  context: StageContext & Readonly<{ environment: Environment }>,
+  options: Readonly<{ countsDistinct?: boolean }> = {},
+): Promise<Plan> {
+  const { services, settings, environment } = context;
+  const { readManifest } = await import("./jobs-folder/open.ts");
+  const manifest = await readManifest(settings.jobsDir);
+  const gemini = hasGeminiKey(environment) ? await services.gemini() : undefined;
+  return planFromSettings(context, { manifest, gemini, ...options });
+}
+
+type TrialOptions = Readonly<{
+  /** Jobs that were exported before can be sent from where there is no database. */
+  mayLackDatabase?: boolean;
+}>;
+
+/** Throws the table's refusal, or whatever else stands against writing. */
+export async function tryTables(
+  context: StageContext,
+  manifest: ManifestView,
+  targets: readonly Target[],
+  { mayLackDatabase = false }: TrialOptions = {},
+): Promise<void> {
+  const { services, settings, report } = context;
+  const { tryTable } = await import("./plan/trial-write.ts");
+  for (const target of distinct(targets)) {
+    // the condition is one on the rows of the table that is named
+    if (settings.where !== undefined && !sameTarget(target, targetOf(settings))) continue;
+    const store = await openStore(() => services.store(target), mayLackDatabase);
+    if (store === undefined) {
+      report({ type: "warning", ...notTried(target, "no database is named here") });
+      continue;
+    }
+    const { refusal, warnings, untried } = await tryTable(store, target, manifest);
+    if (untried !== undefined) report({ type: "warning", ...notTried(target, untried) });
+    for (const warning of warnings) report({ type: "warning", ...warning });
+    if (refusal !== undefined) throw refusal;
+  }
+}
+
+/** Throws nothing that is to be mended at the table: it is told beside what the command is about. */
+export async function warnOfTables(
+  context: StageContext,
+  manifest: ManifestView,
+  targets: readonly Target[],
+): Promise<void> {
+  try {
+    await tryTables(context, manifest, targets);
+  } catch (error) {
+    if (!(error instanceof UserError)) throw error;
+    context.report({ type: "warning", message: error.message, hint: error.hint });
+  }
+}
+
+function distinct(targets: readonly Target[]): Target[] {
+  return targets.filter(
+    (target, place) => targets.findIndex((each) => sameTarget(each, target)) === place,
+  );
+}
+
+async function openStore(
+  open: () => Promise<Store>,
+  mayLackDatabase: boolean,
+): Promise<Store | undefined> {
+  try {
+    return await open();
+  } catch (error) {
+    if (mayLackDatabase && error instanceof UserError && error.exit === "usage") return undefined;
+    throw error;
+  }
+}
+
+function notTried(target: Target, why: string) {
+  return {
+    message: `Whether ${tableName(target)} takes a vector was not tried: ${why}.`,
+    hint: "`vecfill doctor` tells what can be known of the table and the way to it.",
+  };
+}
 
 type QuotaSettings = Pick<Settings, "maxActiveJobs" | "maxEnqueuedTokens" | "tier" | "model">;
 
@@ -63,97 +417,4 @@ export function costLimit(
 /** Which jobs are embedded at once. */
 export function laneChoice(settings: Pick<Settings, "lane" | "syncUpTo">): LaneChoice {
   return { lane: settings.lane, syncUpToTokens: settings.syncUpTo };
-}
-
-/** What may be embedded at once in a minute: as told, else what the tier allows. */
-export function minuteLimits(
-  settings: Pick<Settings, "maxRequestsPerMinute" | "maxTokensPerMinute" | "tier">,
-): MinuteLimits {
-  const { interactiveRequestsPerMinute, interactiveTokensPerMinute } = QUOTAS[settings.tier];
-  return {
-    requestsPerMinute: settings.maxRequestsPerMinute ?? interactiveRequestsPerMinute,
-    tokensPerMinute: settings.maxTokensPerMinute ?? interactiveTokensPerMinute,
-  };
-}
-
-type Options = Readonly<{
-  /** Jobs that were exported before can be sent from where there is no database. */
-  mayLackDatabase?: boolean;
-}>;
-
-/** Throws the table's refusal, or whatever else stands against writing. */
-export async function tryTables(
-  context: StageContext,
-  manifest: ManifestView,
-  targets: readonly Target[],
-  { mayLackDatabase = false }: Options = {},
-): Promise<void> {
-  const { services, settings, report } = context;
-  for (const target of distinct(targets)) {
-    // the condition is one on the rows of the table that is named
-    if (settings.where !== undefined && !sameTarget(target, targetOf(settings))) continue;
-    const store = await openStore(() => services.store(target), mayLackDatabase);
-    if (store === undefined) {
-      report({ type: "warning", ...notTried(target, "no database is named here") });
-      continue;
-    }
-    const { refusal, warnings, untried } = await tryTable(store, target, manifest);
-    if (untried !== undefined) report({ type: "warning", ...notTried(target, untried) });
-    for (const warning of warnings) report({ type: "warning", ...warning });
-    if (refusal !== undefined) throw refusal;
-  }
-}
-
-/** Throws nothing that is to be mended at the table: it is told beside what the command is about. */
-export async function warnOfTables(
-  context: StageContext,
-  manifest: ManifestView,
-  targets: readonly Target[],
-): Promise<void> {
-  try {
-    await tryTables(context, manifest, targets);
-  } catch (error) {
-    if (!(error instanceof UserError)) throw error;
-    context.report({ type: "warning", message: error.message, hint: error.hint });
-  }
-}
-
-/** Writes rows that are paid for and were refused by their table, job by job. */
-export function paidRows({ services, settings, signal, clock }: StageContext, manifest: Manifest) {
-  const storeOf = (target: Target) => services.store(target);
-  const its = { storeOf, manifest, signal, pacer: createPacer(settings.pace, clock) };
-  const all: PaidRows[] = [];
-  return {
-    write: async (job: Job, lines: AsyncIterable<FailedLine>): Promise<PaidRows> => {
-      const ends = await writeRefused(its, job, lines);
-      all.push(ends);
-      return ends;
-    },
-    told: () => tellOf(all),
-  };
-}
-
-function distinct(targets: readonly Target[]): Target[] {
-  return targets.filter(
-    (target, place) => targets.findIndex((each) => sameTarget(each, target)) === place,
-  );
-}
-
-async function openStore(
-  open: () => Promise<Store>,
-  mayLackDatabase: boolean,
-): Promise<Store | undefined> {
-  try {
-    return await open();
-  } catch (error) {
-    if (mayLackDatabase && error instanceof UserError && error.exit === "usage") return undefined;
-    throw error;
-  }
-}
-
-function notTried(target: Target, why: string) {
-  return {
-    message: `Whether ${tableName(target)} takes a vector was not tried: ${why}.`,
-    hint: "`vecfill doctor` tells what can be known of the table and the way to it.",
-  };
 }

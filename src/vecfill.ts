@@ -4,7 +4,15 @@
  * spend, so there is no consent here.
  */
 import { systemClock } from "./clock.ts";
-import type { StageContext } from "./cli/command.ts";
+import {
+  exportFromSettings,
+  importFromSettings,
+  pollFromSettings,
+  resubmitFromSettings,
+  runFromSettings,
+  type StageContext,
+  submitFromSettings,
+} from "./stages.ts";
 import { type Flags, loadConfiguration } from "./settings/config.ts";
 import { UserError } from "./errors.ts";
 import type { ExportSummary } from "./export/export.ts";
@@ -102,29 +110,22 @@ export async function openVecfill(options: VecfillOptions = {}): Promise<Vecfill
   const { openServices } = await import("./services.ts");
   const around = { report, signal, clock: systemClock };
   const services = openServices({ ...configuration, ...around, beforeRows: () => {} });
-  return stages({ ...around, services, settings: configuration.settings });
+  return stages({ ...around, services, settings: configuration.settings }, () => services.close());
 }
 
-/** Each loads its stage when it is called first. */
-function stages(context: StageContext): Vecfill {
+function stages(context: StageContext, close: () => Promise<void>): Vecfill {
   return {
-    export: async () => (await import("./export/from-settings.ts")).exportFromSettings(context),
-    submit: async () => {
-      const { submitFromSettings } = await import("./submit/from-settings.ts");
-      const { embedAll } = await import("./embed/embed.ts");
-      return submitFromSettings(context, embedAll);
-    },
-    poll: async () => (await import("./poll/from-settings.ts")).pollFromSettings(context),
-    import: async () => (await import("./import/from-settings.ts")).importFromSettings(context),
-    run: async () => (await import("./run/from-settings.ts")).runFromSettings(context),
-    resubmit: async (files = []) =>
-      (await (await import("./resubmit/from-settings.ts")).resubmitFromSettings(context, files))
-        .jobs,
+    export: () => exportFromSettings(context),
+    submit: () => submitFromSettings(context),
+    poll: () => pollFromSettings(context),
+    import: () => importFromSettings(context),
+    run: () => runFromSettings(context),
+    resubmit: async (files = []) => (await resubmitFromSettings(context, files)).jobs,
     jobs: async () => {
       const { readManifest } = await import("./jobs-folder/open.ts");
       return (await readManifest(context.settings.jobsDir)).jobs();
     },
-    close: () => context.services.close(),
+    close,
   };
 }
 

@@ -2,30 +2,23 @@
  * I open the folder to change one thing: can I trust that a stage knows no other stage, that an SDK
  * is used in one file only, and that `vecfill --help` does not load the whole world?
  */
-import { readFileSync, readdirSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { basename, dirname, join, posix } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
+import { type Figure, figuresOf } from "../scripts/figures.ts";
+import { LAYERS, layersText, placeOf } from "../scripts/layers.ts";
+import { type Import, importsOf, sourceTree, type Tree } from "../scripts/source.ts";
 
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
 
-const STAGES = ["export", "submit", "embed", "poll", "import", "run", "plan", "resubmit"];
 const ADAPTERS = ["gemini", "store", "emulator"];
-/** What stands in an adapter's folder, but speaks our words only and imports no SDK. */
-const SHAPES_OF_ADAPTERS = ["src/gemini/port.ts", "src/store/port.ts"];
-/** What knows settings, streams or the command line. */
+/** What may be loaded before a command runs. */
 const SHELL_FOLDERS = ["cli", "settings"];
-const SHELL = [
-  "src/cli.ts",
-  "src/output/failure.ts",
-  "src/output/output.ts",
-  "src/services.ts",
-  "src/stages.ts",
-  "src/vecfill.ts",
-];
-const SHAPE_FOLDERS = ["disk", "result-line", "row"];
-const SHAPES = ["src/clock.ts", "src/errors.ts", "src/progress.ts"];
-const MANIFEST_FOLDERS = ["manifest", "jobs-folder"];
+const SHELL = ["src/cli.ts", "src/output/failure.ts", "src/output/output.ts", "src/services.ts"];
+/** Of these there may be one in several rooms. */
+const NAMES_OF_MANY = ["command.ts", "failure.ts", "port.ts", "retry.ts", "show.ts"];
+const ROOM_LINES_MAX = 2_000;
 /** SDKs and the like: the one file that may import each. */
 const ONE_IMPORTER: Readonly<Record<string, string>> = {
   "@google/genai": "src/gemini/client.ts",
@@ -42,48 +35,22 @@ const ONE_IMPORTER: Readonly<Record<string, string>> = {
 const ENTRIES = ["src/cli.ts", "src/vecfill.ts"];
 const ATTICS = ["index", "utils", "util", "lib", "core", "common", "helpers", "misc", "shared"];
 
-type Kind = "static" | "lazy" | "type";
-type Import = Readonly<{ file: string; to: string; kind: Kind }>;
-/** Source by path, such as `src/cli.ts`. */
-type Tree = ReadonlyMap<string, string>;
 type Rule = Readonly<{ why: string; breaks: (one: Import) => boolean }>;
 
 const RULES: readonly Rule[] = [
   {
-    why: "a stage knows no other stage; only run, which plan foresees, and a command put them together",
+    why: "a file imports from lower layers and its own room only",
     breaks: ({ file, to }) => {
-      const [from, other] = [folderOf(file), folderOf(to)];
-      if (from === "run" || from === "plan" || isCommand(file)) return false;
-      return from !== other && STAGES.includes(from) && STAGES.includes(other);
+      if (!to.startsWith("src/")) return false;
+      const [from, other] = [placeOf(file), placeOf(to)];
+      if (from === undefined || other === undefined) return true;
+      return from.room !== other.room && from.layer >= other.layer;
     },
   },
   {
-    why: "a stage knows ports, not adapters",
-    breaks: ({ file, to }) => STAGES.includes(folderOf(file)) && isAdapter(to),
-  },
-  {
-    why: "an adapter knows shapes only: no stage, no manifest, no other adapter, no shell",
+    why: "an adapter is imported by the composition root only; its port by everybody above",
     breaks: ({ file, to }) =>
-      isAdapter(file) &&
-      !isCommand(file) &&
-      folderOf(file) !== folderOf(to) &&
-      ([...STAGES, ...MANIFEST_FOLDERS, "commands", "output"].includes(folderOf(to)) ||
-        isAdapter(to) ||
-        isShell(to)),
-  },
-  {
-    why: "the manifest and the files of jobs know shapes, prices and Node only",
-    breaks: ({ file, to }) =>
-      MANIFEST_FOLDERS.includes(folderOf(file)) &&
-      to.startsWith("src/") &&
-      ![...MANIFEST_FOLDERS, "cost"].includes(folderOf(to)) &&
-      !isShape(to) &&
-      !SHAPES_OF_ADAPTERS.includes(to),
-  },
-  {
-    why: "a shape knows neither stages, adapters, the manifest nor the shell",
-    breaks: ({ file, to }) =>
-      isShape(file) && to.startsWith("src/") && !isShape(to) && !SHAPES_OF_ADAPTERS.includes(to),
+      isAdapter(to) && folderOf(file) !== folderOf(to) && file !== "src/services.ts",
   },
   {
     why: "only one file imports this package",
@@ -115,46 +82,15 @@ function folderOf(path: string): string {
 }
 
 function isAdapter(path: string): boolean {
-  return ADAPTERS.includes(folderOf(path)) && !SHAPES_OF_ADAPTERS.includes(path);
+  return ADAPTERS.includes(folderOf(path)) && basename(path) !== "port.ts";
 }
 
 function isCommand(path: string): boolean {
   return basename(path) === "command.ts";
 }
 
-function isShape(path: string): boolean {
-  return SHAPE_FOLDERS.includes(folderOf(path)) || SHAPES.includes(path);
-}
-
 function isShell(path: string): boolean {
   return SHELL_FOLDERS.includes(folderOf(path)) || SHELL.includes(path);
-}
-
-function importsOf(file: string, source: string): Import[] {
-  const found = (pattern: RegExp, kindOf: (clause: string) => Kind) =>
-    [...source.matchAll(pattern)].map(({ groups = {} }) => ({
-      file,
-      to: resolved(file, groups["to"] ?? ""),
-      kind: kindOf(groups["clause"] ?? ""),
-    }));
-  return [
-    ...found(/^(?:import|export)(?<clause>\s[^;"]*?)\sfrom "(?<to>[^"]+)"/gm, kindOfClause),
-    ...found(/^import "(?<to>[^"]+)"/gm, () => "static"),
-    ...found(/\bimport\(\s*"(?<to>[^"]+)"/g, () => "lazy"),
-  ];
-}
-
-/** `import type {…}` and `import { type A, type B }` leave nothing behind when types are stripped. */
-function kindOfClause(clause: string): Kind {
-  const text = clause.trim();
-  if (text.startsWith("type ")) return "type";
-  const names = /^\{(?<names>[^}]*)\}$/s.exec(text)?.groups?.["names"]?.split(",") ?? [""];
-  const real = names.map((name) => name.trim()).filter((name) => name !== "");
-  return real.length > 0 && real.every((name) => name.startsWith("type ")) ? "type" : "static";
-}
-
-function resolved(file: string, to: string): string {
-  return to.startsWith(".") ? posix.join(posix.dirname(file), to) : to;
 }
 
 function violations(tree: Tree): string[] {
@@ -166,6 +102,9 @@ function violations(tree: Tree): string[] {
       ),
     ),
     ...attics(tree),
+    ...strays(tree),
+    ...namesakes(tree),
+    ...crowds(tree),
     ...exits(tree),
   ];
 }
@@ -174,6 +113,30 @@ function attics(tree: Tree): string[] {
   return [...tree.keys()]
     .filter((file) => file.split("/").some((part) => ATTICS.includes(part.replace(/\.ts$/, ""))))
     .map((file) => `${file}: a name that says nothing`);
+}
+
+function strays(tree: Tree): string[] {
+  return [...tree.keys()]
+    .filter((file) => placeOf(file) === undefined)
+    .map((file) => `${file} is in no room`);
+}
+
+function namesakes(tree: Tree): string[] {
+  const files = [...tree.keys()].filter((file) => !NAMES_OF_MANY.includes(basename(file)));
+  return files
+    .filter((file) => files.some((other) => other < file && basename(other) === basename(file)))
+    .map((file) => `${file}: another file has this name`);
+}
+
+function crowds(tree: Tree): string[] {
+  const lines = new Map<string, number>();
+  for (const [file, source] of tree) {
+    const room = placeOf(file)?.room ?? "";
+    lines.set(room, (lines.get(room) ?? 0) + source.split("\n").length - 1);
+  }
+  return [...lines]
+    .filter(([, count]) => count > ROOM_LINES_MAX)
+    .map(([room, count]) => `${room} has ${count} lines: more than ${ROOM_LINES_MAX}`);
 }
 
 function exits(tree: Tree): string[] {
@@ -194,12 +157,6 @@ function loadedAtStart(tree: Tree): Set<string> {
   return loaded;
 }
 
-function sourceTree(): Tree {
-  const paths = readdirSync(join(ROOT, "src"), { recursive: true, encoding: "utf8" });
-  const files = paths.filter((path) => /(?<!\.d)\.ts$/.test(path)).map((path) => `src/${path}`);
-  return new Map(files.map((file) => [file, readFileSync(join(ROOT, file), "utf8")]));
-}
-
 describe("the source", () => {
   const tree = sourceTree();
 
@@ -212,7 +169,9 @@ describe("the source", () => {
     expect(loaded.filter((path) => !path.startsWith("src/"))).toEqual(["yargs"]);
     const work = loaded.filter((path) => !isCommand(path));
     expect(
-      work.filter((path) => isAdapter(path) || MANIFEST_FOLDERS.includes(folderOf(path))),
+      work.filter(
+        (path) => isAdapter(path) || ["manifest", "jobs-folder"].includes(folderOf(path)),
+      ),
     ).toEqual([
       // a table that imports nothing: `--state` names its choices in help
       "src/manifest/states.ts",
@@ -221,14 +180,15 @@ describe("the source", () => {
   });
 
   it("is what the rules speak of: every file and folder they name is there", () => {
-    const named = [...SHELL, ...SHAPES, ...SHAPES_OF_ADAPTERS, ...Object.values(ONE_IMPORTER)];
+    const named = [...SHELL, ...Object.values(ONE_IMPORTER)];
     expect(named.filter((file) => !tree.has(file))).toEqual([]);
-    const folders = new Set([...tree.keys()].map(folderOf));
-    expect(
-      [...STAGES, ...ADAPTERS, ...SHELL_FOLDERS, ...SHAPE_FOLDERS, ...MANIFEST_FOLDERS].filter(
-        (folder) => !folders.has(folder),
-      ),
-    ).toEqual([]);
+    const rooms = LAYERS.flat();
+    expect(rooms.filter((room) => !existsSync(join(ROOT, "src", room)))).toEqual([]);
+  });
+
+  it("has the layers that ARCHITECTURE.md prints", () => {
+    const page = readFileSync(join(ROOT, "ARCHITECTURE.md"), "utf8");
+    expect(page).toContain(`<!-- layers -->\n${layersText()}\n<!-- /layers -->`);
   });
 });
 
@@ -253,13 +213,22 @@ describe("the rules", () => {
     ["src/store/sql.ts", 'import pg from "pg";'],
     ["src/gemini/upload.ts", 'import { GoogleGenAI } from "@google/genai";'],
     ["src/store/sql.ts", 'import type { Argv } from "yargs";'],
+    ["src/commands/plan/show.ts", 'import { a } from "../export/show.ts";'],
+    ["src/words/figures.ts", 'import { a } from "../output/output.ts";'],
+    ["src/run/run.ts", 'import { a } from "../plan/plan.ts";'],
+    ["src/store/port.ts", 'import { a } from "./postgres/postgres.ts";'],
+    ["src/emulator/http/http.ts", 'import { a } from "../state/state.ts";'],
+    ["src/poll/poll.ts", 'import { a } from "../gemini/minute-limit.ts";'],
+    ["src/row/row.ts", 'import { a } from "../loose.ts";'],
     ["src/cli.ts", 'import { openServices } from "./services.ts";'],
     ["src/commands/jobs/show.ts", 'const { a } = await import("../../services.ts");'],
     ["src/commands/export/command.ts", 'import { exportJobs } from "../../export/export.ts";'],
   ])("name %s and what it imports: %s", (file, source) => {
     const [first = ""] = violations(new Map([[file, source]]));
     const to = /"(?<to>[^"]+)"[^"]*$/.exec(source)?.groups?.["to"] ?? "";
-    expect(first).toContain(`${file} imports ${resolved(file, to)}: `);
+    expect(first).toContain(
+      `${file} imports ${to.startsWith(".") ? posix.join(dirname(file), to) : to}: `,
+    );
   });
 
   it.each([
@@ -293,7 +262,69 @@ describe("the rules", () => {
       "src/utils.ts: a name that says nothing",
       "src/job/index.ts: a name that says nothing",
       "src/lib/x.ts: a name that says nothing",
+      "src/utils.ts is in no room",
+      "src/job/index.ts is in no room",
+      "src/lib/x.ts is in no room",
       "src/run/run.ts sets an exit code: only src/cli.ts does",
     ]);
   });
+
+  it("name files with the name of another, and rooms that are too large", () => {
+    const half = "\n".repeat(1_100);
+    const tree = new Map([
+      ["src/disk/port.ts", ""],
+      ["src/disk/rows.ts", ""],
+      ["src/row/port.ts", half],
+      ["src/row/rows.ts", half],
+    ]);
+    expect(violations(tree)).toEqual([
+      "src/row/rows.ts: another file has this name",
+      "row has 2200 lines: more than 2000",
+    ]);
+  });
 });
+
+describe("the figures of the house", () => {
+  it("are what they may be", () => {
+    expect(told(over(sourceTree()))).toEqual([]);
+  });
+
+  it("count arrows between rooms, those that run back up, and circles", () => {
+    const tree = new Map([
+      ["src/disk/rows.ts", 'import { a } from "../row/key.ts";\nimport "../errors.ts";'],
+      ["src/disk/csv.ts", 'import { a } from "../row/key.ts";\nimport "./rows.ts";'],
+      ["src/row/key.ts", 'const { a } = await import("../disk/csv.ts");'],
+      ["src/errors.ts", 'import type { A } from "zod";'],
+    ]);
+    expect(told(figuresOf(tree)).slice(0, 5)).toEqual([
+      "rooms 3",
+      "arrows 3",
+      "arrows back up 2",
+      "rooms in circles 2",
+      "loose files 1",
+    ]);
+  });
+
+  it("name what is over its bound", () => {
+    const long = `export function a() {${"\n".repeat(70)}}`;
+    const states = "export const STATES = { failed: {}, expired: {} };";
+    const tree = new Map([
+      ["src/row/key.ts", `${long}\nconst is = state === "failed";`],
+      ["src/manifest/states.ts", states],
+    ]);
+    expect(told(over(tree))).toEqual([
+      "comparisons with states 1",
+      "lines a function: median 71",
+      "90th 71",
+      "most 71",
+    ]);
+  });
+});
+
+function over(tree: Tree): readonly Figure[] {
+  return figuresOf(tree).filter(({ value, max }) => value > max);
+}
+
+function told(figures: readonly Figure[]): string[] {
+  return figures.map(({ name, value }) => `${name} ${value}`);
+}

@@ -8,7 +8,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { systemClock } from "../src/clock.ts";
 import { loadConfiguration } from "../src/settings/config.ts";
 import { connectGemini } from "../src/gemini/client.ts";
-import type { Limits } from "../src/gemini/limits.ts";
+import type { Limits } from "../src/gemini/http/limits.ts";
 import { RequestRows } from "../src/import/row-outcomes.ts";
 import { MAX_TEXT_CHARS } from "../src/row/question.ts";
 import { QuotaPause } from "../src/run/quota-pause.ts";

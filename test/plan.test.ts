@@ -4,7 +4,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { GeminiError } from "../src/gemini/port.ts";
 import { pricesOf, PROJECT_LIMITS } from "../src/cost/tariff.ts";
 import { correctionOf } from "../src/cost/correction.ts";
-import { NEW_QUOTA } from "../src/manifest/quota-log.ts";
+import { NEW_QUOTA } from "../src/manifest/quota/quota-log.ts";
 import { JobCount } from "../src/plan/job-count.ts";
 import { batchSeconds, learnedSeconds, syncSeconds } from "../src/quota/duration.ts";
 import { plan, type PlanOptions, type PlanServices } from "../src/plan/plan.ts";

@@ -8,7 +8,13 @@ import {
   type QueuedBatch,
   type TokenQuota,
 } from "../src/emulator/state/quota.ts";
-import { NEW_QUOTA, type QuotaLog, accepted, ended, refused } from "../src/manifest/quota-log.ts";
+import {
+  NEW_QUOTA,
+  type QuotaLog,
+  accepted,
+  ended,
+  refused,
+} from "../src/manifest/quota/quota-log.ts";
 import type { Job } from "../src/manifest/job.ts";
 import { roomFor } from "../src/quota/window.ts";
 import { newJob } from "./job/sample.ts";

@@ -2,24 +2,25 @@
  * A new state of a job comes in: is there one table to put it into, or will it be forgotten somewhere,
  * as `embedding` was in the report?
  */
-import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import {
   comparisonsIn,
+  comparisonsOf,
   STATES_FILE,
-  stateComparisons,
   stateNames,
 } from "../scripts/state-comparisons.ts";
+import { sourceTree } from "../scripts/source.ts";
 import { colourOf, isAtGemini, isQueued, JOB_STATES } from "../src/manifest/states.ts";
 import { STYLE } from "../src/commands/report/style.ts";
 
-const NAMES = stateNames(readFileSync(new URL(`../${STATES_FILE}`, import.meta.url), "utf8"));
+const TREE = sourceTree();
+const NAMES = stateNames(TREE.get(STATES_FILE) ?? "");
 const linesOf = (source: string) =>
   comparisonsIn("src/x.ts", source, NAMES).map(({ line }) => line);
 
 describe("the source", () => {
   it("compares with names of states in the table's own file only", () => {
-    expect(stateComparisons().map(({ file, line }) => `${file}:${line}`)).toEqual([]);
+    expect(comparisonsOf(TREE).map(({ file, line }) => `${file}:${line}`)).toEqual([]);
   });
 
   it("has a table with every state", () => {

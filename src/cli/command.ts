@@ -34,12 +34,6 @@ export type CommandContext = Configuration &
     confirm(question: string): Promise<boolean>;
   }>;
 
-/** What a stage needs to be run as the settings say: by its command, or by a script. */
-export type StageContext = Pick<
-  CommandContext,
-  "services" | "settings" | "report" | "signal" | "clock"
->;
-
 export type CommandResult = Readonly<{
   /** Members of the `--json` object, without `schemaVersion` and `command`. */
   json: Readonly<Record<string, unknown>>;

@@ -1,10 +1,10 @@
-import type { Address } from "./address.ts";
+import type { Address } from "./http/address.ts";
 import { parseBatchPage, type BatchPage } from "./batch-resource.ts";
-import { unusable } from "./failure.ts";
-import { parseJson } from "./json.ts";
-import type { Limits } from "./limits.ts";
+import { unusable } from "./http/failure.ts";
+import { parseJson } from "./http/json.ts";
+import type { Limits } from "./http/limits.ts";
 import type { Batch } from "./port.ts";
-import type { Transport } from "./transport.ts";
+import type { Transport } from "./http/transport.ts";
 
 export type BatchListServices = Readonly<{
   transport: Transport;

@@ -2,7 +2,7 @@
  * Gemini's operation, as the service sends it, in our words. Read from the raw answer: the SDK's
  * own object has lost `error`, `done`, `response` and `batchStats`.
  */
-import { count, fields, type Fields, isFields, list, text } from "./json.ts";
+import { count, fields, type Fields, isFields, list, text } from "./http/json.ts";
 import type { Batch, BatchState } from "./port.ts";
 
 /** A page of the batch list. */

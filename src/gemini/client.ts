@@ -17,14 +17,14 @@
 import { GoogleGenAI } from "@google/genai";
 
 import { type Clock, systemClock } from "../clock.ts";
-import { type Address, API_VERSION, BASE_URL, checkName, createAddress } from "./address.ts";
+import { type Address, API_VERSION, BASE_URL, checkName, createAddress } from "./http/address.ts";
 import { listBatches } from "./batch-list.ts";
 import { parseBatch } from "./batch-resource.ts";
 import { download } from "./incoming-file.ts";
-import { unusable } from "./failure.ts";
+import { unusable } from "./http/failure.ts";
 import { parseFile } from "./file-resource.ts";
-import { parseJson } from "./json.ts";
-import { type Limits, LIMITS } from "./limits.ts";
+import { parseJson } from "./http/json.ts";
+import { type Limits, LIMITS } from "./http/limits.ts";
 import { MODELS } from "../row/models.ts";
 import {
   type Batch,
@@ -35,7 +35,7 @@ import {
   GeminiError,
 } from "./port.ts";
 import { saveResults, type TornDownloads } from "./saved-results.ts";
-import { createTransport, type Transport } from "./transport.ts";
+import { createTransport, type Transport } from "./http/transport.ts";
 import { createUpload } from "./upload.ts";
 
 export type GeminiOptions = Readonly<{

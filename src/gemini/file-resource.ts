@@ -1,4 +1,4 @@
-import { count, fields, text } from "./json.ts";
+import { count, fields, text } from "./http/json.ts";
 import type { RequestFile } from "./port.ts";
 
 /** A file as the service describes it. */

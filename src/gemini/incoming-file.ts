@@ -3,10 +3,10 @@
  * when the connection breaks in the middle of a body. There is no resuming: whether the service
  * honours Range is not documented, so whoever reads starts again at the first byte.
  */
-import { unusable } from "./failure.ts";
-import type { Limits } from "./limits.ts";
-import { startTimeLimit, type TimeLimit } from "./time-limit.ts";
-import type { Transport } from "./transport.ts";
+import { unusable } from "./http/failure.ts";
+import type { Limits } from "./http/limits.ts";
+import { startTimeLimit, type TimeLimit } from "./http/time-limit.ts";
+import type { Transport } from "./http/transport.ts";
 
 export type Download = Readonly<{
   url: URL;

@@ -2,11 +2,11 @@
  * Single exchanges with the service as they are, for `doctor --live`: nothing is judged and nothing
  * is sent again. Whoever creates a batch through it answers for that batch.
  */
-import { type Address, API_VERSION, BASE_URL, createAddress } from "./address.ts";
-import { failureFromNetwork } from "./failure.ts";
-import { LIMITS } from "./limits.ts";
+import { type Address, API_VERSION, BASE_URL, createAddress } from "./http/address.ts";
+import { failureFromNetwork } from "./http/failure.ts";
+import { LIMITS } from "./http/limits.ts";
 import type { Exchange, Probe, ProbeRequest } from "./port.ts";
-import { startTimeLimit } from "./time-limit.ts";
+import { startTimeLimit } from "./http/time-limit.ts";
 
 export type ProbeOptions = Readonly<{ apiKey: string; baseUrl?: string | undefined }>;
 

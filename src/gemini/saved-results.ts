@@ -1,8 +1,8 @@
 /** A results file on disk is whole or is not there. */
 import { createDurableFile, type DurableFile } from "../disk/durable-file.ts";
 import { LineCounter } from "../disk/jsonl.ts";
-import { serviceError, unusable } from "./failure.ts";
-import { fields, parseJson, text } from "./json.ts";
+import { serviceError, unusable } from "./http/failure.ts";
+import { fields, parseJson, text } from "./http/json.ts";
 import type { SavedResults } from "./port.ts";
 
 const LF = 0x0a;

@@ -10,13 +10,13 @@ import type { FileHandle } from "node:fs/promises";
 
 import type { Clock } from "../clock.ts";
 import { UserError } from "../errors.ts";
-import type { Address } from "./address.ts";
-import { serviceError, unusable } from "./failure.ts";
-import { count, fields, parseJson } from "./json.ts";
+import type { Address } from "./http/address.ts";
+import { serviceError, unusable } from "./http/failure.ts";
+import { count, fields, parseJson } from "./http/json.ts";
 import { parseFile } from "./file-resource.ts";
-import type { Limits } from "./limits.ts";
+import type { Limits } from "./http/limits.ts";
 import { GeminiError, type RequestFile } from "./port.ts";
-import type { Answer, Transport } from "./transport.ts";
+import type { Answer, Transport } from "./http/transport.ts";
 
 export type UploadServices = Readonly<{
   transport: Transport;

@@ -7,7 +7,7 @@ import { randomBytes } from "node:crypto";
 import { type FileHandle, open } from "node:fs/promises";
 
 import { contradicts, holds, type StoredFile } from "./file-resource.ts";
-import type { Limits } from "./limits.ts";
+import type { Limits } from "./http/limits.ts";
 import { GeminiError, type RemoteFile, type RequestFile } from "./port.ts";
 import { runSession, type SessionEnd, type UploadServices } from "./upload-session.ts";
 

@@ -7,7 +7,13 @@ import type { Target } from "../row/target.ts";
 import { afterIndexEvent, type DroppedIndexes } from "./dropped-index.ts";
 import type { JobEvent, JournalEvent } from "./event.ts";
 import type { Job, JobState, NewJob, TokenCount } from "./job.ts";
-import { accepted, ended as quotaEnded, NEW_QUOTA, type QuotaLog, refused } from "./quota-log.ts";
+import {
+  accepted,
+  ended as quotaEnded,
+  NEW_QUOTA,
+  type QuotaLog,
+  refused,
+} from "./quota/quota-log.ts";
 import { move } from "./transitions.ts";
 import { JobIndex } from "./job-index.ts";
 import { needs } from "./states.ts";

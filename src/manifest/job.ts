@@ -1,6 +1,6 @@
 import type { Sums } from "../row/sums.ts";
 import type { Target } from "../row/target.ts";
-import type { Probe } from "./quota-log.ts";
+import type { Probe } from "./quota/quota-log.ts";
 
 /** `batch` waits in the queue at half price, `sync` is the interactive API. */
 export type Lane = "batch" | "sync";

@@ -23,7 +23,7 @@ import {
 import { changeOf, commit, indexOf, type ManifestState, type RecordedJob } from "./fold.ts";
 import { type Job, type NewJob, type TokenCount } from "./job.ts";
 import { type JournalWriter } from "./journal.ts";
-import { NEW_QUOTA, type QuotaLog } from "./quota-log.ts";
+import { NEW_QUOTA, type QuotaLog } from "./quota/quota-log.ts";
 import type { Need } from "./states.ts";
 
 /** An event as a stage reports it: the manifest adds the time. */

@@ -8,7 +8,7 @@ import { type Correction, correctionOf } from "../cost/correction.ts";
 import { spentForTarget } from "../cost/cost.ts";
 import { copiesOf, type Job } from "../manifest/job.ts";
 import { learnedBounds } from "../quota/learned-bounds.ts";
-import type { QuotaLog } from "../manifest/quota-log.ts";
+import type { QuotaLog } from "../manifest/quota/quota-log.ts";
 import { resultBytes } from "../result-line/result-size.ts";
 import type { Target } from "../row/target.ts";
 import { canaryBounds, isCanaryToCome } from "../quota/canary.ts";

@@ -5,7 +5,7 @@
  * reasons, up to its aim of 24 hours, comes on top.
  */
 import type { ModelName } from "../row/models.ts";
-import type { QuotaLog } from "../manifest/quota-log.ts";
+import type { QuotaLog } from "../manifest/quota/quota-log.ts";
 import { PROJECT_LIMITS, QUOTAS, type Tier } from "../cost/tariff.ts";
 
 const SECONDS_A_MINUTE = 60;

@@ -1,5 +1,5 @@
 import type { JobBounds } from "../jobs-folder/cut.ts";
-import { largestJob, type QuotaLog } from "../manifest/quota-log.ts";
+import { largestJob, type QuotaLog } from "../manifest/quota/quota-log.ts";
 
 /** What was learned while only a small job was queued is too little to cut a whole table by. */
 const LEAST_SHARE = 0.05;

@@ -11,7 +11,7 @@ import {
   type Probe,
   type QuotaLog,
   untilLevelMs,
-} from "../manifest/quota-log.ts";
+} from "../manifest/quota/quota-log.ts";
 import { isQueued } from "../manifest/states.ts";
 
 /** What may be queued at Gemini at once. */

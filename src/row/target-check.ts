@@ -32,8 +32,17 @@ function checkModel(target: Target): void {
 }
 
 function checkId(target: Target, description: TargetDescription): void {
-  const { idType, idTypeName, idUnique } = description;
+  const { idType, idTypeName, namedBy, idUnique } = description;
   const name = `${tableName(target)}.${target.id}`;
+  if (idType === undefined && namedBy !== undefined) {
+    throw new UserError(
+      `This API's version (${namedBy}) names the type of the key column ${name} ${idTypeName}, and vecfill knows no key of that name.`,
+      {
+        hint: "Give --id, a column of type integer, uuid or text. If it is one of these, run `vecfill init --apply` with DATABASE_URL set to the database's own address: the SQL functions know the types themselves.",
+        exit: "fatal",
+      },
+    );
+  }
   if (idType === undefined) {
     throw new UserError(`The key column ${name} is of type ${idTypeName}, which cannot be a key.`, {
       hint: "Give --id, a column of type integer, uuid or text.",

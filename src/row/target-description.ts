@@ -6,6 +6,8 @@ export type TargetDescription = Readonly<{
   idType: IdType | undefined;
   /** The database's own name of the id column's type. */
   idTypeName: string;
+  /** Who has other names for types than the database: an API, with its version. */
+  namedBy?: string;
   /** A primary key or a plain unique index over this one column: paging and matching rely on it. */
   idUnique: boolean;
   /** What it is, where it is no plain table. */

@@ -26,7 +26,7 @@ import { type Store, TableRefusal } from "../store/port.ts";
 import { adoptBatches, needsReconciling, reconcile } from "../submit/reconcile.ts";
 import { sameTarget, type Target } from "../row/target.ts";
 import { submitJob, type SubmitServices } from "../submit/submit-job.ts";
-import type { Probe } from "../manifest/quota-log.ts";
+import type { Probe } from "../manifest/quota/quota-log.ts";
 import { fullText, type NoRoom } from "../quota/full-text.ts";
 import { warnOfTooLarge } from "../quota/too-large.ts";
 import { roomFor, type Room, type Window } from "../quota/window.ts";

@@ -188,3 +188,23 @@ export type Store = {
   clear(rows: readonly EmbeddedQuestion[]): Promise<ClearOutcome[]>;
   close(): Promise<void>;
 };
+
+/** What an address of a database names. */
+export type AddressedHost = Readonly<{
+  host: string;
+  port: string;
+  /** This machine, or a socket in its file system. */
+  isLocal: boolean;
+}>;
+
+/** The SQL through which an API reads and fills one target. */
+export type FunctionsSql = Readonly<{
+  /** A hash of the target: part of every name. */
+  hash: string;
+  /** `api`: the functions themselves; without, the trigger alone. */
+  install(
+    seen: Examination,
+    wanted: Readonly<{ trigger: boolean; api: boolean }>,
+  ): readonly string[];
+  remove(): readonly string[];
+}>;

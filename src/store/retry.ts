@@ -22,12 +22,7 @@ const FIRST_CONTACT: Patience = { attempts: 3, firstMs: 500, maxMs: 2_000 };
 /** It ends, and there is nothing else to do: a day and more. */
 const BUILDING: Patience = { attempts: 3_000, firstMs: 1_000, maxMs: 60_000 };
 
-type Rule = Readonly<{
-  why: string;
-  patience: Patience;
-  /** The server itself says it: its address is right, whether it was reached before or not. */
-  answers?: true;
-}>;
+type Rule = Readonly<{ why: string; patience: Patience }>;
 
 /** By SQLSTATE, by class of SQLSTATE, by network code, or by PostgREST's code or its gateway's status. */
 export const RETRIES: Readonly<Partial<Record<string, Rule>>> = {
@@ -37,7 +32,7 @@ export const RETRIES: Readonly<Partial<Record<string, Rule>>> = {
   INDEX_UNDER_WAY: { why: "the server is still building the index", patience: BUILDING },
   "57014": { why: "the server stopped a slow statement", patience: SLOWNESS },
   QUERY_TIMEOUT: { why: "a statement had no answer in time", patience: SLOWNESS },
-  "53300": { why: "the server has no connection left", patience: OUTAGE, answers: true },
+  "53300": { why: "the server has no connection left", patience: OUTAGE },
   "53200": { why: "the server is short of memory", patience: SLOWNESS },
   "57P01": { why: "the server is shutting down", patience: OUTAGE },
   "57P02": { why: "the server crashed and restarts", patience: OUTAGE },
@@ -124,8 +119,8 @@ async function pause(
 ): Promise<void> {
   const rule = ruleFor(error);
   if (rule === undefined) throw error;
-  const mayBeWrong = rule.patience === OUTAGE && !past.reached && rule.answers !== true;
-  const patience = mayBeWrong ? FIRST_CONTACT : rule.patience;
+  const unproven = !past.reached && !provesTheAddress(error);
+  const patience = rule.patience === OUTAGE && unproven ? FIRST_CONTACT : rule.patience;
   if (past.attempt >= patience.attempts) throw exhausted(error, past.attempt);
   const ms = delayMs(patience, past.attempt, random());
   report({ type: "waiting", why: rule.why, seconds: ms / MS_A_SECOND });
@@ -133,6 +128,11 @@ async function pause(
 }
 
 const MS_A_SECOND = 1000;
+
+/** A server that is full, or PostgREST whose database is away, says it itself: the address is right, and it is an outage. */
+export function provesTheAddress(error: unknown): error is Error {
+  return /^(?:53300|PGRST00[0-3])$/.test(failureCode(error) ?? "");
+}
 
 function ruleFor(error: unknown): Rule | undefined {
   const code = failureCode(error);

@@ -47,7 +47,8 @@ const INTEGER_BITS = 64;
 export const CAN_BE_ID: Readonly<Record<IdType, (id: string) => boolean>> = {
   integer: (id) => INTEGER.test(id) && BigInt.asIntN(INTEGER_BITS, BigInt(id)) === BigInt(id),
   uuid: (id) => UUID.test(id),
-  text: (id) => !id.includes("\0"),
+  // half a pair of surrogates would go out as another sign, and be another row's id
+  text: (id) => !id.includes("\0") && id.isWellFormed(),
 };
 
 /** `hidden`: not to be seen, and row level security may be why. */

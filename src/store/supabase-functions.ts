@@ -7,6 +7,8 @@
  * rights of the caller (security invoker) and with an empty search path, and only `service_role`
  * may execute them.
  */
+import type { FunctionsSql } from "./port.ts";
+import { shapeOf } from "./rows.ts";
 import { createHash } from "node:crypto";
 import { MAX_TEXT_CHARS } from "../row/question.ts";
 import { parseRecipe, recipeColumns } from "../row/recipe.ts";
@@ -49,7 +51,7 @@ export type FunctionName = keyof typeof FUNCTIONS;
 const HASH_DIGITS = 8;
 
 /** The same for every target with the same table, columns and recipe, whatever its model. */
-export function targetHash({ schema, table, id, text, embedding }: Target): string {
+function targetHash({ schema, table, id, text, embedding }: Target): string {
   const parts = JSON.stringify([schema, table, id, text, embedding]);
   return createHash("sha256").update(parts).digest("hex").slice(0, HASH_DIGITS);
 }
@@ -65,6 +67,15 @@ export type InstallOptions = Readonly<{
   /** An API is in front of the database: with the functions, and with rights for its roles. */
   api: boolean;
 }>;
+
+export function functionsSql(target: Target): FunctionsSql {
+  return {
+    hash: targetHash(target),
+    install: ({ description, vectorSchema }, wanted) =>
+      installStatements(target, shapeOf(description, vectorSchema), wanted),
+    remove: () => removeStatements(target),
+  };
+}
 
 /** Statements that may be run again at any time. */
 export function installStatements(

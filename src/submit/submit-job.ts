@@ -9,7 +9,7 @@ import { type Gemini, GeminiError, type QuotaLimit } from "../gemini/port.ts";
 import { deleteIdleInputs } from "../jobs-folder/input-file.ts";
 import type { Job } from "../manifest/job.ts";
 import type { Manifest } from "../manifest/manifest.ts";
-import type { Probe } from "../manifest/quota-log.ts";
+import type { Probe } from "../manifest/quota/quota-log.ts";
 import { checkRequestFile } from "../jobs-folder/request-file.ts";
 import type { Report } from "../progress.ts";
 import { batchDisplayName, remoteFileName } from "../manifest/batch-names.ts";

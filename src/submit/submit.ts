@@ -31,7 +31,7 @@ export type SubmitSummary = Readonly<{
 }>;
 
 /** What the sync lane did meanwhile. */
-export type EmbeddedAtOnce = Readonly<{
+type EmbeddedAtOnce = Readonly<{
   embedded: readonly string[];
   /** Interrupted: they go on where they stopped. */
   left: readonly string[];

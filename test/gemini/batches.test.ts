@@ -5,7 +5,7 @@ import { afterEach, describe, expect, test } from "vitest";
 
 import { parseBatch } from "../../src/gemini/batch-resource.ts";
 import { connectGemini } from "../../src/gemini/client.ts";
-import { LIMITS } from "../../src/gemini/limits.ts";
+import { LIMITS } from "../../src/gemini/http/limits.ts";
 import { errorBody, type Reply, type SeenRequest, startStub, type Stub } from "./stub-server.ts";
 
 const recorded = JSON.parse(

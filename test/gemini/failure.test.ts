@@ -4,7 +4,7 @@ import { inspect } from "node:util";
 import { afterEach, describe, expect, test } from "vitest";
 
 import { connectGemini } from "../../src/gemini/client.ts";
-import { failureFromNetwork } from "../../src/gemini/failure.ts";
+import { failureFromNetwork } from "../../src/gemini/http/failure.ts";
 import type { Gemini } from "../../src/gemini/port.ts";
 import { errorBody, type Reply, startStub, type Stub } from "./stub-server.ts";
 

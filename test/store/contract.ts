@@ -495,8 +495,9 @@ export function storeContract(
 
       it.each([
         ["integer", ["abc", "9223372036854775808", "1.5", "", "99999999999"]],
+        ["smallint", ["40000", "-32769", "99999999999"]],
         ["uuid", ["abc", "1"]],
-        ["text", ["nobody", "nul\0byte"]],
+        ["text", ["nobody", "nul\0byte", "half \ud800"]],
       ])(
         "an id that no %s column can hold is gone, and takes no other row with it",
         async (type, ids) => {
@@ -736,7 +737,7 @@ export function storeContract(
         const description = await using(target, (store) => store.describe());
         expect(description).toMatchObject({
           idType: "integer",
-          idTypeName: "bigint",
+          idTypeName: expect.stringMatching(lacks.catalogue ? /^(bigint|int64)$/ : /^bigint$/),
           idUnique: true,
           embedding: { typeName: "vector", dimensions: DIMENSIONS },
           embeddingIndexes: [],
@@ -817,7 +818,9 @@ export function storeContract(
       ])("an embedding of type %s is told as it is", async (type, typeName, dimensions) => {
         const target = await table(`id int PRIMARY KEY, question_text text, embedding ${type}`);
         const { embedding } = await using(target, (store) => store.describe());
-        expect(embedding).toEqual({ typeName, dimensions });
+        // the API leaves out what a built-in type is limited to
+        const told = typeName.replace(/\(.*/, "");
+        expect(embedding).toEqual({ typeName: expect.stringContaining(told), dimensions });
       });
 
       it("tells halfvec, no width, and a key of a type it cannot use", async () => {

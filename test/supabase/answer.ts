@@ -1,6 +1,10 @@
 /** What PostgREST answers: bodies, statuses and headers, as recorded. */
+import { isFrom14, type PostgrestVersion } from "./version.ts";
+
 export type Answer = Readonly<{
   status: number;
+  /** Undefined: the usual words for the status. */
+  reason?: string;
   headers: Readonly<Record<string, string>>;
   body: string;
 }>;
@@ -54,9 +58,17 @@ export function page({ rows, offset, total, body, schema, location }: Page): Ans
   };
 }
 
-/** PostgREST cuts this body after two characters. */
-export function beyondTheEnd(total: number): Answer {
-  return { status: 416, headers: { ...JSON_TYPE, "content-range": `*/${total}` }, body: '{"' };
+/** Before 14.2 PostgREST cut this body after two characters. */
+export function beyondTheEnd(version: PostgrestVersion, offset: number, total: number): Answer {
+  const range = { "content-range": `*/${total}` };
+  if (!isFrom14(version)) return { status: 416, headers: { ...JSON_TYPE, ...range }, body: '{"' };
+  const answer = refusal(416, {
+    code: "PGRST103",
+    message: "Requested range not satisfiable",
+    details: `An offset of ${offset} was requested, but there are only ${total} rows.`,
+  });
+  // this refusal alone tells no proxy-status
+  return { ...answer, headers: { ...JSON_TYPE, ...range } };
 }
 
 export function contentRange(rows: number, offset: number, total: number | undefined): string {
@@ -76,6 +88,7 @@ const STATUSES: readonly (readonly [prefix: string, status: number])[] = [
   ["57P01", 503],
   ["P0001", 400],
   ["08", 503],
+  ["21", 500],
   ["09", 500],
   ["0L", 403],
   ["0P", 403],
@@ -98,6 +111,7 @@ const STATUSES: readonly (readonly [prefix: string, status: number])[] = [
 ];
 
 export function statusOf(code: string, role: string): number {
+  if (code.startsWith("PT")) return Number(code.slice("PT".length));
   if (code === "42501") return role === "anon" ? 401 : 403;
   return STATUSES.find(([prefix]) => code.startsWith(prefix))?.[1] ?? 400;
 }

@@ -57,13 +57,20 @@ function condition(column: string, value: string): string {
   const negated = not === undefined ? "" : "NOT ";
   if (operator === "is" && operand === "null") return `${negated}${column} IS NULL`;
   if (operator === "in") {
-    const values = splitOutsideQuotes(operand.slice(1, -1)).map(unquoted);
+    const values = splitOutsideQuotes(operand.slice(1, -1)).map(unquoted).map(untilNul);
+    // nothing but the empty text is taken for nothing
+    if (values.length === 1 && values[0] === "") return `${negated}${column} = ANY ('{}')`;
     const array = `{${values.map((each) => `"${each.replace(/["\\]/g, "\\$&")}"`).join(",")}}`;
     return `${negated}${column} = ANY (${literal(array)})`;
   }
   const sql = OPERATORS[operator];
   if (sql === undefined) throw new Error(`the test double knows no operator ${operator}`);
-  return `${negated}${column} ${sql} ${literal(operand)}`;
+  return `${negated}${column} ${sql} ${literal(untilNul(operand))}`;
+}
+
+/** As C ends a text. */
+function untilNul(text: string): string {
+  return text.split("\0")[0] ?? "";
 }
 
 export function orderClause(table: Table, query: URLSearchParams): string {

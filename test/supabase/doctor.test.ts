@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { z } from "zod";
 import type { Check } from "../../src/commands/doctor/check.ts";
+import { addressedHost } from "../../src/store/postgres/database-address.ts";
 import { checkAddress } from "../../src/commands/doctor/address-checks.ts";
 import { checkDisk } from "../../src/commands/doctor/folder-checks.ts";
 import { checkExamination } from "../../src/commands/doctor/table-checks.ts";
@@ -221,11 +222,12 @@ describe("doctor", () => {
 });
 
 function at(url: string): Promise<Check[]> {
-  return checkAddress({
+  const access = {
     kind: "postgres",
     url: new Secret(url),
     variable: "DATABASE_URL in .env",
-  });
+  } as const;
+  return checkAddress(access, async (address) => addressedHost(address));
 }
 
 describe("a database's address", () => {

@@ -7,12 +7,14 @@ const HOUR_SECONDS = 3600;
 export const SECRET_KEY = "sb_secret_test0123456789abcdefghij_12345678";
 export const PUBLISHABLE_KEY = "sb_publishable_test0123456789abcdefgh_12345678";
 
+type JwtOptions = Readonly<{ secret?: string; expiresIn?: number; claims?: object }>;
+
 export function jwtFor(
   role: string,
-  { secret = JWT_SECRET, expiresIn = HOUR_SECONDS } = {},
+  { secret = JWT_SECRET, expiresIn = HOUR_SECONDS, claims: more = {} }: JwtOptions = {},
 ): string {
   const seconds = Math.floor(Date.now() / 1000);
-  const claims = { iss: "supabase", role, iat: seconds, exp: seconds + expiresIn };
+  const claims = { iss: "supabase", role, iat: seconds, exp: seconds + expiresIn, ...more };
   const body = [{ alg: "HS256", typ: "JWT" }, claims]
     .map((part) => Buffer.from(JSON.stringify(part)).toString("base64url"))
     .join(".");
@@ -21,6 +23,11 @@ export function jwtFor(
 
 export const SERVICE_ROLE_KEY = jwtFor("service_role");
 export const ANON_KEY = jwtFor("anon");
+
+/** What the gateway looks at: it lets no other form through. */
+export function isKeyInForm(key: string): boolean {
+  return /^sb_(secret|publishable)_/.test(key) || key.split(".").length === 3;
+}
 
 type Refused = Readonly<{ code: string; message: string; details: string | null }>;
 
@@ -44,7 +51,16 @@ export function roleOf(key: string): Readonly<{ role: string }> | Refused {
   if (claims.exp * 1000 < Date.now()) {
     return { code: "PGRST303", message: "JWT expired", details: null };
   }
-  return { role: claims.role };
+  const now = Date.now() / 1000;
+  if (claims.nbf > now + LEEWAY_SECONDS) return notNow("JWT not yet valid");
+  if (claims.iat > now + LEEWAY_SECONDS) return notNow("JWT issued at future");
+  return { role: claims.role ?? "anon" };
+}
+
+const LEEWAY_SECONDS = 30;
+
+function notNow(message: string): Refused {
+  return { code: "PGRST303", message, details: null };
 }
 
 function signature(body: string, secret: string): string {

@@ -1,40 +1,79 @@
 /** The part of PostgREST's OpenAPI document that says what tables there are. */
-import { quoteIdentifier as quoted } from "../../src/store/sql.ts";
 import type { Answer } from "./answer.ts";
+import type { Column, Relation, SchemaCache } from "./schema-cache.ts";
 import type { Query } from "./session.ts";
+import { type PostgrestVersion, isFrom14 } from "./version.ts";
 
 const PRIMARY_KEY = "Note:\nThis is a Primary Key.<pk/>";
 
-/** Tables that the role may use. Types print with their schema, as on an empty search path. */
-export async function openApi(query: Query, schema: string): Promise<Answer> {
-  await query("SELECT set_config('search_path', '', true)");
-  const columns = await query(
-    `SELECT c.relname::text AS relation, a.attname::text AS name, a.attnotnull AS required,
-       CASE WHEN t.typtype = 'd' THEN format_type(t.typbasetype, t.typtypmod)
-         ELSE format_type(a.atttypid, a.atttypmod) END AS format,
-       EXISTS (SELECT FROM pg_index i WHERE i.indrelid = c.oid AND i.indisprimary
-         AND a.attnum = ANY (i.indkey)) AS key
-     FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid JOIN pg_type t ON t.oid = a.atttypid
+/**
+ * Tables that the role may use. Its query names the schema without quotes: one that needs them is
+ * another schema, or none.
+ */
+export async function openApi(
+  query: Query,
+  schema: string,
+  { relations }: SchemaCache,
+  version: PostgrestVersion,
+): Promise<Answer> {
+  const allowed = await query(
+    `SELECT c.relname::text AS name FROM pg_catalog.pg_class c
      WHERE c.relnamespace = $1::regnamespace AND c.relkind IN ('r', 'v', 'm', 'p', 'f')
-       AND a.attnum > 0 AND NOT a.attisdropped
-       AND has_table_privilege(c.oid, 'SELECT, INSERT, UPDATE, DELETE')
-     ORDER BY c.relname, a.attnum`,
-    [quoted(schema)],
+       AND has_table_privilege(c.oid, 'SELECT, INSERT, UPDATE, DELETE')`,
+    [schema],
   );
-  const definitions: Record<string, { properties: Record<string, unknown>; type: string }> = {};
-  for (const { relation, name, format, key } of columns) {
-    const definition = (definitions[String(relation)] ??= { properties: {}, type: "object" });
-    const property = key === true ? { description: PRIMARY_KEY, format } : { format };
-    definition.properties[String(name)] = property;
-  }
+  const names = allowed.map(({ name }) => name);
+  const shown = relations.filter(({ name }) => names.includes(name));
   return {
     status: 200,
-    headers: { "content-type": "application/openapi+json; charset=utf-8" },
+    headers: {
+      "content-type": "application/openapi+json; charset=utf-8",
+      "content-profile": schema,
+    },
     body: JSON.stringify({
       swagger: "2.0",
-      info: { description: "", title: `standard ${schema} schema`, version: "13.0.8" },
+      info: { description: "", title: `standard ${schema} schema`, version },
       paths: {},
-      definitions,
+      definitions: Object.fromEntries(
+        shown.map((relation) => [relation.name, definition(relation, version)]),
+      ),
     }),
   };
+}
+
+function definition({ columns }: Relation, version: PostgrestVersion): unknown {
+  const required = columns.filter((column) => column.required).map(({ name }) => name);
+  return {
+    ...(required.length === 0 ? {} : { required }),
+    properties: Object.fromEntries(
+      columns.map((column) => [column.name, property(column, version)]),
+    ),
+    type: "object",
+  };
+}
+
+function property({ format, key, maxLength, description }: Column, version: PostgrestVersion) {
+  const words = [description, key ? PRIMARY_KEY : undefined].filter((each) => each !== undefined);
+  const type = jsonType(format);
+  return {
+    ...(words.length === 0 ? {} : { description: words.join("\n\n") }),
+    format: (isFrom14(version) ? FORMATS_OF_14[format] : undefined) ?? format,
+    ...(maxLength === undefined ? {} : { maxLength }),
+    ...(type === undefined ? {} : { type }),
+  };
+}
+
+/** Since 14.8. */
+const FORMATS_OF_14: Readonly<Partial<Record<string, string>>> = {
+  smallint: "int32",
+  integer: "int32",
+  bigint: "int64",
+};
+
+function jsonType(format: string): string | undefined {
+  if (format.endsWith("[]")) return "array";
+  if (/^jsonb?$/.test(format)) return undefined;
+  if (/^(smallint|integer|bigint)$/.test(format)) return "integer";
+  if (/^(numeric|real|double precision)$/.test(format)) return "number";
+  return format === "boolean" ? "boolean" : "string";
 }

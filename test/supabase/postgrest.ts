@@ -5,13 +5,14 @@
  */
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import { text as readText } from "node:stream/consumers";
-import { nearest } from "../../src/settings/nearest.ts";
 import { quoteIdentifier as quoted } from "../../src/store/sql.ts";
-import { type Answer, beyondTheEnd, contentRange, page, refusal, statusOf } from "./answer.ts";
-import { type Request, type Table, orderClause, selectList, whereClause } from "./dialect.ts";
-import { roleOf } from "./keys.ts";
-import { openApi } from "./open-api-document.ts";
+import { type Answer, refusal } from "./answer.ts";
+import type { Request } from "./dialect.ts";
+import { isKeyInForm, roleOf } from "./keys.ts";
+import { readSchemaCache, type SchemaCache } from "./schema-cache.ts";
 import type { InTransaction, Query } from "./session.ts";
+import { answerAs, CUT, type Server } from "./statements.ts";
+import type { PostgrestVersion } from "./version.ts";
 
 /** What the network or the gateway does to a request. `after`: when the database has done its part. */
 export type Fault =
@@ -19,7 +20,16 @@ export type Fault =
   | Readonly<{ answer: Answer }>
   | Readonly<{ delayMs: number }>;
 
+/** What is wrong behind the API. `lost`: the database, with libpq's words, which only the first request is told. */
+type Trouble =
+  | Readonly<{ kind: "lost"; words: string }>
+  | Readonly<{ kind: "starting" }>
+  | Readonly<{ kind: "no connection left" }>
+  | Readonly<{ kind: "cut in the middle" }>;
+
 export type PostgrestOptions = Readonly<{
+  /** The newest by default. */
+  version?: PostgrestVersion;
   maxRows?: number;
   schemas?: readonly string[];
   /** As for the authenticator of a Supabase project; undefined where the database has no timers. */
@@ -32,9 +42,18 @@ export type Postgrest = Readonly<{
   url: string;
   /** Every request so far, the oldest first. */
   requests: readonly Request[];
+  /** Undefined: all is well again. */
+  trouble(trouble: Trouble | undefined): void;
+  /** What Supabase's event trigger tells it; nothing while it is not to hear. */
+  schemaChanged(): void;
+  /** Whether it hears of changes; it reads the schema anew when it does again. */
+  hear(changes: boolean): void;
+  /** As `notify pgrst, 'reload config'`: what roles have set for themselves counts from now on. */
+  reloadConfig(): Promise<void>;
   close(): Promise<void>;
 }>;
 
+const NEWEST = "14.17";
 const MAX_ROWS = 1000;
 const MAX_HEADER_BYTES = 1_000_000;
 /** A request line beyond this is refused by PostgREST's own server. */
@@ -46,13 +65,17 @@ export async function startPostgrest(
   options: PostgrestOptions = {},
 ): Promise<Postgrest> {
   const requests: Request[] = [];
-  const server = createServer({ maxHeaderSize: MAX_HEADER_BYTES }, (request, response) => {
+  const http = createServer({ maxHeaderSize: MAX_HEADER_BYTES }, (request, response) => {
     serve(request, response).catch((error: unknown) => {
       response.writeHead(599).end(String(error));
     });
   });
+  let trouble: Trouble | undefined;
+  const schemas = new KnownSchemas();
+  let roleTimeouts = await readRoleTimeouts(inTransaction, options);
   async function serve(incoming: IncomingMessage, response: ServerResponse): Promise<void> {
     const request = await parse(incoming);
+    if (request === undefined) return send(response, "GET", NO_UTF8);
     requests.push(request);
     const fault = options.fault?.(request);
     if (fault !== undefined && "drop" in fault && fault.drop === "before") {
@@ -62,30 +85,46 @@ export async function startPostgrest(
     const faulty = fault !== undefined && "answer" in fault ? fault.answer : undefined;
     const answer = faulty ?? (await answerTo(request, incoming));
     if (fault !== undefined && "drop" in fault) return void response.destroy();
-    response.writeHead(answer.status, {
-      ...answer.headers,
-      "content-length": Buffer.byteLength(answer.body),
-    });
-    response.end(request.method === "HEAD" ? undefined : answer.body);
+    send(response, request.method, answer);
   }
   function answerTo(request: Request, incoming: IncomingMessage): Answer | Promise<Answer> {
     const key = incoming.headers["apikey"];
     if (typeof key !== "string") return NO_KEY;
+    if (!isKeyInForm(key)) return INVALID_KEY;
     if ((incoming.url ?? "").length > MAX_URL_BYTES) return TOO_LONG;
-    const token = incoming.headers.authorization?.replace(/^Bearer /, "") ?? key;
-    const known = roleOf(token);
+    const known = roleOf(incoming.headers.authorization?.replace(/^Bearer /, "") ?? key);
     if (!("role" in known)) return refusal(401, known);
-    return answerAs(known.role, request, inTransaction, options);
+    if (trouble !== undefined) {
+      const answer = troubleAnswer(trouble);
+      if (trouble.kind === "lost") trouble = { kind: "starting" };
+      return answer;
+    }
+    return answerAs(known.role, request, inTransaction, server(known.role));
   }
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const address = server.address();
+  const server = (role: string): Server => ({
+    version: options.version ?? NEWEST,
+    maxRows: options.maxRows ?? MAX_ROWS,
+    schemas: options.schemas ?? ["public"],
+    statementTimeout: roleTimeouts.get(role) ?? options.statementTimeout,
+    cache: (query, schema) => schemas.known(query, schema),
+  });
+  await new Promise<void>((resolve) => http.listen(0, "127.0.0.1", resolve));
+  const address = http.address();
   const port = typeof address === "object" && address !== null ? address.port : 0;
   return {
     url: `http://127.0.0.1:${port}`,
     requests,
+    trouble: (changed) => {
+      trouble = changed;
+    },
+    schemaChanged: () => schemas.changed(),
+    hear: (changes) => schemas.hear(changes),
+    reloadConfig: async () => {
+      roleTimeouts = await readRoleTimeouts(inTransaction, options);
+    },
     close: async () => {
-      server.closeAllConnections();
-      await new Promise((resolve) => server.close(resolve));
+      http.closeAllConnections();
+      await new Promise((resolve) => http.close(resolve));
     },
   };
 }
@@ -99,6 +138,21 @@ const NO_KEY: Answer = {
   }),
 };
 
+const INVALID_KEY: Answer = {
+  status: 401,
+  headers: { "content-type": "application/json" },
+  body: JSON.stringify({
+    message: "Invalid API key",
+    hint: "Double check your Supabase `anon` or `service_role` API key.",
+  }),
+};
+
+const NO_UTF8: Answer = {
+  status: 500,
+  headers: { "content-type": "text/plain; charset=utf-8" },
+  body: "Something went wrong",
+};
+
 const TOO_LONG: Answer = {
   status: 400,
   headers: { "content-type": "text/plain; charset=utf-8" },
@@ -109,7 +163,81 @@ function delay(ms: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, ms));
 }
 
-async function parse(incoming: IncomingMessage): Promise<Request> {
+function send(
+  response: ServerResponse,
+  method: string,
+  { status, reason, headers, body }: Answer,
+): void {
+  const all = { ...headers, "content-length": Buffer.byteLength(body) };
+  if (reason === undefined) response.writeHead(status, all);
+  else response.writeHead(status, reason, all);
+  response.end(method === "HEAD" ? undefined : body);
+}
+
+function troubleAnswer(trouble: Trouble): Answer {
+  switch (trouble.kind) {
+    case "lost":
+      return refusal(503, {
+        code: "PGRST000",
+        message: "Database connection error.",
+        details: trouble.words,
+      });
+    case "cut in the middle":
+      return CUT;
+    case "starting":
+      return refusal(503, {
+        code: "PGRST002",
+        message: "Could not query the database for the schema cache. Retrying.",
+      });
+    case "no connection left":
+      return refusal(504, {
+        code: "PGRST003",
+        message: "Timed out acquiring connection from connection pool.",
+      });
+  }
+}
+
+/** One reading of each schema, until it changes. */
+class KnownSchemas {
+  readonly #known = new Map<string, SchemaCache>();
+  #hears = true;
+
+  async known(query: Query, schema: string): Promise<SchemaCache> {
+    const found = this.#known.get(schema) ?? (await readSchemaCache(query, schema));
+    this.#known.set(schema, found);
+    return found;
+  }
+
+  changed(): void {
+    if (this.#hears) this.#known.clear();
+  }
+
+  hear(changes: boolean): void {
+    this.#hears = changes;
+    this.changed();
+  }
+}
+
+/** Empty where the database has no timers. */
+async function readRoleTimeouts(
+  inTransaction: InTransaction,
+  { statementTimeout }: PostgrestOptions,
+): Promise<ReadonlyMap<string, string>> {
+  if (statementTimeout === undefined) return new Map();
+  const rows = await inTransaction((query) =>
+    query(
+      `SELECT r.rolname::text AS role, split_part(c, '=', 2) AS timeout
+       FROM pg_db_role_setting s JOIN pg_roles r ON r.oid = s.setrole, unnest(s.setconfig) c
+       WHERE c LIKE 'statement\\_timeout=%' AND s.setdatabase =
+         (SELECT oid FROM pg_database WHERE datname = current_database())`,
+    ),
+  );
+  return new Map(rows.map(({ role, timeout }) => [String(role), String(timeout)]));
+}
+
+/** Undefined where it is no UTF-8. */
+async function parse(incoming: IncomingMessage): Promise<Request | undefined> {
+  if (!isUtf8(incoming.url ?? "/")) return undefined;
   const url = new URL(incoming.url ?? "/", "http://double");
   const { headers } = incoming;
   return {
@@ -123,301 +251,12 @@ async function parse(incoming: IncomingMessage): Promise<Request> {
   };
 }
 
-/** Ends the transaction with an answer. */
-class Refused extends Error {
-  readonly answer: Answer;
-
-  constructor(answer: Answer) {
-    super("refused");
-    this.answer = answer;
-  }
-}
-
-/** PostgREST repeats what failed on contention, without bound. */
-async function answerAs(
-  role: string,
-  request: Request,
-  inTransaction: InTransaction,
-  options: PostgrestOptions,
-): Promise<Answer> {
-  for (;;) {
-    try {
-      return await inTransaction((query) => answerIn(query, role, request, options));
-    } catch (error) {
-      if (error instanceof Refused) return error.answer;
-      const told = databaseError(error);
-      if (told.code === "40001" || told.code === "40P01") continue;
-      const unknownRole = told.code === "22023" && told.message.startsWith("role ");
-      return refusal(unknownRole ? 401 : statusOf(told.code, role), told);
-    }
-  }
-}
-
-type DatabaseError = Readonly<{
-  code: string;
-  message: string;
-  details: string | null;
-  hint: string | null;
-}>;
-
-function databaseError(error: unknown): DatabaseError {
-  if (!(error instanceof Error) || !("code" in error)) throw error;
-  return {
-    code: String(error.code),
-    message: error.message,
-    details: "detail" in error ? textOf(error.detail) : null,
-    hint: "hint" in error ? textOf(error.hint) : null,
-  };
-}
-
-function textOf(value: unknown): string | null {
-  return typeof value === "string" ? value : null;
-}
-
-async function answerIn(
-  query: Query,
-  role: string,
-  request: Request,
-  { maxRows = MAX_ROWS, schemas = ["public"], statementTimeout }: PostgrestOptions,
-): Promise<Answer> {
-  if (!schemas.includes(request.schema)) throw unknownSchema(request.schema, schemas);
-  if (statementTimeout !== undefined) {
-    await query("SELECT set_config('statement_timeout', $1, true)", [statementTimeout]);
-  }
-  const table = { schema: request.schema, name: request.path };
-  const isTable = request.path !== "" && !request.path.startsWith("rpc/");
-  // the schema cache is read before the role is taken on
-  const columns = isTable ? await columnsOf(query, table) : [];
-  const procedure = request.path.startsWith("rpc/")
-    ? await findFunction(query, request)
-    : undefined;
-  await query("SELECT set_config('role', $1, true), set_config('search_path', $2, true)", [
-    role,
-    `${quoted(request.schema)}, public, extensions`,
-  ]);
-  if (request.path === "") return openApi(query, request.schema);
-  if (procedure !== undefined) return callFunction(query, request, procedure, maxRows);
-  switch (request.method) {
-    case "GET":
-    case "HEAD":
-      return select(query, request, table, maxRows);
-    case "PATCH":
-      return update(query, request, table, columns);
-    case "POST":
-      return insert(query, request, table);
-    default:
-      throw new Error(`the test double knows no ${request.method}`);
-  }
-}
-
-function unknownSchema(schema: string, schemas: readonly string[]): Refused {
-  return new Refused(
-    refusal(406, {
-      code: "PGRST106",
-      message: `Invalid schema: ${schema}`,
-      hint: `Only the following schemas are exposed: ${schemas.join(", ")}`,
-    }),
-  );
-}
-
-async function columnsOf(query: Query, { schema, name }: Table): Promise<readonly string[]> {
-  const rows = await query(
-    `SELECT c.relname::text AS relation, array_agg(a.attname::text) AS columns
-     FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid
-     WHERE c.relnamespace = $1::regnamespace AND c.relkind IN ('r', 'v', 'm', 'p', 'f')
-       AND a.attnum > 0 AND NOT a.attisdropped GROUP BY 1`,
-    [quoted(schema)],
-  );
-  const found = rows.find((row) => row["relation"] === name);
-  if (found !== undefined) return asTexts(found["columns"]);
-  const near = nearest(
-    name,
-    rows.map((row) => String(row["relation"])),
-  );
-  throw new Refused(
-    refusal(404, {
-      code: "PGRST205",
-      message: `Could not find the table '${schema}.${name}' in the schema cache`,
-      hint: near === undefined ? null : `Perhaps you meant the table '${schema}.${near}'`,
-    }),
-  );
-}
-
-function asTexts(value: unknown): string[] {
-  return Array.isArray(value) ? value.map(String) : [];
-}
-
-async function select(
-  query: Query,
-  request: Request,
-  table: Table,
-  maxRows: number,
-): Promise<Answer> {
-  const { query: asked, prefer, rawQuery } = request;
-  const from = `FROM ${qualified(table)} WHERE ${whereClause(table, asked)}`;
-  const offset = Number(asked.get("offset") ?? 0);
-  const limit = Math.min(Number(asked.get("limit") ?? maxRows), maxRows);
-  const list = selectList(table, asked.get("select") ?? "*");
-  const [found] = await query(
-    `SELECT count(*)::int AS rows, coalesce(json_agg(_postgrest_t), '[]')::text AS body FROM (
-       SELECT ${list} ${from} ${orderClause(table, asked)} LIMIT ${limit} OFFSET ${offset}
-     ) _postgrest_t`,
-  );
-  const total = /count=/.test(prefer) ? await countRows(query, from) : undefined;
-  if (total !== undefined && offset > total) return beyondTheEnd(total);
-  const rows = Number(found?.["rows"]);
-  const location = `/${encodeURIComponent(table.name)}${rawQuery}`;
-  return page({
-    rows,
-    offset,
-    total,
-    body: String(found?.["body"]),
-    schema: table.schema,
-    location,
-  });
-}
-
-async function countRows(query: Query, from: string): Promise<number> {
-  const [row] = await query(`SELECT count(*)::int AS total ${from}`);
-  return Number(row?.["total"]);
-}
-
-async function update(
-  query: Query,
-  request: Request,
-  table: Table,
-  columns: readonly string[],
-): Promise<Answer> {
-  const body = parseBody(request.body);
-  const names = Object.keys(body);
-  const unknown = names.find((name) => !columns.includes(name));
-  if (unknown !== undefined) throw unknownColumn(table, unknown);
-  const sets = names
-    .map((name) => `${quoted(name)} = _."${name.replaceAll('"', '""')}"`)
-    .join(", ");
-  const returned = request.query.get("select");
-  const [changed] = await query(
-    `WITH changed AS (
-       UPDATE ${qualified(table)} SET ${sets}
-       FROM json_populate_record(NULL::${qualified(table)}, $1) _
-       WHERE ${whereClause(table, request.query)}
-       RETURNING ${returned === null ? "1 AS one" : selectList(table, returned)}
-     ) SELECT count(*)::int AS rows, coalesce(json_agg(changed), '[]')::text AS body FROM changed`,
-    [request.body],
-  );
-  const rows = Number(changed?.["rows"]);
-  const total = /count=exact/.test(request.prefer) ? rows : undefined;
-  if (returned !== null) {
-    return page({
-      rows,
-      offset: 0,
-      total,
-      body: String(changed?.["body"]),
-      schema: table.schema,
-      location: undefined,
-    });
-  }
-  return { status: 204, headers: { "content-range": contentRange(rows, 0, total) }, body: "" };
-}
-
-function unknownColumn({ name }: Table, column: string): Refused {
-  return new Refused(
-    refusal(400, {
-      code: "PGRST204",
-      message: `Could not find the '${column}' column of '${name}' in the schema cache`,
-    }),
-  );
-}
-
-async function insert(query: Query, request: Request, table: Table): Promise<Answer> {
-  const body = parseBody(request.body);
-  const first: unknown = Array.isArray(body) ? body[0] : body;
-  const names = Object.keys(Object(first)).map(quoted);
-  const merge = request.prefer.includes("resolution=merge-duplicates");
-  const rows = Array.isArray(body) ? request.body : `[${request.body}]`;
-  await query(
-    `INSERT INTO ${qualified(table)} (${names.join(", ")})
-     SELECT ${names.join(", ")} FROM json_populate_recordset(NULL::${qualified(table)}, $1) _
-     ${merge ? `ON CONFLICT (id) DO UPDATE SET ${names.map((name) => `${name} = EXCLUDED.${name}`).join(", ")}` : ""}`,
-    [rows],
-  );
-  return { status: merge ? 200 : 201, headers: { "content-range": "*/*" }, body: "" };
-}
-
-// oxlint-disable-next-line typescript/no-explicit-any -- a body is whatever was sent
-function parseBody(body: string): any {
+function isUtf8(address: string): boolean {
   try {
-    return JSON.parse(body);
+    return decodeURIComponent(address) !== "";
   } catch {
-    throw new Refused(refusal(400, { code: "PGRST102", message: "Empty or invalid json" }));
+    return false;
   }
-}
-
-type Procedure = Readonly<{ names: string[]; types: string[]; set: boolean; volatile: boolean }>;
-
-/** By its name and the names of its parameters, as the schema cache does it. */
-async function findFunction(query: Query, request: Request): Promise<Procedure> {
-  const name = request.path.slice("rpc/".length);
-  const given = Object.keys(parseBody(request.body === "" ? "{}" : request.body)).sort();
-  const rows = await query(
-    `SELECT coalesce(p.proargnames::text[], '{}') AS names, p.proretset AS "set",
-       p.provolatile = 'v' AS "volatile",
-       array(SELECT format_type(t, NULL) FROM unnest(p.proargtypes) t) AS types
-     FROM pg_proc p WHERE p.pronamespace = $1::regnamespace AND p.proname = $2`,
-    [quoted(request.schema), name],
-  );
-  const all = rows.map((row) => ({
-    names: asTexts(row["names"]),
-    types: asTexts(row["types"]),
-    set: row["set"] === true,
-    volatile: row["volatile"] === true,
-  }));
-  const exact = all.find(({ names }) => [...names].sort().join() === given.join());
-  if (exact !== undefined) return exact;
-  // the whole body would be the parameter, were it unnamed; the call then has none
-  const single = all.find(({ types }) => types.length === 1 && /^jsonb?$/.test(types[0] ?? ""));
-  if (single !== undefined) return { ...single, names: [], types: [] };
-  const full = `${request.schema}.${name}`;
-  const word = given.length === 1 ? "parameter" : "parameters";
-  const which = given.length === 0 ? "without parameters" : `with ${word} ${given.join(", ")}`;
-  throw new Refused(
-    refusal(404, {
-      code: "PGRST202",
-      message: `Could not find the function ${full}${given.length === 0 ? " without parameters" : `(${given.join(", ")})`} in the schema cache`,
-      details: `Searched for the function ${full} ${which} or with a single unnamed json/jsonb parameter, but no matches were found in the schema cache.`,
-    }),
-  );
-}
-
-async function callFunction(
-  query: Query,
-  request: Request,
-  { names, types, set, volatile }: Procedure,
-  maxRows: number,
-): Promise<Answer> {
-  if (!volatile) await query("SET TRANSACTION READ ONLY");
-  const name = `${quoted(request.schema)}.${quoted(request.path.slice("rpc/".length))}`;
-  const record = names.map((each, index) => `${quoted(each)} ${types[index]}`).join(", ");
-  const parameters = names.map((each) => `${quoted(each)} := _args.${quoted(each)}`).join(", ");
-  const source = names.length === 0 ? "" : `json_to_record($1) AS _args(${record}), LATERAL `;
-  const [found] = await query(
-    `SELECT count(*)::int AS rows, ${set ? "coalesce(json_agg(value), '[]')" : "(array_agg(to_json(value)))[1]"}::text AS body
-     FROM (SELECT value FROM ${source}${name}(${parameters}) AS value LIMIT ${maxRows}) called`,
-    names.length === 0 ? [] : [request.body],
-  );
-  const rows = Number(found?.["rows"]);
-  return page({
-    rows,
-    offset: 0,
-    total: undefined,
-    body: String(found?.["body"]),
-    schema: request.schema,
-    location: undefined,
-  });
-}
-
-function qualified({ schema, name }: Table): string {
-  return `${quoted(schema)}.${quoted(name)}`;
 }
 
 /** The roles of a Supabase project, and what a new project grants them. */

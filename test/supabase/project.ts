@@ -92,21 +92,37 @@ async function setUp(
   await database.query(`CREATE EXTENSION vector SCHEMA ${VECTOR_SCHEMA}`);
   const api = await startPostgrest(inTransaction, options);
   const events: ProgressEvent[] = [];
+  const watched = {
+    ...database,
+    query: async (sql: string, parameters?: Parameters<Database["query"]>[1]) => {
+      const rows = await database.query(sql, parameters);
+      if (changesSchema(sql)) api.schemaChanged();
+      return rows;
+    },
+  };
   return {
     api,
-    database,
-    runScript,
+    database: watched,
+    runScript: async (sql) => {
+      await runScript(sql);
+      api.schemaChanged();
+    },
     events,
     store: (target, key = SECRET_KEY) =>
       createSupabaseStore(connectSupabase({ url: api.url, key }), target, {
         report: (event) => events.push(event),
       }),
-    install: (target, { trigger } = { trigger: false }) => install(database, target, trigger),
+    install: (target, { trigger } = { trigger: false }) => install(watched, target, trigger),
     close: async () => {
       await api.close();
       await closeDatabase();
     },
   };
+}
+
+/** As Supabase's event trigger sees it. */
+function changesSchema(sql: string): boolean {
+  return !/^\s*(select|insert|update|delete|truncate)\b/i.test(sql);
 }
 
 async function install(database: Database, target: Target, trigger: boolean): Promise<void> {

@@ -1,12 +1,15 @@
 /** What the address of a database tells before it is used: the way there, TLS, poolers, IPv6. */
 import { lookup } from "node:dns/promises";
 import type { StoreAccess } from "../../settings/access.ts";
-import { hostOf, isLocalHost, portOf } from "../../store/postgres/database-address.ts";
+import type { AddressedHost } from "../../store/port.ts";
 import { type Check, ok, warning } from "./check.ts";
 
 const TRANSACTION_POOLER_PORT = "6543";
 
-export async function checkAddress(access: StoreAccess): Promise<Check[]> {
+export async function checkAddress(
+  access: StoreAccess,
+  addressed: (url: URL) => Promise<AddressedHost>,
+): Promise<Check[]> {
   if (access.kind === "supabase") {
     const { urlVariable, keyVariable, warnings } = access;
     return [
@@ -25,12 +28,13 @@ export async function checkAddress(access: StoreAccess): Promise<Check[]> {
   const url = URL.parse(access.url.reveal());
   // whoever connects says what is wrong with it
   if (url === null) return [way];
-  return [way, ...checkTls(url), ...checkPooler(url), ...(await checkDirectHost(url))];
+  const named = await addressed(url);
+  return [way, ...checkTls(url, named), ...checkPooler(named), ...(await checkDirectHost(named))];
 }
 
-function checkTls(url: URL): Check[] {
+function checkTls(url: URL, { isLocal }: AddressedHost): Check[] {
   const mode = url.searchParams.get("sslmode");
-  if (isLocalHost(hostOf(url))) return [];
+  if (isLocal) return [];
   if (mode === "disable") {
     return [
       warning(
@@ -43,16 +47,15 @@ function checkTls(url: URL): Check[] {
   return [ok("TLS", `on${mode === null ? "" : ` (sslmode=${mode})`}`)];
 }
 
-function checkPooler(url: URL): Check[] {
-  if (portOf(url) === TRANSACTION_POOLER_PORT) {
+function checkPooler({ host, port }: AddressedHost): Check[] {
+  if (port === TRANSACTION_POOLER_PORT) {
     return [ok("pooler", "transaction mode: vecfill keeps nothing between two statements")];
   }
-  return hostOf(url).endsWith(".pooler.supabase.com") ? [ok("pooler", "session mode")] : [];
+  return host.endsWith(".pooler.supabase.com") ? [ok("pooler", "session mode")] : [];
 }
 
 /** Direct hosts of Supabase have an IPv6 address only, unless the project pays for another. */
-async function checkDirectHost(url: URL): Promise<Check[]> {
-  const hostname = hostOf(url);
+async function checkDirectHost({ host: hostname }: AddressedHost): Promise<Check[]> {
   if (!/^db\.[a-z0-9]+\.supabase\.co$/.test(hostname)) return [];
   const v4 = await lookup(hostname, { family: 4 }).catch(() => undefined);
   if (v4 !== undefined) return [ok("direct host", `${hostname} has an IPv4 address`)];

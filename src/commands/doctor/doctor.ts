@@ -6,7 +6,7 @@ import type { ManifestView } from "../../manifest/manifest.ts";
 import { tryTable } from "../../plan/trial-write.ts";
 import { readManifest } from "../../jobs-folder/open.ts";
 import { count as figure } from "../../words/figures.ts";
-import type { Examination, Store } from "../../store/port.ts";
+import type { AddressedHost, Examination, Store } from "../../store/port.ts";
 import { tableName, type Target } from "../../row/target.ts";
 import { checkAddress } from "./address-checks.ts";
 import { attempt, type Check, failure, ok, warning } from "./check.ts";
@@ -18,6 +18,7 @@ export type DoctorServices = Readonly<{
   store(target: Target): Promise<Store>;
   examine(target: Target): Promise<Examination>;
   storeAccess(): StoreAccess;
+  addressed(url: URL): Promise<AddressedHost>;
   clock: Clock;
 }>;
 
@@ -48,7 +49,9 @@ async function checkDatabase(
   { target, jobsDir }: DoctorOptions,
   manifest: ManifestView | undefined,
 ): Promise<readonly Check[]> {
-  const way = await attempt("way", async () => checkAddress(services.storeAccess()));
+  const way = await attempt("way", async () =>
+    checkAddress(services.storeAccess(), services.addressed),
+  );
   if (way.some(({ status }) => status === "failure")) return way;
   const dropped = manifest?.droppedIndexes() ?? [];
   const throughApi = services.storeAccess().kind === "supabase";

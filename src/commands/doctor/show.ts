@@ -14,6 +14,7 @@ export async function showDoctor(context: CommandContext): Promise<CommandResult
       store: (target) => services.store(target),
       examine: (target) => services.examine(target),
       storeAccess: () => storeAccess(environment),
+      addressed: (url) => services.addressed(url),
       clock,
     },
     { target: targetOf(settings), jobsDir: settings.jobsDir },

@@ -1,9 +1,10 @@
+import { INTERRUPTED_EARLY, skippedLines } from "../../words/skipped-text.ts";
 import type { CommandContext, CommandResult } from "../../cli/command.ts";
 import { readManifest } from "../../jobs-folder/open.ts";
 import { copiesLines } from "../../words/copies-text.ts";
 import { count, counted } from "../../words/figures.ts";
 import type { ExportSummary } from "../../export/export.ts";
-import { exportFromSettings } from "../../export/from-settings.ts";
+import { exportFromSettings } from "../../stages.ts";
 
 export async function showExport(context: CommandContext): Promise<CommandResult> {
   const { settings, next, signal } = context;
@@ -19,8 +20,6 @@ export async function showExport(context: CommandContext): Promise<CommandResult
   };
 }
 
-export const INTERRUPTED_EARLY = "Interrupted before there was a job.";
-
 function exportText(summary: ExportSummary, dryRun: boolean, isInterrupted: boolean): string {
   const { exported, copies, jobCount, tokens } = summary;
   const what = `${counted(exported, "row")} into ${counted(jobCount, "job")}, about ${count(tokens)} tokens`;
@@ -28,21 +27,4 @@ function exportText(summary: ExportSummary, dryRun: boolean, isInterrupted: bool
   const nothing = isInterrupted ? INTERRUPTED_EARLY : "Nothing to export.";
   const lines = [exported === 0 ? nothing : said, ...copiesLines(copies)];
   return [...lines, ...skippedLines(summary)].join("\n");
-}
-
-/** A line for each reason for which rows were left out. */
-export function skippedLines({
-  skipped,
-  tooLongFile,
-}: Pick<ExportSummary, "skipped" | "tooLongFile">): string[] {
-  const list = tooLongFile === undefined ? "" : `, listed in ${tooLongFile}`;
-  const lines: [number, string][] = [
-    [skipped.empty, "without text"],
-    [skipped.tooLong, `longer than the model takes${list}`],
-    [skipped.inFlight, "already in a job that has not ended"],
-    [skipped.failedBefore, "waiting in a failed file: `vecfill resubmit` sends them again"],
-  ];
-  return lines
-    .filter(([rows]) => rows > 0)
-    .map(([rows, why]) => `Left out: ${counted(rows, "row")} ${why}.`);
 }

@@ -37,7 +37,7 @@ async function writeJobs(
   jobs: readonly Job[],
 ): Promise<Written> {
   const { services, settings, report, signal, clock } = context;
-  const paid = paidRows(context, manifest);
+  const paid = await paidRows(context, manifest);
   const pacer = createPacer(settings.pace, clock);
   let [rows, refused] = [0, 0];
   let why: string | undefined;

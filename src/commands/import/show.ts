@@ -7,7 +7,7 @@ import { droppedIndexesText } from "../../words/dropped-index-text.ts";
 import { counted } from "../../words/figures.ts";
 import { sumsText } from "../../words/sums-text.ts";
 import { balanced, NO_ROWS } from "../../row/sums.ts";
-import { importFromSettings, indexKeeper } from "../../import/from-settings.ts";
+import { importFromSettings, indexKeeper } from "../../stages.ts";
 import type { IndexSummary } from "../../import/index-keeper.ts";
 import { showAgain } from "./show-again.ts";
 import { isBack, isOpen, nextCommand } from "../../manifest/states.ts";
@@ -33,7 +33,7 @@ export async function showImport(context: CommandContext): Promise<CommandResult
 
 /** Nothing to import, but perhaps an index to build, which needs no key. */
 async function buildIndexes(context: CommandContext, manifest: Manifest): Promise<CommandResult> {
-  const keeper = indexKeeper(context, manifest);
+  const keeper = await indexKeeper(context, manifest);
   await keeper.around(
     async () => {},
     () => true,

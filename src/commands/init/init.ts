@@ -3,14 +3,7 @@ import { dirname, join, resolve } from "node:path";
 import type { Clock } from "../../clock.ts";
 import { replaceFile } from "../../disk/durable-file.ts";
 import { UserError } from "../../errors.ts";
-import type { Examination } from "../../store/port.ts";
-import { shapeOf } from "../../store/rows.ts";
-import {
-  inOneStatement,
-  installStatements,
-  removeStatements,
-  targetHash,
-} from "../../store/supabase-functions.ts";
+import type { Examination, FunctionsSql } from "../../store/port.ts";
 import { checkTarget } from "../../row/target-check.ts";
 import { tableName, type Target } from "../../row/target.ts";
 import {
@@ -37,7 +30,8 @@ export type InitOptions = Readonly<{
 
 export type InitServices = Readonly<{
   examine(target: Target): Promise<Examination>;
-  execute(sql: string): Promise<void>;
+  functionsSql(target: Target): Promise<FunctionsSql>;
+  execute(statements: readonly string[]): Promise<void>;
   clock: Clock;
 }>;
 
@@ -58,7 +52,7 @@ export async function init(services: InitServices, options: InitOptions): Promis
   if (!dryRun) {
     if (config !== undefined) await replaceFile(configPath, config);
     if (sql?.content !== undefined) await writeMigration(sql.path, sql.content);
-    if (sql !== undefined && options.apply) await services.execute(inOneStatement(sql.statements));
+    if (sql !== undefined && options.apply) await services.execute(sql.statements);
   }
   return {
     config: { file: configFile, changed: config !== undefined },
@@ -86,10 +80,12 @@ async function draftMigration(
 ): Promise<MigrationDraft | undefined> {
   const { target, folder, remove } = options;
   if (!options.project && !options.trigger && !options.apply && !remove) return undefined;
-  const newest = await newestOf(folder, migrationName(target));
+  const functionsSql = await services.functionsSql(target);
+  const name = `vecfill_${functionsSql.hash}`;
+  const newest = await newestOf(folder, name);
   const made = remove
-    ? { statements: removeStatements(target), functions: true }
-    : await statementsFor(services, options, newest?.content ?? "");
+    ? { statements: functionsSql.remove(), functions: true }
+    : await statementsFor(services, options, { functionsSql, newest: newest?.content ?? "" });
   if (made === undefined) return undefined;
   const content = migrationText(target, made, remove);
   const nothingToRemove = remove && newest === undefined;
@@ -100,12 +96,8 @@ async function draftMigration(
   }
   const usual = made.functions ? MIGRATIONS_FOLDERS.supabase : MIGRATIONS_FOLDERS.plain;
   const place = newest === undefined ? join(folder, usual) : dirname(newest.file);
-  const path = await nextFile(place, migrationName(target), services.clock.now());
+  const path = await nextFile(place, name, services.clock.now());
   return { ...made, file: shown(path), path, content };
-}
-
-function migrationName(target: Target): string {
-  return `vecfill_${targetHash(target)}`;
 }
 
 async function newestOf(folder: string, name: string): Promise<Migration | undefined> {
@@ -122,17 +114,25 @@ type Made = Pick<MigrationDraft, "statements" | "functions">;
 async function statementsFor(
   { examine }: InitServices,
   options: InitOptions,
-  newest: string,
+  { functionsSql, newest }: Readonly<{ functionsSql: FunctionsSql; newest: string }>,
 ): Promise<Made | undefined> {
   const { target, project, apply } = options;
-  const { description, vectorSchema, supabase, label } = await examine(target);
+  const seen = await examine(target);
+  const { description, supabase, label } = seen;
+  if (description.insteadOfTable === "view") throw isView(target);
   checkTarget(target, description);
   const functions = project || supabase;
   if (functions && apply && !supabase) throw noProject(label);
   const trigger = options.trigger || newest.includes("\ncreate trigger ");
   if (!functions && !trigger) return undefined;
-  const shape = shapeOf(description, vectorSchema);
-  return { functions, statements: installStatements(target, shape, { trigger, api: functions }) };
+  return { functions, statements: functionsSql.install(seen, { trigger, api: functions }) };
+}
+
+function isView(target: Target): UserError {
+  return new UserError(`${tableName(target)} is a view, and functions cannot fill one safely.`, {
+    hint: "Give --table (and --schema) of the table below it.",
+    exit: "fatal",
+  });
 }
 
 function noProject(label: string): UserError {

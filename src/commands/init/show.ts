@@ -10,7 +10,7 @@ export async function showInit(context: CommandContext): Promise<CommandResult> 
   const { trigger, apply, remove, dryRun, config } = settings;
   if (trigger && remove) throw excluding("--trigger and --remove exclude each other.");
   const summary = await init(
-    { examine: services.examine, execute: services.execute, clock },
+    { ...services, clock },
     {
       target: targetOf(settings),
       folder,

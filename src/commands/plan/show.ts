@@ -1,11 +1,9 @@
-import { hasGeminiKey } from "../../settings/access.ts";
+import { planOnly, warnOfTables } from "../../stages.ts";
 import type { CommandContext, CommandResult } from "../../cli/command.ts";
 import { freeBytes } from "../../disk/free-space.ts";
 import { readManifest } from "../../jobs-folder/open.ts";
 import { decimal } from "../../words/figures.ts";
-import { planFromSettings } from "../../plan/from-settings.ts";
 import type { Plan, Portion } from "../../plan/plan.ts";
-import { warnOfTables } from "../../stages.ts";
 import { planTable } from "./plan-table.ts";
 
 export async function showPlan(context: CommandContext): Promise<CommandResult> {
@@ -24,17 +22,6 @@ export async function showPlan(context: CommandContext): Promise<CommandResult> 
 /** What the table has against a vector is a warning here, and the end of a run. */
 async function foresee(context: CommandContext, { target }: Plan): Promise<void> {
   await warnOfTables(context, await readManifest(context.settings.jobsDir), [target]);
-}
-
-/** As a command that writes nothing has it: without the lock, and also without a key. */
-export async function planOnly(
-  context: CommandContext,
-  options: Readonly<{ countsDistinct?: boolean }> = {},
-): Promise<Plan> {
-  const { services, settings, environment } = context;
-  const manifest = await readManifest(settings.jobsDir);
-  const gemini = hasGeminiKey(environment) ? await services.gemini() : undefined;
-  return planFromSettings(context, { manifest, gemini, ...options });
 }
 
 function planJson(planned: Plan, free: number): Record<string, unknown> {

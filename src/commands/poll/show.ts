@@ -2,7 +2,7 @@ import type { CommandContext, CommandResult } from "../../cli/command.ts";
 import { isStuck } from "../../manifest/batch-age.ts";
 import { laneToGoOn } from "../../cost/lane.ts";
 import { counted } from "../../words/figures.ts";
-import { pollFromSettings } from "../../poll/from-settings.ts";
+import { pollFromSettings } from "../../stages.ts";
 import type { PollSummary } from "../../poll/poll.ts";
 import { stuckText } from "../../poll/stuck.ts";
 import { commandOf, isBack } from "../../manifest/states.ts";

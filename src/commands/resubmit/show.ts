@@ -4,7 +4,7 @@ import type { Job } from "../../manifest/job.ts";
 import { readManifest } from "../../jobs-folder/open.ts";
 import { paidRowsLines } from "../../words/paid-rows-text.ts";
 import { counted } from "../../words/figures.ts";
-import { hasFailedLines, resubmitFromSettings } from "../../resubmit/from-settings.ts";
+import { hasFailedLines, resubmitFromSettings } from "../../stages.ts";
 import { countLines } from "../../resubmit/resubmit.ts";
 
 const NOTHING = "Nothing to resubmit: no failed line waits.";

@@ -4,9 +4,8 @@
  */
 import type { CommandContext } from "../../cli/command.ts";
 import { UserError } from "../../errors.ts";
-import { costLimit, laneChoice } from "../../stages.ts";
+import { costLimit, laneChoice, planFromSettings } from "../../stages.ts";
 import { counted, dollars, count } from "../../words/figures.ts";
-import { planFromSettings } from "../../plan/from-settings.ts";
 import type { Plan } from "../../plan/plan.ts";
 import { usdOfRun } from "../../plan/lane-cost.ts";
 import { tableName } from "../../row/target.ts";

@@ -20,7 +20,6 @@ export const submitCommand: RegisterCommand = (cli, start) =>
     (argv) =>
       start("submit", argv, async (context) => {
         const { showSubmit } = await import("./show.ts");
-        const { embedAll } = await import("../../embed/embed.ts");
-        return showSubmit(context, embedAll);
+        return showSubmit(context);
       }),
   );

@@ -5,21 +5,17 @@ import { addCosts, costOf, NO_COST, withinLimit } from "../../cost/cost.ts";
 import type { Job } from "../../manifest/job.ts";
 import { begunAtOnce, isForSync, type LaneChoice, laneOf, laneToGoOn } from "../../cost/lane.ts";
 import { readManifest } from "../../jobs-folder/open.ts";
-import { costLimit, laneChoice } from "../../stages.ts";
+import { costLimit, laneChoice, submitFromSettings } from "../../stages.ts";
 import type { Settings } from "../../settings/options.ts";
 import { costStopJson, costStopText } from "../../words/cost-text.ts";
 import { count, counted, dollars } from "../../words/figures.ts";
-import { type EmbedAtOnce, submitFromSettings } from "../../submit/from-settings.ts";
 import type { SubmittedByLane } from "../../submit/submit.ts";
 import { isToSend, needs } from "../../manifest/states.ts";
 
-export async function showSubmit(
-  context: CommandContext,
-  embedAtOnce: EmbedAtOnce,
-): Promise<CommandResult> {
+export async function showSubmit(context: CommandContext): Promise<CommandResult> {
   if (context.settings.dryRun) return showDryRun(context);
   await agree(context);
-  const summary = await submitFromSettings(context, embedAtOnce);
+  const summary = await submitFromSettings(context);
   const manifest = await context.services.manifest();
   return submitResult(context, summary, manifest.jobs());
 }

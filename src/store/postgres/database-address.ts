@@ -1,7 +1,14 @@
 /** What the address of a Postgres server says of the way there, read as `pg` reads it. */
 
+import type { AddressedHost } from "../port.ts";
+
 const DEFAULT_HOST = "localhost";
 const DEFAULT_PORT = "5432";
+
+export function addressedHost(url: URL): AddressedHost {
+  const host = hostOf(url);
+  return { host, port: portOf(url), isLocal: isLocalHost(host) };
+}
 
 /** `?host=` comes before the host; `pg` itself asks PGHOST where there is neither. */
 export function hostOf(url: URL): string {

@@ -1,4 +1,6 @@
 /** A look at a table for `init` and `doctor`, through whichever way there is. */
+import type { Clock } from "../../clock.ts";
+import type { Report } from "../../progress.ts";
 import type { Target } from "../../row/target.ts";
 import { readCatalogue } from "../catalogue.ts";
 import type { Database } from "../database.ts";
@@ -7,6 +9,7 @@ import { type Described, fitsColumns, readDescribed } from "./function-store.ts"
 import { describeByOpenApi } from "./open-api.ts";
 import type { Examination, FunctionsState } from "../port.ts";
 import { explainRestFailure, isMissingFunction } from "./rest-failure.ts";
+import { provesTheAddress } from "../retry.ts";
 import type { Api } from "./supabase.ts";
 import { FUNCTIONS_VERSION } from "../supabase-functions.ts";
 
@@ -28,13 +31,30 @@ export async function examineDatabase(database: Database, target: Target): Promi
 }
 
 /** The same through the API: by the SQL functions or, where there are none, by its own description. */
-export async function examineApi(api: Api, target: Target): Promise<Examination> {
-  try {
-    return (await byFunctions(api, target)) ?? (await byOpenApi(api, target));
-  } catch (error) {
-    throw explainRestFailure(error, { label: api.label, target });
+export async function examineApi(
+  api: Api,
+  target: Target,
+  { clock, report }: Waiting,
+): Promise<Examination> {
+  for (let waitedMs = 0; ; waitedMs += OUTAGE_PAUSE_MS) {
+    try {
+      return (await byFunctions(api, target)) ?? (await byOpenApi(api, target));
+    } catch (error) {
+      if (!provesTheAddress(error) || waitedMs >= MAX_OUTAGE_MS) {
+        throw explainRestFailure(error, { label: api.label, target });
+      }
+      report({ type: "waiting", why: error.message, seconds: OUTAGE_PAUSE_MS / MS_A_SECOND });
+      await clock.sleep(OUTAGE_PAUSE_MS);
+    }
   }
 }
+
+const MS_A_SECOND = 1000;
+const OUTAGE_PAUSE_MS = 5 * MS_A_SECOND;
+/** PostgREST takes up to twice as long to be back as its database was away. */
+const MAX_OUTAGE_MS = 60 * MS_A_SECOND;
+
+type Waiting = Readonly<{ clock: Clock; report: Report }>;
 
 async function byFunctions(api: Api, target: Target): Promise<Examination | undefined> {
   const described = await describedOrMissing(api, target);

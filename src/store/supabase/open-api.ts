@@ -9,14 +9,22 @@ import { noSuchColumn, noSuchTable } from "../catalogue.ts";
 import type { IdType, TargetDescription } from "../../row/target-description.ts";
 
 const COLUMN = z.object({
-  /** The type as the database prints it, such as `bigint` or `extensions.vector(768)`. */
+  /** As the database prints the type, or as JSON Schema has it: `bigint` became `int64` in 14.8. */
   format: z.string().default(""),
+  type: z.unknown().optional(),
   description: z.string().default(""),
 });
 const DOCUMENT = z.object({
   info: z.object({ version: z.string().default("") }).default({ version: "" }),
   definitions: z
-    .record(z.string(), z.object({ properties: z.record(z.string(), COLUMN).default({}) }))
+    .record(
+      z.string(),
+      z.object({
+        /** Columns that are never NULL; a view has none. */
+        required: z.array(z.string()).default([]),
+        properties: z.record(z.string(), COLUMN).default({}),
+      }),
+    )
     .default({}),
 });
 
@@ -33,7 +41,7 @@ export type ApiDescription = Readonly<{
 /** Throws a UserError when table or columns are not there. `label`: where the API is. */
 export function describeByOpenApi(target: Target, given: unknown, label: string): ApiDescription {
   const { definitions, info } = DOCUMENT.parse(given);
-  const columns = definitions[target.table]?.properties;
+  const { properties: columns, required = [] } = definitions[target.table] ?? {};
   if (columns === undefined) throw noSuchTable(target, nearFirst(target, definitions), label);
   const named = columnFinder(target, columns);
   for (const name of recipeColumns(parseRecipe(target.text))) named(name, "--text");
@@ -42,9 +50,12 @@ export function describeByOpenApi(target: Target, given: unknown, label: string)
   const keys = Object.values(columns).filter(isInPrimaryKey);
   return {
     description: {
-      idType: ID_TYPES[id.format.replace(/\(.*$/, "")],
+      idType: idTypeOf(id),
       idTypeName: id.format,
+      namedBy: `PostgREST ${info.version}`,
       idUnique: keys.length === 1 && isInPrimaryKey(id),
+      // a table's key is never NULL; of a view's columns that cannot be said
+      ...(isInPrimaryKey(id) && !required.includes(target.id) ? { insteadOfTable: "view" } : {}),
       embedding: { typeName, dimensions },
       embeddingIndexes: [],
       updateTriggers: [],
@@ -54,6 +65,11 @@ export function describeByOpenApi(target: Target, given: unknown, label: string)
     vectorSchema: schema,
     typeOf: (column) => columns[column]?.format ?? "",
   };
+}
+
+/** By its name or, where the API has another one for it, by what it is. */
+function idTypeOf({ format, type }: Column): IdType | undefined {
+  return ID_TYPES[format.replace(/\(.*$/, "")] ?? (type === "integer" ? "integer" : undefined);
 }
 
 const ID_TYPES: Readonly<Partial<Record<string, IdType>>> = {

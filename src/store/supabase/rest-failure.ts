@@ -126,6 +126,9 @@ function explanationOf(error: RestError): Explanation {
 const UNAUTHORIZED = 401;
 const SERVER_ERROR = 500;
 const SQLSTATE_CLASS_LENGTH = 2;
+/** Of whatever the API does not know although it is there. */
+const RELOAD =
+  "If it was made or changed a moment ago, the API has not seen it yet: run in the SQL editor notify pgrst, 'reload schema';";
 const AGAIN = "Run the same command again: it goes on where it stopped.";
 const WHERE_KEYS_ARE = "copy it from the dashboard (Project Settings, API Keys)";
 
@@ -146,17 +149,17 @@ const notForThisKey: Explanation = ({ label, target }, error) => ({
 
 const missingTable: Explanation = ({ label, target }, error) => ({
   why: `${label} knows no table ${tableName(target)}: ${error.message}.`,
-  hint: `${error.advice === "" ? "Check --schema and --table." : `${error.advice}: give --table.`} A table made a moment ago is seen after: notify pgrst, 'reload schema';`,
+  hint: `${error.advice === "" ? "Check --schema and --table." : `${error.advice}: give --table.`} ${RELOAD}`,
 });
 
 const missingColumn: Explanation = ({ target }, error) => ({
   why: `Table ${tableName(target)} lacks a column: ${error.message}.`,
-  hint: "Check --id, --text and --embedding.",
+  hint: `Check --id, --text and --embedding. ${RELOAD}`,
 });
 
 const missingFunction: Explanation = ({ label }, error) => ({
   why: `${label} does not know the SQL function: ${error.message}.`,
-  hint: "Run `vecfill init` for this target and apply its migration; a function made a moment ago is seen after: notify pgrst, 'reload schema';",
+  hint: `Run \`vecfill init\` for this target and apply its migration. ${RELOAD}`,
 });
 
 const wrongValue: Explanation = ({ target }, error) => ({
@@ -211,7 +214,20 @@ const readOnly: Explanation = ({ label }) => ({
 
 const forbidden: Explanation = ({ target }, error) => ({
   why: `The key's role lacks a right: ${error.message}.`,
-  hint: `Run in the SQL editor: grant usage on schema ${target.schema} to service_role; grant select, update on ${tableName(target)} to service_role; for a function, run the migration of \`vecfill init\` again.`,
+  hint: `Run in the SQL editor: ${grantFor(error.message, target, "service_role")}`,
+});
+
+/** What gives the right that a message says is missing. */
+function grantFor(message: string, target: Target, role: string): string {
+  const { kind, name } = /for (?<kind>schema|function) (?<name>.+)$/.exec(message)?.groups ?? {};
+  if (kind === "schema") return `grant usage on schema ${name} to ${role};`;
+  if (kind === "function") return "the migration of `vecfill init`, once more.";
+  return `grant select, update on ${tableName(target)} to ${role};`;
+}
+
+const undescribed: Explanation = ({ label, target }, error) => ({
+  why: `The API at ${label} cannot describe schema ${target.schema}, whose name needs quotes: ${error.message}. Reading, writing and functions work in it.`,
+  hint: "Run `vecfill init --apply` with DATABASE_URL set to the database's own address: with the SQL functions no description is needed.",
 });
 
 const violated: Explanation = ({ target }, error) => ({
@@ -252,6 +268,8 @@ const EXPLANATIONS: Readonly<Partial<Record<string, Explanation>>> = {
     hint: `Expose it (dashboard: Project Settings, Data API, Exposed schemas), or set DATABASE_URL to the database's own address.`,
   }),
   PGRST102: refused,
+  "3F000": undescribed,
+  "42602": undescribed,
   "22": wrongValue,
   "42501": forbidden,
   "23": violated,

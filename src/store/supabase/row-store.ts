@@ -64,7 +64,7 @@ export function createRowStore(api: Api, target: Target): Store {
     const described = await describe();
     checkKey(target, described);
     check(target, described.description);
-    const found = tableOf(api, target, described);
+    const found = await narrowed(tableOf(api, target, described), described);
     return { ...found, versions: await firstLook(found) };
   };
   const table = once(opened(checkTarget));
@@ -134,7 +134,13 @@ function tableOf(
   };
 }
 
-const INTEGER_BITS: Readonly<Partial<Record<string, number>>> = { smallint: 16, integer: 32 };
+const INTEGER_BITS: Readonly<Partial<Record<string, number>>> = {
+  smallint: 16,
+  integer: 32,
+  // a smallint as well: `firstLook` tells
+  int32: 32,
+};
+const SMALLINT_BITS = 16;
 
 /** In a filter, an integer that the column cannot hold is an error. */
 function fitsInteger(idType: IdType, typeName: string, id: string): boolean {
@@ -142,6 +148,24 @@ function fitsInteger(idType: IdType, typeName: string, id: string): boolean {
   return (
     idType !== "integer" || bits === undefined || BigInt.asIntN(bits, BigInt(id)) === BigInt(id)
   );
+}
+
+/** One API name may stand for two types: the smaller refuses a number that it cannot hold. */
+async function narrowed(
+  table: Omit<Table, "versions">,
+  { typeOf }: ApiDescription,
+): Promise<Omit<Table, "versions">> {
+  const { api, address, id, target } = table;
+  if (typeOf(target.id) !== "int32") return table;
+  const beyond: Filter = [id, "eq", String(2 ** (SMALLINT_BITS - 1))];
+  try {
+    await api.select({ ...address, columns: id, filters: [beyond], order: undefined, limit: 1 });
+    return table;
+  } catch (error) {
+    if (!(error instanceof RestError) || error.code !== "22003") throw error;
+    const fits = (each: string) => BigInt.asIntN(SMALLINT_BITS, BigInt(each)) === BigInt(each);
+    return { ...table, canBeId: (each) => table.canBeId(each) && fits(each) };
+  }
 }
 
 const PRINTED: Readonly<Record<IdType, (id: string) => string>> = {
@@ -337,7 +361,7 @@ async function applyRow(
   const changed = await api.update(
     {
       ...address,
-      filters: [[id, "eq", row.id], [embedding, "is", "null"], ...unchanged(table, current)],
+      filters: [idFilter(id, [row.id]), [embedding, "is", "null"], ...unchanged(table, current)],
     },
     { [table.target.embedding]: vectorText(row.vector) },
   );
@@ -458,7 +482,7 @@ async function clear(
   const outcomes: ClearOutcome[] = rows.map(() => "kept");
   await untilSettled(table, rows, async ({ place, row }, current) => {
     if (current?.vector == null || !holds(table, current.vector, row)) return true;
-    const filters: Filter[] = [[id, "eq", row.id], ...unchanged(table, current)];
+    const filters: Filter[] = [idFilter(id, [row.id]), ...unchanged(table, current)];
     const changed = await api.update({ ...address, filters }, { [target.embedding]: null });
     if (changed === 1) outcomes[place] = "cleared";
     return changed === 1;
@@ -505,12 +529,16 @@ async function readCurrent(
   const version = versions ? `,vecfill_version:${VERSION}::text` : "";
   const now = new Map<string, Current>();
   for (let missing = chunk; missing.length > 0;) {
-    const ids = missing.map(({ row }) => quoted(row.id)).join(",");
     const rows = CURRENT.parse(
       await api.select({
         ...address,
         columns: `vecfill_id:${id}::text,vecfill_text:${text}::text,vecfill_vector:${embedding}::text${version}`,
-        filters: [[id, "in", `(${ids})`]],
+        filters: [
+          idFilter(
+            id,
+            missing.map(({ row }) => row.id),
+          ),
+        ],
         order: undefined,
         limit: missing.length,
       }),
@@ -550,6 +578,16 @@ async function eachCurrent(
   };
   const ended = await Promise.allSettled(Array.from({ length: MAX_PATCHES }, worker));
   for (const end of ended) if (end.status === "rejected") throw end.reason;
+}
+
+/**
+ * The rows with these ids. PostgREST takes a list of nothing but the empty text for an empty list, so
+ * an id alone is asked for by itself, where nothing in it needs quotes.
+ */
+export function idFilter(idColumn: string, ids: readonly string[]): Filter {
+  const [only, ...others] = ids;
+  if (only !== undefined && others.length === 0) return [idColumn, "eq", only];
+  return [idColumn, "in", `(${ids.map(quoted).join(",")})`];
 }
 
 /** A value in a list. */

@@ -4,7 +4,7 @@
  */
 import { count, fields, type Fields, isFields, list, parseJson, text } from "./json.ts";
 import { LIMITS } from "./limits.ts";
-import { GeminiError, type GeminiErrorKind, type QuotaLimit } from "./port.ts";
+import { GeminiError, type GeminiErrorKind, type QuotaLimit } from "../port.ts";
 
 /** An answer that is no success. `url` tells what was asked for. */
 export type Refusal = Readonly<{ status: number; headers: Headers; text: string; url: URL }>;

@@ -17,7 +17,7 @@
  * bucket could be full, the limit has become smaller, and is halved at once: one refusal is worse than
  * too little for some time. Time is believed until it gives nothing back through several waits.
  */
-import type { QuotaLimit } from "../gemini/port.ts";
+import type { QuotaLimit } from "../../gemini/port.ts";
 
 /** What gives quota back. */
 type Release = "ends" | "time";

@@ -1,4 +1,4 @@
-import { MAX_TEXTS_NOW } from "./port.ts";
+import { MAX_TEXTS_NOW } from "../port.ts";
 
 /** A bound on everything the client does. Times are milliseconds, for one request each. */
 export const LIMITS = {

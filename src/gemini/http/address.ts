@@ -1,5 +1,5 @@
-import { UserError } from "../errors.ts";
-import { GeminiError } from "./port.ts";
+import { UserError } from "../../errors.ts";
+import { GeminiError } from "../port.ts";
 
 /** SDK 3 would speak `v1`, which rejects some of what it sends; everything recorded is v1beta. */
 export const API_VERSION = "v1beta";

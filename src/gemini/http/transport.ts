@@ -4,10 +4,10 @@
  * What it is told to send it sends once: it never retries, and it follows no redirect, which would
  * repeat a request and carry the key to another host.
  */
-import type { Clock } from "../clock.ts";
-import { UserError } from "../errors.ts";
+import type { Clock } from "../../clock.ts";
+import { UserError } from "../../errors.ts";
 import { failureFromAnswer, failureFromNetwork, unusable } from "./failure.ts";
-import { GeminiError } from "./port.ts";
+import { GeminiError } from "../port.ts";
 import { startTimeLimit, type TimeLimit } from "./time-limit.ts";
 
 type GeminiRequest = Readonly<{
