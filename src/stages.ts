@@ -308,7 +308,7 @@ type TrialOptions = Readonly<{
 }>;
 
 /** Throws the table's refusal, or whatever else stands against writing. */
-export async function tryTables(
+async function tryTables(
   context: StageContext,
   manifest: ManifestView,
   targets: readonly Target[],

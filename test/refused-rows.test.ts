@@ -51,9 +51,18 @@ function resubmit(trial: Trial) {
 const once = (ids: readonly number[]) => Object.fromEntries(ids.map((id) => [id, 1]));
 const BOUNDS = { maxRows: 300, maxTokens: 1_000_000, maxBytes: 10_000_000 };
 
-describe("nine hundred rows in three jobs", () => {
-  const run = (trial: Trial) => trial.run({ export: trial.exportOptions({ bounds: BOUNDS }) });
+const run = (trial: Trial) => trial.run({ export: trial.exportOptions({ bounds: BOUNDS }) });
 
+/** Job 0001 of nine rows, imported. */
+async function refused(rows = "id IN (2, 4, 5)"): Promise<Trial> {
+  const trial = await startTrial(workshop, texts(9));
+  await refuse(rows);
+  await trial.untilEnded();
+  await trial.import();
+  return trial;
+}
+
+describe("nine hundred rows in three jobs", () => {
   test.each([
     [1, "id = 450", [450]],
     [3, "id IN (7, 301, 302)", [7, 301, 302]],
@@ -96,14 +105,6 @@ describe("nine hundred rows in three jobs", () => {
 });
 
 describe("rows that the table refused", () => {
-  async function refused(rows = "id IN (2, 4, 5)"): Promise<Trial> {
-    const trial = await startTrial(workshop, texts(9));
-    await refuse(rows);
-    await trial.untilEnded();
-    await trial.import();
-    return trial;
-  }
-
   test("are written from the results where they are taken, and the others wait", async () => {
     const trial = await refused();
     await refuse("id = 4");

@@ -134,7 +134,21 @@ const PLACES: readonly (readonly [string, boolean, "embedded" | "native"])[] = [
   [nativeServer, hasNativeServer, "native"],
 ];
 
+async function sqlAt(at: string, table: string, statements: readonly string[]) {
+  const database = await openDatabase({ url: at });
+  try {
+    const rows = [];
+    for (const statement of statements) {
+      rows.push(...(await database.query(statement.replaceAll("$", () => table))));
+    }
+    return rows;
+  } finally {
+    await database.close();
+  }
+}
+
 describe.each(PLACES)("on %s", (_, isThere, kind) => {
+  const isServer = isThere && kind === "native";
   let home: string;
   let emulator: Emulator;
   let url: string;
@@ -158,19 +172,6 @@ describe.each(PLACES)("on %s", (_, isThere, kind) => {
   });
 
   const sql = (table: string, statements: readonly string[]) => sqlAt(url, table, statements);
-
-  async function sqlAt(at: string, table: string, statements: readonly string[]) {
-    const database = await openDatabase({ url: at });
-    try {
-      const rows = [];
-      for (const statement of statements) {
-        rows.push(...(await database.query(statement.replaceAll("$", () => table))));
-      }
-      return rows;
-    } finally {
-      await database.close();
-    }
-  }
 
   const vecfill = (table: string, ...args: readonly string[]) => vecfillAt(url, table, ...args);
 
@@ -251,31 +252,32 @@ describe.each(PLACES)("on %s", (_, isThere, kind) => {
     },
   );
 
-  const onServer = it.skipIf(!isThere || kind !== "native");
+  it.skipIf(!isServer)(
+    "what spends later asks as well, doctor says it, and plan warns",
+    async () => {
+      await make("later", 7);
+      expect((await vecfill("later", "export")).code).toBe(0);
+      await sql("later", ["ALTER TABLE $ ADD CONSTRAINT never CHECK (embedding IS NULL)"]);
+      const before = emulator.batches().length;
+      const submit = await vecfill("later", "submit", "--yes");
+      expect(submit.code, submit.stderr).toBe(3);
+      expect(submit.stderr).toMatch(/"never"/);
+      expect(emulator.batches().length).toBe(before);
+      const doctor = await vecfill("later", "doctor");
+      expect(doctor.code, doctor.stdout).toBe(3);
+      expect(doctor.stdout).toMatch(/failure {2}trial write.*"never".*\n.*mend: .*drop constraint/);
+      const plan = await vecfill("later", "plan");
+      expect(plan.code, plan.stderr).toBe(0);
+      expect(plan.stderr).toMatch(/warning: .*"never"/);
+      const dry = await vecfill("later", "run", "--dry-run");
+      expect(dry.stderr).not.toMatch(/"never"/);
+      await sql("later", ["ALTER TABLE $ DROP CONSTRAINT never"]);
+      expect((await vecfill("later", "doctor")).stdout).toMatch(/ok +trial write.*took a vector/);
+      expect(await empty("later")).toHaveLength(7);
+    },
+  );
 
-  onServer("what spends later asks as well, doctor says it, and plan warns", async () => {
-    await make("later", 7);
-    expect((await vecfill("later", "export")).code).toBe(0);
-    await sql("later", ["ALTER TABLE $ ADD CONSTRAINT never CHECK (embedding IS NULL)"]);
-    const before = emulator.batches().length;
-    const submit = await vecfill("later", "submit", "--yes");
-    expect(submit.code, submit.stderr).toBe(3);
-    expect(submit.stderr).toMatch(/"never"/);
-    expect(emulator.batches().length).toBe(before);
-    const doctor = await vecfill("later", "doctor");
-    expect(doctor.code, doctor.stdout).toBe(3);
-    expect(doctor.stdout).toMatch(/failure {2}trial write.*"never".*\n.*mend: .*drop constraint/);
-    const plan = await vecfill("later", "plan");
-    expect(plan.code, plan.stderr).toBe(0);
-    expect(plan.stderr).toMatch(/warning: .*"never"/);
-    const dry = await vecfill("later", "run", "--dry-run");
-    expect(dry.stderr).not.toMatch(/"never"/);
-    await sql("later", ["ALTER TABLE $ DROP CONSTRAINT never"]);
-    expect((await vecfill("later", "doctor")).stdout).toMatch(/ok +trial write.*took a vector/);
-    expect(await empty("later")).toHaveLength(7);
-  });
-
-  onServer("rows without a key are counted and told", async () => {
+  it.skipIf(!isServer)("rows without a key are counted and told", async () => {
     await make("keyless", 7);
     await sql("keyless", [
       "ALTER TABLE $ DROP CONSTRAINT $_pkey",
@@ -288,7 +290,7 @@ describe.each(PLACES)("on %s", (_, isThere, kind) => {
     expect(ended.stderr).toMatch(/1 row of public\.keyless has no key/);
   });
 
-  onServer("a role that may not write is told before anything is sent", async () => {
+  it.skipIf(!isServer)("a role that may not write is told before anything is sent", async () => {
     await make("read_only", 7);
     const role = `vecfill_${new URL(url).pathname.slice(-12)}`;
     await sql("read_only", [
@@ -305,29 +307,32 @@ describe.each(PLACES)("on %s", (_, isThere, kind) => {
     expect(emulator.batches().length).toBe(before);
   });
 
-  onServer("bytes that are no UTF-8 cost their row, in a SQL_ASCII database", async () => {
-    const name = `${new URL(url).pathname.slice(1)}_ascii`;
-    await sql("", [
-      `CREATE DATABASE ${name} ENCODING 'SQL_ASCII' TEMPLATE template0 LC_COLLATE 'C' LC_CTYPE 'C' LOCALE_PROVIDER libc`,
-    ]);
-    const own = new URL(url);
-    own.pathname = `/${name}`;
-    try {
-      await sqlAt(own.href, "ascii", [
-        "CREATE EXTENSION vector",
-        `CREATE TABLE $ (${COLUMNS})`,
-        String.raw`INSERT INTO $ VALUES (1, 'plain'), (2, 'käse 漢 😀'), (3, E'bad \xff'), (4, E'cut \xe6\xbc')`,
+  it.skipIf(!isServer)(
+    "bytes that are no UTF-8 cost their row, in a SQL_ASCII database",
+    async () => {
+      const name = `${new URL(url).pathname.slice(1)}_ascii`;
+      await sql("", [
+        `CREATE DATABASE ${name} ENCODING 'SQL_ASCII' TEMPLATE template0 LC_COLLATE 'C' LC_CTYPE 'C' LOCALE_PROVIDER libc`,
       ]);
-      const ended = await vecfillAt(own.href, "ascii", "run", "--yes", "--poll-interval", "0.2");
-      expect(ended.code, ended.stderr).toBe(0);
-      expect(ended.stdout).toMatch(/Left out: 2 rows without text/);
-      expect(
+      const own = new URL(url);
+      own.pathname = `/${name}`;
+      try {
         await sqlAt(own.href, "ascii", [
-          "SELECT id::text FROM $ WHERE embedding IS NULL ORDER BY id",
-        ]),
-      ).toEqual([{ id: "3" }, { id: "4" }]);
-    } finally {
-      await sql("", [`DROP DATABASE ${name} WITH (FORCE)`]);
-    }
-  });
+          "CREATE EXTENSION vector",
+          `CREATE TABLE $ (${COLUMNS})`,
+          String.raw`INSERT INTO $ VALUES (1, 'plain'), (2, 'käse 漢 😀'), (3, E'bad \xff'), (4, E'cut \xe6\xbc')`,
+        ]);
+        const ended = await vecfillAt(own.href, "ascii", "run", "--yes", "--poll-interval", "0.2");
+        expect(ended.code, ended.stderr).toBe(0);
+        expect(ended.stdout).toMatch(/Left out: 2 rows without text/);
+        expect(
+          await sqlAt(own.href, "ascii", [
+            "SELECT id::text FROM $ WHERE embedding IS NULL ORDER BY id",
+          ]),
+        ).toEqual([{ id: "3" }, { id: "4" }]);
+      } finally {
+        await sql("", [`DROP DATABASE ${name} WITH (FORCE)`]);
+      }
+    },
+  );
 });

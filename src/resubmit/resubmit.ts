@@ -36,7 +36,7 @@ export type ResubmitServices = Readonly<{
   writePaid?: (job: Job, lines: AsyncIterable<FailedLine>) => Promise<PaidFor>;
 }>;
 
-export type PaidFor = Readonly<{ has(key: string): boolean }>;
+type PaidFor = Readonly<{ has(key: string): boolean }>;
 
 const NOTHING_PAID: PaidFor = new Set<string>();
 

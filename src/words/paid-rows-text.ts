@@ -3,10 +3,9 @@ import { counted } from "./figures.ts";
 
 /** What came of rows that the table had refused; nothing where there were none. */
 export function paidRowsLines({ written, refused, unneeded, why }: PaidRowsTold): string[] {
-  const are = (rows: number) => (rows === 1 ? "is" : "are");
   return [
     written > 0
-      ? `${counted(written, "row")} that the table had refused ${are(written)} written, from the results, at no cost.`
+      ? `${counted(written, "row")} that the table had refused ${written === 1 ? "is" : "are"} written, from the results, at no cost.`
       : "",
     unneeded > 0
       ? `${counted(unneeded, "row")} that the table had refused ${unneeded === 1 ? "needs" : "need"} these vectors no more.`
