@@ -1,4 +1,7 @@
-#!/usr/bin/env node
+#!/usr/bin/env sh
+":" //; exec /usr/bin/env node -- "$0" "$@"
+// A shell reads the second line and gives way to Node, for which it is a comment. Without the two dashes Node
+// takes --env-file for its own wherever it stands; env's -S, which could pass them, Alpine's has not.
 // Only syntax that Node 12 can read, so that an old one gets to say that it is too old.
 import module from "node:module";
 import process from "node:process";

@@ -12,6 +12,7 @@ import type { CommandResult, RegisterCommand, Start, Work } from "./cli/command.
 import { type Configuration, type Flags, loadConfiguration } from "./settings/config.ts";
 import { type Asking, askConsent } from "./cli/consent.ts";
 import { realEnvironment } from "./settings/env-file.ts";
+import { requireTrusted } from "./settings/trust.ts";
 import { EXIT_CODES, type ExitReason } from "./errors.ts";
 import { failureOf } from "./output/failure.ts";
 import { MAIN_PAGE, exitCodesText, helpText } from "./cli/help.ts";
@@ -203,6 +204,7 @@ function startFor(session: Session): Start {
     const { env, folder } = world;
     const flags = flagsOf(command, argv);
     const configuration = await loadConfiguration({ flags, env, folder });
+    await requireTrusted(command, configuration, folder);
     const output = await openOutput(configuration, world);
     session.output = output;
     const { settings, origins } = configuration;
@@ -289,7 +291,8 @@ async function watchOver(
   { output, world }: Session,
 ): Promise<Watch | undefined> {
   const { onEvent, metricsFile, jobsDir } = settings;
-  const isWatched = optionsOf(command).includes(OPTIONS.onEvent);
+  // a dry run tells nobody anything
+  const isWatched = optionsOf(command).includes(OPTIONS.onEvent) && !settings.dryRun;
   if (!isWatched || (onEvent === undefined && metricsFile === undefined)) return undefined;
   const { openWatch } = await import("./notify/watch.ts");
   const { pricesOf } = await import("./cost/tariff.ts");

@@ -59,10 +59,7 @@ export function openServices(options: ServicesOptions): Services {
     closers.push(() => service.close());
     return service;
   };
-  const database = once(async () => {
-    const { openDatabase } = await import("./store/postgres/open-database.ts");
-    return opened(await openDatabase({ url: requireDatabase(environment).url.reveal() }));
-  });
+  const database = once(async () => opened(await connectDatabase(environment)));
   const api = once(() => connectApi(environment, report));
   const newStore = once(async () => {
     options.beforeRows();
@@ -142,6 +139,12 @@ const EMULATOR_BATCH_SECONDS = 0.2;
 const EMULATOR_KEY = "the-emulator-takes-any-key";
 
 type NewStore = (target: Target) => Store;
+
+async function connectDatabase(environment: Environment): Promise<Database> {
+  const { openDatabase } = await import("./store/postgres/open-database.ts");
+  const { url, takesPasswords } = requireDatabase(environment);
+  return openDatabase({ url: url.reveal(), takesPasswords });
+}
 
 async function postgresStores(
   database: Database,

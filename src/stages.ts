@@ -93,7 +93,7 @@ export async function submitFromSettings(context: StageContext): Promise<Submitt
   const around = { gemini, manifest, report, signal };
   const { embedAll } = await import("./embed/embed.ts");
   const atOnce = await embedAll(around, { lane, costLimit: limit });
-  return { ...summary, ...atOnce, costStop: costStop(manifest.jobs(), limit) };
+  return { ...summary, ...atOnce, costStop: costStop(manifest, limit) };
 }
 
 export async function pollFromSettings(context: StageContext): Promise<PollSummary> {

@@ -14,6 +14,8 @@ import { openManifest } from "../src/jobs-folder/open.ts";
 import { openDatabase } from "../src/store/postgres/open-database.ts";
 import { CLI, type Ended, runHere, startProgram } from "./command-line.ts";
 import { temporaryFolder } from "./job/sample.ts";
+import { keepOpen } from "./embedded/kept.ts";
+import { IN_FULL } from "./size.ts";
 
 const KEY = "AIza-key-of-this-test-0123456789";
 const PASSWORD = "hunter2-of-this-test";
@@ -28,7 +30,7 @@ beforeAll(async () => {
   home = await temporaryFolder();
   emulator = await startEmulator({ batchSeconds: 0 });
   right = {
-    DATABASE_URL: `pglite:${join(home, "database")}`,
+    DATABASE_URL: keepOpen(join(home, "database")),
     GEMINI_API_KEY: KEY,
     GOOGLE_GEMINI_BASE_URL: emulator.url,
   };
@@ -41,7 +43,7 @@ beforeAll(async () => {
     "CREATE TABLE doubled (id bigint, question_text text, embedding vector(768))",
     "CREATE TABLE odd (id boolean PRIMARY KEY, question_text text, embedding vector(768))",
   ]);
-  await inDatabase(`pglite:${join(home, "bare")}`, [
+  await inDatabase(keepOpen(join(home, "bare")), [
     "CREATE TABLE questions (id bigint PRIMARY KEY, question_text text, embedding text)",
   ]);
 });
@@ -248,7 +250,7 @@ describe("nobody there", () => {
     });
   });
 
-  it("a Gemini that cannot be reached: the job waits", async () => {
+  it("a Gemini that cannot be reached: the job waits", IN_FULL, async () => {
     const folder = await exported();
     const before = await contentOf(folder);
     const address = `http://127.0.0.1:${await closedPort()}`;

@@ -16,6 +16,7 @@ import { OPTION_LIST, optionsOf } from "../src/settings/options.ts";
 import { CLI, runHere, start, startProgram } from "./command-line.ts";
 import { type Reply, type Stub, errorBody, startStub } from "./gemini/stub-server.ts";
 import { newJob, temporaryFolder } from "./job/sample.ts";
+import { IN_FULL } from "./size.ts";
 
 const BIN = fileURLToPath(new URL("../bin/vecfill.js", import.meta.url));
 
@@ -119,7 +120,7 @@ describe("wrong arguments", () => {
 });
 
 describe("the emulator", () => {
-  it("takes every tier that its help lists, also what is none of Gemini's", async () => {
+  it("takes every tier that its help lists, also what is none of Gemini's", IN_FULL, async () => {
     const { stdout: help } = await runHere(["emulator", "--help"]);
     const listed = /--tier .*?\((?<tiers>[^)]*), default:/s.exec(help)?.groups?.["tiers"] ?? "";
     expect(listed.split(", ")).toEqual(["off", "1", "2", "3"]);

@@ -15,6 +15,7 @@ import { CLI, runHere, start } from "./command-line.ts";
 import { newJob, temporaryFolder } from "./job/sample.ts";
 import { range, startTrial, texts } from "./trial.ts";
 import { hastyClock, openWorkshop, type Workshop } from "./workshop.ts";
+import { IN_FULL } from "./size.ts";
 
 const MINUTE_MS = 60_000;
 const HOUR_MS = 60 * MINUTE_MS;
@@ -223,6 +224,7 @@ describe("several processes at once", () => {
 
   it.each(["submit", "run"])(
     "%s: the work is done once, and the others say who does it",
+    IN_FULL,
     async (command) => {
       const home = await temporaryFolder();
       const emulator = await startEmulator({ batchSeconds: 0 });

@@ -9,6 +9,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it, test } from "vitest";
 import { completedCommands } from "../src/commands/completion/words.ts";
 import { runHere } from "./command-line.ts";
+import { onlyWhere } from "./size.ts";
 
 let folder: string;
 
@@ -112,7 +113,7 @@ function byText(a: string, b: string): number {
 
 const hasZsh = spawnSync("zsh", ["--version"]).status === 0;
 
-describe.skipIf(!hasZsh)("in zsh", () => {
+describe("in zsh", onlyWhere(hasZsh, "take zsh"), () => {
   /** Stands in for the widgets of zsh's completion: prints what would be offered. */
   const STUBS = `
 compset() { [[ \${words[CURRENT]} == --*=* ]] && { IPREFIX=\${words[CURRENT]%%=*}=; PREFIX=\${words[CURRENT]#*=}; } }

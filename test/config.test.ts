@@ -79,7 +79,8 @@ describe("precedence", () => {
     await writeFile(join(folder, ".env"), "VECFILL_TABLE=env\nVECFILL_ID=env\nVECFILL_TEXT=env\n");
     const { settings, origins } = await load({ env: { VECFILL_TABLE: "real" } });
     expect([settings.table, settings.id, settings.text]).toEqual(["real", "local", "env"]);
-    expect(origins.id).toEqual({ source: "environment", name: "VECFILL_ID in .env.local" });
+    const name = "VECFILL_ID in .env.local";
+    expect(origins.id).toEqual({ source: "environment", name, isFound: true });
   });
 
   it("reads only the env file and the config file that are named", async () => {
@@ -234,6 +235,7 @@ describe("keys and addresses", () => {
       kind: "postgres",
       url: new Secret("postgres://a/a"),
       variable: "SUPABASE_DB_URL",
+      takesPasswords: true,
     });
   });
 

@@ -8,6 +8,7 @@ import { EXIT_CODES } from "../src/errors.ts";
 import { openDatabase } from "../src/store/postgres/open-database.ts";
 import { runHere } from "./command-line.ts";
 import { temporaryFolder } from "./job/sample.ts";
+import { keepOpen } from "./embedded/kept.ts";
 
 const ROWS = 30;
 
@@ -43,7 +44,7 @@ afterEach(() => emulator.close());
 afterAll(() => rm(home, { recursive: true, force: true }));
 
 function url(): string {
-  return `pglite:${join(home, "database")}`;
+  return keepOpen(join(home, "database"));
 }
 
 /** A dollar for ten thousand tokens: the table costs some cents. */

@@ -21,6 +21,7 @@ import { checkFiles } from "../src/commands/verify/recorded-jobs.ts";
 import { balanced } from "../src/row/sums.ts";
 import { errorLine, range, startTrial, type Trial } from "./trial.ts";
 import { openWorkshop, type Workshop } from "./workshop.ts";
+import { sized } from "./size.ts";
 
 let workshop: Workshop;
 
@@ -97,7 +98,7 @@ describe("any rows, in either lane", () => {
           }
         },
       ),
-      { numRuns: 12 },
+      { numRuns: sized({ quick: 3, full: 12 }) },
     );
   }, 240_000);
 });

@@ -11,9 +11,17 @@ import {
   QUOTAS,
   TIERS,
 } from "../src/cost/tariff.ts";
-import { costOf, costStop, spentForTarget, spentOn, withinLimit } from "../src/cost/cost.ts";
+import {
+  type CostLimit,
+  costOf,
+  costStop,
+  spentForTarget,
+  spentOn,
+  withinLimit,
+} from "../src/cost/cost.ts";
 import { apply, emptyState, indexOf } from "../src/manifest/fold.ts";
 import type { Job } from "../src/manifest/job.ts";
+import { JobIndex } from "../src/manifest/job-index.ts";
 import { TARGET } from "./job/sample.ts";
 
 const AT = "2026-11-23T08:00:00.000Z";
@@ -116,10 +124,10 @@ describe("a limit", () => {
 
   test("lets through what just reaches it, and stops what would pass it", () => {
     const jobs = [running, next];
-    expect(withinLimit(jobs, limit(0.15))).toEqual([next]);
-    expect(costStop(jobs, limit(0.15))).toBeUndefined();
-    expect(withinLimit(jobs, limit(0.149))).toEqual([]);
-    expect(costStop(jobs, limit(0.149))).toEqual({
+    expect(passing(jobs, limit(0.15))).toEqual([next]);
+    expect(costStop(new JobIndex(jobs), limit(0.15))).toBeUndefined();
+    expect(passing(jobs, limit(0.149))).toEqual([]);
+    expect(costStop(new JobIndex(jobs), limit(0.149))).toEqual({
       neededUsd: 0.15,
       spentUsd: 0.075,
       maxUsd: 0.149,
@@ -127,13 +135,17 @@ describe("a limit", () => {
   });
 
   test("that is below what was spent already, or nothing at all, stops everything", () => {
-    expect(withinLimit([running, next], limit(0.01))).toEqual([]);
-    expect(withinLimit([next], limit(0))).toEqual([]);
+    expect(passing([running, next], limit(0.01))).toEqual([]);
+    expect(passing([next], limit(0))).toEqual([]);
   });
 
   test("counts what other tables cost not at all, and is none where none is set", () => {
     const elsewhere = { ...running, target: { ...TARGET, table: "answers" } };
-    expect(withinLimit([elsewhere, next], limit(0.1))).toEqual([next]);
-    expect(withinLimit([running, running, next], undefined)).toEqual([next]);
+    expect(passing([elsewhere, next], limit(0.1))).toEqual([next]);
+    expect(passing([running, running, next], undefined)).toEqual([next]);
   });
 });
+
+function passing(jobs: readonly Job[], given: CostLimit | undefined): Job[] {
+  return [...withinLimit(new JobIndex(jobs), given)];
+}

@@ -34,6 +34,7 @@ const DOCUMENTS = [
   "docs/supabase.md",
   "docs/progress.md",
   "docs/keeping-fresh.md",
+  "docs/security.md",
 ];
 const FIXTURE = "test/fixtures/manifest-v1.ndjson";
 

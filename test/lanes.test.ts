@@ -7,6 +7,7 @@ import { type Emulator, startEmulator } from "../src/emulator/emulator.ts";
 import { openDatabase } from "../src/store/postgres/open-database.ts";
 import { runHere } from "./command-line.ts";
 import { temporaryFolder } from "./job/sample.ts";
+import { keepOpen } from "./embedded/kept.ts";
 
 let home: string;
 let emulator: Emulator;
@@ -16,7 +17,7 @@ beforeAll(async () => {
   home = await temporaryFolder();
   emulator = await startEmulator({ batchSeconds: 0 });
   env = {
-    DATABASE_URL: `pglite:${join(home, "database")}`,
+    DATABASE_URL: keepOpen(join(home, "database")),
     GEMINI_API_KEY: "key-of-this-test",
     GOOGLE_GEMINI_BASE_URL: emulator.url,
   };

@@ -12,6 +12,7 @@ import { openDatabase } from "../src/store/postgres/open-database.ts";
 import { CLI, type Ended, runHere, start } from "./command-line.ts";
 import { errorBody, type Stub, serve } from "./gemini/stub-server.ts";
 import { temporaryFolder } from "./job/sample.ts";
+import { keepOpen } from "./embedded/kept.ts";
 
 // in pieces, so that no scanner takes them for real ones
 const KEY = ["AIza", "SyTestsOwn-Key_0123456789abcdefghij"].join("");
@@ -58,7 +59,7 @@ beforeAll(async () => {
   emulator = await startEmulator({ batchSeconds: 0 });
   service = await startRepeatingService(emulator.url);
   database = await startRepeatingDatabase();
-  workingUrl = `pglite:${join(home, "database")}`;
+  workingUrl = keepOpen(join(home, "database"));
   const own = await openDatabase({ url: workingUrl });
   await own.query("CREATE EXTENSION vector");
   await own.query(

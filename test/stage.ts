@@ -19,6 +19,7 @@ import { temporaryFolder } from "./job/sample.ts";
 import { commentOf, settingsBefore, words } from "./page.ts";
 import { createNativeDatabase, openSession } from "./postgres/native-database.ts";
 import { isRight } from "./workshop.ts";
+import { keepOpen } from "./embedded/kept.ts";
 
 /** What the page's readers set for themselves. */
 const OF_THE_READER = ["GEMINI_API_KEY", "DATABASE_URL"];
@@ -182,7 +183,7 @@ async function openTable(kind: "embedded" | "native", home: string) {
     await sql(create);
     return { url, sql, drop: () => session.end().then(drop) };
   }
-  const url = `pglite:${join(home, "database")}`;
+  const url = keepOpen(join(home, "database"));
   // only one may have the folder open at a time
   const sql = async (text: string): Promise<unknown[][]> => {
     const database = await openDatabase({ url });

@@ -241,6 +241,19 @@ describe("a create without an answer", () => {
     },
   );
 
+  test("whose batch shows in the third reading only is not sent again, however short the grace", async () => {
+    const trial = await exported(1, { faults: "create-503=1x" });
+    let lists = 0;
+    trial.setWire(async ({ method, url }, send) => {
+      if (method !== "GET" || !url.pathname.endsWith("/batches")) return send();
+      lists += 1;
+      return lists <= 2 ? Response.json({}) : send();
+    });
+    expect(await trial.submit({ reconcileGraceMs: 0 })).toMatchObject({ adopted: ["0001"] });
+    expect(trial.emulator.batches()).toHaveLength(1);
+    await expectPaidOnce(trial, 2);
+  });
+
   test("that created nothing is sent once more, after the list has been read again", async () => {
     const trial = await exported(1, { faults: "create-lost=1x", frozen: true });
     const startMs = trial.clock.elapsedMs();

@@ -9,7 +9,7 @@ import { type Emulator, startEmulator } from "../src/emulator/emulator.ts";
 import { openDatabase } from "../src/store/postgres/open-database.ts";
 import { runHere } from "./command-line.ts";
 import { temporaryFolder } from "./job/sample.ts";
-import { createNativeDatabase, hasNativeServer, nativeServer } from "./postgres/native-database.ts";
+import { createNativeDatabase, hasNativeServer, ON_NATIVE } from "./postgres/native-database.ts";
 
 const COLUMNS = "id bigint PRIMARY KEY, question_text text, embedding vector(768)";
 
@@ -129,10 +129,8 @@ const BAD: readonly Bad[] = [
   },
 ];
 
-const PLACES: readonly (readonly [string, boolean, "embedded" | "native"])[] = [
-  ["the embedded database", true, "embedded"],
-  [nativeServer, hasNativeServer, "native"],
-];
+/** Opening the embedded one takes a second for each command: where there is a server, it is asked alone. */
+const KINDS = hasNativeServer ? (["native"] as const) : (["embedded"] as const);
 
 async function sqlAt(at: string, table: string, statements: readonly string[]) {
   const database = await openDatabase({ url: at });
@@ -147,15 +145,13 @@ async function sqlAt(at: string, table: string, statements: readonly string[]) {
   }
 }
 
-describe.each(PLACES)("on %s", (_, isThere, kind) => {
-  const isServer = isThere && kind === "native";
+describe.each(KINDS)("on a database that is %s", (kind) => {
   let home: string;
   let emulator: Emulator;
   let url: string;
   let drop: (() => Promise<void>) | undefined;
 
   beforeAll(async () => {
-    if (!isThere) return;
     home = await temporaryFolder();
     emulator = await startEmulator({ batchSeconds: 0, tier: "off" });
     url = `pglite:${join(home, "database")}`;
@@ -165,7 +161,6 @@ describe.each(PLACES)("on %s", (_, isThere, kind) => {
     } else await sql("", ["CREATE EXTENSION vector"]);
   });
   afterAll(async () => {
-    if (!isThere) return;
     await emulator.close();
     await drop?.();
     await rm(home, { recursive: true, force: true });
@@ -189,7 +184,7 @@ describe.each(PLACES)("on %s", (_, isThere, kind) => {
   // opening its folder takes a second each time
   const tables = kind === "native" ? BAD : BAD.filter(({ name }) => name === "checked");
 
-  it.skipIf(!isThere).each(tables)("$name", async ({ name, spoil, says, mend, mended }) => {
+  it.each(tables)("$name", async ({ name, spoil, says, mend, mended }) => {
     await sql(name, [
       `CREATE TABLE $ (${COLUMNS})`,
       "INSERT INTO $ SELECT n, 'Question ' || n FROM generate_series(1, 7) n",
@@ -221,63 +216,57 @@ describe.each(PLACES)("on %s", (_, isThere, kind) => {
   };
   const ODD = ", CONSTRAINT odd CHECK (id NOT IN (5, 6) OR embedding IS NULL)";
 
-  it.skipIf(!isThere)(
-    "a row that is refused costs that row, and is written at no cost once it is taken",
-    async () => {
-      await make("some_refused", 9, ODD);
-      const ended = await vecfill("some_refused", "run", "--yes", "--poll-interval", "0.2");
-      expect(ended.code, ended.stderr).toBe(1);
-      expect(await empty("some_refused")).toEqual(["5", "6"]);
-      const before = emulator.batches().length;
-      expect((await vecfill("some_refused", "run", "--yes")).code).toBe(0);
-      const refused = await vecfill("some_refused", "resubmit");
-      expect(refused.code, refused.stderr).toBe(1);
-      expect(refused.stdout).toMatch(/refuses 2 rows still: .*"odd"/);
-      await sql("some_refused", [
-        "ALTER TABLE $ DROP CONSTRAINT odd",
-        "ALTER TABLE $ ADD CONSTRAINT odd CHECK (id <> 5 OR embedding IS NULL)",
-      ]);
-      const again = await vecfill("some_refused", "import", "--again");
-      expect(again.code, again.stderr).toBe(1);
-      expect(again.stdout).toMatch(/1 row .*is written.*at no cost.*\n.*refuses 1 row still/);
-      expect(await empty("some_refused")).toEqual(["5"]);
-      await sql("some_refused", ["ALTER TABLE $ DROP CONSTRAINT odd"]);
-      const taken = await vecfill("some_refused", "resubmit", "--json");
-      expect(taken.code, taken.stderr).toBe(0);
-      expect(JSON.parse(taken.stdout)).toMatchObject({ jobs: [], written: 1, refused: 0 });
-      expect(await empty("some_refused")).toEqual([]);
-      expect(emulator.batches().length).toBe(before);
-      const jobs = await vecfill("some_refused", "jobs", "--json");
-      expect(JSON.parse(jobs.stdout)).toMatchObject({ jobs: [{ written: 9, failed: 0 }] });
-    },
-  );
+  it("a row that is refused costs that row, and is written at no cost once it is taken", async () => {
+    await make("some_refused", 9, ODD);
+    const ended = await vecfill("some_refused", "run", "--yes", "--poll-interval", "0.2");
+    expect(ended.code, ended.stderr).toBe(1);
+    expect(await empty("some_refused")).toEqual(["5", "6"]);
+    const before = emulator.batches().length;
+    expect((await vecfill("some_refused", "run", "--yes")).code).toBe(0);
+    const refused = await vecfill("some_refused", "resubmit");
+    expect(refused.code, refused.stderr).toBe(1);
+    expect(refused.stdout).toMatch(/refuses 2 rows still: .*"odd"/);
+    await sql("some_refused", [
+      "ALTER TABLE $ DROP CONSTRAINT odd",
+      "ALTER TABLE $ ADD CONSTRAINT odd CHECK (id <> 5 OR embedding IS NULL)",
+    ]);
+    const again = await vecfill("some_refused", "import", "--again");
+    expect(again.code, again.stderr).toBe(1);
+    expect(again.stdout).toMatch(/1 row .*is written.*at no cost.*\n.*refuses 1 row still/);
+    expect(await empty("some_refused")).toEqual(["5"]);
+    await sql("some_refused", ["ALTER TABLE $ DROP CONSTRAINT odd"]);
+    const taken = await vecfill("some_refused", "resubmit", "--json");
+    expect(taken.code, taken.stderr).toBe(0);
+    expect(JSON.parse(taken.stdout)).toMatchObject({ jobs: [], written: 1, refused: 0 });
+    expect(await empty("some_refused")).toEqual([]);
+    expect(emulator.batches().length).toBe(before);
+    const jobs = await vecfill("some_refused", "jobs", "--json");
+    expect(JSON.parse(jobs.stdout)).toMatchObject({ jobs: [{ written: 9, failed: 0 }] });
+  });
 
-  it.skipIf(!isServer)(
-    "what spends later asks as well, doctor says it, and plan warns",
-    async () => {
-      await make("later", 7);
-      expect((await vecfill("later", "export")).code).toBe(0);
-      await sql("later", ["ALTER TABLE $ ADD CONSTRAINT never CHECK (embedding IS NULL)"]);
-      const before = emulator.batches().length;
-      const submit = await vecfill("later", "submit", "--yes");
-      expect(submit.code, submit.stderr).toBe(3);
-      expect(submit.stderr).toMatch(/"never"/);
-      expect(emulator.batches().length).toBe(before);
-      const doctor = await vecfill("later", "doctor");
-      expect(doctor.code, doctor.stdout).toBe(3);
-      expect(doctor.stdout).toMatch(/failure {2}trial write.*"never".*\n.*mend: .*drop constraint/);
-      const plan = await vecfill("later", "plan");
-      expect(plan.code, plan.stderr).toBe(0);
-      expect(plan.stderr).toMatch(/warning: .*"never"/);
-      const dry = await vecfill("later", "run", "--dry-run");
-      expect(dry.stderr).not.toMatch(/"never"/);
-      await sql("later", ["ALTER TABLE $ DROP CONSTRAINT never"]);
-      expect((await vecfill("later", "doctor")).stdout).toMatch(/ok +trial write.*took a vector/);
-      expect(await empty("later")).toHaveLength(7);
-    },
-  );
+  it("what spends later asks as well, doctor says it, and plan warns", ON_NATIVE, async () => {
+    await make("later", 7);
+    expect((await vecfill("later", "export")).code).toBe(0);
+    await sql("later", ["ALTER TABLE $ ADD CONSTRAINT never CHECK (embedding IS NULL)"]);
+    const before = emulator.batches().length;
+    const submit = await vecfill("later", "submit", "--yes");
+    expect(submit.code, submit.stderr).toBe(3);
+    expect(submit.stderr).toMatch(/"never"/);
+    expect(emulator.batches().length).toBe(before);
+    const doctor = await vecfill("later", "doctor");
+    expect(doctor.code, doctor.stdout).toBe(3);
+    expect(doctor.stdout).toMatch(/failure {2}trial write.*"never".*\n.*mend: .*drop constraint/);
+    const plan = await vecfill("later", "plan");
+    expect(plan.code, plan.stderr).toBe(0);
+    expect(plan.stderr).toMatch(/warning: .*"never"/);
+    const dry = await vecfill("later", "run", "--dry-run");
+    expect(dry.stderr).not.toMatch(/"never"/);
+    await sql("later", ["ALTER TABLE $ DROP CONSTRAINT never"]);
+    expect((await vecfill("later", "doctor")).stdout).toMatch(/ok +trial write.*took a vector/);
+    expect(await empty("later")).toHaveLength(7);
+  });
 
-  it.skipIf(!isServer)("rows without a key are counted and told", async () => {
+  it("rows without a key are counted and told", ON_NATIVE, async () => {
     await make("keyless", 7);
     await sql("keyless", [
       "ALTER TABLE $ DROP CONSTRAINT $_pkey",
@@ -290,7 +279,7 @@ describe.each(PLACES)("on %s", (_, isThere, kind) => {
     expect(ended.stderr).toMatch(/1 row of public\.keyless has no key/);
   });
 
-  it.skipIf(!isServer)("a role that may not write is told before anything is sent", async () => {
+  it("a role that may not write is told before anything is sent", ON_NATIVE, async () => {
     await make("read_only", 7);
     const role = `vecfill_${new URL(url).pathname.slice(-12)}`;
     await sql("read_only", [
@@ -307,32 +296,29 @@ describe.each(PLACES)("on %s", (_, isThere, kind) => {
     expect(emulator.batches().length).toBe(before);
   });
 
-  it.skipIf(!isServer)(
-    "bytes that are no UTF-8 cost their row, in a SQL_ASCII database",
-    async () => {
-      const name = `${new URL(url).pathname.slice(1)}_ascii`;
-      await sql("", [
-        `CREATE DATABASE ${name} ENCODING 'SQL_ASCII' TEMPLATE template0 LC_COLLATE 'C' LC_CTYPE 'C' LOCALE_PROVIDER libc`,
+  it("bytes that are no UTF-8 cost their row, in a SQL_ASCII database", ON_NATIVE, async () => {
+    const name = `${new URL(url).pathname.slice(1)}_ascii`;
+    await sql("", [
+      `CREATE DATABASE ${name} ENCODING 'SQL_ASCII' TEMPLATE template0 LC_COLLATE 'C' LC_CTYPE 'C' LOCALE_PROVIDER libc`,
+    ]);
+    const own = new URL(url);
+    own.pathname = `/${name}`;
+    try {
+      await sqlAt(own.href, "ascii", [
+        "CREATE EXTENSION vector",
+        `CREATE TABLE $ (${COLUMNS})`,
+        String.raw`INSERT INTO $ VALUES (1, 'plain'), (2, 'käse 漢 😀'), (3, E'bad \xff'), (4, E'cut \xe6\xbc')`,
       ]);
-      const own = new URL(url);
-      own.pathname = `/${name}`;
-      try {
+      const ended = await vecfillAt(own.href, "ascii", "run", "--yes", "--poll-interval", "0.2");
+      expect(ended.code, ended.stderr).toBe(0);
+      expect(ended.stdout).toMatch(/Left out: 2 rows without text/);
+      expect(
         await sqlAt(own.href, "ascii", [
-          "CREATE EXTENSION vector",
-          `CREATE TABLE $ (${COLUMNS})`,
-          String.raw`INSERT INTO $ VALUES (1, 'plain'), (2, 'käse 漢 😀'), (3, E'bad \xff'), (4, E'cut \xe6\xbc')`,
-        ]);
-        const ended = await vecfillAt(own.href, "ascii", "run", "--yes", "--poll-interval", "0.2");
-        expect(ended.code, ended.stderr).toBe(0);
-        expect(ended.stdout).toMatch(/Left out: 2 rows without text/);
-        expect(
-          await sqlAt(own.href, "ascii", [
-            "SELECT id::text FROM $ WHERE embedding IS NULL ORDER BY id",
-          ]),
-        ).toEqual([{ id: "3" }, { id: "4" }]);
-      } finally {
-        await sql("", [`DROP DATABASE ${name} WITH (FORCE)`]);
-      }
-    },
-  );
+          "SELECT id::text FROM $ WHERE embedding IS NULL ORDER BY id",
+        ]),
+      ).toEqual([{ id: "3" }, { id: "4" }]);
+    } finally {
+      await sql("", [`DROP DATABASE ${name} WITH (FORCE)`]);
+    }
+  });
 });

@@ -16,6 +16,7 @@ import { runHere } from "./command-line.ts";
 import { temporaryFolder } from "./job/sample.ts";
 import { range, startTrial, texts, type Trial } from "./trial.ts";
 import { openWorkshop, type Workshop } from "./workshop.ts";
+import { keepOpen } from "./embedded/kept.ts";
 
 let workshop: Workshop;
 
@@ -192,7 +193,7 @@ describe("the manifest", () => {
 describe("the command", () => {
   test("has the fields that scripts are promised, and its exit code says whether all is well", async () => {
     const folder = await temporaryFolder();
-    const url = `pglite:${join(folder, "database")}`;
+    const url = keepOpen(join(folder, "database"));
     const sql = async (...statements: readonly string[]) => {
       const database = await openDatabase({ url });
       for (const statement of statements) await database.query(statement);

@@ -5,9 +5,9 @@
 import { cp, mkdtemp, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { Fault, Kind } from "../test/faults/outside.ts";
-import type { Disturbance } from "../test/faults/sweep.ts";
-import { borderSource } from "./border-hook.ts";
+import { borderFiles, type Fault, type Kind } from "../test/faults/outside.ts";
+import { type Disturbance, runDisturbed } from "../test/faults/sweep.ts";
+import { openWorkshop } from "../test/workshop.ts";
 import { Dice } from "./dice.ts";
 import { drawFaults } from "./faults.ts";
 
@@ -31,10 +31,7 @@ type Tally = {
 
 /** Resolves to the number of seeds by which a promise was broken. */
 export async function tortureBySeeds(options: SeedsOptions): Promise<number> {
-  borderSource();
-  // loaded only now: modules of src that were there before would not be bordered
-  const { openWorkshop } = await import("../test/workshop.ts");
-  const { runDisturbed } = await import("../test/faults/sweep.ts");
+  borderFiles();
   const workshop = await openWorkshop();
   const { seeds, seed: first, say, stop } = options;
   const tally: Tally = { seeds: 0, disturbed: 0, broken: 0, hits: new Map() };

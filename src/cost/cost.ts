@@ -6,9 +6,10 @@
  */
 import { type Prices, priceOf } from "./tariff.ts";
 import { sameTarget, type Target } from "../row/target.ts";
+import { mayHaveCost } from "../manifest/bill.ts";
 import type { Job } from "../manifest/job.ts";
+import type { ManifestView } from "../manifest/manifest.ts";
 import { type LaneChoice, laneOf } from "./lane.ts";
-import { isCancelled, needs } from "../manifest/states.ts";
 
 export type Cost = Readonly<{
   tokens: number;
@@ -49,29 +50,37 @@ export type CostLimit = Readonly<{
 /** Where the limit stopped: what it would have to be for all of these jobs to be sent. */
 export type CostStop = Readonly<{ spentUsd: number; maxUsd: number; neededUsd: number }>;
 
+/** Of a manifest: the jobs that wait to be sent, and what was sent before them. */
+export type Books = Pick<ManifestView, "needing" | "sent">;
+
 /**
  * The exported jobs, in order, that the limit lets through one after the other: what the manifest's
  * jobs of the same target have cost counts, whichever command sent them. At the first that would pass
- * it the rest of its target is held back too: a job is not sent because it is small.
+ * it the rest of its target is held back too: a job is not sent because it is small. `isAsked`: others
+ * are as if they were not there.
  */
-export function withinLimit(jobs: readonly Job[], limit: CostLimit | undefined): readonly Job[] {
-  const waiting = jobs.filter((job) => needs(job) === "send");
-  if (limit === undefined || waiting.length === 0) return waiting;
-  const ledger = new Ledger(jobs, limit);
-  return waiting.filter((job) => ledger.takes(job));
+export function* withinLimit(
+  books: Books,
+  limit: CostLimit | undefined,
+  isAsked: (job: Job) => boolean = () => true,
+): Generator<Job, void, undefined> {
+  const ledger = limit && new Ledger(books, limit);
+  for (const job of books.needing("send")) {
+    if (isAsked(job) && ledger?.takes(job) !== false) yield job;
+  }
 }
 
 /** Of the targets that the limit stops, the one that lacks most; undefined where it stops none. */
-export function costStop(jobs: readonly Job[], limit: CostLimit | undefined): CostStop | undefined {
+export function costStop(books: Books, limit: CostLimit | undefined): CostStop | undefined {
   if (limit === undefined) return undefined;
-  const passing = new Set(withinLimit(jobs, limit));
-  const held = jobs.filter((job) => needs(job) === "send" && !passing.has(job));
+  const waiting = books.needing("send");
+  const passing = new Set(withinLimit(books, limit));
+  const held = waiting.filter((job) => !passing.has(job));
   const targets = [...new Set(held.map((job) => job.target))];
   const stops = targets.map((target): CostStop => {
-    const own = jobs.filter((job) => sameTarget(job.target, target));
-    const waiting = own.filter((job) => needs(job) === "send");
-    const spentUsd = spentOn(own, limit.prices).usd;
-    const neededUsd = waiting.reduce(
+    const own = waiting.filter((job) => sameTarget(job.target, target));
+    const spentUsd = usdOf(books, target, limit);
+    const neededUsd = own.reduce(
       (sum, job) => sum + costOf(job, limit.prices, limit.lane).usd,
       spentUsd,
     );
@@ -80,33 +89,32 @@ export function costStop(jobs: readonly Job[], limit: CostLimit | undefined): Co
   return stops.toSorted((a, b) => b.neededUsd - a.neededUsd)[0];
 }
 
-/** What each target has cost, and what it will have when the jobs that were let through are sent. */
+function usdOf(books: Books, target: Target, { prices }: CostLimit): number {
+  const { batch, sync } = books.sent(target);
+  const { model } = target;
+  return priceOf(batch, prices(model, "batch")) + priceOf(sync, prices(model, "sync"));
+}
+
+/** What each target will have cost when the jobs that were let through are sent. */
 class Ledger {
+  readonly #books: Books;
   readonly #limit: CostLimit;
   readonly #usd = new Map<Target, number>();
   readonly #held = new Set<Target>();
 
-  constructor(jobs: readonly Job[], limit: CostLimit) {
+  constructor(books: Books, limit: CostLimit) {
+    this.#books = books;
     this.#limit = limit;
-    for (const job of jobs.filter(mayHaveCost)) this.#add(job);
   }
 
   takes(job: Job): boolean {
     const target = this.#own(job.target);
-    const usd =
-      (this.#usd.get(target) ?? 0) + costOf(job, this.#limit.prices, this.#limit.lane).usd;
-    if (this.#held.has(target) || usd > this.#limit.maxUsd) {
-      this.#held.add(target);
-      return false;
-    }
-    this.#usd.set(target, usd);
-    return true;
-  }
-
-  #add(job: Job): void {
-    const target = this.#own(job.target);
-    const usd = costOf(job, this.#limit.prices, this.#limit.lane).usd;
-    this.#usd.set(target, (this.#usd.get(target) ?? 0) + usd);
+    if (this.#held.has(target)) return false;
+    const before = this.#usd.get(target) ?? usdOf(this.#books, target, this.#limit);
+    const usd = before + costOf(job, this.#limit.prices, this.#limit.lane).usd;
+    if (usd > this.#limit.maxUsd) this.#held.add(target);
+    this.#usd.set(target, usd > this.#limit.maxUsd ? before : usd);
+    return usd <= this.#limit.maxUsd;
   }
 
   /** The target under which its like was first met. */
@@ -121,14 +129,6 @@ export function spentForTarget(jobs: readonly Job[], target: Target, prices: Pri
     jobs.filter((job) => sameTarget(job.target, target)),
     prices,
   );
-}
-
-/** True when a request that is paid for may have left for the job, and was not answered by a no. */
-function mayHaveCost(job: Job): boolean {
-  const { batch, submissions, lane } = job;
-  if (needs(job) === "send") return false;
-  // given up: before anything was sent, or without knowing what became of it
-  return !isCancelled(job) || batch !== undefined || submissions > 0 || lane === "sync";
 }
 
 export function addCosts(a: Cost, b: Cost): Cost {

@@ -1,9 +1,8 @@
 /** Embed: the sync lane. Jobs become results at once, at full price, one after the other. */
-import { type CostLimit, withinLimit } from "../cost/cost.ts";
+import { type Books, type CostLimit, withinLimit } from "../cost/cost.ts";
 import type { Job } from "../manifest/job.ts";
 import { isForSync, type LaneChoice } from "../cost/lane.ts";
 import { embedJob, type EmbedServices } from "./embed-job.ts";
-import { needs } from "../manifest/states.ts";
 
 export type EmbedOptions = Readonly<{
   /** Undefined: only what was begun. */
@@ -25,7 +24,7 @@ export async function embedAll(
   const { manifest, signal } = services;
   const embedded: string[] = [];
   while (!signal.aborted) {
-    const job = nextToEmbed(manifest.jobs(), options);
+    const job = nextToEmbed(manifest, options);
     if (job === undefined) break;
     if ((await embedJob(services, job)) !== undefined) embedded.push(job.id);
     else if (isForSync(manifest.job(job.id), options.lane)) break;
@@ -36,9 +35,11 @@ export async function embedAll(
 
 /** What was begun first: it counts as paid for already. Then the oldest that the limit lets through. */
 export function nextToEmbed(
-  jobs: readonly Job[],
+  books: Books,
   { lane, costLimit }: EmbedOptions,
+  mayBegin?: (job: Job) => boolean,
 ): Job | undefined {
-  const begun = jobs.find((job) => needs(job) === "embed");
-  return begun ?? withinLimit(jobs, costLimit).find((job) => isForSync(job, lane));
+  const [begun] = books.needing("embed");
+  if (begun !== undefined || lane === undefined || lane.lane === "batch") return begun;
+  return withinLimit(books, costLimit, mayBegin).find((job) => isForSync(job, lane));
 }

@@ -85,6 +85,11 @@ export async function setAside(path: string): Promise<string> {
   throw new Error(`there are ${MAX_ASIDE} files beside ${path} already`);
 }
 
+/** Without a look at the whole folder: the first that makes way has no number. */
+export function hasAside(path: string): Promise<boolean> {
+  return exists(`${path}${ASIDE}`);
+}
+
 /** Files that made way for the one of this name. */
 export async function filesAside(path: string): Promise<string[]> {
   const names = await readdir(dirname(path));

@@ -18,7 +18,7 @@ import type { FailedLine, Failure } from "../row/failed-line.ts";
 import { readLines } from "../disk/jsonl.ts";
 import { parseRequestLine } from "../row/request-line.ts";
 import { readResultKey } from "../result-line/result-line.ts";
-import { filesAside, setAside } from "./files.ts";
+import { filesAside, hasAside, setAside } from "./files.ts";
 import type { Copies, FileRecord, Job } from "../manifest/job.ts";
 import type { Manifest } from "../manifest/manifest.ts";
 import { needs } from "../manifest/states.ts";
@@ -69,22 +69,23 @@ class RequestWriter implements RequestFileWriter {
 
   /** The copies first: a request file in its place has its copies. */
   async commit(): Promise<RequestFiles> {
-    const stood = {
-      requests: await makeWay(this.#files.requests),
-      copies: await makeWay(this.#files.copies),
-    };
+    await makeWay(this.#files.requests);
+    await makeWay(this.#files.copies);
     const copies = await this.#commitCopies();
     const file = await this.#requests.commit();
-    await dropSame(stood.requests, file);
-    await dropSame(stood.copies, copies?.file);
+    await dropSame(this.#files.requests, file);
+    await dropSame(this.#files.copies, copies?.file);
     return { copies, file };
   }
 
   async abandon(): Promise<void> {
-    await this.#requests.abandon();
     // one that could not be begun has been told of
     const copies = await this.#copies?.catch(() => undefined);
-    await copies?.abandon();
+    try {
+      await copies?.abandon();
+    } finally {
+      await this.#requests.abandon();
+    }
   }
 
   async #commitCopies(): Promise<Copies | undefined> {
@@ -94,14 +95,16 @@ class RequestWriter implements RequestFileWriter {
   }
 }
 
-async function makeWay(path: string): Promise<string | undefined> {
-  return (await exists(path)) ? setAside(path) : undefined;
+async function makeWay(path: string): Promise<void> {
+  if (await exists(path)) await setAside(path);
 }
 
-/** What stood there is no other than what is there now. */
-async function dropSame(aside: string | undefined, record: FileRecord | undefined): Promise<void> {
-  if (aside === undefined || record === undefined) return;
-  if (await isFile(aside, record)) await rm(aside, { force: true });
+/** What made way, for this writer or for one that died, and is no other than what is there now. */
+async function dropSame(path: string, record: FileRecord | undefined): Promise<void> {
+  if (record === undefined || !(await hasAside(path))) return;
+  for (const aside of await filesAside(path)) {
+    if (await isFile(aside, record)) await rm(aside, { force: true });
+  }
 }
 
 async function isFile(path: string, { bytes, sha256 }: FileRecord): Promise<boolean> {

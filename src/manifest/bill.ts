@@ -1,4 +1,5 @@
-import type { Job } from "./job.ts";
+import type { Job, Lane } from "./job.ts";
+import { isCancelled, needs } from "./states.ts";
 
 /** Tokens of jobs: as they were estimated without correction, and as results told them. */
 export type Bill = Readonly<{ estimated: number; counted: number }>;
@@ -19,4 +20,29 @@ export function billedBy({
 
 export function addBills(a: Bill, b: Bill): Bill {
   return { estimated: a.estimated + b.estimated, counted: a.counted + b.counted };
+}
+
+/** Tokens of jobs that were or may have been paid for, by the way they went. */
+export type Sent = Readonly<Record<Lane, number>>;
+
+export const NOTHING_SENT: Sent = { batch: 0, sync: 0 };
+
+/** By the service's count where it gave one, and once more for each batch too many. */
+export function sentBy(job: Job): Sent {
+  if (!mayHaveCost(job)) return NOTHING_SENT;
+  const { lane, tokens, billedTokens, duplicateBatches } = job;
+  return { ...NOTHING_SENT, [lane]: (billedTokens ?? tokens) + duplicateBatches.length * tokens };
+}
+
+/** `times`: -1 takes it away. */
+export function addSent(a: Sent, b: Sent, times = 1): Sent {
+  return { batch: a.batch + times * b.batch, sync: a.sync + times * b.sync };
+}
+
+/** True when a request that is paid for may have left for the job, and was not answered by a no. */
+export function mayHaveCost(job: Job): boolean {
+  const { batch, submissions, lane } = job;
+  if (needs(job) === "send") return false;
+  // given up: before anything was sent, or without knowing what became of it
+  return !isCancelled(job) || batch !== undefined || submissions > 0 || lane === "sync";
 }

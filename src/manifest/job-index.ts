@@ -3,7 +3,16 @@
  * whoever works on thirty thousand of them asks after every event what there is to do.
  */
 import { sameTarget, type Target } from "../row/target.ts";
-import { addBills, type Bill, billedBy, NO_BILL } from "./bill.ts";
+import {
+  addBills,
+  addSent,
+  type Bill,
+  billedBy,
+  NO_BILL,
+  NOTHING_SENT,
+  type Sent,
+  sentBy,
+} from "./bill.ts";
 import type { Job } from "./job.ts";
 import { type Need, needs } from "./states.ts";
 
@@ -12,6 +21,7 @@ export class JobIndex {
   readonly #needing = new Map<Need, SortedJobs>();
   /** By target, of the jobs whose results told what was counted. */
   readonly #bills = new Map<Target, Bill>();
+  readonly #sent = new Map<Target, Sent>();
   #batchesEnded = 0;
 
   constructor(jobs: Iterable<Job>) {
@@ -22,6 +32,7 @@ export class JobIndex {
     for (const job of this.#all.seen()) {
       this.#batchesEnded += Number(hasBatchEnded(job));
       this.#addBill(job);
+      this.#addSent(job, 1);
     }
   }
 
@@ -33,6 +44,8 @@ export class JobIndex {
     if (is !== undefined) this.#of(is).put(after);
     // a bill stays what it is, whatever becomes of the job
     if (before?.billedTokens === undefined) this.#addBill(after);
+    if (before !== undefined) this.#addSent(before, -1);
+    this.#addSent(after, 1);
     this.#batchesEnded += Number(hasBatchEnded(after));
     this.#batchesEnded -= Number(before !== undefined && hasBatchEnded(before));
   }
@@ -57,6 +70,17 @@ export class JobIndex {
   billed(target: Target): Bill {
     const own = [...this.#bills].filter(([other]) => sameTarget(other, target));
     return own.map(([, bill]) => bill).reduce(addBills, NO_BILL);
+  }
+
+  /** What of the target's jobs was or may have been paid for. */
+  sent(target: Target): Sent {
+    const own = [...this.#sent].filter(([other]) => sameTarget(other, target));
+    return own.reduce((sum, [, sent]) => addSent(sum, sent), NOTHING_SENT);
+  }
+
+  #addSent(job: Job, times: 1 | -1): void {
+    const before = this.#sent.get(job.target) ?? NOTHING_SENT;
+    this.#sent.set(job.target, addSent(before, sentBy(job), times));
   }
 
   #addBill(job: Job): void {

@@ -10,7 +10,7 @@ import { type Lock } from "../disk/folder-lock.ts";
 import type { ModelName } from "../row/models.ts";
 import type { Sums } from "../row/sums.ts";
 import { sameTarget, type Target } from "../row/target.ts";
-import type { Bill } from "./bill.ts";
+import type { Bill, Sent } from "./bill.ts";
 import type { DroppedIndex } from "./dropped-index.ts";
 import {
   FORMAT_NAME,
@@ -50,6 +50,8 @@ export type ManifestView = {
   needing(...wanted: readonly Need[]): readonly Job[];
   /** What the results of the target's jobs told of tokens, and what was estimated of them. */
   billed(target: Target): Bill;
+  /** What of the target's jobs was or may have been paid for. */
+  sent(target: Target): Sent;
   /** How many jobs had a batch that has ended. */
   batchesEnded(): number;
   /** Throws a UserError when there is no such job. */
@@ -86,6 +88,7 @@ export function viewOf(folder: string, state: ManifestState) {
     jobs: () => indexOf(state).all(),
     needing: (...wanted: readonly Need[]) => indexOf(state).needing(...wanted),
     billed: (target: Target) => indexOf(state).billed(target),
+    sent: (target: Target) => indexOf(state).sent(target),
     batchesEnded: () => indexOf(state).batchesEnded,
     job: (id: string) => state.jobs.get(id) ?? unknownJob(id, state),
     files: (job: string) => jobFiles(folder, job),

@@ -297,17 +297,7 @@ class Pipeline {
   }
 
   #nextToEmbed(): Job | undefined {
-    const { manifest } = this.#services;
-    const { lane } = this.#options;
-    const begun = manifest.needing("embed")[0];
-    if (begun !== undefined || lane === undefined || lane.lane === "batch") return begun;
-    const gate = this.#canary?.gate() ?? (() => true);
-    const isHeld = (each: Job) =>
-      needs(each) === "send" && (!gate(each) || this.#isRefused(each.target));
-    return nextToEmbed(
-      manifest.jobs().filter((each) => !isHeld(each)),
-      this.#options,
-    );
+    return nextToEmbed(this.#services.manifest, this.#options, this.#gate());
   }
 
   async #embedOne(job: Job, pause: QuotaPause): Promise<void> {
@@ -444,18 +434,22 @@ class Pipeline {
     const { manifest } = this.#services;
     const sent = manifest.needing("embed", "settle", "look", "fetch", "write");
     if (this.#worksInHand > 0 || sent.some(({ id }) => !this.#blocked.has(id))) return false;
-    return this.#sendable().length === 0;
+    // what the limit holds back waits for a bill that comes in, and for no task
+    return this.#sendable().next().done === true;
   }
 
-  /** The jobs that may be sent as things are; a bill that comes in may let one more through. */
-  #sendable(): readonly Job[] {
-    const { costLimit } = this.#options;
-    const waiting = this.#waitingJobs();
-    const passing =
-      costLimit === undefined ? waiting : withinLimit(this.#services.manifest.jobs(), costLimit);
-    return this.#blocked.size === 0
-      ? passing
-      : passing.filter(({ target }) => !this.#isRefused(target));
+  /** The jobs that may be sent as things are. */
+  #sendable(): IteratorObject<Job> {
+    const { manifest } = this.#services;
+    return withinLimit(manifest, this.#options.costLimit).filter(
+      ({ target }) => !this.#isRefused(target),
+    );
+  }
+
+  /** Which jobs may be begun, beside what they cost. */
+  #gate(): (job: Job) => boolean {
+    const gate = this.#canary?.gate() ?? (() => true);
+    return (job) => gate(job) && !this.#isRefused(job.target);
   }
 
   /** Its table takes no vectors: nothing more is paid for, and what is paid for already waits on disk. */

@@ -37,7 +37,7 @@ export async function run(services: RunServices, options: RunOptions): Promise<R
   await reportGoal(services, options);
   const spentBefore = spentForTarget(manifest.jobs(), options.export.target, options.prices);
   const work = () => runPipeline(services, options);
-  const stopOf = () => costStop(manifest.jobs(), options.costLimit);
+  const stopOf = () => costStop(manifest, options.costLimit);
   const isAllIn = (end: PipelineEnd) => hasNothingUnderWay(end, stopOf());
   const { jobs, exports, timedOut } = await (services.indexes?.around(work, isAllIn) ?? work());
   const { pending: remaining } = await services.store.count();

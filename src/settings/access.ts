@@ -1,6 +1,14 @@
 /** Keys and addresses. They come from the environment only: a secret is never a flag. */
 import { isIPv4 } from "node:net";
-import { type Environment, placeOf, valueOf } from "./env-file.ts";
+import {
+  type Environment,
+  filesRead,
+  isFound,
+  placeOf,
+  preferred,
+  rankOf,
+  valueOf,
+} from "./env-file.ts";
 import { UserError } from "../errors.ts";
 import { type JsonObject, LineError, parseJsonObject } from "../row/json-value.ts";
 import { type Redact, Secret, secretsOfUrl } from "./secret.ts";
@@ -16,6 +24,8 @@ export type DatabaseAccess = Readonly<{
   url: Secret;
   /** The variable that names it, for messages. */
   variable: string;
+  /** Whether a password that it does not hold itself may be sent there: PGPASSWORD or `.pgpass`. */
+  takesPasswords: boolean;
 }>;
 
 type SupabaseAccess = Readonly<{
@@ -37,7 +47,8 @@ const DATABASE_VARIABLES = ["DATABASE_URL", "SUPABASE_DB_URL", "POSTGRES_URL"];
 const SUPABASE_VARIABLES = ["SUPABASE_URL", "NEXT_PUBLIC_SUPABASE_URL"];
 const SUPABASE_KEY_VARIABLES = ["SUPABASE_SECRET_KEY", "SUPABASE_SERVICE_ROLE_KEY"];
 const GEMINI_KEY_VARIABLES = ["GEMINI_API_KEY", "GOOGLE_API_KEY"];
-const KEY_VARIABLES = [...GEMINI_KEY_VARIABLES, ...SUPABASE_KEY_VARIABLES, "PGPASSWORD"];
+const PASSWORD_VARIABLE = "PGPASSWORD";
+const KEY_VARIABLES = [...GEMINI_KEY_VARIABLES, ...SUPABASE_KEY_VARIABLES, PASSWORD_VARIABLE];
 const BASE_URL_VARIABLE = "GOOGLE_GEMINI_BASE_URL";
 
 /** As in addresses that are copied from a web page and not filled in. */
@@ -53,8 +64,11 @@ export function hasGeminiKey(environment: Environment): boolean {
 export function geminiAccess(environment: Environment): GeminiAccess {
   const baseUrl = valueOf(environment, BASE_URL_VARIABLE);
   if (baseUrl !== undefined) checkBaseUrl(environment, baseUrl);
+  const variable = geminiKeyVariable(environment);
+  if (baseUrl !== undefined)
+    refuseLeak(environment, { secret: variable, address: BASE_URL_VARIABLE });
   return {
-    apiKey: geminiKey(environment),
+    apiKey: geminiKey(environment, variable),
     baseUrl,
     warnings: clearTextWarnings(baseUrl, placeOf(environment, BASE_URL_VARIABLE)),
   };
@@ -62,20 +76,46 @@ export function geminiAccess(environment: Environment): GeminiAccess {
 
 /** Throws a UserError when no database is named, or its address or key cannot work. */
 export function storeAccess(environment: Environment): StoreAccess {
-  const database = databaseAccess(environment);
+  const named = preferred(environment, [...DATABASE_VARIABLES, ...SUPABASE_VARIABLES]);
+  const isProject = named !== undefined && SUPABASE_VARIABLES.includes(named);
+  const database = isProject ? undefined : databaseAccess(environment);
   if (database !== undefined) return { kind: "postgres", ...database };
   const supabase = supabaseAccess(environment);
   if (supabase !== undefined) return { kind: "supabase", ...supabase };
-  throw noDatabase();
+  throw noDatabase(environment);
 }
 
 /** A database's own address. Throws a UserError when it cannot be one; undefined: none is set. */
 function databaseAccess(environment: Environment): DatabaseAccess | undefined {
-  const variable = DATABASE_VARIABLES.find((name) => isSet(valueOf(environment, name)));
+  const variable = preferred(environment, DATABASE_VARIABLES);
   const url = variable === undefined ? undefined : valueOf(environment, variable);
   if (variable === undefined || url === undefined) return undefined;
   checkDatabaseUrl(placeOf(environment, variable), url);
-  return { url: new Secret(url), variable: placeOf(environment, variable) };
+  const holdsNone = secretsOfUrl(url).length === 0 && /^postgres/i.test(url);
+  if (holdsNone && isSet(valueOf(environment, PASSWORD_VARIABLE)))
+    refuseLeak(environment, { secret: PASSWORD_VARIABLE, address: variable });
+  return {
+    url: new Secret(url),
+    variable: placeOf(environment, variable),
+    takesPasswords: !isFound(environment, variable),
+  };
+}
+
+/**
+ * Throws a UserError where the address stands in a file that vecfill found by itself, and the secret is
+ * of somebody more trusted: whoever wrote the file would get it.
+ */
+function refuseLeak(
+  environment: Environment,
+  { secret, address }: Readonly<{ secret: string; address: string }>,
+): void {
+  if (!isFound(environment, address) || isFound(environment, secret)) return;
+  const file = environment.variables.get(address)?.file;
+  const own = placeOf(environment, secret);
+  throw usage(
+    `${own}${own === secret ? " of the environment" : ""} is not sent to the address of ${placeOf(environment, address)}: vecfill found that file by itself, and it may be somebody else's.`,
+    `If the address is yours, name the file: --env-file ${file}. Or set ${address} in the environment.`,
+  );
 }
 
 /** The same, where nothing else will do. Throws a UserError (usage) when none is set. */
@@ -84,7 +124,7 @@ export function requireDatabase(environment: Environment): DatabaseAccess {
   if (access !== undefined) return access;
   throw usage(
     `This needs the database's own address: none of ${DATABASE_VARIABLES.join(", ")} is set.`,
-    DATABASE_HINT,
+    joined(DATABASE_HINT, filesRead(environment)),
   );
 }
 
@@ -100,13 +140,20 @@ export function secretsIn(environment: Environment): Secret[] {
   return [...keys.map((key) => new Secret(key)), ...urls.filter(isSet).flatMap(secretsOfUrl)];
 }
 
-function geminiKey(environment: Environment): Secret {
-  const own = valueOf(environment, "GEMINI_API_KEY");
-  const google = valueOf(environment, "GOOGLE_API_KEY");
-  if (own !== undefined && google !== undefined && own !== google) throw twoKeys(environment);
-  const key = own ?? google;
-  if (key === undefined) throw noKey();
-  const place = placeOf(environment, own === undefined ? "GOOGLE_API_KEY" : "GEMINI_API_KEY");
+/** Of two that differ and are equally trusted neither can be chosen. */
+function geminiKeyVariable(environment: Environment): string {
+  const variable = preferred(environment, GEMINI_KEY_VARIABLES);
+  if (variable === undefined) throw noKey(environment);
+  const rank = rankOf(environment, variable);
+  const equals = GEMINI_KEY_VARIABLES.filter((name) => rankOf(environment, name) === rank);
+  const values = new Set(equals.map((name) => valueOf(environment, name)).filter(isSet));
+  if (values.size > 1) throw twoKeys(environment);
+  return variable;
+}
+
+function geminiKey(environment: Environment, variable: string): Secret {
+  const key = valueOf(environment, variable) ?? "";
+  const place = placeOf(environment, variable);
   if (PLACEHOLDER.test(key)) throw usage(`${place} still holds a placeholder.`, KEY_HINT);
   // a header cannot carry anything else, and its error message would quote the key
   if (!/^[\x21-\x7e]+$/.test(key))
@@ -116,8 +163,15 @@ function geminiKey(environment: Environment): Secret {
 
 const KEY_HINT = "Make a key at https://aistudio.google.com/apikey and set GEMINI_API_KEY to it.";
 
-function noKey(): UserError {
-  return usage("No Gemini key is set: neither GEMINI_API_KEY nor GOOGLE_API_KEY.", KEY_HINT);
+function noKey(environment: Environment): UserError {
+  return usage(
+    "No Gemini key is set: neither GEMINI_API_KEY nor GOOGLE_API_KEY.",
+    joined(KEY_HINT, filesRead(environment)),
+  );
+}
+
+function joined(...sentences: readonly string[]): string {
+  return sentences.filter((sentence) => sentence !== "").join(" ");
 }
 
 function twoKeys(environment: Environment): UserError {
@@ -189,10 +243,10 @@ function checkDatabaseUrl(place: string, url: string): void {
   }
 }
 
-function noDatabase(): UserError {
+function noDatabase(environment: Environment): UserError {
   return usage(
     `No database is named: none of ${DATABASE_VARIABLES.join(", ")} is set, nor SUPABASE_URL.`,
-    `${DATABASE_HINT} Or set SUPABASE_URL and SUPABASE_SECRET_KEY.`,
+    joined(DATABASE_HINT, "Or set SUPABASE_URL and SUPABASE_SECRET_KEY.", filesRead(environment)),
   );
 }
 
@@ -203,15 +257,17 @@ const SUPABASE_KEY_HINT =
 
 /** Undefined when no project is named. Throws a UserError for an address or a key that cannot work. */
 function supabaseAccess(environment: Environment): SupabaseAccess | undefined {
-  const urlVariable = SUPABASE_VARIABLES.find((name) => isSet(valueOf(environment, name)));
+  const urlVariable = preferred(environment, SUPABASE_VARIABLES);
   if (urlVariable === undefined) return undefined;
   const place = placeOf(environment, urlVariable);
   const url = projectUrl(place, valueOf(environment, urlVariable) ?? "");
-  const keyVariable = SUPABASE_KEY_VARIABLES.find((name) => isSet(valueOf(environment, name)));
+  const keyVariable = preferred(environment, SUPABASE_KEY_VARIABLES);
   if (keyVariable === undefined) {
     const names = SUPABASE_KEY_VARIABLES.join(" nor ");
-    throw usage(`${place} is set, but neither ${names}.`, SUPABASE_KEY_HINT);
+    const hint = joined(SUPABASE_KEY_HINT, filesRead(environment));
+    throw usage(`${place} is set, but neither ${names}.`, hint);
   }
+  refuseLeak(environment, { secret: keyVariable, address: urlVariable });
   const key = valueOf(environment, keyVariable) ?? "";
   checkSupabaseKey(placeOf(environment, keyVariable), key);
   return {
@@ -282,11 +338,15 @@ function isSet(value: string | undefined): value is string {
   return value !== undefined;
 }
 
+/** A key, or an address that may hold a password. */
+export function isSecretVariable(name: string): boolean {
+  return [...KEY_VARIABLES, ...DATABASE_VARIABLES].includes(name);
+}
+
 /** For a program that is not ours: without keys, addresses of databases, and whatever holds one. */
 export function withoutSecrets(env: NodeJS.ProcessEnv, redact: Redact): NodeJS.ProcessEnv {
   const kept = Object.entries(env).filter(
-    ([name, value = ""]) =>
-      ![...KEY_VARIABLES, ...DATABASE_VARIABLES].includes(name) && redact(value) === value,
+    ([name, value = ""]) => !isSecretVariable(name) && redact(value) === value,
   );
   return Object.fromEntries(kept);
 }

@@ -2,19 +2,32 @@
  * The settings: flag, then `VECFILL_*` variable, then config file, then default. Resolved once,
  * checked here, and trusted everywhere else.
  */
+import { isSecretVariable } from "./access.ts";
 import { type ConfigFile, loadConfigFile } from "./config-file.ts";
-import { type Environment, placeOf, realEnvironment, valueOf, withEnvFiles } from "./env-file.ts";
+import {
+  type Environment,
+  isFound,
+  placeOf,
+  realEnvironment,
+  valueOf,
+  withEnvFiles,
+} from "./env-file.ts";
 import { UserError } from "../errors.ts";
 import { MODELS } from "../row/models.ts";
 import { nearest } from "./nearest.ts";
-import { type Given, type Option } from "./option.ts";
+import type { Given, Option } from "./option.ts";
 import { OPTIONS, OPTION_LIST, type OptionName, type Settings, variableOf } from "./options.ts";
 import type { Target } from "../row/target.ts";
 
 /** Where a value came from. `name` is what a person would look for: the flag, variable or key. */
-type Origin =
-  | Readonly<{ source: "flag" | "environment" | "file"; name: string }>
-  | Readonly<{ source: "default" }>;
+export type GivenOrigin = Readonly<{
+  source: "flag" | "environment" | "file";
+  name: string;
+  /** In a file that nobody named: it may have come with somebody else's repository. */
+  isFound: boolean;
+}>;
+
+export type Origin = GivenOrigin | Readonly<{ source: "default" }>;
 
 export type Origins = Readonly<Record<OptionName, Origin>>;
 
@@ -39,19 +52,23 @@ export type ConfigurationSources = Readonly<{
 export async function loadConfiguration(sources: ConfigurationSources): Promise<Configuration> {
   const { flags, env, folder } = sources;
   const real = realEnvironment(env);
-  const environment = await withEnvFiles(real, folder, fileNamed(OPTIONS.envFile, flags, real));
-  const file = await loadConfigFile(folder, fileNamed(OPTIONS.config, flags, environment));
+  const envFile = named(OPTIONS.envFile, flags, real);
+  const environment = await withEnvFiles(real, folder, envFile.path);
+  const config = named(OPTIONS.config, flags, environment);
+  const file = { ...(await loadConfigFile(folder, config.path)), isFound: config.isFound };
   return {
     ...resolveSettings(flags, environment, file),
     environment,
-    warnings: mistypedVariables(environment),
+    warnings: [...mistypedVariables(environment), ...openSecrets(environment)],
   };
 }
+
+type TrustedFile = ConfigFile & Readonly<{ isFound: boolean }>;
 
 function resolveSettings(
   flags: Flags,
   environment: Environment,
-  file: ConfigFile,
+  file: TrustedFile,
 ): Pick<Configuration, "settings" | "origins"> {
   const values: Record<string, unknown> = {};
   const origins: Record<string, Origin> = {};
@@ -77,40 +94,57 @@ function describeOrigin(origin: Origin): string {
   return origin.source === "default" ? "the default" : origin.name;
 }
 
-type Found = Readonly<{ given: unknown; origin: Exclude<Origin, { source: "default" }> }>;
+type Found = Readonly<{ given: unknown; origin: GivenOrigin }>;
 
 /** The one line of precedence. */
 function find(
   option: Option<unknown>,
   flags: Flags,
   environment: Environment,
-  file: ConfigFile,
+  file: TrustedFile,
 ): Found | undefined {
   return inFlags(option, flags) ?? inEnvironment(option, environment) ?? inFile(option, file);
 }
 
 function inFlags({ flag }: Option<unknown>, flags: Flags): Found | undefined {
   const given = flags[flag];
-  return given === undefined ? undefined : { given, origin: { source: "flag", name: `--${flag}` } };
+  if (given === undefined) return undefined;
+  return { given, origin: { source: "flag", name: `--${flag}`, isFound: false } };
 }
 
 function inEnvironment({ flag }: Option<unknown>, environment: Environment): Found | undefined {
   const variable = variableOf(flag);
   const given = valueOf(environment, variable);
   if (given === undefined) return undefined;
-  return { given, origin: { source: "environment", name: placeOf(environment, variable) } };
+  const name = placeOf(environment, variable);
+  return {
+    given,
+    origin: { source: "environment", name, isFound: isFound(environment, variable) },
+  };
 }
 
-function inFile({ flag }: Option<unknown>, file: ConfigFile): Found | undefined {
-  const entry = file.entries.get(flag);
+function inFile(
+  { flag }: Option<unknown>,
+  { entries, file, isFound: found }: TrustedFile,
+): Found | undefined {
+  const entry = entries.get(flag);
   if (entry === undefined) return undefined;
-  return { given: entry.given, origin: { source: "file", name: `${entry.key} in ${file.file}` } };
+  const name = `${entry.key} in ${file}`;
+  return { given: entry.given, origin: { source: "file", name, isFound: found } };
 }
 
-/** The options that say which files to read cannot stand in one of them. */
-function fileNamed<T>(option: Option<T>, flags: Flags, environment: Environment): T {
-  const found = inFlags(option, flags) ?? inEnvironment(option, environment);
-  return found === undefined ? option.default : checked(option, found);
+/**
+ * Where the option that says which file to read names one. It cannot stand in such a file itself; a
+ * file that a found one names is found as well.
+ */
+function named(
+  option: Option<string | undefined>,
+  flags: Flags,
+  environment: Environment,
+): Readonly<{ path: string | undefined; isFound: boolean }> {
+  const given = inFlags(option, flags) ?? inEnvironment(option, environment);
+  if (given === undefined) return { path: option.default, isFound: true };
+  return { path: checked(option, given), isFound: given.origin.isFound };
 }
 
 function checked<T>(option: Option<T>, { given, origin }: Found): T {
@@ -162,11 +196,22 @@ function disagree(what: string, origin: Origin): UserError {
   return new UserError(`${what}.`, { hint: `Change ${describeOrigin(origin)}.`, exit: "usage" });
 }
 
+/** Files with a key or a password in them that others on this machine can read. */
+function openSecrets({ files }: Environment): string[] {
+  return files.flatMap(({ file, variables = [], readableByOthers }) => {
+    const secrets = variables.filter(isSecretVariable);
+    if (!readableByOthers || secrets.length === 0) return [];
+    return [
+      `${file} can be read by others on this machine, and holds ${secrets.join(", ")}: chmod 600 ${file}`,
+    ];
+  });
+}
+
 /** A mistyped variable would change nothing, and nobody would know. */
 function mistypedVariables(environment: Environment): string[] {
   const prefix = variableOf("");
   const known = OPTION_LIST.map(([, { flag }]) => variableOf(flag).slice(prefix.length));
-  return [...environment.keys()]
+  return [...environment.variables.keys()]
     .filter((name) => name.startsWith(prefix) && !known.includes(name.slice(prefix.length)))
     .flatMap((name) => {
       const meant = nearest(name.slice(prefix.length), known);

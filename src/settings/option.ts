@@ -45,6 +45,8 @@ export type Option<T> = Readonly<{
   carried: boolean;
   /** False for what is settled before the config file is read. */
   inConfigFile: boolean;
+  /** What only a person may set, no file that was found: what runs a command, or writes to any place. */
+  power: "runs" | "writes" | undefined;
   check: (given: Given) => Checked<T>;
 }>;
 
@@ -67,6 +69,7 @@ type Described<D> = Readonly<{
   commands: readonly CommandName[];
   carried?: boolean;
   inConfigFile?: boolean;
+  power?: "runs" | "writes";
 }>;
 
 function option<T, D extends T | undefined>(
@@ -76,6 +79,7 @@ function option<T, D extends T | undefined>(
   return {
     carried: false,
     inConfigFile: true,
+    power: undefined,
     takes: "value",
     defaultText: undefined,
     choices: undefined,

@@ -418,6 +418,7 @@ export const OPTIONS = {
   }),
   reportFile: text({
     flag: "report-file",
+    power: "writes",
     default: undefined,
     describe: "where to write the page (default: report.html in the jobs folder)",
     group: "Files",
@@ -484,12 +485,14 @@ export const OPTIONS = {
   onEvent: text({
     flag: "on-event",
     default: undefined,
+    power: "runs",
     describe: "a shell command to run when something changes: see docs/keeping-fresh.md",
     group: "Output",
     commands: WATCHED,
   }),
   metricsFile: text({
     flag: "metrics-file",
+    power: "writes",
     default: undefined,
     describe: "write metrics here, in Prometheus' text format",
     group: "Output",

@@ -101,6 +101,15 @@ export function withoutKeySql(target: Target): string {
     WHERE ${qualifiedColumn(target, target.id)} IS NULL AND ${qualifiedColumn(target, target.embedding)} IS NULL`;
 }
 
+/**
+ * Fails, and reads no row, unless a condition is one by itself: it ends the statement, so that a
+ * parenthesis, a quote or a comment that it leaves open or closes too often is wrong here, while
+ * `andCondition` puts it between two of ours. `$1`, anything: several statements cannot have one.
+ */
+export function checkConditionSql(target: Target, where: string): string {
+  return `EXPLAIN SELECT $1::text FROM ${qualifiedTable(target)} WHERE\n${where}`;
+}
+
 /** One row, where any is to be seen. */
 export function anyRowSql(target: Target): string {
   return `SELECT '' AS seen FROM ${qualifiedTable(target)} LIMIT 1`;

@@ -69,7 +69,7 @@ export async function submitAll(
     adopted,
     waiting,
     why,
-    costStop: costStop(manifest.jobs(), options.costLimit),
+    costStop: costStop(manifest, options.costLimit),
   };
 }
 
@@ -86,7 +86,7 @@ async function submitRound(
   const { manifest, signal, clock } = services;
   let lost: string | undefined;
   const isNext = (job: Job) => mayTake(job, options);
-  for (const job of withinLimit(manifest.jobs(), options.costLimit).filter(isNext)) {
+  for (const job of [...withinLimit(manifest, options.costLimit)].filter(isNext)) {
     if (signal.aborted) return "interrupted";
     const quota = manifest.quota(job.target.model);
     const room = roomFor(

@@ -7,6 +7,7 @@ import { expect, test } from "vitest";
 import { systemClock } from "../../src/clock.ts";
 import { replaceFileUnlocked } from "../../src/disk/durable-file.ts";
 import { openManifest } from "../../src/jobs-folder/open.ts";
+import { openRequestFile } from "../../src/jobs-folder/request-file.ts";
 import { here, newJob, temporaryFolder } from "../job/sample.ts";
 
 /** Linux gives out no such number. */
@@ -118,5 +119,23 @@ test("requests that were kept aside go when no batch can be under way with them 
   }
   await (await openManifest(folder, systemClock)).close();
   expect((await readdir(folder)).toSorted()).toEqual([answers, young, "manifest.ndjson"]);
+  await rm(folder, { recursive: true });
+});
+
+test("requests that made way for the same ones go with the next export, whoever died before it did that", async () => {
+  const folder = await temporaryFolder();
+  const manifest = await openManifest(folder, systemClock);
+  const [same, other] = ["0001.requests.jsonl.unknown", "0001.requests.jsonl.unknown-2"];
+  await writeFile(join(folder, same), "{}\n");
+  await writeFile(join(folder, other), "[]\n");
+  const { writer } = await openRequestFile(manifest);
+  await writer.add(Buffer.from("{}\n"));
+  await writer.commit();
+  await manifest.close();
+  expect((await readdir(folder)).toSorted()).toEqual([
+    "0001.requests.jsonl",
+    other,
+    "manifest.ndjson",
+  ]);
   await rm(folder, { recursive: true });
 });

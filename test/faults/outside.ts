@@ -6,7 +6,8 @@
  * happen. Calls already under way finish, as they would.
  */
 import { AsyncLocalStorage } from "node:async_hooks";
-import type * as Files from "node:fs/promises";
+import files, { type FileHandle } from "node:fs/promises";
+import { syncBuiltinESMExports } from "node:module";
 import { z } from "zod";
 import type { Database } from "../../src/store/database.ts";
 
@@ -17,7 +18,7 @@ export type Fault = Readonly<{
   when: "before" | "middle" | "after";
   how: "error" | "kill";
   /** Only calls whose name begins with it are counted. */
-  kind: Kind | "file datasync" | "file rm";
+  kind: Kind | `database ${string}` | `gemini ${string}` | `file ${string}`;
 }>;
 
 export type Struck = Readonly<{ hit: string; fault: Fault }>;
@@ -223,21 +224,33 @@ function textsIn(body: unknown): string[] {
 const FILE_CALLS = ["chmod", "link", "mkdir", "readdir", "readFile", "rename", "rm", "stat"];
 const HANDLE_CALLS = ["truncate", "sync", "datasync"];
 
+/** What is under test crosses the border with its calls to the disk until the function that this returns is called. */
+export function borderFiles(): () => void {
+  const original = { ...files };
+  replaceFiles(bordered(original));
+  return () => replaceFiles(original);
+}
+
+function replaceFiles(calls: object): void {
+  Object.assign(files, calls);
+  syncBuiltinESMExports();
+}
+
 /** `node:fs/promises` with its calls crossing the border: all that change a file, some that read. */
-export function borderFiles(files: typeof Files): typeof Files {
+function bordered(disk: typeof files) {
   return {
-    ...files,
-    ...crossing(files, FILE_CALLS),
-    writeFile: (path, data, options) =>
+    ...disk,
+    ...crossing(disk, FILE_CALLS),
+    writeFile: (...[path, data, options]: Parameters<typeof files.writeFile>) =>
       fileCall(
         "writeFile",
-        () => files.writeFile(path, data, options),
-        () => files.writeFile(path, typeof data === "string" ? firstHalf(data) : "", options),
+        () => disk.writeFile(path, data, options),
+        () => disk.writeFile(path, typeof data === "string" ? firstHalf(data) : "", options),
       ),
     open: async (...args: Parameters<typeof files.open>) => {
       const handle = await cross({
         name: "file open",
-        make: () => files.open(...args),
+        make: () => disk.open(...args),
         drop: (opened) => opened.close(),
         failure: () => withCode("EIO"),
       });
@@ -247,7 +260,7 @@ export function borderFiles(files: typeof Files): typeof Files {
 }
 
 /** A full disk takes part of what is to be written. */
-function writing(handle: Files.FileHandle) {
+function writing(handle: FileHandle) {
   const write = handle.write.bind(handle);
   const appendFile = handle.appendFile.bind(handle);
   return {

@@ -1,9 +1,9 @@
 // I look at a job while another process embeds it, and its file gets its last name at that very moment.
 // Do I see what it was answered all the same?
-import type * as Files from "node:fs/promises";
-import { rename, rm, writeFile } from "node:fs/promises";
+import files, { rename, rm, writeFile } from "node:fs/promises";
+import { syncBuiltinESMExports } from "node:module";
 import { join } from "node:path";
-import { expect, test, vi } from "vitest";
+import { afterAll, beforeAll, expect, test } from "vitest";
 import { systemClock } from "../../src/clock.ts";
 import { countAnswered } from "../../src/jobs-folder/checkpoint.ts";
 import { markOf } from "../../src/manifest/mark.ts";
@@ -11,19 +11,24 @@ import { openManifest, readManifest } from "../../src/jobs-folder/open.ts";
 import { newJob, temporaryFolder } from "./sample.ts";
 
 /** Called when a file was looked for. */
-const looked = vi.hoisted(() => ({ after: async () => {} }));
+const looked = { after: async () => {} };
+const { stat } = files;
 
-vi.mock("node:fs/promises", async (original: () => Promise<typeof Files>) => {
-  const files = await original();
-  const stat = async (path: string) => {
+beforeAll(() => {
+  putStat(async (path: string) => {
     try {
-      return await files.stat(path);
+      return await stat(path);
     } finally {
       await looked.after();
     }
-  };
-  return { ...files, stat };
+  });
 });
+afterAll(() => putStat(stat));
+
+function putStat(instead: (path: string) => Promise<unknown>): void {
+  Object.assign(files, { stat: instead });
+  syncBuiltinESMExports();
+}
 
 /** Answered to the last request, and put in its place by nobody yet. */
 async function answered(state: "exported" | "embedding"): Promise<string> {

@@ -3,6 +3,7 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { correctionBy, correctionOf } from "../../src/cost/correction.ts";
+import { addSent, NOTHING_SENT, sentBy } from "../../src/manifest/bill.ts";
 import type { JournalEvent } from "../../src/manifest/event.ts";
 import {
   apply,
@@ -53,6 +54,7 @@ function scanned(state: ManifestState) {
     byNeed: NEEDS.map((need) => all.filter((job) => needs(job) === need)),
     open: all.filter((job) => needs(job) !== undefined),
     ratio: correctionOf(all, undefined, TARGET),
+    sent: all.map(sentBy).reduce((sum, sent) => addSent(sum, sent), NOTHING_SENT),
     batchesEnded: all.filter((job) => job.batch !== undefined && needs(job) !== "look").length,
   };
 }
@@ -64,6 +66,7 @@ function indexed(state: ManifestState) {
     byNeed: NEEDS.map((need) => index.needing(need)),
     open: index.needing(...NEEDS),
     ratio: correctionBy(index.billed({ ...TARGET }), undefined),
+    sent: index.sent({ ...TARGET }),
     batchesEnded: index.batchesEnded,
   };
 }

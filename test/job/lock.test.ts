@@ -9,6 +9,7 @@ import { describe, expect, test } from "vitest";
 import { type Clock, systemClock } from "../../src/clock.ts";
 import { openManifest } from "../../src/jobs-folder/open.ts";
 import { here, newJob, temporaryFolder } from "./sample.ts";
+import { onlyWhere } from "../size.ts";
 
 const HOLDER = fileURLToPath(new URL("hold-manifest.ts", import.meta.url));
 const LOCK = "manifest.lock";
@@ -128,10 +129,13 @@ describe("a container with this host's name and processes of its own", () => {
   const unshare = ["--pid", "--fork", "--mount-proc"];
   const mayUnshare = spawnSync("unshare", [...unshare, "true"]).status === 0;
 
-  test.skipIf(!mayUnshare)("and a real one cannot take a lock that is held here", async () => {
-    const folder = await temporaryFolder();
-    const manifest = await openManifest(folder, systemClock);
-    const source = `
+  test(
+    "and a real one cannot take a lock that is held here",
+    onlyWhere(mayUnshare, "take the right to make namespaces"),
+    async () => {
+      const folder = await temporaryFolder();
+      const manifest = await openManifest(folder, systemClock);
+      const source = `
       const { openManifest } = await import(${JSON.stringify(new URL("../../src/jobs-folder/open.ts", import.meta.url).href)});
       const { systemClock } = await import(${JSON.stringify(new URL("../../src/clock.ts", import.meta.url).href)});
       const told = await openManifest(${JSON.stringify(folder)}, systemClock).then(
@@ -139,15 +143,16 @@ describe("a container with this host's name and processes of its own", () => {
         (error) => error.exit,
       );
       process.stdout.write(told);`;
-    const other = spawnSync(
-      "unshare",
-      [...unshare, process.execPath, "--input-type=module", "--eval", source],
-      { encoding: "utf8" },
-    );
-    expect(other.stdout).toBe("locked");
-    await manifest.recordExported(newJob("0001"));
-    await manifest.close();
-  });
+      const other = spawnSync(
+        "unshare",
+        [...unshare, process.execPath, "--input-type=module", "--eval", source],
+        { encoding: "utf8" },
+      );
+      expect(other.stdout).toBe("locked");
+      await manifest.recordExported(newJob("0001"));
+      await manifest.close();
+    },
+  );
 });
 
 test("a pid that now belongs to another process does not hold the lock", async () => {

@@ -18,6 +18,7 @@ import { Secret, redactor } from "../../src/settings/secret.ts";
 import { runHere } from "../command-line.ts";
 import { temporaryFolder } from "../job/sample.ts";
 import { EXAMPLES } from "./reports.ts";
+import { keepOpen } from "../embedded/kept.ts";
 
 const PAGE = readFileSync(
   fileURLToPath(new URL("../../docs/progress.md", import.meta.url)),
@@ -144,7 +145,7 @@ describe("a run", () => {
 
   it("tells itself in such lines, to the end", { timeout: 60_000 }, async () => {
     const emulator = await startEmulator({ batchSeconds: 0, tier: "off", faults: "shuffle" });
-    const url = `pglite:${join(folder, "database")}`;
+    const url = keepOpen(join(folder, "database"));
     const database = await openDatabase({ url });
     await database.query("CREATE EXTENSION vector");
     await database.query(

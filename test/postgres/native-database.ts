@@ -3,16 +3,18 @@ import { randomUUID } from "node:crypto";
 import { Client } from "pg";
 import type { Database } from "../../src/store/database.ts";
 import { connectPostgres } from "../../src/store/postgres/postgres.ts";
+import { onlyWhere } from "../size.ts";
 
 const serverUrl = process.env["VECFILL_TEST_DATABASE_URL"];
 
 /** Undefined where there is no native server. Ask this before anything below. */
 export const hasNativeServer = serverUrl !== undefined && serverUrl !== "";
 
-/** A word for `describe`, so that a skipped suite says why. */
-export const nativeServer = hasNativeServer
-  ? "a native server"
-  : "a native server (skipped: VECFILL_TEST_DATABASE_URL is not set)";
+/** Options of a suite that takes one. */
+export const ON_NATIVE = onlyWhere(
+  hasNativeServer,
+  "take a native Postgres (VECFILL_TEST_DATABASE_URL is not set)",
+);
 
 export type NativeDatabase = Readonly<{
   url: string;

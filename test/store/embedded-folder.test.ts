@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { afterEach, beforeEach, expect, it } from "vitest";
 import { openDatabase } from "../../src/store/postgres/open-database.ts";
 import { rejection, userError } from "./contract.ts";
+import { IN_FULL } from "../size.ts";
 
 /** Above every limit of a system for process ids. */
 const NO_PROCESS = 999_999_999;
@@ -65,18 +66,22 @@ it("a folder in use is refused, by name of the process, and free again when clos
   expect(await readdir(parent)).toEqual(["data"]);
 });
 
-it("a process that was killed leaves no lock behind, and nothing that it had written is lost", async () => {
-  const child = otherProcess(`
+it(
+  "a process that was killed leaves no lock behind, and nothing that it had written is lost",
+  IN_FULL,
+  async () => {
+    const child = otherProcess(`
     await database.query("CREATE TABLE notes (n int)");
     for (let n = 1; n <= 200; n += 1) await database.query("INSERT INTO notes VALUES ($1)", [n]);`);
-  expect(await firstWords(child)).toBe("done");
-  child.kill("SIGKILL");
-  await once(child, "exit");
-  const database = await openDatabase({ url });
-  expect(await database.query("SELECT count(*)::text AS n FROM notes")).toEqual([{ n: "200" }]);
-  await database.close();
-  expect(await readdir(parent)).toEqual(["data"]);
-});
+    expect(await firstWords(child)).toBe("done");
+    child.kill("SIGKILL");
+    await once(child, "exit");
+    const database = await openDatabase({ url });
+    expect(await database.query("SELECT count(*)::text AS n FROM notes")).toEqual([{ n: "200" }]);
+    await database.close();
+    expect(await readdir(parent)).toEqual(["data"]);
+  },
+);
 
 it.each([
   [

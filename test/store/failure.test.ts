@@ -5,8 +5,7 @@ import type { ExitReason } from "../../src/errors.ts";
 import { openStore } from "../../src/store/postgres/open-database.ts";
 import {
   createNativeDatabase,
-  hasNativeServer,
-  nativeServer,
+  ON_NATIVE,
   type NativeDatabase,
 } from "../postgres/native-database.ts";
 import { DIMENSIONS, QUESTIONS, qualified, userError } from "./contract.ts";
@@ -65,7 +64,7 @@ describe("an address that leads nowhere", () => {
   });
 });
 
-describe.skipIf(!hasNativeServer)(`on ${nativeServer}`, () => {
+describe("on a native server", ON_NATIVE, () => {
   let native: NativeDatabase;
 
   beforeAll(async () => {

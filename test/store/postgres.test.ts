@@ -9,14 +9,13 @@ import { withRetry } from "../../src/store/retry.ts";
 import { startFaultyProxy } from "../postgres/faulty-proxy.ts";
 import {
   createNativeDatabase,
-  hasNativeServer,
-  nativeServer,
+  ON_NATIVE,
   openSession,
   type NativeDatabase,
 } from "../postgres/native-database.ts";
 import { DIMENSIONS, embedded, QUESTIONS, storeContract, vectorOf, qualified } from "./contract.ts";
 
-describe.skipIf(!hasNativeServer)(`on ${nativeServer}`, () => {
+describe("on a native server", ON_NATIVE, () => {
   storeContract("Postgres, pgvector off the search path", async () => {
     const { url, database, drop } = await createNativeDatabase("extensions");
     return {

@@ -13,8 +13,7 @@ import { sqlIndexes } from "../../src/store/postgres/sql-indexes.ts";
 import { createSqlStore } from "../../src/store/postgres/sql-store.ts";
 import {
   createNativeDatabase,
-  hasNativeServer,
-  nativeServer,
+  ON_NATIVE,
   openSession,
   type NativeDatabase,
 } from "../postgres/native-database.ts";
@@ -108,7 +107,7 @@ describe("on the embedded database", () => {
   });
 });
 
-describe.skipIf(!hasNativeServer)(`on ${nativeServer}`, () => {
+describe("on a native server", ON_NATIVE, () => {
   const ROWS = 400;
   let native: NativeDatabase;
   let database: Database;

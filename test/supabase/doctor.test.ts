@@ -226,6 +226,7 @@ function at(url: string): Promise<Check[]> {
     kind: "postgres",
     url: new Secret(url),
     variable: "DATABASE_URL in .env",
+    takesPasswords: false,
   } as const;
   return checkAddress(access, async (address) => addressedHost(address));
 }

@@ -9,7 +9,7 @@ import {
 } from "../../src/store/supabase-functions.ts";
 import type { TableShape } from "../../src/store/sql.ts";
 import type { Target } from "../../src/row/target.ts";
-import { hasNativeServer } from "../postgres/native-database.ts";
+import { ON_NATIVE } from "../postgres/native-database.ts";
 import { DIMENSIONS, embedded, QUESTIONS, rejection, userError } from "../store/contract.ts";
 import { openNativeProject, openProject, type Project } from "./project.ts";
 
@@ -176,7 +176,7 @@ describe("the trigger", () => {
   });
 });
 
-describe.skipIf(!hasNativeServer)("the trigger's migration, where others hold the table", () => {
+describe("the trigger's migration, where others hold the table", ON_NATIVE, () => {
   it("gives up after some seconds, and has changed nothing", async () => {
     const busy = await openNativeProject();
     const other = new Client(busy.url);

@@ -10,6 +10,7 @@ import { DIMENSIONS, QUESTIONS } from "../store/contract.ts";
 import { SECRET_KEY } from "./keys.ts";
 import { PROJECT_ROLES } from "./postgrest.ts";
 import { openProject, type Project } from "./project.ts";
+import { keepOpen } from "../embedded/kept.ts";
 
 const TABLE = `CREATE TABLE questions (id bigint PRIMARY KEY, question_text text, embedding extensions.vector(${DIMENSIONS}))`;
 const FUNCTIONS =
@@ -190,7 +191,7 @@ describe("init with the database's own address", () => {
   });
 
   it("applies and removes them when it is told to", async () => {
-    const url = `pglite:${join(folder, "database")}`;
+    const url = keepOpen(join(folder, "database"));
     const sql = async (...statements: readonly string[]) => {
       const database = await openDatabase({ url });
       let rows: unknown = [];

@@ -39,7 +39,7 @@ export type Project = Readonly<{
 export const VECTOR_SCHEMA = "extensions";
 
 export async function openProject(options: PostgrestOptions = {}): Promise<Project> {
-  const pglite = await PGlite.create({ extensions: { vector } });
+  const pglite = await PGlite.create("memory://", { extensions: { vector } });
   const database: Database = {
     label: "the project's database",
     query: async (sql, parameters = []) => {

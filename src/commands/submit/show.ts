@@ -51,7 +51,7 @@ function submitResult(
 async function agree({ services, settings, confirm }: CommandContext): Promise<void> {
   // a missing key is told before anybody is asked
   await services.gemini();
-  const jobs = withinLimit((await services.manifest()).jobs(), costLimit(settings));
+  const jobs = [...withinLimit(await services.manifest(), costLimit(settings))];
   const prices = pricesOf(settings);
   const lane = laneChoice(settings);
   const cost = jobs.map((job) => costOf(job, prices, lane)).reduce(addCosts, NO_COST);

@@ -8,12 +8,15 @@ import { createSqlStore, type SqlStoreOptions } from "./sql-store.ts";
 const EMBEDDED = "pglite:";
 const IN_MEMORY = "memory";
 
+/** `takesPasswords`: whether one that the address does not hold may be sent there (the default). */
+type DatabaseAddress = Readonly<{ url: string; takesPasswords?: boolean }>;
+
 /**
  * `postgres://…` connects on first use; `pglite:<folder>` and `pglite:memory` open at once.
  * Throws a UserError (usage) when the address is none of these, (locked) when the folder is in use.
  */
 export async function openStore(
-  address: Readonly<{ url: string }>,
+  address: DatabaseAddress,
   target: Target,
   options: SqlStoreOptions,
 ): Promise<Store> {
@@ -21,7 +24,10 @@ export async function openStore(
 }
 
 /** The same, for statements of one's own. */
-export async function openDatabase({ url }: Readonly<{ url: string }>): Promise<Database> {
+export async function openDatabase({
+  url,
+  takesPasswords = true,
+}: DatabaseAddress): Promise<Database> {
   if (url.startsWith(EMBEDDED)) return openEmbedded(url.slice(EMBEDDED.length));
   if (/^https?:/.test(url)) {
     throw new UserError("The database's address is a web address.", {
@@ -30,7 +36,7 @@ export async function openDatabase({ url }: Readonly<{ url: string }>): Promise<
     });
   }
   const { connectPostgres } = await import("./postgres.ts");
-  return connectPostgres(url);
+  return connectPostgres(url, { takesPasswords });
 }
 
 async function openEmbedded(folder: string): Promise<Database> {

@@ -30,11 +30,15 @@ const QUERY_TIMEOUT_MS = 15 * 60_000;
 const APPLICATION_NAME = "vecfill";
 
 /** No connection is made yet. Throws a UserError (usage) when the address is none. */
-export function connectPostgres(address: string): Database {
+export function connectPostgres(
+  address: string,
+  { takesPasswords = true }: Readonly<{ takesPasswords?: boolean }> = {},
+): Database {
   const url = parseAddress(address);
   const sockets = new Set<Socket>();
   const config: ClientConfig = {
     connectionString: withTls(url).href,
+    ...(takesPasswords || url.password !== "" ? {} : { password: refusePassword }),
     stream: () => trackedSocket(sockets),
     keepAlive: true,
     keepAliveInitialDelayMillis: KEEPALIVE_DELAY_MS,
@@ -97,6 +101,17 @@ async function rolledBack<T>(pool: Pool, work: (query: Query) => Promise<T>): Pr
   }
 }
 
+/** Asked when the server wants a password that the address does not hold: `.pgpass` is not read then. */
+function refusePassword(): never {
+  throw new UserError(
+    "The database asks for a password. Its address stands in a file that vecfill found by itself and holds none; no other is sent there.",
+    {
+      hint: "If the address is yours, name its file with --env-file, or set DATABASE_URL in the environment.",
+      exit: "usage",
+    },
+  );
+}
+
 /** Lists as text: the driver takes a row's share of the whole time of a write to put one together. */
 function asDriverTakesIt(value: Parameter): Buffer | string | number | null {
   if (value === null || typeof value !== "object") return value;
@@ -115,6 +130,8 @@ function arrayLiteral(texts: readonly string[]): string {
 class ImpatientClient extends Client {
   constructor(config?: ClientConfig) {
     super({ ...config, connectionTimeoutMillis: CONNECT_TIMEOUT_MS });
+    // the address, holding none, would outrank it
+    if (config?.password === refusePassword) Reflect.set(this, "password", refusePassword);
   }
 }
 

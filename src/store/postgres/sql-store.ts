@@ -44,6 +44,7 @@ import {
 import {
   anyRowSql,
   applySql,
+  checkConditionSql,
   classifySql,
   clearSql,
   compareSql,
@@ -79,26 +80,32 @@ export function createSqlStore(
   const seen = once(() => lookAt(database, target, options));
   const layout = once(async () => layoutOf(target, await seen()));
   const column = once(async () => columnShapeOf(target, await seen()));
+  const { where } = options;
+  const condition = once(async () => {
+    if (where !== undefined) await database.query(checkConditionSql(target, where), [""]);
+    return where;
+  });
   return {
     indexes: sqlIndexes(database, target),
     describe: () => explained(async () => (await readCatalogue(database, target)).description),
     readPending: (page) =>
-      explained(
-        async () => readPending(database, target, (await layout()).shape, page, options.where),
-        options.where,
-      ),
+      explained(async () => {
+        const { shape } = await layout();
+        return readPending(database, target, shape, page, await condition());
+      }, where),
     apply: (rows) => explainedWrite(async () => apply(database, target, layout, rows)),
     tryWrite: (except) =>
       explained(async () => {
         requireWritable(target, (await seen()).session, database.label);
         const table = { target, label: database.label, ...(await layout()) };
-        return database.rolledBack((query) => tryWrite(query, table, { ...options, except }));
-      }, options.where),
+        const trial = { where: await condition(), except };
+        return database.rolledBack((query) => tryWrite(query, table, trial));
+      }, where),
     count: () =>
       explained(async () => {
         await seen();
-        return count(database, target, options.where);
-      }, options.where),
+        return count(database, target, await condition());
+      }, where),
     look: (asked) => explained(async () => look(database, target, await column(), asked)),
     compare: (rows) => explained(async () => compare(database, target, layout, rows)),
     clear: (rows) => explained(async () => clear(database, target, layout, rows)),
@@ -242,7 +249,7 @@ async function write(
 const TRIAL_PATIENCE = "SELECT pg_catalog.set_config('lock_timeout', '2s', true) AS patience";
 
 type Tried = Table & Pick<Database, "label">;
-type TrialOptions = SqlStoreOptions & Readonly<{ except: readonly string[] }>;
+type TrialOptions = Readonly<{ where: string | undefined; except: readonly string[] }>;
 
 /** Within a transaction that is taken back. Each row by itself, until one takes its vector. */
 async function tryWrite(query: Query, table: Tried, options: TrialOptions): Promise<WriteTrial> {

@@ -1,8 +1,7 @@
 // Cleaning up dies, or loses an answer, at any of its calls to Gemini and the disk. Is whatever is
 // missing then known to be cleaned, and does a repetition come to the same end?
-import type * as Files from "node:fs/promises";
 import { cp, rm } from "node:fs/promises";
-import { afterAll, beforeAll, expect, test, vi } from "vitest";
+import { afterAll, beforeAll, expect, test } from "vitest";
 import { clean } from "../../src/commands/clean/clean.ts";
 import { planCleaning } from "../../src/commands/clean/what-may-go.ts";
 import { failureOf } from "../../src/output/failure.ts";
@@ -12,11 +11,9 @@ import { retryingGemini } from "../../src/gemini/retry.ts";
 import { startTrial, type Trial } from "../trial.ts";
 import { API_KEY, hastyClock, openWorkshop, type Workshop } from "../workshop.ts";
 import { Border, borderFetch, type Fault, underTest } from "./outside.ts";
+import { borderDisk } from "./border-disk.ts";
 
-vi.mock("node:fs/promises", async (original: () => Promise<typeof Files>) => {
-  const { borderFiles } = await import("./outside.ts");
-  return borderFiles(await original());
-});
+borderDisk();
 
 const MAX_CALLS = 200;
 let workshop: Workshop;

@@ -1,14 +1,11 @@
 // What if any single call to the outside takes effect and nobody hears of it, for an error or because
 // the process ends? Is every row then still paid for once and given its right vector?
-import type * as Files from "node:fs/promises";
-import { afterAll, beforeAll, vi } from "vitest";
+import { afterAll, beforeAll } from "vitest";
 import { openWorkshop, type Workshop } from "../workshop.ts";
+import { borderDisk } from "./border-disk.ts";
 import { failEveryCallInTurn } from "./every-call.ts";
 
-vi.mock("node:fs/promises", async (original: () => Promise<typeof Files>) => {
-  const { borderFiles } = await import("./outside.ts");
-  return borderFiles(await original());
-});
+borderDisk();
 
 let workshop: Workshop;
 

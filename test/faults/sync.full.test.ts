@@ -1,14 +1,11 @@
 // And in the sync lane, where a call cannot be told from its repetition: when any single call to the
 // outside goes wrong, is no more paid for again than what was under way, and is every row right?
-import type * as Files from "node:fs/promises";
-import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { openWorkshop, type Workshop } from "../workshop.ts";
+import { borderDisk } from "./border-disk.ts";
 import { failEveryCall, someFileCalls } from "./sweep.ts";
 
-vi.mock("node:fs/promises", async (original: () => Promise<typeof Files>) => {
-  const { borderFiles } = await import("./outside.ts");
-  return borderFiles(await original());
-});
+borderDisk();
 
 let workshop: Workshop;
 

@@ -1,9 +1,8 @@
 // A rollback dies, or loses an answer, at any of its calls to the database and the disk. Repeated,
 // does it come to the same rows and the same count as one that nothing disturbed?
-import type * as Files from "node:fs/promises";
 import { cp, readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
-import { afterAll, beforeAll, expect, test, vi } from "vitest";
+import { afterAll, beforeAll, expect, test } from "vitest";
 import { failureOf } from "../../src/output/failure.ts";
 import { readManifest } from "../../src/jobs-folder/open.ts";
 import { UNPACED } from "../../src/import/pace.ts";
@@ -13,12 +12,10 @@ import { withRetry } from "../../src/store/retry.ts";
 import { startTrial, texts, type Trial } from "../trial.ts";
 import { hastyClock, openWorkshop, type Workshop } from "../workshop.ts";
 import { Border, borderDatabase, type Fault, underTest } from "./outside.ts";
+import { borderDisk } from "./border-disk.ts";
 import { someFileCalls } from "./sweep.ts";
 
-vi.mock("node:fs/promises", async (original: () => Promise<typeof Files>) => {
-  const { borderFiles } = await import("./outside.ts");
-  return borderFiles(await original());
-});
+borderDisk();
 
 const MAX_CALLS = 500;
 let workshop: Workshop;

@@ -1,14 +1,11 @@
 // What if an answer breaks off in its middle, half of a block is written, or a batch that was made
 // without an answer shows in the list only later?
-import type * as Files from "node:fs/promises";
-import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { openWorkshop, type Workshop } from "../workshop.ts";
+import { borderDisk } from "./border-disk.ts";
 import { failEveryCall, someFileCalls } from "./sweep.ts";
 
-vi.mock("node:fs/promises", async (original: () => Promise<typeof Files>) => {
-  const { borderFiles } = await import("./outside.ts");
-  return borderFiles(await original());
-});
+borderDisk();
 
 let workshop: Workshop;
 

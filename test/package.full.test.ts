@@ -10,7 +10,7 @@ import { publint } from "publint";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { startEmulator, type Emulator } from "../src/emulator/emulator.ts";
 import { openDatabase } from "../src/store/postgres/open-database.ts";
-import { type Ended, start } from "./command-line.ts";
+import { type Ended, start, startProgram } from "./command-line.ts";
 import { temporaryFolder } from "./job/sample.ts";
 
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
@@ -47,7 +47,7 @@ async function link(name: string): Promise<void> {
 
 /** The command of the package, from a folder that is not the source. */
 function vecfill(args: readonly string[], env: NodeJS.ProcessEnv = {}): Promise<Ended> {
-  return start([join(installed, "bin", "vecfill.js"), ...args], { cwd: folder, env }).ended;
+  return startProgram(join(installed, "bin", "vecfill.js"), args, { cwd: folder, env }).ended;
 }
 
 /** What the compiler says of a script that uses the package; empty where nothing is wrong. */
@@ -102,6 +102,15 @@ describe("the command, from a folder without the source", () => {
     await symlink("../vecfill/bin/vecfill.js", join(folder, "node_modules", ".bin", "vecfill"));
     const { stdout } = await run("npx", ["--no-install", "vecfill", "--version"], { cwd: folder });
     expect(stdout).toMatch(/^\d+\.\d+\.\d+\n$/);
+  });
+
+  test("gets its own --env-file, which Node would take for itself", async () => {
+    const ended = await vecfill(["plan", "--env-file", "no such.env", "--where", "a = '$b'"]);
+    const said = expect.stringContaining("The env file no such.env cannot be read");
+    expect(ended).toEqual({ code: 2, stdout: "", stderr: said });
+    await writeFile(join(folder, "wrong.env"), "VECFILL_LIMIT=odd\n", { mode: 0o600 });
+    const { stderr } = await vecfill(["plan", "--env-file=wrong.env"]);
+    expect(stderr).toContain("VECFILL_LIMIT in wrong.env is wrong");
   });
 
   test("names what is not set", async () => {

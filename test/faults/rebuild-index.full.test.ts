@@ -1,14 +1,11 @@
 // What if any single call to the database or any line of the journal goes wrong while indexes are
 // dropped and built again? Do they then stand as they were, once the same command was repeated?
-import type * as Files from "node:fs/promises";
-import { afterAll, beforeAll, expect, test, vi } from "vitest";
+import { afterAll, beforeAll, expect, test } from "vitest";
 import { openWorkshop, type Workshop } from "../workshop.ts";
+import { borderDisk } from "./border-disk.ts";
 import { failEveryCall } from "./sweep.ts";
 
-vi.mock("node:fs/promises", async (original: () => Promise<typeof Files>) => {
-  const { borderFiles } = await import("./outside.ts");
-  return borderFiles(await original());
-});
+borderDisk();
 
 let workshop: Workshop;
 

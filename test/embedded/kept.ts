@@ -1,0 +1,109 @@
+/**
+ * Embedded databases for tests: real ones, that are started once a process instead of once a test. Starting one
+ * compiles ten megabytes of WebAssembly and runs initdb. In memory, a database that is closed is emptied and given
+ * to whoever opens the next one; a folder starts from a prepared one.
+ */
+import { existsSync } from "node:fs";
+import { cp, readFile } from "node:fs/promises";
+import { resolve } from "node:path";
+import { PGlite, type PGliteOptions } from "@electric-sql/pglite";
+import { vector } from "@electric-sql/pglite-pgvector";
+import { preparedArchive, preparedFolder } from "./prepared.ts";
+
+const IN_MEMORY = "memory://";
+const createNew = PGlite.create.bind(PGlite);
+/** Empty ones that nobody uses. */
+const idle: PGlite[] = [];
+/** By folder; those of `keepOpen`. */
+const kept = new Map<string, Promise<PGlite> | undefined>();
+
+/** From now on, whatever opens an embedded database in this process gets one of these. */
+export function keepDatabases(): void {
+  Object.assign(PGlite, { create });
+}
+
+async function create(where: string, options: PGliteOptions): Promise<PGlite> {
+  if (where === IN_MEMORY) return borrow();
+  const folder = resolve(where);
+  if (kept.has(folder)) return openKept(folder);
+  if (!existsSync(folder)) await cp(preparedFolder, folder, { recursive: true });
+  return createNew(where, options);
+}
+
+/**
+ * The embedded database of this folder stays open between two commands of this process, and is in memory: for
+ * tests of which no other process opens it. Its lock, beside it, is taken and let go as ever.
+ */
+export function keepOpen(folder: string): string {
+  const path = resolve(folder);
+  if (!kept.has(path)) kept.set(path, undefined);
+  return `pglite:${folder}`;
+}
+
+/** After the last test of a file. */
+export async function letKeptGo(): Promise<void> {
+  const opened = [...kept.values()];
+  kept.clear();
+  for (const database of opened) if (database !== undefined) await giveBack(await database);
+}
+
+async function openKept(folder: string): Promise<PGlite> {
+  const opened = kept.get(folder) ?? start();
+  kept.set(folder, opened);
+  const database = await opened;
+  // what is closed is one command's session
+  return Object.assign(database, { close: () => database.exec(END_OF_SESSION) });
+}
+
+async function borrow(): Promise<PGlite> {
+  const database = await start();
+  let isLent = true;
+  const close = async () => {
+    if (!isLent) return;
+    isLent = false;
+    await giveBack(database);
+  };
+  return Object.assign(database, { close });
+}
+
+async function start(): Promise<PGlite> {
+  const database = idle.pop();
+  if (database !== undefined) return database;
+  const loadDataDir = new Blob([await readFile(preparedArchive)]);
+  return createNew({ loadDataDir, extensions: { vector } });
+}
+
+async function giveBack(database: PGlite): Promise<void> {
+  await database.exec(END_OF_SESSION);
+  await database.exec(EMPTY);
+  idle.push(database);
+}
+
+const END_OF_SESSION = "ROLLBACK; RESET SESSION AUTHORIZATION; RESET ROLE; RESET ALL";
+
+/** As after initdb: no schema but an empty `public`, no extension, no role of a test's own. */
+const EMPTY = `
+  DO $$
+  DECLARE each text;
+  BEGIN
+    FOR each IN SELECT evtname FROM pg_event_trigger LOOP
+      EXECUTE format('DROP EVENT TRIGGER %I', each);
+    END LOOP;
+    FOR each IN SELECT extname FROM pg_extension WHERE extname <> 'plpgsql' LOOP
+      EXECUTE format('DROP EXTENSION %I CASCADE', each);
+    END LOOP;
+    FOR each IN SELECT nspname FROM pg_namespace
+      WHERE nspname !~ '^pg_' AND nspname <> 'information_schema'
+    LOOP
+      EXECUTE format('DROP SCHEMA %I CASCADE', each);
+    END LOOP;
+    FOR each IN SELECT rolname FROM pg_roles WHERE oid >= 16384 LOOP
+      EXECUTE format('DROP OWNED BY %I CASCADE', each);
+      EXECUTE format('DROP ROLE %I', each);
+    END LOOP;
+    EXECUTE format('ALTER DATABASE %I RESET ALL', current_database());
+    EXECUTE format('ALTER ROLE %I RESET ALL', current_user);
+    CREATE SCHEMA public AUTHORIZATION pg_database_owner;
+    GRANT USAGE ON SCHEMA public TO PUBLIC;
+    COMMENT ON SCHEMA public IS 'standard public schema';
+  END $$`;
