@@ -383,7 +383,7 @@ const JOB_TOKENS_MIN = 50_000;
 const JOBS_A_QUEUE_MIN = 10;
 
 /** No job is made that could never be queued: the enqueued tokens bound it too. */
-export function jobBounds(
+function jobBounds(
   settings: Pick<Settings, "maxJobRows" | "maxJobTokens" | "maxJobBytes"> & QuotaSettings,
 ): JobBounds {
   const { maxEnqueuedTokens: queue } = queueWindow(settings);
