@@ -112,7 +112,7 @@ const BAD: readonly Bad[] = [
   {
     name: "viewed",
     spoil: ["ALTER TABLE $ RENAME TO $_below", "CREATE VIEW $ AS SELECT * FROM $_below"],
-    says: /is a view, no table/,
+    says: /is a view, no table of its own/,
     mend: /table below it: public\.viewed_below/,
     mended: ["DROP VIEW $", "ALTER TABLE $_below RENAME TO $"],
   },
@@ -123,7 +123,7 @@ const BAD: readonly Bad[] = [
       "CREATE MATERIALIZED VIEW $ AS SELECT * FROM $_below",
       "CREATE UNIQUE INDEX ON $ (id)",
     ],
-    says: /is a materialized view, no table/,
+    says: /is a materialized view, no table of its own/,
     mend: /table below it: public\.materialized_below/,
     mended: ["DROP MATERIALIZED VIEW $", "ALTER TABLE $_below RENAME TO $"],
   },

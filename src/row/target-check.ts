@@ -13,6 +13,21 @@ export function checkTarget(target: Target, description: TargetDescription): voi
   if (description.writing !== undefined) checkWriting(target, description.writing);
 }
 
+/** A view shows the rows of a table: there they have a key, and versions. */
+export function noTable(
+  target: Target,
+  { insteadOfTable: kind, tablesBelow = [] }: TargetDescription,
+): UserError {
+  const names = tablesBelow.length === 0 ? "" : `: ${tablesBelow.join(", ")}`;
+  return new UserError(
+    `${tableName(target)} is a ${kind ?? "view or foreign table"}, no table of its own.`,
+    {
+      hint: `Give --table (and --schema) of the table below it${names}.`,
+      exit: "fatal",
+    },
+  );
+}
+
 /** Only that rows can be read in order and hold vectors, of whatever width. Throws as `checkTarget`. */
 export function checkColumn(target: Target, description: TargetDescription): void {
   checkId(target, description);
@@ -57,14 +72,11 @@ function checkId(target: Target, description: TargetDescription): void {
   }
 }
 
-/** A view shows the rows of another table: there they have a key, and can be written. */
-function checkKind(target: Target, { insteadOfTable, writing }: TargetDescription): void {
-  if (insteadOfTable !== "view" && insteadOfTable !== "materialized view") return;
-  const below = writing?.tablesBelow ?? [];
-  throw new UserError(`${tableName(target)} is a ${insteadOfTable}, no table.`, {
-    hint: `Give --schema and --table of the table below it${below.length === 0 ? "" : `: ${below.join(", ")}`}.`,
-    exit: "fatal",
-  });
+/** Through the API alone a view can be filled row by row: what it is tells nothing of its key. */
+function checkKind(target: Target, description: TargetDescription): void {
+  const { insteadOfTable: kind, idUnique, unwritable } = description;
+  const isNone = kind === "materialized view" || (kind === "view" && !idUnique);
+  if (isNone || unwritable === true) throw noTable(target, description);
 }
 
 const PARTITIONED =

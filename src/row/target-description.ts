@@ -12,6 +12,10 @@ export type TargetDescription = Readonly<{
   idUnique: boolean;
   /** What it is, where it is no plain table. */
   insteadOfTable?: "view" | "materialized view" | "partitioned table" | "foreign table";
+  /** It is known that no row of it can be changed, as of a view of several tables. */
+  unwritable?: true;
+  /** Of a view: the tables that its rows may be of. */
+  tablesBelow?: readonly string[];
   /** What an UPDATE of the embedding meets, as far as a trial of one row does not show it; undefined: not told. */
   writing?: WritingFacts;
   embedding: Readonly<{
@@ -48,6 +52,4 @@ export type WritingFacts = Readonly<{
   publications: readonly string[];
   /** Rules that do something else in place of an UPDATE. */
   rules: readonly string[];
-  /** Of a view: the tables that it shows. */
-  tablesBelow: readonly string[];
 }>;

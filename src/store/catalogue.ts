@@ -40,6 +40,7 @@ export function catalogueOf(target: Target, given: unknown, label: string): Cata
       .filter((index) => index.onEmbedding)
       .map(({ name, method, definition, valid }) => ({ name, method, definition, valid })),
     updateTriggers: triggers,
+    tablesBelow: facts.tablesBelow,
     writing: {
       generated: embedding.generated,
       notNull: embedding.notNull,
@@ -105,8 +106,9 @@ const FACTS = z.object({
     children: z.array(z.string()),
     publications: z.array(z.string()),
     rules: z.array(z.string()),
-    tablesBelow: z.array(z.string()),
   }),
+  /** Of a view. */
+  tablesBelow: z.array(z.string()),
   /** Tables that may have been meant. */
   near: z.array(z.string()),
   session: z.object({
@@ -149,7 +151,8 @@ export function catalogueExpression(target: Target): string {
     'indexes', (${indexesSql(target)}),
     'triggers', (${triggersSql(literal(target.embedding))}),
     'writing', jsonb_build_object('children', (${CHILDREN_SQL}), 'publications', (${PUBLICATIONS_SQL}),
-      'rules', (${RULES_SQL}), 'tablesBelow', (${TABLES_BELOW_SQL})),
+      'rules', (${RULES_SQL})),
+    'tablesBelow', (${TABLES_BELOW_SQL}),
     'near', (${nearTablesSql(literal(target.schema), literal(target.table))}),
     'session', jsonb_build_object(
       'role', current_user,
