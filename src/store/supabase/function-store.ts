@@ -5,7 +5,7 @@ import type { EmbeddedQuestion, PendingQuestion, RowOutcome } from "../../row/qu
 import { tableName, type Target } from "../../row/target.ts";
 import { checkColumn, checkTarget } from "../../row/target-check.ts";
 import { type Catalogue, catalogueOf } from "../catalogue.ts";
-import { ChunkSize } from "../chunk-size.ts";
+import { ChunkSize } from "./chunk-size.ts";
 import { LENGTH_TOLERANCE, parseLook } from "../look.ts";
 import type {
   ClearOutcome,
