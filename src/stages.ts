@@ -36,6 +36,7 @@ export type StageContext = Readonly<{
   services: Readonly<{
     manifest(): Promise<Manifest>;
     gemini(): Promise<Gemini>;
+    redact(text: string): string;
     keyId(): string;
     store(target: Target): Promise<Store>;
   }>;
@@ -123,6 +124,7 @@ export async function importFromSettings(context: StageContext): Promise<ImportS
     clock,
     signal,
     keyId,
+    redact: (text) => services.redact(text),
     storeOf: (target) => services.store(target),
     pacer: createPacer(settings.pace, clock),
     indexes: await indexKeeper(context, manifest),
@@ -230,6 +232,7 @@ async function runServices(context: StageContext): Promise<RunServices> {
     signal,
     keyId: services.keyId(),
     store,
+    redact: (text) => services.redact(text),
     storeOf: (target) => services.store(target),
     pacer: createPacer(settings.pace, clock),
     indexes: await indexKeeper(context, manifest),

@@ -22,8 +22,11 @@ export async function listBatches(
 ): Promise<Batch[]> {
   const byName = new Map<string, Batch>();
   let pageToken: string | undefined = "";
+  const seen = new Set<string>();
   for (let page = 0; pageToken !== undefined; page += 1) {
     if (page === services.limits.maxPages) throw unusable(`the batch list has over ${page} pages`);
+    if (seen.has(pageToken)) throw unusable("the batch list leads back to a page that was read");
+    seen.add(pageToken);
     const { batches, nextPageToken }: BatchPage = await readPage(pageToken, services, signal);
     // A batch made meanwhile pushes others onto the next page, where they come again.
     for (const batch of batches) if (!byName.has(batch.name)) byName.set(batch.name, batch);

@@ -140,6 +140,11 @@ const expiredKey: Explanation = ({ label }) => ({
   hint: `Set SUPABASE_SECRET_KEY to a key that is valid: ${WHERE_KEYS_ARE}. If it should still be valid, check this machine's clock.`,
 });
 
+const redirected: Explanation = ({ label }, { status }) => ({
+  why: `${label} answers with a redirect (HTTP ${status}), which is not followed: it would take the key to another address.`,
+  hint: "Set SUPABASE_URL to the project's own address, with https:// in front.",
+});
+
 const notForThisKey: Explanation = ({ label, target }, error) => ({
   why: `The key of ${label} may not do this: ${error.message}. It is no secret key.`,
   hint: `Set SUPABASE_SECRET_KEY to the secret key: ${WHERE_KEYS_ARE}. A publishable or anon key cannot fill ${tableName(target)}.`,
@@ -255,6 +260,11 @@ const EXPLANATIONS: Readonly<Partial<Record<string, Explanation>>> = {
   PGRST301: wrongKey,
   PGRST302: wrongKey,
   PGRST303: expiredKey,
+  HTTP_301: redirected,
+  HTTP_302: redirected,
+  HTTP_303: redirected,
+  HTTP_307: redirected,
+  HTTP_308: redirected,
   HTTP_401: wrongKey,
   HTTP_403: wrongKey,
   PGRST205: missingTable,
