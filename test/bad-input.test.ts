@@ -265,11 +265,15 @@ describe("nobody there", () => {
     expect(await contentOf(folder)).toEqual(before);
   });
 
-  it("a Gemini that refuses the key: the job waits, and goes on with the right one", async () => {
+  it("a Gemini that refuses the key: nothing is exported; without a key, export works", async () => {
     const folder = await jobsDir();
     const wrong = { GEMINI_API_KEY: "wrong-key" };
     const ended = await vecfill(["run", "--limit", "1", "--quiet", "--jobs-dir", folder], wrong);
     expectMend(ended, { exit: "fatal", says: "API key not valid", mend: "Check GEMINI_API_KEY" });
+    const exporting = ["export", "--limit", "1", "--jobs-dir", folder];
+    expect((await vecfill(exporting, wrong)).code).toBe(EXIT_CODES.fatal);
+    expect(await states(folder)).toEqual([]);
+    expect((await vecfill(exporting, { GEMINI_API_KEY: "" })).code).toBe(EXIT_CODES.done);
     expect(await states(folder)).toEqual(["0001 exported"]);
     expect((await vecfill(["submit", "--jobs-dir", folder])).code).toBe(EXIT_CODES.done);
   });

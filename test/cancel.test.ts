@@ -21,8 +21,12 @@ async function exported(options: EmulatorOptions = {}) {
   const trial = await startTrial(workshop, texts, options);
   await trial.export();
   const cancel = (insist = false) =>
-    trial.services({}, ({ manifest, gemini }) => {
-      return cancelJob({ manifest, gemini: async () => gemini }, manifest.job("0001"), insist);
+    trial.services({}, ({ manifest, gemini, report }) => {
+      return cancelJob(
+        { manifest, gemini: async () => gemini, report },
+        manifest.job("0001"),
+        insist,
+      );
     });
   return { trial, cancel };
 }

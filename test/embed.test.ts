@@ -71,8 +71,8 @@ async function halfDone() {
   return trial;
 }
 function cancel(trial: Trial, insist = false) {
-  return trial.services({}, ({ manifest, gemini }) =>
-    cancelJob({ manifest, gemini: async () => gemini }, manifest.job("0001"), insist),
+  return trial.services({}, ({ manifest, gemini, report }) =>
+    cancelJob({ manifest, gemini: async () => gemini, report }, manifest.job("0001"), insist),
   );
 }
 

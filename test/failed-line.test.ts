@@ -1,9 +1,7 @@
-// Does a failed row keep all it needs to be sent again, may I edit or write such a line myself, and
-// which errors are worth another try?
+// Does a failed row keep all it needs to be sent again, and may I edit or write such a line myself?
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import {
-  classify,
   type FailedLine,
   formatFailedLine,
   parseFailedLine,
@@ -92,22 +90,6 @@ describe("a line by hand", () => {
   function error(change: object): object {
     return { ...failed, error: { ...failed.error, ...change } };
   }
-});
-
-describe("an error code", () => {
-  test.each([4, 8, 13, 14, 408, 429, 500, 502, 503, 504, 599, undefined])(
-    "%s is worth another try",
-    (code) => {
-      expect(classify(code)).toBe("retryable");
-    },
-  );
-
-  test.each([0, 1, 2, 3, 5, 7, 9, 12, 15, 16, 400, 403, 404, 409, 499, 600])(
-    "%s is for good",
-    (code) => {
-      expect(classify(code)).toBe("permanent");
-    },
-  );
 });
 
 function failedLines(): fc.Arbitrary<FailedLine> {

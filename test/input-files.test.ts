@@ -53,12 +53,14 @@ test("one whose create may have made a batch that nobody knows of stays, even wh
   const trial = await startTrial(workshop, texts(2), { faults: "create-reset=1x" });
   await trial.export();
   await trial.services({}, async (all) => {
-    const { manifest } = all;
+    const { manifest, report } = all;
     const outcome = await submitJob(all, manifest.job("0001"));
     expect(outcome.kind).toBe("uncertain");
     expect(await deleteIdleInputs(all)).toBe(0);
     const gemini = async () => all.gemini;
-    expect(await cancelJob({ manifest, gemini }, manifest.job("0001"), true)).toBe("givenUp");
+    expect(await cancelJob({ manifest, gemini, report }, manifest.job("0001"), true)).toBe(
+      "givenUp",
+    );
     expect(await deleteIdleInputs(all)).toBe(0);
   });
   expect(await uploads(trial)).toBe(1);

@@ -55,6 +55,17 @@ describe("a vector is found", () => {
     ["beside a status of OK", json({ key, status: "OK", response: { embedding: { values } } }), {}],
     ["beside a code of 0", json({ key, status: { code: 0 }, embedding: { values } }), {}],
     [
+      "beside errors that say nothing",
+      json({
+        key,
+        error: { message: "" },
+        response: { error: { status: "" }, embedding: { values } },
+      }),
+      {},
+    ],
+    ["with its key in metadata", json({ metadata: { key, hash: "x" }, embedding: { values } }), {}],
+    ["with an empty key at the top", json({ metadata: { key }, embedding: values, key: "" }), {}],
+    [
       "beside members of no meaning",
       json({
         metadata: { key: "other" },
@@ -71,6 +82,7 @@ describe("a vector is found", () => {
     ],
   ])("%s", (_, line, more) => {
     expect(parse(line)).toEqual({ kind: "vector", key, values, ...more });
+    expect(readResultKey(Buffer.from(line))).toBe(key);
   });
 
   test("with what is no number as NaN, and any width: the vector's check refuses these", () => {
@@ -142,6 +154,16 @@ describe("an error is found", () => {
       "with a code only",
       { error: { code: 5 } },
       { code: 5, message: "the service gave an error without a message" },
+    ],
+    [
+      "whichever place says something",
+      { error: { message: "" }, response: { error: { code: 3, message: "m" } } },
+      { code: 3, message: "m" },
+    ],
+    [
+      "in two places together",
+      { error: { code: 3, message: "" }, status: "it is too long" },
+      { code: 3, message: "it is too long" },
     ],
     [
       "with details",

@@ -22,6 +22,7 @@ import { everyLine, resubmitFile, resubmitJob } from "../src/resubmit/resubmit.t
 import type { RunOptions } from "../src/run/pipeline.ts";
 import { run } from "../src/run/run.ts";
 import { submitAll, type SubmitOptions } from "../src/submit/submit.ts";
+import { type RewritingProxy, startRewritingProxy } from "./gemini/rewriting-proxy.ts";
 import { API_KEY, type Workshop, type WorkshopServices } from "./workshop.ts";
 
 /** What stands between the client and the emulator: it may send, or not, and change the answer. */
@@ -38,23 +39,49 @@ export type Trial = Awaited<ReturnType<typeof startTrial>>;
 const STUCK_AFTER_MS = 24 * 3_600_000;
 const ROOM: SubmitOptions["window"] = { maxActiveJobs: 90, maxEnqueuedTokens: 500_000 };
 
+type TrialOptions = Readonly<{
+  apiKey?: string;
+  /** The client's way to the emulator, given the emulator's address. */
+  through?: (url: string) => Promise<string>;
+}>;
+
+/** A trial whose client goes through a proxy that may give other answers. */
+export async function startProxiedTrial(
+  workshop: Workshop,
+  rows: readonly (string | null)[],
+  options: EmulatorOptions & TrialOptions = {},
+): Promise<Readonly<{ trial: Trial; proxy: RewritingProxy }>> {
+  const proxies: RewritingProxy[] = [];
+  const through = async (url: string) => {
+    const proxy = await startRewritingProxy(url);
+    onTestFinished(() => proxy.close());
+    proxies.push(proxy);
+    return proxy.url;
+  };
+  const trial = await startTrial(workshop, rows, { ...options, through });
+  const [proxy] = proxies;
+  if (proxy === undefined) throw new Error("the trial has no proxy");
+  return { trial, proxy };
+}
+
 /** `rows` are their texts; ids count from 1. With `frozen`, time is the test's, for the emulator and the stages alike. */
 export async function startTrial(
   workshop: Workshop,
   rows: readonly (string | null)[],
-  options: EmulatorOptions & Readonly<{ apiKey?: string }> = {},
+  options: EmulatorOptions & TrialOptions = {},
 ) {
   await workshop.seed([]);
   await addRows(workshop, rows);
-  const { apiKey = API_KEY, ...rest } = options;
+  const { apiKey = API_KEY, through, ...rest } = options;
   const emulator = await startEmulator({ batchSeconds: 0, tier: "off", ...rest });
   onTestFinished(() => emulator.close());
   const clock = options.frozen === true ? virtualClock(emulator) : fastClock;
+  const baseUrl = (await through?.(emulator.url)) ?? emulator.url;
   const wire: { now: Wire } = { now: (_call, send) => send() };
   const clientOf = (key: string): Gemini => {
     const client = connectGemini({
       apiKey: key,
-      baseUrl: emulator.url,
+      baseUrl,
       clock,
       fetch: (input, init) => wire.now(callOf(input, init), () => fetch(input, init)),
     });

@@ -173,6 +173,7 @@ export function simulatedGemini(world: World): { gemini: Gemini; ledger: Ledger 
       await clock.sleep(CALL_MS);
       ledger.deletedFiles += 1;
     },
+    listModels: async () => [],
     countTokens: async () => 0,
     embedNow: () => Promise.reject(new Error("nobody asks for that here")),
   };
@@ -234,6 +235,9 @@ function batchOf(
     state: hasEnded ? "succeeded" : "running",
     rawState: hasEnded ? "BATCH_STATE_SUCCEEDED" : "BATCH_STATE_RUNNING",
     createdAt: undefined,
+    endedAt: undefined,
+    model: undefined,
+    inputFile: undefined,
     counts: undefined,
     resultsFile: hasEnded ? resultsOf(name) : undefined,
     error: undefined,

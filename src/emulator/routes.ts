@@ -12,6 +12,7 @@ import {
   getModel,
   listModels,
 } from "./batches/interactive.ts";
+import { checkRoute } from "./batches/other-shapes.ts";
 import type { State } from "./state/state.ts";
 import { upload } from "./files/uploads.ts";
 
@@ -35,8 +36,14 @@ type Route = Readonly<{ method: string; path: RegExp; kind: RouteKind; handle: H
 const ROUTES: readonly Route[] = [
   route("POST", "/upload/:version/files", "upload", (call, _id, state) => upload(call, state)),
   route("GET", "/:version/files", "list", (call, _id, state) => listFiles(call, state)),
-  route("GET", "/:version/files/:id:download", "download", downloadFile),
-  route("GET", "/download/:version/files/:id:download", "download", downloadFile),
+  route("GET", "/:version/files/:id:download", "download", (call, id, state) => {
+    checkRoute(false, state.embedder.behaviour);
+    return downloadFile(call, id, state);
+  }),
+  route("GET", "/download/:version/files/:id:download", "download", (call, id, state) => {
+    checkRoute(true, state.embedder.behaviour);
+    return downloadFile(call, id, state);
+  }),
   route("GET", "/:version/files/:id", "get", getFile),
   route("DELETE", "/:version/files/:id", "delete", deleteFile),
   route("POST", "/:version/models/:id:asyncBatchEmbedContent", "create", (call, id, state, runs) =>

@@ -21,18 +21,32 @@ export async function listBatches(
   signal: AbortSignal | undefined,
 ): Promise<Batch[]> {
   const byName = new Map<string, Batch>();
+  const tokens = new Set<string>();
   let pageToken: string | undefined = "";
-  const seen = new Set<string>();
-  for (let page = 0; pageToken !== undefined; page += 1) {
-    if (page === services.limits.maxPages) throw unusable(`the batch list has over ${page} pages`);
-    if (seen.has(pageToken)) throw unusable("the batch list leads back to a page that was read");
-    seen.add(pageToken);
-    const { batches, nextPageToken }: BatchPage = await readPage(pageToken, services, signal);
+  while (pageToken !== undefined) {
+    tokens.add(pageToken);
+    const page: BatchPage = await readPage(pageToken, services, signal);
+    checkProgress(page, byName, tokens, services.limits);
     // A batch made meanwhile pushes others onto the next page, where they come again.
-    for (const batch of batches) if (!byName.has(batch.name)) byName.set(batch.name, batch);
-    pageToken = nextPageToken;
+    for (const batch of page.batches) if (!byName.has(batch.name)) byName.set(batch.name, batch);
+    pageToken = page.nextPageToken;
   }
   return [...byName.values()].sort(newestFirst);
+}
+
+/** Throws where a page was there before, by its token or by all that it shows: what is behind it nobody sees. */
+function checkProgress(
+  { batches, nextPageToken }: BatchPage,
+  seen: ReadonlyMap<string, Batch>,
+  tokens: ReadonlySet<string>,
+  { maxPages }: Limits,
+): void {
+  if (nextPageToken === undefined) return;
+  const showsNothingNew = batches.length > 0 && batches.every(({ name }) => seen.has(name));
+  if (showsNothingNew || tokens.has(nextPageToken)) {
+    throw unusable("the batch list leads back to a page that was read");
+  }
+  if (tokens.size >= maxPages) throw unusable(`the batch list has over ${maxPages} pages`);
 }
 
 async function readPage(

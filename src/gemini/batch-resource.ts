@@ -1,6 +1,10 @@
 /**
  * Gemini's operation, as the service sends it, in our words. Read from the raw answer: the SDK's
  * own object has lost `error`, `done`, `response` and `batchStats`.
+ *
+ * Every recorded answer has the batch's members under `metadata`. The service's own samples, and clients
+ * that were tested against it, have them at the top level; so they are read at both places, the top
+ * first, and neither is believed to be the only one. This is the one place that knows of any shape.
  */
 import { count, fields, type Fields, isFields, list, text } from "./http/json.ts";
 import type { Batch, BatchState } from "./port.ts";
@@ -8,46 +12,87 @@ import type { Batch, BatchState } from "./port.ts";
 /** A page of the batch list. */
 export type BatchPage = Readonly<{ batches: readonly Batch[]; nextPageToken: string | undefined }>;
 
-/** Undefined when the answer is no batch: it has no name. */
+/** Undefined when the answer is no batch: it has no name that is one. */
 export function parseBatch(answer: unknown): Batch | undefined {
   const operation = fields(answer);
   const metadata = fields(operation["metadata"]);
-  const name = text(operation["name"]) ?? text(metadata["name"]);
+  const told: Told = (name) => [operation[name], metadata[name]];
+  const name = first(told("name"), batchName);
   if (name === undefined) return undefined;
+  const counts = first(told("batchStats"), countsOf);
+  const resultsFile = resultsFileOf(operation, told);
+  const error = errorOf(operation);
   return {
     name,
-    displayName: text(metadata["displayName"]) ?? "",
-    state: stateOf(operation, metadata),
-    rawState: text(metadata["state"]) ?? "",
-    createdAt: text(metadata["createTime"]),
-    counts: countsOf(metadata["batchStats"]),
-    resultsFile: resultsFileOf(operation, metadata),
-    error: errorOf(operation),
+    displayName: first(told("displayName"), words) ?? "",
+    state: stateOf(operation, told, { resultsFile, error, counts }),
+    rawState: rawStateOf(told),
+    createdAt: first(told("createTime"), text),
+    endedAt: first(told("endTime"), text),
+    model: first(told("model"), text)?.replace(/^models\//, ""),
+    inputFile: first(told("inputConfig"), inputFileIn),
+    counts,
+    resultsFile,
+    error,
   };
 }
 
 /**
  * Undefined when the answer is no page, or not a whole one. An empty list means "nothing was
- * created" to whoever asked, so it must be the service that said so: `{}` or `operations`.
+ * created" to whoever asked, so it must be the service that said so: `{}` or `operations`, and
+ * nothing beside it that may hold batches or an error.
  */
 export function parseBatchPage(answer: unknown): BatchPage | undefined {
   if (!isFields(answer)) return undefined;
   const { operations, nextPageToken, unreachable, ...others } = answer;
   if (operations === undefined && Object.keys(others).length > 0) return undefined;
   if (operations !== undefined && !Array.isArray(operations)) return undefined;
-  if (list(unreachable).length > 0) return undefined;
+  if (Object.values({ unreachable, ...others }).some(holdsSomething)) return undefined;
+  if (nextPageToken !== undefined && text(nextPageToken) === undefined) return undefined;
   const batches = list(operations).map(parseBatch);
   if (!batches.every((batch) => batch !== undefined)) return undefined;
   return { batches, nextPageToken: text(nextPageToken) || undefined };
+}
+
+function holdsSomething(value: unknown): boolean {
+  return typeof value === "object" && value !== null && Object.keys(value).length > 0;
+}
+
+/** What a batch says of itself under a name, at each of the places where it may say it. */
+type Told = (name: string) => readonly unknown[];
+
+function first<T>(values: readonly unknown[], read: (value: unknown) => T | undefined) {
+  for (const value of values) {
+    const found = read(value);
+    if (found !== undefined) return found;
+  }
+  return undefined;
+}
+
+/** A text that is not empty. */
+function words(value: unknown): string | undefined {
+  return text(value) || undefined;
+}
+
+/** Under any other name nobody could look at it again. */
+function batchName(value: unknown): string | undefined {
+  const name = text(value) ?? "";
+  return /^batches\/[\w-]+$/.test(name) ? name : undefined;
 }
 
 const STATES: Readonly<Record<string, BatchState>> = {
   PENDING: "pending",
   QUEUED: "pending",
   RUNNING: "running",
+  PROCESSING: "running",
+  IN_PROGRESS: "running",
+  CANCELLING: "running",
   SUCCEEDED: "succeeded",
+  PARTIALLY_SUCCEEDED: "succeeded",
+  COMPLETED: "succeeded",
   FAILED: "failed",
   CANCELLED: "cancelled",
+  CANCELED: "cancelled",
   EXPIRED: "expired",
 };
 
@@ -58,20 +103,39 @@ const CANCELLED_CODE = 1;
 
 /**
  * The operation's own `done` and `error` win over a state that lags behind, and results over an
- * error, for they are paid for. What ended without saying how is not taken for ended.
+ * error, for they are paid for. What is done and shows neither has ended all the same, unless it counts
+ * successful requests: these have results somewhere, and are waited for.
  */
-function stateOf(operation: Fields, metadata: Fields): BatchState {
-  const told = knownState(metadata["state"]);
-  const error = errorOf(operation);
-  const hasResults = resultsFileOf(operation, metadata) !== undefined;
-  if (error !== undefined && !hasResults) return endedByError(told, error.code);
-  if (ENDED.includes(told) || operation["done"] !== true) return told;
-  return hasResults || isFields(operation["response"]) ? "succeeded" : "unknown";
+function stateOf(
+  operation: Fields,
+  told: Told,
+  { resultsFile, error, counts }: Pick<Batch, "resultsFile" | "error" | "counts">,
+): BatchState {
+  const states = told("state").map(knownState);
+  const state = states.find((each) => ENDED.includes(each)) ?? states.find(isKnown) ?? "unknown";
+  const hasResults = resultsFile !== undefined;
+  if (error !== undefined && !hasResults) return endedByError(state, error.code);
+  if (ENDED.includes(state) || operation["done"] !== true) return state;
+  const owesResults = hasResults || (counts?.successful ?? 0) > 0;
+  return owesResults || isFields(operation["response"]) ? "succeeded" : "ended";
+}
+
+function isKnown(state: BatchState): boolean {
+  return state !== "unknown";
 }
 
 function knownState(raw: unknown): BatchState {
-  const word = (text(raw) ?? "").replace(/^(BATCH|JOB)_STATE_/, "");
+  const word = (text(raw) ?? "").toUpperCase().replace(/^([A-Z]+_)?STATE_/, "");
   return STATES[word] ?? "unknown";
+}
+
+/** The word that says most: that of an end before one that lags behind. */
+function rawStateOf(told: Told): string {
+  return first(told("state"), wordOfEnd) ?? first(told("state"), words) ?? "";
+}
+
+function wordOfEnd(value: unknown): string | undefined {
+  return ENDED.includes(knownState(value)) ? text(value) : undefined;
 }
 
 function endedByError(told: BatchState, code: number): BatchState {
@@ -79,10 +143,12 @@ function endedByError(told: BatchState, code: number): BatchState {
   return code === CANCELLED_CODE ? "cancelled" : "failed";
 }
 
+/** One that says nothing is none: code 0 is OK. */
 function errorOf(operation: Fields): Batch["error"] {
-  const error = operation["error"];
-  if (!isFields(error)) return undefined;
-  return { code: count(error["code"]) ?? 0, message: text(error["message"]) ?? "" };
+  const error = fields(operation["error"]);
+  const code = count(error["code"]) ?? 0;
+  const message = text(error["message"]) ?? "";
+  return code === 0 && message === "" ? undefined : { code, message };
 }
 
 /** Zero counters are left out by the service. */
@@ -95,9 +161,23 @@ function countsOf(stats: unknown): Batch["counts"] {
   };
 }
 
-function resultsFileOf(operation: Fields, metadata: Fields): string | undefined {
-  return (
-    text(fields(operation["response"])["responsesFile"]) ??
-    text(fields(metadata["output"])["responsesFile"])
-  );
+/** `responsesFile`, or what the SDK makes of it, wherever a recording, a specification or a sample has it. */
+function resultsFileOf(operation: Fields, told: Told): string | undefined {
+  const response = fields(operation["response"]);
+  const within = [response["output"], response["dest"]];
+  const outputs = [response, ...within, ...told("output"), ...told("dest")];
+  return first(outputs, (output) => {
+    const { responsesFile, fileName } = fields(output);
+    return fileIn(responsesFile) ?? fileIn(fileName);
+  });
+}
+
+/** As the service writes it, or as the create request did. */
+function inputFileIn(config: unknown): string | undefined {
+  return fileIn(fields(config)["fileName"]) ?? fileIn(fields(config)["file_name"]);
+}
+
+/** `files/…`, also where the address of the file is told in its place. */
+function fileIn(value: unknown): string | undefined {
+  return /(?:^|\/)(?<name>files\/[\w-]+)/.exec(text(value) ?? "")?.groups?.["name"];
 }

@@ -20,10 +20,11 @@ import { type Clock, systemClock } from "../clock.ts";
 import { type Address, API_VERSION, BASE_URL, checkName, createAddress } from "./http/address.ts";
 import { listBatches } from "./batch-list.ts";
 import { parseBatch } from "./batch-resource.ts";
-import { download } from "./incoming-file.ts";
+import { download, unlessRefused } from "./incoming-file.ts";
 import { unusable } from "./http/failure.ts";
 import { parseFile } from "./file-resource.ts";
 import { parseJson } from "./http/json.ts";
+import { listModels } from "./model-list.ts";
 import { type Limits, LIMITS } from "./http/limits.ts";
 import { MODELS } from "../row/models.ts";
 import {
@@ -33,6 +34,7 @@ import {
   type EmbedRequest,
   type Gemini,
   GeminiError,
+  type ResultsOptions,
 } from "./port.ts";
 import { saveResults, type TornDownloads } from "./saved-results.ts";
 import { createTransport, type Transport } from "./http/transport.ts";
@@ -77,6 +79,7 @@ type OwnCall =
   | "createBatch"
   | "getBatch"
   | "findBatches"
+  | "listModels"
   | "openResults"
   | "downloadResults"
   | "uploadFile";
@@ -84,9 +87,15 @@ type OwnCall =
 function ownCalls(services: Services, sdk: GoogleGenAI): Pick<Gemini, OwnCall> {
   const { transport, address, limits } = services;
   const find = (name: string, signal: AbortSignal | undefined) => findFile(sdk, name, signal);
-  const openResults = (file: string, signal: AbortSignal | undefined) => {
-    const url = address.of(`${checkName("files", file)}:download?alt=media`);
-    return download(transport, { url, limits, signal });
+  const openResults = (file: string, options: ResultsOptions = {}) => {
+    const path = `${checkName("files", file)}:download?alt=media`;
+    const urls = { usual: address.of(path), other: address.download(path) };
+    const { signal, noCache = false, route = "usual" } = options;
+    const open = (url: URL) => download(transport, { url, limits, signal, noCache });
+    return unlessRefused(
+      () => open(urls[route]),
+      () => open(route === "usual" ? urls.other : urls.usual),
+    );
   };
   const torn: TornDownloads = new Map();
   return {
@@ -96,13 +105,17 @@ function ownCalls(services: Services, sdk: GoogleGenAI): Pick<Gemini, OwnCall> {
 
     async findBatches(displayNamePrefix, signal) {
       const batches = await listBatches(services, signal);
-      return batches.filter((batch) => batch.displayName.startsWith(displayNamePrefix));
+      return batches.filter(
+        ({ displayName }) => displayName === "" || displayName.startsWith(displayNamePrefix),
+      );
     },
+
+    listModels: (signal) => listModels(services, signal),
 
     openResults,
 
-    downloadResults: (file, path, { onBytes, signal }) =>
-      saveResults(openResults(file, signal), path, torn, onBytes),
+    downloadResults: (file, path, { onBytes, ...options }) =>
+      saveResults(openResults(file, options), path, torn, onBytes),
 
     uploadFile: createUpload(find, services),
   };
@@ -123,6 +136,10 @@ async function createBatch(request: BatchRequest, services: Services): Promise<B
   );
   const batch = parseBatch(parseJson(answer.text));
   if (batch === undefined) throw unusable("it names no batch");
+  const { displayName } = batch;
+  if (displayName !== "" && displayName !== request.displayName) {
+    throw unusable(`it is another batch's, "${displayName}"`);
+  }
   return batch;
 }
 

@@ -5,6 +5,7 @@
  */
 import { unusable } from "./http/failure.ts";
 import type { Limits } from "./http/limits.ts";
+import { GeminiError } from "./port.ts";
 import { startTimeLimit, type TimeLimit } from "./http/time-limit.ts";
 import type { Transport } from "./http/transport.ts";
 
@@ -12,10 +13,12 @@ export type Download = Readonly<{
   url: URL;
   limits: Pick<Limits, "idleMs" | "downloadMs" | "maxResultsBytes">;
   signal: AbortSignal | undefined;
+  noCache: boolean;
 }>;
 
 export async function* download(transport: Transport, what: Download): AsyncGenerator<Uint8Array> {
-  const request = { method: "GET", url: what.url, signal: what.signal };
+  const headers = what.noCache ? { "cache-control": "no-cache" } : {};
+  const request = { method: "GET", url: what.url, headers, signal: what.signal };
   const limit = startTimeLimit(what.limits.idleMs, what.signal);
   const startedMs = performance.now();
   try {
@@ -32,6 +35,34 @@ export async function* download(transport: Transport, what: Download): AsyncGene
   } finally {
     limit.end();
   }
+}
+
+/** The first, or the second where the service refuses the first. Of two refusals the one counts that concludes less. */
+export async function* unlessRefused(
+  first: () => AsyncIterable<Uint8Array>,
+  second: () => AsyncIterable<Uint8Array>,
+): AsyncGenerator<Uint8Array> {
+  let refusal: GeminiError;
+  try {
+    yield* first();
+    return;
+  } catch (caught) {
+    if (!isRefusal(caught)) throw caught;
+    refusal = caught;
+  }
+  try {
+    yield* second();
+  } catch (caught) {
+    throw isRefusal(caught) && caught.kind === "notFound" ? refusal : caught;
+  }
+}
+
+/** Bad Request, Forbidden, Not Found: about this file at this address. Once bytes come, there is none. */
+const REFUSALS: readonly (number | undefined)[] = [400, 403, 404];
+
+function isRefusal(error: unknown): error is GeminiError {
+  if (!(error instanceof GeminiError) || !REFUSALS.includes(error.httpStatus)) return false;
+  return error.kind === "refused" || error.kind === "notFound";
 }
 
 /** Time counts only while a chunk is waited for, not while the consumer works on one. */

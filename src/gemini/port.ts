@@ -13,6 +13,8 @@ export type BatchState =
   | "failed"
   | "cancelled"
   | "expired"
+  /** It is over, without results, and nothing that is known says how. */
+  | "ended"
   /** A state this version does not know; treated as not ended. */
   | "unknown";
 
@@ -37,11 +39,16 @@ export function hasBatchEnded(state: BatchState): boolean {
 /** Gemini's object, `batches/…`. */
 export type Batch = Readonly<{
   name: string;
+  /** Empty where the service tells none. */
   displayName: string;
   state: BatchState;
   /** The service's own word for the state, for messages. */
   rawState: string;
   createdAt: string | undefined;
+  endedAt: string | undefined;
+  /** What it was made of, where the service tells; the model without `models/`. */
+  model: string | undefined;
+  inputFile: string | undefined;
   /** Undefined where the service sent none. In a list they may be out of date. */
   counts: Readonly<{ requests: number; successful: number; failed: number }> | undefined;
   /** `files/batch-…`, once there are results. */
@@ -66,6 +73,19 @@ export type BatchRequest = Readonly<{ model: ModelName; file: string; displayNam
 /** On disk. `lines` that are empty do not count. */
 export type SavedResults = Readonly<{ file: FileDigest; lines: number }>;
 
+/**
+ * `other` is the address that the documentation has, where the usual one is the SDK's. Whichever is
+ * refused before its first byte, the other one is asked before anything is concluded.
+ */
+type ResultsRoute = "usual" | "other";
+
+export type ResultsOptions = Readonly<{
+  signal?: AbortSignal | undefined;
+  route?: ResultsRoute | undefined;
+  /** What lies between is asked not to answer from a cache. */
+  noCache?: boolean | undefined;
+}>;
+
 /** The service's own limit of one interactive call. */
 export const MAX_TEXTS_NOW = 100;
 
@@ -84,6 +104,9 @@ export type Embedded = Readonly<{
   tokens: number | undefined;
 }>;
 
+/** `takesBatches` is undefined where the service does not say what the model takes. */
+export type OfferedModel = Readonly<{ name: string; takesBatches: boolean | undefined }>;
+
 /** Two ways to end a call that is charged once it has left. */
 export type EmbedSignals = Readonly<{
   /** Nothing is sent any more and no wait goes on; what is under way may still be answered. */
@@ -100,7 +123,10 @@ export type Gemini = {
   uploadFile(file: RequestFile, signal?: AbortSignal): Promise<RemoteFile>;
   /** Sends exactly one request, whatever comes back. Throws GeminiError; see its kinds. */
   createBatch(request: BatchRequest): Promise<Batch>;
-  /** Every batch whose display name starts with the prefix, newest first, from all pages. */
+  /**
+   * Every batch whose display name starts with the prefix, newest first, from all pages, and those
+   * that tell no display name: nobody can say whose they are.
+   */
   findBatches(displayNamePrefix: string, signal?: AbortSignal): Promise<Batch[]>;
   /** A direct look. Undefined when the service says that there is no such batch for this key. */
   getBatch(name: string, signal?: AbortSignal): Promise<Batch | undefined>;
@@ -108,7 +134,7 @@ export type Gemini = {
    * The bytes of a results file, from the first one; breaks with a GeminiError, `uncertain`, when
    * the connection does. There is no going on in the middle: the reader starts again.
    */
-  openResults(file: string, signal?: AbortSignal): AsyncIterable<Uint8Array>;
+  openResults(file: string, options?: ResultsOptions): AsyncIterable<Uint8Array>;
   /**
    * The results file, whole and untouched, at `path`, or nothing there. `onBytes` is told how many
    * bytes have come; fewer again after a new start.
@@ -116,7 +142,7 @@ export type Gemini = {
   downloadResults(
     file: string,
     path: string,
-    options: Readonly<{ onBytes?: (bytes: number) => void; signal?: AbortSignal }>,
+    options: ResultsOptions & Readonly<{ onBytes?: (bytes: number) => void }>,
   ): Promise<SavedResults>;
   cancelBatch(name: string): Promise<void>;
   /** Resolves also when there is nothing to delete. */
@@ -126,6 +152,8 @@ export type Gemini = {
    * their ids are longer than it takes, so `refused` may be all there is to get.
    */
   deleteFile(name: string): Promise<void>;
+  /** For this key; to ask costs nothing. */
+  listModels(signal?: AbortSignal): Promise<readonly OfferedModel[]>;
   countTokens(model: ModelName, texts: readonly string[]): Promise<number>;
   /** The interactive API, at once and at full price. Nothing tells one call from its repetition. */
   embedNow(request: EmbedRequest, signals?: EmbedSignals): Promise<Embedded>;
@@ -135,6 +163,8 @@ export type Gemini = {
  * What a failed call means for the caller:
  * - `refused`: a definite no (4xx); nothing was created
  * - `quota`: 429; nothing was created, later it may be
+ * - `billing`: no money, no billing or a free tier; nothing was created, and waiting brings nothing
+ * - `model`: the model is not there for this key, or takes no batches; nothing was created
  * - `key`: the key is missing, wrong or lacks the right
  * - `notFound`: the named file, batch or model is not there for this key
  * - `unreachable`: no connection was made; nothing was sent
@@ -144,6 +174,8 @@ export type Gemini = {
 export type GeminiErrorKind =
   | "refused"
   | "quota"
+  | "billing"
+  | "model"
   | "key"
   | "notFound"
   | "unreachable"

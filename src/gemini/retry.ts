@@ -33,6 +33,8 @@ export const RETRIES: Readonly<Record<RetriedCall, RetryRule>> = {
   downloadResults: { attempts: 6, firstDelayMs: 1_000, maxDelayMs: 30_000 },
   // Somebody waits at the keyboard.
   cancelBatch: { attempts: 4, firstDelayMs: 1_000, maxDelayMs: 8_000 },
+  // Asked before something else, which goes on without an answer.
+  listModels: { attempts: 2, firstDelayMs: 1_000, maxDelayMs: 1_000 },
   countTokens: { attempts: 4, firstDelayMs: 1_000, maxDelayMs: 8_000 },
   // Tidying up: what is left over is found again next time, and the service drops it in the end.
   deleteBatch: { attempts: 3, firstDelayMs: 1_000, maxDelayMs: 4_000 },
@@ -71,7 +73,7 @@ export function retryingGemini(gemini: Gemini, clock: Clock, report?: Report): G
   };
   return {
     createBatch: (request) => gemini.createBatch(request),
-    openResults: (file, signal) => gemini.openResults(file, signal),
+    openResults: (file, options) => gemini.openResults(file, options),
     uploadFile: (file, signal) =>
       retry("uploadFile", () => gemini.uploadFile(file, signal), signal),
     findBatches: (prefix, signal) =>
@@ -82,6 +84,7 @@ export function retryingGemini(gemini: Gemini, clock: Clock, report?: Report): G
     cancelBatch: (name) => retry("cancelBatch", () => gemini.cancelBatch(name)),
     deleteBatch: (name) => retry("deleteBatch", () => gemini.deleteBatch(name)),
     deleteFile: (name) => retry("deleteFile", () => gemini.deleteFile(name)),
+    listModels: (signal) => retry("listModels", () => gemini.listModels(signal), signal),
     countTokens: (model, texts) => retry("countTokens", () => gemini.countTokens(model, texts)),
     embedNow: (request, signals) =>
       retry("embedNow", () => gemini.embedNow(request, signals), signals?.stop),

@@ -5,7 +5,7 @@
  */
 import { JobBlocked, UserError } from "../errors.ts";
 import type { Failure } from "../row/failed-line.ts";
-import { classify } from "../row/failed-line.ts";
+import { classify } from "../row/error-code.ts";
 import { writeFailedFile } from "../jobs-folder/failed-file.ts";
 import type { JobFiles } from "../manifest/file-names.ts";
 import { type Job, linesOf } from "../manifest/job.ts";
@@ -164,7 +164,7 @@ function readRow(bytes: Buffer, reading: Reading): Added | undefined {
   const isDoubtful = rows.hasConflict(ordinal);
   // an error without a code may be an answer that could not be used, and was paid for
   if (isDoubtful || (line.kind === "error" && line.code === undefined)) tokens.add(undefined);
-  const failure = isDoubtful ? CONFLICT : failureOf(line, reading.redact);
+  const failure = isDoubtful ? CONFLICT : failureOf(line, reading);
   if (failure !== undefined) rows.fail(ordinal, failure);
   if (failure !== undefined || line.kind !== "vector") return undefined;
   return readVector(line, ordinal, reading);
@@ -176,12 +176,12 @@ const CONFLICT: Failure = {
   message: "the results have lines for this row that contradict each other",
 };
 
-function failureOf(line: ResultLine, redact: (text: string) => string): Failure | undefined {
+function failureOf(line: ResultLine, { job, redact }: Reading): Failure | undefined {
   if (line.kind !== "error") return undefined;
   const { code } = line;
   const message = redact(line.message);
   const told = code === undefined ? { message } : { code, message };
-  return { class: classify(code), reason: "service", ...told };
+  return { class: classify(code, job.attempt), reason: "service", ...told };
 }
 
 function readVector(

@@ -1,3 +1,4 @@
+import type { FailureClass } from "../row/error-code.ts";
 import type { Failure } from "../row/failed-line.ts";
 import type { DeadState } from "../gemini/port.ts";
 import { NO_ROWS } from "../row/sums.ts";
@@ -15,10 +16,11 @@ export async function recordDeadBatch(
   job: Job,
   state: DeadState,
   error: Readonly<{ code?: number; message: string }>,
+  failureClass: FailureClass = "retryable",
 ): Promise<Job> {
   const files = manifest.files(job.id);
   await checkRequestFile(files, job);
-  const failure: Failure = { class: "retryable", reason: "batch", ...error };
+  const failure: Failure = { class: failureClass, reason: "batch", ...error };
   const failed = await writeFailedFile(
     files,
     failedRequests(files, job, () => failure),

@@ -1,5 +1,6 @@
 /** One look at one batch, and what it means for the job. */
 import type { Clock } from "../clock.ts";
+import { type FailureClass, retryableOnce } from "../row/error-code.ts";
 import { UserError } from "../errors.ts";
 import { explain } from "../words/explain.ts";
 import {
@@ -12,7 +13,7 @@ import {
   UNEXPLAINED_END,
 } from "../gemini/port.ts";
 import { batchPrefix, isOurProject } from "../manifest/batch-names.ts";
-import { batchAgeMs } from "../manifest/batch-age.ts";
+import { BATCH_LIFE_HOURS, batchAgeMs } from "../manifest/batch-age.ts";
 import { recordDeadBatch } from "../jobs-folder/dead-batch.ts";
 import type { Job } from "../manifest/job.ts";
 import type { Manifest } from "../manifest/manifest.ts";
@@ -36,12 +37,61 @@ export async function pollJob(services: PollServices, job: Job): Promise<Job> {
   if (batch.resultsFile !== undefined && hasBatchEnded(batch.state)) {
     return recordSucceeded(services, job, batch.resultsFile);
   }
-  if (isDeadBatch(batch.state)) {
-    return recordEnd(services, job, batch.state, batch.error?.message, batch.error?.code);
+  if (isDeadBatch(batch.state)) return recordEnd(services, job, batch.state, batch.error);
+  if (hasAllFailed(batch)) {
+    return recordEnd(services, job, "failed", eachFailed(batch), retryableOnce(job.attempt));
   }
-  // paid for: it is waited for, and reported when that takes too long, but not given up
-  const isEmpty = hasBatchEnded(batch.state);
-  return stillPending(services, job, isEmpty ? "succeeded, without results yet" : batch.rawState);
+  if (batch.state === "ended") {
+    return recordEnd(services, job, "failed", { message: unexplainedEnd(batch) });
+  }
+  if (hasBatchEnded(batch.state)) return succeededWithoutResults(services, job, batch);
+  return stillPending(services, job, batch.rawState);
+}
+
+/** No request has results that could still show. */
+function hasAllFailed({ state, counts }: Batch): boolean {
+  if (counts === undefined || !(hasBatchEnded(state) || state === "ended")) return false;
+  return counts.requests > 0 && counts.failed >= counts.requests;
+}
+
+function eachFailed({ error }: Batch) {
+  const message =
+    error?.message || "the batch ended with each of its requests failed, and no results say why";
+  return { ...error, message };
+}
+
+/** How long after its end a batch may take to show results: clocks that differ are no reason to pay again. */
+const RESULTS_SHOW_WITHIN_MS = 24 * 60 * 60 * 1000;
+
+/**
+ * Results that some request has are paid for: they are waited for, and reported when that takes too
+ * long, but not given up. Where none is said to have succeeded, none are believed in for ever.
+ */
+async function succeededWithoutResults(
+  services: PollServices,
+  job: Job,
+  batch: Batch,
+): Promise<Job> {
+  const isOverdue = endedMsAgo(job, batch, services.clock.now()) > RESULTS_SHOW_WITHIN_MS;
+  if ((batch.counts?.successful ?? 0) > 0 || !isOverdue) {
+    return stillPending(services, job, "succeeded, without results yet");
+  }
+  const message = "the batch succeeded at Gemini, and left no results";
+  return recordEnd(services, job, "failed", { message }, retryableOnce(job.attempt));
+}
+
+/** At least: where it does not say when it ended, it may have been when batches do at the latest. */
+function endedMsAgo(job: Job, { endedAt }: Batch, now: Date): number {
+  const endedMs = Date.parse(endedAt ?? "");
+  if (!Number.isNaN(endedMs)) return now.getTime() - endedMs;
+  return batchAgeMs(job, now) - BATCH_LIFE_HOURS * MS_PER_HOUR;
+}
+
+const MS_PER_HOUR = 60 * 60 * 1000;
+
+function unexplainedEnd({ rawState }: Batch): string {
+  const how = rawState === "" ? "" : ` as ${rawState}`;
+  return `the batch ended at Gemini${how}, without results and without a reason given`;
 }
 
 async function lookAt({ gemini, signal }: PollServices, job: Job): Promise<Batch | undefined> {
@@ -67,11 +117,11 @@ async function recordEnd(
   { manifest, report }: PollServices,
   job: Job,
   state: DeadState,
-  message = UNEXPLAINED_END[state],
-  code?: number,
+  told: Readonly<{ code?: number; message: string }> | undefined,
+  failureClass?: FailureClass,
 ): Promise<Job> {
-  const error = code === undefined ? { message } : { code, message };
-  const ended = await recordDeadBatch(manifest, job, state, error);
+  const message = told?.message || UNEXPLAINED_END[state];
+  const ended = await recordDeadBatch(manifest, job, state, { ...told, message }, failureClass);
   report({ type: "ended", job: job.id, state, message });
   return ended;
 }
@@ -95,7 +145,8 @@ async function recordGone(services: PollServices, job: Job): Promise<Job> {
     return stillPending(services, job, "visible in the list only");
   }
   if (job.keyId !== services.keyId && !isOurProject(listed, manifest.jobs())) throw notOurKey(job);
-  return recordEnd(services, job, "failed", `the batch ${job.batch} was deleted at Gemini`);
+  const message = `the batch ${job.batch} was deleted at Gemini`;
+  return recordEnd(services, job, "failed", { message });
 }
 
 function notOurKey(job: Job): UserError {

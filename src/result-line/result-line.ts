@@ -1,11 +1,13 @@
 /**
  * One line of a results file, as Gemini returned it. The service's own reports and its clients
  * differ about the shape, so every one that was seen is read: the vector in `response.embedding`,
- * in `response.embeddings` or at the top; the error at the top, within `response` or in `status`.
+ * in `response.embeddings` or at the top; the error at the top, within `response` or in `status`; the
+ * key at the top or in `metadata`.
  * Nothing here throws: a line that cannot be read is a result too, and costs one row.
  *
- * Where a line holds an error, the error counts, even beside a vector. A vector's entry that is no
- * number (null, "NaN") stands as NaN, so that the check of the vector names it.
+ * Where a line holds an error, the error counts, even beside a vector; one that says nothing counts only
+ * where there is no vector. A vector's entry that is no number (null, "NaN") stands as NaN, so that the
+ * check of the vector names it.
  */
 import { isJsonObject, type JsonObject } from "../row/json-value.ts";
 import { findNumbers, type NumbersInLine, parseJson, parseLineJson } from "./line-json.ts";
@@ -83,9 +85,11 @@ function lineAnew(bytes: Buffer, numbers: NumbersInLine | undefined): ResultLine
   if (!isJsonObject(line)) return malformed("the line is not a JSON object", undefined);
   const key = keyOf(line);
   if (key === undefined) return malformed("the line has no key", undefined);
-  const error = errorOf(line);
-  if (error !== undefined) return { kind: "error", key, ...error };
+  const errors = errorsOf(line);
   const values = valuesOf(line);
+  if (errors.some(saysSomething) || (errors.length > 0 && values === undefined)) {
+    return { kind: "error", key, ...together(errors) };
+  }
   if (values === undefined) return malformed("the line has neither a vector nor an error", key);
   return { kind: "vector", key, values, ...tokensOf(line) };
 }
@@ -101,7 +105,8 @@ export function readResultKey(bytes: Buffer): string | undefined {
   const end = plainFirstKeyEnd(bytes);
   if (end !== -1) return bytes.toString("latin1", PLAIN_BEGINNING.length, end);
   const quoted = lastKey(bytes) ?? onlyFirstKey(bytes);
-  if (quoted !== undefined) return unquote(quoted);
+  const key = quoted === undefined ? undefined : unquote(quoted);
+  if (key !== undefined) return key;
   const line = parseJson(bytes);
   if (line === undefined) return recoverKey(bytes);
   return isJsonObject(line) ? keyOf(line) : undefined;
@@ -144,43 +149,53 @@ function malformed(message: string, key: string | undefined): ResultLine {
 }
 
 function keyOf(line: JsonObject): string | undefined {
-  const { key } = line;
-  return typeof key === "string" && key !== "" ? key : undefined;
+  return [line["key"], member(line["metadata"], "key")].find(isText);
 }
 
 type ServiceError = Readonly<{ code?: number; message: string }>;
 
-function errorOf(line: JsonObject): ServiceError | undefined {
-  return (
-    readError(line["error"]) ??
-    readError(member(line["response"], "error")) ??
-    readError(line["status"])
-  );
+function errorsOf(line: JsonObject): ToldError[] {
+  const places = [line["error"], member(line["response"], "error"), line["status"]];
+  return places.map(readError).filter((each) => each !== undefined);
 }
 
-/** A google.rpc.Status, or only its name or a text. What is empty or says OK is no error. */
-function readError(value: unknown): ServiceError | undefined {
-  if (value === undefined || value === null || value === "") return undefined;
-  if (!isJsonObject(value)) return serviceError(rpcCode(value), asText(value));
-  if (Object.keys(value).length === 0) return undefined;
-  const { code, status, message } = value;
-  const text = [message, status].find((each) => typeof each === "string" && each !== "");
-  return serviceError(readWholeNumber(code) ?? rpcCode(status), asText(text ?? value));
+function saysSomething({ code, text }: ToldError): boolean {
+  return code !== undefined || text !== undefined;
 }
 
-function serviceError(code: number | undefined, text: string): ServiceError | undefined {
-  if (code === 0) return undefined;
+/** One of the places may be there and say nothing, or only the code or the message. */
+function together(errors: readonly ToldError[]): ServiceError {
+  const code = errors.find((each) => each.code !== undefined)?.code;
+  const text = errors.find((each) => each.text !== undefined)?.text ?? NO_MESSAGE;
   const message = text.slice(0, MAX_MESSAGE_CHARS).toWellFormed();
   return code === undefined ? { message } : { code, message };
+}
+
+const NO_MESSAGE = "the service gave an error without a message";
+
+type ToldError = Readonly<{ code: number | undefined; text: string | undefined }>;
+
+/** A google.rpc.Status, or only its name or a text. What is empty or says OK is no error. */
+function readError(value: unknown): ToldError | undefined {
+  if (value === undefined || value === null || value === "") return undefined;
+  if (!isJsonObject(value)) return unlessOk(rpcCode(value), isText(value) ? value : undefined);
+  if (Object.keys(value).length === 0) return undefined;
+  const { code, status, message } = value;
+  return unlessOk(readWholeNumber(code) ?? rpcCode(status), [message, status].find(isText));
+}
+
+function unlessOk(code: number | undefined, text: string | undefined): ToldError | undefined {
+  return code === 0 ? undefined : { code, text };
+}
+
+/** One that is not empty. */
+function isText(value: unknown): value is string {
+  return typeof value === "string" && value !== "";
 }
 
 /** From `UNAVAILABLE` or `UNAVAILABLE: try later`. */
 function rpcCode(status: unknown): number | undefined {
   return typeof status === "string" ? RPC_CODES.get(status.split(":", 1).join("")) : undefined;
-}
-
-function asText(value: unknown): string {
-  return typeof value === "string" ? value : "the service gave an error without a message";
 }
 
 function valuesOf(line: JsonObject): Values | undefined {

@@ -2,6 +2,7 @@
  * One line of a failed file: a request line, and why it came to nothing. People read these files,
  * edit them, and write them by hand; so a bare request line is one too.
  */
+import { FAILURE_CLASSES, type FailureClass } from "./error-code.ts";
 import {
   type JsonObject,
   LineError,
@@ -13,9 +14,6 @@ import {
   requireText,
 } from "./json-value.ts";
 import { readRequestLine, REQUEST_MEMBERS, type RequestLine } from "./request-line.ts";
-
-/** Whether sending the row once more may help. */
-export type FailureClass = (typeof FAILURE_CLASSES)[number];
 
 /**
  * Who or what failed the row: the service's error line; no line at all; a line that cannot be read;
@@ -42,7 +40,6 @@ export type FailedLine = RequestLine &
     error: Failure | undefined;
   }>;
 
-const FAILURE_CLASSES = ["retryable", "permanent"] as const;
 const FAILURE_REASONS = [
   "service",
   "missing",
@@ -52,26 +49,6 @@ const FAILURE_REASONS = [
   "batch",
   "table",
 ] as const;
-
-/** DEADLINE_EXCEEDED, RESOURCE_EXHAUSTED, INTERNAL, UNAVAILABLE: numbers of google.rpc.Code. */
-const RETRYABLE_RPC_CODES: ReadonlySet<number> = new Set([4, 8, 13, 14]);
-/** Request Timeout, Too Many Requests. */
-const RETRYABLE_HTTP_STATUSES: ReadonlySet<number> = new Set([408, 429]);
-const HTTP_SERVER_ERRORS = { first: 500, last: 599 } as const;
-
-/**
- * What an error code of the service means for the row. Reports show rpc codes and HTTP statuses
- * alike; their ranges do not meet. An error without any code says nothing about the text, so it is
- * worth another try, as a line that cannot be read is.
- */
-export function classify(code: number | undefined): FailureClass {
-  if (code === undefined) return "retryable";
-  const retryable =
-    RETRYABLE_RPC_CODES.has(code) ||
-    RETRYABLE_HTTP_STATUSES.has(code) ||
-    (code >= HTTP_SERVER_ERRORS.first && code <= HTTP_SERVER_ERRORS.last);
-  return retryable ? "retryable" : "permanent";
-}
 
 /** The line as JSON, without a newline at its end or within. */
 export function formatFailedLine(line: FailedLine): string {

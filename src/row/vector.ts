@@ -1,5 +1,5 @@
 /** The check that every vector passes before it may be written. */
-import type { FailureClass } from "./failed-line.ts";
+import type { FailureClass } from "./error-code.ts";
 
 type VectorProblem = "width" | "notFinite" | "zero";
 

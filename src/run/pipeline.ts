@@ -14,7 +14,7 @@ import { importResults, type ImportServices } from "../import/import.ts";
 import { type CostLimit, withinLimit } from "../cost/cost.ts";
 import type { JobBounds } from "../jobs-folder/cut.ts";
 import type { Job } from "../manifest/job.ts";
-import { isOutage, isUnanswered } from "../gemini/port.ts";
+import { GeminiError, isOutage, isUnanswered } from "../gemini/port.ts";
 import type { Prices } from "../cost/tariff.ts";
 import { isForSync, type LaneChoice } from "../cost/lane.ts";
 import { jobOfOtherSpace } from "../manifest/vector-space.ts";
@@ -27,6 +27,7 @@ import { type Store, TableRefusal } from "../store/port.ts";
 import { adoptBatches, needsReconciling, reconcile } from "../submit/reconcile.ts";
 import { sameTarget, type Target } from "../row/target.ts";
 import { submitJob, type SubmitServices } from "../submit/submit-job.ts";
+import { nameUsualCauses } from "../quota/refused-alone.ts";
 import { fullText } from "../quota/full-text.ts";
 import { isTooLarge } from "../quota/learned-bounds.ts";
 import { nextTry, type NextTry, type Window } from "../quota/next-try.ts";
@@ -107,6 +108,8 @@ class Pipeline {
   #lostCreates = 0;
   /** Attempts to embed at once, in a row, of which nothing came back. */
   #lostEmbeddings = 0;
+  /** Why nothing more is sent. What is at Gemini is fetched first, and then it is thrown. */
+  #halted: UserError | undefined;
   #timedOut = false;
   #canary: Canary | undefined;
   #hasCutCanary = false;
@@ -128,6 +131,7 @@ class Pipeline {
     try {
       const ends = await Promise.allSettled(tasks.map((task) => this.#guarded(task)));
       throwFirst(ends);
+      if (this.#halted !== undefined) throw this.#halted;
       for (const blocked of this.#blocked.values()) throw blocked;
     } finally {
       this.#stop.abort();
@@ -161,7 +165,7 @@ class Pipeline {
       this.#exports.push(summary);
       if (summary.exported === 0 || this.#options.export.limit !== undefined) break;
       await this.#until(() => this.#isDrained());
-      if (!this.#hasStaleRows() || this.#isExportStopped()) break;
+      if (!this.#hasStaleRows() || this.#sendsNoMore()) break;
     }
     this.#exporting = false;
     this.#changes.notify();
@@ -175,10 +179,8 @@ class Pipeline {
       const step = await jobs.next();
       if (step.done) return step.value;
       this.#changes.notify();
-      await this.#until(
-        () => this.#waitingJobs().length < MAX_JOBS_AHEAD || this.#isExportStopped(),
-      );
-      if (this.#isExportStopped()) this.#stopExport.abort();
+      await this.#until(() => this.#waitingJobs().length < MAX_JOBS_AHEAD || this.#sendsNoMore());
+      if (this.#sendsNoMore()) this.#stopExport.abort();
     }
   }
 
@@ -193,7 +195,7 @@ class Pipeline {
         await this.#untilDue(first, full);
         continue;
       }
-      await this.#reconcile();
+      if (!(await this.#reconcile(pause))) continue;
       // what was found just now may fill the window, or be this very job's batch
       const next = this.#nextToSubmit();
       if (next !== undefined && this.#isDue(next)) await this.#submitOrWait(next, pause);
@@ -219,8 +221,22 @@ class Pipeline {
         await this.#inHand(async () => void (await cutAgain(this.#services, job, bounds)));
       } else await this.#submitOne(job, probe, pause);
     } catch (error) {
-      await this.#waitOut(error, pause);
+      if (isAboutSending(error)) this.#halt(error);
+      else await this.#waitOut(error, pause);
     }
+  }
+
+  /** Nothing more is sent or exported; what was sent is waited for and imported. */
+  #halt(error: UserError): void {
+    this.#halted = error;
+    const { manifest, report } = this.#services;
+    const atGemini = submittedJobs(manifest).length;
+    if (atGemini > 0) {
+      const message = `${error.message} Nothing more is sent; what is at Gemini is fetched first.`;
+      report({ type: "warning", message, hint: error.hint });
+    }
+    this.#stopExport.abort();
+    this.#changes.notify();
   }
 
   async #submitOne(job: Job, probe: NextTry["probe"], pause: OutagePause): Promise<void> {
@@ -230,14 +246,27 @@ class Pipeline {
     this.#lostCreates = outcome.kind === "uncertain" ? this.#lostCreates + 1 : 0;
     if (outcome.kind === "submitted") return pause.reset();
     // the books know when it is tried again
-    if (outcome.kind === "quota") return;
+    if (outcome.kind === "quota") return nameUsualCauses(this.#services, job);
     // the first lost answer is looked into at once; after several, the service needs a rest
     if (this.#lostCreates === 1) return;
     if (this.#lostCreates > MAX_LOST_CREATES) throw noAnswers(job, outcome.message);
     await this.#rest(pause, `for answers at Gemini (job ${job.id}: ${outcome.message})`);
   }
 
-  async #reconcile(): Promise<void> {
+  /** False where it is not known what is at Gemini: then nothing is sent. */
+  async #reconcile(pause: OutagePause): Promise<boolean> {
+    try {
+      await this.#settleUncertain();
+      return true;
+    } catch (error) {
+      if (isOutage(error) && !isUnanswered(error)) await this.#waitOut(error, pause);
+      else if (error instanceof UserError) this.#halt(error);
+      else throw error;
+      return false;
+    }
+  }
+
+  async #settleUncertain(): Promise<void> {
     await this.#readList();
     if (!needsReconciling(this.#services.manifest.needing("settle", "send"))) return;
     const { adopted, absent } = await reconcile(this.#services, this.#options.reconcileGraceMs);
@@ -300,6 +329,7 @@ class Pipeline {
   }
 
   #nextToEmbed(): Job | undefined {
+    if (this.#halted !== undefined) return undefined;
     return nextToEmbed(this.#services.manifest, this.#options, this.#gate());
   }
 
@@ -312,6 +342,7 @@ class Pipeline {
     try {
       await embedJob({ ...this.#services, onAnswer }, job);
     } catch (error) {
+      if (isAboutSending(error)) return this.#halt(error);
       if (isUnanswered(error)) this.#lostEmbeddings += 1;
       if (this.#lostEmbeddings > MAX_LOST_EMBEDDINGS) throw error;
       await this.#waitOut(error, pause);
@@ -439,8 +470,12 @@ class Pipeline {
 
   #isDrained(): boolean {
     const { manifest } = this.#services;
-    const sent = manifest.needing("embed", "settle", "look", "fetch", "write");
+    const sent =
+      this.#halted === undefined
+        ? manifest.needing("embed", "settle", "look", "fetch", "write")
+        : manifest.needing("look", "fetch", "write");
     if (this.#worksInHand > 0 || sent.some(({ id }) => !this.#blocked.has(id))) return false;
+    if (this.#halted !== undefined) return true;
     // what the limit holds back waits for a bill that comes in, and for no task
     return this.#sendable().next().done === true;
   }
@@ -468,10 +503,6 @@ class Pipeline {
     );
   }
 
-  #isExportStopped(): boolean {
-    return this.#isStoppedByCost() || this.#isRefused(this.#options.export.target);
-  }
-
   /** Nothing is under way that could come cheaper than it was estimated. */
   #isStoppedByCost(): boolean {
     return (
@@ -479,9 +510,15 @@ class Pipeline {
     );
   }
 
+  #sendsNoMore(): boolean {
+    if (this.#halted !== undefined || this.#isStoppedByCost()) return true;
+    return this.#isRefused(this.#options.export.target);
+  }
+
   /** The oldest job that waits, and when it is sent. */
   #nextToSubmit(): Next | undefined {
     const { manifest, clock } = this.#services;
+    if (this.#halted !== undefined) return undefined;
     const { lane } = this.#options;
     const gate = this.#canary?.gate() ?? (() => true);
     const job = this.#sendable().find((each) => !isForSync(each, lane) && gate(each));
@@ -494,6 +531,7 @@ class Pipeline {
   }
 
   #hasUncertainJob(): boolean {
+    if (this.#halted !== undefined) return false;
     return this.#services.manifest.needing("settle").length > 0;
   }
 
@@ -536,6 +574,12 @@ class FullNotice {
 }
 
 const MS_PER_SECOND = 1000;
+
+/** What would refuse the next create as well, and says nothing of batches that are there. */
+function isAboutSending(error: unknown): error is UserError {
+  if (!(error instanceof UserError) || !(error.cause instanceof GeminiError)) return false;
+  return error.cause.kind === "billing" || error.cause.kind === "model";
+}
 
 function noAnswers(job: Job, message: string): UserError {
   return new UserError(

@@ -48,7 +48,10 @@ export async function reconcile(
       readAtMs - startedAtMs >= graceMs &&
       reads >= MIN_READS &&
       !isAnyYoung(services, open, graceMs);
-    if (graceIsOver) return { adopted, absent: await recordAbsent(services, open, reads) };
+    if (graceIsOver) {
+      checkNameless(services, open, found.nameless);
+      return { adopted, absent: await recordAbsent(services, open, reads) };
+    }
     const why = `for a batch of job ${open.map((job) => job.id).join(", ")} to show at Gemini`;
     report({
       type: "waiting",
@@ -106,22 +109,81 @@ function checkKey({ keyId }: SubmitServices, uncertain: readonly Job[]): void {
   );
 }
 
+/**
+ * A batch that tells no name may be that of the lost answer, unless it is known, or was made of something
+ * else, or long before. Then the list proves nothing, and sending the job again could pay twice.
+ */
+function checkNameless(
+  { manifest }: SubmitServices,
+  open: readonly Job[],
+  nameless: readonly Batch[],
+): void {
+  const known = new Set(manifest.jobs().flatMap((job) => [job.batch, ...job.duplicateBatches]));
+  const strangers = nameless.filter(({ name }) => !known.has(name));
+  for (const job of open) {
+    const ownFiles = `files/${batchPrefix(manifest.id)}${job.id}-`;
+    const [first, ...others] = strangers.filter((batch) => mayBeOf(job, batch, ownFiles));
+    if (first === undefined) continue;
+    const more = others.length === 0 ? "" : ` and ${others.length} more`;
+    throw new UserError(
+      `Whether job ${job.id} has a batch at Gemini cannot be told: its list shows ${first.name}${more} without a name, which may be the job's. It was not sent again.`,
+      {
+        hint: `Run the same command again later. If it stays so, \`vecfill cancel ${job.id} --give-up\` gives the job up: a batch that exists all the same is paid for and lost.`,
+        exit: "unfinished",
+      },
+    );
+  }
+}
+
+/** The two clocks may differ by so much; and an earlier intent may be so much older. */
+const CLOCKS_DIFFER_MS = 7 * 24 * 60 * 60 * 1000;
+
+function mayBeOf(
+  { target, updatedAt }: Job,
+  { model, inputFile, createdAt }: Batch,
+  ownFiles: string,
+): boolean {
+  if (model !== undefined && model !== target.model) return false;
+  if (inputFile !== undefined) return inputFile.startsWith(ownFiles);
+  return !(Date.parse(createdAt ?? "") < Date.parse(updatedAt) - CLOCKS_DIFFER_MS);
+}
+
+type Found = Readonly<{
+  adopted: string[];
+  unknown: readonly Batch[];
+  nameless: readonly Batch[];
+  isOurProject: boolean;
+}>;
+
 /** Reads the whole list once, and gives every batch of ours to its job. */
-async function adoptFound(
-  services: SubmitServices,
-): Promise<{ adopted: string[]; unknown: readonly Batch[]; isOurProject: boolean }> {
+async function adoptFound(services: SubmitServices): Promise<Found> {
   const { gemini, manifest, signal } = services;
   const batches = await readList(gemini, batchPrefix(manifest.id), signal);
-  const found = Map.groupBy(batches, (batch) => jobOfBatch(manifest.id, batch.displayName));
+  const nameless = batches.filter(({ displayName }) => displayName === "");
+  const unknown = new Set(batches).difference(new Set(nameless));
+  const found = Map.groupBy(batches, (batch) => jobOfBatch(manifest.id, nameOf(batch)));
+  const ofFile = Map.groupBy(nameless, ({ inputFile }) => inputFile);
   const adopted: string[] = [];
-  const unknown = new Set(batches);
-  for (const job of manifest.jobs().filter(({ id }) => found.has(id))) {
+  for (const job of manifest.jobs()) {
     // those of a job that had its number before a backup was put back ask for something else
-    const own = found.get(job.id)?.filter(({ displayName }) => isBatchOf(job, displayName)) ?? [];
+    const named = found.get(job.id)?.filter((batch) => isBatchOf(job, nameOf(batch))) ?? [];
+    const { name: file } = job.remoteFile ?? {};
+    const own = new Set([...named, ...(file === undefined ? [] : (ofFile.get(file) ?? []))]);
+    if (own.size === 0) continue;
     for (const batch of own) unknown.delete(batch);
-    if (await settle(services, job, own)) adopted.push(job.id);
+    if (await settle(services, job, [...own])) adopted.push(job.id);
   }
-  return { adopted, unknown: [...unknown], isOurProject: isOurProject(batches, manifest.jobs()) };
+  return {
+    adopted,
+    unknown: [...unknown],
+    nameless,
+    isOurProject: isOurProject(batches, manifest.jobs()),
+  };
+}
+
+/** Where the list does not tell it: a request file is called as the batch that it was uploaded for. */
+function nameOf({ displayName, inputFile }: Batch): string {
+  return displayName || (inputFile ?? "").replace(/^files\//, "");
 }
 
 async function readList(gemini: Gemini, prefix: string, signal: AbortSignal): Promise<Batch[]> {
@@ -161,7 +223,7 @@ async function adopt(
 
 /** Of two batches the one that has results, or may still get some, is the one to adopt. */
 function usefulness({ state }: Batch): number {
-  if (isDeadBatch(state)) return 0;
+  if (isDeadBatch(state) || state === "ended") return 0;
   return hasBatchEnded(state) ? 2 : 1;
 }
 

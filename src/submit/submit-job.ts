@@ -150,7 +150,8 @@ async function afterFailedCreate(
   const refused = await manifest.record({
     type: "refused",
     job: job.id,
-    error: { code: error.httpStatus, message },
+    // to the books of the quota a 429 is one; this is none
+    error: { code: kind === "billing" ? undefined : error.httpStatus, message },
     fileGone,
     limit,
     retryAfterMs: retryAfterMs === undefined ? undefined : Math.round(retryAfterMs),

@@ -4,6 +4,7 @@ import type { Job } from "../manifest/job.ts";
 import { needsReconciling, reconcile } from "./reconcile.ts";
 import { submitJob, type SubmitServices } from "./submit-job.ts";
 import { fullText } from "../quota/full-text.ts";
+import { nameUsualCauses } from "../quota/refused-alone.ts";
 import { warnOfTooLarge } from "../quota/too-large.ts";
 import { nextTry, type NextTry, type Window } from "../quota/next-try.ts";
 import { isToSend, needs } from "../manifest/states.ts";
@@ -101,6 +102,7 @@ async function submitRound(
     const outcome = await submitJob(services, job, next.probe);
     if (outcome.kind === "submitted") submitted.push(job.id);
     if (outcome.kind === "quota") warnOfTooLarge(services, job);
+    if (outcome.kind === "quota") nameUsualCauses(services, job);
     if (outcome.kind === "quota") return `Gemini refused for quota: ${outcome.message}`;
     if (outcome.kind === "uncertain") lost = `no answer to the create: ${outcome.message}`;
   }

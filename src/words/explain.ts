@@ -1,9 +1,18 @@
 import { type ExitReason, UserError } from "../errors.ts";
-import type { GeminiError, GeminiErrorKind } from "../gemini/port.ts";
+import { MODELS } from "../row/models.ts";
+import { type Gemini, GeminiError, type GeminiErrorKind } from "../gemini/port.ts";
 
 const ADVICE: Readonly<Record<GeminiErrorKind, Readonly<{ hint: string; exit: ExitReason }>>> = {
   key: {
     hint: "Check GEMINI_API_KEY: `vecfill doctor` tries it. Keys are made at https://aistudio.google.com/apikey; batches need one whose project has billing.",
+    exit: "fatal",
+  },
+  billing: {
+    hint: "This is money, not quota, and waiting does not mend it: batches need a project with billing, credit and room under its spending cap. https://aistudio.google.com/projects shows and changes that; then run the same command again.",
+    exit: "fatal",
+  },
+  model: {
+    hint: `Choose another --model: vecfill knows ${Object.keys(MODELS).join(" and ")}. \`vecfill doctor\` tells what there is for this key.`,
     exit: "fatal",
   },
   unreachable: {
@@ -36,4 +45,17 @@ const ADVICE: Readonly<Record<GeminiErrorKind, Readonly<{ hint: string; exit: Ex
 export function explain(error: GeminiError, doing: string): UserError {
   const what = `${doing.charAt(0).toUpperCase()}${doing.slice(1)}`;
   return new UserError(`${what} failed: ${error.message}`, { ...ADVICE[error.kind], cause: error });
+}
+
+/**
+ * Throws a UserError where Gemini refuses the key, before anything rests on it. Any other failure says
+ * nothing about the key, and whoever needs Gemini meets it again.
+ */
+export async function refuseBadKey(gemini: Pick<Gemini, "listModels">): Promise<void> {
+  try {
+    await gemini.listModels();
+  } catch (error) {
+    if (!(error instanceof GeminiError)) throw error;
+    if (error.kind === "key" || error.kind === "billing") throw explain(error, "trying the key");
+  }
 }

@@ -29,6 +29,9 @@ describe("a direct look", () => {
       state: "succeeded",
       rawState: "BATCH_STATE_SUCCEEDED",
       createdAt: "2025-08-30T00:46:33.378015678Z",
+      endedAt: "2025-08-30T00:52:51.317741426Z",
+      model: "gemini-embedding-001",
+      inputFile: "files/7t2beg32d5er",
       counts: { requests: 3, successful: 2, failed: 1 },
       resultsFile: "files/batch-output-file",
       error: undefined,
@@ -82,7 +85,7 @@ describe("the state of an operation", () => {
       { ...state("BATCH_STATE_SUCCEEDED"), error, response: results },
       "succeeded",
     ],
-    ["done, and no word how", { ...state("BATCH_STATE_RUNNING"), done: true }, "unknown"],
+    ["done, and no word how", { ...state("BATCH_STATE_RUNNING"), done: true }, "ended"],
     ["JOB_STATE_SUCCEEDED", state("JOB_STATE_SUCCEEDED"), "succeeded"],
     ["JOB_STATE_QUEUED", state("JOB_STATE_QUEUED"), "pending"],
     ["BATCH_STATE_EXPIRED", state("BATCH_STATE_EXPIRED"), "expired"],
@@ -147,6 +150,8 @@ describe("the list", () => {
     ["an array", []],
     ["an error in a 200", errorBody(500, "INTERNAL", "oops")],
     ["a batch without a name", { operations: [{}] }],
+    ["an empty list beside another one", { operations: [], batches: [made(1, "a")] }],
+    ["a page token that is none", { operations: [], nextPageToken: 2 }],
     ["a list that says it is not whole", { operations: [], unreachable: ["somewhere"] }],
   ];
   test.each(notLists)("%s is not an empty list", async (_, body) => {
@@ -182,3 +187,44 @@ function made(id: number, displayName: string) {
   const createTime = `2026-08-19T14:00:${String(id).padStart(2, "0")}.5Z`;
   return { name: `batches/b${id}`, metadata: { displayName, createTime } };
 }
+
+// oxlint-disable-next-line typescript/no-explicit-any -- other people's shapes
+function read(name: string): any {
+  return JSON.parse(
+    readFileSync(new URL(`../fixtures/gemini/${name}.json`, import.meta.url), "utf8"),
+  );
+}
+
+describe("the operations of other people's test suites and recordings", () => {
+  const openClaw = read("operations-of-openclaw");
+  const ringbinder = read("operations-of-ringbinder");
+
+  const cases: [name: string, operation: unknown, batch: object][] = [
+    [
+      "everything at the top, and stale metadata",
+      openClaw.canonical_top_level,
+      {
+        state: "succeeded",
+        resultsFile: "files/out-telemetry",
+        counts: { requests: 2, successful: 2, failed: 0 },
+      },
+    ],
+    ["a state that lags", openClaw.stale_metadata, { state: "succeeded" }],
+    ["an error beside results", openClaw.error_ahead_of_success, { resultsFile: "files/out-0" }],
+    ["two results files", openClaw.conflicting_outputs, { resultsFile: "files/response-output" }],
+    ["no results", openClaw.no_output, { state: "succeeded", resultsFile: undefined }],
+    ["a creation", ringbinder.create, { displayName: "display", state: "pending" }],
+    ["an unwrapped look", ringbinder.get_unwrapped, { resultsFile: "files/output-17" }],
+    ["an unwrapped failure", ringbinder.failed_unwrapped, { state: "failed", error: { code: 3 } }],
+  ];
+  test.each(cases)("%s", (_, operation, batch) => {
+    expect(parseBatch(operation)).toMatchObject(batch);
+  });
+
+  test("a page of the list, as it was recorded", async () => {
+    const gemini = await connectTo(() => ({ body: read("list-page-2025-09").body }));
+    expect(await gemini.findBatches("ExecuteAsFile")).toMatchObject([
+      { model: "gemini-2.5-flash", inputFile: "files/85nave4ld71j", state: "pending" },
+    ]);
+  });
+});

@@ -129,7 +129,9 @@ test("Ctrl-C in the middle ends it with its own reason", async () => {
   const controller = new AbortController();
   const reason = new Error("interrupted");
   setTimeout(() => controller.abort(reason), 100);
-  await expect(read(gemini.openResults("files/batch-x", controller.signal))).rejects.toBe(reason);
+  await expect(
+    read(gemini.openResults("files/batch-x", { signal: controller.signal })),
+  ).rejects.toBe(reason);
 });
 
 test("a reader that stops early leaves no connection behind", async () => {

@@ -24,6 +24,9 @@ function failing(times: number, error: () => unknown = uncertain) {
     state: "pending",
     rawState: "",
     createdAt: undefined,
+    endedAt: undefined,
+    model: undefined,
+    inputFile: undefined,
     counts: undefined,
     resultsFile: undefined,
     error: undefined,
@@ -40,6 +43,7 @@ function failing(times: number, error: () => unknown = uncertain) {
     cancelBatch: () => answer(undefined),
     deleteBatch: () => answer(undefined),
     deleteFile: () => answer(undefined),
+    listModels: () => answer([]),
     countTokens: () => answer(7),
     embedNow: () => answer({ vectors: [[1]], tokens: undefined }),
   };
@@ -84,6 +88,7 @@ const retried: [
   ["cancelBatch", (gemini) => gemini.cancelBatch("batches/x")],
   ["deleteBatch", (gemini) => gemini.deleteBatch("batches/x")],
   ["deleteFile", (gemini) => gemini.deleteFile("files/x")],
+  ["listModels", (gemini, signal) => gemini.listModels(signal)],
   ["countTokens", (gemini) => gemini.countTokens("gemini-embedding-001", [])],
   ["embedNow", (gemini, signal) => gemini.embedNow(embedRequest, { stop: signal })],
 ];

@@ -73,6 +73,27 @@ async function look(
   };
 }
 
+describe("a model that takes no batches with this key", () => {
+  it.each([
+    ["newest", "Choose another --model: gemini-embedding-2."],
+    ["none", /^Try another key: /],
+  ])("is found, for nothing, and which does is told: %s", async (which, mend) => {
+    const other = await startEmulator({ frozen: true, behaviour: `batch-models=${which}` });
+    try {
+      const { code, line } = await look({ GOOGLE_GEMINI_BASE_URL: other.url });
+      expect(code).toBe(3);
+      expect(line("batches")).toMatchObject({
+        status: "failure",
+        message: "gemini-embedding-001 takes no batches with this key",
+        mend: expect.stringMatching(mend),
+      });
+      expect(other.calls("create")).toBe(0);
+    } finally {
+      await other.close();
+    }
+  });
+});
+
 function broken(lines: readonly Line[]): Line[] {
   return lines.filter(({ status }) => status !== "ok");
 }
@@ -84,6 +105,7 @@ describe("doctor", () => {
     expect(code).toBe(0);
     expect(lines.map(({ name }) => name)).toEqual([
       "Gemini",
+      "batches",
       "way",
       "database",
       "server",

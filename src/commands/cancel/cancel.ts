@@ -11,13 +11,18 @@ import {
 import type { Manifest, ManifestView } from "../../manifest/manifest.ts";
 import { checkRequestFile } from "../../jobs-folder/request-file.ts";
 import { hasResults } from "../../jobs-folder/results-file.ts";
+import type { Report } from "../../progress.ts";
 import { NO_ROWS } from "../../row/sums.ts";
 import { isOpen, needs } from "../../manifest/states.ts";
 
-export type CancelServices = Readonly<{ manifest: Manifest; gemini: () => Promise<Gemini> }>;
+export type CancelServices = Readonly<{
+  manifest: Manifest;
+  gemini: () => Promise<Gemini>;
+  report: Report;
+}>;
 
 /**
- * `givenUp`: nothing is at Gemini that is known. `asked`: Gemini was asked to cancel its batch.
+ * `givenUp`: nothing is at Gemini that is known, or somebody insisted. `asked`: Gemini was asked to cancel its batch.
  * `kept`: what the sync lane was answered so far is to be imported, the other rows may be resubmitted.
  */
 export type Cancelled = "givenUp" | "asked" | "kept";
@@ -28,7 +33,7 @@ export type Cancelled = "givenUp" | "asked" | "kept";
  * which no result can be matched to a row: what it cost is lost.
  */
 export async function cancelJob(
-  { manifest, gemini }: CancelServices,
+  { manifest, gemini, report }: CancelServices,
   job: Job,
   insist: boolean,
 ): Promise<Cancelled> {
@@ -38,14 +43,34 @@ export async function cancelJob(
     await recordGivenUp(manifest, job);
     return "givenUp";
   }
+  const refusal = await cancelAtGemini(gemini, prospect.batch);
+  if (refusal === undefined) return "asked";
+  if (!insist) {
+    throw refusal instanceof GeminiError ? explain(refusal, `cancelling job ${job.id}`) : refusal;
+  }
+  report({ type: "warning", ...uncancelled(prospect.batch, refusal) });
+  await recordGivenUp(manifest, job);
+  return "givenUp";
+}
+
+function uncancelled(batch: string, { message }: Error) {
+  return {
+    message: `The batch ${batch} was not cancelled at Gemini (${message}): if it is there, it goes on, and what it costs is lost.`,
+    hint: undefined,
+  };
+}
+
+/** What kept it from being done: an answer, no answer, or no key to ask with. */
+async function cancelAtGemini(
+  gemini: CancelServices["gemini"],
+  batch: string,
+): Promise<GeminiError | UserError | undefined> {
   try {
-    await (await gemini()).cancelBatch(prospect.batch);
-    return "asked";
+    await (await gemini()).cancelBatch(batch);
+    return undefined;
   } catch (error) {
-    if (!(error instanceof GeminiError)) throw error;
-    if (!insist || error.kind !== "notFound") throw explain(error, `cancelling job ${job.id}`);
-    await recordGivenUp(manifest, job);
-    return "givenUp";
+    if (error instanceof GeminiError || error instanceof UserError) return error;
+    throw error;
   }
 }
 

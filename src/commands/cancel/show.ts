@@ -10,7 +10,7 @@ export async function showCancel(
   context: CommandContext,
   ids: readonly string[],
 ): Promise<CommandResult> {
-  const { services, settings, next } = context;
+  const { services, settings, next, report } = context;
   if (settings.dryRun) return showDryRun(context, ids);
   const manifest = await services.manifest();
   const { jobs, before } = jobsToCancel(manifest, ids);
@@ -19,7 +19,7 @@ export async function showCancel(
   const givenUp: string[] = [];
   const kept: string[] = [];
   for (const job of jobs) {
-    const cancelServices = { manifest, gemini: () => services.gemini() };
+    const cancelServices = { manifest, gemini: () => services.gemini(), report };
     const how = await cancelJob(cancelServices, job, settings.giveUp);
     ({ asked, givenUp, kept })[how].push(job.id);
   }

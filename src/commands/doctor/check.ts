@@ -40,6 +40,9 @@ export async function attempt(
 
 const MENDS: Readonly<Record<GeminiError["kind"], string>> = {
   key: "Make a key at https://aistudio.google.com/apikey and set GEMINI_API_KEY to it; batches need one whose project has billing.",
+  billing:
+    "Batches need a project with billing, credit and room under its spending cap: https://aistudio.google.com/projects shows and changes that.",
+  model: "Choose another --model.",
   unreachable: "Check the network, and GOOGLE_GEMINI_BASE_URL if it is set.",
   quota: "Wait a minute; https://aistudio.google.com/usage shows the project's limits.",
   uncertain: "Wait a moment and look again.",

@@ -1,12 +1,13 @@
 /** All checks, in the order in which one rests on the other. Nothing is spent and nothing written. */
 import type { StoreAccess } from "../../settings/access.ts";
 import type { Clock } from "../../clock.ts";
-import type { Gemini } from "../../gemini/port.ts";
+import type { Gemini, OfferedModel } from "../../gemini/port.ts";
 import type { ManifestView } from "../../manifest/manifest.ts";
 import { tryTable } from "../../plan/trial-write.ts";
 import { readManifest } from "../../jobs-folder/open.ts";
 import { count as figure } from "../../words/figures.ts";
 import type { AddressedHost, Examination, Store } from "../../store/port.ts";
+import { isModelName } from "../../row/models.ts";
 import { tableName, type Target } from "../../row/target.ts";
 import { checkAddress } from "./address-checks.ts";
 import { attempt, type Check, failure, ok, warning } from "./check.ts";
@@ -36,12 +37,33 @@ export async function doctor(services: DoctorServices, options: DoctorOptions): 
   return [...gemini, ...database, ...folder];
 }
 
-/** Counting tokens needs the key and the model, and costs nothing. */
-function checkGemini({ gemini }: DoctorServices, { model }: Target): Promise<readonly Check[]> {
-  return attempt("Gemini", async () => {
+/** Counting tokens needs the key and the model, and costs nothing; nor does the list of models. */
+async function checkGemini(
+  { gemini }: DoctorServices,
+  { model }: Target,
+): Promise<readonly Check[]> {
+  const answers = await attempt("Gemini", async () => {
     await (await gemini()).countTokens(model, ["How many legs has a spider?"]);
     return [ok("Gemini", `the key works, and ${model} answers`)];
   });
+  if (answers.some(({ status }) => status === "failure")) return answers;
+  const takes = await attempt("batches", async () => [
+    checkBatches(model, await (await gemini()).listModels()),
+  ]);
+  return [...answers, ...takes];
+}
+
+function checkBatches(model: string, offered: readonly OfferedModel[]): Check {
+  const takes = offered.find(({ name }) => name === model)?.takesBatches;
+  if (takes === true) return ok("batches", `${model} takes batches`);
+  const others = offered.filter(({ takesBatches }) => takesBatches === true);
+  const names = others.map(({ name }) => name).filter(isModelName);
+  const mend =
+    names.length === 0
+      ? "Try another key: none of the models that vecfill knows takes batches with this one."
+      : `Choose another --model: ${names.join(" or ")}.`;
+  if (takes === false) return failure("batches", `${model} takes no batches with this key`, mend);
+  return warning("batches", `whether ${model} takes batches, Gemini's list does not say`, mend);
 }
 
 async function checkDatabase(

@@ -9,6 +9,7 @@ import { droppedIndexesText } from "../../words/dropped-index-text.ts";
 import { laneChoice, runFromSettings, planOnly } from "../../stages.ts";
 import { count, counted, decimal, dollars } from "../../words/figures.ts";
 import { costStopJson, costStopText } from "../../words/cost-text.ts";
+import { refuseBadKey } from "../../words/explain.ts";
 import { sumsText } from "../../words/sums-text.ts";
 import { writeCostWarnings } from "../../words/write-cost-text.ts";
 import { balanced } from "../../row/sums.ts";
@@ -18,6 +19,7 @@ import type { RunSummary } from "../../run/run.ts";
 
 export async function showRun(context: CommandContext): Promise<CommandResult> {
   if (context.settings.dryRun) return showDryRun(context);
+  await refuseBadKey(await context.services.gemini());
   return runResult(context, await runFromSettings(context, await agreedPlan(context)));
 }
 

@@ -9,6 +9,7 @@ import {
 import type { BatchRuns } from "./batch-runs.ts";
 import { type Answer, type Call, ok, readJson } from "../http/http.ts";
 import { isBatchId } from "../http/identifiers.ts";
+import { circularPage, listedAs, lookedAt } from "./other-shapes.ts";
 import { page } from "../http/list-pages.ts";
 import { MessageType, omitEmpty } from "../http/proto-json.ts";
 import { entityNotFound, invalid, ServiceError } from "../http/service-error.ts";
@@ -18,19 +19,25 @@ const NOTHING = new MessageType("name");
 
 export function getBatch(call: Call, id: string, state: State): Answer {
   const batch = ownBatch(call, id, state);
-  return ok(batchOperation(batch, state.time.nowMs(), inlinedResults(batch, state)));
+  const recorded = batchOperation(batch, state.time.nowMs(), inlinedResults(batch, state));
+  return ok(lookedAt(recorded, state.embedder.behaviour));
 }
 
 export function listBatches(call: Call, state: State): Answer {
   if (call.query.has("filter")) throw invalid("Filtering batches is not supported.");
+  const { behaviour } = state.embedder;
+  const circular = circularPage(behaviour);
+  if (circular !== undefined) return circular;
   const nowMs = state.time.nowMs();
   const listed = state.batches
     .all()
     .filter((batch) => batch.project === call.project && batch.deletedAtMs === undefined)
     .filter((batch) => nowMs >= batch.listedAtMs);
   const { items, nextPageToken } = page(listed, call.query);
-  const stale = state.embedder.behaviour.is("list-stats", "stale");
-  const operations = items.map((batch) => listedOperation(batch, nowMs, stale));
+  const stale = behaviour.is("list-stats", "stale");
+  const operations = items.map((batch) =>
+    listedAs(listedOperation(batch, nowMs, stale), behaviour),
+  );
   return ok(omitEmpty({ operations, nextPageToken }));
 }
 

@@ -7,6 +7,7 @@ import type { FileRecord } from "../state/file-record.ts";
 import { livingFile, noAccess } from "../files/kept-files.ts";
 import { type Answer, type Call, ok, readJson, refusal } from "../http/http.ts";
 import { newBatchId } from "../http/identifiers.ts";
+import { createdAs, moneyRefusal, takesBatches } from "./other-shapes.ts";
 import { knownModel } from "../http/known-model.ts";
 import { lineBlocks } from "../faults/lines.ts";
 import { type Message, MessageType } from "../http/proto-json.ts";
@@ -56,9 +57,13 @@ export async function createBatch(
   state: State,
   created: () => void,
 ): Promise<Answer> {
-  const model = knownModel(modelId, call.version, "asyncBatchEmbedContent");
+  const { behaviour } = state.embedder;
+  const isOffered = takesBatches(modelId, behaviour);
+  const model = knownModel(modelId, call.version, "asyncBatchEmbedContent", isOffered);
   const order = readOrder(await readJson(call), model, call, state);
   const tokens = limitsTokens(state.settings) ? await countOrderTokens(order, model, state) : 0;
+  const unpaid = moneyRefusal(behaviour);
+  if (unpaid !== undefined) throw unpaid;
   checkQuota(state, { project: call.project, model, tokens });
   if (state.faults.strikes("create-429")) throw quotaExceeded();
   if (state.faults.strikes("create-lost")) throw unavailable();
@@ -208,5 +213,5 @@ async function createdAnswer(batch: BatchRecord, state: State): Promise<Answer> 
       ? refusal(unavailable())
       : { kind: "reset" };
   }
-  return ok(batchOperation(batch, state.time.nowMs()));
+  return ok(createdAs(batchOperation(batch, state.time.nowMs()), state.embedder.behaviour));
 }

@@ -11,6 +11,7 @@ import {
 import { UNITS_PER_ONE } from "../vectors/embedding.ts";
 import { type Answer, type Call, ok, readJson } from "../http/http.ts";
 import { knownModel } from "../http/known-model.ts";
+import { takesBatches } from "./other-shapes.ts";
 import { takeFromMinute } from "../state/minute-quota.ts";
 import { MessageType, omitEmpty } from "../http/proto-json.ts";
 import { invalid, quotaExceeded } from "../http/service-error.ts";
@@ -75,12 +76,16 @@ export async function countContentTokens(
   );
 }
 
-export function getModel(call: Call, modelId: string): Answer {
-  return ok(modelResource(knownModel(modelId, call.version, "getModel")));
+export function getModel(call: Call, modelId: string, { embedder }: State): Answer {
+  const model = knownModel(modelId, call.version, "getModel");
+  return ok(modelResource(model, takesBatches(model, embedder.behaviour)));
 }
 
-export function listModels(): Answer {
-  return ok({ models: Object.values(MODELS).map(({ name }) => modelResource(name)) });
+export function listModels(_call: Call, _id: string, { embedder }: State): Answer {
+  const models = Object.values(MODELS).map(({ name }) =>
+    modelResource(name, takesBatches(name, embedder.behaviour)),
+  );
+  return ok({ models });
 }
 
 function checkNamedModel(request: EmbedRequest, i: number, model: ModelName): void {
@@ -138,12 +143,13 @@ function usage(embeddings: readonly Embedding[], model: ModelName): Record<strin
   return { usageMetadata: { promptTokenCount: tokensOf(embeddings) } };
 }
 
-function modelResource(name: ModelName): Record<string, unknown> {
+function modelResource(name: ModelName, isForBatches: boolean): Record<string, unknown> {
+  const batches = isForBatches ? ["asyncBatchEmbedContent"] : [];
   return {
     name: `models/${name}`,
     displayName: name,
     inputTokenLimit: MODELS[name].inputTokenLimit,
     outputTokenLimit: 1,
-    supportedGenerationMethods: ["embedContent", "countTokens", "asyncBatchEmbedContent"],
+    supportedGenerationMethods: ["embedContent", "countTokens", ...batches],
   };
 }

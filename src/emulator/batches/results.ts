@@ -8,6 +8,7 @@ import { type Embedder, type Embedding, unitsOf } from "../vectors/embed-request
 import type { Faults } from "../faults/faults.ts";
 import { LineBytes } from "../vectors/line-bytes.ts";
 import { lineBlocks } from "../faults/lines.ts";
+import { lineError } from "./other-shapes.ts";
 import { readRequestRow, type RequestRow } from "./request-row.ts";
 import { garbledLine, oddVector, type RowFault, rowError, struckBy } from "../faults/row-faults.ts";
 import { ServiceError } from "../http/service-error.ts";
@@ -110,11 +111,9 @@ class ResultWriter {
   #failure(row: RequestRow, error: ServiceError): void {
     this.#failed += 1;
     this.#unpaid.push(`${JSON.stringify(row.key ?? null)}\n`);
-    const code = this.#job.embedder.behaviour.is("line-codes", "http") ? error.http : error.code;
-    const status = { code, message: error.message };
-    this.bytes.text(
-      `${JSON.stringify({ ...identity(row, this.#job), error: status, ...row.echoed })}\n`,
-    );
+    const told = lineError(error, this.#job.embedder.behaviour);
+    const line = { ...identity(row, this.#job), ...told, ...row.echoed };
+    this.bytes.text(`${JSON.stringify(line)}\n`);
   }
 
   #success(row: RequestRow, embedding: Embedding, struck: ReadonlySet<RowFault>): void {
@@ -163,5 +162,7 @@ class ResultWriter {
 
 function identity(row: RequestRow, job: ResultsJob): Record<string, unknown> {
   if (job.inline) return row.metadata === undefined ? {} : { metadata: row.metadata };
-  return row.key === undefined ? {} : { key: row.key };
+  if (row.key === undefined) return {};
+  const isUsual = job.embedder.behaviour.is("line-keys", "top-level");
+  return isUsual ? { key: row.key } : { metadata: { key: row.key } };
 }

@@ -23,8 +23,9 @@ export const BEHAVIOURS = {
     meaning: "embedContentConfig inside a request line (interactive calls always honour it)",
   },
   "line-codes": {
-    choices: ["rpc", "http"],
-    meaning: "error codes in result lines: google.rpc (3, 14) or like HTTP (400, 503)",
+    choices: ["rpc", "http", "unknown"],
+    meaning:
+      "error codes in result lines: google.rpc (3, 14), like HTTP (400, 503), or one that nobody knows",
   },
   "list-stats": {
     choices: ["stale", "fresh"],
@@ -70,6 +71,63 @@ export const BEHAVIOURS = {
   "cancelled-results": {
     choices: ["none", "partial"],
     meaning: "a cancelled batch leaves no results, or those it had by then",
+  },
+  "get-shape": {
+    choices: ["metadata", "top-level", "response-output", "dest"],
+    meaning: "where a look at a batch has its members, or the name of its results file",
+  },
+  "list-shape": {
+    choices: ["metadata", "top-level", "nameless", "unknown"],
+    meaning: "where a list has the members of a batch; without their names; in no known form",
+  },
+  "list-end": {
+    choices: ["ends", "circular"],
+    meaning: "the last page of a list of batches says so, or each leads back to itself",
+  },
+  "create-name": {
+    choices: ["batch", "operation", "another"],
+    meaning:
+      "the answer to a create names its batch, no batch at all, or another batch with another display name",
+  },
+  "state-names": {
+    choices: ["batch", "job", "plain"],
+    meaning: "states as BATCH_STATE_…, as JOB_STATE_…, or without a prefix",
+  },
+  "bad-end": {
+    choices: ["error", "unexplained"],
+    meaning: "a batch that fails has an error, or is done in a state nobody knows and says no more",
+  },
+  "all-failed": {
+    choices: ["output", "no-output"],
+    meaning: "a batch all of whose requests failed has a results file, or none",
+  },
+  "line-keys": {
+    choices: ["top-level", "metadata"],
+    meaning: "where a result line has its key",
+  },
+  "line-errors": {
+    choices: ["top-level", "response"],
+    meaning: "where a result line has its error: at the top, or in response beside an empty one",
+  },
+  "download-route": {
+    choices: ["both", "documented-404", "documented-400", "sdk"],
+    meaning:
+      "which addresses of a download work: both; the documented one, the other 404 or 400; the SDK's",
+  },
+  money: {
+    choices: [
+      "there",
+      "credits-depleted",
+      "spending-cap",
+      "free-tier",
+      "no-billing-400",
+      "no-billing-403",
+    ],
+    meaning: "creates pass, or are refused for want of money",
+  },
+  "batch-models": {
+    choices: ["all", "newest", "none"],
+    meaning: "which models take batches; a create for another is answered 404",
   },
 } as const;
 

@@ -24,7 +24,7 @@ export const FAULTS = {
   malformed: { takes: "rows", meaning: "a line is cut off, garbage, or JSON of another shape" },
   retryable: {
     takes: "rows",
-    meaning: "a row fails with code 4, 8, 13 or 14; sent again, it may pass",
+    meaning: "a row fails with code 1, 2, 4, 8, 10, 13 or 14; sent again, it may pass",
   },
   permanent: { takes: "rows", meaning: "a row fails with code 3, every time" },
   "unknown-key": { takes: "rows", meaning: "an extra line has a key that nobody sent" },

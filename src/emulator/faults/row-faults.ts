@@ -19,7 +19,15 @@ const ROW_FAULTS = [
 export type RowFault = (typeof ROW_FAULTS)[number];
 
 const NONE: ReadonlySet<RowFault> = new Set();
-const RETRYABLE = ["DEADLINE_EXCEEDED", "RESOURCE_EXHAUSTED", "INTERNAL", "UNAVAILABLE"] as const;
+const RETRYABLE = [
+  "CANCELLED",
+  "UNKNOWN",
+  "DEADLINE_EXCEEDED",
+  "RESOURCE_EXHAUSTED",
+  "ABORTED",
+  "INTERNAL",
+  "UNAVAILABLE",
+] as const;
 const ODD_VALUES = ['"NaN"', "null", "1e999"] as const;
 
 /** The faults that strike this key in this batch. */

@@ -1,6 +1,7 @@
 /** What the service answers when it refuses: an HTTP status, a google.rpc name and its number. */
 const RPC_STATUSES = {
   CANCELLED: { http: 499, code: 1 },
+  UNKNOWN: { http: 500, code: 2 },
   INVALID_ARGUMENT: { http: 400, code: 3 },
   DEADLINE_EXCEEDED: { http: 504, code: 4 },
   NOT_FOUND: { http: 404, code: 5 },
@@ -8,6 +9,7 @@ const RPC_STATUSES = {
   PERMISSION_DENIED: { http: 403, code: 7 },
   RESOURCE_EXHAUSTED: { http: 429, code: 8 },
   FAILED_PRECONDITION: { http: 400, code: 9 },
+  ABORTED: { http: 409, code: 10 },
   INTERNAL: { http: 500, code: 13 },
   UNAVAILABLE: { http: 503, code: 14 },
 } as const;

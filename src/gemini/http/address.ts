@@ -13,6 +13,8 @@ export type Address = Readonly<{
   base: string;
   /** Under the API version, as `batches/x`. */
   of(path: string): URL;
+  /** The same, as the documentation has it for downloads. */
+  download(path: string): URL;
   uploads(): URL;
   /**
    * An upload session, whose address the service chose. It is reached through our own base address
@@ -28,6 +30,7 @@ export function createAddress(baseUrl: string, apiVersion: string): Address {
     origin: baseAt.origin,
     base,
     of: (path) => new URL(`${base}/${apiVersion}/${path}`),
+    download: (path) => new URL(`${base}/download/${apiVersion}/${path}`),
     uploads: () => new URL(`${base}/upload/${apiVersion}/files`),
     uploadSession: (url) => atBase(baseAt, base, url),
   };

@@ -44,15 +44,36 @@ export function serviceError(body: string): Fields | undefined {
 
 function kindOf(refusal: Refusal, error: Fields | undefined): GeminiErrorKind {
   const { status } = refusal;
+  if (isAboutMoney(status, error)) return "billing";
   if (status === 429) return "quota";
   if (status === 408 || status === 499 || status >= 500) return "uncertain";
   if (status === 400) return isAboutKey(error) ? "key" : "refused";
   if (status === 401) return "key";
   if (status === 403) return isMissingFile(refusal.url, error) ? "notFound" : "key";
   // A 404 that is not the service's own comes from something else at that address, and proves nothing.
-  if (status === 404) return error === undefined ? "refused" : "notFound";
-  return "refused";
+  if (status !== 404 || error === undefined) return "refused";
+  return MODEL_MISSING.test(messageOf(error)) ? "model" : "notFound";
 }
+
+const MODEL_MISSING = /\bmodels?\/[\w.-]+ (?:is|was) not (?:found|supported)/i;
+
+/**
+ * What no waiting mends. The words of a plain quota mention the plan and billing details as well, so a 429
+ * is one of these only where it says what is used up, or that there never was anything.
+ */
+function isAboutMoney(status: number, error: Fields | undefined): boolean {
+  const violations = details(error).flatMap((detail) => list(detail["violations"]).map(fields));
+  const said = [error, ...violations]
+    .flatMap((each) => [text(each?.["message"]) ?? "", text(each?.["description"]) ?? ""])
+    .join(" ");
+  if (status === 429) return MONEY_IS_OUT.test(said);
+  if (status !== 400 && status !== 403) return false;
+  const reasons = details(error).map((detail) => text(detail["reason"]) ?? "");
+  return /\bbilling\b|free tier/i.test(said) || reasons.includes("BILLING_DISABLED");
+}
+
+const MONEY_IS_OUT =
+  /credits? (?:is|are) depleted|exceeded its monthly spend(?:ing)? cap|\blimit: 0(?![\d.])/i;
 
 function isAboutKey(error: Fields | undefined): boolean {
   const reasons = details(error).map((detail) => detail["reason"]);
