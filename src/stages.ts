@@ -116,6 +116,7 @@ export async function importFromSettings(context: StageContext): Promise<ImportS
     signal,
     keyId,
     storeOf: (target) => services.store(target),
+    resultsGraceMs: settings.resultsGraceMs,
     pacer: createPacer(settings.pace, clock),
     indexes: await indexKeeper(context, manifest),
   });
@@ -187,6 +188,7 @@ async function runServices(context: StageContext): Promise<RunServices> {
     keyId: services.keyId(),
     store,
     storeOf: (target) => services.store(target),
+    resultsGraceMs: settings.resultsGraceMs,
     pacer: createPacer(settings.pace, clock),
     indexes: await indexKeeper(context, manifest),
   };
