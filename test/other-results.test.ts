@@ -19,16 +19,20 @@ afterAll(() => workshop.close());
 const ROWS = 6;
 const GRACE = { resultsGraceMs: 600_000 };
 
-/** Two jobs of three rows, ended. */
-async function ended() {
-  const frozen = { frozen: true, batchSeconds: 60 };
-  const proxied = await startProxiedTrial(workshop, texts(ROWS), frozen);
+/** Two jobs of three rows, ended. The service tells nothing of its results files, unless `told`. */
+async function ended({ told = false } = {}) {
+  const behaviour = told ? "" : "get-output=refused";
+  const options = { frozen: true, batchSeconds: 60, behaviour };
+  const proxied = await startProxiedTrial(workshop, texts(ROWS), options);
   await proxied.trial.untilEnded({ bounds: { ...workshop.bounds, maxRows: 3 } });
   return proxied;
 }
 
+type Whole = Awaited<ReturnType<Parameters<Rewrite>[1]>>;
+type Answer = Reply | ((whole: Whole) => Reply);
+
 /** Downloads of the first file that is asked for get another answer, `times` times. */
-function other(answer: Reply | ((whole: Reply) => Reply), times = Infinity): Rewrite {
+function other(answer: Answer, times = Infinity): Rewrite {
   let file: string | undefined;
   let given = 0;
   return async (call, send) => {
@@ -56,7 +60,7 @@ function fileOf(path: string): string {
   return path.replace(/^.*files\//, "");
 }
 
-function cutAtLine({ body = "" }: Reply): Reply {
+function cutAtLine({ body }: Whole): Reply {
   const lines = body.toString().split("\n");
   return { body: `${lines.slice(0, 2).join("\n")}\n` };
 }
@@ -69,7 +73,7 @@ async function expectAllRight(trial: Trial): Promise<void> {
   expect(trial.emulator.batches()).toHaveLength(2);
 }
 
-const ANSWERS: Readonly<Record<string, Reply | ((whole: Reply) => Reply)>> = {
+const ANSWERS: Readonly<Record<string, Answer>> = {
   ...OTHER_ANSWERS,
   cutAtLine,
 };
@@ -145,13 +149,19 @@ describe("lines that the service itself has lost", () => {
   test("are missing at once where the batch counts no more than came", async () => {
     const { trial, proxy } = await ended();
     proxy.rewrite(async (call, send) => {
-      const answer = await lost(call, send);
-      if (call.kind !== "get") return answer;
-      const body = answer.body?.toString().replace(/("successfulRequestCount": ?)"3"/, '$1"2"');
-      return { ...answer, body: body ?? "" };
+      if (call.kind !== "get") return lost(call, send);
+      const answer = await send();
+      return { body: answer.body.toString().replace(/("successfulRequestCount": ?)"3"/, '$1"2"') };
     });
     expect(await trial.import(GRACE)).toMatchObject({ written: 4, failed: 2 });
     expect(proxy.calls("download")).toHaveLength(2);
+  });
+
+  test("are not, where the service tells that its file has another size", async () => {
+    const { trial, proxy } = await ended({ told: true });
+    proxy.rewrite(lost);
+    await expect(trial.import({ resultsGraceMs: 0 })).rejects.toBeInstanceOf(ResultsDoubted);
+    expect(await trial.paid()).toEqual(once);
   });
 
   test("are not, while another file comes each time", async () => {
