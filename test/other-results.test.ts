@@ -142,8 +142,8 @@ describe("lines that the service itself has lost", () => {
     await expect(trial.import(GRACE)).rejects.toBeInstanceOf(ResultsDoubted);
     await trial.clock.sleep(GRACE.resultsGraceMs);
     expect(await trial.import(GRACE)).toMatchObject({ written: 4, failed: 2 });
-    const other = proxy.calls("download").filter(({ path }) => path.startsWith("/download/"));
-    expect(other.map(({ headers }) => headers["cache-control"])).toContain("no-cache");
+    const byOther = proxy.calls("download").filter(({ path }) => path.startsWith("/download/"));
+    expect(byOther.map(({ headers }) => headers["cache-control"])).toContain("no-cache");
   });
 
   test("are missing at once where the batch counts no more than came", async () => {
