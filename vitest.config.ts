@@ -1,23 +1,21 @@
-import { existsSync, statfsSync } from "node:fs";
-import { availableParallelism, tmpdir } from "node:os";
+import { availableParallelism } from "node:os";
 import { defineConfig } from "vitest/config";
 import { SkippedReporter } from "./test/skipped.ts";
 
 /** What `npm run test:full` has beside `npm test`: whole sweeps. Most tests are one body at two sizes: test/size.ts. */
 const FULL_ONLY = "test/**/*.full.test.ts";
 
-/** A folder in memory, where no test waits for a disk to be sure, and the room that it takes to be used. */
-const IN_MEMORY = "/dev/shm";
-const MIN_FREE_BYTES = 2 ** 30;
+const REPORTERS =
+  process.env["GITHUB_ACTIONS"] === "true" ? ["default", "github-actions"] : ["default"];
 
 export default defineConfig(({ mode }) => ({
   test: {
     include: ["test/**/*.test.ts"],
     exclude: mode === "full" ? [] : [FULL_ONLY],
-    env: { VECFILL_TEST_SIZE: mode === "full" ? "full" : "quick", TMPDIR: temporaryFolder() },
+    env: { VECFILL_TEST_SIZE: mode === "full" ? "full" : "quick" },
     globalSetup: ["test/embedded/prepared.ts"],
     setupFiles: ["test/setup.ts"],
-    reporters: ["default", new SkippedReporter()],
+    reporters: [...REPORTERS, new SkippedReporter(mode === "full")],
     // files share a process: modules and the embedded database are loaded once in each
     isolate: false,
     maxWorkers: availableParallelism(),
@@ -31,9 +29,3 @@ export default defineConfig(({ mode }) => ({
     unstubEnvs: true,
   },
 }));
-
-function temporaryFolder(): string {
-  if (!existsSync(IN_MEMORY)) return tmpdir();
-  const { bavail, bsize } = statfsSync(IN_MEMORY);
-  return bavail * bsize > MIN_FREE_BYTES ? IN_MEMORY : tmpdir();
-}

@@ -10,7 +10,7 @@ import { join, resolve } from "node:path";
 import { measureCommands } from "./commands.ts";
 import { measureExport } from "./export.ts";
 import { measureImport } from "./import.ts";
-import { LONG, measureQuota, SHORT } from "./quota.ts";
+import { measureGrid, measureThroughPipeline } from "./quota.ts";
 import { measureParse } from "./parse.ts";
 import { type Figure, type Row, shown } from "./rounds.ts";
 import { measureRun } from "./run.ts";
@@ -34,12 +34,8 @@ const FIGURES: Readonly<Record<string, (sizes: Sizes) => Promise<Figure>>> = {
     withServer((url) => measureImport(url, SCRATCH, { rows: 30_000, slowRows: 4000, rounds: 5 })),
   index: () => withServer((url) => measureUnderIndex(url, SCRATCH, { rows: 20_000, rounds: 2 })),
   export: () => withServer((url) => measureExport(url, SCRATCH, { rows: 300_000, rounds: 7 })),
-  "quota-tier-1-short": () => measureQuota("1", SHORT),
-  "quota-tier-1-long": () => measureQuota("1", LONG),
-  "quota-tier-2-short": () => measureQuota("2", SHORT),
-  "quota-tier-2-long": () => measureQuota("2", LONG),
-  "quota-tier-3-short": () => measureQuota("3", SHORT),
-  "quota-tier-3-long": () => measureQuota("3", LONG),
+  "quota-grid": () => measureGrid(),
+  "quota-pipeline": () => measureThroughPipeline(),
   commands: () => measureCommands(SCRATCH, { jobs: 30_000, rounds: 5 }),
   run: ({ isFull }) =>
     withServer((url) => measureRun(url, SCRATCH, isFull ? FULL_RUN_SIZES : RUN_SIZES)),

@@ -25,5 +25,11 @@ if (major < NEEDED[0] || (major === NEEDED[0] && minor < NEEDED[1])) {
   const { HOME, XDG_CACHE_HOME } = process.env;
   const caches = XDG_CACHE_HOME || (HOME && HOME + "/.cache");
   if (caches) module.enableCompileCache(caches + "/vecfill");
+  // until a command listens itself: the same exit code from the first line on
+  ["SIGINT", "SIGTERM", "SIGHUP"].forEach((name) => {
+    process.on(name, () => {
+      if (process.listenerCount(name) === 1) process.exit(130);
+    });
+  });
   void import("../dist/cli.js").then((cli) => cli.main());
 }

@@ -337,6 +337,7 @@ function interruptible({ args, world, output }: Session, serves: boolean): Inter
     },
     onSecond: () => {
       output.close();
+      output.failure(commandNamed(args), failureOf(interruption(args)));
       world.leave(EXIT_CODES.interrupted);
     },
   });

@@ -26,8 +26,10 @@ export type ProgressEvent =
   | Readonly<{ type: "resumed"; why: string }>
   /** After a round of looks at Gemini: how many jobs have not ended, and when the next look is. */
   | Readonly<{ type: "looked"; pending: number; nextLookSeconds: number }>
-  /** No job is sent for now: `why` says what is queued and when the next is tried. */
-  | Readonly<{ type: "quotaFull"; why: string; seconds: number | undefined }>
+  /** The first rows go through to the column alone, and the rest waits for that. */
+  | Readonly<{ type: "canary"; rows: number }>
+  /** No job is sent for now: `why` says what is queued and when the next is tried; `refusals` in a row. */
+  | Readonly<{ type: "quotaFull"; why: string; seconds: number | undefined; refusals: number }>
   | Readonly<{ type: "pending"; job: string; batchState: string; ageSeconds: number }>
   /** Its batch takes longer than batches do; a warning says so to people. */
   | Readonly<{ type: "stuck"; job: string; ageSeconds: number }>

@@ -2,13 +2,14 @@
  * The composition root: picks the adapters for the settings, and loads each only when a command
  * asks for it. Only the two entries, `cli.ts` and `vecfill.ts`, import this file.
  */
-import { geminiAccess, requireDatabase, storeAccess } from "./settings/access.ts";
+import { geminiAccess, requireDatabase, secretsIn, storeAccess } from "./settings/access.ts";
 import { keyIdOf } from "./settings/key-id.ts";
 import type { Clock } from "./clock.ts";
 import { type Configuration, targetOf } from "./settings/config.ts";
 import type { Environment } from "./settings/env-file.ts";
 import { UserError } from "./errors.ts";
 import type { Gemini, Probe } from "./gemini/port.ts";
+import { type Redact, redactor } from "./settings/secret.ts";
 import { minuteLimits } from "./cost/minute-limits.ts";
 import type { Manifest } from "./manifest/manifest.ts";
 import type { Report } from "./progress.ts";
@@ -23,6 +24,8 @@ export type Services = Readonly<{
   manifest(): Promise<Manifest>;
   /** Repeats what fails, but for the create request. */
   gemini(): Promise<Gemini>;
+  /** What others said, without our secrets. */
+  redact: Redact;
   /** Names the key without telling it, as the manifest records it. */
   keyId(): string;
   /** Repeats what fails. Stores of several targets share the database; do not close them. */
@@ -59,7 +62,7 @@ export function openServices(options: ServicesOptions): Services {
     closers.push(() => service.close());
     return service;
   };
-  const database = once(async () => opened(await connectDatabase(environment)));
+  const database = once(async () => opened(await connectDatabase(options)));
   const api = once(() => connectApi(environment, report));
   const newStore = once(async () => {
     options.beforeRows();
@@ -76,6 +79,7 @@ export function openServices(options: ServicesOptions): Services {
       return reportedManifest(manifest, report, pricesOf(settings));
     }),
     gemini: once(() => openGemini(options)),
+    redact: redactor(secretsIn(environment)),
     keyId: () => {
       const { apiKey, baseUrl } = geminiAccess(environment);
       return keyIdOf(apiKey, baseUrl);
@@ -140,10 +144,10 @@ const EMULATOR_KEY = "the-emulator-takes-any-key";
 
 type NewStore = (target: Target) => Store;
 
-async function connectDatabase(environment: Environment): Promise<Database> {
+async function connectDatabase({ environment, signal }: ServicesOptions): Promise<Database> {
   const { openDatabase } = await import("./store/postgres/open-database.ts");
   const { url, takesPasswords } = requireDatabase(environment);
-  return openDatabase({ url: url.reveal(), takesPasswords });
+  return openDatabase({ url: url.reveal(), takesPasswords, signal });
 }
 
 async function postgresStores(

@@ -31,6 +31,7 @@ export type StageContext = Readonly<{
   services: Readonly<{
     manifest(): Promise<Manifest>;
     gemini(): Promise<Gemini>;
+    redact(text: string): string;
     keyId(): string;
     store(target: Target): Promise<Store>;
   }>;
@@ -115,6 +116,7 @@ export async function importFromSettings(context: StageContext): Promise<ImportS
     clock,
     signal,
     keyId,
+    redact: (text) => services.redact(text),
     storeOf: (target) => services.store(target),
     resultsGraceMs: settings.resultsGraceMs,
     pacer: createPacer(settings.pace, clock),
@@ -187,6 +189,7 @@ async function runServices(context: StageContext): Promise<RunServices> {
     signal,
     keyId: services.keyId(),
     store,
+    redact: (text) => services.redact(text),
     storeOf: (target) => services.store(target),
     resultsGraceMs: settings.resultsGraceMs,
     pacer: createPacer(settings.pace, clock),
@@ -273,7 +276,7 @@ const JOB_TOKENS_MIN = 50_000;
 const JOBS_A_QUEUE_MIN = 10;
 
 /** No job is made that could never be queued: the enqueued tokens bound it too. */
-export function jobBounds(
+function jobBounds(
   settings: Pick<Settings, "maxJobRows" | "maxJobTokens" | "maxJobBytes"> & QuotaSettings,
 ): JobBounds {
   const { maxEnqueuedTokens: queue } = queueWindow(settings);

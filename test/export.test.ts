@@ -386,15 +386,17 @@ test("a page holds as many rows as a few million characters, at least one and at
   expect(nextLimit(pageOf(3, 0))).toBe(5_000);
 });
 
-test("no job is made that is larger than what a refusal said of the quota", async () => {
+test("no job is made that is larger than what two refusals in a row said of the quota", async () => {
   const trial = await startTrial(workshop, texts(60));
   const bounds = { maxRows: 1_000, maxTokens: 1_000, maxBytes: 1_000_000 };
   await trial.export({ bounds, limit: 30 });
   await trial.services({}, async ({ manifest }) => {
     const [job, displayName] = ["0001", "one"];
-    await manifest.record({ type: "submitting", job, displayName, submission: 1, keyId: "a" });
     const error = { code: 429, message: "quota" };
-    await manifest.record({ type: "refused", job, error, fileGone: false });
+    for (const submission of [1, 2]) {
+      await manifest.record({ type: "submitting", job, displayName, submission, keyId: "a" });
+      await manifest.record({ type: "refused", job, error, fileGone: false });
+    }
   });
   await trial.export({ bounds });
   const [refused, ...later] = await trial.jobs();
@@ -402,6 +404,6 @@ test("no job is made that is larger than what a refusal said of the quota", asyn
   expect(half).toBeGreaterThan(50);
   expect(later.length).toBeGreaterThan(1);
   expect(later.reduce((rows, { requests }) => rows + requests, 0)).toBe(30);
-  // what it says of a job alone: half of it may fit
+  // what they say of a job alone: half of it may fit
   for (const job of later) expect(job.tokens).toBeLessThanOrEqual(half);
 });

@@ -11,7 +11,8 @@ import { connectGemini } from "../src/gemini/client.ts";
 import type { Limits } from "../src/gemini/http/limits.ts";
 import { RequestRows } from "../src/import/row-outcomes.ts";
 import { MAX_TEXT_CHARS } from "../src/row/question.ts";
-import { QuotaPause } from "../src/run/quota-pause.ts";
+import { NEW_QUOTA } from "../src/manifest/quota/quota-log.ts";
+import { pauseMs } from "../src/quota/next-try.ts";
 import { serve, type Stub } from "./gemini/stub-server.ts";
 import { temporaryFolder } from "./job/sample.ts";
 import { startTrial } from "./trial.ts";
@@ -66,8 +67,8 @@ describe("a service that sends without end", () => {
 
 describe("a service that asks for patience", () => {
   it("for a year, is asked again after a day", () => {
-    const pause = new QuotaPause(systemClock, 1_000);
-    expect(pause.next(365 * 86_400_000)).toBe(86_400_000);
+    const log = { ...NEW_QUOTA, refusalsInRow: 1, retryAfterMs: 365 * 86_400_000 };
+    expect(pauseMs(log, 1_000)).toBe(86_400_000);
   });
 
   it("by never answering a create: run gives up, and the next one finds out first", async () => {

@@ -358,8 +358,20 @@ describe("what must not get out", () => {
     const { output, stdout, stderr } = setUp({ terminal: true, color: false });
     output.result(`a${ESCAPE}[2Jb\u{9b}31mc\td\n`);
     output.report({ type: "waiting", why: `x\n${ESCAPE}[1A`, seconds: 1 });
-    expect(stdout()).toBe("a\u{fffd}[2Jb\u{fffd}31mc\td\n\n");
-    expect(stderr()).toContain("waiting 1 s: x \u{fffd}[1A");
+    expect(stdout()).toBe("a\\u001b[2Jb\\u009b31mc\td\n\n");
+    expect(stderr()).toContain("waiting 1 s: x \\u001b[1A");
+  });
+
+  it("shows what would turn a line around, in text and in JSON, and JSON stays what it was", () => {
+    const tricky = "a\u{202e}b\u{2066}c\u{9b}31m\u{200f}";
+    const { output, stdout } = setUp({ terminal: false });
+    output.result(tricky);
+    expect(stdout()).toBe(String.raw`a\u202eb\u2066c\u009b31m\u200f` + "\n");
+    const asJson = setUp({ terminal: false, json: true });
+    asJson.output.object("jobs", { tricky });
+    const line = asJson.stdout();
+    expect(line).toContain(String.raw`a\u202eb\u2066c\u009b31m\u200f`);
+    expect(JSON.parse(line)).toMatchObject({ tricky });
   });
 });
 

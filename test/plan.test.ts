@@ -190,25 +190,27 @@ describe("the time by what was learned", () => {
     expect(learnedSeconds(1_000_000, NEW_QUOTA, 500_000)).toBeUndefined();
     expect(learnedSeconds(1_000_000, learned, 500_000)).toBe(batchSeconds(1_000_000, 250_000));
     expect(learnedSeconds(1_000_000, learned, 100_000)).toBe(batchSeconds(1_000_000, 100_000));
-    // what is tried with the next create is more than was measured
-    const drain = 15_000 / MINUTE_MS;
-    const bucket = { ...learned, release: "time", drain, pace: 10_000 / MINUTE_MS } as const;
+    const bucket = { ...learned, pace: 10_000 / MINUTE_MS };
     const minutes = 75 + PROJECT_LIMITS.turnaroundMinutes;
     expect(learnedSeconds(1_000_000, bucket, 500_000)).toBe(minutes * 60);
     expect(learnedSeconds(0, bucket, 500_000)).toBe(0);
   });
 
-  test("stands in the plan beside the time by tier, and the jobs are cut by it", async () => {
+  test("stands in the plan beside the time by tier", async () => {
     const trial = await startTrial(workshop, texts(60));
     const before = await planned(trial, { bounds: LARGE });
     expect(before.seconds.learned).toBeUndefined();
     expect(planTable(before, 1e12, "1")).not.toContain("learned from refusals");
     await trial.export({ limit: 1, bounds: LARGE });
+    await trial.export({ limit: 1, bounds: LARGE });
     await trial.services({}, async ({ manifest }) => {
-      const [job, displayName] = ["0001", "one"];
-      await manifest.record({ type: "submitting", job, displayName, submission: 1, keyId: "a" });
+      const intent = { type: "submitting", displayName: "one", submission: 1, keyId: "a" } as const;
+      await manifest.record({ ...intent, job: "0001" });
+      const made = { batch: "batches/1", adopted: false, keyId: "a" };
+      await manifest.record({ type: "submitted", job: "0001", ...made });
+      await manifest.record({ ...intent, job: "0002" });
       const error = { code: 429, message: "quota" };
-      await manifest.record({ type: "refused", job, error, fileGone: false });
+      await manifest.record({ type: "refused", job: "0002", error, fileGone: false });
     });
     const after = await planned(trial, { bounds: LARGE });
     expect(after.seconds.learned).toBeGreaterThan(after.seconds.batch);

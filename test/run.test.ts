@@ -254,8 +254,8 @@ describe("Gemini makes difficulties", () => {
     // twenty seconds for the clock of a trial
     const summary = await trial.run({ ...small(trial, 4), quotaWaitMs: 2_000_000 });
     expect(performance.now() - startedMs).toBeLessThan(15_000);
-    const waited = workshop.events.filter(({ type }) => type === "waiting");
-    expect(waited).toMatchObject([{ why: expect.stringContaining("quota") }]);
+    const waited = workshop.events.filter(({ type }) => type === "quotaFull");
+    expect(waited).toContainEqual(expect.objectContaining({ refusals: 1 }));
     expect(summary).toMatchObject({ written: 8, failed: 0 });
     await expectPaidOncePerAttempt(trial);
   });

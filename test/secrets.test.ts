@@ -77,7 +77,14 @@ afterAll(async () => {
 });
 
 /** How the service in between answers; `pass`: as the emulator does. */
-type Trouble = "pass" | "create-400" | "create-403" | "create-500" | "create-text" | "batch-failed";
+type Trouble =
+  | "pass"
+  | "create-400"
+  | "create-403"
+  | "create-500"
+  | "create-text"
+  | "batch-failed"
+  | "line-errors";
 type RepeatingService = { stub: Stub; trouble: Trouble };
 
 /** Before the emulator: some answers repeat the key that was sent. */
@@ -96,9 +103,23 @@ async function startRepeatingService(emulatorUrl: string): Promise<RepeatingServ
       }));
     const headers = [...answer.headers].filter(([name]) => name.startsWith("x-goog"));
     response.writeHead(answer.status, Object.fromEntries(headers));
-    response.end(Buffer.from(await answer.arrayBuffer()));
+    const isResults = state.trouble === "line-errors" && path.includes(":download");
+    response.end(
+      isResults ? withErrors(await answer.text()) : Buffer.from(await answer.arrayBuffer()),
+    );
   });
   return Object.assign(state, { stub });
+}
+
+/** The same lines, each with an error that repeats the key. */
+function withErrors(results: string): string {
+  const lines = results.split("\n").filter((line) => line !== "");
+  return lines
+    .map((line) => {
+      const { key }: { key: string } = JSON.parse(line);
+      return `${JSON.stringify({ key, error: { code: 3, message: repeated(KEY) } })}\n`;
+    })
+    .join("");
 }
 
 function headersOf(headers: NodeJS.Dict<string | string[]>): Record<string, string> {
@@ -303,6 +324,26 @@ describe("a Gemini that repeats the key", () => {
     await work.vecfill("jobs", "--format", "csv");
     expect(await work.expectCleanFiles()).toContain("0001.failed.csv");
   });
+});
+
+it("a Gemini that repeats the key in the error of a line: of all files its own results have it alone", async () => {
+  const own = await openDatabase({ url: workingUrl });
+  await own.query("UPDATE questions SET embedding = NULL");
+  await own.close();
+  const work = await setUp(workingUrl);
+  service.trouble = "line-errors";
+  const { code } = await work.vecfill("run", "--poll-interval", "0.05", "--verbose");
+  service.trouble = "pass";
+  expect(code).toBe(1);
+  await work.vecfill("report");
+  await work.inEveryVoice("jobs", "0001");
+  const results = join(work.folder, "jobs", "0001.results.jsonl");
+  expect(await readFile(results, "utf8")).toContain(KEY);
+  await rm(results);
+  const names = await work.expectCleanFiles();
+  expect(names).toEqual(
+    expect.arrayContaining(["0001.failed.jsonl", "0001.failed.csv", "report.html"]),
+  );
 });
 
 describe("a mistake at the keyboard", () => {

@@ -34,8 +34,6 @@ export type Stage = Awaited<ReturnType<typeof openStage>>;
 /** Stands in the folder until it is closed: the page's paths are relative. */
 export async function openStage(kind: "embedded" | "native") {
   const home = await temporaryFolder();
-  const before = process.cwd();
-  process.chdir(home);
   const { url, sql, drop } = await openTable(kind, home);
   const emulator = await startEmulator({ frozen: true, batchSeconds: 2, tier: "1" });
   const time = passingTime(emulator);
@@ -46,6 +44,8 @@ export async function openStage(kind: "embedded" | "native") {
     VECFILL_POLL_INTERVAL: "0.2",
   };
   const port = await freePort();
+  const before = process.cwd();
+  process.chdir(home);
   const served: { signals: EventEmitter; ended: Promise<Ended> }[] = [];
   const ran: string[] = [];
   let rows = 0;
@@ -154,10 +154,10 @@ export async function openStage(kind: "embedded" | "native") {
       return Promise.all(codes);
     },
     close: async () => {
+      process.chdir(before);
       time.hold();
       await emulator.close();
       await drop();
-      process.chdir(before);
       await rm(home, { recursive: true, force: true });
     },
   };

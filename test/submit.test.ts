@@ -6,7 +6,7 @@ import { keyIdOf } from "../src/settings/key-id.ts";
 import { Secret } from "../src/settings/secret.ts";
 import { batchDisplayName, jobOfBatch, remoteFileName } from "../src/manifest/batch-names.ts";
 import { newJob } from "./job/sample.ts";
-import { roomFor } from "../src/quota/window.ts";
+import { nextTry } from "../src/quota/next-try.ts";
 import { startTrial, texts, type Trial } from "./trial.ts";
 import { openWorkshop, type Workshop } from "./workshop.ts";
 
@@ -85,7 +85,8 @@ describe("the window", () => {
     if (job === undefined || uncertain === undefined) throw new Error("no jobs");
     const jobs = [job, { ...uncertain, state: "submitting" } as const];
     const window = { maxActiveJobs: 1, maxEnqueuedTokens: 500_000 };
-    expect(roomFor(job, jobs, window)).toMatchObject({ hasRoom: false, limit: "jobs" });
+    const next = nextTry(job, { jobs, window, quotaWaitMs: 60_000, nowMs: 0 });
+    expect(next).toMatchObject({ atMs: Infinity, waitsFor: "jobs" });
   });
 });
 

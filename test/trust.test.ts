@@ -7,7 +7,7 @@ import { createServer as createHttpServer } from "node:http";
 import { type AddressInfo, createServer } from "node:net";
 import { once } from "node:events";
 import { join, resolve } from "node:path";
-import { beforeAll, beforeEach, describe, expect, it, onTestFinished } from "vitest";
+import { beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
 import { type Ended, runHere } from "./command-line.ts";
 import { temporaryFolder } from "./job/sample.ts";
 
@@ -24,6 +24,8 @@ let folder: string;
 /** What has reached servers of the repository's author. */
 let stolen: string[];
 let web: string;
+/** Of mine, and it sends everybody on to theirs. */
+let redirecting: string;
 /** Address of a database without a password, and one with. */
 let database: string;
 let own: string;
@@ -32,6 +34,9 @@ beforeAll(async () => {
   const http = createHttpServer((request, response) => {
     stolen.push(JSON.stringify(request.headers) + String(request.url));
     response.writeHead(403).end("{}");
+  }).listen(0, "127.0.0.1");
+  const sendsOn = createHttpServer((request, response) => {
+    response.writeHead(307, { location: `${web}${String(request.url)}` }).end();
   }).listen(0, "127.0.0.1");
   const postgres = createServer((socket) => {
     socket.on("error", () => {});
@@ -42,12 +47,14 @@ beforeAll(async () => {
       else socket.end(Buffer.from([0x45, 0, 0, 0, REFUSED.length + 4, ...REFUSED]));
     });
   }).listen(0, "127.0.0.1");
-  await Promise.all([once(http, "listening"), once(postgres, "listening")]);
+  await Promise.all([http, sendsOn, postgres].map((server) => once(server, "listening")));
+  redirecting = `http://127.0.0.1:${portOf(sendsOn.address())}`;
   web = `http://127.0.0.1:${portOf(http.address())}`;
   database = `postgresql://me@127.0.0.1:${portOf(postgres.address())}/theirs`;
   own = `postgresql://me:word@127.0.0.1:${portOf(postgres.address())}/mine`;
   return () => {
     http.close();
+    sendsOn.close();
     postgres.close();
   };
 });
@@ -130,10 +137,7 @@ describe("a secret of mine", () => {
 
     it(`${name} is sent there once I have named the file`, async () => {
       await file(".env", found());
-      process.env["PGPASSWORD"] = PASSWORD;
-      onTestFinished(() => {
-        delete process.env["PGPASSWORD"];
-      });
+      vi.stubEnv("PGPASSWORD", PASSWORD);
       await vecfill([...args, "--env-file", ".env"], secret());
       expect(stolen.join()).toMatch(new RegExp(`${MINE}|${SECRET_KEY}|${PASSWORD}`));
     });
@@ -142,10 +146,7 @@ describe("a secret of mine", () => {
   it("of .pgpass is not read for an address that a found .env names", async () => {
     const pgpass = join(folder, "pgpass");
     await writeFile(pgpass, `*:*:*:*:${PASSWORD}\n`, { mode: 0o600 });
-    process.env["PGPASSFILE"] = pgpass;
-    onTestFinished(() => {
-      delete process.env["PGPASSFILE"];
-    });
+    vi.stubEnv("PGPASSFILE", pgpass);
     await file(".env", { DATABASE_URL: database });
     const { code, stderr } = await vecfill(["plan"], {});
     expect({ code, stderr }).toEqual({
@@ -155,6 +156,19 @@ describe("a secret of mine", () => {
     expect(stolen.join()).not.toContain(PASSWORD);
     await vecfill(["plan", "--env-file", ".env"], {});
     expect(stolen.join()).toContain(PASSWORD);
+  });
+
+  it("does not follow a redirect", async () => {
+    const env = {
+      GEMINI_API_KEY: MINE,
+      GOOGLE_GEMINI_BASE_URL: redirecting,
+      SUPABASE_URL: redirecting,
+      SUPABASE_SECRET_KEY: SECRET_KEY,
+    };
+    const { code, stdout } = await vecfill(["doctor"], env);
+    expect(code).toBe(FATAL);
+    expect(stdout.match(/redirect/g)).toHaveLength(2);
+    expect(stolen).toEqual([]);
   });
 
   it("goes where another file of the same folder says: both are as trusted", async () => {

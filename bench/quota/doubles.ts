@@ -71,6 +71,11 @@ export type World = Readonly<{
   dimensions: number;
   /** From a create to the end of its batch. */
   batchMs: number;
+  /** What a batch held comes back so long after its end. */
+  releaseMs: number;
+  /** How long an upload and a create take. */
+  uploadMs: number;
+  createMs: number;
   activeBatchesMax: number;
 }>;
 
@@ -85,8 +90,6 @@ export type Ledger = {
   batches: (QueuedBatch & { readonly file: string; readonly name: string; endsAtMs: number })[];
 };
 
-const UPLOAD_MS = 1_000;
-const CREATE_MS = 2_000;
 const CALL_MS = 100;
 const FILE_LIFE_MS = 48 * 3_600_000;
 
@@ -107,7 +110,7 @@ export function simulatedGemini(world: World): { gemini: Gemini; ledger: Ledger 
   const nowMs = () => clock.now().getTime();
   const gemini: Gemini = {
     uploadFile: async ({ path, remoteName }, signal) => {
-      await clock.sleep(UPLOAD_MS, signal);
+      await clock.sleep(world.uploadMs, signal);
       ledger.uploads += 1;
       const name = `files/${remoteName}`;
       files.set(name, path);
@@ -118,12 +121,12 @@ export function simulatedGemini(world: World): { gemini: Gemini; ledger: Ledger 
       const leadMs = nowMs() - (unusedSinceMs.get(file) ?? nowMs());
       ledger.uploadLeadMs = Math.max(ledger.uploadLeadMs, leadMs);
       unusedSinceMs.delete(file);
-      await clock.sleep(CREATE_MS);
+      await clock.sleep(world.createMs);
       const path = files.get(file);
       if (path === undefined) throw new GeminiError("notFound", `there is no ${file}`);
       const tokens = (await lines(path)).length * world.tokensPerRow;
-      const batches = seen(ledger, nowMs());
-      const active = batches.filter(({ end }) => end === undefined).length;
+      const batches = seen(ledger, nowMs() - world.releaseMs);
+      const active = seen(ledger, nowMs()).filter(({ end }) => end === undefined).length;
       if (active >= world.activeBatchesMax || !hasRoom(quota, batches, tokens, nowMs())) {
         ledger.refusedAtMs.push(nowMs());
         throw new GeminiError("quota", "You exceeded your current quota", { httpStatus: 429 });

@@ -8,7 +8,7 @@ import { pricesOf } from "../../src/cost/tariff.ts";
 import type { JobBounds } from "../../src/jobs-folder/cut.ts";
 import { openManifest } from "../../src/jobs-folder/open.ts";
 import { run } from "../../src/run/run.ts";
-import type { Window } from "../../src/quota/window.ts";
+import type { Window } from "../../src/quota/next-try.ts";
 import { memoryStore, simulatedGemini, drainedShare } from "./doubles.ts";
 import { VirtualClock } from "./virtual-clock.ts";
 
@@ -19,6 +19,12 @@ export type Scenario = Readonly<{
   bounds: JobBounds;
   quota: TokenQuota;
   batchMs: number;
+  /** What a batch held comes back so long after its end; at once where nothing is said. */
+  releaseMs?: number;
+  uploadMs?: number;
+  createMs?: number;
+  quotaWaitMs?: number;
+  pollIntervalMs?: number;
   canary?: boolean;
   /** Of the vectors that come back, where it is not what was asked for. */
   dimensionsGiven?: number;
@@ -36,6 +42,10 @@ export type Outcome = Readonly<{
   /** From an upload to the first create with it, at most. */
   uploadLeadMs: number;
   hours: number;
+  /** From the start to the last create that was accepted. */
+  sentAfterMs: number;
+  /** What `run` told of the queue. */
+  told: readonly string[];
   /** Rows that have their vector. */
   written: number;
   /** Requests of each batch, and when it was made, in the order of the creates. */
@@ -53,6 +63,8 @@ const DIMENSIONS = 128;
 const HOUR_MS = 3_600_000;
 const GRACE_MS = 60_000;
 const QUOTA_WAIT_MS = 60_000;
+const UPLOAD_MS = 1_000;
+const CREATE_MS = 2_000;
 const ACTIVE_BATCHES_MAX = 100;
 
 export async function simulate(scenario: Scenario): Promise<Outcome> {
@@ -64,6 +76,9 @@ export async function simulate(scenario: Scenario): Promise<Outcome> {
     tokensPerRow,
     dimensions: scenario.dimensionsGiven ?? DIMENSIONS,
     batchMs,
+    releaseMs: scenario.releaseMs ?? 0,
+    uploadMs: scenario.uploadMs ?? UPLOAD_MS,
+    createMs: scenario.createMs ?? CREATE_MS,
     activeBatchesMax: ACTIVE_BATCHES_MAX,
   };
   const { gemini, ledger } = simulatedGemini(world);
@@ -83,6 +98,7 @@ export async function simulate(scenario: Scenario): Promise<Outcome> {
     join(existsSync(MEMORY_DISK) ? MEMORY_DISK : tmpdir(), "vecfill-quota-"),
   );
   const manifest = await openManifest(folder, clock);
+  const told: string[] = [];
   try {
     const summary = await clock.during(
       run(
@@ -92,7 +108,9 @@ export async function simulate(scenario: Scenario): Promise<Outcome> {
           manifest,
           gemini,
           clock,
-          report: () => {},
+          report: (event) => {
+            if (event.type === "quotaFull") told.push(event.why);
+          },
           signal: new AbortController().signal,
           keyId: "simulated",
           resultsGraceMs: 0,
@@ -103,8 +121,8 @@ export async function simulate(scenario: Scenario): Promise<Outcome> {
           canary: scenario.canary === true,
           prices: PRICES_OF_THE_MODEL,
           reconcileGraceMs: GRACE_MS,
-          quotaWaitMs: QUOTA_WAIT_MS,
-          pollIntervalMs: undefined,
+          quotaWaitMs: scenario.quotaWaitMs ?? QUOTA_WAIT_MS,
+          pollIntervalMs: scenario.pollIntervalMs,
           stuckAfterMs: 24 * HOUR_MS,
           maxAttempts: 3,
           timeoutMs: undefined,
@@ -122,6 +140,8 @@ export async function simulate(scenario: Scenario): Promise<Outcome> {
       uploadsWasted: uploads - batches.length,
       uploadLeadMs: ledger.uploadLeadMs,
       hours: clock.elapsedMs() / HOUR_MS,
+      sentAfterMs: toMs - START_MS,
+      told,
       written: summary.written,
       batches: batches.map(({ tokens, createdAtMs }) => ({
         requests: tokens / tokensPerRow,

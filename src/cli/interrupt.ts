@@ -1,8 +1,8 @@
-/** Ctrl-C: the first lets the work finish what is in hand, the second leaves at once. */
+/** Ctrl-C, or the end of a terminal or a container: the first lets the work finish what is in hand, the second leaves at once. */
 import { commandLine } from "./command-line.ts";
 import { UserError } from "../errors.ts";
 
-const SIGNALS = ["SIGINT", "SIGTERM"] as const;
+const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
 
 export type SignalSource = Readonly<{
   on(signal: NodeJS.Signals, listener: () => void): unknown;

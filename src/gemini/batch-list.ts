@@ -44,7 +44,7 @@ function checkProgress(
   if (nextPageToken === undefined) return;
   const showsNothingNew = batches.length > 0 && batches.every(({ name }) => seen.has(name));
   if (showsNothingNew || tokens.has(nextPageToken)) {
-    throw unusable("a page of the batch list leads back to one before it");
+    throw unusable("the batch list leads back to a page that was read");
   }
   if (tokens.size >= maxPages) throw unusable(`the batch list has over ${maxPages} pages`);
 }

@@ -30,6 +30,8 @@ export type ImportJobServices = Readonly<{
   manifest: Manifest;
   report: Report;
   signal: AbortSignal;
+  /** Without one, the service's words go into the failed file as they are. */
+  redact?: (text: string) => string;
   /** Without one, as fast as can be. */
   pacer?: Pacer;
   /** Without one, the indexes are no matter. */
@@ -99,14 +101,15 @@ export async function readRequestRows(files: JobFiles, job: Job): Promise<Reques
 
 /** Second reading: checks each line and writes its vector. The tokens billed, where told for each vector. */
 async function writeVectors(
-  { store, report, signal, pacer = UNPACED }: ImportJobServices,
+  { store, report, signal, pacer = UNPACED, redact = String }: ImportJobServices,
   job: Job,
   path: string,
   rows: RequestRows,
 ): Promise<number | undefined> {
   const { dimensions } = job.target;
   const writer = new ChunkWriter({ store, rows, dimensions, pacer, signal });
-  const reading: Reading = { job, rows, writer, tokens: new TokenCount(), room: roomForValues() };
+  const tokens = new TokenCount();
+  const reading: Reading = { job, rows, writer, tokens, redact, room: roomForValues() };
   for await (const lines of readLines(path)) {
     for (const { bytes } of lines) {
       const added = bytes === undefined ? undefined : readRow(bytes, reading);
@@ -127,6 +130,7 @@ type Reading = Readonly<{
   rows: RequestRows;
   writer: ChunkWriter;
   tokens: TokenCount;
+  redact: (text: string) => string;
   /** For the values of the line in hand. */
   room: Float64Array;
 }>;
@@ -163,7 +167,7 @@ function readRow(bytes: Buffer, reading: Reading): Added | undefined {
   const isDoubtful = rows.hasConflict(ordinal);
   // an error without a code may be an answer that could not be used, and was paid for
   if (isDoubtful || (line.kind === "error" && line.code === undefined)) tokens.add(undefined);
-  const failure = isDoubtful ? CONFLICT : failureOf(line, reading.job);
+  const failure = isDoubtful ? CONFLICT : failureOf(line, reading);
   if (failure !== undefined) rows.fail(ordinal, failure);
   if (failure !== undefined || line.kind !== "vector") return undefined;
   return readVector(line, ordinal, reading);
@@ -175,11 +179,12 @@ const CONFLICT: Failure = {
   message: "the results have lines for this row that contradict each other",
 };
 
-function failureOf(line: ResultLine, { attempt }: Job): Failure | undefined {
+function failureOf(line: ResultLine, { job, redact }: Reading): Failure | undefined {
   if (line.kind !== "error") return undefined;
-  const { code, message } = line;
+  const { code } = line;
+  const message = redact(line.message);
   const told = code === undefined ? { message } : { code, message };
-  return { class: classify(code, attempt), reason: "service", ...told };
+  return { class: classify(code, job.attempt), reason: "service", ...told };
 }
 
 function readVector(

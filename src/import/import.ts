@@ -14,6 +14,8 @@ export type ImportServices = DownloadServices &
   Readonly<{
     /** The store of a target; a job is always written to its own. */
     storeOf: (target: Target) => Promise<Store>;
+    /** Without one, the service's words go into the failed file as they are. */
+    redact?: (text: string) => string;
     /** Without one, as fast as can be. */
     pacer?: Pacer;
     /** Without one, the indexes are no matter. */

@@ -115,6 +115,8 @@ export const eventSchema = z.discriminatedUnion("type", [
     error,
     fileGone: z.boolean(),
     limit: z.enum(QUOTA_LIMITS).optional(),
+    // as the service asked for
+    retryAfterMs: count.optional(),
   }),
   z.object({ type: z.literal("absent"), at, job: jobId, reads: count }),
   z.object({

@@ -13,6 +13,7 @@ import {
   NEW_QUOTA,
   type QuotaLog,
   refused,
+  tried,
 } from "./quota/quota-log.ts";
 import { move } from "./transitions.ts";
 import { JobIndex } from "./job-index.ts";
@@ -128,12 +129,15 @@ function quotaChanges(
     atMs: Date.parse(event.at),
     probe: before.probe,
   });
+  if (event.type === "submitting") return [[model, tried(log)]];
   if (event.type === "submitted") return [[model, accepted(log, create())]];
   if (event.type === "refused" && event.error.code === TOO_MANY) {
-    return [[model, refused(log, { ...create(), limit: event.limit })]];
+    return [
+      [model, refused(log, { ...create(), limit: event.limit, retryAfterMs: event.retryAfterMs })],
+    ];
   }
   const hasEnded = needs(before) === "look" && needs({ state: moved }) !== "look";
-  return hasEnded ? [[model, quotaEnded(log, before.tokens)]] : [];
+  return hasEnded ? [[model, quotaEnded(log, before.tokens, Date.parse(event.at))]] : [];
 }
 
 function newTarget(

@@ -22,7 +22,6 @@ export class JobIndex {
   /** By target, of the jobs whose results told what was counted. */
   readonly #bills = new Map<Target, Bill>();
   readonly #sent = new Map<Target, Sent>();
-  #batchesEnded = 0;
 
   constructor(jobs: Iterable<Job>) {
     this.#all = new SortedJobs([...jobs].toSorted(byId));
@@ -30,7 +29,6 @@ export class JobIndex {
       if (need !== undefined) this.#needing.set(need, new SortedJobs(own));
     }
     for (const job of this.#all.seen()) {
-      this.#batchesEnded += Number(hasBatchEnded(job));
       this.#addBill(job);
       this.#addSent(job, 1);
     }
@@ -46,8 +44,6 @@ export class JobIndex {
     if (before?.billedTokens === undefined) this.#addBill(after);
     if (before !== undefined) this.#addSent(before, -1);
     this.#addSent(after, 1);
-    this.#batchesEnded += Number(hasBatchEnded(after));
-    this.#batchesEnded -= Number(before !== undefined && hasBatchEnded(before));
   }
 
   /** What is returned stays as it is when jobs change later. */
@@ -59,11 +55,6 @@ export class JobIndex {
   needing(...wanted: readonly Need[]): readonly Job[] {
     const lists = wanted.map((need) => this.#of(need).seen()).filter(({ length }) => length > 0);
     return lists.length > 1 ? lists.flat().toSorted(byId) : (lists[0] ?? []);
-  }
-
-  /** How many jobs had a batch that has ended. */
-  get batchesEnded(): number {
-    return this.#batchesEnded;
   }
 
   /** What the target's jobs were estimated at and billed, as `billedBy` has it of one. */
@@ -140,8 +131,4 @@ class SortedJobs {
 /** Two that were written at once may have been recorded in another order. */
 function byId(a: Job, b: Job): number {
   return Number(a.id) - Number(b.id);
-}
-
-function hasBatchEnded(job: Job): boolean {
-  return job.batch !== undefined && needs(job) !== "look";
 }

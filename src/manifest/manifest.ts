@@ -49,8 +49,6 @@ export type ManifestView = {
   billed(target: Target): Bill;
   /** What of the target's jobs was or may have been paid for. */
   sent(target: Target): Sent;
-  /** How many jobs had a batch that has ended. */
-  batchesEnded(): number;
   /** Throws a UserError when there is no such job. */
   job(id: string): Job;
   files(job: string): JobFiles;
@@ -86,7 +84,6 @@ export function viewOf(folder: string, state: ManifestState) {
     needing: (...wanted: readonly Need[]) => indexOf(state).needing(...wanted),
     billed: (target: Target) => indexOf(state).billed(target),
     sent: (target: Target) => indexOf(state).sent(target),
-    batchesEnded: () => indexOf(state).batchesEnded,
     job: (id: string) => state.jobs.get(id) ?? unknownJob(id, state),
     files: (job: string) => jobFiles(folder, job),
     counted: (target: Target) => countOf(state, target),

@@ -50,16 +50,21 @@ export class Health {
       case "stuck":
         this.#stuck.add(event.job);
         return this.#stall(`The batch of job ${event.job} takes longer than batches do.`);
-      case "waiting": {
-        const silentMs = this.#clock.elapsedMs() - this.#lastLifeMs;
-        return silentMs < STALLED_AFTER_MS ? undefined : this.#stall(`Waiting ${event.why}.`);
-      }
+      case "waiting":
+        return this.#isSilent() ? this.#stall(`Waiting ${event.why}.`) : undefined;
+      case "quotaFull":
+        if (event.refusals === 0) return this.#live();
+        return this.#isSilent() ? this.#stall(`Waiting: ${event.why}.`) : undefined;
       case "job":
         if (needs({ state: parseState(event.state) }) !== "look") this.#stuck.delete(event.job);
         return this.#live();
       default:
         return this.#live();
     }
+  }
+
+  #isSilent(): boolean {
+    return this.#clock.elapsedMs() - this.#lastLifeMs >= STALLED_AFTER_MS;
   }
 
   /** What the end of the command comes to. */

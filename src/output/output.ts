@@ -63,12 +63,12 @@ export function createOutput(streams: Streams, options: OutputOptions): Output {
     else display.aside(write);
   };
   const say = (type: string, members: Readonly<Record<string, unknown>>) =>
-    toStderr(redact(progressJson(type, clock.now(), members)));
+    toStderr(clean(progressJson(type, clock.now(), members)));
   const object: Output["object"] = (command, members) =>
-    toStdout(`${redact(JSON.stringify({ schemaVersion: SCHEMA_VERSION, command, ...members }))}\n`);
+    toStdout(`${clean(JSON.stringify({ schemaVersion: SCHEMA_VERSION, command, ...members }))}\n`);
   const words = { clock, verbose, quiet, clean, paint, toStderr };
   const reporter = asJson
-    ? jsonReporter(words, (line) => toStderr(redact(line)))
+    ? jsonReporter(words, (line) => toStderr(clean(line)))
     : display === undefined
       ? plainReporter(words)
       : displayReporter(words, display);
@@ -132,7 +132,13 @@ function failureLines(
   ];
 }
 
-/** Escape sequences in a name or a message would move the cursor or worse; what is seen is a sign. */
+/**
+ * Control signs in a name or a message would move the cursor or worse, and those of writing from right to
+ * left show a text as what it is not. Each is shown as JSON escapes it, so that JSON stays what it was.
+ */
 function harmless(text: string): string {
-  return text.replaceAll(/(?![\n\t])\p{Cc}/gu, "\u{fffd}");
+  return text.replaceAll(
+    /(?![\n\t])[\p{Cc}\p{Bidi_Control}]/gu,
+    (sign) => `\\u${(sign.codePointAt(0) ?? 0).toString(16).padStart(4, "0")}`,
+  );
 }

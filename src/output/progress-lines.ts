@@ -36,7 +36,7 @@ export function isSilent(event: ProgressEvent): boolean {
 /** What somebody in front of a display wants to have said in a line of its own. */
 export function isNoteworthy(event: ProgressEvent): boolean {
   if (event.type === "ended") return isDead({ state: parseState(event.state) });
-  return event.type === "indexDropped" || event.type === "indexBuilt";
+  return ["canary", "indexDropped", "indexBuilt"].includes(event.type);
 }
 
 export function isMoving(event: ProgressEvent): boolean {
@@ -70,6 +70,8 @@ export function progressLine(event: Progress): string {
       return `waiting ${duration(Math.ceil(event.seconds))}: ${event.why}`;
     case "quotaFull":
       return event.why;
+    case "canary":
+      return `the first ${counted(event.rows, "row")} go alone, to check the way; the rest follows`;
     case "pending":
       return `${event.job} pending: ${event.batchState} for ${duration(event.ageSeconds)}`;
     case "ended":

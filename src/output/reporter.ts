@@ -38,6 +38,7 @@ export function plainReporter(words: Words): Reporter {
   const heartbeat = new Heartbeat(clock);
   const batchStates = new Map<string, string>();
   const isNews = (event: ProgressEvent) => {
+    if (event.type === "quotaFull" && isLong(event.seconds)) return true;
     if (event.type !== "pending") return !isMoving(event) || due(subjectOf(event));
     const isChanged = batchStates.get(event.job) !== event.batchState;
     batchStates.set(event.job, event.batchState);
@@ -106,6 +107,13 @@ function throttle(clock: Clock, everyMs: number): (subject: string) => boolean {
     lastMs.set(subject, nowMs);
     return true;
   };
+}
+
+const LONG_WAIT_SECONDS = 60;
+
+/** Nobody is left without a word for as long as that. */
+function isLong(seconds = Infinity): boolean {
+  return seconds >= LONG_WAIT_SECONDS;
 }
 
 const FIRST_HEARTBEAT_MS = 60_000;

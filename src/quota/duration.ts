@@ -25,9 +25,9 @@ export function learnedSeconds(
   quota: QuotaLog,
   tokensAtOnce: number,
 ): number | undefined {
-  if (quota.limit === undefined) return undefined;
-  const limit = Math.min(quota.limit, tokensAtOnce);
-  if (quota.release === "ends" || quota.pace === undefined) return batchSeconds(tokens, limit);
+  if (quota.limit === undefined && quota.pace === undefined) return undefined;
+  const limit = Math.min(quota.limit ?? Infinity, tokensAtOnce);
+  if (quota.pace === undefined) return batchSeconds(tokens, limit);
   if (tokens === 0) return 0;
   const drainMs = Math.max(0, tokens - limit) / quota.pace;
   return Math.ceil(drainMs / MS_PER_SECOND + PROJECT_LIMITS.turnaroundMinutes * SECONDS_A_MINUTE);

@@ -1,12 +1,26 @@
 import type { JobBounds } from "../jobs-folder/cut.ts";
-import { largestJob, type QuotaLog } from "../manifest/quota/quota-log.ts";
+import type { Job } from "../manifest/job.ts";
+import type { QuotaLog } from "../manifest/quota/quota-log.ts";
 
-/** What was learned while only a small job was queued is too little to cut a whole table by. */
+/** A job that was refused alone is made again as so many; if these do not fit either, again. */
+const PARTS = 10;
+/** Smaller jobs than that would be too many: whoever else uses the project's quota stops some time. */
 const LEAST_SHARE = 0.05;
 
-/** No new job is larger than what was learned of the model's quota lets through. */
-export function learnedBounds(bounds: JobBounds, quota: QuotaLog): JobBounds {
-  const least = Math.ceil(LEAST_SHARE * bounds.maxTokens);
-  const maxTokens = Math.min(bounds.maxTokens, Math.max(least, largestJob(quota)));
-  return { ...bounds, maxTokens };
+/** No new job is as large as one that was refused with nothing else at Gemini. */
+export function learnedBounds(bounds: JobBounds, log: QuotaLog): JobBounds {
+  return { ...bounds, maxTokens: learnedTokens(bounds.maxTokens, log) };
+}
+
+export function learnedTokens(most: number, { tooLarge = Infinity }: QuotaLog): number {
+  return Math.min(most, Math.max(Math.ceil(LEAST_SHARE * most), Math.floor(tooLarge / PARTS)));
+}
+
+/** It would wait for ever, or for long, and can be made smaller. */
+export function isTooLarge(job: Job, bounds: JobBounds, log: QuotaLog): boolean {
+  const { tooLarge = Infinity } = log;
+  // a batch of a create that had no answer may turn up still
+  const canBeCut = job.requests > 1 && !job.wasAbsent;
+  const { maxTokens } = learnedBounds(bounds, log);
+  return canBeCut && job.tokens >= tooLarge && job.tokens > maxTokens;
 }

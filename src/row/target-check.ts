@@ -7,8 +7,24 @@ import { tableName, type Target } from "./target.ts";
 /** Throws a UserError with the mend at the first thing that stands against it. */
 export function checkTarget(target: Target, description: TargetDescription): void {
   checkModel(target);
+  if (description.unwritable === true) throw noTable(target, description);
   checkId(target, description);
   checkEmbedding(target, description);
+}
+
+/** A view shows the rows of a table: there they have a key, and versions. */
+export function noTable(
+  target: Target,
+  { insteadOfTable: kind, tablesBelow = [] }: TargetDescription,
+): UserError {
+  const names = tablesBelow.length === 0 ? "" : `: ${tablesBelow.join(", ")}`;
+  return new UserError(
+    `${tableName(target)} is a ${kind ?? "view or foreign table"}, no table of its own.`,
+    {
+      hint: `Give --table (and --schema) of the table below it${names}.`,
+      exit: "fatal",
+    },
+  );
 }
 
 /** Only that rows can be read in order and hold vectors, of whatever width. Throws as `checkTarget`. */

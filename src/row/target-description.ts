@@ -12,6 +12,10 @@ export type TargetDescription = Readonly<{
   idUnique: boolean;
   /** What it is, where it is no plain table: on these no unique index over one column can be made. */
   insteadOfTable?: "view" | "partitioned table";
+  /** It is known that no row of it can be changed, as of a view of several tables. */
+  unwritable?: true;
+  /** Of a view: the tables that its rows may be of. */
+  tablesBelow?: readonly string[];
   embedding: Readonly<{
     /** `vector`, `halfvec`, or what it is instead, as the database prints it. */
     typeName: string;

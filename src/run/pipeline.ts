@@ -21,18 +21,19 @@ import { jobOfOtherSpace } from "../manifest/vector-space.ts";
 import { pollDue, reportNextLook, submittedJobs } from "../poll/poll.ts";
 import { PollSchedule } from "../poll/schedule.ts";
 import { StuckNotices } from "../poll/stuck.ts";
+import { cutAgain } from "../resubmit/cut-again.ts";
 import { resubmitJob, retryableBelow } from "../resubmit/resubmit.ts";
 import type { Store } from "../store/port.ts";
 import { adoptBatches, needsReconciling, reconcile } from "../submit/reconcile.ts";
 import { submitJob, type SubmitServices } from "../submit/submit-job.ts";
-import type { Probe } from "../manifest/quota/quota-log.ts";
-import { fullText, type NoRoom } from "../quota/full-text.ts";
-import { warnOfRefusals } from "../quota/refused-alone.ts";
-import { roomFor, type Room, type Window } from "../quota/window.ts";
-import { Canary, canaryBounds, isCanaryWorth } from "../quota/canary.ts";
+import { nameUsualCauses } from "../quota/refused-alone.ts";
+import { fullText } from "../quota/full-text.ts";
+import { isTooLarge } from "../quota/learned-bounds.ts";
+import { nextTry, type NextTry, type Window } from "../quota/next-try.ts";
+import { Canary, CANARY_ROWS, canaryBounds, isCanaryWorth } from "../quota/canary.ts";
 import { Changes } from "./changes.ts";
 import { DoubtedJobs } from "./doubted-jobs.ts";
-import { QuotaPause } from "./quota-pause.ts";
+import { OutagePause } from "./outage-pause.ts";
 import { isOpen, needs } from "../manifest/states.ts";
 
 export type RunServices = SubmitServices & ImportServices & Readonly<{ store: Store }>;
@@ -59,6 +60,9 @@ export type RunOptions = Readonly<{
   /** Give up waiting after so long; the batches go on. */
   timeoutMs: number | undefined;
 }>;
+
+/** The job that is sent next, and when. */
+type Next = Readonly<{ job: Job; try: NextTry }>;
 
 export type PipelineEnd = Readonly<{
   /** Every job that was unfinished at the start or made since. */
@@ -100,7 +104,7 @@ class Pipeline {
   readonly #blocked = new Map<string, JobBlocked>();
   /** Jobs whose results are fetched again later. */
   readonly #doubted: DoubtedJobs;
-  readonly #downloadPause: QuotaPause;
+  readonly #downloadPause: OutagePause;
   #listRead: Promise<void> | undefined;
   /** Create requests in a row whose answer was lost and which had made no batch. */
   #lostCreates = 0;
@@ -117,7 +121,7 @@ class Pipeline {
     this.#services = { ...services, signal };
     this.#options = options;
     this.#doubted = new DoubtedJobs(services.clock);
-    this.#downloadPause = new QuotaPause(services.clock, options.quotaWaitMs);
+    this.#downloadPause = new OutagePause(services.clock, options.quotaWaitMs);
     const ended = services.manifest.jobs().filter((job) => !isOpen(job));
     this.#endedBefore = new Set(ended.map((job) => job.id));
   }
@@ -144,9 +148,9 @@ class Pipeline {
     const { target, limit = Infinity } = this.#options.export;
     if (this.#options.canary !== true) return undefined;
     const { pending } = await store.count();
-    return isCanaryWorth(manifest.jobs(), target, Math.min(pending, limit))
-      ? new Canary(manifest, target, this.#endedBefore)
-      : undefined;
+    if (!isCanaryWorth(manifest.jobs(), target, Math.min(pending, limit))) return undefined;
+    this.#services.report({ type: "canary", rows: CANARY_ROWS });
+    return new Canary(manifest, target, this.#endedBefore);
   }
 
   /** Of the next request file. */
@@ -184,35 +188,41 @@ class Pipeline {
   }
 
   async #submit(): Promise<void> {
-    const pause = new QuotaPause(this.#services.clock, this.#options.quotaWaitMs);
+    const pause = new OutagePause(this.#services.clock, this.#options.quotaWaitMs);
     const full = new FullNotice(this.#services);
     while (!this.#isStopped()) {
       if (this.#worksInHand === 0) await this.#canary?.check();
       const first = this.#nextToSubmit();
-      if (first?.room.hasRoom !== true && !this.#hasUncertainJob()) {
+      if (!this.#isDue(first) && !this.#hasUncertainJob()) {
         if (this.#isFinished()) return;
-        await this.#untilRoom(first?.room, full);
+        await this.#untilDue(first, full);
         continue;
       }
-      full.over();
       if (!(await this.#reconcile(pause))) continue;
       // what was found just now may fill the window, or be this very job's batch
       const next = this.#nextToSubmit();
-      if (next?.room.hasRoom === true) await this.#submitOrWait(next.job, next.room.probe, pause);
+      if (next !== undefined && this.#isDue(next)) await this.#submitOrWait(next, pause);
     }
   }
 
-  /** Room comes when something changes, or when enough time has gone by. */
-  async #untilRoom(room: Room | undefined, full: FullNotice): Promise<void> {
-    const { clock, signal } = this.#services;
-    if (room?.hasRoom !== false) return this.#changes.next(signal);
-    full.tell(room);
-    await this.#changes.nextWithin(room.inMs, clock, signal);
+  #isDue(next: Next | undefined): boolean {
+    return next !== undefined && next.try.atMs <= this.#services.clock.now().getTime();
   }
 
-  async #submitOrWait(job: Job, probe: Probe | undefined, pause: QuotaPause): Promise<void> {
+  /** Reckoned anew when something changes. */
+  async #untilDue(next: Next | undefined, full: FullNotice): Promise<void> {
+    const { clock, signal } = this.#services;
+    if (next === undefined) return this.#changes.next(signal);
+    full.tell(next);
+    await this.#changes.nextWithin(next.try.atMs - clock.now().getTime(), clock, signal);
+  }
+
+  async #submitOrWait({ job, try: { probe } }: Next, pause: OutagePause): Promise<void> {
+    const { bounds } = this.#options.export;
     try {
-      await this.#submitOne(job, probe, pause);
+      if (isTooLarge(job, bounds, this.#services.manifest.quota(job.target.model))) {
+        await this.#inHand(async () => void (await cutAgain(this.#services, job, bounds)));
+      } else await this.#submitOne(job, probe, pause);
     } catch (error) {
       if (isAboutSending(error)) this.#halt(error);
       else await this.#waitOut(error, pause);
@@ -232,28 +242,22 @@ class Pipeline {
     this.#changes.notify();
   }
 
-  async #submitOne(job: Job, probe: Probe | undefined, pause: QuotaPause): Promise<void> {
+  async #submitOne(job: Job, probe: NextTry["probe"], pause: OutagePause): Promise<void> {
     const outcome = await submitJob(this.#services, job, probe);
     this.#hasGeminiAnswered ||= outcome.kind !== "uncertain";
     this.#changes.notify();
     this.#lostCreates = outcome.kind === "uncertain" ? this.#lostCreates + 1 : 0;
     if (outcome.kind === "submitted") return pause.reset();
-    // the books said so, and now it is known
-    if (probe !== undefined && outcome.kind === "quota") return;
-    if (outcome.kind === "quota") warnOfRefusals(this.#services, job);
+    // the books know when it is tried again
+    if (outcome.kind === "quota") return nameUsualCauses(this.#services, job);
     // the first lost answer is looked into at once; after several, the service needs a rest
     if (this.#lostCreates === 1) return;
     if (this.#lostCreates > MAX_LOST_CREATES) throw noAnswers(job, outcome.message);
-    const waitMs = pause.next(outcome.kind === "quota" ? outcome.retryAfterMs : undefined);
-    const reason = outcome.kind === "quota" ? "quota" : "answers";
-    const why = `for ${reason} at Gemini (job ${job.id}: ${outcome.message})`;
-    this.#services.report({ type: "waiting", why, seconds: Math.round(waitMs / 1000) });
-    await pause.wait(waitMs, this.#changes, this.#services.signal, () => this.#freed(job));
-    this.#services.report({ type: "resumed", why });
+    await this.#rest(pause, `for answers at Gemini (job ${job.id}: ${outcome.message})`);
   }
 
   /** False where it is not known what is at Gemini: then nothing is sent. */
-  async #reconcile(pause: QuotaPause): Promise<boolean> {
+  async #reconcile(pause: OutagePause): Promise<boolean> {
     try {
       await this.#settleUncertain();
       return true;
@@ -300,7 +304,7 @@ class Pipeline {
 
   async #embed(): Promise<void> {
     const { signal, clock } = this.#services;
-    const pause = new QuotaPause(clock, this.#options.quotaWaitMs);
+    const pause = new OutagePause(clock, this.#options.quotaWaitMs);
     while (!this.#isStopped()) {
       if (this.#isNextToBegin() && !(await this.#hasReadList(pause))) continue;
       // what was found just now may be this very job's batch
@@ -312,7 +316,7 @@ class Pipeline {
   }
 
   /** False where Gemini was not reached and may be by now. */
-  async #hasReadList(pause: QuotaPause): Promise<boolean> {
+  async #hasReadList(pause: OutagePause): Promise<boolean> {
     try {
       await this.#readList();
       return true;
@@ -332,7 +336,7 @@ class Pipeline {
     return nextToEmbed(this.#services.manifest, this.#options, this.#canary?.gate());
   }
 
-  async #embedOne(job: Job, pause: QuotaPause): Promise<void> {
+  async #embedOne(job: Job, pause: OutagePause): Promise<void> {
     const onAnswer = () => {
       this.#hasGeminiAnswered = true;
       this.#lostEmbeddings = 0;
@@ -416,12 +420,16 @@ class Pipeline {
   }
 
   /** Where Gemini has answered in this run, it will again: laptops sleep, networks go away. */
-  async #waitOut(error: unknown, pause: QuotaPause): Promise<void> {
+  async #waitOut(error: unknown, pause: OutagePause): Promise<void> {
     if (!this.#hasGeminiAnswered || !isOutage(error)) throw error;
-    const waitMs = pause.next(undefined);
-    const why = `for Gemini to be reached again (${error instanceof Error ? error.message : ""})`;
+    const message = error instanceof Error ? error.message : "";
+    await this.#rest(pause, `for Gemini to be reached again (${message})`);
+  }
+
+  async #rest(pause: OutagePause, why: string): Promise<void> {
+    const waitMs = pause.next();
     this.#services.report({ type: "waiting", why, seconds: Math.round(waitMs / 1000) });
-    await pause.wait(waitMs, this.#changes, this.#services.signal, () => 0);
+    await pause.wait(waitMs, this.#services.signal);
     this.#services.report({ type: "resumed", why });
   }
 
@@ -520,8 +528,8 @@ class Pipeline {
     return this.#halted !== undefined || this.#isStoppedByCost();
   }
 
-  /** The oldest job that waits, and whether there is room for it at Gemini. */
-  #nextToSubmit(): Readonly<{ job: Job; room: Room }> | undefined {
+  /** The oldest job that waits, and when it is sent. */
+  #nextToSubmit(): Next | undefined {
     const { manifest, clock } = this.#services;
     if (this.#halted !== undefined) return undefined;
     const { costLimit, lane } = this.#options;
@@ -529,11 +537,11 @@ class Pipeline {
     const passing = withinLimit(manifest, costLimit);
     const job = passing.find((each) => !isForSync(each, lane) && gate(each));
     if (job === undefined) return undefined;
-    const quota = manifest.quota(job.target.model);
-    return {
-      job,
-      room: roomFor(job, this.#queuedJobs(), this.#options.window, quota, clock.now().getTime()),
-    };
+    const { window, quotaWaitMs } = this.#options;
+    const log = manifest.quota(job.target.model);
+    const nowMs = clock.now().getTime();
+    const jobs = this.#queuedJobs();
+    return { job, try: nextTry(job, { jobs, window, log, quotaWaitMs, nowMs }) };
   }
 
   #hasUncertainJob(): boolean {
@@ -553,38 +561,29 @@ class Pipeline {
     return this.#services.manifest.jobs().filter((job) => !this.#endedBefore.has(job.id));
   }
 
-  /** Grows whenever a batch's end has given quota back. */
-  #freed({ target }: Job): number {
-    const { manifest } = this.#services;
-    if (manifest.quota(target.model).release === "time") return 0;
-    return manifest.batchesEnded();
-  }
-
   #hasStaleRows(): boolean {
     return this.#ownJobs().some((job) => (job.sums?.stale ?? 0) > 0);
   }
 }
 
-/** Says once that there is no room, and again when there was some in between. */
+/** Says what is waited for, and says it again when it is something else or comes at another time. */
 class FullNotice {
   readonly #services: RunServices;
-  #isTold = false;
+  #told = "";
 
   constructor(services: RunServices) {
     this.#services = services;
   }
 
-  tell(room: NoRoom): void {
-    if (this.#isTold) return;
-    this.#isTold = true;
+  tell({ job, try: next }: Next): void {
     const { manifest, clock, report } = this.#services;
-    const why = fullText(room, manifest.needing("settle", "look"), clock.now());
-    const seconds = Number.isFinite(room.inMs) ? Math.ceil(room.inMs / MS_PER_SECOND) : undefined;
-    report({ type: "quotaFull", why, seconds });
-  }
-
-  over(): void {
-    this.#isTold = false;
+    const log = manifest.quota(job.target.model);
+    const why = fullText(next, manifest.needing("settle", "look"), log);
+    if (why === this.#told) return;
+    this.#told = why;
+    const inMs = next.atMs - clock.now().getTime();
+    const seconds = Number.isFinite(inMs) ? Math.ceil(inMs / MS_PER_SECOND) : undefined;
+    report({ type: "quotaFull", why, seconds, refusals: log.refusalsInRow });
   }
 }
 

@@ -5,7 +5,7 @@
  */
 import type { Clock } from "../clock.ts";
 import { explain } from "../words/explain.ts";
-import { type Gemini, GeminiError, type QuotaLimit } from "../gemini/port.ts";
+import { type Gemini, GeminiError } from "../gemini/port.ts";
 import { deleteIdleInputs } from "../jobs-folder/input-file.ts";
 import type { Job } from "../manifest/job.ts";
 import type { Manifest } from "../manifest/manifest.ts";
@@ -31,8 +31,6 @@ export type SubmitOutcome =
       kind: "quota";
       job: Job;
       message: string;
-      retryAfterMs: number | undefined;
-      limit: QuotaLimit | undefined;
     }>
   /** Whether there is a batch is not known; the job is `submitting`. */
   | Readonly<{ kind: "uncertain"; job: Job; message: string }>;
@@ -156,8 +154,9 @@ async function afterFailedCreate(
     error: { code: kind === "billing" ? undefined : error.httpStatus, message },
     fileGone,
     limit,
+    retryAfterMs: retryAfterMs === undefined ? undefined : Math.round(retryAfterMs),
   });
   if (fileGone) return { kind: "fileGone", job: refused, error };
-  if (kind === "quota") return { kind, job: refused, message, retryAfterMs, limit };
+  if (kind === "quota") return { kind, job: refused, message };
   throw explain(error, `starting the batch of job ${job.id}`);
 }

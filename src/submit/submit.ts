@@ -4,8 +4,9 @@ import type { Job } from "../manifest/job.ts";
 import { needsReconciling, reconcile } from "./reconcile.ts";
 import { submitJob, type SubmitServices } from "./submit-job.ts";
 import { fullText } from "../quota/full-text.ts";
-import { warnOfRefusals } from "../quota/refused-alone.ts";
-import { roomFor, type Window } from "../quota/window.ts";
+import { nameUsualCauses } from "../quota/refused-alone.ts";
+import { warnOfTooLarge } from "../quota/too-large.ts";
+import { nextTry, type NextTry, type Window } from "../quota/next-try.ts";
 import { isToSend, needs } from "../manifest/states.ts";
 
 export type SubmitOptions = Readonly<{
@@ -77,6 +78,11 @@ function mayTake(job: Job, { takes }: SubmitOptions): boolean {
   return needs(job) !== "send" || takes === undefined || takes(job);
 }
 
+/** Whoever calls again does not wait for a pause: being refused once more costs nothing. */
+function isFull({ atMs, waitsFor }: NextTry, nowMs: number): boolean {
+  return atMs > nowMs && (waitsFor === "jobs" || waitsFor === "tokens");
+}
+
 /** One pass over the exported jobs; says why it stopped early. */
 async function submitRound(
   services: SubmitServices,
@@ -89,17 +95,14 @@ async function submitRound(
   for (const job of [...withinLimit(manifest, options.costLimit)].filter(isNext)) {
     if (signal.aborted) return "interrupted";
     const quota = manifest.quota(job.target.model);
-    const room = roomFor(
-      job,
-      manifest.needing("settle", "look"),
-      options.window,
-      quota,
-      clock.now().getTime(),
-    );
-    if (!room.hasRoom) return fullText(room, manifest.needing("settle", "look"), clock.now());
-    const outcome = await submitJob(services, job, room.probe);
+    const jobs = manifest.needing("settle", "look");
+    const nowMs = clock.now().getTime();
+    const next = nextTry(job, { jobs, window: options.window, log: quota, quotaWaitMs: 0, nowMs });
+    if (isFull(next, nowMs)) return fullText(next, jobs, quota);
+    const outcome = await submitJob(services, job, next.probe);
     if (outcome.kind === "submitted") submitted.push(job.id);
-    if (outcome.kind === "quota") warnOfRefusals(services, job);
+    if (outcome.kind === "quota") warnOfTooLarge(services, job);
+    if (outcome.kind === "quota") nameUsualCauses(services, job);
     if (outcome.kind === "quota") return `Gemini refused for quota: ${outcome.message}`;
     if (outcome.kind === "uncertain") lost = `no answer to the create: ${outcome.message}`;
   }

@@ -26,7 +26,7 @@ async function create(where: string, options: PGliteOptions): Promise<PGlite> {
   if (where === IN_MEMORY) return borrow();
   const folder = resolve(where);
   if (kept.has(folder)) return openKept(folder);
-  if (!existsSync(folder)) await cp(preparedFolder, folder, { recursive: true });
+  if (!existsSync(folder)) await cp(preparedFolder(), folder, { recursive: true });
   return createNew(where, options);
 }
 
@@ -51,35 +51,50 @@ async function openKept(folder: string): Promise<PGlite> {
   const opened = kept.get(folder) ?? start();
   kept.set(folder, opened);
   const database = await opened;
-  // what is closed is one command's session
-  return Object.assign(database, { close: () => database.exec(END_OF_SESSION) });
+  return lent(database, () => endSession(database));
 }
 
 async function borrow(): Promise<PGlite> {
   const database = await start();
-  let isLent = true;
+  return lent(database, () => giveBack(database));
+}
+
+/** For one opening of it: once that is closed, it takes no more calls, as a database that is closed does. */
+function lent(database: PGlite, onClose: () => Promise<unknown>): PGlite {
+  let isClosed = false;
   const close = async () => {
-    if (!isLent) return;
-    isLent = false;
-    await giveBack(database);
+    if (isClosed) return;
+    isClosed = true;
+    await onClose();
   };
-  return Object.assign(database, { close });
+  return new Proxy(database, {
+    get: (target, name) => {
+      if (name === "close") return close;
+      if (isClosed) throw new Error("PGlite is closed");
+      const value: unknown = Reflect.get(target, name, target);
+      return typeof value === "function" ? value.bind(target) : value;
+    },
+  });
 }
 
 async function start(): Promise<PGlite> {
   const database = idle.pop();
   if (database !== undefined) return database;
-  const loadDataDir = new Blob([await readFile(preparedArchive)]);
+  const loadDataDir = new Blob([await readFile(preparedArchive())]);
   return createNew({ loadDataDir, extensions: { vector } });
 }
 
 async function giveBack(database: PGlite): Promise<void> {
-  await database.exec(END_OF_SESSION);
+  await endSession(database);
   await database.exec(EMPTY);
   idle.push(database);
 }
 
-const END_OF_SESSION = "ROLLBACK; RESET SESSION AUTHORIZATION; RESET ROLE; RESET ALL";
+/** Two calls: what follows cannot run in the transaction of several statements. */
+async function endSession(database: PGlite): Promise<void> {
+  await database.exec("ROLLBACK");
+  await database.exec("DISCARD ALL");
+}
 
 /** As after initdb: no schema but an empty `public`, no extension, no role of a test's own. */
 const EMPTY = `
@@ -101,6 +116,9 @@ const EMPTY = `
       EXECUTE format('DROP OWNED BY %I CASCADE', each);
       EXECUTE format('DROP ROLE %I', each);
     END LOOP;
+    IF EXISTS (SELECT FROM pg_default_acl) THEN
+      RAISE 'a test has left default privileges outside of a schema of its own';
+    END IF;
     EXECUTE format('ALTER DATABASE %I RESET ALL', current_database());
     EXECUTE format('ALTER ROLE %I RESET ALL', current_user);
     CREATE SCHEMA public AUTHORIZATION pg_database_owner;

@@ -1,7 +1,11 @@
-/** The data folder of an embedded database as initdb leaves it, made once: initdb takes seconds each time. */
+/**
+ * What is made once for a run: the data folder of an embedded database as initdb leaves it, which takes seconds
+ * each time, and the folder of all temporary files.
+ */
 import { createHash } from "node:crypto";
-import { existsSync, readFileSync } from "node:fs";
-import { mkdir, rename, rm, writeFile } from "node:fs/promises";
+import { existsSync, readFileSync, statfsSync } from "node:fs";
+import { mkdir, mkdtemp, rename, rm, writeFile } from "node:fs/promises";
+import { freemem, tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { PGlite } from "@electric-sql/pglite";
@@ -10,25 +14,54 @@ const modules = fileURLToPath(new URL("../../node_modules", import.meta.url));
 const packageFile = join(modules, "@electric-sql", "pglite", "package.json");
 const mark = createHash("sha1").update(readFileSync(packageFile)).digest("hex").slice(0, 12);
 
-/** Another version of PGlite has another one. */
-const cache = join(modules, ".cache", `vecfill-embedded-${mark}`);
-export const preparedFolder = join(cache, "data");
-export const preparedArchive = join(cache, "data.tar");
+/** In the modules' cache, or where that cannot be written. Another version of PGlite has another one. */
+const CACHE = "VECFILL_TEST_EMBEDDED";
+export const preparedFolder = () => join(process.env[CACHE] ?? "", "data");
+export const preparedArchive = () => join(process.env[CACHE] ?? "", "data.tar");
 
-/** Vitest calls it before the first test. */
-export async function setup(): Promise<void> {
-  if (existsSync(cache)) return;
+/** A folder in memory, where no test waits for a disk to be sure, and the room that it takes to be used. */
+const IN_MEMORY = "/dev/shm";
+const MIN_FREE_BYTES = 2 ** 30;
+
+/** Vitest calls it before the first test, and what it returns after the last one. Workers inherit the variables. */
+export async function setup(): Promise<() => Promise<void>> {
+  const folder = await temporaryFolder();
+  process.env["TMPDIR"] = folder;
+  process.env[CACHE] = await prepared(join(modules, ".cache")).catch(() => prepared(folder));
+  return () => rm(folder, { recursive: true, force: true });
+}
+
+async function temporaryFolder(): Promise<string> {
+  const usual = () => makeIn(tmpdir());
+  return hasRoom(IN_MEMORY) ? makeIn(IN_MEMORY).catch(usual) : usual();
+}
+
+function makeIn(folder: string): Promise<string> {
+  return mkdtemp(join(folder, "vecfill-tests-"));
+}
+
+function hasRoom(folder: string): boolean {
+  if (!existsSync(folder)) return false;
+  const { bavail, bsize } = statfsSync(folder);
+  return Math.min(bavail * bsize, freemem()) > MIN_FREE_BYTES;
+}
+
+async function prepared(parent: string): Promise<string> {
+  const cache = join(parent, `vecfill-embedded-${mark}`);
+  if (existsSync(cache)) return cache;
   const part = `${cache}.${process.pid}.part`;
-  await mkdir(part, { recursive: true });
-  const database = await PGlite.create(join(part, "data"));
-  const archive = await database.dumpDataDir("none");
-  await database.close();
-  await writeFile(join(part, "data.tar"), new Uint8Array(await archive.arrayBuffer()));
   try {
+    await mkdir(part, { recursive: true });
+    const database = await PGlite.create(join(part, "data"));
+    const archive = await database.dumpDataDir("none");
+    await database.close();
+    await writeFile(join(part, "data.tar"), new Uint8Array(await archive.arrayBuffer()));
     await rename(part, cache);
   } catch (error) {
-    await rm(part, { recursive: true });
     // another run was as quick
     if (!existsSync(cache)) throw error;
+  } finally {
+    await rm(part, { recursive: true, force: true });
   }
+  return cache;
 }

@@ -169,11 +169,13 @@ describe("the list", () => {
   });
 
   test("a list that never ends is given up at the limit", async () => {
-    const gemini = await connectTo((_, before) => ({ body: { nextPageToken: `p${before}` } }), {
-      maxPages: 5,
-    });
+    let pages = 0;
+    const endless = () => ({ body: { nextPageToken: `page ${(pages += 1)}` } });
+    const gemini = await connectTo(endless, { maxPages: 5 });
     await expect(gemini.findBatches("")).rejects.toThrow("over 5 pages");
     expect(LIMITS.maxPages).toBeGreaterThan(5);
+    const circle = await connectTo(() => ({ body: { nextPageToken: "again" } }));
+    await expect(circle.findBatches("")).rejects.toThrow("back to a page that was read");
   });
 });
 

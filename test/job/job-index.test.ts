@@ -55,7 +55,6 @@ function scanned(state: ManifestState) {
     open: all.filter((job) => needs(job) !== undefined),
     ratio: correctionOf(all, undefined, TARGET),
     sent: all.map(sentBy).reduce((sum, sent) => addSent(sum, sent), NOTHING_SENT),
-    batchesEnded: all.filter((job) => job.batch !== undefined && needs(job) !== "look").length,
   };
 }
 
@@ -67,7 +66,6 @@ function indexed(state: ManifestState) {
     open: index.needing(...NEEDS),
     ratio: correctionBy(index.billed({ ...TARGET }), undefined),
     sent: index.sent({ ...TARGET }),
-    batchesEnded: index.batchesEnded,
   };
 }
 

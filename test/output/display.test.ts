@@ -47,7 +47,7 @@ function linesAfter(events: readonly ProgressEvent[], columns: number, rows = 24
 
 function quotaFull(seconds: number | undefined): ProgressEvent {
   const why = "quota full: 480 of 500 tokens queued in 3 jobs, oldest since 12:03 UTC";
-  return { type: "quotaFull", why, seconds };
+  return { type: "quotaFull", why, seconds, refusals: 0 };
 }
 
 function lastAfter(...events: ProgressEvent[]): string | undefined {

@@ -13,6 +13,7 @@ import { quoteIdentifier as quoted, quoteLiteral as literal } from "../../src/st
 import type { Row } from "../../src/store/database.ts";
 import type { Look, LookOptions, Store, StoreIndexes } from "../../src/store/port.ts";
 import type { Target } from "../../src/row/target.ts";
+import { onlyWhere } from "../size.ts";
 
 export const DIMENSIONS = 128;
 
@@ -64,10 +65,9 @@ export type Lacks = Readonly<{
   triggers?: true;
 }>;
 
-/** What skips a test here. */
-const ONLY_PROMISED = {
-  meta: { skippedFor: "are of promises that their kind of store does not make" },
-};
+/** Options of a test or suite of a promise that not every kind of store makes. */
+const unless = (lacks: boolean | undefined) =>
+  onlyWhere(lacks !== true, "are of promises that their kind of store does not make");
 
 const NO_CONDITIONS = [
   "question_text = 'a",
@@ -101,7 +101,7 @@ export function storeContract(
   prepare: () => Promise<Ground>,
   lacks: Lacks = {},
 ): void {
-  describe(`a store on ${database}`, ONLY_PROMISED, () => {
+  describe(`a store on ${database}`, () => {
     let ground: Ground;
     let tables = 0;
 
@@ -360,8 +360,9 @@ export function storeContract(
         expect(read.map(({ fingerprint }) => fingerprint)).toEqual(md5.map((row) => row["md5"]));
       });
 
-      it.skipIf(lacks.recipes)(
+      it(
         "builds the text by the recipe: NULL parts are empty, literals stand as they are",
+        unless(lacks.recipes),
         async () => {
           const target = await table(
             `id int PRIMARY KEY, question_text text, "Answer Options" jsonb, points numeric, embedding ${vectorType()}`,
@@ -381,7 +382,7 @@ export function storeContract(
         },
       );
 
-      it.skipIf(lacks.recipes)("takes names that need quoting", async () => {
+      it("takes names that need quoting", unless(lacks.recipes), async () => {
         await ground.sql(`CREATE SCHEMA "My ""Schema"""`);
         const target = await table(
           `"select" uuid PRIMARY KEY, "Question's Text" text, "my ""vector""" ${vectorType()}`,
@@ -405,7 +406,7 @@ export function storeContract(
       });
     });
 
-    describe.skipIf(lacks.conditions)("the further condition", () => {
+    describe("the further condition", unless(lacks.conditions), () => {
       it("holds for reading and counting, but not for writing", async () => {
         const target = await questions(["a", "b", "c", "d"]);
         await ground.sql(
@@ -574,27 +575,31 @@ export function storeContract(
         });
       });
 
-      it.skipIf(lacks.triggers).each([
+      it.each([
         ["the text", "NEW.question_text := upper(NEW.question_text)", /changes the text.*row 2/],
         ["a text to NULL", "NEW.question_text := NULL", /changes the text.*row 2/],
         ["the vector to NULL", "NEW.embedding := NULL", /empties embedding.*row 2/],
-      ])("writes nothing of a call where a trigger changes %s", async (what, change, message) => {
-        const target = await questions(["FIRST", "second"]);
-        const name = quoted(`change ${what}`);
-        await ground.sql(
-          `CREATE FUNCTION public.${name}() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN IF NEW.id = 2 THEN ${change}; END IF; RETURN NEW; END'`,
-        );
-        await ground.sql(
-          `CREATE TRIGGER ${name} BEFORE UPDATE ON ${qualified(target)} FOR EACH ROW EXECUTE FUNCTION public.${name}()`,
-        );
-        await using(target, async (store) => {
-          const rows = (await readAll(store, 10)).map(embedded);
-          expect(await rejection(store.apply(rows))).toEqual(userError("fatal", message));
-          expect(await store.count()).toEqual({ total: 2, pending: 2 });
-          await ground.sql(`ALTER TABLE ${qualified(target)} DISABLE TRIGGER ${name}`);
-          expect(await store.apply(rows)).toEqual(["written", "written"]);
-        });
-      });
+      ])(
+        "writes nothing of a call where a trigger changes %s",
+        unless(lacks.triggers),
+        async (what, change, message) => {
+          const target = await questions(["FIRST", "second"]);
+          const name = quoted(`change ${what}`);
+          await ground.sql(
+            `CREATE FUNCTION public.${name}() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN IF NEW.id = 2 THEN ${change}; END IF; RETURN NEW; END'`,
+          );
+          await ground.sql(
+            `CREATE TRIGGER ${name} BEFORE UPDATE ON ${qualified(target)} FOR EACH ROW EXECUTE FUNCTION public.${name}()`,
+          );
+          await using(target, async (store) => {
+            const rows = (await readAll(store, 10)).map(embedded);
+            expect(await rejection(store.apply(rows))).toEqual(userError("fatal", message));
+            expect(await store.count()).toEqual({ total: 2, pending: 2 });
+            await ground.sql(`ALTER TABLE ${qualified(target)} DISABLE TRIGGER ${name}`);
+            expect(await store.apply(rows)).toEqual(["written", "written"]);
+          });
+        },
+      );
     });
 
     describe("looking", () => {
@@ -779,7 +784,7 @@ export function storeContract(
         expect(description.pgvectorVersion).toMatch(lacks.catalogue ? /^unknown/ : /^\d+\.\d+/);
       });
 
-      it.skipIf(lacks.catalogue).each([
+      it.each([
         ["id bigint PRIMARY KEY", undefined, true],
         ["id bigint UNIQUE", undefined, true],
         ["id bigint", "CREATE UNIQUE INDEX ON $ (id) INCLUDE (question_text)", true],
@@ -789,15 +794,20 @@ export function storeContract(
         ["id bigint, tenant int, PRIMARY KEY (id, tenant)", undefined, false],
         ["id bigint", "CREATE UNIQUE INDEX ON $ (id) WHERE question_text IS NOT NULL", false],
         ["id bigint", "CREATE UNIQUE INDEX ON $ (abs(id))", false],
-      ])("a key over (%s) with %s is unique: %s", async (columns, index, unique) => {
-        const target = await table(`question_text text, embedding ${vectorType()}, ${columns}`);
-        if (index !== undefined) await ground.sql(index.replace("$", qualified(target)));
-        const description = await using(target, (store) => store.describe());
-        expect(description.idUnique).toBe(unique);
-      });
+      ])(
+        "a key over (%s) with %s is unique: %s",
+        unless(lacks.catalogue),
+        async (columns, index, unique) => {
+          const target = await table(`question_text text, embedding ${vectorType()}, ${columns}`);
+          if (index !== undefined) await ground.sql(index.replace("$", qualified(target)));
+          const description = await using(target, (store) => store.describe());
+          expect(description.idUnique).toBe(unique);
+        },
+      );
 
-      it.skipIf(lacks.catalogue)(
+      it(
         "names indexes on the embedding, on the column or on an expression, and no others",
+        unless(lacks.catalogue),
         async () => {
           const target = await questions(["a"]);
           const schema = quoted(ground.vectorSchema);
@@ -821,8 +831,9 @@ export function storeContract(
         },
       );
 
-      it.skipIf(lacks.catalogue)(
+      it(
         "names the triggers that an update of the embedding fires",
+        unless(lacks.catalogue),
         async () => {
           const target = await questions(["a"]);
           await ground.sql(
@@ -907,12 +918,12 @@ export function storeContract(
       });
     });
 
-    it.runIf(lacks.indexes)("has nothing to do with indexes, and says so", async () => {
+    it("has nothing to do with indexes, and says so", unless(lacks.indexes !== true), async () => {
       const target = await questions(["a"]);
       expect(await using(target, async (store) => store.indexes)).toBeUndefined();
     });
 
-    describe.skipIf(lacks.indexes)("the ANN indexes", () => {
+    describe("the ANN indexes", unless(lacks.indexes), () => {
       const never = new AbortController().signal;
 
       it("are built again just as they were, whatever they are", async () => {

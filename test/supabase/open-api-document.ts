@@ -33,7 +33,12 @@ export async function openApi(
     body: JSON.stringify({
       swagger: "2.0",
       info: { description: "", title: `standard ${schema} schema`, version },
-      paths: {},
+      paths: Object.fromEntries(
+        shown.map(({ name, writable }) => [
+          `/${name}`,
+          { get: {}, ...(writable ? { post: {}, delete: {}, patch: {} } : {}) },
+        ]),
+      ),
       definitions: Object.fromEntries(
         shown.map((relation) => [relation.name, definition(relation, version)]),
       ),

@@ -34,6 +34,7 @@ export type PostgrestOptions = Readonly<{
   schemas?: readonly string[];
   /** As for the authenticator of a Supabase project; undefined where the database has no timers. */
   statementTimeout?: string;
+  lockTimeout?: string;
   /** Asked for every request. */
   fault?: (request: Request) => Fault | undefined;
 }>;
@@ -105,6 +106,7 @@ export async function startPostgrest(
     version: options.version ?? NEWEST,
     maxRows: options.maxRows ?? MAX_ROWS,
     schemas: options.schemas ?? ["public"],
+    lockTimeout: options.lockTimeout,
     statementTimeout: roleTimeouts.get(role) ?? options.statementTimeout,
     cache: (query, schema) => schemas.known(query, schema),
   });

@@ -29,9 +29,41 @@ const RECORDED = z.object({
   supabaseJs: z.record(z.string(), z.unknown()).default({}),
   /** How often supabase-js asks by itself, left alone. */
   attempts: z.number().optional(),
+  /** Of a document that is not kept whole: whether a table is in it, or a column's format. */
+  documentHas: z.record(z.string(), z.union([z.literal(false), z.string()])).optional(),
 });
 
 export type Recorded = z.infer<typeof RECORDED>;
+
+/** What came one after the other, from an event on; the last is how it stayed. */
+const TIMELINE = z.object({
+  name: z.string(),
+  what: z.string(),
+  steps: z.array(z.looseObject({ did: z.string().optional() })),
+});
+const TIMELINE_ANSWER = z.object({
+  status: z.number(),
+  code: z.string().optional(),
+  message: z.string().optional(),
+  details: z.string().nullable().optional(),
+});
+
+export type TimelineAnswer = z.infer<typeof TIMELINE_ANSWER>;
+
+export function timelines(): { name: string; what: string; steps: TimelineAnswer[] }[] {
+  return recordedLines("14.17")
+    .flatMap((line) => TIMELINE.safeParse(line).data ?? [])
+    .map((timeline) => ({
+      ...timeline,
+      steps: timeline.steps.flatMap((step) => TIMELINE_ANSWER.safeParse(step).data ?? []),
+    }))
+    .toSorted((one, other) => Number(isDrop(one)) - Number(isDrop(other)));
+}
+
+/** Of what the others made. */
+function isDrop({ name }: Readonly<{ name: string }>): boolean {
+  return name.includes("drop");
+}
 
 /** As they stand in the file, also those that never reached a server. */
 export function recordedLines(version: PostgrestVersion): unknown[] {
@@ -46,10 +78,16 @@ export function exchangesOf(version: PostgrestVersion): Recorded[] {
   return [...own, ...exchangesOf("13.0.8").filter(({ name }) => !names.includes(name))];
 }
 
+/** They take a server with timers, or more than half a minute in the embedded one: the full run has them. */
+export const HEAVY =
+  /^err-statement-timeout|-2500x768-|role-timeout|own-timeout|lock-timeout-real|cancelled/;
+
 const DOCUMENTED = z.object({
   version: z.string(),
   fixtures: z.enum(["questions", "kinds"]),
   table: z.string(),
+  /** A view that nothing can be written through. */
+  onlyGet: z.boolean().optional(),
   required: z.array(z.string()).optional(),
   properties: z.record(z.string(), z.unknown()),
 });

@@ -14,7 +14,7 @@ export type Column = Readonly<{
   description: string | undefined;
 }>;
 
-export type Relation = Readonly<{ name: string; columns: readonly Column[] }>;
+export type Relation = Readonly<{ name: string; writable: boolean; columns: readonly Column[] }>;
 
 export type Procedure = Readonly<{
   name: string;
@@ -54,6 +54,7 @@ const COLUMNS = `
       WHEN b.typname IN ('bit', 'varbit') THEN m.modifier END AS length,
     col_description(c.oid, a.attnum) AS description,
     c.oid::text AS relation_id, a.attnum::int AS number, c.relkind::text AS kind,
+    c.relkind <> 'm' AND pg_relation_is_updatable(c.oid, true) & 4 = 4 AS writable,
     EXISTS (SELECT FROM pg_index i WHERE i.indrelid = c.oid AND i.indisprimary
       AND a.attnum = ANY (i.indkey)) AS key,
     (SELECT r.ev_action::text FROM pg_rewrite r
@@ -76,11 +77,11 @@ async function readRelations(query: Query, schema: string): Promise<Relation[]> 
     rows.filter(({ key }) => key === true).map((row) => place(row["relation_id"], row["number"])),
   );
   const origins = originsOf(rows);
-  const relations = new Map<string, Column[]>();
+  const relations = new Map<string, Readonly<{ writable: boolean; columns: Column[] }>>();
   for (const row of rows) {
     const name = String(row["relation"]);
-    const columns = relations.get(name) ?? [];
-    columns.push({
+    const relation = relations.get(name) ?? { writable: row["writable"] === true, columns: [] };
+    relation.columns.push({
       name: String(row["name"]),
       type: String(row["type"]),
       format: String(row["format"]),
@@ -89,9 +90,9 @@ async function readRelations(query: Query, schema: string): Promise<Relation[]> 
       maxLength: row["length"] == null ? undefined : Number(row["length"]),
       description: typeof row["description"] === "string" ? row["description"] : undefined,
     });
-    relations.set(name, columns);
+    relations.set(name, relation);
   }
-  return [...relations].map(([name, columns]) => ({ name, columns }));
+  return [...relations].map(([name, relation]) => ({ name, ...relation }));
 }
 
 function place(relation: unknown, column: unknown): string {

@@ -15,6 +15,7 @@ export type Server = Readonly<{
   maxRows: number;
   schemas: readonly string[];
   statementTimeout: string | undefined;
+  lockTimeout: string | undefined;
   cache: (query: Query, schema: string) => Promise<SchemaCache>;
 }>;
 
@@ -87,12 +88,15 @@ async function answerIn(
   query: Query,
   role: string,
   request: Request,
-  { version, maxRows, schemas, statementTimeout, cache }: Server,
+  { version, maxRows, schemas, statementTimeout, lockTimeout, cache }: Server,
 ): Promise<Answer> {
   const { schema, path, method } = request;
   if (!schemas.includes(schema)) throw unknownSchema(schema, schemas);
   if (statementTimeout !== undefined) {
     await query("SELECT set_config('statement_timeout', $1, true)", [statementTimeout]);
+  }
+  if (lockTimeout !== undefined) {
+    await query("SELECT set_config('lock_timeout', $1, true)", [lockTimeout]);
   }
   // read before the role is taken on
   const known = await cache(query, schema);

@@ -6,8 +6,9 @@ import type { DroppedIndex } from "../../manifest/dropped-index.ts";
 import { droppedIndexName } from "../../words/dropped-index-text.ts";
 import { counted } from "../../words/figures.ts";
 import type { Examination, Session } from "../../store/port.ts";
+import { PERHAPS_UNSEEN } from "../../row/schema-cache.ts";
 import { tableName, type Target } from "../../row/target.ts";
-import { checkTarget } from "../../row/target-check.ts";
+import { checkTarget, noTable } from "../../row/target-check.ts";
 import {
   ANN_METHODS,
   ROWS_A_SECOND_UNDER_INDEX,
@@ -73,7 +74,14 @@ function checkColumns(target: Target, description: TargetDescription): Check {
     if (error instanceof UserError) return failure("columns", error.message, error.hint);
     throw error;
   }
-  const { embedding, idTypeName } = description;
+  const { embedding, idTypeName, insteadOfTable } = description;
+  if (insteadOfTable === "view") {
+    return warning(
+      "columns",
+      `${tableName(target)} is a view, whose rows have no versions: a text that changes while its vector is written may keep that of the old text, and vectors cannot be taken back`,
+      noTable(target, description).hint,
+    );
+  }
   const width = embedding.dimensions === undefined ? "of any width" : `of ${embedding.dimensions}`;
   const fits = `${MODELS[target.model].name} gives ${target.dimensions}`;
   return ok(
@@ -96,7 +104,7 @@ function checkFunctions(target: Target, functions: Examination["functions"]): Ch
       return warning(
         "SQL functions",
         `not installed for ${tableName(target)}: vecfill goes row by row, several times as slow, and versions, permissions, indexes and triggers cannot be checked`,
-        "Run `vecfill init` and apply its migration.",
+        `Run \`vecfill init\` and apply its migration. ${PERHAPS_UNSEEN}`,
       );
   }
 }

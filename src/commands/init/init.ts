@@ -4,7 +4,7 @@ import type { Clock } from "../../clock.ts";
 import { replaceFile } from "../../disk/durable-file.ts";
 import { UserError } from "../../errors.ts";
 import type { Examination, FunctionsSql } from "../../store/port.ts";
-import { checkTarget } from "../../row/target-check.ts";
+import { checkTarget, noTable } from "../../row/target-check.ts";
 import { tableName, type Target } from "../../row/target.ts";
 import {
   type Migration,
@@ -119,20 +119,13 @@ async function statementsFor(
   const { target, project, apply } = options;
   const seen = await examine(target);
   const { description, supabase, label } = seen;
-  if (description.insteadOfTable === "view") throw isView(target);
+  if (description.insteadOfTable === "view") throw noTable(target, description);
   checkTarget(target, description);
   const functions = project || supabase;
   if (functions && apply && !supabase) throw noProject(label);
   const trigger = options.trigger || newest.includes("\ncreate trigger ");
   if (!functions && !trigger) return undefined;
   return { functions, statements: functionsSql.install(seen, { trigger, api: functions }) };
-}
-
-function isView(target: Target): UserError {
-  return new UserError(`${tableName(target)} is a view, and functions cannot fill one safely.`, {
-    hint: "Give --table (and --schema) of the table below it.",
-    exit: "fatal",
-  });
 }
 
 function noProject(label: string): UserError {

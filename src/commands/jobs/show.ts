@@ -8,7 +8,7 @@ import { queueWindow } from "../../stages.ts";
 import { counted } from "../../words/figures.ts";
 import { droppedIndexesText } from "../../words/dropped-index-text.ts";
 import { fullText } from "../../quota/full-text.ts";
-import { roomFor } from "../../quota/window.ts";
+import { nextTry } from "../../quota/next-try.ts";
 import { jobsCsv } from "./jobs-csv.ts";
 import { jobDetail } from "./detail.ts";
 import { listedJob } from "./listed-job.ts";
@@ -71,10 +71,11 @@ function fullQueue({ settings, clock }: CommandContext, manifest: ManifestView):
   const jobs = manifest.jobs();
   const job = jobs.find((each) => needs(each) === "send");
   if (job === undefined) return [];
-  const now = clock.now();
-  const quota = manifest.quota(job.target.model);
-  const room = roomFor(job, jobs, queueWindow(settings), quota, now.getTime());
-  return room.hasRoom ? [] : [fullText(room, jobs, now)];
+  const nowMs = clock.now().getTime();
+  const log = manifest.quota(job.target.model);
+  const { quotaWaitMs } = settings;
+  const next = nextTry(job, { jobs, window: queueWindow(settings), log, quotaWaitMs, nowMs });
+  return next.atMs <= nowMs ? [] : [fullText(next, jobs, log)];
 }
 
 /** Throws a UserError when there is no such job. */

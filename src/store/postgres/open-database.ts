@@ -3,13 +3,13 @@ import { UserError } from "../../errors.ts";
 import type { Target } from "../../row/target.ts";
 import type { Database } from "../database.ts";
 import type { Store } from "../port.ts";
+import type { ConnectionOptions } from "./postgres.ts";
 import { createSqlStore, type SqlStoreOptions } from "./sql-store.ts";
 
 const EMBEDDED = "pglite:";
 const IN_MEMORY = "memory";
 
-/** `takesPasswords`: whether one that the address does not hold may be sent there (the default). */
-type DatabaseAddress = Readonly<{ url: string; takesPasswords?: boolean }>;
+type DatabaseAddress = Readonly<{ url: string }> & ConnectionOptions;
 
 /**
  * `postgres://…` connects on first use; `pglite:<folder>` and `pglite:memory` open at once.
@@ -24,10 +24,7 @@ export async function openStore(
 }
 
 /** The same, for statements of one's own. */
-export async function openDatabase({
-  url,
-  takesPasswords = true,
-}: DatabaseAddress): Promise<Database> {
+export async function openDatabase({ url, ...options }: DatabaseAddress): Promise<Database> {
   if (url.startsWith(EMBEDDED)) return openEmbedded(url.slice(EMBEDDED.length));
   if (/^https?:/.test(url)) {
     throw new UserError("The database's address is a web address.", {
@@ -36,7 +33,7 @@ export async function openDatabase({
     });
   }
   const { connectPostgres } = await import("./postgres.ts");
-  return connectPostgres(url, { takesPasswords });
+  return connectPostgres(url, options);
 }
 
 async function openEmbedded(folder: string): Promise<Database> {

@@ -7,9 +7,10 @@
  * verified says `sslmode=verify-full`, with `sslrootcert` for such an authority.
  */
 import { Socket } from "node:net";
-import { Client, Pool, type ClientConfig, type CustomTypesConfig } from "pg";
+import { Client, Pool, type ClientConfig, type CustomTypesConfig, type PoolClient } from "pg";
 import { UserError } from "../../errors.ts";
 import { hostOf, isLocalHost, portOf } from "./database-address.ts";
+import { cancelStatement, hangUpWhenAborted } from "./hang-up.ts";
 import { isBinary, type Database, type Parameter, type Row, type Session } from "../database.ts";
 
 /** Writing gains nothing past two (measured); one more reads meanwhile. Poolers have few to give. */
@@ -21,17 +22,27 @@ const IDLE_TIMEOUT_MS = 30_000;
 const QUERY_TIMEOUT_MS = 15 * 60_000;
 const APPLICATION_NAME = "vecfill";
 
+export type ConnectionOptions = Readonly<{
+  /** Whether a password that the address does not hold may be sent there (the default). */
+  takesPasswords?: boolean;
+  /** Aborted, it cancels within seconds what statements wait for, but for those of a session. */
+  signal?: AbortSignal;
+}>;
+
+const NEVER = new AbortController().signal;
+
 /** No connection is made yet. Throws a UserError (usage) when the address is none. */
 export function connectPostgres(
   address: string,
-  { takesPasswords = true }: Readonly<{ takesPasswords?: boolean }> = {},
+  { takesPasswords = true, signal = NEVER }: ConnectionOptions = {},
 ): Database {
   const url = parseAddress(address);
   const sockets = new Set<Socket>();
+  const sessionSockets = new Set<Socket>();
   const config: ClientConfig = {
     connectionString: withTls(url).href,
     ...(takesPasswords || url.password !== "" ? {} : { password: refusePassword }),
-    stream: () => trackedSocket(sockets),
+    stream: () => trackedSocket(sessionSockets),
     keepAlive: true,
     keepAliveInitialDelayMillis: KEEPALIVE_DELAY_MS,
     application_name: APPLICATION_NAME,
@@ -39,6 +50,7 @@ export function connectPostgres(
   };
   const pool = new Pool({
     ...config,
+    stream: () => trackedSocket(sockets),
     Client: ImpatientClient,
     max: MAX_CONNECTIONS,
     idleTimeoutMillis: IDLE_TIMEOUT_MS,
@@ -46,18 +58,31 @@ export function connectPostgres(
   });
   // an idle connection was lost: the pool has dropped it, and the next query opens another
   pool.on("error", () => {});
+  const busy = new Set<PoolClient>();
+  pool.on("acquire", (client) => busy.add(client));
+  pool.on("release", (_error, client) => busy.delete(client));
+  const hangUp = hangUpWhenAborted(signal, {
+    cancel: () => busy.forEach(cancelStatement),
+    hangUp: () => sockets.forEach((socket) => socket.destroy()),
+  });
   return {
     label: label(url),
     async query(sql, parameters = []) {
-      const { rows } = await pool.query<Row>(sql, parameters.map(asDriverTakesIt));
-      return rows;
+      try {
+        const { rows } = await pool.query<Row>(sql, parameters.map(asDriverTakesIt));
+        return rows;
+      } catch (error) {
+        if (hangUp.hasBegun()) signal.throwIfAborted();
+        throw error;
+      }
     },
     session: (work) => withSession(config, work),
     async close() {
+      hangUp.release();
       await pool.end();
       // a login that `pg` gave up itself (no password) it leaves open, until the server's patience
       // ends: a minute in which this process could not exit
-      for (const socket of sockets) socket.destroy();
+      for (const socket of [...sockets, ...sessionSockets]) socket.destroy();
     },
   };
 }

@@ -5,7 +5,9 @@
 import { z } from "zod";
 import { parseRecipe, recipeColumns } from "../../row/recipe.ts";
 import type { Target } from "../../row/target.ts";
+import { UserError } from "../../errors.ts";
 import { noSuchColumn, noSuchTable } from "../catalogue.ts";
+import { PERHAPS_UNSEEN } from "../../row/schema-cache.ts";
 import type { IdType, TargetDescription } from "../../row/target-description.ts";
 
 const COLUMN = z.object({
@@ -26,8 +28,10 @@ const DOCUMENT = z.object({
       }),
     )
     .default({}),
+  paths: z.record(z.string(), z.looseObject({})).default({}),
 });
 
+type Document = z.infer<typeof DOCUMENT>;
 type Column = Readonly<z.infer<typeof COLUMN>>;
 
 export type ApiDescription = Readonly<{
@@ -40,9 +44,12 @@ export type ApiDescription = Readonly<{
 
 /** Throws a UserError when table or columns are not there. `label`: where the API is. */
 export function describeByOpenApi(target: Target, given: unknown, label: string): ApiDescription {
-  const { definitions, info } = DOCUMENT.parse(given);
-  const { properties: columns, required = [] } = definitions[target.table] ?? {};
-  if (columns === undefined) throw noSuchTable(target, nearFirst(target, definitions), label);
+  const document = DOCUMENT.parse(given);
+  const { definitions, info } = document;
+  const columns = definitions[target.table]?.properties;
+  if (columns === undefined) {
+    throw perhapsUnseen(noSuchTable(target, nearFirst(target, definitions), label));
+  }
   const named = columnFinder(target, columns);
   for (const name of recipeColumns(parseRecipe(target.text))) named(name, "--text");
   const id = named(target.id, "--id");
@@ -54,8 +61,7 @@ export function describeByOpenApi(target: Target, given: unknown, label: string)
       idTypeName: id.format,
       namedBy: `PostgREST ${info.version}`,
       idUnique: keys.length === 1 && isInPrimaryKey(id),
-      // a table's key is never NULL; of a view's columns that cannot be said
-      ...(isInPrimaryKey(id) && !required.includes(target.id) ? { insteadOfTable: "view" } : {}),
+      ...viewFacts(target, document),
       embedding: { typeName, dimensions },
       embeddingIndexes: [],
       updateTriggers: [],
@@ -65,6 +71,37 @@ export function describeByOpenApi(target: Target, given: unknown, label: string)
     vectorSchema: schema,
     typeOf: (column) => columns[column]?.format ?? "",
   };
+}
+
+/** What the API describes is what it has read of the schema, some time ago. */
+function perhapsUnseen({ message, hint, exit }: UserError): UserError {
+  return new UserError(message, { hint: `${hint} ${PERHAPS_UNSEEN}`, exit });
+}
+
+/** A table's key is never NULL; of a view's columns that cannot be said. */
+function viewFacts(
+  target: Target,
+  { definitions, paths }: Document,
+): Pick<TargetDescription, "insteadOfTable" | "unwritable" | "tablesBelow"> {
+  const { properties = {}, required = [] } = definitions[target.table] ?? {};
+  const path = paths[`/${target.table}`];
+  const unwritable = path !== undefined && !("patch" in path) ? { unwritable: true as const } : {};
+  const isView = Object.entries(properties).some(
+    ([name, column]) => isInPrimaryKey(column) && !required.includes(name),
+  );
+  if (!isView) return unwritable;
+  const columns = [target.id, target.embedding, ...recipeColumns(parseRecipe(target.text))];
+  const tablesBelow = Object.entries(definitions)
+    .filter(([, { required: needed }]) => needed.includes(target.id))
+    .filter(([, table]) =>
+      columns.every((name) => isSame(properties[name], table.properties[name])),
+    )
+    .map(([name]) => `${target.schema}.${name}`);
+  return { ...unwritable, insteadOfTable: "view", tablesBelow };
+}
+
+function isSame(one: Column | undefined, other: Column | undefined): boolean {
+  return one?.format === other?.format;
 }
 
 /** By its name or, where the API has another one for it, by what it is. */
@@ -105,7 +142,7 @@ function columnFinder(target: Target, columns: Readonly<Record<string, Column>>)
   const there = Object.entries(columns).map(([name, { format }]) => `${name} (${format})`);
   return (name: string, option: string): Column => {
     const column = Object.hasOwn(columns, name) ? columns[name] : undefined;
-    if (column === undefined) throw noSuchColumn(target, name, option, there);
+    if (column === undefined) throw perhapsUnseen(noSuchColumn(target, name, option, there));
     return column;
   };
 }

@@ -4,6 +4,7 @@
  * answers in its own way.
  */
 import { z } from "zod";
+import { PERHAPS_UNSEEN } from "../../row/schema-cache.ts";
 import { UserError, type ExitReason } from "../../errors.ts";
 import { tableName, type Target } from "../../row/target.ts";
 import { explainUndoneWrite } from "../undone-write.ts";
@@ -119,9 +120,6 @@ function explanationOf(error: RestError): Explanation {
 const UNAUTHORIZED = 401;
 const SERVER_ERROR = 500;
 const SQLSTATE_CLASS_LENGTH = 2;
-/** Of whatever the API does not know although it is there. */
-const RELOAD =
-  "If it was made or changed a moment ago, the API has not seen it yet: run in the SQL editor notify pgrst, 'reload schema';";
 const AGAIN = "Run the same command again: it goes on where it stopped.";
 const WHERE_KEYS_ARE = "copy it from the dashboard (Project Settings, API Keys)";
 
@@ -135,6 +133,11 @@ const expiredKey: Explanation = ({ label }) => ({
   hint: `Set SUPABASE_SECRET_KEY to a key that is valid: ${WHERE_KEYS_ARE}. If it should still be valid, check this machine's clock.`,
 });
 
+const redirected: Explanation = ({ label }, { status }) => ({
+  why: `${label} answers with a redirect (HTTP ${status}), which is not followed: it would take the key to another address.`,
+  hint: "Set SUPABASE_URL to the project's own address, with https:// in front.",
+});
+
 const notForThisKey: Explanation = ({ label, target }, error) => ({
   why: `The key of ${label} may not do this: ${error.message}. It is no secret key.`,
   hint: `Set SUPABASE_SECRET_KEY to the secret key: ${WHERE_KEYS_ARE}. A publishable or anon key cannot fill ${tableName(target)}.`,
@@ -142,22 +145,24 @@ const notForThisKey: Explanation = ({ label, target }, error) => ({
 
 const missingTable: Explanation = ({ label, target }, error) => ({
   why: `${label} knows no table ${tableName(target)}: ${error.message}.`,
-  hint: `${error.advice === "" ? "Check --schema and --table." : `${error.advice}: give --table.`} ${RELOAD}`,
+  hint: `${error.advice === "" ? "Check --schema and --table." : `${error.advice}: give --table.`} ${PERHAPS_UNSEEN}`,
 });
 
 const missingColumn: Explanation = ({ target }, error) => ({
   why: `Table ${tableName(target)} lacks a column: ${error.message}.`,
-  hint: `Check --id, --text and --embedding. ${RELOAD}`,
+  hint: `Check --id, --text and --embedding. ${PERHAPS_UNSEEN}`,
 });
 
 const missingFunction: Explanation = ({ label }, error) => ({
   why: `${label} does not know the SQL function: ${error.message}.`,
-  hint: `Run \`vecfill init\` for this target and apply its migration. ${RELOAD}`,
+  hint: `Run \`vecfill init\` for this target and apply its migration. ${PERHAPS_UNSEEN}`,
 });
+
+const WRONG_WIDTH = "22000";
 
 const wrongValue: Explanation = ({ target }, error) => ({
   why: `The column ${tableName(target)}.${target.embedding} does not take the vectors: ${error.message}.`,
-  hint: "Run `vecfill doctor`: it compares the column's type and width with the model and --dimensions.",
+  hint: `Run \`vecfill doctor\`: it compares the column's type and width with the model and --dimensions.${error.code === WRONG_WIDTH ? ` ${PERHAPS_UNSEEN}` : ""}`,
 });
 
 const unreachable: Explanation = ({ label }, error) => ({
@@ -219,7 +224,7 @@ function grantFor(message: string, target: Target, role: string): string {
 }
 
 const undescribed: Explanation = ({ label, target }, error) => ({
-  why: `The API at ${label} cannot describe schema ${target.schema}, whose name needs quotes: ${error.message}. Reading, writing and functions work in it.`,
+  why: `The API at ${label} cannot describe schema ${target.schema}: ${error.message}. PostgREST does not quote the name there, and it needs quotes; reading, writing and functions work in it.`,
   hint: "Run `vecfill init --apply` with DATABASE_URL set to the database's own address: with the SQL functions no description is needed.",
 });
 
@@ -248,6 +253,11 @@ const EXPLANATIONS: Readonly<Partial<Record<string, Explanation>>> = {
   PGRST301: wrongKey,
   PGRST302: wrongKey,
   PGRST303: expiredKey,
+  HTTP_301: redirected,
+  HTTP_302: redirected,
+  HTTP_303: redirected,
+  HTTP_307: redirected,
+  HTTP_308: redirected,
   HTTP_401: wrongKey,
   HTTP_403: wrongKey,
   PGRST205: missingTable,

@@ -5,6 +5,7 @@
  */
 import { UserError } from "../../errors.ts";
 import type { Report } from "../../progress.ts";
+import { PERHAPS_UNSEEN } from "../../row/schema-cache.ts";
 import { tableName, type Target } from "../../row/target.ts";
 import { createFunctionStore, describeByFunction, type Described } from "./function-store.ts";
 import type { Store } from "../port.ts";
@@ -50,7 +51,7 @@ export function createSupabaseStore(
 
 const WITHOUT_FUNCTIONS = (target: Target) => ({
   message: `The SQL functions for ${tableName(target)} are not installed: vecfill goes row by row, several times as slow, and takes its text from one column only.`,
-  hint: "Run `vecfill init` and apply its migration.",
+  hint: `Run \`vecfill init\` and apply its migration. ${PERHAPS_UNSEEN}`,
 });
 
 /** What the functions say, or undefined where there are none. Throws a UserError for a key that is blind. */

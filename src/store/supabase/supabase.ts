@@ -84,9 +84,13 @@ export function connectSupabase({ url, key }: ApiAddress): Api {
   };
 }
 
-/** The limit holds until the last byte of the answer. */
+/** The limit holds until the last byte of the answer. A redirect would take the key to another address. */
 const inTime: typeof fetch = (input, init) =>
-  fetch(input, { ...init, signal: AbortSignal.timeout(CALL_TIMEOUT_MS) });
+  fetch(input, {
+    ...init,
+    redirect: "manual",
+    signal: AbortSignal.timeout(CALL_TIMEOUT_MS),
+  });
 
 type Filterable<Q> = { filter(column: string, operator: string, value: string): Q };
 
