@@ -17,8 +17,7 @@ import { readRequestLine, REQUEST_MEMBERS, type RequestLine } from "./request-li
 
 /**
  * Who or what failed the row: the service's error line; no line at all; a line that cannot be read;
- * lines that contradict each other; a vector that did not pass its check; the whole batch; the table,
- * which refuses the vector: it is paid for and stands in the job's results.
+ * lines that contradict each other; a vector that did not pass its check; the whole batch.
  */
 type FailureReason = (typeof FAILURE_REASONS)[number];
 
@@ -40,15 +39,7 @@ export type FailedLine = RequestLine &
     error: Failure | undefined;
   }>;
 
-const FAILURE_REASONS = [
-  "service",
-  "missing",
-  "malformed",
-  "conflict",
-  "vector",
-  "batch",
-  "table",
-] as const;
+const FAILURE_REASONS = ["service", "missing", "malformed", "conflict", "vector", "batch"] as const;
 
 /** The line as JSON, without a newline at its end or within. */
 export function formatFailedLine(line: FailedLine): string {
