@@ -65,41 +65,35 @@ async function previewedManifest(folder: string): Promise<Manifest> {
 
 /** Batches first, which work while the other lane is embedded. */
 export async function submitFromSettings(context: StageContext): Promise<SubmittedByLane> {
-  const { services, settings, report, clock, signal } = context;
+  const { settings } = context;
   const { submitAll } = await import("./submit/submit.ts");
-  const gemini = await services.gemini();
-  const manifest = await services.manifest();
-  const keyId = services.keyId();
+  const sending = await withGemini(context);
   const lane = laneChoice(settings);
   const limit = costLimit(settings);
-  const summary = await submitAll(
-    { gemini, manifest, report, clock, signal, keyId },
-    {
-      window: queueWindow(settings),
-      reconcileGraceMs: settings.reconcileGraceMs,
-      costLimit: limit,
-      takes: (job) => !isForSync(job, lane),
-    },
-  );
+  const summary = await submitAll(sending, {
+    window: queueWindow(settings),
+    reconcileGraceMs: settings.reconcileGraceMs,
+    costLimit: limit,
+    takes: (job) => !isForSync(job, lane),
+  });
   // begun at once or not: without that lane nothing is paid for at its price
   if (lane.lane === "batch") return { ...summary, embedded: [], left: [] };
-  const around = { gemini, manifest, report, signal };
   const { embedAll } = await import("./embed/embed.ts");
-  const atOnce = await embedAll(around, { lane, costLimit: limit });
-  return { ...summary, ...atOnce, costStop: costStop(manifest, limit) };
+  const atOnce = await embedAll(sending, { lane, costLimit: limit });
+  return { ...summary, ...atOnce, costStop: costStop(sending.manifest, limit) };
 }
 
 export async function pollFromSettings(context: StageContext): Promise<PollSummary> {
-  const { services, settings, report, clock, signal } = context;
+  const { pollIntervalMs: intervalMs, once, timeoutMs, stuckAfterMs } = context.settings;
   const { pollAll } = await import("./poll/poll.ts");
+  return pollAll(await withGemini(context), { intervalMs, once, timeoutMs, stuckAfterMs });
+}
+
+/** What sends to Gemini and looks there. The key is asked for before the folder is locked. */
+async function withGemini({ services, report, clock, signal }: StageContext) {
   const gemini = await services.gemini();
   const manifest = await services.manifest();
-  const keyId = services.keyId();
-  const { pollIntervalMs: intervalMs, once, timeoutMs, stuckAfterMs } = settings;
-  return pollAll(
-    { gemini, manifest, report, clock, signal, keyId },
-    { intervalMs, once, timeoutMs, stuckAfterMs },
-  );
+  return { gemini, manifest, report, clock, signal, keyId: services.keyId() };
 }
 
 export async function importFromSettings(context: StageContext): Promise<ImportSummary> {
@@ -175,23 +169,17 @@ function firstRows(context: StageContext, { manifest, gemini }: RunServices): Pr
 }
 
 async function runServices(context: StageContext): Promise<RunServices> {
-  const { services, settings, report, clock, signal } = context;
+  const { services, settings, clock } = context;
   const { createPacer } = await import("./import/pace.ts");
   const store = await services.store(exportOptions(context).target);
-  const gemini = await services.gemini();
-  const manifest = await services.manifest();
+  const sending = await withGemini(context);
   return {
-    gemini,
-    manifest,
-    report,
-    clock,
-    signal,
-    keyId: services.keyId(),
+    ...sending,
     store,
     redact: (text) => services.redact(text),
     storeOf: (target) => services.store(target),
     pacer: createPacer(settings.pace, clock),
-    indexes: await indexKeeper(context, manifest),
+    indexes: await indexKeeper(context, sending.manifest),
   };
 }
 

@@ -101,9 +101,11 @@ async function submitRound(
     if (isFull(next, nowMs)) return fullText(next, jobs, quota);
     const outcome = await submitJob(services, job, next.probe);
     if (outcome.kind === "submitted") submitted.push(job.id);
-    if (outcome.kind === "quota") warnOfTooLarge(services, job);
-    if (outcome.kind === "quota") nameUsualCauses(services, job);
-    if (outcome.kind === "quota") return `Gemini refused for quota: ${outcome.message}`;
+    if (outcome.kind === "quota") {
+      warnOfTooLarge(services, job);
+      nameUsualCauses(services, job);
+      return `Gemini refused for quota: ${outcome.message}`;
+    }
     if (outcome.kind === "uncertain") lost = `no answer to the create: ${outcome.message}`;
   }
   return lost;
