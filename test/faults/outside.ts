@@ -272,7 +272,11 @@ function bordered(disk: typeof files) {
         drop: (opened) => opened.close(),
         failure: () => withCode("EIO"),
       });
-      return Object.assign(handle, crossing(handle, HANDLE_CALLS), writing(handle, String(args[0])));
+      return Object.assign(
+        handle,
+        crossing(handle, HANDLE_CALLS),
+        writing(handle, String(args[0])),
+      );
     },
   };
 }
@@ -282,7 +286,8 @@ function writing(handle: FileHandle, path: string) {
   const write = handle.write.bind(handle);
   const appendFile = handle.appendFile.bind(handle);
   const unsafely = <T>(make: () => Promise<T>) => {
-    if (!unsynced.has(path)) unsynced.set(path, statSync(path, { throwIfNoEntry: false })?.size ?? 0);
+    if (!unsynced.has(path))
+      unsynced.set(path, statSync(path, { throwIfNoEntry: false })?.size ?? 0);
     return make();
   };
   const safely = (name: "sync" | "datasync") => {
