@@ -110,7 +110,10 @@ export async function callFunction(
   { procedure, given, whole }: Call,
   maxRows: number,
 ): Promise<Answer> {
-  const { name, names, types, set, nothing, volatile } = procedure;
+  const { name, names, types, set, nothing, volatile, statementTimeout } = procedure;
+  if (statementTimeout !== undefined) {
+    await query("SELECT set_config('statement_timeout', $1, true)", [statementTimeout]);
+  }
   if (!volatile || request.method === "GET") await query("SET TRANSACTION READ ONLY");
   const typed = given.map((each) => `${quoted(each)} ${types[names.indexOf(each)]}`);
   const parameters = given.map((each) => `${quoted(each)} := _args.${quoted(each)}`).join(", ");

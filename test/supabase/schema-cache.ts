@@ -28,6 +28,8 @@ export type Procedure = Readonly<{
   table: boolean;
   nothing: boolean;
   volatile: boolean;
+  /** Its own, as it stands in its settings. */
+  statementTimeout: string | undefined;
 }>;
 
 export type SchemaCache = Readonly<{
@@ -127,7 +129,8 @@ async function readProcedures(query: Query, schema: string): Promise<Procedure[]
        p.pronargdefaults::int AS defaults, p.prorettype = 'void'::pg_catalog.regtype AS nothing,
        p.proargmodes IS NOT NULL AND 't' = ANY (p.proargmodes) AS "table",
        coalesce((p.proargnames::text[])[1:p.pronargs], array_fill(''::text, ARRAY[p.pronargs::int])) AS names,
-       array(SELECT format_type(t, NULL) FROM unnest(p.proargtypes) WITH ORDINALITY AS u(t, i) ORDER BY i) AS types
+       array(SELECT format_type(t, NULL) FROM unnest(p.proargtypes) WITH ORDINALITY AS u(t, i) ORDER BY i) AS types,
+       (SELECT split_part(c, '=', 2) FROM unnest(p.proconfig) c WHERE c LIKE 'statement\\_timeout=%') AS timeout
      FROM pg_proc p WHERE p.pronamespace = $1::regnamespace AND p.prokind = 'f' ORDER BY 1`,
     [quoted(schema)],
   );
@@ -140,6 +143,7 @@ async function readProcedures(query: Query, schema: string): Promise<Procedure[]
     table: row["table"] === true,
     nothing: row["nothing"] === true,
     volatile: row["volatile"] === true,
+    statementTimeout: row["timeout"] === null ? undefined : String(row["timeout"]),
   }));
 }
 

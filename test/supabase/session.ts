@@ -21,6 +21,9 @@ export function onPglite(pglite: PGlite): InTransaction {
 export function onServer(pool: Pool): InTransaction {
   return async (work) => {
     const client = await pool.connect();
+    // the server may end the connection: the query under way fails by that, and nothing else has to
+    const ignore = () => {};
+    client.on("error", ignore);
     try {
       await client.query("BEGIN");
       const result = await work(async (sql, parameters = []) => {
@@ -30,9 +33,10 @@ export function onServer(pool: Pool): InTransaction {
       await client.query("COMMIT");
       return result;
     } catch (error) {
-      await client.query("ROLLBACK");
+      await client.query("ROLLBACK").catch(ignore);
       throw error;
     } finally {
+      client.off("error", ignore);
       client.release();
     }
   };
