@@ -16,8 +16,8 @@ import { CLI, type Ended, runHere } from "./command-line.ts";
 import { temporaryFolder } from "./job/sample.ts";
 import { IN_FULL } from "./size.ts";
 
-/** A create that nobody answers is waited for much longer. */
-const LONG_BEFORE_A_TIMEOUT_MS = 5_000;
+/** A create that nobody answers is waited for ten times as long. */
+const LONG_BEFORE_A_TIMEOUT_MS = 30_000;
 
 const HOUR_MS = 3_600_000;
 const MANY = 20_000;

@@ -6,7 +6,7 @@ import { leash } from "./leash.ts";
 import { type Emulator, startEmulator } from "../src/emulator/emulator.ts";
 
 const CLI = fileURLToPath(new URL("../src/cli.ts", import.meta.url));
-const START_LIMIT_MS = 30_000;
+const START_LIMIT_MS = 60_000;
 
 export type EmulatorOptions = Readonly<{
   /** Its state lives here and outlives it. */
