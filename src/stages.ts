@@ -15,8 +15,13 @@ import type { Job } from "./manifest/job.ts";
 import type { Manifest, ManifestView } from "./manifest/manifest.ts";
 import type { Plan } from "./plan/plan.ts";
 import type { PollSummary } from "./poll/poll.ts";
+import type { PaidRows } from "./import/refused-rows.ts";
+import { needs } from "./manifest/states.ts";
 import type { Report } from "./progress.ts";
-import type { Target } from "./row/target.ts";
+import { UserError } from "./errors.ts";
+import type { FailedLine } from "./row/failed-line.ts";
+import type { PaidRowsTold } from "./row/sums.ts";
+import { sameTarget, tableName, type Target } from "./row/target.ts";
 import type { RunOptions, RunServices } from "./run/pipeline.ts";
 import type { RunSummary } from "./run/run.ts";
 import { hasGeminiKey } from "./settings/access.ts";
@@ -50,6 +55,7 @@ export async function exportFromSettings(context: StageContext): Promise<ExportS
   const manifest = settings.dryRun
     ? await previewedManifest(settings.jobsDir)
     : await services.manifest();
+  if (!settings.dryRun) await tryTables(context, manifest, [options.target]);
   return exportAll({ store, manifest, report, signal }, options);
 }
 
@@ -68,6 +74,8 @@ export async function submitFromSettings(context: StageContext): Promise<Submitt
   const { settings } = context;
   const { submitAll } = await import("./submit/submit.ts");
   const sending = await withGemini(context);
+  const targets = sending.manifest.needing("send").map(({ target }) => target);
+  await tryTables(context, sending.manifest, targets, { mayLackDatabase: true });
   const lane = laneChoice(settings);
   const limit = costLimit(settings);
   const summary = await submitAll(sending, {
@@ -125,23 +133,47 @@ export async function indexKeeper(context: StageContext, manifest: Manifest): Pr
   return new IndexKeeper({ manifest, report, clock, signal, storeOf, rebuild });
 }
 
+/** `paid`: rows that the table had refused, which were offered to it once more instead of being sent. */
+export type Resubmitted = Readonly<{ jobs: readonly Job[]; paid: PaidRowsTold }>;
+
 /** New jobs from the files given, or from every failed file that waits, as the settings have it. */
 export async function resubmitFromSettings(
-  { services, settings, report }: StageContext,
+  context: StageContext,
   paths: readonly string[],
-): Promise<readonly Job[]> {
+): Promise<Resubmitted> {
+  const { services, settings, report } = context;
   const { everyLine, resubmitFile, resubmitJob } = await import("./resubmit/resubmit.ts");
   const manifest = await services.manifest();
   const bounds = jobBounds(settings);
-  const made: Job[] = [];
+  const paid = await paidRows(context, manifest);
+  const tryTable = (target: Target) =>
+    tryTables(context, manifest, [target], { mayLackDatabase: true });
+  const its = { manifest, report, tryTable, writePaid: paid.write };
+  const jobs: Job[] = [];
   for (const path of paths) {
-    made.push(...(await resubmitFile({ manifest, report }, path, bounds, targetOf(settings))));
+    jobs.push(...(await resubmitFile(its, path, bounds, targetOf(settings))));
   }
   const waiting = paths.length > 0 ? [] : manifest.jobs().filter(hasFailedLines);
-  for (const job of waiting) {
-    made.push(...(await resubmitJob({ manifest, report }, job, bounds, everyLine)));
-  }
-  return made;
+  for (const job of waiting) jobs.push(...(await resubmitJob(its, job, bounds, everyLine)));
+  return { jobs, paid: paid.told() };
+}
+
+/** Writes rows that are paid for and were refused by their table, job by job. */
+export async function paidRows(context: StageContext, manifest: Manifest) {
+  const { services, settings, signal, clock } = context;
+  const { tellOf, writeRefused } = await import("./import/refused-rows.ts");
+  const { createPacer } = await import("./import/pace.ts");
+  const storeOf = (target: Target) => services.store(target);
+  const its = { storeOf, manifest, signal, pacer: createPacer(settings.pace, clock) };
+  const all: PaidRows[] = [];
+  return {
+    write: async (job: Job, lines: AsyncIterable<FailedLine>): Promise<PaidRows> => {
+      const ends = await writeRefused(its, job, lines);
+      all.push(ends);
+      return ends;
+    },
+    told: () => tellOf(all),
+  };
 }
 
 export function hasFailedLines(job: Job): boolean {
@@ -152,12 +184,24 @@ export function hasFailedLines(job: Job): boolean {
 export async function runFromSettings(context: StageContext, planned?: Plan): Promise<RunSummary> {
   const { run } = await import("./run/run.ts");
   const { usdOfRun } = await import("./plan/lane-cost.ts");
+  const { fetchingFirst } = await import("./import/import.ts");
   const services = await runServices(context);
-  const { sample } = planned ?? (await firstRows(context, services));
-  const { target } = exportOptions(context);
-  if (sample !== undefined) await services.manifest.recordCounted(target, sample);
-  const expectedUsd = planned && usdOfRun(planned, laneChoice(context.settings));
-  return run(services, { ...runOptions(context), expectedUsd });
+  return fetchingFirst(services, async () => {
+    await tryTables(context, services.manifest, targetsOf(context, services.manifest));
+    const { sample } = planned ?? (await firstRows(context, services));
+    const { target } = exportOptions(context);
+    if (sample !== undefined) await services.manifest.recordCounted(target, sample);
+    const expectedUsd = planned && usdOfRun(planned, laneChoice(context.settings));
+    return run(services, { ...runOptions(context), expectedUsd });
+  });
+}
+
+/** For whose rows something may be sent. */
+function targetsOf(context: StageContext, manifest: Manifest): readonly Target[] {
+  const sent = manifest
+    .jobs()
+    .filter((job) => needs(job) === "send" || job.outstanding.retryable > 0);
+  return [exportOptions(context).target, ...sent.map(({ target }) => target)];
 }
 
 /** Without a plan the tokens are corrected by the first rows, and then by the bills. */
@@ -247,6 +291,74 @@ export async function planOnly(
   const manifest = await readManifest(settings.jobsDir);
   const gemini = hasGeminiKey(environment) ? await services.gemini() : undefined;
   return planFromSettings(context, { manifest, gemini, ...options });
+}
+
+type TrialOptions = Readonly<{
+  /** Jobs that were exported before can be sent from where there is no database. */
+  mayLackDatabase?: boolean;
+}>;
+
+/** Throws the table's refusal, or whatever else stands against writing. */
+async function tryTables(
+  context: StageContext,
+  manifest: ManifestView,
+  targets: readonly Target[],
+  { mayLackDatabase = false }: TrialOptions = {},
+): Promise<void> {
+  const { services, settings, report } = context;
+  const { tryTable } = await import("./plan/trial-write.ts");
+  for (const target of distinct(targets)) {
+    // the condition is one on the rows of the table that is named
+    if (settings.where !== undefined && !sameTarget(target, targetOf(settings))) continue;
+    const store = await openStore(() => services.store(target), mayLackDatabase);
+    if (store === undefined) {
+      report({ type: "warning", ...notTried(target, "no database is named here") });
+      continue;
+    }
+    const { refusal, warnings, untried } = await tryTable(store, target, manifest);
+    if (untried !== undefined) report({ type: "warning", ...notTried(target, untried) });
+    for (const warning of warnings) report({ type: "warning", ...warning });
+    if (refusal !== undefined) throw refusal;
+  }
+}
+
+/** Throws nothing that is to be mended at the table: it is told beside what the command is about. */
+export async function warnOfTables(
+  context: StageContext,
+  manifest: ManifestView,
+  targets: readonly Target[],
+): Promise<void> {
+  try {
+    await tryTables(context, manifest, targets);
+  } catch (error) {
+    if (!(error instanceof UserError)) throw error;
+    context.report({ type: "warning", message: error.message, hint: error.hint });
+  }
+}
+
+function distinct(targets: readonly Target[]): Target[] {
+  return targets.filter(
+    (target, place) => targets.findIndex((each) => sameTarget(each, target)) === place,
+  );
+}
+
+async function openStore(
+  open: () => Promise<Store>,
+  mayLackDatabase: boolean,
+): Promise<Store | undefined> {
+  try {
+    return await open();
+  } catch (error) {
+    if (mayLackDatabase && error instanceof UserError && error.exit === "usage") return undefined;
+    throw error;
+  }
+}
+
+function notTried(target: Target, why: string) {
+  return {
+    message: `Whether ${tableName(target)} takes a vector was not tried: ${why}.`,
+    hint: "`vecfill doctor` tells what can be known of the table and the way to it.",
+  };
 }
 
 type QuotaSettings = Pick<Settings, "maxActiveJobs" | "maxEnqueuedTokens" | "tier" | "model">;

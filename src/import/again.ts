@@ -8,7 +8,8 @@ import { hasResults } from "../jobs-folder/results-file.ts";
 import type { Job } from "../manifest/job.ts";
 import type { ManifestView } from "../manifest/manifest.ts";
 import type { Report } from "../progress.ts";
-import type { Store } from "../store/port.ts";
+import { type Store, TableRefusal } from "../store/port.ts";
+import { writeAround, type WriteRows } from "./around-refusals.ts";
 import { CHUNK_ROWS } from "./chunk-writer.ts";
 import { type Pacer, UNPACED } from "./pace.ts";
 import { writableRows } from "./written-rows.ts";
@@ -41,19 +42,28 @@ export async function countEmpty(
   return empty;
 }
 
-/** How many rows it wrote until the end, or until the signal was aborted. */
-export async function writeAgain(services: AgainServices, job: Job): Promise<number> {
+/** `refused`: by the table, which costs no other row; `why`: the first of them. */
+export type WrittenAgain = Readonly<{ written: number; refused: number; why: string | undefined }>;
+
+/** What it wrote until the end, or until the signal was aborted. */
+export async function writeAgain(services: AgainServices, job: Job): Promise<WrittenAgain> {
   const { store, manifest, report, signal, pacer = UNPACED } = services;
-  let [looked, written] = [0, 0];
+  let [looked, written, refused] = [0, 0, 0];
+  let why: string | undefined;
   const chunkRows = Math.min(CHUNK_ROWS, pacer.maxRows);
   for await (const chunk of writableRows(manifest.files(job.id), job, chunkRows)) {
     if (signal.aborted) break;
     const holdings = await store.compare(chunk);
     const empty = chunk.filter((_, place) => holdings[place] === "empty");
-    const outcomes = await pacer.paced(empty.length, signal, () => store.apply(empty));
-    written += outcomes.filter((outcome) => outcome === "written").length;
+    const write: WriteRows = (rows) => pacer.paced(rows.length, signal, () => store.apply(rows));
+    await writeAround(empty, write, (_, end) => {
+      if (end === "written") written += 1;
+      if (!(end instanceof TableRefusal)) return;
+      refused += 1;
+      why ??= end.refusal.message;
+    });
     looked += chunk.length;
     report({ type: "importing", job: job.id, rows: looked, requests: job.requests });
   }
-  return written;
+  return { written, refused, why };
 }

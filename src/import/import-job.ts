@@ -15,7 +15,7 @@ import { readLines } from "../disk/jsonl.ts";
 import { type EmbeddedQuestion, parseKey } from "../row/question.ts";
 import type { Report } from "../progress.ts";
 import { parseResultLine, type ResultLine, roomForValues } from "../result-line/result-line.ts";
-import type { Store } from "../store/port.ts";
+import { type Store, TableRefusal } from "../store/port.ts";
 import { checkTarget } from "../row/target-check.ts";
 import { checkVector } from "../row/vector.ts";
 import type { IndexKeeper } from "./index-keeper.ts";
@@ -42,14 +42,14 @@ export type ImportJobServices = Readonly<{
 export async function importJob(services: ImportJobServices, job: Job): Promise<Job | undefined> {
   const { store, manifest, report } = services;
   const files = manifest.files(job.id);
-  const description = await store.describe();
+  const description = await refusedBy(job, () => store.describe());
   const rows = await blockedBy(job, async () => {
     checkTarget(job.target, description);
     return readRequestRows(files, job);
   });
   await services.indexes?.beforeWriting(store, job, description);
   warnOfStrayLines(report, job, await scanResults(files.results, rows));
-  const counted = await writeVectors(services, job, files.results, rows);
+  const counted = await refusedBy(job, () => writeVectors(services, job, files.results, rows));
   if (services.signal.aborted) return undefined;
   // a row without a line may have been billed all the same
   const tokens = rows.failTheRest() === 0 ? counted : undefined;
@@ -73,6 +73,15 @@ async function blockedBy<T>(job: Job, work: () => Promise<T>): Promise<T> {
     return await work();
   } catch (error) {
     throw error instanceof UserError ? new JobBlocked(job.id, error) : error;
+  }
+}
+
+/** What its table has against it is about this job as well; that the database is away is not. */
+async function refusedBy<T>(job: Job, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    throw error instanceof TableRefusal ? new JobBlocked(job.id, error) : error;
   }
 }
 

@@ -130,6 +130,11 @@ export class RequestRows {
     for (const copy of this.copiesOf(ordinal)) this.#failRow(copy.ordinal, failure);
   }
 
+  /** One row alone: those with the same text may be taken. */
+  refuse(ordinal: number, failure: Failure): void {
+    this.#failRow(ordinal, failure);
+  }
+
   /** Fails every request that no usable line was found for, and says how many there were. */
   failTheRest(): number {
     let failed = 0;

@@ -1,15 +1,16 @@
 /** Whether a target can be filled, judged by what the database says of its table. */
 import { UserError } from "../errors.ts";
 import { MODELS } from "./models.ts";
-import type { TargetDescription } from "./target-description.ts";
+import type { TargetDescription, WritingFacts } from "./target-description.ts";
 import { tableName, type Target } from "./target.ts";
 
 /** Throws a UserError with the mend at the first thing that stands against it. */
 export function checkTarget(target: Target, description: TargetDescription): void {
   checkModel(target);
-  if (description.unwritable === true) throw noTable(target, description);
+  checkKind(target, description);
   checkId(target, description);
   checkEmbedding(target, description);
+  if (description.writing !== undefined) checkWriting(target, description.writing);
 }
 
 /** A view shows the rows of a table: there they have a key, and versions. */
@@ -71,14 +72,20 @@ function checkId(target: Target, description: TargetDescription): void {
   }
 }
 
-const NO_KEY_THERE = {
-  view: "It is a view, and views have no keys: give --table (and --schema) of the table below it.",
-  "partitioned table":
-    "It is a partitioned table, whose keys hold what it is partitioned by: fill its partitions one by one, each as --table, with an --id that is unique in it.",
-} as const;
+/** Through the API alone a view can be filled row by row: what it is tells nothing of its key. */
+function checkKind(target: Target, description: TargetDescription): void {
+  const { insteadOfTable: kind, idUnique, unwritable } = description;
+  const isNone = kind === "materialized view" || (kind === "view" && !idUnique);
+  if (isNone || unwritable === true) throw noTable(target, description);
+}
+
+const PARTITIONED =
+  "It is a partitioned table, whose keys hold what it is partitioned by: fill its partitions one by one, each as --table, with an --id that is unique in it.";
+const FOREIGN = "It is a foreign table, which has no keys here: fill it in its own database.";
 
 function uniqueKeyHint(target: Target, { insteadOfTable }: TargetDescription): string {
-  if (insteadOfTable !== undefined) return NO_KEY_THERE[insteadOfTable];
+  if (insteadOfTable === "partitioned table") return PARTITIONED;
+  if (insteadOfTable === "foreign table") return FOREIGN;
   return `Give another --id, or make it unique: create unique index concurrently on ${tableName(target)} (${target.id});`;
 }
 
@@ -102,6 +109,57 @@ function checkVectorType(target: Target, description: TargetDescription): void {
       exit: "fatal",
     });
   }
+}
+
+/** What makes every UPDATE of the column fail, or do something else, or find nothing to do. */
+function checkWriting(target: Target, facts: WritingFacts): void {
+  const found = OBSTACLES.map((judge) => judge(target, facts)).find((each) => each !== undefined);
+  if (found === undefined) return;
+  throw new UserError(found.message, { hint: found.mend, exit: "fatal" });
+}
+
+type Obstacle = Readonly<{ message: string; mend: string }>;
+
+const OBSTACLES: readonly ((target: Target, facts: WritingFacts) => Obstacle | undefined)[] = [
+  (target, { generated }) =>
+    generated
+      ? {
+          message: `The column ${columnName(target)} is generated: the database computes it, and nobody can write it.`,
+          mend: `Make it a plain column: alter table ${tableName(target)} alter column ${target.embedding} drop expression; or give --embedding.`,
+        }
+      : undefined,
+  (target, { notNull }) =>
+    notNull
+      ? {
+          message: `The column ${columnName(target)} is NOT NULL: nothing is ever NULL there, so no row would ever be found to fill.`,
+          mend: `Run: alter table ${tableName(target)} alter column ${target.embedding} drop not null; and set to NULL the rows that are to be filled.`,
+        }
+      : undefined,
+  (target, { children }) =>
+    children.length > 0
+      ? {
+          message: `Other tables inherit from ${tableName(target)} (${children.join(", ")}): their rows show in it, and may have keys that stand twice.`,
+          mend: `Fill each child as --table, and take it out meanwhile: alter table ${children[0]} no inherit ${tableName(target)};`,
+        }
+      : undefined,
+  (target, { publications }) =>
+    publications.length > 0
+      ? {
+          message: `${tableName(target)} is in the publication ${publications.join(", ")} and has no replica identity: Postgres refuses every UPDATE of it.`,
+          mend: `Give it a primary key, or run: alter table ${tableName(target)} replica identity full;`,
+        }
+      : undefined,
+  (target, { rules }) =>
+    rules.length > 0
+      ? {
+          message: `The rule ${rules.join(", ")} of ${tableName(target)} does something else in place of an UPDATE.`,
+          mend: `Take it off meanwhile: alter table ${tableName(target)} disable rule ${rules[0]};`,
+        }
+      : undefined,
+];
+
+function columnName(target: Target): string {
+  return `${tableName(target)}.${target.embedding}`;
 }
 
 function checkWidth(target: Target, { embedding }: TargetDescription): void {

@@ -23,8 +23,9 @@ import { PollSchedule } from "../poll/schedule.ts";
 import { StuckNotices } from "../poll/stuck.ts";
 import { cutAgain } from "../resubmit/cut-again.ts";
 import { resubmitJob, retryableBelow } from "../resubmit/resubmit.ts";
-import type { Store } from "../store/port.ts";
+import { type Store, TableRefusal } from "../store/port.ts";
 import { adoptBatches, needsReconciling, reconcile } from "../submit/reconcile.ts";
+import { sameTarget, type Target } from "../row/target.ts";
 import { submitJob, type SubmitServices } from "../submit/submit-job.ts";
 import { nameUsualCauses } from "../quota/refused-alone.ts";
 import { fullText } from "../quota/full-text.ts";
@@ -329,7 +330,7 @@ class Pipeline {
 
   #nextToEmbed(): Job | undefined {
     if (this.#halted !== undefined) return undefined;
-    return nextToEmbed(this.#services.manifest, this.#options, this.#canary?.gate());
+    return nextToEmbed(this.#services.manifest, this.#options, this.#gate());
   }
 
   async #embedOne(job: Job, pause: OutagePause): Promise<void> {
@@ -415,6 +416,7 @@ class Pipeline {
   /** Sends a job's retryable rows again, until they have been tried often enough. */
   async #resubmit(job: Job): Promise<void> {
     if (job.outstanding.retryable === 0 || job.attempt >= this.#options.maxAttempts) return;
+    if (this.#isRefused(job.target)) return;
     // they wait: no run decides between two vector spaces
     if (jobOfOtherSpace(this.#services.manifest.jobs(), job.target) !== undefined) return;
     const take = retryableBelow(this.#options.maxAttempts);
@@ -475,7 +477,30 @@ class Pipeline {
     if (this.#worksInHand > 0 || sent.some(({ id }) => !this.#blocked.has(id))) return false;
     if (this.#halted !== undefined) return true;
     // what the limit holds back waits for a bill that comes in, and for no task
-    return withinLimit(manifest, this.#options.costLimit).next().done === true;
+    return this.#sendable().next().done === true;
+  }
+
+  /** The jobs that may be sent as things are. */
+  #sendable(): IteratorObject<Job> {
+    const { manifest } = this.#services;
+    return withinLimit(manifest, this.#options.costLimit).filter(
+      ({ target }) => !this.#isRefused(target),
+    );
+  }
+
+  /** Which jobs may be begun, beside what they cost. */
+  #gate(): (job: Job) => boolean {
+    const gate = this.#canary?.gate() ?? (() => true);
+    return (job) => gate(job) && !this.#isRefused(job.target);
+  }
+
+  /** Its table takes no vectors: nothing more is paid for, and what is paid for already waits on disk. */
+  #isRefused(target: Target): boolean {
+    const { manifest } = this.#services;
+    return [...this.#blocked].some(
+      ([id, { cause }]) =>
+        cause instanceof TableRefusal && sameTarget(manifest.job(id).target, target),
+    );
   }
 
   /** Nothing is under way that could come cheaper than it was estimated. */
@@ -486,17 +511,17 @@ class Pipeline {
   }
 
   #sendsNoMore(): boolean {
-    return this.#halted !== undefined || this.#isStoppedByCost();
+    if (this.#halted !== undefined || this.#isStoppedByCost()) return true;
+    return this.#isRefused(this.#options.export.target);
   }
 
   /** The oldest job that waits, and when it is sent. */
   #nextToSubmit(): Next | undefined {
     const { manifest, clock } = this.#services;
     if (this.#halted !== undefined) return undefined;
-    const { costLimit, lane } = this.#options;
+    const { lane } = this.#options;
     const gate = this.#canary?.gate() ?? (() => true);
-    const passing = withinLimit(manifest, costLimit);
-    const job = passing.find((each) => !isForSync(each, lane) && gate(each));
+    const job = this.#sendable().find((each) => !isForSync(each, lane) && gate(each));
     if (job === undefined) return undefined;
     const { window, quotaWaitMs } = this.#options;
     const log = manifest.quota(job.target.model);

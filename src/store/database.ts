@@ -12,11 +12,15 @@ export type Parameter = string | number | null | readonly string[] | BinaryParam
 /** Every cell as the database prints it. */
 export type Row = Readonly<Record<string, string | null>>;
 
+export type Query = (sql: string, parameters?: readonly Parameter[]) => Promise<Row[]>;
+
 export type Database = {
   /** Where it is, for messages; never with a password. */
   readonly label: string;
   /** One statement. Rejects with the driver's own error. */
-  query(sql: string, parameters?: readonly Parameter[]): Promise<Row[]>;
+  readonly query: Query;
+  /** Statements in one transaction, which is taken back whatever comes of them. */
+  rolledBack<T>(work: (query: Query) => Promise<T>): Promise<T>;
   /** Work on a connection of its own, without a limit on time, which is closed after it. */
   session<T>(work: (session: Session) => Promise<T>): Promise<T>;
   close(): Promise<void>;

@@ -2,8 +2,45 @@
  * The table in our words. Every call may be repeated: reading changes nothing, and `apply` and
  * `clear` compare before they write, so that a lost answer is found out by asking again.
  */
+import { UserError } from "../errors.ts";
 import type { TargetDescription } from "../row/target-description.ts";
 import type { EmbeddedQuestion, PendingQuestion, RowOutcome } from "../row/question.ts";
+
+/** What the table has against a vector, in the database's words. */
+export type Refusal = Readonly<{
+  /** Its SQLSTATE; empty where it refused without an error. */
+  code: string;
+  /** The constraint or the function that refused; undefined where it is not told. */
+  by: string | undefined;
+  message: string;
+}>;
+
+/** The table does not take what it is given. What was refused is paid for and can be written later. */
+export class TableRefusal extends UserError {
+  readonly refusal: Refusal;
+  /** It may be one row of the call alone: the others can be written without it. */
+  readonly isOfARow: boolean;
+
+  constructor(
+    message: string,
+    options: Readonly<{ hint: string; refusal: Refusal; isOfARow: boolean; cause?: unknown }>,
+  ) {
+    super(message, { ...options, exit: "fatal" });
+    this.refusal = options.refusal;
+    this.isOfARow = options.isOfARow;
+  }
+}
+
+/** What became of a few rows that were offered a vector, in a transaction that was taken back. */
+export type WriteTrial = Readonly<{
+  /** 0: no row waits. It ends with the first row that takes the vector. */
+  tried: number;
+  refusals: readonly TableRefusal[];
+  /** Rows that wait for a vector and have no key: they can never be filled. */
+  withoutKey: number;
+  /** Why nothing could be tried, in words; undefined where it could. */
+  untried: string | undefined;
+}>;
 
 /** What the database says of the connection itself. */
 export type Session = Readonly<{
@@ -135,6 +172,12 @@ export type Store = {
    * this vector counts as written. Ids within a call are distinct.
    */
   apply(rows: readonly EmbeddedQuestion[]): Promise<RowOutcome[]>;
+  /**
+   * Offers up to five pending rows a vector, each by itself and in the statement of `apply`, and takes
+   * it back; triggers fire. Throws a UserError where it is not a row that is refused, but any. `except`:
+   * ids of rows that are known to be refused.
+   */
+  tryWrite(except: readonly string[]): Promise<WriteTrial>;
   /** `pending`: rows whose embedding is NULL. `--where` is honoured in both. */
   count(): Promise<Readonly<{ total: number; pending: number }>>;
   /** The next rows as they are, also of a column that does not fit the target. `--where` is not asked. */

@@ -1,6 +1,7 @@
-import { planOnly } from "../../stages.ts";
+import { planOnly, warnOfTables } from "../../stages.ts";
 import type { CommandContext, CommandResult } from "../../cli/command.ts";
 import { freeBytes } from "../../disk/free-space.ts";
+import { readManifest } from "../../jobs-folder/open.ts";
 import { decimal } from "../../words/figures.ts";
 import type { Plan, Portion } from "../../plan/plan.ts";
 import { planTable } from "./plan-table.ts";
@@ -8,6 +9,7 @@ import { planTable } from "./plan-table.ts";
 export async function showPlan(context: CommandContext): Promise<CommandResult> {
   const { settings, next } = context;
   const planned = await planOnly(context, { countsDistinct: true });
+  if (!settings.dryRun) await foresee(context, planned);
   const free = await freeBytes(settings.jobsDir);
   return {
     json: planJson(planned, free),
@@ -15,6 +17,11 @@ export async function showPlan(context: CommandContext): Promise<CommandResult> 
     next: planned.total.rows > 0 ? next("run") : undefined,
     exit: "done",
   };
+}
+
+/** What the table has against a vector is a warning here, and the end of a run. */
+async function foresee(context: CommandContext, { target }: Plan): Promise<void> {
+  await warnOfTables(context, await readManifest(context.settings.jobsDir), [target]);
 }
 
 function planJson(planned: Plan, free: number): Record<string, unknown> {

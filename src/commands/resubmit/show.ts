@@ -2,6 +2,7 @@ import { resolve } from "node:path";
 import type { CommandContext, CommandResult } from "../../cli/command.ts";
 import type { Job } from "../../manifest/job.ts";
 import { readManifest } from "../../jobs-folder/open.ts";
+import { paidRowsLines } from "../../words/paid-rows-text.ts";
 import { counted } from "../../words/figures.ts";
 import { hasFailedLines, resubmitFromSettings } from "../../stages.ts";
 import { countLines } from "../../resubmit/resubmit.ts";
@@ -15,18 +16,22 @@ export async function showResubmit(
 ): Promise<CommandResult> {
   const { settings, next } = context;
   if (settings.dryRun) return showDryRun(context, paths);
-  const made = await resubmitFromSettings(context, paths);
+  const { jobs: made, paid } = await resubmitFromSettings(context, paths);
   const requests = made.reduce((sum, job) => sum + job.requests, 0);
   const ids = made.map((job) => job.id);
   return {
-    json: { jobs: ids, requests },
-    text:
-      made.length === 0
-        ? NOTHING
-        : `Made ${counted(made.length, "job")} (${ids.join(", ")}) of ${counted(requests, "failed line")}.`,
+    json: { jobs: ids, requests, written: paid.written, refused: paid.refused },
+    text: [...paidRowsLines(paid), ...madeLines(ids, requests)].join("\n") || NOTHING,
     next: made.length > 0 ? next("submit") : undefined,
-    exit: "done",
+    exit: paid.refused > 0 ? "rowsFailed" : "done",
   };
+}
+
+function madeLines(ids: readonly string[], requests: number): string[] {
+  if (ids.length === 0) return [];
+  return [
+    `Made ${counted(ids.length, "job")} (${ids.join(", ")}) of ${counted(requests, "failed line")}.`,
+  ];
 }
 
 async function showDryRun(

@@ -10,8 +10,16 @@ import { Socket } from "node:net";
 import { Client, Pool, type ClientConfig, type CustomTypesConfig, type PoolClient } from "pg";
 import { UserError } from "../../errors.ts";
 import { hostOf, isLocalHost, portOf } from "./database-address.ts";
+import {
+  isBinary,
+  type Database,
+  type Parameter,
+  type Query,
+  type Row,
+  type Session,
+} from "../database.ts";
+import { failureCode } from "../failure.ts";
 import { cancelStatement, hangUpWhenAborted } from "./hang-up.ts";
-import { isBinary, type Database, type Parameter, type Row, type Session } from "../database.ts";
 
 /** Writing gains nothing past two (measured); one more reads meanwhile. Poolers have few to give. */
 const MAX_CONNECTIONS = 3;
@@ -65,17 +73,22 @@ export function connectPostgres(
     cancel: () => busy.forEach(cancelStatement),
     hangUp: () => sockets.forEach((socket) => socket.destroy()),
   });
+  const answered = async <T>(work: () => Promise<T>): Promise<T> => {
+    try {
+      return await withWhatThereIs(pool, work);
+    } catch (error) {
+      if (hangUp.hasBegun()) signal.throwIfAborted();
+      throw error;
+    }
+  };
   return {
     label: label(url),
-    async query(sql, parameters = []) {
-      try {
+    query: (sql, parameters = []) =>
+      answered(async () => {
         const { rows } = await pool.query<Row>(sql, parameters.map(asDriverTakesIt));
         return rows;
-      } catch (error) {
-        if (hangUp.hasBegun()) signal.throwIfAborted();
-        throw error;
-      }
-    },
+      }),
+    rolledBack: (work) => answered(() => rolledBack(pool, work)),
     session: (work) => withSession(config, work),
     async close() {
       hangUp.release();
@@ -85,6 +98,35 @@ export function connectPostgres(
       for (const socket of [...sockets, ...sessionSockets]) socket.destroy();
     },
   };
+}
+
+/** Where the server gives no further connection, those that are there do the work, for as long as they last. */
+async function withWhatThereIs<T>(pool: Pool, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    if (failureCode(error) !== "53300" || pool.totalCount === 0) throw error;
+    pool.options.max = pool.totalCount;
+    return work();
+  }
+}
+
+async function rolledBack<T>(pool: Pool, work: (query: Query) => Promise<T>): Promise<T> {
+  const client = await pool.connect();
+  let isBroken = true;
+  try {
+    await client.query("BEGIN");
+    const result = await work(async (sql, parameters = []) => {
+      const { rows } = await client.query<Row>(sql, parameters.map(asDriverTakesIt));
+      return rows;
+    });
+    await client.query("ROLLBACK");
+    isBroken = false;
+    return result;
+  } finally {
+    // a connection that is closed takes its transaction back as well
+    client.release(isBroken);
+  }
 }
 
 /** Asked when the server wants a password that the address does not hold: `.pgpass` is not read then. */

@@ -10,13 +10,24 @@ import {
   cell,
   type Database,
   type Parameter,
+  type Query,
   type Row,
 } from "../database.ts";
-import { explainFailure, isMissing } from "../failure.ts";
+import { explainFailure, type FailureContext, isMissing } from "../failure.ts";
 import { LENGTH_TOLERANCE, parseLook } from "../look.ts";
-import type { ClearOutcome, Holding, Look, LookOptions, PendingPage, Store } from "../port.ts";
+import {
+  type ClearOutcome,
+  type Holding,
+  type Look,
+  type LookOptions,
+  type PendingPage,
+  type Store,
+  TableRefusal,
+  type WriteTrial,
+} from "../port.ts";
 import {
   CAN_BE_ID,
+  hiddenRow,
   MAX_APPLY_ROUNDS,
   nothingIsWritten,
   once,
@@ -25,7 +36,10 @@ import {
   placed,
   type Placed,
   refuseDuplicates,
+  requireWritable,
   shapeOf,
+  TRIAL_ROWS,
+  trialVector,
 } from "../rows.ts";
 import {
   anyRowSql,
@@ -39,8 +53,11 @@ import {
   lookSql,
   readPendingSql,
   type TableShape,
+  trialRowsSql,
+  withoutKeySql,
 } from "../sql.ts";
 import { sqlIndexes } from "./sql-indexes.ts";
+import { undoneAfterwards } from "../undone-write.ts";
 import { encodeVectorArray } from "./vector-array.ts";
 
 export type SqlStoreOptions = Readonly<{
@@ -57,7 +74,9 @@ export function createSqlStore(
   options: SqlStoreOptions,
 ): Store {
   const explained = <T>(work: () => Promise<T>, where?: string): Promise<T> =>
-    explain(database, target, where, work);
+    explain(database, { target, where }, work);
+  const explainedWrite = <T>(work: () => Promise<T>): Promise<T> =>
+    explain(database, { target, where: undefined, writes: true }, work);
   const seen = once(() => lookAt(database, target, options));
   const layout = once(async () => layoutOf(target, await seen()));
   const column = once(async () => columnShapeOf(target, await seen()));
@@ -74,7 +93,14 @@ export function createSqlStore(
         const { shape } = await layout();
         return readPending(database, target, shape, page, await condition());
       }, where),
-    apply: (rows) => explained(async () => apply(database, target, layout, rows)),
+    apply: (rows) => explainedWrite(async () => apply(database, target, layout, rows)),
+    tryWrite: (except) =>
+      explained(async () => {
+        requireWritable(target, (await seen()).session, database.label);
+        const table = { target, label: database.label, ...(await layout()) };
+        const trial = { where: await condition(), except };
+        return database.rolledBack((query) => tryWrite(query, table, trial));
+      }, where),
     count: () =>
       explained(async () => {
         await seen();
@@ -177,10 +203,12 @@ async function apply(
   return outcomes;
 }
 
+type Table = Layout & Readonly<{ target: Target }>;
+
 /** Writes what can be written, notes every outcome, and gives the rows that are still open. */
 async function applyRound(
-  database: Database,
-  table: Layout & Readonly<{ target: Target }>,
+  database: Pick<Database, "query">,
+  table: Table,
   rows: readonly Placed[],
   outcomes: RowOutcome[],
 ): Promise<Placed[]> {
@@ -198,6 +226,7 @@ async function applyRound(
   for (const answer of answers) {
     const row = placeOf(others, answer);
     const outcome = parseOutcome(cell(answer, "outcome"));
+    if (outcome === "hidden") throw hiddenRow(table.target, row);
     if (outcome === "open") open.push(row);
     else outcomes[row.place] = outcome;
   }
@@ -205,8 +234,8 @@ async function applyRound(
 }
 
 async function write(
-  database: Database,
-  { target, shape, extension, spareRooms }: Layout & Readonly<{ target: Target }>,
+  database: Pick<Database, "query">,
+  { target, shape, extension, spareRooms }: Table,
   rows: readonly Placed[],
 ): Promise<Row[]> {
   const vectors = vectorsOf(rows, extension, spareRooms.pop());
@@ -214,6 +243,86 @@ async function write(
   // not where the statement failed: the driver may not have sent it yet
   spareRooms.push(Buffer.from(vectors.bytes.buffer));
   return written;
+}
+
+/** A trigger that has to wait for others is not what a trial is to find. */
+const TRIAL_PATIENCE = "SELECT pg_catalog.set_config('lock_timeout', '2s', true) AS patience";
+
+type Tried = Table & Pick<Database, "label">;
+type TrialOptions = Readonly<{ where: string | undefined; except: readonly string[] }>;
+
+/** Within a transaction that is taken back. Each row by itself, until one takes its vector. */
+async function tryWrite(query: Query, table: Tried, options: TrialOptions): Promise<WriteTrial> {
+  await query(TRIAL_PATIENCE);
+  // what is checked at the end of a transaction otherwise would never be
+  await query("SET CONSTRAINTS ALL IMMEDIATE");
+  const withoutKey = await countWithoutKey(query, table);
+  const refusals: TableRefusal[] = [];
+  const rows = await trialRows(query, table, options);
+  for (const row of rows) {
+    const refusal = await refusalOf(query, table, row);
+    if (refusal === undefined) break;
+    refusals.push(refusal);
+  }
+  return { tried: rows.length, refusals, withoutKey, untried: undefined };
+}
+
+async function countWithoutKey(query: Query, { target }: Table): Promise<number> {
+  const [row] = await query(withoutKeySql(target));
+  return row === undefined ? 0 : Number(cell(row, "rows"));
+}
+
+/** Where others hold all that wait, or a policy lets none be locked, one row that is then waited for. */
+async function trialRows(
+  query: Query,
+  { target }: Table,
+  { where, except }: TrialOptions,
+): Promise<EmbeddedQuestion[]> {
+  const sql = (locks: boolean) =>
+    trialRowsSql(target, { limit: "$1", except: "$2::text[]" }, { where, locks });
+  const free = await query(sql(true), [TRIAL_ROWS, except]);
+  const rows = free.length > 0 ? free : await query(sql(false), [1, except]);
+  const vector = trialVector(target.dimensions);
+  return rows.map((row) => ({
+    id: cell(row, "id"),
+    fingerprint: cell(row, "fingerprint"),
+    vector,
+  }));
+}
+
+async function refusalOf(
+  query: Query,
+  table: Tried,
+  row: EmbeddedQuestion,
+): Promise<TableRefusal | undefined> {
+  await query("SAVEPOINT vecfill_trial");
+  try {
+    return await writeOne(query, table, row);
+  } catch (error) {
+    const context = { label: table.label, target: table.target, where: undefined, writes: true };
+    const refusal = explainFailure(error, context);
+    if (!(refusal instanceof TableRefusal) || !refusal.isOfARow) throw refusal;
+    return refusal;
+  } finally {
+    await query("ROLLBACK TO SAVEPOINT vecfill_trial");
+  }
+}
+
+/** With a look at what stands there afterwards: a trigger after the write is not seen by the statement. */
+async function writeOne(
+  query: Query,
+  table: Table,
+  row: EmbeddedQuestion,
+): Promise<TableRefusal | undefined> {
+  const outcomes: RowOutcome[] = [];
+  const open = await applyRound({ query }, table, placed([row]), outcomes);
+  if (open.length > 0) return nothingIsWritten(table.target, open);
+  const [answer] = await query(
+    compareSql(table.target, table.shape),
+    parameters(placed([row]), table.extension),
+  );
+  const holding = answer === undefined ? "gone" : parseHolding(cell(answer, "holding"));
+  return holding === "same" ? undefined : undoneAfterwards(table.target, row.id);
 }
 
 /** Rows that one statement looks at: with vectors of 3072 numbers about 120 MB are read for them. */
@@ -312,15 +421,15 @@ function placeOf(rows: readonly Placed[], answer: Row): Placed {
 
 async function explain<T>(
   database: Database,
-  target: Target,
-  where: string | undefined,
+  context: Omit<FailureContext, "label">,
   work: () => Promise<T>,
 ): Promise<T> {
   try {
     return await work();
   } catch (error) {
+    const { target } = context;
     const cause = isMissing(error) ? await whatIsMissing(database, target, error) : error;
-    throw explainFailure(cause, { label: database.label, target, where });
+    throw explainFailure(cause, { label: database.label, ...context });
   }
 }
 

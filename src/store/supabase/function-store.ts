@@ -5,12 +5,23 @@ import type { EmbeddedQuestion, PendingQuestion, RowOutcome } from "../../row/qu
 import { tableName, type Target } from "../../row/target.ts";
 import { checkColumn, checkTarget } from "../../row/target-check.ts";
 import { type Catalogue, catalogueOf } from "../catalogue.ts";
-import { ChunkSize } from "../chunk-size.ts";
+import { ChunkSize } from "./chunk-size.ts";
 import { LENGTH_TOLERANCE, parseLook } from "../look.ts";
-import type { ClearOutcome, Holding, Look, LookOptions, PendingPage, Store } from "../port.ts";
-import { isTooMuch } from "./rest-failure.ts";
+import type {
+  ClearOutcome,
+  Holding,
+  Look,
+  LookOptions,
+  PendingPage,
+  Store,
+  TableRefusal,
+  WriteTrial,
+} from "../port.ts";
+import { isOfTheTable, tableRefusal } from "../refusal.ts";
+import { explainRestFailure, isTooMuch, RestError } from "./rest-failure.ts";
 import {
   CAN_BE_ID,
+  hiddenRow,
   MAX_APPLY_ROUNDS,
   nothingIsWritten,
   once,
@@ -19,6 +30,9 @@ import {
   placed,
   type Placed,
   refuseDuplicates,
+  requireWritable,
+  TRIAL_ROWS,
+  trialVector,
 } from "../rows.ts";
 import { RowChunks } from "./row-chunks.ts";
 import type { TableShape } from "../sql.ts";
@@ -28,7 +42,9 @@ import {
   type FunctionName,
   functionName,
   FUNCTIONS_VERSION,
+  TRIAL_TAKEN,
 } from "../supabase-functions.ts";
+import { explainUndoneWrite, undoneAfterwards } from "../undone-write.ts";
 
 /** What the functions say of the table and of themselves. */
 export type Described = Readonly<{
@@ -56,6 +72,16 @@ const PAGE = z.object({
   rows: z.array(z.object({ id: z.string(), text: z.string(), fingerprint: z.string() })),
   until: z.string().nullable(),
 });
+const RAISED = z.object({
+  id: z.string(),
+  code: z.string(),
+  message: z.string(),
+  constraint: z.string(),
+  context: z.string(),
+  hint: z.string(),
+});
+type Raised = Readonly<z.infer<typeof RAISED>>;
+const TRIED = z.object({ withoutKey: z.number(), raised: z.array(RAISED) });
 const COUNTS = z.object({ total: z.number(), pending: z.number(), until: z.string().nullable() });
 type Counts = Readonly<z.infer<typeof COUNTS>>;
 /** A word for each row: its outcome, or what it holds. */
@@ -128,6 +154,12 @@ export function createFunctionStore(api: Api, target: Target): Store {
       return count(api, target, window);
     },
     apply: (rows) => apply(api, target, { shape, chunks }, rows),
+    async tryWrite(except) {
+      await shape();
+      const { session } = (await describeByFunction(api, target)).catalogue;
+      requireWritable(target, session, api.label);
+      return tryWrite(api, target, except);
+    },
     look: async (asked) =>
       lookOnce(api, target, { shape: await column(), window: lookWindow }, asked),
     compare: (rows) => compare(api, target, { shape, chunks }, rows),
@@ -260,6 +292,7 @@ async function apply(
       if (words.length !== chunk.length) throw new Error("the function gave no outcome for a row");
       for (const [index, row] of chunk.entries()) {
         const outcome = parseOutcome(words[index] ?? "");
+        if (outcome === "hidden") throw hiddenRow(target, row);
         if (outcome === "open") again.push(row);
         else outcomes[row.place] = outcome;
       }
@@ -268,6 +301,46 @@ async function apply(
   }
   return outcomes;
 }
+
+async function tryWrite(api: Api, target: Target, except: readonly string[]): Promise<WriteTrial> {
+  const vector = vectorText(trialVector(target.dimensions));
+  const told = await call(api, target, "try_write", {
+    vector,
+    max_rows: TRIAL_ROWS,
+    except_ids: except,
+  });
+  const { raised, withoutKey } = TRIED.parse(told);
+  const refusals = raised.map((each) => refusalOf(api, target, each));
+  return {
+    tried: raised.length,
+    refusals: refusals.filter((refusal) => refusal !== undefined),
+    withoutKey,
+    untried: undefined,
+  };
+}
+
+/** What a row raised. Throws where it is nothing of the row's. */
+function refusalOf(
+  { label }: Api,
+  target: Target,
+  { id, code, message, constraint, context, hint }: Raised,
+): TableRefusal | undefined {
+  if (code === TRIAL_TAKEN) {
+    if (message === "same") return undefined;
+    if (message !== "empty") return undoneAfterwards(target, id);
+    return nothingIsWritten(target, placed([{ id, fingerprint: "", vector: trialVector(1) }]));
+  }
+  const error = new RestError({ code, message, status: OK, advice: hint });
+  const undone = explainUndoneWrite(error, target);
+  if (undone !== undefined) return undone;
+  const words = { code, message, constraint: constraint || undefined, where: context, hint };
+  if (!isOfTheTable(words)) throw explainRestFailure(error, { label, target });
+  const refusal = tableRefusal(target, words, error);
+  if (!refusal.isOfARow) throw refusal;
+  return refusal;
+}
+
+const OK = 200;
 
 function lookOnce(
   api: Api,

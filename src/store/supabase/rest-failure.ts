@@ -7,6 +7,8 @@ import { z } from "zod";
 import { PERHAPS_UNSEEN } from "../../row/schema-cache.ts";
 import { UserError, type ExitReason } from "../../errors.ts";
 import { tableName, type Target } from "../../row/target.ts";
+import { TableRefusal } from "../port.ts";
+import { isOfTheTable, isSqlState, tableRefusal } from "../refusal.ts";
 import { explainUndoneWrite } from "../undone-write.ts";
 
 /** What the API or the network refused, with its code; also for `retry.ts`. */
@@ -77,8 +79,13 @@ export function explainRestFailure(error: unknown, context: RestContext): unknow
   if (!(error instanceof RestError)) return error;
   const undone = explainUndoneWrite(error, context.target);
   if (undone !== undefined) return undone;
+  const words = { code: error.code, message: error.message, hint: error.advice };
   const { why, hint, exit = "fatal" } = explanationOf(error)(context, error);
-  return new UserError(why, { hint, exit, cause: error });
+  if (!isSqlState(error.code) || !isOfTheTable(words)) {
+    return new UserError(why, { hint, exit, cause: error });
+  }
+  const { refusal, isOfARow } = tableRefusal(context.target, words, error);
+  return new TableRefusal(why, { hint, refusal, isOfARow, cause: error });
 }
 
 /** Statuses that mean "too much at once": fewer rows may pass. */

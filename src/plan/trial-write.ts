@@ -1,0 +1,46 @@
+/**
+ * The table is asked whether it takes a vector before anything is sent for its rows: a few of them are
+ * offered one, and it is taken back. What a row has against it by itself costs that row at its import;
+ * where all are refused it is the table, and a person has to do something before money is spent.
+ */
+import { refusedIds } from "../jobs-folder/failed-file.ts";
+import type { ManifestView } from "../manifest/manifest.ts";
+import type { Store, TableRefusal } from "../store/port.ts";
+import { tableName, type Target } from "../row/target.ts";
+import { checkTarget } from "../row/target-check.ts";
+import { counted } from "../words/figures.ts";
+
+export type Tried = Readonly<{
+  /** Rows that were offered a vector. */
+  rows: number;
+  /** What the table has against any row; undefined where it took one, or none waits. */
+  refusal: TableRefusal | undefined;
+  warnings: readonly Readonly<{ message: string; hint: string }>[];
+  /** Why nothing was tried, in words. */
+  untried: string | undefined;
+}>;
+
+/** Throws a UserError where no vector can be written, whatever the row. */
+export async function tryTable(
+  store: Store,
+  target: Target,
+  manifest: ManifestView,
+): Promise<Tried> {
+  checkTarget(target, await store.describe());
+  const except = await refusedIds(manifest, target);
+  const { tried, refusals, withoutKey, untried } = await store.tryWrite(except);
+  return {
+    rows: tried,
+    refusal: tried > 0 && refusals.length === tried ? refusals[0] : undefined,
+    warnings: withoutKey > 0 ? [keyless(target, withoutKey)] : [],
+    untried,
+  };
+}
+
+function keyless(target: Target, rows: number) {
+  const { id } = target;
+  return {
+    message: `${counted(rows, "row")} of ${tableName(target)} ${rows === 1 ? "has" : "have"} no key (${id} is NULL) and cannot be filled.`,
+    hint: `Give them keys, then: alter table ${tableName(target)} alter column ${id} set not null;`,
+  };
+}
