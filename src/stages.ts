@@ -15,20 +15,18 @@ import type { Job } from "./manifest/job.ts";
 import type { Manifest, ManifestView } from "./manifest/manifest.ts";
 import type { Plan } from "./plan/plan.ts";
 import type { PollSummary } from "./poll/poll.ts";
-import type { PaidRows } from "./import/refused-rows.ts";
 import { needs } from "./manifest/states.ts";
 import type { Report } from "./progress.ts";
 import { UserError } from "./errors.ts";
-import type { FailedLine } from "./row/failed-line.ts";
-import type { PaidRowsTold } from "./row/sums.ts";
-import { sameTarget, tableName, type Target } from "./row/target.ts";
+import type { ResubmitServices } from "./resubmit/resubmit.ts";
+import { sameTarget, type Target } from "./row/target.ts";
 import type { RunOptions, RunServices } from "./run/pipeline.ts";
 import type { RunSummary } from "./run/run.ts";
 import { hasGeminiKey } from "./settings/access.ts";
 import { targetOf } from "./settings/config.ts";
 import type { Environment } from "./settings/env-file.ts";
 import type { Settings } from "./settings/options.ts";
-import type { Store } from "./store/port.ts";
+import type { RowEnd, Store } from "./store/port.ts";
 import type { SubmittedByLane } from "./submit/submit.ts";
 
 /** What a stage needs to be run as the settings say: by its command, or by a script. */
@@ -75,7 +73,7 @@ export async function submitFromSettings(context: StageContext): Promise<Submitt
   const { submitAll } = await import("./submit/submit.ts");
   const sending = await withGemini(context);
   const targets = sending.manifest.needing("send").map(({ target }) => target);
-  await tryTables(context, sending.manifest, targets, { mayLackDatabase: true });
+  await tryTables(context, sending.manifest, targets);
   const lane = laneChoice(settings);
   const limit = costLimit(settings);
   const summary = await submitAll(sending, {
@@ -105,36 +103,38 @@ async function withGemini({ services, report, clock, signal }: StageContext) {
 }
 
 export async function importFromSettings(context: StageContext): Promise<ImportSummary> {
-  const { services, settings, report, clock, signal } = context;
+  const { services } = context;
   const { importAll } = await import("./import/import.ts");
-  const { createPacer } = await import("./import/pace.ts");
   const manifest = await services.manifest();
   const gemini = await services.gemini();
-  const keyId = services.keyId();
   return importAll({
+    ...(await withTables(context, manifest)),
     gemini,
-    manifest,
-    report,
-    clock,
-    signal,
-    keyId,
-    redact: (text) => services.redact(text),
-    storeOf: (target) => services.store(target),
-    pacer: createPacer(settings.pace, clock),
+    keyId: services.keyId(),
     indexes: await indexKeeper(context, manifest),
   });
 }
 
-export async function indexKeeper(context: StageContext, manifest: Manifest): Promise<IndexKeeper> {
-  const { IndexKeeper } = await import("./import/index-keeper.ts");
-  const { services, settings, report, clock, signal } = context;
+/** What writes results, also once more. */
+export async function withTables(
+  { services, settings, report, clock, signal }: StageContext,
+  manifest: Manifest,
+) {
+  const { createPacer } = await import("./import/pace.ts");
+  const redact = (text: string) => services.redact(text);
   const storeOf = (target: Target) => services.store(target);
-  const rebuild = settings.rebuildIndex;
-  return new IndexKeeper({ manifest, report, clock, signal, storeOf, rebuild });
+  const pacer = createPacer(settings.pace, clock);
+  return { manifest, report, clock, signal, redact, storeOf, pacer };
 }
 
-/** `paid`: rows that the table had refused, which were offered to it once more instead of being sent. */
-export type Resubmitted = Readonly<{ jobs: readonly Job[]; paid: PaidRowsTold }>;
+export async function indexKeeper(context: StageContext, manifest: Manifest): Promise<IndexKeeper> {
+  const { IndexKeeper } = await import("./import/index-keeper.ts");
+  const rebuild = context.settings.rebuildIndex;
+  return new IndexKeeper({ ...(await withTables(context, manifest)), rebuild });
+}
+
+/** `paid`: what came of rows that the table had refused, and that were offered to it instead of being sent. */
+export type Resubmitted = Readonly<{ jobs: readonly Job[]; paid: readonly RowEnd[] }>;
 
 /** New jobs from the files given, or from every failed file that waits, as the settings have it. */
 export async function resubmitFromSettings(
@@ -143,37 +143,28 @@ export async function resubmitFromSettings(
 ): Promise<Resubmitted> {
   const { services, settings, report } = context;
   const { everyLine, resubmitFile, resubmitJob } = await import("./resubmit/resubmit.ts");
+  const { writeRefused } = await import("./import/refused-rows.ts");
   const manifest = await services.manifest();
   const bounds = jobBounds(settings);
-  const paid = await paidRows(context, manifest);
-  const tryTable = (target: Target) =>
-    tryTables(context, manifest, [target], { mayLackDatabase: true });
-  const its = { manifest, report, tryTable, writePaid: paid.write };
+  const again = await withTables(context, manifest);
+  const paid: RowEnd[] = [];
+  const its: ResubmitServices = {
+    manifest,
+    report,
+    tryTable: (target) => tryTables(context, manifest, [target]),
+    writePaid: async (job, lines) => {
+      const ends = await writeRefused(again, job, lines);
+      paid.push(...ends.values());
+      return ends;
+    },
+  };
   const jobs: Job[] = [];
   for (const path of paths) {
     jobs.push(...(await resubmitFile(its, path, bounds, targetOf(settings))));
   }
   const waiting = paths.length > 0 ? [] : manifest.jobs().filter(hasFailedLines);
   for (const job of waiting) jobs.push(...(await resubmitJob(its, job, bounds, everyLine)));
-  return { jobs, paid: paid.told() };
-}
-
-/** Writes rows that are paid for and were refused by their table, job by job. */
-export async function paidRows(context: StageContext, manifest: Manifest) {
-  const { services, settings, signal, clock } = context;
-  const { tellOf, writeRefused } = await import("./import/refused-rows.ts");
-  const { createPacer } = await import("./import/pace.ts");
-  const storeOf = (target: Target) => services.store(target);
-  const its = { storeOf, manifest, signal, pacer: createPacer(settings.pace, clock) };
-  const all: PaidRows[] = [];
-  return {
-    write: async (job: Job, lines: AsyncIterable<FailedLine>): Promise<PaidRows> => {
-      const ends = await writeRefused(its, job, lines);
-      all.push(ends);
-      return ends;
-    },
-    told: () => tellOf(all),
-  };
+  return { jobs, paid };
 }
 
 export function hasFailedLines(job: Job): boolean {
@@ -213,18 +204,10 @@ function firstRows(context: StageContext, { manifest, gemini }: RunServices): Pr
 }
 
 async function runServices(context: StageContext): Promise<RunServices> {
-  const { services, settings, clock } = context;
-  const { createPacer } = await import("./import/pace.ts");
-  const store = await services.store(exportOptions(context).target);
+  const store = await context.services.store(exportOptions(context).target);
   const sending = await withGemini(context);
-  return {
-    ...sending,
-    store,
-    redact: (text) => services.redact(text),
-    storeOf: (target) => services.store(target),
-    pacer: createPacer(settings.pace, clock),
-    indexes: await indexKeeper(context, sending.manifest),
-  };
+  const indexes = await indexKeeper(context, sending.manifest);
+  return { ...sending, ...(await withTables(context, sending.manifest)), store, indexes };
 }
 
 function runOptions(context: StageContext): RunOptions {
@@ -293,72 +276,34 @@ export async function planOnly(
   return planFromSettings(context, { manifest, gemini, ...options });
 }
 
-type TrialOptions = Readonly<{
-  /** Jobs that were exported before can be sent from where there is no database. */
-  mayLackDatabase?: boolean;
-}>;
-
 /** Throws the table's refusal, or whatever else stands against writing. */
-async function tryTables(
-  context: StageContext,
+export async function tryTables(
+  { services, settings, report }: StageContext,
   manifest: ManifestView,
   targets: readonly Target[],
-  { mayLackDatabase = false }: TrialOptions = {},
 ): Promise<void> {
-  const { services, settings, report } = context;
-  const { tryTable } = await import("./plan/trial-write.ts");
-  for (const target of distinct(targets)) {
+  const { notTried, tryTable } = await import("./plan/trial-write.ts");
+  for (const [place, target] of targets.entries()) {
+    if (targets.slice(0, place).some((each) => sameTarget(each, target))) continue;
     // the condition is one on the rows of the table that is named
     if (settings.where !== undefined && !sameTarget(target, targetOf(settings))) continue;
-    const store = await openStore(() => services.store(target), mayLackDatabase);
-    if (store === undefined) {
-      report({ type: "warning", ...notTried(target, "no database is named here") });
-      continue;
-    }
-    const { refusal, warnings, untried } = await tryTable(store, target, manifest);
-    if (untried !== undefined) report({ type: "warning", ...notTried(target, untried) });
+    const store = await storeIfNamed(() => services.store(target));
+    const warnings =
+      store === undefined
+        ? [notTried(target, "no database is named here")]
+        : (await tryTable(store, target, manifest)).warnings;
     for (const warning of warnings) report({ type: "warning", ...warning });
-    if (refusal !== undefined) throw refusal;
   }
 }
 
-/** Throws nothing that is to be mended at the table: it is told beside what the command is about. */
-export async function warnOfTables(
-  context: StageContext,
-  manifest: ManifestView,
-  targets: readonly Target[],
-): Promise<void> {
-  try {
-    await tryTables(context, manifest, targets);
-  } catch (error) {
-    if (!(error instanceof UserError)) throw error;
-    context.report({ type: "warning", message: error.message, hint: error.hint });
-  }
-}
-
-function distinct(targets: readonly Target[]): Target[] {
-  return targets.filter(
-    (target, place) => targets.findIndex((each) => sameTarget(each, target)) === place,
-  );
-}
-
-async function openStore(
-  open: () => Promise<Store>,
-  mayLackDatabase: boolean,
-): Promise<Store | undefined> {
+/** Jobs that were exported before can be sent from where there is no database. */
+async function storeIfNamed(open: () => Promise<Store>): Promise<Store | undefined> {
   try {
     return await open();
   } catch (error) {
-    if (mayLackDatabase && error instanceof UserError && error.exit === "usage") return undefined;
+    if (error instanceof UserError && error.exit === "usage") return undefined;
     throw error;
   }
-}
-
-function notTried(target: Target, why: string) {
-  return {
-    message: `Whether ${tableName(target)} takes a vector was not tried: ${why}.`,
-    hint: "`vecfill doctor` tells what can be known of the table and the way to it.",
-  };
 }
 
 type QuotaSettings = Pick<Settings, "maxActiveJobs" | "maxEnqueuedTokens" | "tier" | "model">;

@@ -6,10 +6,11 @@ import { writeFile } from "node:fs/promises";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { planCleaning } from "../src/commands/clean/what-may-go.ts";
 import { JobBlocked, UserError } from "../src/errors.ts";
-import { tellOf, writeRefused } from "../src/import/refused-rows.ts";
+import { writeRefused } from "../src/import/refused-rows.ts";
 import { IN_COLUMN, readFailedLines } from "../src/jobs-folder/failed-file.ts";
 import { everyLine, resubmitJob, type ResubmitServices } from "../src/resubmit/resubmit.ts";
 import { TableRefusal } from "../src/store/port.ts";
+import { paidRows } from "../src/words/paid-rows.ts";
 import { range, startTrial, texts, type Trial } from "./trial.ts";
 import { openWorkshop, type Workshop } from "./workshop.ts";
 
@@ -33,9 +34,10 @@ async function refuse(rows: string): Promise<void> {
 
 /** What is paid for and was refused is offered to the table once more, of the first job. */
 function offer(trial: Trial, path = trial.path("0001.failed.jsonl")) {
-  return trial.services({}, async (all) =>
-    tellOf([await writeRefused(all, all.manifest.job("0001"), readFailedLines(path))]),
-  );
+  return trial.services({}, async (all) => {
+    const ends = await writeRefused(all, all.manifest.job("0001"), readFailedLines(path));
+    return paidRows([...ends.values()]);
+  });
 }
 
 /** As the command does it, with nothing said. */
@@ -108,7 +110,7 @@ describe("rows that the table refused", () => {
   test("are written from the results where they are taken, and the others wait", async () => {
     const trial = await refused();
     await refuse("id = 4");
-    expect(await offer(trial)).toMatchObject({ written: 2, refused: 1, unneeded: 0 });
+    expect(await offer(trial)).toMatchObject({ written: 2, refused: 1 });
     expect(await trial.rightIds()).toEqual([1, 2, 3, 5, 6, 7, 8, 9]);
     expect(await trial.idsIn("0001.failed.jsonl")).toEqual([4]);
     expect(await trial.job("0001")).toMatchObject({
@@ -147,7 +149,14 @@ describe("rows that the table refused", () => {
     await trial.sql(TAKE_ALL);
     await trial.sql("UPDATE questions SET question_text = 'another' WHERE id = 2");
     await trial.sql("DELETE FROM questions WHERE id = 4");
-    expect(await offer(trial)).toMatchObject({ written: 1, refused: 0, unneeded: 2 });
+    expect(await offer(trial)).toMatchObject({
+      written: 1,
+      refused: 0,
+      lines: [
+        expect.stringMatching(/^1 row .* written/),
+        expect.stringMatching(/^2 rows .* no more/),
+      ],
+    });
     expect(await trial.job("0001")).toMatchObject({
       sums: { requests: 9, written: 7, failed: 0, stale: 1, gone: 1 },
     });

@@ -225,14 +225,14 @@ describe.each(KINDS)("on a database that is %s", (kind) => {
     expect((await vecfill("some_refused", "run", "--yes")).code).toBe(0);
     const refused = await vecfill("some_refused", "resubmit");
     expect(refused.code, refused.stderr).toBe(1);
-    expect(refused.stdout).toMatch(/refuses 2 rows still: .*"odd"/);
+    expect(refused.stdout).toMatch(/takes no vector for 2 rows: .*"odd"/);
     await sql("some_refused", [
       "ALTER TABLE $ DROP CONSTRAINT odd",
       "ALTER TABLE $ ADD CONSTRAINT odd CHECK (id <> 5 OR embedding IS NULL)",
     ]);
     const again = await vecfill("some_refused", "import", "--again");
     expect(again.code, again.stderr).toBe(1);
-    expect(again.stdout).toMatch(/1 row .*is written.*at no cost.*\n.*refuses 1 row still/);
+    expect(again.stdout).toMatch(/1 row .*is written.*at no cost.*\n.*takes no vector for 1 row: /);
     expect(await empty("some_refused")).toEqual(["5"]);
     await sql("some_refused", ["ALTER TABLE $ DROP CONSTRAINT odd"]);
     const taken = await vecfill("some_refused", "resubmit", "--json");

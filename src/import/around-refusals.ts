@@ -1,11 +1,5 @@
 import type { EmbeddedQuestion, RowOutcome } from "../row/question.ts";
-import { TableRefusal } from "../store/port.ts";
-
-/** What became of a row that was offered to the store, or what its table has against it. */
-export type RowEnd = RowOutcome | TableRefusal;
-
-/** Writes some of the rows, in one statement. */
-export type WriteRows = (rows: readonly EmbeddedQuestion[]) => Promise<readonly RowOutcome[]>;
+import { type RowEnd, TableRefusal } from "../store/port.ts";
 
 /**
  * Where the table refuses a row, what was written with it is halved down to it, so that it costs no
@@ -13,7 +7,7 @@ export type WriteRows = (rows: readonly EmbeddedQuestion[]) => Promise<readonly 
  */
 export async function writeAround(
   rows: readonly EmbeddedQuestion[],
-  write: WriteRows,
+  write: (rows: readonly EmbeddedQuestion[]) => Promise<readonly RowOutcome[]>,
   end: (place: number, end: RowEnd) => void,
 ): Promise<void> {
   if (rows.length === 0) return;

@@ -1,7 +1,7 @@
 import type { Failure } from "../row/failed-line.ts";
-import type { EmbeddedQuestion, RowOutcome } from "../row/question.ts";
+import type { EmbeddedQuestion } from "../row/question.ts";
 import { type Store, TableRefusal } from "../store/port.ts";
-import { writeAround, type WriteRows } from "./around-refusals.ts";
+import { writeAround } from "./around-refusals.ts";
 import type { Pacer } from "./pace.ts";
 import type { RequestRows } from "./row-outcomes.ts";
 
@@ -12,7 +12,7 @@ const MAX_WRITES_AT_ONCE = 2;
 /** One more waits for its turn, so that a connection that gets free has something to do at once. */
 const MAX_CHUNKS_UNDER_WAY = MAX_WRITES_AT_ONCE + 1;
 
-/** Where more than half of a job's first rows are refused, it is the table and no row's own fault. */
+/** Where more than half of a job's first rows are refused, it is the table. */
 const FIRST_ROWS = 100;
 
 /** Rows that go to the store together, and the memory that their vectors are made in. */
@@ -46,8 +46,6 @@ export class ChunkWriter {
   #settled = 0;
   /** Of the first rows. */
   #refusedOfFirst = 0;
-  /** The table takes nothing: what is under way need not go on. */
-  #verdict: TableRefusal | undefined;
 
   constructor({ store, rows, dimensions, pacer, signal }: ChunkWriterOptions) {
     this.#store = store;
@@ -117,7 +115,8 @@ export class ChunkWriter {
     before: readonly Promise<void>[],
   ): Promise<void> {
     if (before.length >= MAX_WRITES_AT_ONCE) await Promise.race(before);
-    const write: WriteRows = (rows) => this.#apply(rows);
+    const write = (rows: readonly EmbeddedQuestion[]) =>
+      this.#pacer.paced(rows.length, this.#signal, () => this.#store.apply(rows));
     await writeAround(questions, write, (place, end) => {
       const ordinal = ordinals[place];
       if (ordinal === undefined) throw new Error("the store told more outcomes than rows");
@@ -128,34 +127,23 @@ export class ChunkWriter {
     this.#spare.push(vectors);
   }
 
-  async #apply(rows: readonly EmbeddedQuestion[]): Promise<readonly RowOutcome[]> {
-    if (this.#verdict !== undefined) throw this.#verdict;
-    return this.#pacer.paced(rows.length, this.#signal, () => this.#store.apply(rows));
-  }
-
   /** `place`: among all that were added. */
   #refuse(ordinal: number, place: number, error: TableRefusal): void {
-    this.#rows.refuse(ordinal, failureOf(error));
+    this.#rows.failRow(ordinal, failureOf(error));
     const ofFirst = Math.min(FIRST_ROWS, this.#rows.size);
     if (place < ofFirst) this.#refusedOfFirst += 1;
-    if (this.#refusedOfFirst * 2 <= ofFirst) return;
-    this.#verdict = refusesMost(error, this.#refusedOfFirst, ofFirst);
-    throw this.#verdict;
+    // thrown at each refusal from then on, so that chunks under way end as well
+    if (this.#refusedOfFirst * 2 > ofFirst) throw refusesMost(error, this.#refusedOfFirst, ofFirst);
   }
 }
 
 /** What is refused is paid for: its vector stands in the job's results. */
-export function failureOf({ refusal }: TableRefusal): Failure {
-  return { class: "permanent", reason: "table", message: refusal.message };
+export function failureOf({ message }: TableRefusal): Failure {
+  return { class: "permanent", reason: "table", message };
 }
 
 function refusesMost(error: TableRefusal, refused: number, rows: number): TableRefusal {
-  const { message, hint, refusal } = error;
   const which = rows === refused ? `all ${rows} rows` : `${refused} of the first ${rows} rows`;
-  return new TableRefusal(`${message} So it is with ${which}, and the others were not tried.`, {
-    hint,
-    refusal,
-    isOfARow: false,
-    cause: error,
-  });
+  const message = `${error.message} So it is with ${which}, and the others were not tried.`;
+  return new TableRefusal(message, { hint: error.hint, cause: error });
 }

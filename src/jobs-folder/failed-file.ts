@@ -70,11 +70,15 @@ export async function* readFailedLines(path: string): AsyncGenerator<FailedLine>
   }
 }
 
-/** Some row waits that the table refused, so that its vector is still needed. */
-export async function hasRefused(path: string): Promise<boolean> {
-  if (!(await exists(path))) return false;
-  for await (const { error } of readFailedLines(path)) if (error?.reason === "table") return true;
-  return false;
+/** Those lines of a job's own failed file whose rows its table has refused: their vectors are still needed. */
+export async function* refusedLines(job: Job, { failed }: JobFiles): AsyncGenerator<FailedLine> {
+  if (job.outstanding.lines === 0 || !(await exists(failed))) return;
+  for await (const line of readFailedLines(failed)) if (isRefused(line, job)) yield line;
+}
+
+/** Lines of another job that were pasted into the file are none of this one's. */
+export function isRefused(line: FailedLine, { id }: Job): boolean {
+  return line.error?.reason === "table" && (line.job ?? id) === id;
 }
 
 /** So many are enough to find others beside them. */
@@ -86,15 +90,9 @@ export async function refusedIds(
   target: Target,
 ): Promise<string[]> {
   const ids: string[] = [];
-  const isOf = (job: Job) => sameTarget(job.target, target);
-  const waiting = manifest.jobs().filter((job) => isOf(job) && job.outstanding.lines > 0);
-  for (const { id } of waiting) {
-    const path = manifest.files(id).failed;
-    if (!(await exists(path))) continue;
-    for await (const { key, error } of readFailedLines(path)) {
-      if (ids.length === MAX_REFUSED_IDS) return ids;
-      const row = error?.reason === "table" ? parseKey(key) : undefined;
-      if (row !== undefined) ids.push(row.id);
+  for (const job of manifest.jobs().filter((each) => sameTarget(each.target, target))) {
+    for await (const { key } of refusedLines(job, manifest.files(job.id))) {
+      if (ids.length < MAX_REFUSED_IDS) ids.push(parseKey(key)?.id ?? key);
     }
   }
   return ids;

@@ -5,7 +5,7 @@
  */
 import { refusedIds } from "../jobs-folder/failed-file.ts";
 import type { ManifestView } from "../manifest/manifest.ts";
-import type { Store, TableRefusal } from "../store/port.ts";
+import type { Store } from "../store/port.ts";
 import { tableName, type Target } from "../row/target.ts";
 import { checkTarget } from "../row/target-check.ts";
 import { counted } from "../words/figures.ts";
@@ -13,11 +13,7 @@ import { counted } from "../words/figures.ts";
 export type Tried = Readonly<{
   /** Rows that were offered a vector. */
   rows: number;
-  /** What the table has against any row; undefined where it took one, or none waits. */
-  refusal: TableRefusal | undefined;
   warnings: readonly Readonly<{ message: string; hint: string }>[];
-  /** Why nothing was tried, in words. */
-  untried: string | undefined;
 }>;
 
 /** Throws a UserError where no vector can be written, whatever the row. */
@@ -28,12 +24,19 @@ export async function tryTable(
 ): Promise<Tried> {
   checkTarget(target, await store.describe());
   const except = await refusedIds(manifest, target);
-  const { tried, refusals, withoutKey, untried } = await store.tryWrite(except);
+  const { tried, refusal, withoutKey, untried } = await store.tryWrite(except);
+  if (refusal !== undefined) throw refusal;
+  const warnings = [
+    ...(untried === undefined ? [] : [notTried(target, untried)]),
+    ...(withoutKey === 0 ? [] : [keyless(target, withoutKey)]),
+  ];
+  return { rows: tried, warnings };
+}
+
+export function notTried(target: Target, why: string) {
   return {
-    rows: tried,
-    refusal: tried > 0 && refusals.length === tried ? refusals[0] : undefined,
-    warnings: withoutKey > 0 ? [keyless(target, withoutKey)] : [],
-    untried,
+    message: `Whether ${tableName(target)} takes a vector was not tried: ${why}.`,
+    hint: "`vecfill doctor` tells what can be known of the table and the way to it.",
   };
 }
 

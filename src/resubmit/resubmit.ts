@@ -33,12 +33,11 @@ export type ResubmitServices = Readonly<{
   /** Throws where the table takes no vectors, whatever the row. */
   tryTable?: (target: Target) => Promise<void>;
   /** Writes those of the lines whose vectors are at hand, and tells for which nobody need pay again. */
-  writePaid?: (job: Job, lines: AsyncIterable<FailedLine>) => Promise<PaidFor>;
+  writePaid?: (
+    job: Job,
+    lines: AsyncIterable<FailedLine>,
+  ) => Promise<Readonly<{ has(key: string): boolean }>>;
 }>;
-
-type PaidFor = Readonly<{ has(key: string): boolean }>;
-
-const NOTHING_PAID: PaidFor = new Set<string>();
 
 /** Which of a job's failed lines are taken. */
 export type TakeLine = (line: FailedLine) => boolean;
@@ -112,7 +111,7 @@ async function resubmitFrom(
 ): Promise<readonly Job[]> {
   checkVectorSpace(manifest.jobs(), parent.target);
   const files = manifest.files(parent.id);
-  const paid = (await writePaid?.(parent, readFailedLines(path))) ?? NOTHING_PAID;
+  const paid = await writePaid?.(parent, readFailedLines(path));
   // a file of which nothing is left is gone
   if (!(await exists(path))) return [];
   await tryTable?.(parent.target);
@@ -120,7 +119,7 @@ async function resubmitFrom(
   const taken = new KeySet();
   const attempt = { highest: 0 };
   const cuts = await cutLines({ manifest, path, target: parent.target, bounds }, (line) => {
-    if (!take(line) || !waiting.has(line.key) || paid.has(line.key)) return false;
+    if (!take(line) || !waiting.has(line.key) || paid?.has(line.key) === true) return false;
     taken.add(line.key);
     attempt.highest = Math.max(attempt.highest, line.attempt);
     return true;

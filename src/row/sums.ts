@@ -8,17 +8,6 @@ export type Sums = Readonly<{
   gone: number;
 }>;
 
-/** What came of rows that their table had refused, and that were offered to it once more. */
-export type PaidRowsTold = Readonly<{
-  written: number;
-  /** Refused still. */
-  refused: number;
-  /** Their text has changed, or they have a vector, or are gone. */
-  unneeded: number;
-  /** What the table has against the first of them that it refuses still. */
-  why: string | undefined;
-}>;
-
 export const NO_ROWS: Sums = { requests: 0, written: 0, failed: 0, stale: 0, filled: 0, gone: 0 };
 
 export function addSums(a: Sums, b: Sums): Sums {

@@ -72,20 +72,22 @@ function checkId(target: Target, description: TargetDescription): void {
   }
 }
 
-/** Through the API alone a view can be filled row by row: what it is tells nothing of its key. */
+/** Through the API alone some views can be filled, row by row; of those that cannot it is known. */
 function checkKind(target: Target, description: TargetDescription): void {
-  const { insteadOfTable: kind, idUnique, unwritable } = description;
-  const isNone = kind === "materialized view" || (kind === "view" && !idUnique);
-  if (isNone || unwritable === true) throw noTable(target, description);
+  const { insteadOfTable, namedBy, unwritable } = description;
+  const isView = insteadOfTable?.endsWith("view") === true && namedBy === undefined;
+  if (isView || unwritable === true) throw noTable(target, description);
 }
 
-const PARTITIONED =
-  "It is a partitioned table, whose keys hold what it is partitioned by: fill its partitions one by one, each as --table, with an --id that is unique in it.";
-const FOREIGN = "It is a foreign table, which has no keys here: fill it in its own database.";
+const NO_KEY_THERE: Readonly<Partial<Record<string, string>>> = {
+  "partitioned table":
+    "It is a partitioned table, whose keys hold what it is partitioned by: fill its partitions one by one, each as --table, with an --id that is unique in it.",
+  "foreign table": "It is a foreign table, which has no keys here: fill it in its own database.",
+};
 
 function uniqueKeyHint(target: Target, { insteadOfTable }: TargetDescription): string {
-  if (insteadOfTable === "partitioned table") return PARTITIONED;
-  if (insteadOfTable === "foreign table") return FOREIGN;
+  const hint = NO_KEY_THERE[insteadOfTable ?? ""];
+  if (hint !== undefined) return hint;
   return `Give another --id, or make it unique: create unique index concurrently on ${tableName(target)} (${target.id});`;
 }
 
@@ -113,53 +115,49 @@ function checkVectorType(target: Target, description: TargetDescription): void {
 
 /** What makes every UPDATE of the column fail, or do something else, or find nothing to do. */
 function checkWriting(target: Target, facts: WritingFacts): void {
-  const found = OBSTACLES.map((judge) => judge(target, facts)).find((each) => each !== undefined);
-  if (found === undefined) return;
-  throw new UserError(found.message, { hint: found.mend, exit: "fatal" });
+  const [message, hint] = obstacleOf(target, facts) ?? [];
+  if (message !== undefined && hint !== undefined)
+    throw new UserError(message, { hint, exit: "fatal" });
 }
 
-type Obstacle = Readonly<{ message: string; mend: string }>;
+type Obstacle = readonly [message: string, mend: string];
 
-const OBSTACLES: readonly ((target: Target, facts: WritingFacts) => Obstacle | undefined)[] = [
-  (target, { generated }) =>
-    generated
-      ? {
-          message: `The column ${columnName(target)} is generated: the database computes it, and nobody can write it.`,
-          mend: `Make it a plain column: alter table ${tableName(target)} alter column ${target.embedding} drop expression; or give --embedding.`,
-        }
-      : undefined,
-  (target, { notNull }) =>
-    notNull
-      ? {
-          message: `The column ${columnName(target)} is NOT NULL: nothing is ever NULL there, so no row would ever be found to fill.`,
-          mend: `Run: alter table ${tableName(target)} alter column ${target.embedding} drop not null; and set to NULL the rows that are to be filled.`,
-        }
-      : undefined,
-  (target, { children }) =>
-    children.length > 0
-      ? {
-          message: `Other tables inherit from ${tableName(target)} (${children.join(", ")}): their rows show in it, and may have keys that stand twice.`,
-          mend: `Fill each child as --table, and take it out meanwhile: alter table ${children[0]} no inherit ${tableName(target)};`,
-        }
-      : undefined,
-  (target, { publications }) =>
-    publications.length > 0
-      ? {
-          message: `${tableName(target)} is in the publication ${publications.join(", ")} and has no replica identity: Postgres refuses every UPDATE of it.`,
-          mend: `Give it a primary key, or run: alter table ${tableName(target)} replica identity full;`,
-        }
-      : undefined,
-  (target, { rules }) =>
-    rules.length > 0
-      ? {
-          message: `The rule ${rules.join(", ")} of ${tableName(target)} does something else in place of an UPDATE.`,
-          mend: `Take it off meanwhile: alter table ${tableName(target)} disable rule ${rules[0]};`,
-        }
-      : undefined,
-];
-
-function columnName(target: Target): string {
-  return `${tableName(target)}.${target.embedding}`;
+function obstacleOf(
+  target: Target,
+  { generated, notNull, children, publications, rules }: WritingFacts,
+): Obstacle | undefined {
+  const table = tableName(target);
+  const column = `The column ${table}.${target.embedding}`;
+  const alter = `alter table ${table} alter column ${target.embedding}`;
+  if (generated) {
+    return [
+      `${column} is generated: the database computes it, and nobody can write it.`,
+      `Make it a plain column: ${alter} drop expression; or give --embedding.`,
+    ];
+  }
+  if (notNull) {
+    return [
+      `${column} is NOT NULL: nothing is ever NULL there, so no row would ever be found to fill.`,
+      `Run: ${alter} drop not null; and set to NULL the rows that are to be filled.`,
+    ];
+  }
+  if (children.length > 0) {
+    return [
+      `Other tables inherit from ${table} (${children.join(", ")}): their rows show in it, and may have keys that stand twice.`,
+      `Fill each child as --table, and take it out meanwhile: alter table ${children[0]} no inherit ${table};`,
+    ];
+  }
+  if (publications.length > 0) {
+    return [
+      `${table} is in the publication ${publications.join(", ")} and has no replica identity: Postgres refuses every UPDATE of it.`,
+      `Give it a primary key, or run: alter table ${table} replica identity full;`,
+    ];
+  }
+  if (rules.length === 0) return undefined;
+  return [
+    `The rule ${rules.join(", ")} of ${table} does something else in place of an UPDATE.`,
+    `Take it off meanwhile: alter table ${table} disable rule ${rules[0]};`,
+  ];
 }
 
 function checkWidth(target: Target, { embedding }: TargetDescription): void {

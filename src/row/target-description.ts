@@ -44,8 +44,6 @@ export type WritingFacts = Readonly<{
   generated: boolean;
   /** The embedding is NOT NULL: no row ever waits for a vector. */
   notNull: boolean;
-  /** Rows without a key may exist. */
-  nullableKey: boolean;
   /** Tables that inherit from this one: their rows are seen through it, each with a key of its own. */
   children: readonly string[];
   /** Publications of a table whose rows they cannot tell apart: they make every UPDATE fail. */

@@ -477,15 +477,8 @@ class Pipeline {
     if (this.#worksInHand > 0 || sent.some(({ id }) => !this.#blocked.has(id))) return false;
     if (this.#halted !== undefined) return true;
     // what the limit holds back waits for a bill that comes in, and for no task
-    return this.#sendable().next().done === true;
-  }
-
-  /** The jobs that may be sent as things are. */
-  #sendable(): IteratorObject<Job> {
-    const { manifest } = this.#services;
-    return withinLimit(manifest, this.#options.costLimit).filter(
-      ({ target }) => !this.#isRefused(target),
-    );
+    const isTaken = ({ target }: Job) => !this.#isRefused(target);
+    return withinLimit(manifest, this.#options.costLimit, isTaken).next().done === true;
   }
 
   /** Which jobs may be begun, beside what they cost. */
@@ -519,9 +512,10 @@ class Pipeline {
   #nextToSubmit(): Next | undefined {
     const { manifest, clock } = this.#services;
     if (this.#halted !== undefined) return undefined;
-    const { lane } = this.#options;
-    const gate = this.#canary?.gate() ?? (() => true);
-    const job = this.#sendable().find((each) => !isForSync(each, lane) && gate(each));
+    const { costLimit, lane } = this.#options;
+    const gate = this.#gate();
+    const passing = withinLimit(manifest, costLimit);
+    const job = passing.find((each) => !isForSync(each, lane) && gate(each));
     if (job === undefined) return undefined;
     const { window, quotaWaitMs } = this.#options;
     const log = manifest.quota(job.target.model);

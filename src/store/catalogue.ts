@@ -41,12 +41,7 @@ export function catalogueOf(target: Target, given: unknown, label: string): Cata
       .map(({ name, method, definition, valid }) => ({ name, method, definition, valid })),
     updateTriggers: triggers,
     tablesBelow: facts.tablesBelow,
-    writing: {
-      generated: embedding.generated,
-      notNull: embedding.notNull,
-      nullableKey: !id.notNull,
-      ...facts.writing,
-    },
+    writing: facts.writing,
     serverVersion: facts.serverVersion,
     pgvectorVersion: extension?.version,
   };
@@ -66,8 +61,6 @@ const COLUMN = z.object({
   baseType: z.string(),
   /** -1 where none is declared. */
   modifier: z.number(),
-  generated: z.boolean(),
-  notNull: z.boolean(),
 });
 
 type Column = Readonly<z.infer<typeof COLUMN>>;
@@ -102,7 +95,10 @@ const FACTS = z.object({
     }),
   ),
   triggers: z.array(z.object({ name: z.string(), definition: z.string() })),
+  /** As `WritingFacts`. */
   writing: z.object({
+    generated: z.boolean(),
+    notNull: z.boolean(),
     children: z.array(z.string()),
     publications: z.array(z.string()),
     rules: z.array(z.string()),
@@ -150,8 +146,10 @@ export function catalogueExpression(target: Target): string {
     'columns', (${COLUMNS_SQL}),
     'indexes', (${indexesSql(target)}),
     'triggers', (${triggersSql(literal(target.embedding))}),
-    'writing', jsonb_build_object('children', (${CHILDREN_SQL}), 'publications', (${PUBLICATIONS_SQL}),
-      'rules', (${RULES_SQL})),
+    'writing', jsonb_build_object(
+      'generated', ${isEmbedding(target, "a.attgenerated <> ''")},
+      'notNull', ${isEmbedding(target, "a.attnotnull OR t.typnotnull")},
+      'children', (${CHILDREN_SQL}), 'publications', (${PUBLICATIONS_SQL}), 'rules', (${RULES_SQL})),
     'tablesBelow', (${TABLES_BELOW_SQL}),
     'near', (${nearTablesSql(literal(target.schema), literal(target.table))}),
     'session', jsonb_build_object(
@@ -186,7 +184,6 @@ const EXTENSION_SQL = `
 
 const COLUMNS_SQL = `
     SELECT jsonb_agg(jsonb_build_object('name', a.attname, 'modifier', a.atttypmod,
-      'generated', a.attgenerated <> '', 'notNull', a.attnotnull OR t.typnotnull,
       'type', pg_catalog.format_type(a.atttypid, a.atttypmod),
       'baseType', CASE WHEN e.oid IS NULL
         THEN pg_catalog.format_type(coalesce(nullif(t.typbasetype, 0), t.oid), NULL)
@@ -242,6 +239,12 @@ function triggersSql(embedding: string): string {
     WHERE t.tgrelid = vecfill_table.oid AND NOT t.tgisinternal AND t.tgenabled <> 'D'
       AND t.tgtype & 16 <> 0
       AND (t.tgattr::text = '' OR ${numberOf(embedding)} = ANY (t.tgattr))`;
+}
+
+function isEmbedding(target: Target, what: string): string {
+  return `EXISTS (
+    SELECT FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_type t ON t.oid = a.atttypid
+    WHERE a.attrelid = vecfill_table.oid AND a.attnum = ${numberOf(literal(target.embedding))} AND (${what}))`;
 }
 
 /** Of a plain table: partitions are another thing. */
@@ -322,7 +325,6 @@ export function noSuchTable(target: Target, near: readonly string[], label: stri
       names === ""
         ? `Check the database's address, --schema and --table; schema ${target.schema} has no tables.`
         : `Check --schema and --table. There are: ${names}.`,
-    ...MISSING,
   });
 }
 
@@ -339,11 +341,5 @@ export function noSuchColumn(
       : `Give ${option}.`;
   return new TableRefusal(`Table ${tableName(target)} has no column ${name}.`, {
     hint: `${mend} Its columns: ${there.join(", ")}.`,
-    ...MISSING,
   });
 }
-
-const MISSING = {
-  refusal: { code: "", by: undefined, message: "it is not there" },
-  isOfARow: false,
-} as const;

@@ -12,15 +12,13 @@ export type Parameter = string | number | null | readonly string[] | BinaryParam
 /** Every cell as the database prints it. */
 export type Row = Readonly<Record<string, string | null>>;
 
-export type Query = (sql: string, parameters?: readonly Parameter[]) => Promise<Row[]>;
-
 export type Database = {
   /** Where it is, for messages; never with a password. */
   readonly label: string;
   /** One statement. Rejects with the driver's own error. */
-  readonly query: Query;
-  /** Statements in one transaction, which is taken back whatever comes of them. */
-  rolledBack<T>(work: (query: Query) => Promise<T>): Promise<T>;
+  query(sql: string, parameters?: readonly Parameter[]): Promise<Row[]>;
+  /** Statements that go as one, with all of them or none. The rows of the last. */
+  script(sql: string): Promise<Row[]>;
   /** Work on a connection of its own, without a limit on time, which is closed after it. */
   session<T>(work: (session: Session) => Promise<T>): Promise<T>;
   close(): Promise<void>;

@@ -12,7 +12,7 @@ export type FailureContext = Readonly<{
   label: string;
   target: Target;
   /** The condition that was part of the statement. */
-  where: string | undefined;
+  where?: string | undefined;
   /** The statement offered vectors to rows. */
   writes?: boolean;
 }>;

@@ -3,39 +3,33 @@
  * `clear` compare before they write, so that a lost answer is found out by asking again.
  */
 import { UserError } from "../errors.ts";
+import { tableName, type Target } from "../row/target.ts";
 import type { TargetDescription } from "../row/target-description.ts";
 import type { EmbeddedQuestion, PendingQuestion, RowOutcome } from "../row/question.ts";
 
-/** What the table has against a vector, in the database's words. */
-export type Refusal = Readonly<{
-  /** Its SQLSTATE; empty where it refused without an error. */
-  code: string;
-  /** The constraint or the function that refused; undefined where it is not told. */
-  by: string | undefined;
-  message: string;
-}>;
-
 /** The table does not take what it is given. What was refused is paid for and can be written later. */
 export class TableRefusal extends UserError {
-  readonly refusal: Refusal;
   /** It may be one row of the call alone: the others can be written without it. */
   readonly isOfARow: boolean;
 
   constructor(
     message: string,
-    options: Readonly<{ hint: string; refusal: Refusal; isOfARow: boolean; cause?: unknown }>,
+    { hint, isOfARow = false, cause }: { hint: string; isOfARow?: boolean; cause?: unknown },
   ) {
-    super(message, { ...options, exit: "fatal" });
-    this.refusal = options.refusal;
-    this.isOfARow = options.isOfARow;
+    super(message, { hint, exit: "fatal", cause });
+    this.isOfARow = isOfARow;
   }
 }
 
-/** What became of a few rows that were offered a vector, in a transaction that was taken back. */
+/** What became of a row that was offered a vector. */
+export type RowEnd = RowOutcome | TableRefusal;
+
+/** What became of a few rows that were offered a vector, which was taken back. */
 export type WriteTrial = Readonly<{
-  /** 0: no row waits. It ends with the first row that takes the vector. */
+  /** 0: no row waits. */
   tried: number;
-  refusals: readonly TableRefusal[];
+  /** What the table has against the first, where it refused all; undefined where it took one. */
+  refusal: TableRefusal | undefined;
   /** Rows that wait for a vector and have no key: they can never be filled. */
   withoutKey: number;
   /** Why nothing could be tried, in words; undefined where it could. */
@@ -56,6 +50,24 @@ export type Session = Readonly<{
   statementTimeoutMs: number;
   databaseTime: Date;
 }>;
+
+/** Throws where the role may not write at all, whatever the row. */
+export function requireWritable(target: Target, { role, ...session }: Session): void {
+  const table = tableName(target);
+  if (!session.mayRead || !session.mayWrite) {
+    const what = session.mayRead ? `write ${target.embedding} of` : "read";
+    throw new TableRefusal(`The role ${role} may not ${what} ${table}.`, {
+      hint: `Run, as the table's owner: grant select, update on ${table} to ${role};`,
+    });
+  }
+  if (!session.readOnly) return;
+  throw new TableRefusal(
+    "The database is read only: it is a standby, or default_transaction_read_only is on.",
+    {
+      hint: `Give the address of the primary server, or: alter role ${role} set default_transaction_read_only = off;`,
+    },
+  );
+}
 
 /** A look at the table, and at the way to it, without judging either. */
 export type Examination = Readonly<{
@@ -88,6 +100,7 @@ export type ClearOutcome = "cleared" | "kept";
 
 /** What a row holds beside a given vector: exactly that one, another, none; or there is no such row. */
 export type Holding = "same" | "other" | "empty" | "gone";
+
 /** An ANN index on the embedding, with all that is needed to build it again. */
 export type AnnIndex = Readonly<{
   name: string;
@@ -173,9 +186,9 @@ export type Store = {
    */
   apply(rows: readonly EmbeddedQuestion[]): Promise<RowOutcome[]>;
   /**
-   * Offers up to five pending rows a vector, each by itself and in the statement of `apply`, and takes
-   * it back; triggers fire. Throws a UserError where it is not a row that is refused, but any. `except`:
-   * ids of rows that are known to be refused.
+   * Offers up to five pending rows a vector, each by itself and in the statement of `apply`, until one
+   * takes it, and takes it back; triggers fire. Throws a UserError where any row would be refused.
+   * `except`: ids of rows that are known to be.
    */
   tryWrite(except: readonly string[]): Promise<WriteTrial>;
   /** `pending`: rows whose embedding is NULL. `--where` is honoured in both. */

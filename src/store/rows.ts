@@ -1,9 +1,8 @@
 /** What every store does with the rows of one call, whatever lies behind it. */
 import type { IdType, TargetDescription } from "../row/target-description.ts";
-import { UserError } from "../errors.ts";
 import type { EmbeddedQuestion, RowOutcome } from "../row/question.ts";
 import { tableName, type Target } from "../row/target.ts";
-import { type Holding, type Session, TableRefusal } from "./port.ts";
+import { type Holding, TableRefusal, type WriteTrial } from "./port.ts";
 import type { TableShape } from "./sql.ts";
 
 /** More in one call is a mistake of the caller, and would be one huge statement. */
@@ -78,64 +77,31 @@ export function parseHolding(word: string): Holding {
   }
 }
 
-export function nothingIsWritten(target: Target, open: readonly Placed[]): TableRefusal {
-  const example = open.at(0)?.row.id ?? "";
-  const which =
-    open.length === 1
-      ? `Row ${example} of ${tableName(target)} is`
-      : `${open.length} rows of ${tableName(target)} (${example}, …) are`;
-  const message = `${which} NULL and unchanged, yet the database writes nothing there, and says no reason`;
-  return new TableRefusal(`${message}.`, {
-    hint: "A row level security policy, a trigger or a rule stops the UPDATE without an error: use a role that may update every row, or look at the triggers.",
-    refusal: { code: "", by: undefined, message },
-    isOfARow: true,
-  });
+export function nothingIsWritten(target: Target, ids: readonly string[]): TableRefusal {
+  const example = `${ids[0] ?? ""}${ids.length > 1 ? ", …" : ""}`;
+  return new TableRefusal(
+    `Rows of ${tableName(target)} (${example}) are NULL and unchanged, yet the database writes nothing to them, and says no reason.`,
+    {
+      hint: "A row level security policy, a trigger or a rule stops the UPDATE without an error: use a role that may update every row, or look at the triggers.",
+      isOfARow: true,
+    },
+  );
 }
 
 /** A row that is hidden must not be called gone: its vector would be paid for again. */
 export function hiddenRow(target: Target, { row }: Placed): TableRefusal {
-  const message = `Row ${row.id} of ${tableName(target)} cannot be seen any more, and row level security applies to the role: it may be hidden, so nothing is concluded`;
-  return new TableRefusal(`${message}.`, {
-    hint: "Use the table's owner, or a role that it does not apply to (alter role <role> bypassrls;), then run the same command again: nothing is paid for again.",
-    refusal: { code: "", by: undefined, message },
-    isOfARow: false,
-  });
+  return new TableRefusal(
+    `Row ${row.id} of ${tableName(target)} cannot be seen any more, and row level security applies to the role: it may be hidden, so nothing is concluded.`,
+    {
+      hint: "Use the table's owner, or a role that it does not apply to (alter role <role> bypassrls;), then run the same command again: nothing is paid for again.",
+    },
+  );
 }
 
-/** Throws a UserError where the role may not write at all, whatever the row. */
-export function requireWritable(target: Target, session: Session, label: string): void {
-  const { role, mayRead, mayWrite, readOnly } = session;
-  const table = tableName(target);
-  if (readOnly) {
-    throw new UserError(
-      `The database at ${label} is read only: it is a replica or has been set so.`,
-      {
-        hint: `Give the address of the primary server, or: alter role ${role} set default_transaction_read_only = off;`,
-        exit: "fatal",
-      },
-    );
-  }
-  if (mayRead && mayWrite) return;
-  const message = `The role ${role} may not ${mayRead ? `write ${target.embedding} of` : "read"} ${table}.`;
-  throw new TableRefusal(message, {
-    hint: `Run, as the table's owner: grant select, update on ${table} to ${role};`,
-    refusal: { code: "42501", by: undefined, message },
-    isOfARow: false,
-  });
+/** `why`, in words. */
+export function untried(why: string): WriteTrial {
+  return { tried: 0, refusal: undefined, withoutKey: 0, untried: why };
 }
-
-/**
- * Of the target's width and of unit length. Its numbers follow no pattern: one that compresses would fit
- * into an index that takes no other.
- */
-export function trialVector(dimensions: number): Float32Array {
-  const raw = Float32Array.from({ length: dimensions }, (_, place) => Math.sin((place + 1) ** 2));
-  const length = Math.hypot(...raw);
-  return raw.map((value) => value / length);
-}
-
-/** Rows that are offered a vector in a trial. */
-export const TRIAL_ROWS = 5;
 
 /** Throws when `checkTarget` would have refused the table. */
 export function shapeOf(

@@ -76,28 +76,34 @@ export function readPendingSql(
     ORDER BY ${id} LIMIT $1`;
 }
 
-/**
- * A few pending rows for a trial; `limit` and `except`, a text array, as the statement names them.
- * Locked: others' rows are passed over. `where` as in `readPendingSql`.
- */
+/** Rows that a trial offers a vector. */
+const TRIAL_ROWS = 5;
+
+/** Pending rows for a trial: those that nobody holds, or else one, which is waited for. `except`: a text array. */
 export function trialRowsSql(
   target: Target,
-  { limit, except }: Readonly<Record<"limit" | "except", string>>,
-  { where, locks }: Readonly<{ where: string | undefined; locks: boolean }>,
+  { except, where }: Readonly<{ except: string; where: string | undefined }>,
 ): string {
   const id = qualifiedColumn(target, target.id);
-  return `
+  const rows = (limit: number, lock = "") => `
     SELECT ${id}::text AS id, ${fingerprintExpression(target)} AS fingerprint
     FROM ${qualifiedTable(target)}
     WHERE ${qualifiedColumn(target, target.embedding)} IS NULL AND ${id} IS NOT NULL
       AND ${id}::text <> ALL (${except})${andCondition(where)}
-    ORDER BY ${id} LIMIT ${limit}${locks ? ` FOR UPDATE OF ${quoteIdentifier(target.table)} SKIP LOCKED` : ""}`;
+    ORDER BY ${id} LIMIT ${limit}${lock}`;
+  const lock = ` FOR UPDATE OF ${quoteIdentifier(target.table)} SKIP LOCKED`;
+  return `
+  WITH vecfill_free AS MATERIALIZED (${rows(TRIAL_ROWS, lock)}
+  ), vecfill_held AS (${rows(1)}
+  )
+  SELECT f.id, f.fingerprint FROM vecfill_free f
+  UNION ALL SELECT h.id, h.fingerprint FROM vecfill_held h WHERE NOT EXISTS (SELECT FROM vecfill_free)`;
 }
 
-/** Rows that wait for a vector and have no key. */
+/** How many rows wait for a vector and have no key. */
 export function withoutKeySql(target: Target): string {
   return `
-    SELECT count(*)::text AS rows FROM ${qualifiedTable(target)}
+    SELECT count(*) FROM ${qualifiedTable(target)}
     WHERE ${qualifiedColumn(target, target.id)} IS NULL AND ${qualifiedColumn(target, target.embedding)} IS NULL`;
 }
 
@@ -124,10 +130,10 @@ export function countSql(target: Target, where: string | undefined): string {
 }
 
 /**
- * How rows are handed over. `arrays`: `$1` ids, `$2` fingerprints, `$3` vectors in binary. `json`:
- * `$1`, an array of objects with id, fingerprint and vector as strings.
+ * How rows are handed over. `arrays`: `$1` ids, `$2` fingerprints, `$3` vectors in binary. Else the name of
+ * a jsonb array of objects with id, fingerprint and vector as strings.
  */
-export type GivenAs = "arrays" | "json";
+export type GivenAs = "arrays" | "$1" | "vecfill_offer";
 
 /**
  * A row for each one written, with its place. Fails as a whole where a trigger makes another row of
@@ -287,7 +293,7 @@ function givenRows(shape: TableShape, as: GivenAs): string {
   const rows =
     as === "arrays"
       ? `unnest($1::${id}[], $2::text[], $3::${vector}[])`
-      : `ROWS FROM (jsonb_to_recordset($1) AS (id ${id}, fingerprint text, vector ${vector}))`;
+      : `ROWS FROM (jsonb_to_recordset(${as}) AS (id ${id}, fingerprint text, vector ${vector}))`;
   return `${rows} WITH ORDINALITY AS ${GIVEN}(id, fingerprint, vector, place)`;
 }
 
@@ -298,6 +304,13 @@ function givenVector(shape: TableShape): string {
 
 function equals(shape: TableShape): string {
   return `OPERATOR(${quoteIdentifier(shape.vectorSchema)}.=)`;
+}
+
+/** In a quote that the body does not hold. */
+export function dollarQuoted(body: string): string {
+  let tag = "$vecfill$";
+  for (let tries = 1; body.includes(tag); tries += 1) tag = `$vecfill${tries}$`;
+  return `${tag}${body}${tag}`;
 }
 
 export function qualifiedTable(target: Target): string {

@@ -19,6 +19,7 @@ import {
   classifySql,
   clearSql,
   compareSql,
+  dollarQuoted,
   fingerprintExpression,
   ID_TYPES,
   lookSql,
@@ -28,9 +29,8 @@ import {
   quoteLiteral,
   type TableShape,
   textExpression,
-  trialRowsSql,
-  withoutKeySql,
 } from "./sql.ts";
+import { trialBody } from "./trial.ts";
 
 /** Raised with every change of the functions, so that older ones are told apart. */
 export const FUNCTIONS_VERSION = 7;
@@ -40,7 +40,7 @@ const FUNCTIONS = {
   read: "after text, max_rows integer, scan_rows integer",
   count: "after text, scan_rows integer",
   apply: "rows jsonb",
-  try_write: "vector text, max_rows integer, except_ids jsonb",
+  try_write: "dimensions integer, except_ids jsonb",
   look: "after text, scan_rows integer, dimensions integer, tolerance double precision, wanted jsonb, picks jsonb",
   compare: "rows jsonb",
   clear: "rows jsonb",
@@ -294,82 +294,24 @@ declare
   vecfill_written text[];
   vecfill_outcomes jsonb;
 begin
-  with updated as (${applySql(target, shape, "json")}
+  with updated as (${applySql(target, shape, "$1")}
   ) select array_agg(updated.place) into vecfill_written from updated;
   select coalesce(jsonb_agg(
     case when others.place = any (vecfill_written) then 'written' else others.outcome end
     order by others.place::bigint), '[]') into vecfill_outcomes
-  from (${classifySql(target, shape, "json")}
+  from (${classifySql(target, shape, "$1")}
   ) as others;
   return vecfill_outcomes;
 end`;
 }
 
-/** What a row that takes its vector is taken back with. */
-export const TRIAL_TAKEN = "VFTRY";
-
-/**
- * Offers rows a vector, each in a subtransaction that always raises. What each raised comes back, in
- * order, up to the first that took it; `holding` is what stood in the row once all triggers were through.
- */
 function tryWriteBody(target: Target, shape: TableShape): string {
-  const rows = (locks: boolean) =>
-    trialRowsSql(
-      target,
-      {
-        limit: locks ? "$2" : "1",
-        except: "array(select jsonb_array_elements_text($3))",
-      },
-      { where: undefined, locks },
-    );
-  return `
-#variable_conflict use_column
-declare
-  vecfill_row record;
-  vecfill_given jsonb;
-  vecfill_holding text := '';
-  vecfill_code text;
-  vecfill_message text;
-  vecfill_constraint text;
-  vecfill_context text;
-  vecfill_hint text;
-  vecfill_raised jsonb := '[]';
-  vecfill_rows jsonb;
-  vecfill_without bigint;
-begin
-  perform pg_catalog.set_config('lock_timeout', '2s', true);
-  select w.rows::bigint into vecfill_without from (${withoutKeySql(target)}) as w;
-  with vecfill_free as materialized (${rows(true)})
-  select jsonb_agg(jsonb_build_object('id', f.id, 'fingerprint', f.fingerprint)) into vecfill_rows
-  from vecfill_free as f;
-  if vecfill_rows is null then
-    with vecfill_any as materialized (${rows(false)})
-    select jsonb_agg(jsonb_build_object('id', a.id, 'fingerprint', a.fingerprint)) into vecfill_rows
-    from vecfill_any as a;
-  end if;
-  for vecfill_row in select r.value as given from jsonb_array_elements(coalesce(vecfill_rows, '[]')) as r
-  loop
-    vecfill_given := jsonb_build_array(vecfill_row.given || jsonb_build_object('vector', $1));
-    begin
-      set constraints all immediate;
-      with updated as (${applySql(target, shape, "json").replaceAll("$1", "vecfill_given")}
-      ) select 'same' into vecfill_holding from updated;
-      select compared.holding into vecfill_holding
-      from (${compareSql(target, shape, "json").replaceAll("$1", "vecfill_given")}
-      ) as compared;
-      raise exception using errcode = '${TRIAL_TAKEN}', message = coalesce(vecfill_holding, 'gone');
-    exception when others then
-      get stacked diagnostics vecfill_code = returned_sqlstate, vecfill_message = message_text,
-        vecfill_constraint = constraint_name, vecfill_context = pg_exception_context,
-        vecfill_hint = pg_exception_hint;
-    end;
-    vecfill_raised := vecfill_raised || jsonb_build_object('id', vecfill_row.given ->> 'id',
-      'code', vecfill_code, 'message', vecfill_message, 'constraint', vecfill_constraint,
-      'context', vecfill_context, 'hint', vecfill_hint);
-    exit when vecfill_code = '${TRIAL_TAKEN}' and vecfill_message = 'same';
-  end loop;
-  return jsonb_build_object('withoutKey', vecfill_without, 'raised', vecfill_raised);
-end`;
+  return trialBody(target, shape, {
+    dimensions: "$1",
+    except: "array(select jsonb_array_elements_text($2))",
+    where: undefined,
+    tell: (told) => `return ${told};`,
+  });
 }
 
 /** A window of the column as it is. */
@@ -397,7 +339,7 @@ declare
 begin
   select coalesce(jsonb_agg(compared.holding order by compared.place::bigint), '[]')
   into vecfill_holdings
-  from (${compareSql(target, shape, "json")}
+  from (${compareSql(target, shape, "$1")}
   ) as compared;
   return vecfill_holdings;
 end`;
@@ -410,7 +352,7 @@ function clearBody(target: Target, shape: TableShape): string {
 declare
   vecfill_cleared jsonb;
 begin
-  with cleared as (${clearSql(target, shape, "json")}
+  with cleared as (${clearSql(target, shape, "$1")}
   ) select coalesce(jsonb_agg(cleared.place::bigint), '[]') into vecfill_cleared from cleared;
   return vecfill_cleared;
 end`;
@@ -459,11 +401,4 @@ function atOnce(statements: readonly string[]): string {
 /** Where the table is gone, its trigger is gone as well. */
 function dropTrigger(target: Target): string {
   return `drop trigger if exists vecfill_${targetHash(target)}_${TRIGGER} on ${qualifiedTable(target)}`;
-}
-
-/** In a quote that the body does not hold. */
-function dollarQuoted(body: string): string {
-  let tag = "$vecfill$";
-  for (let tries = 1; body.includes(tag); tries += 1) tag = `$vecfill${tries}$`;
-  return `${tag}${body}${tag}`;
 }

@@ -1,8 +1,8 @@
 /**
  * A trigger may make another row of one that is written: change its text, so that the vector is not
- * the text's, put another vector there, or take it away, so that a row counts as written that is paid for again. A
- * statement can refuse that, whole, by failing; plain SQL fails by a cast of what is no number, and
- * the words that it could not cast stand in the error.
+ * the text's, put another vector there, or take it away, so that a row counts as written that is paid for
+ * again. A statement can refuse that, whole, by failing; plain SQL fails by a cast of what is no number,
+ * and the words that it could not cast stand in the error.
  */
 import { TableRefusal } from "./port.ts";
 import { tableName, type Target } from "../row/target.ts";
@@ -19,40 +19,34 @@ const MARK = /vecfill undoes the write, changed (?<why>text|vector|values) of ro
 
 /** Undefined where the error is another one. */
 export function explainUndoneWrite(error: Error, target: Target): TableRefusal | undefined {
-  const found = MARK.exec(error.message)?.groups;
-  if (found === undefined) return undefined;
-  const { why = "", id = "" } = found;
-  return undone(target, WHAT[why]?.(target.embedding) ?? "undoes the change", {
-    id,
-    otherwise: why === "text" ? OR_BEFORE : "",
-    cause: error,
-  });
+  const { why, id = "" } = MARK.exec(error.message)?.groups ?? {};
+  if (why !== "text" && why !== "vector" && why !== "values") return undefined;
+  return undoneWrite(target, why, id, error);
 }
 
-/** What the statement itself cannot see: the row holds another vector, or none, once all triggers are through. */
-export function undoneAfterwards(target: Target, id: string): TableRefusal {
-  return undone(target, `replaces or empties ${target.embedding}`, { id, otherwise: "" });
-}
-
-const OR_BEFORE = " Or let it change them before: an update that sets a column to itself calls it.";
-
-function undone(
+export function undoneWrite(
   target: Target,
-  what: string,
-  { id, otherwise, cause }: Readonly<{ id: string; otherwise: string; cause?: unknown }>,
+  why: UndoneWrite,
+  id: string,
+  cause?: unknown,
 ): TableRefusal {
+  const { embedding } = target;
   const table = tableName(target);
-  const message = `A trigger of ${table} ${what} when a vector is written`;
-  return new TableRefusal(`${message} (row ${id}, for one): these rows were left as they are.`, {
-    hint: `\`vecfill doctor\` names the triggers. Take it off meanwhile, with: alter table ${table} disable trigger <name>; then run the same command again: nothing is paid for again.${otherwise}`,
-    refusal: { code: "", by: undefined, message },
-    isOfARow: true,
-    cause,
-  });
+  const what = {
+    text: "changes the text",
+    vector: `empties ${embedding}`,
+    values: `replaces ${embedding}`,
+  };
+  const otherwise =
+    why === "text"
+      ? " Or let it change them before: an update that sets a column to itself calls it."
+      : "";
+  return new TableRefusal(
+    `A trigger of ${table} ${what[why]} when a vector is written (row ${id}, for one): these rows were left as they are.`,
+    {
+      hint: `\`vecfill doctor\` names the triggers. Take it off meanwhile, with: alter table ${table} disable trigger <name>; then run the same command again: nothing is paid for again.${otherwise}`,
+      isOfARow: true,
+      cause,
+    },
+  );
 }
-
-const WHAT: Readonly<Partial<Record<string, (embedding: string) => string>>> = {
-  text: () => "changes the text",
-  vector: (embedding) => `empties ${embedding}`,
-  values: (embedding) => `replaces ${embedding}`,
-};

@@ -1,4 +1,4 @@
-import { hasRefused } from "../../jobs-folder/failed-file.ts";
+import { refusedLines } from "../../jobs-folder/failed-file.ts";
 import { sizeOf } from "../../disk/presence.ts";
 import type { JobFiles } from "../../manifest/file-names.ts";
 import type { Cleanable, Job } from "../../manifest/job.ts";
@@ -41,8 +41,9 @@ export async function planCleaning(
 }
 
 /** Vectors that the table has refused so far are paid for, and can be written from the results. */
-async function isNeeded(job: Job, { failed }: JobFiles): Promise<boolean> {
-  return wasImported(job) && job.outstanding.lines > 0 && hasRefused(failed);
+async function isNeeded(job: Job, files: JobFiles): Promise<boolean> {
+  if (wasImported(job)) for await (const _ of refusedLines(job, files)) return true;
+  return false;
 }
 
 function partsToGo(job: Job, { keepResults }: CleanOptions): LocalFile["part"][] {

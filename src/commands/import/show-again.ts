@@ -4,31 +4,51 @@ import type { Job } from "../../manifest/job.ts";
 import type { Manifest, ManifestView } from "../../manifest/manifest.ts";
 import { count, counted } from "../../words/figures.ts";
 import { canBeWrittenAgain, countEmpty, writeAgain } from "../../import/again.ts";
-import { createPacer } from "../../import/pace.ts";
 import { wasImported } from "../../manifest/states.ts";
 import { readFailedLines } from "../../jobs-folder/failed-file.ts";
-import type { PaidRowsTold } from "../../row/sums.ts";
-import { paidRows } from "../../stages.ts";
-import { paidRowsLines } from "../../words/paid-rows-text.ts";
+import { writeRefused } from "../../import/refused-rows.ts";
+import { withTables } from "../../stages.ts";
+import { type RowEnd, TableRefusal } from "../../store/port.ts";
+import { paidRows } from "../../words/paid-rows.ts";
 
 /** `import --again`. */
 export async function showAgain(context: CommandContext): Promise<CommandResult> {
-  if (context.settings.dryRun) return showDryRun(context);
-  const manifest = await context.services.manifest();
-  const { jobs, lost } = await jobsToWrite(manifest);
-  const { rows, paid } = await writeJobs(context, manifest, jobs);
+  const { services, settings, next } = context;
+  const { dryRun, jobsDir } = settings;
+  const manifest = dryRun ? undefined : await services.manifest();
+  const view = manifest ?? (await readManifest(jobsDir));
+  const { jobs, lost } = await jobsToWrite(view);
+  const { rows, ends } =
+    manifest === undefined
+      ? { rows: await countJobs(context, view, jobs), ends: [] }
+      : await writeJobs(context, manifest, jobs);
+  const { refused, lines } = paidRows(ends);
+  const looked = jobs.map(({ id }) => id);
   const without = lost.map(({ id }) => id);
   return {
-    json: { looked: idsOf(jobs), withoutResults: without, rows, refused: paid.refused },
-    text: [didText(rows, jobs), ...paidRowsLines(paid), lostText(without)]
+    json: { looked, withoutResults: without, rows, ...(dryRun ? { dryRun } : { refused }) },
+    text: [dryRun ? wouldText(rows, jobs) : didText(rows, jobs), ...lines, lostText(without)]
       .filter((line) => line !== "")
       .join("\n"),
-    next: undefined,
-    exit: paid.refused > 0 ? "rowsFailed" : "done",
+    next: dryRun && rows > 0 ? next("import", "--again") : undefined,
+    exit: refused > 0 ? "rowsFailed" : "done",
   };
 }
 
-type Written = Readonly<{ rows: number; paid: PaidRowsTold }>;
+async function countJobs(
+  { services, signal }: CommandContext,
+  manifest: ManifestView,
+  jobs: readonly Job[],
+): Promise<number> {
+  let rows = 0;
+  for (const job of jobs) {
+    if (signal.aborted) break;
+    rows += await countEmpty({ store: await services.store(job.target), manifest }, job);
+  }
+  return rows;
+}
+
+type Written = Readonly<{ rows: number; ends: readonly RowEnd[] }>;
 
 /** Those first that wait in failed files, since of them the sums change. */
 async function writeJobs(
@@ -36,48 +56,19 @@ async function writeJobs(
   manifest: Manifest,
   jobs: readonly Job[],
 ): Promise<Written> {
-  const { services, settings, report, signal, clock } = context;
-  const paid = await paidRows(context, manifest);
-  const pacer = createPacer(settings.pace, clock);
-  let [rows, refused] = [0, 0];
-  let why: string | undefined;
-  for (const job of jobs) {
-    if (signal.aborted) break;
-    const store = await services.store(job.target);
-    await paid.write(job, readFailedLines(manifest.files(job.id).failed));
-    const again = await writeAgain({ store, manifest, report, signal, pacer }, job);
-    rows += again.written;
-    refused += again.refused;
-    why ??= again.why;
-  }
-  // what is refused still has been looked at twice
-  return { rows, paid: { ...paid.told(), refused, why } };
-}
-
-async function showDryRun({
-  services,
-  settings,
-  signal,
-  next,
-}: CommandContext): Promise<CommandResult> {
-  const manifest = await readManifest(settings.jobsDir);
-  const { jobs, lost } = await jobsToWrite(manifest);
+  const services = await withTables(context, manifest);
+  const ends: RowEnd[] = [];
   let rows = 0;
   for (const job of jobs) {
-    if (signal.aborted) break;
-    rows += await countEmpty({ store: await services.store(job.target), manifest }, job);
+    if (context.signal.aborted) break;
+    const waiting = readFailedLines(manifest.files(job.id).failed);
+    const paid = await writeRefused(services, job, waiting);
+    const store = await services.storeOf(job.target);
+    const again = await writeAgain({ ...services, store }, job, paid);
+    rows += again.filter((end) => end === "written").length;
+    ends.push(...paid.values(), ...again.filter((end) => end instanceof TableRefusal));
   }
-  const without = lost.map(({ id }) => id);
-  return {
-    json: { looked: idsOf(jobs), withoutResults: without, rows, dryRun: true },
-    text: [wouldText(rows, jobs), lostText(without)].filter((line) => line !== "").join("\n"),
-    next: rows > 0 ? next("import", "--again") : undefined,
-    exit: "done",
-  };
-}
-
-function idsOf(jobs: readonly Job[]): readonly string[] {
-  return jobs.map(({ id }) => id);
+  return { rows, ends };
 }
 
 /** `lost`: those whose results file is not there any more, or is another one. */

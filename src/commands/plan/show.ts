@@ -1,4 +1,5 @@
-import { planOnly, warnOfTables } from "../../stages.ts";
+import { UserError } from "../../errors.ts";
+import { planOnly, tryTables } from "../../stages.ts";
 import type { CommandContext, CommandResult } from "../../cli/command.ts";
 import { freeBytes } from "../../disk/free-space.ts";
 import { readManifest } from "../../jobs-folder/open.ts";
@@ -21,7 +22,12 @@ export async function showPlan(context: CommandContext): Promise<CommandResult> 
 
 /** What the table has against a vector is a warning here, and the end of a run. */
 async function foresee(context: CommandContext, { target }: Plan): Promise<void> {
-  await warnOfTables(context, await readManifest(context.settings.jobsDir), [target]);
+  try {
+    await tryTables(context, await readManifest(context.settings.jobsDir), [target]);
+  } catch (error) {
+    if (!(error instanceof UserError)) throw error;
+    context.report({ type: "warning", message: error.message, hint: error.hint });
+  }
 }
 
 function planJson(planned: Plan, free: number): Record<string, unknown> {

@@ -2,7 +2,7 @@ import { resolve } from "node:path";
 import type { CommandContext, CommandResult } from "../../cli/command.ts";
 import type { Job } from "../../manifest/job.ts";
 import { readManifest } from "../../jobs-folder/open.ts";
-import { paidRowsLines } from "../../words/paid-rows-text.ts";
+import { paidRows } from "../../words/paid-rows.ts";
 import { counted } from "../../words/figures.ts";
 import { hasFailedLines, resubmitFromSettings } from "../../stages.ts";
 import { countLines } from "../../resubmit/resubmit.ts";
@@ -17,13 +17,14 @@ export async function showResubmit(
   const { settings, next } = context;
   if (settings.dryRun) return showDryRun(context, paths);
   const { jobs: made, paid } = await resubmitFromSettings(context, paths);
+  const { written, refused, lines } = paidRows(paid);
   const requests = made.reduce((sum, job) => sum + job.requests, 0);
   const ids = made.map((job) => job.id);
   return {
-    json: { jobs: ids, requests, written: paid.written, refused: paid.refused },
-    text: [...paidRowsLines(paid), ...madeLines(ids, requests)].join("\n") || NOTHING,
+    json: { jobs: ids, requests, written, refused },
+    text: [...lines, ...madeLines(ids, requests)].join("\n") || NOTHING,
     next: made.length > 0 ? next("submit") : undefined,
-    exit: paid.refused > 0 ? "rowsFailed" : "done",
+    exit: refused > 0 ? "rowsFailed" : "done",
   };
 }
 

@@ -9,7 +9,7 @@ import { vector } from "@electric-sql/pglite-pgvector";
 import { systemClock } from "../../clock.ts";
 import { UserError } from "../../errors.ts";
 import { acquireLock, type Lock, sweepLeftovers } from "../../disk/folder-lock.ts";
-import { isBinary, type Database, type Parameter, type Query, type Row } from "../database.ts";
+import { isBinary, type Database, type Parameter, type Row } from "../database.ts";
 
 /**
  * A folder, made if need be, or undefined for a database in memory. Throws a UserError when another
@@ -66,13 +66,20 @@ async function start(path: string | undefined): Promise<PGlite> {
 function database(pglite: PGlite, label: string, lock: Lock | undefined): Database {
   return {
     label,
-    query: queryOf(pglite, lock),
-    rolledBack: (work) =>
-      pglite.transaction(async (transaction) => {
-        const result = await work(queryOf(transaction, lock));
-        await transaction.rollback();
-        return result;
-      }),
+    async query(sql, parameters = []) {
+      await lock?.stillHeld();
+      const { rows } = await pglite.query<Record<string, unknown>>(
+        sql,
+        parameters.map((value) => (isBinary(value) ? value.bytes : value)),
+        { serializers: serializersFor(parameters) },
+      );
+      return rows.map(asText);
+    },
+    async script(sql) {
+      await lock?.stillHeld();
+      const results = await pglite.exec(sql);
+      return (results.at(-1)?.rows ?? []).map(asText);
+    },
     // its only session is shared, so none is direct
     session: (work) =>
       work({
@@ -88,18 +95,6 @@ function database(pglite: PGlite, label: string, lock: Lock | undefined): Databa
       await pglite.close();
       await lock?.release();
     },
-  };
-}
-
-function queryOf(pglite: Pick<PGlite, "query">, lock: Lock | undefined): Query {
-  return async (sql, parameters = []) => {
-    await lock?.stillHeld();
-    const { rows } = await pglite.query<Record<string, unknown>>(
-      sql,
-      parameters.map((value) => (isBinary(value) ? value.bytes : value)),
-      { serializers: serializersFor(parameters) },
-    );
-    return rows.map(asText);
   };
 }
 

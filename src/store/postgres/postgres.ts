@@ -8,18 +8,12 @@
  */
 import { Socket } from "node:net";
 import { Client, Pool, type ClientConfig, type CustomTypesConfig, type PoolClient } from "pg";
+import { z } from "zod";
 import { UserError } from "../../errors.ts";
 import { hostOf, isLocalHost, portOf } from "./database-address.ts";
-import {
-  isBinary,
-  type Database,
-  type Parameter,
-  type Query,
-  type Row,
-  type Session,
-} from "../database.ts";
 import { failureCode } from "../failure.ts";
 import { cancelStatement, hangUpWhenAborted } from "./hang-up.ts";
+import { isBinary, type Database, type Parameter, type Row, type Session } from "../database.ts";
 
 /** Writing gains nothing past two (measured); one more reads meanwhile. Poolers have few to give. */
 const MAX_CONNECTIONS = 3;
@@ -88,7 +82,7 @@ export function connectPostgres(
         const { rows } = await pool.query<Row>(sql, parameters.map(asDriverTakesIt));
         return rows;
       }),
-    rolledBack: (work) => answered(() => rolledBack(pool, work)),
+    script: (sql) => answered(async () => RESULTS.parse(await pool.query(sql)).at(-1)?.rows ?? []),
     session: (work) => withSession(config, work),
     async close() {
       hangUp.release();
@@ -100,6 +94,9 @@ export function connectPostgres(
   };
 }
 
+/** Of several statements in one query. The driver's types know of one. */
+const RESULTS = z.array(z.object({ rows: z.array(z.record(z.string(), z.string().nullable())) }));
+
 /** Where the server gives no further connection, those that are there do the work, for as long as they last. */
 async function withWhatThereIs<T>(pool: Pool, work: () => Promise<T>): Promise<T> {
   try {
@@ -108,24 +105,6 @@ async function withWhatThereIs<T>(pool: Pool, work: () => Promise<T>): Promise<T
     if (failureCode(error) !== "53300" || pool.totalCount === 0) throw error;
     pool.options.max = pool.totalCount;
     return work();
-  }
-}
-
-async function rolledBack<T>(pool: Pool, work: (query: Query) => Promise<T>): Promise<T> {
-  const client = await pool.connect();
-  let isBroken = true;
-  try {
-    await client.query("BEGIN");
-    const result = await work(async (sql, parameters = []) => {
-      const { rows } = await client.query<Row>(sql, parameters.map(asDriverTakesIt));
-      return rows;
-    });
-    await client.query("ROLLBACK");
-    isBroken = false;
-    return result;
-  } finally {
-    // a connection that is closed takes its transaction back as well
-    client.release(isBroken);
   }
 }
 

@@ -10,7 +10,6 @@ import {
   cell,
   type Database,
   type Parameter,
-  type Query,
   type Row,
 } from "../database.ts";
 import { explainFailure, type FailureContext, isMissing } from "../failure.ts";
@@ -21,9 +20,8 @@ import {
   type Look,
   type LookOptions,
   type PendingPage,
+  requireWritable,
   type Store,
-  TableRefusal,
-  type WriteTrial,
 } from "../port.ts";
 import {
   CAN_BE_ID,
@@ -36,10 +34,7 @@ import {
   placed,
   type Placed,
   refuseDuplicates,
-  requireWritable,
   shapeOf,
-  TRIAL_ROWS,
-  trialVector,
 } from "../rows.ts";
 import {
   anyRowSql,
@@ -53,11 +48,9 @@ import {
   lookSql,
   readPendingSql,
   type TableShape,
-  trialRowsSql,
-  withoutKeySql,
 } from "../sql.ts";
+import { trialOf, trialScript } from "../trial.ts";
 import { sqlIndexes } from "./sql-indexes.ts";
-import { undoneAfterwards } from "../undone-write.ts";
 import { encodeVectorArray } from "./vector-array.ts";
 
 export type SqlStoreOptions = Readonly<{
@@ -67,16 +60,16 @@ export type SqlStoreOptions = Readonly<{
   report?: Report;
 }>;
 
+type Statement = Pick<FailureContext, "where" | "writes">;
+
 /** A store that owns `database` and closes it. Its errors for people are UserErrors; it retries nothing. */
 export function createSqlStore(
   database: Database,
   target: Target,
   options: SqlStoreOptions,
 ): Store {
-  const explained = <T>(work: () => Promise<T>, where?: string): Promise<T> =>
-    explain(database, { target, where }, work);
-  const explainedWrite = <T>(work: () => Promise<T>): Promise<T> =>
-    explain(database, { target, where: undefined, writes: true }, work);
+  const explained = <T>(work: () => Promise<T>, statement: Statement = {}): Promise<T> =>
+    explain(database, { target, ...statement }, work);
   const seen = once(() => lookAt(database, target, options));
   const layout = once(async () => layoutOf(target, await seen()));
   const column = once(async () => columnShapeOf(target, await seen()));
@@ -89,23 +82,34 @@ export function createSqlStore(
     indexes: sqlIndexes(database, target),
     describe: () => explained(async () => (await readCatalogue(database, target)).description),
     readPending: (page) =>
-      explained(async () => {
-        const { shape } = await layout();
-        return readPending(database, target, shape, page, await condition());
-      }, where),
-    apply: (rows) => explainedWrite(async () => apply(database, target, layout, rows)),
+      explained(
+        async () => {
+          const { shape } = await layout();
+          return readPending(database, target, shape, page, await condition());
+        },
+        { where },
+      ),
+    apply: (rows) => explained(async () => apply(database, target, layout, rows), { writes: true }),
     tryWrite: (except) =>
-      explained(async () => {
-        requireWritable(target, (await seen()).session, database.label);
-        const table = { target, label: database.label, ...(await layout()) };
-        const trial = { where: await condition(), except };
-        return database.rolledBack((query) => tryWrite(query, table, trial));
-      }, where),
+      explained(
+        async () => {
+          requireWritable(target, (await seen()).session);
+          const { shape } = await layout();
+          const sql = trialScript(target, shape, { except, where: await condition() });
+          const [row] = await database.script(sql);
+          if (row === undefined) throw new Error("a trial gave no row");
+          return trialOf(JSON.parse(cell(row, "trial")), { label: database.label, target });
+        },
+        { where },
+      ),
     count: () =>
-      explained(async () => {
-        await seen();
-        return count(database, target, await condition());
-      }, where),
+      explained(
+        async () => {
+          await seen();
+          return count(database, target, await condition());
+        },
+        { where },
+      ),
     look: (asked) => explained(async () => look(database, target, await column(), asked)),
     compare: (rows) => explained(async () => compare(database, target, layout, rows)),
     clear: (rows) => explained(async () => clear(database, target, layout, rows)),
@@ -197,18 +201,20 @@ async function apply(
   const outcomes: RowOutcome[] = rows.map(() => "gone");
   let open = placed(rows).filter(({ row }) => CAN_BE_ID[table.shape.idType](row.id));
   for (let round = 0; open.length > 0; round += 1) {
-    if (round === MAX_APPLY_ROUNDS) throw nothingIsWritten(target, open);
+    if (round === MAX_APPLY_ROUNDS)
+      throw nothingIsWritten(
+        target,
+        open.map(({ row }) => row.id),
+      );
     open = await applyRound(database, { target, ...table }, open, outcomes);
   }
   return outcomes;
 }
 
-type Table = Layout & Readonly<{ target: Target }>;
-
 /** Writes what can be written, notes every outcome, and gives the rows that are still open. */
 async function applyRound(
-  database: Pick<Database, "query">,
-  table: Table,
+  database: Database,
+  table: Layout & Readonly<{ target: Target }>,
   rows: readonly Placed[],
   outcomes: RowOutcome[],
 ): Promise<Placed[]> {
@@ -234,8 +240,8 @@ async function applyRound(
 }
 
 async function write(
-  database: Pick<Database, "query">,
-  { target, shape, extension, spareRooms }: Table,
+  database: Database,
+  { target, shape, extension, spareRooms }: Layout & Readonly<{ target: Target }>,
   rows: readonly Placed[],
 ): Promise<Row[]> {
   const vectors = vectorsOf(rows, extension, spareRooms.pop());
@@ -243,86 +249,6 @@ async function write(
   // not where the statement failed: the driver may not have sent it yet
   spareRooms.push(Buffer.from(vectors.bytes.buffer));
   return written;
-}
-
-/** A trigger that has to wait for others is not what a trial is to find. */
-const TRIAL_PATIENCE = "SELECT pg_catalog.set_config('lock_timeout', '2s', true) AS patience";
-
-type Tried = Table & Pick<Database, "label">;
-type TrialOptions = Readonly<{ where: string | undefined; except: readonly string[] }>;
-
-/** Within a transaction that is taken back. Each row by itself, until one takes its vector. */
-async function tryWrite(query: Query, table: Tried, options: TrialOptions): Promise<WriteTrial> {
-  await query(TRIAL_PATIENCE);
-  // what is checked at the end of a transaction otherwise would never be
-  await query("SET CONSTRAINTS ALL IMMEDIATE");
-  const withoutKey = await countWithoutKey(query, table);
-  const refusals: TableRefusal[] = [];
-  const rows = await trialRows(query, table, options);
-  for (const row of rows) {
-    const refusal = await refusalOf(query, table, row);
-    if (refusal === undefined) break;
-    refusals.push(refusal);
-  }
-  return { tried: rows.length, refusals, withoutKey, untried: undefined };
-}
-
-async function countWithoutKey(query: Query, { target }: Table): Promise<number> {
-  const [row] = await query(withoutKeySql(target));
-  return row === undefined ? 0 : Number(cell(row, "rows"));
-}
-
-/** Where others hold all that wait, or a policy lets none be locked, one row that is then waited for. */
-async function trialRows(
-  query: Query,
-  { target }: Table,
-  { where, except }: TrialOptions,
-): Promise<EmbeddedQuestion[]> {
-  const sql = (locks: boolean) =>
-    trialRowsSql(target, { limit: "$1", except: "$2::text[]" }, { where, locks });
-  const free = await query(sql(true), [TRIAL_ROWS, except]);
-  const rows = free.length > 0 ? free : await query(sql(false), [1, except]);
-  const vector = trialVector(target.dimensions);
-  return rows.map((row) => ({
-    id: cell(row, "id"),
-    fingerprint: cell(row, "fingerprint"),
-    vector,
-  }));
-}
-
-async function refusalOf(
-  query: Query,
-  table: Tried,
-  row: EmbeddedQuestion,
-): Promise<TableRefusal | undefined> {
-  await query("SAVEPOINT vecfill_trial");
-  try {
-    return await writeOne(query, table, row);
-  } catch (error) {
-    const context = { label: table.label, target: table.target, where: undefined, writes: true };
-    const refusal = explainFailure(error, context);
-    if (!(refusal instanceof TableRefusal) || !refusal.isOfARow) throw refusal;
-    return refusal;
-  } finally {
-    await query("ROLLBACK TO SAVEPOINT vecfill_trial");
-  }
-}
-
-/** With a look at what stands there afterwards: a trigger after the write is not seen by the statement. */
-async function writeOne(
-  query: Query,
-  table: Table,
-  row: EmbeddedQuestion,
-): Promise<TableRefusal | undefined> {
-  const outcomes: RowOutcome[] = [];
-  const open = await applyRound({ query }, table, placed([row]), outcomes);
-  if (open.length > 0) return nothingIsWritten(table.target, open);
-  const [answer] = await query(
-    compareSql(table.target, table.shape),
-    parameters(placed([row]), table.extension),
-  );
-  const holding = answer === undefined ? "gone" : parseHolding(cell(answer, "holding"));
-  return holding === "same" ? undefined : undoneAfterwards(table.target, row.id);
 }
 
 /** Rows that one statement looks at: with vectors of 3072 numbers about 120 MB are read for them. */

@@ -7,18 +7,17 @@ import { checkColumn, checkTarget } from "../../row/target-check.ts";
 import { type Catalogue, catalogueOf } from "../catalogue.ts";
 import { ChunkSize } from "./chunk-size.ts";
 import { LENGTH_TOLERANCE, parseLook } from "../look.ts";
-import type {
-  ClearOutcome,
-  Holding,
-  Look,
-  LookOptions,
-  PendingPage,
-  Store,
-  TableRefusal,
-  WriteTrial,
+import {
+  type ClearOutcome,
+  type Holding,
+  type Look,
+  type LookOptions,
+  type PendingPage,
+  requireWritable,
+  type Store,
+  type WriteTrial,
 } from "../port.ts";
-import { isOfTheTable, tableRefusal } from "../refusal.ts";
-import { explainRestFailure, isTooMuch, RestError } from "./rest-failure.ts";
+import { isTooMuch } from "./rest-failure.ts";
 import {
   CAN_BE_ID,
   hiddenRow,
@@ -30,9 +29,7 @@ import {
   placed,
   type Placed,
   refuseDuplicates,
-  requireWritable,
-  TRIAL_ROWS,
-  trialVector,
+  untried,
 } from "../rows.ts";
 import { RowChunks } from "./row-chunks.ts";
 import type { TableShape } from "../sql.ts";
@@ -42,9 +39,8 @@ import {
   type FunctionName,
   functionName,
   FUNCTIONS_VERSION,
-  TRIAL_TAKEN,
 } from "../supabase-functions.ts";
-import { explainUndoneWrite, undoneAfterwards } from "../undone-write.ts";
+import { trialOf } from "../trial.ts";
 
 /** What the functions say of the table and of themselves. */
 export type Described = Readonly<{
@@ -72,16 +68,6 @@ const PAGE = z.object({
   rows: z.array(z.object({ id: z.string(), text: z.string(), fingerprint: z.string() })),
   until: z.string().nullable(),
 });
-const RAISED = z.object({
-  id: z.string(),
-  code: z.string(),
-  message: z.string(),
-  constraint: z.string(),
-  context: z.string(),
-  hint: z.string(),
-});
-type Raised = Readonly<z.infer<typeof RAISED>>;
-const TRIED = z.object({ withoutKey: z.number(), raised: z.array(RAISED) });
 const COUNTS = z.object({ total: z.number(), pending: z.number(), until: z.string().nullable() });
 type Counts = Readonly<z.infer<typeof COUNTS>>;
 /** A word for each row: its outcome, or what it holds. */
@@ -157,7 +143,7 @@ export function createFunctionStore(api: Api, target: Target): Store {
     async tryWrite(except) {
       await shape();
       const { session } = (await describeByFunction(api, target)).catalogue;
-      requireWritable(target, session, api.label);
+      requireWritable(target, session);
       return tryWrite(api, target, except);
     },
     look: async (asked) =>
@@ -285,7 +271,11 @@ async function apply(
   const outcomes: RowOutcome[] = rows.map(() => "gone");
   let open = placed(rows).filter(({ row }) => CAN_BE_ID[idType](row.id));
   for (let round = 0; open.length > 0; round += 1) {
-    if (round === MAX_APPLY_ROUNDS) throw nothingIsWritten(target, open);
+    if (round === MAX_APPLY_ROUNDS)
+      throw nothingIsWritten(
+        target,
+        open.map(({ row }) => row.id),
+      );
     const again: Placed[] = [];
     await chunks.each(open, async (chunk) => {
       const words = WORDS.parse(await call(api, target, "apply", { rows: chunk.map(given) }));
@@ -303,44 +293,16 @@ async function apply(
 }
 
 async function tryWrite(api: Api, target: Target, except: readonly string[]): Promise<WriteTrial> {
-  const vector = vectorText(trialVector(target.dimensions));
-  const told = await call(api, target, "try_write", {
-    vector,
-    max_rows: TRIAL_ROWS,
-    except_ids: except,
-  });
-  const { raised, withoutKey } = TRIED.parse(told);
-  const refusals = raised.map((each) => refusalOf(api, target, each));
-  return {
-    tried: raised.length,
-    refusals: refusals.filter((refusal) => refusal !== undefined),
-    withoutKey,
-    untried: undefined,
-  };
-}
-
-/** What a row raised. Throws where it is nothing of the row's. */
-function refusalOf(
-  { label }: Api,
-  target: Target,
-  { id, code, message, constraint, context, hint }: Raised,
-): TableRefusal | undefined {
-  if (code === TRIAL_TAKEN) {
-    if (message === "same") return undefined;
-    if (message !== "empty") return undoneAfterwards(target, id);
-    return nothingIsWritten(target, placed([{ id, fingerprint: "", vector: trialVector(1) }]));
+  const { dimensions } = target;
+  try {
+    const told = await call(api, target, "try_write", { dimensions, except_ids: except });
+    return trialOf(told, { label: api.label, target });
+  } catch (error) {
+    if (isTooMuch(error))
+      return untried("no row that waits was found in the time that the API gives");
+    throw error;
   }
-  const error = new RestError({ code, message, status: OK, advice: hint });
-  const undone = explainUndoneWrite(error, target);
-  if (undone !== undefined) return undone;
-  const words = { code, message, constraint: constraint || undefined, where: context, hint };
-  if (!isOfTheTable(words)) throw explainRestFailure(error, { label, target });
-  const refusal = tableRefusal(target, words, error);
-  if (!refusal.isOfARow) throw refusal;
-  return refusal;
 }
-
-const OK = 200;
 
 function lookOnce(
   api: Api,

@@ -43,6 +43,7 @@ import {
   placed,
   type Placed,
   refuseDuplicates,
+  untried,
 } from "../rows.ts";
 import type { Api, Filter } from "./supabase.ts";
 
@@ -75,12 +76,7 @@ export function createRowStore(api: Api, target: Target): Store {
     readPending: async (page) => readPending(await table(), page),
     apply: (rows) => apply(table, rows),
     // the API takes nothing back
-    tryWrite: async () => ({
-      tried: 0,
-      refusals: [],
-      withoutKey: 0,
-      untried: "its SQL functions are not installed",
-    }),
+    tryWrite: async () => untried("its SQL functions are not installed"),
     count: async () => count(await table()),
     look: async (asked) => look(await looked(), asked),
     compare: (rows) => compare(table, rows),
@@ -337,7 +333,12 @@ async function untilSettled(
       });
     }
     if (again.length > 0 && round === MAX_APPLY_ROUNDS) {
-      throw changed ? contended(again.length) : nothingIsWritten(table.target, again);
+      throw changed
+        ? contended(again.length)
+        : nothingIsWritten(
+            table.target,
+            again.map(({ row }) => row.id),
+          );
     }
     open = again;
   }
