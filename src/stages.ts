@@ -178,21 +178,21 @@ export async function runFromSettings(context: StageContext, planned?: Plan): Pr
   const { fetchingFirst } = await import("./import/import.ts");
   const services = await runServices(context);
   return fetchingFirst(services, async () => {
-    await tryTables(context, services.manifest, targetsOf(context, services.manifest));
-    const { sample } = planned ?? (await firstRows(context, services));
     const { target } = exportOptions(context);
+    await tryTables(context, services.manifest, [target]);
+    const unfit = await unfitTargets(context, services.manifest, othersThan(target, services));
+    const { sample } = planned ?? (await firstRows(context, services));
     if (sample !== undefined) await services.manifest.recordCounted(target, sample);
     const expectedUsd = planned && usdOfRun(planned, laneChoice(context.settings));
-    return run(services, { ...runOptions(context), expectedUsd });
+    return run(services, { ...runOptions(context), unfit, expectedUsd });
   });
 }
 
 /** For whose rows something may be sent. */
-function targetsOf(context: StageContext, manifest: Manifest): readonly Target[] {
-  const sent = manifest
-    .jobs()
-    .filter((job) => needs(job) === "send" || job.outstanding.retryable > 0);
-  return [exportOptions(context).target, ...sent.map(({ target }) => target)];
+function othersThan(target: Target, { manifest }: RunServices): readonly Target[] {
+  const jobs = manifest.jobs().filter((job) => !sameTarget(job.target, target));
+  const sent = jobs.filter((job) => needs(job) === "send" || job.outstanding.retryable > 0);
+  return [...new Set(sent.map((job) => job.target))];
 }
 
 /** Without a plan the tokens are corrected by the first rows, and then by the bills. */
@@ -277,14 +277,14 @@ export async function planOnly(
 }
 
 /** Throws the table's refusal, or whatever else stands against writing. */
-export async function tryTables(
+async function tryTables(
   { services, settings, report }: StageContext,
   manifest: ManifestView,
   targets: readonly Target[],
 ): Promise<void> {
   const { notTried, tryTable } = await import("./plan/trial-write.ts");
   for (const [place, target] of targets.entries()) {
-    if (targets.slice(0, place).some((each) => sameTarget(each, target))) continue;
+    if (targets.findIndex((each) => sameTarget(each, target)) !== place) continue;
     // the condition is one on the rows of the table that is named
     if (settings.where !== undefined && !sameTarget(target, targetOf(settings))) continue;
     const store = await storeIfNamed(() => services.store(target));
@@ -294,6 +294,25 @@ export async function tryTables(
         : (await tryTable(store, target, manifest)).warnings;
     for (const warning of warnings) report({ type: "warning", ...warning });
   }
+}
+
+/** Those whose tables take no vector, which is told: nothing is to be sent for them. */
+export async function unfitTargets(
+  context: StageContext,
+  manifest: ManifestView,
+  targets: readonly Target[],
+): Promise<readonly Target[]> {
+  const unfit: Target[] = [];
+  for (const target of targets) {
+    try {
+      await tryTables(context, manifest, [target]);
+    } catch (error) {
+      if (!(error instanceof UserError)) throw error;
+      context.report({ type: "warning", message: error.message, hint: error.hint });
+      unfit.push(target);
+    }
+  }
+  return unfit;
 }
 
 /** Jobs that were exported before can be sent from where there is no database. */

@@ -74,7 +74,6 @@ async function unchanged(
 
 /** In one step of the journal with the sums, as rows that are sent again leave their file. */
 async function takeOut(manifest: Manifest, job: Job, ends: PaidRows): Promise<void> {
-  const isSettled = (end: RowEnd): end is RowOutcome => !(end instanceof TableRefusal);
   const settled = [...ends.values()].filter(isSettled);
   if (settled.length === 0) return;
   const files = manifest.files(job.id);
@@ -83,6 +82,10 @@ async function takeOut(manifest: Manifest, job: Job, ends: PaidRows): Promise<vo
   for (const outcome of settled) if (sums !== undefined) sums[outcome] += 1;
   await manifest.recordResubmitted(job.id, { children: [], ...prepared, sums });
   await takeReplacement(files, prepared);
+}
+
+function isSettled(end: RowEnd): end is RowOutcome {
+  return !(end instanceof TableRefusal);
 }
 
 async function* staying(job: Job, path: string, ends: PaidRows): AsyncGenerator<FailedLine> {

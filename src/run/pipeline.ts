@@ -50,6 +50,8 @@ export type RunOptions = Readonly<{
   lane?: LaneChoice | undefined;
   /** What all that there is to do was expected to cost; undefined: nobody asked. */
   expectedUsd?: number | undefined;
+  /** Of other tables, those that take no vector. */
+  unfit?: readonly Target[];
   reconcileGraceMs: number;
   quotaWaitMs: number;
   /** Undefined: adaptive. */
@@ -490,10 +492,9 @@ class Pipeline {
   /** Its table takes no vectors: nothing more is paid for, and what is paid for already waits on disk. */
   #isRefused(target: Target): boolean {
     const { manifest } = this.#services;
-    return [...this.#blocked].some(
-      ([id, { cause }]) =>
-        cause instanceof TableRefusal && sameTarget(manifest.job(id).target, target),
-    );
+    const blocked = [...this.#blocked].filter(([, { cause }]) => cause instanceof TableRefusal);
+    const unfit = blocked.map(([id]) => manifest.job(id).target);
+    return [...unfit, ...(this.#options.unfit ?? [])].some((each) => sameTarget(each, target));
   }
 
   /** Nothing is under way that could come cheaper than it was estimated. */

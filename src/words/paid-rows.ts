@@ -6,13 +6,12 @@ export function paidRows(ends: readonly RowEnd[]) {
   const refusals = ends.filter((end) => end instanceof TableRefusal);
   const written = ends.filter((end) => end === "written").length;
   const unneeded = ends.length - refusals.length - written;
-  const before = (rows: number) => `${counted(rows, "row")} that the table had refused`;
   const lines = [
     written > 0
-      ? `${before(written)} ${written === 1 ? "is" : "are"} written, from the results, at no cost.`
+      ? `${counted(written, "row")} that the table had refused ${written === 1 ? "is" : "are"} written, from the results, at no cost.`
       : "",
     unneeded > 0
-      ? `${before(unneeded)} ${unneeded === 1 ? "needs" : "need"} these vectors no more.`
+      ? `${counted(unneeded, "row")} that the table had refused ${unneeded === 1 ? "needs" : "need"} these vectors no more.`
       : "",
     refusals[0] === undefined
       ? ""

@@ -232,6 +232,23 @@ export function storeContract(
       return `hnsw (embedding ${ops("vector_cosine_ops")})`;
     }
 
+    const TAKEN = { refusal: undefined, withoutKey: 0, untried: undefined };
+
+    const tryWrite = (target: Target, except: readonly string[] = []) =>
+      using(target, (store) => store.tryWrite(except));
+
+    /** `when` it fires, and what it does then; a name for each, since they stay. */
+    async function trigger(target: Target, when: string, body: string): Promise<void> {
+      const name = quoted(`tried ${target.table}`);
+      const deferred = when.startsWith("CONSTRAINT") ? "DEFERRABLE INITIALLY DEFERRED" : "";
+      await ground.sql(
+        `CREATE FUNCTION public.${name}() RETURNS trigger LANGUAGE plpgsql AS ${literal(`BEGIN ${body} RETURN NEW; END`)}`,
+      );
+      await ground.sql(
+        `CREATE ${when} ON ${qualified(target)} ${deferred} FOR EACH ROW EXECUTE FUNCTION public.${name}()`,
+      );
+    }
+
     describe("reading", () => {
       it("cuts a text that no model takes, and gives the fingerprint of the whole", async () => {
         const target = await questions(["short"]);
@@ -607,23 +624,6 @@ export function storeContract(
     });
 
     describe("trying a write", unless(lacks.triggers), () => {
-      const TAKEN = { refusal: undefined, withoutKey: 0, untried: undefined };
-
-      const tryWrite = (target: Target, except: readonly string[] = []) =>
-        using(target, (store) => store.tryWrite(except));
-
-      /** `when` it fires, and what it does then; a name for each, since they stay. */
-      async function trigger(target: Target, when: string, body: string): Promise<void> {
-        const name = quoted(`tried ${target.table}`);
-        const deferred = when.startsWith("CONSTRAINT") ? "DEFERRABLE INITIALLY DEFERRED" : "";
-        await ground.sql(
-          `CREATE FUNCTION public.${name}() RETURNS trigger LANGUAGE plpgsql AS ${literal(`BEGIN ${body} RETURN NEW; END`)}`,
-        );
-        await ground.sql(
-          `CREATE ${when} ON ${qualified(target)} ${deferred} FOR EACH ROW EXECUTE FUNCTION public.${name}()`,
-        );
-      }
-
       it("takes the vector back, ends with the first row that takes one, and knows an empty table", async () => {
         const target = await questions(["a", "b"]);
         expect(await tryWrite(target)).toEqual({ ...TAKEN, tried: 1 });

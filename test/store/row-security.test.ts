@@ -62,22 +62,24 @@ describe("a role that row level security applies to", () => {
   });
 });
 
+const offered = (id: number) => ({ id: String(id), fingerprint: "", vector: vectorOf(id) });
+
 it("a row that is hidden in the middle of the work is not called gone", async () => {
-  const rows = (ids: readonly number[]) =>
-    ids.map((id) => ({ id: String(id), fingerprint: "", vector: vectorOf(id) }));
   await asOwner("ALTER TABLE questions DISABLE ROW LEVEL SECURITY");
   const working = store();
-  expect(await working.apply(rows([1, 7]))).toEqual(["stale", "gone"]);
+  expect(await working.apply([offered(1), offered(7)])).toEqual(["stale", "gone"]);
   // from here on only row 1 is seen
   await asOwner("ALTER TABLE questions ENABLE ROW LEVEL SECURITY");
-  expect(await rejection(working.apply(rows([2])))).toEqual(
+  expect(await rejection(working.apply([offered(2)]))).toEqual(
     userError("fatal", /Row 2 .*cannot be seen any more/, /bypassrls/),
   );
   // a policy that shows all hides nothing, unless another takes away from it
   await asOwner("CREATE POLICY wholly ON questions FOR SELECT USING (true)");
-  expect(await working.apply(rows([7]))).toEqual(["gone"]);
+  expect(await working.apply([offered(7)])).toEqual(["gone"]);
   await asOwner("CREATE POLICY less ON questions AS RESTRICTIVE USING (id = 1)");
-  expect(await rejection(working.apply(rows([7])))).toEqual(userError("fatal", /cannot be seen/));
+  expect(await rejection(working.apply([offered(7)]))).toEqual(
+    userError("fatal", /cannot be seen/),
+  );
 });
 
 it("a role that it does not apply to is told nothing, even of an empty table", async () => {

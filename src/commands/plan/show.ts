@@ -1,5 +1,4 @@
-import { UserError } from "../../errors.ts";
-import { planOnly, tryTables } from "../../stages.ts";
+import { planOnly, unfitTargets } from "../../stages.ts";
 import type { CommandContext, CommandResult } from "../../cli/command.ts";
 import { freeBytes } from "../../disk/free-space.ts";
 import { readManifest } from "../../jobs-folder/open.ts";
@@ -10,7 +9,10 @@ import { planTable } from "./plan-table.ts";
 export async function showPlan(context: CommandContext): Promise<CommandResult> {
   const { settings, next } = context;
   const planned = await planOnly(context, { countsDistinct: true });
-  if (!settings.dryRun) await foresee(context, planned);
+  if (!settings.dryRun) {
+    // a warning here, and the end of a run
+    await unfitTargets(context, await readManifest(settings.jobsDir), [planned.target]);
+  }
   const free = await freeBytes(settings.jobsDir);
   return {
     json: planJson(planned, free),
@@ -18,16 +20,6 @@ export async function showPlan(context: CommandContext): Promise<CommandResult> 
     next: planned.total.rows > 0 ? next("run") : undefined,
     exit: "done",
   };
-}
-
-/** What the table has against a vector is a warning here, and the end of a run. */
-async function foresee(context: CommandContext, { target }: Plan): Promise<void> {
-  try {
-    await tryTables(context, await readManifest(context.settings.jobsDir), [target]);
-  } catch (error) {
-    if (!(error instanceof UserError)) throw error;
-    context.report({ type: "warning", message: error.message, hint: error.hint });
-  }
 }
 
 function planJson(planned: Plan, free: number): Record<string, unknown> {

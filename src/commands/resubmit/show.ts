@@ -1,6 +1,7 @@
 import { resolve } from "node:path";
 import type { CommandContext, CommandResult } from "../../cli/command.ts";
 import type { Job } from "../../manifest/job.ts";
+import { refusedLines } from "../../jobs-folder/failed-file.ts";
 import { readManifest } from "../../jobs-folder/open.ts";
 import { paidRows } from "../../words/paid-rows.ts";
 import { counted } from "../../words/figures.ts";
@@ -45,6 +46,10 @@ async function showDryRun(
   const others = paths.filter((path) => !view.jobs().some((job) => isOf(path, job)));
   const waiting = view.jobs().filter((job) => hasFailedLines(job) && isNamed(job));
   let requests = waiting.reduce((sum, job) => sum + job.outstanding.lines, 0);
+  let refused = 0;
+  for (const job of waiting) {
+    for await (const _ of refusedLines(job, view.files(job.id))) refused += 1;
+  }
   const ids = waiting.map((job) => job.id);
   const texts =
     waiting.length === 0
@@ -52,13 +57,18 @@ async function showDryRun(
       : [
           `Would resubmit ${counted(requests, "failed line")} of ${counted(waiting.length, "job")} (${ids.join(", ")}).`,
         ];
+  if (refused > 0) {
+    texts.push(
+      `Of ${counted(refused, "line")} the table refused the vector: it is offered once more, at no cost.`,
+    );
+  }
   for (const path of others) {
     const lines = await countLines(path);
     requests += lines;
     if (lines > 0) texts.push(`Would submit up to ${counted(lines, "line")} of ${path}.`);
   }
   return {
-    json: { jobs: [], wouldResubmit: ids, requests, dryRun: true },
+    json: { jobs: [], wouldResubmit: ids, requests, refused, dryRun: true },
     text: texts.length === 0 ? NOTHING : texts.join("\n"),
     next: requests > 0 ? next("resubmit", ...paths) : undefined,
     exit: "done",
