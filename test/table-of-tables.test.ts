@@ -223,6 +223,8 @@ describe.each(KINDS)("on a database that is %s", (kind) => {
     expect(await empty("some_refused")).toEqual(["5", "6"]);
     const before = emulator.batches().length;
     expect((await vecfill("some_refused", "run", "--yes")).code).toBe(0);
+    const dry = await vecfill("some_refused", "resubmit", "--dry-run", "--json");
+    expect(JSON.parse(dry.stdout)).toMatchObject({ requests: 2, refused: 2 });
     const refused = await vecfill("some_refused", "resubmit");
     expect(refused.code, refused.stderr).toBe(1);
     expect(refused.stdout).toMatch(/takes no vector for 2 rows: .*"odd"/);
@@ -264,6 +266,21 @@ describe.each(KINDS)("on a database that is %s", (kind) => {
     await sql("later", ["ALTER TABLE $ DROP CONSTRAINT never"]);
     expect((await vecfill("later", "doctor")).stdout).toMatch(/ok +trial write.*took a vector/);
     expect(await empty("later")).toHaveLength(7);
+  });
+
+  it("what has ended is fetched before a run ends for the table's sake", async () => {
+    await make("ended", 7);
+    for (const stage of ["export", "submit", "poll"]) await vecfill("ended", stage, "--yes");
+    const before = emulator.batches().length;
+    await sql("ended", ["ALTER TABLE $ ADD CONSTRAINT never CHECK (embedding IS NULL)"]);
+    const refused = await vecfill("ended", "run", "--yes");
+    expect(refused.code, refused.stderr).toBe(3);
+    const jobs = await vecfill("ended", "jobs", "--json");
+    expect(JSON.parse(jobs.stdout)).toMatchObject({ jobs: [{ id: "0001", state: "downloaded" }] });
+    await sql("ended", ["ALTER TABLE $ DROP CONSTRAINT never"]);
+    expect((await vecfill("ended", "run", "--yes")).code).toBe(0);
+    expect(await empty("ended")).toEqual([]);
+    expect(emulator.batches().length).toBe(before);
   });
 
   it("rows without a key are counted and told", ON_NATIVE, async () => {

@@ -106,7 +106,9 @@ function mendOf(target: Target, words: DatabaseWords): string {
 
 /** Of CONTEXT's lines, the innermost first. Statements in it may hold a row's content. */
 function functionsOf({ where = "" }: DatabaseWords): string[] {
-  const found = where.matchAll(/^(?:PL\/\w+|SQL) function "?(?<name>[\w.$]+(?:\([^)]*\))?)"?/gm);
+  const found = where.matchAll(
+    /^(?:PL\/\w+|SQL) function (?<name>(?:"[^"]+"|[\w.$])+(?:\([^)]*\))?)/gm,
+  );
   const names = [...found].map(({ groups = {} }) => groups["name"] ?? "");
   return [...new Set(names)].filter((name) => !OURS.test(name));
 }
