@@ -10,8 +10,7 @@ import type { ManifestView } from "../manifest/manifest.ts";
 import type { Report } from "../progress.ts";
 import { type EmbeddedQuestion, formatKey } from "../row/question.ts";
 import type { RowEnd, Store } from "../store/port.ts";
-import { writeAround } from "./around-refusals.ts";
-import { CHUNK_ROWS } from "./chunk-writer.ts";
+import { CHUNK_ROWS, writeAround } from "./chunk-writer.ts";
 import { type Pacer, UNPACED } from "./pace.ts";
 import { writableRows } from "./written-rows.ts";
 

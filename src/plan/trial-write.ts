@@ -10,37 +10,31 @@ import { tableName, type Target } from "../row/target.ts";
 import { checkTarget } from "../row/target-check.ts";
 import { counted } from "../words/figures.ts";
 
-export type Tried = Readonly<{
-  /** Rows that were offered a vector. */
-  rows: number;
-  warnings: readonly Readonly<{ message: string; hint: string }>[];
-}>;
+type Warning = Readonly<{ message: string; hint: string }>;
 
-/** Throws a UserError where no vector can be written, whatever the row. */
+/** `rows` were offered a vector. Throws a UserError where none can be written, whatever the row. */
 export async function tryTable(
   store: Store,
   target: Target,
   manifest: ManifestView,
-): Promise<Tried> {
+): Promise<Readonly<{ rows: number; warnings: readonly Warning[] }>> {
   checkTarget(target, await store.describe());
   const except = await refusedIds(manifest, target);
   const { tried, refusal, withoutKey, untried } = await store.tryWrite(except);
   if (refusal !== undefined) throw refusal;
-  const warnings = [
-    ...(untried === undefined ? [] : [notTried(target, untried)]),
-    ...(withoutKey === 0 ? [] : [keyless(target, withoutKey)]),
-  ];
+  const warnings = untried === undefined ? [] : [notTried(target, untried)];
+  if (withoutKey > 0) warnings.push(keyless(target, withoutKey));
   return { rows: tried, warnings };
 }
 
-export function notTried(target: Target, why: string) {
+export function notTried(target: Target, why: string): Warning {
   return {
     message: `Whether ${tableName(target)} takes a vector was not tried: ${why}.`,
     hint: "`vecfill doctor` tells what can be known of the table and the way to it.",
   };
 }
 
-function keyless(target: Target, rows: number) {
+function keyless(target: Target, rows: number): Warning {
   const { id } = target;
   return {
     message: `${counted(rows, "row")} of ${tableName(target)} ${rows === 1 ? "has" : "have"} no key (${id} is NULL) and cannot be filled.`,

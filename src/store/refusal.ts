@@ -3,32 +3,28 @@
  * by a CHECK or a trigger that raises, or whether the statement fails for any. And its error in the
  * database's own words. The row's content, which is in DETAIL, is never among them.
  */
+import { z } from "zod";
 import { TableRefusal } from "./port.ts";
 import { tableName, type Target } from "../row/target.ts";
 
-/** What the database tells of an error; a driver gives more or less of it. */
-export type DatabaseWords = Readonly<{
-  /** SQLSTATE. */
-  code: string;
-  message: string;
-  constraint?: string | undefined;
-  /** CONTEXT: the functions that were at work. */
-  where?: string | undefined;
-  hint?: string | undefined;
-  /** The server's routine that failed: told apart by it whatever language the message is in. */
-  routine?: string | undefined;
-}>;
+const SQLSTATE = /^(?!EPIPE)[0-9A-Z]{5}$/;
+
+/** What the database tells of an error; a driver gives more or less of it. `where`: the functions at work. */
+const WORDS = z.object({
+  severity: z.string().optional(),
+  code: z.string().regex(SQLSTATE),
+  message: z.string(),
+  constraint: z.string().optional(),
+  where: z.string().optional(),
+  hint: z.string().optional(),
+  /** The server's, which failed: told apart by it whatever language the message is in. */
+  routine: z.string().optional(),
+});
+export type DatabaseWords = Readonly<z.infer<typeof WORDS>>;
 
 /** Undefined where the error is none of the database's. */
 export function databaseWords(error: Error): DatabaseWords | undefined {
-  if (!("severity" in error) || !("code" in error) || !isSqlState(error.code)) return undefined;
-  const [constraint, where, hint, routine] = ["constraint", "where", "hint", "routine"].map(
-    (name) => {
-      const value: unknown = Reflect.get(error, name);
-      return typeof value === "string" ? value : undefined;
-    },
-  );
-  return { code: error.code, message: error.message, constraint, where, hint, routine };
+  return "severity" in error ? WORDS.safeParse(error).data : undefined;
 }
 
 /** One sentence, without its full stop. */
@@ -128,6 +124,6 @@ function oneLine(text: string): string {
 }
 
 /** Codes of PostgREST, of the network and of gateways have other forms. */
-export function isSqlState(code: unknown): code is string {
-  return typeof code === "string" && /^[0-9A-Z]{5}$/.test(code) && code !== "EPIPE";
+export function isSqlState(code: string): boolean {
+  return SQLSTATE.test(code);
 }

@@ -77,8 +77,11 @@ export function parseHolding(word: string): Holding {
   }
 }
 
-export function nothingIsWritten(target: Target, ids: readonly string[]): TableRefusal {
-  const example = `${ids[0] ?? ""}${ids.length > 1 ? ", …" : ""}`;
+export function nothingIsWritten(
+  target: Target,
+  rows: readonly Readonly<{ row: Pick<EmbeddedQuestion, "id"> }>[],
+): TableRefusal {
+  const example = `${rows[0]?.row.id ?? ""}${rows.length > 1 ? ", …" : ""}`;
   return new TableRefusal(
     `Rows of ${tableName(target)} (${example}) are NULL and unchanged, yet the database writes nothing to them, and says no reason.`,
     {

@@ -119,7 +119,7 @@ function refusalOf(
 ): TableRefusal | undefined {
   if (words["code"] === TAKEN_BACK) {
     if (message === "same") return undefined;
-    if (message === "empty") return nothingIsWritten(context.target, [id]);
+    if (message === "empty") return nothingIsWritten(context.target, [{ row: { id } }]);
     return undoneWrite(context.target, "values", id);
   }
   const named = constraint === "" ? {} : { constraint };

@@ -1,7 +1,7 @@
 import { readManifest } from "../../jobs-folder/open.ts";
 import type { CommandContext, CommandResult } from "../../cli/command.ts";
 import type { Job } from "../../manifest/job.ts";
-import type { Manifest, ManifestView } from "../../manifest/manifest.ts";
+import type { ManifestView } from "../../manifest/manifest.ts";
 import { count, counted } from "../../words/figures.ts";
 import { canBeWrittenAgain, countEmpty, writeAgain } from "../../import/again.ts";
 import { wasImported } from "../../manifest/states.ts";
@@ -18,10 +18,8 @@ export async function showAgain(context: CommandContext): Promise<CommandResult>
   const manifest = dryRun ? undefined : await services.manifest();
   const view = manifest ?? (await readManifest(jobsDir));
   const { jobs, lost } = await jobsToWrite(view);
-  const { rows, ends } =
-    manifest === undefined
-      ? { rows: await countJobs(context, view, jobs), ends: [] }
-      : await writeJobs(context, manifest, jobs);
+  const tables = manifest && (await withTables(context, manifest));
+  const { rows, ends } = await goThrough(context, tables ?? { view }, jobs);
   const { refused, lines } = paidRows(ends);
   const looked = jobs.map(({ id }) => id);
   const without = lost.map(({ id }) => id);
@@ -35,36 +33,27 @@ export async function showAgain(context: CommandContext): Promise<CommandResult>
   };
 }
 
-async function countJobs(
+type Tables = Awaited<ReturnType<typeof withTables>>;
+
+/** `rows` that were NULL and are written; with a view alone they are counted. */
+async function goThrough(
   { services, signal }: CommandContext,
-  manifest: ManifestView,
+  tables: Tables | Readonly<{ view: ManifestView }>,
   jobs: readonly Job[],
-): Promise<number> {
-  let rows = 0;
-  for (const job of jobs) {
-    if (signal.aborted) break;
-    rows += await countEmpty({ store: await services.store(job.target), manifest }, job);
-  }
-  return rows;
-}
-
-type Written = Readonly<{ rows: number; ends: readonly RowEnd[] }>;
-
-/** Those first that wait in failed files, since of them the sums change. */
-async function writeJobs(
-  context: CommandContext,
-  manifest: Manifest,
-  jobs: readonly Job[],
-): Promise<Written> {
-  const services = await withTables(context, manifest);
+): Promise<Readonly<{ rows: number; ends: readonly RowEnd[] }>> {
   const ends: RowEnd[] = [];
   let rows = 0;
   for (const job of jobs) {
-    if (context.signal.aborted) break;
-    const waiting = readFailedLines(manifest.files(job.id).failed);
-    const paid = await writeRefused(services, job, waiting);
-    const store = await services.storeOf(job.target);
-    const again = await writeAgain({ ...services, store }, job, paid);
+    if (signal.aborted) break;
+    const store = await services.store(job.target);
+    if ("view" in tables) {
+      rows += await countEmpty({ store, manifest: tables.view }, job);
+      continue;
+    }
+    // those first that wait in failed files, since of them the sums change
+    const waiting = readFailedLines(tables.manifest.files(job.id).failed);
+    const paid = await writeRefused(tables, job, waiting);
+    const again = await writeAgain({ ...tables, store }, job, paid);
     rows += again.filter((end) => end === "written").length;
     ends.push(...paid.values(), ...again.filter((end) => end instanceof TableRefusal));
   }

@@ -201,11 +201,7 @@ async function apply(
   const outcomes: RowOutcome[] = rows.map(() => "gone");
   let open = placed(rows).filter(({ row }) => CAN_BE_ID[table.shape.idType](row.id));
   for (let round = 0; open.length > 0; round += 1) {
-    if (round === MAX_APPLY_ROUNDS)
-      throw nothingIsWritten(
-        target,
-        open.map(({ row }) => row.id),
-      );
+    if (round === MAX_APPLY_ROUNDS) throw nothingIsWritten(target, open);
     open = await applyRound(database, { target, ...table }, open, outcomes);
   }
   return outcomes;

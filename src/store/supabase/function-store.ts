@@ -271,11 +271,7 @@ async function apply(
   const outcomes: RowOutcome[] = rows.map(() => "gone");
   let open = placed(rows).filter(({ row }) => CAN_BE_ID[idType](row.id));
   for (let round = 0; open.length > 0; round += 1) {
-    if (round === MAX_APPLY_ROUNDS)
-      throw nothingIsWritten(
-        target,
-        open.map(({ row }) => row.id),
-      );
+    if (round === MAX_APPLY_ROUNDS) throw nothingIsWritten(target, open);
     const again: Placed[] = [];
     await chunks.each(open, async (chunk) => {
       const words = WORDS.parse(await call(api, target, "apply", { rows: chunk.map(given) }));

@@ -333,12 +333,7 @@ async function untilSettled(
       });
     }
     if (again.length > 0 && round === MAX_APPLY_ROUNDS) {
-      throw changed
-        ? contended(again.length)
-        : nothingIsWritten(
-            table.target,
-            again.map(({ row }) => row.id),
-          );
+      throw changed ? contended(again.length) : nothingIsWritten(table.target, again);
     }
     open = again;
   }
