@@ -143,7 +143,7 @@ async function readProcedures(query: Query, schema: string): Promise<Procedure[]
     table: row["table"] === true,
     nothing: row["nothing"] === true,
     volatile: row["volatile"] === true,
-    statementTimeout: row["timeout"] === null ? undefined : String(row["timeout"]),
+    statementTimeout: typeof row["timeout"] === "string" ? row["timeout"] : undefined,
   }));
 }
 

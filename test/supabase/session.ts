@@ -18,11 +18,12 @@ export function onPglite(pglite: PGlite): InTransaction {
     );
 }
 
+/** The server may end the connection: the query under way fails by that, and nothing else has to. */
+const ignore = () => {};
+
 export function onServer(pool: Pool): InTransaction {
   return async (work) => {
     const client = await pool.connect();
-    // the server may end the connection: the query under way fails by that, and nothing else has to
-    const ignore = () => {};
     client.on("error", ignore);
     try {
       await client.query("BEGIN");
