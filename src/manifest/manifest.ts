@@ -37,6 +37,8 @@ export type Parent = Readonly<{
   failedFile: Job["failedFile"];
 }>;
 
+type Parents = readonly [Parent, ...Parent[]];
+
 /** What can be read without the lock. */
 export type ManifestView = {
   /** Part of every display name; undefined when there is no manifest yet. */
@@ -68,10 +70,7 @@ export type Manifest = ManifestView & {
   reserveJobId(): string;
   recordExported(job: NewJob): Promise<Job>;
   /** Makes all children known in one step, together with what stays in their parents' failed files. */
-  recordResubmitted(
-    children: readonly NewJob[],
-    parents: readonly [Parent, ...Parent[]],
-  ): Promise<readonly Job[]>;
+  recordResubmitted(children: readonly NewJob[], parents: Parents): Promise<readonly Job[]>;
   record(event: NewEvent): Promise<Job>;
   /** Only if it still holds of the job once all before it is recorded; undefined where it does not. */
   recordIf(holds: (job: Job) => boolean, event: NewEvent): Promise<Job | undefined>;
@@ -129,12 +128,8 @@ export function writing({ state, journal, lock, clock, answered }: Writing) {
     const known = state.targets.findIndex((each) => sameTarget(each, target));
     return known >= 0 ? known : addTarget(target);
   };
-  const recorded = async ({ parents, ...job }: NewJob): Promise<RecordedJob> => ({
-    ...job,
-    target: await numberOf(job.target),
-    parent: parents[0],
-    parents: parents.length > 1 ? [...parents] : undefined,
-  });
+  const recorded = async (job: NewJob): Promise<RecordedJob> =>
+    recordedJob(job, await numberOf(job.target));
   const addTarget = async (target: Target): Promise<number> => {
     const number = state.targets.length;
     await append({ type: "target", at: at(), number, target });
@@ -157,10 +152,7 @@ export function writing({ state, journal, lock, clock, answered }: Writing) {
         await append({ type: "exported", at: at(), ...(await recorded(job)) });
         return jobOf(job.job);
       }),
-    recordResubmitted: (
-      children: readonly NewJob[],
-      [first, ...more]: readonly [Parent, ...Parent[]],
-    ) =>
+    recordResubmitted: (children: readonly NewJob[], [first, ...more]: Parents) =>
       inTurn(async () => {
         const made: RecordedJob[] = [];
         for (const child of children) made.push(await recorded(child));
@@ -183,6 +175,11 @@ export function writing({ state, journal, lock, clock, answered }: Writing) {
       await lock.release();
     },
   };
+}
+
+function recordedJob({ parents, ...job }: NewJob, target: number): RecordedJob {
+  const several = parents.length > 1 ? [...parents] : undefined;
+  return { ...job, target, parent: parents[0], parents: several };
 }
 
 const ID_LENGTH = 8;
