@@ -145,8 +145,8 @@ async function prepareFailedFiles(
   taken: KeySet,
 ): Promise<Parent[]> {
   const firstChild = new Map<string, string>();
-  for (const { job, parents } of cuts.toReversed()) {
-    for (const parent of parents) firstChild.set(parent, job);
+  for (const { job, parents } of cuts) {
+    for (const parent of parents) firstChild.set(parent, firstChild.get(parent) ?? job);
   }
   const left: Parent[] = [];
   for (const [job, child] of firstChild) {
