@@ -142,13 +142,13 @@ describe("the rows that many jobs have failed", () => {
 });
 
 describe("a process that dies", () => {
-  type Record = Manifest["recordResubmitted"];
-  const dead: readonly (readonly [string, (record: Record) => Record])[] = [
+  type Dying = (manifest: Manifest) => Manifest["recordResubmitted"];
+  const dead: readonly (readonly [string, Dying])[] = [
     ["before", () => () => Promise.reject(new Error("killed"))],
     [
       "after",
-      (record) => async (children, parents) => {
-        await record(children, parents);
+      (manifest) => async (children, parents) => {
+        await manifest.recordResubmitted(children, parents);
         throw new Error("killed");
       },
     ],
@@ -157,7 +157,7 @@ describe("a process that dies", () => {
   test.each(dead)("%s the journal's line leaves each row in one place", async (when, dying) => {
     const trial = await failed();
     const died = trial.services({}, ({ manifest, report }) => {
-      const deadly = { ...manifest, recordResubmitted: dying(manifest.recordResubmitted) };
+      const deadly = { ...manifest, recordResubmitted: dying(manifest) };
       return resubmitJobs({ manifest: deadly, report }, manifest.jobs(), rowsAJob(100), everyLine);
     });
     await expect(died).rejects.toThrow("killed");
