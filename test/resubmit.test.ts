@@ -153,7 +153,8 @@ describe("a failed file edited by hand", () => {
       trial.path(FAILED),
       (await trial.text(FAILED)) + (await trial.text("0002.failed.jsonl")),
     );
-    expect(await trial.resubmit()).toMatchObject([{ parents: ["0001", "0002"], requests: 4 }]);
+    const made = await trial.resubmit(trial.path(FAILED));
+    expect(made).toMatchObject([{ parents: ["0001", "0002"], requests: 4 }]);
     expect(await finish(trial)).toMatchObject({ written: 4 });
     expect(await trial.paid()).toEqual({ 1: 1, 2: 1, 3: 1, 4: 1 });
   });

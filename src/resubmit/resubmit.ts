@@ -246,21 +246,18 @@ async function* ownLines(
   take: TakeLine,
 ): AsyncGenerator<Given> {
   for (const id of jobs.keys()) {
-    const { failed: path } = manifest.files(id);
-    if (!(await exists(path))) continue;
-    yield* only(
-      linesOf(path, id, (parent) => parent === id),
-      ({ line }) => take(line),
-    );
+    const lines = linesOf(manifest.files(id).failed, id, (parent) => parent === id);
+    yield* only(lines, ({ line }) => take(line));
   }
 }
 
-/** `own`: the job whose failed file this is. */
+/** None where the file is gone. `own`: the job whose failed file this is. */
 async function* linesOf(
   path: string,
   own: string | undefined,
   isOf: (parent: string | undefined) => boolean,
 ): AsyncGenerator<Given> {
+  if (!(await exists(path))) return;
   for await (const line of readFailedLines(path)) {
     const parent = line.job ?? own;
     if (isOf(parent)) yield { path, line, parent };
