@@ -46,7 +46,7 @@ function resubmit(trial: Trial) {
     const job = all.manifest.job("0001");
     const writePaid: NonNullable<ResubmitServices["writePaid"]> = (parent, lines) =>
       writeRefused(all, parent, lines);
-    return resubmitJob({ ...all, writePaid }, job, workshop.bounds, everyLine);
+    return resubmitJobs({ ...all, writePaid }, [job], workshop.bounds, everyLine);
   });
 }
 

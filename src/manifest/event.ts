@@ -191,8 +191,8 @@ export function byParent({ others = [], ...first }: Resubmitted): readonly Resub
   for (const child of first.children) {
     for (const parent of parentsOf(child)) own.set(parent, [...(own.get(parent) ?? []), child]);
   }
-  const { type, at } = first;
-  const all = [first, ...others.map((each) => ({ type, at, ...each }))];
+  const shared = { type: first.type, at: first.at };
+  const all = [first, ...others.map((each) => ({ ...shared, ...each }))];
   return all.map((each) => ({ ...each, children: own.get(each.job) ?? [] }));
 }
 
