@@ -142,7 +142,7 @@ export async function resubmitFromSettings(
   paths: readonly string[],
 ): Promise<Resubmitted> {
   const { services, settings, report } = context;
-  const { everyLine, resubmitFile, resubmitJob } = await import("./resubmit/resubmit.ts");
+  const { everyLine, resubmitFile, resubmitJobs } = await import("./resubmit/resubmit.ts");
   const { writeRefused } = await import("./import/again.ts");
   const manifest = await services.manifest();
   const bounds = jobBounds(settings);
@@ -163,7 +163,7 @@ export async function resubmitFromSettings(
     jobs.push(...(await resubmitFile(its, path, bounds, targetOf(settings))));
   }
   const waiting = paths.length > 0 ? [] : manifest.jobs().filter(hasFailedLines);
-  for (const job of waiting) jobs.push(...(await resubmitJob(its, job, bounds, everyLine)));
+  jobs.push(...(await resubmitJobs(its, waiting, bounds, everyLine)));
   return { jobs, paid };
 }
 
