@@ -56,6 +56,12 @@ describe.each(["13.0.8", "14.17"] as const)("the double answers as PostgREST %s 
   });
 });
 
+function exchange(name: string): Recorded {
+  const found = exchangesOf("14.17").find((each) => each.name === name);
+  if (found === undefined) throw new Error(`there is no recording ${name}`);
+  return found;
+}
+
 describe.runIf(hasNativeServer)("the limits of a server", () => {
   let project: Project;
   beforeAll(async () => {
@@ -70,12 +76,6 @@ describe.runIf(hasNativeServer)("the limits of a server", () => {
       "SELECT quote_ident(current_database()) AS name",
     );
     await project.database.query(`ALTER ROLE service_role IN DATABASE ${name} ${change}`);
-  }
-
-  function exchange(name: string): Recorded {
-    const found = exchangesOf("14.17").find((each) => each.name === name);
-    if (found === undefined) throw new Error(`there is no recording ${name}`);
-    return found;
   }
 
   async function expectAsRecorded(name: string): Promise<void> {
