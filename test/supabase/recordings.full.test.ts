@@ -56,7 +56,7 @@ describe.each(["13.0.8", "14.17"] as const)("the double answers as PostgREST %s 
   });
 });
 
-function exchange(name: string): Recorded {
+function recordingOf(name: string): Recorded {
   const found = exchangesOf("14.17").find((each) => each.name === name);
   if (found === undefined) throw new Error(`there is no recording ${name}`);
   return found;
@@ -79,7 +79,7 @@ describe.runIf(hasNativeServer)("the limits of a server", () => {
   }
 
   async function expectAsRecorded(name: string): Promise<void> {
-    expect(await seen(project, exchange(name))).toEqual(recorded(exchange(name)));
+    expect(await seen(project, recordingOf(name))).toEqual(recorded(recordingOf(name)));
   }
 
   it("a function's own holds", () => expectAsRecorded("err-function-own-timeout"));
