@@ -5,7 +5,6 @@ import { appendFile, readFile, rename, rm, writeFile } from "node:fs/promises";
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { planCleaning } from "../src/commands/clean/what-may-go.ts";
-import { FingerprintTable } from "../src/row/fingerprint-table.ts";
 import { RequestRows } from "../src/import/row-outcomes.ts";
 import { copiesOf, type Job, linesOf } from "../src/manifest/job.ts";
 import { readManifest } from "../src/jobs-folder/open.ts";
@@ -312,30 +311,6 @@ describe("two texts under one fingerprint", () => {
     expect(await trial.idsIn("0002.copies.jsonl")).toEqual([3]);
   });
 });
-
-test("a table of fingerprints is exact, however full it gets", () => {
-  const fingerprints = fc.array(fc.integer({ min: 0, max: 60 }).map(near), { maxLength: 200 });
-  fc.assert(
-    fc.property(fingerprints, fc.nat(50), (all, expected) => {
-      const table = new FingerprintTable(expected);
-      const known = new Map<string, number>();
-      for (const [number, fingerprint] of all.entries()) {
-        expect(table.add(fingerprint, number)).toBe(known.get(fingerprint) ?? number);
-        if (!known.has(fingerprint)) known.set(fingerprint, number);
-      }
-      for (const each of range(0, 60).map(near)) expect(table.get(each)).toBe(known.get(each));
-    }),
-  );
-});
-
-/** Fingerprints that differ in one of their four words alone. */
-function near(number: number): string {
-  const words = Array.from({ length: 4 }, () => "00000000");
-  words[number % 4] = Math.floor(number / 4)
-    .toString(16)
-    .padStart(8, "0");
-  return words.join("");
-}
 
 test("copies are linked to their rows with ids of any kind and length", () => {
   const ids = fc.array(fc.string({ unit: "binary", maxLength: 900 }), { minLength: 1 });

@@ -57,7 +57,7 @@ export class RequestRows {
   constructor(requests: number, copies = 0) {
     const rows = requests + copies;
     this.#requests = requests;
-    this.#links = copies === 0 ? undefined : new CopyLinks(requests, copies);
+    this.#links = copies === 0 ? undefined : new CopyLinks();
     this.#ordinals = new KeyTable(rows);
     this.#codes = new Uint8Array(rows);
     this.#flags = new Uint8Array(rows);

@@ -7,26 +7,23 @@
  * Only the first row with a fingerprint is what others may be copies of: so the fingerprint alone
  * links them, for whoever reads the files.
  */
-import { FingerprintTable } from "../row/fingerprint-table.ts";
 import { secretHash } from "./secret-hash.ts";
 
 export type RowText = Readonly<{ fingerprint: string; text: string }>;
 
 export class SameTexts {
-  readonly #first = new FingerprintTable();
-  readonly #hashes: number[] = [];
+  /** By fingerprint: the hash of the first text that had it. */
+  readonly #first = new Map<string, number>();
 
   has({ fingerprint, text }: RowText): boolean {
-    const number = this.#first.get(fingerprint);
-    return number !== undefined && this.#hashes[number] === secretHash(text);
+    return this.#first.get(fingerprint) === secretHash(text);
   }
 
   /** False where the text was there already. */
   add({ fingerprint, text }: RowText): boolean {
     const hashed = secretHash(text);
-    const next = this.#hashes.length;
-    const number = this.#first.add(fingerprint, next);
-    if (number === next) this.#hashes.push(hashed);
-    return number === next || this.#hashes[number] !== hashed;
+    const first = this.#first.get(fingerprint);
+    if (first === undefined) this.#first.set(fingerprint, hashed);
+    return first !== hashed;
   }
 }

@@ -10,7 +10,7 @@
  * check of the vector names it.
  */
 import { isJsonObject, type JsonObject } from "../row/json-value.ts";
-import { findNumbers, type NumbersInLine, parseJson, parseLineJson } from "./line-json.ts";
+import { findNumbers, parseJson, parseLineJson } from "./line-json.ts";
 
 /** Numbers as they were sent. */
 type Values = readonly number[] | Float64Array;
@@ -75,12 +75,7 @@ export function roomForValues(): Float64Array {
  * is given to another line.
  */
 export function parseResultLine(bytes: Buffer, room: Float64Array = roomForValues()): ResultLine {
-  const numbers = findNumbers(bytes, room);
-  return lineAsBefore(bytes, numbers) ?? lineAnew(bytes, numbers);
-}
-
-function lineAnew(bytes: Buffer, numbers: NumbersInLine | undefined): ResultLine {
-  const line = parseLineJson(bytes, numbers);
+  const line = parseLineJson(bytes, findNumbers(bytes, room));
   if (line === undefined) return malformed("the line is not valid JSON", recoverKey(bytes));
   if (!isJsonObject(line)) return malformed("the line is not a JSON object", undefined);
   const key = keyOf(line);
@@ -110,38 +105,6 @@ export function readResultKey(bytes: Buffer): string | undefined {
   const line = parseJson(bytes);
   if (line === undefined) return recoverKey(bytes);
   return isJsonObject(line) ? keyOf(line) : undefined;
-}
-
-/**
- * What lines say beside their numbers and their key, by all of their other bytes. These hardly differ
- * from line to line: the count of tokens does.
- */
-const SAID = new Map<string, Readonly<{ tokens?: number }>>();
-const MAX_SAID = 1000;
-const MAX_OTHER_BYTES = 1000;
-
-/**
- * Reads a line that is byte for byte one that was read before, but for its numbers and a key of plain
- * signs at its end: neither changes what the rest of JSON means. Undefined where it is not.
- */
-function lineAsBefore(bytes: Buffer, numbers: NumbersInLine | undefined): ResultLine | undefined {
-  const keyStart = plainKeyStart(bytes);
-  if (numbers === undefined || keyStart < numbers.end) return undefined;
-  const { start, end, values } = numbers;
-  if (start + keyStart - end > MAX_OTHER_BYTES) return undefined;
-  const others = `${bytes.toString("latin1", 0, start)}\n${bytes.toString("latin1", end, keyStart)}`;
-  const said = SAID.get(others) ?? learn(others, lineAnew(bytes, numbers));
-  const key = bytes.toString("latin1", keyStart, bytes.length - PLAIN_END.length);
-  return said === undefined ? undefined : { kind: "vector", key, values, ...said };
-}
-
-/** Only where the numbers read apart are the line's vector: then they are a typed array. */
-function learn(others: string, line: ResultLine): Readonly<{ tokens?: number }> | undefined {
-  if (line.kind !== "vector" || !(line.values instanceof Float64Array)) return undefined;
-  const said = line.tokens === undefined ? {} : { tokens: line.tokens };
-  if (SAID.size >= MAX_SAID) SAID.clear();
-  SAID.set(others, said);
-  return said;
 }
 
 function malformed(message: string, key: string | undefined): ResultLine {
