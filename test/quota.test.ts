@@ -65,6 +65,8 @@ describe("a whole run in virtual time, of sixty jobs", { timeout: 120_000 }, () 
     const outcome = await simulate({ ...BIG, rows: 60, quota });
     expect(outcome.written).toBe(60);
     expect(outcome.batches.reduce((sum, { requests }) => sum + requests, 0)).toBe(60);
+    // what was refused was never sent
+    expect(outcome.attempts).toBe(1);
     expect(outcome.told.some((line) => /refused 2 times in a row/.test(line))).toBe(true);
   });
 });

@@ -46,6 +46,8 @@ export type Outcome = Readonly<{
   sentAfterMs: number;
   /** What `run` told of the queue. */
   told: readonly string[];
+  /** As often as the rows of any job were sent, by the job's own word. */
+  attempts: number;
   /** Rows that have their vector. */
   written: number;
   /** Requests of each batch, and when it was made, in the order of the creates. */
@@ -141,6 +143,7 @@ export async function simulate(scenario: Scenario): Promise<Outcome> {
       hours: clock.elapsedMs() / HOUR_MS,
       sentAfterMs: toMs - START_MS,
       told,
+      attempts: Math.max(...manifest.jobs().map(({ attempt }) => attempt)),
       written: summary.written,
       batches: batches.map(({ tokens, createdAtMs }) => ({
         requests: tokens / tokensPerRow,
