@@ -2,7 +2,7 @@
  * My table takes no vectors. Am I told before anything is paid for, with the mend; and once it is
  * mended, is it filled?
  */
-import { rm } from "node:fs/promises";
+import { rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type Emulator, startEmulator } from "../src/emulator/emulator.ts";
@@ -284,6 +284,21 @@ describe.each(KINDS)("on a database that is %s", (kind) => {
     expect((await vecfill("ended", "run", "--yes")).code).toBe(0);
     expect(await empty("ended")).toEqual([]);
     expect(emulator.batches().length).toBe(before);
+  });
+
+  it("nothing is sent for another table that is gone, and this one is filled", async () => {
+    await make("dropped", 3);
+    expect((await vecfill("dropped", "export")).code).toBe(0);
+    await sql("dropped", ["DROP TABLE $"]);
+    await rename(join(home, "jobs-dropped"), join(home, "jobs-kept"));
+    await make("kept", 3);
+    const before = emulator.batches().length;
+    const ended = await vecfill("kept", "run", "--yes", "--poll-interval", "0.2");
+    expect(ended.stderr).toMatch(/warning: There is no table public\.dropped/);
+    // its job waits: not all is done
+    expect(ended.code, ended.stderr).toBe(4);
+    expect(await empty("kept")).toEqual([]);
+    expect(emulator.batches().length).toBe(before + 1);
   });
 
   it("rows without a key are counted and told", ON_NATIVE, async () => {
