@@ -1,7 +1,7 @@
 /**
- * Run: the stages as one pipeline. Five tasks work at once over the manifest, which alone says what
- * each has to do: one exports, one submits, one polls, one downloads and imports, and one embeds at
- * once the jobs whose lane that is. A task that
+ * Run: the stages as one pipeline. Six tasks work at once over the manifest, which alone says what
+ * each has to do: one exports, one submits, one finds out what became of creates without an answer, one
+ * polls, one downloads and imports, and one embeds at once the jobs whose lane that is. A task that
  * finds nothing to do sleeps until another has changed something. Export waits while enough jobs
  * wait to be submitted, so that files and tokens do not pile up. The first task that fails stops
  * the others where their files and the manifest agree.
@@ -24,8 +24,9 @@ import { StuckNotices } from "../poll/stuck.ts";
 import { cutAgain } from "../resubmit/cut-again.ts";
 import { resubmitJob, retryableBelow } from "../resubmit/resubmit.ts";
 import type { Store } from "../store/port.ts";
-import { adoptBatches, needsReconciling, reconcile } from "../submit/reconcile.ts";
-import { submitJob, type SubmitServices } from "../submit/submit-job.ts";
+import { adoptBatches } from "../submit/adopt.ts";
+import { Settling } from "../submit/reconcile.ts";
+import { submitJob, type SubmitOutcome, type SubmitServices } from "../submit/submit-job.ts";
 import { nameUsualCauses } from "../quota/refused-alone.ts";
 import { fullText } from "../quota/full-text.ts";
 import { isTooLarge } from "../quota/learned-bounds.ts";
@@ -103,6 +104,8 @@ class Pipeline {
   readonly #blocked = new Map<string, JobBlocked>();
   readonly #downloadPause: OutagePause;
   #listRead: Promise<void> | undefined;
+  /** Jobs whose create is under way. */
+  readonly #sending = new Set<string>();
   /** Create requests in a row whose answer was lost and which had made no batch. */
   #lostCreates = 0;
   /** Attempts to embed at once, in a row, of which nothing came back. */
@@ -126,7 +129,8 @@ class Pipeline {
     await this.#resubmitLeftOver();
     this.#canary = await this.#chooseCanary();
     const timer = this.#timer();
-    const tasks = [this.#export(), this.#submit(), this.#embed(), this.#poll(), this.#import()];
+    const sends = [this.#export(), this.#submit(), this.#settle(), this.#embed()];
+    const tasks = [...sends, this.#poll(), this.#import()];
     try {
       const ends = await Promise.allSettled(tasks.map((task) => this.#guarded(task)));
       throwFirst(ends);
@@ -189,12 +193,12 @@ class Pipeline {
     while (!this.#isStopped()) {
       if (this.#worksInHand === 0) await this.#canary?.check();
       const first = this.#nextToSubmit();
-      if (!this.#isDue(first) && !this.#hasUncertainJob()) {
+      if (first === undefined || !this.#isDue(first)) {
         if (this.#isFinished()) return;
         await this.#untilDue(first, full);
         continue;
       }
-      if (!(await this.#reconcile(pause))) continue;
+      if (!(await this.#isAsked(() => this.#lookBefore(first.job), pause))) continue;
       // what was found just now may fill the window, or be this very job's batch
       const next = this.#nextToSubmit();
       if (next !== undefined && this.#isDue(next)) await this.#submitOrWait(next, pause);
@@ -239,7 +243,7 @@ class Pipeline {
   }
 
   async #submitOne(job: Job, probe: NextTry["probe"], pause: OutagePause): Promise<void> {
-    const outcome = await submitJob(this.#services, job, probe);
+    const outcome = await this.#sendOne(job, probe);
     this.#hasGeminiAnswered ||= outcome.kind !== "uncertain";
     this.#changes.notify();
     this.#lostCreates = outcome.kind === "uncertain" ? this.#lostCreates + 1 : 0;
@@ -252,10 +256,57 @@ class Pipeline {
     await this.#rest(pause, `for answers at Gemini (job ${job.id}: ${outcome.message})`);
   }
 
-  /** False where it is not known what is at Gemini: then nothing is sent. */
-  async #reconcile(pause: OutagePause): Promise<boolean> {
+  async #sendOne(job: Job, probe: NextTry["probe"]): Promise<SubmitOutcome> {
+    this.#sending.add(job.id);
     try {
-      await this.#settleUncertain();
+      return await submitJob(this.#services, job, probe);
+    } finally {
+      this.#sending.delete(job.id);
+    }
+  }
+
+  /** Creates without an answer, beside all else: each stops no job but its own. */
+  async #settle(): Promise<void> {
+    const { clock, signal } = this.#services;
+    const { reconcileGraceMs, quotaWaitMs } = this.#options;
+    const pause = new OutagePause(clock, quotaWaitMs);
+    const settling = new Settling(this.#services, reconcileGraceMs, this.#isBeingSent);
+    while (!this.#isStopped()) {
+      if (this.#halted === undefined && settling.open().length > 0) {
+        const lookedAtMs = clock.elapsedMs();
+        let waitMs = 0;
+        const look = async () => void (waitMs = await this.#lookForLost(settling));
+        await this.#isAsked(look, pause);
+        await this.#untilLook(settling, lookedAtMs + waitMs);
+      } else if (this.#isFinished()) return;
+      else await this.#changes.next(signal);
+    }
+  }
+
+  async #lookForLost(settling: Settling): Promise<number> {
+    const { adopted, absent, waitMs } = await settling.look();
+    if (adopted.length > 0) this.#lostCreates = 0;
+    if (adopted.length + absent.length > 0) this.#changes.notify();
+    return waitMs;
+  }
+
+  /** Others change much meanwhile; only a new lost answer is looked into at once. */
+  async #untilLook(settling: Settling, dueMs: number): Promise<void> {
+    const { clock, signal } = this.#services;
+    const isWaiting = () => this.#halted === undefined && settling.open().length > 0;
+    while (!this.#isStopped() && isWaiting() && !settling.hasNew()) {
+      const leftMs = dueMs - clock.elapsedMs();
+      if (leftMs <= 0) return;
+      await this.#changes.nextWithin(leftMs, clock, signal);
+    }
+  }
+
+  readonly #isBeingSent = (job: Job) => this.#sending.has(job.id);
+
+  /** False where Gemini does not tell what is there: then nothing is sent. */
+  async #isAsked(ask: () => Promise<void>, pause: OutagePause): Promise<boolean> {
+    try {
+      await ask();
       return true;
     } catch (error) {
       if (isOutage(error) && !isUnanswered(error)) await this.#waitOut(error, pause);
@@ -265,12 +316,12 @@ class Pipeline {
     }
   }
 
-  async #settleUncertain(): Promise<void> {
+  /** Once more for a job that was sent before: a batch of it may have shown meanwhile. */
+  async #lookBefore({ submissions }: Job): Promise<void> {
     await this.#readList();
-    if (!needsReconciling(this.#services.manifest.needing("settle", "send"))) return;
-    const { adopted, absent } = await reconcile(this.#services, this.#options.reconcileGraceMs);
-    if (adopted.length > 0) this.#lostCreates = 0;
-    if (adopted.length + absent.length > 0) this.#changes.notify();
+    if (submissions === 0) return;
+    const { adopted } = await adoptBatches(this.#services, this.#isBeingSent);
+    if (adopted.length > 0) this.#changes.notify();
   }
 
   /**
@@ -289,7 +340,7 @@ class Pipeline {
     const { manifest } = this.#services;
     for (;;) {
       const jobs = manifest.jobs().length;
-      const { adopted, unknown } = await adoptBatches(this.#services);
+      const { adopted, unknown } = await adoptBatches(this.#services, this.#isBeingSent);
       if (adopted.length > 0) this.#changes.notify();
       if (unknown === 0) return;
       // one that was exported meanwhile may be theirs, and must not be sent before that is known
@@ -503,11 +554,6 @@ class Pipeline {
     const nowMs = clock.now().getTime();
     const jobs = this.#queuedJobs();
     return { job, try: nextTry(job, { jobs, window, log, quotaWaitMs, nowMs }) };
-  }
-
-  #hasUncertainJob(): boolean {
-    if (this.#halted !== undefined) return false;
-    return this.#services.manifest.needing("settle").length > 0;
   }
 
   #waitingJobs(): readonly Job[] {
