@@ -229,7 +229,10 @@ describe("a manifest of version 1 that was committed", () => {
       ["0006", "exported"],
       ["0007", "embedding"],
       ["0008", "exported"],
+      ["0009", "exported"],
     ]);
+    expect(manifest.job("0009")).toMatchObject({ submissions: 1, remoteFile: undefined });
+    expect([manifest.fences("9f2c41d07be3"), manifest.fences("another")]).toEqual([true, undefined]);
     expect(manifest.job("0001")).toMatchObject({
       submissions: 2,
       billedTokens: 13870,
@@ -326,6 +329,7 @@ const JOB_EVENTS: Readonly<Record<JobEvent["type"], true>> = {
   uploaded: true,
   submitting: true,
   refused: true,
+  revoking: true,
   absent: true,
   submitted: true,
   duplicate: true,

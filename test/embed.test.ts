@@ -14,7 +14,7 @@ import { type Manifest } from "../src/manifest/manifest.ts";
 import { reportedManifest } from "../src/cost/reported-manifest.ts";
 import type { ProgressEvent } from "../src/progress.ts";
 import { startTrial, texts, type Trial, type Wire } from "./trial.ts";
-import { adoptBatches } from "../src/submit/reconcile.ts";
+import { adoptBatches } from "../src/submit/adopt.ts";
 import { openWorkshop, type Workshop, type WorkshopServices } from "./workshop.ts";
 
 let workshop: Workshop;

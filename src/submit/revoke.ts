@@ -22,6 +22,8 @@ export async function revokeInput(
   job: Job,
   reads: number,
 ): Promise<Revocation> {
+  // nothing that could be created from
+  if (job.remoteFile === undefined) return "gone";
   try {
     const revoking = await recordedRevoking(services, job, reads);
     return revoking === undefined ? "open" : await stateOfInput(services, revoking);
@@ -37,8 +39,7 @@ async function stateOfInput(
   { gemini, clock, signal }: SubmitServices,
   job: Job,
 ): Promise<Revocation> {
-  const file = job.remoteFile?.name;
-  if (file === undefined) return "gone";
+  const file = job.remoteFile?.name ?? "";
   if (job.revoking?.fences === true) await gemini.deleteFile(file);
   else if (clock.now() < (heldUntil(job) ?? Infinity)) return "held";
   return (await gemini.hasFile(file, signal)) ? "open" : "gone";
