@@ -232,7 +232,10 @@ describe("a manifest of version 1 that was committed", () => {
       ["0009", "exported"],
     ]);
     expect(manifest.job("0009")).toMatchObject({ submissions: 1, remoteFile: undefined });
-    expect([manifest.fences("9f2c41d07be3"), manifest.fences("another")]).toEqual([true, undefined]);
+    expect([manifest.fences("9f2c41d07be3"), manifest.fences("another")]).toEqual([
+      true,
+      undefined,
+    ]);
     expect(manifest.job("0001")).toMatchObject({
       submissions: 2,
       billedTokens: 13870,

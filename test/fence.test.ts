@@ -37,9 +37,11 @@ async function exported(jobs: number, options: Parameters<typeof startTrial>[2] 
 
 /** Batches of jobs; a throw-away file's is no job's. */
 function batchesOf({ emulator }: Trial): string[] {
-  return emulator.batches().flatMap(({ displayName, inputFile = "" }) =>
-    displayName.startsWith("vecfill-check-") ? [] : [inputFile],
-  );
+  return emulator
+    .batches()
+    .flatMap(({ displayName, inputFile = "" }) =>
+      displayName.startsWith("vecfill-check-") ? [] : [inputFile],
+    );
 }
 
 async function expectPaidOnce(trial: Trial, rows: number): Promise<void> {
@@ -60,36 +62,40 @@ async function told(trial: Trial, job?: string): Promise<string[]> {
   });
 }
 
+/** Stopped, and its lock looks like that of a machine elsewhere, long without a beat. */
+async function stopped(trial: Trial, moment: string) {
+  const process = start([LATE_CREATE, trial.folder, trial.emulator.url, moment]);
+  await expect.poll(() => stateOf(process.child.pid), { timeout: 30_000 }).toBe("T");
+  const lock = trial.path("manifest.lock");
+  const holder: unknown = JSON.parse(await readFile(lock, "utf8"));
+  await writeFile(lock, JSON.stringify(Object.assign({}, holder, { host: "elsewhere" })));
+  const longAgo = new Date(Date.now() - HOUR_MS);
+  await utimes(lock, longAgo, longAgo);
+  return {
+    goesOn: async () => {
+      process.child.kill("SIGCONT");
+      return (await process.ended).stdout;
+    },
+  };
+}
+
+async function stateOf(pid: number | undefined): Promise<string | undefined> {
+  const stat = await readFile(`/proc/${pid}/stat`, "utf8");
+  return stat.slice(stat.lastIndexOf(")") + 2)[0];
+}
+
+/** As whoever comes next does, from another machine. */
+async function takeOver(trial: Trial, instead: Parameters<Trial["submit"]>[1] = {}) {
+  await (await openManifest(trial.folder, hastyClock)).close();
+  return trial.submit({ reconcileGraceMs: 100 }, instead);
+}
+
+function gone(): Promise<never> {
+  return Promise.reject(new GeminiError("notFound", "told by the test"));
+}
+
 describe("a process that stops before its create leaves, and goes on when another has its work", () => {
   const isLinux = onlyWhere(process.platform === "linux", "need /proc to see a process stop");
-
-  /** Stopped, and its lock looks like that of a machine elsewhere, long without a beat. */
-  async function stopped(trial: Trial, moment: string) {
-    const process = start([LATE_CREATE, trial.folder, trial.emulator.url, moment]);
-    await expect.poll(() => stateOf(process.child.pid), { timeout: 30_000 }).toBe("T");
-    const lock = trial.path("manifest.lock");
-    const holder: unknown = JSON.parse(await readFile(lock, "utf8"));
-    await writeFile(lock, JSON.stringify(Object.assign({}, holder, { host: "elsewhere" })));
-    const longAgo = new Date(Date.now() - HOUR_MS);
-    await utimes(lock, longAgo, longAgo);
-    return {
-      goesOn: async () => {
-        process.child.kill("SIGCONT");
-        return (await process.ended).stdout;
-      },
-    };
-  }
-
-  async function stateOf(pid: number | undefined): Promise<string | undefined> {
-    const stat = await readFile(`/proc/${pid}/stat`, "utf8");
-    return stat.slice(stat.lastIndexOf(")") + 2)[0];
-  }
-
-  /** As whoever comes next does, from another machine. */
-  async function takeOver(trial: Trial, instead: Parameters<Trial["submit"]>[1] = {}) {
-    await (await openManifest(trial.folder, hastyClock)).close();
-    return trial.submit({ reconcileGraceMs: 100 }, instead);
-  }
 
   test("its request is refused, since its file is gone: one batch", isLinux, async () => {
     const trial = await exported(1);
@@ -106,7 +112,6 @@ describe("a process that stops before its create leaves, and goes on when anothe
   test("without the revocation there would be two", isLinux, async () => {
     const trial = await exported(1);
     const first = await stopped(trial, "as the request leaves");
-    const gone = () => Promise.reject(new GeminiError("notFound", "told by the test"));
     const gemini: typeof trial.gemini = {
       ...trial.gemini,
       deleteFile: async () => {},
@@ -119,15 +124,19 @@ describe("a process that stops before its create leaves, and goes on when anothe
     expect(batchesOf(trial)).toHaveLength(2);
   });
 
-  test("before the request is made, it sees that the folder is another's: nothing leaves", isLinux, async () => {
-    const trial = await exported(1);
-    const first = await stopped(trial, "after the intent");
-    expect(await takeOver(trial)).toMatchObject({ submitted: ["0001"] });
-    expect(await first.goesOn()).toBe("locked");
-    expect(trial.emulator.createsOfGoneFiles()).toBe(1);
-    expect(trial.emulator.calls("create")).toBe(2);
-    await expectPaidOnce(trial, 2);
-  });
+  test(
+    "before the request is made, it sees that the folder is another's: nothing leaves",
+    isLinux,
+    async () => {
+      const trial = await exported(1);
+      const first = await stopped(trial, "after the intent");
+      expect(await takeOver(trial)).toMatchObject({ submitted: ["0001"] });
+      expect(await first.goesOn()).toBe("locked");
+      expect(trial.emulator.createsOfGoneFiles()).toBe(1);
+      expect(trial.emulator.calls("create")).toBe(2);
+      await expectPaidOnce(trial, 2);
+    },
+  );
 });
 
 describe("a process that was held up between its intent and its create", () => {
@@ -144,28 +153,36 @@ describe("a process that was held up between its intent and its create", () => {
     }),
   };
 
-  test.each(Object.entries(clocks))("%s, for 20 s, sends nothing: the list decides", async (_, off) => {
-    const trial = await exported(1, { frozen: true });
-    let offMs = 0;
-    const outcome = await trial.services({}, (all) => {
-      const manifest: Manifest = {
-        ...all.manifest,
-        record: async (event) => {
-          const job = await all.manifest.record(event);
-          if (event.type === "submitting") offMs = HELD_UP_MS;
-          return job;
-        },
-      };
-      const clock = off(trial.clock, () => offMs);
-      return submitJob({ ...all, manifest, clock }, manifest.job("0001"));
-    });
-    expect(outcome).toMatchObject({ kind: "uncertain", message: expect.stringContaining("20 s") });
-    expect(trial.emulator.calls("create")).toBe(0);
-    expect(await trial.states()).toEqual(["0001 submitting"]);
-    expect(await trial.submit({ reconcileGraceMs: GRACE_MS })).toMatchObject({ submitted: ["0001"] });
-    expect(batchesOf(trial)).toHaveLength(1);
-    await expectPaidOnce(trial, 2);
-  });
+  test.each(Object.entries(clocks))(
+    "%s, for 20 s, sends nothing: the list decides",
+    async (_, off) => {
+      const trial = await exported(1, { frozen: true });
+      let offMs = 0;
+      const outcome = await trial.services({}, (all) => {
+        const manifest: Manifest = {
+          ...all.manifest,
+          record: async (event) => {
+            const job = await all.manifest.record(event);
+            if (event.type === "submitting") offMs = HELD_UP_MS;
+            return job;
+          },
+        };
+        const clock = off(trial.clock, () => offMs);
+        return submitJob({ ...all, manifest, clock }, manifest.job("0001"));
+      });
+      expect(outcome).toMatchObject({
+        kind: "uncertain",
+        message: expect.stringContaining("20 s"),
+      });
+      expect(trial.emulator.calls("create")).toBe(0);
+      expect(await trial.states()).toEqual(["0001 submitting"]);
+      expect(await trial.submit({ reconcileGraceMs: GRACE_MS })).toMatchObject({
+        submitted: ["0001"],
+      });
+      expect(batchesOf(trial)).toHaveLength(1);
+      await expectPaidOnce(trial, 2);
+    },
+  );
 });
 
 describe("a create without an answer and without a batch", () => {
@@ -177,7 +194,14 @@ describe("a create without an answer and without a batch", () => {
     expect(tookMs).toBeGreaterThanOrEqual(4 * GRACE_MS);
     expect(tookMs).toBeLessThan(5.5 * GRACE_MS);
     expect(await told(trial, "0001")).toEqual([
-      "exported", "uploaded", "submitting", "revoking", "absent", "uploaded", "submitting", "submitted",
+      "exported",
+      "uploaded",
+      "submitting",
+      "revoking",
+      "absent",
+      "uploaded",
+      "submitting",
+      "submitted",
     ]);
     expect(batchesOf(trial)).toEqual([expect.stringContaining("-0001-2-")]);
     await expectPaidOnce(trial, 2);
@@ -191,28 +215,35 @@ describe("a create without an answer and without a batch", () => {
     await expectPaidOnce(trial, 4);
   });
 
-  test.each([["DELETE", 1], ["DELETE", 2], ["GET", 1], ["GET", 2]])(
-    "goes on where a crash left it: at its %s of the file, number %i",
-    async (method, nth) => {
-      const trial = await exported(1, { frozen: true, faults: "create-lost=1x" });
-      let calls = 0;
-      let hasFile = "";
-      trial.setWire(async (call, send) => {
-        if (call.url.pathname.endsWith(":asyncBatchEmbedContent")) hasFile = "-0001-1-";
-        const isOurs = call.method === method && hasFile !== "" && call.url.pathname.includes(hasFile);
-        if (isOurs && ++calls === nth) throw new Killed();
-        return send();
-      });
-      await expect(trial.submit({ reconcileGraceMs: GRACE_MS })).rejects.toThrow();
-      expect(calls).toBe(nth);
-      expect((await trial.job("0001")).revoking).toMatchObject({ fences: true });
-      const before = await told(trial, "0001");
-      expect(await trial.submit({ reconcileGraceMs: GRACE_MS })).toMatchObject({ submitted: ["0001"] });
-      expect((await told(trial, "0001")).slice(before.length)[0]).toBe("absent");
-      expect(batchesOf(trial)).toHaveLength(1);
-      await expectPaidOnce(trial, 2);
-    },
-  );
+  test.each([
+    ["DELETE", 1],
+    ["DELETE", 2],
+    ["GET", 1],
+    ["GET", 2],
+  ])("goes on where a crash left it: at its %s of the file, number %i", async (method, nth) => {
+    const trial = await exported(1, { frozen: true, faults: "create-lost=1x" });
+    let calls = 0;
+    let hasFile = "";
+    trial.setWire(async (call, send) => {
+      if (call.url.pathname.endsWith(":asyncBatchEmbedContent")) hasFile = "-0001-1-";
+      const isOurs =
+        call.method === method && hasFile !== "" && call.url.pathname.includes(hasFile);
+      if (isOurs && ++calls === nth) throw new Error("killed by the test");
+      return send();
+    });
+    await expect(trial.submit({ reconcileGraceMs: GRACE_MS })).rejects.toThrow(
+      "killed by the test",
+    );
+    expect(calls).toBe(nth);
+    expect((await trial.job("0001")).revoking).toMatchObject({ fences: true });
+    const before = await told(trial, "0001");
+    expect(await trial.submit({ reconcileGraceMs: GRACE_MS })).toMatchObject({
+      submitted: ["0001"],
+    });
+    expect((await told(trial, "0001")).slice(before.length)[0]).toBe("absent");
+    expect(batchesOf(trial)).toHaveLength(1);
+    await expectPaidOnce(trial, 2);
+  });
 
   test("that shows its batch while its file is revoked: the batch is adopted", async () => {
     // shows after the first readings, and before the last ones
@@ -224,16 +255,20 @@ describe("a create without an answer and without a batch", () => {
     await expectPaidOnce(trial, 2);
   });
 
-  test.each(["submit", "run"] as const)("holds up no other job: %s", async (command) => {
+  const commands: Record<string, (trial: Trial) => Promise<unknown>> = {
+    submit: async (trial) => {
+      await trial.export({ bounds: { ...workshop.bounds, maxRows: 2 } });
+      return trial.submit({ reconcileGraceMs: GRACE_MS });
+    },
+    run: (trial) => {
+      const bounds = { ...workshop.bounds, maxRows: 2 };
+      return trial.run({ export: trial.exportOptions({ bounds }), reconcileGraceMs: GRACE_MS });
+    },
+  };
+
+  test.each(Object.entries(commands))("holds up no other job: %s", async (_, command) => {
     const trial = await startTrial(workshop, texts(6), { frozen: true, faults: "create-lost=1x" });
-    const bounds = { ...workshop.bounds, maxRows: 2 };
-    if (command === "submit") {
-      await trial.export({ bounds });
-      await trial.submit({ reconcileGraceMs: GRACE_MS });
-    } else {
-      const options = { export: trial.exportOptions({ bounds }), reconcileGraceMs: GRACE_MS };
-      expect(await trial.run(options)).toMatchObject({ written: 6, remaining: 0 });
-    }
+    await command(trial);
     const events = await told(trial);
     const others = ["0002 submitted", "0003 submitted"].map((event) => events.indexOf(event));
     expect(Math.min(...others)).toBeGreaterThan(0);
@@ -242,13 +277,13 @@ describe("a create without an answer and without a batch", () => {
   });
 });
 
-class Killed extends Error {}
-
 describe("where deletion is seen late", () => {
   test("it is waited for", async () => {
     const behaviour = "delete-seen=late";
     const trial = await exported(1, { frozen: true, faults: "create-lost=1x", behaviour });
-    expect(await trial.submit({ reconcileGraceMs: GRACE_MS })).toMatchObject({ submitted: ["0001"] });
+    expect(await trial.submit({ reconcileGraceMs: GRACE_MS })).toMatchObject({
+      submitted: ["0001"],
+    });
     expect(trial.emulator.createsOfGoneFiles()).toBe(1);
     expect(batchesOf(trial)).toHaveLength(1);
     await expectPaidOnce(trial, 2);
@@ -282,7 +317,9 @@ describe.each(["create-input=unchecked", "delete-seen=late-by-creates"])(
       await trial.clock.sleep(untilMs - trial.clock.now().getTime() - GRACE_MS);
       expect(await trial.submit({ reconcileGraceMs: 1_000 })).toMatchObject({ submitted: [] });
       await trial.clock.sleep(2 * GRACE_MS);
-      expect(await trial.submit({ reconcileGraceMs: GRACE_MS })).toMatchObject({ submitted: ["0001"] });
+      expect(await trial.submit({ reconcileGraceMs: GRACE_MS })).toMatchObject({
+        submitted: ["0001"],
+      });
       expect(batchesOf(trial)).toHaveLength(2);
       await expectPaidOnce(trial, 4);
     });
@@ -311,10 +348,17 @@ describe("a held job", () => {
     const trial = await exported(2);
     const [next, other] = await trial.jobs();
     if (next === undefined || other === undefined) throw new Error("no jobs");
-    const held = { ...other, state: "submitting", revoking: { keyId: "k", fences: false } } as const;
+    const held = {
+      ...other,
+      state: "submitting",
+      revoking: { keyId: "k", fences: false },
+    } as const;
     const asked = { jobs: [held], quotaWaitMs: 60_000, nowMs: 0 };
     const window = { maxActiveJobs: 90, maxEnqueuedTokens: next.tokens };
-    expect(nextTry(next, { ...asked, window })).toMatchObject({ atMs: Infinity, waitsFor: "tokens" });
+    expect(nextTry(next, { ...asked, window })).toMatchObject({
+      atMs: Infinity,
+      waitsFor: "tokens",
+    });
     const advertised = { ...window, isAdvertised: true };
     expect(nextTry(next, { ...asked, window: advertised }).atMs).toBeLessThanOrEqual(0);
   });

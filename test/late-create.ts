@@ -24,7 +24,8 @@ const gemini = connectGemini({
   apiKey: API_KEY,
   baseUrl,
   fetch: (input, init) => {
-    if (String(input).endsWith(":asyncBatchEmbedContent")) stopAt("as the request leaves");
+    const { href } = new URL(input instanceof Request ? input.url : input);
+    if (href.endsWith(":asyncBatchEmbedContent")) stopAt("as the request leaves");
     return fetch(input, init);
   },
 });

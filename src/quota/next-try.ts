@@ -52,7 +52,8 @@ export function nextTry(
   asked: Asked & Readonly<{ jobs: readonly Job[] }>,
 ): NextTry {
   // whatever may still come of a held one: a queue that nobody set must not stand still for two days
-  const counts = (each: Job) => isQueued(each) && !(asked.window.isAdvertised === true && isHeld(each));
+  const counts = (each: Job) =>
+    isQueued(each) && !(asked.window.isAdvertised === true && isHeld(each));
   const active = asked.jobs.filter(counts);
   const own = active.filter((each) => each.target.model === job.target.model);
   const tokens = own.reduce((sum, each) => sum + each.tokens, 0);

@@ -8,7 +8,13 @@ import {
   isDeadBatch,
 } from "../gemini/port.ts";
 import type { Job } from "../manifest/job.ts";
-import { batchPrefix, isBatchOf, isOurProject, jobOfBatch } from "../manifest/batch-names.ts";
+import {
+  batchNameOfFile,
+  batchPrefix,
+  isBatchOf,
+  isOurProject,
+  jobOfBatch,
+} from "../manifest/batch-names.ts";
 import { mayHaveBatch } from "../manifest/states.ts";
 import type { SubmitServices } from "./submit-job.ts";
 
@@ -67,7 +73,7 @@ export async function adoptFound(
 
 /** Where the list does not tell it: a request file is called as the batch that it was uploaded for. */
 function nameOf({ displayName, inputFile }: Batch): string {
-  return displayName || (inputFile ?? "").replace(/^files\//, "");
+  return displayName || batchNameOfFile(inputFile ?? "");
 }
 
 async function readList(gemini: Gemini, prefix: string, signal: AbortSignal): Promise<Batch[]> {

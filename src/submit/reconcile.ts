@@ -192,11 +192,7 @@ function checkKey({ keyId }: SubmitServices, uncertain: readonly Job[]): void {
  * A batch that tells no name may be that of the lost answer, unless it is known, or was made of something
  * else, or long before. Then the list proves nothing, and sending the job again could pay twice.
  */
-function checkNameless(
-  { manifest }: SubmitServices,
-  job: Job,
-  nameless: readonly Batch[],
-): void {
+function checkNameless({ manifest }: SubmitServices, job: Job, nameless: readonly Batch[]): void {
   const known = new Set(manifest.jobs().flatMap((each) => [each.batch, ...each.duplicateBatches]));
   const strangers = nameless.filter(({ name }) => !known.has(name));
   const ownFiles = `files/${batchPrefix(manifest.id)}${job.id}-`;

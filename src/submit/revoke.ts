@@ -53,8 +53,7 @@ async function recordedRevoking(
 ): Promise<Job | undefined> {
   const { manifest, keyId } = services;
   if (job.revoking?.keyId === keyId) return job;
-  const fences =
-    manifest.fences(keyId) ?? (await doesDeletionFence(services, job.target.model));
+  const fences = manifest.fences(keyId) ?? (await doesDeletionFence(services, job.target.model));
   if (fences === undefined) return undefined;
   const file = job.remoteFile?.name;
   return manifest.recordIf((now) => isSameSubmission(now, job), {

@@ -103,9 +103,7 @@ export function askToCreate(
 }
 
 /** Resolves to the batch's name. */
-export async function create(
-  ...request: Parameters<typeof askToCreate>
-): Promise<string> {
+export async function create(...request: Parameters<typeof askToCreate>): Promise<string> {
   const created = await askToCreate(...request);
   return textAt(required(created, "The creation of a batch"), "name");
 }

@@ -314,7 +314,9 @@ async function aboutDeletion(live: Live): Promise<Finding[]> {
     finding("a look at it right after is answered", `with HTTP ${looked.status}`),
     finding(
       "a create with it, right after, is answered",
-      batch === "" ? `with HTTP ${created.status}` : "with a batch: no create that comes late is kept out",
+      batch === ""
+        ? `with HTTP ${created.status}`
+        : "with a batch: no create that comes late is kept out",
     ),
   ];
 }
