@@ -2,8 +2,8 @@
  * look at every state of it. Two processes share a jobs folder; each may die at `mayDie`, and stand still
  * between any two steps for as long as it likes, while the other takes its lock. What is recorded bears the
  * names of the journal's events. What it covers and leaves out: docs/reliability.md. */
-#define SUBMISSIONS 3
-#define FILES 8                                             /* one for each submission and process */
+#define SUBMISSIONS 2
+#define FILES 6                                             /* one for each submission and process */
 #define fileOf(submission, process) (2 * submission + process)
 #ifdef SAME_NAMES
 #define ownFile(submission, process) fileOf(submission, 0)  /* both processes call a file the same */
@@ -14,7 +14,7 @@ mtype = { exported, uploaded, submitting, refused, revoking, absent, submitted, 
 
 /* the folder */
 byte lock = 9; mtype state = exported; byte submissions, remoteFile, batch; bool isRevoking;
-bool told[SUBMISSIONS + 1];
+bool told[SUBMISSIONS + 1]; hidden byte k;
 /* Gemini, and the network before it: a create names its file, 0 is none */
 byte onItsWay[SUBMISSIONS + 1]; bool yes[SUBMISSIONS + 1], no[SUBMISSIONS + 1];
 bool made[SUBMISSIONS + 1], listed[SUBMISSIONS + 1]; byte batches;
@@ -27,15 +27,16 @@ bool there[FILES], deleted[FILES], seen[FILES];             /* seen: by creates,
 
 #define mayDie if :: skip :: goto open fi
 #define mustHold if :: lock == me :: else -> goto open fi
-inline record(event) { d_step { what = event }; mayDie }    /* durable; what is recorded is said before */
+#define say(event) printf("process %d records: %e\n", me, event)
+inline record(event) { say(event); mayDie }
 /* one reading of the whole list; a batch that shows is the job's, or a second one */
 inline read() {
   d_step { found = 0; k = 1; do :: k <= SUBMISSIONS -> if :: made[k] && listed[k] && k != batch && !told[k] -> found = k :: else fi; k++ :: else -> break od };
   mayDie;
   if
   :: found > 0 -> atomic { mustHold; if
-       :: state != submitted -> state = submitted; batch = found; isRevoking = false; what = submitted
-       :: state == submitted && batch != found -> told[found] = true; what = duplicate
+       :: state != submitted -> state = submitted; batch = found; isRevoking = false; say(submitted)
+       :: state == submitted && batch != found -> told[found] = true; say(duplicate)
        :: else fi }; goto work
   :: else
   fi
@@ -45,24 +46,24 @@ inline grace() { d_step { k = 1; do :: k <= SUBMISSIONS -> listed[k] = made[k] |
 inline readOverGrace() { read(); grace(); read() }
 
 active [2] proctype Process() {
-  byte me = _pid; byte k, found, own, file; mtype what, seems;
+  byte me = _pid; byte found, own, file; mtype seems;
 open: lock = me;                                            /* whoever had it is dead, or seems to be */
-work: atomic { found = 0; seems = state; own = submissions; file = remoteFile };
+work: found = 0; d_step { seems = state; own = submissions; file = remoteFile };
   if
   :: seems == submitted || (seems == exported && own == SUBMISSIONS) -> goto done
   :: seems == exported && own < SUBMISSIONS -> read(); own++;
      if
-     :: file == 0 -> file = ownFile(own, me); mayDie; there[file] = true; mayDie;
+     :: file == 0 -> file = ownFile(own, me); mayDie; d_step { there[file] = true; deleted[file] = false; printf("process %d uploads\n", me) }; mayDie;
         atomic { mustHold; remoteFile = file; record(uploaded) }
      :: else
      fi;
 #ifdef INTENT_AFTER_CREATE
-     onItsWay[own] = file; mayDie;
+     onItsWay[own] = file; printf("process %d sends create %d\n", me, own); mayDie;
 #endif
      atomic { mustHold; submissions = own; state = submitting; record(submitting) };
 #ifndef INTENT_AFTER_CREATE
      mustHold;                                              /* the check; behind it a machine may stop */
-     onItsWay[own] = file; mayDie;
+     onItsWay[own] = file; printf("process %d sends create %d\n", me, own); mayDie;
 #endif
      if
      :: yes[own] -> atomic { mustHold; state = submitted; batch = own; record(submitted) }
@@ -79,7 +80,7 @@ work: atomic { found = 0; seems = state; own = submissions; file = remoteFile };
 #if defined(LATE_DELETION) && !defined(TRUST_LATE_DELETION)
      !there[file];                                          /* held until the file has expired */
 #else
-     deleted[file] = true; mayDie;
+     deleted[file] = true; printf("process %d deletes the file\n", me); mayDie;
 #endif
 #endif
 #ifndef NO_SECOND_READING
@@ -93,7 +94,7 @@ done: skip
 
 /* Everything that comes late, or never. */
 #define ofCreate(k) \
-  :: atomic { onItsWay[k] > 0 && takes(onItsWay[k]) -> onItsWay[k] = 0; made[k] = true; batches++; \
+  :: atomic { onItsWay[k] > 0 && takes(onItsWay[k]) -> onItsWay[k] = 0; made[k] = true; batches++; printf("create %d makes a batch\n", k); \
      assert(batches <= 1);                                  /* no rows are in two batches */ \
      if :: yes[k] = true :: skip fi }                       /* the answer arrives, or is lost */ \
   :: atomic { onItsWay[k] > 0 -> onItsWay[k] = 0; no[k] = true } /* refused: no such file, or for quota */ \
@@ -105,8 +106,10 @@ done: skip
 
 active proctype World() {
 end: do
-  ofCreate(1) ofCreate(2) ofCreate(3)
-  ofFile(2) ofFile(3) ofFile(4) ofFile(5) ofFile(6) ofFile(7)
+  ofCreate(1) ofCreate(2)
+#ifdef LATE_DELETION
+  ofFile(2) ofFile(3) ofFile(4) ofFile(5)
+#endif
   od
 }
 

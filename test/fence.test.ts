@@ -216,38 +216,37 @@ describe("a create without an answer and without a batch", () => {
   });
 
   test.each([
-    ["DELETE", 1],
-    ["DELETE", 2],
-    ["GET", 1],
-    ["GET", 2],
-  ])("goes on where a crash left it: at its %s of the file, number %i", async (method, nth) => {
+    ["deleteFile", 1],
+    ["deleteFile", 2],
+    ["hasFile", 1],
+    ["hasFile", 2],
+  ] as const)("goes on where a crash left it: at its %s, number %i", async (method, nth) => {
     const trial = await exported(1, { frozen: true, faults: "create-lost=1x" });
     let calls = 0;
-    let hasFile = "";
-    trial.setWire(async (call, send) => {
-      if (call.url.pathname.endsWith(":asyncBatchEmbedContent")) hasFile = "-0001-1-";
-      const isOurs =
-        call.method === method && hasFile !== "" && call.url.pathname.includes(hasFile);
-      if (isOurs && ++calls === nth) throw new Error("killed by the test");
-      return send();
-    });
-    await expect(trial.submit({ reconcileGraceMs: GRACE_MS })).rejects.toThrow(
-      "killed by the test",
-    );
-    expect(calls).toBe(nth);
+    const dies = async (name: string) => {
+      if (name.includes("-0001-1-") && ++calls === nth) throw new Error("killed by the test");
+    };
+    const { deleteFile, hasFile } = trial.gemini;
+    const gemini: typeof trial.gemini = {
+      ...trial.gemini,
+      ...(method === "deleteFile"
+        ? { deleteFile: (name) => dies(name).then(() => deleteFile(name)) }
+        : { hasFile: (name, signal) => dies(name).then(() => hasFile(name, signal)) }),
+    };
+    const grace = { reconcileGraceMs: GRACE_MS };
+    await expect(trial.submit(grace, { gemini })).rejects.toThrow("killed by the test");
     expect((await trial.job("0001")).revoking).toMatchObject({ fences: true });
     const before = await told(trial, "0001");
-    expect(await trial.submit({ reconcileGraceMs: GRACE_MS })).toMatchObject({
-      submitted: ["0001"],
-    });
+    expect(await trial.submit(grace)).toMatchObject({ submitted: ["0001"] });
     expect((await told(trial, "0001")).slice(before.length)[0]).toBe("absent");
+    expect(trial.emulator.createsOfGoneFiles()).toBe(1);
     expect(batchesOf(trial)).toHaveLength(1);
     await expectPaidOnce(trial, 2);
   });
 
   test("that shows its batch while its file is revoked: the batch is adopted", async () => {
     // shows after the first readings, and before the last ones
-    const faults = "create-reset=1x,create-late=190";
+    const faults = "create-reset=1x,create-late=215";
     const trial = await exported(1, { frozen: true, faults, behaviour: "input-gone=runs" });
     expect(await trial.submit({ reconcileGraceMs: GRACE_MS })).toMatchObject({ adopted: ["0001"] });
     expect(await told(trial, "0001")).toContain("revoking");
@@ -258,16 +257,16 @@ describe("a create without an answer and without a batch", () => {
   const commands: Record<string, (trial: Trial) => Promise<unknown>> = {
     submit: async (trial) => {
       await trial.export({ bounds: { ...workshop.bounds, maxRows: 2 } });
-      return trial.submit({ reconcileGraceMs: GRACE_MS });
+      return trial.submit({ reconcileGraceMs: 1_000 });
     },
     run: (trial) => {
       const bounds = { ...workshop.bounds, maxRows: 2 };
-      return trial.run({ export: trial.exportOptions({ bounds }), reconcileGraceMs: GRACE_MS });
+      return trial.run({ export: trial.exportOptions({ bounds }), reconcileGraceMs: 1_000 });
     },
   };
 
   test.each(Object.entries(commands))("holds up no other job: %s", async (_, command) => {
-    const trial = await startTrial(workshop, texts(6), { frozen: true, faults: "create-lost=1x" });
+    const trial = await startTrial(workshop, texts(6), { faults: "create-lost=1x" });
     await command(trial);
     const events = await told(trial);
     const others = ["0002 submitted", "0003 submitted"].map((event) => events.indexOf(event));

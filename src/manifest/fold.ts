@@ -228,15 +228,7 @@ function change(job: Draft, event: Exclude<JobEvent, { type: "exported" }>): voi
       job.error = undefined;
       return;
     case "submitted":
-      // a batch that was found needs none: the manifest may have been restored from a backup
-      if (job.submissions === 0 && !event.adopted)
-        throw new Error(`job ${job.id} has a batch without intent`);
-      job.batch = event.batch;
-      job.revoking = undefined;
-      job.keyId = event.keyId;
-      job.submittedAt = event.at;
-      job.error = undefined;
-      return;
+      return submitted(job, event);
     case "duplicate":
       job.duplicateBatches = [...job.duplicateBatches, event.batch];
       return;
@@ -274,6 +266,17 @@ function change(job: Draft, event: Exclude<JobEvent, { type: "exported" }>): voi
       job.lane = "sync";
       job.error = undefined;
   }
+}
+
+function submitted(job: Draft, event: Extract<JobEvent, { type: "submitted" }>): void {
+  // a batch that was found needs none: the manifest may have been restored from a backup
+  if (job.submissions === 0 && !event.adopted)
+    throw new Error(`job ${job.id} has a batch without intent`);
+  job.batch = event.batch;
+  job.revoking = undefined;
+  job.keyId = event.keyId;
+  job.submittedAt = event.at;
+  job.error = undefined;
 }
 
 function end(

@@ -296,7 +296,7 @@ class Pipeline {
     const isWaiting = () => this.#halted === undefined && settling.open().length > 0;
     while (!this.#isStopped() && isWaiting() && !settling.hasNew()) {
       const leftMs = dueMs - clock.elapsedMs();
-      if (leftMs <= 0) return;
+      if (leftMs < 1) return;
       await this.#changes.nextWithin(leftMs, clock, signal);
     }
   }
