@@ -4,6 +4,7 @@ import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { expect, test } from "vitest";
 import { type JobEvent, parseEvent } from "../src/manifest/event.ts";
+import { contentOf } from "../src/manifest/seal.ts";
 import { move } from "../src/manifest/transitions.ts";
 import { IN_FULL, onlyWhere } from "./size.ts";
 
@@ -11,11 +12,11 @@ const MODEL = readFileSync(new URL("../model/submission.pml", import.meta.url), 
 const RUNNER = fileURLToPath(new URL("../model/model.ts", import.meta.url));
 
 /** One of each. */
-const EVENTS = readFileSync(new URL("fixtures/manifest-v1.ndjson", import.meta.url), "utf8")
+const EVENTS = readFileSync(new URL("fixtures/manifest-v2.ndjson", import.meta.url), "utf8")
   .trimEnd()
   .split("\n")
   .slice(1)
-  .map(parseEvent);
+  .map((line) => parseEvent(contentOf(line)));
 
 /** What may happen to a job that was not submitted for sure, but for other lanes and a person's wish. */
 function protocolEvents(): JobEvent["type"][] {

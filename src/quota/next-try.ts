@@ -13,7 +13,7 @@
  */
 import type { Job } from "../manifest/job.ts";
 import { dueMs, NEW_QUOTA, type Probe, type QuotaLog } from "../manifest/quota/quota-log.ts";
-import { isHeld } from "../manifest/held.ts";
+import { isHeld } from "../jobs-folder/input-file.ts";
 import { isQueued } from "../manifest/states.ts";
 
 /** What may be queued at Gemini at once. */

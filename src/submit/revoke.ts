@@ -4,7 +4,7 @@
  */
 import { explain } from "../words/explain.ts";
 import { GeminiError, isOutage } from "../gemini/port.ts";
-import { heldUntil } from "../manifest/held.ts";
+import { heldUntil } from "../jobs-folder/input-file.ts";
 import type { Job } from "../manifest/job.ts";
 import { needs } from "../manifest/states.ts";
 import { doesDeletionFence } from "./fence-check.ts";

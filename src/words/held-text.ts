@@ -1,4 +1,4 @@
-import { heldUntil } from "../manifest/held.ts";
+import { heldUntil } from "../jobs-folder/input-file.ts";
 import type { Job } from "../manifest/job.ts";
 
 /** Which jobs cannot be sent again yet, until when, and why; undefined where there is none. */

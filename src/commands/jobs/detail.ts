@@ -1,5 +1,5 @@
 import type { Prices } from "../../cost/tariff.ts";
-import { heldUntil } from "../../manifest/held.ts";
+import { heldUntil } from "../../jobs-folder/input-file.ts";
 import { BATCH_LIFE_HOURS, batchAgeMs, isStuck } from "../../manifest/batch-age.ts";
 import { costOf } from "../../cost/cost.ts";
 import type { JobFiles } from "../../manifest/file-names.ts";

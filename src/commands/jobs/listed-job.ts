@@ -1,6 +1,6 @@
 import type { Prices } from "../../cost/tariff.ts";
 import { costOf } from "../../cost/cost.ts";
-import { heldUntil } from "../../manifest/held.ts";
+import { heldUntil } from "../../jobs-folder/input-file.ts";
 import { jobFileNames } from "../../manifest/file-names.ts";
 import { type Cleanable, copiesOf, type Job } from "../../manifest/job.ts";
 import { decimal } from "../../words/figures.ts";
