@@ -501,8 +501,10 @@ async function withBatch(
   const trial = await exported(20);
   await trial.forgetting(trial.submit);
   await trial.services({}, async (all) => {
+    let isFirst = true;
     const recordIf: Manifest["recordIf"] = async (holds, event) => {
-      await other(all);
+      if (isFirst) await other(all);
+      isFirst = false;
       return all.manifest.recordIf(holds, event);
     };
     await work({ ...all, manifest: { ...all.manifest, recordIf } });
