@@ -226,12 +226,12 @@ describe("a create without an answer and without a batch", () => {
     const dies = async (name: string) => {
       if (name.includes("-0001-1-") && ++calls === nth) throw new Error("killed by the test");
     };
-    const { deleteFile, hasFile } = trial.gemini;
+    const real = trial.gemini;
     const gemini: typeof trial.gemini = {
       ...trial.gemini,
       ...(method === "deleteFile"
-        ? { deleteFile: (name) => dies(name).then(() => deleteFile(name)) }
-        : { hasFile: (name, signal) => dies(name).then(() => hasFile(name, signal)) }),
+        ? { deleteFile: (name) => dies(name).then(() => real.deleteFile(name)) }
+        : { hasFile: (name, signal) => dies(name).then(() => real.hasFile(name, signal)) }),
     };
     const grace = { reconcileGraceMs: GRACE_MS };
     await expect(trial.submit(grace, { gemini })).rejects.toThrow("killed by the test");

@@ -21,11 +21,13 @@ const EVENTS = readFileSync(new URL("fixtures/manifest-v2.ndjson", import.meta.u
 /** What may happen to a job that was not submitted for sure, but for other lanes and a person's wish. */
 function protocolEvents(): JobEvent["type"][] {
   const types = new Set(EVENTS.flatMap((event) => ("job" in event ? [event.type] : [])));
-  const isPossible = (event: JobEvent["type"]) =>
-    canMove("exported", event) || canMove("submitting", event);
   return [...types].filter(
-    (event) => isPossible(event) && event !== "embedding" && event !== "cancelled",
+    (event) => isUnsure(event) && event !== "embedding" && event !== "cancelled",
   );
+}
+
+function isUnsure(event: JobEvent["type"]): boolean {
+  return canMove("exported", event) || canMove("submitting", event);
 }
 
 function canMove(from: "exported" | "submitting", event: JobEvent["type"]): boolean {
