@@ -79,11 +79,7 @@ export function apply(state: ManifestState, event: JournalEvent): void {
   const quotas = quotaChanges(state, before, { event, moved });
   advance(before, event, moved);
   state.index = undefined;
-<<<<<<< HEAD
-  commit(state, { jobs: children, quotas, fences: fencesOf(event) });
-=======
-  commit(state, { quotas });
->>>>>>> main
+  commit(state, { quotas, fences: fencesOf(event) });
 }
 
 /** What the event comes to; changes nothing. Throws where it does not fit what came before. */
@@ -99,15 +95,11 @@ export function changeOf(state: ManifestState, event: JournalEvent): Change {
   const after = next(state, before, event);
   const quotas =
     before === undefined ? [] : quotaChanges(state, before, { event, moved: after.state });
-<<<<<<< HEAD
-  return { jobs: [after, ...children], quotas, fences: fencesOf(event) };
+  return { jobs: [after], quotas, fences: fencesOf(event) };
 }
 
 function fencesOf(event: JobEvent): readonly (readonly [string, boolean])[] {
   return event.type === "revoking" ? [[event.keyId, event.fences]] : [];
-=======
-  return { jobs: [after], quotas };
->>>>>>> main
 }
 
 export function commit(

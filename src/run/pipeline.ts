@@ -25,16 +25,11 @@ import { cutAgain } from "../resubmit/cut-again.ts";
 import { type Pool, Pools } from "../resubmit/pool.ts";
 import { resubmitJobs, retryableBelow } from "../resubmit/resubmit.ts";
 import type { Store } from "../store/port.ts";
-<<<<<<< HEAD
+import { sameTarget } from "../row/target.ts";
+import { isStuck } from "../manifest/batch-age.ts";
 import { adoptBatches } from "../submit/adopt.ts";
 import { Settling } from "../submit/reconcile.ts";
 import { submitJob, type SubmitOutcome, type SubmitServices } from "../submit/submit-job.ts";
-=======
-import { sameTarget } from "../row/target.ts";
-import { isStuck } from "../manifest/batch-age.ts";
-import { adoptBatches, needsReconciling, reconcile } from "../submit/reconcile.ts";
-import { submitJob, type SubmitServices } from "../submit/submit-job.ts";
->>>>>>> main
 import { nameUsualCauses } from "../quota/refused-alone.ts";
 import { fullText } from "../quota/full-text.ts";
 import { isTooLarge, learnedBounds } from "../quota/learned-bounds.ts";
