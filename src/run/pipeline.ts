@@ -26,7 +26,7 @@ import { type Pool, Pools } from "../resubmit/pool.ts";
 import { resubmitJobs, retryableBelow } from "../resubmit/resubmit.ts";
 import type { Store } from "../store/port.ts";
 import { sameTarget } from "../row/target.ts";
-import { isStuck } from "../manifest/batch-age.ts";
+import { isStuck } from "../jobs-folder/batch-age.ts";
 import { adoptBatches } from "../submit/adopt.ts";
 import { Settling } from "../submit/reconcile.ts";
 import { submitJob, type SubmitOutcome, type SubmitServices } from "../submit/submit-job.ts";

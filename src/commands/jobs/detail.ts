@@ -1,6 +1,6 @@
 import type { Prices } from "../../cost/tariff.ts";
 import { heldUntil } from "../../jobs-folder/input-file.ts";
-import { BATCH_LIFE_HOURS, batchAgeMs, isStuck } from "../../manifest/batch-age.ts";
+import { BATCH_LIFE_HOURS, batchAgeMs, isStuck } from "../../jobs-folder/batch-age.ts";
 import { costOf } from "../../cost/cost.ts";
 import type { JobFiles } from "../../manifest/file-names.ts";
 import {
