@@ -2,14 +2,30 @@
  * Writes once more what a database has lost after it was imported: it was restored from a backup, or
  * the server that took over had not got the last commits. The results are paid for and on disk. Of a
  * job's rows those are written that are NULL and still have their text; to the journal they have been
- * written all along, so nothing is recorded, and it can be repeated.
+ * written all along, so nothing is recorded, and it can be repeated. Rows that the table refused at their
+ * import leave the failed file as they are written, in the step of the journal that counts them as what
+ * they came to: so they are not paid for again, and none counts twice.
  */
+import { exists } from "../disk/presence.ts";
+import {
+  IN_COLUMN,
+  isRefused,
+  prepareReplacement,
+  readFailedLines,
+  refusedLines,
+  takeReplacement,
+} from "../jobs-folder/failed-file.ts";
+import { failedRequests } from "../jobs-folder/request-file.ts";
 import { hasResults } from "../jobs-folder/results-file.ts";
 import type { Job } from "../manifest/job.ts";
-import type { ManifestView } from "../manifest/manifest.ts";
+import type { Manifest, ManifestView } from "../manifest/manifest.ts";
+import { wasImported } from "../manifest/states.ts";
 import type { Report } from "../progress.ts";
-import type { Store } from "../store/port.ts";
-import { CHUNK_ROWS } from "./chunk-writer.ts";
+import type { FailedLine } from "../row/failed-line.ts";
+import { type EmbeddedQuestion, formatKey, type RowOutcome } from "../row/question.ts";
+import type { Target } from "../row/target.ts";
+import { type RowEnd, type Store, TableRefusal } from "../store/port.ts";
+import { CHUNK_ROWS, failureOf, writeAround } from "./chunk-writer.ts";
 import { type Pacer, UNPACED } from "./pace.ts";
 import { writableRows } from "./written-rows.ts";
 
@@ -35,25 +51,127 @@ export async function countEmpty(
 ): Promise<number> {
   let empty = 0;
   for await (const chunk of writableRows(manifest.files(job.id), job, CHUNK_ROWS)) {
-    const holdings = await store.compare(chunk);
-    empty += holdings.filter((holding) => holding === "empty").length;
+    empty += (await emptyOf(store, chunk)).length;
   }
   return empty;
 }
 
-/** How many rows it wrote until the end, or until the signal was aborted. */
-export async function writeAgain(services: AgainServices, job: Job): Promise<number> {
-  const { store, manifest, report, signal, pacer = UNPACED } = services;
-  let [looked, written] = [0, 0];
+/** What came of the job's rows that are NULL and not among those `known`. */
+export async function writeAgain(
+  services: AgainServices,
+  job: Job,
+  known: ReadonlyMap<string, RowEnd> = new Map(),
+): Promise<readonly RowEnd[]> {
+  const { store } = services;
+  const isNew = (row: EmbeddedQuestion) => !known.has(formatKey(row));
+  const ends = await offer(services, job, (chunk) => emptyOf(store, chunk.filter(isNew)));
+  return [...ends.values()];
+}
+
+async function emptyOf(store: Store, rows: readonly EmbeddedQuestion[]) {
+  const holdings = await store.compare(rows);
+  return rows.filter((_, place) => holdings[place] === "empty");
+}
+
+type Rows = readonly EmbeddedQuestion[];
+
+/**
+ * Offers rows of the job's results to its table once more, and says by their keys what came of them,
+ * until the end or until the signal was aborted. `choose`: of a chunk.
+ */
+async function offer(
+  { store, manifest, report, signal, pacer = UNPACED }: AgainServices,
+  job: Job,
+  choose: (chunk: Rows) => Rows | Promise<Rows>,
+): Promise<Map<string, RowEnd>> {
+  const ends = new Map<string, RowEnd>();
   const chunkRows = Math.min(CHUNK_ROWS, pacer.maxRows);
+  let looked = 0;
   for await (const chunk of writableRows(manifest.files(job.id), job, chunkRows)) {
     if (signal.aborted) break;
-    const holdings = await store.compare(chunk);
-    const empty = chunk.filter((_, place) => holdings[place] === "empty");
-    const outcomes = await pacer.paced(empty.length, signal, () => store.apply(empty));
-    written += outcomes.filter((outcome) => outcome === "written").length;
+    const rows = await choose(chunk);
+    const keys = rows.map(formatKey);
+    await writeAround(
+      rows,
+      (part) => pacer.paced(part.length, signal, () => store.apply(part)),
+      (place, end) => ends.set(keys[place] ?? "", end),
+    );
     looked += chunk.length;
     report({ type: "importing", job: job.id, rows: looked, requests: job.requests });
   }
-  return written;
+  return ends;
 }
+
+export type RefusedRowsServices = Omit<AgainServices, "store"> &
+  Readonly<{ storeOf: (target: Target) => Promise<Store>; manifest: Manifest }>;
+
+/** By their keys, what became of rows that are paid for. */
+type PaidRows = ReadonlyMap<string, RowEnd>;
+
+/**
+ * Writes those of the lines that the table had refused, as far as their vectors are at hand and their
+ * text is the one that was sent: who edited it wants another vector.
+ */
+export async function writeRefused(
+  services: RefusedRowsServices,
+  job: Job,
+  lines: AsyncIterable<FailedLine>,
+): Promise<PaidRows> {
+  const wanted = await unchanged(services.manifest, job, lines);
+  if (wanted.size === 0) return new Map();
+  const store = await services.storeOf(job.target);
+  const ends = await offer({ ...services, store }, job, (chunk) =>
+    chunk.filter((row) => wanted.has(formatKey(row))),
+  );
+  await takeOut(services.manifest, job, ends);
+  return ends;
+}
+
+/** The keys of refused rows among the lines whose text is the one that was sent. */
+async function unchanged(
+  manifest: Manifest,
+  job: Job,
+  lines: AsyncIterable<FailedLine>,
+): Promise<ReadonlySet<string>> {
+  const files = manifest.files(job.id);
+  const wanted = new Set<string>();
+  if (!wasImported(job) || !(await exists(files.requests))) return wanted;
+  for await (const { key } of refusedLines(job, files)) wanted.add(key);
+  if (wanted.size === 0 || !(await hasResults(files, job))) return new Set();
+  const texts = new Map<string, string>();
+  for await (const line of lines) if (wanted.has(line.key)) texts.set(line.key, textOf(line));
+  for await (const sent of failedRequests(files, job, () => ANY)) {
+    if (texts.get(sent.key) !== textOf(sent)) wanted.delete(sent.key);
+  }
+  return wanted;
+}
+
+/** In one step of the journal with the sums, as rows that are sent again leave their file. */
+async function takeOut(manifest: Manifest, job: Job, ends: PaidRows): Promise<void> {
+  const settled = [...ends.values()].filter(isSettled);
+  if (settled.length === 0) return;
+  const files = manifest.files(job.id);
+  const prepared = await prepareReplacement(files, staying(job, files.failed, ends), IN_COLUMN);
+  const sums = job.sums && { ...job.sums, failed: job.sums.failed - settled.length };
+  for (const outcome of settled) if (sums !== undefined) sums[outcome] += 1;
+  await manifest.recordResubmitted([], [{ job: job.id, ...prepared, sums }]);
+  await takeReplacement(files, prepared);
+}
+
+function isSettled(end: RowEnd): end is RowOutcome {
+  return !(end instanceof TableRefusal);
+}
+
+async function* staying(job: Job, path: string, ends: PaidRows): AsyncGenerator<FailedLine> {
+  for await (const line of readFailedLines(path)) {
+    const end = isRefused(line, job) ? ends.get(line.key) : undefined;
+    if (end === undefined) yield line;
+    else if (end instanceof TableRefusal) yield { ...line, error: failureOf(end) };
+  }
+}
+
+function textOf({ request }: Pick<FailedLine, "request">): string {
+  return request.content.parts[0].text;
+}
+
+const ANY = { class: "permanent", reason: "table", message: "" } as const;

@@ -126,8 +126,14 @@ export class RequestRows {
 
   /** A request, with its copies. */
   fail(ordinal: number, failure: Failure): void {
-    this.#failRow(ordinal, failure);
-    for (const copy of this.copiesOf(ordinal)) this.#failRow(copy.ordinal, failure);
+    this.failRow(ordinal, failure);
+    for (const copy of this.copiesOf(ordinal)) this.failRow(copy.ordinal, failure);
+  }
+
+  /** One row alone, which its table refuses: those with the same text may be taken. */
+  failRow(ordinal: number, failure: Failure): void {
+    this.#codes[ordinal] = CODE.failed;
+    this.#failures.set(ordinal, this.#shared(failure));
   }
 
   /** Fails every request that no usable line was found for, and says how many there were. */
@@ -160,11 +166,6 @@ export class RequestRows {
       filled: of("filled"),
       gone: of("gone"),
     };
-  }
-
-  #failRow(ordinal: number, failure: Failure): void {
-    this.#codes[ordinal] = CODE.failed;
-    this.#failures.set(ordinal, this.#shared(failure));
   }
 
   #has(ordinal: number, flag: number): boolean {

@@ -169,6 +169,8 @@ export const eventSchema = z.discriminatedUnion("type", [
     job: jobId,
     children: z.array(newJob),
     ...waiting,
+    // absent: as they were
+    sums: sums.optional(),
     // further jobs whose lines are in these children
     others: z.array(z.object({ job: jobId, ...waiting })).optional(),
   }),
@@ -206,10 +208,9 @@ export function byParent({ others = [], ...first }: Resubmitted): readonly Resub
   for (const child of first.children) {
     for (const parent of parentsOf(child)) own.set(parent, [...(own.get(parent) ?? []), child]);
   }
-  return [first, ...others].map(({ job, outstanding: left, failedFile }) => {
-    const children = own.get(job) ?? [];
-    return { type: first.type, at: first.at, job, children, outstanding: left, failedFile };
-  });
+  const shared = { type: first.type, at: first.at };
+  const all = [first, ...others.map((each) => ({ ...shared, ...each }))];
+  return all.map((each) => ({ ...each, children: own.get(each.job) ?? [] }));
 }
 
 /** In the order of the journal. */

@@ -29,7 +29,16 @@ import { tableName, type Target } from "../row/target.ts";
 import { estimateTokens } from "../row/tokens.ts";
 import { type Pool, Pools } from "./pool.ts";
 
-export type ResubmitServices = Readonly<{ manifest: Manifest; report: Report }>;
+export type ResubmitServices = Readonly<{
+  manifest: Manifest;
+  report: Report;
+  /** Throws where the table takes no vectors, whatever the row. */
+  tryTable?: (target: Target) => Promise<void>;
+  /** Writes those of the lines whose vectors are at hand, and tells for which nobody need pay again. */
+  writePaid?: (job: Job, lines: AsyncIterable<FailedLine>) => Promise<PaidFor>;
+}>;
+
+type PaidFor = Readonly<{ has(key: string): boolean }>;
 
 /** Which of a job's failed lines are taken. */
 export type TakeLine = (line: FailedLine) => boolean;
@@ -104,16 +113,35 @@ async function resubmitPool(
   given: () => AsyncIterable<Given>,
 ): Promise<readonly Job[]> {
   checkVectorSpace(services.manifest.jobs(), pool.first.target);
+  const isPaid = await writtenOf(services, pool, given);
   const made: Job[] = [];
   for (;;) {
-    const more = await resubmitLines(services, pool, bounds, given());
+    const unpaid = only(given(), (line) => !isPaid(line));
+    const more = await resubmitLines(services, pool, bounds, unpaid);
     if (more.length === 0) return made;
     made.push(...more);
   }
 }
 
+/** Which of the lines nobody need pay for again: their vectors were at hand, and were offered to the table. */
+async function writtenOf(
+  { writePaid }: ResubmitServices,
+  { jobs }: Pool,
+  given: () => AsyncIterable<Given>,
+): Promise<(line: Given) => boolean> {
+  const paid = new Map<string | undefined, PaidFor | undefined>();
+  for (const job of jobs.values()) {
+    paid.set(job.id, await writePaid?.(job, linesOfJob(given(), job.id)));
+  }
+  return ({ parent, line }) => paid.get(parent)?.has(line.key) === true;
+}
+
+async function* linesOfJob(given: AsyncIterable<Given>, job: string): AsyncGenerator<FailedLine> {
+  for await (const { parent, line } of given) if (parent === job) yield line;
+}
+
 async function resubmitLines(
-  { manifest, report }: ResubmitServices,
+  { manifest, report, tryTable }: ResubmitServices,
   { first: { target }, jobs }: Pool,
   bounds: JobBounds,
   given: AsyncIterable<Given>,
@@ -122,7 +150,8 @@ async function resubmitLines(
   const taken = new KeySet();
   let attempt = 1;
   const wanted = only(given, ({ parent, line }) => waiting.has(placeOf(parent, line)));
-  const cuts = await cutLines(manifest, wanted, { target, bounds }, ({ parent, line }) => {
+  const tried = after(wanted, async () => tryTable?.(target));
+  const cuts = await cutLines(manifest, tried, { target, bounds }, ({ parent, line }) => {
     taken.add(placeOf(parent, line));
     attempt = Math.max(attempt, line.attempt + 1);
   });
@@ -159,13 +188,14 @@ async function prepareFailedFiles(
 
 /** Lines written by hand, without a job they came from: recorded as an export is, and as guarded. */
 async function exportLines(
-  { manifest, report }: ResubmitServices,
+  { manifest, report, tryTable }: ResubmitServices,
   path: string,
   given: AsyncIterable<Given>,
   sizing: Sizing,
 ): Promise<Job[]> {
   const { target } = sizing;
   checkVectorSpace(manifest.jobs(), target);
+  await tryTable?.(target);
   const taken = await readTakenRows(manifest, target);
   const isFree = ({ line: { key } }: Given) =>
     !isInFlight(taken, key) && !taken.failedBefore.has(key);
@@ -269,6 +299,19 @@ async function* only(
   holds: (line: Given) => boolean,
 ): AsyncGenerator<Given> {
   for await (const each of given) if (holds(each)) yield each;
+}
+
+/** Where there is any, not before that is done. */
+async function* after(
+  given: AsyncIterable<Given>,
+  done: () => Promise<void>,
+): AsyncGenerator<Given> {
+  let isDone = false;
+  for await (const each of given) {
+    if (!isDone) await done();
+    isDone = true;
+    yield each;
+  }
 }
 
 /** Which line of which failed file: another text of the row may wait in another one. */

@@ -22,10 +22,11 @@ import { pollDue, reportNextLook, submittedJobs } from "../poll/poll.ts";
 import { PollSchedule } from "../poll/schedule.ts";
 import { StuckNotices } from "../poll/stuck.ts";
 import { cutAgain } from "../resubmit/cut-again.ts";
+import { isStuck } from "../manifest/batch-age.ts";
 import { type Pool, Pools } from "../resubmit/pool.ts";
 import { resubmitJobs, retryableBelow } from "../resubmit/resubmit.ts";
-import type { Store } from "../store/port.ts";
-import { sameTarget } from "../row/target.ts";
+import { type Store, TableRefusal } from "../store/port.ts";
+import { sameTarget, type Target } from "../row/target.ts";
 import { isStuck } from "../jobs-folder/batch-age.ts";
 import { adoptBatches } from "../submit/adopt.ts";
 import { Settling } from "../submit/reconcile.ts";
@@ -53,6 +54,8 @@ export type RunOptions = Readonly<{
   lane?: LaneChoice | undefined;
   /** What all that there is to do was expected to cost; undefined: nobody asked. */
   expectedUsd?: number | undefined;
+  /** Of other tables, those that take no vector. */
+  unfit?: readonly Target[];
   reconcileGraceMs: number;
   quotaWaitMs: number;
   /** Undefined: adaptive. */
@@ -390,7 +393,7 @@ class Pipeline {
 
   #nextToEmbed(): Job | undefined {
     if (this.#halted !== undefined) return undefined;
-    return nextToEmbed(this.#services.manifest, this.#options, this.#canary?.gate());
+    return nextToEmbed(this.#services.manifest, this.#options, this.#gate());
   }
 
   async #embedOne(job: Job, pause: OutagePause): Promise<void> {
@@ -489,6 +492,7 @@ class Pipeline {
   }
 
   async #sendPoolAgain({ first, jobs }: Pool): Promise<void> {
+    if (this.#isRefused(first.target)) return;
     // they wait: no run decides between two vector spaces
     if (jobOfOtherSpace(this.#services.manifest.jobs(), first.target) !== undefined) return;
     const { export: exporting, maxAttempts } = this.#options;
@@ -560,7 +564,22 @@ class Pipeline {
     if (this.#halted !== undefined) return true;
     if (!this.#retries.isEmpty) return false;
     // what the limit holds back waits for a bill that comes in, and for no task
-    return withinLimit(manifest, this.#options.costLimit).next().done === true;
+    const isTaken = ({ target }: Job) => !this.#isRefused(target);
+    return withinLimit(manifest, this.#options.costLimit, isTaken).next().done === true;
+  }
+
+  /** Which jobs may be begun, beside what they cost. */
+  #gate(): (job: Job) => boolean {
+    const gate = this.#canary?.gate() ?? (() => true);
+    return (job) => gate(job) && !this.#isRefused(job.target);
+  }
+
+  /** Its table takes no vectors: nothing more is paid for, and what is paid for already waits on disk. */
+  #isRefused(target: Target): boolean {
+    const { manifest } = this.#services;
+    const blocked = [...this.#blocked].filter(([, { cause }]) => cause instanceof TableRefusal);
+    const unfit = blocked.map(([id]) => manifest.job(id).target);
+    return [...unfit, ...(this.#options.unfit ?? [])].some((each) => sameTarget(each, target));
   }
 
   /** Nothing is under way that could come cheaper than it was estimated. */
@@ -571,7 +590,8 @@ class Pipeline {
   }
 
   #sendsNoMore(): boolean {
-    return this.#halted !== undefined || this.#isStoppedByCost();
+    if (this.#halted !== undefined || this.#isStoppedByCost()) return true;
+    return this.#isRefused(this.#options.export.target);
   }
 
   /** The oldest job that waits, and when it is sent. */
@@ -579,7 +599,7 @@ class Pipeline {
     const { manifest, clock } = this.#services;
     if (this.#halted !== undefined) return undefined;
     const { costLimit, lane } = this.#options;
-    const gate = this.#canary?.gate() ?? (() => true);
+    const gate = this.#gate();
     const passing = withinLimit(manifest, costLimit);
     const job = passing.find((each) => !isForSync(each, lane) && gate(each));
     if (job === undefined) return undefined;

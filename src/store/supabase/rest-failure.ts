@@ -7,6 +7,15 @@ import { z } from "zod";
 import { PERHAPS_UNSEEN } from "../../row/schema-cache.ts";
 import { UserError, type ExitReason } from "../../errors.ts";
 import { tableName, type Target } from "../../row/target.ts";
+import { TableRefusal } from "../port.ts";
+import {
+  byConnection,
+  contended,
+  isOfARow,
+  isOfTheTable,
+  isSqlState,
+  tableRefusal,
+} from "../failure.ts";
 import { explainUndoneWrite } from "../undone-write.ts";
 
 /** What the API or the network refused, with its code; also for `retry.ts`. */
@@ -77,8 +86,15 @@ export function explainRestFailure(error: unknown, context: RestContext): unknow
   if (!(error instanceof RestError)) return error;
   const undone = explainUndoneWrite(error, context.target);
   if (undone !== undefined) return undone;
-  const { why, hint, exit = "fatal" } = explanationOf(error)(context, error);
-  return new UserError(why, { hint, exit, cause: error });
+  const { code, message, advice } = error;
+  const words = { code, message, hint: advice };
+  const isRefusal = isSqlState(code) && isOfTheTable(words);
+  const explanation = explanationOf(error);
+  if (isRefusal && explanation === refused) return tableRefusal(context.target, words, error);
+  const { why, hint, exit = "fatal" } = explanation(context, error);
+  return isRefusal
+    ? new TableRefusal(why, { hint, isOfARow: isOfARow(words), cause: error })
+    : new UserError(why, { hint, exit, cause: error });
 }
 
 /** Statuses that mean "too much at once": fewer rows may pass. */
@@ -190,11 +206,6 @@ const noAnswer: Explanation = ({ label }) => ({
   hint: `Look at the load of the database in the dashboard. ${AGAIN}`,
 });
 
-const contended: Explanation = ({ target }, error) => ({
-  why: `Other transactions hold rows of ${tableName(target)}: ${error.message}.`,
-  hint: "Run the same command again when they have finished: it goes on where it stopped.",
-});
-
 const full: Explanation = ({ label }, error) => ({
   why: `The database behind ${label} has no room: ${error.message}.`,
   hint: `Add disk space in the dashboard (Database, Settings). ${AGAIN}`,
@@ -228,16 +239,6 @@ const undescribed: Explanation = ({ label, target }, error) => ({
   hint: "Run `vecfill init --apply` with DATABASE_URL set to the database's own address: with the SQL functions no description is needed.",
 });
 
-const violated: Explanation = ({ target }, error) => ({
-  why: `A constraint of ${tableName(target)} refuses the write: ${error.message}.`,
-  hint: "Mend the rows that break it, or the constraint, then run the same command again.",
-});
-
-const raised: Explanation = ({ target }, error) => ({
-  why: `A trigger or function of the database stops the write to ${tableName(target)}: ${error.message}.`,
-  hint: "Look at the table's triggers: `vecfill doctor` names them.",
-});
-
 const gateway: Explanation = ({ label }, error) => ({
   why: `${label} failed: ${error.message} (${error.code}).`,
   hint: `Wait a moment. ${AGAIN}`,
@@ -250,6 +251,7 @@ const refused: Explanation = ({ label }, error) => ({
 
 /** By code, or by class of SQLSTATE. */
 const EXPLANATIONS: Readonly<Partial<Record<string, Explanation>>> = {
+  ...byConnection({ unreachable, lost, untrusted }),
   PGRST301: wrongKey,
   PGRST302: wrongKey,
   PGRST303: expiredKey,
@@ -275,8 +277,6 @@ const EXPLANATIONS: Readonly<Partial<Record<string, Explanation>>> = {
   "42602": undescribed,
   "22": wrongValue,
   "42501": forbidden,
-  "23": violated,
-  P0: raised,
   "57014": tooSlow,
   "55": contended,
   "40": contended,
@@ -285,33 +285,14 @@ const EXPLANATIONS: Readonly<Partial<Record<string, Explanation>>> = {
   "53200": busy,
   "53300": busy,
   PGRST003: busy,
-  "57P01": lost,
-  "57P02": lost,
   "57P03": lost,
-  "08": lost,
   PGRST000: gateway,
   PGRST001: gateway,
   PGRST002: gateway,
-  ENOTFOUND: unreachable,
-  EAI_AGAIN: unreachable,
-  ECONNREFUSED: unreachable,
-  EHOSTUNREACH: unreachable,
-  ENETUNREACH: unreachable,
-  CONNECT_TIMEOUT: unreachable,
   HTTP_540: unreachable,
-  ETIMEDOUT: lost,
-  ECONNRESET: lost,
-  EPIPE: lost,
-  CONNECTION_LOST: lost,
   QUERY_TIMEOUT: noAnswer,
   HTTP_504: noAnswer,
   HTTP_524: noAnswer,
-  SELF_SIGNED_CERT_IN_CHAIN: untrusted,
-  DEPTH_ZERO_SELF_SIGNED_CERT: untrusted,
-  UNABLE_TO_VERIFY_LEAF_SIGNATURE: untrusted,
-  UNABLE_TO_GET_ISSUER_CERT_LOCALLY: untrusted,
-  ERR_TLS_CERT_ALTNAME_INVALID: untrusted,
-  CERT_HAS_EXPIRED: untrusted,
   HTTP_413: ({ label }) => ({
     why: `${label} refuses a request as too large, down to a single row.`,
     hint: "Set DATABASE_URL to the database's own address.",
