@@ -22,7 +22,6 @@ import { pollDue, reportNextLook, submittedJobs } from "../poll/poll.ts";
 import { PollSchedule } from "../poll/schedule.ts";
 import { StuckNotices } from "../poll/stuck.ts";
 import { cutAgain } from "../resubmit/cut-again.ts";
-import { isStuck } from "../manifest/batch-age.ts";
 import { type Pool, Pools } from "../resubmit/pool.ts";
 import { resubmitJobs, retryableBelow } from "../resubmit/resubmit.ts";
 import { type Store, TableRefusal } from "../store/port.ts";
