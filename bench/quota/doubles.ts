@@ -173,6 +173,7 @@ export function simulatedGemini(world: World): { gemini: Gemini; ledger: Ledger 
       await clock.sleep(CALL_MS);
       ledger.deletedFiles += 1;
     },
+    hasFile: async (name) => files.has(name),
     listModels: async () => [],
     countTokens: async () => 0,
     embedNow: () => Promise.reject(new Error("nobody asks for that here")),

@@ -79,6 +79,7 @@ type OwnCall =
   | "createBatch"
   | "getBatch"
   | "findBatches"
+  | "hasFile"
   | "listModels"
   | "openResults"
   | "downloadResults"
@@ -109,6 +110,8 @@ function ownCalls(services: Services, sdk: GoogleGenAI): Pick<Gemini, OwnCall> {
         ({ displayName }) => displayName === "" || displayName.startsWith(displayNamePrefix),
       );
     },
+
+    hasFile: async (name, signal) => (await find(name, signal)) !== undefined,
 
     listModels: (signal) => listModels(services, signal),
 

@@ -152,6 +152,8 @@ export type Gemini = {
    * their ids are longer than it takes, so `refused` may be all there is to get.
    */
   deleteFile(name: string): Promise<void>;
+  /** False when the service says that there is no such file for this key: deleted or expired, or another project's. */
+  hasFile(name: string, signal?: AbortSignal): Promise<boolean>;
   /** For this key; to ask costs nothing. */
   listModels(signal?: AbortSignal): Promise<readonly OfferedModel[]>;
   countTokens(model: ModelName, texts: readonly string[]): Promise<number>;

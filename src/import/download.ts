@@ -1,7 +1,7 @@
 import type { Clock } from "../clock.ts";
 import { explain } from "../words/explain.ts";
 import { type Gemini, GeminiError } from "../gemini/port.ts";
-import { batchAgeMs, RESULTS_KEPT_MS } from "../manifest/batch-age.ts";
+import { batchAgeMs, RESULTS_KEPT_MS } from "../jobs-folder/batch-age.ts";
 import { recordDeadBatch } from "../jobs-folder/dead-batch.ts";
 import { type Job, linesOf } from "../manifest/job.ts";
 import type { Manifest } from "../manifest/manifest.ts";

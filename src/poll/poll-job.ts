@@ -13,7 +13,7 @@ import {
   UNEXPLAINED_END,
 } from "../gemini/port.ts";
 import { batchPrefix, isOurProject } from "../manifest/batch-names.ts";
-import { BATCH_LIFE_HOURS, batchAgeMs } from "../manifest/batch-age.ts";
+import { BATCH_LIFE_HOURS, batchAgeMs } from "../jobs-folder/batch-age.ts";
 import { recordDeadBatch } from "../jobs-folder/dead-batch.ts";
 import type { Job } from "../manifest/job.ts";
 import type { Manifest } from "../manifest/manifest.ts";

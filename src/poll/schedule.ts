@@ -1,5 +1,5 @@
 import type { Clock } from "../clock.ts";
-import { batchAgeMs } from "../manifest/batch-age.ts";
+import { batchAgeMs } from "../jobs-folder/batch-age.ts";
 import type { Job } from "../manifest/job.ts";
 
 /** How long to wait between two looks at a batch, by its age. */

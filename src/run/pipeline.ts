@@ -1,7 +1,7 @@
 /**
- * Run: the stages as one pipeline. Five tasks work at once over the manifest, which alone says what
- * each has to do: one exports, one submits, one polls, one downloads and imports, and one embeds at
- * once the jobs whose lane that is. A task that
+ * Run: the stages as one pipeline. Six tasks work at once over the manifest, which alone says what
+ * each has to do: one exports, one submits, one finds out what became of creates without an answer, one
+ * polls, one downloads and imports, and one embeds at once the jobs whose lane that is. A task that
  * finds nothing to do sleeps until another has changed something. Export waits while enough jobs
  * wait to be submitted, so that files and tokens do not pile up. The first task that fails stops
  * the others where their files and the manifest agree.
@@ -22,13 +22,14 @@ import { pollDue, reportNextLook, submittedJobs } from "../poll/poll.ts";
 import { PollSchedule } from "../poll/schedule.ts";
 import { StuckNotices } from "../poll/stuck.ts";
 import { cutAgain } from "../resubmit/cut-again.ts";
-import { isStuck } from "../manifest/batch-age.ts";
 import { type Pool, Pools } from "../resubmit/pool.ts";
 import { resubmitJobs, retryableBelow } from "../resubmit/resubmit.ts";
 import { type Store, TableRefusal } from "../store/port.ts";
-import { adoptBatches, needsReconciling, reconcile } from "../submit/reconcile.ts";
 import { sameTarget, type Target } from "../row/target.ts";
-import { submitJob, type SubmitServices } from "../submit/submit-job.ts";
+import { isStuck } from "../jobs-folder/batch-age.ts";
+import { adoptBatches } from "../submit/adopt.ts";
+import { Settling } from "../submit/reconcile.ts";
+import { submitJob, type SubmitOutcome, type SubmitServices } from "../submit/submit-job.ts";
 import { nameUsualCauses } from "../quota/refused-alone.ts";
 import { fullText } from "../quota/full-text.ts";
 import { isTooLarge, learnedBounds } from "../quota/learned-bounds.ts";
@@ -111,6 +112,8 @@ class Pipeline {
   readonly #blocked = new Map<string, JobBlocked>();
   readonly #downloadPause: OutagePause;
   #listRead: Promise<void> | undefined;
+  /** Jobs whose create is under way. */
+  readonly #sending = new Set<string>();
   /** Create requests in a row whose answer was lost and which had made no batch. */
   #lostCreates = 0;
   /** Attempts to embed at once, in a row, of which nothing came back. */
@@ -138,7 +141,8 @@ class Pipeline {
     await this.#sendAgain();
     this.#canary = await this.#chooseCanary();
     const timer = this.#timer();
-    const tasks = [this.#export(), this.#submit(), this.#embed(), this.#poll(), this.#import()];
+    const sends = [this.#export(), this.#submit(), this.#settle(), this.#embed()];
+    const tasks = [...sends, this.#poll(), this.#import()];
     try {
       const ends = await Promise.allSettled(tasks.map((task) => this.#guarded(task)));
       throwFirst(ends);
@@ -202,12 +206,12 @@ class Pipeline {
       await this.#sendAgain();
       if (this.#worksInHand === 0 && this.#retries.isEmpty) await this.#canary?.check();
       const first = this.#nextToSubmit();
-      if (!this.#isDue(first) && !this.#hasUncertainJob()) {
+      if (first === undefined || !this.#isDue(first)) {
         if (this.#isFinished()) return;
         await this.#untilDue(first, full);
         continue;
       }
-      if (!(await this.#reconcile(pause))) continue;
+      if (!(await this.#isAsked(() => this.#lookBefore(first.job), pause))) continue;
       // what was found just now may fill the window, or be this very job's batch
       const next = this.#nextToSubmit();
       if (next !== undefined && this.#isDue(next)) await this.#submitOrWait(next, pause);
@@ -252,7 +256,7 @@ class Pipeline {
   }
 
   async #submitOne(job: Job, probe: NextTry["probe"], pause: OutagePause): Promise<void> {
-    const outcome = await submitJob(this.#services, job, probe);
+    const outcome = await this.#sendOne(job, probe);
     this.#hasGeminiAnswered ||= outcome.kind !== "uncertain";
     this.#changes.notify();
     this.#lostCreates = outcome.kind === "uncertain" ? this.#lostCreates + 1 : 0;
@@ -265,10 +269,57 @@ class Pipeline {
     await this.#rest(pause, `for answers at Gemini (job ${job.id}: ${outcome.message})`);
   }
 
-  /** False where it is not known what is at Gemini: then nothing is sent. */
-  async #reconcile(pause: OutagePause): Promise<boolean> {
+  async #sendOne(job: Job, probe: NextTry["probe"]): Promise<SubmitOutcome> {
+    this.#sending.add(job.id);
     try {
-      await this.#settleUncertain();
+      return await submitJob(this.#services, job, probe);
+    } finally {
+      this.#sending.delete(job.id);
+    }
+  }
+
+  /** Creates without an answer, beside all else: each stops no job but its own. */
+  async #settle(): Promise<void> {
+    const { clock, signal } = this.#services;
+    const { reconcileGraceMs, quotaWaitMs } = this.#options;
+    const pause = new OutagePause(clock, quotaWaitMs);
+    const settling = new Settling(this.#services, reconcileGraceMs, this.#isBeingSent);
+    while (!this.#isStopped()) {
+      if (this.#halted === undefined && settling.open().length > 0) {
+        const lookedAtMs = clock.elapsedMs();
+        let waitMs = 0;
+        const look = async () => void (waitMs = await this.#lookForLost(settling));
+        await this.#isAsked(look, pause);
+        await this.#untilLook(settling, lookedAtMs + waitMs);
+      } else if (this.#isFinished()) return;
+      else await this.#changes.next(signal);
+    }
+  }
+
+  async #lookForLost(settling: Settling): Promise<number> {
+    const { adopted, absent, waitMs } = await settling.look();
+    if (adopted.length > 0) this.#lostCreates = 0;
+    if (adopted.length + absent.length > 0) this.#changes.notify();
+    return waitMs;
+  }
+
+  /** Others change much meanwhile; only a new lost answer is looked into at once. */
+  async #untilLook(settling: Settling, dueMs: number): Promise<void> {
+    const { clock, signal } = this.#services;
+    const isWaiting = () => this.#halted === undefined && settling.open().length > 0;
+    while (!this.#isStopped() && isWaiting() && !settling.hasNew()) {
+      const leftMs = dueMs - clock.elapsedMs();
+      if (leftMs < 1) return;
+      await this.#changes.nextWithin(leftMs, clock, signal);
+    }
+  }
+
+  readonly #isBeingSent = (job: Job) => this.#sending.has(job.id);
+
+  /** False where Gemini does not tell what is there: then nothing is sent. */
+  async #isAsked(ask: () => Promise<void>, pause: OutagePause): Promise<boolean> {
+    try {
+      await ask();
       return true;
     } catch (error) {
       if (isOutage(error) && !isUnanswered(error)) await this.#waitOut(error, pause);
@@ -278,12 +329,12 @@ class Pipeline {
     }
   }
 
-  async #settleUncertain(): Promise<void> {
+  /** Once more for a job that was sent before: a batch of it may have shown meanwhile. */
+  async #lookBefore({ submissions }: Job): Promise<void> {
     await this.#readList();
-    if (!needsReconciling(this.#services.manifest.needing("settle", "send"))) return;
-    const { adopted, absent } = await reconcile(this.#services, this.#options.reconcileGraceMs);
-    if (adopted.length > 0) this.#lostCreates = 0;
-    if (adopted.length + absent.length > 0) this.#changes.notify();
+    if (submissions === 0) return;
+    const { adopted } = await adoptBatches(this.#services, this.#isBeingSent);
+    if (adopted.length > 0) this.#changes.notify();
   }
 
   /**
@@ -302,7 +353,7 @@ class Pipeline {
     const { manifest } = this.#services;
     for (;;) {
       const jobs = manifest.jobs().length;
-      const { adopted, unknown } = await adoptBatches(this.#services);
+      const { adopted, unknown } = await adoptBatches(this.#services, this.#isBeingSent);
       if (adopted.length > 0) this.#changes.notify();
       if (unknown === 0) return;
       // one that was exported meanwhile may be theirs, and must not be sent before that is known
@@ -564,11 +615,6 @@ class Pipeline {
       if (job !== undefined) return job;
     }
     return undefined;
-  }
-
-  #hasUncertainJob(): boolean {
-    if (this.#halted !== undefined) return false;
-    return this.#services.manifest.needing("settle").length > 0;
   }
 
   #waitingJobs(): readonly Job[] {

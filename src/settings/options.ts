@@ -381,7 +381,7 @@ export const OPTIONS = {
     default: 60_000,
     min: 0,
     describe:
-      "seconds over which the batch list is read again before an uncertain submission is repeated",
+      "seconds over which the batch list is read again before an uncertain submission is repeated; all in all that takes some five times as long, since no create may come late",
     group: "Quota and waiting",
     commands: [...SUBMITS, "jobs"],
   }),
