@@ -112,6 +112,7 @@ export async function importFromSettings(context: StageContext): Promise<ImportS
     keyId,
     redact: (text) => services.redact(text),
     storeOf: (target) => services.store(target),
+    resultsGraceMs: settings.resultsGraceMs,
     pacer: createPacer(settings.pace, clock),
     indexes: await indexKeeper(context, manifest),
   });
@@ -178,6 +179,7 @@ async function runServices(context: StageContext): Promise<RunServices> {
     store,
     redact: (text) => services.redact(text),
     storeOf: (target) => services.store(target),
+    resultsGraceMs: settings.resultsGraceMs,
     pacer: createPacer(settings.pace, clock),
     indexes: await indexKeeper(context, sending.manifest),
   };

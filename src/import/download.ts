@@ -1,13 +1,17 @@
 import type { Clock } from "../clock.ts";
 import { explain } from "../words/explain.ts";
-import { type Gemini, GeminiError } from "../gemini/port.ts";
+import { type Gemini, GeminiError, type ResultsOptions } from "../gemini/port.ts";
+import type { FileDigest } from "../disk/durable-file.ts";
 import { batchAgeMs, RESULTS_KEPT_MS } from "../manifest/batch-age.ts";
 import { recordDeadBatch } from "../jobs-folder/dead-batch.ts";
 import { type Job, linesOf } from "../manifest/job.ts";
 import type { Manifest } from "../manifest/manifest.ts";
 import { hasResults } from "../jobs-folder/results-file.ts";
+import { doubtfulSince, keepDoubtful } from "../jobs-folder/doubtful-file.ts";
 import { JobBlocked, UserError } from "../errors.ts";
 import type { Report } from "../progress.ts";
+import { doubted } from "./doubted.ts";
+import { type ScannedResults, scanJob } from "./import-job.ts";
 
 export type DownloadServices = Readonly<{
   gemini: Gemini;
@@ -17,36 +21,106 @@ export type DownloadServices = Readonly<{
   signal: AbortSignal;
   /** Names the API key without telling it. */
   keyId: string;
+  /** Over so long the same file must come before it counts, where it has fewer lines than Gemini counts. */
+  resultsGraceMs: number;
 }>;
+
+/** `scanned` where the file was read for it. */
+export type DownloadedJob = Readonly<{ job: Job; scanned?: ScannedResults }>;
 
 /**
  * Makes sure that the job's results file is whole on disk. The job comes back `downloaded`, or
- * `failed` when the service no longer has its results.
+ * `failed` when the service no longer has its results. Throws ResultsDoubted where what comes does not
+ * prove to be them.
  */
-export async function downloadResults(services: DownloadServices, job: Job): Promise<Job> {
-  const { gemini, manifest, report, signal } = services;
+export async function downloadResults(
+  services: DownloadServices,
+  job: Job,
+): Promise<DownloadedJob> {
+  const { manifest, report } = services;
   const files = manifest.files(job.id);
-  const path = files.results;
-  if (await hasResults(files, job)) return job;
-  if (job.lane === "sync") throw new JobBlocked(job.id, lostForGood(path, job));
-  if (job.resultsName === undefined) throw new Error(`job ${job.id} has no results to download`);
-  const onBytes = (bytes: number) => report({ type: "downloading", job: job.id, bytes });
+  if (await hasResults(files, job)) return { job };
+  if (job.lane === "sync") throw new JobBlocked(job.id, lostForGood(files.results, job));
   try {
-    const options = { onBytes, signal };
-    let results = await gemini.downloadResults(job.resultsName, path, options);
-    // a transfer can end early and look whole; rows that are missing would be paid for again
-    if (results.lines < linesOf(job)) {
-      results = await gemini.downloadResults(job.resultsName, path, options);
-    }
-    const { file } = results;
+    const { file, scanned } = await fetchBelieved(services, job);
     const downloaded = await manifest.record({ type: "downloaded", job: job.id, file });
     report({ type: "downloaded", job: job.id, bytes: file.bytes });
-    return downloaded;
+    return { job: downloaded, scanned };
   } catch (error) {
     if (!(error instanceof GeminiError)) throw error;
-    if (await isGoneForGood(services, job, error)) return recordGone(services, job, error);
+    if (await isGoneForGood(services, job, error))
+      return { job: await recordGone(services, job, error) };
     throw explain(error, `downloading the results of job ${job.id}`);
   }
+}
+
+/** How a file is fetched again: a cache between may have another one, or a part of it. */
+const WAYS_AGAIN: readonly ResultsOptions[] = [{ route: "other", noCache: true }, {}];
+const PAUSE_MS = 5_000;
+
+type Fetched = Readonly<{ file: FileDigest; scanned: ScannedResults }>;
+
+/** What is not believed makes way, and is kept beside. */
+async function fetchBelieved(services: DownloadServices, job: Job): Promise<Fetched> {
+  const { manifest, clock, signal } = services;
+  const files = manifest.files(job.id);
+  let fetched = await fetchOnce(services, job, {});
+  const seen = new Set([fetched.file.sha256]);
+  for (const way of WAYS_AGAIN) {
+    if (await isWhole(services, job, fetched)) return fetched;
+    await keepDoubtful(files, fetched.file, clock.now());
+    await clock.sleep(PAUSE_MS, signal);
+    fetched = await fetchOnce(services, job, way);
+    seen.add(fetched.file.sha256);
+  }
+  if (await isWhole(services, job, fetched)) return fetched;
+  if (seen.size === 1 && (await isAllThereIs(services, job, fetched))) return fetched;
+  await keepDoubtful(files, fetched.file, clock.now());
+  throw await doubted(files, job, fetched.scanned.summary);
+}
+
+async function fetchOnce(
+  { gemini, manifest, report, signal }: DownloadServices,
+  job: Job,
+  way: ResultsOptions,
+): Promise<Fetched> {
+  if (job.resultsName === undefined) throw new Error(`job ${job.id} has no results to download`);
+  const files = manifest.files(job.id);
+  const onBytes = (bytes: number) => report({ type: "downloading", job: job.id, bytes });
+  const options = { ...way, onBytes, signal };
+  const { file } = await gemini.downloadResults(job.resultsName, files.results, options);
+  return { file, scanned: await scanJob(files, job) };
+}
+
+/**
+ * As many rows of the job as the batch itself counts, for which its own word is asked only where it is
+ * not all of them. A line that cannot be read may be any row's.
+ */
+async function isWhole(
+  { gemini, signal }: DownloadServices,
+  job: Job,
+  { file, scanned: { summary } }: Fetched,
+): Promise<boolean> {
+  if (job.resultsFile?.sha256 === file.sha256) return true;
+  if (summary.answered === 0) return false;
+  const found = summary.answered + summary.unreadable;
+  if (found >= linesOf(job)) return true;
+  const counts =
+    job.batch === undefined ? undefined : (await gemini.getBatch(job.batch, signal))?.counts;
+  const counted = (counts?.successful ?? 0) + (counts?.failed ?? 0);
+  return counted > 0 && found >= counted;
+}
+
+/** For a file that came each time, by both routes: long enough, and told by nobody to be another one. */
+async function isAllThereIs(
+  { gemini, manifest, clock, resultsGraceMs, signal }: DownloadServices,
+  { id, resultsName = "" }: Job,
+  { file, scanned }: Fetched,
+): Promise<boolean> {
+  if (scanned.summary.answered === 0) return false;
+  const sinceMs = await doubtfulSince(manifest.files(id), file, clock.now());
+  if (clock.now().getTime() - sinceMs < resultsGraceMs) return false;
+  return !(await gemini.isOtherFile(resultsName, file, signal));
 }
 
 /** What was embedded at once is kept nowhere else: to pay for it again is a person's decision. */

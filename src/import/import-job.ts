@@ -38,17 +38,22 @@ export type ImportJobServices = Readonly<{
   indexes?: IndexKeeper;
 }>;
 
-/** Undefined when the signal was aborted first: what was written stays, and is found again. */
-export async function importJob(services: ImportJobServices, job: Job): Promise<Job | undefined> {
+/**
+ * Undefined when the signal was aborted first: what was written stays, and is found again. `scanned`
+ * where the results file was read just now.
+ */
+export async function importJob(
+  services: ImportJobServices,
+  job: Job,
+  scanned?: ScannedResults,
+): Promise<Job | undefined> {
   const { store, manifest, report } = services;
   const files = manifest.files(job.id);
   const description = await store.describe();
-  const rows = await blockedBy(job, async () => {
-    checkTarget(job.target, description);
-    return readRequestRows(files, job);
-  });
+  await blockedBy(job, async () => checkTarget(job.target, description));
+  const { rows, summary } = scanned ?? (await scanJob(files, job));
   await services.indexes?.beforeWriting(store, job, description);
-  warnOfStrayLines(report, job, await scanResults(files.results, rows));
+  warnOfStrayLines(report, job, summary);
   const counted = await writeVectors(services, job, files.results, rows);
   if (services.signal.aborted) return undefined;
   // a row without a line may have been billed all the same
@@ -65,6 +70,13 @@ export async function importJob(services: ImportJobServices, job: Job): Promise<
   });
   report({ type: "imported", job: job.id, ...sums });
   return imported;
+}
+
+export type ScannedResults = Readonly<{ rows: RequestRows; summary: ScanSummary }>;
+
+export async function scanJob(files: JobFiles, job: Job): Promise<ScannedResults> {
+  const rows = await blockedBy(job, () => readRequestRows(files, job));
+  return { rows, summary: await scanResults(files.results, rows) };
 }
 
 /** What does not fit about this job keeps no other from being imported. */
@@ -209,7 +221,8 @@ class TokenCount {
   }
 }
 
-function warnOfStrayLines(report: Report, job: Job, { unattributable }: ScanSummary): void {
+function warnOfStrayLines(report: Report, job: Job, { unreadable, foreign }: ScanSummary): void {
+  const unattributable = unreadable + foreign;
   if (unattributable === 0) return;
   report({
     type: "warning",

@@ -70,8 +70,8 @@ async function importJobs(services: ImportServices): Promise<ImportedJobs> {
 
 /** The job once imported, or failed when its results are gone; undefined when interrupted. */
 export async function importResults(services: ImportServices, job: Job): Promise<Job | undefined> {
-  const downloaded = await downloadResults(services, job);
+  const { job: downloaded, scanned } = await downloadResults(services, job);
   if (needs(downloaded) !== "write") return downloaded;
   const store = await services.storeOf(downloaded.target);
-  return importJob({ ...services, store }, downloaded);
+  return importJob({ ...services, store }, downloaded, scanned);
 }

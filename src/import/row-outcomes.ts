@@ -93,8 +93,11 @@ export class RequestRows {
     }
   }
 
-  noteLine(ordinal: number): void {
-    this.#set(ordinal, this.#has(ordinal, HAS_LINE) ? HAS_SEVERAL_LINES : HAS_LINE);
+  /** Says which of the row's lines it is: the first, the second, or a later one. */
+  noteLine(ordinal: number): 1 | 2 | 3 {
+    const nth = this.hasSeveralLines(ordinal) ? 3 : this.#has(ordinal, HAS_LINE) ? 2 : 1;
+    this.#set(ordinal, nth === 1 ? HAS_LINE : HAS_SEVERAL_LINES);
+    return nth;
   }
 
   noteMalformedLine(ordinal: number): void {

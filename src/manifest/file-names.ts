@@ -8,6 +8,10 @@ export type JobFiles = Readonly<{
   /** Rows whose text has a line in the request file already. */
   copies: string;
   results: string;
+  /** The last file that came in place of results and was not believed. */
+  doubtful: string;
+  /** The one before it. */
+  doubtfulBefore: string;
   /** What the interactive API has answered so far; it becomes the results file. */
   sync: string;
   failed: string;
@@ -39,11 +43,14 @@ export function verifyPath(folder: string): string {
 }
 
 export function jobFiles(folder: string, job: string): JobFiles {
-  const { requests, copies, results, sync, failed, failedCsv, rollback } = jobFileNames(job);
+  const { requests, copies, results, sync, failed, failedCsv, rollback, ...kept } =
+    jobFileNames(job);
   return {
     requests: join(folder, requests),
     copies: join(folder, copies),
     results: join(folder, results),
+    doubtful: join(folder, kept.doubtful),
+    doubtfulBefore: join(folder, kept.doubtfulBefore),
     sync: join(folder, sync),
     failed: join(folder, failed),
     failedCsv: join(folder, failedCsv),
@@ -57,6 +64,8 @@ export function jobFileNames(job: string): JobFiles {
     requests: `${job}.requests.jsonl`,
     copies: `${job}.copies.jsonl`,
     results: `${job}.results.jsonl`,
+    doubtful: `${job}.results.jsonl.doubtful-1`,
+    doubtfulBefore: `${job}.results.jsonl.doubtful-2`,
     sync: `${job}.sync.jsonl`,
     failed: `${job}.failed.jsonl`,
     failedCsv: `${job}.failed.csv`,

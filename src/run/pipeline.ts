@@ -6,7 +6,7 @@
  * wait to be submitted, so that files and tokens do not pile up. The first task that fails stops
  * the others where their files and the manifest agree.
  */
-import { JobBlocked, UserError } from "../errors.ts";
+import { JobBlocked, ResultsDoubted, UserError } from "../errors.ts";
 import { exportJobs, type ExportOptions, type ExportSummary } from "../export/export.ts";
 import { nextToEmbed } from "../embed/embed.ts";
 import { embedJob } from "../embed/embed-job.ts";
@@ -32,6 +32,7 @@ import { isTooLarge } from "../quota/learned-bounds.ts";
 import { nextTry, type NextTry, type Window } from "../quota/next-try.ts";
 import { Canary, CANARY_ROWS, canaryBounds, isCanaryWorth } from "../quota/canary.ts";
 import { Changes } from "./changes.ts";
+import { DoubtedJobs } from "./doubted-jobs.ts";
 import { OutagePause } from "./outage-pause.ts";
 import { isOpen, needs } from "../manifest/states.ts";
 
@@ -101,6 +102,8 @@ class Pipeline {
   #hasGeminiAnswered = false;
   /** Jobs that cannot be imported as things are; the others go on without them. */
   readonly #blocked = new Map<string, JobBlocked>();
+  /** Jobs whose results are fetched again later. */
+  readonly #doubted: DoubtedJobs;
   readonly #downloadPause: OutagePause;
   #listRead: Promise<void> | undefined;
   /** Create requests in a row whose answer was lost and which had made no batch. */
@@ -117,6 +120,7 @@ class Pipeline {
     const signal = AbortSignal.any([services.signal, this.#stop.signal]);
     this.#services = { ...services, signal };
     this.#options = options;
+    this.#doubted = new DoubtedJobs(services.clock);
     this.#downloadPause = new OutagePause(services.clock, options.quotaWaitMs);
     const ended = services.manifest.jobs().filter((job) => !isOpen(job));
     this.#endedBefore = new Set(ended.map((job) => job.id));
@@ -366,25 +370,53 @@ class Pipeline {
   }
 
   async #import(): Promise<void> {
-    const { manifest, signal } = this.#services;
+    const { manifest, clock, signal } = this.#services;
     while (!this.#isStopped()) {
-      const job = manifest.needing("fetch", "write").find(({ id }) => !this.#blocked.has(id));
-      if (job === undefined && this.#isFinished()) return;
-      if (job === undefined) await this.#changes.next(signal);
-      else await this.#inHand(() => this.#importOne(job));
+      const jobs = manifest.needing("fetch", "write").filter(({ id }) => !this.#blocked.has(id));
+      const job = jobs.find(({ id }) => this.#doubted.untilDueMs(id) === 0);
+      if (jobs.length === 0 && this.#isFinished()) return;
+      if (job !== undefined) await this.#inHand(() => this.#importOne(job));
+      else if (!this.#giveUpDoubted()) {
+        const waits = jobs.map(({ id }) => this.#doubted.untilDueMs(id));
+        await this.#changes.nextWithin(Math.min(...waits), clock, signal);
+      }
     }
+  }
+
+  /** True where nothing else has been under way for as long as they are waited for. */
+  #giveUpDoubted(): boolean {
+    const isElse = this.#isAnyUnderWay((id) => this.#doubted.has(id));
+    const isToSend = this.#nextToSubmit() !== undefined || this.#nextToEmbed() !== undefined;
+    const given = this.#doubted.giveUp(!isElse && !isToSend);
+    for (const error of given) this.#block(error);
+    if (given.length > 0) this.#changes.notify();
+    return given.length > 0;
   }
 
   async #importOne(job: Job): Promise<void> {
     try {
       const done = await importResults(this.#services, job);
+      this.#doubted.delete(job.id);
       if (done !== undefined) await this.#resubmit(done);
     } catch (error) {
-      // where the first job cannot be imported, no other is sent
-      if (error instanceof JobBlocked && this.#canary?.mayBe(job) === true) throw error;
-      if (error instanceof JobBlocked) this.#blocked.set(job.id, error);
+      if (error instanceof ResultsDoubted) return this.#fetchLater(error);
+      if (error instanceof JobBlocked) this.#block(error);
       else await this.#waitOut(error, this.#downloadPause);
     }
+  }
+
+  #block(error: JobBlocked): void {
+    // where the first job cannot be imported, no other is sent
+    if (this.#canary?.mayBe(this.#services.manifest.job(error.job)) === true) throw error;
+    this.#blocked.set(error.job, error);
+  }
+
+  #fetchLater(error: ResultsDoubted): void {
+    const waitMs = this.#doubted.add(error);
+    const { message, hint } = error;
+    this.#services.report({ type: "warning", message, hint });
+    const why = `to fetch the results of job ${error.job} again`;
+    this.#services.report({ type: "waiting", why, seconds: Math.round(waitMs / 1000) });
   }
 
   /** Where Gemini has answered in this run, it will again: laptops sleep, networks go away. */
@@ -468,14 +500,21 @@ class Pipeline {
 
   #isDrained(): boolean {
     const { manifest } = this.#services;
+    if (this.#isAnyUnderWay(() => false)) return false;
+    if (this.#halted !== undefined) return true;
+    // what the limit holds back waits for a bill that comes in, and for no task
+    return withinLimit(manifest, this.#options.costLimit).next().done === true;
+  }
+
+  /** Those left out do not count. */
+  #isAnyUnderWay(isLeftOut: (id: string) => boolean): boolean {
+    const { manifest } = this.#services;
     const sent =
       this.#halted === undefined
         ? manifest.needing("embed", "settle", "look", "fetch", "write")
         : manifest.needing("look", "fetch", "write");
-    if (this.#worksInHand > 0 || sent.some(({ id }) => !this.#blocked.has(id))) return false;
-    if (this.#halted !== undefined) return true;
-    // what the limit holds back waits for a bill that comes in, and for no task
-    return withinLimit(manifest, this.#options.costLimit).next().done === true;
+    const isOut = ({ id }: Job) => this.#blocked.has(id) || isLeftOut(id);
+    return this.#worksInHand > 0 || !sent.every(isOut);
   }
 
   /** Nothing is under way that could come cheaper than it was estimated. */

@@ -385,6 +385,15 @@ export const OPTIONS = {
     group: "Quota and waiting",
     commands: [...SUBMITS, "jobs"],
   }),
+  resultsGraceMs: seconds({
+    flag: "results-grace",
+    default: 600_000,
+    min: 0,
+    describe:
+      "seconds over which results that are fewer than the batch's own count are fetched again before rows count as missing",
+    group: "Quota and waiting",
+    commands: ["import", "run"],
+  }),
   reconcile: toggle({
     flag: "reconcile",
     default: false,

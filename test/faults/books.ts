@@ -286,12 +286,13 @@ async function folderBreaches(folder: string, manifest: ManifestView): Promise<s
     expected.add(`${id}.requests.jsonl`);
     if (copies !== undefined) expected.add(`${id}.copies.jsonl`);
     if (resultsFile !== undefined) expected.add(`${id}.results.jsonl`);
+    for (const nth of [1, 2]) optional.add(`${id}.results.jsonl.doubtful-${nth}`);
     if (outstanding.lines > 0) expected.add(`${id}.failed.jsonl`).add(`${id}.failed.csv`);
   }
   const found = await readdir(folder);
   const lastJob = Math.max(0, ...manifest.jobs().map(({ id }) => Number(id)));
   const breaches = found
-    .filter((name) => !expected.has(name) && !isReserved(name, lastJob))
+    .filter((name) => !expected.has(name) && !optional.has(name) && !isReserved(name, lastJob))
     .map((name) => `${name} is left over`);
   for (const name of expected) {
     if (!found.includes(name) && !optional.has(name)) breaches.push(`${name} is not there`);

@@ -40,6 +40,7 @@ function failing(times: number, error: () => unknown = uncertain) {
       yield await answer(Buffer.from("x"));
     },
     downloadResults: () => answer({ file: { bytes: 1, sha256: "" }, lines: 1 }),
+    isOtherFile: () => answer(false),
     cancelBatch: () => answer(undefined),
     deleteBatch: () => answer(undefined),
     deleteFile: () => answer(undefined),

@@ -1,0 +1,185 @@
+// What if the results that come are not the results: a sign-in page, nothing, a gateway's error, another
+// job's file, a part of it? Are they waited for, is no row paid for twice, and is what the service itself
+// has lost believed in the end?
+import { readFile, stat } from "node:fs/promises";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { ResultsDoubted } from "../src/errors.ts";
+import { OTHER_ANSWERS, type Rewrite, rewriteResults } from "./gemini/rewriting-proxy.ts";
+import type { Reply } from "./gemini/stub-server.ts";
+import { range, startProxiedTrial, texts, type Trial } from "./trial.ts";
+import { openWorkshop, type Workshop } from "./workshop.ts";
+
+let workshop: Workshop;
+
+beforeAll(async () => {
+  workshop = await openWorkshop();
+});
+afterAll(() => workshop.close());
+
+const ROWS = 6;
+const GRACE = { resultsGraceMs: 600_000 };
+
+/** Two jobs of three rows, ended. The service tells nothing of its results files, unless `told`. */
+async function ended({ told = false } = {}) {
+  const behaviour = told ? "" : "get-output=refused";
+  const options = { frozen: true, batchSeconds: 60, behaviour };
+  const proxied = await startProxiedTrial(workshop, texts(ROWS), options);
+  await proxied.trial.untilEnded({ bounds: { ...workshop.bounds, maxRows: 3 } });
+  return proxied;
+}
+
+type Whole = Awaited<ReturnType<Parameters<Rewrite>[1]>>;
+type Answer = Reply | ((whole: Whole) => Reply);
+
+/** Downloads of the first file that is asked for get another answer, `times` times. */
+function other(answer: Answer, times = Infinity): Rewrite {
+  let file: string | undefined;
+  let given = 0;
+  return async (call, send) => {
+    const whole = await send();
+    if (call.kind !== "download") return whole;
+    file ??= fileOf(call.path);
+    if (fileOf(call.path) !== file || given >= times) return whole;
+    given += 1;
+    return typeof answer === "function" ? answer(whole) : answer;
+  };
+}
+
+/** Each download gets the file that another download asked for first. */
+function othersFile(): Rewrite {
+  const seen = new Map<string, Reply>();
+  return async (call, send) => {
+    const whole = await send();
+    if (call.kind !== "download") return whole;
+    seen.set(fileOf(call.path), whole);
+    return [...seen.values()][0] ?? whole;
+  };
+}
+
+function fileOf(path: string): string {
+  return path.replace(/^.*files\//, "");
+}
+
+function cutAtLine({ body }: Whole): Reply {
+  const lines = body.toString().split("\n");
+  return { body: `${lines.slice(0, 2).join("\n")}\n` };
+}
+
+const once = Object.fromEntries(range(1, ROWS).map((id) => [id, 1]));
+
+async function expectAllRight(trial: Trial): Promise<void> {
+  expect(await trial.rightIds()).toEqual(range(1, ROWS));
+  expect(await trial.paid()).toEqual(once);
+  expect(trial.emulator.batches()).toHaveLength(2);
+}
+
+const ANSWERS: Readonly<Record<string, Answer>> = {
+  ...OTHER_ANSWERS,
+  cutAtLine,
+};
+
+describe.each(Object.entries(ANSWERS))("%s", (_, answer) => {
+  test("once: it is fetched again, and nothing is paid for twice", async () => {
+    const { trial, proxy } = await ended();
+    proxy.rewrite(other(answer, 2));
+    expect(await trial.import(GRACE)).toMatchObject({ written: ROWS, failed: 0 });
+    await expectAllRight(trial);
+  });
+
+  test("always: the job waits, the other is written, and what came is kept", async () => {
+    const { trial, proxy } = await ended();
+    proxy.rewrite(other(answer));
+    const doubted = await trial.import(GRACE).catch((error: unknown) => error);
+    expect(doubted).toBeInstanceOf(ResultsDoubted);
+    expect(doubted).toMatchObject({ exit: "unfinished", job: "0001" });
+    expect(await trial.states()).toEqual(["0001 succeeded", "0002 imported"]);
+    expect(await trial.files()).not.toContain("0001.results.jsonl");
+    expect((await stat(trial.path("0001.results.jsonl.doubtful-1"))).mode & 0o777).toBe(0o600);
+    proxy.rewrite();
+    expect(await trial.import(GRACE)).toMatchObject({ written: 3, failed: 0 });
+    await expectAllRight(trial);
+  });
+
+  test("for a while, in a run: it waits longer and longer, and ends with all rows", async () => {
+    const { trial, proxy } = await ended();
+    proxy.rewrite(other(answer, 8));
+    expect(await trial.run({}, GRACE)).toMatchObject({ written: ROWS, failed: 0 });
+    await expectAllRight(trial);
+  });
+});
+
+test("another job's file is not this one's", async () => {
+  const { trial, proxy } = await ended();
+  proxy.rewrite(othersFile());
+  await expect(trial.import(GRACE)).rejects.toMatchObject({ exit: "unfinished", job: "0002" });
+  expect(await trial.states()).toEqual(["0001 imported", "0002 succeeded"]);
+  proxy.rewrite();
+  expect(await trial.import(GRACE)).toMatchObject({ written: 3, failed: 0 });
+  await expectAllRight(trial);
+});
+
+test("a run that gets nothing else ends after an hour, and says what came by its members' names", async () => {
+  const { trial, proxy } = await ended();
+  proxy.rewrite(other({ body: '{"error":{"secret":"value"},"code":504}\n' }));
+  const begunMs = trial.clock.elapsedMs();
+  const doubted = await trial.run({}, GRACE).catch((error: unknown) => error);
+  expect(doubted).toMatchObject({
+    exit: "unfinished",
+    message: expect.stringContaining("the members error.secret, code"),
+  });
+  expect(String(doubted)).not.toContain("value");
+  expect(trial.clock.elapsedMs() - begunMs).toBeGreaterThan(3_600_000);
+  expect(trial.clock.elapsedMs() - begunMs).toBeLessThan(2 * 3_600_000);
+  expect(await trial.paid()).toEqual(once);
+});
+
+describe("lines that the service itself has lost", () => {
+  const lost = rewriteResults((lines) => lines.slice(1));
+
+  test("are missing once the same file has come over the grace, by both routes", async () => {
+    const { trial, proxy } = await ended();
+    proxy.rewrite(lost);
+    await expect(trial.import(GRACE)).rejects.toBeInstanceOf(ResultsDoubted);
+    await trial.clock.sleep(GRACE.resultsGraceMs);
+    expect(await trial.import(GRACE)).toMatchObject({ written: 4, failed: 2 });
+    const byOther = proxy.calls("download").filter(({ path }) => path.startsWith("/download/"));
+    expect(byOther.map(({ headers }) => headers["cache-control"])).toContain("no-cache");
+  });
+
+  test("are missing at once where the batch counts no more than came", async () => {
+    const { trial, proxy } = await ended();
+    proxy.rewrite(async (call, send) => {
+      if (call.kind !== "get") return lost(call, send);
+      const answer = await send();
+      return { body: answer.body.toString().replace(/("successfulRequestCount": ?)"3"/, '$1"2"') };
+    });
+    expect(await trial.import(GRACE)).toMatchObject({ written: 4, failed: 2 });
+    expect(proxy.calls("download")).toHaveLength(2);
+  });
+
+  test("are not, where the service tells that its file has another size", async () => {
+    const { trial, proxy } = await ended({ told: true });
+    proxy.rewrite(lost);
+    await expect(trial.import({ resultsGraceMs: 0 })).rejects.toBeInstanceOf(ResultsDoubted);
+    expect(await trial.paid()).toEqual(once);
+  });
+
+  test("are not, while another file comes each time", async () => {
+    const { trial, proxy } = await ended();
+    proxy.rewrite(rewriteResults((lines, { before }) => lines.slice(1 + (before % 2))));
+    await expect(trial.import(GRACE)).rejects.toBeInstanceOf(ResultsDoubted);
+    await trial.clock.sleep(GRACE.resultsGraceMs);
+    await expect(trial.import(GRACE)).rejects.toBeInstanceOf(ResultsDoubted);
+    expect(await trial.paid()).toEqual(once);
+  });
+});
+
+test("of what came in place of results the last two that differ are kept", async () => {
+  const { trial, proxy } = await ended();
+  proxy.rewrite((call, send) =>
+    call.kind === "download" ? { body: `${Math.min(call.before, 2)}\n` } : send(),
+  );
+  await trial.import(GRACE).catch(() => undefined);
+  const kept = ["-1", "-2"].map((end) => trial.path(`0001.results.jsonl.doubtful${end}`));
+  expect(await Promise.all(kept.map((path) => readFile(path, "utf8")))).toEqual(["2\n", "1\n"]);
+});
