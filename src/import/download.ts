@@ -1,17 +1,23 @@
 import type { Clock } from "../clock.ts";
 import { explain } from "../words/explain.ts";
-import { type Gemini, GeminiError, type ResultsOptions } from "../gemini/port.ts";
+import { type Gemini, GeminiError, isOutage, type ResultsOptions } from "../gemini/port.ts";
 import type { FileDigest } from "../disk/durable-file.ts";
 import { batchAgeMs, RESULTS_KEPT_MS } from "../manifest/batch-age.ts";
 import { recordDeadBatch } from "../jobs-folder/dead-batch.ts";
 import { type Job, linesOf } from "../manifest/job.ts";
 import type { Manifest } from "../manifest/manifest.ts";
 import { hasResults } from "../jobs-folder/results-file.ts";
-import { doubtfulSince, keepDoubtful } from "../jobs-folder/doubtful-file.ts";
+import {
+  doubtfulSince,
+  dropIncoming,
+  keepDoubtful,
+  takeIncoming,
+} from "../jobs-folder/doubtful-file.ts";
 import { JobBlocked, UserError } from "../errors.ts";
 import type { Report } from "../progress.ts";
 import { doubted } from "./doubted.ts";
 import { type ScannedResults, scanJob } from "./import-job.ts";
+import { unansweredRows } from "./scan.ts";
 
 export type DownloadServices = Readonly<{
   gemini: Gemini;
@@ -37,20 +43,49 @@ export async function downloadResults(
   services: DownloadServices,
   job: Job,
 ): Promise<DownloadedJob> {
-  const { manifest, report } = services;
+  const { manifest } = services;
   const files = manifest.files(job.id);
   if (await hasResults(files, job)) return { job };
   if (job.lane === "sync") throw new JobBlocked(job.id, lostForGood(files.results, job));
   try {
-    const { file, scanned } = await fetchBelieved(services, job);
-    const downloaded = await manifest.record({ type: "downloaded", job: job.id, file });
-    report({ type: "downloaded", job: job.id, bytes: file.bytes });
-    return { job: downloaded, scanned };
+    const fetched = await fetchBelieved(services, job);
+    return { job: await take(services, job, fetched.file), scanned: fetched.scanned };
   } catch (error) {
     if (!(error instanceof GeminiError)) throw error;
     if (await isGoneForGood(services, job, error))
       return { job: await recordGone(services, job, error) };
     throw explain(error, `downloading the results of job ${job.id}`);
+  }
+}
+
+/**
+ * The file at hand has no line that can be used for these rows. It is fetched once more, by the other
+ * route first: what garbled it on its way, or took from it, may not do so again. The job comes back where
+ * the file that came answers more rows, and all that were answered before: that is its results file now.
+ * Undefined where nothing better is to be had.
+ */
+export async function fetchBetter(
+  services: DownloadServices,
+  job: Job,
+  unanswered: readonly number[],
+): Promise<Job | undefined> {
+  const { manifest, clock, keyId } = services;
+  const files = manifest.files(job.id);
+  if (job.lane === "sync" || unanswered.length === 0) return undefined;
+  if (batchAgeMs(job, clock.now()) > RESULTS_KEPT_MS) return undefined;
+  try {
+    for (const way of WAYS_AGAIN) {
+      const file = await fetchOnce(services, job, way);
+      if (file.sha256 === job.resultsFile?.sha256) return void (await dropIncoming(files));
+      if (await isBetter(services, job, file, unanswered)) return await take(services, job, file);
+      await keepDoubtful(files, file, clock.now());
+    }
+    return undefined;
+  } catch (error) {
+    if (!(error instanceof GeminiError)) throw error;
+    if (error.kind === "notFound" && job.keyId === keyId) return undefined;
+    const failure = explain(error, "fetching its results once more");
+    throw isOutage(error) ? failure : new JobBlocked(job.id, failure);
   }
 }
 
@@ -60,17 +95,17 @@ const PAUSE_MS = 5_000;
 
 type Fetched = Readonly<{ file: FileDigest; scanned: ScannedResults }>;
 
-/** What is not believed makes way, and is kept beside. */
+/** What is not believed is kept aside. */
 async function fetchBelieved(services: DownloadServices, job: Job): Promise<Fetched> {
   const { manifest, clock, signal } = services;
   const files = manifest.files(job.id);
-  let fetched = await fetchOnce(services, job, {});
+  let fetched = await fetchScanned(services, job, {});
   const seen = new Set([fetched.file.sha256]);
   for (const way of WAYS_AGAIN) {
     if (await isWhole(services, job, fetched)) return fetched;
     await keepDoubtful(files, fetched.file, clock.now());
     await clock.sleep(PAUSE_MS, signal);
-    fetched = await fetchOnce(services, job, way);
+    fetched = await fetchScanned(services, job, way);
     seen.add(fetched.file.sha256);
   }
   if (await isWhole(services, job, fetched)) return fetched;
@@ -79,17 +114,51 @@ async function fetchBelieved(services: DownloadServices, job: Job): Promise<Fetc
   throw await doubted(files, job, fetched.scanned.summary);
 }
 
+async function fetchScanned(
+  services: DownloadServices,
+  job: Job,
+  way: ResultsOptions,
+): Promise<Fetched> {
+  const file = await fetchOnce(services, job, way);
+  return { file, scanned: await scanIncoming(services, job) };
+}
+
+function scanIncoming({ manifest }: DownloadServices, job: Job): Promise<ScannedResults> {
+  const files = manifest.files(job.id);
+  return scanJob(files, job, files.incoming);
+}
+
 async function fetchOnce(
   { gemini, manifest, report, signal }: DownloadServices,
   job: Job,
   way: ResultsOptions,
-): Promise<Fetched> {
+): Promise<FileDigest> {
   if (job.resultsName === undefined) throw new Error(`job ${job.id} has no results to download`);
   const files = manifest.files(job.id);
   const onBytes = (bytes: number) => report({ type: "downloading", job: job.id, bytes });
   const options = { ...way, onBytes, signal };
-  const { file } = await gemini.downloadResults(job.resultsName, files.results, options);
-  return { file, scanned: await scanJob(files, job) };
+  return (await gemini.downloadResults(job.resultsName, files.incoming, options)).file;
+}
+
+async function take({ manifest, report }: DownloadServices, job: Job, file: FileDigest) {
+  await takeIncoming(manifest.files(job.id), file);
+  const downloaded = await manifest.record({ type: "downloaded", job: job.id, file });
+  report({ type: "downloaded", job: job.id, bytes: file.bytes });
+  return downloaded;
+}
+
+/** It answers more rows, and none that was answered before is not. */
+async function isBetter(
+  services: DownloadServices,
+  job: Job,
+  file: FileDigest,
+  before: readonly number[],
+): Promise<boolean> {
+  const scanned = await scanIncoming(services, job);
+  if (!(await isWhole(services, job, { file, scanned }))) return false;
+  const still = await unansweredRows(services.manifest.files(job.id).incoming, scanned.rows);
+  const were = new Set(before);
+  return still.length < before.length && still.every((ordinal) => were.has(ordinal));
 }
 
 /**

@@ -36,6 +36,8 @@ export type ImportJobServices = Readonly<{
   pacer?: Pacer;
   /** Without one, the indexes are no matter. */
   indexes?: IndexKeeper;
+  /** The job with a file that answers more rows than these are not, where there is one. */
+  fetchBetter?: ((job: Job, unanswered: readonly number[]) => Promise<Job | undefined>) | undefined;
 }>;
 
 /**
@@ -56,6 +58,8 @@ export async function importJob(
   warnOfStrayLines(report, job, summary);
   const counted = await writeVectors(services, job, files.results, rows);
   if (services.signal.aborted) return undefined;
+  const better = await services.fetchBetter?.(job, rows.unanswered());
+  if (better !== undefined) return importJob({ ...services, fetchBetter: undefined }, better);
   // a row without a line may have been billed all the same
   const tokens = rows.failTheRest() === 0 ? counted : undefined;
   const sums = rows.sums();
@@ -74,9 +78,14 @@ export async function importJob(
 
 export type ScannedResults = Readonly<{ rows: RequestRows; summary: ScanSummary }>;
 
-export async function scanJob(files: JobFiles, job: Job): Promise<ScannedResults> {
+/** `path`: of the results, or of what may become them. */
+export async function scanJob(
+  files: JobFiles,
+  job: Job,
+  path = files.results,
+): Promise<ScannedResults> {
   const rows = await blockedBy(job, () => readRequestRows(files, job));
-  return { rows, summary: await scanResults(files.results, rows) };
+  return { rows, summary: await scanResults(path, rows) };
 }
 
 /** What does not fit about this job keeps no other from being imported. */

@@ -4,8 +4,8 @@ import { copiesOf, type Job } from "../manifest/job.ts";
 import type { Store } from "../store/port.ts";
 import { addSums, NO_ROWS, type Sums } from "../row/sums.ts";
 import type { Target } from "../row/target.ts";
-import { downloadResults, type DownloadServices } from "./download.ts";
-import { importJob } from "./import-job.ts";
+import { downloadResults, type DownloadServices, fetchBetter } from "./download.ts";
+import { importJob, type ImportJobServices } from "./import-job.ts";
 import { type IndexKeeper, type IndexSummary, NO_INDEXES } from "./index-keeper.ts";
 import type { Pacer } from "./pace.ts";
 import { isBack, isImported, needs } from "../manifest/states.ts";
@@ -73,5 +73,6 @@ export async function importResults(services: ImportServices, job: Job): Promise
   const { job: downloaded, scanned } = await downloadResults(services, job);
   if (needs(downloaded) !== "write") return downloaded;
   const store = await services.storeOf(downloaded.target);
-  return importJob({ ...services, store }, downloaded, scanned);
+  const better: ImportJobServices["fetchBetter"] = (...given) => fetchBetter(services, ...given);
+  return importJob({ ...services, store, fetchBetter: better }, downloaded, scanned);
 }

@@ -133,6 +133,16 @@ export class RequestRows {
     for (const copy of this.copiesOf(ordinal)) this.#failRow(copy.ordinal, failure);
   }
 
+  /** Requests for which no line was found that can be used: there is none, or none is readable, or several contradict each other. */
+  unanswered(): number[] {
+    const ordinals: number[] = [];
+    for (let ordinal = 0; ordinal < this.#requests; ordinal++) {
+      const isUnknown = this.#codes[ordinal] === CODE.unknown;
+      if (isUnknown || this.hasConflict(ordinal)) ordinals.push(ordinal);
+    }
+    return ordinals;
+  }
+
   /** Fails every request that no usable line was found for, and says how many there were. */
   failTheRest(): number {
     let failed = 0;

@@ -5,7 +5,12 @@
  */
 import { createHash } from "node:crypto";
 import { readLines } from "../disk/jsonl.ts";
-import { parseResultLine, readResultKey, type ResultLine } from "../result-line/result-line.ts";
+import {
+  parseResultLine,
+  readResultKey,
+  type ResultLine,
+  roomForValues,
+} from "../result-line/result-line.ts";
 import { parseJson } from "../result-line/line-json.ts";
 import type { RequestRows } from "./row-outcomes.ts";
 
@@ -38,6 +43,20 @@ export async function scanResults(path: string, rows: RequestRows): Promise<Scan
   }
   if (doubled > 0) await findConflicts(path, rows);
   return { lines: lineCount, answered, unreadable, foreign, doubled };
+}
+
+/** Of a file that was scanned with them. */
+export async function unansweredRows(path: string, rows: RequestRows): Promise<readonly number[]> {
+  const room = roomForValues();
+  for await (const lines of readLines(path)) {
+    for (const { bytes } of lines) {
+      const line = bytes === undefined ? undefined : parseResultLine(bytes, room);
+      if (line === undefined || line.kind === "malformed") continue;
+      const ordinal = rows.ordinalOf(line.key);
+      if (ordinal !== undefined) rows.take(ordinal);
+    }
+  }
+  return rows.unanswered();
 }
 
 function isReadable(bytes: Buffer | undefined): boolean {

@@ -360,6 +360,7 @@ class Pipeline {
       await this.#inHand(async () => {
         const ended = await pollDue(this.#services, schedule, stuck);
         this.#hasGeminiAnswered ||= ended.length > 0;
+        for (const error of schedule.blocked) this.#block(error);
         for (const id of ended) await this.#resubmit(manifest.job(id));
       });
       if (this.#isFinished()) return;
