@@ -5,7 +5,7 @@ import { readFile, stat } from "node:fs/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { ResultsDoubted } from "../src/errors.ts";
 import { OTHER_ANSWERS, type Rewrite, rewriteResults } from "./gemini/rewriting-proxy.ts";
-import type { Reply } from "./gemini/stub-server.ts";
+import { errorBody, type Reply } from "./gemini/stub-server.ts";
 import { range, startProxiedTrial, texts, type Trial } from "./trial.ts";
 import { openWorkshop, type Workshop } from "./workshop.ts";
 
@@ -31,17 +31,20 @@ async function ended({ told = false } = {}) {
 type Whole = Awaited<ReturnType<Parameters<Rewrite>[1]>>;
 type Answer = Reply | ((whole: Whole) => Reply);
 
-/** Downloads of the first file that is asked for get another answer, `times` times. */
-function other(answer: Answer, times = Infinity): Rewrite {
+const whole: Answer = (came) => came;
+
+/** Downloads of the first file that is asked for get another answer, `times` times, and then another one. */
+function other(answer: Answer, times = Infinity, then = whole): Rewrite {
   let file: string | undefined;
   let given = 0;
   return async (call, send) => {
-    const whole = await send();
-    if (call.kind !== "download") return whole;
+    const came = await send();
+    if (call.kind !== "download") return came;
     file ??= fileOf(call.path);
-    if (fileOf(call.path) !== file || given >= times) return whole;
+    if (fileOf(call.path) !== file) return came;
     given += 1;
-    return typeof answer === "function" ? answer(whole) : answer;
+    const told = given <= times ? answer : then;
+    return typeof told === "function" ? told(came) : told;
   };
 }
 
@@ -49,10 +52,10 @@ function other(answer: Answer, times = Infinity): Rewrite {
 function othersFile(): Rewrite {
   const seen = new Map<string, Reply>();
   return async (call, send) => {
-    const whole = await send();
-    if (call.kind !== "download") return whole;
-    seen.set(fileOf(call.path), whole);
-    return [...seen.values()][0] ?? whole;
+    const came = await send();
+    if (call.kind !== "download") return came;
+    seen.set(fileOf(call.path), came);
+    return [...seen.values()][0] ?? came;
   };
 }
 
@@ -154,7 +157,8 @@ describe("lines that the service itself has lost", () => {
       return { body: answer.body.toString().replace(/("successfulRequestCount": ?)"3"/, '$1"2"') };
     });
     expect(await trial.import(GRACE)).toMatchObject({ written: 4, failed: 2 });
-    expect(proxy.calls("download")).toHaveLength(2);
+    // once, and once more for these rows' sake, of each job
+    expect(proxy.calls("download")).toHaveLength(4);
   });
 
   test("are not, where the service tells that its file has another size", async () => {
@@ -171,6 +175,84 @@ describe("lines that the service itself has lost", () => {
     await trial.clock.sleep(GRACE.resultsGraceMs);
     await expect(trial.import(GRACE)).rejects.toBeInstanceOf(ResultsDoubted);
     expect(await trial.paid()).toEqual(once);
+  });
+});
+
+/** The first line in another form, the others as they are. */
+function garbled(change: (line: string) => readonly string[]) {
+  return ({ body }: Whole): Reply => {
+    const [first = "", ...others] = body.toString().trimEnd().split("\n");
+    return { body: [...change(first), ...others].map((line) => `${line}\n`).join("") };
+  };
+}
+
+const cut = garbled((line) => [line.slice(0, 40)]);
+const noVector = garbled((line) => [line.replace(/"response":\{.*?\]\}\}?/, '"response":{}')]);
+const contradicted = garbled((line) => [line, line.replace(/(\[\s*)-?[\d.e-]+/, "$10.7")]);
+
+describe("a row without a line that can be used", () => {
+  const garbles = { cut, noVector, contradicted };
+
+  test.each(Object.entries(garbles))(
+    "%s once: is in the file that is fetched once more",
+    async (_, garble) => {
+      const { trial, proxy } = await ended();
+      proxy.rewrite(other(garble, 1));
+      expect(await trial.import(GRACE)).toMatchObject({ written: ROWS, failed: 0 });
+      expect(proxy.calls("download")).toHaveLength(3);
+      await expectAllRight(trial);
+      expect(await trial.files()).not.toContain("0001.results.jsonl.incoming.part");
+    },
+  );
+
+  test.each(Object.entries(garbles))("%s always: fails, and is sent again", async (_, garble) => {
+    const { trial, proxy } = await ended();
+    proxy.rewrite(other(garble));
+    expect(await trial.import(GRACE)).toMatchObject({ written: 5, failed: 1 });
+    expect(proxy.calls("download")).toHaveLength(3);
+    expect(proxy.calls("download").at(1)).toMatchObject({
+      path: expect.stringMatching(/^\/download\//),
+      headers: { "cache-control": "no-cache" },
+    });
+    proxy.rewrite();
+    expect(await trial.run({}, GRACE)).toMatchObject({ written: 1, failed: 0 });
+    expect(await trial.rightIds()).toEqual(range(1, ROWS));
+  });
+
+  test("costs none that the file at hand has, where each time another line is cut", async () => {
+    const { trial, proxy } = await ended();
+    let times = 0;
+    proxy.rewrite(
+      other(({ body }) => {
+        const lines = body.toString().split("\n");
+        const place = times++ % 3;
+        return {
+          body: lines.map((line, at) => (at === place ? line.slice(0, 40) : line)).join("\n"),
+        };
+      }),
+    );
+    expect(await trial.import(GRACE)).toMatchObject({ written: 5, failed: 1 });
+    expect(proxy.calls("download")).toHaveLength(4);
+    expect(await trial.paid()).toEqual(once);
+  });
+
+  test("is not settled while Gemini cannot be asked, and no other job waits for it", async () => {
+    const { trial, proxy } = await ended();
+    const refused = { status: 401, body: errorBody(401, "UNAUTHENTICATED", "The key is revoked") };
+    proxy.rewrite(other(cut, 1, refused));
+    const blocked = await trial.import(GRACE).catch((error: unknown) => error);
+    expect(blocked).toMatchObject({ exit: "fatal", job: "0001" });
+    expect(await trial.states()).toContain("0001 downloaded");
+    proxy.rewrite();
+    await trial.import(GRACE);
+    await expectAllRight(trial);
+  });
+
+  test("fails where Gemini has the file no more", async () => {
+    const { trial, proxy } = await ended();
+    const gone = { status: 404, body: errorBody(404, "NOT_FOUND", "no such file") };
+    proxy.rewrite(other(cut, 1, gone));
+    expect(await trial.import(GRACE)).toMatchObject({ written: 5, failed: 1 });
   });
 });
 

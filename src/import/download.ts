@@ -91,7 +91,7 @@ export async function fetchBetter(
 
 /** How a file is fetched again: a cache between may have another one, or a part of it. */
 const WAYS_AGAIN: readonly ResultsOptions[] = [{ route: "other", noCache: true }, {}];
-const PAUSE_MS = 5_000;
+const PAUSE_MS = 1_000;
 
 type Fetched = Readonly<{ file: FileDigest; scanned: ScannedResults }>;
 
