@@ -1,0 +1,149 @@
+// I import, and something else comes than my results: a sign-in page, another job's file. What am I told, by
+// which exit code does a script know, what was paid for, and what is in the table then and after the mend?
+import { rm } from "node:fs/promises";
+import { join } from "node:path";
+import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
+import { type Emulator, startEmulator } from "../src/emulator/emulator.ts";
+import { openDatabase } from "../src/store/postgres/open-database.ts";
+import { type Ended, runHere } from "./command-line.ts";
+import { keepOpen } from "./embedded/kept.ts";
+import {
+  OTHER_ANSWERS,
+  type Rewrite,
+  type RewritingProxy,
+  startRewritingProxy,
+} from "./gemini/rewriting-proxy.ts";
+import { temporaryFolder } from "./job/sample.ts";
+
+let home: string;
+let emulator: Emulator;
+let proxy: RewritingProxy;
+let env: NodeJS.ProcessEnv;
+
+beforeAll(async () => {
+  home = await temporaryFolder();
+  emulator = await startEmulator({ batchSeconds: 0, behaviour: "get-output=refused" });
+  proxy = await startRewritingProxy(emulator.url);
+  env = {
+    DATABASE_URL: keepOpen(join(home, "database")),
+    GEMINI_API_KEY: "key-of-this-test",
+    GOOGLE_GEMINI_BASE_URL: proxy.url,
+    VECFILL_POLL_INTERVAL: "0.05",
+  };
+  await sql("CREATE EXTENSION vector");
+});
+afterEach(() => proxy.rewrite());
+afterAll(async () => {
+  await proxy.close();
+  await emulator.close();
+  await rm(home, { recursive: true, force: true });
+});
+
+async function sql(text: string) {
+  const database = await openDatabase({ url: env["DATABASE_URL"] ?? "" });
+  try {
+    return await database.query(text);
+  } finally {
+    await database.close();
+  }
+}
+
+type Own = Readonly<{
+  command: (...args: readonly string[]) => Promise<Ended>;
+  /** How many rows have a vector. */
+  filled: () => Promise<number>;
+  creates: () => number;
+}>;
+
+/** A table of four rows and a jobs folder of its own, with two rows a job. */
+async function own(table: string): Promise<Own> {
+  await sql(
+    `CREATE TABLE ${table} (id bigint PRIMARY KEY, question_text text, embedding vector(768))`,
+  );
+  await sql(`INSERT INTO ${table} SELECT n, '${table} ' || n FROM generate_series(1, 4) n`);
+  const before = proxy.calls("create").length;
+  return {
+    command: (name = "", ...args) =>
+      runHere([name, ...args, "--jobs-dir", join(home, table), ...optionsOf(name, table)], {
+        env,
+        folder: home,
+      }),
+    filled: async () => (await sql(`SELECT id FROM ${table} WHERE embedding IS NOT NULL`)).length,
+    creates: () => proxy.calls("create").length - before,
+  };
+}
+
+function optionsOf(command: string, table: string): readonly string[] {
+  if (command !== "export" && command !== "run") return [];
+  return ["--table", table, "--max-job-rows", "2"];
+}
+
+async function untilEnded({ command }: Own): Promise<void> {
+  for (const stage of ["export", "submit", "poll"]) await command(stage);
+}
+
+/** So many downloads get a sign-in page. */
+function signIn(times = Infinity): Rewrite {
+  let given = 0;
+  return (call, send) => {
+    if (call.kind !== "download" || given >= times) return send();
+    given += 1;
+    return OTHER_ANSWERS.html;
+  };
+}
+
+test("import ends with exit code 4, says what came, and writes all later", async () => {
+  const all = await own("portal");
+  await untilEnded(all);
+  proxy.rewrite(signIn());
+  const first = await all.command("import");
+  expect(first.code).toBe(4);
+  expect(first.stderr).toMatch(
+    /Job 0001: None of the 1 line that came in place of its results names a row of it/,
+  );
+  expect(first.stderr).toContain("0001.results.jsonl.doubtful-1");
+  expect(first.stderr).toMatch(/nothing is paid for again/);
+  expect([await all.filled(), all.creates()]).toEqual([0, 2]);
+  proxy.rewrite();
+  const second = await all.command("import", "--json");
+  expect(second.code, second.stderr).toBe(0);
+  expect(JSON.parse(second.stdout)).toMatchObject({ imported: ["0001", "0002"], written: 4 });
+  expect([await all.filled(), all.creates()]).toEqual([4, 2]);
+  await all.command("clean", "--yes");
+  const { stdout } = await all.command("jobs", "0001", "--json");
+  expect(stdout).not.toContain("doubtful");
+});
+
+test("run ends with exit code 4 where its time is over, and with 0 only when all is written", async () => {
+  const all = await own("impatient");
+  proxy.rewrite(signIn());
+  const first = await all.command("run", "--yes", "--timeout", "4");
+  expect(first.code, first.stdout + first.stderr).toBe(4);
+  expect(first.stderr).toMatch(/Job 0001: None of the 1 line/);
+  expect([await all.filled(), all.creates()]).toEqual([0, 2]);
+  proxy.rewrite(signIn(1));
+  const second = await all.command("run", "--yes", "--json");
+  expect(second.code, second.stderr).toBe(0);
+  expect(JSON.parse(second.stdout)).toMatchObject({ written: 4, failed: 0, remaining: 0 });
+  expect([await all.filled(), all.creates()]).toEqual([4, 2]);
+});
+
+test("lines that are missing are paid for again only once the same file came over --results-grace", async () => {
+  const all = await own("short");
+  await untilEnded(all);
+  proxy.rewrite(async (call, send) => {
+    const answer = await send();
+    if (call.kind !== "download") return answer;
+    return { body: answer.body.subarray(answer.body.indexOf("\n") + 1) };
+  });
+  expect((await all.command("import")).code).toBe(4);
+  expect(await all.filled()).toBe(0);
+  const believed = await all.command("import", "--results-grace", "0");
+  expect(believed.code, believed.stderr).toBe(1);
+  expect(believed.stdout).toMatch(/4 requests = 2 written \+ 2 failed/);
+  expect([await all.filled(), all.creates()]).toEqual([2, 2]);
+  proxy.rewrite();
+  const again = await all.command("run", "--yes");
+  expect(again.code, again.stderr).toBe(0);
+  expect(await all.filled()).toBe(4);
+});
