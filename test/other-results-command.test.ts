@@ -1,6 +1,6 @@
 // I import, and something else comes than my results: a sign-in page, another job's file. What am I told, by
 // which exit code does a script know, what was paid for, and what is in the table then and after the mend?
-import { rm } from "node:fs/promises";
+import { readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
 import { type Emulator, startEmulator } from "../src/emulator/emulator.ts";
@@ -109,9 +109,9 @@ test("import ends with exit code 4, says what came, and writes all later", async
   expect(second.code, second.stderr).toBe(0);
   expect(JSON.parse(second.stdout)).toMatchObject({ imported: ["0001", "0002"], written: 4 });
   expect([await all.filled(), all.creates()]).toEqual([4, 2]);
-  await all.command("clean", "--yes");
-  const { stdout } = await all.command("jobs", "0001", "--json");
-  expect(stdout).not.toContain("doubtful");
+  expect(await readdir(join(home, "portal"))).toContain("0001.results.jsonl.doubtful-1");
+  expect((await all.command("clean", "--yes")).code).toBe(0);
+  expect(await readdir(join(home, "portal"))).toEqual(["manifest.ndjson"]);
 });
 
 test("run ends with exit code 4 where its time is over, and with 0 only when all is written", async () => {
