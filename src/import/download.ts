@@ -31,8 +31,8 @@ export type DownloadServices = Readonly<{
   resultsGraceMs: number;
 }>;
 
-/** `scanned` where the file was read for it. */
-export type DownloadedJob = Readonly<{ job: Job; scanned?: ScannedResults }>;
+/** `scanned` where the file was read for it; `isAll` where it came by each way, and is all that Gemini has. */
+export type DownloadedJob = Readonly<{ job: Job; scanned?: ScannedResults; isAll?: boolean }>;
 
 /**
  * Makes sure that the job's results file is whole on disk. The job comes back `downloaded`, or
@@ -49,7 +49,8 @@ export async function downloadResults(
   if (job.lane === "sync") throw new JobBlocked(job.id, lostForGood(files.results, job));
   try {
     const fetched = await fetchBelieved(services, job);
-    return { job: await take(services, job, fetched.file), scanned: fetched.scanned };
+    const { file, ...known } = fetched;
+    return { job: await take(services, job, file), ...known };
   } catch (error) {
     if (!(error instanceof GeminiError)) throw error;
     if (await isGoneForGood(services, job, error))
@@ -93,7 +94,7 @@ export async function fetchBetter(
 const WAYS_AGAIN: readonly ResultsOptions[] = [{ route: "other", noCache: true }, {}];
 const PAUSE_MS = 1_000;
 
-type Fetched = Readonly<{ file: FileDigest; scanned: ScannedResults }>;
+type Fetched = Readonly<{ file: FileDigest; scanned: ScannedResults; isAll?: boolean }>;
 
 /** What is not believed is kept aside. */
 async function fetchBelieved(services: DownloadServices, job: Job): Promise<Fetched> {
@@ -109,7 +110,9 @@ async function fetchBelieved(services: DownloadServices, job: Job): Promise<Fetc
     seen.add(fetched.file.sha256);
   }
   if (await isWhole(services, job, fetched)) return fetched;
-  if (seen.size === 1 && (await isAllThereIs(services, job, fetched))) return fetched;
+  if (seen.size === 1 && (await isAllThereIs(services, job, fetched))) {
+    return { ...fetched, isAll: true };
+  }
   await keepDoubtful(files, fetched.file, clock.now());
   throw await doubted(files, job, fetched.scanned.summary);
 }

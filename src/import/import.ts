@@ -70,9 +70,10 @@ async function importJobs(services: ImportServices): Promise<ImportedJobs> {
 
 /** The job once imported, or failed when its results are gone; undefined when interrupted. */
 export async function importResults(services: ImportServices, job: Job): Promise<Job | undefined> {
-  const { job: downloaded, scanned } = await downloadResults(services, job);
+  const { job: downloaded, scanned, isAll = false } = await downloadResults(services, job);
   if (needs(downloaded) !== "write") return downloaded;
   const store = await services.storeOf(downloaded.target);
   const better: ImportJobServices["fetchBetter"] = (...given) => fetchBetter(services, ...given);
-  return importJob({ ...services, store, fetchBetter: better }, downloaded, scanned);
+  const all = isAll ? { ...services, store } : { ...services, store, fetchBetter: better };
+  return importJob(all, downloaded, scanned);
 }

@@ -86,6 +86,10 @@ const retried: [
     "downloadResults",
     (gemini, signal) => gemini.downloadResults("files/x", "", withSignal(signal)),
   ],
+  [
+    "isOtherFile",
+    (gemini, signal) => gemini.isOtherFile("files/x", { bytes: 1, sha256: "" }, signal),
+  ],
   ["cancelBatch", (gemini) => gemini.cancelBatch("batches/x")],
   ["deleteBatch", (gemini) => gemini.deleteBatch("batches/x")],
   ["deleteFile", (gemini) => gemini.deleteFile("files/x")],
