@@ -2,15 +2,19 @@
  * What is made once for a run: the data folder of an embedded database as initdb leaves it, which takes seconds
  * each time, and the folder of all temporary files.
  */
+import { execFile } from "node:child_process";
 import { createHash } from "node:crypto";
 import { existsSync, readFileSync, statfsSync } from "node:fs";
-import { mkdir, mkdtemp, rename, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, rename, rm } from "node:fs/promises";
 import { freemem, tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { PGlite } from "@electric-sql/pglite";
+import { promisify } from "node:util";
+
+const run = promisify(execFile);
 
 const modules = fileURLToPath(new URL("../../node_modules", import.meta.url));
+const maker = fileURLToPath(new URL("make-prepared.ts", import.meta.url));
 const packageFile = join(modules, "@electric-sql", "pglite", "package.json");
 const mark = createHash("sha1").update(readFileSync(packageFile)).digest("hex").slice(0, 12);
 
@@ -52,10 +56,8 @@ async function prepared(parent: string): Promise<string> {
   const part = `${cache}.${process.pid}.part`;
   try {
     await mkdir(part, { recursive: true });
-    const database = await PGlite.create(join(part, "data"));
-    const archive = await database.dumpDataDir("none");
-    await database.close();
-    await writeFile(join(part, "data.tar"), new Uint8Array(await archive.arrayBuffer()));
+    // in a process of its own: what a database leaves behind in this one slows the whole run down by a fifth
+    await run(process.execPath, ["--liftoff-only", maker, part]);
     await rename(part, cache);
   } catch (error) {
     // another run was as quick
