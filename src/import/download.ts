@@ -77,7 +77,10 @@ export async function fetchBetter(
   try {
     for (const way of WAYS_AGAIN) {
       const file = await fetchOnce(services, job, way);
-      if (file.sha256 === job.resultsFile?.sha256) return void (await dropIncoming(files));
+      if (file.sha256 === job.resultsFile?.sha256) {
+        await dropIncoming(files);
+        return undefined;
+      }
       if (await isBetter(services, job, file, unanswered)) return await take(services, job, file);
       await keepDoubtful(files, file, clock.now());
     }

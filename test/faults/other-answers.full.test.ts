@@ -85,7 +85,7 @@ const otherResults: Readonly<Record<string, Change>> = {
   ),
   "cut at a line": lines((line, place) => (place === 0 ? line : undefined)),
   "cut within a line": ({ body }) => ({ body: body.subarray(0, body.length - 200) }),
-  "without keys": lines(({ key: _, ...line }) => line),
+  "without keys": lines((line) => ({ ...line, key: undefined })),
   "with keys elsewhere": lines(({ key, ...line }) => ({ metadata: { key }, ...line })),
   "of vectors without values": lines(({ key }) => ({ key, response: { embedding: {} } })),
   "of other keys": lines(({ key, ...line }) => ({ key: `${String(key)}0`, ...line })),

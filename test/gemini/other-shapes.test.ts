@@ -316,6 +316,10 @@ function noOutput(operation: Json): Json {
   return lacking(operation, "output");
 }
 
+function hidesTheFirst(operation: Json): Json {
+  return jobNumber(operation) === 1 ? noOutput(operation) : operation;
+}
+
 /** One with an error is done, without it and in a state of the future. */
 function abandoned({ error, ...operation }: Json): Json {
   return error === undefined ? operation : inState(operation, "BATCH_STATE_ABANDONED");
@@ -367,9 +371,7 @@ describe("a batch that left no results", () => {
 
   test("although requests of it succeeded, and never does: that is told, after a day, and looked at again", async () => {
     const { trial, proxy } = await proxied({}, 4);
-    const hidden = (operation: Json) =>
-      jobNumber(operation) === 1 ? noOutput(operation) : operation;
-    proxy.rewrite(looks(hidden));
+    proxy.rewrite(looks(hidesTheFirst));
     const bounds = { ...workshop.bounds, maxRows: 2 };
     const hourly = { export: trial.exportOptions({ bounds }), pollIntervalMs: 3_600_000 };
     const end = await ended(trial, hourly);
