@@ -3,6 +3,7 @@
 // has lost believed in the end?
 import { readFile, stat } from "node:fs/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { cancelJob } from "../src/commands/cancel/cancel.ts";
 import { ResultsDoubted } from "../src/errors.ts";
 import { OTHER_ANSWERS, type Rewrite, rewriteResults } from "./gemini/rewriting-proxy.ts";
 import { errorBody, type Reply } from "./gemini/stub-server.ts";
@@ -136,6 +137,14 @@ test("a run that gets nothing else ends after an hour, and says what came by its
   expect(trial.clock.elapsedMs() - begunMs).toBeGreaterThan(3_600_000);
   expect(trial.clock.elapsedMs() - begunMs).toBeLessThan(2 * 3_600_000);
   expect(await trial.paid()).toEqual(once);
+  const giveUp = (insists: boolean) =>
+    trial.services({}, ({ manifest, gemini, report }) =>
+      cancelJob({ manifest, report, gemini: async () => gemini }, manifest.job("0001"), insists),
+    );
+  await expect(giveUp(false)).rejects.toMatchObject({ exit: "usage" });
+  await giveUp(true);
+  expect(await trial.run({}, GRACE)).toMatchObject({ written: 3, failed: 0 });
+  expect(await trial.rightIds()).toEqual(range(1, ROWS));
 });
 
 describe("lines that the service itself has lost", () => {
