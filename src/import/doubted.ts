@@ -17,7 +17,7 @@ export async function doubted(
   const error = new UserError(
     `${what} It is not taken for the job's results, and is kept as ${files.doubtful}.`,
     {
-      hint: `Nothing is lost, and nothing is paid for again: Gemini keeps results for six weeks. Run this again later; where it stays so, look at that file: a proxy or a sign-in page may answer in Gemini's place. To pay for its rows again all the same: `vecfill cancel ${job.id} --give-up`.`,
+      hint: `Nothing is lost, and nothing is paid for again: Gemini keeps results for six weeks. Run this again later; where it stays so, look at that file: a proxy or a sign-in page may answer in Gemini's place. To pay for its rows again all the same: \`vecfill cancel ${job.id} --give-up\`.`,
       exit: "unfinished",
     },
   );
