@@ -8,8 +8,9 @@ import { hasResults } from "../jobs-folder/results-file.ts";
 import type { Job } from "../manifest/job.ts";
 import type { ManifestView } from "../manifest/manifest.ts";
 import type { Report } from "../progress.ts";
-import type { Store } from "../store/port.ts";
-import { CHUNK_ROWS } from "./chunk-writer.ts";
+import { type EmbeddedQuestion, formatKey } from "../row/question.ts";
+import type { RowEnd, Store } from "../store/port.ts";
+import { CHUNK_ROWS, writeAround } from "./chunk-writer.ts";
 import { type Pacer, UNPACED } from "./pace.ts";
 import { writableRows } from "./written-rows.ts";
 
@@ -35,25 +36,53 @@ export async function countEmpty(
 ): Promise<number> {
   let empty = 0;
   for await (const chunk of writableRows(manifest.files(job.id), job, CHUNK_ROWS)) {
-    const holdings = await store.compare(chunk);
-    empty += holdings.filter((holding) => holding === "empty").length;
+    empty += (await emptyOf(store, chunk)).length;
   }
   return empty;
 }
 
-/** How many rows it wrote until the end, or until the signal was aborted. */
-export async function writeAgain(services: AgainServices, job: Job): Promise<number> {
-  const { store, manifest, report, signal, pacer = UNPACED } = services;
-  let [looked, written] = [0, 0];
+/** What came of the job's rows that are NULL and not among those `known`. */
+export async function writeAgain(
+  services: AgainServices,
+  job: Job,
+  known: ReadonlyMap<string, RowEnd> = new Map(),
+): Promise<readonly RowEnd[]> {
+  const { store } = services;
+  const isNew = (row: EmbeddedQuestion) => !known.has(formatKey(row));
+  const ends = await offer(services, job, (chunk) => emptyOf(store, chunk.filter(isNew)));
+  return [...ends.values()];
+}
+
+async function emptyOf(store: Store, rows: readonly EmbeddedQuestion[]) {
+  const holdings = await store.compare(rows);
+  return rows.filter((_, place) => holdings[place] === "empty");
+}
+
+type Rows = readonly EmbeddedQuestion[];
+
+/**
+ * Offers rows of the job's results to its table once more, and says by their keys what came of them,
+ * until the end or until the signal was aborted. `choose`: of a chunk.
+ */
+export async function offer(
+  { store, manifest, report, signal, pacer = UNPACED }: AgainServices,
+  job: Job,
+  choose: (chunk: Rows) => Rows | Promise<Rows>,
+): Promise<Map<string, RowEnd>> {
+  const ends = new Map<string, RowEnd>();
   const chunkRows = Math.min(CHUNK_ROWS, pacer.maxRows);
+  let looked = 0;
   for await (const chunk of writableRows(manifest.files(job.id), job, chunkRows)) {
     if (signal.aborted) break;
-    const holdings = await store.compare(chunk);
-    const empty = chunk.filter((_, place) => holdings[place] === "empty");
-    const outcomes = await pacer.paced(empty.length, signal, () => store.apply(empty));
-    written += outcomes.filter((outcome) => outcome === "written").length;
+    const rows = await choose(chunk);
+    const keys = rows.map(formatKey);
+    await writeAround(
+      rows,
+      (part) => pacer.paced(part.length, signal, () => store.apply(part)),
+      (place, end) => ends.set(keys[place] ?? "", end),
+    );
     looked += chunk.length;
     report({ type: "importing", job: job.id, rows: looked, requests: job.requests });
   }
-  return written;
+  return ends;
 }

@@ -241,6 +241,7 @@ function change(job: Draft, event: Exclude<JobEvent, { type: "exported" }>): voi
     case "resubmitted":
       job.outstanding = event.outstanding;
       job.failedFile = event.failedFile;
+      job.sums = event.sums ?? job.sums;
       job.children = [...job.children, ...event.children.map((child) => child.job)];
       return;
     case "rollingBack":

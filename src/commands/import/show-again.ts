@@ -4,32 +4,60 @@ import type { Job } from "../../manifest/job.ts";
 import type { ManifestView } from "../../manifest/manifest.ts";
 import { count, counted } from "../../words/figures.ts";
 import { canBeWrittenAgain, countEmpty, writeAgain } from "../../import/again.ts";
-import { createPacer } from "../../import/pace.ts";
 import { wasImported } from "../../manifest/states.ts";
+import { readFailedLines } from "../../jobs-folder/failed-file.ts";
+import { writeRefused } from "../../import/refused-rows.ts";
+import { withTables } from "../../stages.ts";
+import { type RowEnd, TableRefusal } from "../../store/port.ts";
+import { paidRows } from "../../words/paid-rows.ts";
 
 /** `import --again`. */
 export async function showAgain(context: CommandContext): Promise<CommandResult> {
-  const { services, settings, report, signal, clock, next } = context;
-  const { dryRun } = settings;
-  const manifest = dryRun ? await readManifest(settings.jobsDir) : await services.manifest();
-  const { jobs, lost } = await jobsToWrite(manifest);
-  const pacer = createPacer(settings.pace, clock);
-  let rows = 0;
-  for (const job of jobs) {
-    if (signal.aborted) break;
-    const its = { store: await services.store(job.target), manifest, report, signal, pacer };
-    rows += dryRun ? await countEmpty(its, job) : await writeAgain(its, job);
-  }
-  const ids = jobs.map(({ id }) => id);
+  const { services, settings, next } = context;
+  const { dryRun, jobsDir } = settings;
+  const manifest = dryRun ? undefined : await services.manifest();
+  const view = manifest ?? (await readManifest(jobsDir));
+  const { jobs, lost } = await jobsToWrite(view);
+  const tables = manifest && (await withTables(context, manifest));
+  const { rows, ends } = await goThrough(context, tables ?? { view }, jobs);
+  const { refused, lines } = paidRows(ends);
+  const looked = jobs.map(({ id }) => id);
   const without = lost.map(({ id }) => id);
   return {
-    json: { looked: ids, withoutResults: without, rows, ...(dryRun ? { dryRun } : {}) },
-    text: [dryRun ? wouldText(rows, jobs) : didText(rows, jobs), lostText(without)]
+    json: { looked, withoutResults: without, rows, ...(dryRun ? { dryRun } : { refused }) },
+    text: [dryRun ? wouldText(rows, jobs) : didText(rows, jobs), ...lines, lostText(without)]
       .filter((line) => line !== "")
       .join("\n"),
     next: dryRun && rows > 0 ? next("import", "--again") : undefined,
-    exit: "done",
+    exit: refused > 0 ? "rowsFailed" : "done",
   };
+}
+
+type Tables = Awaited<ReturnType<typeof withTables>>;
+
+/** `rows` that were NULL and are written; with a view alone they are counted. */
+async function goThrough(
+  { services, signal }: CommandContext,
+  tables: Tables | Readonly<{ view: ManifestView }>,
+  jobs: readonly Job[],
+): Promise<Readonly<{ rows: number; ends: readonly RowEnd[] }>> {
+  const ends: RowEnd[] = [];
+  let rows = 0;
+  for (const job of jobs) {
+    if (signal.aborted) break;
+    const store = await services.store(job.target);
+    if ("view" in tables) {
+      rows += await countEmpty({ store, manifest: tables.view }, job);
+      continue;
+    }
+    // those first that wait in failed files, since of them the sums change
+    const waiting = readFailedLines(tables.manifest.files(job.id).failed);
+    const paid = await writeRefused(tables, job, waiting);
+    const again = await writeAgain({ ...tables, store }, job, paid);
+    rows += again.filter((end) => end === "written").length;
+    ends.push(...paid.values(), ...again.filter((end) => end instanceof TableRefusal));
+  }
+  return { rows, ends };
 }
 
 /** `lost`: those whose results file is not there any more, or is another one. */
