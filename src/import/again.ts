@@ -2,8 +2,10 @@
  * Writes once more what a database has lost after it was imported: it was restored from a backup, or
  * the server that took over had not got the last commits. The results are paid for and on disk. Of a
  * job's rows those are written that are NULL and still have their text; to the journal they have been
- * written all along, so nothing is recorded, and it can be repeated.
+ * written all along, so nothing is recorded, and it can be repeated. A row that another job is under way
+ * with is that job's.
  */
+import { isInFlight, type TakenRows } from "../jobs-folder/taken-rows.ts";
 import { hasResults } from "../jobs-folder/results-file.ts";
 import type { Job } from "../manifest/job.ts";
 import type { ManifestView } from "../manifest/manifest.ts";
@@ -41,14 +43,18 @@ export async function countEmpty(
   return empty;
 }
 
-/** What came of the job's rows that are NULL and not among those `known`. */
+/** What came of the job's rows that are NULL and not among those `known`. `taken`: of its target. */
 export async function writeAgain(
   services: AgainServices,
   job: Job,
+  taken: TakenRows,
   known: ReadonlyMap<string, RowEnd> = new Map(),
 ): Promise<readonly RowEnd[]> {
   const { store } = services;
-  const isNew = (row: EmbeddedQuestion) => !known.has(formatKey(row));
+  const isNew = (row: EmbeddedQuestion) => {
+    const key = formatKey(row);
+    return !known.has(key) && !isInFlight(taken, key);
+  };
   const ends = await offer(services, job, (chunk) => emptyOf(store, chunk.filter(isNew)));
   return [...ends.values()];
 }

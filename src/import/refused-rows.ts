@@ -1,14 +1,15 @@
 /**
- * Rows that the table refused at their import: what was paid for them stands in the job's results.
- * Where it takes them by now they are written from there, and leave the failed file in the step of the
- * journal that counts them as what they came to. So they are not paid for again, and none counts twice.
+ * Rows that wait in a failed file and are paid for, since their vectors stand in their job's results: the table
+ * refused them at their import, or the results were fetched again since. They are written from there, and leave
+ * the failed file in the step of the journal that counts them as what they came to. So they are not paid for
+ * again, and none counts twice.
  */
 import {
   IN_COLUMN,
+  isOwn,
   isRefused,
   prepareReplacement,
   readFailedLines,
-  refusedLines,
   takeReplacement,
 } from "../jobs-folder/failed-file.ts";
 import { exists } from "../disk/presence.ts";
@@ -38,46 +39,85 @@ type PaidRows = ReadonlyMap<string, RowEnd>;
  * Writes those of the lines that the table had refused, as far as their vectors are at hand and their
  * text is the one that was sent: who edited it wants another vector.
  */
-export async function writeRefused(
+export function writeRefused(
   services: RefusedRowsServices,
   job: Job,
   lines: AsyncIterable<FailedLine>,
 ): Promise<PaidRows> {
-  const wanted = await unchanged(services.manifest, job, lines);
-  if (wanted.size === 0) return new Map();
-  const store = await services.storeOf(job.target);
-  const ends = await offer({ ...services, store }, job, (chunk) =>
-    chunk.filter((row) => wanted.has(formatKey(row))),
-  );
-  await takeOut(services.manifest, job, ends);
+  return write(services, { job, from: job, takes: isRefused }, lines);
+}
+
+/**
+ * The same for all that wait in the failed file of the job, and of the jobs that were made of its lines,
+ * and that its results answer: they may have been fetched again since.
+ */
+export async function writeWaiting(services: RefusedRowsServices, from: Job): Promise<PaidRows> {
+  const { manifest } = services;
+  const ends = new Map<string, RowEnd>();
+  for (const job of familyOf(manifest, from)) {
+    if (job.outstanding.lines === 0) continue;
+    const lines = readFailedLines(manifest.files(job.id).failed);
+    const written = await write(services, { job, from, takes: isOwn }, lines);
+    for (const [key, end] of written) ends.set(key, end);
+  }
   return ends;
 }
 
-/** The keys of refused rows among the lines whose text is the one that was sent. */
+function familyOf(manifest: Manifest, job: Job): Job[] {
+  return [job, ...job.children.flatMap((child) => familyOf(manifest, manifest.job(child)))];
+}
+
+type Waiting = Readonly<{
+  /** In whose failed file they wait. */
+  job: Job;
+  /** In whose results their vectors may be. */
+  from: Job;
+  takes: (line: FailedLine, job: Job) => boolean;
+}>;
+
+async function write(
+  services: RefusedRowsServices,
+  waiting: Waiting,
+  lines: AsyncIterable<FailedLine>,
+): Promise<PaidRows> {
+  const wanted = await unchanged(services.manifest, waiting, lines);
+  if (wanted.size === 0) return new Map();
+  const store = await services.storeOf(waiting.job.target);
+  const ends = await offer({ ...services, store }, waiting.from, (chunk) =>
+    chunk.filter((row) => wanted.has(formatKey(row))),
+  );
+  await takeOut(services.manifest, waiting, ends);
+  return ends;
+}
+
+/** The keys of the lines that are taken and whose text is the one that was sent. */
 async function unchanged(
   manifest: Manifest,
-  job: Job,
+  { job, from, takes }: Waiting,
   lines: AsyncIterable<FailedLine>,
 ): Promise<ReadonlySet<string>> {
-  const files = manifest.files(job.id);
+  const files = manifest.files(from.id);
+  const { failed } = manifest.files(job.id);
   const wanted = new Set<string>();
-  if (!wasImported(job) || !(await exists(files.requests))) return wanted;
-  for await (const { key } of refusedLines(job, files)) wanted.add(key);
-  if (wanted.size === 0 || !(await hasResults(files, job))) return new Set();
+  if (!wasImported(from) || !(await exists(files.requests)) || !(await exists(failed)))
+    return wanted;
+  for await (const line of readFailedLines(failed)) if (takes(line, job)) wanted.add(line.key);
+  if (wanted.size === 0 || !(await hasResults(files, from))) return new Set();
   const texts = new Map<string, string>();
   for await (const line of lines) if (wanted.has(line.key)) texts.set(line.key, textOf(line));
-  for await (const sent of failedRequests(files, job, () => ANY)) {
+  for await (const sent of failedRequests(files, from, () => ANY)) {
     if (texts.get(sent.key) !== textOf(sent)) wanted.delete(sent.key);
   }
   return wanted;
 }
 
 /** In one step of the journal with the sums, as rows that are sent again leave their file. */
-async function takeOut(manifest: Manifest, job: Job, ends: PaidRows): Promise<void> {
+async function takeOut(manifest: Manifest, waiting: Waiting, ends: PaidRows): Promise<void> {
+  const { job } = waiting;
   const settled = [...ends.values()].filter(isSettled);
   if (settled.length === 0) return;
   const files = manifest.files(job.id);
-  const prepared = await prepareReplacement(files, staying(job, files.failed, ends), IN_COLUMN);
+  const prepared = await prepareReplacement(files, staying(waiting, files.failed, ends), IN_COLUMN);
   const sums = job.sums && { ...job.sums, failed: job.sums.failed - settled.length };
   for (const outcome of settled) if (sums !== undefined) sums[outcome] += 1;
   await manifest.recordResubmitted(job.id, { children: [], ...prepared, sums });
@@ -88,9 +128,13 @@ function isSettled(end: RowEnd): end is RowOutcome {
   return !(end instanceof TableRefusal);
 }
 
-async function* staying(job: Job, path: string, ends: PaidRows): AsyncGenerator<FailedLine> {
+async function* staying(
+  { job, takes }: Waiting,
+  path: string,
+  ends: PaidRows,
+): AsyncGenerator<FailedLine> {
   for await (const line of readFailedLines(path)) {
-    const end = isRefused(line, job) ? ends.get(line.key) : undefined;
+    const end = takes(line, job) ? ends.get(line.key) : undefined;
     if (end === undefined) yield line;
     else if (end instanceof TableRefusal) yield { ...line, error: failureOf(end) };
   }

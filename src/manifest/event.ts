@@ -149,6 +149,7 @@ export const eventSchema = z.discriminatedUnion("type", [
     failedFile: file.optional(),
     // absent: as they were
     sums: sums.optional(),
+    results: file.optional(),
   }),
   // `file`: the rows that are about to be emptied; see rollback-file.ts
   z.object({ type: z.literal("rollingBack"), at, job: jobId, rows: count, file }),

@@ -37,6 +37,8 @@ type Resubmission = Readonly<{
   failedFile: Job["failedFile"];
   /** Where rows were written without being sent; undefined: as they were. */
   sums?: Sums | undefined;
+  /** Where the results were fetched again and are other ones. */
+  results?: Job["resultsFile"];
 }>;
 
 /** What can be read without the lock. */
