@@ -17,7 +17,7 @@ export const LAYERS: readonly (readonly string[])[] = [
   ["manifest"],
   ["manifest/quota", "gemini", "store/postgres", "store/supabase", "emulator", "result-line"],
   ["gemini/http", "store", "emulator/batches"],
-  ["gemini/port.ts", "emulator/files"],
+  ["gemini/port.ts", "store/port.ts", "emulator/files"],
   ["emulator/state"],
   ["emulator/vectors"],
   ["emulator/faults"],

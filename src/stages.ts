@@ -15,15 +15,18 @@ import type { Job } from "./manifest/job.ts";
 import type { Manifest, ManifestView } from "./manifest/manifest.ts";
 import type { Plan } from "./plan/plan.ts";
 import type { PollSummary } from "./poll/poll.ts";
+import { needs } from "./manifest/states.ts";
 import type { Report } from "./progress.ts";
-import type { Target } from "./row/target.ts";
+import { UserError } from "./errors.ts";
+import type { ResubmitServices } from "./resubmit/resubmit.ts";
+import { sameTarget, type Target } from "./row/target.ts";
 import type { RunOptions, RunServices } from "./run/pipeline.ts";
 import type { RunSummary } from "./run/run.ts";
 import { hasGeminiKey } from "./settings/access.ts";
 import { targetOf } from "./settings/config.ts";
 import type { Environment } from "./settings/env-file.ts";
 import type { Settings } from "./settings/options.ts";
-import type { Store } from "./store/port.ts";
+import type { RowEnd, Store } from "./store/port.ts";
 import type { SubmittedByLane } from "./submit/submit.ts";
 
 /** What a stage needs to be run as the settings say: by its command, or by a script. */
@@ -50,6 +53,7 @@ export async function exportFromSettings(context: StageContext): Promise<ExportS
   const manifest = settings.dryRun
     ? await previewedManifest(settings.jobsDir)
     : await services.manifest();
+  if (!settings.dryRun) await tryTables(context, manifest, [options.target]);
   return exportAll({ store, manifest, report, signal }, options);
 }
 
@@ -68,6 +72,8 @@ export async function submitFromSettings(context: StageContext): Promise<Submitt
   const { settings } = context;
   const { submitAll } = await import("./submit/submit.ts");
   const sending = await withGemini(context);
+  const targets = sending.manifest.needing("send").map(({ target }) => target);
+  await tryTables(context, sending.manifest, targets);
   const lane = laneChoice(settings);
   const limit = costLimit(settings);
   const summary = await submitAll(sending, {
@@ -97,52 +103,69 @@ async function withGemini({ services, report, clock, signal }: StageContext) {
 }
 
 export async function importFromSettings(context: StageContext): Promise<ImportSummary> {
-  const { services, settings, report, clock, signal } = context;
+  const { services } = context;
   const { importAll } = await import("./import/import.ts");
-  const { createPacer } = await import("./import/pace.ts");
   const manifest = await services.manifest();
   const gemini = await services.gemini();
-  const keyId = services.keyId();
   return importAll({
+    ...(await withTables(context, manifest)),
     gemini,
-    manifest,
-    report,
-    clock,
-    signal,
-    keyId,
-    redact: (text) => services.redact(text),
-    storeOf: (target) => services.store(target),
-    resultsGraceMs: settings.resultsGraceMs,
-    pacer: createPacer(settings.pace, clock),
+    keyId: services.keyId(),
     indexes: await indexKeeper(context, manifest),
   });
 }
 
+/** What writes results, also once more. */
+export async function withTables(
+  { services, settings, report, clock, signal }: StageContext,
+  manifest: Manifest,
+) {
+  const { createPacer } = await import("./import/pace.ts");
+  const redact = (text: string) => services.redact(text);
+  const storeOf = (target: Target) => services.store(target);
+  const pacer = createPacer(settings.pace, clock);
+  const { resultsGraceMs } = settings;
+  return { manifest, report, clock, signal, redact, storeOf, pacer, resultsGraceMs };
+}
+
 export async function indexKeeper(context: StageContext, manifest: Manifest): Promise<IndexKeeper> {
   const { IndexKeeper } = await import("./import/index-keeper.ts");
-  const { services, settings, report, clock, signal } = context;
-  const storeOf = (target: Target) => services.store(target);
-  const rebuild = settings.rebuildIndex;
-  return new IndexKeeper({ manifest, report, clock, signal, storeOf, rebuild });
+  const rebuild = context.settings.rebuildIndex;
+  return new IndexKeeper({ ...(await withTables(context, manifest)), rebuild });
 }
+
+/** `paid`: what came of rows that the table had refused, and that were offered to it instead of being sent. */
+export type Resubmitted = Readonly<{ jobs: readonly Job[]; paid: readonly RowEnd[] }>;
 
 /** New jobs from the files given, or from every failed file that waits, as the settings have it. */
 export async function resubmitFromSettings(
-  { services, settings, report }: StageContext,
+  context: StageContext,
   paths: readonly string[],
-): Promise<readonly Job[]> {
+): Promise<Resubmitted> {
+  const { services, settings, report } = context;
   const { everyLine, resubmitFile, resubmitJob } = await import("./resubmit/resubmit.ts");
+  const { writeRefused } = await import("./import/refused-rows.ts");
   const manifest = await services.manifest();
   const bounds = jobBounds(settings);
-  const made: Job[] = [];
+  const again = await withTables(context, manifest);
+  const paid: RowEnd[] = [];
+  const its: ResubmitServices = {
+    manifest,
+    report,
+    tryTable: (target) => tryTables(context, manifest, [target]),
+    writePaid: async (job, lines) => {
+      const ends = await writeRefused(again, job, lines);
+      paid.push(...ends.values());
+      return ends;
+    },
+  };
+  const jobs: Job[] = [];
   for (const path of paths) {
-    made.push(...(await resubmitFile({ manifest, report }, path, bounds, targetOf(settings))));
+    jobs.push(...(await resubmitFile(its, path, bounds, targetOf(settings))));
   }
   const waiting = paths.length > 0 ? [] : manifest.jobs().filter(hasFailedLines);
-  for (const job of waiting) {
-    made.push(...(await resubmitJob({ manifest, report }, job, bounds, everyLine)));
-  }
-  return made;
+  for (const job of waiting) jobs.push(...(await resubmitJob(its, job, bounds, everyLine)));
+  return { jobs, paid };
 }
 
 export function hasFailedLines(job: Job): boolean {
@@ -153,12 +176,24 @@ export function hasFailedLines(job: Job): boolean {
 export async function runFromSettings(context: StageContext, planned?: Plan): Promise<RunSummary> {
   const { run } = await import("./run/run.ts");
   const { usdOfRun } = await import("./plan/lane-cost.ts");
+  const { fetchingFirst } = await import("./import/import.ts");
   const services = await runServices(context);
-  const { sample } = planned ?? (await firstRows(context, services));
-  const { target } = exportOptions(context);
-  if (sample !== undefined) await services.manifest.recordCounted(target, sample);
-  const expectedUsd = planned && usdOfRun(planned, laneChoice(context.settings));
-  return run(services, { ...runOptions(context), expectedUsd });
+  return fetchingFirst(services, async () => {
+    const { target } = exportOptions(context);
+    await tryTables(context, services.manifest, [target]);
+    const unfit = await unfitTargets(context, services.manifest, othersThan(target, services));
+    const { sample } = planned ?? (await firstRows(context, services));
+    if (sample !== undefined) await services.manifest.recordCounted(target, sample);
+    const expectedUsd = planned && usdOfRun(planned, laneChoice(context.settings));
+    return run(services, { ...runOptions(context), unfit, expectedUsd });
+  });
+}
+
+/** For whose rows something may be sent. */
+function othersThan(target: Target, { manifest }: RunServices): readonly Target[] {
+  const jobs = manifest.jobs().filter((job) => !sameTarget(job.target, target));
+  const sent = jobs.filter((job) => needs(job) === "send" || job.outstanding.retryable > 0);
+  return [...new Set(sent.map((job) => job.target))];
 }
 
 /** Without a plan the tokens are corrected by the first rows, and then by the bills. */
@@ -170,19 +205,10 @@ function firstRows(context: StageContext, { manifest, gemini }: RunServices): Pr
 }
 
 async function runServices(context: StageContext): Promise<RunServices> {
-  const { services, settings, clock } = context;
-  const { createPacer } = await import("./import/pace.ts");
-  const store = await services.store(exportOptions(context).target);
+  const store = await context.services.store(exportOptions(context).target);
   const sending = await withGemini(context);
-  return {
-    ...sending,
-    store,
-    redact: (text) => services.redact(text),
-    storeOf: (target) => services.store(target),
-    resultsGraceMs: settings.resultsGraceMs,
-    pacer: createPacer(settings.pace, clock),
-    indexes: await indexKeeper(context, sending.manifest),
-  };
+  const indexes = await indexKeeper(context, sending.manifest);
+  return { ...sending, ...(await withTables(context, sending.manifest)), store, indexes };
 }
 
 function runOptions(context: StageContext): RunOptions {
@@ -249,6 +275,55 @@ export async function planOnly(
   const manifest = await readManifest(settings.jobsDir);
   const gemini = hasGeminiKey(environment) ? await services.gemini() : undefined;
   return planFromSettings(context, { manifest, gemini, ...options });
+}
+
+/** Throws the table's refusal, or whatever else stands against writing. */
+async function tryTables(
+  { services, settings, report }: StageContext,
+  manifest: ManifestView,
+  targets: readonly Target[],
+): Promise<void> {
+  const { notTried, tryTable } = await import("./plan/trial-write.ts");
+  for (const [place, target] of targets.entries()) {
+    if (targets.findIndex((each) => sameTarget(each, target)) !== place) continue;
+    // the condition is one on the rows of the table that is named
+    if (settings.where !== undefined && !sameTarget(target, targetOf(settings))) continue;
+    const store = await storeIfNamed(() => services.store(target));
+    const warnings =
+      store === undefined
+        ? [notTried(target, "no database is named here")]
+        : (await tryTable(store, target, manifest)).warnings;
+    for (const warning of warnings) report({ type: "warning", ...warning });
+  }
+}
+
+/** Those whose tables take no vector, which is told: nothing is to be sent for them. */
+export async function unfitTargets(
+  context: StageContext,
+  manifest: ManifestView,
+  targets: readonly Target[],
+): Promise<readonly Target[]> {
+  const unfit: Target[] = [];
+  for (const target of targets) {
+    try {
+      await tryTables(context, manifest, [target]);
+    } catch (error) {
+      if (!(error instanceof UserError)) throw error;
+      context.report({ type: "warning", message: error.message, hint: error.hint });
+      unfit.push(target);
+    }
+  }
+  return unfit;
+}
+
+/** Jobs that were exported before can be sent from where there is no database. */
+async function storeIfNamed(open: () => Promise<Store>): Promise<Store | undefined> {
+  try {
+    return await open();
+  } catch (error) {
+    if (error instanceof UserError && error.exit === "usage") return undefined;
+    throw error;
+  }
 }
 
 type QuotaSettings = Pick<Settings, "maxActiveJobs" | "maxEnqueuedTokens" | "tier" | "model">;

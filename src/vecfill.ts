@@ -120,7 +120,7 @@ function stages(context: StageContext, close: () => Promise<void>): Vecfill {
     poll: () => pollFromSettings(context),
     import: () => importFromSettings(context),
     run: () => runFromSettings(context),
-    resubmit: (files = []) => resubmitFromSettings(context, files),
+    resubmit: async (files = []) => (await resubmitFromSettings(context, files)).jobs,
     jobs: async () => {
       const { readManifest } = await import("./jobs-folder/open.ts");
       return (await readManifest(context.settings.jobsDir)).jobs();

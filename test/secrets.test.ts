@@ -150,20 +150,25 @@ function troubledAnswer(trouble: Trouble, method: string, path: string): Respons
   return undefined;
 }
 
-type RepeatingDatabase = { port: number; afterLogin: boolean; close(): Promise<void> };
+type RepeatingDatabase = {
+  port: number;
+  /** The code that the first statement is refused with; undefined: the login is. */
+  afterLogin: string | undefined;
+  close(): Promise<void>;
+};
 
 /** Speaks just enough of Postgres's protocol to refuse, either the login or the first statement. */
 async function startRepeatingDatabase(): Promise<RepeatingDatabase> {
   const sockets = new Set<Socket>();
-  const state = { afterLogin: false };
+  const state: Pick<RepeatingDatabase, "afterLogin"> = { afterLogin: undefined };
   const server = createServer((socket) => {
     sockets.add(socket);
     socket.on("error", () => {});
     let started = false;
     socket.on("data", () => {
-      const refused = state.afterLogin ? "XX000" : "28P01";
-      if (!started && state.afterLogin) socket.write(LOGGED_IN);
-      else socket.write(Buffer.concat([refusal(refused), READY]));
+      const { afterLogin } = state;
+      if (!started && afterLogin !== undefined) socket.write(LOGGED_IN);
+      else socket.write(Buffer.concat([refusal(afterLogin ?? "28P01"), READY]));
       started = true;
     });
   });
@@ -257,16 +262,25 @@ it("when all goes well, in output and files", async () => {
 describe("a database that repeats the password", () => {
   it("as it refuses the login", async () => {
     const work = await setUp(addressOf(`127.0.0.1:${database.port}`));
-    database.afterLogin = false;
+    database.afterLogin = undefined;
     const { code, stderr } = await work.inEveryVoice("export");
     expect(code).toBe(3);
     expect(stderr).toContain("refuses the login");
     expect(stderr).toContain("[secret]");
   });
 
-  it("in an error that nobody expected: a bug, with its stack", async () => {
+  it("in an error that nobody expected, in its own words", async () => {
     const work = await setUp(addressOf(`127.0.0.1:${database.port}`));
-    database.afterLogin = true;
+    database.afterLogin = "XX000";
+    const { code, stderr } = await work.inEveryVoice("export");
+    expect(code).toBe(3);
+    expect(stderr).toMatch(/The database at .* says: .*\[secret\].*SQLSTATE XX000/);
+    expect(stderr).not.toMatch(/bug/);
+  });
+
+  it("in an error without a code: a bug, with its stack", async () => {
+    const work = await setUp(addressOf(`127.0.0.1:${database.port}`));
+    database.afterLogin = "";
     const { code, stderr } = await work.inEveryVoice("export");
     expect(code).toBe(3);
     expect(stderr).toMatch(/This is a bug in vecfill: .*\[secret\]/);

@@ -118,8 +118,10 @@ export async function openStage(kind: "embedded" | "native") {
     dieSubmitting: async () => {
       await runArgs(["export"]);
       emulator.setFaults("create-silent=1x");
+      // what was exported can be sent without the database, whose folder this process holds
+      const { DATABASE_URL: _, ...its } = env;
       const child = spawn(process.execPath, [CLI, "submit"], {
-        env: { PATH: process.env["PATH"], ...env },
+        env: { PATH: process.env["PATH"], ...its },
         stdio: "ignore",
       });
       const gone = once(child, "exit");

@@ -52,6 +52,7 @@ export function memoryStore(rows: number, text: string, dimensions: number): Sto
         written[Number(id)] = 1;
         return "written";
       }),
+    tryWrite: async () => ({ tried: 0, refusal: undefined, withoutKey: 0, untried: undefined }),
     count: async () => ({
       total: rows,
       pending: rows - written.reduce((sum, one) => sum + one, 0),

@@ -2,14 +2,17 @@
  * Writes once more what a database has lost after it was imported: it was restored from a backup, or
  * the server that took over had not got the last commits. The results are paid for and on disk. Of a
  * job's rows those are written that are NULL and still have their text; to the journal they have been
- * written all along, so nothing is recorded, and it can be repeated.
+ * written all along, so nothing is recorded, and it can be repeated. A row that another job is under way
+ * with is that job's.
  */
+import { isInFlight, type TakenRows } from "../jobs-folder/taken-rows.ts";
 import { hasResults } from "../jobs-folder/results-file.ts";
 import type { Job } from "../manifest/job.ts";
 import type { ManifestView } from "../manifest/manifest.ts";
 import type { Report } from "../progress.ts";
-import type { Store } from "../store/port.ts";
-import { CHUNK_ROWS } from "./chunk-writer.ts";
+import { type EmbeddedQuestion, formatKey } from "../row/question.ts";
+import type { RowEnd, Store } from "../store/port.ts";
+import { CHUNK_ROWS, writeAround } from "./chunk-writer.ts";
 import { type Pacer, UNPACED } from "./pace.ts";
 import { writableRows } from "./written-rows.ts";
 
@@ -35,25 +38,57 @@ export async function countEmpty(
 ): Promise<number> {
   let empty = 0;
   for await (const chunk of writableRows(manifest.files(job.id), job, CHUNK_ROWS)) {
-    const holdings = await store.compare(chunk);
-    empty += holdings.filter((holding) => holding === "empty").length;
+    empty += (await emptyOf(store, chunk)).length;
   }
   return empty;
 }
 
-/** How many rows it wrote until the end, or until the signal was aborted. */
-export async function writeAgain(services: AgainServices, job: Job): Promise<number> {
-  const { store, manifest, report, signal, pacer = UNPACED } = services;
-  let [looked, written] = [0, 0];
+/** What came of the job's rows that are NULL and not among those `known`. `taken`: of its target. */
+export async function writeAgain(
+  services: AgainServices,
+  job: Job,
+  taken: TakenRows,
+  known: ReadonlyMap<string, RowEnd> = new Map(),
+): Promise<readonly RowEnd[]> {
+  const { store } = services;
+  const isNew = (row: EmbeddedQuestion) => {
+    const key = formatKey(row);
+    return !known.has(key) && !isInFlight(taken, key);
+  };
+  const ends = await offer(services, job, (chunk) => emptyOf(store, chunk.filter(isNew)));
+  return [...ends.values()];
+}
+
+async function emptyOf(store: Store, rows: readonly EmbeddedQuestion[]) {
+  const holdings = await store.compare(rows);
+  return rows.filter((_, place) => holdings[place] === "empty");
+}
+
+type Rows = readonly EmbeddedQuestion[];
+
+/**
+ * Offers rows of the job's results to its table once more, and says by their keys what came of them,
+ * until the end or until the signal was aborted. `choose`: of a chunk.
+ */
+export async function offer(
+  { store, manifest, report, signal, pacer = UNPACED }: AgainServices,
+  job: Job,
+  choose: (chunk: Rows) => Rows | Promise<Rows>,
+): Promise<Map<string, RowEnd>> {
+  const ends = new Map<string, RowEnd>();
   const chunkRows = Math.min(CHUNK_ROWS, pacer.maxRows);
+  let looked = 0;
   for await (const chunk of writableRows(manifest.files(job.id), job, chunkRows)) {
     if (signal.aborted) break;
-    const holdings = await store.compare(chunk);
-    const empty = chunk.filter((_, place) => holdings[place] === "empty");
-    const outcomes = await pacer.paced(empty.length, signal, () => store.apply(empty));
-    written += outcomes.filter((outcome) => outcome === "written").length;
+    const rows = await choose(chunk);
+    const keys = rows.map(formatKey);
+    await writeAround(
+      rows,
+      (part) => pacer.paced(part.length, signal, () => store.apply(part)),
+      (place, end) => ends.set(keys[place] ?? "", end),
+    );
     looked += chunk.length;
     report({ type: "importing", job: job.id, rows: looked, requests: job.requests });
   }
-  return written;
+  return ends;
 }

@@ -1,5 +1,6 @@
-import type { EmbeddedQuestion } from "../row/question.ts";
-import type { Store } from "../store/port.ts";
+import type { Failure } from "../row/failed-line.ts";
+import type { EmbeddedQuestion, RowOutcome } from "../row/question.ts";
+import { type RowEnd, type Store, TableRefusal } from "../store/port.ts";
 import type { Pacer } from "./pace.ts";
 import type { RequestRows } from "./row-outcomes.ts";
 
@@ -9,6 +10,9 @@ export const CHUNK_ROWS = 500;
 const MAX_WRITES_AT_ONCE = 2;
 /** One more waits for its turn, so that a connection that gets free has something to do at once. */
 const MAX_CHUNKS_UNDER_WAY = MAX_WRITES_AT_ONCE + 1;
+
+/** Where more than half of a job's first rows are refused, it is the table. */
+const FIRST_ROWS = 100;
 
 /** Rows that go to the store together, and the memory that their vectors are made in. */
 type Chunk = Readonly<{
@@ -37,7 +41,10 @@ export class ChunkWriter {
   /** Of chunks that are written: new memory for every chunk costs more than what is done with it. */
   readonly #spare: Float32Array[] = [];
   #chunk: Chunk;
+  #started = 0;
   #settled = 0;
+  /** Of the first rows. */
+  #refusedOfFirst = 0;
 
   constructor({ store, rows, dimensions, pacer, signal }: ChunkWriterOptions) {
     this.#store = store;
@@ -79,7 +86,8 @@ export class ChunkWriter {
   /** Resolves when every row added has its outcome. */
   async finish(): Promise<void> {
     if (this.#chunk.questions.length > 0) this.#start();
-    await Promise.all(this.#underWay);
+    const ends = await Promise.allSettled(this.#underWay);
+    for (const end of ends) if (end.status === "rejected") throw end.reason;
   }
 
   #newChunk(): Chunk {
@@ -88,7 +96,8 @@ export class ChunkWriter {
   }
 
   #start(): void {
-    const writing = this.#write(this.#chunk, [...this.#underWay]);
+    const writing = this.#write(this.#chunk, this.#started, [...this.#underWay]);
+    this.#started += this.#chunk.questions.length;
     this.#chunk = this.#newChunk();
     this.#underWay.add(writing);
     // a failed write stays in the set, so that the next `add` or `finish` throws it
@@ -101,17 +110,62 @@ export class ChunkWriter {
   /** In its turn: when fewer than may be are left of those that were under way before. */
   async #write(
     { ordinals, questions, vectors }: Chunk,
+    first: number,
     before: readonly Promise<void>[],
   ): Promise<void> {
     if (before.length >= MAX_WRITES_AT_ONCE) await Promise.race(before);
-    const write = () => this.#store.apply(questions);
-    const outcomes = await this.#pacer.paced(questions.length, this.#signal, write);
-    for (const [index, outcome] of outcomes.entries()) {
-      const ordinal = ordinals[index];
+    const write = (rows: readonly EmbeddedQuestion[]) =>
+      this.#pacer.paced(rows.length, this.#signal, () => this.#store.apply(rows));
+    await writeAround(questions, write, (place, end) => {
+      const ordinal = ordinals[place];
       if (ordinal === undefined) throw new Error("the store told more outcomes than rows");
-      this.#rows.settle(ordinal, outcome);
-    }
-    this.#settled += outcomes.length;
+      this.#settled += 1;
+      if (end instanceof TableRefusal) this.#refuse(ordinal, first + place, end);
+      else this.#rows.settle(ordinal, end);
+    });
     this.#spare.push(vectors);
   }
+
+  /** `place`: among all that were added. */
+  #refuse(ordinal: number, place: number, error: TableRefusal): void {
+    this.#rows.failRow(ordinal, failureOf(error));
+    const ofFirst = Math.min(FIRST_ROWS, this.#rows.size);
+    if (place < ofFirst) this.#refusedOfFirst += 1;
+    // thrown at each refusal from then on, so that chunks under way end as well
+    if (this.#refusedOfFirst * 2 > ofFirst) throw refusesMost(error, this.#refusedOfFirst, ofFirst);
+  }
+}
+
+/**
+ * Where the table refuses a row, what was written with it is halved down to it, so that it costs no
+ * other row. `end` is called for each row by its place, as soon as it is known.
+ */
+export async function writeAround(
+  rows: readonly EmbeddedQuestion[],
+  write: (rows: readonly EmbeddedQuestion[]) => Promise<readonly RowOutcome[]>,
+  end: (place: number, end: RowEnd) => void,
+): Promise<void> {
+  if (rows.length === 0) return;
+  try {
+    const outcomes = await write(rows);
+    if (outcomes.length !== rows.length) throw new Error("the store told not one outcome a row");
+    for (const [place, outcome] of outcomes.entries()) end(place, outcome);
+  } catch (error) {
+    if (!(error instanceof TableRefusal) || !error.isOfARow) throw error;
+    if (rows.length === 1) return end(0, error);
+    const half = Math.ceil(rows.length / 2);
+    await writeAround(rows.slice(0, half), write, end);
+    await writeAround(rows.slice(half), write, (place, each) => end(half + place, each));
+  }
+}
+
+/** What is refused is paid for: its vector stands in the job's results. */
+export function failureOf({ message }: TableRefusal): Failure {
+  return { class: "permanent", reason: "table", message };
+}
+
+function refusesMost(error: TableRefusal, refused: number, rows: number): TableRefusal {
+  const which = rows === refused ? `all ${rows} rows` : `${refused} of the first ${rows} rows`;
+  const message = `${error.message} So it is with ${which}, and the others were not tried.`;
+  return new TableRefusal(message, { hint: error.hint, cause: error });
 }

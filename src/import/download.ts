@@ -6,6 +6,7 @@ import { batchAgeMs, RESULTS_KEPT_MS } from "../manifest/batch-age.ts";
 import { recordDeadBatch } from "../jobs-folder/dead-batch.ts";
 import { type Job, linesOf } from "../manifest/job.ts";
 import type { Manifest } from "../manifest/manifest.ts";
+import { isImported } from "../manifest/states.ts";
 import { hasResults } from "../jobs-folder/results-file.ts";
 import {
   doubtfulSince,
@@ -72,8 +73,7 @@ export async function fetchBetter(
 ): Promise<Job | undefined> {
   const { manifest, clock, keyId } = services;
   const files = manifest.files(job.id);
-  if (job.lane === "sync" || unanswered.length === 0) return undefined;
-  if (batchAgeMs(job, clock.now()) > RESULTS_KEPT_MS) return undefined;
+  if (unanswered.length === 0 || !mayBeAtGemini(job, clock.now())) return undefined;
   try {
     for (const way of WAYS_AGAIN) {
       const file = await fetchOnce(services, job, way);
@@ -91,6 +91,38 @@ export async function fetchBetter(
     const failure = explain(error, "fetching its results once more");
     throw isOutage(error) ? failure : new JobBlocked(job.id, failure);
   }
+}
+
+/**
+ * The results of an imported job as Gemini has them, at no cost: in the place of a file that is not there
+ * any more or was changed, or of one that answers fewer rows. Undefined where Gemini has none.
+ */
+export async function refetchResults(
+  services: DownloadServices,
+  job: Job,
+): Promise<Job | undefined> {
+  const { manifest, clock, keyId } = services;
+  const files = manifest.files(job.id);
+  if (!mayBeAtGemini(job, clock.now())) return undefined;
+  try {
+    const { file } = await fetchBelieved(services, job);
+    const isSame = file.sha256 === job.resultsFile?.sha256;
+    if (isSame || !(await hasResults(files, job))) return await take(services, job, file);
+    const before = await unansweredRows(files.results, (await scanJob(files, job)).rows);
+    if (await isBetter(services, job, file, before)) return await take(services, job, file);
+    await keepDoubtful(files, file, clock.now());
+    return job;
+  } catch (error) {
+    if (!(error instanceof GeminiError)) throw error;
+    if (error.kind === "notFound" && job.keyId === keyId) return undefined;
+    throw explain(error, `fetching the results of job ${job.id} again`);
+  }
+}
+
+/** What was embedded at once never was; without its requests nobody could tell whose results these are. */
+export function mayBeAtGemini(job: Job, now: Date): boolean {
+  const isOfBatch = job.lane === "batch" && job.resultsName !== undefined;
+  return isOfBatch && !job.cleaned.includes("requests") && batchAgeMs(job, now) <= RESULTS_KEPT_MS;
 }
 
 /** How a file is fetched again: a cache between may have another one, or a part of it. */
@@ -148,9 +180,17 @@ async function fetchOnce(
 
 async function take({ manifest, report }: DownloadServices, job: Job, file: FileDigest) {
   await takeIncoming(manifest.files(job.id), file);
-  const downloaded = await manifest.record({ type: "downloaded", job: job.id, file });
+  if (isImported(job)) await recordOther(manifest, job, file);
+  else await manifest.record({ type: "downloaded", job: job.id, file });
   report({ type: "downloaded", job: job.id, bytes: file.bytes });
-  return downloaded;
+  return manifest.job(job.id);
+}
+
+/** Its rows have their outcomes; what this file answers now is another step. */
+async function recordOther(manifest: Manifest, job: Job, results: FileDigest): Promise<void> {
+  if (results.sha256 === job.resultsFile?.sha256) return;
+  const { outstanding, failedFile } = job;
+  await manifest.recordResubmitted(job.id, { children: [], outstanding, failedFile, results });
 }
 
 /** It answers more rows, and none that was answered before is not. */

@@ -15,7 +15,7 @@ import { readLines } from "../disk/jsonl.ts";
 import { type EmbeddedQuestion, parseKey } from "../row/question.ts";
 import type { Report } from "../progress.ts";
 import { parseResultLine, type ResultLine, roomForValues } from "../result-line/result-line.ts";
-import type { Store } from "../store/port.ts";
+import { type Store, TableRefusal } from "../store/port.ts";
 import { checkTarget } from "../row/target-check.ts";
 import { checkVector } from "../row/vector.ts";
 import type { IndexKeeper } from "./index-keeper.ts";
@@ -51,12 +51,14 @@ export async function importJob(
 ): Promise<Job | undefined> {
   const { store, manifest, report } = services;
   const files = manifest.files(job.id);
-  const description = await store.describe();
+  // that the database is away is not about this job alone
+  const description = await blockedBy(job, () => store.describe(), TableRefusal);
   await blockedBy(job, async () => checkTarget(job.target, description));
   const { rows, summary } = scanned ?? (await scanJob(files, job));
   await services.indexes?.beforeWriting(store, job, description);
   warnOfStrayLines(report, job, summary);
-  const counted = await writeVectors(services, job, files.results, rows);
+  const write = () => writeVectors(services, job, files.results, rows);
+  const counted = await blockedBy(job, write, TableRefusal);
   if (services.signal.aborted) return undefined;
   const better = await services.fetchBetter?.(job, rows.unanswered());
   if (better !== undefined) return importJob({ ...services, fetchBetter: undefined }, better);
@@ -89,11 +91,15 @@ export async function scanJob(
 }
 
 /** What does not fit about this job keeps no other from being imported. */
-async function blockedBy<T>(job: Job, work: () => Promise<T>): Promise<T> {
+async function blockedBy<T>(
+  job: Job,
+  work: () => Promise<T>,
+  what: typeof TableRefusal | typeof UserError = UserError,
+): Promise<T> {
   try {
     return await work();
   } catch (error) {
-    throw error instanceof UserError ? new JobBlocked(job.id, error) : error;
+    throw error instanceof what ? new JobBlocked(job.id, error) : error;
   }
 }
 

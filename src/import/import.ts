@@ -1,5 +1,5 @@
 /** Import: downloads what has ended and writes it into the column, job by job. */
-import { JobBlocked } from "../errors.ts";
+import { JobBlocked, UserError } from "../errors.ts";
 import { copiesOf, type Job } from "../manifest/job.ts";
 import type { Store } from "../store/port.ts";
 import { addSums, NO_ROWS, type Sums } from "../row/sums.ts";
@@ -34,7 +34,7 @@ export type ImportSummary = Sums &
 
 /** With an index keeper, the indexes stand again at its end, also where there was nothing to import. */
 export async function importAll(services: ImportServices): Promise<ImportSummary> {
-  const work = () => importJobs(services);
+  const work = () => fetchingFirst(services, () => importJobs(services));
   const { blocked, ...summary } = await (services.indexes?.around(work, () => true) ?? work());
   if (blocked !== undefined) throw blocked;
   return { ...summary, indexes: services.indexes?.summary ?? NO_INDEXES };
@@ -66,6 +66,37 @@ async function importJobs(services: ImportServices): Promise<ImportedJobs> {
     .map((job) => manifest.files(job.id).failed);
   const ids = imported.map((job) => job.id);
   return { ...sums, imported: ids, copies: copiesOf(ended), failedFiles, blocked };
+}
+
+/**
+ * Where the work fails, what has ended and is not here yet is fetched first, unless a signal stops it:
+ * it is paid for, and not kept at Gemini for ever.
+ */
+export async function fetchingFirst<T>(
+  services: DownloadServices,
+  work: () => Promise<T>,
+): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    await downloadEnded(services);
+    throw error;
+  }
+}
+
+/** What goes wrong with one is told when it is imported. */
+async function downloadEnded(services: DownloadServices): Promise<void> {
+  const { manifest, signal } = services;
+  for (const job of manifest.needing("fetch")) {
+    if (signal.aborted) return;
+    try {
+      await downloadResults(services, job);
+    } catch (error) {
+      if (!(error instanceof UserError)) throw error;
+      // where Gemini is away, the next would wait as long for nothing
+      if (!(error instanceof JobBlocked)) return;
+    }
+  }
 }
 
 /** The job once imported, or failed when its results are gone; undefined when interrupted. */

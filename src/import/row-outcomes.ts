@@ -129,8 +129,14 @@ export class RequestRows {
 
   /** A request, with its copies. */
   fail(ordinal: number, failure: Failure): void {
-    this.#failRow(ordinal, failure);
-    for (const copy of this.copiesOf(ordinal)) this.#failRow(copy.ordinal, failure);
+    this.failRow(ordinal, failure);
+    for (const copy of this.copiesOf(ordinal)) this.failRow(copy.ordinal, failure);
+  }
+
+  /** One row alone, which its table refuses: those with the same text may be taken. */
+  failRow(ordinal: number, failure: Failure): void {
+    this.#codes[ordinal] = CODE.failed;
+    this.#failures.set(ordinal, this.#shared(failure));
   }
 
   /** Requests for which no line was found that can be used: there is none, or none is readable, or several contradict each other. */
@@ -173,11 +179,6 @@ export class RequestRows {
       filled: of("filled"),
       gone: of("gone"),
     };
-  }
-
-  #failRow(ordinal: number, failure: Failure): void {
-    this.#codes[ordinal] = CODE.failed;
-    this.#failures.set(ordinal, this.#shared(failure));
   }
 
   #has(ordinal: number, flag: number): boolean {

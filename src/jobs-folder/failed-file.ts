@@ -8,15 +8,20 @@ import { createHash } from "node:crypto";
 import { readdir, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { csvLine } from "../disk/csv.ts";
+import { exists } from "../disk/presence.ts";
 import { createDurableFile, hashFile, replaceFile, syncFolder } from "../disk/durable-file.ts";
 import { UserError } from "../errors.ts";
 import { type FailedLine, formatFailedLine, parseFailedLine } from "../row/failed-line.ts";
 import { readLines } from "../disk/jsonl.ts";
 import { parseKey } from "../row/question.ts";
+import { sameTarget, type Target } from "../row/target.ts";
 import { jobFiles, type JobFiles } from "../manifest/file-names.ts";
 import type { FileRecord, Job, Outstanding } from "../manifest/job.ts";
 
 export type FailedFile = Readonly<{ failedFile: FileRecord | undefined; outstanding: Outstanding }>;
+
+/** Where lines went that made no new job: their vectors were at hand. Only ever of lines that were recorded. */
+export const IN_COLUMN = "column";
 
 type FailedLines = AsyncIterable<FailedLine> | Iterable<FailedLine>;
 
@@ -28,16 +33,16 @@ export async function writeFailedFile(files: JobFiles, lines: FailedLines): Prom
 /**
  * Writes what is to replace the failed file, beside it. `takeReplacement` puts it in its place. Where
  * nothing is to stay, the name of the first new job is written there instead: it tells the file that
- * this resubmission used up from one that a person puts back later. `child`: that job.
+ * this resubmission used up from one that a person puts back later. `into`: that job, or `IN_COLUMN`.
  */
 export async function prepareReplacement(
   files: JobFiles,
   lines: FailedLines,
-  child: string,
+  into: string,
 ): Promise<FailedFile> {
   const next = nextName(files.failed);
   const prepared = await writeFailedLines(next, nextName(files.failedCsv), lines);
-  if (prepared.failedFile === undefined) await replaceFile(next, usedUpBy(child));
+  if (prepared.failedFile === undefined) await replaceFile(next, usedUpBy(into));
   return prepared;
 }
 
@@ -65,6 +70,38 @@ export async function* readFailedLines(path: string): AsyncGenerator<FailedLine>
   }
 }
 
+/** Those lines of a job's own failed file whose rows its table has refused: their vectors are still needed. */
+export async function* refusedLines(job: Job, { failed }: JobFiles): AsyncGenerator<FailedLine> {
+  if (job.outstanding.lines === 0 || !(await exists(failed))) return;
+  for await (const line of readFailedLines(failed)) if (isRefused(line, job)) yield line;
+}
+
+export function isRefused(line: FailedLine, job: Job): boolean {
+  return line.error?.reason === "table" && isOwn(line, job);
+}
+
+/** Lines of another job that were pasted into the file are none of this one's. */
+export function isOwn(line: FailedLine, { id }: Job): boolean {
+  return (line.job ?? id) === id;
+}
+
+/** So many are enough to find others beside them. */
+const MAX_REFUSED_IDS = 10_000;
+
+/** Ids of rows of the target that the table has refused, each for a reason of its own. */
+export async function refusedIds(
+  manifest: Readonly<{ jobs(): readonly Job[]; files(job: string): JobFiles }>,
+  target: Target,
+): Promise<string[]> {
+  const ids: string[] = [];
+  for (const job of manifest.jobs().filter((each) => sameTarget(each.target, target))) {
+    for await (const { key } of refusedLines(job, manifest.files(job.id))) {
+      if (ids.length < MAX_REFUSED_IDS) ids.push(parseKey(key)?.id ?? key);
+    }
+  }
+  return ids;
+}
+
 /** After a crash: puts prepared files in their place where the journal counts on them. */
 export async function finishReplacedFailedFiles(
   folder: string,
@@ -72,7 +109,7 @@ export async function finishReplacedFailedFiles(
 ): Promise<void> {
   const names = new Set(await readdir(folder));
   for (const job of jobs) {
-    if (job.children.length === 0 || !names.has(`${job.id}.failed.jsonl.next`)) continue;
+    if (!names.has(`${job.id}.failed.jsonl.next`)) continue;
     const files = jobFiles(folder, job.id);
     if (job.failedFile !== undefined) await finish(files, job.failedFile);
     else if (await wasUsedUp(files, job)) await takeReplacement(files, NOTHING);
@@ -88,13 +125,13 @@ function nextName(path: string): string {
   return `${path}${NEXT}`;
 }
 
-function usedUpBy(child: string): string {
-  return `${child}\n`;
+function usedUpBy(into: string): string {
+  return `${into}\n`;
 }
 
 async function wasUsedUp(files: JobFiles, { children }: Job): Promise<boolean> {
   const { sha256 } = await hashFile(nextName(files.failed));
-  return children.some((child) => hashOf(usedUpBy(child)) === sha256);
+  return [...children, IN_COLUMN].some((into) => hashOf(usedUpBy(into)) === sha256);
 }
 
 function hashOf(text: string): string {

@@ -157,7 +157,7 @@ function note(event: JobEvent): string | undefined {
     case "imported":
       return `${event.sums.written} written, ${event.sums.failed} failed`;
     case "resubmitted":
-      return event.children.map((child) => child.job).join(", ");
+      return event.children.map((child) => child.job).join(", ") || "from the results";
     case "rollingBack":
       return `${event.rows} rows about to be emptied`;
     case "rolledBack":

@@ -147,6 +147,9 @@ export const eventSchema = z.discriminatedUnion("type", [
     children: z.array(newJob),
     outstanding,
     failedFile: file.optional(),
+    // absent: as they were
+    sums: sums.optional(),
+    results: file.optional(),
   }),
   // `file`: the rows that are about to be emptied; see rollback-file.ts
   z.object({ type: z.literal("rollingBack"), at, job: jobId, rows: count, file }),

@@ -241,6 +241,8 @@ function change(job: Draft, event: Exclude<JobEvent, { type: "exported" }>): voi
     case "resubmitted":
       job.outstanding = event.outstanding;
       job.failedFile = event.failedFile;
+      job.sums = event.sums ?? job.sums;
+      job.resultsFile = event.results ?? job.resultsFile;
       job.children = [...job.children, ...event.children.map((child) => child.job)];
       return;
     case "rollingBack":

@@ -8,6 +8,7 @@ import type { Clock } from "../clock.ts";
 import { UserError } from "../errors.ts";
 import { type Lock } from "../disk/folder-lock.ts";
 import type { ModelName } from "../row/models.ts";
+import type { Sums } from "../row/sums.ts";
 import { sameTarget, type Target } from "../row/target.ts";
 import type { Bill, Sent } from "./bill.ts";
 import type { DroppedIndex } from "./dropped-index.ts";
@@ -34,6 +35,10 @@ type Resubmission = Readonly<{
   children: readonly NewJob[];
   outstanding: Job["outstanding"];
   failedFile: Job["failedFile"];
+  /** Where rows were written without being sent; undefined: as they were. */
+  sums?: Sums | undefined;
+  /** Where the results were fetched again and are other ones. */
+  results?: Job["resultsFile"];
 }>;
 
 /** What can be read without the lock. */

@@ -27,7 +27,17 @@ import { requireTarget } from "../row/request-line.ts";
 import { tableName, type Target } from "../row/target.ts";
 import { estimateTokens } from "../row/tokens.ts";
 
-export type ResubmitServices = Readonly<{ manifest: Manifest; report: Report }>;
+export type ResubmitServices = Readonly<{
+  manifest: Manifest;
+  report: Report;
+  /** Throws where the table takes no vectors, whatever the row. */
+  tryTable?: (target: Target) => Promise<void>;
+  /** Writes those of the lines whose vectors are at hand, and tells for which nobody need pay again. */
+  writePaid?: (
+    job: Job,
+    lines: AsyncIterable<FailedLine>,
+  ) => Promise<Readonly<{ has(key: string): boolean }>>;
+}>;
 
 /** Which of a job's failed lines are taken. */
 export type TakeLine = (line: FailedLine) => boolean;
@@ -93,7 +103,7 @@ export async function countLines(path: string): Promise<number> {
 }
 
 async function resubmitFrom(
-  { manifest, report }: ResubmitServices,
+  { manifest, report, tryTable, writePaid }: ResubmitServices,
   path: string,
   parent: Job,
   bounds: JobBounds,
@@ -101,11 +111,15 @@ async function resubmitFrom(
 ): Promise<readonly Job[]> {
   checkVectorSpace(manifest.jobs(), parent.target);
   const files = manifest.files(parent.id);
+  const paid = await writePaid?.(parent, readFailedLines(path));
+  // a file of which nothing is left is gone
+  if (!(await exists(path))) return [];
+  await tryTable?.(parent.target);
   const waiting = await keysOf(files.failed);
   const taken = new KeySet();
   const attempt = { highest: 0 };
   const cuts = await cutLines({ manifest, path, target: parent.target, bounds }, (line) => {
-    if (!take(line) || !waiting.has(line.key)) return false;
+    if (!take(line) || !waiting.has(line.key) || paid?.has(line.key) === true) return false;
     taken.add(line.key);
     attempt.highest = Math.max(attempt.highest, line.attempt);
     return true;
@@ -129,13 +143,14 @@ async function resubmitFrom(
 
 /** Lines written by hand, without a job they came from: recorded as an export is, and as guarded. */
 async function exportLines(
-  { manifest, report }: ResubmitServices,
+  { manifest, report, tryTable }: ResubmitServices,
   path: string,
   target: Target,
   bounds: JobBounds,
   take: TakeLine,
 ): Promise<Job[]> {
   checkVectorSpace(manifest.jobs(), target);
+  await tryTable?.(target);
   const taken = await readTakenRows(manifest, target);
   const cuts = await cutLines(
     { manifest, path, target, bounds },

@@ -17,7 +17,8 @@ import { readRequestLine, REQUEST_MEMBERS, type RequestLine } from "./request-li
 
 /**
  * Who or what failed the row: the service's error line; no line at all; a line that cannot be read;
- * lines that contradict each other; a vector that did not pass its check; the whole batch.
+ * lines that contradict each other; a vector that did not pass its check; the whole batch; the table,
+ * which refuses the vector: it is paid for and stands in the job's results.
  */
 type FailureReason = (typeof FAILURE_REASONS)[number];
 
@@ -39,7 +40,15 @@ export type FailedLine = RequestLine &
     error: Failure | undefined;
   }>;
 
-const FAILURE_REASONS = ["service", "missing", "malformed", "conflict", "vector", "batch"] as const;
+const FAILURE_REASONS = [
+  "service",
+  "missing",
+  "malformed",
+  "conflict",
+  "vector",
+  "batch",
+  "table",
+] as const;
 
 /** The line as JSON, without a newline at its end or within. */
 export function formatFailedLine(line: FailedLine): string {

@@ -1,15 +1,16 @@
 /** Whether a target can be filled, judged by what the database says of its table. */
 import { UserError } from "../errors.ts";
 import { MODELS } from "./models.ts";
-import type { TargetDescription } from "./target-description.ts";
+import type { TargetDescription, WritingFacts } from "./target-description.ts";
 import { tableName, type Target } from "./target.ts";
 
 /** Throws a UserError with the mend at the first thing that stands against it. */
 export function checkTarget(target: Target, description: TargetDescription): void {
   checkModel(target);
-  if (description.unwritable === true) throw noTable(target, description);
+  checkKind(target, description);
   checkId(target, description);
   checkEmbedding(target, description);
+  if (description.writing !== undefined) checkWriting(target, description.writing);
 }
 
 /** A view shows the rows of a table: there they have a key, and versions. */
@@ -71,14 +72,22 @@ function checkId(target: Target, description: TargetDescription): void {
   }
 }
 
-const NO_KEY_THERE = {
-  view: "It is a view, and views have no keys: give --table (and --schema) of the table below it.",
+/** Through the API alone some views can be filled, row by row; of those that cannot it is known. */
+function checkKind(target: Target, description: TargetDescription): void {
+  const { insteadOfTable, namedBy, unwritable } = description;
+  const isView = insteadOfTable?.endsWith("view") === true && namedBy === undefined;
+  if (isView || unwritable === true) throw noTable(target, description);
+}
+
+const NO_KEY_THERE: Readonly<Partial<Record<string, string>>> = {
   "partitioned table":
     "It is a partitioned table, whose keys hold what it is partitioned by: fill its partitions one by one, each as --table, with an --id that is unique in it.",
-} as const;
+  "foreign table": "It is a foreign table, which has no keys here: fill it in its own database.",
+};
 
 function uniqueKeyHint(target: Target, { insteadOfTable }: TargetDescription): string {
-  if (insteadOfTable !== undefined) return NO_KEY_THERE[insteadOfTable];
+  const hint = NO_KEY_THERE[insteadOfTable ?? ""];
+  if (hint !== undefined) return hint;
   return `Give another --id, or make it unique: create unique index concurrently on ${tableName(target)} (${target.id});`;
 }
 
@@ -102,6 +111,53 @@ function checkVectorType(target: Target, description: TargetDescription): void {
       exit: "fatal",
     });
   }
+}
+
+/** What makes every UPDATE of the column fail, or do something else, or find nothing to do. */
+function checkWriting(target: Target, facts: WritingFacts): void {
+  const [message, hint] = obstacleOf(target, facts) ?? [];
+  if (message !== undefined && hint !== undefined)
+    throw new UserError(message, { hint, exit: "fatal" });
+}
+
+type Obstacle = readonly [message: string, mend: string];
+
+function obstacleOf(
+  target: Target,
+  { generated, notNull, children, publications, rules }: WritingFacts,
+): Obstacle | undefined {
+  const table = tableName(target);
+  const column = `The column ${table}.${target.embedding}`;
+  const alter = `alter table ${table} alter column ${target.embedding}`;
+  if (generated) {
+    return [
+      `${column} is generated: the database computes it, and nobody can write it.`,
+      `Make it a plain column: ${alter} drop expression; or give --embedding.`,
+    ];
+  }
+  if (notNull) {
+    return [
+      `${column} is NOT NULL: nothing is ever NULL there, so no row would ever be found to fill.`,
+      `Run: ${alter} drop not null; and set to NULL the rows that are to be filled.`,
+    ];
+  }
+  if (children.length > 0) {
+    return [
+      `Other tables inherit from ${table} (${children.join(", ")}): their rows show in it, and may have keys that stand twice.`,
+      `Fill each child as --table, and take it out meanwhile: alter table ${children[0]} no inherit ${table};`,
+    ];
+  }
+  if (publications.length > 0) {
+    return [
+      `${table} is in the publication ${publications.join(", ")} and has no replica identity: Postgres refuses every UPDATE of it.`,
+      `Give it a primary key, or run: alter table ${table} replica identity full;`,
+    ];
+  }
+  if (rules.length === 0) return undefined;
+  return [
+    `The rule ${rules.join(", ")} of ${table} does something else in place of an UPDATE.`,
+    `Take it off meanwhile: alter table ${table} disable rule ${rules[0]};`,
+  ];
 }
 
 function checkWidth(target: Target, { embedding }: TargetDescription): void {

@@ -10,12 +10,14 @@ export type TargetDescription = Readonly<{
   namedBy?: string;
   /** A primary key or a plain unique index over this one column: paging and matching rely on it. */
   idUnique: boolean;
-  /** What it is, where it is no plain table: on these no unique index over one column can be made. */
-  insteadOfTable?: "view" | "partitioned table";
+  /** What it is, where it is no plain table. */
+  insteadOfTable?: "view" | "materialized view" | "partitioned table" | "foreign table";
   /** It is known that no row of it can be changed, as of a view of several tables. */
   unwritable?: true;
   /** Of a view: the tables that its rows may be of. */
   tablesBelow?: readonly string[];
+  /** What an UPDATE of the embedding meets, as far as a trial of one row does not show it; undefined: not told. */
+  writing?: WritingFacts;
   embedding: Readonly<{
     /** `vector`, `halfvec`, or what it is instead, as the database prints it. */
     typeName: string;
@@ -35,4 +37,17 @@ export type TargetDescription = Readonly<{
   serverVersion: string;
   /** Undefined when the extension is not installed. */
   pgvectorVersion: string | undefined;
+}>;
+
+export type WritingFacts = Readonly<{
+  /** The embedding is computed by the database. */
+  generated: boolean;
+  /** The embedding is NOT NULL: no row ever waits for a vector. */
+  notNull: boolean;
+  /** Tables that inherit from this one: their rows are seen through it, each with a key of its own. */
+  children: readonly string[];
+  /** Publications of a table whose rows they cannot tell apart: they make every UPDATE fail. */
+  publications: readonly string[];
+  /** Rules that do something else in place of an UPDATE. */
+  rules: readonly string[];
 }>;

@@ -23,8 +23,9 @@ import { PollSchedule } from "../poll/schedule.ts";
 import { StuckNotices } from "../poll/stuck.ts";
 import { cutAgain } from "../resubmit/cut-again.ts";
 import { resubmitJob, retryableBelow } from "../resubmit/resubmit.ts";
-import type { Store } from "../store/port.ts";
+import { type Store, TableRefusal } from "../store/port.ts";
 import { adoptBatches, needsReconciling, reconcile } from "../submit/reconcile.ts";
+import { sameTarget, type Target } from "../row/target.ts";
 import { submitJob, type SubmitServices } from "../submit/submit-job.ts";
 import { nameUsualCauses } from "../quota/refused-alone.ts";
 import { fullText } from "../quota/full-text.ts";
@@ -50,6 +51,8 @@ export type RunOptions = Readonly<{
   lane?: LaneChoice | undefined;
   /** What all that there is to do was expected to cost; undefined: nobody asked. */
   expectedUsd?: number | undefined;
+  /** Of other tables, those that take no vector. */
+  unfit?: readonly Target[];
   reconcileGraceMs: number;
   quotaWaitMs: number;
   /** Undefined: adaptive. */
@@ -333,7 +336,7 @@ class Pipeline {
 
   #nextToEmbed(): Job | undefined {
     if (this.#halted !== undefined) return undefined;
-    return nextToEmbed(this.#services.manifest, this.#options, this.#canary?.gate());
+    return nextToEmbed(this.#services.manifest, this.#options, this.#gate());
   }
 
   async #embedOne(job: Job, pause: OutagePause): Promise<void> {
@@ -448,6 +451,7 @@ class Pipeline {
   /** Sends a job's retryable rows again, until they have been tried often enough. */
   async #resubmit(job: Job): Promise<void> {
     if (job.outstanding.retryable === 0 || job.attempt >= this.#options.maxAttempts) return;
+    if (this.#isRefused(job.target)) return;
     // they wait: no run decides between two vector spaces
     if (jobOfOtherSpace(this.#services.manifest.jobs(), job.target) !== undefined) return;
     const take = retryableBelow(this.#options.maxAttempts);
@@ -504,7 +508,8 @@ class Pipeline {
     if (this.#isAnyUnderWay(() => false)) return false;
     if (this.#halted !== undefined) return true;
     // what the limit holds back waits for a bill that comes in, and for no task
-    return withinLimit(manifest, this.#options.costLimit).next().done === true;
+    const isTaken = ({ target }: Job) => !this.#isRefused(target);
+    return withinLimit(manifest, this.#options.costLimit, isTaken).next().done === true;
   }
 
   /** Those left out do not count. */
@@ -518,6 +523,20 @@ class Pipeline {
     return this.#worksInHand > 0 || !sent.every(isOut);
   }
 
+  /** Which jobs may be begun, beside what they cost. */
+  #gate(): (job: Job) => boolean {
+    const gate = this.#canary?.gate() ?? (() => true);
+    return (job) => gate(job) && !this.#isRefused(job.target);
+  }
+
+  /** Its table takes no vectors: nothing more is paid for, and what is paid for already waits on disk. */
+  #isRefused(target: Target): boolean {
+    const { manifest } = this.#services;
+    const blocked = [...this.#blocked].filter(([, { cause }]) => cause instanceof TableRefusal);
+    const unfit = blocked.map(([id]) => manifest.job(id).target);
+    return [...unfit, ...(this.#options.unfit ?? [])].some((each) => sameTarget(each, target));
+  }
+
   /** Nothing is under way that could come cheaper than it was estimated. */
   #isStoppedByCost(): boolean {
     return (
@@ -526,7 +545,8 @@ class Pipeline {
   }
 
   #sendsNoMore(): boolean {
-    return this.#halted !== undefined || this.#isStoppedByCost();
+    if (this.#halted !== undefined || this.#isStoppedByCost()) return true;
+    return this.#isRefused(this.#options.export.target);
   }
 
   /** The oldest job that waits, and when it is sent. */
@@ -534,7 +554,7 @@ class Pipeline {
     const { manifest, clock } = this.#services;
     if (this.#halted !== undefined) return undefined;
     const { costLimit, lane } = this.#options;
-    const gate = this.#canary?.gate() ?? (() => true);
+    const gate = this.#gate();
     const passing = withinLimit(manifest, costLimit);
     const job = passing.find((each) => !isForSync(each, lane) && gate(each));
     if (job === undefined) return undefined;

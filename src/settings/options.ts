@@ -376,6 +376,15 @@ export const OPTIONS = {
     commands: ["import"],
     inConfigFile: false,
   }),
+  refetch: toggle({
+    flag: "refetch",
+    default: false,
+    describe:
+      "with --again: fetch the results again, also where they are in the jobs folder; Gemini keeps them for six weeks",
+    group: "Target",
+    commands: ["import"],
+    inConfigFile: false,
+  }),
   reconcileGraceMs: seconds({
     flag: "reconcile-grace",
     default: 60_000,

@@ -4,11 +4,10 @@
  */
 import type { IdType, TargetDescription } from "../row/target-description.ts";
 import { z } from "zod";
-import { UserError } from "../errors.ts";
 import { parseRecipe, recipeColumns } from "../row/recipe.ts";
 import { tableName, type Target } from "../row/target.ts";
 import { cell, type Database } from "./database.ts";
-import type { Session } from "./port.ts";
+import { type Session, TableRefusal } from "./port.ts";
 import { quoteLiteral } from "./sql.ts";
 
 export type Catalogue = Readonly<{
@@ -41,6 +40,8 @@ export function catalogueOf(target: Target, given: unknown, label: string): Cata
       .filter((index) => index.onEmbedding)
       .map(({ name, method, definition, valid }) => ({ name, method, definition, valid })),
     updateTriggers: triggers,
+    tablesBelow: facts.tablesBelow,
+    writing: facts.writing,
     serverVersion: facts.serverVersion,
     pgvectorVersion: extension?.version,
   };
@@ -78,7 +79,9 @@ const FACTS = z.object({
   serverVersion: z.string(),
   apiRole: z.boolean(),
   extension: EXTENSION.nullable(),
-  insteadOfTable: z.enum(["view", "partitioned table"]).nullable(),
+  insteadOfTable: z
+    .enum(["view", "materialized view", "partitioned table", "foreign table"])
+    .nullable(),
   /** Null when there is no such table. */
   columns: z.array(COLUMN).nullable(),
   indexes: z.array(
@@ -92,6 +95,16 @@ const FACTS = z.object({
     }),
   ),
   triggers: z.array(z.object({ name: z.string(), definition: z.string() })),
+  /** As `WritingFacts`. */
+  writing: z.object({
+    generated: z.boolean(),
+    notNull: z.boolean(),
+    children: z.array(z.string()),
+    publications: z.array(z.string()),
+    rules: z.array(z.string()),
+  }),
+  /** Of a view. */
+  tablesBelow: z.array(z.string()),
   /** Tables that may have been meant. */
   near: z.array(z.string()),
   session: z.object({
@@ -127,11 +140,17 @@ export function catalogueExpression(target: Target): string {
     'serverVersion', current_setting('server_version'),
     'apiRole', EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = 'service_role'),
     'extension', (${EXTENSION_SQL}),
-    'insteadOfTable', (SELECT CASE c.relkind WHEN 'v' THEN 'view' WHEN 'p' THEN 'partitioned table' END
+    'insteadOfTable', (SELECT CASE c.relkind WHEN 'v' THEN 'view' WHEN 'm' THEN 'materialized view'
+        WHEN 'p' THEN 'partitioned table' WHEN 'f' THEN 'foreign table' END
       FROM pg_catalog.pg_class c WHERE c.oid = vecfill_table.oid),
     'columns', (${COLUMNS_SQL}),
     'indexes', (${indexesSql(target)}),
     'triggers', (${triggersSql(literal(target.embedding))}),
+    'writing', jsonb_build_object(
+      'generated', ${isEmbedding(target, "a.attgenerated <> ''")},
+      'notNull', ${isEmbedding(target, "a.attnotnull OR t.typnotnull")},
+      'children', (${CHILDREN_SQL}), 'publications', (${PUBLICATIONS_SQL}), 'rules', (${RULES_SQL})),
+    'tablesBelow', (${TABLES_BELOW_SQL}),
     'near', (${nearTablesSql(literal(target.schema), literal(target.table))}),
     'session', jsonb_build_object(
       'role', current_user,
@@ -222,6 +241,45 @@ function triggersSql(embedding: string): string {
       AND (t.tgattr::text = '' OR ${numberOf(embedding)} = ANY (t.tgattr))`;
 }
 
+function isEmbedding(target: Target, what: string): string {
+  return `EXISTS (
+    SELECT FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_type t ON t.oid = a.atttypid
+    WHERE a.attrelid = vecfill_table.oid AND a.attnum = ${numberOf(literal(target.embedding))} AND (${what}))`;
+}
+
+/** Of a plain table: partitions are another thing. */
+const CHILDREN_SQL = `
+    SELECT coalesce(jsonb_agg(i.inhrelid::regclass::text ORDER BY i.inhrelid), '[]')
+    FROM pg_catalog.pg_inherits i JOIN pg_catalog.pg_class p ON p.oid = i.inhparent
+    WHERE i.inhparent = vecfill_table.oid AND p.relkind = 'r'`;
+
+/** Those for which Postgres refuses every UPDATE: they publish it, and nothing identifies the row. */
+const PUBLICATIONS_SQL = `
+    SELECT coalesce(jsonb_agg(p.pubname ORDER BY p.pubname), '[]')
+    FROM pg_catalog.pg_class c
+    JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+    JOIN pg_catalog.pg_publication_tables t ON t.schemaname = n.nspname AND t.tablename = c.relname
+    JOIN pg_catalog.pg_publication p ON p.pubname = t.pubname AND p.pubupdate
+    WHERE c.oid = vecfill_table.oid AND c.relreplident IN ('d', 'n')
+      AND NOT (c.relreplident = 'd' AND EXISTS (
+        SELECT FROM pg_catalog.pg_index i WHERE i.indrelid = c.oid AND i.indisprimary))`;
+
+/** Type 2 is UPDATE. */
+const RULES_SQL = `
+    SELECT coalesce(jsonb_agg(r.rulename ORDER BY r.rulename), '[]')
+    FROM pg_catalog.pg_rewrite r
+    WHERE r.ev_class = vecfill_table.oid AND r.ev_type = '2' AND r.is_instead AND r.ev_enabled <> 'D'`;
+
+/** A view is a rule that reads them. */
+const TABLES_BELOW_SQL = `
+    SELECT coalesce(jsonb_agg(DISTINCT n.nspname || '.' || c.relname), '[]')
+    FROM pg_catalog.pg_rewrite r
+    JOIN pg_catalog.pg_depend d ON d.classid = 'pg_catalog.pg_rewrite'::regclass AND d.objid = r.oid
+      AND d.refclassid = 'pg_catalog.pg_class'::regclass AND d.refobjid <> r.ev_class
+    JOIN pg_catalog.pg_class c ON c.oid = d.refobjid AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
+    JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+    WHERE r.ev_class = vecfill_table.oid AND r.ev_type = '1'`;
+
 /** Tables of that name elsewhere come first, then those of the same schema. */
 function nearTablesSql(schema: string, table: string): string {
   return `
@@ -259,14 +317,14 @@ function describeEmbedding(column: Column): TargetDescription["embedding"] {
 }
 
 /** `near`: tables that may have been meant, or all there are. */
-export function noSuchTable(target: Target, near: readonly string[], label: string): UserError {
+export function noSuchTable(target: Target, near: readonly string[], label: string): TableRefusal {
   const names = near.slice(0, MAX_TABLES_NAMED).join(", ");
-  return new UserError(`There is no table ${tableName(target)} in ${label}.`, {
+  const message = `There is no table ${tableName(target)} in ${label}.`;
+  return new TableRefusal(message, {
     hint:
       names === ""
         ? `Check the database's address, --schema and --table; schema ${target.schema} has no tables.`
         : `Check --schema and --table. There are: ${names}.`,
-    exit: "fatal",
   });
 }
 
@@ -276,13 +334,12 @@ export function noSuchColumn(
   name: string,
   option: string,
   there: readonly string[],
-): UserError {
+): TableRefusal {
   const mend =
     option === "--embedding"
       ? `Give --embedding, or add the column: alter table ${tableName(target)} add column ${name} vector(${target.dimensions});`
       : `Give ${option}.`;
-  return new UserError(`Table ${tableName(target)} has no column ${name}.`, {
+  return new TableRefusal(`Table ${tableName(target)} has no column ${name}.`, {
     hint: `${mend} Its columns: ${there.join(", ")}.`,
-    exit: "fatal",
   });
 }

@@ -17,6 +17,8 @@ export type Database = {
   readonly label: string;
   /** One statement. Rejects with the driver's own error. */
   query(sql: string, parameters?: readonly Parameter[]): Promise<Row[]>;
+  /** Statements that go as one, with all of them or none. The rows of the last. */
+  script(sql: string): Promise<Row[]>;
   /** Work on a connection of its own, without a limit on time, which is closed after it. */
   session<T>(work: (session: Session) => Promise<T>): Promise<T>;
   close(): Promise<void>;

@@ -4,6 +4,7 @@
  */
 import { UserError, type ExitReason } from "../errors.ts";
 import { tableName, type Target } from "../row/target.ts";
+import { databaseWords, inItsWords, isOfTheTable, tableRefusal } from "./refusal.ts";
 import { explainUndoneWrite } from "./undone-write.ts";
 
 export type FailureContext = Readonly<{
@@ -11,7 +12,9 @@ export type FailureContext = Readonly<{
   label: string;
   target: Target;
   /** The condition that was part of the statement. */
-  where: string | undefined;
+  where?: string | undefined;
+  /** The statement offered vectors to rows. */
+  writes?: boolean;
 }>;
 
 const MAX_CAUSES = 5;
@@ -47,7 +50,14 @@ export function explainFailure(error: unknown, context: FailureContext): unknown
       cause: error,
     });
   }
-  const explanation = EXPLANATIONS[code] ?? EXPLANATIONS[code.slice(0, SQLSTATE_CLASS_LENGTH)];
+  const words = databaseWords(error);
+  if (words !== undefined && context.writes === true && isOfTheTable(words)) {
+    return tableRefusal(context.target, words, error);
+  }
+  const explanation =
+    EXPLANATIONS[code] ??
+    EXPLANATIONS[code.slice(0, SQLSTATE_CLASS_LENGTH)] ??
+    (words === undefined ? undefined : inTheDatabasesWords);
   if (explanation === undefined) return error;
   const { why, hint, exit = "fatal" } = explanation(context, error);
   return new UserError(why, { hint, exit, cause: error });
@@ -58,14 +68,20 @@ function isConditionMistake(code: string): boolean {
   return /^(42(?!501)|22|21|0A)/.test(code);
 }
 
-/** What `pg` tells in words only. */
+/** Of Supavisor (XX000) and PgBouncer (08P01); a server says it by its own code. */
+const NO_MORE_CONNECTIONS =
+  /max clients|max client connections|max_(?:client_conn|user_connections|db_connections)|query_wait_timeout|no more connections allowed/i;
+
+/** What `pg`, or a pooler, tells in words only. */
 const SAYINGS: readonly (readonly [saying: RegExp, code: string])[] = [
   [/^timeout expired$|due to connection timeout$/, "CONNECT_TIMEOUT"],
   [/^Query read timeout$/, "QUERY_TIMEOUT"],
   [/^Connection terminated|is not queryable$/, "CONNECTION_LOST"],
   [/does not support SSL connections$|error establishing an SSL connection$/, "NO_TLS"],
   [/client password must be a/, "NO_PASSWORD"],
-  [/[Tt]enant or user not found/, "NO_TENANT"],
+  [/tenant(?: or |\/)user\b.*not found/i, "NO_TENANT"],
+  [/project\b.*\bpaused/i, "PAUSED"],
+  [NO_MORE_CONNECTIONS, "53300"],
 ];
 
 function ownCode(error: Error): string | undefined {
@@ -119,12 +135,16 @@ const full: Explanation = ({ label }, error) => ({
   hint: "Free or add space, then run the same command again: it goes on where it stopped.",
 });
 
-/** By SQLSTATE, by class of SQLSTATE, or by network code. */
-const refusedByTable: Explanation = ({ target }, error) => ({
-  why: `The table ${tableName(target)} refuses the change: ${error.message}.`,
-  hint: "A trigger or a constraint of the table says so: look at it with `\\d` in psql, mend it or take it off for the time of the import, then run the same command again.",
-});
+/** Whatever carries an SQLSTATE is the database's, and no bug of ours. */
+const inTheDatabasesWords: Explanation = ({ label, target }, error) => {
+  const words = databaseWords(error);
+  return {
+    why: `The database at ${label} says: ${words === undefined ? error.message : inItsWords(words)}.`,
+    hint: `Mend what it names, then run the same command again: it goes on where it stopped. \`vecfill doctor\` looks at ${tableName(target)} and the way to it.`,
+  };
+};
 
+/** By SQLSTATE, by class of SQLSTATE, or by network code. */
 const EXPLANATIONS: Readonly<Partial<Record<string, Explanation>>> = {
   ENOTFOUND: unreachable,
   EAI_AGAIN: unreachable,
@@ -153,8 +173,6 @@ const EXPLANATIONS: Readonly<Partial<Record<string, Explanation>>> = {
   }),
   "57014": tooSlow,
   QUERY_TIMEOUT: tooSlow,
-  "23": refusedByTable,
-  P0: refusedByTable,
   "40": contended,
   "55P03": contended,
   "25006": ({ label }) => ({
@@ -166,6 +184,10 @@ const EXPLANATIONS: Readonly<Partial<Record<string, Explanation>>> = {
   NO_TENANT: ({ label }) => ({
     why: `The pooler at ${label} knows no such project or user.`,
     hint: "On Supabase's pooler the user is postgres.<project ref>; copy the address from the dashboard (Connect).",
+  }),
+  PAUSED: ({ label }) => ({
+    why: `The project behind ${label} is paused.`,
+    hint: "Wake it up in Supabase's dashboard (Restore project), then run the same command again.",
   }),
   NO_TLS: ({ label }) => ({
     why: `The database at ${label} does not offer TLS, which is required for a host that is not local.`,

@@ -2,8 +2,39 @@
  * The table in our words. Every call may be repeated: reading changes nothing, and `apply` and
  * `clear` compare before they write, so that a lost answer is found out by asking again.
  */
+import { UserError } from "../errors.ts";
+import { tableName, type Target } from "../row/target.ts";
 import type { TargetDescription } from "../row/target-description.ts";
 import type { EmbeddedQuestion, PendingQuestion, RowOutcome } from "../row/question.ts";
+
+/** The table does not take what it is given. What was refused is paid for and can be written later. */
+export class TableRefusal extends UserError {
+  /** It may be one row of the call alone: the others can be written without it. */
+  readonly isOfARow: boolean;
+
+  constructor(
+    message: string,
+    { hint, isOfARow = false, cause }: { hint: string; isOfARow?: boolean; cause?: unknown },
+  ) {
+    super(message, { hint, exit: "fatal", cause });
+    this.isOfARow = isOfARow;
+  }
+}
+
+/** What became of a row that was offered a vector. */
+export type RowEnd = RowOutcome | TableRefusal;
+
+/** What became of a few rows that were offered a vector, which was taken back. */
+export type WriteTrial = Readonly<{
+  /** 0: no row waits. */
+  tried: number;
+  /** What the table has against the first, where it refused all; undefined where it took one. */
+  refusal: TableRefusal | undefined;
+  /** Rows that wait for a vector and have no key: they can never be filled. */
+  withoutKey: number;
+  /** Why nothing could be tried, in words; undefined where it could. */
+  untried: string | undefined;
+}>;
 
 /** What the database says of the connection itself. */
 export type Session = Readonly<{
@@ -19,6 +50,24 @@ export type Session = Readonly<{
   statementTimeoutMs: number;
   databaseTime: Date;
 }>;
+
+/** Throws where the role may not write at all, whatever the row. */
+export function requireWritable(target: Target, { role, ...session }: Session): void {
+  const table = tableName(target);
+  if (!session.mayRead || !session.mayWrite) {
+    const what = session.mayRead ? `write ${target.embedding} of` : "read";
+    throw new TableRefusal(`The role ${role} may not ${what} ${table}.`, {
+      hint: `Run, as the table's owner: grant select, update on ${table} to ${role};`,
+    });
+  }
+  if (!session.readOnly) return;
+  throw new TableRefusal(
+    "The database is read only: it is a standby, or default_transaction_read_only is on.",
+    {
+      hint: `Give the address of the primary server, or: alter role ${role} set default_transaction_read_only = off;`,
+    },
+  );
+}
 
 /** A look at the table, and at the way to it, without judging either. */
 export type Examination = Readonly<{
@@ -51,6 +100,7 @@ export type ClearOutcome = "cleared" | "kept";
 
 /** What a row holds beside a given vector: exactly that one, another, none; or there is no such row. */
 export type Holding = "same" | "other" | "empty" | "gone";
+
 /** An ANN index on the embedding, with all that is needed to build it again. */
 export type AnnIndex = Readonly<{
   name: string;
@@ -135,6 +185,12 @@ export type Store = {
    * this vector counts as written. Ids within a call are distinct.
    */
   apply(rows: readonly EmbeddedQuestion[]): Promise<RowOutcome[]>;
+  /**
+   * Offers up to five pending rows a vector, each by itself and in the statement of `apply`, until one
+   * takes it, and takes it back; triggers fire. Throws a UserError where any row would be refused.
+   * `except`: ids of rows that are known to be.
+   */
+  tryWrite(except: readonly string[]): Promise<WriteTrial>;
   /** `pending`: rows whose embedding is NULL. `--where` is honoured in both. */
   count(): Promise<Readonly<{ total: number; pending: number }>>;
   /** The next rows as they are, also of a column that does not fit the target. `--where` is not asked. */

@@ -102,6 +102,7 @@ export function withRetry(store: Store, options: RetryOptions): Store {
     describe: () => again(() => store.describe()),
     readPending: (page) => again(() => store.readPending(page)),
     apply: (rows) => again(() => store.apply(rows)),
+    tryWrite: (except) => again(() => store.tryWrite(except)),
     count: () => again(() => store.count()),
     look: (window) => again(() => store.look(window)),
     compare: (rows) => again(() => store.compare(rows)),
@@ -128,9 +129,9 @@ async function pause(
 
 const MS_A_SECOND = 1000;
 
-/** PostgREST says itself that its database is away: the address is right, and it is an outage. */
+/** A server that is full, or PostgREST whose database is away, says it itself: the address is right, and it is an outage. */
 export function provesTheAddress(error: unknown): error is Error {
-  return /^PGRST00[0-3]$/.test(failureCode(error) ?? "");
+  return /^(?:53300|PGRST00[0-3])$/.test(failureCode(error) ?? "");
 }
 
 function ruleFor(error: unknown): Rule | undefined {

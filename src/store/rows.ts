@@ -1,9 +1,8 @@
 /** What every store does with the rows of one call, whatever lies behind it. */
 import type { IdType, TargetDescription } from "../row/target-description.ts";
-import { UserError } from "../errors.ts";
 import type { EmbeddedQuestion, RowOutcome } from "../row/question.ts";
 import { tableName, type Target } from "../row/target.ts";
-import type { Holding } from "./port.ts";
+import { type Holding, TableRefusal, type WriteTrial } from "./port.ts";
 import type { TableShape } from "./sql.ts";
 
 /** More in one call is a mistake of the caller, and would be one huge statement. */
@@ -51,8 +50,10 @@ export const CAN_BE_ID: Readonly<Record<IdType, (id: string) => boolean>> = {
   text: (id) => !id.includes("\0") && id.isWellFormed(),
 };
 
-export function parseOutcome(word: string): RowOutcome | "open" {
+/** `hidden`: not to be seen, and row level security may be why. */
+export function parseOutcome(word: string): RowOutcome | "open" | "hidden" {
   switch (word) {
+    case "hidden":
     case "written":
     case "stale":
     case "filled":
@@ -76,15 +77,33 @@ export function parseHolding(word: string): Holding {
   }
 }
 
-export function nothingIsWritten(target: Target, open: readonly Placed[]): UserError {
-  const example = open.at(0)?.row.id ?? "";
-  return new UserError(
-    `${open.length} rows of ${tableName(target)} (${example}, …) are NULL and unchanged, yet the database writes nothing to them.`,
+export function nothingIsWritten(
+  target: Target,
+  rows: readonly Readonly<{ row: Pick<EmbeddedQuestion, "id"> }>[],
+): TableRefusal {
+  const example = `${rows[0]?.row.id ?? ""}${rows.length > 1 ? ", …" : ""}`;
+  return new TableRefusal(
+    `Rows of ${tableName(target)} (${example}) are NULL and unchanged, yet the database writes nothing to them, and says no reason.`,
     {
       hint: "A row level security policy, a trigger or a rule stops the UPDATE without an error: use a role that may update every row, or look at the triggers.",
-      exit: "fatal",
+      isOfARow: true,
     },
   );
+}
+
+/** A row that is hidden must not be called gone: its vector would be paid for again. */
+export function hiddenRow(target: Target, { row }: Placed): TableRefusal {
+  return new TableRefusal(
+    `Row ${row.id} of ${tableName(target)} cannot be seen any more, and row level security applies to the role: it may be hidden, so nothing is concluded.`,
+    {
+      hint: "Use the table's owner, or a role that it does not apply to (alter role <role> bypassrls;), then run the same command again: nothing is paid for again.",
+    },
+  );
+}
+
+/** `why`, in words. */
+export function untried(why: string): WriteTrial {
+  return { tried: 0, refusal: undefined, withoutKey: 0, untried: why };
 }
 
 /** Throws when `checkTarget` would have refused the table. */

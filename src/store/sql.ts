@@ -47,6 +47,19 @@ export function fingerprintExpression(target: Target): string {
   return `md5(${textExpression(target)}) COLLATE pg_catalog."C"`;
 }
 
+/**
+ * What is read of a row's text. A SQL_ASCII database may hold bytes that are no UTF-8 and can be sent to
+ * nobody: such a text is read as none, so that it costs its row and not the statement.
+ */
+function startOfText(target: Target): string {
+  const text = `left(${textExpression(target)}, ${MAX_TEXT_CHARS + 1})`;
+  return `CASE WHEN pg_catalog.current_setting('server_encoding') <> 'SQL_ASCII' THEN ${text}
+      WHEN ${text} ~ ${quoteLiteral(UTF8)} THEN ${text} ELSE '' END`;
+}
+
+/** Of bytes, as Postgres checks them. */
+const UTF8 = String.raw`^(?:[\x01-\x7f]|[\xc2-\xdf][\x80-\xbf]|\xe0[\xa0-\xbf][\x80-\xbf]|[\xe1-\xec\xee\xef][\x80-\xbf]{2}|\xed[\x80-\x9f][\x80-\xbf]|\xf0[\x90-\xbf][\x80-\xbf]{2}|[\xf1-\xf3][\x80-\xbf]{3}|\xf4[\x80-\x8f][\x80-\xbf]{2})*$`;
+
 /** `$1` limit; `$2` id of the row before, where there is one. */
 export function readPendingSql(
   target: Target,
@@ -56,11 +69,42 @@ export function readPendingSql(
   const id = qualifiedColumn(target, target.id);
   const after = options.afterId ? `> $2::${ID_TYPES[shape.idType]}` : "IS NOT NULL";
   return `
-    SELECT ${id}::text AS id, left(${textExpression(target)}, ${MAX_TEXT_CHARS + 1}) AS text,
+    SELECT ${id}::text AS id, ${startOfText(target)} AS text,
       ${fingerprintExpression(target)} AS fingerprint
     FROM ${qualifiedTable(target)}
     WHERE ${qualifiedColumn(target, target.embedding)} IS NULL AND ${id} ${after}${andCondition(options.where)}
     ORDER BY ${id} LIMIT $1`;
+}
+
+/** Rows that a trial offers a vector. */
+const TRIAL_ROWS = 5;
+
+/** Pending rows for a trial: those that nobody holds, or else one, which is waited for. `except`: a text array. */
+export function trialRowsSql(
+  target: Target,
+  { except, where }: Readonly<{ except: string; where: string | undefined }>,
+): string {
+  const id = qualifiedColumn(target, target.id);
+  const rows = (limit: number, lock = "") => `
+    SELECT ${id}::text AS id, ${fingerprintExpression(target)} AS fingerprint
+    FROM ${qualifiedTable(target)}
+    WHERE ${qualifiedColumn(target, target.embedding)} IS NULL AND ${id} IS NOT NULL
+      AND ${id}::text <> ALL (${except})${andCondition(where)}
+    ORDER BY ${id} LIMIT ${limit}${lock}`;
+  const lock = ` FOR UPDATE OF ${quoteIdentifier(target.table)} SKIP LOCKED`;
+  return `
+  WITH vecfill_free AS MATERIALIZED (${rows(TRIAL_ROWS, lock)}
+  ), vecfill_held AS (${rows(1)}
+  )
+  SELECT f.id, f.fingerprint FROM vecfill_free f
+  UNION ALL SELECT h.id, h.fingerprint FROM vecfill_held h WHERE NOT EXISTS (SELECT FROM vecfill_free)`;
+}
+
+/** How many rows wait for a vector and have no key. */
+export function withoutKeySql(target: Target): string {
+  return `
+    SELECT count(*) FROM ${qualifiedTable(target)}
+    WHERE ${qualifiedColumn(target, target.id)} IS NULL AND ${qualifiedColumn(target, target.embedding)} IS NULL`;
 }
 
 /**
@@ -86,10 +130,10 @@ export function countSql(target: Target, where: string | undefined): string {
 }
 
 /**
- * How rows are handed over. `arrays`: `$1` ids, `$2` fingerprints, `$3` vectors in binary. `json`:
- * `$1`, an array of objects with id, fingerprint and vector as strings.
+ * How rows are handed over. `arrays`: `$1` ids, `$2` fingerprints, `$3` vectors in binary. Else the name of
+ * a jsonb array of objects with id, fingerprint and vector as strings.
  */
-export type GivenAs = "arrays" | "json";
+export type GivenAs = "arrays" | "$1" | "vecfill_offer";
 
 /**
  * A row for each one written, with its place. Fails as a whole where a trigger makes another row of
@@ -102,19 +146,21 @@ export function applySql(target: Target, shape: TableShape, as: GivenAs = "array
     WHERE ${qualifiedColumn(target, target.id)} = ${GIVEN}.id
       AND ${qualifiedColumn(target, target.embedding)} IS NULL
       AND ${fingerprintExpression(target)} = ${GIVEN}.fingerprint
-    RETURNING ${placeOfUnchanged(target)} AS place`;
+    RETURNING ${placeOfUnchanged(target, shape)} AS place`;
 }
 
 /** What a person needs of a key to find the row; an error's message is cut. */
 const MAX_ID_SHOWN = 100;
 
 /** RETURNING sees the row as triggers before the write have left it. */
-function placeOfUnchanged(target: Target): string {
+function placeOfUnchanged(target: Target, shape: TableShape): string {
+  const embedding = qualifiedColumn(target, target.embedding);
   const undone = (why: UndoneWrite): string =>
     `(${quoteLiteral(undoneMark(why))} || left(${GIVEN}.id::text, ${MAX_ID_SHOWN}))::int::text`;
   return `CASE
       WHEN ${fingerprintExpression(target)} <> ${GIVEN}.fingerprint THEN ${undone("text")}
-      WHEN ${qualifiedColumn(target, target.embedding)} IS NULL THEN ${undone("vector")}
+      WHEN ${embedding} IS NULL THEN ${undone("vector")}
+      WHEN NOT ${embedding} ${equals(shape)} ${givenVector(shape)} THEN ${undone("values")}
       ELSE ${GIVEN}.place::text END`;
 }
 
@@ -127,12 +173,27 @@ export function classifySql(target: Target, shape: TableShape, as: GivenAs = "ar
   return `
     SELECT ${GIVEN}.place::text AS place, CASE
       WHEN ${embedding} ${equals(shape)} ${givenVector(shape)} THEN 'written'
+      WHEN ${qualifiedColumn(target, target.id)} IS NULL AND ${mayHideRows(target)} THEN 'hidden'
       WHEN ${qualifiedColumn(target, target.id)} IS NULL THEN 'gone'
       WHEN ${embedding} IS NOT NULL THEN 'filled'
       WHEN ${fingerprintExpression(target)} <> ${GIVEN}.fingerprint THEN 'stale'
       ELSE 'open' END AS outcome
     FROM ${givenRows(shape, as)}
     LEFT JOIN ${qualifiedTable(target)} ON ${qualifiedColumn(target, target.id)} = ${GIVEN}.id`;
+}
+
+/**
+ * Row level security applies to the role now, and no policy shows it every row. Asked in the very
+ * statement that misses a row: it may have been switched on a moment ago.
+ */
+function mayHideRows(target: Target): string {
+  const table = `${quoteLiteral(qualifiedTable(target))}::regclass`;
+  const policy = (kind: string): string => `EXISTS (
+        SELECT FROM pg_catalog.pg_policy p WHERE p.polrelid = ${table} AND p.polcmd IN ('r', '*') AND ${kind}
+          AND EXISTS (SELECT FROM unnest(p.polroles) AS r(role)
+            WHERE r.role = 0 OR pg_catalog.pg_has_role(r.role, 'USAGE')))`;
+  const open = policy("p.polpermissive AND pg_catalog.pg_get_expr(p.polqual, p.polrelid) = 'true'");
+  return `pg_catalog.row_security_active(${table}) AND NOT (${open} AND NOT ${policy("NOT p.polpermissive")})`;
 }
 
 /** Parameters as for `applySql`. What each row holds beside its vector, as `Holding` says it. */
@@ -207,7 +268,7 @@ export function lookSql(
       FROM vecfill_filled f JOIN ${qualifiedTable(target)} ON ${id} = f.id
       WHERE f.hash IN (SELECT jsonb_array_elements_text(${wanted}))),
     'picked', (SELECT coalesce(jsonb_agg(jsonb_build_object('id', f.id::text,
-        'text', left(${textExpression(target)}, ${MAX_TEXT_CHARS + 1}),
+        'text', ${startOfText(target)},
         'vector', ${embedding}::text::jsonb) ORDER BY f.place), '[]')
       FROM vecfill_filled f JOIN ${qualifiedTable(target)} ON ${id} = f.id
       WHERE f.place IN (SELECT jsonb_array_elements_text(${picks})::bigint)
@@ -232,7 +293,7 @@ function givenRows(shape: TableShape, as: GivenAs): string {
   const rows =
     as === "arrays"
       ? `unnest($1::${id}[], $2::text[], $3::${vector}[])`
-      : `ROWS FROM (jsonb_to_recordset($1) AS (id ${id}, fingerprint text, vector ${vector}))`;
+      : `ROWS FROM (jsonb_to_recordset(${as}) AS (id ${id}, fingerprint text, vector ${vector}))`;
   return `${rows} WITH ORDINALITY AS ${GIVEN}(id, fingerprint, vector, place)`;
 }
 
@@ -243,6 +304,13 @@ function givenVector(shape: TableShape): string {
 
 function equals(shape: TableShape): string {
   return `OPERATOR(${quoteIdentifier(shape.vectorSchema)}.=)`;
+}
+
+/** In a quote that the body does not hold. */
+export function dollarQuoted(body: string): string {
+  let tag = "$vecfill$";
+  for (let tries = 1; body.includes(tag); tries += 1) tag = `$vecfill${tries}$`;
+  return `${tag}${body}${tag}`;
 }
 
 export function qualifiedTable(target: Target): string {

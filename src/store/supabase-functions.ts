@@ -19,6 +19,7 @@ import {
   classifySql,
   clearSql,
   compareSql,
+  dollarQuoted,
   fingerprintExpression,
   ID_TYPES,
   lookSql,
@@ -29,15 +30,17 @@ import {
   type TableShape,
   textExpression,
 } from "./sql.ts";
+import { trialBody } from "./trial.ts";
 
 /** Raised with every change of the functions, so that older ones are told apart. */
-export const FUNCTIONS_VERSION = 6;
+export const FUNCTIONS_VERSION = 7;
 
 const FUNCTIONS = {
   describe: "",
   read: "after text, max_rows integer, scan_rows integer",
   count: "after text, scan_rows integer",
   apply: "rows jsonb",
+  try_write: "dimensions integer, except_ids jsonb",
   look: "after text, scan_rows integer, dimensions integer, tolerance double precision, wanted jsonb, picks jsonb",
   compare: "rows jsonb",
   clear: "rows jsonb",
@@ -139,7 +142,7 @@ const RELOAD = "notify pgrst, 'reload schema'";
 const TRIGGER = "reset";
 
 function names(): FunctionName[] {
-  return ["describe", "read", "count", "apply", "look", "compare", "clear"];
+  return ["describe", "read", "count", "apply", "try_write", "look", "compare", "clear"];
 }
 
 function qualifiedName(target: Target, name: string): string {
@@ -168,6 +171,7 @@ function definitions(target: Target, shape: TableShape): readonly Definition[] {
     { name: "read", language: "plpgsql stable", body: readBody(target, shape) },
     { name: "count", language: "plpgsql stable", body: countBody(target, shape) },
     { name: "apply", language: "plpgsql volatile", body: applyBody(target, shape) },
+    { name: "try_write", language: "plpgsql volatile", body: tryWriteBody(target, shape) },
     { name: "look", language: "plpgsql stable", body: lookBody(target, shape) },
     { name: "compare", language: "plpgsql stable", body: compareBody(target, shape) },
     { name: "clear", language: "plpgsql volatile", body: clearBody(target, shape) },
@@ -290,15 +294,24 @@ declare
   vecfill_written text[];
   vecfill_outcomes jsonb;
 begin
-  with updated as (${applySql(target, shape, "json")}
+  with updated as (${applySql(target, shape, "$1")}
   ) select array_agg(updated.place) into vecfill_written from updated;
   select coalesce(jsonb_agg(
     case when others.place = any (vecfill_written) then 'written' else others.outcome end
     order by others.place::bigint), '[]') into vecfill_outcomes
-  from (${classifySql(target, shape, "json")}
+  from (${classifySql(target, shape, "$1")}
   ) as others;
   return vecfill_outcomes;
 end`;
+}
+
+function tryWriteBody(target: Target, shape: TableShape): string {
+  return trialBody(target, shape, {
+    dimensions: "$1",
+    except: "array(select jsonb_array_elements_text($2))",
+    where: undefined,
+    tell: (told) => `return ${told};`,
+  });
 }
 
 /** A window of the column as it is. */
@@ -326,7 +339,7 @@ declare
 begin
   select coalesce(jsonb_agg(compared.holding order by compared.place::bigint), '[]')
   into vecfill_holdings
-  from (${compareSql(target, shape, "json")}
+  from (${compareSql(target, shape, "$1")}
   ) as compared;
   return vecfill_holdings;
 end`;
@@ -339,7 +352,7 @@ function clearBody(target: Target, shape: TableShape): string {
 declare
   vecfill_cleared jsonb;
 begin
-  with cleared as (${clearSql(target, shape, "json")}
+  with cleared as (${clearSql(target, shape, "$1")}
   ) select coalesce(jsonb_agg(cleared.place::bigint), '[]') into vecfill_cleared from cleared;
   return vecfill_cleared;
 end`;
@@ -388,11 +401,4 @@ function atOnce(statements: readonly string[]): string {
 /** Where the table is gone, its trigger is gone as well. */
 function dropTrigger(target: Target): string {
   return `drop trigger if exists vecfill_${targetHash(target)}_${TRIGGER} on ${qualifiedTable(target)}`;
-}
-
-/** In a quote that the body does not hold. */
-function dollarQuoted(body: string): string {
-  let tag = "$vecfill$";
-  for (let tries = 1; body.includes(tag); tries += 1) tag = `$vecfill${tries}$`;
-  return `${tag}${body}${tag}`;
 }

@@ -174,6 +174,12 @@ export function borderDatabase(database: Database): Database {
         make: () => database.query(sql, parameters),
         failure: () => withCode("ECONNRESET"),
       }),
+    script: (sql) =>
+      cross({
+        name: "database script",
+        make: () => database.script(sql),
+        failure: () => withCode("ECONNRESET"),
+      }),
     session: (work) =>
       database.session((session) =>
         work({

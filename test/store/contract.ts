@@ -232,6 +232,23 @@ export function storeContract(
       return `hnsw (embedding ${ops("vector_cosine_ops")})`;
     }
 
+    const TAKEN = { refusal: undefined, withoutKey: 0, untried: undefined };
+
+    const tryWrite = (target: Target, except: readonly string[] = []) =>
+      using(target, (store) => store.tryWrite(except));
+
+    /** `when` it fires, and what it does then; a name for each, since they stay. */
+    async function trigger(target: Target, when: string, body: string): Promise<void> {
+      const name = quoted(`tried ${target.table}`);
+      const deferred = when.startsWith("CONSTRAINT") ? "DEFERRABLE INITIALLY DEFERRED" : "";
+      await ground.sql(
+        `CREATE FUNCTION public.${name}() RETURNS trigger LANGUAGE plpgsql AS ${literal(`BEGIN ${body} RETURN NEW; END`)}`,
+      );
+      await ground.sql(
+        `CREATE ${when} ON ${qualified(target)} ${deferred} FOR EACH ROW EXECUTE FUNCTION public.${name}()`,
+      );
+    }
+
     describe("reading", () => {
       it("cuts a text that no model takes, and gives the fingerprint of the whole", async () => {
         const target = await questions(["short"]);
@@ -579,11 +596,15 @@ export function storeContract(
         ["the text", "NEW.question_text := upper(NEW.question_text)", /changes the text.*row 2/],
         ["a text to NULL", "NEW.question_text := NULL", /changes the text.*row 2/],
         ["the vector to NULL", "NEW.embedding := NULL", /empties embedding.*row 2/],
+        ["the vector", "NEW.embedding := OLD.other", /replaces embedding.*row 2/],
       ])(
         "writes nothing of a call where a trigger changes %s",
         unless(lacks.triggers),
         async (what, change, message) => {
           const target = await questions(["FIRST", "second"]);
+          await ground.sql(
+            `ALTER TABLE ${qualified(target)} ADD other ${vectorType()} DEFAULT ${sqlVector(9)}`,
+          );
           const name = quoted(`change ${what}`);
           await ground.sql(
             `CREATE FUNCTION public.${name}() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN IF NEW.id = 2 THEN ${change}; END IF; RETURN NEW; END'`,
@@ -598,6 +619,80 @@ export function storeContract(
             await ground.sql(`ALTER TABLE ${qualified(target)} DISABLE TRIGGER ${name}`);
             expect(await store.apply(rows)).toEqual(["written", "written"]);
           });
+        },
+      );
+    });
+
+    describe("trying a write", unless(lacks.triggers), () => {
+      it("takes the vector back, ends with the first row that takes one, and knows an empty table", async () => {
+        const target = await questions(["a", "b"]);
+        expect(await tryWrite(target)).toEqual({ ...TAKEN, tried: 1 });
+        expect([...(await column(target)).values()]).toEqual([undefined, undefined]);
+        await ground.sql(`UPDATE ${qualified(target)} SET embedding = ${sqlVector(1)}`);
+        expect(await tryWrite(target)).toEqual({ ...TAKEN, tried: 0 });
+      });
+
+      it("counts rows without a key, and offers them nothing", async () => {
+        const target = await table(
+          `id bigint UNIQUE, question_text text, embedding ${vectorType()}`,
+        );
+        await insert(target, [
+          [null, "a"],
+          [null, "b"],
+        ]);
+        expect(await tryWrite(target)).toEqual({ ...TAKEN, tried: 0, withoutKey: 2 });
+      });
+
+      it("takes a refusal of some for these rows' own, and passes over those that are known", async () => {
+        const target = await questions(["a", "b", "c", "d", "e", "f", "g"]);
+        await ground.sql(
+          `ALTER TABLE ${qualified(target)} ADD CONSTRAINT odd CHECK (embedding IS NULL OR id > 5)`,
+        );
+        expect(await tryWrite(target, ["1"])).toEqual({ ...TAKEN, tried: 5 });
+        const { tried, refusal } = await tryWrite(target);
+        expect([tried, refusal]).toEqual([
+          5,
+          userError("fatal", /"odd".*23514/, /drop constraint odd/),
+        ]);
+      });
+
+      it.each<[string, string, string, RegExp]>([
+        [
+          "raises",
+          "TRIGGER t BEFORE UPDATE",
+          "RAISE 'not on Sundays';",
+          /not on Sundays.*in .*tried/,
+        ],
+        [
+          "would raise when all is over",
+          "CONSTRAINT TRIGGER t AFTER UPDATE",
+          "RAISE 'not in the end';",
+          /not in the end/,
+        ],
+        [
+          "takes it away once it is written",
+          "TRIGGER t AFTER UPDATE",
+          "IF pg_trigger_depth() = 1 THEN EXECUTE format('UPDATE %s SET embedding = NULL', TG_RELID::regclass); END IF;",
+          /writes nothing/,
+        ],
+        ["names no column", "TRIGGER t BEFORE UPDATE", "NEW.nothing := 1;", /no field "nothing"/],
+      ])("finds a trigger that %s", async (_, when, body, message) => {
+        const target = await questions(["a", "b"]);
+        await trigger(target, when, body);
+        const told = await tryWrite(target).then(
+          ({ refusal }) => refusal,
+          (error: unknown) => error,
+        );
+        expect(told).toEqual(userError("fatal", message));
+      });
+
+      it(
+        "is the statement of the import whatever the recipe is made of",
+        unless(lacks.recipes),
+        async () => {
+          const text = String.raw`costs $1 \ 'x' $vecfill$ {question_text}`;
+          const target = { ...(await questions(["a"])), text };
+          expect(await tryWrite(target)).toEqual({ ...TAKEN, tried: 1 });
         },
       );
     });

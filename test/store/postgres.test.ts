@@ -26,6 +26,31 @@ describe("on a native server", ON_NATIVE, () => {
     };
   });
 
+  it("goes on with the connections it has where the server gives no more", async () => {
+    const native = await createNativeDatabase();
+    const role = `vecfill_${new URL(native.url).pathname.slice(-12)}`;
+    const url = new URL(native.url);
+    [url.username, url.password] = [role, "secret"];
+    const store = await openStore({ url: url.href }, QUESTIONS, { where: undefined });
+    try {
+      for (const statement of [
+        `CREATE TABLE ${qualified(QUESTIONS)} (id bigint PRIMARY KEY, question_text text, embedding vector(${DIMENSIONS}))`,
+        `CREATE ROLE ${role} LOGIN PASSWORD 'secret' CONNECTION LIMIT 1`,
+        `GRANT SELECT, UPDATE ON ${qualified(QUESTIONS)} TO ${role}`,
+      ]) {
+        await native.database.query(statement);
+      }
+      await store.count();
+      const counts = await Promise.all([store.count(), store.count(), store.count()]);
+      expect(counts.map(({ total }) => total)).toEqual([0, 0, 0]);
+    } finally {
+      await store.close();
+      await native.database.query(`DROP OWNED BY ${role}`);
+      await native.database.query(`DROP ROLE ${role}`);
+      await native.drop();
+    }
+  });
+
   describe("beside other connections", () => {
     const ROWS = 40;
     let native: NativeDatabase;

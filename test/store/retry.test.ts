@@ -46,19 +46,23 @@ beforeEach(async () => {
   );
 });
 
-function failure(code: string): Error {
-  return Object.assign(new Error(`failed with ${code}`), { code });
+function failure(code: string, message = `failed with ${code}`): Error {
+  return Object.assign(new Error(message), { code });
 }
 
 /** The real database, except that statements counted from 1 fail as told. */
-function faulty(fails: (statement: number) => "before" | "after" | undefined, code: string): Store {
+function faulty(
+  fails: (statement: number) => "before" | "after" | undefined,
+  code: string,
+  message?: string,
+): Store {
   let statement = 0;
   const database: Database = {
     ...real,
     async query(sql, parameters) {
       statement += 1;
       const when = fails(statement);
-      if (when === "before") throw failure(code);
+      if (when === "before") throw failure(code, message);
       const rows = await real.query(sql, parameters);
       if (when === "after") throw failure(code);
       return rows;
@@ -130,6 +134,22 @@ describe("a failure that lasts", () => {
     expect(slept.reduce((sum, ms) => sum + ms, 0)).toBeLessThan(5_000);
   });
 
+  it.each([
+    ["53300", "sorry, too many clients already"],
+    [
+      "XX000",
+      "MaxClientsInSessionMode: max clients reached - in Session mode max clients are limited",
+    ],
+    ["08P01", "no more connections allowed (max_client_conn)"],
+  ])(
+    "is waited out where it is full (%s), also before it has answered once",
+    async (code, message) => {
+      const store = patient(faulty((n) => (n <= 6 ? "before" : undefined), code, message));
+      expect(await store.count()).toEqual({ total: 5, pending: 5 });
+      expect(slept).toHaveLength(6);
+    },
+  );
+
   it("is not waited for when the user gives up", async () => {
     const store = patient(
       faulty(() => "before", "ECONNRESET"),
@@ -153,6 +173,30 @@ describe("a failure that does not pass", () => {
     await expect(store.count()).rejects.not.toThrow(UserError);
     await expect(store.count()).rejects.toThrow("failed with XX000");
   });
+});
+
+it.each([
+  [
+    { code: "XX001", where: "PL/pgSQL function f(int) line 1" },
+    /says: odd \(in f\(int\), SQLSTATE XX001\)/,
+  ],
+  [
+    { code: "2F003", constraint: "c", hint: "Try  that" },
+    /\(constraint c, SQLSTATE 2F003\); its hint: Try that/,
+  ],
+])("what carries an SQLSTATE is the database's, in its words: %o", (error, message) => {
+  const thrown = Object.assign(new Error("odd\n"), { severity: "FATAL" }, error);
+  const told = explainFailure(thrown, { label: "here", target: QUESTIONS });
+  expect(told).toEqual(userError("fatal", message, /doctor/));
+});
+
+it.each([
+  ["Tenant or user not found", /knows no such project/, /postgres\.<project ref>/],
+  ["(ENOTFOUND) tenant/user postgres.abc not found", /knows no such project/, /dashboard/],
+  ["Project abc is paused", /is paused/, /Restore project/],
+])("what a pooler says is said in plain words: %s", (message, why, mend) => {
+  const told = explainFailure(failure("XX000", message), { label: "here", target: QUESTIONS });
+  expect(told).toEqual(userError("fatal", why, mend));
 });
 
 it("every failure that is repeated has words for people in the end", () => {

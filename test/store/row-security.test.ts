@@ -7,7 +7,7 @@ import type { ProgressEvent } from "../../src/progress.ts";
 import type { Database } from "../../src/store/database.ts";
 import { openPglite } from "../../src/store/postgres/pglite.ts";
 import { createSqlStore } from "../../src/store/postgres/sql-store.ts";
-import { DIMENSIONS, QUESTIONS, rejection, userError } from "./contract.ts";
+import { DIMENSIONS, QUESTIONS, rejection, userError, vectorOf } from "./contract.ts";
 
 const PAGE = { after: undefined, limit: 10 };
 let database: Database;
@@ -60,6 +60,26 @@ describe("a role that row level security applies to", () => {
       expect.objectContaining({ type: "warning", message: expect.stringContaining("filler") }),
     ]);
   });
+});
+
+const offered = (id: number) => ({ id: String(id), fingerprint: "", vector: vectorOf(id) });
+
+it("a row that is hidden in the middle of the work is not called gone", async () => {
+  await asOwner("ALTER TABLE questions DISABLE ROW LEVEL SECURITY");
+  const working = store();
+  expect(await working.apply([offered(1), offered(7)])).toEqual(["stale", "gone"]);
+  // from here on only row 1 is seen
+  await asOwner("ALTER TABLE questions ENABLE ROW LEVEL SECURITY");
+  expect(await rejection(working.apply([offered(2)]))).toEqual(
+    userError("fatal", /Row 2 .*cannot be seen any more/, /bypassrls/),
+  );
+  // a policy that shows all hides nothing, unless another takes away from it
+  await asOwner("CREATE POLICY wholly ON questions FOR SELECT USING (true)");
+  expect(await working.apply([offered(7)])).toEqual(["gone"]);
+  await asOwner("CREATE POLICY less ON questions AS RESTRICTIVE USING (id = 1)");
+  expect(await rejection(working.apply([offered(7)]))).toEqual(
+    userError("fatal", /cannot be seen/),
+  );
 });
 
 it("a role that it does not apply to is told nothing, even of an empty table", async () => {

@@ -1,6 +1,6 @@
 /** The column has an ANN index, or the server is slow: how many rows go into the next call? */
 import { describe, expect, it } from "vitest";
-import { ChunkSize } from "../../src/store/chunk-size.ts";
+import { ChunkSize } from "../../src/store/supabase/chunk-size.ts";
 
 const LIMITS = { start: 100, max: 100, targetMs: 2_000 };
 

@@ -120,6 +120,7 @@ describe("doctor", () => {
       "triggers",
       "rows",
       "disk",
+      "trial write",
       "jobs folder",
     ]);
     expect(lines.map(({ message }) => message)).toEqual(

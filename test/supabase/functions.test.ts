@@ -47,7 +47,7 @@ describe("the SQL functions", () => {
   it("run with the caller's rights on an empty search path, for service_role only", async () => {
     await project.install(TARGET, { trigger: true });
     const functions = await functionsThere();
-    expect(functions).toHaveLength(8);
+    expect(functions).toHaveLength(9);
     for (const { name, comment, ...rights } of functions) {
       expect(rights).toEqual({
         definer: "false",
@@ -57,7 +57,7 @@ describe("the SQL functions", () => {
         authenticated: "false",
       });
       expect(name?.endsWith("_reset") ? "" : comment).toMatch(
-        name?.endsWith("_reset") ? /^$/ : /^vecfill 6: public\.questions\.embedding from/,
+        name?.endsWith("_reset") ? /^$/ : /^vecfill 7: public\.questions\.embedding from/,
       );
     }
   });

@@ -119,7 +119,7 @@ describe("init for a Supabase project", () => {
     expect(await contentOf(first)).not.toContain("create trigger");
     expect(await contentOf(second)).toContain("create trigger");
     await project.runScript(await contentOf(second));
-    expect(await project.database.query(FUNCTIONS)).toHaveLength(8);
+    expect(await project.database.query(FUNCTIONS)).toHaveLength(9);
 
     await init(["--remove"]);
     await init(["--remove"]);
@@ -207,7 +207,7 @@ describe("init with the database's own address", () => {
     );
     const applied = await init(["--apply"], { DATABASE_URL: url });
     expect(applied.stdout).toContain("Installed the functions");
-    expect(await sql(FUNCTIONS)).toHaveLength(7);
+    expect(await sql(FUNCTIONS)).toHaveLength(8);
     const removed = await init(["--apply", "--remove"], { DATABASE_URL: url });
     expect(removed.stdout).toContain("Removed the functions");
     expect(await sql(FUNCTIONS)).toEqual([]);

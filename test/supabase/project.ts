@@ -47,6 +47,7 @@ export async function openProject(options: PostgrestOptions = {}): Promise<Proje
       return rows;
     },
     session: () => Promise.reject(new Error("no test of the API asks for a session")),
+    script: () => Promise.reject(new Error("no test of the API asks for a script")),
     close: () => pglite.close(),
   };
   const runScript = async (sql: string): Promise<void> => {

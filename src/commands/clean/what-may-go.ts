@@ -1,3 +1,4 @@
+import { refusedLines } from "../../jobs-folder/failed-file.ts";
 import { sizeOf } from "../../disk/presence.ts";
 import type { JobFiles } from "../../manifest/file-names.ts";
 import type { Cleanable, Job } from "../../manifest/job.ts";
@@ -29,13 +30,20 @@ export async function planCleaning(
 ): Promise<Cleaning[]> {
   const cleanings: Cleaning[] = [];
   for (const job of manifest.jobs()) {
-    const local = await there(manifest.files(job.id), partsToGo(job, options));
+    const files = manifest.files(job.id);
+    const local = (await isNeeded(job, files)) ? [] : await there(files, partsToGo(job, options));
     const upload = uploadToGo(job, options.now);
     if (local.length === 0 && upload === undefined) continue;
     const endsRollback = wasImported(job) && local.some(({ part }) => part === "results");
     cleanings.push({ job, local, upload, endsRollback });
   }
   return cleanings;
+}
+
+/** Vectors that the table has refused so far are paid for, and can be written from the results. */
+async function isNeeded(job: Job, files: JobFiles): Promise<boolean> {
+  if (wasImported(job)) for await (const _ of refusedLines(job, files)) return true;
+  return false;
 }
 
 function partsToGo(job: Job, { keepResults }: CleanOptions): LocalFile["part"][] {

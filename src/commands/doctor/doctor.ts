@@ -2,7 +2,8 @@
 import type { StoreAccess } from "../../settings/access.ts";
 import type { Clock } from "../../clock.ts";
 import type { Gemini, OfferedModel } from "../../gemini/port.ts";
-import type { DroppedIndex } from "../../manifest/dropped-index.ts";
+import type { ManifestView } from "../../manifest/manifest.ts";
+import { tryTable } from "../../plan/trial-write.ts";
 import { readManifest } from "../../jobs-folder/open.ts";
 import { count as figure } from "../../words/figures.ts";
 import type { AddressedHost, Examination, Store } from "../../store/port.ts";
@@ -28,10 +29,10 @@ export async function doctor(services: DoctorServices, options: DoctorOptions): 
   const { target, jobsDir } = options;
   const folder = await attempt("jobs folder", () => checkJobsFolder(jobsDir));
   const isReadable = folder.every(({ status }) => status !== "failure");
-  const dropped = isReadable ? (await readManifest(jobsDir)).droppedIndexes() : [];
+  const manifest = isReadable ? await readManifest(jobsDir) : undefined;
   const [gemini, database] = await Promise.all([
     checkGemini(services, target),
-    checkDatabase(services, options, dropped),
+    checkDatabase(services, options, manifest),
   ]);
   return [...gemini, ...database, ...folder];
 }
@@ -68,12 +69,13 @@ function checkBatches(model: string, offered: readonly OfferedModel[]): Check {
 async function checkDatabase(
   services: DoctorServices,
   { target, jobsDir }: DoctorOptions,
-  dropped: readonly DroppedIndex[],
+  manifest: ManifestView | undefined,
 ): Promise<readonly Check[]> {
   const way = await attempt("way", async () =>
     checkAddress(services.storeAccess(), services.addressed),
   );
   if (way.some(({ status }) => status === "failure")) return way;
+  const dropped = manifest?.droppedIndexes() ?? [];
   const throughApi = services.storeAccess().kind === "supabase";
   const table = await attempt("table", async () => {
     const examination = await services.examine(target);
@@ -85,7 +87,26 @@ async function checkDatabase(
   });
   if (table.some(({ status }) => status === "failure")) return [...way, ...table];
   const rows = await attempt("rows", () => checkRows(services, target, jobsDir));
-  return [...way, ...table, ...rows];
+  const trial =
+    manifest === undefined
+      ? []
+      : await attempt("trial write", () => checkTrial(services, target, manifest));
+  return [...way, ...table, ...rows, ...trial];
+}
+
+/** A few rows are offered a vector, which is taken back. */
+async function checkTrial(
+  { store }: DoctorServices,
+  target: Target,
+  manifest: ManifestView,
+): Promise<readonly Check[]> {
+  const { rows, warnings } = await tryTable(await store(target), target, manifest);
+  const found =
+    rows === 0
+      ? "not tried: no row waits for a vector"
+      : `${tableName(target)} took a vector, and it was taken back`;
+  const others = warnings.map(({ message, hint }) => warning("trial write", message, hint));
+  return others.length > 0 && rows === 0 ? others : [ok("trial write", found), ...others];
 }
 
 async function checkRows(

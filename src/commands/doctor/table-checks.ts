@@ -5,7 +5,7 @@ import { MODELS } from "../../row/models.ts";
 import type { DroppedIndex } from "../../manifest/dropped-index.ts";
 import { droppedIndexName } from "../../words/dropped-index-text.ts";
 import { counted } from "../../words/figures.ts";
-import type { Examination, Session } from "../../store/port.ts";
+import { type Examination, requireWritable, type Session } from "../../store/port.ts";
 import { PERHAPS_UNSEEN } from "../../row/schema-cache.ts";
 import { tableName, type Target } from "../../row/target.ts";
 import { checkTarget, noTable } from "../../row/target-check.ts";
@@ -68,12 +68,8 @@ function checkVersions({ serverVersion, pgvectorVersion }: TargetDescription): C
 }
 
 function checkColumns(target: Target, description: TargetDescription): Check {
-  try {
-    checkTarget(target, description);
-  } catch (error) {
-    if (error instanceof UserError) return failure("columns", error.message, error.hint);
-    throw error;
-  }
+  const unfit = refusal("columns", () => checkTarget(target, description));
+  if (unfit !== undefined) return unfit;
   const { embedding, idTypeName, insteadOfTable } = description;
   if (insteadOfTable === "view") {
     return warning(
@@ -130,23 +126,24 @@ function checkSession(
   ];
 }
 
-function checkPermissions(target: Target, { role, mayRead, mayWrite, readOnly }: Session): Check {
-  const [name, table] = ["permissions", tableName(target)];
-  if (!mayRead || !mayWrite) {
-    return failure(
-      name,
-      `role ${role} may not ${mayRead ? "write" : "read"} ${table}`,
-      `Run, as the table's owner: grant select, update on ${table} to ${role};`,
-    );
+function checkPermissions(target: Target, session: Session): Check {
+  return (
+    refusal("permissions", () => requireWritable(target, session)) ??
+    ok(
+      "permissions",
+      `role ${session.role} may read ${tableName(target)} and write ${target.embedding}`,
+    )
+  );
+}
+
+function refusal(name: string, check: () => void): Check | undefined {
+  try {
+    check();
+    return undefined;
+  } catch (error) {
+    if (error instanceof UserError) return failure(name, error.message, error.hint);
+    throw error;
   }
-  if (readOnly) {
-    return failure(
-      name,
-      "the database is read only: it is a standby, or default_transaction_read_only is on",
-      `Give the address of the primary server, or: alter role ${role} set default_transaction_read_only = off;`,
-    );
-  }
-  return ok(name, `role ${role} may read ${table} and write ${target.embedding}`);
 }
 
 /** Through the API vecfill refuses it; a database's own role may have a policy that hides nothing. */

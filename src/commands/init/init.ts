@@ -119,7 +119,7 @@ async function statementsFor(
   const { target, project, apply } = options;
   const seen = await examine(target);
   const { description, supabase, label } = seen;
-  if (description.insteadOfTable === "view") throw noTable(target, description);
+  if (description.insteadOfTable?.endsWith("view") === true) throw noTable(target, description);
   checkTarget(target, description);
   const functions = project || supabase;
   if (functions && apply && !supabase) throw noProject(label);

@@ -1,6 +1,7 @@
-import { planOnly } from "../../stages.ts";
+import { planOnly, unfitTargets } from "../../stages.ts";
 import type { CommandContext, CommandResult } from "../../cli/command.ts";
 import { freeBytes } from "../../disk/free-space.ts";
+import { readManifest } from "../../jobs-folder/open.ts";
 import { decimal } from "../../words/figures.ts";
 import type { Plan, Portion } from "../../plan/plan.ts";
 import { planTable } from "./plan-table.ts";
@@ -8,6 +9,10 @@ import { planTable } from "./plan-table.ts";
 export async function showPlan(context: CommandContext): Promise<CommandResult> {
   const { settings, next } = context;
   const planned = await planOnly(context, { countsDistinct: true });
+  if (!settings.dryRun) {
+    // a warning here, and the end of a run
+    await unfitTargets(context, await readManifest(settings.jobsDir), [planned.target]);
+  }
   const free = await freeBytes(settings.jobsDir);
   return {
     json: planJson(planned, free),

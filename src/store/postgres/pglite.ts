@@ -75,6 +75,11 @@ function database(pglite: PGlite, label: string, lock: Lock | undefined): Databa
       );
       return rows.map(asText);
     },
+    async script(sql) {
+      await lock?.stillHeld();
+      const results = await pglite.exec(sql);
+      return (results.at(-1)?.rows ?? []).map(asText);
+    },
     // its only session is shared, so none is direct
     session: (work) =>
       work({

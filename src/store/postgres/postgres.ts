@@ -8,8 +8,10 @@
  */
 import { Socket } from "node:net";
 import { Client, Pool, type ClientConfig, type CustomTypesConfig, type PoolClient } from "pg";
+import { z } from "zod";
 import { UserError } from "../../errors.ts";
 import { hostOf, isLocalHost, portOf } from "./database-address.ts";
+import { failureCode } from "../failure.ts";
 import { cancelStatement, hangUpWhenAborted } from "./hang-up.ts";
 import { isBinary, type Database, type Parameter, type Row, type Session } from "../database.ts";
 
@@ -65,17 +67,22 @@ export function connectPostgres(
     cancel: () => busy.forEach(cancelStatement),
     hangUp: () => sockets.forEach((socket) => socket.destroy()),
   });
+  const answered = async <T>(work: () => Promise<T>): Promise<T> => {
+    try {
+      return await withWhatThereIs(pool, work);
+    } catch (error) {
+      if (hangUp.hasBegun()) signal.throwIfAborted();
+      throw error;
+    }
+  };
   return {
     label: label(url),
-    async query(sql, parameters = []) {
-      try {
+    query: (sql, parameters = []) =>
+      answered(async () => {
         const { rows } = await pool.query<Row>(sql, parameters.map(asDriverTakesIt));
         return rows;
-      } catch (error) {
-        if (hangUp.hasBegun()) signal.throwIfAborted();
-        throw error;
-      }
-    },
+      }),
+    script: (sql) => answered(async () => RESULTS.parse(await pool.query(sql)).at(-1)?.rows ?? []),
     session: (work) => withSession(config, work),
     async close() {
       hangUp.release();
@@ -85,6 +92,20 @@ export function connectPostgres(
       for (const socket of [...sockets, ...sessionSockets]) socket.destroy();
     },
   };
+}
+
+/** Of several statements in one query. The driver's types know of one. */
+const RESULTS = z.array(z.object({ rows: z.array(z.record(z.string(), z.string().nullable())) }));
+
+/** Where the server gives no further connection, those that are there do the work, for as long as they last. */
+async function withWhatThereIs<T>(pool: Pool, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    if (failureCode(error) !== "53300" || pool.totalCount === 0) throw error;
+    pool.options.max = pool.totalCount;
+    return work();
+  }
 }
 
 /** Asked when the server wants a password that the address does not hold: `.pgpass` is not read then. */

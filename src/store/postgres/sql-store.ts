@@ -12,11 +12,20 @@ import {
   type Parameter,
   type Row,
 } from "../database.ts";
-import { explainFailure, isMissing } from "../failure.ts";
+import { explainFailure, type FailureContext, isMissing } from "../failure.ts";
 import { LENGTH_TOLERANCE, parseLook } from "../look.ts";
-import type { ClearOutcome, Holding, Look, LookOptions, PendingPage, Store } from "../port.ts";
+import {
+  type ClearOutcome,
+  type Holding,
+  type Look,
+  type LookOptions,
+  type PendingPage,
+  requireWritable,
+  type Store,
+} from "../port.ts";
 import {
   CAN_BE_ID,
+  hiddenRow,
   MAX_APPLY_ROUNDS,
   nothingIsWritten,
   once,
@@ -40,6 +49,7 @@ import {
   readPendingSql,
   type TableShape,
 } from "../sql.ts";
+import { trialOf, trialScript } from "../trial.ts";
 import { sqlIndexes } from "./sql-indexes.ts";
 import { encodeVectorArray } from "./vector-array.ts";
 
@@ -50,14 +60,16 @@ export type SqlStoreOptions = Readonly<{
   report?: Report;
 }>;
 
+type Statement = Pick<FailureContext, "where" | "writes">;
+
 /** A store that owns `database` and closes it. Its errors for people are UserErrors; it retries nothing. */
 export function createSqlStore(
   database: Database,
   target: Target,
   options: SqlStoreOptions,
 ): Store {
-  const explained = <T>(work: () => Promise<T>, where?: string): Promise<T> =>
-    explain(database, target, where, work);
+  const explained = <T>(work: () => Promise<T>, statement: Statement = {}): Promise<T> =>
+    explain(database, { target, ...statement }, work);
   const seen = once(() => lookAt(database, target, options));
   const layout = once(async () => layoutOf(target, await seen()));
   const column = once(async () => columnShapeOf(target, await seen()));
@@ -70,16 +82,34 @@ export function createSqlStore(
     indexes: sqlIndexes(database, target),
     describe: () => explained(async () => (await readCatalogue(database, target)).description),
     readPending: (page) =>
-      explained(async () => {
-        const { shape } = await layout();
-        return readPending(database, target, shape, page, await condition());
-      }, where),
-    apply: (rows) => explained(async () => apply(database, target, layout, rows)),
+      explained(
+        async () => {
+          const { shape } = await layout();
+          return readPending(database, target, shape, page, await condition());
+        },
+        { where },
+      ),
+    apply: (rows) => explained(async () => apply(database, target, layout, rows), { writes: true }),
+    tryWrite: (except) =>
+      explained(
+        async () => {
+          requireWritable(target, (await seen()).session);
+          const { shape } = await layout();
+          const sql = trialScript(target, shape, { except, where: await condition() });
+          const [row] = await database.script(sql);
+          if (row === undefined) throw new Error("a trial gave no row");
+          return trialOf(JSON.parse(cell(row, "trial")), { label: database.label, target });
+        },
+        { where },
+      ),
     count: () =>
-      explained(async () => {
-        await seen();
-        return count(database, target, await condition());
-      }, where),
+      explained(
+        async () => {
+          await seen();
+          return count(database, target, await condition());
+        },
+        { where },
+      ),
     look: (asked) => explained(async () => look(database, target, await column(), asked)),
     compare: (rows) => explained(async () => compare(database, target, layout, rows)),
     clear: (rows) => explained(async () => clear(database, target, layout, rows)),
@@ -198,6 +228,7 @@ async function applyRound(
   for (const answer of answers) {
     const row = placeOf(others, answer);
     const outcome = parseOutcome(cell(answer, "outcome"));
+    if (outcome === "hidden") throw hiddenRow(table.target, row);
     if (outcome === "open") open.push(row);
     else outcomes[row.place] = outcome;
   }
@@ -312,15 +343,15 @@ function placeOf(rows: readonly Placed[], answer: Row): Placed {
 
 async function explain<T>(
   database: Database,
-  target: Target,
-  where: string | undefined,
+  context: Omit<FailureContext, "label">,
   work: () => Promise<T>,
 ): Promise<T> {
   try {
     return await work();
   } catch (error) {
+    const { target } = context;
     const cause = isMissing(error) ? await whatIsMissing(database, target, error) : error;
-    throw explainFailure(cause, { label: database.label, target, where });
+    throw explainFailure(cause, { label: database.label, ...context });
   }
 }
 

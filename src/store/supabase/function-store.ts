@@ -5,12 +5,22 @@ import type { EmbeddedQuestion, PendingQuestion, RowOutcome } from "../../row/qu
 import { tableName, type Target } from "../../row/target.ts";
 import { checkColumn, checkTarget } from "../../row/target-check.ts";
 import { type Catalogue, catalogueOf } from "../catalogue.ts";
-import { ChunkSize } from "../chunk-size.ts";
+import { ChunkSize } from "./chunk-size.ts";
 import { LENGTH_TOLERANCE, parseLook } from "../look.ts";
-import type { ClearOutcome, Holding, Look, LookOptions, PendingPage, Store } from "../port.ts";
+import {
+  type ClearOutcome,
+  type Holding,
+  type Look,
+  type LookOptions,
+  type PendingPage,
+  requireWritable,
+  type Store,
+  type WriteTrial,
+} from "../port.ts";
 import { isTooMuch } from "./rest-failure.ts";
 import {
   CAN_BE_ID,
+  hiddenRow,
   MAX_APPLY_ROUNDS,
   nothingIsWritten,
   once,
@@ -19,6 +29,7 @@ import {
   placed,
   type Placed,
   refuseDuplicates,
+  untried,
 } from "../rows.ts";
 import { RowChunks } from "./row-chunks.ts";
 import type { TableShape } from "../sql.ts";
@@ -29,6 +40,7 @@ import {
   functionName,
   FUNCTIONS_VERSION,
 } from "../supabase-functions.ts";
+import { trialOf } from "../trial.ts";
 
 /** What the functions say of the table and of themselves. */
 export type Described = Readonly<{
@@ -128,6 +140,12 @@ export function createFunctionStore(api: Api, target: Target): Store {
       return count(api, target, window);
     },
     apply: (rows) => apply(api, target, { shape, chunks }, rows),
+    async tryWrite(except) {
+      await shape();
+      const { session } = (await describeByFunction(api, target)).catalogue;
+      requireWritable(target, session);
+      return tryWrite(api, target, except);
+    },
     look: async (asked) =>
       lookOnce(api, target, { shape: await column(), window: lookWindow }, asked),
     compare: (rows) => compare(api, target, { shape, chunks }, rows),
@@ -260,6 +278,7 @@ async function apply(
       if (words.length !== chunk.length) throw new Error("the function gave no outcome for a row");
       for (const [index, row] of chunk.entries()) {
         const outcome = parseOutcome(words[index] ?? "");
+        if (outcome === "hidden") throw hiddenRow(target, row);
         if (outcome === "open") again.push(row);
         else outcomes[row.place] = outcome;
       }
@@ -267,6 +286,18 @@ async function apply(
     open = again;
   }
   return outcomes;
+}
+
+async function tryWrite(api: Api, target: Target, except: readonly string[]): Promise<WriteTrial> {
+  const { dimensions } = target;
+  try {
+    const told = await call(api, target, "try_write", { dimensions, except_ids: except });
+    return trialOf(told, { label: api.label, target });
+  } catch (error) {
+    if (isTooMuch(error))
+      return untried("no row that waits was found in the time that the API gives");
+    throw error;
+  }
 }
 
 function lookOnce(

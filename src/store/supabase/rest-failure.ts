@@ -7,6 +7,8 @@ import { z } from "zod";
 import { PERHAPS_UNSEEN } from "../../row/schema-cache.ts";
 import { UserError, type ExitReason } from "../../errors.ts";
 import { tableName, type Target } from "../../row/target.ts";
+import { TableRefusal } from "../port.ts";
+import { isOfARow, isOfTheTable, isSqlState, tableRefusal } from "../refusal.ts";
 import { explainUndoneWrite } from "../undone-write.ts";
 
 /** What the API or the network refused, with its code; also for `retry.ts`. */
@@ -77,8 +79,15 @@ export function explainRestFailure(error: unknown, context: RestContext): unknow
   if (!(error instanceof RestError)) return error;
   const undone = explainUndoneWrite(error, context.target);
   if (undone !== undefined) return undone;
-  const { why, hint, exit = "fatal" } = explanationOf(error)(context, error);
-  return new UserError(why, { hint, exit, cause: error });
+  const { code, message, advice } = error;
+  const words = { code, message, hint: advice };
+  const isRefusal = isSqlState(code) && isOfTheTable(words);
+  const explanation = explanationOf(error);
+  if (isRefusal && explanation === refused) return tableRefusal(context.target, words, error);
+  const { why, hint, exit = "fatal" } = explanation(context, error);
+  return isRefusal
+    ? new TableRefusal(why, { hint, isOfARow: isOfARow(words), cause: error })
+    : new UserError(why, { hint, exit, cause: error });
 }
 
 /** Statuses that mean "too much at once": fewer rows may pass. */
@@ -228,16 +237,6 @@ const undescribed: Explanation = ({ label, target }, error) => ({
   hint: "Run `vecfill init --apply` with DATABASE_URL set to the database's own address: with the SQL functions no description is needed.",
 });
 
-const violated: Explanation = ({ target }, error) => ({
-  why: `A constraint of ${tableName(target)} refuses the write: ${error.message}.`,
-  hint: "Mend the rows that break it, or the constraint, then run the same command again.",
-});
-
-const raised: Explanation = ({ target }, error) => ({
-  why: `A trigger or function of the database stops the write to ${tableName(target)}: ${error.message}.`,
-  hint: "Look at the table's triggers: `vecfill doctor` names them.",
-});
-
 const gateway: Explanation = ({ label }, error) => ({
   why: `${label} failed: ${error.message} (${error.code}).`,
   hint: `Wait a moment. ${AGAIN}`,
@@ -275,8 +274,6 @@ const EXPLANATIONS: Readonly<Partial<Record<string, Explanation>>> = {
   "42602": undescribed,
   "22": wrongValue,
   "42501": forbidden,
-  "23": violated,
-  P0: raised,
   "57014": tooSlow,
   "55": contended,
   "40": contended,

@@ -2,7 +2,7 @@
  * Rows in calls of a bounded size, a bounded number of calls at once. Measured: 100 rows a call and
  * 4 calls at once write the most; an ANN index on the column asks for far fewer, see `ChunkSize`.
  */
-import { ChunkSize } from "../chunk-size.ts";
+import { ChunkSize } from "./chunk-size.ts";
 import { isTooMuch, RestError } from "./rest-failure.ts";
 import type { Placed } from "../rows.ts";
 

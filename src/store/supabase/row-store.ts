@@ -43,6 +43,7 @@ import {
   placed,
   type Placed,
   refuseDuplicates,
+  untried,
 } from "../rows.ts";
 import type { Api, Filter } from "./supabase.ts";
 
@@ -74,6 +75,8 @@ export function createRowStore(api: Api, target: Target): Store {
     describe: async () => (await describe()).description,
     readPending: async (page) => readPending(await table(), page),
     apply: (rows) => apply(table, rows),
+    // the API takes nothing back
+    tryWrite: async () => untried("its SQL functions are not installed"),
     count: async () => count(await table()),
     look: async (asked) => look(await looked(), asked),
     compare: (rows) => compare(table, rows),

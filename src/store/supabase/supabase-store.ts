@@ -41,6 +41,7 @@ export function createSupabaseStore(
     describe: () => explained((store) => store.describe()),
     readPending: (page) => explained((store) => store.readPending(page)),
     apply: (rows) => explained((store) => store.apply(rows)),
+    tryWrite: (except) => explained((store) => store.tryWrite(except)),
     count: () => explained((store) => store.count()),
     look: (asked) => explained((store) => store.look(asked)),
     compare: (rows) => explained((store) => store.compare(rows)),
