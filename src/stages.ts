@@ -144,7 +144,7 @@ export async function resubmitFromSettings(
 ): Promise<Resubmitted> {
   const { services, settings, report } = context;
   const { everyLine, resubmitFile, resubmitJob } = await import("./resubmit/resubmit.ts");
-  const { writeRefused } = await import("./import/refused-rows.ts");
+  const { writeRefused } = await import("./import/again.ts");
   const manifest = await services.manifest();
   const bounds = jobBounds(settings);
   const again = await withTables(context, manifest);

@@ -31,7 +31,7 @@ export function catalogueOf(target: Target, given: unknown, label: string): Cata
   const { id, embedding } = findColumns(target, facts, label);
   const { extension, indexes, triggers, session } = facts;
   const description: TargetDescription = {
-    idType: ID_TYPES[id.baseType],
+    idType: KEY_TYPES[id.baseType],
     idTypeName: id.type,
     idUnique: indexes.some((index) => index.uniqueId),
     ...(facts.insteadOfTable === null ? {} : { insteadOfTable: facts.insteadOfTable }),
@@ -118,7 +118,8 @@ const FACTS = z.object({
   }),
 });
 
-const ID_TYPES: Readonly<Partial<Record<string, IdType>>> = {
+/** By the names that the database has for types. */
+export const KEY_TYPES: Readonly<Partial<Record<string, IdType>>> = {
   smallint: "integer",
   integer: "integer",
   bigint: "integer",

@@ -238,7 +238,7 @@ export function storeContract(
       using(target, (store) => store.tryWrite(except));
 
     /** `when` it fires, and what it does then; a name for each, since they stay. */
-    async function trigger(target: Target, when: string, body: string): Promise<void> {
+    async function tryTrigger(target: Target, when: string, body: string): Promise<void> {
       const name = quoted(`tried ${target.table}`);
       const deferred = when.startsWith("CONSTRAINT") ? "DEFERRABLE INITIALLY DEFERRED" : "";
       await ground.sql(
@@ -678,7 +678,7 @@ export function storeContract(
         ["names no column", "TRIGGER t BEFORE UPDATE", "NEW.nothing := 1;", /no field "nothing"/],
       ])("finds a trigger that %s", async (_, when, body, message) => {
         const target = await questions(["a", "b"]);
-        await trigger(target, when, body);
+        await tryTrigger(target, when, body);
         const told = await tryWrite(target).then(
           ({ refusal }) => refusal,
           (error: unknown) => error,

@@ -1,5 +1,5 @@
 /** Runs in bash 3.2, which macOS has, and starts no vecfill: it answers at once. */
-import { type CompletedCommand, type CompletedOption, taking } from "./words.ts";
+import { type CompletedCommand, type CompletedOption, taking, values } from "./words.ts";
 
 export function bashCompletion(commands: readonly CompletedCommand[]): string {
   return `# bash completion for vecfill: source <(vecfill completion bash)
@@ -21,7 +21,7 @@ _vecfill() {
   local IFS=$'\\n'
   COMPREPLY=()
   case $command:$prev in
-${values(commands)}
+${values(commands, answerTo)}
   esac
   local words=
   if [[ $cur == -* ]]; then
@@ -54,17 +54,6 @@ ${options(commands)}
 }
 complete -F _vecfill vecfill
 `;
-}
-
-/** A branch for each option of each command that is followed by something. */
-function values(commands: readonly CompletedCommand[]): string {
-  const branches = commands.flatMap(({ name, options: own }) =>
-    own.flatMap((option) => {
-      const answer = answerTo(option);
-      return answer === undefined ? [] : [`    ${name}:--${option.flag}) ${answer}; return ;;`];
-    }),
-  );
-  return branches.join("\n");
 }
 
 function answerTo({ takes }: CompletedOption): string | undefined {

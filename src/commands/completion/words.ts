@@ -73,3 +73,17 @@ export function taking(
     .map(({ name }) => name)
     .join("|");
 }
+
+/** A branch for each option of each command that is followed by something. */
+export function values(
+  commands: readonly CompletedCommand[],
+  answerTo: (option: CompletedOption) => string | undefined,
+): string {
+  const branches = commands.flatMap(({ name, options }) =>
+    options.flatMap((option) => {
+      const answer = answerTo(option);
+      return answer === undefined ? [] : [`    ${name}:--${option.flag}) ${answer}; return ;;`];
+    }),
+  );
+  return branches.join("\n");
+}

@@ -1,5 +1,5 @@
 /** For zsh's own completion system; it starts no vecfill either. */
-import { type CompletedCommand, type CompletedOption, taking } from "./words.ts";
+import { type CompletedCommand, type CompletedOption, taking, values } from "./words.ts";
 
 export function zshCompletion(commands: readonly CompletedCommand[]): string {
   return `#compdef vecfill
@@ -18,7 +18,7 @@ _vecfill() {
   # --model=gem is one word here
   if compset -P '--*='; then prev=\${IPREFIX%=}; fi
   case $command:$prev in
-${values(commands)}
+${values(commands, answerTo)}
   esac
   if [[ \${words[CURRENT]} == -* ]]; then
     case $command in
@@ -40,16 +40,6 @@ ${options(commands)}
 }
 if [[ \${funcstack[1]} == _vecfill ]]; then _vecfill "$@"; else compdef _vecfill vecfill; fi
 `;
-}
-
-function values(commands: readonly CompletedCommand[]): string {
-  const branches = commands.flatMap(({ name, options: own }) =>
-    own.flatMap((option) => {
-      const answer = answerTo(option);
-      return answer === undefined ? [] : [`    ${name}:--${option.flag}) ${answer}; return ;;`];
-    }),
-  );
-  return branches.join("\n");
 }
 
 function answerTo({ takes, describe }: CompletedOption): string | undefined {

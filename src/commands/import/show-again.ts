@@ -4,9 +4,8 @@ import { ResultsDoubted, UserError } from "../../errors.ts";
 import type { Job } from "../../manifest/job.ts";
 import type { ManifestView } from "../../manifest/manifest.ts";
 import { count, counted } from "../../words/figures.ts";
-import { canBeWrittenAgain, countEmpty, writeAgain } from "../../import/again.ts";
+import { canBeWrittenAgain, countEmpty, writeAgain, writeWaiting } from "../../import/again.ts";
 import { mayBeAtGemini, refetchResults } from "../../import/download.ts";
-import { writeWaiting } from "../../import/refused-rows.ts";
 import { readTakenRows, type TakenRows } from "../../jobs-folder/taken-rows.ts";
 import { wasImported } from "../../manifest/states.ts";
 import type { Target } from "../../row/target.ts";
@@ -187,7 +186,7 @@ const MAX_JOBS_NAMED = 8;
 
 function lostText(ids: readonly string[]): string {
   if (ids.length === 0) return "";
-  return `Not looked at, since their results are not in the jobs folder any more, and were not fetched again: ${named(ids)}.`;
+  return `Not looked at, since their results are not in the jobs folder any more: ${named(ids)}. Gemini keeps results for six weeks, for a key of their project.`;
 }
 
 function named(ids: readonly string[]): string {

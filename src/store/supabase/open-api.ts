@@ -6,7 +6,7 @@ import { z } from "zod";
 import { parseRecipe, recipeColumns } from "../../row/recipe.ts";
 import type { Target } from "../../row/target.ts";
 import { UserError } from "../../errors.ts";
-import { noSuchColumn, noSuchTable } from "../catalogue.ts";
+import { KEY_TYPES, noSuchColumn, noSuchTable } from "../catalogue.ts";
 import { PERHAPS_UNSEEN } from "../../row/schema-cache.ts";
 import type { IdType, TargetDescription } from "../../row/target-description.ts";
 
@@ -106,17 +106,8 @@ function isSame(one: Column | undefined, other: Column | undefined): boolean {
 
 /** By its name or, where the API has another one for it, by what it is. */
 function idTypeOf({ format, type }: Column): IdType | undefined {
-  return ID_TYPES[format.replace(/\(.*$/, "")] ?? (type === "integer" ? "integer" : undefined);
+  return KEY_TYPES[format.replace(/\(.*$/, "")] ?? (type === "integer" ? "integer" : undefined);
 }
-
-const ID_TYPES: Readonly<Partial<Record<string, IdType>>> = {
-  smallint: "integer",
-  integer: "integer",
-  bigint: "integer",
-  uuid: "uuid",
-  text: "text",
-  "character varying": "text",
-};
 
 function isInPrimaryKey({ description }: Column): boolean {
   return description.includes("<pk/>");

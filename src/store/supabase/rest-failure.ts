@@ -8,7 +8,7 @@ import { PERHAPS_UNSEEN } from "../../row/schema-cache.ts";
 import { UserError, type ExitReason } from "../../errors.ts";
 import { tableName, type Target } from "../../row/target.ts";
 import { TableRefusal } from "../port.ts";
-import { isOfARow, isOfTheTable, isSqlState, tableRefusal } from "../refusal.ts";
+import { isOfARow, isOfTheTable, isSqlState, tableRefusal } from "../failure.ts";
 import { explainUndoneWrite } from "../undone-write.ts";
 
 /** What the API or the network refused, with its code; also for `retry.ts`. */
