@@ -3,7 +3,6 @@
 import { rm } from "node:fs/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { countEmpty, writeAgain } from "../src/import/again.ts";
-import { readTakenRows } from "../src/jobs-folder/taken-rows.ts";
 import { wasImported } from "../src/manifest/states.ts";
 import { rollbackJob } from "../src/commands/rollback/rollback.ts";
 import { runHere } from "./command-line.ts";
@@ -26,10 +25,7 @@ async function imported(rows: readonly string[]): Promise<Trial> {
 }
 
 async function again(trial: Trial): Promise<number> {
-  const ends = await trial.services({}, async (all) => {
-    const taken = await readTakenRows(all.manifest, workshop.target);
-    return writeAgain(all, all.manifest.job("0001"), taken);
-  });
+  const ends = await trial.services({}, (all) => writeAgain(all, all.manifest.job("0001")));
   return ends.filter((end) => end === "written").length;
 }
 

@@ -2,8 +2,8 @@
  * Writes once more what a database has lost after it was imported: it was restored from a backup, or
  * the server that took over had not got the last commits. The results are paid for and on disk. Of a
  * job's rows those are written that are NULL and still have their text; to the journal they have been
- * written all along, so nothing is recorded, and it can be repeated. A row that another job is under way with
- * stays that job's. Rows that wait in a failed file, since the table refused them or the results were fetched
+ * written all along, so nothing is recorded, and it can be repeated. A row in a child job that is open
+ * stays the child's. Rows that wait in a failed file, since the table refused them or the results were fetched
  * again since, leave it as they are written, in the step of the journal that counts them as what they came to:
  * so they are not paid for again, and none counts twice.
  */
@@ -16,12 +16,12 @@ import {
   readFailedLines,
   takeReplacement,
 } from "../jobs-folder/failed-file.ts";
-import { failedRequests } from "../jobs-folder/request-file.ts";
-import { isInFlight, type TakenRows } from "../jobs-folder/taken-rows.ts";
+import { failedRequests, readRequestKeys } from "../jobs-folder/request-file.ts";
+import { KeySet } from "../row/key-table.ts";
 import { hasResults } from "../jobs-folder/results-file.ts";
 import type { Job } from "../manifest/job.ts";
 import type { Manifest, ManifestView } from "../manifest/manifest.ts";
-import { wasImported } from "../manifest/states.ts";
+import { isOpen, wasImported } from "../manifest/states.ts";
 import type { Report } from "../progress.ts";
 import type { FailedLine } from "../row/failed-line.ts";
 import { type EmbeddedQuestion, formatKey, type RowOutcome } from "../row/question.ts";
@@ -58,20 +58,27 @@ export async function countEmpty(
   return empty;
 }
 
-/** What came of the job's rows that are NULL and not among those `known`. `taken`: of its target. */
+/** What came of the job's rows that are NULL and not among those `known`. */
 export async function writeAgain(
   services: AgainServices,
   job: Job,
-  taken: TakenRows,
   known: ReadonlyMap<string, RowEnd> = new Map(),
 ): Promise<readonly RowEnd[]> {
   const { store } = services;
-  const isNew = (row: EmbeddedQuestion) => {
-    const key = formatKey(row);
-    return !known.has(key) && !isInFlight(taken, key);
-  };
+  const sent = await keysOnTheirWay(services.manifest, job);
+  const isNew = (row: EmbeddedQuestion) => !known.has(formatKey(row)) && !sent.has(formatKey(row));
   const ends = await offer(services, job, (chunk) => emptyOf(store, chunk.filter(isNew)));
   return [...ends.values()];
+}
+
+/** Of the job's rows, those that open jobs made of its failed lines are under way with. */
+async function keysOnTheirWay(manifest: ManifestView, job: Job): Promise<KeySet> {
+  const sent = new KeySet();
+  for (const child of familyOf(manifest, job).filter(isOpen)) {
+    for await (const keys of readRequestKeys(manifest.files(child.id), child))
+      keys.forEach((key) => sent.add(key));
+  }
+  return sent;
 }
 
 async function emptyOf(store: Store, rows: readonly EmbeddedQuestion[]) {
@@ -115,71 +122,55 @@ export type RefusedRowsServices = Omit<AgainServices, "store"> &
 type PaidRows = ReadonlyMap<string, RowEnd>;
 
 /**
- * Writes those of the lines that the table had refused, as far as their vectors are at hand and their
- * text is the one that was sent: who edited it wants another vector.
+ * Writes those of the lines in the job's failed file that the table had refused, as far as their vectors are at
+ * hand, in the results of the job or of that one it was made `from`, and their text is the one that was sent:
+ * who edited it wants another vector.
  */
-export function writeRefused(
+export async function writeRefused(
   services: RefusedRowsServices,
   job: Job,
   lines: AsyncIterable<FailedLine>,
+  { from = job, takes = isRefused }: Choice = {},
 ): Promise<PaidRows> {
-  return write(services, { job, from: job, takes: isRefused }, lines);
+  const wanted = await unchanged(services.manifest, job, lines, { from, takes });
+  if (wanted.size === 0) return new Map();
+  const store = await services.storeOf(job.target);
+  const ends = await offer({ ...services, store }, from, (chunk) =>
+    chunk.filter((row) => wanted.has(formatKey(row))),
+  );
+  await takeOut(services.manifest, job, ends, takes);
+  return ends;
 }
 
-/**
- * The same for all that wait in the failed file of the job, and of the jobs that were made of its lines,
- * and that its results answer: they may have been fetched again since.
- */
+type Choice = Readonly<{ from?: Job; takes?: (line: FailedLine, job: Job) => boolean }>;
+
+/** The same for any that wait, also in jobs made of its lines: its results may have been fetched again since. */
 export async function writeWaiting(services: RefusedRowsServices, from: Job): Promise<PaidRows> {
-  const { manifest } = services;
   const ends = new Map<string, RowEnd>();
-  for (const job of familyOf(manifest, from)) {
-    if (job.outstanding.lines === 0) continue;
-    const lines = readFailedLines(manifest.files(job.id).failed);
-    const written = await write(services, { job, from, takes: isOwn }, lines);
+  for (const job of familyOf(services.manifest, from)) {
+    const lines = readFailedLines(services.manifest.files(job.id).failed);
+    const written = await writeRefused(services, job, lines, { from, takes: isOwn });
     for (const [key, end] of written) ends.set(key, end);
   }
   return ends;
 }
 
-function familyOf(manifest: Manifest, job: Job): Job[] {
+function familyOf(manifest: ManifestView, job: Job): Job[] {
   return [job, ...job.children.flatMap((child) => familyOf(manifest, manifest.job(child)))];
-}
-
-type Waiting = Readonly<{
-  /** In whose failed file they wait. */
-  job: Job;
-  /** In whose results their vectors may be. */
-  from: Job;
-  takes: (line: FailedLine, job: Job) => boolean;
-}>;
-
-async function write(
-  services: RefusedRowsServices,
-  waiting: Waiting,
-  lines: AsyncIterable<FailedLine>,
-): Promise<PaidRows> {
-  const wanted = await unchanged(services.manifest, waiting, lines);
-  if (wanted.size === 0) return new Map();
-  const store = await services.storeOf(waiting.job.target);
-  const ends = await offer({ ...services, store }, waiting.from, (chunk) =>
-    chunk.filter((row) => wanted.has(formatKey(row))),
-  );
-  await takeOut(services.manifest, waiting, ends);
-  return ends;
 }
 
 /** The keys of the lines that are taken and whose text is the one that was sent. */
 async function unchanged(
   manifest: Manifest,
-  { job, from, takes }: Waiting,
+  job: Job,
   lines: AsyncIterable<FailedLine>,
+  { from, takes }: Required<Choice>,
 ): Promise<ReadonlySet<string>> {
   const files = manifest.files(from.id);
   const { failed } = manifest.files(job.id);
   const wanted = new Set<string>();
-  if (!wasImported(from) || !(await exists(files.requests)) || !(await exists(failed)))
-    return wanted;
+  if (!wasImported(from) || job.outstanding.lines === 0) return wanted;
+  if (!(await exists(files.requests)) || !(await exists(failed))) return wanted;
   for await (const line of readFailedLines(failed)) if (takes(line, job)) wanted.add(line.key);
   if (wanted.size === 0 || !(await hasResults(files, from))) return new Set();
   const texts = new Map<string, string>();
@@ -191,12 +182,17 @@ async function unchanged(
 }
 
 /** In one step of the journal with the sums, as rows that are sent again leave their file. */
-async function takeOut(manifest: Manifest, waiting: Waiting, ends: PaidRows): Promise<void> {
-  const { job } = waiting;
+async function takeOut(
+  manifest: Manifest,
+  job: Job,
+  ends: PaidRows,
+  takes: Required<Choice>["takes"],
+): Promise<void> {
   const settled = [...ends.values()].filter(isSettled);
   if (settled.length === 0) return;
   const files = manifest.files(job.id);
-  const prepared = await prepareReplacement(files, staying(waiting, files.failed, ends), IN_COLUMN);
+  const lines = staying(readFailedLines(files.failed), ends, (line) => takes(line, job));
+  const prepared = await prepareReplacement(files, lines, IN_COLUMN);
   const sums = job.sums && { ...job.sums, failed: job.sums.failed - settled.length };
   for (const outcome of settled) if (sums !== undefined) sums[outcome] += 1;
   await manifest.recordResubmitted(job.id, { children: [], ...prepared, sums });
@@ -208,12 +204,12 @@ function isSettled(end: RowEnd): end is RowOutcome {
 }
 
 async function* staying(
-  { job, takes }: Waiting,
-  path: string,
+  lines: AsyncIterable<FailedLine>,
   ends: PaidRows,
+  isTaken: (line: FailedLine) => boolean,
 ): AsyncGenerator<FailedLine> {
-  for await (const line of readFailedLines(path)) {
-    const end = takes(line, job) ? ends.get(line.key) : undefined;
+  for await (const line of lines) {
+    const end = isTaken(line) ? ends.get(line.key) : undefined;
     if (end === undefined) yield line;
     else if (end instanceof TableRefusal) yield { ...line, error: failureOf(end) };
   }

@@ -33,7 +33,11 @@ export type DownloadServices = Readonly<{
 }>;
 
 /** `scanned` where the file was read for it; `isAll` where it came by each way, and is all that Gemini has. */
-export type DownloadedJob = Readonly<{ job: Job; scanned?: ScannedResults; isAll?: boolean }>;
+export type DownloadedJob = Readonly<{
+  job: Job;
+  scanned?: ScannedResults;
+  isAll?: boolean | undefined;
+}>;
 
 /**
  * Makes sure that the job's results file is whole on disk. The job comes back `downloaded`, or
@@ -50,8 +54,8 @@ export async function downloadResults(
   if (job.lane === "sync") throw new JobBlocked(job.id, lostForGood(files.results, job));
   try {
     const fetched = await fetchBelieved(services, job);
-    const { file, ...known } = fetched;
-    return { job: await take(services, job, file), ...known };
+    const { scanned, isAll } = fetched;
+    return { job: await take(services, job, fetched), scanned, isAll };
   } catch (error) {
     if (!(error instanceof GeminiError)) throw error;
     if (await isGoneForGood(services, job, error))
@@ -71,56 +75,54 @@ export async function fetchBetter(
   job: Job,
   unanswered: readonly number[],
 ): Promise<Job | undefined> {
-  const { manifest, clock, keyId } = services;
+  const { manifest, clock } = services;
   const files = manifest.files(job.id);
-  if (unanswered.length === 0 || !mayBeAtGemini(job, clock.now())) return undefined;
-  try {
+  return unlessGone(services, job, async () => {
     for (const way of WAYS_AGAIN) {
-      const file = await fetchOnce(services, job, way);
-      if (file.sha256 === job.resultsFile?.sha256) {
-        await dropIncoming(files);
-        return undefined;
-      }
-      if (await isBetter(services, job, file, unanswered)) return await take(services, job, file);
-      await keepDoubtful(files, file, clock.now());
+      const fetched = await fetchOnce(services, job, way);
+      const isSame = fetched.file.sha256 === job.resultsFile?.sha256;
+      if (isSame) return dropIncoming(files);
+      if (await isBetter(services, job, fetched, unanswered)) return take(services, job, fetched);
+      await keepDoubtful(files, fetched.file, clock.now());
     }
     return undefined;
-  } catch (error) {
-    if (!(error instanceof GeminiError)) throw error;
-    if (error.kind === "notFound" && job.keyId === keyId) return undefined;
-    const failure = explain(error, "fetching its results once more");
-    throw isOutage(error) ? failure : new JobBlocked(job.id, failure);
-  }
+  });
 }
 
 /**
  * The results of an imported job as Gemini has them, at no cost: in the place of a file that is not there
  * any more or was changed, or of one that answers fewer rows. Undefined where Gemini has none.
  */
-export async function refetchResults(
-  services: DownloadServices,
+export function refetchResults(services: DownloadServices, job: Job): Promise<Job | undefined> {
+  const files = services.manifest.files(job.id);
+  return unlessGone(services, job, async () => {
+    if (!(await hasResults(files, job))) {
+      return take(services, job, await fetchBelieved(services, job));
+    }
+    const { rows } = await scanJob(files, job);
+    const better = await fetchBetter(services, job, await unansweredRows(files.results, rows));
+    return better ?? job;
+  });
+}
+
+async function unlessGone<T>(
+  { clock, keyId }: DownloadServices,
   job: Job,
-): Promise<Job | undefined> {
-  const { manifest, clock, keyId } = services;
-  const files = manifest.files(job.id);
+  fetch: () => Promise<T>,
+): Promise<T | undefined> {
   if (!mayBeAtGemini(job, clock.now())) return undefined;
   try {
-    const { file } = await fetchBelieved(services, job);
-    const isSame = file.sha256 === job.resultsFile?.sha256;
-    if (isSame || !(await hasResults(files, job))) return await take(services, job, file);
-    const before = await unansweredRows(files.results, (await scanJob(files, job)).rows);
-    if (await isBetter(services, job, file, before)) return await take(services, job, file);
-    await keepDoubtful(files, file, clock.now());
-    return job;
+    return await fetch();
   } catch (error) {
     if (!(error instanceof GeminiError)) throw error;
     if (error.kind === "notFound" && job.keyId === keyId) return undefined;
-    throw explain(error, `fetching the results of job ${job.id} again`);
+    const failure = explain(error, `fetching the results of job ${job.id} again`);
+    throw isOutage(error) ? failure : new JobBlocked(job.id, failure);
   }
 }
 
 /** What was embedded at once never was; without its requests nobody could tell whose results these are. */
-export function mayBeAtGemini(job: Job, now: Date): boolean {
+function mayBeAtGemini(job: Job, now: Date): boolean {
   const isOfBatch = job.lane === "batch" && job.resultsName !== undefined;
   return isOfBatch && !job.cleaned.includes("requests") && batchAgeMs(job, now) <= RESULTS_KEPT_MS;
 }
@@ -135,13 +137,13 @@ type Fetched = Readonly<{ file: FileDigest; scanned: ScannedResults; isAll?: boo
 async function fetchBelieved(services: DownloadServices, job: Job): Promise<Fetched> {
   const { manifest, clock, signal } = services;
   const files = manifest.files(job.id);
-  let fetched = await fetchScanned(services, job, {});
+  let fetched = await fetchOnce(services, job, {});
   const seen = new Set([fetched.file.sha256]);
   for (const way of WAYS_AGAIN) {
     if (await isWhole(services, job, fetched)) return fetched;
     await keepDoubtful(files, fetched.file, clock.now());
     await clock.sleep(PAUSE_MS, signal);
-    fetched = await fetchScanned(services, job, way);
+    fetched = await fetchOnce(services, job, way);
     seen.add(fetched.file.sha256);
   }
   if (await isWhole(services, job, fetched)) return fetched;
@@ -152,33 +154,20 @@ async function fetchBelieved(services: DownloadServices, job: Job): Promise<Fetc
   throw await doubted(files, job, fetched.scanned.summary);
 }
 
-async function fetchScanned(
-  services: DownloadServices,
-  job: Job,
-  way: ResultsOptions,
-): Promise<Fetched> {
-  const file = await fetchOnce(services, job, way);
-  return { file, scanned: await scanIncoming(services, job) };
-}
-
-function scanIncoming({ manifest }: DownloadServices, job: Job): Promise<ScannedResults> {
-  const files = manifest.files(job.id);
-  return scanJob(files, job, files.incoming);
-}
-
 async function fetchOnce(
   { gemini, manifest, report, signal }: DownloadServices,
   job: Job,
   way: ResultsOptions,
-): Promise<FileDigest> {
+): Promise<Fetched> {
   if (job.resultsName === undefined) throw new Error(`job ${job.id} has no results to download`);
   const files = manifest.files(job.id);
   const onBytes = (bytes: number) => report({ type: "downloading", job: job.id, bytes });
   const options = { ...way, onBytes, signal };
-  return (await gemini.downloadResults(job.resultsName, files.incoming, options)).file;
+  const { file } = await gemini.downloadResults(job.resultsName, files.incoming, options);
+  return { file, scanned: await scanJob(files, job, files.incoming) };
 }
 
-async function take({ manifest, report }: DownloadServices, job: Job, file: FileDigest) {
+async function take({ manifest, report }: DownloadServices, job: Job, { file }: Fetched) {
   await takeIncoming(manifest.files(job.id), file);
   if (isImported(job)) await recordOther(manifest, job, file);
   else await manifest.record({ type: "downloaded", job: job.id, file });
@@ -197,12 +186,12 @@ async function recordOther(manifest: Manifest, job: Job, results: FileDigest): P
 async function isBetter(
   services: DownloadServices,
   job: Job,
-  file: FileDigest,
+  fetched: Fetched,
   before: readonly number[],
 ): Promise<boolean> {
-  const scanned = await scanIncoming(services, job);
-  if (!(await isWhole(services, job, { file, scanned }))) return false;
-  const still = await unansweredRows(services.manifest.files(job.id).incoming, scanned.rows);
+  if (!(await isWhole(services, job, fetched))) return false;
+  const { incoming } = services.manifest.files(job.id);
+  const still = await unansweredRows(incoming, fetched.scanned.rows);
   const were = new Set(before);
   return still.length < before.length && still.every((ordinal) => were.has(ordinal));
 }

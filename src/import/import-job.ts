@@ -60,8 +60,9 @@ export async function importJob(
   const write = () => writeVectors(services, job, files.results, rows);
   const counted = await blockedBy(job, write, TableRefusal);
   if (services.signal.aborted) return undefined;
-  const better = await services.fetchBetter?.(job, rows.unanswered());
-  if (better !== undefined) return importJob({ ...services, fetchBetter: undefined }, better);
+  const unanswered = rows.unanswered();
+  const better = unanswered.length > 0 && (await services.fetchBetter?.(job, unanswered));
+  if (better) return importJob({ ...services, fetchBetter: undefined }, better);
   // a row without a line may have been billed all the same
   const tokens = rows.failTheRest() === 0 ? counted : undefined;
   const sums = rows.sums();

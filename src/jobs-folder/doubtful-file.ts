@@ -16,13 +16,13 @@ export async function takeIncoming(files: JobFiles, file: FileDigest): Promise<v
 }
 
 /** What came is there already. */
-export async function dropIncoming(files: JobFiles): Promise<void> {
+export async function dropIncoming(files: JobFiles): Promise<undefined> {
   await rm(files.incoming);
 }
 
 /** Keeps what came, unless the same is kept. */
 export async function keepDoubtful(files: JobFiles, file: FileDigest, now: Date): Promise<void> {
-  if (await isKept(files, file)) return dropIncoming(files);
+  if (await isKept(files, file)) return rm(files.incoming);
   if (await exists(files.doubtful)) await rename(files.doubtful, files.doubtfulBefore);
   await utimes(files.incoming, now, now);
   await rename(files.incoming, files.doubtful);

@@ -1,20 +1,18 @@
 import { readManifest } from "../../jobs-folder/open.ts";
 import type { CommandContext, CommandResult } from "../../cli/command.ts";
-import { ResultsDoubted, UserError } from "../../errors.ts";
+import { JobBlocked, UserError } from "../../errors.ts";
 import type { Job } from "../../manifest/job.ts";
 import type { ManifestView } from "../../manifest/manifest.ts";
 import { count, counted } from "../../words/figures.ts";
 import { canBeWrittenAgain, countEmpty, writeAgain, writeWaiting } from "../../import/again.ts";
-import { mayBeAtGemini, refetchResults } from "../../import/download.ts";
-import { readTakenRows, type TakenRows } from "../../jobs-folder/taken-rows.ts";
+import { refetchResults } from "../../import/download.ts";
 import { wasImported } from "../../manifest/states.ts";
-import type { Target } from "../../row/target.ts";
 import { hasGeminiKey } from "../../settings/access.ts";
 import { withTables } from "../../stages.ts";
 import { type RowEnd, TableRefusal } from "../../store/port.ts";
 import { paidRows } from "../../words/paid-rows.ts";
 
-/** `import --again`, of the jobs named, else of every one that was imported. */
+/** `import --again`, of the jobs named, else of all that were imported. */
 export async function showAgain(
   context: CommandContext,
   ids: readonly string[],
@@ -23,39 +21,56 @@ export async function showAgain(
   const { dryRun, jobsDir } = settings;
   const manifest = dryRun ? undefined : await services.manifest();
   const view = manifest ?? (await readManifest(jobsDir));
-  const jobs = importedJobs(view, ids);
   const tables = manifest && (await withTables(context, manifest));
-  const done = await goThrough(context, tables ?? { view }, jobs);
-  const { rows, looked, lost, refetched } = done;
-  const { refused, lines } = paidRows(done.ends);
+  const { jobs, lost, refetched, failure } = await jobsToWrite(context, importedJobs(view, ids), {
+    isHere: (job) => canBeWrittenAgain(view, job),
+    fetch: tables && (await fetcher(context, tables)),
+  });
+  const { rows, ends } = await goThrough(context, tables ?? { view }, jobs);
   // said once the others are in the column
-  if (done.doubted !== undefined) throw done.doubted;
+  if (failure !== undefined) throw failure;
+  const { refused, lines } = paidRows(ends);
+  const looked = jobs.map(({ id }) => id);
+  const without = lost.map(({ id }) => id);
   return {
     json: {
       looked,
-      withoutResults: lost,
-      refetched,
+      withoutResults: without,
       rows,
-      ...(dryRun ? { dryRun } : { refused }),
+      ...(dryRun ? { dryRun } : { refetched, refused }),
     },
-    text: [
-      refetchedText(refetched, dryRun),
-      dryRun ? wouldText(rows, looked.length) : didText(rows, looked.length),
-      ...lines,
-      lostText(lost),
-    ]
+    text: [dryRun ? wouldText(rows, jobs) : didText(rows, jobs), ...lines, lostText(without)]
       .filter((line) => line !== "")
       .join("\n"),
-    next:
-      dryRun && rows + refetched.length > 0
-        ? next("import", ...ids, ...flags(settings))
-        : undefined,
+    next: dryRun && rows > 0 ? next("import", ...ids, "--again") : undefined,
     exit: refused > 0 ? "rowsFailed" : "done",
   };
 }
 
-function flags({ refetch }: CommandContext["settings"]): readonly string[] {
-  return refetch ? ["--again", "--refetch"] : ["--again"];
+type Tables = Awaited<ReturnType<typeof withTables>>;
+
+/** `rows` that were NULL and are written; with a view alone they are counted. */
+async function goThrough(
+  { services, signal }: CommandContext,
+  tables: Tables | Readonly<{ view: ManifestView }>,
+  jobs: readonly Job[],
+): Promise<Readonly<{ rows: number; ends: readonly RowEnd[] }>> {
+  const ends: RowEnd[] = [];
+  let rows = 0;
+  for (const job of jobs) {
+    if (signal.aborted) break;
+    const store = await services.store(job.target);
+    if ("view" in tables) {
+      rows += await countEmpty({ store, manifest: tables.view }, job);
+      continue;
+    }
+    // those first that wait in failed files, since of them the sums change
+    const paid = await writeWaiting(tables, job);
+    const again = await writeAgain({ ...tables, store }, job, paid);
+    rows += again.filter((end) => end === "written").length;
+    ends.push(...paid.values(), ...again.filter((end) => end instanceof TableRefusal));
+  }
+  return { rows, ends };
 }
 
 function importedJobs(manifest: ManifestView, ids: readonly string[]): readonly Job[] {
@@ -63,133 +78,71 @@ function importedJobs(manifest: ManifestView, ids: readonly string[]): readonly 
   const jobs = [...new Set(ids)].map((id) => manifest.job(id));
   const other = jobs.find((job) => !wasImported(job));
   if (other === undefined) return jobs;
-  throw new UserError(`Job ${other.id} is not imported, or was rolled back.`, {
-    hint: `\`vecfill jobs ${other.id}\` says what became of it. \`vecfill import\` writes results that are not in the column yet.`,
-    exit: "usage",
-  });
+  throw new UserError(
+    `Job ${other.id} is ${other.state}: its rows are not meant to hold vectors of it.`,
+    {
+      hint: `\`vecfill jobs ${other.id}\` says what becomes of it.`,
+      exit: "usage",
+    },
+  );
 }
 
-type Tables = Awaited<ReturnType<typeof withTables>>;
+type Fetch = (job: Job) => Promise<Job | undefined>;
 
-/** With a view alone nothing is fetched and rows are counted. */
-type Access = Tables | Readonly<{ view: ManifestView }>;
-
-type Gone = {
-  /** Rows that were NULL and are written. */
-  rows: number;
-  readonly ends: RowEnd[];
-  readonly looked: string[];
-  /** Jobs whose results are to be had nowhere. */
-  readonly lost: string[];
-  /** Jobs whose results were fetched again. */
-  readonly refetched: string[];
-  doubted: ResultsDoubted | undefined;
-};
-
-async function goThrough(
-  context: CommandContext,
-  access: Access,
-  jobs: readonly Job[],
-): Promise<Gone> {
-  const gone: Gone = { rows: 0, ends: [], looked: [], lost: [], refetched: [], doubted: undefined };
-  const takenOf = takenRows("view" in access ? access.view : access.manifest);
-  for (const job of jobs) {
-    if (context.signal.aborted) break;
-    const found = await withResults(context, access, job, gone);
-    if (found === undefined) continue;
-    gone.looked.push(job.id);
-    const store = await context.services.store(job.target);
-    if ("view" in access) {
-      gone.rows += await countEmpty({ store, manifest: access.view }, job);
-      continue;
-    }
-    // those first that wait in failed files, since of them the sums change
-    const paid = await writeWaiting(access, found);
-    const again = await writeAgain({ ...access, store }, found, await takenOf(job.target), paid);
-    gone.rows += again.filter((end) => end === "written").length;
-    gone.ends.push(...paid.values(), ...again.filter((end) => end instanceof TableRefusal));
-  }
-  return gone;
-}
-
-/** Of each target read once: nobody else changes it meanwhile. */
-function takenRows(manifest: ManifestView) {
-  const known = new Map<Target, TakenRows>();
-  return async (target: Target): Promise<TakenRows> => {
-    const taken = known.get(target) ?? (await readTakenRows(manifest, target));
-    known.set(target, taken);
-    return taken;
-  };
+/** Undefined where there is no key to ask with, and nobody insists. */
+async function fetcher(
+  { services, settings, environment }: CommandContext,
+  tables: Tables,
+): Promise<Fetch | undefined> {
+  if (!settings.refetch && !hasGeminiKey(environment)) return undefined;
+  const gemini = await services.gemini();
+  return (job) => refetchResults({ ...tables, gemini, keyId: services.keyId() }, job);
 }
 
 /**
- * The job where its results are at hand: fetched again where they are not, or where that is asked for. They
- * are not where there is no key to ask with.
+ * Whose results are at hand, fetched again where they are not or where that is asked for. `lost`: those whose
+ * results are to be had nowhere, or were not, of which the first failure tells.
  */
-async function withResults(
-  context: CommandContext,
-  access: Access,
-  job: Job,
-  gone: Gone,
-): Promise<Job | undefined> {
-  const { settings, environment, clock } = context;
-  const isHere = await canBeWrittenAgain("view" in access ? access.view : access.manifest, job);
-  const isAsked = settings.refetch || (!isHere && hasGeminiKey(environment));
-  const atHand = isHere ? job : undefined;
-  if (!isAsked || !mayBeAtGemini(job, clock.now())) {
-    if (!isHere) gone.lost.push(job.id);
-    return atHand;
+async function jobsToWrite(
+  { settings, signal }: CommandContext,
+  all: readonly Job[],
+  { isHere, fetch }: Readonly<{ isHere: (job: Job) => Promise<boolean>; fetch: Fetch | undefined }>,
+) {
+  const [jobs, lost, refetched]: [Job[], Job[], string[]] = [[], [], []];
+  let failure: UserError | undefined;
+  for (const job of all) {
+    const atHand = (await isHere(job)) ? job : undefined;
+    const isWanted = !signal.aborted && (settings.refetch || atHand === undefined);
+    // what is about one job keeps no other from being asked for
+    const isAsked = isWanted && (failure === undefined || failure instanceof JobBlocked);
+    const fetched = isAsked
+      ? await fetch?.(job).catch((error: unknown) => {
+          if (!(error instanceof UserError)) throw error;
+          failure ??= error;
+          return undefined;
+        })
+      : undefined;
+    const its = fetched ?? atHand;
+    (its === undefined ? lost : jobs).push(its ?? job);
+    if (fetched !== undefined) refetched.push(job.id);
   }
-  if ("view" in access) {
-    gone.refetched.push(job.id);
-    return atHand;
-  }
-  const fetched = await refetched(context, access, job, gone);
-  if (fetched !== undefined) gone.refetched.push(job.id);
-  else if (!isHere) gone.lost.push(job.id);
-  return fetched ?? atHand;
+  return { jobs, lost, refetched, failure };
 }
 
-async function refetched(
-  { services }: CommandContext,
-  tables: Tables,
-  job: Job,
-  gone: Gone,
-): Promise<Job | undefined> {
-  const gemini = await services.gemini();
-  try {
-    return await refetchResults({ ...tables, gemini, keyId: services.keyId() }, job);
-  } catch (error) {
-    if (!(error instanceof ResultsDoubted)) throw error;
-    gone.doubted ??= error;
-    return undefined;
-  }
+function didText(rows: number, jobs: readonly Job[]): string {
+  return `Of ${counted(jobs.length, "imported job")} ${counted(rows, "row")} had lost their vectors and have them again, at no cost.`;
 }
 
-function refetchedText(ids: readonly string[], dryRun: boolean): string {
-  if (ids.length === 0) return "";
-  const which = `the results of ${counted(ids.length, "job")}`;
-  return dryRun
-    ? `Would fetch ${which} again: ${named(ids)}.`
-    : `Fetched ${which} again: ${named(ids)}.`;
-}
-
-function didText(rows: number, jobs: number): string {
-  return `Of ${counted(jobs, "imported job")} ${counted(rows, "row")} had lost their vectors and have them again, at no cost.`;
-}
-
-function wouldText(rows: number, jobs: number): string {
-  return `Of ${counted(jobs, "imported job")} ${counted(rows, "row")} ${rows === 1 ? "is" : "are"} NULL. Those whose text is unchanged would get their vectors again, at no cost.`;
+function wouldText(rows: number, jobs: readonly Job[]): string {
+  return `Of ${counted(jobs.length, "imported job")} ${counted(rows, "row")} ${rows === 1 ? "is" : "are"} NULL. Those whose text is unchanged would get their vectors again, at no cost.`;
 }
 
 const MAX_JOBS_NAMED = 8;
 
 function lostText(ids: readonly string[]): string {
   if (ids.length === 0) return "";
-  return `Not looked at, since their results are not in the jobs folder any more: ${named(ids)}. Gemini keeps results for six weeks, for a key of their project.`;
-}
-
-function named(ids: readonly string[]): string {
-  const more = ids.length - MAX_JOBS_NAMED;
-  return ids.slice(0, MAX_JOBS_NAMED).join(", ") + (more > 0 ? `, and ${count(more)} more` : "");
+  const named = ids.slice(0, MAX_JOBS_NAMED).join(", ");
+  const more =
+    ids.length > MAX_JOBS_NAMED ? `, and ${count(ids.length - MAX_JOBS_NAMED)} more` : "";
+  return `Not looked at, since their results are not in the jobs folder any more: ${named}${more}. Gemini keeps results for six weeks, for a key of their project.`;
 }
