@@ -53,7 +53,7 @@ export async function exportFromSettings(context: StageContext): Promise<ExportS
   const manifest = settings.dryRun
     ? await previewedManifest(settings.jobsDir)
     : await services.manifest();
-  if (!settings.dryRun) await tryTables(context, manifest, [options.target]);
+  if (!settings.dryRun) await tryTarget(context, manifest, options.target);
   return exportAll({ store, manifest, report, signal }, options);
 }
 
@@ -72,8 +72,8 @@ export async function submitFromSettings(context: StageContext): Promise<Submitt
   const { settings } = context;
   const { submitAll } = await import("./submit/submit.ts");
   const sending = await withGemini(context);
-  const targets = sending.manifest.needing("send").map(({ target }) => target);
-  await tryTables(context, sending.manifest, targets);
+  const targets = new Set(sending.manifest.needing("send").map(({ target }) => target));
+  for (const target of targets) await tryTarget(context, sending.manifest, target);
   const lane = laneChoice(settings);
   const limit = costLimit(settings);
   const summary = await submitAll(sending, {
@@ -143,7 +143,7 @@ export async function resubmitFromSettings(
   paths: readonly string[],
 ): Promise<Resubmitted> {
   const { services, settings, report } = context;
-  const { everyLine, resubmitFile, resubmitJob } = await import("./resubmit/resubmit.ts");
+  const { everyLine, resubmitFile, resubmitJobs } = await import("./resubmit/resubmit.ts");
   const { writeRefused } = await import("./import/again.ts");
   const manifest = await services.manifest();
   const bounds = jobBounds(settings);
@@ -152,7 +152,7 @@ export async function resubmitFromSettings(
   const its: ResubmitServices = {
     manifest,
     report,
-    tryTable: (target) => tryTables(context, manifest, [target]),
+    tryTable: (target) => tryTarget(context, manifest, target),
     writePaid: async (job, lines) => {
       const ends = await writeRefused(again, job, lines);
       paid.push(...ends.values());
@@ -164,7 +164,7 @@ export async function resubmitFromSettings(
     jobs.push(...(await resubmitFile(its, path, bounds, targetOf(settings))));
   }
   const waiting = paths.length > 0 ? [] : manifest.jobs().filter(hasFailedLines);
-  for (const job of waiting) jobs.push(...(await resubmitJob(its, job, bounds, everyLine)));
+  jobs.push(...(await resubmitJobs(its, waiting, bounds, everyLine)));
   return { jobs, paid };
 }
 
@@ -180,7 +180,7 @@ export async function runFromSettings(context: StageContext, planned?: Plan): Pr
   const services = await runServices(context);
   return fetchingFirst(services, async () => {
     const { target } = exportOptions(context);
-    await tryTables(context, services.manifest, [target]);
+    await tryTarget(context, services.manifest, target);
     const unfit = await unfitTargets(context, services.manifest, othersThan(target, services));
     const { sample } = planned ?? (await firstRows(context, services));
     if (sample !== undefined) await services.manifest.recordCounted(target, sample);
@@ -278,23 +278,26 @@ export async function planOnly(
 }
 
 /** Throws the table's refusal, or whatever else stands against writing. */
-async function tryTables(
-  { services, settings, report }: StageContext,
+async function tryTarget(
+  context: StageContext,
   manifest: ManifestView,
-  targets: readonly Target[],
+  target: Target,
 ): Promise<void> {
+  const { services, settings, report } = context;
   const { notTried, tryTable } = await import("./plan/trial-write.ts");
-  for (const [place, target] of targets.entries()) {
-    if (targets.findIndex((each) => sameTarget(each, target)) !== place) continue;
-    // the condition is one on the rows of the table that is named
-    if (settings.where !== undefined && !sameTarget(target, targetOf(settings))) continue;
-    const store = await storeIfNamed(() => services.store(target));
-    const warnings =
-      store === undefined
-        ? [notTried(target, "no database is named here")]
-        : (await tryTable(store, target, manifest)).warnings;
-    for (const warning of warnings) report({ type: "warning", ...warning });
+  // the condition is one on the rows of the table that is named
+  if (settings.where !== undefined && !sameTarget(target, targetOf(settings))) return;
+  const warn = (warning: Readonly<{ message: string; hint: string }>) =>
+    report({ type: "warning", ...warning });
+  let store: Store;
+  try {
+    store = await services.store(target);
+  } catch (error) {
+    if (!(error instanceof UserError) || error.exit !== "usage") throw error;
+    // jobs that were exported before can be sent from where there is no database
+    return warn(notTried(target, "no database is named here"));
   }
+  (await tryTable(store, target, manifest)).warnings.forEach(warn);
 }
 
 /** Those whose tables take no vector, which is told: nothing is to be sent for them. */
@@ -306,7 +309,7 @@ export async function unfitTargets(
   const unfit: Target[] = [];
   for (const target of targets) {
     try {
-      await tryTables(context, manifest, [target]);
+      await tryTarget(context, manifest, target);
     } catch (error) {
       if (!(error instanceof UserError)) throw error;
       context.report({ type: "warning", message: error.message, hint: error.hint });
@@ -314,16 +317,6 @@ export async function unfitTargets(
     }
   }
   return unfit;
-}
-
-/** Jobs that were exported before can be sent from where there is no database. */
-async function storeIfNamed(open: () => Promise<Store>): Promise<Store | undefined> {
-  try {
-    return await open();
-  } catch (error) {
-    if (error instanceof UserError && error.exit === "usage") return undefined;
-    throw error;
-  }
 }
 
 type QuotaSettings = Pick<Settings, "maxActiveJobs" | "maxEnqueuedTokens" | "tier" | "model">;

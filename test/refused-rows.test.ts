@@ -8,7 +8,7 @@ import { planCleaning } from "../src/commands/clean/what-may-go.ts";
 import { JobBlocked, UserError } from "../src/errors.ts";
 import { writeRefused } from "../src/import/again.ts";
 import { IN_COLUMN, readFailedLines } from "../src/jobs-folder/failed-file.ts";
-import { everyLine, resubmitJob, type ResubmitServices } from "../src/resubmit/resubmit.ts";
+import { everyLine, resubmitJobs, type ResubmitServices } from "../src/resubmit/resubmit.ts";
 import { TableRefusal } from "../src/store/port.ts";
 import { paidRows } from "../src/words/paid-rows.ts";
 import { range, startTrial, texts, type Trial } from "./trial.ts";
@@ -46,7 +46,7 @@ function resubmit(trial: Trial) {
     const job = all.manifest.job("0001");
     const writePaid: NonNullable<ResubmitServices["writePaid"]> = (parent, lines) =>
       writeRefused(all, parent, lines);
-    return resubmitJob({ ...all, writePaid }, job, workshop.bounds, everyLine);
+    return resubmitJobs({ ...all, writePaid }, [job], workshop.bounds, everyLine);
   });
 }
 

@@ -179,7 +179,7 @@ async function take({ manifest, report }: DownloadServices, job: Job, { file }: 
 async function recordOther(manifest: Manifest, job: Job, results: FileDigest): Promise<void> {
   if (results.sha256 === job.resultsFile?.sha256) return;
   const { outstanding, failedFile } = job;
-  await manifest.recordResubmitted(job.id, { children: [], outstanding, failedFile, results });
+  await manifest.recordResubmitted([], [{ job: job.id, outstanding, failedFile, results }]);
 }
 
 /** It answers more rows, and none that was answered before is not. */

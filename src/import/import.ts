@@ -6,21 +6,13 @@ import { addSums, NO_ROWS, type Sums } from "../row/sums.ts";
 import type { Target } from "../row/target.ts";
 import { downloadResults, type DownloadServices, fetchBetter } from "./download.ts";
 import { importJob, type ImportJobServices } from "./import-job.ts";
-import { type IndexKeeper, type IndexSummary, NO_INDEXES } from "./index-keeper.ts";
-import type { Pacer } from "./pace.ts";
+import { type IndexSummary, NO_INDEXES } from "./index-keeper.ts";
 import { isBack, isImported, needs } from "../manifest/states.ts";
 
+/** `storeOf`: of a target; a job is always written to its own. */
 export type ImportServices = DownloadServices &
-  Readonly<{
-    /** The store of a target; a job is always written to its own. */
-    storeOf: (target: Target) => Promise<Store>;
-    /** Without one, the service's words go into the failed file as they are. */
-    redact?: (text: string) => string;
-    /** Without one, as fast as can be. */
-    pacer?: Pacer;
-    /** Without one, the indexes are no matter. */
-    indexes?: IndexKeeper;
-  }>;
+  Omit<ImportJobServices, "store"> &
+  Readonly<{ storeOf: (target: Target) => Promise<Store> }>;
 
 export type ImportSummary = Sums &
   Readonly<{

@@ -58,7 +58,7 @@ export function explainFailure(error: unknown, context: FailureContext): unknown
   const explanation =
     EXPLANATIONS[code] ??
     EXPLANATIONS[code.slice(0, SQLSTATE_CLASS_LENGTH)] ??
-    (words === undefined ? undefined : inTheDatabasesWords);
+    (words && inTheDatabasesWords(words));
   if (explanation === undefined) return error;
   const { why, hint, exit = "fatal" } = explanation(context, error);
   return new UserError(why, { hint, exit, cause: error });
@@ -116,7 +116,7 @@ const tooSlow: Explanation = ({ label, target }) => ({
   hint: `Raise the role's statement_timeout, or help reading with: create index concurrently on ${tableName(target)} (${target.id}) where ${target.embedding} is null;`,
 });
 
-const contended: Explanation = ({ target }, error) => ({
+export const contended: Explanation = ({ target }, error) => ({
   why: `Other transactions hold rows of ${tableName(target)}: ${error.message}.`,
   hint: "Run the same command again when they have finished: it goes on where it stopped.",
 });
@@ -137,31 +137,33 @@ const full: Explanation = ({ label }, error) => ({
 });
 
 /** Whatever carries an SQLSTATE is the database's, and no bug of ours. */
-const inTheDatabasesWords: Explanation = ({ label, target }, error) => {
-  const words = databaseWords(error);
-  return {
-    why: `The database at ${label} says: ${words === undefined ? error.message : inItsWords(words)}.`,
+const inTheDatabasesWords =
+  (words: DatabaseWords): Explanation =>
+  ({ label, target }) => ({
+    why: `The database at ${label} says: ${inItsWords(words)}.`,
     hint: `Mend what it names, then run the same command again: it goes on where it stopped. \`vecfill doctor\` looks at ${tableName(target)} and the way to it.`,
-  };
-};
+  });
+
+/** By the codes of what became of a connection. */
+export function byConnection<T>(
+  told: Readonly<Record<"unreachable" | "lost" | "untrusted", T>>,
+): Readonly<Record<string, T>> {
+  const { unreachable: away, lost: broken, untrusted: doubtful } = told;
+  const all = (codes: string, each: T) => codes.split(" ").map((code) => [code, each] as const);
+  return Object.fromEntries([
+    ...all("ENOTFOUND EAI_AGAIN ECONNREFUSED EHOSTUNREACH ENETUNREACH CONNECT_TIMEOUT", away),
+    ...all("ETIMEDOUT ECONNRESET EPIPE CONNECTION_LOST 08 57P01 57P02", broken),
+    ...all("SELF_SIGNED_CERT_IN_CHAIN DEPTH_ZERO_SELF_SIGNED_CERT CERT_HAS_EXPIRED", doubtful),
+    ...all("UNABLE_TO_VERIFY_LEAF_SIGNATURE UNABLE_TO_GET_ISSUER_CERT_LOCALLY", doubtful),
+    ...all("ERR_TLS_CERT_ALTNAME_INVALID", doubtful),
+  ]);
+}
 
 /** By SQLSTATE, by class of SQLSTATE, or by network code. */
 const EXPLANATIONS: Readonly<Partial<Record<string, Explanation>>> = {
-  ENOTFOUND: unreachable,
-  EAI_AGAIN: unreachable,
-  ECONNREFUSED: unreachable,
-  EHOSTUNREACH: unreachable,
-  ENETUNREACH: unreachable,
+  ...byConnection({ unreachable, lost, untrusted }),
   ENOENT: unreachable,
   EACCES: unreachable,
-  CONNECT_TIMEOUT: unreachable,
-  ETIMEDOUT: lost,
-  ECONNRESET: lost,
-  EPIPE: lost,
-  CONNECTION_LOST: lost,
-  "08": lost,
-  "57P01": lost,
-  "57P02": lost,
   "57P03": ({ label }, error) => ({
     why: `The database at ${label} takes no connections now: ${error.message}.`,
     hint: "Wait until it has started, then run the same command again.",
@@ -194,12 +196,6 @@ const EXPLANATIONS: Readonly<Partial<Record<string, Explanation>>> = {
     why: `The database at ${label} does not offer TLS, which is required for a host that is not local.`,
     hint: "If the network between is yours alone, add ?sslmode=disable to DATABASE_URL.",
   }),
-  SELF_SIGNED_CERT_IN_CHAIN: untrusted,
-  DEPTH_ZERO_SELF_SIGNED_CERT: untrusted,
-  UNABLE_TO_VERIFY_LEAF_SIGNATURE: untrusted,
-  UNABLE_TO_GET_ISSUER_CERT_LOCALLY: untrusted,
-  ERR_TLS_CERT_ALTNAME_INVALID: untrusted,
-  CERT_HAS_EXPIRED: untrusted,
   "3D000": ({ label }, error) => ({
     why: `There is no such database at ${label}: ${error.message}.`,
     hint: "Check the name behind the last / in DATABASE_URL.",

@@ -76,37 +76,6 @@ export function readPendingSql(
     ORDER BY ${id} LIMIT $1`;
 }
 
-/** Rows that a trial offers a vector. */
-const TRIAL_ROWS = 5;
-
-/** Pending rows for a trial: those that nobody holds, or else one, which is waited for. `except`: a text array. */
-export function trialRowsSql(
-  target: Target,
-  { except, where }: Readonly<{ except: string; where: string | undefined }>,
-): string {
-  const id = qualifiedColumn(target, target.id);
-  const rows = (limit: number, lock = "") => `
-    SELECT ${id}::text AS id, ${fingerprintExpression(target)} AS fingerprint
-    FROM ${qualifiedTable(target)}
-    WHERE ${qualifiedColumn(target, target.embedding)} IS NULL AND ${id} IS NOT NULL
-      AND ${id}::text <> ALL (${except})${andCondition(where)}
-    ORDER BY ${id} LIMIT ${limit}${lock}`;
-  const lock = ` FOR UPDATE OF ${quoteIdentifier(target.table)} SKIP LOCKED`;
-  return `
-  WITH vecfill_free AS MATERIALIZED (${rows(TRIAL_ROWS, lock)}
-  ), vecfill_held AS (${rows(1)}
-  )
-  SELECT f.id, f.fingerprint FROM vecfill_free f
-  UNION ALL SELECT h.id, h.fingerprint FROM vecfill_held h WHERE NOT EXISTS (SELECT FROM vecfill_free)`;
-}
-
-/** How many rows wait for a vector and have no key. */
-export function withoutKeySql(target: Target): string {
-  return `
-    SELECT count(*) FROM ${qualifiedTable(target)}
-    WHERE ${qualifiedColumn(target, target.id)} IS NULL AND ${qualifiedColumn(target, target.embedding)} IS NULL`;
-}
-
 /**
  * Fails, and reads no row, unless a condition is one by itself: it ends the statement, so that a
  * parenthesis, a quote or a comment that it leaves open or closes too often is wrong here, while
@@ -330,4 +299,99 @@ function partExpression(row: string, part: RecipePart): string {
 /** On lines of its own, so that a comment at its end takes nothing with it. */
 function andCondition(where: string | undefined): string {
   return where === undefined ? "" : ` AND (\n${where}\n)`;
+}
+
+/** What a row whose vector was not refused is taken back with; the message says what it held then. */
+export const TAKEN_BACK = "VFTRY";
+
+type Trial = Readonly<{
+  dimensions: string;
+  /** A text array: ids of rows that are passed over. */
+  except: string;
+  where: string | undefined;
+  /** The statement that gives the jsonb that `trialOf` reads. */
+  tell: (told: string) => string;
+}>;
+
+/**
+ * In PL/pgSQL, by itself or as a function: a few rows are offered a vector in the statement of the import,
+ * each in a subtransaction that always raises, so that nothing stays, though triggers fire. It ends with the
+ * first row that takes its vector.
+ */
+export function trialBody(
+  target: Target,
+  shape: TableShape,
+  { dimensions, except, where, tell }: Trial,
+): string {
+  return `
+#variable_conflict use_column
+declare
+  vecfill_vector constant text := (${vectorSql(shape, dimensions)});
+  vecfill_row record;
+  vecfill_offer jsonb;
+  vecfill_holding text;
+  vecfill_code text;
+  vecfill_message text;
+  vecfill_constraint text;
+  vecfill_where text;
+  vecfill_hint text;
+  vecfill_raised jsonb := '[]';
+begin
+  perform pg_catalog.set_config('lock_timeout', '2s', true);
+  for vecfill_row in ${trialRowsSql(target, { except, where })}
+  loop
+    vecfill_offer := jsonb_build_array(jsonb_build_object('id', vecfill_row.id,
+      'fingerprint', vecfill_row.fingerprint, 'vector', vecfill_vector));
+    begin
+      set constraints all immediate;${applySql(target, shape, "vecfill_offer")} into vecfill_holding;
+      select c.holding into vecfill_holding from (${compareSql(target, shape, "vecfill_offer")}
+      ) as c;
+      raise exception using errcode = '${TAKEN_BACK}', message = vecfill_holding;
+    exception when others then
+      get stacked diagnostics vecfill_code = returned_sqlstate, vecfill_message = message_text,
+        vecfill_constraint = constraint_name, vecfill_where = pg_exception_context,
+        vecfill_hint = pg_exception_hint;
+    end;
+    vecfill_raised := vecfill_raised || jsonb_build_object('id', vecfill_row.id, 'code', vecfill_code,
+      'message', vecfill_message, 'constraint', vecfill_constraint, 'where', vecfill_where, 'hint', vecfill_hint);
+    exit when vecfill_code = '${TAKEN_BACK}' and vecfill_message = 'same';
+  end loop;
+  ${tell(`jsonb_build_object('raised', vecfill_raised, 'withoutKey', (
+    SELECT count(*) FROM ${qualifiedTable(target)}
+    WHERE ${qualifiedColumn(target, target.id)} IS NULL AND ${qualifiedColumn(target, target.embedding)} IS NULL))`)}
+end`;
+}
+
+/** Of unit length. Its numbers follow no pattern: one that compresses would fit into an index that takes no other. */
+function vectorSql({ vectorSchema }: TableShape, dimensions: string): string {
+  return `
+    select array_agg((v.value / v.length)::real order by v.place)::${quoteIdentifier(vectorSchema)}.vector::text
+    from (
+      select n as place, sin(n * n::float8) as value, sqrt(sum(power(sin(n * n::float8), 2)) over ()) as length
+      from generate_series(1, ${dimensions}) as n
+    ) as v`;
+}
+
+/** Rows that a trial offers a vector. */
+const TRIAL_ROWS = 5;
+
+/** Pending rows for a trial: those that nobody holds, or else one, which is waited for. `except`: a text array. */
+function trialRowsSql(
+  target: Target,
+  { except, where }: Readonly<{ except: string; where: string | undefined }>,
+): string {
+  const id = qualifiedColumn(target, target.id);
+  const rows = (limit: number, lock = "") => `
+    SELECT ${id}::text AS id, ${fingerprintExpression(target)} AS fingerprint
+    FROM ${qualifiedTable(target)}
+    WHERE ${qualifiedColumn(target, target.embedding)} IS NULL AND ${id} IS NOT NULL
+      AND ${id}::text <> ALL (${except})${andCondition(where)}
+    ORDER BY ${id} LIMIT ${limit}${lock}`;
+  const lock = ` FOR UPDATE OF ${quoteIdentifier(target.table)} SKIP LOCKED`;
+  return `
+  WITH vecfill_free AS MATERIALIZED (${rows(TRIAL_ROWS, lock)}
+  ), vecfill_held AS (${rows(1)}
+  )
+  SELECT f.id, f.fingerprint FROM vecfill_free f
+  UNION ALL SELECT h.id, h.fingerprint FROM vecfill_held h WHERE NOT EXISTS (SELECT FROM vecfill_free)`;
 }

@@ -29,8 +29,8 @@ import {
   quoteLiteral,
   type TableShape,
   textExpression,
+  trialBody,
 } from "./sql.ts";
-import { trialBody } from "./trial.ts";
 
 /** Raised with every change of the functions, so that older ones are told apart. */
 export const FUNCTIONS_VERSION = 7;

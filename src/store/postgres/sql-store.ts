@@ -14,15 +14,8 @@ import {
 } from "../database.ts";
 import { explainFailure, type FailureContext, isMissing } from "../failure.ts";
 import { LENGTH_TOLERANCE, parseLook } from "../look.ts";
-import {
-  type ClearOutcome,
-  type Holding,
-  type Look,
-  type LookOptions,
-  type PendingPage,
-  requireWritable,
-  type Store,
-} from "../port.ts";
+import { requireWritable } from "../port.ts";
+import type { ClearOutcome, Holding, Look, LookOptions, PendingPage, Store } from "../port.ts";
 import {
   CAN_BE_ID,
   hiddenRow,

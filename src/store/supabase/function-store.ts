@@ -7,15 +7,15 @@ import { checkColumn, checkTarget } from "../../row/target-check.ts";
 import { type Catalogue, catalogueOf } from "../catalogue.ts";
 import { ChunkSize } from "./chunk-size.ts";
 import { LENGTH_TOLERANCE, parseLook } from "../look.ts";
-import {
-  type ClearOutcome,
-  type Holding,
-  type Look,
-  type LookOptions,
-  type PendingPage,
-  requireWritable,
-  type Store,
-  type WriteTrial,
+import { requireWritable } from "../port.ts";
+import type {
+  ClearOutcome,
+  Holding,
+  Look,
+  LookOptions,
+  PendingPage,
+  Store,
+  WriteTrial,
 } from "../port.ts";
 import { isTooMuch } from "./rest-failure.ts";
 import {

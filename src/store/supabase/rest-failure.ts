@@ -8,7 +8,14 @@ import { PERHAPS_UNSEEN } from "../../row/schema-cache.ts";
 import { UserError, type ExitReason } from "../../errors.ts";
 import { tableName, type Target } from "../../row/target.ts";
 import { TableRefusal } from "../port.ts";
-import { isOfARow, isOfTheTable, isSqlState, tableRefusal } from "../failure.ts";
+import {
+  byConnection,
+  contended,
+  isOfARow,
+  isOfTheTable,
+  isSqlState,
+  tableRefusal,
+} from "../failure.ts";
 import { explainUndoneWrite } from "../undone-write.ts";
 
 /** What the API or the network refused, with its code; also for `retry.ts`. */
@@ -199,11 +206,6 @@ const noAnswer: Explanation = ({ label }) => ({
   hint: `Look at the load of the database in the dashboard. ${AGAIN}`,
 });
 
-const contended: Explanation = ({ target }, error) => ({
-  why: `Other transactions hold rows of ${tableName(target)}: ${error.message}.`,
-  hint: "Run the same command again when they have finished: it goes on where it stopped.",
-});
-
 const full: Explanation = ({ label }, error) => ({
   why: `The database behind ${label} has no room: ${error.message}.`,
   hint: `Add disk space in the dashboard (Database, Settings). ${AGAIN}`,
@@ -249,6 +251,7 @@ const refused: Explanation = ({ label }, error) => ({
 
 /** By code, or by class of SQLSTATE. */
 const EXPLANATIONS: Readonly<Partial<Record<string, Explanation>>> = {
+  ...byConnection({ unreachable, lost, untrusted }),
   PGRST301: wrongKey,
   PGRST302: wrongKey,
   PGRST303: expiredKey,
@@ -282,33 +285,14 @@ const EXPLANATIONS: Readonly<Partial<Record<string, Explanation>>> = {
   "53200": busy,
   "53300": busy,
   PGRST003: busy,
-  "57P01": lost,
-  "57P02": lost,
   "57P03": lost,
-  "08": lost,
   PGRST000: gateway,
   PGRST001: gateway,
   PGRST002: gateway,
-  ENOTFOUND: unreachable,
-  EAI_AGAIN: unreachable,
-  ECONNREFUSED: unreachable,
-  EHOSTUNREACH: unreachable,
-  ENETUNREACH: unreachable,
-  CONNECT_TIMEOUT: unreachable,
   HTTP_540: unreachable,
-  ETIMEDOUT: lost,
-  ECONNRESET: lost,
-  EPIPE: lost,
-  CONNECTION_LOST: lost,
   QUERY_TIMEOUT: noAnswer,
   HTTP_504: noAnswer,
   HTTP_524: noAnswer,
-  SELF_SIGNED_CERT_IN_CHAIN: untrusted,
-  DEPTH_ZERO_SELF_SIGNED_CERT: untrusted,
-  UNABLE_TO_VERIFY_LEAF_SIGNATURE: untrusted,
-  UNABLE_TO_GET_ISSUER_CERT_LOCALLY: untrusted,
-  ERR_TLS_CERT_ALTNAME_INVALID: untrusted,
-  CERT_HAS_EXPIRED: untrusted,
   HTTP_413: ({ label }) => ({
     why: `${label} refuses a request as too large, down to a single row.`,
     hint: "Set DATABASE_URL to the database's own address.",
