@@ -18,7 +18,8 @@ export default defineConfig(({ mode }) => ({
     reporters: [...REPORTERS, new SkippedReporter(mode === "full")],
     // files share a process: modules and the embedded database are loaded once in each
     isolate: false,
-    maxWorkers: availableParallelism(),
+    // one more than there are cores: tests wait for processes and timers, too
+    maxWorkers: availableParallelism() + 1,
     // Node strips the types itself, as it does for users
     experimental: { viteModuleRunner: false },
     // an optimising compiler takes longer over the database than a test does with it

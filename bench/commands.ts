@@ -6,8 +6,9 @@ import { mkdtemp, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
-import type { JournalEvent, JournalHeader } from "../src/manifest/event.ts";
+import { FORMAT_VERSION, type JournalEvent, type JournalHeader } from "../src/manifest/event.ts";
 import { formatJobId } from "../src/manifest/file-names.ts";
+import { FIRST_SEAL, sealed } from "../src/manifest/seal.ts";
 import { readManifest } from "../src/jobs-folder/open.ts";
 import { buildInstalled, FROM_SOURCE, INSTALLED, vecfill } from "./process.ts";
 import { TARGET } from "./questions.ts";
@@ -83,13 +84,19 @@ function heapInUse(): number {
 function manifestOf(jobs: number): string {
   const header: JournalHeader = {
     format: "vecfill-manifest",
-    version: 1,
+    version: FORMAT_VERSION,
     manifest: "benchmrk",
     createdAt: AT,
   };
   const events = Array.from({ length: jobs }, (_, index) => wholeLife(formatJobId(index + 1)));
   const target: JournalEvent = { type: "target", at: AT, number: 0, target: TARGET };
-  return [header, target, ...events.flat()].map((event) => `${JSON.stringify(event)}\n`).join("");
+  let before = FIRST_SEAL;
+  const lines = [header, target, ...events.flat()].map((event) => {
+    const { line, seal } = sealed(JSON.stringify(event), before);
+    before = seal;
+    return `${line}\n`;
+  });
+  return lines.join("");
 }
 
 /** Everything that is recorded of a job that has no trouble. */

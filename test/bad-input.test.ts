@@ -13,7 +13,7 @@ import { EXIT_CODES, type ExitReason } from "../src/errors.ts";
 import { openManifest } from "../src/jobs-folder/open.ts";
 import { openDatabase } from "../src/store/postgres/open-database.ts";
 import { CLI, type Ended, runHere, startProgram } from "./command-line.ts";
-import { temporaryFolder } from "./job/sample.ts";
+import { resealed, temporaryFolder } from "./job/sample.ts";
 import { keepOpen } from "./embedded/kept.ts";
 import { IN_FULL } from "./size.ts";
 
@@ -405,6 +405,9 @@ describe("a disk without room", () => {
   });
 });
 
+const SEAL = "it is not what was written after the line before it";
+const linesOf = (text: string) => text.split("\n");
+
 async function withManifest(change: (lines: string[]) => string[]): Promise<string> {
   const folder = await exported();
   const path = join(folder, "manifest.ndjson");
@@ -414,16 +417,21 @@ async function withManifest(change: (lines: string[]) => string[]): Promise<stri
 
 describe("a file that is not as it was", () => {
   const damages: readonly (readonly [string, (lines: string[]) => string[], string | RegExp])[] = [
-    ["garbage", ([first = "", ...rest]) => [first, "{oops", ...rest], "damaged in line 2: "],
+    ["garbage", ([first = "", ...rest]) => [first, "{oops", ...rest], `damaged in line 2: ${SEAL}`],
     [
-      "a wrong value",
-      (lines) => lines.map((line) => line.replace('"requests":3', '"requests":"3"')),
+      "another value",
+      (lines) => lines.map((line) => line.replace('"requests":3', '"requests":2')),
+      `damaged in line 3: ${SEAL}`,
+    ],
+    [
+      "a value that no vecfill writes",
+      (lines) => linesOf(resealed(lines.join("\n").replace('"requests":3', '"requests":"3"'))),
       "damaged in line 3: requests: Invalid input: expected number",
     ],
     [
       "a line that is missing",
       ([first = "", _target, ...rest]) => [first, ...rest],
-      "damaged in line 2: job 0001 names the unknown target 0",
+      `damaged in line 2: ${SEAL}`,
     ],
   ];
 
@@ -442,12 +450,12 @@ describe("a file that is not as it was", () => {
 
   it("a manifest of a newer version", async () => {
     const folder = await withManifest((lines) =>
-      lines.map((line) => line.replace('"version":1', '"version":2')),
+      lines.map((line) => line.replace('"version":2', '"version":3')),
     );
     const before = await contentOf(folder);
     expectMend(await vecfill(["run", "--jobs-dir", folder]), {
       exit: "fatal",
-      says: "has format version 2; this vecfill knows version 1",
+      says: "has format version 3; this vecfill knows version 2",
       mend: "npm install --global vecfill@latest",
     });
     expect(await contentOf(folder)).toEqual(before);

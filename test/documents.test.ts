@@ -1,10 +1,12 @@
 // Do the documents still tell the truth? What they say about commands, options, exit codes, files,
 // events, states and prices is compared with the program; their SQL is run; their links lead somewhere.
 import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
-import { mkdtemp, copyFile } from "node:fs/promises";
+import { execFile } from "node:child_process";
+import { copyFile, mkdtemp, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
 import { describe, expect, test } from "vitest";
 import { Faults } from "../src/emulator/faults/faults.ts";
 import { EXIT_CODES } from "../src/errors.ts";
@@ -13,6 +15,7 @@ import { parseFailedLine } from "../src/row/failed-line.ts";
 import { type IndexEvent, type JobEvent, parseEvent, parseHeader } from "../src/manifest/event.ts";
 import { jobFiles } from "../src/manifest/file-names.ts";
 import type { JobState } from "../src/manifest/job.ts";
+import { contentOf } from "../src/manifest/seal.ts";
 import { readHistory, readManifest } from "../src/jobs-folder/open.ts";
 import { move } from "../src/manifest/transitions.ts";
 import { COMMAND_NAMES, OPTION_LIST, variableOf } from "../src/settings/options.ts";
@@ -36,7 +39,8 @@ const DOCUMENTS = [
   "docs/keeping-fresh.md",
   "docs/security.md",
 ];
-const FIXTURE = "test/fixtures/manifest-v1.ndjson";
+/** The same events in both formats. */
+const FIXTURES = ["test/fixtures/manifest-v1.ndjson", "test/fixtures/manifest-v2.ndjson"];
 
 const readme = read("README.md");
 const jobsPage = read("jobs/README.md");
@@ -156,7 +160,8 @@ describe("the guide's tables", () => {
 });
 
 describe("the page on the jobs folder", () => {
-  const fixture = read(FIXTURE).trimEnd().split("\n");
+  const written = read("test/fixtures/manifest-v2.ndjson").trimEnd().split("\n");
+  const fixture = written.map(contentOf);
   const events = fixture.slice(1).map(parseEvent);
   const types = [...new Set(events.map(({ type }) => type))].sort();
 
@@ -186,8 +191,23 @@ describe("the page on the jobs folder", () => {
     const shown = jsonLines(jobsPage).filter((line) => line.includes('"type":'));
     expect(shown.filter((line) => !fixture.includes(line))).toEqual([]);
     expect(shown.map((line) => parseEvent(line).type).sort()).toEqual(types);
-    expect(jobsPage).toContain(fixture[0]);
-    expect(parseHeader(fixture[0] ?? "")).toMatchObject({ version: 1 });
+    expect(jobsPage).toContain(written[0]);
+    expect(parseHeader(fixture[0] ?? "")).toMatchObject({ version: 2 });
+  });
+
+  test("has a script that finds the line that is not as it was written", async () => {
+    const folder = await mkdtemp(join(tmpdir(), "vecfill-test-"));
+    const script = join(folder, "check.mjs");
+    const manifest = join(folder, "manifest.ndjson");
+    await writeFile(script, /```js\n(?<script>.*?)```/s.exec(jobsPage)?.groups?.["script"] ?? "");
+    const check = async (lines: readonly string[]) => {
+      await writeFile(manifest, lines.map((line) => `${line}\n`).join(""));
+      return (await promisify(execFile)(process.execPath, [script, manifest])).stdout;
+    };
+    expect(await check(written)).toBe("");
+    const damaged = written.with(3, (written[3] ?? "").replace('"requests":', '"requests":1'));
+    expect(await check(damaged)).toMatch(/^line 4: not "crc":"[0-9a-f]{8}"\n$/);
+    expect(await check(written.toSpliced(3, 1))).toMatch(/^line 4: /);
   });
 
   test("shows request lines and failed lines as they are", () => {
@@ -214,10 +234,10 @@ describe("the page on the jobs folder", () => {
   });
 });
 
-describe("a manifest of version 1 that was committed", () => {
-  test("reads to the same jobs as ever", async () => {
+describe("a manifest that was committed", () => {
+  test.each(FIXTURES)("%s reads to the same jobs as ever", async (name) => {
     const folder = await mkdtemp(join(tmpdir(), "vecfill-test-"));
-    await copyFile(join(ROOT, FIXTURE), join(folder, "manifest.ndjson"));
+    await copyFile(join(ROOT, name), join(folder, "manifest.ndjson"));
     const manifest = await readManifest(folder);
     expect(manifest).toMatchObject({ id: "k3x9w2ma", warnings: [] });
     expect(manifest.jobs().map(({ id, state }) => [id, state])).toEqual([

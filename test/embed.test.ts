@@ -13,6 +13,7 @@ import type { LaneChoice } from "../src/cost/lane.ts";
 import { type Manifest } from "../src/manifest/manifest.ts";
 import { reportedManifest } from "../src/cost/reported-manifest.ts";
 import type { ProgressEvent } from "../src/progress.ts";
+import { resealed } from "./job/sample.ts";
 import { startTrial, texts, type Trial, type Wire } from "./trial.ts";
 import { adoptBatches } from "../src/submit/reconcile.ts";
 import { openWorkshop, type Workshop, type WorkshopServices } from "./workshop.ts";
@@ -424,7 +425,8 @@ describe("a manifest restored from a backup that is older than the answers", () 
     const trial = await restoredAfter((whole) => whole.embed());
     const path = trial.path("manifest.ndjson");
     const journal = await readFile(path, "utf8");
-    await writeFile(path, journal.replaceAll("gemini-embedding-001", "gemini-embedding-2"));
+    const others = journal.replaceAll("gemini-embedding-001", "gemini-embedding-2");
+    await writeFile(path, resealed(others));
     await trial.embed();
     expect(trial.emulator.embeddedNow()).toBe(2 * ROWS);
     expect(await trial.lines("0001.results.jsonl.unknown")).toHaveLength(ROWS);

@@ -1,12 +1,12 @@
 // I type --lane sync: which command does what then, what am I told to type next, and what does it say
 // that each job took?
-import { appendFile, rm } from "node:fs/promises";
+import { readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { type Emulator, startEmulator } from "../src/emulator/emulator.ts";
 import { openDatabase } from "../src/store/postgres/open-database.ts";
 import { runHere } from "./command-line.ts";
-import { temporaryFolder } from "./job/sample.ts";
+import { resealed, temporaryFolder } from "./job/sample.ts";
 import { keepOpen } from "./embedded/kept.ts";
 
 let home: string;
@@ -90,7 +90,11 @@ test("what was begun at once and left is not finished: each stage says so, and h
   const folder = ["--jobs-dir", join(home, "c")];
   await command("export", "--table", "begun", ...folder);
   const began = { type: "embedding", at: new Date().toISOString(), job: "0001" };
-  await appendFile(join(home, "c", "manifest.ndjson"), `${JSON.stringify(began)}\n`);
+  const manifest = join(home, "c", "manifest.ndjson");
+  await writeFile(
+    manifest,
+    resealed(`${await readFile(manifest, "utf8")}${JSON.stringify(began)}`),
+  );
   const submit = await command("submit", ...folder, "--json");
   expect(submit.code).toBe(4);
   expect(JSON.parse(submit.stdout)).toMatchObject({ submitted: [], waiting: ["0001"] });

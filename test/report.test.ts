@@ -101,6 +101,15 @@ describe("after a run in which a row failed", { timeout: 120_000 }, () => {
   });
 });
 
+test("of many rows that failed for one reason it tells how many, and some ids", async () => {
+  const texts = Array.from({ length: 9 }, (_, index) => `Why is ${index} a number?`);
+  trial = await startTrial(workshop, texts, { faults: "permanent=1" });
+  await trial.run();
+  expect((await report("--json")).code).toBe(0);
+  const [, ids = ""] = /<td class="ids">([^<]*)</.exec(await page()) ?? [];
+  expect(ids.split(", ")).toHaveLength(5);
+});
+
 test("with no job yet there is nothing to report on, and it says what to do", async () => {
   await workshop.seed([]);
   const { code, stderr } = await report();

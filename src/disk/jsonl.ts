@@ -51,22 +51,22 @@ export async function* splitLines(
 }
 
 /** Lines that follow each other, and what they take in the file; or what is wrong with the next one. */
-export type TextLines = Readonly<{
-  texts: readonly string[] | "torn" | "too long";
-  bytes: number;
-}>;
+export type TextLines =
+  | Readonly<{ texts: readonly string[]; bytes: number }>
+  | Readonly<{ texts: "torn"; tail: string }>
+  | Readonly<{ texts: "too long" }>;
 
 /**
  * Whole lines without their LF, those of a block at once: decoded line by line, a file of many short
- * ones takes three times as long. `torn`: the file ends without an LF. Nothing comes after a line that
- * is too long.
+ * ones takes three times as long. `torn`: the file ends without an LF, after `tail` (or what of it is kept). Nothing
+ * comes after a line that is too long.
  */
 export async function* readTextLines(path: string): AsyncGenerator<TextLines> {
   let carried = Buffer.alloc(0);
   for await (const block of readBlocks(path)) {
     const end = block.lastIndexOf(LF) + 1;
     if (end > 0 && carried.length > DEFAULT_MAX_LINE_BYTES) {
-      yield { texts: "too long", bytes: 0 };
+      yield { texts: "too long" };
       return;
     }
     if (end > 0) {
@@ -78,7 +78,7 @@ export async function* readTextLines(path: string): AsyncGenerator<TextLines> {
       carried = Buffer.concat([carried, block]);
     }
   }
-  if (carried.length > 0) yield { texts: "torn", bytes: 0 };
+  if (carried.length > 0) yield { texts: "torn", tail: carried.toString("utf8") };
 }
 
 /** Counts the lines of chunks that follow each other; empty ones do not count. */

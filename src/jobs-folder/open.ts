@@ -104,7 +104,7 @@ async function openLocked(folder: string, clock: Clock, lock: Lock): Promise<Man
     folder,
     base.jobs().filter(({ id }) => answered.has(id)),
   );
-  const journal = await openJournal(path, content, content.header ? undefined : header);
+  const journal = await openJournal(path, content, header);
   const writer = writing({ state, journal, lock, clock, answered });
   try {
     for (const { id } of found.begun) await writer.record({ type: "embedding", job: id });

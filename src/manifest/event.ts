@@ -12,7 +12,9 @@ import { QUOTA_LIMITS } from "../gemini/port.ts";
 import { sureCheckOf, withSureCheck } from "./sure-check.ts";
 
 export const FORMAT_NAME = "vecfill-manifest";
-export const FORMAT_VERSION = 1;
+export const FORMAT_VERSION = 2;
+/** It had no seals; the first writer turns it into ours. */
+export const UNSEALED_VERSION = 1;
 
 const text = withSureCheck(z.string(), isText);
 const number = withSureCheck(z.number(), Number.isFinite);

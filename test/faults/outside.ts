@@ -3,9 +3,11 @@
  * plan makes the Nth call over the border go wrong: before it took effect, after, or in the middle
  * (half of a file's block is written, half of an answer arrives), as an error or as the death of the
  * process: from then on every further call fails, as nothing that a dead process would have done may
- * happen. Calls already under way finish, as they would.
+ * happen. Calls already under way finish, as they would. It dies because the power goes: what was written and not
+ * synced is lost.
  */
 import { AsyncLocalStorage } from "node:async_hooks";
+import { existsSync, statSync, truncateSync } from "node:fs";
 import files, { type FileHandle } from "node:fs/promises";
 import { syncBuiltinESMExports } from "node:module";
 import { z } from "zod";
@@ -142,6 +144,7 @@ export class Border {
   #strike(fault: Fault, name: string, failure: () => Error): Error {
     this.struck.push({ hit: name, fault });
     if (fault.how === "error") return failure();
+    losePower();
     const killed = new Killed(name);
     this.#death.abort(killed);
     return killed;
@@ -221,8 +224,16 @@ function textsIn(body: unknown): string[] {
   return requests.map(({ content }) => content.parts[0].text);
 }
 
-const FILE_CALLS = ["chmod", "link", "mkdir", "readdir", "readFile", "rename", "rm", "stat"];
-const HANDLE_CALLS = ["truncate", "sync", "datasync"];
+/** Files with something that was not synced, and how much of each was. */
+const unsynced = new Map<string, number>();
+
+function losePower(): void {
+  for (const [path, length] of unsynced) if (existsSync(path)) truncateSync(path, length);
+  unsynced.clear();
+}
+
+const FILE_CALLS = ["chmod", "link", "mkdir", "readdir", "readFile", "rm", "stat"];
+const HANDLE_CALLS = ["truncate"];
 
 /** What is under test crosses the border with its calls to the disk until the function that this returns is called. */
 export function borderFiles(): () => void {
@@ -247,6 +258,13 @@ function bordered(disk: typeof files) {
         () => disk.writeFile(path, data, options),
         () => disk.writeFile(path, typeof data === "string" ? firstHalf(data) : "", options),
       ),
+    rename: (from: string, to: string) =>
+      fileCall("rename", async () => {
+        await disk.rename(from, to);
+        const length = unsynced.get(from);
+        unsynced.delete(from);
+        if (length !== undefined) unsynced.set(to, length);
+      }),
     open: async (...args: Parameters<typeof files.open>) => {
       const handle = await cross({
         name: "file open",
@@ -254,28 +272,43 @@ function bordered(disk: typeof files) {
         drop: (opened) => opened.close(),
         failure: () => withCode("EIO"),
       });
-      return Object.assign(handle, crossing(handle, HANDLE_CALLS), writing(handle));
+      return Object.assign(
+        handle,
+        crossing(handle, HANDLE_CALLS),
+        writing(handle, String(args[0])),
+      );
     },
   };
 }
 
 /** A full disk takes part of what is to be written. */
-function writing(handle: FileHandle) {
+function writing(handle: FileHandle, path: string) {
   const write = handle.write.bind(handle);
   const appendFile = handle.appendFile.bind(handle);
+  const unsafely = <T>(make: () => Promise<T>) => {
+    if (!unsynced.has(path))
+      unsynced.set(path, statSync(path, { throwIfNoEntry: false })?.size ?? 0);
+    return make();
+  };
+  const safely = (name: "sync" | "datasync") => {
+    const sync = handle[name].bind(handle);
+    return () => fileCall(name, () => sync().then(() => void unsynced.delete(path)));
+  };
   return {
     write: (bytes: Buffer, offset: number, length: number, position: number) =>
       fileCall(
         "write",
-        () => write(bytes, offset, length, position),
-        () => write(bytes, offset, Math.floor(length / 2), position),
+        () => unsafely(() => write(bytes, offset, length, position)),
+        () => unsafely(() => write(bytes, offset, Math.floor(length / 2), position)),
       ),
     appendFile: (bytes: Buffer) =>
       fileCall(
         "appendFile",
-        () => appendFile(bytes),
-        () => appendFile(bytes.subarray(0, Math.floor(bytes.length / 2))),
+        () => unsafely(() => appendFile(bytes)),
+        () => unsafely(() => appendFile(bytes.subarray(0, Math.floor(bytes.length / 2)))),
       ),
+    sync: safely("sync"),
+    datasync: safely("datasync"),
   };
 }
 

@@ -137,6 +137,19 @@ test("what two crashes in a row leave is put right as well", async () => {
   });
 });
 
+test("what a second resubmission prepared and never recorded takes the place of nothing", async () => {
+  const dead = await deadJob();
+  await resubmitting(dead, [2, 3], "done");
+  const again = { ...dead, manifest: await openManifest(dead.folder, systemClock) };
+  await resubmitting(again, [3], "prepared");
+  expect(await afterwards(dead)).toMatchObject({
+    jobs: ["0001", "0002"],
+    waiting: ["2", "3"],
+    inCsv: ["2", "3"],
+    names: PARTLY,
+  });
+});
+
 test("a failed file that a person has edited stays as it is", async () => {
   const dead = await deadJob();
   await resubmitting(dead, [2, 3], "done");

@@ -1,12 +1,19 @@
 // After a crash, a torn write or somebody's editor: does the manifest tell the truth, or refuse?
-import { appendFile, readdir, readFile, truncate, writeFile } from "node:fs/promises";
+import { appendFile, copyFile, readdir, readFile, truncate, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "vitest";
 import { systemClock } from "../../src/clock.ts";
 import { openManifest, readManifest } from "../../src/jobs-folder/open.ts";
-import { newJob, temporaryFolder } from "./sample.ts";
+import { parseHeader } from "../../src/manifest/event.ts";
+import { UserError } from "../../src/errors.ts";
+import { sized } from "../size.ts";
+import { newJob, resealed, temporaryFolder } from "./sample.ts";
 
 const FILE = "manifest.ndjson";
+const BITS = 8;
+/** A number that shares nothing with eight: all places of a byte come in turn. */
+const EACH_BIT = sized({ quick: 13, full: 1 });
 
 /** A manifest with one submitted job, closed. */
 async function writtenManifest(): Promise<string> {
@@ -98,6 +105,9 @@ describe("a last line torn at any byte", () => {
 
 describe("damage that a crash cannot cause", () => {
   const damages: Record<string, (text: string) => string> = {
+    "another time": (text) => text.replace(/"at":"20/, '"at":"19'),
+    "two lines that changed places": (text) => text.replace(/^(.*\n)(.*\n)(.*\n)/, "$1$3$2"),
+    "a line that stands twice": (text) => text.replace(/^(.*\n)(.*\n)/, "$1$2$2"),
     "a line cut short in the middle": (text) => text.replace('"type":"uploaded"', '"type":"upl'),
     "a line left out": (text) => text.replace(/^.*"type":"submitting".*\n/m, ""),
     "an unknown event": (text) => text.replace('"type":"uploaded"', '"type":"celebrated"'),
@@ -122,14 +132,91 @@ describe("damage that a crash cannot cause", () => {
     expect(await readFile(path, "utf8")).toBe(damaged);
   });
 
+  test.each(Object.entries(damages).slice(3))(
+    "%s is refused also where it was sealed",
+    async (_, damage) => {
+      const folder = await writtenManifest();
+      const path = join(folder, FILE);
+      await writeFile(path, resealed(damage(await readFile(path, "utf8"))));
+      await expect(readManifest(folder)).rejects.toMatchObject({ exit: "fatal" });
+    },
+  );
+
+  test(
+    "any single bit that flips is refused, or changes nothing",
+    { timeout: 300_000 },
+    async () => {
+      const folder = await writtenManifest();
+      const path = join(folder, FILE);
+      const known = await readManifest(folder);
+      const journal = await readFile(path);
+      for (let bit = 0; bit < journal.length * BITS; bit += EACH_BIT) {
+        const flipped = Buffer.from(journal);
+        flipped.writeUInt8(flipped.readUInt8(bit >> 3) ^ (1 << (bit & 7)), bit >> 3);
+        await writeFile(path, flipped);
+        const read = await readManifest(folder).catch((error: unknown) => error);
+        if (read instanceof UserError) continue;
+        expect([bit, read]).toMatchObject([bit, { id: known.id, warnings: [] }]);
+        expect((await readManifest(folder)).jobs()).toEqual(known.jobs());
+      }
+    },
+  );
+
   test("a newer format is refused, whatever else it holds", async () => {
     const folder = await writtenManifest();
     const path = join(folder, FILE);
     const text = await readFile(path, "utf8");
-    await writeFile(path, text.replace('"version":1', '"version":2'));
+    await writeFile(path, text.replace('"version":2', '"version":3'));
     await expect(readManifest(folder)).rejects.toMatchObject({
-      message: expect.stringContaining("version 2"),
+      message: expect.stringContaining("version 3"),
     });
+  });
+});
+
+describe("a manifest of the format before this one", () => {
+  const OLD = fileURLToPath(new URL("../fixtures/manifest-v1.ndjson", import.meta.url));
+  const KEPT = "manifest.v1.ndjson";
+
+  async function oldManifest(): Promise<string> {
+    const folder = await temporaryFolder();
+    await copyFile(OLD, join(folder, FILE));
+    return folder;
+  }
+
+  test("is read as it is, and becomes one of ours at the first writing; the old file is kept", async () => {
+    const folder = await oldManifest();
+    const known = (await readManifest(folder)).jobs();
+    expect(await readFile(join(folder, FILE))).toEqual(await readFile(OLD));
+    const writer = await openManifest(folder, systemClock);
+    await writer.recordExported(newJob(writer.reserveJobId()));
+    await writer.close();
+    const after = await readManifest(folder);
+    expect(after.jobs().slice(0, known.length)).toEqual(known);
+    expect(after.jobs()).toHaveLength(known.length + 1);
+    expect(await readFile(join(folder, KEPT))).toEqual(await readFile(OLD));
+    const written = await readFile(join(folder, FILE), "utf8");
+    expect(written).toBe(resealed(written));
+    expect(parseHeader(written.split("\n")[0] ?? "").version).toBe(2);
+  });
+
+  test("goes on where a crash came between keeping the old file and writing the new one", async () => {
+    const folder = await oldManifest();
+    await copyFile(OLD, join(folder, KEPT));
+    await writeFile(join(folder, `${FILE}.part`), "half");
+    await (await openManifest(folder, systemClock)).close();
+    expect((await readManifest(folder)).warnings).toEqual([]);
+    expect((await readdir(folder)).toSorted()).toEqual([FILE, KEPT].toSorted());
+  });
+
+  test("put back a second time, with a torn line, keeps both old files and takes the whole lines", async () => {
+    const folder = await oldManifest();
+    await (await openManifest(folder, systemClock)).close();
+    const known = (await readManifest(folder)).jobs();
+    await writeFile(join(folder, FILE), `${await readFile(OLD, "utf8")}{"type":"abs`);
+    await (await openManifest(folder, systemClock)).close();
+    expect((await readManifest(folder)).jobs()).toEqual(known);
+    expect(await readFile(join(folder, KEPT))).toEqual(await readFile(OLD));
+    expect(await readFile(join(folder, "manifest.v1-2.ndjson"), "utf8")).toContain('"abs');
   });
 });
 

@@ -2,6 +2,7 @@ import { mkdtemp, readFile, readlink } from "node:fs/promises";
 import { hostname, tmpdir } from "node:os";
 import { join } from "node:path";
 import type { NewJob } from "../../src/manifest/job.ts";
+import { FIRST_SEAL, sealed } from "../../src/manifest/seal.ts";
 import type { Target } from "../../src/row/target.ts";
 
 export const TARGET: Target = {
@@ -26,6 +27,18 @@ export function newJob(job: string, changes: Partial<NewJob> = {}): NewJob {
     attempt: 1,
     ...changes,
   };
+}
+
+/** A journal's lines as if they had been written so: for what a writer would never record. */
+export function resealed(journal: string): string {
+  let before = FIRST_SEAL;
+  const lines = journal.split("\n").filter((line) => line !== "");
+  const written = lines.map((line) => {
+    const next = sealed(line.replace(/,"crc":"\w+"\}$/, "}"), before);
+    before = next.seal;
+    return `${next.line}\n`;
+  });
+  return written.join("");
 }
 
 export function temporaryFolder(): Promise<string> {
