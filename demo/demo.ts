@@ -111,8 +111,8 @@ async function makeTable(): Promise<number> {
 /** Two rows failed at first, in one job, and were sent again in another, which wrote them. */
 async function checkManifest(rows: number): Promise<Check[]> {
   const jobs = (await readManifest(JOBS)).jobs();
-  const first = jobs.filter((job) => job.parent === undefined);
-  const again = jobs.filter((job) => job.parent !== undefined);
+  const first = jobs.filter((job) => job.parents.length === 0);
+  const again = jobs.filter((job) => job.parents.length > 0);
   const sent = first.reduce((sum, job) => sum + job.requests, 0);
   const failed = first.reduce((sum, job) => sum + (job.sums?.failed ?? 0), 0);
   const mended = again.reduce((sum, job) => sum + (job.sums?.written ?? 0), 0);

@@ -47,7 +47,14 @@ export type ProgressEvent =
       filled: number;
       gone: number;
     }>
-  | Readonly<{ type: "resubmitted"; job: string; into: readonly string[]; requests: number }>
+  /** `job`: the first of the `jobs` whose failed rows went on. */
+  | Readonly<{
+      type: "resubmitted";
+      job: string;
+      jobs: readonly string[];
+      into: readonly string[];
+      requests: number;
+    }>
   | Readonly<{ type: "verifying"; rows: number }>
   | Readonly<{ type: "rollingBack"; job: string; rows: number; requests: number }>
   | Readonly<{ type: "rolledBack"; job: string; rows: number }>

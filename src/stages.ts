@@ -131,7 +131,7 @@ export async function resubmitFromSettings(
   { services, settings, report }: StageContext,
   paths: readonly string[],
 ): Promise<readonly Job[]> {
-  const { everyLine, resubmitFile, resubmitJob } = await import("./resubmit/resubmit.ts");
+  const { everyLine, resubmitFile, resubmitJobs } = await import("./resubmit/resubmit.ts");
   const manifest = await services.manifest();
   const bounds = jobBounds(settings);
   const made: Job[] = [];
@@ -139,10 +139,7 @@ export async function resubmitFromSettings(
     made.push(...(await resubmitFile({ manifest, report }, path, bounds, targetOf(settings))));
   }
   const waiting = paths.length > 0 ? [] : manifest.jobs().filter(hasFailedLines);
-  for (const job of waiting) {
-    made.push(...(await resubmitJob({ manifest, report }, job, bounds, everyLine)));
-  }
-  return made;
+  return [...made, ...(await resubmitJobs({ manifest, report }, waiting, bounds, everyLine))];
 }
 
 export function hasFailedLines(job: Job): boolean {

@@ -53,7 +53,7 @@ test("leaves every row with a vector, which answers queries", async () => {
 
 test("leaves the manifest where it says, with the job that was made from failed rows", async () => {
   const manifest = await readManifest(join(folder, ".demo", "jobs"));
-  expect(manifest.job("0004")).toMatchObject({ parent: "0001", requests: 2, state: "imported" });
+  expect(manifest.job("0004")).toMatchObject({ parents: ["0001"], requests: 2, state: "imported" });
 });
 
 test("says how to do it with Gemini itself, in lines that fit a terminal", () => {

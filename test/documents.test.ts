@@ -263,7 +263,7 @@ describe("a manifest that was committed", () => {
       batch: "batches/bbbb00000000000000000000000000000002",
       duplicateBatches: ["batches/bbbb00000000000000000000000000000001"],
     });
-    expect(manifest.job("0006")).toMatchObject({ parent: "0001", attempt: 2, requests: 1 });
+    expect(manifest.job("0006")).toMatchObject({ parents: ["0001"], attempt: 2, requests: 1 });
     expect(manifest.jobs().filter(({ sums }) => sums && !balanced(sums))).toEqual([]);
     expect(manifest.droppedIndexes()).toEqual([]);
     expect((await readHistory(folder, "0002")).map(({ event }) => event)).toContain("duplicate");

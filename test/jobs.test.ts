@@ -233,6 +233,7 @@ describe("--json", () => {
       usd: "0.092593",
       batch: "batches/of-0001",
       parent: null,
+      parents: [],
       attempt: 1,
       createdAt: expect.stringMatching(/^\d{4}-.*Z$/),
       updatedAt: expect.stringMatching(/^\d{4}-.*Z$/),
@@ -262,13 +263,13 @@ describe("--format csv", () => {
     const lines = stdout.trimEnd().split("\n");
     expect(lines).toHaveLength(5);
     expect(lines[0]).toBe(
-      "id,state,requests,written,failed,stale,filled,gone,tokens,batch,parent,attempt,createdAt,updatedAt,requestsFile,resultsFile,failedFile,errorCode,errorMessage,usd,lane,copies,copiesFile",
+      "id,state,requests,written,failed,stale,filled,gone,tokens,batch,parent,attempt,createdAt,updatedAt,requestsFile,resultsFile,failedFile,errorCode,errorMessage,usd,lane,copies,copiesFile,parents",
     );
     expect(lines[2]).toContain(`,9,"'=HYPERLINK(""http://x""), and ""more"""`);
   });
 
   it("has its titles also when there are no jobs", () => {
-    expect(jobsCsv([])).toMatch(/^id,state,.*,errorMessage,usd,lane,copies,copiesFile$/);
+    expect(jobsCsv([])).toMatch(/^id,state,.*,errorMessage,usd,lane,copies,copiesFile,parents$/);
   });
 });
 

@@ -235,7 +235,7 @@ describe("progress", () => {
       "0001 imported: 8 written, 1 failed, 1 gone",
     ],
     [
-      { type: "resubmitted", job: "0001", into: ["0002", "0003"], requests: 1 },
+      { type: "resubmitted", job: "0001", jobs: ["0001"], into: ["0002", "0003"], requests: 1 },
       "0001 resubmitted: 1 row in 0002, 0003",
     ],
   ])("says %o in a line", (event, line) => {

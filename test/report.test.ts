@@ -126,18 +126,18 @@ function jobWith(given: {
   tokens: number;
   written?: number;
   rolledBack?: number;
-  parent?: string;
+  parents?: string[];
 }) {
-  const { requests, tokens, written = 0, rolledBack = 0, parent } = given;
+  const { requests, tokens, written = 0, rolledBack = 0, parents = [] } = given;
   const sums = { requests, written, failed: 0, stale: 0, filled: 0, gone: 0 };
-  return { requests, tokens, sums, rolledBack, parent };
+  return { requests, tokens, sums, rolledBack, parents };
 }
 
 describe("the charts' figures", () => {
   const jobs = new Map([
     ["0001", jobWith({ requests: 10, tokens: 100, written: 8 })],
     ["0002", jobWith({ requests: 5, tokens: 40, written: 5, rolledBack: 5 })],
-    ["0003", jobWith({ requests: 2, tokens: 20, parent: "0001" })],
+    ["0003", jobWith({ requests: 2, tokens: 20, parents: ["0001"] })],
   ]);
   const changes: StateChange[] = [
     { job: "0001", state: "exported", at: at(0) },

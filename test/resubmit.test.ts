@@ -2,7 +2,7 @@
 // sending one twice, and is every row always in exactly one place?
 import { mkdir, rm, rmdir, writeFile } from "node:fs/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { resubmitJob, retryableBelow } from "../src/resubmit/resubmit.ts";
+import { resubmitJobs, retryableBelow } from "../src/resubmit/resubmit.ts";
 import { runHere } from "./command-line.ts";
 import { errorLine, idOf, range, startTrial, texts, type Trial } from "./trial.ts";
 import { openWorkshop, type Workshop } from "./workshop.ts";
@@ -64,7 +64,7 @@ describe("failed lines as they are", () => {
   test("become a job of their own, with the very same request lines", async () => {
     const trial = await partlyFailed();
     const [child] = await trial.resubmit();
-    expect(child).toMatchObject({ id: "0002", parent: "0001", attempt: 2, requests: 4 });
+    expect(child).toMatchObject({ id: "0002", parents: ["0001"], attempt: 2, requests: 4 });
     const sent = (await trial.lines("0001.requests.jsonl")).filter((line) => idOf(line) > 2);
     expect(await trial.lines("0002.requests.jsonl")).toEqual(sent);
     expect(await trial.job("0001")).toMatchObject({
@@ -86,7 +86,7 @@ describe("failed lines as they are", () => {
     trial.setResults({ 5: errorLine(14) });
     await trial.import();
     expect(await trial.lines("0002.failed.jsonl")).toMatchObject([{ job: "0002", attempt: 2 }]);
-    expect(await trial.resubmit()).toMatchObject([{ id: "0003", parent: "0002", attempt: 3 }]);
+    expect(await trial.resubmit()).toMatchObject([{ id: "0003", parents: ["0002"], attempt: 3 }]);
   });
 
   test("are cut into jobs within the bounds, all made known at once", async () => {
@@ -94,7 +94,7 @@ describe("failed lines as they are", () => {
     await trial.untilEnded();
     const bounds = { ...workshop.bounds, maxRows: 4 };
     const made = await trial.services({}, (all) =>
-      resubmitJob(all, all.manifest.job("0001"), bounds, () => true),
+      resubmitJobs(all, [all.manifest.job("0001")], bounds, () => true),
     );
     expect(made.map(({ id, requests }) => [id, requests])).toEqual([
       ["0002", 4],
@@ -110,7 +110,7 @@ describe("failed lines as they are", () => {
     const take = retryableBelow(3);
     const retry = () =>
       trial.services({}, (all) =>
-        resubmitJob(all, all.manifest.job("0001"), workshop.bounds, take),
+        resubmitJobs(all, [all.manifest.job("0001")], workshop.bounds, take),
       );
     expect(await retry()).toMatchObject([{ id: "0002", requests: 2 }]);
     expect(await trial.idsIn("0002.requests.jsonl")).toEqual([5, 6]);
@@ -153,10 +153,8 @@ describe("a failed file edited by hand", () => {
       trial.path(FAILED),
       (await trial.text(FAILED)) + (await trial.text("0002.failed.jsonl")),
     );
-    expect(await trial.resubmit()).toMatchObject([
-      { parent: "0001", requests: 2 },
-      { parent: "0002", requests: 2 },
-    ]);
+    const made = await trial.resubmit(trial.path(FAILED));
+    expect(made).toMatchObject([{ parents: ["0001", "0002"], requests: 4 }]);
     expect(await finish(trial)).toMatchObject({ written: 4 });
     expect(await trial.paid()).toEqual({ 1: 1, 2: 1, 3: 1, 4: 1 });
   });
@@ -195,12 +193,12 @@ describe("a copy of failed lines elsewhere", () => {
     expect(await trial.resubmit(path)).toEqual([]);
   });
 
-  test("of several jobs gives each its children", async () => {
+  test("of several jobs makes one of them", async () => {
     const trial = await startTrial(workshop, texts(4), { faults: "batch-fail=2x" });
     await trial.untilEnded({ bounds: { ...workshop.bounds, maxRows: 2 } });
     const path = trial.path("all.jsonl");
     await writeFile(path, (await trial.text("0002.failed.jsonl")) + (await trial.text(FAILED)));
-    expect(await trial.resubmit(path)).toMatchObject([{ parent: "0002" }, { parent: "0001" }]);
+    expect(await trial.resubmit(path)).toMatchObject([{ parents: ["0002", "0001"] }]);
     expect(await finish(trial)).toMatchObject({ written: 4 });
   });
 
@@ -233,7 +231,7 @@ describe("lines written by hand", () => {
     for (const name of await trial.files())
       if (trial.path(name) !== path) await rm(trial.path(name));
     expect(await trial.resubmit(path)).toMatchObject([
-      { id: "0001", parent: undefined, attempt: 1, requests: 2 },
+      { id: "0001", parents: [], attempt: 1, requests: 2 },
     ]);
     const warnings = workshop.events.filter(({ type }) => type === "warning");
     expect(JSON.stringify(warnings.at(-1))).toMatch(/name no job.* rows of public\.questions/);
@@ -299,7 +297,9 @@ describe("a file that cannot be taken is refused as a whole", () => {
     const before = await everything(trial);
     const bounds = { ...workshop.bounds, maxRows: 1 };
     await expect(
-      trial.services({}, (all) => resubmitJob(all, all.manifest.job("0001"), bounds, () => true)),
+      trial.services({}, (all) =>
+        resubmitJobs(all, [all.manifest.job("0001")], bounds, () => true),
+      ),
     ).rejects.toMatchObject({ name: "UserError" });
     expect(await everything(trial)).toEqual(before);
   });
@@ -348,7 +348,12 @@ describe("a resubmission that dies", () => {
     await expect(
       trial.services({}, (all) => {
         const manifest = { ...all.manifest, recordResubmitted: dies };
-        return resubmitJob({ ...all, manifest }, manifest.job("0001"), workshop.bounds, () => true);
+        return resubmitJobs(
+          { ...all, manifest },
+          [manifest.job("0001")],
+          workshop.bounds,
+          () => true,
+        );
       }),
     ).rejects.toThrow("killed");
     expect(await trial.resubmit()).toMatchObject([{ id: "0002", requests: 4 }]);

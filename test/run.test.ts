@@ -137,8 +137,8 @@ describe("rows that fail", () => {
       jobs: ["0001", "0002", "0003"],
       failedFiles: [trial.path("0003.failed.jsonl")],
     });
-    expect((await trial.jobs()).map(({ attempt, parent }) => [attempt, parent])).toEqual([
-      [1, undefined],
+    expect((await trial.jobs()).map(({ attempt, parents }) => [attempt, ...parents])).toEqual([
+      [1],
       [2, "0001"],
       [3, "0002"],
     ]);

@@ -15,10 +15,9 @@ import type { Gemini } from "../src/gemini/port.ts";
 import { retryingGemini } from "../src/gemini/retry.ts";
 import { pricesOf } from "../src/cost/tariff.ts";
 import { importAll } from "../src/import/import.ts";
-import type { Job } from "../src/manifest/job.ts";
 import { readManifest } from "../src/jobs-folder/open.ts";
 import { pollAll, type PollOptions } from "../src/poll/poll.ts";
-import { everyLine, resubmitFile, resubmitJob } from "../src/resubmit/resubmit.ts";
+import { everyLine, resubmitFile, resubmitJobs } from "../src/resubmit/resubmit.ts";
 import type { RunOptions } from "../src/run/pipeline.ts";
 import { run } from "../src/run/run.ts";
 import { submitAll, type SubmitOptions } from "../src/submit/submit.ts";
@@ -164,11 +163,8 @@ export async function startTrial(
     resubmit: (path?: string, instead: Instead = {}) =>
       services(instead, async (all) => {
         if (path !== undefined) return resubmitFile(all, path, workshop.bounds, target);
-        const made: Job[] = [];
-        for (const job of all.manifest.jobs().filter((each) => each.outstanding.lines > 0)) {
-          made.push(...(await resubmitJob(all, job, workshop.bounds, everyLine)));
-        }
-        return made;
+        const jobs = all.manifest.jobs().filter(({ outstanding }) => outstanding.lines > 0);
+        return resubmitJobs(all, jobs, workshop.bounds, everyLine);
       }),
     /** Everything up to the import, which is left to the test. */
     untilEnded: async (changes: Partial<ExportOptions> = {}, instead: Instead = {}) => {

@@ -26,10 +26,10 @@ export function reportedManifest(manifest: Manifest, report: Report, prices: Pri
       const job = await manifest.recordIf(holds, event);
       return job && told(job);
     },
-    recordResubmitted: async (parent, resubmission) => {
-      const children = await manifest.recordResubmitted(parent, resubmission);
-      told(manifest.job(parent));
-      return children.map(told);
+    recordResubmitted: async (children, parents) => {
+      const made = await manifest.recordResubmitted(children, parents);
+      for (const { job } of parents) told(manifest.job(job));
+      return made.map(told);
     },
   };
 }

@@ -244,7 +244,7 @@ class ExportPass {
     if (this.#options.dryRun) return undefined;
     const { manifest, report } = this.#services;
     const { target } = this.#options;
-    const job = await manifest.recordExported({ ...cut, target, parent: undefined, attempt: 1 });
+    const job = await manifest.recordExported({ ...cut, target, parents: [], attempt: 1 });
     this.#jobs.push(job.id);
     const { id, requests, tokens, requestFile } = job;
     report({ type: "exported", job: id, requests, tokens, bytes: requestFile.bytes });

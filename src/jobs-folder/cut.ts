@@ -24,6 +24,15 @@ export type CutFile = Readonly<{
   copies: Copies | undefined;
 }>;
 
+export function plus(a: JobSize, b: JobSize): JobSize {
+  return { rows: a.rows + b.rows, tokens: a.tokens + b.tokens, bytes: a.bytes + b.bytes };
+}
+
+/** How many jobs of full size that is. */
+export function fillings({ rows, tokens, bytes }: JobSize, bounds: JobBounds): number {
+  return Math.max(rows / bounds.maxRows, tokens / bounds.maxTokens, bytes / bounds.maxBytes);
+}
+
 const LINE_ROOM_BYTES = 64 * 1024;
 const NEWLINE = 0x0a;
 

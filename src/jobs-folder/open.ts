@@ -5,7 +5,7 @@
 import type { Clock } from "../clock.ts";
 import { acquireLock, type Lock, type LockedPlace, sweepLeftovers } from "../disk/folder-lock.ts";
 import { UserError } from "../errors.ts";
-import type { JobEvent } from "../manifest/event.ts";
+import { byParent, type JobEvent, parentsOf } from "../manifest/event.ts";
 import { lockPath, manifestPath } from "../manifest/file-names.ts";
 import { apply, emptyState, indexOf } from "../manifest/fold.ts";
 import type { JobHistoryEntry } from "../manifest/job.ts";
@@ -79,9 +79,14 @@ export async function readHistory(folder: string, job: string): Promise<JobHisto
   };
   await readJournal(manifestPath(folder), (event) => {
     if (!("job" in event)) return;
-    const born = event.type === "resubmitted" && event.children.some((child) => child.job === job);
-    if (born) add("exported", event.at, `resubmits ${event.job}`);
-    if (event.job === job) add(event.type, event.at, note(event));
+    if (event.type !== "resubmitted") {
+      if (event.job === job) add(event.type, event.at, note(event));
+      return;
+    }
+    const child = event.children.find((each) => each.job === job);
+    if (child) add("exported", event.at, `resubmits ${parentsOf(child).join(", ")}`);
+    const own = byParent(event).find((each) => each.job === job);
+    if (own) add(own.type, own.at, note(own));
   });
   return entries;
 }

@@ -63,11 +63,15 @@ const newJob = z.object({
   // absent: no text repeats
   copies: z.object({ rows: count, file }).optional(),
   parent: jobId.optional(),
+  // absent: the one parent, or none
+  parents: z.array(jobId).optional(),
   attempt: count,
 });
 
-/** How a job's rows ended, and what its failed file holds: undefined when there is none. */
-const ending = { sums, outstanding, failedFile: file.optional() };
+/** What a job's failed file holds: undefined when there is none. */
+const waiting = { outstanding, failedFile: file.optional() };
+/** How a job's rows ended. */
+const ending = { sums, ...waiting };
 
 /** What builds an index again, as it was when it was dropped. */
 const index = z.object({
@@ -147,8 +151,9 @@ export const eventSchema = z.discriminatedUnion("type", [
     at,
     job: jobId,
     children: z.array(newJob),
-    outstanding,
-    failedFile: file.optional(),
+    ...waiting,
+    // further jobs whose lines are in these children
+    others: z.array(z.object({ job: jobId, ...waiting })).optional(),
   }),
   // `file`: the rows that are about to be emptied; see rollback-file.ts
   z.object({ type: z.literal("rollingBack"), at, job: jobId, rows: count, file }),
@@ -175,6 +180,28 @@ export type IndexEvent = Extract<
   { type: "indexDropping" | "indexDropped" | "indexSettled" }
 >;
 export type JobEvent = Exclude<JournalEvent, { type: "target" | "counted" } | IndexEvent>;
+
+export type Resubmitted = Extract<JobEvent, { type: "resubmitted" }>;
+
+/** What the event is to each job whose lines it took: with the children in which these are. */
+export function byParent({ others = [], ...first }: Resubmitted): readonly Resubmitted[] {
+  const own = new Map<string, Resubmitted["children"]>();
+  for (const child of first.children) {
+    for (const parent of parentsOf(child)) own.set(parent, [...(own.get(parent) ?? []), child]);
+  }
+  return [first, ...others].map(({ job, outstanding: left, failedFile }) => {
+    const children = own.get(job) ?? [];
+    return { type: first.type, at: first.at, job, children, outstanding: left, failedFile };
+  });
+}
+
+/** In the order of the journal. */
+export function parentsOf({
+  parent,
+  parents,
+}: Pick<z.infer<typeof newJob>, "parent" | "parents">): readonly string[] {
+  return parents ?? (parent === undefined ? [] : [parent]);
+}
 
 const isSureEvent = sureCheckOf(eventSchema);
 

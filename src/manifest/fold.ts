@@ -5,7 +5,13 @@
 import type { ModelName } from "../row/models.ts";
 import type { Target } from "../row/target.ts";
 import { afterIndexEvent, type DroppedIndexes } from "./dropped-index.ts";
-import type { JobEvent, JournalEvent } from "./event.ts";
+import {
+  byParent,
+  type JobEvent,
+  type JournalEvent,
+  parentsOf,
+  type Resubmitted,
+} from "./event.ts";
 import type { Job, JobState, NewJob, TokenCount } from "./job.ts";
 import {
   accepted,
@@ -61,15 +67,15 @@ export type Change = Readonly<{
  */
 export function apply(state: ManifestState, event: JournalEvent): void {
   const before = "job" in event ? state.jobs.get(event.job) : undefined;
-  if (before === undefined || !("job" in event) || event.type === "exported") {
+  const makesJobs = event.type === "exported" || event.type === "resubmitted";
+  if (before === undefined || !("job" in event) || makesJobs) {
     return commit(state, changeOf(state, event));
   }
   const moved = move(event.job, before.state, event.type);
-  const children = event.type === "resubmitted" ? childrenOf(state, event) : [];
   const quotas = quotaChanges(state, before, { event, moved });
   advance(before, event, moved);
   state.index = undefined;
-  commit(state, { jobs: children, quotas });
+  commit(state, { quotas });
 }
 
 /** What the event comes to; changes nothing. Throws where it does not fit what came before. */
@@ -80,12 +86,12 @@ export function changeOf(state: ManifestState, event: JournalEvent): Change {
     const target = targetOf(state, event.target, event.type);
     return { indexes: afterIndexEvent(state.indexes, target, event) };
   }
+  if (event.type === "resubmitted") return { jobs: resubmission(state, event) };
   const before = state.jobs.get(event.job);
   const after = next(state, before, event);
-  const children = event.type === "resubmitted" ? childrenOf(state, event) : [];
   const quotas =
     before === undefined ? [] : quotaChanges(state, before, { event, moved: after.state });
-  return { jobs: [after, ...children], quotas };
+  return { jobs: [after], quotas };
 }
 
 export function commit(
@@ -157,16 +163,16 @@ function newCount(
   return [target, { rows, estimated, counted }];
 }
 
-function childrenOf(
-  state: ManifestState,
-  { children, at }: Extract<JournalEvent, { type: "resubmitted" }>,
-): Job[] {
-  const ids = new Set(children.map((child) => child.job));
-  if (ids.size !== children.length) throw new Error("a new job stands twice in one event");
-  return children.map((child) => {
+function resubmission(state: ManifestState, event: Resubmitted): Job[] {
+  const parents = byParent(event).map((own) => next(state, state.jobs.get(own.job), own));
+  const children = event.children.map((child) => {
     move(child.job, state.jobs.get(child.job)?.state, "exported");
-    return created(state, child, at);
+    return created(state, child, event.at);
   });
+  const jobs = [...parents, ...children];
+  const ids = new Set(jobs.map(({ id }) => id));
+  if (ids.size !== jobs.length) throw new Error("a job stands twice in one event");
+  return jobs;
 }
 
 function next(state: ManifestState, before: Job | undefined, event: JobEvent): Job {
@@ -268,9 +274,10 @@ function end(
 }
 
 /** A new job as it stands in the journal: its target by number. */
-export type RecordedJob = Omit<NewJob, "target" | "parent"> & {
+export type RecordedJob = Omit<NewJob, "target" | "parents"> & {
   readonly target: number;
   readonly parent?: string | undefined;
+  parents?: string[] | undefined;
 };
 
 function created(state: ManifestState, job: RecordedJob, at: string): Job {
@@ -285,7 +292,7 @@ function created(state: ManifestState, job: RecordedJob, at: string): Job {
     uncorrectedTokens: job.uncorrected ?? job.tokens,
     requestFile: job.file,
     copies: job.copies,
-    parent: job.parent,
+    parents: parentsOf(job),
     attempt: job.attempt,
     createdAt: at,
     updatedAt: at,

@@ -51,8 +51,8 @@ export type NewJob = Readonly<{
   file: FileRecord;
   /** Undefined where no text repeats. */
   copies?: Copies | undefined;
-  /** The job whose failed lines these are. */
-  parent: string | undefined;
+  /** The jobs whose failed lines these are. */
+  parents: readonly string[];
   /** How often these rows have been submitted, this job included. */
   attempt: number;
 }>;
@@ -73,7 +73,7 @@ export type Job = Readonly<{
   uncorrectedTokens: number;
   requestFile: FileRecord;
   copies: Copies | undefined;
-  parent: string | undefined;
+  parents: readonly string[];
   attempt: number;
   createdAt: string;
   updatedAt: string;

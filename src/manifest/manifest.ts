@@ -30,11 +30,14 @@ type NewEvent = DistributiveOmit<Exclude<JobEvent, { type: "exported" | "resubmi
 type NewIndexEvent = DistributiveOmit<IndexEvent, "at" | "target"> & Readonly<{ target: Target }>;
 type DistributiveOmit<T, K extends PropertyKey> = T extends unknown ? Omit<T, K> : never;
 
-type Resubmission = Readonly<{
-  children: readonly NewJob[];
+/** A job whose failed lines went into new ones, and what stays in its failed file. */
+export type Parent = Readonly<{
+  job: string;
   outstanding: Job["outstanding"];
   failedFile: Job["failedFile"];
 }>;
+
+type Parents = readonly [Parent, ...Parent[]];
 
 /** What can be read without the lock. */
 export type ManifestView = {
@@ -66,8 +69,8 @@ export type Manifest = ManifestView & {
   /** A number that no other job of this manifest has or will get. */
   reserveJobId(): string;
   recordExported(job: NewJob): Promise<Job>;
-  /** Makes all children known in one step, together with what stays in the parent's failed file. */
-  recordResubmitted(parent: string, resubmission: Resubmission): Promise<readonly Job[]>;
+  /** Makes all children known in one step, together with what stays in their parents' failed files. */
+  recordResubmitted(children: readonly NewJob[], parents: Parents): Promise<readonly Job[]>;
   record(event: NewEvent): Promise<Job>;
   /** Only if it still holds of the job once all before it is recorded; undefined where it does not. */
   recordIf(holds: (job: Job) => boolean, event: NewEvent): Promise<Job | undefined>;
@@ -125,10 +128,8 @@ export function writing({ state, journal, lock, clock, answered }: Writing) {
     const known = state.targets.findIndex((each) => sameTarget(each, target));
     return known >= 0 ? known : addTarget(target);
   };
-  const recorded = async (job: NewJob): Promise<RecordedJob> => ({
-    ...job,
-    target: await numberOf(job.target),
-  });
+  const recorded = async (job: NewJob): Promise<RecordedJob> =>
+    recordedJob(job, await numberOf(job.target));
   const addTarget = async (target: Target): Promise<number> => {
     const number = state.targets.length;
     await append({ type: "target", at: at(), number, target });
@@ -151,11 +152,12 @@ export function writing({ state, journal, lock, clock, answered }: Writing) {
         await append({ type: "exported", at: at(), ...(await recorded(job)) });
         return jobOf(job.job);
       }),
-    recordResubmitted: (parent: string, { children, ...rest }: Resubmission) =>
+    recordResubmitted: (children: readonly NewJob[], [first, ...more]: Parents) =>
       inTurn(async () => {
         const made: RecordedJob[] = [];
         for (const child of children) made.push(await recorded(child));
-        await append({ type: "resubmitted", at: at(), job: parent, children: made, ...rest });
+        const others = more.length > 0 ? more : undefined;
+        await append({ type: "resubmitted", at: at(), children: made, ...first, others });
         return children.map((child) => jobOf(child.job));
       }),
     record: (event: NewEvent) => inTurn(() => recordNow(event)),
@@ -173,6 +175,11 @@ export function writing({ state, journal, lock, clock, answered }: Writing) {
       await lock.release();
     },
   };
+}
+
+function recordedJob({ parents, ...job }: NewJob, target: number): RecordedJob {
+  const several = parents.length > 1 ? [...parents] : undefined;
+  return { ...job, target, parent: parents[0], parents: several };
 }
 
 const ID_LENGTH = 8;

@@ -1,5 +1,5 @@
 import type { ProgressEvent } from "../progress.ts";
-import { bytes, count, counted, duration } from "../words/figures.ts";
+import { bytes, count, counted, duration, someJobs } from "../words/figures.ts";
 import { isDead, parseState } from "../manifest/states.ts";
 
 export type Progress = Exclude<ProgressEvent, { type: "warning" }>;
@@ -85,7 +85,7 @@ export function progressLine(event: Progress): string {
     case "imported":
       return `${event.job} imported: ${outcomes(event)}`;
     case "resubmitted":
-      return `${event.job} resubmitted: ${counted(event.requests, "row")} in ${event.into.join(", ")}`;
+      return `${someJobs(event.jobs)} resubmitted: ${counted(event.requests, "row")} in ${event.into.join(", ")}`;
     case "verifying":
       return `verifying: ${counted(event.rows, "row")}`;
     case "rollingBack":

@@ -1,4 +1,4 @@
-import type { JobBounds, JobSize } from "../jobs-folder/cut.ts";
+import { fillings, type JobBounds, type JobSize, plus } from "../jobs-folder/cut.ts";
 import { CANARY_ROWS } from "../quota/canary.ts";
 
 /** Rows that are counted together: a job's end is known to so many of them. The first may go alone. */
@@ -35,11 +35,12 @@ export class JobCount {
   #jobsOf(slices: readonly JobSize[], ratio: number): number {
     let jobs = 0;
     let size = EMPTY;
-    for (const slice of slices) {
-      if (slice.rows === 0) continue;
+    for (const { tokens, ...counted } of slices) {
+      if (counted.rows === 0) continue;
+      const slice = { ...counted, tokens: tokens * ratio };
       // a slice that no job holds is cut by its tokens, bytes and rows alone
-      const own = Math.max(1, fillings(slice, ratio, this.#bounds));
-      if (size.rows > 0 && fillings(plus(size, slice), ratio, this.#bounds) <= 1) {
+      const own = Math.max(1, fillings(slice, this.#bounds));
+      if (size.rows > 0 && fillings(plus(size, slice), this.#bounds) <= 1) {
         size = plus(size, slice);
       } else {
         jobs += Math.ceil(own);
@@ -51,16 +52,3 @@ export class JobCount {
 }
 
 const EMPTY: JobSize = { rows: 0, tokens: 0, bytes: 0 };
-
-function plus(a: JobSize, b: JobSize): JobSize {
-  return { rows: a.rows + b.rows, tokens: a.tokens + b.tokens, bytes: a.bytes + b.bytes };
-}
-
-/** How many jobs of full size that is. */
-function fillings(size: JobSize, ratio: number, bounds: JobBounds): number {
-  return Math.max(
-    size.rows / bounds.maxRows,
-    (size.tokens * ratio) / bounds.maxTokens,
-    size.bytes / bounds.maxBytes,
-  );
-}

@@ -14,6 +14,7 @@ import type { Target } from "../row/target.ts";
 import { canaryBounds, isCanaryToCome } from "../quota/canary.ts";
 import { countSample, type SampleCount } from "../cost/token-sample.ts";
 import { batchSeconds, learnedSeconds, syncSeconds, tierTokens } from "../quota/duration.ts";
+import { Pools } from "../resubmit/pool.ts";
 import { type Survey, survey, type SurveyOptions, type SurveyServices } from "./survey.ts";
 import { type Writing, writingOf } from "./writing.ts";
 import { isOpen, needs } from "../manifest/states.ts";
@@ -86,7 +87,12 @@ export async function plan(services: PlanServices, options: PlanOptions): Promis
   const sample = gemini && (await countSample(gemini, target.model, found.sample, report));
   // a sample of these very rows tells more about them than the bills of other ones
   const correction = sample === undefined ? known : correctionOf([], sample, target);
-  const portions = portionsOf(manifest.jobs(), options, { ...found, withCanary }, correction.ratio);
+  const portions = portionsOf(
+    manifest.jobs(),
+    { ...options, bounds },
+    { ...found, withCanary },
+    correction.ratio,
+  );
   return {
     ...portions,
     ...outlook(portions.total, options, found, quota),
@@ -130,7 +136,7 @@ function portionsOf(
   found: Survey & Readonly<{ withCanary: boolean }>,
   ratio: number,
 ): Portions {
-  const { target, prices } = options;
+  const { target, prices, bounds } = options;
   const tokens = Math.round(found.uncorrectedTokens * ratio);
   const usd = priceOf(tokens, prices(target.model, "batch"));
   const { rows, copies, jobCount, withCanary } = found;
@@ -138,9 +144,11 @@ function portionsOf(
   const waiting = sum(
     jobs.filter((job) => needs(job) === "send").map((job) => partOf(job, job.requests, prices)),
   );
-  const retried = sum(
-    retriedJobs(jobs, options).map((job) => partOf(job, job.outstanding.retryable, prices)),
-  );
+  const again = retriedJobs(jobs, options);
+  const retried = {
+    ...sum(again.map((job) => partOf(job, job.outstanding.retryable, prices))),
+    jobs: new Pools(again).jobCount(bounds),
+  };
   return { pending, waiting, retried, total: sum([pending, waiting, retried]) };
 }
 

@@ -94,7 +94,7 @@ export class Canary {
     const ids = new Set<string>();
     for (const job of this.#ownJobs()) {
       const isUnsent = needs(job) === "send" && job.submissions === 0;
-      if (isUnsent && !ids.has(job.parent ?? "")) continue;
+      if (isUnsent && !job.parents.some((parent) => ids.has(parent))) continue;
       ids.add(job.id);
       family.push(job);
     }

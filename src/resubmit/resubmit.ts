@@ -1,6 +1,7 @@
 /**
- * Resubmit: failed lines become new jobs. The lines taken leave the failed file in the same step of
- * the journal that makes the new jobs known, so a row is never in both and never in neither.
+ * Resubmit: failed lines become new jobs, those of many jobs few. The lines taken leave their failed
+ * files in the same step of the journal that makes the new jobs known, so a row is never in both and
+ * never in neither.
  */
 import { resolve } from "node:path";
 import { UserError } from "../errors.ts";
@@ -15,7 +16,7 @@ import {
 } from "../jobs-folder/failed-file.ts";
 import { exists } from "../disk/presence.ts";
 import type { Job, NewJob } from "../manifest/job.ts";
-import type { Manifest } from "../manifest/manifest.ts";
+import type { Manifest, Parent } from "../manifest/manifest.ts";
 import { learnedBounds } from "../quota/learned-bounds.ts";
 import { deleteRequestFiles, openRequestFile } from "../jobs-folder/request-file.ts";
 import { isInFlight, readTakenRows } from "../jobs-folder/taken-rows.ts";
@@ -26,6 +27,7 @@ import type { Report } from "../progress.ts";
 import { requireTarget } from "../row/request-line.ts";
 import { tableName, type Target } from "../row/target.ts";
 import { estimateTokens } from "../row/tokens.ts";
+import { type Pool, Pools } from "./pool.ts";
 
 export type ResubmitServices = Readonly<{ manifest: Manifest; report: Report }>;
 
@@ -40,19 +42,21 @@ export function retryableBelow(maxAttempts: number): TakeLine {
 }
 
 /**
- * New jobs from the lines that wait in the job's own failed file; none where somebody deleted it.
- * Lines of another job that were pasted into it wait in that job's file too, and are left out.
+ * New jobs from the lines that wait in the jobs' own failed files, where nobody deleted them. Lines of
+ * another job that were pasted into one wait in that job's file too, and are left out.
  */
-export async function resubmitJob(
+export async function resubmitJobs(
   services: ResubmitServices,
-  job: Job,
+  jobs: readonly Job[],
   bounds: JobBounds,
   take: TakeLine,
 ): Promise<readonly Job[]> {
-  const path = services.manifest.files(job.id).failed;
-  if (!(await exists(path))) return [];
-  const takeOwn: TakeLine = (line) => (line.job ?? job.id) === job.id && take(line);
-  return resubmitFrom(services, path, job, bounds, takeOwn);
+  const made: Job[] = [];
+  for (const pool of new Pools(jobs).take()) {
+    const given = () => ownLines(services.manifest, pool, take);
+    made.push(...(await resubmitPool(services, pool, bounds, given)));
+  }
+  return made;
 }
 
 /**
@@ -69,19 +73,16 @@ export async function resubmitFile(
   const own = services.manifest
     .jobs()
     .find((job) => resolve(services.manifest.files(job.id).failed) === resolve(path));
-  const parents = [...(await readParents(path, own?.id))].map((id) =>
-    id === undefined ? undefined : services.manifest.job(id),
-  );
+  const parents = [...(await readParents(path, own?.id))];
+  const jobs = parents.filter((id) => id !== undefined).map((id) => services.manifest.job(id));
   const made: Job[] = [];
-  for (const parent of parents) {
-    const take: TakeLine = (line) => (line.job ?? own?.id) === parent?.id;
-    const jobs =
-      parent === undefined
-        ? await exportLines(services, path, target, bounds, take)
-        : await resubmitFrom(services, path, parent, bounds, take);
-    made.push(...jobs);
+  for (const pool of new Pools(jobs).take()) {
+    const given = () => linesOf(path, own?.id, (parent = "") => pool.jobs.has(parent));
+    made.push(...(await resubmitPool(services, pool, bounds, given)));
   }
-  return made;
+  if (!parents.includes(undefined)) return made;
+  const given = linesOf(path, own?.id, (parent) => parent === undefined);
+  return [...made, ...(await exportLines(services, path, given, { target, bounds }))];
 }
 
 /** For a dry run: lines of a file that is no job's own. Fewer may be taken, where rows are on their way. */
@@ -92,60 +93,86 @@ export async function countLines(path: string): Promise<number> {
   return lines;
 }
 
-async function resubmitFrom(
-  { manifest, report }: ResubmitServices,
-  path: string,
-  parent: Job,
+/** A line, where it stands, and the job in whose failed file it waits, if in any. */
+type Given = Readonly<{ path: string; line: FailedLine; parent: string | undefined }>;
+
+/** Where two texts of a row wait in two jobs, they go in two turns: no job asks for both. */
+async function resubmitPool(
+  services: ResubmitServices,
+  pool: Pool,
   bounds: JobBounds,
-  take: TakeLine,
+  given: () => AsyncIterable<Given>,
 ): Promise<readonly Job[]> {
-  checkVectorSpace(manifest.jobs(), parent.target);
-  const files = manifest.files(parent.id);
-  const waiting = await keysOf(files.failed);
+  checkVectorSpace(services.manifest.jobs(), pool.first.target);
+  const made: Job[] = [];
+  for (;;) {
+    const more = await resubmitLines(services, pool, bounds, given());
+    if (more.length === 0) return made;
+    made.push(...more);
+  }
+}
+
+async function resubmitLines(
+  { manifest, report }: ResubmitServices,
+  { first: { target }, jobs }: Pool,
+  bounds: JobBounds,
+  given: AsyncIterable<Given>,
+): Promise<readonly Job[]> {
+  const waiting = await placesIn(manifest, jobs.keys());
   const taken = new KeySet();
-  const attempt = { highest: 0 };
-  const cuts = await cutLines({ manifest, path, target: parent.target, bounds }, (line) => {
-    if (!take(line) || !waiting.has(line.key)) return false;
-    taken.add(line.key);
-    attempt.highest = Math.max(attempt.highest, line.attempt);
-    return true;
+  let attempt = 1;
+  const wanted = only(given, ({ parent, line }) => waiting.has(placeOf(parent, line)));
+  const cuts = await cutLines(manifest, wanted, { target, bounds }, ({ parent, line }) => {
+    taken.add(placeOf(parent, line));
+    attempt = Math.max(attempt, line.attempt + 1);
   });
-  const [first] = cuts;
+  const left = await prepareFailedFiles(manifest, cuts, taken);
+  const [first, ...others] = left;
   if (first === undefined) return [];
-  const staying = linesWithout(files.failed, taken);
-  const prepared = await prepareReplacement(files, staying, first.job);
-  const children = cuts.map((cut) => ({
-    ...cut,
-    target: parent.target,
-    parent: parent.id,
-    attempt: attempt.highest + 1,
-  }));
-  const made = await manifest.recordResubmitted(parent.id, { children, ...prepared });
-  await takeReplacement(files, prepared);
+  const children = cuts.map((cut) => ({ ...cut, target, attempt }));
+  const made = await manifest.recordResubmitted(children, [first, ...others]);
+  for (const { job, ...prepared } of left) await takeReplacement(manifest.files(job), prepared);
   const into = made.map((job) => job.id);
-  report({ type: "resubmitted", job: parent.id, into, requests: taken.size });
+  const from = left.map(({ job }) => job);
+  report({ type: "resubmitted", job: first.job, jobs: from, into, requests: taken.size });
   return made;
+}
+
+/** What is to stay of each failed file from which lines were taken, beside it. */
+async function prepareFailedFiles(
+  manifest: Manifest,
+  cuts: readonly Cut[],
+  taken: KeySet,
+): Promise<Parent[]> {
+  const firstChild = new Map<string, string>();
+  for (const { job, parents } of cuts) {
+    for (const parent of parents) firstChild.set(parent, firstChild.get(parent) ?? job);
+  }
+  const left: Parent[] = [];
+  for (const [job, child] of firstChild) {
+    const files = manifest.files(job);
+    const staying = linesWithout(files.failed, job, taken);
+    left.push({ job, ...(await prepareReplacement(files, staying, child)) });
+  }
+  return left;
 }
 
 /** Lines written by hand, without a job they came from: recorded as an export is, and as guarded. */
 async function exportLines(
   { manifest, report }: ResubmitServices,
   path: string,
-  target: Target,
-  bounds: JobBounds,
-  take: TakeLine,
+  given: AsyncIterable<Given>,
+  sizing: Sizing,
 ): Promise<Job[]> {
+  const { target } = sizing;
   checkVectorSpace(manifest.jobs(), target);
   const taken = await readTakenRows(manifest, target);
-  const cuts = await cutLines(
-    { manifest, path, target, bounds },
-    (line) => take(line) && !isInFlight(taken, line.key) && !taken.failedBefore.has(line.key),
-  );
+  const isFree = ({ line: { key } }: Given) =>
+    !isInFlight(taken, key) && !taken.failedBefore.has(key);
+  const cuts = await cutLines(manifest, only(given, isFree), sizing);
   if (cuts.length > 0) warnOfTarget(report, path, target);
   const made: Job[] = [];
-  for (const cut of cuts) {
-    made.push(await manifest.recordExported({ ...cut, target, parent: undefined, attempt: 1 }));
-  }
+  for (const cut of cuts) made.push(await manifest.recordExported({ ...cut, target, attempt: 1 }));
   return made;
 }
 
@@ -158,28 +185,40 @@ function warnOfTarget(report: Report, path: string, target: Target): void {
   });
 }
 
-type Cutting = Readonly<{ manifest: Manifest; path: string; target: Target; bounds: JobBounds }>;
+type Sizing = Readonly<{ target: Target; bounds: JobBounds }>;
+type Cut = Omit<NewJob, "target" | "attempt">;
 
+/** `taken` is told of each line that went into a file. */
 async function cutLines(
-  { manifest, path, target, bounds }: Cutting,
-  take: TakeLine,
-): Promise<(CutFile & Pick<NewJob, "uncorrected">)[]> {
+  manifest: Manifest,
+  given: AsyncIterable<Given>,
+  { target, bounds }: Sizing,
+  taken: (line: Given) => void = () => {},
+): Promise<Cut[]> {
   const { ratio } = correctionBy(manifest.billed(target), manifest.counted(target));
   const boundsOfNext = () => learnedBounds(bounds, manifest.quota(target.model));
   const cutter = new RequestCutter(boundsOfNext, () => openRequestFile(manifest));
-  const cuts: CutFile[] = [];
+  const cuts: Cut[] = [];
+  const parents = new Set<string>();
+  const finished = (cut: CutFile | undefined) => {
+    if (cut === undefined) return;
+    cuts.push({ ...cut, parents: [...parents], uncorrected: uncorrected(cut.tokens, ratio) });
+    parents.clear();
+  };
   const rows = new KeySet();
+  const rowsOfParents = new KeySet();
   try {
-    for await (const line of readFailedLines(path)) {
-      if (!take(line)) continue;
+    for await (const each of given) {
+      const { path, line, parent } = each;
       checkLine(path, line, target);
-      if (!rows.add(rowId(line))) throw doubled(path, rowId(line));
-      const full = await cutter.add(rowOf(line, ratio));
-      if (full !== undefined) cuts.push(full);
+      if (!rowsOfParents.add(`${parent} ${rowId(line)}`)) throw doubled(path, rowId(line));
+      if (!rows.add(rowId(line))) continue;
+      finished(await cutter.add(rowOf(line, ratio)));
+      if (parent !== undefined) parents.add(parent);
+      taken(each);
     }
-    const last = await cutter.finish();
-    const all = last === undefined ? cuts : [...cuts, last];
-    return all.map((cut) => ({ ...cut, uncorrected: uncorrected(cut.tokens, ratio) }));
+    finished(await cutter.finish());
+    return cuts;
   } catch (error) {
     for (const { job } of cuts) await deleteRequestFiles(manifest.files(job));
     throw error;
@@ -201,15 +240,54 @@ function rowId({ key }: FailedLine): string {
   return parseKey(key)?.id ?? key;
 }
 
-async function* linesWithout(path: string, taken: KeySet): AsyncGenerator<FailedLine> {
-  for await (const line of readFailedLines(path)) if (!taken.has(line.key)) yield line;
+async function* ownLines(
+  manifest: Manifest,
+  { jobs }: Pool,
+  take: TakeLine,
+): AsyncGenerator<Given> {
+  for (const id of jobs.keys()) {
+    const lines = linesOf(manifest.files(id).failed, id, (parent) => parent === id);
+    yield* only(lines, ({ line }) => take(line));
+  }
 }
 
-async function keysOf(path: string): Promise<KeySet> {
-  const keys = new KeySet();
-  if (!(await exists(path))) return keys;
-  for await (const line of readFailedLines(path)) keys.add(line.key);
-  return keys;
+/** None where the file is gone. `own`: the job whose failed file this is. */
+async function* linesOf(
+  path: string,
+  own: string | undefined,
+  isOf: (parent: string | undefined) => boolean,
+): AsyncGenerator<Given> {
+  if (!(await exists(path))) return;
+  for await (const line of readFailedLines(path)) {
+    const parent = line.job ?? own;
+    if (isOf(parent)) yield { path, line, parent };
+  }
+}
+
+async function* only(
+  given: AsyncIterable<Given>,
+  holds: (line: Given) => boolean,
+): AsyncGenerator<Given> {
+  for await (const each of given) if (holds(each)) yield each;
+}
+
+/** Which line of which failed file: another text of the row may wait in another one. */
+function placeOf(job: string | undefined, { key }: FailedLine): string {
+  return `${job} ${key}`;
+}
+
+async function placesIn(manifest: Manifest, jobs: Iterable<string>): Promise<KeySet> {
+  const places = new KeySet();
+  for (const job of jobs) {
+    const { failed } = manifest.files(job);
+    if (!(await exists(failed))) continue;
+    for await (const line of readFailedLines(failed)) places.add(placeOf(job, line));
+  }
+  return places;
+}
+
+async function* linesWithout(path: string, job: string, taken: KeySet): AsyncGenerator<FailedLine> {
+  for await (const line of readFailedLines(path)) if (!taken.has(placeOf(job, line))) yield line;
 }
 
 /**

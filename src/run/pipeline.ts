@@ -12,7 +12,7 @@ import { nextToEmbed } from "../embed/embed.ts";
 import { embedJob } from "../embed/embed-job.ts";
 import { importResults, type ImportServices } from "../import/import.ts";
 import { type CostLimit, withinLimit } from "../cost/cost.ts";
-import type { JobBounds } from "../jobs-folder/cut.ts";
+import { fillings, type JobBounds } from "../jobs-folder/cut.ts";
 import type { Job } from "../manifest/job.ts";
 import { GeminiError, isOutage, isUnanswered } from "../gemini/port.ts";
 import type { Prices } from "../cost/tariff.ts";
@@ -22,13 +22,16 @@ import { pollDue, reportNextLook, submittedJobs } from "../poll/poll.ts";
 import { PollSchedule } from "../poll/schedule.ts";
 import { StuckNotices } from "../poll/stuck.ts";
 import { cutAgain } from "../resubmit/cut-again.ts";
-import { resubmitJob, retryableBelow } from "../resubmit/resubmit.ts";
+import { type Pool, Pools } from "../resubmit/pool.ts";
+import { resubmitJobs, retryableBelow } from "../resubmit/resubmit.ts";
 import type { Store } from "../store/port.ts";
+import { sameTarget } from "../row/target.ts";
+import { isStuck } from "../manifest/batch-age.ts";
 import { adoptBatches, needsReconciling, reconcile } from "../submit/reconcile.ts";
 import { submitJob, type SubmitServices } from "../submit/submit-job.ts";
 import { nameUsualCauses } from "../quota/refused-alone.ts";
 import { fullText } from "../quota/full-text.ts";
-import { isTooLarge } from "../quota/learned-bounds.ts";
+import { isTooLarge, learnedBounds } from "../quota/learned-bounds.ts";
 import { nextTry, type NextTry, type Window } from "../quota/next-try.ts";
 import { Canary, CANARY_ROWS, canaryBounds, isCanaryWorth } from "../quota/canary.ts";
 import { Changes } from "./changes.ts";
@@ -73,6 +76,8 @@ export type PipelineEnd = Readonly<{
 
 /** How many exported jobs may wait for submission before export pauses. */
 const MAX_JOBS_AHEAD = 4;
+/** What a job needs that has left and may still leave rows to be sent again. */
+const UNDER_WAY = ["look", "write", "fetch", "embed", "settle"] as const;
 /** Rows whose text changed under way are exported anew; a table that never rests is left at last. */
 const MAX_EXPORT_PASSES = 3;
 /** Creates without an answer and without a batch, in a row, before a run gives up: some five hours. */
@@ -113,6 +118,8 @@ class Pipeline {
   /** Why nothing more is sent. What is at Gemini is fetched first, and then it is thrown. */
   #halted: UserError | undefined;
   #timedOut = false;
+  /** Of jobs that have ended: their retryable rows wait to be sent again. */
+  #retries = new Pools();
   #canary: Canary | undefined;
   #hasCutCanary = false;
 
@@ -127,7 +134,9 @@ class Pipeline {
   }
 
   async run(): Promise<PipelineEnd> {
-    await this.#resubmitLeftOver();
+    // what an earlier run or the single stages left
+    for (const job of this.#services.manifest.jobs()) if (!isOpen(job)) this.#willRetry(job);
+    await this.#sendAgain();
     this.#canary = await this.#chooseCanary();
     const timer = this.#timer();
     const tasks = [this.#export(), this.#submit(), this.#embed(), this.#poll(), this.#import()];
@@ -191,7 +200,8 @@ class Pipeline {
     const pause = new OutagePause(this.#services.clock, this.#options.quotaWaitMs);
     const full = new FullNotice(this.#services);
     while (!this.#isStopped()) {
-      if (this.#worksInHand === 0) await this.#canary?.check();
+      await this.#sendAgain();
+      if (this.#worksInHand === 0 && this.#retries.isEmpty) await this.#canary?.check();
       const first = this.#nextToSubmit();
       if (!this.#isDue(first) && !this.#hasUncertainJob()) {
         if (this.#isFinished()) return;
@@ -361,7 +371,7 @@ class Pipeline {
         const ended = await pollDue(this.#services, schedule, stuck);
         this.#hasGeminiAnswered ||= ended.length > 0;
         for (const error of schedule.blocked) this.#block(error);
-        for (const id of ended) await this.#resubmit(manifest.job(id));
+        for (const id of ended) this.#willRetry(manifest.job(id));
       });
       if (this.#isFinished()) return;
       const waitMs = schedule.untilDueMs(submittedJobs(manifest));
@@ -388,7 +398,7 @@ class Pipeline {
   #giveUpDoubted(): boolean {
     const isElse = this.#isAnyUnderWay((id) => this.#doubted.has(id));
     const isToSend = this.#nextToSubmit() !== undefined || this.#nextToEmbed() !== undefined;
-    const given = this.#doubted.giveUp(!isElse && !isToSend);
+    const given = this.#doubted.giveUp(!isElse && !isToSend && this.#retries.isEmpty);
     for (const error of given) this.#block(error);
     if (given.length > 0) this.#changes.notify();
     return given.length > 0;
@@ -398,7 +408,7 @@ class Pipeline {
     try {
       const done = await importResults(this.#services, job);
       this.#doubted.delete(job.id);
-      if (done !== undefined) await this.#resubmit(done);
+      if (done !== undefined) this.#willRetry(done);
     } catch (error) {
       if (error instanceof ResultsDoubted) return this.#fetchLater(error);
       if (error instanceof JobBlocked) this.#block(error);
@@ -445,19 +455,43 @@ class Pipeline {
     }
   }
 
-  /** Sends a job's retryable rows again, until they have been tried often enough. */
-  async #resubmit(job: Job): Promise<void> {
-    if (job.outstanding.retryable === 0 || job.attempt >= this.#options.maxAttempts) return;
-    // they wait: no run decides between two vector spaces
-    if (jobOfOtherSpace(this.#services.manifest.jobs(), job.target) !== undefined) return;
-    const take = retryableBelow(this.#options.maxAttempts);
-    await resubmitJob(this.#services, job, this.#options.export.bounds, take);
+  #willRetry(job: Job): void {
+    const { maxAttempts } = this.#options;
+    if (job.outstanding.retryable > 0 && job.attempt < maxAttempts) this.#retries.add(job);
   }
 
-  /** What an earlier run or the single stages left to be sent again. */
-  async #resubmitLeftOver(): Promise<void> {
-    const ended = this.#services.manifest.jobs().filter((job) => !isOpen(job));
-    for (const job of ended) await this.#resubmit(job);
+  /** The retryable rows of many jobs in few: they wait for more until they fill one or none can come. */
+  async #sendAgain(): Promise<void> {
+    if (this.#halted !== undefined) return;
+    const pools = this.#retries.take((pool) => this.#isPoolDue(pool));
+    if (pools.length === 0) return;
+    await this.#inHand(async () => {
+      for (const pool of pools) await this.#sendPoolAgain(pool);
+    });
+  }
+
+  async #sendPoolAgain({ first, jobs }: Pool): Promise<void> {
+    // they wait: no run decides between two vector spaces
+    if (jobOfOtherSpace(this.#services.manifest.jobs(), first.target) !== undefined) return;
+    const { export: exporting, maxAttempts } = this.#options;
+    await resubmitJobs(
+      this.#services,
+      [...jobs.values()],
+      exporting.bounds,
+      retryableBelow(maxAttempts),
+    );
+  }
+
+  #isPoolDue({ first: { target }, size }: Pool): boolean {
+    const { manifest, clock } = this.#services;
+    const { bounds } = this.#options.export;
+    if (fillings(size, learnedBounds(bounds, manifest.quota(target.model))) >= 1) return true;
+    const mayFailRows = (job: Job) =>
+      sameTarget(job.target, target) &&
+      !this.#blocked.has(job.id) &&
+      !this.#doubted.has(job.id) &&
+      !isStuck(job, clock.now(), this.#options.stuckAfterMs);
+    return !UNDER_WAY.some((need) => manifest.needing(need).some(mayFailRows));
   }
 
   async #timer(): Promise<void> {
@@ -503,6 +537,7 @@ class Pipeline {
     const { manifest } = this.#services;
     if (this.#isAnyUnderWay(() => false)) return false;
     if (this.#halted !== undefined) return true;
+    if (!this.#retries.isEmpty) return false;
     // what the limit holds back waits for a bill that comes in, and for no task
     return withinLimit(manifest, this.#options.costLimit).next().done === true;
   }

@@ -41,6 +41,11 @@ export function counted(value: number, noun: string): string {
   return `${count(value)} ${noun}${value === 1 ? "" : "s"}`;
 }
 
+/** `0001`, `0001 and 12 more`. */
+export function someJobs([first, ...more]: readonly string[]): string {
+  return more.length === 0 ? `${first}` : `${first} and ${count(more.length)} more`;
+}
+
 /** `12.3 MB`. */
 export function bytes(value: number): string {
   let rest = value;

@@ -20,7 +20,7 @@ import { isForSync, type LaneChoice } from "../../src/cost/lane.ts";
 import { isOpen } from "../../src/manifest/states.ts";
 import { plan as planRun } from "../../src/plan/plan.ts";
 import { pollAll } from "../../src/poll/poll.ts";
-import { resubmitJob, retryableBelow } from "../../src/resubmit/resubmit.ts";
+import { resubmitJobs, retryableBelow } from "../../src/resubmit/resubmit.ts";
 import { run } from "../../src/run/run.ts";
 import { cell } from "../../src/store/database.ts";
 import { withRetry } from "../../src/store/retry.ts";
@@ -273,7 +273,7 @@ class Process {
   async #resubmit(services: WorkshopServices): Promise<void> {
     const jobs = services.manifest.jobs().filter((job) => this.#canBeResubmitted(job));
     const { bounds } = this.#exportOptions();
-    for (const job of jobs) await resubmitJob(services, job, bounds, retryableBelow(MAX_ATTEMPTS));
+    await resubmitJobs(services, jobs, bounds, retryableBelow(MAX_ATTEMPTS));
   }
 
   /** Of the emulator's time. */

@@ -4,7 +4,7 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import type { Job } from "../../src/manifest/job.ts";
 import { openManifest } from "../../src/jobs-folder/open.ts";
 import { readTakenRows } from "../../src/jobs-folder/taken-rows.ts";
-import { everyLine, resubmitJob, type TakeLine } from "../../src/resubmit/resubmit.ts";
+import { everyLine, resubmitJobs, type TakeLine } from "../../src/resubmit/resubmit.ts";
 import { startTrial, texts } from "../trial.ts";
 import { hastyClock, openWorkshop, type Workshop } from "../workshop.ts";
 
@@ -25,7 +25,7 @@ test.each<readonly [string, TakeLine]>([
   // as it is when the export begins to look; what it reads from the disk is later
   const looks: (readonly Job[])[] = [manifest.jobs()];
   const services = { manifest, report: () => {} };
-  await resubmitJob(services, manifest.job("0001"), workshop.bounds, take);
+  await resubmitJobs(services, [manifest.job("0001")], workshop.bounds, take);
   const view = { ...manifest, jobs: () => looks.shift() ?? manifest.jobs() };
   const { inFlight, failedBefore } = await readTakenRows(view, trial.target);
   const keys = await workshop.keys();

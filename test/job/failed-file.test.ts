@@ -55,8 +55,9 @@ async function resubmitting(
 ): Promise<void> {
   const child = manifest.reserveJobId();
   const prepared = await prepareReplacement(files, staying.map(failedLine), child);
-  const children = [newJob(child, { parent: "0001", attempt: 2 })];
-  if (steps !== "prepared") await manifest.recordResubmitted("0001", { children, ...prepared });
+  const children = [newJob(child, { parents: ["0001"], attempt: 2 })];
+  const parent = { job: "0001", ...prepared };
+  if (steps !== "prepared") await manifest.recordResubmitted(children, [parent]);
   if (steps === "csv") await rename(`${files.failedCsv}.next`, files.failedCsv);
   if (steps === "done") await takeReplacement(files, prepared);
   await manifest.close();

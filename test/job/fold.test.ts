@@ -223,8 +223,56 @@ test("a resubmission makes its children and leaves the rest of the lines with th
     outstanding: { lines: 0, retryable: 0 },
   });
   expect(state.jobs.get("0001")?.failedFile).toBeUndefined();
-  expect(state.jobs.get("0002")).toMatchObject({ state: "exported", parent: "0001", attempt: 2 });
+  expect(state.jobs.get("0002")).toMatchObject({
+    state: "exported",
+    parents: ["0001"],
+    attempt: 2,
+  });
   expect(state.lastJob).toBe(3);
+});
+
+describe("lines of two jobs that go on together", () => {
+  const imported = (id: string) => WAYS.imported.map((type) => ({ ...EVENTS[type], job: id }));
+  const pool = {
+    ...EVENTS.resubmitted,
+    children: [
+      { ...child, job: "0003", parents: ["0001", "0002"] },
+      { ...child, job: "0004", parent: "0002" },
+    ],
+    outstanding: { lines: 1, retryable: 0 },
+    failedFile: file,
+    others: [{ job: "0002", ...nothingLeft }],
+  };
+
+  test("leave each of them in the same step, and go into the children that say so", () => {
+    const state = stateAfter([...imported("0001"), ...imported("0002"), pool]);
+    const [first, second] = [state.jobs.get("0001"), state.jobs.get("0002")];
+    expect(first).toMatchObject({
+      children: ["0003"],
+      outstanding: { lines: 1 },
+      failedFile: file,
+    });
+    expect(second).toMatchObject({ children: ["0003", "0004"], outstanding: { lines: 0 } });
+    expect(second?.failedFile).toBeUndefined();
+    expect(state.jobs.get("0003")).toMatchObject({ parents: ["0001", "0002"] });
+    expect(state.jobs.get("0004")).toMatchObject({ parents: ["0002"] });
+  });
+
+  test.each([
+    ["one is not known", [...imported("0001")]],
+    ["one has not ended", [...imported("0001"), { ...EVENTS.exported, job: "0002" }]],
+    ["a child is there already", [...imported("0001"), ...imported("0002"), ...imported("0003")]],
+  ])("change nothing where %s", (_, events: readonly JournalEvent[]) => {
+    const state = stateAfter(events);
+    const before = structuredClone(state);
+    expect(() => apply(state, pool)).toThrow(Error);
+    expect(state).toEqual(before);
+  });
+
+  test("are those of two jobs, not of one twice", () => {
+    const twice = { ...pool, others: [{ job: "0001", ...nothingLeft }] };
+    expect(() => stateAfter([...imported("0001"), twice])).toThrow("twice");
+  });
 });
 
 describe("indexes that were dropped", () => {
@@ -290,12 +338,8 @@ function draw(state: JobState, choice: number): EventType | undefined {
 async function record(manifest: Manifest, id: string, type: EventType, n: number): Promise<void> {
   if (type === "exported") return;
   if (type === "resubmitted") {
-    const next = newJob(manifest.reserveJobId(), { parent: id, attempt: 2, tokens: n });
-    await manifest.recordResubmitted(id, {
-      children: [next],
-      failedFile: undefined,
-      ...nothingLeft,
-    });
+    const next = newJob(manifest.reserveJobId(), { parents: [id], attempt: 2, tokens: n });
+    await manifest.recordResubmitted([next], [{ job: id, failedFile: undefined, ...nothingLeft }]);
   } else if (type === "submitting") {
     const submission = manifest.job(id).submissions + 1;
     await manifest.record({ ...EVENTS.submitting, job: id, submission });

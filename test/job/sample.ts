@@ -23,7 +23,7 @@ export function newJob(job: string, changes: Partial<NewJob> = {}): NewJob {
     requests: 3,
     tokens: 30,
     file: { bytes: 300, sha256: "a".repeat(64) },
-    parent: undefined,
+    parents: [],
     attempt: 1,
     ...changes,
   };

@@ -61,7 +61,7 @@ export const EXAMPLES: { [T in ProgressEvent["type"]]: Extract<ProgressEvent, { 
     filled: 1,
     gone: 1,
   },
-  resubmitted: { type: "resubmitted", job: "0001", into: ["0004"], requests: 5 },
+  resubmitted: { type: "resubmitted", job: "0001", jobs: ["0001"], into: ["0004"], requests: 5 },
   verifying: { type: "verifying", rows: 20_000 },
   rollingBack: { type: "rollingBack", job: "0001", rows: 500, requests: 1_000 },
   rolledBack: { type: "rolledBack", job: "0001", rows: 990 },

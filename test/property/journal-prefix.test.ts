@@ -54,11 +54,10 @@ async function step(manifest: Manifest, { id: job, state, submissions }: Job, ch
     case "expired":
     case "cancelled":
     case "rolledBack":
-      return manifest.recordResubmitted(job, {
-        children: [newJob(manifest.reserveJobId(), { parent: job, attempt: 2 })],
-        outstanding: { lines: 0, retryable: 0 },
-        failedFile: undefined,
-      });
+      return manifest.recordResubmitted(
+        [newJob(manifest.reserveJobId(), { parents: [job], attempt: 2 })],
+        [{ job, outstanding: { lines: 0, retryable: 0 }, failedFile: undefined }],
+      );
   }
 }
 

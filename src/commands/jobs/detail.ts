@@ -66,7 +66,7 @@ function whatItIs(job: Job, prices: Prices): Fact[] {
     ["target", `${tableName(target)}.${target.embedding}, key ${target.id}, text ${target.text}`],
     ["model", `${target.model}, ${target.dimensions} dimensions, ${target.taskType}`],
     ["attempt", String(job.attempt)],
-    ["made from", job.parent],
+    ["made from", listed(job.parents)],
     ["resubmitted as", listed(job.children)],
   ];
 }

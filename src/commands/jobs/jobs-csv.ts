@@ -27,6 +27,7 @@ const COLUMNS: readonly (readonly [title: string, cell: (job: ListedJob) => Cell
   ["lane", ({ lane }) => lane],
   ["copies", ({ copies }) => copies],
   ["copiesFile", ({ files }) => files.copies],
+  ["parents", ({ parents }) => parents.join(" ")],
 ];
 
 /** A line of titles and a line for each job, without the last line's end. */

@@ -26,7 +26,9 @@ export type ListedJob = Readonly<{
   /** A decimal string: what it has cost, or will where it was not sent yet; an estimate as long as `tokens` is. */
   usd: string;
   batch: string | null;
+  /** The first of `parents`. */
   parent: string | null;
+  parents: readonly string[];
   attempt: number;
   createdAt: string;
   updatedAt: string;
@@ -57,7 +59,8 @@ export function listedJob(job: Job, prices: Prices): ListedJob {
     tokens: job.billedTokens ?? job.tokens,
     usd: decimal(costOf(job, prices).usd),
     batch: job.batch ?? null,
-    parent: job.parent ?? null,
+    parent: job.parents[0] ?? null,
+    parents: job.parents,
     attempt: job.attempt,
     createdAt: job.createdAt,
     updatedAt: job.updatedAt,

@@ -1,6 +1,6 @@
 /** The page: one file, no script, nothing from the network. */
 import type { Job } from "../../manifest/job.ts";
-import { count, counted, dollars, duration } from "../../words/figures.ts";
+import { count, counted, dollars, duration, someJobs } from "../../words/figures.ts";
 import { minute, stepChart } from "./charts.ts";
 import type { ReportData, ReportJob } from "./data.ts";
 import type { FailureGroup, Failures } from "./failures.ts";
@@ -254,8 +254,8 @@ function jobRow({ job, usd }: ReportJob): Html {
   </tr>`;
 }
 
-function stateWords({ state, parent }: Job): string {
-  return parent === undefined ? state : `${state}, from ${parent}`;
+function stateWords({ state, parents }: Job): string {
+  return parents.length === 0 ? state : `${state}, from ${someJobs(parents)}`;
 }
 
 function figureCell(value: number | undefined): Html {

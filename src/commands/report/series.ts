@@ -20,8 +20,8 @@ export function exportedRows(changes: readonly StateChange[], jobs: JobsById): S
     // a job comes back to `exported` when its create is refused
     if (seen.has(job)) return 0;
     seen.add(job);
-    const { parent, requests } = jobs.get(job) ?? NO_JOB;
-    return parent === undefined ? requests : 0;
+    const { parents, requests } = jobs.get(job) ?? NO_JOB;
+    return parents.length === 0 ? requests : 0;
   });
 }
 
@@ -63,9 +63,9 @@ export function stretches(
 
 type JobsById = ReadonlyMap<
   string,
-  Pick<Job, "parent" | "requests" | "sums" | "rolledBack" | "tokens">
+  Pick<Job, "parents" | "requests" | "sums" | "rolledBack" | "tokens">
 >;
-const NO_JOB = { parent: undefined, requests: 0, sums: undefined, rolledBack: 0, tokens: 0 };
+const NO_JOB = { parents: [], requests: 0, sums: undefined, rolledBack: 0, tokens: 0 };
 
 function running(changes: readonly StateChange[], step: (change: StateChange) => number): Series {
   const points: Point[] = [];
