@@ -1,5 +1,6 @@
 // I import, and something else comes than my results: a sign-in page, another job's file. What am I told, by
 // which exit code does a script know, what was paid for, and what is in the table then and after the mend?
+import { EventEmitter } from "node:events";
 import { readdir, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
@@ -120,12 +121,22 @@ test("import ends with exit code 4, says what came, and writes all later", async
   expect(await readdir(join(home, "portal"))).toEqual(["manifest.ndjson"]);
 });
 
-test("run ends with exit code 4 where its time is over, and with 0 only when all is written", async () => {
-  const all = await own("impatient");
+test("run waits for the results and pays for none again; when it is stopped, the next one ends with 0", async () => {
+  const all = await own("patient");
   proxy.rewrite(signIn());
-  const first = await all.command("run", "--yes", "--timeout", "4");
-  expect(first.code, first.stdout + first.stderr).toBe(4);
-  expect(first.stderr).toMatch(/Job 0001: None of the 1 line/);
+  const signals = new EventEmitter();
+  const listen = (text: string) => {
+    if (/Job 0001: None of the 1 line/.test(text)) signals.emit("SIGINT");
+  };
+  const args = [
+    "run",
+    "--yes",
+    ...optionsOf("run", "patient", 2),
+    "--jobs-dir",
+    join(home, "patient"),
+  ];
+  const stopped = await runHere(args, { env, folder: home, signals, listen });
+  expect(stopped.code, stopped.stdout + stopped.stderr).toBe(130);
   expect([await all.filled(), all.creates()]).toEqual([0, 2]);
   proxy.rewrite(signIn(1));
   const second = await all.command("run", "--yes", "--json");
