@@ -47,16 +47,15 @@ async function membersOfFirst(path: string): Promise<string> {
   return "is empty";
 }
 
-const MAX_NAMES = 12;
-const MAX_NAME_CHARS = 40;
+const MAX_CHARS = 200;
 
 function namesIn(value: JsonObject): string {
   const names = Object.entries(value).flatMap(([name, inner]) =>
     isJsonObject(inner) ? Object.keys(inner).map((each) => `${name}.${each}`) : [name],
   );
   if (names.length === 0) return "no members";
-  const shown = names
-    .slice(0, MAX_NAMES)
-    .map((name) => name.replaceAll(/[^\w.-]/g, "?").slice(0, MAX_NAME_CHARS));
-  return `the members ${shown.join(", ")}${names.length > MAX_NAMES ? " and more" : ""}`;
+  return `the members ${names
+    .join(", ")
+    .replaceAll(/[^\w., -]/g, "?")
+    .slice(0, MAX_CHARS)}`;
 }

@@ -25,7 +25,7 @@ export const importCommand: RegisterCommand = (cli, start) =>
         type: "string",
         array: true,
         default: [],
-        describe: "with --again: a job's id, such as 0003; else every imported one",
+        describe: "write these jobs' results again, such as 0003's; else as --again",
       }),
     (argv) =>
       start("import", argv, async (context) => {

@@ -79,9 +79,9 @@ function importedJobs(manifest: ManifestView, ids: readonly string[]): readonly 
   const other = jobs.find((job) => !wasImported(job));
   if (other === undefined) return jobs;
   throw new UserError(
-    `Job ${other.id} is ${other.state}: its rows are not meant to hold vectors of it.`,
+    `Job ${other.id} is ${other.state}: only what was imported is written again.`,
     {
-      hint: `\`vecfill jobs ${other.id}\` says what becomes of it.`,
+      hint: "`vecfill import` alone writes the results of all jobs that have ended.",
       exit: "usage",
     },
   );

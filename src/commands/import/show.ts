@@ -1,6 +1,5 @@
 import { readManifest } from "../../jobs-folder/open.ts";
 import type { CommandContext, CommandResult } from "../../cli/command.ts";
-import { UserError } from "../../errors.ts";
 import type { Job } from "../../manifest/job.ts";
 import { laneToGoOn } from "../../cost/lane.ts";
 import { type Manifest } from "../../manifest/manifest.ts";
@@ -19,8 +18,7 @@ export async function showImport(
   ids: readonly string[],
 ): Promise<CommandResult> {
   const { services, settings, next } = context;
-  if (settings.again || settings.refetch) return showAgain(context, ids);
-  if (ids.length > 0) throw namedInVain(ids);
+  if (settings.again || settings.refetch || ids.length > 0) return showAgain(context, ids);
   if (settings.dryRun) return showDryRun(context);
   const manifest = await services.manifest();
   if (!manifest.jobs().some(isBack)) return buildIndexes(context, manifest);
@@ -35,16 +33,6 @@ export async function showImport(
     next: sums.failed > 0 ? next("resubmit") : undefined,
     exit: sums.failed > 0 ? "rowsFailed" : "done",
   };
-}
-
-function namedInVain(ids: readonly string[]): UserError {
-  return new UserError(
-    "Jobs are named for `import --again` only: without it, all that have ended are imported.",
-    {
-      hint: `Type \`vecfill import\`, or \`vecfill import --again ${ids.join(" ")}\` to write their results once more.`,
-      exit: "usage",
-    },
-  );
 }
 
 /** Nothing to import, but perhaps an index to build, which needs no key. */
