@@ -276,7 +276,7 @@ test("what Gemini has no more is told, and what cannot be written again is refus
       : send(),
   );
   expect(await again(all)).toMatchObject({ withoutResults: ["0001"], refetched: [] });
-  expect(await all.command("import", "0001")).toMatchObject({ code: 2 });
+  expect((await all.command("import", "0001")).stdout).toMatch(/not in the jobs folder.*: 0001\./);
   await all.command("export");
   expect(await all.command("import", "--again", "0009")).toMatchObject({ code: 2 });
 });
