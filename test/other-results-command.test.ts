@@ -160,8 +160,8 @@ test("lines that are missing are paid for again only once the same file came ove
   expect(believed.stdout).toMatch(/4 requests = 2 written \+ 2 failed/);
   expect([await all.filled(), all.creates()]).toEqual([2, 2]);
   proxy.rewrite();
-  const again = await all.command("run", "--yes");
-  expect(again.code, again.stderr).toBe(0);
+  const mended = await all.command("run", "--yes");
+  expect(mended.code, mended.stderr).toBe(0);
   expect(await all.filled()).toBe(4);
 });
 
