@@ -42,6 +42,11 @@ export class DoubtedJobs {
     return Math.max(0, dueMs - this.#clock.elapsedMs());
   }
 
+  /** Infinite where none waits. */
+  untilNextMs(): number {
+    return Math.min(...[...this.#jobs.keys()].map((job) => this.untilDueMs(job)));
+  }
+
   /** Those that are waited for no longer. `isAlone`: nothing else is under way. */
   giveUp(isAlone: boolean): readonly ResultsDoubted[] {
     const nowMs = this.#clock.elapsedMs();

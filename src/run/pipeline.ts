@@ -37,7 +37,7 @@ import { Canary, CANARY_ROWS, canaryBounds, isCanaryWorth } from "../quota/canar
 import { Changes } from "./changes.ts";
 import { DoubtedJobs } from "./doubted-jobs.ts";
 import { OutagePause } from "./outage-pause.ts";
-import { isOpen, needs } from "../manifest/states.ts";
+import { isOpen, type Need, needs } from "../manifest/states.ts";
 
 export type RunServices = SubmitServices & ImportServices & Readonly<{ store: Store }>;
 
@@ -79,7 +79,8 @@ export type PipelineEnd = Readonly<{
 /** How many exported jobs may wait for submission before export pauses. */
 const MAX_JOBS_AHEAD = 4;
 /** What a job needs that has left and may still leave rows to be sent again. */
-const UNDER_WAY = ["look", "write", "fetch", "embed", "settle"] as const;
+const SENT = ["look", "write", "fetch"] as const;
+const UNDER_WAY = [...SENT, "embed", "settle"] as const;
 /** Rows whose text changed under way are exported anew; a table that never rests is left at last. */
 const MAX_EXPORT_PASSES = 3;
 /** Creates without an answer and without a batch, in a row, before a run gives up: some five hours. */
@@ -383,15 +384,14 @@ class Pipeline {
   }
 
   async #import(): Promise<void> {
-    const { manifest, clock, signal } = this.#services;
+    const { clock, signal } = this.#services;
     while (!this.#isStopped()) {
-      const jobs = manifest.needing("fetch", "write").filter(({ id }) => !this.#blocked.has(id));
-      const job = jobs.find(({ id }) => this.#doubted.untilDueMs(id) === 0);
-      if (jobs.length === 0 && this.#isFinished()) return;
+      const isDue = ({ id }: Job) => !this.#blocked.has(id) && this.#doubted.untilDueMs(id) === 0;
+      const job = this.#first(["write", "fetch"], isDue);
       if (job !== undefined) await this.#inHand(() => this.#importOne(job));
+      else if (this.#isFinished()) return;
       else if (!this.#giveUpDoubted()) {
-        const waits = jobs.map(({ id }) => this.#doubted.untilDueMs(id));
-        await this.#changes.nextWithin(Math.min(...waits), clock, signal);
+        await this.#changes.nextWithin(this.#doubted.untilNextMs(), clock, signal);
       }
     }
   }
@@ -421,6 +421,7 @@ class Pipeline {
   #block(error: JobBlocked): void {
     // where the first job cannot be imported, no other is sent
     if (this.#canary?.mayBe(this.#services.manifest.job(error.job)) === true) throw error;
+    this.#doubted.delete(error.job);
     this.#blocked.set(error.job, error);
   }
 
@@ -494,7 +495,7 @@ class Pipeline {
       !this.#blocked.has(job.id) &&
       !this.#doubted.has(job.id) &&
       !isStuck(job, clock.now(), this.#options.stuckAfterMs);
-    return !UNDER_WAY.some((need) => manifest.needing(need).some(mayFailRows));
+    return this.#first(UNDER_WAY, mayFailRows) === undefined;
   }
 
   async #timer(): Promise<void> {
@@ -548,13 +549,9 @@ class Pipeline {
 
   /** Those left out do not count. */
   #isAnyUnderWay(isLeftOut: (id: string) => boolean): boolean {
-    const { manifest } = this.#services;
-    const sent =
-      this.#halted === undefined
-        ? manifest.needing("embed", "settle", "look", "fetch", "write")
-        : manifest.needing("look", "fetch", "write");
-    const isOut = ({ id }: Job) => this.#blocked.has(id) || isLeftOut(id);
-    return this.#worksInHand > 0 || !sent.every(isOut);
+    if (this.#worksInHand > 0) return true;
+    const sent = this.#halted === undefined ? UNDER_WAY : SENT;
+    return this.#first(sent, ({ id }) => !this.#blocked.has(id) && !isLeftOut(id)) !== undefined;
   }
 
   /** Which jobs may be begun, beside what they cost. */
@@ -597,6 +594,15 @@ class Pipeline {
     const nowMs = clock.now().getTime();
     const jobs = this.#queuedJobs();
     return { job, try: nextTry(job, { jobs, window, log, quotaWaitMs, nowMs }) };
+  }
+
+  /** The first need first: their lists are never put together, however long they are. */
+  #first(needed: readonly Need[], holds: (job: Job) => boolean): Job | undefined {
+    for (const need of needed) {
+      const job = this.#services.manifest.needing(need).find(holds);
+      if (job !== undefined) return job;
+    }
+    return undefined;
   }
 
   #hasUncertainJob(): boolean {
