@@ -130,7 +130,8 @@ export async function withTables(
   const redact = (text: string) => services.redact(text);
   const storeOf = (target: Target) => services.store(target);
   const pacer = createPacer(settings.pace, clock);
-  return { manifest, report, clock, signal, redact, storeOf, pacer };
+  const { resultsGraceMs } = settings;
+  return { manifest, report, clock, signal, redact, storeOf, pacer, resultsGraceMs };
 }
 
 export async function indexKeeper(context: StageContext, manifest: Manifest): Promise<IndexKeeper> {

@@ -159,6 +159,7 @@ export function simulatedGemini(world: World): { gemini: Gemini; ledger: Ledger 
     openResults: () => {
       throw new Error("nobody asks for that here");
     },
+    isOtherFile: async () => false,
     downloadResults: async (results, path) => {
       await clock.sleep(CALL_MS);
       const batch = ledger.batches.find(({ name }) => resultsOf(name) === results);

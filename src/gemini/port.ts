@@ -144,6 +144,8 @@ export type Gemini = {
     path: string,
     options: ResultsOptions & Readonly<{ onBytes?: (bytes: number) => void }>,
   ): Promise<SavedResults>;
+  /** True where the service tells the file's size or hash, and it is not this one's. */
+  isOtherFile(name: string, file: FileDigest, signal?: AbortSignal): Promise<boolean>;
   cancelBatch(name: string): Promise<void>;
   /** Resolves also when there is nothing to delete. */
   deleteBatch(name: string): Promise<void>;

@@ -171,6 +171,7 @@ export const eventSchema = z.discriminatedUnion("type", [
     ...waiting,
     // absent: as they were
     sums: sums.optional(),
+    results: file.optional(),
     // further jobs whose lines are in these children
     others: z.array(z.object({ job: jobId, ...waiting })).optional(),
   }),

@@ -258,6 +258,7 @@ function change(job: Draft, event: Exclude<JobEvent, { type: "exported" }>): voi
       job.outstanding = event.outstanding;
       job.failedFile = event.failedFile;
       job.sums = event.sums ?? job.sums;
+      job.resultsFile = event.results ?? job.resultsFile;
       job.children = [...job.children, ...event.children.map((child) => child.job)];
       return;
     case "rollingBack":

@@ -38,6 +38,8 @@ export type Parent = Readonly<{
   failedFile: Job["failedFile"];
   /** Where rows were written without being sent; undefined: as they were. */
   sums?: Sums | undefined;
+  /** Where the results were fetched again and are other ones. */
+  results?: Job["resultsFile"];
 }>;
 
 type Parents = readonly [Parent, ...Parent[]];

@@ -6,7 +6,7 @@
  * wait to be submitted, so that files and tokens do not pile up. The first task that fails stops
  * the others where their files and the manifest agree.
  */
-import { JobBlocked, UserError } from "../errors.ts";
+import { JobBlocked, ResultsDoubted, UserError } from "../errors.ts";
 import { exportJobs, type ExportOptions, type ExportSummary } from "../export/export.ts";
 import { nextToEmbed } from "../embed/embed.ts";
 import { embedJob } from "../embed/embed-job.ts";
@@ -36,6 +36,7 @@ import { isTooLarge, learnedBounds } from "../quota/learned-bounds.ts";
 import { nextTry, type NextTry, type Window } from "../quota/next-try.ts";
 import { Canary, CANARY_ROWS, canaryBounds, isCanaryWorth } from "../quota/canary.ts";
 import { Changes } from "./changes.ts";
+import { DoubtedJobs } from "./doubted-jobs.ts";
 import { OutagePause } from "./outage-pause.ts";
 import { isOpen, type Need, needs } from "../manifest/states.ts";
 
@@ -110,6 +111,8 @@ class Pipeline {
   #hasGeminiAnswered = false;
   /** Jobs that cannot be imported as things are; the others go on without them. */
   readonly #blocked = new Map<string, JobBlocked>();
+  /** Jobs whose results are fetched again later. */
+  readonly #doubted: DoubtedJobs;
   readonly #downloadPause: OutagePause;
   #listRead: Promise<void> | undefined;
   /** Jobs whose create is under way. */
@@ -130,6 +133,7 @@ class Pipeline {
     const signal = AbortSignal.any([services.signal, this.#stop.signal]);
     this.#services = { ...services, signal };
     this.#options = options;
+    this.#doubted = new DoubtedJobs(services.clock);
     this.#downloadPause = new OutagePause(services.clock, options.quotaWaitMs);
     const ended = services.manifest.jobs().filter((job) => !isOpen(job));
     this.#endedBefore = new Set(ended.map((job) => job.id));
@@ -420,6 +424,7 @@ class Pipeline {
       await this.#inHand(async () => {
         const ended = await pollDue(this.#services, schedule, stuck);
         this.#hasGeminiAnswered ||= ended.length > 0;
+        for (const error of schedule.blocked) this.#block(error);
         for (const id of ended) this.#willRetry(manifest.job(id));
       });
       if (this.#isFinished()) return;
@@ -430,25 +435,53 @@ class Pipeline {
   }
 
   async #import(): Promise<void> {
-    const { signal } = this.#services;
+    const { clock, signal } = this.#services;
     while (!this.#isStopped()) {
-      const job = this.#first(["write", "fetch"], ({ id }) => !this.#blocked.has(id));
-      if (job === undefined && this.#isFinished()) return;
-      if (job === undefined) await this.#changes.next(signal);
-      else await this.#inHand(() => this.#importOne(job));
+      const isDue = ({ id }: Job) => !this.#blocked.has(id) && this.#doubted.untilDueMs(id) === 0;
+      const job = this.#first(["write", "fetch"], isDue);
+      if (job !== undefined) await this.#inHand(() => this.#importOne(job));
+      else if (this.#isFinished()) return;
+      else if (!this.#giveUpDoubted()) {
+        await this.#changes.nextWithin(this.#doubted.untilNextMs(), clock, signal);
+      }
     }
+  }
+
+  /** True where nothing else has been under way for as long as they are waited for. */
+  #giveUpDoubted(): boolean {
+    const isElse = this.#isAnyUnderWay((id) => this.#doubted.has(id));
+    const isToSend = this.#nextToSubmit() !== undefined || this.#nextToEmbed() !== undefined;
+    const given = this.#doubted.giveUp(!isElse && !isToSend && this.#retries.isEmpty);
+    for (const error of given) this.#block(error);
+    if (given.length > 0) this.#changes.notify();
+    return given.length > 0;
   }
 
   async #importOne(job: Job): Promise<void> {
     try {
       const done = await importResults(this.#services, job);
+      this.#doubted.delete(job.id);
       if (done !== undefined) this.#willRetry(done);
     } catch (error) {
-      // where the first job cannot be imported, no other is sent
-      if (error instanceof JobBlocked && this.#canary?.mayBe(job) === true) throw error;
-      if (error instanceof JobBlocked) this.#blocked.set(job.id, error);
+      if (error instanceof ResultsDoubted) return this.#fetchLater(error);
+      if (error instanceof JobBlocked) this.#block(error);
       else await this.#waitOut(error, this.#downloadPause);
     }
+  }
+
+  #block(error: JobBlocked): void {
+    // where the first job cannot be imported, no other is sent
+    if (this.#canary?.mayBe(this.#services.manifest.job(error.job)) === true) throw error;
+    this.#doubted.delete(error.job);
+    this.#blocked.set(error.job, error);
+  }
+
+  #fetchLater(error: ResultsDoubted): void {
+    const waitMs = this.#doubted.add(error);
+    const { message, hint } = error;
+    this.#services.report({ type: "warning", message, hint });
+    const why = `to fetch the results of job ${error.job} again`;
+    this.#services.report({ type: "waiting", why, seconds: Math.round(waitMs / 1000) });
   }
 
   /** Where Gemini has answered in this run, it will again: laptops sleep, networks go away. */
@@ -511,6 +544,7 @@ class Pipeline {
     const mayFailRows = (job: Job) =>
       sameTarget(job.target, target) &&
       !this.#blocked.has(job.id) &&
+      !this.#doubted.has(job.id) &&
       !isStuck(job, clock.now(), this.#options.stuckAfterMs);
     return this.#first(UNDER_WAY, mayFailRows) === undefined;
   }
@@ -556,14 +590,19 @@ class Pipeline {
 
   #isDrained(): boolean {
     const { manifest } = this.#services;
-    if (this.#worksInHand > 0) return false;
-    const sent = this.#halted === undefined ? UNDER_WAY : SENT;
-    if (this.#first(sent, ({ id }) => !this.#blocked.has(id)) !== undefined) return false;
+    if (this.#isAnyUnderWay(() => false)) return false;
     if (this.#halted !== undefined) return true;
     if (!this.#retries.isEmpty) return false;
     // what the limit holds back waits for a bill that comes in, and for no task
     const isTaken = ({ target }: Job) => !this.#isRefused(target);
     return withinLimit(manifest, this.#options.costLimit, isTaken).next().done === true;
+  }
+
+  /** Those left out do not count. */
+  #isAnyUnderWay(isLeftOut: (id: string) => boolean): boolean {
+    if (this.#worksInHand > 0) return true;
+    const sent = this.#halted === undefined ? UNDER_WAY : SENT;
+    return this.#first(sent, ({ id }) => !this.#blocked.has(id) && !isLeftOut(id)) !== undefined;
   }
 
   /** Which jobs may be begun, beside what they cost. */

@@ -40,6 +40,7 @@ function failing(times: number, error: () => unknown = uncertain) {
       yield await answer(Buffer.from("x"));
     },
     downloadResults: () => answer({ file: { bytes: 1, sha256: "" }, lines: 1 }),
+    isOtherFile: () => answer(false),
     cancelBatch: () => answer(undefined),
     deleteBatch: () => answer(undefined),
     deleteFile: () => answer(undefined),
@@ -85,6 +86,10 @@ const retried: [
   [
     "downloadResults",
     (gemini, signal) => gemini.downloadResults("files/x", "", withSignal(signal)),
+  ],
+  [
+    "isOtherFile",
+    (gemini, signal) => gemini.isOtherFile("files/x", { bytes: 1, sha256: "" }, signal),
   ],
   ["cancelBatch", (gemini) => gemini.cancelBatch("batches/x")],
   ["deleteBatch", (gemini) => gemini.deleteBatch("batches/x")],
