@@ -114,8 +114,8 @@ function withinPause(wantedMs: number, { own }: Queue, asked: Asked): number {
 }
 
 /** When more than the limit is tried. */
-function probeMs({ probe, creates, lastTryMs }: QuotaLog): number {
-  return creates >= probe.afterCreates ? -Infinity : lastTryMs + probe.afterMs;
+function probeMs({ probe, creates, lastTryMs, lastRefusalMs = lastTryMs }: QuotaLog): number {
+  return creates >= probe.afterCreates ? -Infinity : lastRefusalMs + probe.afterMs;
 }
 
 function never(waitsFor: "jobs" | "tokens", queued: number, allowed: number): NextTry {

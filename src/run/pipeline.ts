@@ -37,7 +37,7 @@ import { nextTry, type NextTry, type Window } from "../quota/next-try.ts";
 import { Canary, CANARY_ROWS, canaryBounds, isCanaryWorth } from "../quota/canary.ts";
 import { Changes } from "./changes.ts";
 import { OutagePause } from "./outage-pause.ts";
-import { isOpen, needs } from "../manifest/states.ts";
+import { isOpen, type Need, needs } from "../manifest/states.ts";
 
 export type RunServices = SubmitServices & ImportServices & Readonly<{ store: Store }>;
 
@@ -79,7 +79,8 @@ export type PipelineEnd = Readonly<{
 /** How many exported jobs may wait for submission before export pauses. */
 const MAX_JOBS_AHEAD = 4;
 /** What a job needs that has left and may still leave rows to be sent again. */
-const UNDER_WAY = ["look", "write", "fetch", "embed", "settle"] as const;
+const SENT = ["look", "write", "fetch"] as const;
+const UNDER_WAY = [...SENT, "embed", "settle"] as const;
 /** Rows whose text changed under way are exported anew; a table that never rests is left at last. */
 const MAX_EXPORT_PASSES = 3;
 /** Creates without an answer and without a batch, in a row, before a run gives up: some five hours. */
@@ -429,9 +430,9 @@ class Pipeline {
   }
 
   async #import(): Promise<void> {
-    const { manifest, signal } = this.#services;
+    const { signal } = this.#services;
     while (!this.#isStopped()) {
-      const job = manifest.needing("fetch", "write").find(({ id }) => !this.#blocked.has(id));
+      const job = this.#first(["write", "fetch"], ({ id }) => !this.#blocked.has(id));
       if (job === undefined && this.#isFinished()) return;
       if (job === undefined) await this.#changes.next(signal);
       else await this.#inHand(() => this.#importOne(job));
@@ -511,7 +512,7 @@ class Pipeline {
       sameTarget(job.target, target) &&
       !this.#blocked.has(job.id) &&
       !isStuck(job, clock.now(), this.#options.stuckAfterMs);
-    return !UNDER_WAY.some((need) => manifest.needing(need).some(mayFailRows));
+    return this.#first(UNDER_WAY, mayFailRows) === undefined;
   }
 
   async #timer(): Promise<void> {
@@ -555,11 +556,9 @@ class Pipeline {
 
   #isDrained(): boolean {
     const { manifest } = this.#services;
-    const sent =
-      this.#halted === undefined
-        ? manifest.needing("embed", "settle", "look", "fetch", "write")
-        : manifest.needing("look", "fetch", "write");
-    if (this.#worksInHand > 0 || sent.some(({ id }) => !this.#blocked.has(id))) return false;
+    if (this.#worksInHand > 0) return false;
+    const sent = this.#halted === undefined ? UNDER_WAY : SENT;
+    if (this.#first(sent, ({ id }) => !this.#blocked.has(id)) !== undefined) return false;
     if (this.#halted !== undefined) return true;
     if (!this.#retries.isEmpty) return false;
     // what the limit holds back waits for a bill that comes in, and for no task
@@ -607,6 +606,15 @@ class Pipeline {
     const nowMs = clock.now().getTime();
     const jobs = this.#queuedJobs();
     return { job, try: nextTry(job, { jobs, window, log, quotaWaitMs, nowMs }) };
+  }
+
+  /** The first need first: their lists are never put together, however long they are. */
+  #first(needed: readonly Need[], holds: (job: Job) => boolean): Job | undefined {
+    for (const need of needed) {
+      const job = this.#services.manifest.needing(need).find(holds);
+      if (job !== undefined) return job;
+    }
+    return undefined;
   }
 
   #waitingJobs(): readonly Job[] {

@@ -40,6 +40,7 @@ export type QuotaLog = Readonly<{
   lastTryMs: number;
   lastEndMs: number;
   firstEndMs: number | undefined;
+  lastRefusalMs: number | undefined;
   /** What the service asked for at the last refusal. */
   retryAfterMs: number;
   /** Tokens of a job that was refused with nothing active, more than once: smaller ones may fit. */
@@ -57,6 +58,8 @@ const MINUTE_MS = 60_000;
 const FIRST_PROBE = { afterMs: 3 * MINUTE_MS, afterCreates: 20 } as const;
 /** A limit that held is tried so many times later, and after twice as many creates. */
 const PROBE_GROWTH = 3;
+/** Refusals in a row after which the pauses hide when it came back. */
+const REFUSALS_OF_UNKNOWN_TIME = 2;
 /** Refusals in a row after which it is not known how much has come back when one goes through. */
 const REFUSALS_TO_BURST = 3;
 /** Creates in a row before they were due: the pace is too low. */
@@ -93,6 +96,7 @@ export const NEW_QUOTA: QuotaLog = {
   lastTryMs: -Infinity,
   lastEndMs: -Infinity,
   firstEndMs: undefined,
+  lastRefusalMs: undefined,
   retryAfterMs: 0,
   tooLarge: undefined,
   batchLimit: undefined,
@@ -105,7 +109,7 @@ export function tried(log: QuotaLog): QuotaLog {
 
 export function accepted(before: QuotaLog, create: Create): QuotaLog {
   const { tokens, atMs, probe } = create;
-  const log = withoutLateness(before, create);
+  const log = sinceItCameBack(withoutLateness(before, create), atMs);
   const { active, full } = log;
   const next: QuotaLog = {
     ...log,
@@ -145,6 +149,7 @@ export function refused(
   const next: QuotaLog = {
     ...log,
     refusalsInRow: log.refusalsInRow + 1,
+    lastRefusalMs: create.atMs,
     retryAfterMs: create.retryAfterMs ?? 0,
     lastTryMs: create.atMs,
   };
@@ -164,9 +169,19 @@ export function dueMs({ full, pace }: QuotaLog, tokens: number): number {
 function withoutLateness(log: QuotaLog, { tokens, atMs, probe }: Create): QuotaLog {
   const { full, lastTryMs, lastEndMs } = log;
   if (full === undefined || probe !== undefined) return log;
-  const expectedMs = Math.max(dueMs(log, tokens), full.sinceMs, lastTryMs, lastEndMs);
+  // whoever was gone for long sees the ends late, too
+  const endMs = log.pace === undefined ? lastEndMs : -Infinity;
+  const expectedMs = Math.max(dueMs(log, tokens), full.sinceMs, lastTryMs, endMs);
   const lateMs = atMs - expectedMs - LATE_MS;
   return lateMs > 0 ? { ...log, full: { ...full, sinceMs: full.sinceMs + lateMs } } : log;
+}
+
+/** After refusals, what goes through came back at some time since the last of them: in the middle, as far as is known. */
+function sinceItCameBack(log: QuotaLog, atMs: number): QuotaLog {
+  const { full, refusalsInRow, lastTryMs } = log;
+  if (full === undefined || refusalsInRow < REFUSALS_OF_UNKNOWN_TIME) return log;
+  const unknownMs = atMs - Math.max(full.sinceMs, lastTryMs);
+  return { ...log, full: { ...full, sinceMs: full.sinceMs + unknownMs / 2 } };
 }
 
 /** More is active than at a refusal: then no limit is what was met there. */
@@ -213,6 +228,11 @@ function learned(counted: QuotaLog, log: QuotaLog, create: Create): QuotaLog {
   if (probe !== undefined) return held(stillFull, log.limit ?? active.tokens);
   if (burst === undefined && atMs < dueMs(log, tokens)) return stillFull;
   if (burst === "beforeDue" && active.tokens > 0) return limitedTo(fullNow, active.tokens);
+  // nothing has come back since it was full: what is active is less than the limit was thought to be
+  const { limit = Infinity } = log;
+  const isLower = Number.isFinite(limit) && active.tokens < limit;
+  if (isLower && active.tokens > 0 && active.tokens <= full.tokens)
+    return limitedTo(fullNow, active.tokens);
   if (full.tokens > 0) return { ...fullNow, ...measured(full, create) };
   const dueRefusals = log.dueRefusals + 1;
   if (dueRefusals < DUE_REFUSALS_OF_NO_PACE) return { ...fullNow, dueRefusals };
