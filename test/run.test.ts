@@ -223,7 +223,7 @@ describe("the table changes under it", () => {
   });
 
   test("a table that never rests is left at last, with what changed to be exported again", async () => {
-    const trial = await startTrial(workshop, texts(3));
+    const trial = await startTrial(workshop, texts(3), { batchSeconds: 0.5 });
     const pending: Promise<unknown>[] = [];
     const report = ({ type }: ProgressEvent) => {
       const sql = "UPDATE questions SET question_text = question_text || '!' WHERE id = 1";
