@@ -92,6 +92,8 @@ describe("nine hundred rows in three jobs", () => {
 
   test("of which 600 are refused: it is the table, and no row is sent again", async () => {
     const trial = await startTrial(workshop, texts(900));
+    // nothing more would be sent once the first job is refused
+    await trial.untilEnded({ bounds: BOUNDS });
     await refuse("id <= 600");
     const error = await run(trial).catch((thrown: unknown) => thrown);
     expect(error).toBeInstanceOf(JobBlocked);

@@ -216,13 +216,12 @@ const EXPLANATIONS: Readonly<Partial<Record<string, Explanation>>> = {
   }),
 };
 
-/**
- * What an SQLSTATE means for the rows of a statement: whether it may be one row that is refused, such as by a
- * CHECK or a trigger that raises, or whether it fails for any. The row's content, in DETAIL, is never told.
- */
 const SQLSTATE = /^(?!EPIPE)[0-9A-Z]{5}$/;
 
-/** What the database tells of an error; a driver gives more or less of it. `where`: the functions at work. */
+/**
+ * What the database tells of an error; a driver gives more or less of it. The row's content, in DETAIL, is never
+ * told. `where`: the functions at work.
+ */
 const WORDS = z.object({
   severity: z.string().optional(),
   code: z.string().regex(SQLSTATE),
@@ -283,6 +282,7 @@ const OF_THE_SERVER = /^(?:08|25|40|53|55P03|57|58|XX)/;
  */
 const OF_A_ROW = /^(?:09|2[1237]|4[4-9A-Z]|(?!53|55|57|58|72|XX)[5-9I-Z])/;
 
+/** It may be one row that is refused, such as by a CHECK or a trigger that raises; else it fails for any. */
 export function isOfARow(words: DatabaseWords): boolean {
   return OF_A_ROW.test(words.code) || isPolicy(words);
 }

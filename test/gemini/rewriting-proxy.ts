@@ -4,22 +4,11 @@
  * service's bodies would come. What was asked for takes effect at the emulator unless the rule says no.
  */
 import { type IncomingMessage, request as httpRequest } from "node:http";
+import type { RouteKind } from "../../src/emulator/routes.ts";
 import { describeRequest, reply, type Reply, type SeenRequest, serve } from "./stub-server.ts";
 
 /** What a call is for. `session` is what follows the start of an upload; `file` looks at a file. */
-export type CallKind =
-  | "create"
-  | "get"
-  | "list"
-  | "cancel"
-  | "delete"
-  | "upload"
-  | "session"
-  | "file"
-  | "download"
-  | "count"
-  | "sync"
-  | "model";
+export type CallKind = RouteKind | "session" | "file" | "count";
 
 export type ProxiedCall = SeenRequest &
   Readonly<{
