@@ -38,3 +38,6 @@ export class JobBlocked extends UserError {
     this.job = job;
   }
 }
+
+/** What came in place of the job's results is not known to be them; they may still come. */
+export class ResultsDoubted extends JobBlocked {}

@@ -92,7 +92,13 @@ export async function submitFromSettings(context: StageContext): Promise<Submitt
 export async function pollFromSettings(context: StageContext): Promise<PollSummary> {
   const { pollIntervalMs: intervalMs, once, timeoutMs, stuckAfterMs } = context.settings;
   const { pollAll } = await import("./poll/poll.ts");
-  return pollAll(await withGemini(context), { intervalMs, once, timeoutMs, stuckAfterMs });
+  const looking = await withGemini(context);
+  if (looking.manifest.needing("settle").length > 0) {
+    // what `submit` left held may have a batch by now
+    const { adoptBatches } = await import("./submit/adopt.ts");
+    await adoptBatches(looking);
+  }
+  return pollAll(looking, { intervalMs, once, timeoutMs, stuckAfterMs });
 }
 
 /** What sends to Gemini and looks there. The key is asked for before the folder is locked. */
@@ -124,7 +130,8 @@ export async function withTables(
   const redact = (text: string) => services.redact(text);
   const storeOf = (target: Target) => services.store(target);
   const pacer = createPacer(settings.pace, clock);
-  return { manifest, report, clock, signal, redact, storeOf, pacer };
+  const { resultsGraceMs } = settings;
+  return { manifest, report, clock, signal, redact, storeOf, pacer, resultsGraceMs };
 }
 
 export async function indexKeeper(context: StageContext, manifest: Manifest): Promise<IndexKeeper> {

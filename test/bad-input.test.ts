@@ -359,7 +359,7 @@ describe("a disk without room", () => {
     const { ended: end } = startProgram("sh", ["-c", line, ...command], { env: right });
     expectMend(await end, {
       exit: "fatal",
-      says: "0001.results.jsonl: it has reached the largest size",
+      says: "0001.results.jsonl.incoming.part: it has reached the largest size",
       mend: "--jobs-dir",
     });
     expect(await states(folder)).toEqual(["0001 succeeded"]);
@@ -488,7 +488,7 @@ describe("a file that is not as it was", () => {
     await rm(path);
     const refused = await vecfill(["import", "--quiet", "--jobs-dir", folder]);
     expectMend(refused, { exit: "fatal", says: "is missing", mend: "Restore it from a backup" });
-    expect(await states(folder)).toEqual(["0001 downloaded"]);
+    expect(await states(folder)).toEqual(["0001 succeeded"]);
     await writeFile(path, backup);
     expect((await vecfill(["import", "--dry-run", "--jobs-dir", folder])).stdout).toContain("0001");
   });

@@ -184,7 +184,7 @@ describe("--dry-run says what would become of a job", () => {
     await rm(trial.path("0001.requests.jsonl"));
     expect(await dryRun(trial, "--give-up")).toEqual([
       "Would cancel 1 job:",
-      "  0001 (a file of it is lost), 150 rows: to be given up",
+      "  0001 (a file of it is lost or doubted), 150 rows: to be given up",
     ]);
   });
 });

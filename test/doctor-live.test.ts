@@ -73,6 +73,7 @@ test("each way in which it behaves otherwise is named, and nothing else", async 
     "cancel-ended=ignored",
     "duplicate-name=renamed",
     "list-stats=fresh",
+    "create-input=unchecked",
   ].join(",");
   const emulator = await service({ behaviour, faults: "shuffle" });
   const differing = comparisons(await doctor(emulator, "--json")).filter(({ differs }) => differs);
@@ -88,6 +89,8 @@ test("each way in which it behaves otherwise is named, and nothing else", async 
     "an upload under a name that is taken is answered": "with another name",
     "batchStats of an ended batch in the list": "are up to date",
     "result lines come": "in another order",
+    "a create with it, right after, is answered":
+      "with a batch: no create that comes late is kept out",
   });
 });
 

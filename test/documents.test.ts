@@ -249,7 +249,11 @@ describe("a manifest that was committed", () => {
       ["0006", "exported"],
       ["0007", "embedding"],
       ["0008", "exported"],
+      // only version 2 could be revoked
+      ...(name.includes("v2") ? [["0009", "exported"]] : []),
     ]);
+    expect(manifest.fences("9f2c41d07be3")).toBe(name.includes("v2") ? true : undefined);
+    expect(manifest.jobs()[8]?.remoteFile).toBeUndefined();
     expect(manifest.job("0001")).toMatchObject({
       submissions: 2,
       billedTokens: 13870,
@@ -346,6 +350,7 @@ const JOB_EVENTS: Readonly<Record<JobEvent["type"], true>> = {
   uploaded: true,
   submitting: true,
   refused: true,
+  revoking: true,
   absent: true,
   submitted: true,
   duplicate: true,

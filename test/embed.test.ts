@@ -15,7 +15,7 @@ import { reportedManifest } from "../src/cost/reported-manifest.ts";
 import type { ProgressEvent } from "../src/progress.ts";
 import { resealed } from "./job/sample.ts";
 import { startTrial, texts, type Trial, type Wire } from "./trial.ts";
-import { adoptBatches } from "../src/submit/reconcile.ts";
+import { adoptBatches } from "../src/submit/adopt.ts";
 import { openWorkshop, type Workshop, type WorkshopServices } from "./workshop.ts";
 
 let workshop: Workshop;
@@ -501,8 +501,10 @@ async function withBatch(
   const trial = await exported(20);
   await trial.forgetting(trial.submit);
   await trial.services({}, async (all) => {
+    let isFirst = true;
     const recordIf: Manifest["recordIf"] = async (holds, event) => {
-      await other(all);
+      if (isFirst) await other(all);
+      isFirst = false;
       return all.manifest.recordIf(holds, event);
     };
     await work({ ...all, manifest: { ...all.manifest, recordIf } });

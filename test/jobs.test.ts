@@ -244,6 +244,7 @@ describe("--json", () => {
         failed: "0001.failed.jsonl",
       },
       error: null,
+      heldUntil: null,
     });
     expect(printed.jobs[3]).toMatchObject({
       batch: null,

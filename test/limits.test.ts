@@ -77,7 +77,9 @@ describe("a service that asks for patience", () => {
       exit: "unfinished",
       message: expect.stringContaining("25 times in a row"),
     });
-    expect(trial.emulator.calls("create")).toBe(25);
+    // and one with a throw-away file, which was refused
+    expect(trial.emulator.calls("create")).toBe(26);
+    expect(trial.emulator.createsOfGoneFiles()).toBe(1);
     expect(await trial.states()).toEqual(["0001 submitting"]);
     trial.emulator.setFaults("");
     expect(await trial.run()).toMatchObject({ written: 2, remaining: 0 });

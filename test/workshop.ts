@@ -62,6 +62,7 @@ export type WorkshopServices = Readonly<{
   report: (event: ProgressEvent) => void;
   signal: AbortSignal;
   keyId: string;
+  resultsGraceMs: number;
   /** None, unless a test brings one. */
   indexes?: IndexKeeper;
 }>;
@@ -113,6 +114,7 @@ export async function openWorkshop(options: EmulatorOptions = {}): Promise<Works
           report: (event) => events.push(event),
           signal: controller.signal,
           keyId: keyIdOf(new Secret(API_KEY)),
+          resultsGraceMs: 0,
         });
       } finally {
         await manifest.close();

@@ -159,6 +159,7 @@ export function simulatedGemini(world: World): { gemini: Gemini; ledger: Ledger 
     openResults: () => {
       throw new Error("nobody asks for that here");
     },
+    isOtherFile: async () => false,
     downloadResults: async (results, path) => {
       await clock.sleep(CALL_MS);
       const batch = ledger.batches.find(({ name }) => resultsOf(name) === results);
@@ -173,6 +174,7 @@ export function simulatedGemini(world: World): { gemini: Gemini; ledger: Ledger 
       await clock.sleep(CALL_MS);
       ledger.deletedFiles += 1;
     },
+    hasFile: async (name) => files.has(name),
     listModels: async () => [],
     countTokens: async () => 0,
     embedNow: () => Promise.reject(new Error("nobody asks for that here")),

@@ -115,6 +115,7 @@ export async function simulate(scenario: Scenario): Promise<Outcome> {
           },
           signal: new AbortController().signal,
           keyId: "simulated",
+          resultsGraceMs: 0,
         },
         {
           export: { target, bounds, limit: undefined, onTooLong: "skip", dryRun: false },

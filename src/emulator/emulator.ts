@@ -46,6 +46,8 @@ export type Emulator = Readonly<{
   embeddedNow: () => number;
   /** How often each text was paid for there, over all the starts of this folder. */
   paidTexts: () => ReadonlyMap<string, number>;
+  /** Creates refused since the start because their input file is not there. */
+  createsOfGoneFiles: () => number;
   /** How many requests of a kind have come since the start. */
   calls: (kind: RouteKind) => number;
   /** Other faults from now on; batches that exist keep theirs. */
@@ -80,6 +82,7 @@ export async function startEmulator(options: EmulatorOptions = {}): Promise<Emul
     billing: () => billing(state),
     embeddedNow: () => state.embeddedNow,
     paidTexts: () => state.paidTexts.times,
+    createsOfGoneFiles: () => state.createsOfGoneFiles,
     calls: (kind) => server.calls.get(kind) ?? 0,
     setFaults: (faults) => {
       state.faults = new Faults(faults, settings.seed);

@@ -22,7 +22,7 @@ import { listBatches } from "./batch-list.ts";
 import { parseBatch } from "./batch-resource.ts";
 import { download, unlessRefused } from "./incoming-file.ts";
 import { unusable } from "./http/failure.ts";
-import { parseFile } from "./file-resource.ts";
+import { contradicts, parseFile } from "./file-resource.ts";
 import { parseJson } from "./http/json.ts";
 import { listModels } from "./model-list.ts";
 import { type Limits, LIMITS } from "./http/limits.ts";
@@ -79,9 +79,11 @@ type OwnCall =
   | "createBatch"
   | "getBatch"
   | "findBatches"
+  | "hasFile"
   | "listModels"
   | "openResults"
   | "downloadResults"
+  | "isOtherFile"
   | "uploadFile";
 
 function ownCalls(services: Services, sdk: GoogleGenAI): Pick<Gemini, OwnCall> {
@@ -110,12 +112,19 @@ function ownCalls(services: Services, sdk: GoogleGenAI): Pick<Gemini, OwnCall> {
       );
     },
 
+    hasFile: async (name, signal) => (await find(name, signal)) !== undefined,
+
     listModels: (signal) => listModels(services, signal),
 
     openResults,
 
     downloadResults: (file, path, { onBytes, ...options }) =>
       saveResults(openResults(file, options), path, torn, onBytes),
+
+    async isOtherFile(name, file, signal) {
+      const stored = await find(name, signal).catch(unlessRefusedToTell);
+      return stored !== undefined && contradicts(stored, file);
+    },
 
     uploadFile: createUpload(find, services),
   };
@@ -164,6 +173,12 @@ async function findFile(sdk: GoogleGenAI, name: string, signal: AbortSignal | un
   const file = parseFile(answer);
   if (file?.name !== name) throw unusable(`it is not ${name}`);
   return file;
+}
+
+/** The names of results are longer than the service takes here. */
+function unlessRefusedToTell(error: unknown): undefined {
+  if (error instanceof GeminiError && error.kind === "refused") return undefined;
+  throw error;
 }
 
 type SdkCall = Exclude<keyof Gemini, OwnCall>;

@@ -1,4 +1,5 @@
 import { count, fields, text } from "./http/json.ts";
+import type { FileDigest } from "../disk/durable-file.ts";
 import type { RequestFile } from "./port.ts";
 
 /** A file as the service describes it. */
@@ -32,7 +33,7 @@ export function holds(stored: StoredFile, file: RequestFile): boolean {
 }
 
 /** Size or hash is told, and is not ours. */
-export function contradicts(stored: StoredFile, file: RequestFile): boolean {
+export function contradicts(stored: StoredFile, file: FileDigest): boolean {
   const sizeDiffers = stored.bytes !== undefined && stored.bytes !== file.bytes;
   const hashDiffers = stored.hash !== undefined && !hashForms(file).includes(stored.hash);
   return sizeDiffers || hashDiffers;
@@ -42,7 +43,7 @@ export function contradicts(stored: StoredFile, file: RequestFile): boolean {
  * The service sends the base64 of the hex digits' text (seen in a recorded answer). The base64 of
  * the digest itself, which its documentation can be read to mean, is accepted too.
  */
-function hashForms({ sha256 }: RequestFile): string[] {
+function hashForms({ sha256 }: FileDigest): string[] {
   return [
     Buffer.from(sha256, "latin1").toString("base64"),
     Buffer.from(sha256, "hex").toString("base64"),

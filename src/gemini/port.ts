@@ -144,6 +144,8 @@ export type Gemini = {
     path: string,
     options: ResultsOptions & Readonly<{ onBytes?: (bytes: number) => void }>,
   ): Promise<SavedResults>;
+  /** True where the service tells the file's size or hash, and it is not this one's. */
+  isOtherFile(name: string, file: FileDigest, signal?: AbortSignal): Promise<boolean>;
   cancelBatch(name: string): Promise<void>;
   /** Resolves also when there is nothing to delete. */
   deleteBatch(name: string): Promise<void>;
@@ -152,6 +154,8 @@ export type Gemini = {
    * their ids are longer than it takes, so `refused` may be all there is to get.
    */
   deleteFile(name: string): Promise<void>;
+  /** False when the service says that there is no such file for this key: deleted or expired, or another project's. */
+  hasFile(name: string, signal?: AbortSignal): Promise<boolean>;
   /** For this key; to ask costs nothing. */
   listModels(signal?: AbortSignal): Promise<readonly OfferedModel[]>;
   countTokens(model: ModelName, texts: readonly string[]): Promise<number>;

@@ -31,6 +31,9 @@ export const RETRIES: Readonly<Record<RetriedCall, RetryRule>> = {
   getBatch: { attempts: 7, firstDelayMs: 1_000, maxDelayMs: 30_000 },
   // Paid for, and perhaps a gigabyte: begun anew each time, since resuming is not documented.
   downloadResults: { attempts: 6, firstDelayMs: 1_000, maxDelayMs: 30_000 },
+  // Asked before a job may be sent again, like the list.
+  hasFile: { attempts: 4, firstDelayMs: 1_000, maxDelayMs: 8_000 },
+  isOtherFile: { attempts: 7, firstDelayMs: 1_000, maxDelayMs: 30_000 },
   // Somebody waits at the keyboard.
   cancelBatch: { attempts: 4, firstDelayMs: 1_000, maxDelayMs: 8_000 },
   // Asked before something else, which goes on without an answer.
@@ -80,10 +83,13 @@ export function retryingGemini(gemini: Gemini, clock: Clock, report?: Report): G
       retry("findBatches", () => gemini.findBatches(prefix, signal), signal),
     downloadResults: (file, path, options) =>
       retry("downloadResults", () => gemini.downloadResults(file, path, options), options.signal),
+    isOtherFile: (name, file, signal) =>
+      retry("isOtherFile", () => gemini.isOtherFile(name, file, signal), signal),
     getBatch: (name, signal) => retry("getBatch", () => gemini.getBatch(name, signal), signal),
     cancelBatch: (name) => retry("cancelBatch", () => gemini.cancelBatch(name)),
     deleteBatch: (name) => retry("deleteBatch", () => gemini.deleteBatch(name)),
     deleteFile: (name) => retry("deleteFile", () => gemini.deleteFile(name)),
+    hasFile: (name, signal) => retry("hasFile", () => gemini.hasFile(name, signal), signal),
     listModels: (signal) => retry("listModels", () => gemini.listModels(signal), signal),
     countTokens: (model, texts) => retry("countTokens", () => gemini.countTokens(model, texts)),
     embedNow: (request, signals) =>

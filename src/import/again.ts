@@ -2,24 +2,26 @@
  * Writes once more what a database has lost after it was imported: it was restored from a backup, or
  * the server that took over had not got the last commits. The results are paid for and on disk. Of a
  * job's rows those are written that are NULL and still have their text; to the journal they have been
- * written all along, so nothing is recorded, and it can be repeated. Rows that the table refused at their
- * import leave the failed file as they are written, in the step of the journal that counts them as what
- * they came to: so they are not paid for again, and none counts twice.
+ * written all along, so nothing is recorded, and it can be repeated. A row in a child job that is open
+ * stays the child's. Rows that wait in a failed file, since the table refused them or the results were fetched
+ * again since, leave it as they are written, in the step of the journal that counts them as what they came to:
+ * so they are not paid for again, and none counts twice.
  */
 import { exists } from "../disk/presence.ts";
 import {
   IN_COLUMN,
+  isOwn,
   isRefused,
   prepareReplacement,
   readFailedLines,
-  refusedLines,
   takeReplacement,
 } from "../jobs-folder/failed-file.ts";
-import { failedRequests } from "../jobs-folder/request-file.ts";
+import { failedRequests, readRequestKeys } from "../jobs-folder/request-file.ts";
+import { KeySet } from "../row/key-table.ts";
 import { hasResults } from "../jobs-folder/results-file.ts";
 import type { Job } from "../manifest/job.ts";
 import type { Manifest, ManifestView } from "../manifest/manifest.ts";
-import { wasImported } from "../manifest/states.ts";
+import { isOpen, wasImported } from "../manifest/states.ts";
 import type { Report } from "../progress.ts";
 import type { FailedLine } from "../row/failed-line.ts";
 import { type EmbeddedQuestion, formatKey, type RowOutcome } from "../row/question.ts";
@@ -63,9 +65,20 @@ export async function writeAgain(
   known: ReadonlyMap<string, RowEnd> = new Map(),
 ): Promise<readonly RowEnd[]> {
   const { store } = services;
-  const isNew = (row: EmbeddedQuestion) => !known.has(formatKey(row));
+  const sent = await keysOnTheirWay(services.manifest, job);
+  const isNew = (row: EmbeddedQuestion) => !known.has(formatKey(row)) && !sent.has(formatKey(row));
   const ends = await offer(services, job, (chunk) => emptyOf(store, chunk.filter(isNew)));
   return [...ends.values()];
+}
+
+/** Of the job's rows, those that open jobs made of its failed lines are under way with. */
+async function keysOnTheirWay(manifest: ManifestView, job: Job): Promise<KeySet> {
+  const sent = new KeySet();
+  for (const child of familyOf(manifest, job).filter(isOpen)) {
+    for await (const keys of readRequestKeys(manifest.files(child.id), child))
+      keys.forEach((key) => sent.add(key));
+  }
+  return sent;
 }
 
 async function emptyOf(store: Store, rows: readonly EmbeddedQuestion[]) {
@@ -109,49 +122,77 @@ export type RefusedRowsServices = Omit<AgainServices, "store"> &
 type PaidRows = ReadonlyMap<string, RowEnd>;
 
 /**
- * Writes those of the lines that the table had refused, as far as their vectors are at hand and their
- * text is the one that was sent: who edited it wants another vector.
+ * Writes those of the lines in the job's failed file that the table had refused, as far as their vectors are at
+ * hand, in the results of the job or of that one it was made `from`, and their text is the one that was sent:
+ * who edited it wants another vector.
  */
 export async function writeRefused(
   services: RefusedRowsServices,
   job: Job,
   lines: AsyncIterable<FailedLine>,
+  { from = job, takes = isRefused }: Choice = {},
 ): Promise<PaidRows> {
-  const wanted = await unchanged(services.manifest, job, lines);
+  const wanted = await unchanged(services.manifest, job, lines, { from, takes });
   if (wanted.size === 0) return new Map();
   const store = await services.storeOf(job.target);
-  const ends = await offer({ ...services, store }, job, (chunk) =>
+  const ends = await offer({ ...services, store }, from, (chunk) =>
     chunk.filter((row) => wanted.has(formatKey(row))),
   );
-  await takeOut(services.manifest, job, ends);
+  await takeOut(services.manifest, job, ends, takes);
   return ends;
 }
 
-/** The keys of refused rows among the lines whose text is the one that was sent. */
+type Choice = Readonly<{ from?: Job; takes?: (line: FailedLine, job: Job) => boolean }>;
+
+/** The same for any that wait, also in jobs made of its lines: its results may have been fetched again since. */
+export async function writeWaiting(services: RefusedRowsServices, from: Job): Promise<PaidRows> {
+  const ends = new Map<string, RowEnd>();
+  for (const job of familyOf(services.manifest, from)) {
+    const lines = readFailedLines(services.manifest.files(job.id).failed);
+    const written = await writeRefused(services, job, lines, { from, takes: isOwn });
+    for (const [key, end] of written) ends.set(key, end);
+  }
+  return ends;
+}
+
+function familyOf(manifest: ManifestView, job: Job): Job[] {
+  return [job, ...job.children.flatMap((child) => familyOf(manifest, manifest.job(child)))];
+}
+
+/** The keys of the lines that are taken and whose text is the one that was sent. */
 async function unchanged(
   manifest: Manifest,
   job: Job,
   lines: AsyncIterable<FailedLine>,
+  { from, takes }: Required<Choice>,
 ): Promise<ReadonlySet<string>> {
-  const files = manifest.files(job.id);
+  const files = manifest.files(from.id);
+  const { failed } = manifest.files(job.id);
   const wanted = new Set<string>();
-  if (!wasImported(job) || !(await exists(files.requests))) return wanted;
-  for await (const { key } of refusedLines(job, files)) wanted.add(key);
-  if (wanted.size === 0 || !(await hasResults(files, job))) return new Set();
+  if (!wasImported(from) || job.outstanding.lines === 0) return wanted;
+  if (!(await exists(files.requests)) || !(await exists(failed))) return wanted;
+  for await (const line of readFailedLines(failed)) if (takes(line, job)) wanted.add(line.key);
+  if (wanted.size === 0 || !(await hasResults(files, from))) return new Set();
   const texts = new Map<string, string>();
   for await (const line of lines) if (wanted.has(line.key)) texts.set(line.key, textOf(line));
-  for await (const sent of failedRequests(files, job, () => ANY)) {
+  for await (const sent of failedRequests(files, from, () => ANY)) {
     if (texts.get(sent.key) !== textOf(sent)) wanted.delete(sent.key);
   }
   return wanted;
 }
 
 /** In one step of the journal with the sums, as rows that are sent again leave their file. */
-async function takeOut(manifest: Manifest, job: Job, ends: PaidRows): Promise<void> {
+async function takeOut(
+  manifest: Manifest,
+  job: Job,
+  ends: PaidRows,
+  takes: Required<Choice>["takes"],
+): Promise<void> {
   const settled = [...ends.values()].filter(isSettled);
   if (settled.length === 0) return;
   const files = manifest.files(job.id);
-  const prepared = await prepareReplacement(files, staying(job, files.failed, ends), IN_COLUMN);
+  const lines = staying(readFailedLines(files.failed), ends, (line) => takes(line, job));
+  const prepared = await prepareReplacement(files, lines, IN_COLUMN);
   const sums = job.sums && { ...job.sums, failed: job.sums.failed - settled.length };
   for (const outcome of settled) if (sums !== undefined) sums[outcome] += 1;
   await manifest.recordResubmitted([], [{ job: job.id, ...prepared, sums }]);
@@ -162,9 +203,13 @@ function isSettled(end: RowEnd): end is RowOutcome {
   return !(end instanceof TableRefusal);
 }
 
-async function* staying(job: Job, path: string, ends: PaidRows): AsyncGenerator<FailedLine> {
-  for await (const line of readFailedLines(path)) {
-    const end = isRefused(line, job) ? ends.get(line.key) : undefined;
+async function* staying(
+  lines: AsyncIterable<FailedLine>,
+  ends: PaidRows,
+  isTaken: (line: FailedLine) => boolean,
+): AsyncGenerator<FailedLine> {
+  for await (const line of lines) {
+    const end = isTaken(line) ? ends.get(line.key) : undefined;
     if (end === undefined) yield line;
     else if (end instanceof TableRefusal) yield { ...line, error: failureOf(end) };
   }

@@ -1,13 +1,24 @@
 import type { Clock } from "../clock.ts";
 import { explain } from "../words/explain.ts";
-import { type Gemini, GeminiError } from "../gemini/port.ts";
-import { batchAgeMs, RESULTS_KEPT_MS } from "../manifest/batch-age.ts";
+import { type Gemini, GeminiError, isOutage, type ResultsOptions } from "../gemini/port.ts";
+import type { FileDigest } from "../disk/durable-file.ts";
+import { batchAgeMs, RESULTS_KEPT_MS } from "../jobs-folder/batch-age.ts";
 import { recordDeadBatch } from "../jobs-folder/dead-batch.ts";
 import { type Job, linesOf } from "../manifest/job.ts";
 import type { Manifest } from "../manifest/manifest.ts";
+import { isImported } from "../manifest/states.ts";
 import { hasResults } from "../jobs-folder/results-file.ts";
+import {
+  doubtfulSince,
+  dropIncoming,
+  keepDoubtful,
+  takeIncoming,
+} from "../jobs-folder/doubtful-file.ts";
 import { JobBlocked, UserError } from "../errors.ts";
 import type { Report } from "../progress.ts";
+import { doubted } from "./doubted.ts";
+import { type ScannedResults, scanJob } from "./import-job.ts";
+import { unansweredRows } from "./scan.ts";
 
 export type DownloadServices = Readonly<{
   gemini: Gemini;
@@ -17,36 +28,203 @@ export type DownloadServices = Readonly<{
   signal: AbortSignal;
   /** Names the API key without telling it. */
   keyId: string;
+  /** Over so long the same file must come before it counts, where it has fewer lines than Gemini counts. */
+  resultsGraceMs: number;
+}>;
+
+/** `scanned` where the file was read for it; `isAll` where it came by each way, and is all that Gemini has. */
+export type DownloadedJob = Readonly<{
+  job: Job;
+  scanned?: ScannedResults;
+  isAll?: boolean | undefined;
 }>;
 
 /**
  * Makes sure that the job's results file is whole on disk. The job comes back `downloaded`, or
- * `failed` when the service no longer has its results.
+ * `failed` when the service no longer has its results. Throws ResultsDoubted where what comes does not
+ * prove to be them.
  */
-export async function downloadResults(services: DownloadServices, job: Job): Promise<Job> {
-  const { gemini, manifest, report, signal } = services;
+export async function downloadResults(
+  services: DownloadServices,
+  job: Job,
+): Promise<DownloadedJob> {
+  const { manifest } = services;
   const files = manifest.files(job.id);
-  const path = files.results;
-  if (await hasResults(files, job)) return job;
-  if (job.lane === "sync") throw new JobBlocked(job.id, lostForGood(path, job));
-  if (job.resultsName === undefined) throw new Error(`job ${job.id} has no results to download`);
-  const onBytes = (bytes: number) => report({ type: "downloading", job: job.id, bytes });
+  if (await hasResults(files, job)) return { job };
+  if (job.lane === "sync") throw new JobBlocked(job.id, lostForGood(files.results, job));
   try {
-    const options = { onBytes, signal };
-    let results = await gemini.downloadResults(job.resultsName, path, options);
-    // a transfer can end early and look whole; rows that are missing would be paid for again
-    if (results.lines < linesOf(job)) {
-      results = await gemini.downloadResults(job.resultsName, path, options);
-    }
-    const { file } = results;
-    const downloaded = await manifest.record({ type: "downloaded", job: job.id, file });
-    report({ type: "downloaded", job: job.id, bytes: file.bytes });
-    return downloaded;
+    const fetched = await fetchBelieved(services, job);
+    const { scanned, isAll } = fetched;
+    return { job: await take(services, job, fetched), scanned, isAll };
   } catch (error) {
     if (!(error instanceof GeminiError)) throw error;
-    if (await isGoneForGood(services, job, error)) return recordGone(services, job, error);
+    if (await isGoneForGood(services, job, error))
+      return { job: await recordGone(services, job, error) };
     throw explain(error, `downloading the results of job ${job.id}`);
   }
+}
+
+/**
+ * The file at hand has no line that can be used for these rows. It is fetched once more, by the other
+ * route first: what garbled it on its way, or took from it, may not do so again. The job comes back where
+ * the file that came answers more rows, and all that were answered before: that is its results file now.
+ * Undefined where nothing better is to be had.
+ */
+export async function fetchBetter(
+  services: DownloadServices,
+  job: Job,
+  unanswered: readonly number[],
+): Promise<Job | undefined> {
+  const { manifest, clock } = services;
+  const files = manifest.files(job.id);
+  return unlessGone(services, job, async () => {
+    for (const way of WAYS_AGAIN) {
+      const fetched = await fetchOnce(services, job, way);
+      const isSame = fetched.file.sha256 === job.resultsFile?.sha256;
+      if (isSame) return dropIncoming(files);
+      if (await isBetter(services, job, fetched, unanswered)) return take(services, job, fetched);
+      await keepDoubtful(files, fetched.file, clock.now());
+    }
+    return undefined;
+  });
+}
+
+/**
+ * The results of an imported job as Gemini has them, at no cost: in the place of a file that is not there
+ * any more or was changed, or of one that answers fewer rows. Undefined where Gemini has none.
+ */
+export function refetchResults(services: DownloadServices, job: Job): Promise<Job | undefined> {
+  const files = services.manifest.files(job.id);
+  return unlessGone(services, job, async () => {
+    if (!(await hasResults(files, job))) {
+      return take(services, job, await fetchBelieved(services, job));
+    }
+    const { rows } = await scanJob(files, job);
+    const better = await fetchBetter(services, job, await unansweredRows(files.results, rows));
+    return better ?? job;
+  });
+}
+
+async function unlessGone<T>(
+  { clock, keyId }: DownloadServices,
+  job: Job,
+  fetch: () => Promise<T>,
+): Promise<T | undefined> {
+  if (!mayBeAtGemini(job, clock.now())) return undefined;
+  try {
+    return await fetch();
+  } catch (error) {
+    if (!(error instanceof GeminiError)) throw error;
+    if (error.kind === "notFound" && job.keyId === keyId) return undefined;
+    const failure = explain(error, `fetching the results of job ${job.id} again`);
+    throw isOutage(error) ? failure : new JobBlocked(job.id, failure);
+  }
+}
+
+/** What was embedded at once never was; without its requests nobody could tell whose results these are. */
+function mayBeAtGemini(job: Job, now: Date): boolean {
+  const isOfBatch = job.lane === "batch" && job.resultsName !== undefined;
+  return isOfBatch && !job.cleaned.includes("requests") && batchAgeMs(job, now) <= RESULTS_KEPT_MS;
+}
+
+/** How a file is fetched again: a cache between may have another one, or a part of it. */
+const WAYS_AGAIN: readonly ResultsOptions[] = [{ route: "other", noCache: true }, {}];
+const PAUSE_MS = 1_000;
+
+type Fetched = Readonly<{ file: FileDigest; scanned: ScannedResults; isAll?: boolean }>;
+
+/** What is not believed is kept aside. */
+async function fetchBelieved(services: DownloadServices, job: Job): Promise<Fetched> {
+  const { manifest, clock, signal } = services;
+  const files = manifest.files(job.id);
+  let fetched = await fetchOnce(services, job, {});
+  const seen = new Set([fetched.file.sha256]);
+  for (const way of WAYS_AGAIN) {
+    if (await isWhole(services, job, fetched)) return fetched;
+    await keepDoubtful(files, fetched.file, clock.now());
+    await clock.sleep(PAUSE_MS, signal);
+    fetched = await fetchOnce(services, job, way);
+    seen.add(fetched.file.sha256);
+  }
+  if (await isWhole(services, job, fetched)) return fetched;
+  if (seen.size === 1 && (await isAllThereIs(services, job, fetched))) {
+    return { ...fetched, isAll: true };
+  }
+  await keepDoubtful(files, fetched.file, clock.now());
+  throw await doubted(files, job, fetched.scanned.summary);
+}
+
+async function fetchOnce(
+  { gemini, manifest, report, signal }: DownloadServices,
+  job: Job,
+  way: ResultsOptions,
+): Promise<Fetched> {
+  if (job.resultsName === undefined) throw new Error(`job ${job.id} has no results to download`);
+  const files = manifest.files(job.id);
+  const onBytes = (bytes: number) => report({ type: "downloading", job: job.id, bytes });
+  const options = { ...way, onBytes, signal };
+  const { file } = await gemini.downloadResults(job.resultsName, files.incoming, options);
+  return { file, scanned: await scanJob(files, job, files.incoming) };
+}
+
+async function take({ manifest, report }: DownloadServices, job: Job, { file }: Fetched) {
+  await takeIncoming(manifest.files(job.id), file);
+  if (isImported(job)) await recordOther(manifest, job, file);
+  else await manifest.record({ type: "downloaded", job: job.id, file });
+  report({ type: "downloaded", job: job.id, bytes: file.bytes });
+  return manifest.job(job.id);
+}
+
+/** Its rows have their outcomes; what this file answers now is another step. */
+async function recordOther(manifest: Manifest, job: Job, results: FileDigest): Promise<void> {
+  if (results.sha256 === job.resultsFile?.sha256) return;
+  const { outstanding, failedFile } = job;
+  await manifest.recordResubmitted([], [{ job: job.id, outstanding, failedFile, results }]);
+}
+
+/** It answers more rows, and none that was answered before is not. */
+async function isBetter(
+  services: DownloadServices,
+  job: Job,
+  fetched: Fetched,
+  before: readonly number[],
+): Promise<boolean> {
+  if (!(await isWhole(services, job, fetched))) return false;
+  const { incoming } = services.manifest.files(job.id);
+  const still = await unansweredRows(incoming, fetched.scanned.rows);
+  const were = new Set(before);
+  return still.length < before.length && still.every((ordinal) => were.has(ordinal));
+}
+
+/**
+ * As many rows of the job as the batch itself counts, for which its own word is asked only where it is
+ * not all of them. A line that cannot be read may be any row's.
+ */
+async function isWhole(
+  { gemini, signal }: DownloadServices,
+  job: Job,
+  { file, scanned: { summary } }: Fetched,
+): Promise<boolean> {
+  if (job.resultsFile?.sha256 === file.sha256) return true;
+  if (summary.answered === 0) return false;
+  const found = summary.answered + summary.unreadable;
+  if (found >= linesOf(job)) return true;
+  const counts =
+    job.batch === undefined ? undefined : (await gemini.getBatch(job.batch, signal))?.counts;
+  const counted = (counts?.successful ?? 0) + (counts?.failed ?? 0);
+  return counted > 0 && found >= counted;
+}
+
+/** For a file that came each time, by both routes: long enough, and told by nobody to be another one. */
+async function isAllThereIs(
+  { gemini, manifest, clock, resultsGraceMs, signal }: DownloadServices,
+  { id, resultsName = "" }: Job,
+  { file, scanned }: Fetched,
+): Promise<boolean> {
+  if (scanned.summary.answered === 0) return false;
+  const sinceMs = await doubtfulSince(manifest.files(id), file, clock.now());
+  if (clock.now().getTime() - sinceMs < resultsGraceMs) return false;
+  return !(await gemini.isOtherFile(resultsName, file, signal));
 }
 
 /** What was embedded at once is kept nowhere else: to pay for it again is a person's decision. */

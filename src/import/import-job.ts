@@ -36,23 +36,33 @@ export type ImportJobServices = Readonly<{
   pacer?: Pacer;
   /** Without one, the indexes are no matter. */
   indexes?: IndexKeeper;
+  /** The job with a file that answers more rows than these are not, where there is one. */
+  fetchBetter?: ((job: Job, unanswered: readonly number[]) => Promise<Job | undefined>) | undefined;
 }>;
 
-/** Undefined when the signal was aborted first: what was written stays, and is found again. */
-export async function importJob(services: ImportJobServices, job: Job): Promise<Job | undefined> {
+/**
+ * Undefined when the signal was aborted first: what was written stays, and is found again. `scanned`
+ * where the results file was read just now.
+ */
+export async function importJob(
+  services: ImportJobServices,
+  job: Job,
+  scanned?: ScannedResults,
+): Promise<Job | undefined> {
   const { store, manifest, report } = services;
   const files = manifest.files(job.id);
   // that the database is away is not about this job alone
   const description = await blockedBy(job, () => store.describe(), TableRefusal);
-  const rows = await blockedBy(job, async () => {
-    checkTarget(job.target, description);
-    return readRequestRows(files, job);
-  });
+  await blockedBy(job, async () => checkTarget(job.target, description));
+  const { rows, summary } = scanned ?? (await scanJob(files, job));
   await services.indexes?.beforeWriting(store, job, description);
-  warnOfStrayLines(report, job, await scanResults(files.results, rows));
+  warnOfStrayLines(report, job, summary);
   const write = () => writeVectors(services, job, files.results, rows);
   const counted = await blockedBy(job, write, TableRefusal);
   if (services.signal.aborted) return undefined;
+  const unanswered = rows.unanswered();
+  const better = unanswered.length > 0 && (await services.fetchBetter?.(job, unanswered));
+  if (better) return importJob({ ...services, fetchBetter: undefined }, better);
   // a row without a line may have been billed all the same
   const tokens = rows.failTheRest() === 0 ? counted : undefined;
   const sums = rows.sums();
@@ -67,6 +77,18 @@ export async function importJob(services: ImportJobServices, job: Job): Promise<
   });
   report({ type: "imported", job: job.id, ...sums });
   return imported;
+}
+
+export type ScannedResults = Readonly<{ rows: RequestRows; summary: ScanSummary }>;
+
+/** `path`: of the results, or of what may become them. */
+export async function scanJob(
+  files: JobFiles,
+  job: Job,
+  path = files.results,
+): Promise<ScannedResults> {
+  const rows = await blockedBy(job, () => readRequestRows(files, job));
+  return { rows, summary: await scanResults(path, rows) };
 }
 
 /** What does not fit about this job keeps no other from being imported. */
@@ -215,7 +237,8 @@ class TokenCount {
   }
 }
 
-function warnOfStrayLines(report: Report, job: Job, { unattributable }: ScanSummary): void {
+function warnOfStrayLines(report: Report, job: Job, { unreadable, foreign }: ScanSummary): void {
+  const unattributable = unreadable + foreign;
   if (unattributable === 0) return;
   report({
     type: "warning",

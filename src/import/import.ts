@@ -4,7 +4,7 @@ import { copiesOf, type Job } from "../manifest/job.ts";
 import type { Store } from "../store/port.ts";
 import { addSums, NO_ROWS, type Sums } from "../row/sums.ts";
 import type { Target } from "../row/target.ts";
-import { downloadResults, type DownloadServices } from "./download.ts";
+import { downloadResults, type DownloadServices, fetchBetter } from "./download.ts";
 import { importJob, type ImportJobServices } from "./import-job.ts";
 import { type IndexSummary, NO_INDEXES } from "./index-keeper.ts";
 import { isBack, isImported, needs } from "../manifest/states.ts";
@@ -93,8 +93,10 @@ async function downloadEnded(services: DownloadServices): Promise<void> {
 
 /** The job once imported, or failed when its results are gone; undefined when interrupted. */
 export async function importResults(services: ImportServices, job: Job): Promise<Job | undefined> {
-  const downloaded = await downloadResults(services, job);
+  const { job: downloaded, scanned, isAll = false } = await downloadResults(services, job);
   if (needs(downloaded) !== "write") return downloaded;
   const store = await services.storeOf(downloaded.target);
-  return importJob({ ...services, store }, downloaded);
+  const better: ImportJobServices["fetchBetter"] = (...given) => fetchBetter(services, ...given);
+  const all = isAll ? { ...services, store } : { ...services, store, fetchBetter: better };
+  return importJob(all, downloaded, scanned);
 }

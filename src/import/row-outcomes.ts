@@ -93,8 +93,11 @@ export class RequestRows {
     }
   }
 
-  noteLine(ordinal: number): void {
-    this.#set(ordinal, this.#has(ordinal, HAS_LINE) ? HAS_SEVERAL_LINES : HAS_LINE);
+  /** Says which of the row's lines it is: the first, the second, or a later one. */
+  noteLine(ordinal: number): 1 | 2 | 3 {
+    const nth = this.hasSeveralLines(ordinal) ? 3 : this.#has(ordinal, HAS_LINE) ? 2 : 1;
+    this.#set(ordinal, nth === 1 ? HAS_LINE : HAS_SEVERAL_LINES);
+    return nth;
   }
 
   noteMalformedLine(ordinal: number): void {
@@ -134,6 +137,16 @@ export class RequestRows {
   failRow(ordinal: number, failure: Failure): void {
     this.#codes[ordinal] = CODE.failed;
     this.#failures.set(ordinal, this.#shared(failure));
+  }
+
+  /** Requests for which no line was found that can be used: there is none, or none is readable, or several contradict each other. */
+  unanswered(): number[] {
+    const ordinals: number[] = [];
+    for (let ordinal = 0; ordinal < this.#requests; ordinal++) {
+      const isUnknown = this.#codes[ordinal] === CODE.unknown;
+      if (isUnknown || this.hasConflict(ordinal)) ordinals.push(ordinal);
+    }
+    return ordinals;
   }
 
   /** Fails every request that no usable line was found for, and says how many there were. */

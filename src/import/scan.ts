@@ -5,39 +5,62 @@
  */
 import { createHash } from "node:crypto";
 import { readLines } from "../disk/jsonl.ts";
-import { parseResultLine, readResultKey, type ResultLine } from "../result-line/result-line.ts";
+import {
+  parseResultLine,
+  readResultKey,
+  type ResultLine,
+  roomForValues,
+} from "../result-line/result-line.ts";
+import { parseJson } from "../result-line/line-json.ts";
 import type { RequestRows } from "./row-outcomes.ts";
 
 export type ScanSummary = Readonly<{
   lines: number;
-  /** Lines with a key that was not asked for, or with none that can be read. */
-  unattributable: number;
+  /** Rows that have a line. */
+  answered: number;
+  /** Lines that are no JSON, and name no row. */
+  unreadable: number;
+  /** Lines with a key that was not asked for, or with none. */
+  foreign: number;
   /** Rows with more than one line. */
   doubled: number;
 }>;
 
 export async function scanResults(path: string, rows: RequestRows): Promise<ScanSummary> {
-  let lineCount = 0;
-  let unattributable = 0;
-  let doubled = 0;
+  let [lineCount, answered, unreadable, foreign, doubled] = [0, 0, 0, 0, 0];
   for await (const lines of readLines(path)) {
     for (const { bytes, byteLength } of lines) {
       if (byteLength === 0) continue;
       lineCount += 1;
       const ordinal = ordinalOf(bytes, rows);
-      if (ordinal === undefined) unattributable += 1;
-      else if (noteLine(rows, ordinal)) doubled += 1;
+      if (ordinal !== undefined) {
+        const nth = rows.noteLine(ordinal);
+        if (nth === 1) answered += 1;
+        if (nth === 2) doubled += 1;
+      } else if (isReadable(bytes)) foreign += 1;
+      else unreadable += 1;
     }
   }
   if (doubled > 0) await findConflicts(path, rows);
-  return { lines: lineCount, unattributable, doubled };
+  return { lines: lineCount, answered, unreadable, foreign, doubled };
 }
 
-/** True when this is the row's second line. */
-function noteLine(rows: RequestRows, ordinal: number): boolean {
-  const before = rows.hasSeveralLines(ordinal);
-  rows.noteLine(ordinal);
-  return !before && rows.hasSeveralLines(ordinal);
+/** Of a file that was scanned with them. */
+export async function unansweredRows(path: string, rows: RequestRows): Promise<readonly number[]> {
+  const room = roomForValues();
+  for await (const lines of readLines(path)) {
+    for (const { bytes } of lines) {
+      const line = bytes === undefined ? undefined : parseResultLine(bytes, room);
+      if (line === undefined || line.kind === "malformed") continue;
+      const ordinal = rows.ordinalOf(line.key);
+      if (ordinal !== undefined) rows.take(ordinal);
+    }
+  }
+  return rows.unanswered();
+}
+
+function isReadable(bytes: Buffer | undefined): boolean {
+  return bytes !== undefined && parseJson(bytes) !== undefined;
 }
 
 function ordinalOf(bytes: Buffer | undefined, rows: RequestRows): number | undefined {

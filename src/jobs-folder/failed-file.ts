@@ -76,9 +76,13 @@ export async function* refusedLines(job: Job, { failed }: JobFiles): AsyncGenera
   for await (const line of readFailedLines(failed)) if (isRefused(line, job)) yield line;
 }
 
+export function isRefused(line: FailedLine, job: Job): boolean {
+  return line.error?.reason === "table" && isOwn(line, job);
+}
+
 /** Lines of another job that were pasted into the file are none of this one's. */
-export function isRefused(line: FailedLine, { id }: Job): boolean {
-  return line.error?.reason === "table" && (line.job ?? id) === id;
+export function isOwn(line: FailedLine, { id }: Job): boolean {
+  return (line.job ?? id) === id;
 }
 
 /** So many are enough to find others beside them. */

@@ -4,7 +4,7 @@ import { basename, dirname, join } from "node:path";
 import { isUnlockedPart, PART_SUFFIX, syncFolder } from "../disk/durable-file.ts";
 import { UserError } from "../errors.ts";
 import { errorCode, exists } from "../disk/presence.ts";
-import { BATCH_LIFE_HOURS, RESULTS_KEPT_MS } from "../manifest/batch-age.ts";
+import { BATCH_LIFE_HOURS, RESULTS_KEPT_MS } from "./batch-age.ts";
 
 const FOLDER_MODE = 0o700;
 

@@ -49,6 +49,7 @@ export async function previewManifest(folder: string): Promise<Manifest> {
     recordIf: refuseToWrite,
     recordCounted: refuseToWrite,
     recordIndex: refuseToWrite,
+    stillHeld: refuseToWrite,
     close: async () => {},
   };
 }
@@ -150,6 +151,8 @@ function note(event: JobEvent): string | undefined {
       return `${event.batch}: a second batch of this job, not used`;
     case "succeeded":
       return event.resultsName;
+    case "revoking":
+      return `${event.file ?? "no file"}: ${event.fences ? "to be deleted, so that no create comes late" : "to expire first, since its deletion would keep no create out"}`;
     case "absent":
       return `not at Gemini after ${event.reads} readings of the batch list`;
     case "refused":

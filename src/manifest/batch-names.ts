@@ -1,5 +1,5 @@
 /** Names at Gemini, by which a batch is found again and told from those of any other folder. */
-
+import { randomInt } from "node:crypto";
 import type { Batch } from "../gemini/port.ts";
 import type { Job } from "./job.ts";
 import { markOf } from "./mark.ts";
@@ -14,9 +14,22 @@ export function batchDisplayName(manifest: string, job: NamedJob, submission: nu
   return `${batchPrefix(manifest)}${job.id}-${submission}-${nameMark(job)}`;
 }
 
-/** At most 40 of [a-z0-9-], as the Files API wants. */
+/**
+ * At most 40 of [a-z0-9-], as the Files API wants. Another in each process: what one that was thought dead
+ * uploads late must not bring back a file that was revoked, under whose name a create may still come.
+ */
 export function remoteFileName(manifest: string, job: NamedJob, submission: number): string {
-  return batchDisplayName(manifest, job, submission);
+  return `${batchDisplayName(manifest, job, submission)}-${PROCESS_MARK}`;
+}
+
+const PROCESS_MARK_LETTERS = 3;
+const PROCESS_MARK = randomInt(36 ** PROCESS_MARK_LETTERS)
+  .toString(36)
+  .padStart(PROCESS_MARK_LETTERS, "0");
+
+/** The display name of the batch that a request file was uploaded for. */
+export function batchNameOfFile(file: string): string {
+  return file.replace(/^files\//, "").replace(/-[a-z0-9]{3}$/, "");
 }
 
 type NamedJob = Pick<Job, "id" | "target" | "requestFile">;

@@ -124,7 +124,24 @@ export const eventSchema = z.discriminatedUnion("type", [
     // as the service asked for
     retryAfterMs: count.optional(),
   }),
-  z.object({ type: z.literal("absent"), at, job: jobId, reads: count }),
+  // `fences`: whether a create with a file that was deleted is refused; see fence-check.ts
+  z.object({
+    type: z.literal("revoking"),
+    at,
+    job: jobId,
+    reads: count,
+    file: text.optional(),
+    keyId: text,
+    fences: z.boolean(),
+  }),
+  // `revoked`: its input file was gone; it was not looked at before there was `revoking`
+  z.object({
+    type: z.literal("absent"),
+    at,
+    job: jobId,
+    reads: count,
+    revoked: z.boolean().optional(),
+  }),
   z.object({
     type: z.literal("submitted"),
     at,
@@ -154,6 +171,7 @@ export const eventSchema = z.discriminatedUnion("type", [
     ...waiting,
     // absent: as they were
     sums: sums.optional(),
+    results: file.optional(),
     // further jobs whose lines are in these children
     others: z.array(z.object({ job: jobId, ...waiting })).optional(),
   }),

@@ -1,5 +1,6 @@
 /** Every file name in the jobs folder. What may be swept knows them as patterns, too; nothing else does. */
 import { join } from "node:path";
+import { PART_SUFFIX } from "../disk/durable-file.ts";
 
 const ID_DIGITS = 4;
 
@@ -8,6 +9,12 @@ export type JobFiles = Readonly<{
   /** Rows whose text has a line in the request file already. */
   copies: string;
   results: string;
+  /** What came in place of them just now, until it is believed. */
+  incoming: string;
+  /** The last file that came in place of results and was not believed. */
+  doubtful: string;
+  /** The one before it. */
+  doubtfulBefore: string;
   /** What the interactive API has answered so far; it becomes the results file. */
   sync: string;
   failed: string;
@@ -39,11 +46,15 @@ export function verifyPath(folder: string): string {
 }
 
 export function jobFiles(folder: string, job: string): JobFiles {
-  const { requests, copies, results, sync, failed, failedCsv, rollback } = jobFileNames(job);
+  const { requests, copies, results, sync, failed, failedCsv, rollback, ...came } =
+    jobFileNames(job);
   return {
     requests: join(folder, requests),
     copies: join(folder, copies),
     results: join(folder, results),
+    incoming: join(folder, came.incoming),
+    doubtful: join(folder, came.doubtful),
+    doubtfulBefore: join(folder, came.doubtfulBefore),
     sync: join(folder, sync),
     failed: join(folder, failed),
     failedCsv: join(folder, failedCsv),
@@ -57,6 +68,9 @@ export function jobFileNames(job: string): JobFiles {
     requests: `${job}.requests.jsonl`,
     copies: `${job}.copies.jsonl`,
     results: `${job}.results.jsonl`,
+    incoming: `${job}.results.jsonl.incoming${PART_SUFFIX}`,
+    doubtful: `${job}.results.jsonl.doubtful-1`,
+    doubtfulBefore: `${job}.results.jsonl.doubtful-2`,
     sync: `${job}.sync.jsonl`,
     failed: `${job}.failed.jsonl`,
     failedCsv: `${job}.failed.csv`,

@@ -37,6 +37,8 @@ export type ManifestState = {
   index: JobIndex | undefined;
   /** What each model's quota has shown of itself. */
   readonly quotas: Map<ModelName, QuotaLog>;
+  /** By key: whether Gemini refuses a create whose input file was deleted. */
+  readonly fences: Map<string, boolean>;
 };
 
 export function emptyState(): ManifestState {
@@ -48,6 +50,7 @@ export function emptyState(): ManifestState {
     lastJob: 0,
     index: undefined,
     quotas: new Map(),
+    fences: new Map(),
   };
 }
 
@@ -58,6 +61,7 @@ export type Change = Readonly<{
   counts?: readonly (readonly [Target, TokenCount])[];
   indexes?: DroppedIndexes;
   quotas?: readonly (readonly [ModelName, QuotaLog])[];
+  fences?: readonly (readonly [string, boolean])[];
 }>;
 
 /**
@@ -75,7 +79,7 @@ export function apply(state: ManifestState, event: JournalEvent): void {
   const quotas = quotaChanges(state, before, { event, moved });
   advance(before, event, moved);
   state.index = undefined;
-  commit(state, { quotas });
+  commit(state, { quotas, fences: fencesOf(event) });
 }
 
 /** What the event comes to; changes nothing. Throws where it does not fit what came before. */
@@ -91,13 +95,19 @@ export function changeOf(state: ManifestState, event: JournalEvent): Change {
   const after = next(state, before, event);
   const quotas =
     before === undefined ? [] : quotaChanges(state, before, { event, moved: after.state });
-  return { jobs: [after], quotas };
+  return { jobs: [after], quotas, fences: fencesOf(event) };
+}
+
+function fencesOf(event: JobEvent): readonly (readonly [string, boolean])[] {
+  return event.type === "revoking" ? [[event.keyId, event.fences]] : [];
 }
 
 export function commit(
   state: ManifestState,
-  { jobs = [], targets = [], counts = [], indexes = state.indexes, quotas = [] }: Change,
+  { jobs = [], targets = [], counts = [], indexes = state.indexes, ...learned }: Change,
 ): void {
+  const { quotas = [], fences = [] } = learned;
+  for (const [keyId, fence] of fences) state.fences.set(keyId, fence);
   for (const [model, quota] of quotas) state.quotas.set(model, quota);
   state.targets.push(...targets);
   for (const [target, count] of counts) state.counts.set(target, count);
@@ -207,24 +217,24 @@ function change(job: Draft, event: Exclude<JobEvent, { type: "exported" }>): voi
       job.submissions = event.submission;
       job.keyId = event.keyId;
       job.probe = event.probe;
+      job.revoking = undefined;
       return;
     case "refused":
       job.error = { code: undefined, ...event.error };
       if (event.fileGone) job.remoteFile = undefined;
       return;
+    case "revoking":
+      job.revoking = { keyId: event.keyId, fences: event.fences };
+      return;
     case "absent":
       job.wasAbsent = true;
+      // a create that comes late must find none: the next submission has a file of its own
+      job.remoteFile = undefined;
+      job.revoking = undefined;
       job.error = undefined;
       return;
     case "submitted":
-      // a batch that was found needs none: the manifest may have been restored from a backup
-      if (job.submissions === 0 && !event.adopted)
-        throw new Error(`job ${job.id} has a batch without intent`);
-      job.batch = event.batch;
-      job.keyId = event.keyId;
-      job.submittedAt = event.at;
-      job.error = undefined;
-      return;
+      return submitted(job, event);
     case "duplicate":
       job.duplicateBatches = [...job.duplicateBatches, event.batch];
       return;
@@ -248,6 +258,7 @@ function change(job: Draft, event: Exclude<JobEvent, { type: "exported" }>): voi
       job.outstanding = event.outstanding;
       job.failedFile = event.failedFile;
       job.sums = event.sums ?? job.sums;
+      job.resultsFile = event.results ?? job.resultsFile;
       job.children = [...job.children, ...event.children.map((child) => child.job)];
       return;
     case "rollingBack":
@@ -263,6 +274,17 @@ function change(job: Draft, event: Exclude<JobEvent, { type: "exported" }>): voi
       job.lane = "sync";
       job.error = undefined;
   }
+}
+
+function submitted(job: Draft, event: Extract<JobEvent, { type: "submitted" }>): void {
+  // a batch that was found needs none: the manifest may have been restored from a backup
+  if (job.submissions === 0 && !event.adopted)
+    throw new Error(`job ${job.id} has a batch without intent`);
+  job.batch = event.batch;
+  job.revoking = undefined;
+  job.keyId = event.keyId;
+  job.submittedAt = event.at;
+  job.error = undefined;
 }
 
 function end(
@@ -300,6 +322,7 @@ function created(state: ManifestState, job: RecordedJob, at: string): Job {
     submissions: 0,
     wasAbsent: false,
     displayName: undefined,
+    revoking: undefined,
     probe: undefined,
     remoteFile: undefined,
     batch: undefined,

@@ -83,6 +83,11 @@ export type Job = Readonly<{
   wasAbsent: boolean;
   /** The name under which the last create request left. */
   displayName: string | undefined;
+  /**
+   * No batch shows, and its last create must not come late: its input file is being deleted or, where that
+   * keeps no create out, waited for to expire. See `heldUntil`.
+   */
+  revoking: Readonly<{ keyId: string; fences: boolean }> | undefined;
   /** Why its last create left although the queue was full; undefined where it was not. */
   probe: Probe | undefined;
   /** The uploaded request file, and when the service drops it. */

@@ -38,6 +38,8 @@ export type Parent = Readonly<{
   failedFile: Job["failedFile"];
   /** Where rows were written without being sent; undefined: as they were. */
   sums?: Sums | undefined;
+  /** Where the results were fetched again and are other ones. */
+  results?: Job["resultsFile"];
 }>;
 
 type Parents = readonly [Parent, ...Parent[]];
@@ -64,6 +66,8 @@ export type ManifestView = {
   droppedIndexes(): readonly DroppedIndex[];
   /** What the model's quota has shown of itself. */
   quota(model: ModelName): QuotaLog;
+  /** Whether Gemini, asked with that key, refuses a create whose input file was deleted; undefined: never tried. */
+  fences(keyId: string): boolean | undefined;
 };
 
 export type Manifest = ManifestView & {
@@ -79,6 +83,8 @@ export type Manifest = ManifestView & {
   recordIf(holds: (job: Job) => boolean, event: NewEvent): Promise<Job | undefined>;
   recordCounted(target: Target, count: TokenCount): Promise<void>;
   recordIndex(event: NewIndexEvent): Promise<void>;
+  /** Throws a UserError when another process has the folder by now. */
+  stillHeld(): Promise<void>;
   /** Gives the lock back. */
   close(): Promise<void>;
 };
@@ -95,6 +101,7 @@ export function viewOf(folder: string, state: ManifestState) {
     counted: (target: Target) => countOf(state, target),
     droppedIndexes: () => [...state.indexes.values()],
     quota: (model: ModelName) => state.quotas.get(model) ?? NEW_QUOTA,
+    fences: (keyId: string) => state.fences.get(keyId),
   };
 }
 
@@ -172,6 +179,7 @@ export function writing({ state, journal, lock, clock, answered }: Writing) {
       }),
     recordIndex: ({ target, ...event }: NewIndexEvent) =>
       inTurn(async () => append({ ...event, at: at(), target: await numberOf(target) })),
+    stillHeld: () => lock.stillHeld(),
     close: async () => {
       await queue;
       await journal.close();

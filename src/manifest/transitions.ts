@@ -14,6 +14,7 @@ const MOVES: Readonly<
   uploaded: { from: ["exported"] },
   submitting: { from: ["exported"], to: "submitting" },
   refused: { from: ["submitting"], to: "exported" },
+  revoking: { from: ["submitting"] },
   absent: { from: ["submitting"], to: "exported" },
   // from `exported`: a batch that turned up after it had been given up as absent
   submitted: { from: ["submitting", "exported"], to: "submitted" },

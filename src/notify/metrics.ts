@@ -1,8 +1,8 @@
 /** What is measured: the jobs as the manifest has them, and how the last command ended. */
 import type { Prices } from "../cost/tariff.ts";
-import { batchAgeMs } from "../manifest/batch-age.ts";
+import { batchAgeMs } from "../jobs-folder/batch-age.ts";
 import { spentOn } from "../cost/cost.ts";
-import { finalSums } from "../manifest/final-sums.ts";
+import { finalSums } from "../cost/final-sums.ts";
 import type { Job } from "../manifest/job.ts";
 import { isRolledBack, JOB_STATES, needs } from "../manifest/states.ts";
 import type { Status } from "../jobs-folder/status-file.ts";

@@ -1,8 +1,9 @@
 /** One look at one batch, and what it means for the job. */
 import type { Clock } from "../clock.ts";
 import { type FailureClass, retryableOnce } from "../row/error-code.ts";
-import { UserError } from "../errors.ts";
+import { JobBlocked, UserError } from "../errors.ts";
 import { explain } from "../words/explain.ts";
+import { counted } from "../words/figures.ts";
 import {
   type Batch,
   type DeadState,
@@ -13,7 +14,7 @@ import {
   UNEXPLAINED_END,
 } from "../gemini/port.ts";
 import { batchPrefix, isOurProject } from "../manifest/batch-names.ts";
-import { BATCH_LIFE_HOURS, batchAgeMs } from "../manifest/batch-age.ts";
+import { BATCH_LIFE_HOURS, batchAgeMs, RESULTS_KEPT_MS } from "../jobs-folder/batch-age.ts";
 import { recordDeadBatch } from "../jobs-folder/dead-batch.ts";
 import type { Job } from "../manifest/job.ts";
 import type { Manifest } from "../manifest/manifest.ts";
@@ -64,20 +65,33 @@ function eachFailed({ error }: Batch) {
 const RESULTS_SHOW_WITHIN_MS = 24 * 60 * 60 * 1000;
 
 /**
- * Results that some request has are paid for: they are waited for, and reported when that takes too
- * long, but not given up. Where none is said to have succeeded, none are believed in for ever.
+ * Results that some request has are paid for: they are not given up while Gemini may have them, but a
+ * person is told. Where none is said to have succeeded, none are believed in after a day.
  */
 async function succeededWithoutResults(
   services: PollServices,
   job: Job,
   batch: Batch,
 ): Promise<Job> {
-  const isOverdue = endedMsAgo(job, batch, services.clock.now()) > RESULTS_SHOW_WITHIN_MS;
-  if ((batch.counts?.successful ?? 0) > 0 || !isOverdue) {
+  const agoMs = endedMsAgo(job, batch, services.clock.now());
+  if (agoMs <= RESULTS_SHOW_WITHIN_MS) {
     return stillPending(services, job, "succeeded, without results yet");
   }
+  const successful = batch.counts?.successful ?? 0;
+  if (successful > 0 && agoMs <= RESULTS_KEPT_MS) throw noResultsShown(job, successful);
   const message = "the batch succeeded at Gemini, and left no results";
   return recordEnd(services, job, "failed", { message }, retryableOnce(job.attempt));
+}
+
+function noResultsShown(job: Job, successful: number): JobBlocked {
+  const error = new UserError(
+    `Its batch ${job.batch} ended more than a day ago and counts ${counted(successful, "request")} that succeeded, but shows no results.`,
+    {
+      hint: `They are paid for, and Gemini keeps results for six weeks: \`vecfill poll\` looks again. To give them up and pay for the rows again: \`vecfill cancel ${job.id} --give-up\`.`,
+      exit: "unfinished",
+    },
+  );
+  return new JobBlocked(job.id, error);
 }
 
 /** At least: where it does not say when it ended, it may have been when batches do at the latest. */

@@ -1,5 +1,5 @@
 /** Poll: looks at every submitted job's batch until each has ended. */
-import { UserError } from "../errors.ts";
+import { JobBlocked, UserError } from "../errors.ts";
 import { isOutage } from "../gemini/port.ts";
 import { deleteInput } from "../jobs-folder/input-file.ts";
 import type { Job } from "../manifest/job.ts";
@@ -33,7 +33,8 @@ export async function pollAll(services: PollServices, options: PollOptions): Pro
     const pending = submittedJobs(manifest);
     const leftMs = endsAtMs - clock.elapsedMs();
     const isOver = options.once || leftMs <= 0 || signal.aborted;
-    if (pending.length === 0 || isOver) return { ended, pending: pending.map((job) => job.id) };
+    const isDone = schedule.waitedFor(pending).length === 0;
+    if (isDone || isOver) return { ended, pending: pending.map((job) => job.id) };
     const waitMs = schedule.untilDueMs(pending);
     reportNextLook(services, schedule);
     // what is not due before the end is looked at then, for the last time
@@ -66,6 +67,11 @@ export async function pollDue(
         warnOfOutage(services, error);
         break;
       }
+      if (error instanceof JobBlocked) {
+        schedule.block(error);
+        services.report({ type: "warning", message: error.message, hint: error.hint });
+        continue;
+      }
       // what is wrong with one job is said once all the others have been looked at
       if (!(error instanceof UserError)) throw error;
       failure ??= error;
@@ -80,7 +86,7 @@ export function reportNextLook(
   { manifest, report }: Pick<PollServices, "manifest" | "report">,
   schedule: PollSchedule,
 ): void {
-  const jobs = submittedJobs(manifest);
+  const jobs = schedule.waitedFor(submittedJobs(manifest));
   if (jobs.length === 0) return;
   const nextLookSeconds = Math.ceil(schedule.untilDueMs(jobs) / MS_PER_SECOND);
   report({ type: "looked", pending: jobs.length, nextLookSeconds });

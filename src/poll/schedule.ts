@@ -1,5 +1,6 @@
 import type { Clock } from "../clock.ts";
-import { batchAgeMs } from "../manifest/batch-age.ts";
+import type { JobBlocked } from "../errors.ts";
+import { batchAgeMs } from "../jobs-folder/batch-age.ts";
 import type { Job } from "../manifest/job.ts";
 
 /** How long to wait between two looks at a batch, by its age. */
@@ -15,6 +16,7 @@ export class PollSchedule {
   readonly #clock: Clock;
   readonly #fixedMs: number | undefined;
   readonly #nextAtMs = new Map<string, number>();
+  readonly #blocked = new Map<string, JobBlocked>();
   #hasAnswered = false;
 
   /** `fixedMs`: the interval asked for; undefined for one that grows with a batch's age. */
@@ -26,17 +28,30 @@ export class PollSchedule {
   /** Those of the jobs whose time has come; their next look is set. */
   takeDue(jobs: readonly Job[]): Job[] {
     const nowMs = this.#clock.elapsedMs();
-    const due = jobs.filter((job) => (this.#nextAtMs.get(job.id) ?? nowMs) <= nowMs);
+    const due = this.waitedFor(jobs).filter((job) => this.#nextMs(job, nowMs) <= nowMs);
     for (const job of due) this.#nextAtMs.set(job.id, nowMs + this.#intervalMs(job));
     return due;
   }
 
-  /** Time until the first of the jobs is due; infinite when there are none. */
+  /** Time until the first of the jobs is due; infinite when none is waited for. */
   untilDueMs(jobs: readonly Job[]): number {
     const nowMs = this.#clock.elapsedMs();
-    return Math.min(
-      ...jobs.map((job) => Math.max(0, (this.#nextAtMs.get(job.id) ?? nowMs) - nowMs)),
-    );
+    const next = this.waitedFor(jobs).map((job) => this.#nextMs(job, nowMs));
+    return Math.max(0, Math.min(...next) - nowMs);
+  }
+
+  /** Its job is not looked at any more. */
+  block(error: JobBlocked): void {
+    this.#blocked.set(error.job, error);
+  }
+
+  get blocked(): readonly JobBlocked[] {
+    return [...this.#blocked.values()];
+  }
+
+  /** Those that are looked at. */
+  waitedFor(jobs: readonly Job[]): readonly Job[] {
+    return jobs.filter(({ id }) => !this.#blocked.has(id));
   }
 
   /** True once Gemini has answered a look: key and address are right. */
@@ -51,6 +66,10 @@ export class PollSchedule {
   /** Forgets a job that has ended; the next look at one that has not is due at once. */
   forget(job: string): void {
     this.#nextAtMs.delete(job);
+  }
+
+  #nextMs({ id }: Job, nowMs: number): number {
+    return this.#nextAtMs.get(id) ?? nowMs;
   }
 
   #intervalMs(job: Job): number {

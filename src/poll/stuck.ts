@@ -3,7 +3,7 @@
  * for each job and process, and nothing else is done: the clock may have jumped, and a batch that is
  * late is still paid for.
  */
-import { BATCH_LIFE_HOURS, batchAgeMs, isStuck } from "../manifest/batch-age.ts";
+import { BATCH_LIFE_HOURS, batchAgeMs, isStuck } from "../jobs-folder/batch-age.ts";
 import type { Job } from "../manifest/job.ts";
 import { duration } from "../words/figures.ts";
 import type { PollServices } from "./poll-job.ts";

@@ -7,7 +7,7 @@
 import { UserError } from "../errors.ts";
 import type { JobBounds } from "../jobs-folder/cut.ts";
 import { readFailedLines } from "../jobs-folder/failed-file.ts";
-import { finalSums } from "../manifest/final-sums.ts";
+import { finalSums } from "../cost/final-sums.ts";
 import type { Job } from "../manifest/job.ts";
 import type { Manifest } from "../manifest/manifest.ts";
 import type { Sums } from "../row/sums.ts";

@@ -13,6 +13,7 @@
  */
 import type { Job } from "../manifest/job.ts";
 import { dueMs, NEW_QUOTA, type Probe, type QuotaLog } from "../manifest/quota/quota-log.ts";
+import { isHeld } from "../jobs-folder/input-file.ts";
 import { isQueued } from "../manifest/states.ts";
 
 /** What may be queued at Gemini at once. */
@@ -50,7 +51,10 @@ export function nextTry(
   job: Pick<Job, "tokens" | "target">,
   asked: Asked & Readonly<{ jobs: readonly Job[] }>,
 ): NextTry {
-  const active = asked.jobs.filter(isQueued);
+  // whatever may still come of a held one: a queue that nobody set must not stand still for two days
+  const counts = (each: Job) =>
+    isQueued(each) && !(asked.window.isAdvertised === true && isHeld(each));
+  const active = asked.jobs.filter(counts);
   const own = active.filter((each) => each.target.model === job.target.model);
   const tokens = own.reduce((sum, each) => sum + each.tokens, 0);
   return nextTryOf(job.tokens, { batches: active.length, own: own.length, tokens }, asked);

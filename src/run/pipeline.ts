@@ -1,12 +1,12 @@
 /**
- * Run: the stages as one pipeline. Five tasks work at once over the manifest, which alone says what
- * each has to do: one exports, one submits, one polls, one downloads and imports, and one embeds at
- * once the jobs whose lane that is. A task that
+ * Run: the stages as one pipeline. Six tasks work at once over the manifest, which alone says what
+ * each has to do: one exports, one submits, one finds out what became of creates without an answer, one
+ * polls, one downloads and imports, and one embeds at once the jobs whose lane that is. A task that
  * finds nothing to do sleeps until another has changed something. Export waits while enough jobs
  * wait to be submitted, so that files and tokens do not pile up. The first task that fails stops
  * the others where their files and the manifest agree.
  */
-import { JobBlocked, UserError } from "../errors.ts";
+import { JobBlocked, ResultsDoubted, UserError } from "../errors.ts";
 import { exportJobs, type ExportOptions, type ExportSummary } from "../export/export.ts";
 import { nextToEmbed } from "../embed/embed.ts";
 import { embedJob } from "../embed/embed-job.ts";
@@ -22,19 +22,21 @@ import { pollDue, reportNextLook, submittedJobs } from "../poll/poll.ts";
 import { PollSchedule } from "../poll/schedule.ts";
 import { StuckNotices } from "../poll/stuck.ts";
 import { cutAgain } from "../resubmit/cut-again.ts";
-import { isStuck } from "../manifest/batch-age.ts";
 import { type Pool, Pools } from "../resubmit/pool.ts";
 import { resubmitJobs, retryableBelow } from "../resubmit/resubmit.ts";
 import { type Store, TableRefusal } from "../store/port.ts";
-import { adoptBatches, needsReconciling, reconcile } from "../submit/reconcile.ts";
 import { sameTarget, type Target } from "../row/target.ts";
-import { submitJob, type SubmitServices } from "../submit/submit-job.ts";
+import { isStuck } from "../jobs-folder/batch-age.ts";
+import { adoptBatches } from "../submit/adopt.ts";
+import { Settling } from "../submit/reconcile.ts";
+import { submitJob, type SubmitOutcome, type SubmitServices } from "../submit/submit-job.ts";
 import { nameUsualCauses } from "../quota/refused-alone.ts";
 import { fullText } from "../quota/full-text.ts";
 import { isTooLarge, learnedBounds } from "../quota/learned-bounds.ts";
 import { nextTry, type NextTry, type Window } from "../quota/next-try.ts";
 import { Canary, CANARY_ROWS, canaryBounds, isCanaryWorth } from "../quota/canary.ts";
 import { Changes } from "./changes.ts";
+import { DoubtedJobs } from "./doubted-jobs.ts";
 import { OutagePause } from "./outage-pause.ts";
 import { isOpen, type Need, needs } from "../manifest/states.ts";
 
@@ -109,8 +111,12 @@ class Pipeline {
   #hasGeminiAnswered = false;
   /** Jobs that cannot be imported as things are; the others go on without them. */
   readonly #blocked = new Map<string, JobBlocked>();
+  /** Jobs whose results are fetched again later. */
+  readonly #doubted: DoubtedJobs;
   readonly #downloadPause: OutagePause;
   #listRead: Promise<void> | undefined;
+  /** Jobs whose create is under way. */
+  readonly #sending = new Set<string>();
   /** Create requests in a row whose answer was lost and which had made no batch. */
   #lostCreates = 0;
   /** Attempts to embed at once, in a row, of which nothing came back. */
@@ -127,6 +133,7 @@ class Pipeline {
     const signal = AbortSignal.any([services.signal, this.#stop.signal]);
     this.#services = { ...services, signal };
     this.#options = options;
+    this.#doubted = new DoubtedJobs(services.clock);
     this.#downloadPause = new OutagePause(services.clock, options.quotaWaitMs);
     const ended = services.manifest.jobs().filter((job) => !isOpen(job));
     this.#endedBefore = new Set(ended.map((job) => job.id));
@@ -138,7 +145,8 @@ class Pipeline {
     await this.#sendAgain();
     this.#canary = await this.#chooseCanary();
     const timer = this.#timer();
-    const tasks = [this.#export(), this.#submit(), this.#embed(), this.#poll(), this.#import()];
+    const sends = [this.#export(), this.#submit(), this.#settle(), this.#embed()];
+    const tasks = [...sends, this.#poll(), this.#import()];
     try {
       const ends = await Promise.allSettled(tasks.map((task) => this.#guarded(task)));
       throwFirst(ends);
@@ -202,12 +210,12 @@ class Pipeline {
       await this.#sendAgain();
       if (this.#worksInHand === 0 && this.#retries.isEmpty) await this.#canary?.check();
       const first = this.#nextToSubmit();
-      if (!this.#isDue(first) && !this.#hasUncertainJob()) {
+      if (first === undefined || !this.#isDue(first)) {
         if (this.#isFinished()) return;
         await this.#untilDue(first, full);
         continue;
       }
-      if (!(await this.#reconcile(pause))) continue;
+      if (!(await this.#isAsked(() => this.#lookBefore(first.job), pause))) continue;
       // what was found just now may fill the window, or be this very job's batch
       const next = this.#nextToSubmit();
       if (next !== undefined && this.#isDue(next)) await this.#submitOrWait(next, pause);
@@ -252,7 +260,7 @@ class Pipeline {
   }
 
   async #submitOne(job: Job, probe: NextTry["probe"], pause: OutagePause): Promise<void> {
-    const outcome = await submitJob(this.#services, job, probe);
+    const outcome = await this.#sendOne(job, probe);
     this.#hasGeminiAnswered ||= outcome.kind !== "uncertain";
     this.#changes.notify();
     this.#lostCreates = outcome.kind === "uncertain" ? this.#lostCreates + 1 : 0;
@@ -265,10 +273,57 @@ class Pipeline {
     await this.#rest(pause, `for answers at Gemini (job ${job.id}: ${outcome.message})`);
   }
 
-  /** False where it is not known what is at Gemini: then nothing is sent. */
-  async #reconcile(pause: OutagePause): Promise<boolean> {
+  async #sendOne(job: Job, probe: NextTry["probe"]): Promise<SubmitOutcome> {
+    this.#sending.add(job.id);
     try {
-      await this.#settleUncertain();
+      return await submitJob(this.#services, job, probe);
+    } finally {
+      this.#sending.delete(job.id);
+    }
+  }
+
+  /** Creates without an answer, beside all else: each stops no job but its own. */
+  async #settle(): Promise<void> {
+    const { clock, signal } = this.#services;
+    const { reconcileGraceMs, quotaWaitMs } = this.#options;
+    const pause = new OutagePause(clock, quotaWaitMs);
+    const settling = new Settling(this.#services, reconcileGraceMs, this.#isBeingSent);
+    while (!this.#isStopped()) {
+      if (this.#halted === undefined && settling.open().length > 0) {
+        const lookedAtMs = clock.elapsedMs();
+        let waitMs = 0;
+        const look = async () => void (waitMs = await this.#lookForLost(settling));
+        await this.#isAsked(look, pause);
+        await this.#untilLook(settling, lookedAtMs + waitMs);
+      } else if (this.#isFinished()) return;
+      else await this.#changes.next(signal);
+    }
+  }
+
+  async #lookForLost(settling: Settling): Promise<number> {
+    const { adopted, absent, waitMs } = await settling.look();
+    if (adopted.length > 0) this.#lostCreates = 0;
+    if (adopted.length + absent.length > 0) this.#changes.notify();
+    return waitMs;
+  }
+
+  /** Others change much meanwhile; only a new lost answer is looked into at once. */
+  async #untilLook(settling: Settling, dueMs: number): Promise<void> {
+    const { clock, signal } = this.#services;
+    const isWaiting = () => this.#halted === undefined && settling.open().length > 0;
+    while (!this.#isStopped() && isWaiting() && !settling.hasNew()) {
+      const leftMs = dueMs - clock.elapsedMs();
+      if (leftMs < 1) return;
+      await this.#changes.nextWithin(leftMs, clock, signal);
+    }
+  }
+
+  readonly #isBeingSent = (job: Job) => this.#sending.has(job.id);
+
+  /** False where Gemini does not tell what is there: then nothing is sent. */
+  async #isAsked(ask: () => Promise<void>, pause: OutagePause): Promise<boolean> {
+    try {
+      await ask();
       return true;
     } catch (error) {
       if (isOutage(error) && !isUnanswered(error)) await this.#waitOut(error, pause);
@@ -278,12 +333,12 @@ class Pipeline {
     }
   }
 
-  async #settleUncertain(): Promise<void> {
+  /** Once more for a job that was sent before: a batch of it may have shown meanwhile. */
+  async #lookBefore({ submissions }: Job): Promise<void> {
     await this.#readList();
-    if (!needsReconciling(this.#services.manifest.needing("settle", "send"))) return;
-    const { adopted, absent } = await reconcile(this.#services, this.#options.reconcileGraceMs);
-    if (adopted.length > 0) this.#lostCreates = 0;
-    if (adopted.length + absent.length > 0) this.#changes.notify();
+    if (submissions === 0) return;
+    const { adopted } = await adoptBatches(this.#services, this.#isBeingSent);
+    if (adopted.length > 0) this.#changes.notify();
   }
 
   /**
@@ -302,7 +357,7 @@ class Pipeline {
     const { manifest } = this.#services;
     for (;;) {
       const jobs = manifest.jobs().length;
-      const { adopted, unknown } = await adoptBatches(this.#services);
+      const { adopted, unknown } = await adoptBatches(this.#services, this.#isBeingSent);
       if (adopted.length > 0) this.#changes.notify();
       if (unknown === 0) return;
       // one that was exported meanwhile may be theirs, and must not be sent before that is known
@@ -369,6 +424,7 @@ class Pipeline {
       await this.#inHand(async () => {
         const ended = await pollDue(this.#services, schedule, stuck);
         this.#hasGeminiAnswered ||= ended.length > 0;
+        for (const error of schedule.blocked) this.#block(error);
         for (const id of ended) this.#willRetry(manifest.job(id));
       });
       if (this.#isFinished()) return;
@@ -379,25 +435,53 @@ class Pipeline {
   }
 
   async #import(): Promise<void> {
-    const { signal } = this.#services;
+    const { clock, signal } = this.#services;
     while (!this.#isStopped()) {
-      const job = this.#first(["write", "fetch"], ({ id }) => !this.#blocked.has(id));
-      if (job === undefined && this.#isFinished()) return;
-      if (job === undefined) await this.#changes.next(signal);
-      else await this.#inHand(() => this.#importOne(job));
+      const isDue = ({ id }: Job) => !this.#blocked.has(id) && this.#doubted.untilDueMs(id) === 0;
+      const job = this.#first(["write", "fetch"], isDue);
+      if (job !== undefined) await this.#inHand(() => this.#importOne(job));
+      else if (this.#isFinished()) return;
+      else if (!this.#giveUpDoubted()) {
+        await this.#changes.nextWithin(this.#doubted.untilNextMs(), clock, signal);
+      }
     }
+  }
+
+  /** True where nothing else has been under way for as long as they are waited for. */
+  #giveUpDoubted(): boolean {
+    const isElse = this.#isAnyUnderWay((id) => this.#doubted.has(id));
+    const isToSend = this.#nextToSubmit() !== undefined || this.#nextToEmbed() !== undefined;
+    const given = this.#doubted.giveUp(!isElse && !isToSend && this.#retries.isEmpty);
+    for (const error of given) this.#block(error);
+    if (given.length > 0) this.#changes.notify();
+    return given.length > 0;
   }
 
   async #importOne(job: Job): Promise<void> {
     try {
       const done = await importResults(this.#services, job);
+      this.#doubted.delete(job.id);
       if (done !== undefined) this.#willRetry(done);
     } catch (error) {
-      // where the first job cannot be imported, no other is sent
-      if (error instanceof JobBlocked && this.#canary?.mayBe(job) === true) throw error;
-      if (error instanceof JobBlocked) this.#blocked.set(job.id, error);
+      if (error instanceof ResultsDoubted) return this.#fetchLater(error);
+      if (error instanceof JobBlocked) this.#block(error);
       else await this.#waitOut(error, this.#downloadPause);
     }
+  }
+
+  #block(error: JobBlocked): void {
+    // where the first job cannot be imported, no other is sent
+    if (this.#canary?.mayBe(this.#services.manifest.job(error.job)) === true) throw error;
+    this.#doubted.delete(error.job);
+    this.#blocked.set(error.job, error);
+  }
+
+  #fetchLater(error: ResultsDoubted): void {
+    const waitMs = this.#doubted.add(error);
+    const { message, hint } = error;
+    this.#services.report({ type: "warning", message, hint });
+    const why = `to fetch the results of job ${error.job} again`;
+    this.#services.report({ type: "waiting", why, seconds: Math.round(waitMs / 1000) });
   }
 
   /** Where Gemini has answered in this run, it will again: laptops sleep, networks go away. */
@@ -460,6 +544,7 @@ class Pipeline {
     const mayFailRows = (job: Job) =>
       sameTarget(job.target, target) &&
       !this.#blocked.has(job.id) &&
+      !this.#doubted.has(job.id) &&
       !isStuck(job, clock.now(), this.#options.stuckAfterMs);
     return this.#first(UNDER_WAY, mayFailRows) === undefined;
   }
@@ -505,14 +590,19 @@ class Pipeline {
 
   #isDrained(): boolean {
     const { manifest } = this.#services;
-    if (this.#worksInHand > 0) return false;
-    const sent = this.#halted === undefined ? UNDER_WAY : SENT;
-    if (this.#first(sent, ({ id }) => !this.#blocked.has(id)) !== undefined) return false;
+    if (this.#isAnyUnderWay(() => false)) return false;
     if (this.#halted !== undefined) return true;
     if (!this.#retries.isEmpty) return false;
     // what the limit holds back waits for a bill that comes in, and for no task
     const isTaken = ({ target }: Job) => !this.#isRefused(target);
     return withinLimit(manifest, this.#options.costLimit, isTaken).next().done === true;
+  }
+
+  /** Those left out do not count. */
+  #isAnyUnderWay(isLeftOut: (id: string) => boolean): boolean {
+    if (this.#worksInHand > 0) return true;
+    const sent = this.#halted === undefined ? UNDER_WAY : SENT;
+    return this.#first(sent, ({ id }) => !this.#blocked.has(id) && !isLeftOut(id)) !== undefined;
   }
 
   /** Which jobs may be begun, beside what they cost. */
@@ -564,11 +654,6 @@ class Pipeline {
       if (job !== undefined) return job;
     }
     return undefined;
-  }
-
-  #hasUncertainJob(): boolean {
-    if (this.#halted !== undefined) return false;
-    return this.#services.manifest.needing("settle").length > 0;
   }
 
   #waitingJobs(): readonly Job[] {

@@ -1,7 +1,7 @@
 import type { ExportSummary } from "../export/export.ts";
 import { type Cost, type CostStop, costStop, spentForTarget, spentOn } from "../cost/cost.ts";
 import { type IndexSummary, NO_INDEXES } from "../import/index-keeper.ts";
-import { finalSums } from "../manifest/final-sums.ts";
+import { finalSums } from "../cost/final-sums.ts";
 import { copiesOf, type Job } from "../manifest/job.ts";
 import type { Sums } from "../row/sums.ts";
 import { runPipeline, type PipelineEnd, type RunOptions, type RunServices } from "./pipeline.ts";

@@ -376,14 +376,32 @@ export const OPTIONS = {
     commands: ["import"],
     inConfigFile: false,
   }),
+  refetch: toggle({
+    flag: "refetch",
+    default: false,
+    describe:
+      "with --again: fetch the results again, also where they are in the jobs folder; Gemini keeps them for six weeks",
+    group: "Target",
+    commands: ["import"],
+    inConfigFile: false,
+  }),
   reconcileGraceMs: seconds({
     flag: "reconcile-grace",
     default: 60_000,
     min: 0,
     describe:
-      "seconds over which the batch list is read again before an uncertain submission is repeated",
+      "seconds over which the batch list is read again before an uncertain submission is repeated; all in all that takes some five times as long, since no create may come late",
     group: "Quota and waiting",
     commands: [...SUBMITS, "jobs"],
+  }),
+  resultsGraceMs: seconds({
+    flag: "results-grace",
+    default: 600_000,
+    min: 0,
+    describe:
+      "seconds over which results that are fewer than the batch's own count are fetched again before rows count as missing",
+    group: "Quota and waiting",
+    commands: ["import", "run"],
   }),
   reconcile: toggle({
     flag: "reconcile",

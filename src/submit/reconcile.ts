@@ -1,96 +1,175 @@
 /**
  * After an uncertain create, Gemini's own list is the judge. It is read whole, again and again over
- * a grace period, since a batch may show up late. A batch that is found is adopted. Only when the
- * whole period has shown none may the job be sent once more. Nothing is ever cancelled here: a
- * second batch is reported, and a person decides.
+ * a grace period, since a batch may show up late. A batch that is found is adopted. Where none shows, the
+ * create may still come: so its input file is revoked (`revoke.ts`), and the list read over another grace
+ * period, for what slipped in before. Only then may the job be sent once more. Nothing is ever cancelled
+ * here: a second batch is reported, and a person decides.
  */
 import { UserError } from "../errors.ts";
-import { explain } from "../words/explain.ts";
-import {
-  type Batch,
-  type Gemini,
-  GeminiError,
-  hasBatchEnded,
-  isDeadBatch,
-} from "../gemini/port.ts";
+import type { Batch } from "../gemini/port.ts";
+import { batchPrefix } from "../manifest/batch-names.ts";
 import type { Job } from "../manifest/job.ts";
-import { batchPrefix, isBatchOf, isOurProject, jobOfBatch } from "../manifest/batch-names.ts";
+import { adoptFound, type Found, type IsBeingSent } from "./adopt.ts";
+import { GONE_TIMES } from "./fence-check.ts";
+import { isSameSubmission, revokeInput } from "./revoke.ts";
 import type { SubmitServices } from "./submit-job.ts";
-import { mayHaveBatch } from "../manifest/states.ts";
 
 export type ReconcileSummary = Readonly<{
   /** Jobs whose batch was found. */
   adopted: readonly string[];
   /** Jobs that have none and may be sent once more. */
   absent: readonly string[];
+  /** Jobs whose create might still come, perhaps for two days: they stay as they are. */
+  held: readonly string[];
 }>;
 
 const READS_PER_GRACE = 6;
 const MIN_READS = 2;
 const MAX_WAIT_BETWEEN_READS_MS = 15_000;
+const HELD_LOOK_MS = 10 * 60 * 1000;
 
-/** Settles every job of the manifest that is `submitting`; a job given up before may be found too. */
+/** Settles every job of the manifest that is `submitting`, as far as that can be; a job given up before may be found too. */
 export async function reconcile(
   services: SubmitServices,
   graceMs: number,
 ): Promise<ReconcileSummary> {
-  const { clock, report, signal } = services;
-  const startedAtMs = clock.elapsedMs();
+  const settling = new Settling(services, graceMs);
   const adopted: string[] = [];
-  for (let reads = 1; ; reads++) {
-    const readAtMs = clock.elapsedMs();
-    const found = await adoptFound(services);
-    adopted.push(...found.adopted);
-    const open = uncertainJobs(services);
-    if (open.length === 0) return { adopted, absent: [] };
-    if (!found.isOurProject) checkKey(services, open);
-    const graceIsOver =
-      readAtMs - startedAtMs >= graceMs &&
-      reads >= MIN_READS &&
-      !isAnyYoung(services, open, graceMs);
-    if (graceIsOver) {
-      checkNameless(services, open, found.nameless);
-      return { adopted, absent: await recordAbsent(services, open, reads) };
-    }
-    const why = `for a batch of job ${open.map((job) => job.id).join(", ")} to show at Gemini`;
-    report({
-      type: "waiting",
-      why,
-      seconds: Math.ceil((graceMs - (readAtMs - startedAtMs)) / 1000),
-    });
-    await clock.sleep(waitMs(graceMs), signal);
+  const absent: string[] = [];
+  for (;;) {
+    const look = await settling.look();
+    adopted.push(...look.adopted);
+    absent.push(...look.absent);
+    if (look.open.length === look.held.length) return { adopted, absent, held: look.held };
+    await services.clock.sleep(look.waitMs, services.signal);
   }
 }
 
-/**
- * One reading of the list, for batches that the manifest knows nothing of: it may have been restored
- * from a backup. Ids of the jobs that have got one, and how many batches are of no job that is known.
- */
-export async function adoptBatches(
-  services: SubmitServices,
-): Promise<Readonly<{ adopted: readonly string[]; unknown: number }>> {
-  const { adopted, unknown } = await adoptFound(services);
-  return { adopted, unknown: unknown.length };
+type Look = ReconcileSummary & Readonly<{ open: readonly string[]; waitMs: number }>;
+
+/** What was seen of a submission since this process watches it. */
+type Watch = {
+  readonly submission: number;
+  /** Readings of the list, and since when; anew once the file is gone. */
+  reads: number;
+  sinceMs: number;
+  /** Since when its file is being revoked; and how often in a row it was found gone. */
+  revokedSinceMs: number | undefined;
+  gone: number;
+  held: boolean;
+};
+
+/** Watches uncertain jobs, each in its own time; `isBeingSent`: those are none yet. */
+export class Settling {
+  readonly #services: SubmitServices;
+  readonly #graceMs: number;
+  readonly #isBeingSent: IsBeingSent;
+  readonly #watches = new Map<string, Watch>();
+
+  constructor(services: SubmitServices, graceMs: number, isBeingSent: IsBeingSent = () => false) {
+    this.#services = services;
+    this.#graceMs = graceMs;
+    this.#isBeingSent = isBeingSent;
+  }
+
+  /** The uncertain jobs. */
+  open(): readonly Job[] {
+    return this.#services.manifest.needing("settle").filter((job) => !this.#isBeingSent(job));
+  }
+
+  /** Whether there is one that no look has met. */
+  hasNew(): boolean {
+    return this.open().some((job) => this.#watches.get(job.id)?.submission !== job.submissions);
+  }
+
+  /** One reading of the whole list, and what comes of it for each uncertain job. */
+  async look(): Promise<Look> {
+    const readAtMs = this.#services.clock.elapsedMs();
+    const found = await adoptFound(this.#services, this.#isBeingSent);
+    const open = this.open();
+    if (!found.isOurProject) checkKey(this.#services, open);
+    const absent: string[] = [];
+    for (const job of open) {
+      const watch = this.#watchOf(job, readAtMs);
+      watch.reads += 1;
+      if (await this.#advance(job, watch, { readAtMs, found })) absent.push(job.id);
+    }
+    return { adopted: found.adopted, absent, ...this.#left() };
+  }
+
+  /** Those that stay uncertain, and when they are looked at next. */
+  #left(): Pick<Look, "open" | "held" | "waitMs"> {
+    const open = this.open();
+    const held = open.filter((job) => this.#watches.get(job.id)?.held === true);
+    const ids = { open: open.map(({ id }) => id), held: held.map(({ id }) => id) };
+    if (open.length === held.length) return { ...ids, waitMs: HELD_LOOK_MS };
+    const waitMs = waitBetweenMs(this.#graceMs);
+    const why = `for a batch of job ${ids.open.join(", ")} to show at Gemini`;
+    this.#services.report({ type: "waiting", why, seconds: Math.ceil(waitMs / MS_PER_SECOND) });
+    return { ...ids, waitMs };
+  }
+
+  #watchOf(job: Job, nowMs: number): Watch {
+    const known = this.#watches.get(job.id);
+    if (known?.submission === job.submissions) return known;
+    const watch: Watch = {
+      submission: job.submissions,
+      reads: 0,
+      sinceMs: nowMs,
+      revokedSinceMs: undefined,
+      gone: 0,
+      held: false,
+    };
+    this.#watches.set(job.id, watch);
+    return watch;
+  }
+
+  /** True once the job may be sent again. */
+  async #advance(
+    job: Job,
+    watch: Watch,
+    { readAtMs, found }: Readonly<{ readAtMs: number; found: Found }>,
+  ): Promise<boolean> {
+    const isOver = watch.reads >= MIN_READS && readAtMs - watch.sinceMs >= this.#graceMs;
+    if (watch.gone >= GONE_TIMES) return isOver && this.#recordAbsent(job, watch, found);
+    if (job.revoking === undefined && (!isOver || this.#isYoung(job))) return false;
+    checkNameless(this.#services, job, found.nameless);
+    await this.#revoke(job, watch, readAtMs);
+    return false;
+  }
+
+  async #revoke(job: Job, watch: Watch, readAtMs: number): Promise<void> {
+    const sinceMs = (watch.revokedSinceMs ??= readAtMs);
+    const revocation = await revokeInput(this.#services, job, watch.reads);
+    watch.gone = revocation === "gone" ? watch.gone + 1 : 0;
+    // what is not told by then is looked at again, but not waited for
+    const isLate = readAtMs > sinceMs && readAtMs - sinceMs >= REVOKE_TAKES_GRACES * this.#graceMs;
+    watch.held = revocation === "held" || (revocation === "open" && isLate);
+    if (watch.gone < GONE_TIMES) return;
+    watch.reads = 0;
+    watch.sinceMs = this.#services.clock.elapsedMs();
+  }
+
+  async #recordAbsent(job: Job, watch: Watch, { nameless }: Found): Promise<boolean> {
+    checkNameless(this.#services, job, nameless);
+    const { reads } = watch;
+    const event = { type: "absent", job: job.id, reads, revoked: true } as const;
+    const { manifest } = this.#services;
+    return (await manifest.recordIf((now) => isSameSubmission(now, job), event)) !== undefined;
+  }
+
+  #isYoung({ updatedAt }: Job): boolean {
+    const ageMs = this.#services.clock.now().getTime() - Date.parse(updatedAt);
+    // an intent that seems to lie ahead is older than a clock that was set back
+    return ageMs >= 0 && ageMs < CREATE_TAKES_GRACES * this.#graceMs;
+  }
 }
 
-/** True when a create request of some job may have left without an answer. */
-export function needsReconciling(jobs: readonly Job[]): boolean {
-  return jobs.some((job) => mayHaveBatch(job) && job.submissions > 0);
-}
-
+const MS_PER_SECOND = 1000;
 /** The service may take longer over a create than the grace; it starts with the request. */
 const CREATE_TAKES_GRACES = 3;
-
-function isAnyYoung({ clock }: SubmitServices, open: readonly Job[], graceMs: number): boolean {
-  const nowMs = clock.now().getTime();
-  // an intent that seems to lie ahead is older than a clock that was set back
-  const ages = open.map((job) => nowMs - Date.parse(job.updatedAt)).filter((age) => age >= 0);
-  return ages.some((age) => age < CREATE_TAKES_GRACES * graceMs);
-}
-
-function uncertainJobs({ manifest }: SubmitServices): readonly Job[] {
-  return manifest.needing("settle");
-}
+/** And over the deletion of a file. */
+const REVOKE_TAKES_GRACES = 3;
 
 /**
  * The list of another project never shows the batch. Keys of one project see the same, but which
@@ -113,26 +192,20 @@ function checkKey({ keyId }: SubmitServices, uncertain: readonly Job[]): void {
  * A batch that tells no name may be that of the lost answer, unless it is known, or was made of something
  * else, or long before. Then the list proves nothing, and sending the job again could pay twice.
  */
-function checkNameless(
-  { manifest }: SubmitServices,
-  open: readonly Job[],
-  nameless: readonly Batch[],
-): void {
-  const known = new Set(manifest.jobs().flatMap((job) => [job.batch, ...job.duplicateBatches]));
+function checkNameless({ manifest }: SubmitServices, job: Job, nameless: readonly Batch[]): void {
+  const known = new Set(manifest.jobs().flatMap((each) => [each.batch, ...each.duplicateBatches]));
   const strangers = nameless.filter(({ name }) => !known.has(name));
-  for (const job of open) {
-    const ownFiles = `files/${batchPrefix(manifest.id)}${job.id}-`;
-    const [first, ...others] = strangers.filter((batch) => mayBeOf(job, batch, ownFiles));
-    if (first === undefined) continue;
-    const more = others.length === 0 ? "" : ` and ${others.length} more`;
-    throw new UserError(
-      `Whether job ${job.id} has a batch at Gemini cannot be told: its list shows ${first.name}${more} without a name, which may be the job's. It was not sent again.`,
-      {
-        hint: `Run the same command again later. If it stays so, \`vecfill cancel ${job.id} --give-up\` gives the job up: a batch that exists all the same is paid for and lost.`,
-        exit: "unfinished",
-      },
-    );
-  }
+  const ownFiles = `files/${batchPrefix(manifest.id)}${job.id}-`;
+  const [first, ...others] = strangers.filter((batch) => mayBeOf(job, batch, ownFiles));
+  if (first === undefined) return;
+  const more = others.length === 0 ? "" : ` and ${others.length} more`;
+  throw new UserError(
+    `Whether job ${job.id} has a batch at Gemini cannot be told: its list shows ${first.name}${more} without a name, which may be the job's. It was not sent again.`,
+    {
+      hint: `Run the same command again later. If it stays so, \`vecfill cancel ${job.id} --give-up\` gives the job up: a batch that exists all the same is paid for and lost.`,
+      exit: "unfinished",
+    },
+  );
 }
 
 /** The two clocks may differ by so much; and an earlier intent may be so much older. */
@@ -148,107 +221,6 @@ function mayBeOf(
   return !(Date.parse(createdAt ?? "") < Date.parse(updatedAt) - CLOCKS_DIFFER_MS);
 }
 
-type Found = Readonly<{
-  adopted: string[];
-  unknown: readonly Batch[];
-  nameless: readonly Batch[];
-  isOurProject: boolean;
-}>;
-
-/** Reads the whole list once, and gives every batch of ours to its job. */
-async function adoptFound(services: SubmitServices): Promise<Found> {
-  const { gemini, manifest, signal } = services;
-  const batches = await readList(gemini, batchPrefix(manifest.id), signal);
-  const nameless = batches.filter(({ displayName }) => displayName === "");
-  const unknown = new Set(batches).difference(new Set(nameless));
-  const found = Map.groupBy(batches, (batch) => jobOfBatch(manifest.id, nameOf(batch)));
-  const ofFile = Map.groupBy(nameless, ({ inputFile }) => inputFile);
-  const adopted: string[] = [];
-  for (const job of manifest.jobs()) {
-    // those of a job that had its number before a backup was put back ask for something else
-    const named = found.get(job.id)?.filter((batch) => isBatchOf(job, nameOf(batch))) ?? [];
-    const { name: file } = job.remoteFile ?? {};
-    const own = new Set([...named, ...(file === undefined ? [] : (ofFile.get(file) ?? []))]);
-    if (own.size === 0) continue;
-    for (const batch of own) unknown.delete(batch);
-    if (await settle(services, job, [...own])) adopted.push(job.id);
-  }
-  return {
-    adopted,
-    unknown: [...unknown],
-    nameless,
-    isOurProject: isOurProject(batches, manifest.jobs()),
-  };
-}
-
-/** Where the list does not tell it: a request file is called as the batch that it was uploaded for. */
-function nameOf({ displayName, inputFile }: Batch): string {
-  return displayName || (inputFile ?? "").replace(/^files\//, "");
-}
-
-async function readList(gemini: Gemini, prefix: string, signal: AbortSignal): Promise<Batch[]> {
-  try {
-    return await gemini.findBatches(prefix, signal);
-  } catch (error) {
-    throw error instanceof GeminiError ? explain(error, "reading the list of batches") : error;
-  }
-}
-
-/** True when the job had no batch and now has one. */
-async function settle(services: SubmitServices, job: Job, batches: Batch[]): Promise<boolean> {
-  const first = batches.toSorted((a, b) => usefulness(b) - usefulness(a))[0];
-  const adopts = first !== undefined && (await adopt(services, job, first));
-  // as it is by now: another reading may have been at work
-  const { batch: used, duplicateBatches } = services.manifest.job(job.id);
-  for (const batch of batches) {
-    if (batch.name !== used && !duplicateBatches.includes(batch.name)) {
-      await recordDuplicate(services, job, batch);
-    }
-  }
-  return adopts;
-}
-
-/** False where the job has a batch, has ended, or is being embedded at once by now. */
-async function adopt(
-  { manifest, report, keyId }: SubmitServices,
-  { id: job }: Job,
-  { name: batch }: Batch,
-): Promise<boolean> {
-  const event = { type: "submitted", job, batch, adopted: true, keyId } as const;
-  const submitted = await manifest.recordIf(mayHaveBatch, event);
-  if (submitted === undefined) return false;
-  report({ type: "submitted", job, batch, adopted: true });
-  return true;
-}
-
-/** Of two batches the one that has results, or may still get some, is the one to adopt. */
-function usefulness({ state }: Batch): number {
-  if (isDeadBatch(state) || state === "ended") return 0;
-  return hasBatchEnded(state) ? 2 : 1;
-}
-
-async function recordDuplicate(
-  { manifest, report }: SubmitServices,
-  job: Job,
-  batch: Batch,
-): Promise<void> {
-  await manifest.record({ type: "duplicate", job: job.id, batch: batch.name });
-  report({
-    type: "warning",
-    message: `Job ${job.id} has a second batch at Gemini, ${batch.name} (${batch.rawState}); it is not used.`,
-    hint: "vecfill cancels nothing by itself: if it has not ended, cancel it in the console.",
-  });
-}
-
-async function recordAbsent(
-  { manifest }: SubmitServices,
-  jobs: readonly Job[],
-  reads: number,
-): Promise<string[]> {
-  for (const job of jobs) await manifest.record({ type: "absent", job: job.id, reads });
-  return jobs.map((job) => job.id);
-}
-
-function waitMs(graceMs: number): number {
+function waitBetweenMs(graceMs: number): number {
   return Math.min(MAX_WAIT_BETWEEN_READS_MS, Math.max(1, graceMs / READS_PER_GRACE));
 }

@@ -111,6 +111,7 @@ async function createOnce(
   if (file === undefined) throw new Error(`job ${job.id} has no uploaded file`);
   const submission = job.submissions + 1;
   const displayName = batchDisplayName(manifest.id, job, submission);
+  const since = momentOf(services.clock);
   const intent = await manifest.record({
     type: "submitting",
     job: job.id,
@@ -119,6 +120,8 @@ async function createOnce(
     keyId,
     probe,
   });
+  const pause = await pauseSince(services, since);
+  if (pause !== undefined) return { kind: "uncertain", job: intent, message: pause };
   try {
     const batch = await gemini.createBatch({ model: job.target.model, file, displayName });
     return { kind: "submitted", job: await recordSubmitted(services, intent, batch.name) };
@@ -126,6 +129,30 @@ async function createOnce(
     if (!(error instanceof GeminiError)) throw error;
     return afterFailedCreate(services, intent, error);
   }
+}
+
+type Moment = Readonly<{ elapsedMs: number; wallMs: number }>;
+
+function momentOf(clock: Clock): Moment {
+  return { elapsedMs: clock.elapsedMs(), wallMs: clock.now().getTime() };
+}
+
+/** A process that was suspended for longer may have been taken for dead meanwhile. */
+const MAX_INTENT_AGE_MS = 20_000;
+
+/**
+ * Says why the create request must not leave any more; nothing is awaited between this and its leaving.
+ * Throws where another process has the folder.
+ */
+async function pauseSince(
+  { manifest, clock }: SubmitServices,
+  since: Moment,
+): Promise<string | undefined> {
+  await manifest.stillHeld();
+  const now = momentOf(clock);
+  const ageMs = Math.max(now.elapsedMs - since.elapsedMs, Math.abs(now.wallMs - since.wallMs));
+  if (ageMs < MAX_INTENT_AGE_MS) return undefined;
+  return `the process was held up for ${Math.round(ageMs / 1000)} s before the request left, and did not send it`;
 }
 
 async function recordSubmitted(

@@ -1,13 +1,15 @@
 /** Submit: every exported job that the window has room for, the oldest first. */
 import { type CostLimit, type CostStop, costStop, withinLimit } from "../cost/cost.ts";
 import type { Job } from "../manifest/job.ts";
-import { needsReconciling, reconcile } from "./reconcile.ts";
+import { adoptBatches } from "./adopt.ts";
+import { reconcile } from "./reconcile.ts";
 import { submitJob, type SubmitServices } from "./submit-job.ts";
 import { fullText } from "../quota/full-text.ts";
 import { nameUsualCauses } from "../quota/refused-alone.ts";
 import { warnOfTooLarge } from "../quota/too-large.ts";
 import { nextTry, type NextTry, type Window } from "../quota/next-try.ts";
 import { isToSend, needs } from "../manifest/states.ts";
+import { heldText } from "../words/held-text.ts";
 
 export type SubmitOptions = Readonly<{
   window: Window;
@@ -51,14 +53,16 @@ export async function submitAll(
   const submitted: string[] = [];
   const adopted: string[] = [];
   let why: string | undefined;
-  for (let round = 0; round < MAX_ROUNDS && !signal.aborted; round++) {
-    // once in any case: a manifest restored from a backup does not know of its last batches
-    const looks = round === 0 ? manifest.jobs().some(isToSend) : needsReconciling(manifest.jobs());
-    if (looks) {
-      adopted.push(...(await reconcile(services, options.reconcileGraceMs)).adopted);
-    }
+  // once in any case: a manifest restored from a backup does not know of its last batches
+  if (manifest.jobs().some(isToSend)) adopted.push(...(await adoptBatches(services)).adopted);
+  for (let round = 1; !signal.aborted; round++) {
+    // those of which nothing is uncertain first: a lost answer holds up its own job alone
     why = await submitRound(services, options, submitted);
-    if (manifest.needing("settle").length === 0) break;
+    if (manifest.needing("settle").length === 0 || round === MAX_ROUNDS) break;
+    const settled = await reconcile(services, options.reconcileGraceMs);
+    adopted.push(...settled.adopted);
+    why = heldText(manifest.jobs()) ?? why;
+    if (settled.absent.length === 0) break;
   }
   const waiting = manifest
     .jobs()

@@ -8,10 +8,10 @@ export function paidRows(ends: readonly RowEnd[]) {
   const unneeded = ends.length - refusals.length - written;
   const lines = [
     written > 0
-      ? `${counted(written, "row")} that the table had refused ${written === 1 ? "is" : "are"} written, from the results, at no cost.`
+      ? `${counted(written, "row")} that had failed ${written === 1 ? "is" : "are"} written, from the results, at no cost.`
       : "",
     unneeded > 0
-      ? `${counted(unneeded, "row")} that the table had refused ${unneeded === 1 ? "needs" : "need"} these vectors no more.`
+      ? `${counted(unneeded, "row")} that had failed ${unneeded === 1 ? "needs" : "need"} these vectors no more.`
       : "",
     refusals[0] === undefined
       ? ""

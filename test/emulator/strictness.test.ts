@@ -135,6 +135,27 @@ test("a file is gone after 48 hours, its batch's results after six weeks", async
   expect((await call(emulator, "GET", results)).status).toBe(403);
 });
 
+test.each([
+  ["delete-seen=at-once", 403, 404, 404],
+  ["delete-seen=late", 200, 200, 404],
+  ["delete-seen=late-by-creates", 403, 200, 404],
+  ["create-input=unchecked", 403, 200, 200],
+] as const)(
+  "a deleted input, %s: a look, a create, and a create a minute later",
+  async (behaviour, look, create, later) => {
+    const emulator = await emulatorFor({ behaviour });
+    const input = await uploadLines(emulator, requestLines(1));
+    expect((await call(emulator, "DELETE", `/v1beta/${input}`)).status).toBe(200);
+    expect((await call(emulator, "GET", `/v1beta/${input}`)).status).toBe(look);
+    expect((await createBatch(emulator, input)).status).toBe(create);
+    await emulator.advance(60_000);
+    expect((await call(emulator, "GET", `/v1beta/${input}`)).status).toBe(403);
+    expect((await createBatch(emulator, input)).status).toBe(later);
+    const refused = [create, later].filter((status) => status === 404).length;
+    expect(emulator.createsOfGoneFiles()).toBe(refused);
+  },
+);
+
 test("only results can be downloaded, by both addresses; they can be looked at but not deleted", async () => {
   const emulator = await emulatorFor();
   const { operation, results } = await runBatch(emulator, requestLines(2));

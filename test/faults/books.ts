@@ -286,13 +286,14 @@ async function folderBreaches(folder: string, manifest: ManifestView): Promise<s
     expected.add(`${id}.requests.jsonl`);
     if (copies !== undefined) expected.add(`${id}.copies.jsonl`);
     if (resultsFile !== undefined) expected.add(`${id}.results.jsonl`);
+    for (const nth of [1, 2]) optional.add(`${id}.results.jsonl.doubtful-${nth}`);
     if (outstanding.lines > 0) expected.add(`${id}.failed.jsonl`).add(`${id}.failed.csv`);
   }
   const found = await readdir(folder);
   const lastJob = Math.max(0, ...manifest.jobs().map(({ id }) => Number(id)));
   const breaches: string[] = [];
   for (const name of found) {
-    if (expected.has(name) || isReserved(name, lastJob)) continue;
+    if (expected.has(name) || optional.has(name) || isReserved(name, lastJob)) continue;
     if (!(await madeWay(folder, name))) breaches.push(`${name} is left over`);
   }
   for (const name of expected) {

@@ -117,8 +117,10 @@ export function describeGemini(start: () => Promise<ContractSubject>): void {
     const { gemini } = subject;
     const file = await requestFile("gone", "gemini-embedding-001", ["a"]);
     const { name: gone } = await gemini.uploadFile(file);
+    expect(await gemini.hasFile(gone)).toBe(true);
     await gemini.deleteFile(gone);
     await gemini.deleteFile(gone);
+    expect(await gemini.hasFile(gone)).toBe(false);
     const create = gemini.createBatch({
       model: "gemini-embedding-001",
       file: gone,

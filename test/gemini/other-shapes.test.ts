@@ -316,6 +316,10 @@ function noOutput(operation: Json): Json {
   return lacking(operation, "output");
 }
 
+function hidesTheFirst(operation: Json): Json {
+  return jobNumber(operation) === 1 ? noOutput(operation) : operation;
+}
+
 /** One with an error is done, without it and in a state of the future. */
 function abandoned({ error, ...operation }: Json): Json {
   return error === undefined ? operation : inState(operation, "BATCH_STATE_ABANDONED");
@@ -363,6 +367,23 @@ describe("a batch that left no results", () => {
     proxy.rewrite(looks((operation) => (isEarly() ? noOutput(operation) : operation)));
     expect(await ended(trial)).toMatchObject(ALL_WELL);
     await expectPaidOnce(trial, proxy);
+  });
+
+  test("although requests of it succeeded, and never does: that is told, after a day, and looked at again", async () => {
+    const { trial, proxy } = await proxied({}, 4);
+    proxy.rewrite(looks(hidesTheFirst));
+    const bounds = { ...workshop.bounds, maxRows: 2 };
+    const hourly = { export: trial.exportOptions({ bounds }), pollIntervalMs: 3_600_000 };
+    const end = await ended(trial, hourly);
+    expect(end).toMatchObject({ exit: EXIT_CODES.unfinished, written: 2 });
+    expect(end.said).toMatch(
+      /^Job 0001: .* counts 2 requests that succeeded, but shows no results/,
+    );
+    expect(await trial.poll({ intervalMs: 3_600_000 })).toEqual({ ended: [], pending: ["0001"] });
+    expect(await trial.states()).toEqual(["0001 submitted", "0002 imported"]);
+    proxy.rewrite();
+    expect(await ended(trial, hourly)).toMatchObject({ exit: EXIT_CODES.done, written: 2 });
+    await expectPaidOnce(trial, proxy, 2);
   });
 
   test.each([

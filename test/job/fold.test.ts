@@ -27,6 +27,7 @@ const EVENTS: { readonly [Type in JobEvent["type"]]: Extract<JobEvent, { type: T
   uploaded: { type: "uploaded", at, job, remoteFile: { name: "files/f", expiresAt: at } },
   submitting: { type: "submitting", at, job, displayName: "d-0001-1", submission: 1 },
   refused: { type: "refused", at, job, error, fileGone: false },
+  revoking: { type: "revoking", at, job, reads: 2, keyId: "k", fences: true },
   absent: { type: "absent", at, job, reads: 2 },
   submitted: { type: "submitted", at, job, batch: "batches/b", adopted: false, keyId: "k" },
   duplicate: { type: "duplicate", at, job, batch: "batches/c" },
@@ -80,6 +81,7 @@ const MOVES: Readonly<Record<JobState | "none", Partial<Record<EventType, JobSta
   embedding: { duplicate: "embedding", downloaded: "downloaded", cancelled: "cancelled" },
   submitting: {
     refused: "exported",
+    revoking: "submitting",
     absent: "exported",
     submitted: "submitted",
     cancelled: "cancelled",

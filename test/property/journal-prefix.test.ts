@@ -32,6 +32,10 @@ async function step(manifest: Manifest, { id: job, state, submissions }: Job, ch
     case "embedding":
       return manifest.record({ type: "downloaded", job, file });
     case "submitting":
+      if (choice === 4) {
+        const fences = Number(job) % 2 === 0;
+        return manifest.record({ type: "revoking", job, reads: 2, keyId: "k", fences });
+      }
       return choice % 3 === 0
         ? manifest.record({ type: "absent", job, reads: 2 })
         : manifest.record({

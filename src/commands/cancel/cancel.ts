@@ -11,6 +11,7 @@ import {
 import type { Manifest, ManifestView } from "../../manifest/manifest.ts";
 import { checkRequestFile } from "../../jobs-folder/request-file.ts";
 import { hasResults } from "../../jobs-folder/results-file.ts";
+import { exists } from "../../disk/presence.ts";
 import type { Report } from "../../progress.ts";
 import { NO_ROWS } from "../../row/sums.ts";
 import { isOpen, needs } from "../../manifest/states.ts";
@@ -114,9 +115,13 @@ export function cancellableBatch(job: Job, insist: boolean): string | undefined 
   });
 }
 
-/** Its rows could not be told apart, or what they were answered is lost and not at Gemini either. */
+/**
+ * Its rows could not be told apart, or what they were answered is lost and not at Gemini either, or what
+ * comes in its place is not believed.
+ */
 async function lacksFile(manifest: ManifestView, job: Job): Promise<boolean> {
   const files = manifest.files(job.id);
+  if (needs(job) === "fetch" && (await exists(files.doubtful))) return true;
   try {
     await checkRequestFile(files, job);
   } catch (error) {

@@ -93,7 +93,7 @@ function stateText(job: Job, prospect: Prospect): string {
     case "unsent":
       return "no batch is known";
     case "lost":
-      return "a file of it is lost";
+      return "a file of it is lost or doubted";
     case "embedding":
       return prospect.answered === 0
         ? "embedded at once: nothing answered yet"

@@ -65,11 +65,17 @@ function uploadToGo(job: Job, now: Date): string | undefined {
 async function there(files: JobFiles, parts: readonly LocalFile["part"][]): Promise<LocalFile[]> {
   const found: LocalFile[] = [];
   for (const part of parts) {
-    // the copies go with the requests
-    for (const path of part === "requests" ? [files.requests, files.copies] : [files[part]]) {
+    for (const path of pathsOf(files, part)) {
       const bytes = await sizeOf(path);
       if (bytes !== undefined) found.push({ part, path, bytes });
     }
   }
   return found;
+}
+
+/** The copies go with the requests, and what was not believed with the results. */
+function pathsOf(files: JobFiles, part: LocalFile["part"]): readonly string[] {
+  if (part === "requests") return [files.requests, files.copies];
+  if (part === "results") return [files.results, files.doubtful, files.doubtfulBefore];
+  return [files[part]];
 }

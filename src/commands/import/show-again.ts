@@ -1,33 +1,48 @@
 import { readManifest } from "../../jobs-folder/open.ts";
 import type { CommandContext, CommandResult } from "../../cli/command.ts";
+import { JobBlocked, UserError } from "../../errors.ts";
 import type { Job } from "../../manifest/job.ts";
 import type { ManifestView } from "../../manifest/manifest.ts";
 import { count, counted } from "../../words/figures.ts";
-import { canBeWrittenAgain, countEmpty, writeAgain, writeRefused } from "../../import/again.ts";
+import { canBeWrittenAgain, countEmpty, writeAgain, writeWaiting } from "../../import/again.ts";
+import { refetchResults } from "../../import/download.ts";
 import { wasImported } from "../../manifest/states.ts";
-import { readFailedLines } from "../../jobs-folder/failed-file.ts";
+import { hasGeminiKey } from "../../settings/access.ts";
 import { withTables } from "../../stages.ts";
 import { type RowEnd, TableRefusal } from "../../store/port.ts";
 import { paidRows } from "../../words/paid-rows.ts";
 
-/** `import --again`. */
-export async function showAgain(context: CommandContext): Promise<CommandResult> {
+/** `import --again`, of the jobs named, else of all that were imported. */
+export async function showAgain(
+  context: CommandContext,
+  ids: readonly string[],
+): Promise<CommandResult> {
   const { services, settings, next } = context;
   const { dryRun, jobsDir } = settings;
   const manifest = dryRun ? undefined : await services.manifest();
   const view = manifest ?? (await readManifest(jobsDir));
-  const { jobs, lost } = await jobsToWrite(view);
   const tables = manifest && (await withTables(context, manifest));
+  const { jobs, lost, refetched, failure } = await jobsToWrite(context, importedJobs(view, ids), {
+    isHere: (job) => canBeWrittenAgain(view, job),
+    fetch: tables && (await fetcher(context, tables)),
+  });
   const { rows, ends } = await goThrough(context, tables ?? { view }, jobs);
+  // said once the others are in the column
+  if (failure !== undefined) throw failure;
   const { refused, lines } = paidRows(ends);
   const looked = jobs.map(({ id }) => id);
   const without = lost.map(({ id }) => id);
   return {
-    json: { looked, withoutResults: without, rows, ...(dryRun ? { dryRun } : { refused }) },
+    json: {
+      looked,
+      withoutResults: without,
+      rows,
+      ...(dryRun ? { dryRun } : { refetched, refused }),
+    },
     text: [dryRun ? wouldText(rows, jobs) : didText(rows, jobs), ...lines, lostText(without)]
       .filter((line) => line !== "")
       .join("\n"),
-    next: dryRun && rows > 0 ? next("import", "--again") : undefined,
+    next: dryRun && rows > 0 ? next("import", ...ids, "--again") : undefined,
     exit: refused > 0 ? "rowsFailed" : "done",
   };
 }
@@ -50,8 +65,7 @@ async function goThrough(
       continue;
     }
     // those first that wait in failed files, since of them the sums change
-    const waiting = readFailedLines(tables.manifest.files(job.id).failed);
-    const paid = await writeRefused(tables, job, waiting);
+    const paid = await writeWaiting(tables, job);
     const again = await writeAgain({ ...tables, store }, job, paid);
     rows += again.filter((end) => end === "written").length;
     ends.push(...paid.values(), ...again.filter((end) => end instanceof TableRefusal));
@@ -59,15 +73,60 @@ async function goThrough(
   return { rows, ends };
 }
 
-/** `lost`: those whose results file is not there any more, or is another one. */
+function importedJobs(manifest: ManifestView, ids: readonly string[]): readonly Job[] {
+  if (ids.length === 0) return manifest.jobs().filter(wasImported);
+  const jobs = [...new Set(ids)].map((id) => manifest.job(id));
+  const other = jobs.find((job) => !wasImported(job));
+  if (other === undefined) return jobs;
+  throw new UserError(
+    `Job ${other.id} is ${other.state}: only what was imported is written again.`,
+    {
+      hint: "`vecfill import` alone writes the results of all jobs that have ended.",
+      exit: "usage",
+    },
+  );
+}
+
+type Fetch = (job: Job) => Promise<Job | undefined>;
+
+/** Undefined where there is no key to ask with, and nobody insists. */
+async function fetcher(
+  { services, settings, environment }: CommandContext,
+  tables: Tables,
+): Promise<Fetch | undefined> {
+  if (!settings.refetch && !hasGeminiKey(environment)) return undefined;
+  const gemini = await services.gemini();
+  return (job) => refetchResults({ ...tables, gemini, keyId: services.keyId() }, job);
+}
+
+/**
+ * Whose results are at hand, fetched again where they are not or where that is asked for. `lost`: those whose
+ * results are to be had nowhere, or were not, of which the first failure tells.
+ */
 async function jobsToWrite(
-  manifest: ManifestView,
-): Promise<Readonly<{ jobs: readonly Job[]; lost: readonly Job[] }>> {
-  const [jobs, lost]: [Job[], Job[]] = [[], []];
-  for (const job of manifest.jobs().filter(wasImported)) {
-    ((await canBeWrittenAgain(manifest, job)) ? jobs : lost).push(job);
+  { settings, signal }: CommandContext,
+  all: readonly Job[],
+  { isHere, fetch }: Readonly<{ isHere: (job: Job) => Promise<boolean>; fetch: Fetch | undefined }>,
+) {
+  const [jobs, lost, refetched]: [Job[], Job[], string[]] = [[], [], []];
+  let failure: UserError | undefined;
+  for (const job of all) {
+    const atHand = (await isHere(job)) ? job : undefined;
+    const isWanted = !signal.aborted && (settings.refetch || atHand === undefined);
+    // what is about one job keeps no other from being asked for
+    const isAsked = isWanted && (failure === undefined || failure instanceof JobBlocked);
+    const fetched = isAsked
+      ? await fetch?.(job).catch((error: unknown) => {
+          if (!(error instanceof UserError)) throw error;
+          failure ??= error;
+          return undefined;
+        })
+      : undefined;
+    const its = fetched ?? atHand;
+    (its === undefined ? lost : jobs).push(its ?? job);
+    if (fetched !== undefined) refetched.push(job.id);
   }
-  return { jobs, lost };
+  return { jobs, lost, refetched, failure };
 }
 
 function didText(rows: number, jobs: readonly Job[]): string {
@@ -85,5 +144,5 @@ function lostText(ids: readonly string[]): string {
   const named = ids.slice(0, MAX_JOBS_NAMED).join(", ");
   const more =
     ids.length > MAX_JOBS_NAMED ? `, and ${count(ids.length - MAX_JOBS_NAMED)} more` : "";
-  return `Not looked at, since their results are not in the jobs folder any more: ${named}${more}.`;
+  return `Not looked at, since their results are not in the jobs folder any more: ${named}${more}. Gemini keeps results for six weeks, for a key of their project.`;
 }

@@ -12,9 +12,13 @@ import type { IndexSummary } from "../../import/index-keeper.ts";
 import { showAgain } from "./show-again.ts";
 import { isBack, isOpen, nextCommand } from "../../manifest/states.ts";
 
-export async function showImport(context: CommandContext): Promise<CommandResult> {
+/** `ids`: whose results are written again. */
+export async function showImport(
+  context: CommandContext,
+  ids: readonly string[],
+): Promise<CommandResult> {
   const { services, settings, next } = context;
-  if (settings.again) return showAgain(context);
+  if (settings.again || settings.refetch || ids.length > 0) return showAgain(context, ids);
   if (settings.dryRun) return showDryRun(context);
   const manifest = await services.manifest();
   if (!manifest.jobs().some(isBack)) return buildIndexes(context, manifest);

@@ -1,5 +1,6 @@
 import type { Prices } from "../../cost/tariff.ts";
-import { BATCH_LIFE_HOURS, batchAgeMs, isStuck } from "../../manifest/batch-age.ts";
+import { heldUntil } from "../../jobs-folder/input-file.ts";
+import { BATCH_LIFE_HOURS, batchAgeMs, isStuck } from "../../jobs-folder/batch-age.ts";
 import { costOf } from "../../cost/cost.ts";
 import type { JobFiles } from "../../manifest/file-names.ts";
 import {
@@ -84,6 +85,7 @@ function whereItIs(job: Job, waiting: Waiting): Fact[] {
     ["waiting for", needs(job) === "look" ? waitingFor(job, waiting) : undefined],
     ["further batches", listed(job.duplicateBatches)],
     ["uploaded as", job.remoteFile?.name],
+    ["held until", heldUntil(job)?.toISOString()],
   ];
 }
 

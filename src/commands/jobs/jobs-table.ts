@@ -1,6 +1,6 @@
 import type { Prices } from "../../cost/tariff.ts";
 import { costOf, spentOn } from "../../cost/cost.ts";
-import { finalSums } from "../../manifest/final-sums.ts";
+import { finalSums } from "../../cost/final-sums.ts";
 import type { Job } from "../../manifest/job.ts";
 import { count, counted, dollars } from "../../words/figures.ts";
 import { outcomes } from "../../output/progress-lines.ts";

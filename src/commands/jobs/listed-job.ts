@@ -1,5 +1,6 @@
 import type { Prices } from "../../cost/tariff.ts";
 import { costOf } from "../../cost/cost.ts";
+import { heldUntil } from "../../jobs-folder/input-file.ts";
 import { jobFileNames } from "../../manifest/file-names.ts";
 import { type Cleanable, copiesOf, type Job } from "../../manifest/job.ts";
 import { decimal } from "../../words/figures.ts";
@@ -39,6 +40,8 @@ export type ListedJob = Readonly<{
     failed: string | null;
   }>;
   error: Readonly<{ code: number | null; message: string }> | null;
+  /** It cannot be sent again before its uploaded file is gone at Gemini: then at the latest. */
+  heldUntil: string | null;
 }>;
 
 export function listedJob(job: Job, prices: Prices): ListedJob {
@@ -72,5 +75,6 @@ export function listedJob(job: Job, prices: Prices): ListedJob {
     },
     error:
       job.error === undefined ? null : { code: job.error.code ?? null, message: job.error.message },
+    heldUntil: heldUntil(job)?.toISOString() ?? null,
   };
 }

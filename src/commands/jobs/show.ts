@@ -3,9 +3,11 @@ import type { CommandContext, CommandResult } from "../../cli/command.ts";
 import { pricesOf } from "../../cost/tariff.ts";
 import { countAnswered } from "../../jobs-folder/checkpoint.ts";
 import { laneToGoOn } from "../../cost/lane.ts";
+import type { Job } from "../../manifest/job.ts";
 import type { ManifestView } from "../../manifest/manifest.ts";
 import { queueWindow } from "../../stages.ts";
 import { counted } from "../../words/figures.ts";
+import { heldText } from "../../words/held-text.ts";
 import { droppedIndexesText } from "../../words/dropped-index-text.ts";
 import { fullText } from "../../quota/full-text.ts";
 import { nextTry } from "../../quota/next-try.ts";
@@ -46,7 +48,9 @@ function listJobs(context: CommandContext, manifest: ManifestView): CommandResul
     if (all.length === 0) return `There are no jobs in ${settings.jobsDir} yet.`;
     return jobs.length === 0
       ? `None of ${counted(all.length, "job")} is ${settings.state?.join(" or ")}.`
-      : [jobsTable(jobs, prices, width), ...fullQueue(context, manifest)].join("\n");
+      : [jobsTable(jobs, prices, width), ...heldJobs(all), ...fullQueue(context, manifest)].join(
+          "\n",
+        );
   };
   const step = all.length === 0 ? "export" : nextCommand(jobs);
   const args = step === "submit" ? laneToGoOn(jobs) : [];
@@ -64,6 +68,11 @@ function buildIndexes(
   next: CommandContext["next"],
 ): string | undefined {
   return missing.length === 0 ? undefined : next("import", "--rebuild-index");
+}
+
+function heldJobs(jobs: readonly Job[]): string[] {
+  const text = heldText(jobs);
+  return text === undefined ? [] : [`Jobs ${text}.`];
 }
 
 /** What the next job waits for. */

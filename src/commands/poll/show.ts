@@ -1,5 +1,5 @@
 import type { CommandContext, CommandResult } from "../../cli/command.ts";
-import { isStuck } from "../../manifest/batch-age.ts";
+import { isStuck } from "../../jobs-folder/batch-age.ts";
 import { laneToGoOn } from "../../cost/lane.ts";
 import { counted } from "../../words/figures.ts";
 import { pollFromSettings } from "../../stages.ts";

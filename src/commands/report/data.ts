@@ -1,7 +1,7 @@
 /** Everything that stands on the page, from the manifest, the failed files and the database. */
 import type { Prices } from "../../cost/tariff.ts";
 import { type Cost, spentOn } from "../../cost/cost.ts";
-import { finalSums } from "../../manifest/final-sums.ts";
+import { finalSums } from "../../cost/final-sums.ts";
 import type { Job } from "../../manifest/job.ts";
 import type { ManifestView } from "../../manifest/manifest.ts";
 import { readStateChanges } from "../../manifest/state-changes.ts";

@@ -169,9 +169,9 @@ export class BatchRuns {
     renameSync(partPath(this.#state, batch.id), path);
     this.#ready.delete(batch.id);
     const written = statSync(path).size;
-    const resultBytes = this.#state.faults.strikes("results-cut")
-      ? Math.max(0, written - CUT_BYTES)
-      : written;
+    const isCut =
+      counts.successful + counts.failed > 1 && this.#state.faults.strikes("results-cut");
+    const resultBytes = isCut ? Math.max(0, written - CUT_BYTES) : written;
     if (resultBytes < written) truncateSync(path, resultBytes);
     const atMs = this.#state.time.nowMs();
     const error = state === "CANCELLED" ? END_ERRORS.CANCELLED : undefined;

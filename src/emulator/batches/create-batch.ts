@@ -4,7 +4,7 @@ import type { ModelName } from "../../row/models.ts";
 import { batchOperation, type BatchRecord, type Fate } from "../state/batch-record.ts";
 import type { Faults } from "../faults/faults.ts";
 import type { FileRecord } from "../state/file-record.ts";
-import { livingFile, noAccess } from "../files/kept-files.ts";
+import { inputOfCreate, noAccess } from "../files/kept-files.ts";
 import { type Answer, type Call, ok, readJson, refusal } from "../http/http.ts";
 import { newBatchId } from "../http/identifiers.ts";
 import { createdAs, moneyRefusal, takesBatches } from "./other-shapes.ts";
@@ -118,8 +118,11 @@ function inputFile(name: string, call: Call, state: State): FileRecord {
   if (!name.startsWith("files/"))
     throw invalid(`* input_config.file_name: invalid file name: ${name}\n`);
   const id = name.slice("files/".length);
-  const file = livingFile(state, id);
-  if (file === undefined) throw entityNotFound();
+  const file = inputOfCreate(state, id);
+  if (file === undefined) {
+    state.createsOfGoneFiles += 1;
+    throw entityNotFound();
+  }
   if (file.project !== call.project) throw noAccess(id);
   return file;
 }

@@ -93,7 +93,9 @@ class ResultWriter {
   }
 
   row(row: RequestRow): void {
-    const struck = struckBy(this.#job.faults, this.#job.batchNumber, row.key ?? "");
+    const isFirst = this.#successful + this.#failed === 0;
+    const { faults, batchNumber } = this.#job;
+    const struck = struckBy(faults, batchNumber, { key: row.key, isFirst });
     const outcome =
       row.outcome instanceof ServiceError
         ? row.outcome

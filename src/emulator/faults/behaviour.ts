@@ -60,6 +60,15 @@ export const BEHAVIOURS = {
     choices: ["batch-failed", "runs"],
     meaning: "the input file is deleted or expires before its batch runs",
   },
+  "delete-seen": {
+    choices: ["at-once", "late", "late-by-creates"],
+    meaning:
+      "a deleted upload is gone at once; a minute later; or a minute later for creates, at once for looks",
+  },
+  "create-input": {
+    choices: ["checked", "unchecked"],
+    meaning: "a create whose input file was deleted is refused with 404, or makes a batch",
+  },
   "delete-output": {
     choices: ["refused", "deleted"],
     meaning: "deleting a results file, whose id is longer than the service allows: 400, or done",

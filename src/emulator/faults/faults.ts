@@ -32,7 +32,10 @@ export const FAULTS = {
   "wrong-width": { takes: "rows", meaning: "a vector is one value short" },
   zero: { takes: "rows", meaning: "a vector of nothing but zeros" },
   nan: { takes: "rows", meaning: 'a value is "NaN", null or beyond all numbers' },
-  "results-cut": { takes: "times", meaning: "a results file ends inside its last line" },
+  "results-cut": {
+    takes: "times",
+    meaning: "a results file of several lines ends inside the last one",
+  },
   "batch-fail": { takes: "times", meaning: "a batch ends FAILED" },
   "batch-expire": { takes: "times", meaning: "a batch ends EXPIRED" },
   "batch-cancel": { takes: "times", meaning: "a batch ends CANCELLED unasked" },
@@ -131,6 +134,12 @@ export class Faults {
     const setting = this.#settings.get(name);
     if (setting === undefined || !("share" in setting)) return false;
     return draw(this.#seed, name, name === "permanent" ? "" : batchNumber, key) < setting.share;
+  }
+
+  /** Every row is struck. */
+  isSure(name: FaultName): boolean {
+    const setting = this.#settings.get(name);
+    return setting !== undefined && "share" in setting && setting.share >= 1;
   }
 
   /** A number in [0, 1) to choose between variants of a fault. */

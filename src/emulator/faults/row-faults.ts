@@ -30,11 +30,22 @@ const RETRYABLE = [
 ] as const;
 const ODD_VALUES = ['"NaN"', "null", "1e999"] as const;
 
-/** The faults that strike this key in this batch. */
-export function struckBy(faults: Faults, batchNumber: number, key: string): ReadonlySet<RowFault> {
+/**
+ * The faults that strike this key in this batch. The first row keeps a line with its key, unless none does:
+ * results that name no row at all are another fault, and nobody can finish with them.
+ */
+export function struckBy(
+  faults: Faults,
+  batchNumber: number,
+  { key = "", isFirst }: Readonly<{ key: string | undefined; isFirst: boolean }>,
+): ReadonlySet<RowFault> {
   if (faults.text === "") return NONE;
-  return new Set(ROW_FAULTS.filter((name) => faults.strikesRow(name, batchNumber, key)));
+  const isSpared = (name: RowFault) => isFirst && UNNAMING.includes(name) && !faults.isSure(name);
+  const strikes = (name: RowFault) => faults.strikesRow(name, batchNumber, key) && !isSpared(name);
+  return new Set(ROW_FAULTS.filter(strikes));
 }
+
+const UNNAMING: readonly RowFault[] = ["missing", "malformed", "no-key"];
 
 /** The error that a row is answered with in place of its vector, if any. */
 export function rowError(struck: ReadonlySet<RowFault>, variant: number): ServiceError | undefined {

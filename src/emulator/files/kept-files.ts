@@ -14,11 +14,30 @@ import { timestamp } from "../faults/time.ts";
 const RESULTS_LIFE_MS = 42 * 24 * 60 * 60 * 1000;
 const ORIGIN = "https://generativelanguage.googleapis.com";
 
-/** The uploaded file, unless it has expired. */
+/** How long a deletion goes unseen by those who see it late. */
+const DELETION_UNSEEN_MS = 60_000;
+
+/** The uploaded file, unless it has expired, or was deleted as far as looks see that. */
 export function livingFile(state: State, id: string): FileRecord | undefined {
+  return seenFile(state, id, state.embedder.behaviour.is("delete-seen", "late"));
+}
+
+/** As a create sees it. */
+export function inputOfCreate(state: State, id: string): FileRecord | undefined {
+  const { behaviour } = state.embedder;
+  if (behaviour.is("create-input", "unchecked")) return state.files.get(id);
+  return seenFile(state, id, !behaviour.is("delete-seen", "at-once"));
+}
+
+function seenFile(state: State, id: string, isLate: boolean): FileRecord | undefined {
   const file = state.files.get(id);
-  const alive = file !== undefined && state.time.nowMs() < file.createdAtMs + UPLOAD_LIFE_MS;
-  return alive ? file : undefined;
+  if (file === undefined) return undefined;
+  const unseenMs = isLate ? DELETION_UNSEEN_MS : 0;
+  const goesAtMs = Math.min(
+    file.createdAtMs + UPLOAD_LIFE_MS,
+    (file.deletedAtMs ?? Infinity) + unseenMs,
+  );
+  return state.time.nowMs() < goesAtMs ? file : undefined;
 }
 
 /** Uploads and results together: both count against the project's storage. */
@@ -62,8 +81,16 @@ export function deleteFile(call: Call, id: string, state: State): Answer {
     return ok({});
   }
   refuseLongId(id, "DeleteFileRequest.name");
-  dropFile(state, ownFile(call, id, state).id);
+  const file = ownFile(call, id, state);
+  if (hidesDeletions(state)) {
+    const { deletedAtMs = state.time.nowMs() } = file;
+    state.files.put(id, { ...file, deletedAtMs });
+  } else dropFile(state, id);
   return ok({});
+}
+
+function hidesDeletions({ embedder: { behaviour } }: State): boolean {
+  return !behaviour.is("delete-seen", "at-once") || !behaviour.is("create-input", "checked");
 }
 
 /** Removes what has expired; called at every start. */

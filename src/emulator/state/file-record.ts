@@ -18,6 +18,8 @@ export type FileRecord = Readonly<{
   /** Lowercase hex. */
   sha256: string;
   createdAtMs: number;
+  /** Kept only where somebody may not see the deletion yet. */
+  deletedAtMs?: number | undefined;
 }>;
 
 const RECORD = new MessageType(
@@ -30,6 +32,7 @@ const RECORD = new MessageType(
   "lines",
   "sha256",
   "createdAtMs",
+  "deletedAtMs",
 );
 
 export function readFileRecord(value: unknown): FileRecord {
@@ -44,6 +47,7 @@ export function readFileRecord(value: unknown): FileRecord {
     lines: record.int("lines") ?? 0,
     sha256: record.string("sha256") ?? "",
     createdAtMs: record.int("createdAtMs") ?? 0,
+    deletedAtMs: record.int("deletedAtMs"),
   };
 }
 

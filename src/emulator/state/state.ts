@@ -33,6 +33,8 @@ export type State = {
   faults: Faults;
   /** Upload sessions that are being written to: one request at a time. */
   readonly receiving: Set<string>;
+  /** Creates refused since the start because their input file is not there. */
+  createsOfGoneFiles: number;
   /** Texts embedded through the interactive API since the start. */
   embeddedNow: number;
   /** The same, kept in the folder, by text. */
@@ -52,6 +54,7 @@ export function loadState(settings: Settings, time: EmulatorTime): State {
     batches: new Records(join(settings.folder, "batches"), readBatchRecord),
     faults: new Faults(settings.faults, settings.seed),
     receiving: new Set(),
+    createsOfGoneFiles: 0,
     embeddedNow: 0,
     paidTexts: new PaidTexts(settings.folder),
     lastMinute: [],

@@ -88,18 +88,23 @@ export function finishUpload(
   });
 }
 
-/** One create request, sent once. Resolves to the batch's name. */
-export async function create(
+/** One create request, sent once. */
+export function askToCreate(
   services: LiveServices,
   name: string,
   model: string,
   file: string,
-): Promise<string> {
-  const created = await ask(services, `${name}-create`, {
+): Promise<Asked> {
+  return ask(services, `${name}-create`, {
     method: "POST",
     path: `models/${model}:asyncBatchEmbedContent`,
     body: JSON.stringify({ batch: { inputConfig: { file_name: file }, displayName: name } }),
   });
+}
+
+/** Resolves to the batch's name. */
+export async function create(...request: Parameters<typeof askToCreate>): Promise<string> {
+  const created = await askToCreate(...request);
   return textAt(required(created, "The creation of a batch"), "name");
 }
 

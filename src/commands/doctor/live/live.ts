@@ -8,6 +8,7 @@ import { UserError } from "../../../errors.ts";
 import { isJsonObject, type JsonObject } from "../../../row/json-value.ts";
 import {
   ask,
+  askToCreate,
   at,
   create,
   finishUpload,
@@ -65,6 +66,7 @@ export async function askLive(services: LiveServices, options: LiveOptions): Pro
     finding("embedContentConfig in a line is", await nestedOutcome(live, others.nested)),
     finding("cancelling a batch that has ended is answered", await cancelAgain(live, plain)),
     finding("an upload under a name that is taken is answered", await nameTaken(live, plain)),
+    ...(await aboutDeletion(live)),
   ];
   await tidy(live, [plain, ...Object.values(others)]);
   return findings;
@@ -296,6 +298,27 @@ async function nameTaken(live: Live, { name, file }: LiveBatch): Promise<string>
   return textAt(finished.body, "file", "name") === file
     ? "by replacing the file"
     : "with another name";
+}
+
+/** What a create that comes late meets: see the revocation in `src/submit/revoke.ts`. */
+async function aboutDeletion(live: Live): Promise<Finding[]> {
+  const name = `${live.prefix}-deleted`;
+  const file = await upload(live, name, `${plainLine("Deleted.", 0)}\n`);
+  const deleted = await ask(live, `${name}-delete`, { method: "DELETE", path: file });
+  const looked = await ask(live, `${name}-get`, { method: "GET", path: file });
+  const created = await askToCreate(live, name, live.model, file);
+  const batch = textAt(created.body, "name");
+  if (batch !== "") await ask(live, `${name}-batch-delete`, { method: "DELETE", path: batch });
+  return [
+    finding("deleting an uploaded file is answered", `with HTTP ${deleted.status}`),
+    finding("a look at it right after is answered", `with HTTP ${looked.status}`),
+    finding(
+      "a create with it, right after, is answered",
+      batch === ""
+        ? `with HTTP ${created.status}`
+        : "with a batch: no create that comes late is kept out",
+    ),
+  ];
 }
 
 /** Best effort: what cannot be deleted is gone after 48 hours, or after six weeks. */

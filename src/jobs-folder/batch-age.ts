@@ -1,5 +1,5 @@
-import type { Job } from "./job.ts";
-import { needs } from "./states.ts";
+import type { Job } from "../manifest/job.ts";
+import { needs } from "../manifest/states.ts";
 
 /** When the service ends a batch that has not ended by itself. */
 export const BATCH_LIFE_HOURS = 48;

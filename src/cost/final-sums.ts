@@ -1,5 +1,5 @@
 import { addSums, NO_ROWS, type Sums } from "../row/sums.ts";
-import type { Job } from "./job.ts";
+import type { Job } from "../manifest/job.ts";
 
 /** What the rows of these jobs came to in the end: one that was sent again counts once, as it ended. */
 export function finalSums(jobs: readonly Job[]): Sums {
