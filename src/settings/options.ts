@@ -7,6 +7,7 @@ import { MODELS, isModelName } from "../row/models.ts";
 import { JOB_STATES } from "../manifest/states.ts";
 import { PROJECT_LIMITS, QUOTAS, TIERS } from "../cost/tariff.ts";
 import {
+  COMMAND_NAMES,
   type CommandName,
   type Option,
   choice,
@@ -22,25 +23,6 @@ import {
   wholeNumberOr,
 } from "./option.ts";
 
-export const COMMAND_NAMES: readonly CommandName[] = [
-  "export",
-  "submit",
-  "poll",
-  "import",
-  "run",
-  "resubmit",
-  "cancel",
-  "verify",
-  "rollback",
-  "clean",
-  "jobs",
-  "report",
-  "init",
-  "doctor",
-  "plan",
-  "emulator",
-  "completion",
-];
 const WITH_JOBS = COMMAND_NAMES.filter(
   (command) => !["emulator", "init", "completion"].includes(command),
 );
@@ -598,7 +580,9 @@ export type OptionName = keyof typeof OPTIONS;
 type ValueOf<O> = O extends Option<infer T> ? T : never;
 
 /** Every option's value, checked. Times are in milliseconds. */
-export type Settings = { readonly [K in OptionName]: ValueOf<(typeof OPTIONS)[K]> };
+export type ValuesOf<O> = { readonly [K in keyof O]: ValueOf<O[K]> };
+
+export type Settings = ValuesOf<typeof OPTIONS>;
 
 export const OPTION_LIST: readonly (readonly [OptionName, Option<unknown>])[] = listOptions();
 
