@@ -8,7 +8,7 @@ import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import { FORMAT_VERSION, type JournalEvent, type JournalHeader } from "../src/manifest/event.ts";
 import { formatJobId } from "../src/manifest/file-names.ts";
-import { FIRST_SEAL, sealed } from "../src/manifest/seal.ts";
+import { FIRST_SEAL, sealed } from "../src/disk/seal.ts";
 import { readManifest } from "../src/jobs-folder/open.ts";
 import { buildInstalled, FROM_SOURCE, INSTALLED, vecfill } from "./process.ts";
 import { TARGET } from "./questions.ts";

@@ -15,7 +15,7 @@ import { parseFailedLine } from "../src/row/failed-line.ts";
 import { type IndexEvent, type JobEvent, parseEvent, parseHeader } from "../src/manifest/event.ts";
 import { jobFiles } from "../src/manifest/file-names.ts";
 import type { JobState } from "../src/manifest/job.ts";
-import { contentOf } from "../src/manifest/seal.ts";
+import { contentOf } from "../src/disk/seal.ts";
 import { readHistory, readManifest } from "../src/jobs-folder/open.ts";
 import { move } from "../src/manifest/transitions.ts";
 import { COMMAND_NAMES } from "../src/settings/option.ts";

@@ -4,7 +4,7 @@ import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { expect, test } from "vitest";
 import { type JobEvent, parseEvent } from "../src/manifest/event.ts";
-import { contentOf } from "../src/manifest/seal.ts";
+import { contentOf } from "../src/disk/seal.ts";
 import { move } from "../src/manifest/transitions.ts";
 import { IN_FULL, onlyWhere } from "./size.ts";
 

@@ -18,7 +18,7 @@ import {
   UNSEALED_VERSION,
 } from "./event.ts";
 import { exists } from "../disk/presence.ts";
-import { contentOf, FIRST_SEAL, hasMoreThanALine, sealed, sealOf } from "./seal.ts";
+import { contentOf, FIRST_SEAL, hasMoreThanALine, sealed, sealOf } from "../disk/seal.ts";
 import { upgradeJournal } from "./upgrade.ts";
 
 export type JournalContent = Readonly<{

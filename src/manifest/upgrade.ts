@@ -7,7 +7,7 @@ import { createDurableFile, hashFile, replaceFile } from "../disk/durable-file.t
 import { readTextLines } from "../disk/jsonl.ts";
 import { exists } from "../disk/presence.ts";
 import { FORMAT_VERSION, type JournalHeader } from "./event.ts";
-import { FIRST_SEAL, sealed } from "./seal.ts";
+import { FIRST_SEAL, sealed } from "../disk/seal.ts";
 
 type Upgraded = Readonly<{ endsAt: number; seal: number }>;
 

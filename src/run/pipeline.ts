@@ -600,7 +600,8 @@ class Pipeline {
 
   /** Those left out do not count. */
   #isAnyUnderWay(isLeftOut: (id: string) => boolean): boolean {
-    if (this.#worksInHand > 0) return true;
+    // what is being sent is at Gemini in a moment, also where nothing more is
+    if (this.#worksInHand > 0 || this.#sending.size > 0) return true;
     const sent = this.#halted === undefined ? UNDER_WAY : SENT;
     return this.#first(sent, ({ id }) => !this.#blocked.has(id) && !isLeftOut(id)) !== undefined;
   }

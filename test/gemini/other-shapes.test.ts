@@ -66,11 +66,16 @@ function oneByOne(trial: Trial): Partial<RunOptions> {
 const ALL_WELL = { exit: EXIT_CODES.done, written: ROWS, failed: 0 };
 
 async function expectPaidOnce(trial: Trial, proxy: RewritingProxy, creates = 1): Promise<void> {
-  expect(proxy.calls("create")).toHaveLength(creates);
+  expect(createsOfJobs(proxy)).toHaveLength(creates);
   const ids = await trial.rightIds();
   expect(ids).not.toEqual([]);
   expect(await trial.emptyIds()).toEqual([]);
   expect(await trial.paid()).toEqual(Object.fromEntries(ids.map((id) => [id, 1])));
+}
+
+/** Without the one that tries whether Gemini refuses a create of a deleted file. */
+function createsOfJobs(proxy: RewritingProxy) {
+  return proxy.calls("create").filter(({ body }) => !body.includes("vecfill-check-"));
 }
 
 type Json = Record<string, unknown>;
@@ -269,7 +274,7 @@ describe("a create whose answer is lost", () => {
     await expectPaidOnce(trial, proxy);
   });
 
-  test("and cannot be found: what is at Gemini is fetched all the same, and nothing more is sent", async () => {
+  test("and cannot be found: the others are sent and fetched all the same", async () => {
     const { trial, proxy } = await proxied();
     const nameless = listed((operation) => lacking(operation, "displayName", "inputConfig"));
     proxy.rewrite(async (call, send) => {
@@ -279,7 +284,7 @@ describe("a create whose answer is lost", () => {
       return "reset";
     });
     expect(await ended(trial, oneByOne(trial))).toMatchObject({ exit: EXIT_CODES.unfinished });
-    expect(await trial.states()).toEqual(["0001 imported", "0002 submitting", "0003 exported"]);
+    expect(await trial.states()).toEqual(["0001 imported", "0002 submitting", "0003 imported"]);
     proxy.rewrite();
     expect(await ended(trial)).toMatchObject({ exit: EXIT_CODES.done });
     await expectPaidOnce(trial, proxy, ROWS);

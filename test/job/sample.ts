@@ -2,7 +2,7 @@ import { mkdtemp, readFile, readlink } from "node:fs/promises";
 import { hostname, tmpdir } from "node:os";
 import { join } from "node:path";
 import type { NewJob } from "../../src/manifest/job.ts";
-import { FIRST_SEAL, sealed } from "../../src/manifest/seal.ts";
+import { FIRST_SEAL, sealed } from "../../src/disk/seal.ts";
 import type { Target } from "../../src/row/target.ts";
 
 export const TARGET: Target = {
