@@ -1,4 +1,5 @@
 /** What an option is, and the kinds there are. The table of them all is `options.ts`. */
+import { MS_PER_SECOND } from "../clock.ts";
 import { count } from "../words/figures.ts";
 
 /** In the order in which the help lists them. */
@@ -68,7 +69,6 @@ const TEXT_CHARS_MAX = 10_000;
 /** 30 days. */
 const SECONDS_MAX = 2_592_000;
 const DOLLARS_MAX = 1_000_000;
-const MS_PER_SECOND = 1000;
 const SECONDS_PER_HOUR = 3600;
 const TRUE_WORDS: readonly Given[] = [true, "true", "1", "yes", "on"];
 const FALSE_WORDS: readonly Given[] = [false, "false", "0", "no", "off"];

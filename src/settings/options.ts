@@ -3,6 +3,7 @@
  * may set, what the defaults are and what the help says. A new option is one entry here: its type
  * appears in `Settings` by itself.
  */
+import { MS_PER_HOUR } from "../clock.ts";
 import { MODELS, isModelName } from "../row/models.ts";
 import { JOB_STATES } from "../manifest/states.ts";
 import { PROJECT_LIMITS, QUOTAS, TIERS } from "../cost/tariff.ts";
@@ -74,7 +75,6 @@ const WIDTH_MIN = Math.min(...Object.values(MODELS).map((model) => model.minDime
 const WIDTH_MAX = Math.max(...Object.values(MODELS).map((model) => model.maxDimensions));
 /** They are held in memory, and enough to judge any column by. */
 const SAMPLE_MAX = 10_000;
-const HOUR_MS = 3_600_000;
 /** More than any database takes. */
 const PACE_MAX = 1_000_000;
 /** The emulator answers at once; the service does not mind either. */
@@ -311,7 +311,7 @@ export const OPTIONS = {
   // the service aims at a day for a batch, and expires it after two
   stuckAfterMs: hours({
     flag: "stuck-after",
-    default: 24 * HOUR_MS,
+    default: 24 * MS_PER_HOUR,
     min: 0,
     describe: "hours after which a batch that has not ended is reported as stuck; it goes on",
     group: "Quota and waiting",
