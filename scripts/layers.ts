@@ -4,6 +4,7 @@
  */
 export const LAYERS: readonly (readonly string[])[] = [
   ["cli.ts", "vecfill.ts"],
+  ["commands/commands.ts"],
   ["commands"],
   ["cli"],
   ["services.ts"],
@@ -23,7 +24,7 @@ export const LAYERS: readonly (readonly string[])[] = [
   ["emulator/faults"],
   ["emulator/http"],
   ["disk", "row"],
-  ["progress.ts", "clock.ts", "errors.ts"],
+  ["nearest.ts", "progress.ts", "clock.ts", "errors.ts"],
 ];
 
 export type Place = Readonly<{ room: string; layer: number }>;

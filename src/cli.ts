@@ -8,14 +8,21 @@ import yargs, { type Argv } from "yargs";
 import { secretsIn, withoutSecrets } from "./settings/access.ts";
 import { systemClock } from "./clock.ts";
 import { commandLine, nextCommandLine, withCompleteCommands } from "./cli/command-line.ts";
-import type { CommandResult, RegisterCommand, Start, Work } from "./cli/command.ts";
+import type { CommandContext, CommandResult } from "./cli/command.ts";
 import { type Configuration, type Flags, loadConfiguration } from "./settings/config.ts";
 import { type Asking, askConsent } from "./cli/consent.ts";
 import { realEnvironment } from "./settings/env-file.ts";
 import { requireTrusted } from "./settings/trust.ts";
 import { EXIT_CODES, type ExitReason } from "./errors.ts";
 import { failureOf } from "./output/failure.ts";
-import { MAIN_PAGE, exitCodesText, helpText } from "./cli/help.ts";
+import {
+  MAIN_PAGE,
+  describeCommand,
+  exitCodesText,
+  helpText,
+  usageOf,
+  wordsGiven,
+} from "./cli/help.ts";
 import {
   type Interrupt,
   type SignalSource,
@@ -23,26 +30,10 @@ import {
   isInterruption,
   listenForInterrupts,
 } from "./cli/interrupt.ts";
-import { cancelCommand } from "./commands/cancel/command.ts";
-import { cleanCommand } from "./commands/clean/command.ts";
-import { completionCommand } from "./commands/completion/command.ts";
-import { doctorCommand } from "./commands/doctor/command.ts";
-import { emulatorCommand } from "./commands/emulator/command.ts";
-import { exportCommand } from "./commands/export/command.ts";
-import { importCommand } from "./commands/import/command.ts";
-import { initCommand } from "./commands/init/command.ts";
-import { jobsCommand } from "./commands/jobs/command.ts";
-import { planCommand } from "./commands/plan/command.ts";
-import { pollCommand } from "./commands/poll/command.ts";
-import { reportCommand } from "./commands/report/command.ts";
-import { resubmitCommand } from "./commands/resubmit/command.ts";
-import { rollbackCommand } from "./commands/rollback/command.ts";
-import { runCommand } from "./commands/run/command.ts";
-import { submitCommand } from "./commands/submit/command.ts";
-import { verifyCommand } from "./commands/verify/command.ts";
+import { COMMANDS } from "./commands/commands.ts";
 import { misused } from "./cli/misused.ts";
-import type { CommandName } from "./settings/option.ts";
-import { COMMAND_NAMES, OPTIONS, optionsOf } from "./settings/options.ts";
+import { COMMAND_NAMES, type CommandName } from "./settings/option.ts";
+import { OPTIONS, optionsOf } from "./settings/options.ts";
 import {
   type Output,
   type Streams,
@@ -57,27 +48,6 @@ import type { Report } from "./progress.ts";
 import { redactor } from "./settings/secret.ts";
 import type { Watch } from "./notify/watch.ts";
 import { tuneCollector } from "./cli/collector.ts";
-
-/** In the order in which the help lists them. */
-const COMMANDS: readonly RegisterCommand[] = [
-  planCommand,
-  runCommand,
-  exportCommand,
-  submitCommand,
-  pollCommand,
-  importCommand,
-  resubmitCommand,
-  cancelCommand,
-  verifyCommand,
-  rollbackCommand,
-  cleanCommand,
-  jobsCommand,
-  reportCommand,
-  initCommand,
-  doctorCommand,
-  emulatorCommand,
-  completionCommand,
-];
 
 const PROGRAM = "vecfill";
 const HELP_COLUMNS = 80;
@@ -194,40 +164,51 @@ function parser(session: Session): Argv {
         ? error
         : misused(message, session.args);
     });
-  const start = startFor(session);
-  return COMMANDS.reduce((registered, register) => register(registered, start), cli);
+  return COMMAND_NAMES.reduce((registered, name) => register(registered, name, session), cli);
 }
 
-function startFor(session: Session): Start {
-  return async (command, argv, work, { serves = false } = {}) => {
-    const { world } = session;
-    const { env, folder } = world;
-    const flags = flagsOf(command, argv);
-    const configuration = await loadConfiguration({ flags, env, folder });
-    await requireTrusted(command, configuration, folder);
-    const output = await openOutput(configuration, world);
-    session.output = output;
-    const { settings, origins } = configuration;
-    session.complete = (hint) => withCompleteCommands(hint, settings, origins);
-    for (const message of configuration.warnings) warn(output, message);
-    const interrupt = interruptible(session, serves);
-    const watch = await watchOver(command, configuration, session);
-    try {
-      const result = await withServices(configuration, session, interrupt.signal, work, watch);
-      show(output, command, result, configuration.settings.json);
-      session.exit = result.exit;
-      if (!serves) interrupt.signal.throwIfAborted();
-      await watch?.end({ exit: result.exit, message: result.text, hint: result.next });
-    } catch (error) {
-      const reason: unknown = isInterruption(error, interrupt.signal)
-        ? interrupt.signal.reason
-        : error;
-      await watch?.end(failureOf(reason));
-      throw reason;
-    } finally {
-      interrupt.release();
-    }
-  };
+function register(cli: Argv, name: CommandName, session: Session): Argv {
+  const command = COMMANDS[name];
+  return cli.command(
+    usageOf(name, command),
+    command.summary,
+    (args) => describeCommand(args, name, command),
+    (argv) => start(name, argv, session),
+  );
+}
+
+type Work = (context: CommandContext) => Promise<CommandResult>;
+
+async function start(name: CommandName, argv: Flags, session: Session): Promise<void> {
+  const { serves = false, ...command } = COMMANDS[name];
+  const work: Work = (context) => command.work(context, wordsGiven(command, argv), argv);
+  const { world } = session;
+  const { env, folder } = world;
+  const flags = flagsOf(name, argv);
+  const configuration = await loadConfiguration({ flags, env, folder });
+  await requireTrusted(name, configuration, folder);
+  const output = await openOutput(configuration, world);
+  session.output = output;
+  const { settings, origins } = configuration;
+  session.complete = (hint) => withCompleteCommands(hint, settings, origins);
+  for (const message of configuration.warnings) warn(output, message);
+  const interrupt = interruptible(session, serves);
+  const watch = await watchOver(name, configuration, session);
+  try {
+    const result = await withServices(configuration, session, interrupt.signal, work, watch);
+    show(output, name, result, configuration.settings.json);
+    session.exit = result.exit;
+    if (!serves) interrupt.signal.throwIfAborted();
+    await watch?.end({ exit: result.exit, message: result.text, hint: result.next });
+  } catch (error) {
+    const reason: unknown = isInterruption(error, interrupt.signal)
+      ? interrupt.signal.reason
+      : error;
+    await watch?.end(failureOf(reason));
+    throw reason;
+  } finally {
+    interrupt.release();
+  }
 }
 
 /** Those that are options; the emulator has flags of its own, which may have an option's name. */

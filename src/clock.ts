@@ -1,5 +1,9 @@
 import { setTimeout as delay } from "node:timers/promises";
 
+export const MS_PER_SECOND = 1000;
+export const MS_PER_MINUTE = 60_000;
+export const MS_PER_HOUR = 3_600_000;
+
 /** Time as the stages see it, so that a simulation can run days in a second. */
 export type Clock = {
   /** Wall-clock time, for what is recorded. It may jump. */

@@ -14,6 +14,7 @@ import { minuteLimits } from "./cost/minute-limits.ts";
 import type { Manifest } from "./manifest/manifest.ts";
 import type { Report } from "./progress.ts";
 import type { Database } from "./store/database.ts";
+import { once } from "./store/rows.ts";
 import type { AddressedHost, Examination, FunctionsSql, Store } from "./store/port.ts";
 import type { Api } from "./store/supabase/supabase.ts";
 import { sameTarget, type Target } from "./row/target.ts";
@@ -200,10 +201,4 @@ async function openGemini(options: ServicesOptions): Promise<Gemini> {
   const client = connectGemini({ apiKey: apiKey.reveal(), baseUrl, clock });
   const limited = limitedGemini(client, minuteLimits(settings), clock, report);
   return retryingGemini(limited, clock, report);
-}
-
-/** The first call opens it; the others get the same. */
-function once<T>(open: () => Promise<T>): () => Promise<T> {
-  let opening: Promise<T> | undefined;
-  return () => (opening ??= open());
 }

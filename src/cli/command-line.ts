@@ -1,7 +1,7 @@
 /** Command lines to copy: what a person types to go on. */
 import type { Origins } from "../settings/config.ts";
-import type { CommandName } from "../settings/option.ts";
-import { COMMAND_NAMES, OPTION_LIST, type Settings } from "../settings/options.ts";
+import { COMMAND_NAMES, type CommandName } from "../settings/option.ts";
+import { OPTION_LIST, type Settings } from "../settings/options.ts";
 
 /** The line of a command for the same folder and target: flags that name these are carried over. */
 export function nextCommandLine(

@@ -1,13 +1,8 @@
-/**
- * What a command is. Each has a `command.ts` that tells yargs its name, its help page and its
- * arguments, and hands its work to `start`; settings, output, signals and exit code are settled
- * around the work in `cli.ts`.
- */
-import type { Argv } from "yargs";
+/** What a command is. Settings, output, signals and exit code are settled around its work in `cli.ts`. */
 import type { Clock } from "../clock.ts";
 import type { Configuration, Flags } from "../settings/config.ts";
 import type { ExitReason } from "../errors.ts";
-import type { CommandName } from "../settings/option.ts";
+import type { CommandName, Option } from "../settings/option.ts";
 import type { Output } from "../output/output.ts";
 import type { Screen } from "../output/terminal-screen.ts";
 import type { Report } from "../progress.ts";
@@ -44,20 +39,21 @@ export type CommandResult = Readonly<{
   exit: ExitReason;
 }>;
 
-export type Work = (context: CommandContext) => Promise<CommandResult>;
+export type OwnOptions = Readonly<{ options: readonly Option<unknown>[]; epilogue: string }>;
 
-type Habits = Readonly<{
+export type Command = Readonly<{
+  /** In the list of commands. */
+  summary: string;
+  /** What its help page says. */
+  about: string;
+  /** A command line and what it does. */
+  examples: readonly (readonly [line: string, does: string])[];
+  /** What may stand behind its name, as yargs has it: `[job..]`. */
+  argument?: Readonly<{ form: string; describe: string }>;
+  /** Options that no other command has, and what is told of them below the page. */
+  ownOptions?: () => Promise<OwnOptions>;
   /** It runs until Ctrl-C, which is its normal end. */
   serves?: boolean;
+  /** `words` is its argument, `flags` what yargs made of the whole line. */
+  work(context: CommandContext, words: readonly string[], flags: Flags): Promise<CommandResult>;
 }>;
-
-/** Settles everything around the work and runs it; `argv` is what yargs made of the arguments. */
-export type Start = (
-  command: CommandName,
-  argv: Flags,
-  work: Work,
-  habits?: Habits,
-) => Promise<void>;
-
-/** A command makes itself known to yargs. */
-export type RegisterCommand = (cli: Argv, start: Start) => Argv;

@@ -1,24 +1,57 @@
 /** The help pages: what `--help` shows, and how an option is told to yargs. */
 import type { Argv } from "yargs";
+import type { Command, OwnOptions } from "./command.ts";
 import { EXIT_CODES, type ExitReason } from "../errors.ts";
+import type { Flags } from "../settings/config.ts";
 import type { CommandName, Option } from "../settings/option.ts";
 import { optionsOf } from "../settings/options.ts";
 
-export type HelpPage = Readonly<{
-  /** As in `jobs [job]`. */
-  usage: string;
-  about: string;
-  /** A command line and what it does. */
-  examples: readonly (readonly [line: string, does: string])[];
-}>;
+type HelpPage = Pick<Command, "about" | "examples"> & Readonly<{ usage: string }>;
+
+/** `jobs [job]`. */
+export function usageOf(name: CommandName, { argument }: Command): string {
+  return argument === undefined ? name : `${name} ${argument.form}`;
+}
 
 /** The help page, examples first, and the options of the command, without defaults. */
-export function describeCommand<T>(args: Argv<T>, command: CommandName, page: HelpPage): Argv<T> {
-  args.usage(helpText(page));
-  for (const option of optionsOf(command)) {
+export function describeCommand(
+  args: Argv,
+  name: CommandName,
+  command: Command,
+): Argv | Promise<Argv> {
+  // yargs checks less of what is described later, so only what must be is
+  return command.ownOptions === undefined
+    ? describeWith(undefined, args, name, command)
+    : command.ownOptions().then((own) => describeWith(own, args, name, command));
+}
+
+function describeWith(
+  own: OwnOptions | undefined,
+  args: Argv,
+  name: CommandName,
+  command: Command,
+): Argv {
+  args.usage(helpText({ ...command, usage: usageOf(name, command) }));
+  for (const option of [...(own?.options ?? []), ...optionsOf(name)]) {
     args.option(option.flag, { ...optionHelp(option), ...howGiven(option) });
   }
-  return args.epilog(exitCodesText());
+  const { argument } = command;
+  if (argument !== undefined) {
+    args.positional(argumentName(argument.form), { type: "string", describe: argument.describe });
+  }
+  args.epilog(exitCodesText());
+  return own === undefined ? args : args.epilog(own.epilogue);
+}
+
+/** What was given for the argument of the command. */
+export function wordsGiven({ argument }: Command, flags: Flags): string[] {
+  const given = argument === undefined ? [] : [flags[argumentName(argument.form)]].flat();
+  return given.filter((word) => typeof word === "string");
+}
+
+/** `[job..]` → `job`. */
+function argumentName(form: string): string {
+  return form.replaceAll(/\W/g, "");
 }
 
 export const MAIN_PAGE: HelpPage = {

@@ -1,7 +1,7 @@
 import { UserError } from "../errors.ts";
-import { nearest } from "../settings/nearest.ts";
-import type { CommandName } from "../settings/option.ts";
-import { COMMAND_NAMES, OPTION_LIST, optionsOf } from "../settings/options.ts";
+import { nearest } from "../nearest.ts";
+import { COMMAND_NAMES, type CommandName } from "../settings/option.ts";
+import { OPTION_LIST, optionsOf } from "../settings/options.ts";
 
 /** What yargs says about wrong arguments, in our words, with what may have been meant. */
 export function misused(message: string, args: readonly string[]): UserError {

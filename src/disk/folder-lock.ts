@@ -26,7 +26,7 @@ import { basename, dirname, join } from "node:path";
 import { z } from "zod";
 import type { Clock } from "../clock.ts";
 import { explainWriteError } from "./durable-file.ts";
-import { errorCode, isMissing } from "./presence.ts";
+import { errorCode, ifThere, isMissing } from "./presence.ts";
 import { UserError } from "../errors.ts";
 
 const HEARTBEAT_MS = 5_000;
@@ -229,12 +229,7 @@ async function heartbeatStopped(path: string, clock: Clock): Promise<boolean> {
 
 /** Undefined when the lock file is gone. */
 async function lastBeatMs(path: string): Promise<number | undefined> {
-  try {
-    return (await stat(path)).mtimeMs;
-  } catch (error) {
-    if (isMissing(error)) return undefined;
-    throw error;
-  }
+  return (await ifThere(stat(path)))?.mtimeMs;
 }
 
 function isAlive(pid: number): boolean {

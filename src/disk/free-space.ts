@@ -1,5 +1,6 @@
-import { stat, statfs } from "node:fs/promises";
+import { statfs } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
+import { exists } from "./presence.ts";
 
 /** Bytes that are free on the disk of the folder, or of the one in which it would be made. */
 export async function freeBytes(folder: string): Promise<number> {
@@ -10,9 +11,5 @@ export async function freeBytes(folder: string): Promise<number> {
 /** The folder itself, or the nearest above it that is there. */
 export async function nearestFolder(folder: string): Promise<string> {
   const path = resolve(folder);
-  const there = await stat(path).catch((error: NodeJS.ErrnoException) => {
-    if (error.code === "ENOENT") return undefined;
-    throw error;
-  });
-  return there === undefined && dirname(path) !== path ? nearestFolder(dirname(path)) : path;
+  return !(await exists(path)) && dirname(path) !== path ? nearestFolder(dirname(path)) : path;
 }

@@ -8,8 +8,13 @@ export async function exists(path: string): Promise<boolean> {
 
 /** In bytes; undefined where there is no such file. Rejects where the system cannot tell. */
 export async function sizeOf(path: string): Promise<number | undefined> {
+  return (await ifThere(stat(path)))?.size;
+}
+
+/** Undefined where the system says that there is no such file. */
+export async function ifThere<T>(asked: Promise<T>): Promise<T | undefined> {
   try {
-    return (await stat(path)).size;
+    return await asked;
   } catch (error) {
     if (isMissing(error)) return undefined;
     throw error;

@@ -1,4 +1,5 @@
 /** The HTTP side: one request in, one answer out, and connections that break when asked to. */
+import { MS_PER_SECOND } from "../clock.ts";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import { setTimeout as delay } from "node:timers/promises";
 import { UserError } from "../errors.ts";
@@ -9,8 +10,6 @@ import { FAULT_AFTER, FAULT_BEFORE, type Match, matchRoute, type RouteKind } fro
 import { send } from "./http/sending.ts";
 import { quotaExceeded, ServiceError, unavailable } from "./http/service-error.ts";
 import type { State } from "./state/state.ts";
-
-const MS_PER_SECOND = 1000;
 
 export class EmulatorServer {
   readonly calls = new Map<RouteKind, number>();

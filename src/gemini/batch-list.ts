@@ -1,7 +1,7 @@
 import type { Address } from "./http/address.ts";
 import { parseBatchPage, type BatchPage } from "./batch-resource.ts";
 import { unusable } from "./http/failure.ts";
-import { parseJson } from "./http/json.ts";
+import { parseJson } from "../row/json-value.ts";
 import type { Limits } from "./http/limits.ts";
 import type { Batch } from "./port.ts";
 import type { Transport } from "./http/transport.ts";

@@ -6,7 +6,8 @@
  * that were tested against it, have them at the top level; so they are read at both places, the top
  * first, and neither is believed to be the only one. This is the one place that knows of any shape.
  */
-import { count, fields, type Fields, isFields, list, text } from "./http/json.ts";
+import { count, fields, list, text } from "./http/json.ts";
+import { type JsonObject, isJsonObject } from "../row/json-value.ts";
 import type { Batch, BatchState } from "./port.ts";
 
 /** A page of the batch list. */
@@ -43,7 +44,7 @@ export function parseBatch(answer: unknown): Batch | undefined {
  * nothing beside it that may hold batches or an error.
  */
 export function parseBatchPage(answer: unknown): BatchPage | undefined {
-  if (!isFields(answer)) return undefined;
+  if (!isJsonObject(answer)) return undefined;
   const { operations, nextPageToken, unreachable, ...others } = answer;
   if (operations === undefined && Object.keys(others).length > 0) return undefined;
   if (operations !== undefined && !Array.isArray(operations)) return undefined;
@@ -107,7 +108,7 @@ const CANCELLED_CODE = 1;
  * successful requests: these have results somewhere, and are waited for.
  */
 function stateOf(
-  operation: Fields,
+  operation: JsonObject,
   told: Told,
   { resultsFile, error, counts }: Pick<Batch, "resultsFile" | "error" | "counts">,
 ): BatchState {
@@ -117,7 +118,7 @@ function stateOf(
   if (error !== undefined && !hasResults) return endedByError(state, error.code);
   if (ENDED.includes(state) || operation["done"] !== true) return state;
   const owesResults = hasResults || (counts?.successful ?? 0) > 0;
-  return owesResults || isFields(operation["response"]) ? "succeeded" : "ended";
+  return owesResults || isJsonObject(operation["response"]) ? "succeeded" : "ended";
 }
 
 function isKnown(state: BatchState): boolean {
@@ -144,7 +145,7 @@ function endedByError(told: BatchState, code: number): BatchState {
 }
 
 /** One that says nothing is none: code 0 is OK. */
-function errorOf(operation: Fields): Batch["error"] {
+function errorOf(operation: JsonObject): Batch["error"] {
   const error = fields(operation["error"]);
   const code = count(error["code"]) ?? 0;
   const message = text(error["message"]) ?? "";
@@ -153,7 +154,7 @@ function errorOf(operation: Fields): Batch["error"] {
 
 /** Zero counters are left out by the service. */
 function countsOf(stats: unknown): Batch["counts"] {
-  if (!isFields(stats)) return undefined;
+  if (!isJsonObject(stats)) return undefined;
   return {
     requests: count(stats["requestCount"]) ?? 0,
     successful: count(stats["successfulRequestCount"]) ?? 0,
@@ -162,7 +163,7 @@ function countsOf(stats: unknown): Batch["counts"] {
 }
 
 /** `responsesFile`, or what the SDK makes of it, wherever a recording, a specification or a sample has it. */
-function resultsFileOf(operation: Fields, told: Told): string | undefined {
+function resultsFileOf(operation: JsonObject, told: Told): string | undefined {
   const response = fields(operation["response"]);
   const within = [response["output"], response["dest"]];
   const outputs = [response, ...within, ...told("output"), ...told("dest")];

@@ -23,7 +23,7 @@ import { parseBatch } from "./batch-resource.ts";
 import { download, unlessRefused } from "./incoming-file.ts";
 import { unusable } from "./http/failure.ts";
 import { contradicts, parseFile } from "./file-resource.ts";
-import { parseJson } from "./http/json.ts";
+import { parseJson } from "../row/json-value.ts";
 import { listModels } from "./model-list.ts";
 import { type Limits, LIMITS } from "./http/limits.ts";
 import { MODELS } from "../row/models.ts";

@@ -6,12 +6,11 @@
  * Each text of a call counts as a request, as is reported. Where the service refuses all the same
  * (others use the project too), all calls rest, and half as much is sent; what passes brings it back.
  */
-import type { Clock } from "../clock.ts";
+import { type Clock, MS_PER_MINUTE } from "../clock.ts";
 import type { Report } from "../progress.ts";
 import { estimateTokens } from "../row/tokens.ts";
 import { type EmbedSignals, type Gemini, GeminiError, type MinuteLimits } from "./port.ts";
 
-const MINUTE_MS = 60_000;
 /** After a refusal that asks for no time of its own. */
 const REST_MS = 5_000;
 const SHRINKING = 0.5;
@@ -94,7 +93,7 @@ class MinuteLimit {
   /** Until there may be room; 0 when there is. Alone, any call may leave: only the service can say it is too large. */
   #waitMs(size: Size): number {
     const nowMs = this.#clock.elapsedMs();
-    const leavesAtMs = ({ answeredAtMs = nowMs }: Call) => answeredAtMs + MINUTE_MS;
+    const leavesAtMs = ({ answeredAtMs = nowMs }: Call) => answeredAtMs + MS_PER_MINUTE;
     this.#calls = this.#calls.filter((call) => leavesAtMs(call) > nowMs);
     const restMs = Math.max(0, this.#restUntilMs - nowMs);
     if (restMs > 0 || this.#calls.length === 0 || this.#fits(size)) return restMs;

@@ -1,7 +1,8 @@
 /** Which models there are for a key, as the service lists them; to ask costs nothing. */
 import type { Address } from "./http/address.ts";
 import { unusable } from "./http/failure.ts";
-import { fields, isFields, list, parseJson, text } from "./http/json.ts";
+import { fields, list, text } from "./http/json.ts";
+import { isJsonObject, parseJson } from "../row/json-value.ts";
 import type { Limits } from "./http/limits.ts";
 import type { OfferedModel } from "./port.ts";
 import type { Transport } from "./http/transport.ts";
@@ -22,7 +23,7 @@ export async function listModels(
     if (pageToken !== "") url.searchParams.set("pageToken", pageToken);
     const answer = await transport.exchange({ method: "GET", url, signal }, limits.callMs);
     const page = parseJson(answer.text);
-    if (!isFields(page) || !Array.isArray(page["models"])) throw unusable("it lists no models");
+    if (!isJsonObject(page) || !Array.isArray(page["models"])) throw unusable("it lists no models");
     models.push(...page["models"].map(parseModel).filter((model) => model !== undefined));
     pageToken = text(page["nextPageToken"]) || undefined;
   }

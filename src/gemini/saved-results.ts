@@ -2,7 +2,8 @@
 import { createDurableFile, type DurableFile } from "../disk/durable-file.ts";
 import { LineCounter } from "../disk/jsonl.ts";
 import { serviceError, unusable } from "./http/failure.ts";
-import { fields, parseJson, text } from "./http/json.ts";
+import { fields, text } from "./http/json.ts";
+import { parseJson } from "../row/json-value.ts";
 import type { SavedResults } from "./port.ts";
 
 const LF = 0x0a;

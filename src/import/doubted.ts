@@ -2,7 +2,7 @@ import { readLines } from "../disk/jsonl.ts";
 import { ResultsDoubted, UserError } from "../errors.ts";
 import type { JobFiles } from "../manifest/file-names.ts";
 import { type Job, linesOf } from "../manifest/job.ts";
-import { parseJson } from "../result-line/line-json.ts";
+import { parseJson } from "../row/json-value.ts";
 import { isJsonObject, type JsonObject } from "../row/json-value.ts";
 import { counted } from "../words/figures.ts";
 import type { ScanSummary } from "./scan.ts";

@@ -11,7 +11,7 @@
  * Until then what is missing, and the command that builds it now, are said at every end.
  */
 import type { TargetDescription } from "../row/target-description.ts";
-import type { Clock } from "../clock.ts";
+import { type Clock, MS_PER_SECOND } from "../clock.ts";
 import { UserError } from "../errors.ts";
 import type { DroppedIndex } from "../manifest/dropped-index.ts";
 import type { Job } from "../manifest/job.ts";
@@ -25,7 +25,6 @@ import { tableName, type Target } from "../row/target.ts";
 import { writeCost } from "../row/write-cost.ts";
 
 const PROGRESS_EVERY_MS = 2_000;
-const MS_A_SECOND = 1000;
 
 export type IndexKeeperOptions = Readonly<{
   manifest: Manifest;
@@ -128,7 +127,7 @@ export class IndexKeeper {
   async #build({ target, index }: DroppedIndex): Promise<void> {
     const { manifest, report, clock, storeOf } = this.#options;
     const startMs = clock.elapsedMs();
-    const seconds = () => (clock.elapsedMs() - startMs) / MS_A_SECOND;
+    const seconds = () => (clock.elapsedMs() - startMs) / MS_PER_SECOND;
     const indexes = indexesOf(await storeOf(target));
     const how = await this.#watched(indexes, index, seconds);
     await manifest.recordIndex({ type: "indexSettled", target, name: index.name, how });

@@ -4,7 +4,7 @@
  * the longer the slower it was. What is usual is the shortest time seen, which fades: a database that
  * stays slow is slow for another reason, and waiting helps nobody.
  */
-import type { Clock } from "../clock.ts";
+import { type Clock, MS_PER_SECOND } from "../clock.ts";
 
 /** Rows a second, or `auto`. */
 export type Pace = number | "auto";
@@ -27,7 +27,6 @@ const FADING = 1.01;
 const MAX_REST_MS = 10_000;
 /** In smaller statements the way there and back is what takes time. */
 const MIN_ROWS_TO_LEARN_FROM = 100;
-const MS_A_SECOND = 1000;
 
 /** Undefined: as fast as can be. */
 export function createPacer(pace: Pace | undefined, clock: Clock): Pacer {
@@ -43,7 +42,7 @@ function atRate(rowsASecond: number, clock: Clock): Pacer {
     maxRows: rowsASecond,
     async paced(rows, signal, write) {
       const turnMs = Math.max(clock.elapsedMs(), freeAtMs);
-      freeAtMs = turnMs + (rows / rowsASecond) * MS_A_SECOND;
+      freeAtMs = turnMs + (rows / rowsASecond) * MS_PER_SECOND;
       await restUntil(turnMs, clock, signal);
       return write();
     },

@@ -11,7 +11,7 @@ import {
   type ResultLine,
   roomForValues,
 } from "../result-line/result-line.ts";
-import { parseJson } from "../result-line/line-json.ts";
+import { parseJson } from "../row/json-value.ts";
 import type { RequestRows } from "./row-outcomes.ts";
 
 export type ScanSummary = Readonly<{

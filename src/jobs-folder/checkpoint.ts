@@ -13,7 +13,7 @@ import { explainWriteError, hashFile, syncFolder } from "../disk/durable-file.ts
 import { isJsonObject } from "../row/json-value.ts";
 import { readLines } from "../disk/jsonl.ts";
 import { KeySet } from "../row/key-table.ts";
-import { parseJson } from "../result-line/line-json.ts";
+import { parseJson } from "../row/json-value.ts";
 import { readResultKey } from "../result-line/result-line.ts";
 import type { JobFiles } from "../manifest/file-names.ts";
 import { type FileRecord, type Job, linesOf } from "../manifest/job.ts";

@@ -1,4 +1,5 @@
 /** The jobs folder itself, and what may be swept from it. */
+import { MS_PER_HOUR } from "../clock.ts";
 import { chmod, mkdir, readdir, rename, rm, stat, utimes } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { isUnlockedPart, PART_SUFFIX, syncFolder } from "../disk/durable-file.ts";
@@ -55,7 +56,6 @@ function keptFor(name: string): number | undefined {
   return isUnlockedPart(name) ? UNLOCKED_PART_MAX_AGE_MS : 0;
 }
 
-const MS_PER_HOUR = 3_600_000;
 /** Such files are written within seconds. */
 const UNLOCKED_PART_MAX_AGE_MS = MS_PER_HOUR;
 

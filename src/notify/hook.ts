@@ -1,4 +1,5 @@
 /** Runs the command of `--on-event` through the shell. Whatever comes of it is told, never thrown. */
+import { MS_PER_SECOND } from "../clock.ts";
 import { spawn } from "node:child_process";
 
 export type HookOptions = Readonly<{
@@ -54,8 +55,6 @@ export function runHook(
     });
   });
 }
-
-const MS_PER_SECOND = 1000;
 
 function stopGroup(pid: number | undefined): void {
   if (pid === undefined) return;

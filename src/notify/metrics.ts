@@ -1,4 +1,5 @@
 /** What is measured: the jobs as the manifest has them, and how the last command ended. */
+import { MS_PER_SECOND } from "../clock.ts";
 import type { Prices } from "../cost/tariff.ts";
 import { batchAgeMs } from "../jobs-folder/batch-age.ts";
 import { spentOn } from "../cost/cost.ts";
@@ -78,7 +79,6 @@ function gauge(name: string, help: string, samples: readonly Sample[]): Metric {
 }
 
 const HEALTHS: readonly Status["health"][] = ["ok", "failed", "stalled", "budget"];
-const MS_PER_SECOND = 1000;
 
 /** All states, so that a series does not vanish when its last job moves on. */
 function jobStates(jobs: readonly Job[] | undefined): Record<string, number> {

@@ -4,7 +4,7 @@
  */
 import { rename, rm, writeFile } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
-import type { Clock } from "../clock.ts";
+import { type Clock, MS_PER_SECOND } from "../clock.ts";
 import { EXIT_CODES } from "../errors.ts";
 import type { Prices } from "../cost/tariff.ts";
 import type { Job } from "../manifest/job.ts";
@@ -38,7 +38,6 @@ export type WatchOptions = Readonly<{
 
 const HOOK_TIME_LIMIT_MS = 30_000;
 const METRICS_EVERY_MS = 30_000;
-const MS_PER_SECOND = 1000;
 const SCHEMA_VERSION = 1;
 /** Others read it: the collector runs as another user. */
 const METRICS_MODE = 0o644;

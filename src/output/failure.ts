@@ -3,6 +3,7 @@
  * about it, with its stack where it is a bug.
  */
 import { inspect } from "node:util";
+import { errorCode } from "../disk/presence.ts";
 import { EXIT_CODES, type ExitReason, UserError } from "../errors.ts";
 import { explain } from "../words/explain.ts";
 import { GeminiError } from "../gemini/port.ts";
@@ -72,8 +73,7 @@ const SYSTEM: Readonly<Record<string, string>> = {
 
 function translated(error: unknown): UserError | undefined {
   if (error instanceof GeminiError) return explain(error, "The call to Gemini");
-  const code = error instanceof Error && "code" in error ? String(error.code) : "";
-  const hint = SYSTEM[code];
+  const hint = SYSTEM[errorCode(error)];
   if (!(error instanceof Error) || hint === undefined) return undefined;
   return new UserError(`The system refused: ${error.message}.`, {
     hint,

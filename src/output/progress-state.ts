@@ -2,6 +2,7 @@
  * Where the work stands, as a fold over the reports: the same reports at the same times always give
  * the same state. The display, the heartbeat of plain output and `--progress-json` read from it.
  */
+import { MS_PER_SECOND } from "../clock.ts";
 import type { JobReport, ProgressEvent } from "../progress.ts";
 import { isMoving, type Progress, progressLine } from "./progress-lines.ts";
 import type { Job } from "../manifest/job.ts";
@@ -111,7 +112,6 @@ export function noteProgress(
   }
 }
 
-const MS_PER_SECOND = 1000;
 const QUOTA_FULL = "quotaFull";
 
 function noteJob(state: ProgressState, report: JobReport, elapsedMs: number): void {

@@ -1,5 +1,5 @@
 /** What becomes of a report: a line, a JSON object, or a change of the display. */
-import type { Clock } from "../clock.ts";
+import { type Clock, MS_PER_SECOND } from "../clock.ts";
 import type { ProgressEvent, Report } from "../progress.ts";
 import type { Paint } from "./color.ts";
 import type { Display } from "./display.ts";
@@ -138,8 +138,6 @@ class Heartbeat {
     return true;
   }
 }
-
-const MS_PER_SECOND = 1000;
 
 /** How long a wait that goes on has lasted. */
 function sinceWhen({ waits }: ProgressState, event: ProgressEvent, clock: Clock): string {

@@ -1,4 +1,5 @@
 /** What the state comes to in figures, at a moment: pure, for whoever shows it. */
+import { MS_PER_SECOND } from "../clock.ts";
 import { type KnownJob, type Moment, type ProgressState } from "./progress-state.ts";
 import { isAtGemini, isBack, isOpen, isToSend, needs } from "../manifest/states.ts";
 
@@ -62,8 +63,6 @@ export function standing(state: ProgressState, moment: Moment): Standing {
     waits: openWaits(state, moment),
   };
 }
-
-const MS_PER_SECOND = 1000;
 
 function stage(jobs: readonly KnownJob[]): Stage {
   return { jobs: jobs.length, rows: sum(jobs, ({ requests }) => requests) };

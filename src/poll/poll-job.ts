@@ -1,5 +1,5 @@
 /** One look at one batch, and what it means for the job. */
-import type { Clock } from "../clock.ts";
+import { type Clock, MS_PER_HOUR } from "../clock.ts";
 import { type FailureClass, retryableOnce } from "../row/error-code.ts";
 import { JobBlocked, UserError } from "../errors.ts";
 import { explain } from "../words/explain.ts";
@@ -100,8 +100,6 @@ function endedMsAgo(job: Job, { endedAt }: Batch, now: Date): number {
   if (!Number.isNaN(endedMs)) return now.getTime() - endedMs;
   return batchAgeMs(job, now) - BATCH_LIFE_HOURS * MS_PER_HOUR;
 }
-
-const MS_PER_HOUR = 60 * 60 * 1000;
 
 function unexplainedEnd({ rawState }: Batch): string {
   const how = rawState === "" ? "" : ` as ${rawState}`;

@@ -1,4 +1,5 @@
 /** Poll: looks at every submitted job's batch until each has ended. */
+import { MS_PER_SECOND } from "../clock.ts";
 import { JobBlocked, UserError } from "../errors.ts";
 import { isOutage } from "../gemini/port.ts";
 import { deleteInput } from "../jobs-folder/input-file.ts";
@@ -91,8 +92,6 @@ export function reportNextLook(
   const nextLookSeconds = Math.ceil(schedule.untilDueMs(jobs) / MS_PER_SECOND);
   report({ type: "looked", pending: jobs.length, nextLookSeconds });
 }
-
-const MS_PER_SECOND = 1000;
 
 function warnOfOutage({ report }: PollServices, error: unknown): void {
   const message = error instanceof Error ? error.message : String(error);

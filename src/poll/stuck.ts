@@ -3,12 +3,11 @@
  * for each job and process, and nothing else is done: the clock may have jumped, and a batch that is
  * late is still paid for.
  */
+import { MS_PER_SECOND } from "../clock.ts";
 import { BATCH_LIFE_HOURS, batchAgeMs, isStuck } from "../jobs-folder/batch-age.ts";
 import type { Job } from "../manifest/job.ts";
 import { duration } from "../words/figures.ts";
 import type { PollServices } from "./poll-job.ts";
-
-const MS_PER_SECOND = 1000;
 
 export class StuckNotices {
   readonly #afterMs: number;

@@ -4,12 +4,12 @@
  * refills, and the last batch takes its turn at Gemini. Whatever waits in Gemini's queue for other
  * reasons, up to its aim of 24 hours, comes on top.
  */
+import { MS_PER_SECOND } from "../clock.ts";
 import type { ModelName } from "../row/models.ts";
 import type { QuotaLog } from "../manifest/quota/quota-log.ts";
 import { PROJECT_LIMITS, QUOTAS, type Tier } from "../cost/tariff.ts";
 
 const SECONDS_A_MINUTE = 60;
-const MS_PER_SECOND = 1000;
 
 /** Undefined tokens at once: nothing limits. Zero for nothing to do. */
 export function batchSeconds(tokens: number, tokensAtOnce: number): number {

@@ -4,7 +4,7 @@
  * the array is put where the `true` came out. There must be no other `true`, not even within a text;
  * a line that has one, and any other shape of array, JSON.parse reads whole.
  */
-import { isUtf8 } from "node:buffer";
+import { parseJson } from "../row/json-value.ts";
 import { type NumberArray, readNumberArray } from "./number-array.ts";
 
 const BACKSLASH = 0x5c;
@@ -40,16 +40,6 @@ export function parseLineJson(bytes: Buffer, numbers: NumbersInLine | undefined)
   const line = parseJson(Buffer.concat([before, PLACEHOLDER, after]));
   putInPlace(line, numbers.values);
   return line;
-}
-
-/** The same without that. */
-export function parseJson(bytes: Buffer): unknown {
-  if (!isUtf8(bytes)) return undefined;
-  try {
-    return JSON.parse(bytes.toString());
-  } catch {
-    return undefined;
-  }
 }
 
 /** It is not found where a later member of the same name has taken its place, as JSON.parse has it. */

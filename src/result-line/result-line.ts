@@ -10,7 +10,8 @@
  * check of the vector names it.
  */
 import { isJsonObject, type JsonObject } from "../row/json-value.ts";
-import { findNumbers, parseJson, parseLineJson } from "./line-json.ts";
+import { parseJson } from "../row/json-value.ts";
+import { findNumbers, parseLineJson } from "./line-json.ts";
 
 /** Numbers as they were sent. */
 type Values = readonly number[] | Float64Array;

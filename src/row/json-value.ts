@@ -3,6 +3,8 @@
  * used. What does not fit is a LineError, which says what and where, for the person who has to
  * mend the line.
  */
+import { isUtf8 } from "node:buffer";
+
 export type JsonObject = Readonly<Record<string, unknown>>;
 
 /** A line is not what it should be. The message says why; the caller adds file and line number. */
@@ -17,9 +19,19 @@ export function isJsonObject(value: unknown): value is JsonObject {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
+/** Undefined, which JSON cannot express, where it is no JSON in UTF-8. */
+export function parseJson(json: string | Buffer): unknown {
+  if (typeof json !== "string" && !isUtf8(json)) return undefined;
+  try {
+    return JSON.parse(json.toString());
+  } catch {
+    return undefined;
+  }
+}
+
 /** Throws LineError when the text is not one JSON object in UTF-8. */
 export function parseJsonObject(json: string | Uint8Array): JsonObject {
-  const value = parseJson(typeof json === "string" ? json : decodeUtf8(json));
+  const value = strictJson(typeof json === "string" ? json : decodeUtf8(json));
   if (!isJsonObject(value)) throw new LineError("not a JSON object");
   return value;
 }
@@ -83,7 +95,7 @@ function decodeUtf8(bytes: Uint8Array): string {
   }
 }
 
-function parseJson(text: string): unknown {
+function strictJson(text: string): unknown {
   try {
     return JSON.parse(text);
   } catch (error) {

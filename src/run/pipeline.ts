@@ -6,6 +6,7 @@
  * wait to be submitted, so that files and tokens do not pile up. The first task that fails stops
  * the others where their files and the manifest agree.
  */
+import { MS_PER_SECOND } from "../clock.ts";
 import { JobBlocked, ResultsDoubted, UserError } from "../errors.ts";
 import { exportJobs, type ExportOptions, type ExportSummary } from "../export/export.ts";
 import { nextToEmbed } from "../embed/embed.ts";
@@ -694,8 +695,6 @@ class FullNotice {
     report({ type: "quotaFull", why, seconds, refusals: log.refusalsInRow });
   }
 }
-
-const MS_PER_SECOND = 1000;
 
 /** What would refuse the next create as well, and says nothing of batches that are there. */
 function isAboutSending(error: unknown): error is UserError {

@@ -2,7 +2,7 @@
 import { resolve } from "node:path";
 import { isMissing } from "../disk/presence.ts";
 import { UserError } from "../errors.ts";
-import { nearest } from "./nearest.ts";
+import { nearest } from "../nearest.ts";
 import { type Given } from "./option.ts";
 import { OPTION_LIST, configKeyOf } from "./options.ts";
 import { readSmallFile } from "./small-file.ts";

@@ -14,9 +14,16 @@ import {
 } from "./env-file.ts";
 import { UserError } from "../errors.ts";
 import { MODELS } from "../row/models.ts";
-import { nearest } from "./nearest.ts";
+import { nearest } from "../nearest.ts";
 import type { Given, Option } from "./option.ts";
-import { OPTIONS, OPTION_LIST, type OptionName, type Settings, variableOf } from "./options.ts";
+import {
+  OPTIONS,
+  OPTION_LIST,
+  type OptionName,
+  type Settings,
+  type ValuesOf,
+  variableOf,
+} from "./options.ts";
 import type { Target } from "../row/target.ts";
 
 /** Where a value came from. `name` is what a person would look for: the flag, variable or key. */
@@ -77,12 +84,32 @@ function resolveSettings(
     values[name] = found === undefined ? option.default : checked(option, found);
     origins[name] = found?.origin ?? { source: "default" };
   }
-  if (!isSettings(values) || !isOrigins(origins)) {
-    throw new Error("an option got no value");
-  }
+  if (!hasAll(OPTIONS, values) || !isOrigins(origins)) throw new Error("an option got no value");
   const settings = { ...values, json: values.json || values.format === "json" };
   checkTogether(settings, origins);
   return { settings, origins };
+}
+
+type OptionTable = Readonly<Record<string, Option<unknown>>>;
+
+/** Of options that flags alone can give; an empty flag counts as not given. */
+export function flagValues<O extends OptionTable>(options: O, flags: Flags): ValuesOf<O> {
+  const values = Object.fromEntries(
+    Object.entries(options).map(([name, option]) => {
+      const found = inFlags(option, flags);
+      const isEmpty = found === undefined || found.given === "";
+      return [name, isEmpty ? option.default : checked(option, found)];
+    }),
+  );
+  if (!hasAll(options, values)) throw new Error("an option got no value");
+  return values;
+}
+
+function hasAll<O extends OptionTable>(
+  options: O,
+  values: Readonly<Record<string, unknown>>,
+): values is ValuesOf<O> {
+  return Object.keys(options).every((name) => name in values);
 }
 
 export function targetOf(settings: Settings): Target {
@@ -160,10 +187,6 @@ function isGiven(given: unknown): given is Given {
 
 function usage(message: string, { flag, describe }: Option<unknown>): UserError {
   return new UserError(message, { hint: `--${flag}: ${describe}.`, exit: "usage" });
-}
-
-function isSettings(values: Record<string, unknown>): values is Settings {
-  return OPTION_LIST.every(([name]) => name in values);
 }
 
 function isOrigins(origins: Record<string, Origin>): origins is Origins {

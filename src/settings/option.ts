@@ -1,26 +1,39 @@
 /** What an option is, and the kinds there are. The table of them all is `options.ts`. */
+import { MS_PER_SECOND } from "../clock.ts";
 import { count } from "../words/figures.ts";
 
-export type CommandName =
-  | "export"
-  | "submit"
-  | "poll"
-  | "import"
-  | "run"
-  | "resubmit"
-  | "cancel"
-  | "verify"
-  | "rollback"
-  | "clean"
-  | "jobs"
-  | "report"
-  | "init"
-  | "doctor"
-  | "plan"
-  | "emulator"
-  | "completion";
+/** In the order in which the help lists them. */
+export const COMMAND_NAMES = [
+  "plan",
+  "run",
+  "export",
+  "submit",
+  "poll",
+  "import",
+  "resubmit",
+  "cancel",
+  "verify",
+  "rollback",
+  "clean",
+  "jobs",
+  "report",
+  "init",
+  "doctor",
+  "emulator",
+  "completion",
+] as const;
 
-type OptionGroup = "Target" | "Jobs" | "Cost" | "Quota and waiting" | "Set-up" | "Output" | "Files";
+export type CommandName = (typeof COMMAND_NAMES)[number];
+
+type OptionGroup =
+  | "Target"
+  | "Jobs"
+  | "Cost"
+  | "Quota and waiting"
+  | "Set-up"
+  | "Emulator"
+  | "Output"
+  | "Files";
 
 /** A checked value, or what is wrong with it, to follow the words "--limit is wrong: ". */
 type Checked<T> = Readonly<{ value: T }> | Readonly<{ wrong: string }>;
@@ -56,7 +69,6 @@ const TEXT_CHARS_MAX = 10_000;
 /** 30 days. */
 const SECONDS_MAX = 2_592_000;
 const DOLLARS_MAX = 1_000_000;
-const MS_PER_SECOND = 1000;
 const SECONDS_PER_HOUR = 3600;
 const TRUE_WORDS: readonly Given[] = [true, "true", "1", "yes", "on"];
 const FALSE_WORDS: readonly Given[] = [false, "false", "0", "no", "off"];
@@ -89,7 +101,8 @@ function option<T, D extends T | undefined>(
 }
 
 export function text<D extends string | undefined>(described: Described<D>): Option<string | D> {
-  return option<string, D>(described, { check: checkText, defaultText: described.default });
+  const defaultText = described.default === "" ? undefined : described.default;
+  return option<string, D>(described, { check: checkText, defaultText });
 }
 
 function checkText(given: Given): Checked<string> {
@@ -122,10 +135,10 @@ export function dollarsOr<const W extends string>(
   word: W,
   described: Described<undefined>,
 ): Option<number | W | undefined> {
-  const amount = dollars(described);
+  const inDollars = dollars(described);
   return {
-    ...amount,
-    check: (given) => (given === word ? { value: word } : amount.check(given)),
+    ...inDollars,
+    check: (given) => (given === word ? { value: word } : inDollars.check(given)),
   };
 }
 
@@ -166,6 +179,19 @@ export function severalOf<const C extends string>(
   };
   const describe = `${described.describe}: ${known.join(", ")}`;
   return option<readonly C[], undefined>({ ...rest, describe }, { check });
+}
+
+/** A number from 0 up. */
+export function amount<D extends number | undefined>(described: Described<D>): Option<number | D> {
+  const defaultText = described.default?.toString();
+  return option<number, D>(described, { check: checkAmount, defaultText });
+}
+
+function checkAmount(given: Given): Checked<number> {
+  const value = toNumber(given);
+  return value === undefined || value < 0
+    ? { wrong: `${given} is not a number from 0 up` }
+    : { value };
 }
 
 type Range = Readonly<{ min: number; max: number }>;

@@ -3,10 +3,12 @@
  * may set, what the defaults are and what the help says. A new option is one entry here: its type
  * appears in `Settings` by itself.
  */
+import { MS_PER_HOUR } from "../clock.ts";
 import { MODELS, isModelName } from "../row/models.ts";
 import { JOB_STATES } from "../manifest/states.ts";
 import { PROJECT_LIMITS, QUOTAS, TIERS } from "../cost/tariff.ts";
 import {
+  COMMAND_NAMES,
   type CommandName,
   type Option,
   choice,
@@ -22,25 +24,6 @@ import {
   wholeNumberOr,
 } from "./option.ts";
 
-export const COMMAND_NAMES: readonly CommandName[] = [
-  "export",
-  "submit",
-  "poll",
-  "import",
-  "run",
-  "resubmit",
-  "cancel",
-  "verify",
-  "rollback",
-  "clean",
-  "jobs",
-  "report",
-  "init",
-  "doctor",
-  "plan",
-  "emulator",
-  "completion",
-];
 const WITH_JOBS = COMMAND_NAMES.filter(
   (command) => !["emulator", "init", "completion"].includes(command),
 );
@@ -92,7 +75,6 @@ const WIDTH_MIN = Math.min(...Object.values(MODELS).map((model) => model.minDime
 const WIDTH_MAX = Math.max(...Object.values(MODELS).map((model) => model.maxDimensions));
 /** They are held in memory, and enough to judge any column by. */
 const SAMPLE_MAX = 10_000;
-const HOUR_MS = 3_600_000;
 /** More than any database takes. */
 const PACE_MAX = 1_000_000;
 /** The emulator answers at once; the service does not mind either. */
@@ -329,7 +311,7 @@ export const OPTIONS = {
   // the service aims at a day for a batch, and expires it after two
   stuckAfterMs: hours({
     flag: "stuck-after",
-    default: 24 * HOUR_MS,
+    default: 24 * MS_PER_HOUR,
     min: 0,
     describe: "hours after which a batch that has not ended is reported as stuck; it goes on",
     group: "Quota and waiting",
@@ -598,7 +580,9 @@ export type OptionName = keyof typeof OPTIONS;
 type ValueOf<O> = O extends Option<infer T> ? T : never;
 
 /** Every option's value, checked. Times are in milliseconds. */
-export type Settings = { readonly [K in OptionName]: ValueOf<(typeof OPTIONS)[K]> };
+export type ValuesOf<O> = { readonly [K in keyof O]: ValueOf<O[K]> };
+
+export type Settings = ValuesOf<typeof OPTIONS>;
 
 export const OPTION_LIST: readonly (readonly [OptionName, Option<unknown>])[] = listOptions();
 

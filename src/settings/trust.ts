@@ -5,6 +5,7 @@
 import { realpath } from "node:fs/promises";
 import { basename, dirname, isAbsolute, join, relative, resolve, sep } from "node:path";
 import type { Configuration, GivenOrigin, Origin } from "./config.ts";
+import { ifThere } from "../disk/presence.ts";
 import { UserError } from "../errors.ts";
 import type { CommandName, Option } from "./option.ts";
 import { OPTIONS, OPTION_LIST, variableOf } from "./options.ts";
@@ -42,10 +43,7 @@ async function isWithin(folders: readonly string[], path: string): Promise<boole
 /** Where a path leads through links, also when its end is not there yet. */
 async function realPath(path: string): Promise<string> {
   const absolute = resolve(path);
-  const real = await realpath(absolute).catch((error: NodeJS.ErrnoException) => {
-    if (error.code === "ENOENT") return undefined;
-    throw error;
-  });
+  const real = await ifThere(realpath(absolute));
   return real ?? join(await realPath(dirname(absolute)), basename(absolute));
 }
 

@@ -2,7 +2,7 @@
  * Which failures of a database pass, and how long to wait for that. Every call of a store may be
  * repeated (see `port.ts`), so this is the one place that repeats them.
  */
-import type { Clock } from "../clock.ts";
+import { type Clock, MS_PER_SECOND } from "../clock.ts";
 import { UserError } from "../errors.ts";
 import type { Report } from "../progress.ts";
 import { failureCode } from "./failure.ts";
@@ -123,11 +123,9 @@ async function pause(
   const patience = rule.patience === OUTAGE && unproven ? FIRST_CONTACT : rule.patience;
   if (past.attempt >= patience.attempts) throw exhausted(error, past.attempt);
   const ms = delayMs(patience, past.attempt, random());
-  report({ type: "waiting", why: rule.why, seconds: ms / MS_A_SECOND });
+  report({ type: "waiting", why: rule.why, seconds: ms / MS_PER_SECOND });
   await clock.sleep(ms, signal);
 }
-
-const MS_A_SECOND = 1000;
 
 /** A server that is full, or PostgREST whose database is away, says it itself: the address is right, and it is an outage. */
 export function provesTheAddress(error: unknown): error is Error {

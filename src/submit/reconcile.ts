@@ -5,6 +5,7 @@
  * period, for what slipped in before. Only then may the job be sent once more. Nothing is ever cancelled
  * here: a second batch is reported, and a person decides.
  */
+import { MS_PER_SECOND } from "../clock.ts";
 import { UserError } from "../errors.ts";
 import type { Batch } from "../gemini/port.ts";
 import { batchPrefix } from "../manifest/batch-names.ts";
@@ -165,7 +166,6 @@ export class Settling {
   }
 }
 
-const MS_PER_SECOND = 1000;
 /** The service may take longer over a create than the grace; it starts with the request. */
 const CREATE_TAKES_GRACES = 3;
 /** And over the deletion of a file. */

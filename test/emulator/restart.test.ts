@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { setTimeout as delay } from "node:timers/promises";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { readFlags, serveEmulator } from "../../src/emulator/port.ts";
+import { serveEmulator } from "../../src/emulator/port.ts";
 import type { Emulator } from "../../src/emulator/emulator.ts";
 import {
   call,
@@ -98,10 +98,10 @@ test("killed while it creates a batch, it knows every batch it had answered for"
 });
 
 const SERVE = `
-  const { readFlags, serveEmulator } = await import(process.argv[1]);
-  const flags = { folder: process.argv[2], port: 0, "batch-seconds": 0.2 };
+  const { serveEmulator } = await import(process.argv[1]);
+  const options = { folder: process.argv[2], port: 0, batchSeconds: 0.2 };
   const print = (line) => process.stdout.write(line + "\\n");
-  await serveEmulator(readFlags(flags), print, new AbortController().signal);
+  await serveEmulator(options, print, new AbortController().signal);
 `;
 
 async function served(): Promise<{ child: ChildProcess; url: string }> {
@@ -136,11 +136,7 @@ test("a process killed with SIGKILL loses nothing", async () => {
 test("served as a program, it says what to set, and at the end what was paid for", async () => {
   const lines: string[] = [];
   const stop = new AbortController();
-  const serving = serveEmulator(
-    readFlags({ folder, port: 0 }),
-    (line) => lines.push(line),
-    stop.signal,
-  );
+  const serving = serveEmulator({ folder, port: 0 }, (line) => lines.push(line), stop.signal);
   await expect.poll(() => lines.length).toBe(4);
   const url = lines[2]?.replace("GOOGLE_GEMINI_BASE_URL=", "") ?? "";
   const remote = { url };

@@ -1,5 +1,5 @@
 /** Functions, found by their name and the names of their parameters, and called. */
-import { nearest } from "../../src/settings/nearest.ts";
+import { nearest } from "../../src/nearest.ts";
 import { quoteIdentifier as quoted } from "../../src/store/sql.ts";
 import { type Answer, page, refusal } from "./answer.ts";
 import type { Request } from "./dialect.ts";

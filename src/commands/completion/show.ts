@@ -11,7 +11,7 @@ const SHELLS = { bash: bashCompletion, zsh: zshCompletion };
 /** Throws a UserError for a shell that there is no script for. */
 export function showCompletion(
   { environment }: CommandContext,
-  named: string | undefined,
+  [named]: readonly string[],
 ): CommandResult {
   const shell = named ?? basename(valueOf(environment, "SHELL") ?? "");
   if (shell !== "bash" && shell !== "zsh") throw unknownShell(named, shell);

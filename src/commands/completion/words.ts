@@ -1,7 +1,7 @@
 /** What there is to complete: the commands, and for each its options and what they take. */
-import { EMULATOR_OPTIONS } from "../../emulator/port.ts";
-import type { CommandName } from "../../settings/option.ts";
-import { COMMAND_NAMES, optionsOf } from "../../settings/options.ts";
+import { EMULATOR_OPTIONS } from "../../cli/emulation.ts";
+import { COMMAND_NAMES, type CommandName } from "../../settings/option.ts";
+import { optionsOf } from "../../settings/options.ts";
 
 /** What follows an option: nothing, one of some words, a path, or anything. */
 type Takes =
@@ -42,19 +42,12 @@ export function completedCommands(): CompletedCommand[] {
 }
 
 function optionsFor(command: CommandName): CompletedOption[] {
-  const own = optionsOf(command).map(({ flag, describe, takes, choices }) => ({
+  const emulated = command === "emulator" ? Object.values(EMULATOR_OPTIONS) : [];
+  return [...emulated, ...optionsOf(command)].map(({ flag, describe, takes, choices }) => ({
     flag: flag === "color" ? "no-color" : flag,
     describe,
     takes: takes === "nothing" ? ({ kind: "nothing" } as const) : takesOf(flag, choices),
   }));
-  if (command !== "emulator") return own;
-  const emulated = EMULATOR_OPTIONS.map(({ name, describe, choices }) => ({
-    flag: name,
-    describe,
-    takes: takesOf(name, choices),
-  }));
-  const names = new Set(emulated.map(({ flag }) => flag));
-  return [...emulated, ...own.filter(({ flag }) => !names.has(flag))];
 }
 
 function takesOf(flag: string, choices: readonly string[] | undefined): Takes {

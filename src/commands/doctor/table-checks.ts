@@ -1,4 +1,5 @@
 /** What an examination of the table means for filling it. */
+import { MS_PER_SECOND } from "../../clock.ts";
 import type { TargetDescription } from "../../row/target-description.ts";
 import { UserError } from "../../errors.ts";
 import { MODELS } from "../../row/models.ts";
@@ -17,7 +18,6 @@ import {
 import { type Check, failure, ok, warning } from "./check.ts";
 
 const SKEW_MAX_MS = 60_000;
-const MS_A_SECOND = 1000;
 /** A statement of ours may take so long with an ANN index on a large table. */
 const SHORT_TIMEOUT_MS = 60_000;
 /** halfvec came with this version. */
@@ -119,7 +119,7 @@ function checkSession(
     skewMs > SKEW_MAX_MS
       ? warning(
           "clock",
-          `this machine and the database differ by ${Math.round(skewMs / MS_A_SECOND)} seconds`,
+          `this machine and the database differ by ${Math.round(skewMs / MS_PER_SECOND)} seconds`,
           "Set the clock: keys expire by it, and the times in the jobs folder are wrong.",
         )
       : ok("clock", "agrees with the database's"),
@@ -161,7 +161,7 @@ function checkRowSecurity(applies: boolean, role: string, throughApi: boolean): 
 }
 
 function checkTimeout(timeoutMs: number, role: string, throughApi: boolean): Check {
-  const seconds = counted(timeoutMs / MS_A_SECOND, "second");
+  const seconds = counted(timeoutMs / MS_PER_SECOND, "second");
   if (timeoutMs === 0) return ok("statement timeout", "none");
   if (throughApi) return ok("statement timeout", `${seconds}; what goes into a call follows it`);
   if (timeoutMs >= SHORT_TIMEOUT_MS) return ok("statement timeout", seconds);

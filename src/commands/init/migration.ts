@@ -3,9 +3,11 @@
  * names, which begin with the time they were made. One that may have been run is never changed;
  * whatever is to be different is a new file.
  */
+import { MS_PER_SECOND } from "../../clock.ts";
 import { mkdir, readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { replaceFile } from "../../disk/durable-file.ts";
+import { ifThere } from "../../disk/presence.ts";
 import { UserError } from "../../errors.ts";
 
 /** In a Supabase project, and where there is none. */
@@ -41,8 +43,6 @@ export async function nextFile(folder: string, name: string, now: Date): Promise
   return join(folder, `${timestamp(moment)}_${name}.sql`);
 }
 
-const MS_A_SECOND = 1000;
-
 function timeOf(file: string): string {
   return /^\d+/.exec(file)?.[0] ?? "";
 }
@@ -51,7 +51,7 @@ function timeOf(file: string): string {
 function secondAfter(file: string): Date | undefined {
   const iso = timeOf(file).replace(/^(\d{4})(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)$/, "$1-$2-$3T$4:$5:$6Z");
   const moment = new Date(iso.includes("T") ? iso : Number.NaN);
-  const next = new Date(moment.getTime() + MS_A_SECOND);
+  const next = new Date(moment.getTime() + MS_PER_SECOND);
   return Number.isNaN(next.getTime()) || timestamp(next) <= timeOf(file) ? undefined : next;
 }
 
@@ -76,9 +76,6 @@ function timestamp(moment: Date): string {
 }
 
 async function filesIn(folder: string): Promise<string[]> {
-  const files = await readdir(folder).catch((error: NodeJS.ErrnoException) => {
-    if (error.code === "ENOENT") return [];
-    throw error;
-  });
-  return files.filter((file) => NAMED.test(file)).sort();
+  const files = await ifThere(readdir(folder));
+  return (files ?? []).filter((file) => NAMED.test(file)).sort();
 }

@@ -1,15 +1,13 @@
 /** The config file: the target's settings are set in it, and all else stays as it is. */
 import { readFile } from "node:fs/promises";
+import { ifThere } from "../../disk/presence.ts";
 import { isJsonObject } from "../../row/json-value.ts";
 import type { Target } from "../../row/target.ts";
 
 /** What the file should hold; undefined when it holds that already. */
 export async function draftConfigFile(path: string, target: Target): Promise<string | undefined> {
-  const content = await readFile(path, "utf8").catch((error: NodeJS.ErrnoException) => {
-    if (error.code === "ENOENT") return "{}";
-    throw error;
-  });
-  const now: unknown = JSON.parse(content);
+  const content = await ifThere(readFile(path, "utf8"));
+  const now: unknown = JSON.parse(content ?? "{}");
   if (!isJsonObject(now))
     throw new Error("the config file was checked before, and holds no object");
   const next: Record<string, unknown> = { ...now };

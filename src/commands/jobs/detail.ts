@@ -1,3 +1,4 @@
+import { MS_PER_SECOND } from "../../clock.ts";
 import type { Prices } from "../../cost/tariff.ts";
 import { heldUntil } from "../../jobs-folder/input-file.ts";
 import { BATCH_LIFE_HOURS, batchAgeMs, isStuck } from "../../jobs-folder/batch-age.ts";
@@ -94,8 +95,6 @@ function answeredOf(job: Job, { answered }: Waiting): string | undefined {
     ? undefined
     : `${count(answered)} of ${counted(linesOf(job), "request")}`;
 }
-
-const MS_PER_SECOND = 1000;
 
 function waitingFor(job: Job, { now, stuckAfterMs, cancel }: Waiting): string {
   const age = duration(batchAgeMs(job, now) / MS_PER_SECOND);

@@ -22,7 +22,7 @@ import { isOpen, needs, nextCommand } from "../../manifest/states.ts";
 /** Lists all jobs, or shows the one with this id. Without `--reconcile` it changes nothing. */
 export async function showJobs(
   context: CommandContext,
-  id: string | undefined,
+  [id]: readonly string[],
 ): Promise<CommandResult> {
   if (context.settings.reconcile) await settle(context);
   if (context.settings.watch) await watchJobs(context, id);

@@ -1,9 +1,8 @@
+import { MS_PER_SECOND } from "../../clock.ts";
 import type { JobHistoryEntry, JobState } from "../../manifest/job.ts";
 
 /** How long a job was in a state at a time; undefined for the one in which it has ended. */
 export type Stay = Readonly<{ state: JobState; since: string; seconds: number | undefined }>;
-
-const MS_PER_SECOND = 1000;
 
 /** By the wall clock, which may have been set meanwhile: never negative. `isOpen`: it goes on. */
 export function timelineOf(

@@ -1,4 +1,5 @@
 /** The page: one file, no script, nothing from the network. */
+import { MS_PER_SECOND } from "../../clock.ts";
 import type { Job } from "../../manifest/job.ts";
 import { count, counted, dollars, duration, someJobs } from "../../words/figures.ts";
 import { minute, stepChart } from "./charts.ts";
@@ -11,7 +12,6 @@ import { JOB_STATES, colourOf } from "../../manifest/states.ts";
 
 /** Of a list or a timeline: more is for `vecfill jobs`. */
 const MAX_JOBS = 100;
-const MS_PER_SECOND = 1000;
 
 export function reportPage(data: ReportData): string {
   const { markup } = html`<!doctype html>

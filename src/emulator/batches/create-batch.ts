@@ -1,4 +1,5 @@
 /** Creating a batch: the one call that must not be repeated, and so the one with most faults. */
+import { MS_PER_SECOND } from "../../clock.ts";
 import { copyFileSync, linkSync, rmSync, writeFileSync } from "node:fs";
 import type { ModelName } from "../../row/models.ts";
 import { batchOperation, type BatchRecord, type Fate } from "../state/batch-record.ts";
@@ -41,7 +42,6 @@ const INLINED_REQUESTS = new MessageType("requests");
 const INLINED_REQUEST = new MessageType("request", "metadata");
 
 const RUNS_AFTER_SHARE = 1 / 3;
-const MS_PER_SECOND = 1000;
 
 /** What the client asked for, checked. */
 type Order = Readonly<{

@@ -3,7 +3,7 @@
  * people's test suites have it. What is not chosen stays as it is.
  */
 import type { Behaviour } from "../faults/behaviour.ts";
-import { isObject } from "../http/proto-json.ts";
+import { isJsonObject } from "../../row/json-value.ts";
 import { type Answer, ok } from "../http/http.ts";
 import { entityNotFound, invalid, ServiceError } from "../http/service-error.ts";
 
@@ -43,7 +43,7 @@ export function createdAs(recorded: object, behaviour: Behaviour): object {
 /** As a cache in between would answer. */
 function anotherBatch({ metadata, ...operation }: Operation): Operation {
   const name = `batches/${"0".repeat(36)}`;
-  const told = isObject(metadata) ? metadata : {};
+  const told = isJsonObject(metadata) ? metadata : {};
   return { ...operation, name, metadata: { ...told, name, displayName: "another-batch" } };
 }
 
@@ -110,11 +110,11 @@ export function circularPage(behaviour: Behaviour): Answer | undefined {
 }
 
 function flat({ metadata, ...operation }: Operation): Operation {
-  return { ...(isObject(metadata) ? metadata : {}), ...operation };
+  return { ...(isJsonObject(metadata) ? metadata : {}), ...operation };
 }
 
 function lacking({ metadata, ...operation }: Operation, ...names: string[]): Operation {
-  const kept = Object.entries(isObject(metadata) ? metadata : {}).filter(
+  const kept = Object.entries(isJsonObject(metadata) ? metadata : {}).filter(
     ([name]) => !names.includes(name),
   );
   const others = Object.entries(operation).filter(
@@ -124,7 +124,7 @@ function lacking({ metadata, ...operation }: Operation, ...names: string[]): Ope
 }
 
 function responsesFileOf({ response }: Operation): unknown {
-  return isObject(response) ? response["responsesFile"] : undefined;
+  return isJsonObject(response) ? response["responsesFile"] : undefined;
 }
 
 function spelled(operation: Operation, behaviour: Behaviour): Operation {
@@ -144,13 +144,13 @@ function withoutWord(operation: Operation, behaviour: Behaviour): Operation {
 }
 
 function hasOnlyFailures({ metadata }: Operation): boolean {
-  const stats = isObject(metadata) ? metadata["batchStats"] : undefined;
-  if (!isObject(stats)) return false;
+  const stats = isJsonObject(metadata) ? metadata["batchStats"] : undefined;
+  if (!isJsonObject(stats)) return false;
   return stats["failedRequestCount"] === stats["requestCount"];
 }
 
 function inState(operation: Operation, change: (word: string) => string): Operation {
   const { metadata } = operation;
-  if (!isObject(metadata)) return operation;
+  if (!isJsonObject(metadata)) return operation;
   return { ...operation, metadata: { ...metadata, state: change(String(metadata["state"])) } };
 }

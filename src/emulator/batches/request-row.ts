@@ -7,7 +7,7 @@ import {
   hasEmptyText,
   readEmbedRequest,
 } from "../vectors/embed-request.ts";
-import { isObject } from "../http/proto-json.ts";
+import { isJsonObject, type JsonObject, parseJson } from "../../row/json-value.ts";
 import { invalid, ServiceError } from "../http/service-error.ts";
 
 export type RequestRow = Readonly<{
@@ -61,14 +61,10 @@ export function readRequestRow(
   };
 }
 
-function parseLine(line: string): Record<string, unknown> | undefined {
-  try {
-    const parsed: unknown = JSON.parse(line);
-    return isObject(parsed) ? parsed : undefined;
-  } catch {
-    // What JSON.parse says of the text is not what the service would say.
-    return undefined;
-  }
+/** What the parser says of the text is not what the service would say. */
+function parseLine(line: string): JsonObject | undefined {
+  const parsed = parseJson(line);
+  return isJsonObject(parsed) ? parsed : undefined;
 }
 
 function unreadable(error: ServiceError, number: number, { behaviour }: Embedder): RequestRow {

@@ -2,8 +2,7 @@
  * Where nobody has published what the service does, both ways can be chosen. The first choice of
  * each is the default: what has been seen, and where nothing has, what asks more of a client.
  */
-import { UserError } from "../../errors.ts";
-import { nearest } from "./spelling.ts";
+import { type GivenPart, givenParts, unknownName } from "./given-parts.ts";
 
 export const BEHAVIOURS = {
   "bad-line": {
@@ -148,12 +147,7 @@ export class Behaviour {
 
   /** `text` is `name=choice,name=choice`; throws a UserError for what is not in the table. */
   constructor(text: string) {
-    this.#chosen = new Map(
-      text
-        .split(",")
-        .filter((part) => part.trim() !== "")
-        .map(parsePart),
-    );
+    this.#chosen = new Map(givenParts(text).map(parsePart));
   }
 
   is<Name extends BehaviourName>(name: Name, choice: Choice<Name>): boolean {
@@ -168,21 +162,13 @@ export function describeBehaviours(): string[] {
   );
 }
 
-function parsePart(part: string): [string, string] {
-  const [name = "", choice = ""] = part.split("=").map((side) => side.trim());
-  if (!isBehaviour(name)) throw unknown("behaviour", name, Object.keys(BEHAVIOURS));
+function parsePart([name, choice = ""]: GivenPart): [string, string] {
+  if (!isBehaviour(name)) throw unknownName("behaviour", name, Object.keys(BEHAVIOURS));
   const choices: readonly string[] = BEHAVIOURS[name].choices;
-  if (!choices.includes(choice)) throw unknown(`choice for ${name}`, choice, choices);
+  if (!choices.includes(choice)) throw unknownName(`choice for ${name}`, choice, choices);
   return [name, choice];
 }
 
 function isBehaviour(name: string): name is BehaviourName {
   return Object.hasOwn(BEHAVIOURS, name);
-}
-
-function unknown(what: string, given: string, valid: readonly string[]): UserError {
-  return new UserError(`The emulator knows no ${what} named "${given}".`, {
-    hint: `Nearest: ${nearest(given, valid).join(", ")}. vecfill emulator --help lists all.`,
-    exit: "usage",
-  });
 }

@@ -7,7 +7,7 @@ type Tier = (typeof TIERS)[number];
 
 export type EmulatorOptions = Readonly<{
   /** State lives here and survives a kill. Without it: a temporary folder, removed by `close`. */
-  folder?: string;
+  folder?: string | undefined;
   host?: string;
   /** 0 takes any free port. */
   port?: number;

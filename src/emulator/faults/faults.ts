@@ -8,7 +8,7 @@
  */
 import { UserError } from "../../errors.ts";
 import { draw } from "./hash.ts";
-import { nearest } from "./spelling.ts";
+import { type GivenPart, givenParts, unknownName } from "./given-parts.ts";
 
 type FaultKind = Readonly<{
   /** A share of rows; a share of requests or batches, or the first so many; or an amount. */
@@ -111,12 +111,7 @@ export class Faults {
   constructor(text: string, seed: number) {
     this.text = text;
     this.#seed = seed;
-    this.#settings = new Map(
-      text
-        .split(",")
-        .filter((part) => part.trim() !== "")
-        .map(parsePart),
-    );
+    this.#settings = new Map(givenParts(text).map(parsePart));
   }
 
   /** For requests and batches: asks, counts, and draws. */
@@ -174,9 +169,8 @@ const UNIT: Readonly<Record<FaultKind["takes"], string>> = {
   milliseconds: "<ms>",
 };
 
-function parsePart(part: string): [FaultName, Setting] {
-  const [name = "", value] = part.split("=").map((side) => side.trim());
-  if (!isFault(name)) throw unknownFault(name);
+function parsePart([name, value]: GivenPart): [FaultName, Setting] {
+  if (!isFault(name)) throw unknownName("fault", name, Object.keys(FAULTS));
   return [name, parseSetting(name, value)];
 }
 
@@ -195,13 +189,6 @@ function parseSetting(name: FaultName, value: string | undefined): Setting {
 
 function isFault(name: string): name is FaultName {
   return Object.hasOwn(FAULTS, name);
-}
-
-function unknownFault(name: string): UserError {
-  return new UserError(`The emulator knows no fault named "${name}".`, {
-    hint: `Nearest: ${nearest(name, Object.keys(FAULTS)).join(", ")}. vecfill emulator --help lists all.`,
-    exit: "usage",
-  });
 }
 
 function badValue(name: FaultName): UserError {

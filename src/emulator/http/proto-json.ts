@@ -2,6 +2,7 @@
  * JSON as the service reads it (proto3 JSON): every field in camelCase or snake_case, 64-bit
  * numbers as text or number, null as unset, and an unknown name is an error, never ignored.
  */
+import { isJsonObject } from "../../row/json-value.ts";
 import { ServiceError } from "./service-error.ts";
 
 const WHOLE_NUMBER = /^-?\d{1,16}$/;
@@ -19,7 +20,7 @@ export class MessageType {
 
   /** `at` is the path in error messages, empty at the top. */
   open(value: unknown, at: string): Message {
-    if (!isObject(value)) throw badValue(at, "MESSAGE", value);
+    if (!isJsonObject(value)) throw badValue(at, "MESSAGE", value);
     const fields = new Map<string, unknown>();
     for (const [spelled, content] of Object.entries(value)) {
       const name = this.#canonical.get(spelled);
@@ -85,10 +86,6 @@ export class Message {
   #path(name: string): string {
     return this.#at === "" ? name : `${this.#at}.${name}`;
   }
-}
-
-export function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
 /** What proto3 JSON leaves out: unset, zero, false and empty. One level; nested objects stay. */

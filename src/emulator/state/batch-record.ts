@@ -1,7 +1,8 @@
 /** A batch, on disk and as the service shows it: an Operation whose metadata is the batch. */
 import { isModelName, type ModelName } from "../../row/models.ts";
 import { resultsFileId } from "../http/identifiers.ts";
-import { isObject, MessageType, omitEmpty } from "../http/proto-json.ts";
+import { isJsonObject } from "../../row/json-value.ts";
+import { MessageType, omitEmpty } from "../http/proto-json.ts";
 import { timestamp } from "../faults/time.ts";
 
 const ENDED_STATES = ["SUCCEEDED", "FAILED", "CANCELLED", "EXPIRED"] as const;
@@ -191,7 +192,7 @@ function readEnd(value: unknown, at: string): BatchEnd {
     successful: end.int("successful") ?? 0,
     failed: end.int("failed") ?? 0,
     resultBytes: end.int("resultBytes"),
-    error: isObject(error)
+    error: isJsonObject(error)
       ? { code: Number(error["code"]), message: String(error["message"]) }
       : undefined,
   };

@@ -6,7 +6,7 @@
 import { existsSync } from "node:fs";
 import type { BatchRecord } from "./batch-record.ts";
 import { lineBlocks } from "../faults/lines.ts";
-import { isObject } from "../http/proto-json.ts";
+import { isJsonObject, parseJson } from "../../row/json-value.ts";
 import { inputPath, type State, unpaidPath } from "./state.ts";
 
 /** How often each key was paid for. A batch that still waits or runs counts as paid. */
@@ -44,26 +44,16 @@ async function charge(
   }
 }
 
-/** Inline requests have a key only where their metadata holds one. */
+/** A line that is no JSON was not embedded either. Inline requests have a key only where their metadata holds one. */
 function keyOfRequest(line: string): string | undefined {
-  const request = parsed(line);
-  if (!isObject(request)) return undefined;
+  const request = parseJson(line);
+  if (!isJsonObject(request)) return undefined;
   const { key, metadata } = request;
-  const named = key ?? (isObject(metadata) ? metadata["key"] : undefined);
+  const named = key ?? (isJsonObject(metadata) ? metadata["key"] : undefined);
   return typeof named === "string" && named !== "" ? named : undefined;
 }
 
 function keyOfUnpaid(line: string): string | undefined {
-  const key = parsed(line);
+  const key = parseJson(line);
   return typeof key === "string" ? key : undefined;
-}
-
-function parsed(line: string): unknown {
-  try {
-    const value: unknown = JSON.parse(line);
-    return value;
-  } catch {
-    // A line that is no JSON was not embedded either.
-    return undefined;
-  }
 }

@@ -2,6 +2,7 @@
  * How much may be queued at once: batches a project, and tokens a model by tier, or so many as told.
  * Source of the tiers: ai.google.dev/gemini-api/docs/rate-limits, 2026-08-18.
  */
+import { MS_PER_SECOND } from "../../clock.ts";
 import { type BatchRecord, isActive } from "./batch-record.ts";
 import type { Settings } from "../faults/emulator-options.ts";
 import { quotaExceeded } from "../http/service-error.ts";
@@ -14,7 +15,6 @@ const ENQUEUED_TOKENS_MAX = {
   off: Infinity,
 } as const;
 const CANCELLED_HOLD_MS = 48 * 60 * 60 * 1000;
-const MS_PER_SECOND = 1000;
 
 /** The tokens of one model, and what gives them back. */
 export type TokenQuota = Readonly<{

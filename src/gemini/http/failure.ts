@@ -2,7 +2,8 @@
  * What went wrong, in the port's words. The one place that decides whether a failed call may have
  * taken effect: a kind other than `uncertain` promises that it has not.
  */
-import { count, fields, type Fields, isFields, list, parseJson, text } from "./json.ts";
+import { count, fields, list, text } from "./json.ts";
+import { type JsonObject, isJsonObject, parseJson } from "../../row/json-value.ts";
 import { LIMITS } from "./limits.ts";
 import { GeminiError, type GeminiErrorKind, type QuotaLimit } from "../port.ts";
 
@@ -37,12 +38,12 @@ export function unusable(what: string): GeminiError {
 }
 
 /** The error that a body holds, whatever its HTTP status said; undefined when it holds none. */
-export function serviceError(body: string): Fields | undefined {
+export function serviceError(body: string): JsonObject | undefined {
   const error = fields(parseJson(body))["error"];
-  return isFields(error) ? error : undefined;
+  return isJsonObject(error) ? error : undefined;
 }
 
-function kindOf(refusal: Refusal, error: Fields | undefined): GeminiErrorKind {
+function kindOf(refusal: Refusal, error: JsonObject | undefined): GeminiErrorKind {
   const { status } = refusal;
   if (isAboutMoney(status, error)) return "billing";
   if (status === 429) return "quota";
@@ -61,7 +62,7 @@ const MODEL_MISSING = /\bmodels?\/[\w.-]+ (?:is|was) not (?:found|supported)/i;
  * What no waiting mends. The words of a plain quota mention the plan and billing details as well, so a 429
  * is one of these only where it says what is used up, or that there never was anything.
  */
-function isAboutMoney(status: number, error: Fields | undefined): boolean {
+function isAboutMoney(status: number, error: JsonObject | undefined): boolean {
   const violations = details(error).flatMap((detail) => list(detail["violations"]).map(fields));
   const said = [error, ...violations]
     .flatMap((each) => [text(each?.["message"]) ?? "", text(each?.["description"]) ?? ""])
@@ -75,7 +76,7 @@ function isAboutMoney(status: number, error: Fields | undefined): boolean {
 const MONEY_IS_OUT =
   /credits? (?:is|are) depleted|exceeded its monthly spend(?:ing)? cap|\blimit: 0(?![\d.])/i;
 
-function isAboutKey(error: Fields | undefined): boolean {
+function isAboutKey(error: JsonObject | undefined): boolean {
   const reasons = details(error).map((detail) => detail["reason"]);
   return (
     reasons.includes("API_KEY_INVALID") || /API key (not valid|expired)/i.test(messageOf(error))
@@ -87,13 +88,13 @@ function isAboutKey(error: Fields | undefined): boolean {
  * suspended or may not use the API, but then the service adds a reason; to take that for a file
  * that is gone would be to give up a paid result.
  */
-function isMissingFile(url: URL, error: Fields | undefined): boolean {
+function isMissingFile(url: URL, error: JsonObject | undefined): boolean {
   const hasReason = details(error).some((detail) => text(detail["reason"]) !== undefined);
   const named = /\/files\/[^/]+$/.test(url.pathname) || /access the File/i.test(messageOf(error));
   return error !== undefined && !hasReason && named;
 }
 
-function describe({ status, text: body, headers }: Refusal, error: Fields | undefined): string {
+function describe({ status, text: body, headers }: Refusal, error: JsonObject | undefined): string {
   const word = text(error?.["status"]) ?? "";
   const location = headers.get("location");
   const words = error === undefined ? body : messageOf(error);
@@ -103,15 +104,19 @@ function describe({ status, text: body, headers }: Refusal, error: Fields | unde
   return said === "" ? head : `${head}: ${said}`;
 }
 
-function messageOf(error: Fields | undefined): string {
+function messageOf(error: JsonObject | undefined): string {
   return text(error?.["message"]) ?? "";
 }
 
-function details(error: Fields | undefined): Fields[] {
+function details(error: JsonObject | undefined): JsonObject[] {
   return list(error?.["details"]).map(fields);
 }
 
-function retryAfter(headers: Headers, error: Fields | undefined, now: Date): number | undefined {
+function retryAfter(
+  headers: Headers,
+  error: JsonObject | undefined,
+  now: Date,
+): number | undefined {
   const header = headers.get("retry-after");
   if (header !== null) return fromHeader(header, now);
   const delays = details(error).map((detail) => text(detail["retryDelay"]));
@@ -144,7 +149,7 @@ const LIMIT_WORDS: readonly (readonly [QuotaLimit, RegExp])[] = [
  * Which limit a 429 is for, by its message and the QuotaFailure in its details. The refusals of
  * batch creates that were recorded tell nothing, so the caller must do without.
  */
-function limitOf(error: Fields | undefined): QuotaLimit | undefined {
+function limitOf(error: JsonObject | undefined): QuotaLimit | undefined {
   const violations = details(error).flatMap((detail) => list(detail["violations"]).map(fields));
   const words = [
     messageOf(error),

@@ -12,6 +12,7 @@
  * After creates that went through too early or too late for the guess, jobs are sent until one is
  * refused: that tells more than any reckoning.
  */
+import { MS_PER_MINUTE } from "../../clock.ts";
 import type { QuotaLimit } from "../../gemini/port.ts";
 
 export type QuotaLog = Readonly<{
@@ -56,12 +57,11 @@ export type Probe = "time";
 
 type Create = Readonly<{ tokens: number; atMs: number; probe: Probe | undefined }>;
 
-const MINUTE_MS = 60_000;
-const FIRST_PROBE = { afterMs: 3 * MINUTE_MS, afterCreates: 20 } as const;
+const FIRST_PROBE = { afterMs: 3 * MS_PER_MINUTE, afterCreates: 20 } as const;
 /** A limit that held is tried so many times later, and after twice as many creates. */
 const PROBE_GROWTH = 3;
 /** After so long, fewer: where batches take hours, a wrong limit would cost days. */
-const LATE_PROBE = { fromMs: 20 * MINUTE_MS, growth: 2 } as const;
+const LATE_PROBE = { fromMs: 20 * MS_PER_MINUTE, growth: 2 } as const;
 /** Refusals in a row after which the pauses hide when it came back. */
 const REFUSALS_OF_UNKNOWN_TIME = 2;
 /** Refusals in a row after which it is not known how much has come back when one goes through. */
@@ -79,7 +79,7 @@ const GROWTH_MIN = 0.0035;
 const CREATES_TO_GROW_FAST = 12;
 const FAST_GROWTH = 1.4;
 /** Later than due by more than this: nothing was to be sent, or nobody was there to send it. */
-const LATE_MS = 15 * MINUTE_MS;
+const LATE_MS = 15 * MS_PER_MINUTE;
 /** One refusal of a job alone may be another client's doing, or a batch that ended and counts still. */
 const REFUSALS_OF_TOO_LARGE = 2;
 /** The service's own limit of 100, estimated a little low. */

@@ -1,5 +1,5 @@
 /** A look at a table for `init` and `doctor`, through whichever way there is. */
-import type { Clock } from "../../clock.ts";
+import { type Clock, MS_PER_SECOND } from "../../clock.ts";
 import type { Report } from "../../progress.ts";
 import type { Target } from "../../row/target.ts";
 import { readCatalogue } from "../catalogue.ts";
@@ -43,16 +43,15 @@ export async function examineApi(
       if (!provesTheAddress(error) || waitedMs >= MAX_OUTAGE_MS) {
         throw explainRestFailure(error, { label: api.label, target });
       }
-      report({ type: "waiting", why: error.message, seconds: OUTAGE_PAUSE_MS / MS_A_SECOND });
+      report({ type: "waiting", why: error.message, seconds: OUTAGE_PAUSE_MS / MS_PER_SECOND });
       await clock.sleep(OUTAGE_PAUSE_MS);
     }
   }
 }
 
-const MS_A_SECOND = 1000;
-const OUTAGE_PAUSE_MS = 5 * MS_A_SECOND;
+const OUTAGE_PAUSE_MS = 5 * MS_PER_SECOND;
 /** PostgREST takes up to twice as long to be back as its database was away. */
-const MAX_OUTAGE_MS = 60 * MS_A_SECOND;
+const MAX_OUTAGE_MS = 60 * MS_PER_SECOND;
 
 type Waiting = Readonly<{ clock: Clock; report: Report }>;
 

@@ -2,7 +2,7 @@
 import type { Clock } from "../../../clock.ts";
 import { UserError } from "../../../errors.ts";
 import type { Exchange, Probe, ProbeRequest } from "../../../gemini/port.ts";
-import { isJsonObject, type JsonObject } from "../../../row/json-value.ts";
+import { isJsonObject, type JsonObject, parseJson } from "../../../row/json-value.ts";
 
 export type LiveServices = Readonly<{
   probe: Probe;
@@ -146,13 +146,8 @@ function objectsAt(value: JsonObject, ...path: readonly string[]): JsonObject[] 
 }
 
 export function objectOf(text: string): JsonObject {
-  try {
-    const value: unknown = JSON.parse(text);
-    return isJsonObject(value) ? value : {};
-  } catch (error) {
-    if (error instanceof SyntaxError) return {};
-    throw error;
-  }
+  const value = parseJson(text);
+  return isJsonObject(value) ? value : {};
 }
 
 export function messageOf(body: JsonObject): string {

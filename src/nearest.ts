@@ -1,10 +1,15 @@
 /** The name that somebody may have meant: the nearest of those there are, if it is near. */
 export function nearest(name: string, known: readonly string[]): string | undefined {
-  const [best] = known
+  const [best] = byNearness(name, known);
+  const isNear = best !== undefined && best.edits <= Math.max(1, name.length * NEAR_PART);
+  return isNear ? best.candidate : undefined;
+}
+
+/** The nearest first, however far. */
+export function byNearness(name: string, known: readonly string[]) {
+  return known
     .map((candidate) => ({ candidate, edits: editDistance(name, candidate) }))
-    .filter(({ edits }) => edits <= Math.max(1, Math.floor(name.length * NEAR_PART)))
     .sort((a, b) => a.edits - b.edits);
-  return best?.candidate;
 }
 
 /** How much of a name may be wrong. */
