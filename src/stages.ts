@@ -417,7 +417,10 @@ export async function lookBeside(
   const mark = await services.markOf(target);
   // whoever is interrupted sends nothing
   if (mark === undefined || signal.aborted) return undefined;
-  const its = { ...asked, store: await services.store(target), now: clock.now(), signal };
+  const store = await services.store(target);
+  // where no row waits, none can be paid for twice
+  if ((await store.readPending({ after: undefined, limit: 1 })).length === 0) return undefined;
+  const its = { ...asked, store, now: clock.now(), signal };
   return look(its, { target, mark, isAgreed: settings.beside });
 }
 

@@ -58,7 +58,9 @@ describe("batches of another folder that are under way", () => {
     expect((await vecfill("two", "doctor")).stdout).toMatch(
       /^warning +other folders +At Gemini 3 batches/m,
     );
-    expect((await vecfill("one", "doctor")).stdout).toMatch(/^ok +other folders +Gemini has no/m);
+    expect((await vecfill("one", "doctor")).stdout).toMatch(
+      /^ok +other folders +none has batches/m,
+    );
   });
 
   test("do not keep their own folder, another column or another table from anything", async () => {

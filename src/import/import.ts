@@ -8,7 +8,7 @@ import { sameTarget, type Target } from "../row/target.ts";
 import { downloadResults, type DownloadServices, fetchBetter } from "./download.ts";
 import { importJob, type ImportJobServices } from "./import-job.ts";
 import { type IndexSummary, NO_INDEXES } from "./index-keeper.ts";
-import { isBack, isImported, needs } from "../manifest/states.ts";
+import { isBack, isImported, type Need, needs } from "../manifest/states.ts";
 
 /** `storeOf`: of a target; a job is always written to its own. */
 export type ImportServices = DownloadServices &
@@ -80,16 +80,15 @@ export async function fetchingFirst<T>(
   try {
     return await work();
   } catch (error) {
-    await downloadEnded(services);
+    await downloadEnded(services, services.manifest.needing("fetch"));
     throw error;
   }
 }
 
 /** What goes wrong with one is told when it is imported. */
-async function downloadEnded(services: DownloadServices): Promise<void> {
-  const { manifest, signal } = services;
-  for (const job of manifest.needing("fetch")) {
-    if (signal.aborted) return;
+async function downloadEnded(services: DownloadServices, jobs: readonly Job[]): Promise<void> {
+  for (const job of jobs) {
+    if (services.signal.aborted) return;
     try {
       await downloadResults(services, job);
     } catch (error) {
@@ -115,9 +114,10 @@ export async function importResults(services: ImportServices, job: Job): Promise
 async function withRows(services: ImportServices, store: Store, job: Job): Promise<Job> {
   const { manifest } = services;
   if (!(await lacksRows(manifest.files(job.id), job))) return job;
-  await downloadEnded(services);
-  const jobs = await jobsWithoutRows(manifest, job.target);
-  const isReady = (each: Job) => needs(each) === "write" && sameTarget(each.target, job.target);
-  await findRows({ store, manifest }, jobs.filter(isReady));
+  const unknown = async (need: Need) =>
+    (await jobsWithoutRows(manifest, job.target)).filter((each) => needs(each) === need);
+  await downloadEnded(services, await unknown("fetch"));
+  const isOfTarget = (each: Job) => sameTarget(each.target, job.target);
+  await findRows({ store, manifest }, (await unknown("write")).filter(isOfTarget));
   return manifest.job(job.id);
 }

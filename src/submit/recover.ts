@@ -42,7 +42,8 @@ export async function recoverBatches(
     // where the service does not say, it cannot be more than all that wait
     const requests = counts?.requests ?? (await store.count()).pending;
     const tokens = Math.round(requests * tokensARow);
-    const made = createdAt === undefined ? clock.now() : new Date(createdAt);
+    const told = new Date(createdAt ?? "");
+    const made = Number.isNaN(told.getTime()) ? clock.now() : told;
     const job = manifest.reserveJobId();
     const its = { job, target, batch, displayName, requests, tokens, keyId };
     jobs.push(await manifest.recordRecovered({ ...its, createdAt: made.toISOString() }));

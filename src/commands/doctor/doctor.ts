@@ -50,8 +50,7 @@ async function checkOthers(
   manifest: ManifestView,
 ): Promise<readonly Check[]> {
   const found = await beside({ manifest, gemini: await gemini() });
-  if (found === undefined)
-    return [ok("other folders", "Gemini has no batch of them for this column")];
+  if (found === undefined) return [ok("other folders", "none has batches that rows wait for")];
   return [
     found.isInTheWay
       ? warning("other folders", found.message, found.hint)
