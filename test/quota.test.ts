@@ -7,6 +7,7 @@ import { simulate, type Scenario, START_MS } from "../bench/quota/simulation.ts"
 import { everyCell, nameOf, QUEUE as ADVERTISED } from "../bench/quota/world.ts";
 import {
   accepted,
+  dueMs,
   ended,
   NEW_QUOTA,
   type QuotaLog,
@@ -212,6 +213,89 @@ describe("what is set and what is believed", () => {
     expect(fullText(next, [], log)).toBe(
       "quota full: refused 2 times in a row, last 00:01 UTC; nothing of this folder is queued; next try 00:03 UTC",
     );
+  });
+});
+
+describe("what creates, refusals and ends tell", () => {
+  const JOB = 10_000;
+  type Step = readonly [what: "ok" | "no" | "end", atMinute: number, probe?: "time"];
+
+  function after(steps: readonly Step[]): QuotaLog {
+    return steps.reduce<QuotaLog>((log, [what, atMinute, probe]) => {
+      const create = { tokens: JOB, atMs: atMinute * MINUTE_MS, probe };
+      if (what === "end") return ended(log, JOB, create.atMs);
+      if (what === "ok") return accepted(tried(log), create);
+      return refused(tried(log), { ...create, limit: undefined, retryAfterMs: undefined });
+    }, NEW_QUOTA);
+  }
+
+  /** The limit of one job was found to be none; then one job came back in ten minutes. */
+  const PACED = [
+    ["ok", 0],
+    ["no", 0],
+    ["ok", 3, "time"],
+    ["no", 10],
+  ] as const satisfies readonly Step[];
+
+  test("a job that was refused while others counted is not too large, twice alone it is", () => {
+    const withOthers = [
+      ["ok", 0],
+      ["no", 1],
+      ["end", 2],
+      ["no", 2],
+    ] as const satisfies Step[];
+    expect(after(withOthers).tooLarge).toBeUndefined();
+    const alone = [...withOthers, ["no", 4]] as const;
+    expect(after(alone).tooLarge).toBe(JOB);
+    expect(after([...alone, ["ok", 8]]).tooLarge).toBeUndefined();
+  });
+
+  test("more than the limit is tried by the time since the last refusal, however much is sent meanwhile", () => {
+    const log = after([
+      ["ok", 0],
+      ["no", 0],
+      ["end", 1],
+      ["ok", 2],
+    ]);
+    const queue = { batches: 1, own: 1, tokens: JOB };
+    const asked = { window: BIG.window, log, quotaWaitMs: MINUTE_MS, nowMs: 2 * MINUTE_MS };
+    expect(nextTryOf(JOB, queue, asked)).toMatchObject({ atMs: 3 * MINUTE_MS, probe: "time" });
+  });
+
+  test("an hour in which nobody was there is not taken for a slow quota", () => {
+    const dueMinute = dueMs(after(PACED), JOB) / MINUTE_MS;
+    const pace = (lateMinutes: number) => {
+      const sent = dueMinute + lateMinutes;
+      return after([...PACED, ["ok", sent], ["no", sent + 1]]).pace ?? 0;
+    };
+    expect(pace(0)).toBeGreaterThan(0);
+    expect(pace(600)).toBeCloseTo(pace(60), 12);
+    expect(pace(60)).toBeGreaterThan(pace(0) / 5);
+  });
+
+  test("what comes back after several refusals came back at some time since the last of them", () => {
+    const refusals = [...PACED, ["no", 22], ["no", 34]] as const;
+    const { full: since } = after([...refusals, ["ok", 42]]);
+    expect(since).toEqual({ sinceMs: 38 * MINUTE_MS, tokens: JOB });
+  });
+
+  test("a limit that was lowered is seen as such: nothing has come back, and less than it is there", () => {
+    const found = after([
+      ["ok", 0],
+      ["ok", 0],
+      ["no", 0],
+    ]);
+    expect(found.limit).toBe(2 * JOB);
+    const lowered = after([
+      ["ok", 0],
+      ["ok", 0],
+      ["no", 0],
+      ["end", 1],
+      ["end", 1],
+      ["ok", 1],
+      ["no", 2],
+    ]);
+    expect(lowered).toMatchObject({ limit: JOB, pace: undefined });
   });
 });
 

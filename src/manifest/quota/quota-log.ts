@@ -44,6 +44,8 @@ export type QuotaLog = Readonly<{
   lastRefusalMs: number | undefined;
   /** What the service asked for at the last refusal. */
   retryAfterMs: number;
+  /** Of these, the last ones with nothing active. */
+  refusalsAlone: number;
   /** Tokens of a job that was refused with nothing active, more than once: smaller ones may fit. */
   tooLarge: number | undefined;
   /** Where the count of batches was refused: so many may be active. */
@@ -58,6 +60,8 @@ type Create = Readonly<{ tokens: number; atMs: number; probe: Probe | undefined 
 const FIRST_PROBE = { afterMs: 3 * MS_PER_MINUTE, afterCreates: 20 } as const;
 /** A limit that held is tried so many times later, and after twice as many creates. */
 const PROBE_GROWTH = 3;
+/** After so long, fewer: where batches take hours, a wrong limit would cost days. */
+const LATE_PROBE = { fromMs: 20 * MS_PER_MINUTE, growth: 2 } as const;
 /** Refusals in a row after which the pauses hide when it came back. */
 const REFUSALS_OF_UNKNOWN_TIME = 2;
 /** Refusals in a row after which it is not known how much has come back when one goes through. */
@@ -76,7 +80,7 @@ const CREATES_TO_GROW_FAST = 12;
 const FAST_GROWTH = 1.4;
 /** Later than due by more than this: nothing was to be sent, or nobody was there to send it. */
 const LATE_MS = 15 * MS_PER_MINUTE;
-/** One refusal of a job alone may be another client's doing, or a batch that has just ended. */
+/** One refusal of a job alone may be another client's doing, or a batch that ended and counts still. */
 const REFUSALS_OF_TOO_LARGE = 2;
 /** The service's own limit of 100, estimated a little low. */
 const BATCHES_NEAR_LIMIT = 95;
@@ -98,6 +102,7 @@ export const NEW_QUOTA: QuotaLog = {
   firstEndMs: undefined,
   lastRefusalMs: undefined,
   retryAfterMs: 0,
+  refusalsAlone: 0,
   tooLarge: undefined,
   batchLimit: undefined,
 };
@@ -117,6 +122,7 @@ export function accepted(before: QuotaLog, create: Create): QuotaLog {
     full: full && { ...full, tokens: full.tokens + tokens },
     creates: log.creates + 1,
     refusalsInRow: 0,
+    refusalsAlone: 0,
     dueRefusals: 0,
     retryAfterMs: 0,
     lastTryMs: atMs,
@@ -149,6 +155,7 @@ export function refused(
   const next: QuotaLog = {
     ...log,
     refusalsInRow: log.refusalsInRow + 1,
+    refusalsAlone: log.active.batches === 0 ? log.refusalsAlone + 1 : 0,
     lastRefusalMs: create.atMs,
     retryAfterMs: create.retryAfterMs ?? 0,
     lastTryMs: create.atMs,
@@ -211,9 +218,9 @@ function likelyLimit({ active }: QuotaLog): QuotaLimit {
 }
 
 function tooLargeAfter(next: QuotaLog, tokens: number): Pick<QuotaLog, "tooLarge"> {
-  const { active, refusalsInRow, tooLarge } = next;
-  const isTooLarge = active.batches === 0 && refusalsInRow >= REFUSALS_OF_TOO_LARGE;
-  return { tooLarge: isTooLarge ? Math.min(tokens, tooLarge ?? Infinity) : tooLarge };
+  const { refusalsAlone, tooLarge } = next;
+  if (refusalsAlone < REFUSALS_OF_TOO_LARGE) return { tooLarge };
+  return { tooLarge: Math.min(tokens, tooLarge ?? Infinity) };
 }
 
 /** `log`: as it was at the refusal. */
@@ -242,10 +249,11 @@ function learned(counted: QuotaLog, log: QuotaLog, create: Create): QuotaLog {
 /** The limit is what was met: it is tried later than before. */
 function held(log: QuotaLog, limit: number): QuotaLog {
   const { afterMs, afterCreates } = log.probe;
+  const growth = afterMs < LATE_PROBE.fromMs ? PROBE_GROWTH : LATE_PROBE.growth;
   return {
     ...log,
     limit,
-    probe: { afterMs: afterMs * PROBE_GROWTH, afterCreates: afterCreates * 2 },
+    probe: { afterMs: afterMs * growth, afterCreates: afterCreates * 2 },
   };
 }
 
