@@ -16,7 +16,7 @@ export function showCompletion(
   const shell = named ?? basename(valueOf(environment, "SHELL") ?? "");
   if (shell !== "bash" && shell !== "zsh") throw unknownShell(named, shell);
   const script = SHELLS[shell](completedCommands());
-  return { json: { shell, script }, text: script.trimEnd(), next: undefined, exit: "done" };
+  return { json: { shell, script }, text: script.trimEnd() };
 }
 
 function unknownShell(named: string | undefined, shell: string): UserError {

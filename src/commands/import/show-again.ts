@@ -11,6 +11,7 @@ import { hasGeminiKey } from "../../settings/access.ts";
 import { withTables } from "../../stages.ts";
 import { type RowEnd, TableRefusal } from "../../store/port.ts";
 import { paidRows } from "../../words/paid-rows.ts";
+import { textOf } from "../../words/lines.ts";
 
 /** `import --again`, of the jobs named, else of all that were imported. */
 export async function showAgain(
@@ -39,9 +40,11 @@ export async function showAgain(
       rows,
       ...(dryRun ? { dryRun } : { refetched, refused }),
     },
-    text: [dryRun ? wouldText(rows, jobs) : didText(rows, jobs), ...lines, lostText(without)]
-      .filter((line) => line !== "")
-      .join("\n"),
+    text: textOf([
+      dryRun ? wouldText(rows, jobs) : didText(rows, jobs),
+      ...lines,
+      lostText(without),
+    ]),
     next: dryRun && rows > 0 ? next("import", ...ids, "--again") : undefined,
     exit: refused > 0 ? "rowsFailed" : "done",
   };

@@ -26,7 +26,6 @@ export async function showInit(context: CommandContext): Promise<CommandResult> 
     json: { ...summary, migration: summary.migration ?? null, dryRun },
     text: initText(summary, { dryRun, remove }),
     next: remove ? undefined : next("doctor"),
-    exit: "done",
   };
 }
 

@@ -32,8 +32,6 @@ export async function showReport(context: CommandContext): Promise<CommandResult
   return {
     json: { file, bytes: written.bytes, jobs: data.jobs.length },
     text: `Wrote ${file} (${bytes(written.bytes)}) on ${counted(data.jobs.length, "job")}. Open it in a browser.`,
-    next: undefined,
-    exit: "done",
   };
 }
 

@@ -11,6 +11,7 @@ import { costStopJson, costStopText } from "../../words/cost-text.ts";
 import { count, counted, dollars } from "../../words/figures.ts";
 import type { SubmittedByLane } from "../../submit/submit.ts";
 import { isToSend, needs } from "../../manifest/states.ts";
+import { textOf } from "../../words/lines.ts";
 
 export async function showSubmit(context: CommandContext): Promise<CommandResult> {
   if (context.settings.dryRun) return showDryRun(context);
@@ -74,19 +75,15 @@ async function showDryRun({ settings, next }: CommandContext): Promise<CommandRe
   const isLeft = choice.lane === "batch" && batch.length === 0;
   return {
     json: { submitted: [], adopted: [], waiting: ids, embedded: [], dryRun: true },
-    text: [
-      sync.length === 0 || batch.length > 0
-        ? `Would submit ${listedJobs(batch)}, as far as the quota allows.`
-        : "",
-      sync.length > 0 ? atOnceText(sync, choice) : "",
-    ]
-      .filter((line) => line !== "")
-      .join("\n"),
+    text: textOf([
+      (sync.length === 0 || batch.length > 0) &&
+        `Would submit ${listedJobs(batch)}, as far as the quota allows.`,
+      sync.length > 0 && atOnceText(sync, choice),
+    ]),
     next:
       jobs.length > 0
         ? next("submit", ...(isLeft ? laneToGoOn(jobs) : laneFlag(settings)))
         : undefined,
-    exit: "done",
   };
 }
 
@@ -115,19 +112,15 @@ function submitText(
   const done = submitted.length + adopted.length + embedded.length;
   const lines = [
     done + waiting.length + left.length + begun.length === 0 ? "Nothing to submit." : "",
-    submitted.length > 0
-      ? `Submitted ${counted(submitted.length, "job")}: ${submitted.join(", ")}.`
-      : "",
+    submitted.length > 0 &&
+      `Submitted ${counted(submitted.length, "job")}: ${submitted.join(", ")}.`,
     adopted.length > 0 ? `Found at Gemini and adopted: ${adopted.join(", ")}.` : "",
-    waiting.length > 0
-      ? `Waiting: ${waiting.join(", ")}${why === undefined ? "" : ` (${why})`}.`
-      : "",
+    waiting.length > 0 && `Waiting: ${waiting.join(", ")}${why === undefined ? "" : ` (${why})`}.`,
     embedded.length > 0 ? `Embedded at once: ${embedded.join(", ")}.` : "",
     left.length > 0 ? `Not embedded to the end: ${left.join(", ")}.` : "",
-    begun.length > 0
-      ? `Left as begun in the sync lane: ${begun.join(", ")}; to go on: ${next("submit", "--lane", "sync")}`
-      : "",
+    begun.length > 0 &&
+      `Left as begun in the sync lane: ${begun.join(", ")}; to go on: ${next("submit", "--lane", "sync")}`,
     costStop === undefined ? "" : costStopText(costStop),
   ];
-  return lines.filter((line) => line !== "").join("\n");
+  return textOf(lines);
 }
