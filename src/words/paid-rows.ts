@@ -1,6 +1,6 @@
 import { type RowEnd, TableRefusal } from "../store/port.ts";
 import { counted } from "./figures.ts";
-import { said } from "./lines.ts";
+import { said } from "./text-lines.ts";
 
 /** What came of rows that are paid for and that the table had refused; no lines where there were none. */
 export function paidRows(ends: readonly RowEnd[]) {

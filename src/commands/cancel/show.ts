@@ -5,7 +5,7 @@ import { type ManifestView } from "../../manifest/manifest.ts";
 import { count, counted } from "../../words/figures.ts";
 import { cancelJob, cancellableBatch, type Prospect, prospectOf } from "./cancel.ts";
 import { isCancelled } from "../../manifest/states.ts";
-import { textOf } from "../../words/lines.ts";
+import { textOf } from "../../words/text-lines.ts";
 
 export async function showCancel(
   context: CommandContext,

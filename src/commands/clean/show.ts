@@ -4,7 +4,7 @@ import { readManifest } from "../../jobs-folder/open.ts";
 import { bytes, counted } from "../../words/figures.ts";
 import { clean } from "./clean.ts";
 import { type Cleaning, planCleaning } from "./what-may-go.ts";
-import { textOf } from "../../words/lines.ts";
+import { textOf } from "../../words/text-lines.ts";
 
 export async function showClean(context: CommandContext): Promise<CommandResult> {
   const { services, settings, report, signal, clock, confirm } = context;

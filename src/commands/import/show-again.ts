@@ -11,7 +11,7 @@ import { hasGeminiKey } from "../../settings/access.ts";
 import { withTables } from "../../stages.ts";
 import { type RowEnd, TableRefusal } from "../../store/port.ts";
 import { paidRows } from "../../words/paid-rows.ts";
-import { textOf } from "../../words/lines.ts";
+import { textOf } from "../../words/text-lines.ts";
 
 /** `import --again`, of the jobs named, else of all that were imported. */
 export async function showAgain(

@@ -1,5 +1,5 @@
 /** The plan as a table that a person can decide by. */
-import { said } from "../../words/lines.ts";
+import { said } from "../../words/text-lines.ts";
 import { skippedLines } from "../../words/skipped-text.ts";
 import { PRICES, PROJECT_LIMITS, type Tier, TIERS } from "../../cost/tariff.ts";
 import type { Correction } from "../../cost/correction.ts";

@@ -6,7 +6,7 @@ import { pollFromSettings } from "../../stages.ts";
 import type { PollSummary } from "../../poll/poll.ts";
 import { stuckText } from "../../poll/stuck.ts";
 import { commandOf, isBack } from "../../manifest/states.ts";
-import { textOf } from "../../words/lines.ts";
+import { textOf } from "../../words/text-lines.ts";
 
 export async function showPoll(context: CommandContext): Promise<CommandResult> {
   const { services, settings, clock, next } = context;

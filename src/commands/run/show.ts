@@ -16,7 +16,7 @@ import { balanced } from "../../row/sums.ts";
 import { writeCost } from "../../row/write-cost.ts";
 import { agreedPlan } from "./cost-consent.ts";
 import type { RunSummary } from "../../run/run.ts";
-import { textOf } from "../../words/lines.ts";
+import { textOf } from "../../words/text-lines.ts";
 
 export async function showRun(context: CommandContext): Promise<CommandResult> {
   if (context.settings.dryRun) return showDryRun(context);

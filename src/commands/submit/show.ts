@@ -11,7 +11,7 @@ import { costStopJson, costStopText } from "../../words/cost-text.ts";
 import { count, counted, dollars } from "../../words/figures.ts";
 import type { SubmittedByLane } from "../../submit/submit.ts";
 import { isToSend, needs } from "../../manifest/states.ts";
-import { textOf } from "../../words/lines.ts";
+import { textOf } from "../../words/text-lines.ts";
 
 export async function showSubmit(context: CommandContext): Promise<CommandResult> {
   if (context.settings.dryRun) return showDryRun(context);

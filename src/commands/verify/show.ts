@@ -12,7 +12,7 @@ import { type ColumnSummary, verifyColumn } from "./column.ts";
 import { Findings } from "./findings.ts";
 import { checkFiles, emptiedSince, unbalancedJobs } from "./recorded-jobs.ts";
 import { compareSample, comparable, drawPlaces, LEAST_COSINE, tokensToSend } from "./sample.ts";
-import { textOf } from "../../words/lines.ts";
+import { textOf } from "../../words/text-lines.ts";
 
 /** Holds no lock: others may write meanwhile, and each window is as it was when it was read. */
 export async function showVerify(context: CommandContext): Promise<CommandResult> {
