@@ -6,7 +6,7 @@
  *   only `permanent` looks at the key alone;
  * - for requests and batches by how many of that kind there have been.
  */
-import { UserError } from "../../errors.ts";
+import { UserError, usageError } from "../../errors.ts";
 import { draw } from "./hash.ts";
 import { type GivenPart, givenParts, unknownName } from "./given-parts.ts";
 
@@ -170,8 +170,8 @@ function isFault(name: string): name is FaultName {
 }
 
 function badValue(name: FaultName): UserError {
-  return new UserError(`The fault ${name} was given a value it does not take.`, {
-    hint: `Write ${name}=${UNIT[FAULTS[name].takes]}; a share is from 0 to 1, 2x means the first two.`,
-    exit: "usage",
-  });
+  return usageError(
+    `The fault ${name} was given a value it does not take.`,
+    `Write ${name}=${UNIT[FAULTS[name].takes]}; a share is from 0 to 1, 2x means the first two.`,
+  );
 }
