@@ -226,7 +226,6 @@ function lostForGood(path: string, { id }: Job): UserError {
     `The results file ${path} is missing or has been changed, and Gemini keeps no copy of what it embedded at once.`,
     {
       hint: `Restore it from a backup, or give the job up with \`vecfill cancel ${id} --give-up\`: its rows are exported and paid for again.`,
-      exit: "fatal",
     },
   );
 }

@@ -154,7 +154,6 @@ function notOurKey(job: Job): UserError {
     `The batch ${job.batch} of job ${job.id} is not visible to this API key, which is not the one that made it.`,
     {
       hint: `Set GEMINI_API_KEY to a key of the project that submitted the job. Where there is none any more, give the job up with \`vecfill cancel ${job.id} --give-up\`. Nothing was changed.`,
-      exit: "fatal",
     },
   );
 }

@@ -183,7 +183,6 @@ function checkKey({ keyId }: StageServices, uncertain: readonly Job[]): void {
     `Whether job ${job.id} has a batch at Gemini cannot be told with this API key, which is not the one that sent it.`,
     {
       hint: `Set GEMINI_API_KEY to the key that submitted the job. Where there is no such key any more, give the job up with \`vecfill cancel ${job.id} --give-up\`. Nothing was changed.`,
-      exit: "fatal",
     },
   );
 }

@@ -1,5 +1,5 @@
 import type { CommandContext, CommandResult } from "../../cli/command.ts";
-import { UserError } from "../../errors.ts";
+import { UserError, usageError } from "../../errors.ts";
 import { readManifest } from "../../jobs-folder/open.ts";
 import { bytes, counted } from "../../words/figures.ts";
 import { clean } from "./clean.ts";
@@ -74,10 +74,10 @@ function question(ending: readonly Cleaning[]): string {
 }
 
 function refused(): UserError {
-  return new UserError("Nothing was deleted: you said no.", {
-    hint: "`vecfill clean --keep-results` keeps what a rollback needs.",
-    exit: "usage",
-  });
+  return usageError(
+    "Nothing was deleted: you said no.",
+    "`vecfill clean --keep-results` keeps what a rollback needs.",
+  );
 }
 
 function bytesOf(plan: readonly Cleaning[]): number {

@@ -1,7 +1,7 @@
 import { basename } from "node:path";
 import type { CommandContext, CommandResult } from "../../cli/command.ts";
 import { valueOf } from "../../settings/env-file.ts";
-import { UserError } from "../../errors.ts";
+import { UserError, usageError } from "../../errors.ts";
 import { bashCompletion } from "./bash.ts";
 import { completedCommands } from "./words.ts";
 import { zshCompletion } from "./zsh.ts";
@@ -24,8 +24,8 @@ function unknownShell(named: string | undefined, shell: string): UserError {
     named === undefined && shell === ""
       ? "No shell is named, and SHELL is not set."
       : `There is no completion for ${shell}.`;
-  return new UserError(what, {
-    hint: "`vecfill completion bash` prints it for bash, `vecfill completion zsh` for zsh.",
-    exit: "usage",
-  });
+  return usageError(
+    what,
+    "`vecfill completion bash` prints it for bash, `vecfill completion zsh` for zsh.",
+  );
 }

@@ -1,6 +1,6 @@
 import { readManifest } from "../../jobs-folder/open.ts";
 import type { CommandContext, CommandResult } from "../../cli/command.ts";
-import { JobBlocked, UserError } from "../../errors.ts";
+import { JobBlocked, UserError, usageError } from "../../errors.ts";
 import type { Job } from "../../manifest/job.ts";
 import type { ManifestView } from "../../manifest/manifest.ts";
 import { count, counted } from "../../words/figures.ts";
@@ -81,12 +81,9 @@ function importedJobs(manifest: ManifestView, ids: readonly string[]): readonly 
   const jobs = [...new Set(ids)].map((id) => manifest.job(id));
   const other = jobs.find((job) => !wasImported(job));
   if (other === undefined) return jobs;
-  throw new UserError(
+  throw usageError(
     `Job ${other.id} is ${other.state}: only what was imported is written again.`,
-    {
-      hint: "`vecfill import` alone writes the results of all jobs that have ended.",
-      exit: "usage",
-    },
+    "`vecfill import` alone writes the results of all jobs that have ended.",
   );
 }
 

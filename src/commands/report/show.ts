@@ -2,7 +2,7 @@ import { join } from "node:path";
 import type { CommandContext, CommandResult } from "../../cli/command.ts";
 import { targetOf } from "../../settings/config.ts";
 import { replaceFileUnlocked } from "../../disk/durable-file.ts";
-import { UserError } from "../../errors.ts";
+import { UserError, usageError } from "../../errors.ts";
 import { pricesOf } from "../../cost/tariff.ts";
 import type { Job } from "../../manifest/job.ts";
 import { readManifest } from "../../jobs-folder/open.ts";
@@ -56,8 +56,8 @@ async function askDatabase(
 }
 
 function nothingYet(jobsDir: string): UserError {
-  return new UserError(`There are no jobs in ${jobsDir} to report on.`, {
-    hint: "Begin with `vecfill run`, or name the folder with --jobs-dir.",
-    exit: "usage",
-  });
+  return usageError(
+    `There are no jobs in ${jobsDir} to report on.`,
+    "Begin with `vecfill run`, or name the folder with --jobs-dir.",
+  );
 }

@@ -1,6 +1,6 @@
 import { readManifest } from "../../jobs-folder/open.ts";
 import type { CommandContext, CommandResult } from "../../cli/command.ts";
-import { UserError } from "../../errors.ts";
+import { UserError, usageError } from "../../errors.ts";
 import { createPacer } from "../../import/pace.ts";
 import type { Job } from "../../manifest/job.ts";
 import { type ManifestView } from "../../manifest/manifest.ts";
@@ -86,10 +86,10 @@ function question(jobs: readonly Job[]): string {
 }
 
 function refused(): UserError {
-  return new UserError("Nothing was rolled back: you said no.", {
-    hint: "`--dry-run` counts the rows and changes nothing.",
-    exit: "usage",
-  });
+  return usageError(
+    "Nothing was rolled back: you said no.",
+    "`--dry-run` counts the rows and changes nothing.",
+  );
 }
 
 function writtenBy(jobs: readonly Job[]): number {

@@ -1,5 +1,5 @@
 import type { CommandContext, CommandResult } from "../../cli/command.ts";
-import { UserError } from "../../errors.ts";
+import { usageError } from "../../errors.ts";
 import { pricesOf } from "../../cost/tariff.ts";
 import { addCosts, costOf, NO_COST, withinLimit } from "../../cost/cost.ts";
 import type { Job } from "../../manifest/job.ts";
@@ -60,10 +60,10 @@ async function agree({ services, settings, confirm }: CommandContext): Promise<v
   const rows = jobs.reduce((sum, job) => sum + job.requests, 0);
   const what = `${counted(jobs.length, "job")} with ${counted(rows, "row")}, about ${count(cost.tokens)} tokens`;
   if (await confirm(`This would spend about ${dollars(cost.usd)}: ${what}. Go on?`)) return;
-  throw new UserError("Not agreed to: nothing was sent.", {
-    hint: "`vecfill jobs` tells what each job would cost; --max-cost spends less.",
-    exit: "usage",
-  });
+  throw usageError(
+    "Not agreed to: nothing was sent.",
+    "`vecfill jobs` tells what each job would cost; --max-cost spends less.",
+  );
 }
 
 async function showDryRun({ settings, next }: CommandContext): Promise<CommandResult> {

@@ -1,7 +1,7 @@
 import type { TargetDescription } from "../../row/target-description.ts";
 import type { CommandContext, CommandResult } from "../../cli/command.ts";
 import { targetOf } from "../../settings/config.ts";
-import { UserError } from "../../errors.ts";
+import { UserError, usageError } from "../../errors.ts";
 import { priceOf, pricesOf } from "../../cost/tariff.ts";
 import { verifyPath } from "../../manifest/file-names.ts";
 import { readManifest } from "../../jobs-folder/open.ts";
@@ -76,10 +76,10 @@ async function takeSample(
 }
 
 function refused(): UserError {
-  return new UserError("No sample was taken: you said no.", {
-    hint: "`vecfill verify` without --sample costs nothing.",
-    exit: "usage",
-  });
+  return usageError(
+    "No sample was taken: you said no.",
+    "`vecfill verify` without --sample costs nothing.",
+  );
 }
 
 type Verified = Readonly<{

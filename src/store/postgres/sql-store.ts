@@ -131,7 +131,6 @@ async function lookAt(
   if (rows.length === 0) {
     throw new UserError(`${message} The table is empty, or all of its rows are hidden.`, {
       hint,
-      exit: "fatal",
     });
   }
   report?.({ type: "warning", message, hint });

@@ -153,7 +153,7 @@ function checkShape(target: Target, described: Described): TableShape {
   if (fitsColumns(described)) return described.shape;
   throw new UserError(
     `The columns of ${tableName(target)} have other types than when its SQL functions were made.`,
-    { hint: "Run `vecfill init` and apply the new migration.", exit: "fatal" },
+    { hint: "Run `vecfill init` and apply the new migration." },
   );
 }
 
@@ -165,7 +165,6 @@ function otherVersion(target: Target, version: number): UserError {
         version < FUNCTIONS_VERSION
           ? "Run `vecfill init` and apply the new migration."
           : "Use the version of vecfill that made them, or a newer one.",
-      exit: "fatal",
     },
   );
 }
@@ -175,7 +174,6 @@ function faulty(target: Target, faults: readonly string[]): UserError {
     `The SQL functions for ${tableName(target)} are not as vecfill made them: ${faults.join("; ")}.`,
     {
       hint: "Apply the newest migration of `vecfill init` once more; it may be run again at any time.",
-      exit: "fatal",
     },
   );
 }
@@ -185,7 +183,6 @@ function hidden(target: Target, role: string): UserError {
     `Row level security applies to the role ${role} on ${tableName(target)}: rows that it hides would look as if they were not there.`,
     {
       hint: "Set SUPABASE_SECRET_KEY to the project's secret key; its role, service_role, is not subject to row level security.",
-      exit: "fatal",
     },
   );
 }

@@ -170,7 +170,6 @@ const PRINTED: Readonly<Record<IdType, (id: string) => string>> = {
 function needsFunctions(what: string, target: Target): UserError {
   return new UserError(`Without its SQL functions, vecfill cannot use ${what}.`, {
     hint: `Run \`vecfill init\` for ${tableName(target)} and apply its migration, or set DATABASE_URL.`,
-    exit: "fatal",
   });
 }
 
@@ -181,7 +180,6 @@ function checkKey(target: Target, { description }: ApiDescription): void {
     `The key column ${tableName(target)}.${target.id} is not unique on its own, as far as the API tells: it is not the primary key.`,
     {
       hint: "Give another --id; or, if it has a unique index, run `vecfill init` and apply its migration.",
-      exit: "fatal",
     },
   );
 }
@@ -210,7 +208,6 @@ async function firstLook(table: Omit<Table, "versions">): Promise<boolean> {
     `The key sees no row in ${tableName(target)}: the table is empty, or row level security hides every row from it. Without the SQL functions the two look the same.`,
     {
       hint: "If it is not empty, set SUPABASE_SECRET_KEY to the project's secret key. `vecfill init` makes the functions that tell them apart.",
-      exit: "fatal",
     },
   );
 }
