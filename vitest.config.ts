@@ -1,9 +1,17 @@
 import { availableParallelism } from "node:os";
 import { defineConfig } from "vitest/config";
+import { sameInBothRuns } from "./scripts/same-tests.ts";
 import { SkippedReporter } from "./test/skipped.ts";
 
 /** What `npm run test:full` has beside `npm test`: whole sweeps. Most tests are one body at two sizes: test/size.ts. */
 const FULL_ONLY = "test/**/*.full.test.ts";
+
+/** `rest`: of the full run what `npm test` has not run already, test for test. */
+const LEFT_OUT: Readonly<Record<string, () => string[]>> = {
+  full: () => [],
+  rest: sameInBothRuns,
+  test: () => [FULL_ONLY],
+};
 
 const REPORTERS =
   process.env["GITHUB_ACTIONS"] === "true" ? ["default", "github-actions"] : ["default"];
@@ -11,11 +19,11 @@ const REPORTERS =
 export default defineConfig(({ mode }) => ({
   test: {
     include: ["test/**/*.test.ts"],
-    exclude: mode === "full" ? [] : [FULL_ONLY],
-    env: { VECFILL_TEST_SIZE: mode === "full" ? "full" : "quick" },
+    exclude: LEFT_OUT[mode]?.() ?? [FULL_ONLY],
+    env: { VECFILL_TEST_SIZE: mode === "test" ? "quick" : "full" },
     globalSetup: ["test/embedded/prepared.ts"],
     setupFiles: ["test/setup.ts"],
-    reporters: [...REPORTERS, new SkippedReporter(mode === "full")],
+    reporters: [...REPORTERS, new SkippedReporter(mode !== "test")],
     // files share a process: modules and the embedded database are loaded once in each
     isolate: false,
     // one more than there are cores: tests wait for processes and timers, too

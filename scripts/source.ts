@@ -11,7 +11,8 @@ export type Tree = ReadonlyMap<string, string>;
 type Kind = "static" | "lazy" | "type";
 export type Import = Readonly<{ file: string; to: string; kind: Kind }>;
 
-const ROOT = fileURLToPath(new URL("..", import.meta.url));
+/** Of the checkout. */
+export const ROOT = fileURLToPath(new URL("..", import.meta.url));
 
 export function sourceTree(): Tree {
   const paths = readdirSync(join(ROOT, "src"), { recursive: true, encoding: "utf8" });

@@ -146,7 +146,8 @@ const TROUBLES: readonly ((stage: Stage) => Promise<void>)[] = [
   },
 ];
 
-const kinds = hasNativeServer ? (["embedded", "native"] as const) : (["embedded"] as const);
+// `npm test` walks it on the embedded one in any case
+const kinds = hasNativeServer ? (["native"] as const) : (["embedded"] as const);
 
 describe.each(kinds)("the guide from top to bottom, with a database that is %s", (kind) => {
   let stage: Stage;

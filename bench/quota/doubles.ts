@@ -1,5 +1,5 @@
 /** A table and a Gemini that behave, without a database, a network, or real time. */
-import type { TargetDescription } from "../../src/row/target-description.ts";
+import { NOTHING_IN_THE_WAY, type TargetDescription } from "../../src/row/target-description.ts";
 import { readFile, writeFile } from "node:fs/promises";
 import type { Clock } from "../../src/clock.ts";
 import { hashFile } from "../../src/disk/durable-file.ts";
@@ -35,6 +35,7 @@ export function memoryStore(rows: number, text: string, dimensions: number): Sto
     embedding: { typeName: "vector", dimensions },
     embeddingIndexes: [],
     updateTriggers: [],
+    writing: NOTHING_IN_THE_WAY,
     serverVersion: "17",
     pgvectorVersion: "0.8.0",
   };

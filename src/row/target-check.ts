@@ -10,7 +10,7 @@ export function checkTarget(target: Target, description: TargetDescription): voi
   checkKind(target, description);
   checkId(target, description);
   checkEmbedding(target, description);
-  if (description.writing !== undefined) checkWriting(target, description.writing);
+  checkWriting(target, description.writing);
 }
 
 /** A view shows the rows of a table: there they have a key, and versions. */

@@ -16,8 +16,8 @@ export type TargetDescription = Readonly<{
   unwritable?: true;
   /** Of a view: the tables that its rows may be of. */
   tablesBelow?: readonly string[];
-  /** What an UPDATE of the embedding meets, as far as a trial of one row does not show it; undefined: not told. */
-  writing?: WritingFacts;
+  /** What an UPDATE of the embedding meets, as far as a trial of one row does not show it, and as far as it is told. */
+  writing: WritingFacts;
   embedding: Readonly<{
     /** `vector`, `halfvec`, or what it is instead, as the database prints it. */
     typeName: string;
@@ -51,3 +51,11 @@ export type WritingFacts = Readonly<{
   /** Rules that do something else in place of an UPDATE. */
   rules: readonly string[];
 }>;
+
+export const NOTHING_IN_THE_WAY: WritingFacts = {
+  generated: false,
+  notNull: false,
+  children: [],
+  publications: [],
+  rules: [],
+};

@@ -292,7 +292,9 @@ function writing(handle: FileHandle, path: string) {
   const write = handle.write.bind(handle);
   const appendFile = handle.appendFile.bind(handle);
   const unsafely = <T>(make: () => Promise<T>) => {
-    if (!unsynced.has(path))
+    // Gemini's own disk does not lose its power
+    const isUnderTest = underTest.getStore() !== undefined;
+    if (isUnderTest && !unsynced.has(path))
       unsynced.set(path, statSync(path, { throwIfNoEntry: false })?.size ?? 0);
     return make();
   };

@@ -7,7 +7,7 @@ import { systemClock } from "../../src/clock.ts";
 import { openManifest, readManifest } from "../../src/jobs-folder/open.ts";
 import { parseHeader } from "../../src/manifest/event.ts";
 import { UserError } from "../../src/errors.ts";
-import { sized } from "../size.ts";
+import { IN_FULL, sized } from "../size.ts";
 import { newJob, resealed, temporaryFolder } from "./sample.ts";
 
 const FILE = "manifest.ndjson";
@@ -78,20 +78,24 @@ describe("a last line torn at any byte", () => {
     }
   });
 
-  test("may be longer than any line is, as a disk that lost its pages has it", async () => {
-    const folder = await writtenManifest();
-    await appendFile(join(folder, FILE), Buffer.alloc(17 * 1024 * 1024));
-    const read = await readManifest(folder);
-    expect(read.warnings).toEqual([expect.stringContaining("line 7 was torn")]);
-    expect(read.job("0001").state).toBe("submitted");
-    const writer = await openManifest(folder, systemClock);
-    await writer.close();
-    expect((await readManifest(folder)).warnings).toEqual([]);
+  test(
+    "may be longer than any line is, as a disk that lost its pages has it",
+    IN_FULL,
+    async () => {
+      const folder = await writtenManifest();
+      await appendFile(join(folder, FILE), Buffer.alloc(17 * 1024 * 1024));
+      const read = await readManifest(folder);
+      expect(read.warnings).toEqual([expect.stringContaining("line 7 was torn")]);
+      expect(read.job("0001").state).toBe("submitted");
+      const writer = await openManifest(folder, systemClock);
+      await writer.close();
+      expect((await readManifest(folder)).warnings).toEqual([]);
 
-    await appendFile(join(folder, FILE), Buffer.alloc(17 * 1024 * 1024));
-    await appendFile(join(folder, FILE), "\n");
-    await expect(readManifest(folder)).rejects.toThrow("line 7: the line is far too long");
-  });
+      await appendFile(join(folder, FILE), Buffer.alloc(17 * 1024 * 1024));
+      await appendFile(join(folder, FILE), "\n");
+      await expect(readManifest(folder)).rejects.toThrow("line 7: the line is far too long");
+    },
+  );
 
   test("leaves an empty manifest when it was the very first", async () => {
     const folder = await temporaryFolder();

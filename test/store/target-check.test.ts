@@ -1,7 +1,7 @@
 /** Can this table be filled, and if not, what should its owner do? */
 import { describe, expect, it } from "vitest";
 import { UserError } from "../../src/errors.ts";
-import type { TargetDescription } from "../../src/row/target-description.ts";
+import { NOTHING_IN_THE_WAY, type TargetDescription } from "../../src/row/target-description.ts";
 import { checkTarget } from "../../src/row/target-check.ts";
 import type { Target } from "../../src/row/target.ts";
 import { QUESTIONS } from "./contract.ts";
@@ -13,6 +13,7 @@ const fine: TargetDescription = {
   embedding: { typeName: "vector", dimensions: 128 },
   embeddingIndexes: [],
   updateTriggers: [],
+  writing: NOTHING_IN_THE_WAY,
   serverVersion: "17.0",
   pgvectorVersion: "0.8.0",
 };

@@ -1,6 +1,7 @@
 /** Something does not work, or I am about to begin: does `vecfill doctor` find it and say how to mend it? */
 import { chmod, mkdir, rm } from "node:fs/promises";
 import { join } from "node:path";
+import { NOTHING_IN_THE_WAY } from "../../src/row/target-description.ts";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { z } from "zod";
 import type { Check } from "../../src/commands/doctor/check.ts";
@@ -308,6 +309,7 @@ describe("what a table tells", () => {
     embedding: { typeName: "vector", dimensions: DIMENSIONS },
     embeddingIndexes: [],
     updateTriggers: [],
+    writing: NOTHING_IN_THE_WAY,
     serverVersion: "17.2",
     pgvectorVersion: "0.8.0",
   } as const;

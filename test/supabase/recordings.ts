@@ -78,9 +78,9 @@ export function exchangesOf(version: PostgrestVersion): Recorded[] {
   return [...own, ...exchangesOf("13.0.8").filter(({ name }) => !names.includes(name))];
 }
 
-/** They take a server with timers, or more than half a minute in the embedded one: the full run has them. */
+/** They take a server with timers, or seconds in the embedded one: the full run has them. */
 export const HEAVY =
-  /^err-statement-timeout|-2500x768-|role-timeout|own-timeout|lock-timeout-real|cancelled/;
+  /^err-statement-timeout|-(?:500|2500)x768-|role-timeout|own-timeout|lock-timeout-real|cancelled/;
 
 const DOCUMENTED = z.object({
   version: z.string(),

@@ -8,6 +8,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import type { Clock } from "../../src/clock.ts";
 import { checkExamination } from "../../src/commands/doctor/table-checks.ts";
 import type { ProgressEvent } from "../../src/progress.ts";
+import { checkTarget } from "../../src/row/target-check.ts";
 import type { Target } from "../../src/row/target.ts";
 import { withRetry } from "../../src/store/retry.ts";
 import type { Examination } from "../../src/store/port.ts";
@@ -174,6 +175,19 @@ describe("a right that is missing", () => {
       await project.runScript(grant);
       expect(refused).toEqual(userError("fatal", /lacks a right: permission denied/, hint));
     }
+  });
+});
+
+describe("a vector column that is NOT NULL", () => {
+  it("is no table without anything to do, where there are no functions either", async () => {
+    const target = { ...QUESTIONS, table: "full_ones" };
+    await project.runScript(`
+      CREATE TABLE full_ones ${COLUMNS.replace(/vector\(\d+\)/, "$& NOT NULL")};
+      NOTIFY pgrst, 'reload schema';`);
+    const description = await project.store(target).describe();
+    expect(() => checkTarget(target, description)).toThrow(
+      userError("fatal", /full_ones\.embedding is NOT NULL/, /drop not null;/),
+    );
   });
 });
 

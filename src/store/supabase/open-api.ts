@@ -8,7 +8,11 @@ import type { Target } from "../../row/target.ts";
 import { UserError } from "../../errors.ts";
 import { KEY_TYPES, noSuchColumn, noSuchTable } from "../catalogue.ts";
 import { PERHAPS_UNSEEN } from "../../row/schema-cache.ts";
-import type { IdType, TargetDescription } from "../../row/target-description.ts";
+import {
+  type IdType,
+  type TargetDescription,
+  NOTHING_IN_THE_WAY,
+} from "../../row/target-description.ts";
 
 const COLUMN = z.object({
   /** As the database prints the type, or as JSON Schema has it: `bigint` became `int64` in 14.8. */
@@ -46,7 +50,7 @@ export type ApiDescription = Readonly<{
 export function describeByOpenApi(target: Target, given: unknown, label: string): ApiDescription {
   const document = DOCUMENT.parse(given);
   const { definitions, info } = document;
-  const columns = definitions[target.table]?.properties;
+  const { properties: columns, required = [] } = definitions[target.table] ?? {};
   if (columns === undefined) {
     throw perhapsUnseen(noSuchTable(target, nearFirst(target, definitions), label));
   }
@@ -63,6 +67,7 @@ export function describeByOpenApi(target: Target, given: unknown, label: string)
       idUnique: keys.length === 1 && isInPrimaryKey(id),
       ...viewFacts(target, document),
       embedding: { typeName, dimensions },
+      writing: { ...NOTHING_IN_THE_WAY, notNull: required.includes(target.embedding) },
       embeddingIndexes: [],
       updateTriggers: [],
       serverVersion: `unknown, behind PostgREST ${info.version}`,
