@@ -9,7 +9,7 @@ import {
   rankOf,
   valueOf,
 } from "./env-file.ts";
-import { type UserError, usageError } from "../errors.ts";
+import { UserError, usageError } from "../errors.ts";
 import { type JsonObject, LineError, parseJsonObject } from "../row/json-value.ts";
 import { type Redact, Secret, secretsOfUrl } from "./secret.ts";
 
@@ -83,6 +83,16 @@ export function storeAccess(environment: Environment): StoreAccess {
   const supabase = supabaseAccess(environment);
   if (supabase !== undefined) return { kind: "supabase", ...supabase };
   throw noDatabase(environment);
+}
+
+/** What rests on a key or an address; undefined where that is not set, or cannot be used. */
+export async function ifNamed<T>(open: () => T | Promise<T>): Promise<T | undefined> {
+  try {
+    return await open();
+  } catch (error) {
+    if (error instanceof UserError && error.exit === "usage") return undefined;
+    throw error;
+  }
 }
 
 /** A database's own address. Throws a UserError when it cannot be one; undefined: none is set. */

@@ -116,9 +116,19 @@ export const CAN_BE_ID: Readonly<Record<IdType, (id: string) => boolean>> = {
   text: (id) => !id.includes("\0") && id.isWellFormed(),
 };
 
+/**
+ * How far from 1 a length may be. What vecfill writes is within 1e-7 of it in a column of type vector;
+ * other tools print six digits, which adds up to 1e-5. A halfvec keeps 11 bits of each number, which
+ * moves the length by 5e-4 at the most.
+ */
+export const LENGTH_TOLERANCE: Readonly<Record<TableShape["embeddingType"], number>> = {
+  vector: 1e-4,
+  halfvec: 1e-3,
+};
+
 /** As the statements and functions say them. */
 export const OUTCOME = z.enum(["hidden", "written", "stale", "filled", "gone", "open"]);
-export const HOLDING = z.enum(["same", "other", "empty", "gone"]);
+export const HOLDING = z.enum(["same", "other", "empty", "changed", "gone"]);
 
 export function nothingIsWritten(
   target: Target,

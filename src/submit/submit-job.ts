@@ -11,7 +11,7 @@ import { deleteIdleInputs } from "../jobs-folder/input-file.ts";
 import type { Job } from "../manifest/job.ts";
 import type { Probe } from "../manifest/quota/quota-log.ts";
 import { checkRequestFile } from "../jobs-folder/request-file.ts";
-import { batchDisplayName, remoteFileName } from "../manifest/batch-names.ts";
+import { batchDisplayName, remoteFileName } from "../jobs-folder/batch-names.ts";
 
 export type SubmitOutcome =
   | Readonly<{ kind: "submitted"; job: Job }>
@@ -99,7 +99,8 @@ async function createOnce(
   const file = job.remoteFile?.name;
   if (file === undefined) throw new Error(`job ${job.id} has no uploaded file`);
   const submission = job.submissions + 1;
-  const displayName = batchDisplayName(manifest.id, job, submission);
+  const mark = await services.markOf?.(job.target);
+  const displayName = batchDisplayName(manifest.id, job, submission, mark);
   const since = momentOf(services.clock);
   const intent = await manifest.record({
     type: "submitting",

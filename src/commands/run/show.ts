@@ -21,7 +21,7 @@ import { textOf } from "../../words/text-lines.ts";
 export async function showRun(context: CommandContext): Promise<CommandResult> {
   if (context.settings.dryRun) return showDryRun(context);
   await refuseBadKey(await context.services.gemini());
-  return runResult(context, await runFromSettings(context, await agreedPlan(context)));
+  return runResult(context, await runFromSettings(context, () => agreedPlan(context)));
 }
 
 function runResult({ next, signal }: CommandContext, summary: RunSummary): CommandResult {

@@ -13,8 +13,7 @@ import {
   type Row,
 } from "../database.ts";
 import { explainFailure, type FailureContext, isMissing } from "../failure.ts";
-import { LENGTH_TOLERANCE, parseLook } from "../look.ts";
-import { requireWritable } from "../port.ts";
+import { parseLook, requireWritable } from "../port.ts";
 import type { Look, LookOptions, PendingPage, Store } from "../port.ts";
 import {
   CAN_BE_ID,
@@ -25,6 +24,7 @@ import {
   rowCalls,
   type RowWork,
   shapeOf,
+  LENGTH_TOLERANCE,
 } from "../rows.ts";
 import {
   anyRowSql,

@@ -7,8 +7,7 @@ import type { IdType } from "../../row/target-description.ts";
 import { checkColumn, checkTarget } from "../../row/target-check.ts";
 import { type Catalogue, catalogueOf } from "../catalogue.ts";
 import { ChunkSize } from "./chunk-size.ts";
-import { LENGTH_TOLERANCE, parseLook } from "../look.ts";
-import { requireWritable } from "../port.ts";
+import { parseLook, requireWritable } from "../port.ts";
 import type { Look, LookOptions, PendingPage, Store, WriteTrial } from "../port.ts";
 import { isTooMuch } from "./rest-failure.ts";
 import {
@@ -20,6 +19,7 @@ import {
   rowCalls,
   type RowWork,
   untried,
+  LENGTH_TOLERANCE,
 } from "../rows.ts";
 import { RowChunks } from "./row-chunks.ts";
 import type { TableShape } from "../sql.ts";

@@ -22,7 +22,6 @@ import { checkColumn, checkTarget } from "../../row/target-check.ts";
 import { vectorText } from "./function-store.ts";
 import { roundToHalf } from "./half.ts";
 import { type ApiDescription, describeByOpenApi } from "./open-api.ts";
-import { LENGTH_TOLERANCE } from "../look.ts";
 import {
   type Holding,
   type Look,
@@ -43,6 +42,7 @@ import {
   rowCalls,
   type RowWork,
   untried,
+  LENGTH_TOLERANCE,
 } from "../rows.ts";
 import type { Api, Filter } from "./supabase.ts";
 
@@ -454,7 +454,9 @@ function numbersOf(text: string): number[] {
 
 function holdingOf(table: Table, current: Current | undefined, row: EmbeddedQuestion): Holding {
   if (current === undefined) return "gone";
-  if (current.vector === null) return "empty";
+  if (current.vector === null) {
+    return fingerprint(current.text) === row.fingerprint ? "empty" : "changed";
+  }
   return holds(table, current.vector, row) ? "same" : "other";
 }
 
