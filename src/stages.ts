@@ -269,9 +269,11 @@ export async function runFromSettings(
   const others = othersThan(target, services);
   const unfit = await fetchingFirst(services, async () => {
     await tryTarget(context, services.manifest, target);
-    for (const each of [target, ...others]) await checkBeside(context, services, each);
+    const refused = await unfitTargets(context, services.manifest, others);
+    const fit = others.filter((each) => !refused.includes(each));
+    for (const each of [target, ...fit]) await checkBeside(context, services, each);
     await warnOfLostRows(services, target);
-    return unfitTargets(context, services.manifest, others);
+    return refused;
   });
   const planned = await agreed();
   return fetchingFirst(services, async () => {
