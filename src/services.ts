@@ -2,7 +2,13 @@
  * The composition root: picks the adapters for the settings, and loads each only when a command
  * asks for it. Only the two entries, `cli.ts` and `vecfill.ts`, import this file.
  */
-import { geminiAccess, requireDatabase, secretsIn, storeAccess } from "./settings/access.ts";
+import {
+  geminiAccess,
+  ifNamed,
+  requireDatabase,
+  secretsIn,
+  storeAccess,
+} from "./settings/access.ts";
 import { keyIdOf } from "./settings/key-id.ts";
 import type { Clock } from "./clock.ts";
 import { type Configuration, targetOf } from "./settings/config.ts";
@@ -31,6 +37,8 @@ export type Services = Readonly<{
   keyId(): string;
   /** Repeats what fails. Stores of several targets share the database; do not close them. */
   store(target: Target): Promise<Store>;
+  /** A mark of the target's column, the same from everywhere; undefined where no database is named. */
+  markOf(target: Target): Promise<string | undefined>;
   /** A look at the table and the way to it; an API that has lost its database is waited for, a minute. */
   examine(target: Target): Promise<Examination>;
   /** What the address of a database names; nothing is asked. */
@@ -65,6 +73,7 @@ export function openServices(options: ServicesOptions): Services {
   };
   const database = once(async () => opened(await connectDatabase(options)));
   const api = once(() => connectApi(environment, report));
+  const place = once(() => placeOf(options, database));
   const newStore = once(async () => {
     options.beforeRows();
     return storeAccess(environment).kind === "postgres"
@@ -93,6 +102,7 @@ export function openServices(options: ServicesOptions): Services {
       stores.push({ target, store });
       return store;
     },
+    markOf: async (target) => markAt(await place(), target),
     examine: async (target) => {
       const { examineApi, examineDatabase } = await import("./store/supabase/examine.ts");
       return storeAccess(environment).kind === "postgres"
@@ -157,6 +167,31 @@ async function postgresStores(
 ): Promise<NewStore> {
   const { createSqlStore } = await import("./store/postgres/sql-store.ts");
   return (target) => createSqlStore(database, target, { where, report });
+}
+
+async function markAt(place: string | undefined, target: Target): Promise<string | undefined> {
+  const { targetMark } = await import("./jobs-folder/batch-names.ts");
+  return place && targetMark(place, target);
+}
+
+/** Jobs that were exported before can be sent from where there is no database. */
+async function placeOf(
+  options: ServicesOptions,
+  database: () => Promise<Database>,
+): Promise<string | undefined> {
+  const { databasePlace, projectRef } = await import("./store/place.ts");
+  const { repeating } = await import("./store/retry.ts");
+  const { explainFailure } = await import("./store/failure.ts");
+  const access = await ifNamed(() => storeAccess(options.environment));
+  if (access === undefined) return undefined;
+  if (access.kind === "supabase") return projectRef(access.url) ?? access.url;
+  const server = await database();
+  const context = { label: server.label, target: targetOf(options.settings) };
+  return repeating(options)(() =>
+    databasePlace(server, access.url.reveal()).catch((error: unknown) => {
+      throw explainFailure(error, context);
+    }),
+  );
 }
 
 async function connectApi(environment: Environment, report: Report): Promise<Api> {

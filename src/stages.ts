@@ -7,7 +7,7 @@ import { type CostLimit, costStop } from "./cost/cost.ts";
 import { isForSync, type LaneChoice } from "./cost/lane.ts";
 import { pricesOf, QUOTAS } from "./cost/tariff.ts";
 import type { ExportOptions, ExportSummary } from "./export/export.ts";
-import type { Gemini } from "./gemini/port.ts";
+import type { Batch, Gemini } from "./gemini/port.ts";
 import type { ImportSummary } from "./import/import.ts";
 import type { IndexKeeper } from "./import/index-keeper.ts";
 import type { JobBounds } from "./jobs-folder/cut.ts";
@@ -17,16 +17,18 @@ import type { Plan } from "./plan/plan.ts";
 import type { PollSummary } from "./poll/poll.ts";
 import { needs } from "./manifest/states.ts";
 import type { Report } from "./progress.ts";
-import { UserError } from "./errors.ts";
+import { JobBlocked, UserError } from "./errors.ts";
 import type { ResubmitServices } from "./resubmit/resubmit.ts";
 import { sameTarget, type Target } from "./row/target.ts";
 import type { RunOptions, RunServices } from "./run/pipeline.ts";
 import type { RunSummary } from "./run/run.ts";
-import { hasGeminiKey } from "./settings/access.ts";
+import { hasGeminiKey, ifNamed } from "./settings/access.ts";
 import { targetOf } from "./settings/config.ts";
 import type { Environment } from "./settings/env-file.ts";
 import type { Settings } from "./settings/options.ts";
+import { someJobs } from "./words/figures.ts";
 import type { RowEnd, Store } from "./store/port.ts";
+import type { Beside } from "./submit/others.ts";
 import type { SubmittedByLane } from "./submit/submit.ts";
 
 /** What a stage needs to be run as the settings say: by its command, or by a script. */
@@ -37,6 +39,7 @@ export type StageContext = Readonly<{
     redact(text: string): string;
     keyId(): string;
     store(target: Target): Promise<Store>;
+    markOf(target: Target): Promise<string | undefined>;
   }>;
   settings: Settings;
   report: Report;
@@ -54,7 +57,24 @@ export async function exportFromSettings(context: StageContext): Promise<ExportS
     ? await previewedManifest(settings.jobsDir)
     : await services.manifest();
   if (!settings.dryRun) await tryTarget(context, manifest, options.target);
+  const gemini = await ifNamed(() => services.gemini());
+  if (gemini !== undefined) await checkBeside(context, { manifest, gemini }, options.target);
+  if (!settings.dryRun && !settings.beside) await checkRowsKnown(manifest, options.target);
   return exportAll({ store, manifest, report, signal }, options);
+}
+
+/** Rows that are on their way must not be selected, and of some jobs nobody knows yet which they are. */
+async function checkRowsKnown(manifest: Manifest, target: Target): Promise<void> {
+  const { jobsWithoutRows } = await import("./jobs-folder/found-rows.ts");
+  const jobs = (await jobsWithoutRows(manifest, target)).map(({ id }) => id);
+  if (jobs.length === 0) return;
+  throw new UserError(
+    `Which rows job ${someJobs(jobs)} asks for is not known before the batch has ended: its request file is not in this folder. What is selected now might be paid for twice.`,
+    {
+      hint: "`vecfill run` waits for the results, which tell, and then selects the rest. With --beside nothing is waited for.",
+      exit: "unfinished",
+    },
+  );
 }
 
 function exportOptions({ settings }: Pick<StageContext, "settings">): ExportOptions {
@@ -74,6 +94,7 @@ export async function submitFromSettings(context: StageContext): Promise<Submitt
   const sending = await withGemini(context);
   const targets = new Set(sending.manifest.needing("send").map(({ target }) => target));
   for (const target of targets) await tryTarget(context, sending.manifest, target);
+  for (const target of targets) await checkBeside(context, sending, target);
   const lane = laneChoice(settings);
   const limit = costLimit(settings);
   const summary = await submitAll(sending, {
@@ -105,7 +126,8 @@ export async function pollFromSettings(context: StageContext): Promise<PollSumma
 async function withGemini({ services, report, clock, signal }: StageContext) {
   const gemini = await services.gemini();
   const manifest = await services.manifest();
-  return { gemini, manifest, report, clock, signal, keyId: services.keyId() };
+  const markOf = (target: Target) => services.markOf(target);
+  return { gemini, manifest, report, clock, signal, keyId: services.keyId(), markOf };
 }
 
 export async function importFromSettings(context: StageContext): Promise<ImportSummary> {
@@ -119,6 +141,50 @@ export async function importFromSettings(context: StageContext): Promise<ImportS
     keyId: services.keyId(),
     indexes: await indexKeeper(context, manifest),
   });
+}
+
+/** `pending`: recovered now or before, and not ended yet. */
+export type Recovered = Readonly<{
+  jobs: readonly Job[];
+  pending: readonly string[];
+  imported: ImportSummary;
+}>;
+
+/** Makes jobs of other folders' batches, and imports what has ended of them. Jobs of this folder stay as they are. */
+export async function recoverFromSettings(context: StageContext): Promise<Recovered> {
+  const { recoverBatches } = await import("./submit/recover.ts");
+  const { pollJob } = await import("./poll/poll-job.ts");
+  const { importAll } = await import("./import/import.ts");
+  const { target } = exportOptions(context);
+  const store = await context.services.store(target);
+  const sending = await withGemini(context);
+  const { manifest } = sending;
+  const batches = await recoverableFromSettings(context, sending);
+  const jobs = await recoverBatches({ ...sending, store }, batches, target);
+  const underWay = () => manifest.needing("look").filter(({ recovered }) => recovered);
+  for (const job of underWay()) {
+    if (context.signal.aborted) break;
+    // what stands against one is said when it is looked at next
+    await pollJob(sending, job).catch((error: unknown) => {
+      if (!(error instanceof JobBlocked)) throw error;
+    });
+  }
+  const tables = { ...sending, ...(await withTables(context, manifest)) };
+  const imported = await importAll(tables, ({ recovered }) => recovered);
+  return { jobs, pending: underWay().map(({ id }) => id), imported };
+}
+
+/** Throws where no database is named. */
+export async function recoverableFromSettings(
+  context: StageContext,
+  { gemini, manifest }: Asked,
+): Promise<readonly Batch[]> {
+  const { services, clock, signal } = context;
+  const { recoverable } = await import("./submit/recover.ts");
+  const { target } = exportOptions(context);
+  await services.store(target);
+  const mark = (await services.markOf(target)) ?? "";
+  return recoverable({ gemini, manifest, now: clock.now(), signal }, mark);
 }
 
 /** What writes results, also once more. */
@@ -169,7 +235,15 @@ export async function resubmitFromSettings(
   for (const path of paths) {
     jobs.push(...(await resubmitFile(its, path, bounds, targetOf(settings))));
   }
-  const waiting = paths.length > 0 ? [] : manifest.jobs().filter(hasFailedLines);
+  const failed = paths.length > 0 ? [] : manifest.jobs().filter(hasFailedLines);
+  const waiting = failed.filter(({ recovered }) => settings.beside || !recovered);
+  if (waiting.length < failed.length) {
+    report({
+      type: "warning",
+      message: "Rows that failed in recovered jobs are left: their own folder may send them again.",
+      hint: "If it is lost: `vecfill resubmit --beside`.",
+    });
+  }
   jobs.push(...(await resubmitJobs(its, waiting, bounds, everyLine)));
   return { jobs, paid };
 }
@@ -178,16 +252,29 @@ export function hasFailedLines(job: Job): boolean {
   return job.outstanding.lines > 0;
 }
 
-/** The pipeline as the settings have it; `planned` is the plan of these very rows, where one was made. */
-export async function runFromSettings(context: StageContext, planned?: Plan): Promise<RunSummary> {
+/**
+ * The pipeline as the settings have it. `agreed` is asked once nothing stands against sending, and gives the
+ * plan of these very rows, where one was made.
+ */
+export async function runFromSettings(
+  context: StageContext,
+  agreed: () => Promise<Plan | undefined> = async () => undefined,
+): Promise<RunSummary> {
   const { run } = await import("./run/run.ts");
   const { usdOfRun } = await import("./plan/lane-cost.ts");
   const { fetchingFirst } = await import("./import/import.ts");
+  const { warnOfLostRows } = await import("./import/lost-rows.ts");
   const services = await runServices(context);
-  return fetchingFirst(services, async () => {
-    const { target } = exportOptions(context);
+  const { target } = exportOptions(context);
+  const others = othersThan(target, services);
+  const unfit = await fetchingFirst(services, async () => {
     await tryTarget(context, services.manifest, target);
-    const unfit = await unfitTargets(context, services.manifest, othersThan(target, services));
+    for (const each of [target, ...others]) await checkBeside(context, services, each);
+    await warnOfLostRows(services, target);
+    return unfitTargets(context, services.manifest, others);
+  });
+  const planned = await agreed();
+  return fetchingFirst(services, async () => {
     const { sample } = planned ?? (await firstRows(context, services));
     if (sample !== undefined) await services.manifest.recordCounted(target, sample);
     const expectedUsd = planned && usdOfRun(planned, laneChoice(context.settings));
@@ -220,7 +307,7 @@ async function runServices(context: StageContext): Promise<RunServices> {
 function runOptions(context: StageContext): RunOptions {
   const { settings } = context;
   const { reconcileGraceMs, quotaWaitMs, pollIntervalMs, stuckAfterMs } = settings;
-  const { maxAttempts, timeoutMs } = settings;
+  const { maxAttempts, timeoutMs, beside } = settings;
   return {
     export: exportOptions(context),
     window: queueWindow(settings),
@@ -234,6 +321,7 @@ function runOptions(context: StageContext): RunOptions {
     stuckAfterMs,
     maxAttempts,
     timeoutMs,
+    beside,
   };
 }
 
@@ -280,6 +368,11 @@ export async function planOnly(
   const { readManifest } = await import("./jobs-folder/open.ts");
   const manifest = await readManifest(settings.jobsDir);
   const gemini = hasGeminiKey(environment) ? await services.gemini() : undefined;
+  const beside = gemini && (await lookBeside(context, { manifest, gemini }, targetOf(settings)));
+  if (beside !== undefined) {
+    const { message, hint } = beside;
+    context.report({ type: "warning", message, hint });
+  }
   return planFromSettings(context, { manifest, gemini, ...options });
 }
 
@@ -295,15 +388,37 @@ async function tryTarget(
   if (settings.where !== undefined && !sameTarget(target, targetOf(settings))) return;
   const warn = (warning: Readonly<{ message: string; hint: string }>) =>
     report({ type: "warning", ...warning });
-  let store: Store;
-  try {
-    store = await services.store(target);
-  } catch (error) {
-    if (!(error instanceof UserError) || error.exit !== "usage") throw error;
-    // jobs that were exported before can be sent from where there is no database
-    return warn(notTried(target, "no database is named here"));
-  }
+  // jobs that were exported before can be sent from where there is no database
+  const store = await ifNamed(() => services.store(target));
+  if (store === undefined) return warn(notTried(target, "no database is named here"));
   (await tryTable(store, target, manifest)).warnings.forEach(warn);
+}
+
+type Asked = Readonly<{ manifest: ManifestView; gemini: Gemini }>;
+
+/** Throws where the batches of another folder may fill the same rows; a dry run is told. */
+async function checkBeside(context: StageContext, asked: Asked, target: Target): Promise<void> {
+  const { settings, report } = context;
+  const found = await lookBeside(context, asked, target);
+  if (found === undefined) return;
+  const { message, hint, isInTheWay } = found;
+  if (isInTheWay && !settings.beside && !settings.dryRun)
+    throw new UserError(message, { hint, exit: "fatal" });
+  report({ type: "warning", message, hint });
+}
+
+/** What there is to say of batches for the target that this folder does not know. */
+export async function lookBeside(
+  { services, settings, clock, signal }: StageContext,
+  asked: Asked,
+  target: Target,
+): Promise<Beside | undefined> {
+  const { lookBeside: look } = await import("./submit/others.ts");
+  const mark = await services.markOf(target);
+  // whoever is interrupted sends nothing
+  if (mark === undefined || signal.aborted) return undefined;
+  const its = { ...asked, store: await services.store(target), now: clock.now(), signal };
+  return look(its, { target, mark, isAgreed: settings.beside });
 }
 
 /** Those whose tables take no vector, which is told: nothing is to be sent for them. */

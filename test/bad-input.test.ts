@@ -33,6 +33,8 @@ beforeAll(async () => {
     DATABASE_URL: keepOpen(join(home, "database")),
     GEMINI_API_KEY: KEY,
     GOOGLE_GEMINI_BASE_URL: emulator.url,
+    // each test has a folder of its own, and all have one table
+    VECFILL_BESIDE: "true",
   };
   await inDatabase(right["DATABASE_URL"] ?? "", [
     "CREATE EXTENSION vector",
@@ -481,13 +483,13 @@ describe("a file that is not as it was", () => {
     expect(JSON.parse(stdout)).toMatchObject({ exported: ROWS, jobs: ["0002"] });
   });
 
-  it("a request file that is missing when its results are imported", async () => {
+  it("a request file that was changed when its results are imported", async () => {
     const folder = await pollEnded();
     const path = join(folder, "0001.requests.jsonl");
     const backup = await readFile(path);
-    await rm(path);
+    await appendFile(path, "\n");
     const refused = await vecfill(["import", "--quiet", "--jobs-dir", folder]);
-    expectMend(refused, { exit: "fatal", says: "is missing", mend: "Restore it from a backup" });
+    expectMend(refused, { exit: "fatal", says: "changed", mend: "Restore it from a backup" });
     expect(await states(folder)).toEqual(["0001 succeeded"]);
     await writeFile(path, backup);
     expect((await vecfill(["import", "--dry-run", "--jobs-dir", folder])).stdout).toContain("0001");

@@ -250,8 +250,8 @@ describe("a manifest that was committed", () => {
       ["0006", "exported"],
       ["0007", "embedding"],
       ["0008", "exported"],
-      // only version 2 could be revoked
-      ...(name.includes("v2") ? [["0009", "exported"]] : []),
+      // only version 2 could be revoked or recovered
+      ...(name.includes("v2") ? [["0009", "exported"], RECOVERED] : []),
     ]);
     expect(manifest.fences("9f2c41d07be3")).toBe(name.includes("v2") ? true : undefined);
     expect(manifest.jobs()[8]?.remoteFile).toBeUndefined();
@@ -342,6 +342,7 @@ describe("the recordings that `npm run record` makes", () => {
   });
 });
 
+const RECOVERED = ["0010", "downloaded"];
 const PICTURE_BYTES_MAX = 150_000;
 const ENDING = ["sums", "outstanding", "failedFile"];
 
@@ -355,11 +356,13 @@ const JOB_EVENTS: Readonly<Record<JobEvent["type"], true>> = {
   absent: true,
   submitted: true,
   duplicate: true,
+  recovered: true,
   succeeded: true,
   failed: true,
   expired: true,
   cancelled: true,
   downloaded: true,
+  rowsFound: true,
   imported: true,
   resubmitted: true,
   rollingBack: true,

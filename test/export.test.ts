@@ -4,7 +4,7 @@ import { createHash } from "node:crypto";
 import { rm } from "node:fs/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { exportAll } from "../src/export/export.ts";
-import { nextLimit } from "../src/export/pages.ts";
+import { nextLimit } from "../src/jobs-folder/pending-pages.ts";
 import { truncate } from "../src/export/screen.ts";
 import type { Store } from "../src/store/port.ts";
 import { createSqlStore } from "../src/store/postgres/sql-store.ts";

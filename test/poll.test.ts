@@ -136,15 +136,16 @@ describe("a batch that dies", () => {
     expect(await trial.import()).toMatchObject({ written: 3 });
   });
 
-  test("is not given up while its request file is away: the rows would be lost", async () => {
+  test("is not given up while its request file is another one; where it is away, its rows are selected anew", async () => {
     const trial = await submitted({ faults: "batch-fail=1x" });
     const whole = await trial.text("0001.requests.jsonl");
-    await rm(trial.path("0001.requests.jsonl"));
+    await writeFile(trial.path("0001.requests.jsonl"), `${whole}\n`);
     await expect(trial.poll()).rejects.toMatchObject({ name: "UserError" });
     expect(await trial.states()).toEqual(["0001 submitted"]);
-    await writeFile(trial.path("0001.requests.jsonl"), whole);
+    await rm(trial.path("0001.requests.jsonl"));
     await trial.poll();
-    expect(await trial.job("0001")).toMatchObject({ state: "failed", outstanding: { lines: 3 } });
+    expect(await trial.job("0001")).toMatchObject({ state: "failed", outstanding: { lines: 0 } });
+    expect(await trial.export()).toMatchObject({ exported: 3 });
   });
 });
 

@@ -219,6 +219,8 @@ async function setUp(url: string) {
     GEMINI_API_KEY: KEY,
     GOOGLE_GEMINI_BASE_URL: service.stub.baseUrl,
     VECFILL_JOBS_DIR: join(folder, "jobs"),
+    // all have one table
+    VECFILL_BESIDE: "true",
   };
   const vecfill = async (...args: readonly string[]): Promise<Ended> => {
     const ended = await runHere(args, { env, folder });

@@ -4,7 +4,7 @@ import { readFile, rename, rm, writeFile } from "node:fs/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { keyIdOf } from "../src/settings/key-id.ts";
 import { Secret } from "../src/settings/secret.ts";
-import { batchDisplayName, jobOfBatch, remoteFileName } from "../src/manifest/batch-names.ts";
+import { batchDisplayName, jobOfBatch, remoteFileName } from "../src/jobs-folder/batch-names.ts";
 import { newJob } from "./job/sample.ts";
 import { nextTry } from "../src/quota/next-try.ts";
 import { startTrial, texts, type Trial } from "./trial.ts";

@@ -100,6 +100,16 @@ export const COMMANDS: Readonly<Record<CommandName, Command>> = {
     argument: { form: "<job..>", describe: "a job's id, such as 0003" },
     work: async (context, words) => (await import("./cancel/show.ts")).showCancel(context, words),
   },
+  recover: {
+    summary: "takes over batches that no jobs folder here knows",
+    about:
+      "Makes jobs of the batches for this table that are at Gemini and that this jobs folder does not know, such as those of a folder that was deleted, and writes the results of those that have ended into the column. Nothing is sent. Rows that failed in them are sent again with --beside only, since the other folder may be in use.",
+    examples: [
+      ["vecfill recover --dry-run", "which batches there are"],
+      ["vecfill recover", "make jobs of them, and import what has ended; `vecfill run` goes on"],
+    ],
+    work: async (context) => (await import("./recover/show.ts")).showRecover(context),
+  },
   verify: {
     summary: "checks the column, the sums and the files",
     about:

@@ -21,6 +21,7 @@ export function reportedManifest(manifest: Manifest, report: Report, prices: Pri
   return {
     ...manifest,
     recordExported: async (job) => told(await manifest.recordExported(job)),
+    recordRecovered: async (job) => told(await manifest.recordRecovered(job)),
     record: async (event) => told(await manifest.record(event)),
     recordIf: async (holds, event) => {
       const job = await manifest.recordIf(holds, event);

@@ -19,7 +19,7 @@ import { checkTarget } from "../row/target-check.ts";
 import type { Target } from "../row/target.ts";
 import { readTakenRows } from "../jobs-folder/taken-rows.ts";
 import { checkVectorSpace } from "../manifest/vector-space.ts";
-import { pendingPages } from "./pages.ts";
+import { pendingPages } from "../jobs-folder/pending-pages.ts";
 import { type OnTooLong, screen, type SkipReason, type Taken } from "./screen.ts";
 
 export type ExportServices = Readonly<{

@@ -46,7 +46,7 @@ export function canBeWrittenAgain(manifest: ManifestView, job: Job): Promise<boo
   return hasResults(manifest.files(job.id), job);
 }
 
-/** How many of the job's rows are NULL. Some may have another text by now. */
+/** How many of the job's rows are NULL, with the text that was sent. */
 export async function countEmpty(
   { store, manifest }: Pick<AgainServices, "store" | "manifest">,
   job: Job,

@@ -10,6 +10,7 @@ import { writeFailedFile } from "../jobs-folder/failed-file.ts";
 import type { JobFiles } from "../manifest/file-names.ts";
 import { type Job, linesOf } from "../manifest/job.ts";
 import type { Manifest } from "../manifest/manifest.ts";
+import { keysIn, lacksRows } from "../jobs-folder/found-rows.ts";
 import { checkRequestFile, failedRequests, readRequestKeys } from "../jobs-folder/request-file.ts";
 import { readLines } from "../disk/jsonl.ts";
 import { type EmbeddedQuestion, parseKey } from "../row/question.ts";
@@ -18,6 +19,7 @@ import { parseResultLine, type ResultLine, roomForValues } from "../result-line/
 import { type Store, TableRefusal } from "../store/port.ts";
 import { checkTarget } from "../row/target-check.ts";
 import { checkVector } from "../row/vector.ts";
+import { failedAgain } from "./failed-again.ts";
 import type { IndexKeeper } from "./index-keeper.ts";
 import { type Pacer, UNPACED } from "./pace.ts";
 import { RequestRows } from "./row-outcomes.ts";
@@ -65,8 +67,11 @@ export async function importJob(
   if (better) return importJob({ ...services, fetchBetter: undefined }, better);
   // a row without a line may have been billed all the same
   const tokens = rows.failTheRest() === 0 ? counted : undefined;
+  const failures =
+    job.rowsFile === undefined
+      ? failedRequests(files, job, (place) => rows.failureOf(place))
+      : await failedAgain({ store, manifest }, job, rows);
   const sums = rows.sums();
-  const failures = failedRequests(files, job, (place) => rows.failureOf(place));
   const failed = await writeFailedFile(files, sums.failed === 0 ? [] : failures);
   const imported = await manifest.record({
     type: "imported",
@@ -87,7 +92,7 @@ export async function scanJob(
   job: Job,
   path = files.results,
 ): Promise<ScannedResults> {
-  const rows = await blockedBy(job, () => readRequestRows(files, job));
+  const rows = await blockedBy(job, () => readRows(files, job, path));
   return { rows, summary: await scanResults(path, rows) };
 }
 
@@ -104,8 +109,19 @@ async function blockedBy<T>(
   }
 }
 
-/** Throws a UserError where the request file is not the one recorded. */
-export async function readRequestRows(files: JobFiles, job: Job): Promise<RequestRows> {
+/**
+ * By what was recorded of them; else by the keys in the results at `path`. Throws a UserError where the request
+ * file is not the one recorded.
+ */
+export async function readRows(files: JobFiles, job: Job, path: string): Promise<RequestRows> {
+  if (!(await lacksRows(files, job))) return readRequestRows(files, job);
+  const keys = await keysIn(path);
+  const rows = new RequestRows(keys.length);
+  for (const key of keys) rows.add(key);
+  return rows;
+}
+
+async function readRequestRows(files: JobFiles, job: Job): Promise<RequestRows> {
   await checkRequestFile(files, job);
   const rows = new RequestRows(linesOf(job), job.copies?.rows);
   for await (const keys of readRequestKeys(files, job)) for (const key of keys) rows.add(key);

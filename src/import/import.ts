@@ -1,9 +1,10 @@
 /** Import: downloads what has ended and writes it into the column, job by job. */
 import { JobBlocked, UserError } from "../errors.ts";
+import { findRows, jobsWithoutRows, lacksRows } from "../jobs-folder/found-rows.ts";
 import { copiesOf, type Job } from "../manifest/job.ts";
 import type { Store } from "../store/port.ts";
 import { addSums, NO_ROWS, type Sums } from "../row/sums.ts";
-import type { Target } from "../row/target.ts";
+import { sameTarget, type Target } from "../row/target.ts";
 import { downloadResults, type DownloadServices, fetchBetter } from "./download.ts";
 import { importJob, type ImportJobServices } from "./import-job.ts";
 import { type IndexSummary, NO_INDEXES } from "./index-keeper.ts";
@@ -25,8 +26,11 @@ export type ImportSummary = Sums &
   }>;
 
 /** With an index keeper, the indexes stand again at its end, also where there was nothing to import. */
-export async function importAll(services: ImportServices): Promise<ImportSummary> {
-  const work = () => fetchingFirst(services, () => importJobs(services));
+export async function importAll(
+  services: ImportServices,
+  takes: (job: Job) => boolean = () => true,
+): Promise<ImportSummary> {
+  const work = () => fetchingFirst(services, () => importJobs(services, takes));
   const { blocked, ...summary } = await (services.indexes?.around(work, () => true) ?? work());
   if (blocked !== undefined) throw blocked;
   return { ...summary, indexes: services.indexes?.summary ?? NO_INDEXES };
@@ -34,15 +38,20 @@ export async function importAll(services: ImportServices): Promise<ImportSummary
 
 type ImportedJobs = Omit<ImportSummary, "indexes"> & Readonly<{ blocked: JobBlocked | undefined }>;
 
-async function importJobs(services: ImportServices): Promise<ImportedJobs> {
+async function importJobs(
+  services: ImportServices,
+  takes: (job: Job) => boolean,
+): Promise<ImportedJobs> {
   const { manifest, signal } = services;
   let sums = NO_ROWS;
   const ended: Job[] = [];
   let blocked: JobBlocked | undefined;
-  for (const job of manifest.jobs().filter(isBack)) {
+  for (const { id } of manifest.jobs().filter((each) => isBack(each) && takes(each))) {
     if (signal.aborted) break;
     try {
-      const done = await importResults(services, job);
+      // it may have been fetched with another one
+      const job = manifest.job(id);
+      const done = isBack(job) ? await importResults(services, job) : job;
       if (done === undefined) break;
       sums = addSums(sums, done.sums ?? NO_ROWS);
       ended.push(done);
@@ -96,7 +105,19 @@ export async function importResults(services: ImportServices, job: Job): Promise
   const { job: downloaded, scanned, isAll = false } = await downloadResults(services, job);
   if (needs(downloaded) !== "write") return downloaded;
   const store = await services.storeOf(downloaded.target);
+  const known = await withRows(services, store, downloaded);
   const better: ImportJobServices["fetchBetter"] = (...given) => fetchBetter(services, ...given);
   const all = isAll ? { ...services, store } : { ...services, store, fetchBetter: better };
-  return importJob(all, downloaded, scanned);
+  return importJob(all, known, known === downloaded ? scanned : undefined);
+}
+
+/** Where there is no request file, its rows are found; with those of others, for one reading of the table. */
+async function withRows(services: ImportServices, store: Store, job: Job): Promise<Job> {
+  const { manifest } = services;
+  if (!(await lacksRows(manifest.files(job.id), job))) return job;
+  await downloadEnded(services);
+  const jobs = await jobsWithoutRows(manifest, job.target);
+  const isReady = (each: Job) => needs(each) === "write" && sameTarget(each.target, job.target);
+  await findRows({ store, manifest }, jobs.filter(isReady));
+  return manifest.job(job.id);
 }

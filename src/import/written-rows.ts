@@ -1,4 +1,4 @@
-import { readRequestRows } from "./import-job.ts";
+import { readRows } from "./import-job.ts";
 import type { RequestRows } from "./row-outcomes.ts";
 import { scanResults } from "./scan.ts";
 import type { JobFiles } from "../manifest/file-names.ts";
@@ -18,13 +18,13 @@ export async function* writableRows(
   job: Job,
   chunkRows: number,
 ): AsyncGenerator<EmbeddedQuestion[]> {
-  const rows = await readRequestRows(files, job);
+  const rows = await readRows(files, job, files.results);
   await scanResults(files.results, rows);
   const room = roomForValues();
   let chunk: EmbeddedQuestion[] = [];
   for await (const lines of readLines(files.results)) {
     for (const { bytes } of lines) {
-      for (const row of bytes === undefined ? [] : readRows(bytes, rows, job, room)) {
+      for (const row of bytes === undefined ? [] : rowsOf(bytes, rows, job, room)) {
         chunk.push(row);
         if (chunk.length < chunkRows) continue;
         yield chunk;
@@ -36,7 +36,7 @@ export async function* writableRows(
 }
 
 /** The line's row, and those with the same text. */
-function* readRows(
+function* rowsOf(
   bytes: Buffer,
   rows: RequestRows,
   job: Job,

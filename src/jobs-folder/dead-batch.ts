@@ -5,11 +5,13 @@ import { NO_ROWS } from "../row/sums.ts";
 import { writeFailedFile } from "./failed-file.ts";
 import type { Job } from "../manifest/job.ts";
 import type { Manifest } from "../manifest/manifest.ts";
+import { lacksRows } from "./found-rows.ts";
 import { checkRequestFile, failedRequests } from "./request-file.ts";
 
 /**
  * Ends a job whose batch left no results: every row goes into the failed file, from which it can be
- * resubmitted without exporting again. The file is durable before the end is recorded.
+ * resubmitted without exporting again. The file is durable before the end is recorded. Rows that nothing
+ * here tells are free to be exported.
  */
 export async function recordDeadBatch(
   manifest: Manifest,
@@ -19,11 +21,12 @@ export async function recordDeadBatch(
   failureClass: FailureClass = "retryable",
 ): Promise<Job> {
   const files = manifest.files(job.id);
-  await checkRequestFile(files, job);
+  const isKnown = !(await lacksRows(files, job));
+  if (isKnown) await checkRequestFile(files, job);
   const failure: Failure = { class: failureClass, reason: "batch", ...error };
   const failed = await writeFailedFile(
     files,
-    failedRequests(files, job, () => failure),
+    isKnown ? failedRequests(files, job, () => failure) : [],
   );
   const sums = { ...NO_ROWS, requests: job.requests, failed: job.requests };
   return manifest.record({ type: state, job: job.id, error, sums, ...failed });

@@ -13,7 +13,7 @@ const FOLDER_MODE = 0o700;
 export async function findJobFile(folder: string): Promise<string | undefined> {
   const names = await readdir(folder);
   return names.find((name) =>
-    /^\d{4,}\.(?:requests|copies|results|sync|failed)\.jsonl$/.test(name),
+    /^\d{4,}\.(?:requests|copies|rows|results|sync|failed)\.jsonl$/.test(name),
   );
 }
 

@@ -44,6 +44,7 @@ export async function previewManifest(folder: string): Promise<Manifest> {
     folder,
     reserveJobId: refuseToWrite,
     recordExported: refuseToWrite,
+    recordRecovered: refuseToWrite,
     recordResubmitted: refuseToWrite,
     record: refuseToWrite,
     recordIf: refuseToWrite,
@@ -141,6 +142,8 @@ function note(event: JobEvent): string | undefined {
   switch (event.type) {
     case "exported":
       return `${event.requests} requests`;
+    case "recovered":
+      return `${event.batch}, which another folder sent as ${event.displayName}`;
     case "uploaded":
       return event.remoteFile.name;
     case "submitting":
@@ -162,6 +165,8 @@ function note(event: JobEvent): string | undefined {
       return event.error.message;
     case "downloaded":
       return `${event.file.bytes} bytes`;
+    case "rowsFound":
+      return `${event.requests} rows, of which ${event.copies} by the text of another`;
     case "imported":
       return `${event.sums.written} written, ${event.sums.failed} failed`;
     case "resubmitted":

@@ -138,6 +138,7 @@ export async function deleteRequestFiles({ requests, copies }: JobFiles): Promis
 
 /** Throws a UserError when a file is missing or is not the one that was recorded. */
 export async function checkRequestFile(files: JobFiles, job: Job): Promise<void> {
+  if (job.rowsFile !== undefined) return checkFile("file", files.rows, job.rowsFile, job);
   await checkFile("request file", files.requests, job.requestFile, job);
   if (job.copies !== undefined) await checkFile("file", files.copies, job.copies.file, job);
 }
@@ -171,18 +172,22 @@ async function* readKeys(path: string): AsyncGenerator<string[]> {
   }
 }
 
-function pathsOf(files: JobFiles, { copies }: Job): readonly string[] {
+function pathsOf(files: JobFiles, { copies, rowsFile }: Job): readonly string[] {
+  if (rowsFile !== undefined) return [files.rows];
   return copies === undefined ? [files.requests] : [files.requests, files.copies];
 }
 
-/** The rows that failed, in the order of `readRequestKeys`; `failureOf` is asked by their place in it. */
+/**
+ * The rows that failed, in the order of `readRequestKeys`; `failureOf` is asked by their place in it. None of a
+ * job whose texts are not here.
+ */
 export async function* failedRequests(
   files: JobFiles,
   job: Job,
   failureOf: (place: number) => Failure | undefined,
 ): AsyncGenerator<FailedLine> {
   let place = 0;
-  for (const path of pathsOf(files, job)) {
+  for (const path of job.rowsFile === undefined ? pathsOf(files, job) : []) {
     for await (const lines of readLines(path)) {
       for (const { bytes } of lines) {
         if (bytes === undefined || bytes.length === 0) continue;

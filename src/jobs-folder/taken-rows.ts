@@ -6,6 +6,7 @@ import { isMissing } from "../disk/presence.ts";
 import type { Job } from "../manifest/job.ts";
 import type { ManifestView } from "../manifest/manifest.ts";
 import { isOpen } from "../manifest/states.ts";
+import { lacksRows } from "./found-rows.ts";
 import { checkRequestFile, readRequestKeys } from "./request-file.ts";
 import { sameColumn } from "../manifest/vector-space.ts";
 
@@ -74,8 +75,10 @@ async function readIds(
   }
 }
 
+/** None where nothing tells them: whoever selects rows has waited for these, or was told not to. */
 async function* keysOf(manifest: ManifestView, job: Job): AsyncGenerator<string[]> {
   const files = manifest.files(job.id);
+  if (await lacksRows(files, job)) return;
   await checkRequestFile(files, job);
   yield* readRequestKeys(files, job);
 }

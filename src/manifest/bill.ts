@@ -12,8 +12,10 @@ export function billedBy({
   sums,
   requests,
   uncorrectedTokens,
+  recovered,
 }: Job): Bill | undefined {
-  if (billedTokens === undefined || sums === undefined) return undefined;
+  // nobody here has seen the texts of a batch that was recovered
+  if (billedTokens === undefined || sums === undefined || recovered) return undefined;
   const estimated = uncorrectedTokens * (1 - sums.failed / requests);
   return { estimated, counted: billedTokens };
 }

@@ -151,11 +151,33 @@ export const eventSchema = z.discriminatedUnion("type", [
     keyId: text,
   }),
   z.object({ type: z.literal("duplicate"), at, job: jobId, batch: text }),
+  // a batch that another folder has sent; `requests` as the batch counts them, `createdAt` its own time
+  z.object({
+    type: z.literal("recovered"),
+    at,
+    job: jobId,
+    target: count,
+    batch: text,
+    displayName: text,
+    requests: count,
+    tokens: count,
+    keyId: text,
+    createdAt: at,
+  }),
   z.object({ type: z.literal("succeeded"), at, job: jobId, resultsName: text }),
   z.object({ type: z.literal("failed"), at, job: jobId, error, ...ending }),
   z.object({ type: z.literal("expired"), at, job: jobId, error, ...ending }),
   z.object({ type: z.literal("cancelled"), at, job: jobId, error, ...ending }),
   z.object({ type: z.literal("downloaded"), at, job: jobId, file }),
+  // without a request file: by its results and the table; `copies` are among the `requests`. See found-rows.ts
+  z.object({
+    type: z.literal("rowsFound"),
+    at,
+    job: jobId,
+    requests: count,
+    copies: count,
+    file,
+  }),
   z.object({
     type: z.literal("imported"),
     at,

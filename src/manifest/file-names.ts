@@ -8,6 +8,8 @@ export type JobFiles = Readonly<{
   requests: string;
   /** Rows whose text has a line in the request file already. */
   copies: string;
+  /** Keys of its rows, found again where the request file is not there. */
+  rows: string;
   results: string;
   /** What came in place of them just now, until it is believed. */
   incoming: string;
@@ -46,11 +48,12 @@ export function verifyPath(folder: string): string {
 }
 
 export function jobFiles(folder: string, job: string): JobFiles {
-  const { requests, copies, results, sync, failed, failedCsv, rollback, ...came } =
+  const { requests, copies, rows, results, sync, failed, failedCsv, rollback, ...came } =
     jobFileNames(job);
   return {
     requests: join(folder, requests),
     copies: join(folder, copies),
+    rows: join(folder, rows),
     results: join(folder, results),
     incoming: join(folder, came.incoming),
     doubtful: join(folder, came.doubtful),
@@ -67,6 +70,7 @@ export function jobFileNames(job: string): JobFiles {
   return {
     requests: `${job}.requests.jsonl`,
     copies: `${job}.copies.jsonl`,
+    rows: `${job}.rows.jsonl`,
     results: `${job}.results.jsonl`,
     incoming: `${job}.results.jsonl.incoming${PART_SUFFIX}`,
     doubtful: `${job}.results.jsonl.doubtful-1`,

@@ -71,8 +71,7 @@ export type Change = Readonly<{
  */
 export function apply(state: ManifestState, event: JournalEvent): void {
   const before = "job" in event ? state.jobs.get(event.job) : undefined;
-  const makesJobs = event.type === "exported" || event.type === "resubmitted";
-  if (before === undefined || !("job" in event) || makesJobs) {
+  if (before === undefined || !("job" in event) || makesJobs(event)) {
     return commit(state, changeOf(state, event));
   }
   const moved = move(event.job, before.state, event.type);
@@ -80,6 +79,13 @@ export function apply(state: ManifestState, event: JournalEvent): void {
   advance(before, event, moved);
   state.index = undefined;
   commit(state, { quotas, fences: fencesOf(event) });
+}
+
+type Making = Extract<JobEvent, { type: "exported" | "recovered" }>;
+type Changing = Exclude<JobEvent, Making>;
+
+function makesJobs(event: JobEvent): event is Making | Resubmitted {
+  return ["exported", "recovered", "resubmitted"].includes(event.type);
 }
 
 /** What the event comes to; changes nothing. Throws where it does not fit what came before. */
@@ -188,6 +194,7 @@ function resubmission(state: ManifestState, event: Resubmitted): Job[] {
 function next(state: ManifestState, before: Job | undefined, event: JobEvent): Job {
   const moved = move(event.job, before?.state, event.type);
   if (event.type === "exported") return created(state, event, event.at);
+  if (event.type === "recovered") return recovered(state, event);
   if (before === undefined) throw new Error(`job ${event.job} is not known at "${event.type}"`);
   const after = { ...before };
   advance(after, event, moved);
@@ -197,17 +204,13 @@ function next(state: ManifestState, before: Job | undefined, event: JobEvent): J
 type Draft = { -readonly [Member in keyof Job]: Job[Member] };
 
 /** Makes of the job what it is after the event. Throws, and changes nothing, where that cannot be. */
-function advance(
-  job: Draft,
-  event: Exclude<JobEvent, { type: "exported" }>,
-  moved: JobState,
-): void {
+function advance(job: Draft, event: Changing, moved: JobState): void {
   change(job, event);
   job.state = moved;
   job.updatedAt = event.at;
 }
 
-function change(job: Draft, event: Exclude<JobEvent, { type: "exported" }>): void {
+function change(job: Draft, event: Changing): void {
   switch (event.type) {
     case "uploaded":
       job.remoteFile = { expiresAt: undefined, ...event.remoteFile };
@@ -244,6 +247,8 @@ function change(job: Draft, event: Exclude<JobEvent, { type: "exported" }>): voi
     case "downloaded":
       job.resultsFile = event.file;
       return;
+    case "rowsFound":
+      return foundRows(job, event);
     case "failed":
     case "expired":
     case "cancelled":
@@ -276,6 +281,15 @@ function change(job: Draft, event: Exclude<JobEvent, { type: "exported" }>): voi
   }
 }
 
+function foundRows(
+  job: Draft,
+  { requests, copies: rows, file }: Extract<JobEvent, { type: "rowsFound" }>,
+): void {
+  job.rowsFile = file;
+  job.requests = requests;
+  job.copies = rows === 0 ? undefined : { rows, file };
+}
+
 function submitted(job: Draft, event: Extract<JobEvent, { type: "submitted" }>): void {
   // a batch that was found needs none: the manifest may have been restored from a backup
   if (job.submissions === 0 && !event.adopted)
@@ -296,6 +310,18 @@ function end(
   job.failedFile = event.failedFile;
 }
 
+function recovered(
+  state: ManifestState,
+  { createdAt, ...event }: Extract<JobEvent, { type: "recovered" }>,
+): Job {
+  const { batch, displayName, keyId } = event;
+  const job = created(state, { ...event, file: NO_FILE, attempt: 1 }, event.at);
+  const sent = { submissions: 1, batch, displayName, keyId, submittedAt: createdAt };
+  return { ...job, ...sent, state: move(event.job, undefined, event.type), recovered: true };
+}
+
+const NO_FILE = { bytes: 0, sha256: "" };
+
 /** A new job as it stands in the journal: its target by number. */
 export type RecordedJob = Omit<NewJob, "target" | "parents"> & {
   readonly target: number;
@@ -315,6 +341,8 @@ function created(state: ManifestState, job: RecordedJob, at: string): Job {
     uncorrectedTokens: job.uncorrected ?? job.tokens,
     requestFile: job.file,
     copies: job.copies,
+    recovered: false,
+    rowsFile: undefined,
     parents: parentsOf(job),
     attempt: job.attempt,
     createdAt: at,

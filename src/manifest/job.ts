@@ -73,6 +73,10 @@ export type Job = Readonly<{
   uncorrectedTokens: number;
   requestFile: FileRecord;
   copies: Copies | undefined;
+  /** Another folder has sent it, and may still be in use: there is no request file, and its failures wait. */
+  recovered: boolean;
+  /** Its rows, found again by its results where there was no request file: they stand in `<job>.rows.jsonl`. */
+  rowsFile: FileRecord | undefined;
   parents: readonly string[];
   attempt: number;
   createdAt: string;

@@ -27,7 +27,13 @@ import { NEW_QUOTA, type QuotaLog } from "./quota/quota-log.ts";
 import type { Need } from "./states.ts";
 
 /** An event as a stage reports it: the manifest adds the time. */
-type NewEvent = DistributiveOmit<Exclude<JobEvent, { type: "exported" | "resubmitted" }>, "at">;
+type NewEvent = DistributiveOmit<
+  Exclude<JobEvent, { type: "exported" | "recovered" | "resubmitted" }>,
+  "at"
+>;
+/** A batch that another folder has sent. */
+type RecoveredJob = Omit<Extract<JobEvent, { type: "recovered" }>, "type" | "at" | "target"> &
+  Readonly<{ target: Target }>;
 type NewIndexEvent = DistributiveOmit<IndexEvent, "at" | "target"> & Readonly<{ target: Target }>;
 type DistributiveOmit<T, K extends PropertyKey> = T extends unknown ? Omit<T, K> : never;
 
@@ -76,6 +82,7 @@ export type Manifest = ManifestView & {
   /** A number that no other job of this manifest has or will get. */
   reserveJobId(): string;
   recordExported(job: NewJob): Promise<Job>;
+  recordRecovered(job: RecoveredJob): Promise<Job>;
   /** Makes all children known in one step, together with what stays in their parents' failed files. */
   recordResubmitted(children: readonly NewJob[], parents: Parents): Promise<readonly Job[]>;
   record(event: NewEvent): Promise<Job>;
@@ -138,7 +145,7 @@ export function writing({ state, journal, lock, clock, answered }: Writing) {
     const known = state.targets.findIndex((each) => sameTarget(each, target));
     return known >= 0 ? known : addTarget(target);
   };
-  const recorded = async (job: NewJob): Promise<RecordedJob> =>
+  const numbered = async (job: NewJob): Promise<RecordedJob> =>
     recordedJob(job, await numberOf(job.target));
   const addTarget = async (target: Target): Promise<number> => {
     const number = state.targets.length;
@@ -146,10 +153,11 @@ export function writing({ state, journal, lock, clock, answered }: Writing) {
     return number;
   };
   const jobOf = (id: string) => state.jobs.get(id) ?? unknownJob(id, state);
-  const recordNow = async (event: NewEvent): Promise<Job> => {
-    await append({ ...event, at: at() });
+  const recorded = async (event: JobEvent): Promise<Job> => {
+    await append(event);
     return jobOf(event.job);
   };
+  const recordNow = (event: NewEvent) => recorded({ ...event, at: at() });
 
   return {
     reserveJobId: () => {
@@ -158,14 +166,15 @@ export function writing({ state, journal, lock, clock, answered }: Writing) {
       return formatJobId(state.lastJob);
     },
     recordExported: (job: NewJob) =>
-      inTurn(async () => {
-        await append({ type: "exported", at: at(), ...(await recorded(job)) });
-        return jobOf(job.job);
-      }),
+      inTurn(async () => recorded({ type: "exported", at: at(), ...(await numbered(job)) })),
+    recordRecovered: ({ target, ...job }: RecoveredJob) =>
+      inTurn(async () =>
+        recorded({ type: "recovered", at: at(), ...job, target: await numberOf(target) }),
+      ),
     recordResubmitted: (children: readonly NewJob[], [first, ...more]: Parents) =>
       inTurn(async () => {
         const made: RecordedJob[] = [];
-        for (const child of children) made.push(await recorded(child));
+        for (const child of children) made.push(await numbered(child));
         const others = more.length > 0 ? more : undefined;
         await append({ type: "resubmitted", at: at(), children: made, ...first, others });
         return children.map((child) => jobOf(child.job));

@@ -30,6 +30,8 @@ const MOVES: Readonly<
       ...ENDED_BADLY,
     ],
   },
+  // another folder has sent it
+  recovered: { from: ["none"], to: "submitted" },
   succeeded: { from: ["submitted"], to: "succeeded" },
   // from `succeeded` and `downloaded`: the results are lost here and gone at Gemini
   failed: { from: ["submitted", "succeeded", "downloaded"], to: "failed" },
@@ -41,6 +43,8 @@ const MOVES: Readonly<
   },
   // from `downloaded`: the file was lost here and fetched again
   downloaded: { from: ["succeeded", "embedding", "downloaded"], to: "downloaded" },
+  // again where the file was lost
+  rowsFound: { from: ["downloaded"] },
   imported: { from: ["downloaded"], to: "imported" },
   resubmitted: { from: ["imported", "rolledBack", ...ENDED_BADLY] },
   // again where the list of rows was lost

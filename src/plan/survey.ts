@@ -7,7 +7,7 @@ import { type JobBounds, JobContent, type SizedText } from "../jobs-folder/cut.t
 import type { ManifestView } from "../manifest/manifest.ts";
 import { readTakenRows } from "../jobs-folder/taken-rows.ts";
 import { checkVectorSpace } from "../manifest/vector-space.ts";
-import { pendingPages } from "../export/pages.ts";
+import { pendingPages } from "../jobs-folder/pending-pages.ts";
 import { type OnTooLong, screen, type SkipReason } from "../export/screen.ts";
 import { MODELS, textPrefix } from "../row/models.ts";
 import { KeySet } from "../row/key-table.ts";

@@ -13,7 +13,7 @@ import {
   isDeadBatch,
   UNEXPLAINED_END,
 } from "../gemini/port.ts";
-import { batchPrefix, isOurProject } from "../manifest/batch-names.ts";
+import { ANY_PREFIX, isOurProject } from "../jobs-folder/batch-names.ts";
 import { BATCH_LIFE_HOURS, batchAgeMs, RESULTS_KEPT_MS } from "../jobs-folder/batch-age.ts";
 import { recordDeadBatch } from "../jobs-folder/dead-batch.ts";
 import type { Job } from "../manifest/job.ts";
@@ -152,7 +152,7 @@ async function recordGone(services: PollServices, job: Job): Promise<Job> {
   if (isYoung && job.keyId === services.keyId) {
     return stillPending(services, job, "not visible yet");
   }
-  const listed = await gemini.findBatches(batchPrefix(manifest.id), signal);
+  const listed = await gemini.findBatches(ANY_PREFIX, signal);
   if (listed.some(({ name }) => name === job.batch)) {
     return stillPending(services, job, "visible in the list only");
   }

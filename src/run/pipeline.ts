@@ -14,6 +14,7 @@ import { embedJob } from "../embed/embed-job.ts";
 import { importResults, type ImportServices } from "../import/import.ts";
 import { type CostLimit, withinLimit } from "../cost/cost.ts";
 import { fillings, type JobBounds } from "../jobs-folder/cut.ts";
+import { jobsWithoutRows } from "../jobs-folder/found-rows.ts";
 import type { Job } from "../manifest/job.ts";
 import { GeminiError, isOutage, isUnanswered } from "../gemini/port.ts";
 import type { Prices } from "../cost/tariff.ts";
@@ -36,6 +37,7 @@ import { fullText } from "../quota/full-text.ts";
 import { isTooLarge, learnedBounds } from "../quota/learned-bounds.ts";
 import { nextTry, type NextTry, type Window } from "../quota/next-try.ts";
 import { Canary, CANARY_ROWS, canaryBounds, isCanaryWorth } from "../quota/canary.ts";
+import { someJobs } from "../words/figures.ts";
 import { Changes } from "./changes.ts";
 import { DoubtedJobs } from "./doubted-jobs.ts";
 import { OutagePause } from "./outage-pause.ts";
@@ -66,6 +68,8 @@ export type RunOptions = Readonly<{
   maxAttempts: number;
   /** Give up waiting after so long; the batches go on. */
   timeoutMs: number | undefined;
+  /** Another folder's batches are no reason to wait, nor to leave what failed in them. */
+  beside?: boolean;
 }>;
 
 /** The job that is sent next, and when. */
@@ -180,7 +184,8 @@ class Pipeline {
 
   /** `#exporting` ends only when there will be no further pass: the other tasks leave by it. */
   async #export(): Promise<void> {
-    for (let pass = 0; pass < MAX_EXPORT_PASSES && !this.#isStopped(); pass++) {
+    const passes = (await this.#rowsAreKnown()) ? MAX_EXPORT_PASSES : 0;
+    for (let pass = 0; pass < passes && !this.#isStopped(); pass++) {
       const summary = await this.#exportPass();
       this.#exports.push(summary);
       if (summary.exported === 0 || this.#options.export.limit !== undefined) break;
@@ -189,6 +194,21 @@ class Pipeline {
     }
     this.#exporting = false;
     this.#changes.notify();
+  }
+
+  /** Waits until it is known of every job under way which rows it has; false where it cannot be. */
+  async #rowsAreKnown(): Promise<boolean> {
+    const { manifest, report } = this.#services;
+    if (this.#options.beside === true) return true;
+    const jobs = await jobsWithoutRows(manifest, this.#options.export.target);
+    if (jobs.length === 0) return true;
+    const now = ({ id }: Job) => manifest.job(id);
+    const isKnown = (job: Job) => !isOpen(now(job)) || now(job).rowsFile !== undefined;
+    const isOver = (job: Job) => isKnown(job) || this.#blocked.has(job.id);
+    const message = `Rows are selected once job ${someJobs(jobs.map(({ id }) => id))} has ended: only its results tell which rows it has. With --beside nothing is waited for.`;
+    report({ type: "warning", message, hint: undefined });
+    await this.#until(() => jobs.every(isOver) || this.#sendsNoMore());
+    return jobs.every(isKnown);
   }
 
   async #exportPass(): Promise<ExportSummary> {
@@ -511,7 +531,9 @@ class Pipeline {
   }
 
   #willRetry(job: Job): void {
-    const { maxAttempts } = this.#options;
+    const { maxAttempts, beside } = this.#options;
+    // the folder that has sent it may do so itself
+    if (job.recovered && beside !== true) return;
     if (job.outstanding.retryable > 0 && job.attempt < maxAttempts) this.#retries.add(job);
   }
 

@@ -85,6 +85,16 @@ export function storeAccess(environment: Environment): StoreAccess {
   throw noDatabase(environment);
 }
 
+/** What rests on a key or an address; undefined where that is not set, or cannot be used. */
+export async function ifNamed<T>(open: () => T | Promise<T>): Promise<T | undefined> {
+  try {
+    return await open();
+  } catch (error) {
+    if (error instanceof UserError && error.exit === "usage") return undefined;
+    throw error;
+  }
+}
+
 /** A database's own address. Throws a UserError when it cannot be one; undefined: none is set. */
 function databaseAccess(environment: Environment): DatabaseAccess | undefined {
   const variable = preferred(environment, DATABASE_VARIABLES);

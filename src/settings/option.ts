@@ -12,6 +12,7 @@ export const COMMAND_NAMES = [
   "import",
   "resubmit",
   "cancel",
+  "recover",
   "verify",
   "rollback",
   "clean",

@@ -30,10 +30,18 @@ const WITH_JOBS = COMMAND_NAMES.filter(
 /** They go through the rows that have no vector. */
 const SELECTS: readonly CommandName[] = ["export", "run", "plan"];
 /** The others take the target from the job they work on. */
-const WITH_TABLE: readonly CommandName[] = [...SELECTS, "verify", "report", "init", "doctor"];
+const WITH_TABLE: readonly CommandName[] = [
+  ...SELECTS,
+  "recover",
+  "verify",
+  "report",
+  "init",
+  "doctor",
+];
 const OF_THE_TARGET = { group: "Target", commands: WITH_TABLE, carried: true } as const;
 const MAKES_JOBS: readonly CommandName[] = ["export", "run", "resubmit"];
 const SUBMITS: readonly CommandName[] = ["submit", "run"];
+const MAKES_OR_SENDS: readonly CommandName[] = [...MAKES_JOBS, "submit"];
 const SPENDS: readonly CommandName[] = ["submit", "run"];
 /** They tell what something costs. */
 const PRICES: readonly CommandName[] = [...SPENDS, "jobs", "report", "plan", "verify"];
@@ -52,6 +60,7 @@ const WRITES: readonly CommandName[] = [
   "run",
   "resubmit",
   "cancel",
+  "recover",
   "rollback",
   "clean",
   "verify",
@@ -190,6 +199,14 @@ export const OPTIONS = {
     describe: "a hundred rows go through first, alone; --no-canary for all at once",
     group: "Jobs",
     commands: ["run", "plan"],
+  }),
+  beside: toggle({
+    flag: "beside",
+    default: false,
+    describe:
+      "send although another jobs folder may fill the same rows: its batches are under way, or have ended and nobody has imported them",
+    group: "Jobs",
+    commands: MAKES_OR_SENDS,
   }),
   maxAttempts: wholeNumber({
     flag: "max-attempts",
@@ -339,7 +356,7 @@ export const OPTIONS = {
     max: PACE_MAX,
     describe: "most rows a second to write, or auto: back off when the database slows down",
     group: "Quota and waiting",
-    commands: ["import", "run", "rollback"],
+    commands: ["import", "run", "recover", "rollback"],
   }),
   rebuildIndex: toggle({
     flag: "rebuild-index",
@@ -383,7 +400,7 @@ export const OPTIONS = {
     describe:
       "seconds over which results that are fewer than the batch's own count are fetched again before rows count as missing",
     group: "Quota and waiting",
-    commands: ["import", "run"],
+    commands: ["import", "run", "recover"],
   }),
   reconcile: toggle({
     flag: "reconcile",

@@ -98,8 +98,11 @@ export type PendingPage = Readonly<{
 /** `kept`: the row holds another vector, none, or is gone, so nothing was cleared. */
 export type ClearOutcome = "cleared" | "kept";
 
-/** What a row holds beside a given vector: exactly that one, another, none; or there is no such row. */
-export type Holding = "same" | "other" | "empty" | "gone";
+/**
+ * What a row holds beside a given vector: exactly that one, another, or none, its text being the one of the
+ * fingerprint (`empty`) or not (`changed`); or there is no such row.
+ */
+export type Holding = "same" | "other" | "empty" | "changed" | "gone";
 
 /** An ANN index on the embedding, with all that is needed to build it again. */
 export type AnnIndex = Readonly<{

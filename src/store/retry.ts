@@ -76,10 +76,10 @@ export type RetryOptions = Readonly<{
   random?: () => number;
 }>;
 
-/** After the last attempt the store's own UserError comes out, with the number of attempts. */
-export function withRetry(store: Store, options: RetryOptions): Store {
+/** After the last attempt the work's own UserError comes out, with the number of attempts. */
+export function repeating(options: RetryOptions) {
   let reached = false;
-  const again = async <T>(work: () => Promise<T>): Promise<T> => {
+  return async <T>(work: () => Promise<T>): Promise<T> => {
     for (let attempt = 1; ; attempt += 1) {
       try {
         const result = await work();
@@ -90,6 +90,10 @@ export function withRetry(store: Store, options: RetryOptions): Store {
       }
     }
   };
+}
+
+export function withRetry(store: Store, options: RetryOptions): Store {
+  const again = repeating(options);
   const { indexes } = store;
   return {
     indexes: indexes && {

@@ -70,6 +70,7 @@ export function parseHolding(word: string): Holding {
     case "same":
     case "other":
     case "empty":
+    case "changed":
     case "gone":
       return word;
     default:

@@ -114,8 +114,13 @@ export function applySql(target: Target, shape: TableShape, as: GivenAs = "array
     FROM ${givenRows(shape, as)}
     WHERE ${qualifiedColumn(target, target.id)} = ${GIVEN}.id
       AND ${qualifiedColumn(target, target.embedding)} IS NULL
-      AND ${fingerprintExpression(target)} = ${GIVEN}.fingerprint
+      AND ${hasGivenText(target)}
     RETURNING ${placeOfUnchanged(target, shape)} AS place`;
+}
+
+/** A fingerprint of another kind, as other versions may have sent, would be asked for here too. */
+function hasGivenText(target: Target): string {
+  return `(${fingerprintExpression(target)} = ${GIVEN}.fingerprint)`;
 }
 
 /** What a person needs of a key to find the row; an error's message is cut. */
@@ -127,7 +132,7 @@ function placeOfUnchanged(target: Target, shape: TableShape): string {
   const undone = (why: UndoneWrite): string =>
     `(${quoteLiteral(undoneMark(why))} || left(${GIVEN}.id::text, ${MAX_ID_SHOWN}))::int::text`;
   return `CASE
-      WHEN ${fingerprintExpression(target)} <> ${GIVEN}.fingerprint THEN ${undone("text")}
+      WHEN NOT ${hasGivenText(target)} THEN ${undone("text")}
       WHEN ${embedding} IS NULL THEN ${undone("vector")}
       WHEN NOT ${embedding} ${equals(shape)} ${givenVector(shape)} THEN ${undone("values")}
       ELSE ${GIVEN}.place::text END`;
@@ -145,7 +150,7 @@ export function classifySql(target: Target, shape: TableShape, as: GivenAs = "ar
       WHEN ${qualifiedColumn(target, target.id)} IS NULL AND ${mayHideRows(target)} THEN 'hidden'
       WHEN ${qualifiedColumn(target, target.id)} IS NULL THEN 'gone'
       WHEN ${embedding} IS NOT NULL THEN 'filled'
-      WHEN ${fingerprintExpression(target)} <> ${GIVEN}.fingerprint THEN 'stale'
+      WHEN NOT ${hasGivenText(target)} THEN 'stale'
       ELSE 'open' END AS outcome
     FROM ${givenRows(shape, as)}
     LEFT JOIN ${qualifiedTable(target)} ON ${qualifiedColumn(target, target.id)} = ${GIVEN}.id`;
@@ -171,6 +176,7 @@ export function compareSql(target: Target, shape: TableShape, as: GivenAs = "arr
   return `
     SELECT ${GIVEN}.place::text AS place, CASE
       WHEN ${qualifiedColumn(target, target.id)} IS NULL THEN 'gone'
+      WHEN ${embedding} IS NULL AND NOT ${hasGivenText(target)} THEN 'changed'
       WHEN ${embedding} IS NULL THEN 'empty'
       WHEN ${embedding} ${equals(shape)} ${givenVector(shape)} THEN 'same'
       ELSE 'other' END AS holding

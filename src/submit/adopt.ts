@@ -14,7 +14,7 @@ import {
   isBatchOf,
   isOurProject,
   jobOfBatch,
-} from "../manifest/batch-names.ts";
+} from "../jobs-folder/batch-names.ts";
 import { mayHaveBatch } from "../manifest/states.ts";
 import type { SubmitServices } from "./submit-job.ts";
 
@@ -76,7 +76,11 @@ function nameOf({ displayName, inputFile }: Batch): string {
   return displayName || batchNameOfFile(inputFile ?? "");
 }
 
-async function readList(gemini: Gemini, prefix: string, signal: AbortSignal): Promise<Batch[]> {
+export async function readList(
+  gemini: Gemini,
+  prefix: string,
+  signal: AbortSignal,
+): Promise<Batch[]> {
   try {
     return await gemini.findBatches(prefix, signal);
   } catch (error) {

@@ -8,7 +8,7 @@
 import { MS_PER_SECOND } from "../clock.ts";
 import { UserError } from "../errors.ts";
 import type { Batch } from "../gemini/port.ts";
-import { batchPrefix } from "../manifest/batch-names.ts";
+import { batchPrefix } from "../jobs-folder/batch-names.ts";
 import type { Job } from "../manifest/job.ts";
 import { adoptFound, type Found, type IsBeingSent } from "./adopt.ts";
 import { GONE_TIMES } from "./fence-check.ts";

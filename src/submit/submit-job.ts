@@ -12,7 +12,8 @@ import type { Manifest } from "../manifest/manifest.ts";
 import type { Probe } from "../manifest/quota/quota-log.ts";
 import { checkRequestFile } from "../jobs-folder/request-file.ts";
 import type { Report } from "../progress.ts";
-import { batchDisplayName, remoteFileName } from "../manifest/batch-names.ts";
+import type { Target } from "../row/target.ts";
+import { batchDisplayName, remoteFileName } from "../jobs-folder/batch-names.ts";
 
 export type SubmitServices = Readonly<{
   gemini: Gemini;
@@ -22,6 +23,8 @@ export type SubmitServices = Readonly<{
   signal: AbortSignal;
   /** Names the API key without telling it. */
   keyId: string;
+  /** A mark of the target's column, for the names of batches; see `targetMark`. */
+  markOf?: (target: Target) => Promise<string | undefined>;
 }>;
 
 export type SubmitOutcome =
@@ -110,7 +113,8 @@ async function createOnce(
   const file = job.remoteFile?.name;
   if (file === undefined) throw new Error(`job ${job.id} has no uploaded file`);
   const submission = job.submissions + 1;
-  const displayName = batchDisplayName(manifest.id, job, submission);
+  const mark = await services.markOf?.(job.target);
+  const displayName = batchDisplayName(manifest.id, job, submission, mark);
   const since = momentOf(services.clock);
   const intent = await manifest.record({
     type: "submitting",

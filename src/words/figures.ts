@@ -41,6 +41,10 @@ export function counted(value: number, noun: string): string {
   return `${count(value)} ${noun}${value === 1 ? "" : "s"}`;
 }
 
+export function batchCount(batches: number): string {
+  return `${count(batches)} ${batches === 1 ? "batch" : "batches"}`;
+}
+
 /** `0001`, `0001 and 12 more`. */
 export function someJobs([first, ...more]: readonly string[]): string {
   return more.length === 0 ? `${first}` : `${first} and ${count(more.length)} more`;

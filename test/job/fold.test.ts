@@ -31,11 +31,24 @@ const EVENTS: { readonly [Type in JobEvent["type"]]: Extract<JobEvent, { type: T
   absent: { type: "absent", at, job, reads: 2 },
   submitted: { type: "submitted", at, job, batch: "batches/b", adopted: false, keyId: "k" },
   duplicate: { type: "duplicate", at, job, batch: "batches/c" },
+  recovered: {
+    type: "recovered",
+    at,
+    job,
+    target: 0,
+    batch: "batches/o",
+    displayName: "of another folder",
+    requests: 3,
+    tokens: 30,
+    keyId: "k",
+    createdAt: at,
+  },
   succeeded: { type: "succeeded", at, job, resultsName: "files/r" },
   failed: { type: "failed", at, job, error, ...ending },
   expired: { type: "expired", at, job, error, ...ending },
   cancelled: { type: "cancelled", at, job, error, ...ending },
   downloaded: { type: "downloaded", at, job, file },
+  rowsFound: { type: "rowsFound", at, job, requests: 3, copies: 1, file },
   imported: { type: "imported", at, job, tokens: 25, ...ending },
   resubmitted: { type: "resubmitted", at, job, children: [child], ...nothingLeft },
   rollingBack: { type: "rollingBack", at, job, rows: 1, file },
@@ -71,7 +84,7 @@ const WAYS: Readonly<Record<JobState | "none", readonly EventType[]>> = {
 
 /** What may happen in each state, and the state after it. Everything else may not. */
 const MOVES: Readonly<Record<JobState | "none", Partial<Record<EventType, JobState>>>> = {
-  none: { exported: "exported" },
+  none: { exported: "exported", recovered: "submitted" },
   exported: {
     uploaded: "exported",
     submitting: "submitting",
@@ -105,6 +118,7 @@ const MOVES: Readonly<Record<JobState | "none", Partial<Record<EventType, JobSta
     duplicate: "downloaded",
     cleaned: "downloaded",
     downloaded: "downloaded",
+    rowsFound: "downloaded",
     imported: "imported",
     failed: "failed",
   },
@@ -338,7 +352,7 @@ function draw(state: JobState, choice: number): EventType | undefined {
 }
 
 async function record(manifest: Manifest, id: string, type: EventType, n: number): Promise<void> {
-  if (type === "exported") return;
+  if (type === "exported" || type === "recovered") return;
   if (type === "resubmitted") {
     const next = newJob(manifest.reserveJobId(), { parents: [id], attempt: 2, tokens: n });
     await manifest.recordResubmitted([next], [{ job: id, failedFile: undefined, ...nothingLeft }]);

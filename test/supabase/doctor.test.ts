@@ -123,6 +123,7 @@ describe("doctor", () => {
       "disk",
       "trial write",
       "jobs folder",
+      "other folders",
     ]);
     expect(lines.map(({ message }) => message)).toEqual(
       expect.arrayContaining([

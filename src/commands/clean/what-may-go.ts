@@ -75,7 +75,7 @@ async function there(files: JobFiles, parts: readonly LocalFile["part"][]): Prom
 
 /** The copies go with the requests, and what was not believed with the results. */
 function pathsOf(files: JobFiles, part: LocalFile["part"]): readonly string[] {
-  if (part === "requests") return [files.requests, files.copies];
+  if (part === "requests") return [files.requests, files.copies, files.rows];
   if (part === "results") return [files.results, files.doubtful, files.doubtfulBefore];
   return [files[part]];
 }

@@ -7,6 +7,7 @@ import { tryTable } from "../../plan/trial-write.ts";
 import { readManifest } from "../../jobs-folder/open.ts";
 import { count as figure } from "../../words/figures.ts";
 import type { AddressedHost, Examination, Store } from "../../store/port.ts";
+import type { Beside } from "../../submit/others.ts";
 import { isModelName } from "../../row/models.ts";
 import { tableName, type Target } from "../../row/target.ts";
 import { checkAddress } from "./address-checks.ts";
@@ -21,6 +22,8 @@ export type DoctorServices = Readonly<{
   storeAccess(): StoreAccess;
   addressed(url: URL): Promise<AddressedHost>;
   clock: Clock;
+  /** What there is to say of batches that the folder does not know. */
+  beside(asked: Readonly<{ manifest: ManifestView; gemini: Gemini }>): Promise<Beside | undefined>;
 }>;
 
 export type DoctorOptions = Readonly<{ target: Target; jobsDir: string }>;
@@ -34,7 +37,26 @@ export async function doctor(services: DoctorServices, options: DoctorOptions): 
     checkGemini(services, target),
     checkDatabase(services, options, manifest),
   ]);
-  return [...gemini, ...database, ...folder];
+  const isWell = [...gemini, ...database].every(({ status }) => status !== "failure");
+  const others =
+    isWell && manifest !== undefined
+      ? await attempt("other folders", () => checkOthers(services, manifest))
+      : [];
+  return [...gemini, ...database, ...folder, ...others];
+}
+
+async function checkOthers(
+  { gemini, beside }: DoctorServices,
+  manifest: ManifestView,
+): Promise<readonly Check[]> {
+  const found = await beside({ manifest, gemini: await gemini() });
+  if (found === undefined)
+    return [ok("other folders", "Gemini has no batch of them for this column")];
+  return [
+    found.isInTheWay
+      ? warning("other folders", found.message, found.hint)
+      : ok("other folders", found.message),
+  ];
 }
 
 /** Counting tokens needs the key and the model, and costs nothing; nor does the list of models. */

@@ -1,6 +1,7 @@
 import { storeAccess } from "../../settings/access.ts";
 import type { CommandContext, CommandResult } from "../../cli/command.ts";
 import { targetOf } from "../../settings/config.ts";
+import { lookBeside } from "../../stages.ts";
 import { counted } from "../../words/figures.ts";
 import type { Check } from "./check.ts";
 import { doctor } from "./doctor.ts";
@@ -16,6 +17,7 @@ export async function showDoctor(context: CommandContext): Promise<CommandResult
       storeAccess: () => storeAccess(environment),
       addressed: (url) => services.addressed(url),
       clock,
+      beside: (asked) => lookBeside(context, asked, targetOf(settings)),
     },
     { target: targetOf(settings), jobsDir: settings.jobsDir },
   );

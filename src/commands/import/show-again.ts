@@ -134,7 +134,7 @@ function didText(rows: number, jobs: readonly Job[]): string {
 }
 
 function wouldText(rows: number, jobs: readonly Job[]): string {
-  return `Of ${counted(jobs.length, "imported job")} ${counted(rows, "row")} ${rows === 1 ? "is" : "are"} NULL. Those whose text is unchanged would get their vectors again, at no cost.`;
+  return `Of ${counted(jobs.length, "imported job")} ${counted(rows, "row")} ${rows === 1 ? "is" : "are"} NULL, with the text that was sent, and would get their vectors again, at no cost.`;
 }
 
 const MAX_JOBS_NAMED = 8;

@@ -68,8 +68,8 @@ export function listedJob(job: Job, prices: Prices): ListedJob {
     createdAt: job.createdAt,
     updatedAt: job.updatedAt,
     files: {
-      requests: isCleaned("requests") ? null : files.requests,
-      copies: job.copies === undefined || isCleaned("requests") ? null : files.copies,
+      requests: job.recovered || isCleaned("requests") ? null : files.requests,
+      copies: hasCopiesFile(job) && !isCleaned("requests") ? files.copies : null,
       results: job.resultsFile === undefined || isCleaned("results") ? null : files.results,
       failed: job.failedFile === undefined ? null : files.failed,
     },
@@ -77,4 +77,8 @@ export function listedJob(job: Job, prices: Prices): ListedJob {
       job.error === undefined ? null : { code: job.error.code ?? null, message: job.error.message },
     heldUntil: heldUntil(job)?.toISOString() ?? null,
   };
+}
+
+function hasCopiesFile({ copies, rowsFile }: Job): boolean {
+  return copies !== undefined && rowsFile === undefined;
 }

@@ -15,7 +15,7 @@ import { readRollbackFile, writeRollbackFile } from "../../jobs-folder/rollback-
 import type { KeySet } from "../../row/key-table.ts";
 import { type EmbeddedQuestion, formatKey } from "../../row/question.ts";
 import type { Report } from "../../progress.ts";
-import type { Store } from "../../store/port.ts";
+import type { Holding, Store } from "../../store/port.ts";
 import { isOpen, isImported, needs } from "../../manifest/states.ts";
 
 export type RollbackServices = Readonly<{
@@ -71,7 +71,7 @@ export async function countRollback(
     const holdings = await store.compare(chunk);
     rows += chunk.filter((row, place) => {
       if (listed === undefined) return holdings[place] === "same";
-      return isListed(listed, row) && ["same", "empty"].includes(holdings[place] ?? "");
+      return isListed(listed, row) && IS_OR_WAS_ITS.includes(holdings[place]);
     }).length;
   }
   return rows;
@@ -131,8 +131,13 @@ async function emptied(store: Store, rows: readonly EmbeddedQuestion[]): Promise
   const outcomes = await store.clear(rows);
   const others = rows.filter((_, place) => outcomes[place] !== "cleared");
   const holdings = await store.compare(others);
-  return rows.length - others.length + holdings.filter((holding) => holding === "empty").length;
+  return (
+    rows.length - others.length + holdings.filter((holding) => EMPTIED.includes(holding)).length
+  );
 }
+
+const EMPTIED: readonly (Holding | undefined)[] = ["empty", "changed"];
+const IS_OR_WAS_ITS: readonly (Holding | undefined)[] = ["same", ...EMPTIED];
 
 function isListed(listed: KeySet, row: EmbeddedQuestion): boolean {
   return listed.has(formatKey(row));

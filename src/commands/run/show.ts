@@ -20,7 +20,7 @@ import type { RunSummary } from "../../run/run.ts";
 export async function showRun(context: CommandContext): Promise<CommandResult> {
   if (context.settings.dryRun) return showDryRun(context);
   await refuseBadKey(await context.services.gemini());
-  return runResult(context, await runFromSettings(context, await agreedPlan(context)));
+  return runResult(context, await runFromSettings(context, () => agreedPlan(context)));
 }
 
 function runResult({ next, signal }: CommandContext, summary: RunSummary): CommandResult {

@@ -9,7 +9,7 @@ import { isOpen, needs, wasImported } from "../../manifest/states.ts";
 
 export type FileProblem = Readonly<{
   job: string;
-  file: "requests" | "copies" | "results" | "failed";
+  file: "requests" | "copies" | "rows" | "results" | "failed";
   path: string;
   problem: "missing" | "changed";
 }>;
@@ -60,13 +60,17 @@ type Needed = Readonly<{ file: FileProblem["file"]; record: FileRecord | undefin
 
 function neededFiles(job: Job): Needed[] {
   const needed: Needed[] = [];
-  if (isOpen(job)) needed.push({ file: "requests", record: job.requestFile });
-  if (isOpen(job) && job.copies !== undefined) {
-    needed.push({ file: "copies", record: job.copies.file });
-  }
+  if (isOpen(job)) needed.push(...filesOfRows(job));
   if (needs(job) === "write") needed.push({ file: "results", record: job.resultsFile });
   if (job.outstanding.lines > 0) needed.push({ file: "failed", record: undefined });
   return needed;
+}
+
+function filesOfRows({ requestFile, copies, rowsFile, recovered }: Job): Needed[] {
+  if (rowsFile !== undefined) return [{ file: "rows", record: rowsFile }];
+  if (recovered) return [];
+  const requests: Needed = { file: "requests", record: requestFile };
+  return copies === undefined ? [requests] : [requests, { file: "copies", record: copies.file }];
 }
 
 async function problemOf(

@@ -462,7 +462,9 @@ async function compare(
 
 function holdingOf(table: Table, current: Current | undefined, row: EmbeddedQuestion): Holding {
   if (current === undefined) return "gone";
-  if (current.vector === null) return "empty";
+  if (current.vector === null) {
+    return fingerprint(current.text) === row.fingerprint ? "empty" : "changed";
+  }
   return holds(table, current.vector, row) ? "same" : "other";
 }
 

@@ -1,0 +1,70 @@
+import type { CommandContext, CommandResult } from "../../cli/command.ts";
+import { readManifest } from "../../jobs-folder/open.ts";
+import { sameTarget, tableName } from "../../row/target.ts";
+import { targetOf } from "../../settings/config.ts";
+import { recoverableFromSettings, recoverFromSettings } from "../../stages.ts";
+import { batchCount, counted, someJobs } from "../../words/figures.ts";
+import { sumsText } from "../../words/sums-text.ts";
+
+export async function showRecover(context: CommandContext): Promise<CommandResult> {
+  if (context.settings.dryRun) return showDryRun(context);
+  const { jobs, pending, imported } = await recoverFromSettings(context);
+  const recovered = jobs.map(({ id }) => id);
+  if (recovered.length > 0) await warnOfUnsent(context);
+  const { imported: ids, failedFiles, indexes: _, ...sums } = imported;
+  const lines = [
+    recovered.length > 0
+      ? `Made jobs of ${batchCount(recovered.length)}: ${recovered.join(", ")}.`
+      : nothingText(context),
+    ...(ids.length > 0 ? [`Imported: ${ids.join(", ")}.`, sumsText(sums, failedFiles)] : []),
+    ...(sums.failed > 0
+      ? ["What failed is sent again with --beside: another folder may do so."]
+      : []),
+    ...(pending.length > 0 ? [`Under way still: ${pending.join(", ")}.`] : []),
+  ];
+  return {
+    json: { recovered, pending, imported: ids, ...sums, failedFiles },
+    text: lines.join("\n"),
+    next: recovered.length + pending.length > 0 ? context.next("run") : undefined,
+    exit: pending.length > 0 ? "unfinished" : sums.failed > 0 ? "rowsFailed" : "done",
+  };
+}
+
+async function showDryRun(context: CommandContext): Promise<CommandResult> {
+  const manifest = await readManifest(context.settings.jobsDir);
+  const gemini = await context.services.gemini();
+  const batches = (await recoverableFromSettings(context, { manifest, gemini })).map(
+    ({ name: batch, displayName, rawState: state, counts }) => ({
+      batch,
+      displayName,
+      state,
+      requests: counts?.requests ?? null,
+    }),
+  );
+  const lines = batches.map(({ displayName, state }) => `${displayName}  ${state}`);
+  const would = `Would make jobs of ${batchCount(batches.length)}:`;
+  return {
+    json: { recovered: [], batches, dryRun: true },
+    text: batches.length === 0 ? nothingText(context) : [would, ...lines].join("\n"),
+    next: batches.length > 0 ? context.next("recover") : undefined,
+    exit: "done",
+  };
+}
+
+function nothingText({ settings }: CommandContext): string {
+  const { embedding, taskType, ...target } = targetOf(settings);
+  return `With this key Gemini shows no batch for ${tableName(target)}.${embedding} and ${taskType} that this folder does not know.`;
+}
+
+/** They may ask for the very rows. */
+async function warnOfUnsent({ services, settings, report }: CommandContext): Promise<void> {
+  const target = targetOf(settings);
+  const unsent = (await services.manifest()).needing("send");
+  const ids = unsent.filter((job) => sameTarget(job.target, target)).map(({ id }) => id);
+  if (ids.length === 0) return;
+  report({
+    type: "warning",
+    message: `${counted(ids.length, "job")} of this folder, ${someJobs(ids)}, may ask for rows of the batches that were taken over, and would pay for them twice.`,
+    hint: `Give what is not sent yet up, at no cost, and export anew: \`vecfill cancel ${ids.join(" ")}\`.`,
+  });
+}
