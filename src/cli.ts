@@ -197,9 +197,10 @@ async function start(name: CommandName, argv: Flags, session: Session): Promise<
   try {
     const result = await withServices(configuration, session, interrupt.signal, work, watch);
     show(output, name, result, configuration.settings.json);
-    session.exit = result.exit;
+    const { exit = "done" } = result;
+    session.exit = exit;
     if (!serves) interrupt.signal.throwIfAborted();
-    await watch?.end({ exit: result.exit, message: result.text, hint: result.next });
+    await watch?.end({ exit, message: result.text, hint: result.next });
   } catch (error) {
     const reason: unknown = isInterruption(error, interrupt.signal)
       ? interrupt.signal.reason

@@ -22,11 +22,16 @@ export class UserError extends Error {
   readonly exit: ExitReason;
 
   /** `message` says what happened and why; `hint` what to do next. Neither may hold a secret. */
-  constructor(message: string, options: { hint: string; exit: ExitReason; cause?: unknown }) {
+  constructor(message: string, options: { hint: string; exit?: ExitReason; cause?: unknown }) {
     super(message, "cause" in options ? { cause: options.cause } : undefined);
     this.hint = options.hint;
-    this.exit = options.exit;
+    this.exit = options.exit ?? "fatal";
   }
+}
+
+/** Wrong arguments, something not set, or consent refused. */
+export function usageError(message: string, hint: string): UserError {
+  return new UserError(message, { hint, exit: "usage" });
 }
 
 /** What is wrong concerns one job alone: the others can go on. */

@@ -37,16 +37,7 @@ export type ProgressEvent =
   | Readonly<{ type: "downloading"; job: string; bytes: number }>
   | Readonly<{ type: "downloaded"; job: string; bytes: number }>
   | Readonly<{ type: "importing"; job: string; rows: number; requests: number }>
-  | Readonly<{
-      type: "imported";
-      job: string;
-      requests: number;
-      written: number;
-      failed: number;
-      stale: number;
-      filled: number;
-      gone: number;
-    }>
+  | (Readonly<{ type: "imported"; job: string; requests: number }> & Outcomes)
   /** `job`: the first of the `jobs` whose failed rows went on. */
   | Readonly<{
       type: "resubmitted";
@@ -72,24 +63,23 @@ export type ProgressEvent =
   /** `message` says what happened; `hint`, where there is one, what to do. */
   | Readonly<{ type: "warning"; message: string; hint: string | undefined }>;
 
-export type JobReport = Readonly<{
-  type: "job";
-  job: string;
-  state: string;
-  requests: number;
-  /** As the service counted them; our estimate until it did. */
-  tokens: number;
-  /** Estimated, in US dollars; 0 until the job was sent. */
-  usd: number;
-  /** The outcomes are 0 until the job has ended. */
-  written: number;
-  failed: number;
-  stale: number;
-  filled: number;
-  gone: number;
-  /** Of the failed rows, those that went on into another job. */
-  passedOn: number;
-  submittedAt: string | undefined;
-}>;
+/** What rows came to. */
+export type Outcomes = Readonly<Record<"written" | "failed" | "stale" | "filled" | "gone", number>>;
+
+/** The outcomes are 0 until the job has ended. */
+export type JobReport = Outcomes &
+  Readonly<{
+    type: "job";
+    job: string;
+    state: string;
+    requests: number;
+    /** As the service counted them; our estimate until it did. */
+    tokens: number;
+    /** Estimated, in US dollars; 0 until the job was sent. */
+    usd: number;
+    /** Of the failed rows, those that went on into another job. */
+    passedOn: number;
+    submittedAt: string | undefined;
+  }>;
 
 export type Report = (event: ProgressEvent) => void;

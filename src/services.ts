@@ -13,7 +13,7 @@ import { keyIdOf } from "./settings/key-id.ts";
 import type { Clock } from "./clock.ts";
 import { type Configuration, targetOf } from "./settings/config.ts";
 import type { Environment } from "./settings/env-file.ts";
-import { UserError } from "./errors.ts";
+import { UserError, usageError } from "./errors.ts";
 import type { Gemini, Probe } from "./gemini/port.ts";
 import { type Redact, redactor } from "./settings/secret.ts";
 import { minuteLimits } from "./cost/minute-limits.ts";
@@ -210,19 +210,16 @@ async function supabaseStores(api: Api, { settings, report }: ServicesOptions): 
 }
 
 function noConditions(): UserError {
-  return new UserError("A further condition (--where) needs the database itself, not its API.", {
-    hint: "Set DATABASE_URL to the database's own address (in Supabase: Connect, Session pooler), or leave --where out.",
-    exit: "usage",
-  });
+  return usageError(
+    "A further condition (--where) needs the database itself, not its API.",
+    "Set DATABASE_URL to the database's own address (in Supabase: Connect, Session pooler), or leave --where out.",
+  );
 }
 
 function noIndexes(): UserError {
-  return new UserError(
+  return usageError(
     "Dropping and building an index (--rebuild-index) needs the database itself, not its API.",
-    {
-      hint: "Set DATABASE_URL to the database's own address (in Supabase: Connect, Session pooler), or leave --rebuild-index out.",
-      exit: "usage",
-    },
+    "Set DATABASE_URL to the database's own address (in Supabase: Connect, Session pooler), or leave --rebuild-index out.",
   );
 }
 

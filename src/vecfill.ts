@@ -14,7 +14,7 @@ import {
   submitFromSettings,
 } from "./stages.ts";
 import { type Flags, loadConfiguration } from "./settings/config.ts";
-import { UserError } from "./errors.ts";
+import { UserError, usageError } from "./errors.ts";
 import type { ExportSummary } from "./export/export.ts";
 import type { ImportSummary } from "./import/import.ts";
 import type { Job } from "./manifest/job.ts";
@@ -139,10 +139,10 @@ function flagsOf(settings: VecfillSettings): Flags {
 function flagNamed(name: string): string {
   const flag = name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
   if (Object.values(OPTIONS).some((option) => option.flag === flag)) return flag;
-  throw new UserError(`There is no setting ${name}.`, {
-    hint: "The settings are the options of the command line, in camel case: `vecfill run --help`.",
-    exit: "usage",
-  });
+  throw usageError(
+    `There is no setting ${name}.`,
+    "The settings are the options of the command line, in camel case: `vecfill run --help`.",
+  );
 }
 
 function emitWarnings(event: ProgressEvent): void {

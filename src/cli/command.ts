@@ -34,9 +34,10 @@ export type CommandResult = Readonly<{
   json: Readonly<Record<string, unknown>>;
   /** What people get on stdout instead. */
   text: string;
-  /** The next command line; undefined when there is nothing to go on with. */
-  next: string | undefined;
-  exit: ExitReason;
+  /** The next command line; none when there is nothing to go on with. */
+  next?: string | undefined;
+  /** Without one: done. */
+  exit?: ExitReason;
 }>;
 
 export type OwnOptions = Readonly<{ options: readonly Option<unknown>[]; epilogue: string }>;

@@ -1,6 +1,6 @@
 /** Asks a person before money is spent. */
 import { createInterface } from "node:readline/promises";
-import { UserError } from "../errors.ts";
+import { usageError } from "../errors.ts";
 
 export type Asking = Readonly<{
   /** `--yes`. */
@@ -20,10 +20,10 @@ export async function askConsent(question: string, asking: Asking): Promise<bool
   const { yes, stdin, stderr, signal, again } = asking;
   if (yes) return true;
   if (stdin.isTTY !== true || stderr.isTTY !== true) {
-    throw new UserError(`${question} There is no terminal to ask on.`, {
-      hint: `To agree beforehand: ${again}`,
-      exit: "usage",
-    });
+    throw usageError(
+      `${question} There is no terminal to ask on.`,
+      `To agree beforehand: ${again}`,
+    );
   }
   // not as a terminal: so Ctrl-C stays a signal, and ends the question as it ends all else
   const terminal = createInterface({ input: stdin, output: stderr, terminal: false });

@@ -1,4 +1,4 @@
-import { UserError } from "../errors.ts";
+import { type UserError, usageError } from "../errors.ts";
 import { nearest } from "../nearest.ts";
 import { COMMAND_NAMES, type CommandName } from "../settings/option.ts";
 import { OPTION_LIST, optionsOf } from "../settings/options.ts";
@@ -9,17 +9,13 @@ export function misused(message: string, args: readonly string[]): UserError {
   const empty = /^Not enough arguments following: (?<flag>.+)$/.exec(message)?.groups?.["flag"];
   const names = /^Unknown (?:arguments?|commands?): (?<names>.+)$/.exec(message)?.groups?.["names"];
   const [unknown] = names?.split(", ") ?? [];
-  if (empty !== undefined) return usage(`--${empty} needs a value.`, helpHint(command));
+  if (empty !== undefined) return usageError(`--${empty} needs a value.`, helpHint(command));
   if (unknown !== undefined) return notKnown(unknown, command, args);
   const isMissing = command !== undefined && message.startsWith("Not enough non-option arguments");
   if (isMissing) {
-    return usage(`\`${command}\` needs to be told which job.`, "`vecfill jobs` lists them.");
+    return usageError(`\`${command}\` needs to be told which job.`, "`vecfill jobs` lists them.");
   }
-  return usage(`${message.replace(/\.$/, "")}.`, helpHint(command));
-}
-
-function usage(message: string, hint: string): UserError {
-  return new UserError(message, { hint, exit: "usage" });
+  return usageError(`${message.replace(/\.$/, "")}.`, helpHint(command));
 }
 
 function helpHint(command: CommandName | undefined): string {
@@ -41,7 +37,7 @@ function notKnown(
     : command === undefined
       ? `There is no command ${unknown}.`
       : `\`${command}\` does not know what to do with ${unknown}.`;
-  return usage(what, whatIsMeant(unknown, isFlag, command) ?? helpHint(command));
+  return usageError(what, whatIsMeant(unknown, isFlag, command) ?? helpHint(command));
 }
 
 function whatIsMeant(

@@ -209,7 +209,7 @@ export const COMMANDS: Readonly<Record<CommandName, Command>> = {
       const { emulatorOptions } = await import("../cli/emulation.ts");
       const { serveEmulator } = await import("../emulator/port.ts");
       const summary = await serveEmulator(emulatorOptions(flags), output.result, signal);
-      return { json: summary, text: summary.text, next: undefined, exit: "done" };
+      return { json: summary, text: summary.text };
     },
   },
   completion: {

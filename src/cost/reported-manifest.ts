@@ -36,20 +36,17 @@ export function reportedManifest(manifest: Manifest, report: Report, prices: Pri
 }
 
 function jobReport(job: Job, prices: Prices): JobReport {
-  const { written, failed, stale, filled, gone } = job.sums ?? NO_ROWS;
+  const { requests, ...outcomes } = { ...(job.sums ?? NO_ROWS), requests: job.requests };
+  const { id, state, submittedAt, outstanding } = job;
   return {
     type: "job",
-    job: job.id,
-    state: job.state,
-    requests: job.requests,
+    job: id,
+    state,
+    requests,
     tokens: job.billedTokens ?? job.tokens,
     usd: spentOn([job], prices).usd,
-    written,
-    failed,
-    stale,
-    filled,
-    gone,
-    passedOn: failed - job.outstanding.lines,
-    submittedAt: job.submittedAt,
+    ...outcomes,
+    passedOn: outcomes.failed - outstanding.lines,
+    submittedAt,
   };
 }

@@ -113,7 +113,6 @@ export function explainWriteError(error: unknown, path: string): unknown {
   if (mend === undefined) return error;
   return new UserError(`Cannot write ${path}: ${mend.why}.`, {
     hint: mend.hint,
-    exit: "fatal",
     cause: error,
   });
 }

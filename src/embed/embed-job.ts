@@ -4,27 +4,24 @@
  * its place is given to another. The API cannot tell a repeated call from a new one, so a crash may
  * cost the calls under way, and never more: MAX_CALLS_UNDER_WAY times a hundred texts.
  */
+import type { StageServices } from "../manifest/stage-services.ts";
 import { explain } from "../words/explain.ts";
-import { type Gemini, GeminiError } from "../gemini/port.ts";
+import { GeminiError } from "../gemini/port.ts";
 import { type Checkpoint, openCheckpoint, placeResults } from "../jobs-folder/checkpoint.ts";
 import { type Job, linesOf } from "../manifest/job.ts";
 import type { Manifest } from "../manifest/manifest.ts";
 import { checkRequestFile } from "../jobs-folder/request-file.ts";
-import type { Report } from "../progress.ts";
 import type { RequestLine } from "../row/request-line.ts";
 import { answerOf } from "./answer.ts";
 import { callsOf } from "./calls.ts";
 import { Patience } from "./patience.ts";
 import { needs } from "../manifest/states.ts";
 
-export type EmbedServices = Readonly<{
-  gemini: Gemini;
-  manifest: Manifest;
-  report: Report;
-  signal: AbortSignal;
-  /** Told of each call that was answered and is durable. */
-  onAnswer?: () => void;
-}>;
+export type EmbedServices = Pick<StageServices, "gemini" | "manifest" | "report" | "signal"> &
+  Readonly<{
+    /** Told of each call that was answered and is durable. */
+    onAnswer?: () => void;
+  }>;
 
 const MAX_CALLS_UNDER_WAY = 4;
 

@@ -3,7 +3,7 @@
  * complete and durable, so a crash at any moment leaves nothing but a part file to sweep.
  */
 import { createDurableFile, type DurableFile } from "../disk/durable-file.ts";
-import { UserError } from "../errors.ts";
+import { UserError, usageError } from "../errors.ts";
 import { type CutFile, type CutRow, type JobBounds, RequestCutter } from "../jobs-folder/cut.ts";
 import { correctionBy, uncorrected } from "../cost/correction.ts";
 import { learnedBounds } from "../quota/learned-bounds.ts";
@@ -275,11 +275,8 @@ class ExportPass {
 }
 
 function tooLong(question: PendingQuestion, tokens: number): UserError {
-  return new UserError(
+  return usageError(
     `The text of row ${question.id} has about ${Math.round(tokens)} tokens, more than the model takes.`,
-    {
-      hint: "Shorten it, or use --on-too-long skip or --on-too-long truncate. Jobs already exported stay.",
-      exit: "usage",
-    },
+    "Shorten it, or use --on-too-long skip or --on-too-long truncate. Jobs already exported stay.",
   );
 }

@@ -189,7 +189,6 @@ async function read({ handle, file }: Session, offset: number, length: number) {
 function shorterThanRecorded({ path, bytes }: RequestFile): UserError {
   return new UserError(`${path} is shorter than the ${bytes} bytes that were recorded for it.`, {
     hint: "Put the file back as it was exported, then run the same command again.",
-    exit: "fatal",
   });
 }
 

@@ -1,6 +1,6 @@
-import type { Clock } from "../clock.ts";
+import type { StageServices } from "../manifest/stage-services.ts";
 import { explain } from "../words/explain.ts";
-import { type Gemini, GeminiError, isOutage, type ResultsOptions } from "../gemini/port.ts";
+import { GeminiError, isOutage, type ResultsOptions } from "../gemini/port.ts";
 import type { FileDigest } from "../disk/durable-file.ts";
 import { batchAgeMs, RESULTS_KEPT_MS } from "../jobs-folder/batch-age.ts";
 import { recordDeadBatch } from "../jobs-folder/dead-batch.ts";
@@ -15,22 +15,15 @@ import {
   takeIncoming,
 } from "../jobs-folder/doubtful-file.ts";
 import { JobBlocked, UserError } from "../errors.ts";
-import type { Report } from "../progress.ts";
 import { doubted } from "./doubted.ts";
 import { type ScannedResults, scanJob } from "./import-job.ts";
 import { unansweredRows } from "./scan.ts";
 
-export type DownloadServices = Readonly<{
-  gemini: Gemini;
-  manifest: Manifest;
-  report: Report;
-  clock: Clock;
-  signal: AbortSignal;
-  /** Names the API key without telling it. */
-  keyId: string;
-  /** Over so long the same file must come before it counts, where it has fewer lines than Gemini counts. */
-  resultsGraceMs: number;
-}>;
+export type DownloadServices = StageServices &
+  Readonly<{
+    /** Over so long the same file must come before it counts, where it has fewer lines than Gemini counts. */
+    resultsGraceMs: number;
+  }>;
 
 /** `scanned` where the file was read for it; `isAll` where it came by each way, and is all that Gemini has. */
 export type DownloadedJob = Readonly<{
@@ -233,7 +226,6 @@ function lostForGood(path: string, { id }: Job): UserError {
     `The results file ${path} is missing or has been changed, and Gemini keeps no copy of what it embedded at once.`,
     {
       hint: `Restore it from a backup, or give the job up with \`vecfill cancel ${id} --give-up\`: its rows are exported and paid for again.`,
-      exit: "fatal",
     },
   );
 }

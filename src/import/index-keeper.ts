@@ -12,7 +12,7 @@
  */
 import type { TargetDescription } from "../row/target-description.ts";
 import { type Clock, MS_PER_SECOND } from "../clock.ts";
-import { UserError } from "../errors.ts";
+import { UserError, usageError } from "../errors.ts";
 import type { DroppedIndex } from "../manifest/dropped-index.ts";
 import type { Job } from "../manifest/job.ts";
 import type { Manifest } from "../manifest/manifest.ts";
@@ -181,10 +181,10 @@ export class IndexKeeper {
 /** Throws a UserError where only an API is to be had. */
 function indexesOf({ indexes }: Store): StoreIndexes {
   if (indexes !== undefined) return indexes;
-  throw new UserError("An index is dropped and built by the database itself, not by its API.", {
-    hint: "Set DATABASE_URL to the database's own address (in Supabase: Connect, Session pooler), or leave --rebuild-index out.",
-    exit: "usage",
-  });
+  throw usageError(
+    "An index is dropped and built by the database itself, not by its API.",
+    "Set DATABASE_URL to the database's own address (in Supabase: Connect, Session pooler), or leave --rebuild-index out.",
+  );
 }
 
 function stays(target: Target, { name }: AnnIndex, obstacle: string) {

@@ -27,7 +27,6 @@ export async function prepareFolder(folder: string): Promise<void> {
       `The jobs folder ${folder} cannot be made: ${await reason(folder, error)}.`,
       {
         hint: "Make it by hand, where this user may write, or name another with --jobs-dir.",
-        exit: "fatal",
         cause: error,
       },
     );

@@ -5,18 +5,13 @@
  * has a second batch, which may be running. To another project's key every file looks as if it were
  * gone, so only the key that sent the job deletes.
  */
+import type { StageServices } from "../manifest/stage-services.ts";
 import { type Gemini, GeminiError } from "../gemini/port.ts";
-import type { Report } from "../progress.ts";
 import type { Job } from "../manifest/job.ts";
-import type { Manifest } from "../manifest/manifest.ts";
 import { isBack, isOpen, needs } from "../manifest/states.ts";
 
-type InputServices = Readonly<{
-  gemini: Pick<Gemini, "deleteFile">;
-  manifest: Manifest;
-  report: Report;
-  keyId: string;
-}>;
+type InputServices = Pick<StageServices, "manifest" | "report" | "keyId"> &
+  Readonly<{ gemini: Pick<Gemini, "deleteFile"> }>;
 
 /** Deletes the job's uploaded file where it is needed no more; true when it is gone. */
 export async function deleteInput(services: InputServices, job: Job): Promise<boolean> {

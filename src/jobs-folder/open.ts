@@ -133,7 +133,6 @@ async function refuseOrphans(folder: string): Promise<void> {
   if (orphan === undefined) return;
   throw new UserError(`The folder ${folder} has job files such as ${orphan}, but no manifest.`, {
     hint: `Restore ${manifestPath(folder)} from a backup, or move the files away, or name another folder with --jobs-dir.`,
-    exit: "fatal",
   });
 }
 

@@ -210,6 +210,5 @@ function unusable(message: string, job: Job, aside: string | undefined): UserErr
       : `${aside} is the one that was recorded: put it back in its place`;
   return new UserError(`The ${message}.`, {
     hint: `${mend}, or give the job up with \`vecfill cancel ${job.id}${flag}\`: ${lost}its rows are exported again.`,
-    exit: "fatal",
   });
 }

@@ -107,7 +107,6 @@ function readHeader(path: string, text: string): JournalHeader {
     `The manifest ${path} has format version ${header.version}; this vecfill knows version ${FORMAT_VERSION}.`,
     {
       hint: "Use the vecfill that wrote it, or the newest: `npm install --global vecfill@latest`. Nothing was changed.",
-      exit: "fatal",
     },
   );
 }
@@ -127,7 +126,6 @@ function checked<T>(path: string, number: number, read: () => T): T {
 function damaged(path: string, number: number, why: string): UserError {
   return new UserError(`The manifest ${path} is damaged in line ${number}: ${why}.`, {
     hint: `Restore ${path} from a backup, or mend line ${number} by hand: jobs/README.md has a script that checks it. Nothing was changed.`,
-    exit: "fatal",
   });
 }
 
@@ -139,7 +137,6 @@ function cannotWrite(path: string, error: unknown): UserError {
   const why = error instanceof Error ? `: ${error.message}` : "";
   return new UserError(`The manifest ${path} cannot be written${why}.`, {
     hint: "Free disk space or mend the folder, then run the same command again: it goes on where it stopped.",
-    exit: "fatal",
     cause: error,
   });
 }

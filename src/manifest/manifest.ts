@@ -5,7 +5,7 @@
 import { formatJobId, jobFiles, type JobFiles } from "./file-names.ts";
 import { randomInt } from "node:crypto";
 import type { Clock } from "../clock.ts";
-import { UserError } from "../errors.ts";
+import { usageError } from "../errors.ts";
 import { type Lock } from "../disk/folder-lock.ts";
 import type { ModelName } from "../row/models.ts";
 import type { Sums } from "../row/sums.ts";
@@ -225,12 +225,12 @@ function unknownJob(id: string, state: ManifestState): never {
       ? "there are none yet"
       : `there ${ids.length === 1 ? `is ${ids[0]}` : `are ${ids[0]} to ${ids.at(-1)}`}`;
   const meant = /^\d+$/.test(id) ? formatJobId(Number(id)) : id;
-  throw new UserError(`There is no job ${id}; ${known}.`, {
-    hint: state.jobs.has(meant)
+  throw usageError(
+    `There is no job ${id}; ${known}.`,
+    state.jobs.has(meant)
       ? `Did you mean ${meant}? \`vecfill jobs ${meant}\` shows it.`
       : ids.length === 0
         ? "`vecfill export` makes the first ones."
         : "`vecfill jobs` lists them.",
-    exit: "usage",
-  });
+  );
 }

@@ -1,4 +1,4 @@
-import { UserError } from "../errors.ts";
+import { usageError } from "../errors.ts";
 import type { Job } from "./job.ts";
 import { tableName, type Target } from "../row/target.ts";
 import { isRolledBack } from "./states.ts";
@@ -10,12 +10,9 @@ import { isRolledBack } from "./states.ts";
 export function checkVectorSpace(jobs: readonly Job[], target: Target): void {
   const other = jobOfOtherSpace(jobs, target);
   if (other === undefined) return;
-  throw new UserError(
+  throw usageError(
     `The column ${tableName(target)}.${target.embedding} has vectors of ${describe(other.target)} from job ${other.id}; ${describe(target)} does not mix with them.`,
-    {
-      hint: `Go on with --model ${other.target.model} --dimensions ${other.target.dimensions} --task-type ${other.target.taskType}, or fill a new column.`,
-      exit: "usage",
-    },
+    `Go on with --model ${other.target.model} --dimensions ${other.target.dimensions} --task-type ${other.target.taskType}, or fill a new column.`,
   );
 }
 

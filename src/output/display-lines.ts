@@ -3,6 +3,7 @@ import type { Paint } from "./color.ts";
 import { count, counted, dollars, duration } from "../words/figures.ts";
 import { fit, textWidth } from "./fit.ts";
 import type { Moment, ProgressState } from "./progress-state.ts";
+import { others } from "./progress-lines.ts";
 import { standing, type Standing } from "./standing.ts";
 
 export type Size = Readonly<{ columns: number; rows: number }>;
@@ -120,16 +121,16 @@ const PERCENT = 100;
 function writtenLine({ outcomes, settled, total, isTotalExact }: Standing): Line | undefined {
   // 0: not counted yet, or nothing to do
   if (total === undefined || total === 0) return undefined;
-  const { written, ...others } = outcomes;
   const percent = Math.floor((settled / total) * PERCENT);
   const about = isTotalExact ? "" : "about ";
-  const rest = (["failed", "stale", "filled", "gone"] as const)
-    .filter((outcome) => others[outcome] > 0)
-    .map((outcome) => `${count(others[outcome])} ${outcome}`);
   return {
     label: "written",
-    parts: [`${count(written)} of ${about}${count(total)} rows`, `${percent}% done`, ...rest],
-    short: `${count(written)}/${count(total)}`,
+    parts: [
+      `${count(outcomes.written)} of ${about}${count(total)} rows`,
+      `${percent}% done`,
+      ...others(outcomes),
+    ],
+    short: `${count(outcomes.written)}/${count(total)}`,
     weight: 7,
   };
 }
@@ -171,8 +172,8 @@ function againText(seconds: number | undefined): string {
   return seconds === undefined ? "" : `, again in ${duration(Math.ceil(seconds))}`;
 }
 
-function otherLines({ others }: ProgressState, { elapsedMs }: Moment): Line[] {
-  return [...others]
+function otherLines(state: ProgressState, { elapsedMs }: Moment): Line[] {
+  return [...state.others]
     .filter(([, { atMs }]) => elapsedMs - atMs < OTHER_FRESH_MS)
     .map(([type, { line }]) => ({ label: words(type), parts: [line], short: line, weight: 2 }));
 }

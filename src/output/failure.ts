@@ -77,7 +77,6 @@ function translated(error: unknown): UserError | undefined {
   if (!(error instanceof Error) || hint === undefined) return undefined;
   return new UserError(`The system refused: ${error.message}.`, {
     hint,
-    exit: "fatal",
     cause: error,
   });
 }

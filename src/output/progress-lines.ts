@@ -1,4 +1,4 @@
-import type { ProgressEvent } from "../progress.ts";
+import type { Outcomes, ProgressEvent } from "../progress.ts";
 import { bytes, count, counted, duration, someJobs } from "../words/figures.ts";
 import { isDead, parseState } from "../manifest/states.ts";
 
@@ -113,11 +113,13 @@ function asItIs({ type, ...members }: Progress): string {
 }
 
 /** `49,990 written, 10 failed`: what there is none of is left out, but for the written. */
-export function outcomes(
-  sums: Readonly<Record<"written" | "failed" | "stale" | "filled" | "gone", number>>,
-): string {
-  const words = (["failed", "stale", "filled", "gone"] as const)
+export function outcomes(sums: Outcomes): string {
+  return [`${count(sums.written)} written`, ...others(sums)].join(", ");
+}
+
+/** What there is of the others. */
+export function others(sums: Outcomes): string[] {
+  return (["failed", "stale", "filled", "gone"] as const)
     .filter((outcome) => sums[outcome] > 0)
     .map((outcome) => `${count(sums[outcome])} ${outcome}`);
-  return [`${count(sums.written)} written`, ...words].join(", ");
 }

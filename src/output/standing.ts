@@ -1,9 +1,8 @@
 /** What the state comes to in figures, at a moment: pure, for whoever shows it. */
 import { MS_PER_SECOND } from "../clock.ts";
+import type { Outcomes } from "../progress.ts";
 import { type KnownJob, type Moment, type ProgressState } from "./progress-state.ts";
 import { isAtGemini, isBack, isOpen, isToSend, needs } from "../manifest/states.ts";
-
-type Outcomes = Readonly<Record<"written" | "failed" | "stale" | "filled" | "gone", number>>;
 
 type Stage = Readonly<{ jobs: number; rows: number }>;
 

@@ -1,5 +1,6 @@
 /** One look at one batch, and what it means for the job. */
-import { type Clock, MS_PER_HOUR } from "../clock.ts";
+import type { StageServices } from "../manifest/stage-services.ts";
+import { MS_PER_HOUR } from "../clock.ts";
 import { type FailureClass, retryableOnce } from "../row/error-code.ts";
 import { JobBlocked, UserError } from "../errors.ts";
 import { explain } from "../words/explain.ts";
@@ -7,7 +8,6 @@ import { counted } from "../words/figures.ts";
 import {
   type Batch,
   type DeadState,
-  type Gemini,
   GeminiError,
   hasBatchEnded,
   isDeadBatch,
@@ -17,21 +17,9 @@ import { ANY_PREFIX, isOurProject } from "../jobs-folder/batch-names.ts";
 import { BATCH_LIFE_HOURS, batchAgeMs, RESULTS_KEPT_MS } from "../jobs-folder/batch-age.ts";
 import { recordDeadBatch } from "../jobs-folder/dead-batch.ts";
 import type { Job } from "../manifest/job.ts";
-import type { Manifest } from "../manifest/manifest.ts";
-import type { Report } from "../progress.ts";
-
-export type PollServices = Readonly<{
-  gemini: Gemini;
-  manifest: Manifest;
-  report: Report;
-  clock: Clock;
-  signal: AbortSignal;
-  /** Names the API key without telling it. */
-  keyId: string;
-}>;
 
 /** Looks at the job's batch. The job comes back changed when the batch has ended. */
-export async function pollJob(services: PollServices, job: Job): Promise<Job> {
+export async function pollJob(services: StageServices, job: Job): Promise<Job> {
   const batch = await lookAt(services, job);
   if (batch === undefined) return recordGone(services, job);
   // one that ended badly may still have left results: they are paid for, so they are taken
@@ -69,7 +57,7 @@ const RESULTS_SHOW_WITHIN_MS = 24 * 60 * 60 * 1000;
  * person is told. Where none is said to have succeeded, none are believed in after a day.
  */
 async function succeededWithoutResults(
-  services: PollServices,
+  services: StageServices,
   job: Job,
   batch: Batch,
 ): Promise<Job> {
@@ -106,7 +94,7 @@ function unexplainedEnd({ rawState }: Batch): string {
   return `the batch ended at Gemini${how}, without results and without a reason given`;
 }
 
-async function lookAt({ gemini, signal }: PollServices, job: Job): Promise<Batch | undefined> {
+async function lookAt({ gemini, signal }: StageServices, job: Job): Promise<Batch | undefined> {
   if (job.batch === undefined) throw new Error(`job ${job.id} is submitted and has no batch`);
   try {
     return await gemini.getBatch(job.batch, signal);
@@ -116,7 +104,7 @@ async function lookAt({ gemini, signal }: PollServices, job: Job): Promise<Batch
 }
 
 async function recordSucceeded(
-  { manifest, report }: PollServices,
+  { manifest, report }: StageServices,
   job: Job,
   resultsName: string,
 ): Promise<Job> {
@@ -126,7 +114,7 @@ async function recordSucceeded(
 }
 
 async function recordEnd(
-  { manifest, report }: PollServices,
+  { manifest, report }: StageServices,
   job: Job,
   state: DeadState,
   told: Readonly<{ code?: number; message: string }> | undefined,
@@ -146,7 +134,7 @@ const BELIEVED_GONE_AFTER_MS = 10 * 60 * 1000;
  * believed only of a batch that is some minutes old, when the whole list has no such batch either,
  * and from a key of its project: for another project's key, every batch looks that way.
  */
-async function recordGone(services: PollServices, job: Job): Promise<Job> {
+async function recordGone(services: StageServices, job: Job): Promise<Job> {
   const { clock, gemini, manifest, signal } = services;
   const isYoung = batchAgeMs(job, clock.now()) < BELIEVED_GONE_AFTER_MS;
   if (isYoung && job.keyId === services.keyId) {
@@ -166,12 +154,11 @@ function notOurKey(job: Job): UserError {
     `The batch ${job.batch} of job ${job.id} is not visible to this API key, which is not the one that made it.`,
     {
       hint: `Set GEMINI_API_KEY to a key of the project that submitted the job. Where there is none any more, give the job up with \`vecfill cancel ${job.id} --give-up\`. Nothing was changed.`,
-      exit: "fatal",
     },
   );
 }
 
-function stillPending({ clock, report }: PollServices, job: Job, batchState: string): Job {
+function stillPending({ clock, report }: StageServices, job: Job, batchState: string): Job {
   const ageSeconds = Math.round(batchAgeMs(job, clock.now()) / 1000);
   report({ type: "pending", job: job.id, batchState, ageSeconds });
   return job;

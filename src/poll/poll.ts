@@ -1,11 +1,12 @@
 /** Poll: looks at every submitted job's batch until each has ended. */
+import type { StageServices } from "../manifest/stage-services.ts";
 import { MS_PER_SECOND } from "../clock.ts";
 import { JobBlocked, UserError } from "../errors.ts";
 import { isOutage } from "../gemini/port.ts";
 import { deleteInput } from "../jobs-folder/input-file.ts";
 import type { Job } from "../manifest/job.ts";
 import type { Manifest } from "../manifest/manifest.ts";
-import { pollJob, type PollServices } from "./poll-job.ts";
+import { pollJob } from "./poll-job.ts";
 import { PollSchedule } from "./schedule.ts";
 import { StuckNotices } from "./stuck.ts";
 import { needs } from "../manifest/states.ts";
@@ -23,7 +24,7 @@ export type PollOptions = Readonly<{
 
 export type PollSummary = Readonly<{ ended: readonly string[]; pending: readonly string[] }>;
 
-export async function pollAll(services: PollServices, options: PollOptions): Promise<PollSummary> {
+export async function pollAll(services: StageServices, options: PollOptions): Promise<PollSummary> {
   const { manifest, clock, signal } = services;
   const schedule = new PollSchedule(clock, options.intervalMs);
   const stuck = new StuckNotices(options.stuckAfterMs);
@@ -46,7 +47,7 @@ export async function pollAll(services: PollServices, options: PollOptions): Pro
 
 /** One look at every submitted job that is due; ids of those that have ended. */
 export async function pollDue(
-  services: PollServices,
+  services: StageServices,
   schedule: PollSchedule,
   stuck: StuckNotices,
 ): Promise<string[]> {
@@ -84,7 +85,7 @@ export async function pollDue(
 
 /** Says how many are waited for, and when they are looked at next. */
 export function reportNextLook(
-  { manifest, report }: Pick<PollServices, "manifest" | "report">,
+  { manifest, report }: Pick<StageServices, "manifest" | "report">,
   schedule: PollSchedule,
 ): void {
   const jobs = schedule.waitedFor(submittedJobs(manifest));
@@ -93,7 +94,7 @@ export function reportNextLook(
   report({ type: "looked", pending: jobs.length, nextLookSeconds });
 }
 
-function warnOfOutage({ report }: PollServices, error: unknown): void {
+function warnOfOutage({ report }: StageServices, error: unknown): void {
   const message = error instanceof Error ? error.message : String(error);
   report({ type: "warning", message, hint: "It is looked at again later; the batches go on." });
 }
@@ -102,7 +103,7 @@ export function submittedJobs(manifest: Manifest): readonly Job[] {
   return manifest.needing("look");
 }
 
-async function sleepUnlessAborted({ clock, signal }: PollServices, ms: number): Promise<void> {
+async function sleepUnlessAborted({ clock, signal }: StageServices, ms: number): Promise<void> {
   try {
     await clock.sleep(ms, signal);
   } catch (error) {

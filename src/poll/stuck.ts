@@ -3,11 +3,11 @@
  * for each job and process, and nothing else is done: the clock may have jumped, and a batch that is
  * late is still paid for.
  */
+import type { StageServices } from "../manifest/stage-services.ts";
 import { MS_PER_SECOND } from "../clock.ts";
 import { BATCH_LIFE_HOURS, batchAgeMs, isStuck } from "../jobs-folder/batch-age.ts";
 import type { Job } from "../manifest/job.ts";
 import { duration } from "../words/figures.ts";
-import type { PollServices } from "./poll-job.ts";
 
 export class StuckNotices {
   readonly #afterMs: number;
@@ -18,7 +18,7 @@ export class StuckNotices {
   }
 
   /** Warns where the job's batch has been there for too long. */
-  look({ clock, report }: Pick<PollServices, "clock" | "report">, job: Job): void {
+  look({ clock, report }: Pick<StageServices, "clock" | "report">, job: Job): void {
     const now = clock.now();
     if (this.#told.has(job.id) || !isStuck(job, now, this.#afterMs)) return;
     this.#told.add(job.id);

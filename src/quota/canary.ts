@@ -138,7 +138,6 @@ async function fallen(
     `Of the first ${requests} rows, sent alone as a trial (job ${first?.id}), ${failed} failed${why}. Nothing else was sent.`,
     {
       hint: `\`vecfill jobs ${last?.id ?? first?.id}\` says more. Mend the cause, then run the same command again; --no-canary sends the rest all the same.`,
-      exit: "fatal",
     },
   );
 }

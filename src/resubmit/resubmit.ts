@@ -4,7 +4,7 @@
  * never in neither.
  */
 import { resolve } from "node:path";
-import { UserError } from "../errors.ts";
+import { UserError, usageError } from "../errors.ts";
 import type { FailedLine } from "../row/failed-line.ts";
 import { requestOf } from "../row/failed-line.ts";
 import { type CutFile, type CutRow, type JobBounds, RequestCutter } from "../jobs-folder/cut.ts";
@@ -360,15 +360,15 @@ function checkLine(path: string, line: FailedLine, target: Target): void {
 }
 
 function doubled(path: string, id: string): UserError {
-  return new UserError(`The row ${id} stands twice in ${path}.`, {
-    hint: "Delete one of the two lines and run the same command again; nothing was submitted.",
-    exit: "usage",
-  });
+  return usageError(
+    `The row ${id} stands twice in ${path}.`,
+    "Delete one of the two lines and run the same command again; nothing was submitted.",
+  );
 }
 
 function noSuchFile(path: string): UserError {
-  return new UserError(`There is no file ${path}.`, {
-    hint: "`vecfill jobs` shows which jobs have failed lines; a file is gone once all of them were resubmitted.",
-    exit: "usage",
-  });
+  return usageError(
+    `There is no file ${path}.`,
+    "`vecfill jobs` shows which jobs have failed lines; a file is gone once all of them were resubmitted.",
+  );
 }

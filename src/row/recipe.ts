@@ -3,7 +3,7 @@
  * `{question_text} {options}`. `{{` and `}}` stand for braces. The database does the rendering
  * (see `store/sql.ts`), so there is one rule for what a row's text is, and it is SQL's.
  */
-import { UserError } from "../errors.ts";
+import { UserError, usageError } from "../errors.ts";
 
 export type RecipePart = Readonly<{ column: string }> | Readonly<{ literal: string }>;
 
@@ -48,8 +48,8 @@ function mergeLiterals(parts: readonly RecipePart[]): RecipePart[] {
 }
 
 function unusable(text: string, why: string): UserError {
-  return new UserError(`The text recipe ${JSON.stringify(text)} ${why}.`, {
-    hint: "Give --text a column, or a recipe such as '{question_text} {options}'; write {{ and }} for braces.",
-    exit: "usage",
-  });
+  return usageError(
+    `The text recipe ${JSON.stringify(text)} ${why}.`,
+    "Give --text a column, or a recipe such as '{question_text} {options}'; write {{ and }} for braces.",
+  );
 }

@@ -1,12 +1,7 @@
+import type { Outcomes } from "../progress.ts";
+
 /** What the rows of a job came to. For an ended job: requests = all the others together. */
-export type Sums = Readonly<{
-  requests: number;
-  written: number;
-  failed: number;
-  stale: number;
-  filled: number;
-  gone: number;
-}>;
+export type Sums = Outcomes & Readonly<{ requests: number }>;
 
 export const NO_ROWS: Sums = { requests: 0, written: 0, failed: 0, stale: 0, filled: 0, gone: 0 };
 
@@ -21,6 +16,6 @@ export function addSums(a: Sums, b: Sums): Sums {
   };
 }
 
-export function balanced(sums: Sums): boolean {
-  return sums.requests === sums.written + sums.failed + sums.stale + sums.filled + sums.gone;
+export function balanced({ requests, written, failed, stale, filled, gone }: Sums): boolean {
+  return requests === written + failed + stale + filled + gone;
 }

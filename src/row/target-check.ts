@@ -1,5 +1,5 @@
 /** Whether a target can be filled, judged by what the database says of its table. */
-import { UserError } from "../errors.ts";
+import { UserError, usageError } from "../errors.ts";
 import { MODELS } from "./models.ts";
 import type { TargetDescription, WritingFacts } from "./target-description.ts";
 import { tableName, type Target } from "./target.ts";
@@ -21,10 +21,7 @@ export function noTable(
   const names = tablesBelow.length === 0 ? "" : `: ${tablesBelow.join(", ")}`;
   return new UserError(
     `${tableName(target)} is a ${kind ?? "view or foreign table"}, no table of its own.`,
-    {
-      hint: `Give --table (and --schema) of the table below it${names}.`,
-      exit: "fatal",
-    },
+    { hint: `Give --table (and --schema) of the table below it${names}.` },
   );
 }
 
@@ -40,10 +37,10 @@ function checkModel(target: Target): void {
   if (Number.isInteger(dimensions) && dimensions >= minDimensions && dimensions <= maxDimensions) {
     return;
   }
-  throw new UserError(`${target.model} gives no vectors of ${dimensions} dimensions.`, {
-    hint: `Give --dimensions between ${minDimensions} and ${maxDimensions}, equal to the column's width.`,
-    exit: "usage",
-  });
+  throw usageError(
+    `${target.model} gives no vectors of ${dimensions} dimensions.`,
+    `Give --dimensions between ${minDimensions} and ${maxDimensions}, equal to the column's width.`,
+  );
 }
 
 function checkId(target: Target, description: TargetDescription): void {
@@ -54,20 +51,17 @@ function checkId(target: Target, description: TargetDescription): void {
       `This API's version (${namedBy}) names the type of the key column ${name} ${idTypeName}, and vecfill knows no key of that name.`,
       {
         hint: "Give --id, a column of type integer, uuid or text. If it is one of these, run `vecfill init --apply` with DATABASE_URL set to the database's own address: the SQL functions know the types themselves.",
-        exit: "fatal",
       },
     );
   }
   if (idType === undefined) {
     throw new UserError(`The key column ${name} is of type ${idTypeName}, which cannot be a key.`, {
       hint: "Give --id, a column of type integer, uuid or text.",
-      exit: "fatal",
     });
   }
   if (!idUnique) {
     throw new UserError(`The key column ${name} is not unique on its own.`, {
       hint: uniqueKeyHint(target, description),
-      exit: "fatal",
     });
   }
 }
@@ -102,13 +96,11 @@ function checkVectorType(target: Target, description: TargetDescription): void {
   if (pgvectorVersion === undefined) {
     throw new UserError("The database does not have the extension pgvector.", {
       hint: "Run: create extension vector; (on Supabase: Database, Extensions, vector).",
-      exit: "fatal",
     });
   }
   if (embedding.typeName !== "vector" && embedding.typeName !== "halfvec") {
     throw new UserError(`The column ${name} is of type ${embedding.typeName}, not a vector.`, {
       hint: `Give --embedding, or add a column: alter table ${tableName(target)} add column <name> vector(${target.dimensions});`,
-      exit: "fatal",
     });
   }
 }
@@ -116,8 +108,7 @@ function checkVectorType(target: Target, description: TargetDescription): void {
 /** What makes every UPDATE of the column fail, or do something else, or find nothing to do. */
 function checkWriting(target: Target, facts: WritingFacts): void {
   const [message, hint] = obstacleOf(target, facts) ?? [];
-  if (message !== undefined && hint !== undefined)
-    throw new UserError(message, { hint, exit: "fatal" });
+  if (message !== undefined && hint !== undefined) throw new UserError(message, { hint });
 }
 
 type Obstacle = readonly [message: string, mend: string];
@@ -167,7 +158,6 @@ function checkWidth(target: Target, { embedding }: TargetDescription): void {
       `The column ${name} has ${embedding.dimensions} dimensions, and ${target.dimensions} are asked for.`,
       {
         hint: `Give --dimensions ${embedding.dimensions}, or alter the column while it is empty: alter table ${tableName(target)} alter column ${target.embedding} type ${embedding.typeName}(${target.dimensions});`,
-        exit: "fatal",
       },
     );
   }

@@ -6,6 +6,7 @@
  * wait to be submitted, so that files and tokens do not pile up. The first task that fails stops
  * the others where their files and the manifest agree.
  */
+import type { StageServices } from "../manifest/stage-services.ts";
 import { MS_PER_SECOND } from "../clock.ts";
 import { JobBlocked, ResultsDoubted, UserError } from "../errors.ts";
 import { exportJobs, type ExportOptions, type ExportSummary } from "../export/export.ts";
@@ -31,7 +32,7 @@ import { sameTarget, type Target } from "../row/target.ts";
 import { isStuck } from "../jobs-folder/batch-age.ts";
 import { adoptBatches } from "../submit/adopt.ts";
 import { Settling } from "../submit/reconcile.ts";
-import { submitJob, type SubmitOutcome, type SubmitServices } from "../submit/submit-job.ts";
+import { submitJob, type SubmitOutcome } from "../submit/submit-job.ts";
 import { nameUsualCauses } from "../quota/refused-alone.ts";
 import { fullText } from "../quota/full-text.ts";
 import { isTooLarge, learnedBounds } from "../quota/learned-bounds.ts";
@@ -43,7 +44,7 @@ import { DoubtedJobs } from "./doubted-jobs.ts";
 import { OutagePause } from "./outage-pause.ts";
 import { isOpen, type Need, needs } from "../manifest/states.ts";
 
-export type RunServices = SubmitServices & ImportServices & Readonly<{ store: Store }>;
+export type RunServices = StageServices & ImportServices & Readonly<{ store: Store }>;
 
 export type RunOptions = Readonly<{
   export: ExportOptions;

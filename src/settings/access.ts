@@ -9,7 +9,7 @@ import {
   rankOf,
   valueOf,
 } from "./env-file.ts";
-import { UserError } from "../errors.ts";
+import { UserError, usageError } from "../errors.ts";
 import { type JsonObject, LineError, parseJsonObject } from "../row/json-value.ts";
 import { type Redact, Secret, secretsOfUrl } from "./secret.ts";
 
@@ -122,7 +122,7 @@ function refuseLeak(
   if (!isFound(environment, address) || isFound(environment, secret)) return;
   const file = environment.variables.get(address)?.file;
   const own = placeOf(environment, secret);
-  throw usage(
+  throw usageError(
     `${own}${own === secret ? " of the environment" : ""} is not sent to the address of ${placeOf(environment, address)}: vecfill found that file by itself, and it may be somebody else's.`,
     `If the address is yours, name the file: --env-file ${file}. Or set ${address} in the environment.`,
   );
@@ -132,7 +132,7 @@ function refuseLeak(
 export function requireDatabase(environment: Environment): DatabaseAccess {
   const access = databaseAccess(environment);
   if (access !== undefined) return access;
-  throw usage(
+  throw usageError(
     `This needs the database's own address: none of ${DATABASE_VARIABLES.join(", ")} is set.`,
     joined(DATABASE_HINT, filesRead(environment)),
   );
@@ -164,17 +164,17 @@ function geminiKeyVariable(environment: Environment): string {
 function geminiKey(environment: Environment, variable: string): Secret {
   const key = valueOf(environment, variable) ?? "";
   const place = placeOf(environment, variable);
-  if (PLACEHOLDER.test(key)) throw usage(`${place} still holds a placeholder.`, KEY_HINT);
+  if (PLACEHOLDER.test(key)) throw usageError(`${place} still holds a placeholder.`, KEY_HINT);
   // a header cannot carry anything else, and its error message would quote the key
   if (!/^[\x21-\x7e]+$/.test(key))
-    throw usage(`${place} holds a space or a sign no key has.`, KEY_HINT);
+    throw usageError(`${place} holds a space or a sign no key has.`, KEY_HINT);
   return new Secret(key);
 }
 
 const KEY_HINT = "Make a key at https://aistudio.google.com/apikey and set GEMINI_API_KEY to it.";
 
 function noKey(environment: Environment): UserError {
-  return usage(
+  return usageError(
     "No Gemini key is set: neither GEMINI_API_KEY nor GOOGLE_API_KEY.",
     joined(KEY_HINT, filesRead(environment)),
   );
@@ -188,7 +188,7 @@ function twoKeys(environment: Environment): UserError {
   const [own, google] = ["GEMINI_API_KEY", "GOOGLE_API_KEY"].map((name) =>
     placeOf(environment, name),
   );
-  return usage(
+  return usageError(
     `${own} and ${google} are both set and differ. Batches belong to the project of one key, so vecfill does not choose.`,
     "Unset one of the two: `unset GOOGLE_API_KEY`.",
   );
@@ -198,7 +198,7 @@ function checkBaseUrl(environment: Environment, address: string): void {
   const place = placeOf(environment, BASE_URL_VARIABLE);
   const protocol = URL.parse(address)?.protocol;
   if (protocol === "http:" || protocol === "https:") return;
-  throw usage(
+  throw usageError(
     `${place} is no http or https address.`,
     `Set it to one such as http://127.0.0.1:8787, or unset it to use Gemini itself.`,
   );
@@ -229,24 +229,24 @@ const ENCODE =
 
 function checkDatabaseUrl(place: string, url: string): void {
   if (PLACEHOLDER.test(url)) {
-    throw usage(
+    throw usageError(
       `${place} still holds a placeholder: it was copied and not filled in.`,
       DATABASE_HINT,
     );
   }
   if (/^https?:/i.test(url)) {
-    throw usage(
+    throw usageError(
       `${place} is a web address; a database address begins with postgresql://.`,
       DATABASE_HINT,
     );
   }
   if (!/^(?:postgres(?:ql)?:\/\/.|pglite:.)/i.test(url)) {
-    throw usage(`${place} is no address of a Postgres database.`, DATABASE_HINT);
+    throw usageError(`${place} is no address of a Postgres database.`, DATABASE_HINT);
   }
   // read as an address, it would have the rest of the password as its host, and show it
   const login = /^postgres(?:ql)?:\/\/(?<login>[^?]*)@/i.exec(url)?.groups?.["login"];
   if (login !== undefined && /[@/#\s]/.test(login)) {
-    throw usage(
+    throw usageError(
       `${place} has a password (or user) with a sign that cannot stand in a URL.`,
       ENCODE,
     );
@@ -254,7 +254,7 @@ function checkDatabaseUrl(place: string, url: string): void {
 }
 
 function noDatabase(environment: Environment): UserError {
-  return usage(
+  return usageError(
     `No database is named: none of ${DATABASE_VARIABLES.join(", ")} is set, nor SUPABASE_URL.`,
     joined(DATABASE_HINT, "Or set SUPABASE_URL and SUPABASE_SECRET_KEY.", filesRead(environment)),
   );
@@ -275,7 +275,7 @@ function supabaseAccess(environment: Environment): SupabaseAccess | undefined {
   if (keyVariable === undefined) {
     const names = SUPABASE_KEY_VARIABLES.join(" nor ");
     const hint = joined(SUPABASE_KEY_HINT, filesRead(environment));
-    throw usage(`${place} is set, but neither ${names}.`, hint);
+    throw usageError(`${place} is set, but neither ${names}.`, hint);
   }
   refuseLeak(environment, { secret: keyVariable, address: urlVariable });
   const key = valueOf(environment, keyVariable) ?? "";
@@ -291,38 +291,45 @@ function supabaseAccess(environment: Environment): SupabaseAccess | undefined {
 
 function projectUrl(place: string, address: string): string {
   if (/^postgres(ql)?:/i.test(address)) {
-    throw usage(`${place} is a database's own address.`, "Put it into DATABASE_URL instead.");
+    throw usageError(`${place} is a database's own address.`, "Put it into DATABASE_URL instead.");
   }
   if (PLACEHOLDER.test(address))
-    throw usage(`${place} still holds a placeholder.`, SUPABASE_URL_HINT);
+    throw usageError(`${place} still holds a placeholder.`, SUPABASE_URL_HINT);
   const url = URL.parse(address);
   if (url === null || !/^https?:$/.test(url.protocol)) {
-    throw usage(`${place} is no http or https address.`, SUPABASE_URL_HINT);
+    throw usageError(`${place} is no http or https address.`, SUPABASE_URL_HINT);
   }
   if (/(^|\.)supabase\.com$/.test(url.hostname)) {
-    throw usage(`${place} is an address of the dashboard, not of a project.`, SUPABASE_URL_HINT);
+    throw usageError(
+      `${place} is an address of the dashboard, not of a project.`,
+      SUPABASE_URL_HINT,
+    );
   }
   if (!/^(\/rest(\/v1)?)?\/?$/.test(url.pathname)) {
-    throw usage(`${place} has a path, ${url.pathname}.`, SUPABASE_URL_HINT);
+    throw usageError(`${place} has a path, ${url.pathname}.`, SUPABASE_URL_HINT);
   }
   return url.origin;
 }
 
 /** By its form; what a key can do is seen when it is used. */
 function checkSupabaseKey(place: string, key: string): void {
-  if (PLACEHOLDER.test(key)) throw usage(`${place} still holds a placeholder.`, SUPABASE_KEY_HINT);
+  if (PLACEHOLDER.test(key))
+    throw usageError(`${place} still holds a placeholder.`, SUPABASE_KEY_HINT);
   if (!/^[\x21-\x7e]+$/.test(key)) {
-    throw usage(`${place} holds a space or a sign no key has.`, SUPABASE_KEY_HINT);
+    throw usageError(`${place} holds a space or a sign no key has.`, SUPABASE_KEY_HINT);
   }
   if (key.startsWith("sb_publishable_")) {
-    throw usage(`${place} is a publishable key, which may not fill a table.`, SUPABASE_KEY_HINT);
+    throw usageError(
+      `${place} is a publishable key, which may not fill a table.`,
+      SUPABASE_KEY_HINT,
+    );
   }
   const payload = jwtPayload(key);
   const role = payload?.["role"];
   if (payload === undefined || role === "service_role") return;
   // PostgREST takes a token without a role for the anonymous one
   const named = typeof role === "string" ? role : "anon";
-  throw usage(
+  throw usageError(
     `${place} is a key of the role ${named}, which may not fill a table.`,
     SUPABASE_KEY_HINT,
   );
@@ -338,10 +345,6 @@ function jwtPayload(key: string): JsonObject | undefined {
     if (error instanceof LineError) return undefined;
     throw error;
   }
-}
-
-function usage(message: string, hint: string): UserError {
-  return new UserError(message, { hint, exit: "usage" });
 }
 
 function isSet(value: string | undefined): value is string {

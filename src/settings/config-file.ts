@@ -1,7 +1,7 @@
 /** `vecfill.config.json`: options under their names, in camelCase or with dashes. */
 import { resolve } from "node:path";
 import { isMissing } from "../disk/presence.ts";
-import { UserError } from "../errors.ts";
+import { UserError, usageError } from "../errors.ts";
 import { nearest } from "../nearest.ts";
 import { type Given } from "./option.ts";
 import { OPTION_LIST, configKeyOf } from "./options.ts";
@@ -84,10 +84,10 @@ function flagOf(key: string, file: string): string {
   const flag = flags.find((known) => known === key || configKeyOf(known) === key);
   if (flag !== undefined) return flag;
   const near = nearest(key, flags.map(configKeyOf));
-  throw new UserError(`The config file ${file} sets ${key}, which is no option of it.`, {
-    hint: near === undefined ? KEYS_HINT : `Did you mean ${near}?`,
-    exit: "usage",
-  });
+  throw usageError(
+    `The config file ${file} sets ${key}, which is no option of it.`,
+    near === undefined ? KEYS_HINT : `Did you mean ${near}?`,
+  );
 }
 
 const KEYS_HINT =

@@ -12,7 +12,7 @@ import {
   valueOf,
   withEnvFiles,
 } from "./env-file.ts";
-import { UserError } from "../errors.ts";
+import { UserError, usageError } from "../errors.ts";
 import { MODELS } from "../row/models.ts";
 import { nearest } from "../nearest.ts";
 import type { Given, Option } from "./option.ts";
@@ -186,7 +186,7 @@ function isGiven(given: unknown): given is Given {
 }
 
 function usage(message: string, { flag, describe }: Option<unknown>): UserError {
-  return new UserError(message, { hint: `--${flag}: ${describe}.`, exit: "usage" });
+  return usageError(message, `--${flag}: ${describe}.`);
 }
 
 function isOrigins(origins: Record<string, Origin>): origins is Origins {
@@ -216,7 +216,7 @@ function checkTogether(settings: Settings, origins: Origins): void {
 }
 
 function disagree(what: string, origin: Origin): UserError {
-  return new UserError(`${what}.`, { hint: `Change ${describeOrigin(origin)}.`, exit: "usage" });
+  return usageError(`${what}.`, `Change ${describeOrigin(origin)}.`);
 }
 
 /** Files with a key or a password in them that others on this machine can read. */

@@ -5,7 +5,7 @@
 import { stat } from "node:fs/promises";
 import { resolve } from "node:path";
 import { parseEnv } from "node:util";
-import { UserError } from "../errors.ts";
+import { UserError, usageError } from "../errors.ts";
 import { readSmallFile } from "./small-file.ts";
 
 /** The first one that sets a variable wins. */
@@ -140,8 +140,8 @@ async function readIfThere(
       cause: error,
     });
   }
-  throw new UserError(`The env file ${file} is over ${BYTES_MAX} bytes; it cannot be one.`, {
-    hint: "Name the right one with --env-file.",
-    exit: "usage",
-  });
+  throw usageError(
+    `The env file ${file} is over ${BYTES_MAX} bytes; it cannot be one.`,
+    "Name the right one with --env-file.",
+  );
 }

@@ -42,9 +42,14 @@ type Checked<T> = Readonly<{ value: T }> | Readonly<{ wrong: string }>;
 /** What a flag, a variable or a config file can hold. */
 export type Given = string | number | boolean;
 
-export type Option<T> = Readonly<{
-  /** Without the dashes. The variable and the config key are made from it. */
-  flag: string;
+export type Option<T> = Unnamed<T> &
+  Readonly<{
+    /** Without the dashes. The variable and the config key are made from it. */
+    flag: string;
+  }>;
+
+/** Its name is that in the table. */
+export type Unnamed<T> = Readonly<{
   /** A switch takes no value on the command line. */
   takes: "value" | "nothing";
   describe: string;
@@ -74,8 +79,27 @@ const SECONDS_PER_HOUR = 3600;
 const TRUE_WORDS: readonly Given[] = [true, "true", "1", "yes", "on"];
 const FALSE_WORDS: readonly Given[] = [false, "false", "0", "no", "off"];
 
+type Table = Readonly<Record<string, Unnamed<unknown>>>;
+type Named<O> = { readonly [K in keyof O]: O[K] & Readonly<{ flag: string }> };
+
+/** `pollIntervalMs` is given as `--poll-interval`. */
+export function named<O extends Table>(table: O): Named<O> {
+  const options = Object.fromEntries(
+    Object.entries(table).map(([name, unnamed]) => [name, { ...unnamed, flag: flagOf(name) }]),
+  );
+  if (!haveNames(table, options)) throw new Error("an option got no name");
+  return options;
+}
+
+function haveNames<O extends Table>(table: O, options: Table): options is Named<O> {
+  return Object.keys(table).every((name) => name in options);
+}
+
+function flagOf(name: string): string {
+  return name.replace(/Ms$/, "").replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+}
+
 type Described<D> = Readonly<{
-  flag: string;
   default: D;
   describe: string;
   group: OptionGroup;
@@ -87,8 +111,8 @@ type Described<D> = Readonly<{
 
 function option<T, D extends T | undefined>(
   described: Described<D>,
-  rest: Pick<Option<T>, "check"> & Partial<Pick<Option<T>, "takes" | "defaultText" | "choices">>,
-): Option<T | D> {
+  rest: Pick<Unnamed<T>, "check"> & Partial<Pick<Unnamed<T>, "takes" | "defaultText" | "choices">>,
+): Unnamed<T | D> {
   return {
     carried: false,
     inConfigFile: true,
@@ -101,7 +125,7 @@ function option<T, D extends T | undefined>(
   };
 }
 
-export function text<D extends string | undefined>(described: Described<D>): Option<string | D> {
+export function text<D extends string | undefined>(described: Described<D>): Unnamed<string | D> {
   const defaultText = described.default === "" ? undefined : described.default;
   return option<string, D>(described, { check: checkText, defaultText });
 }
@@ -115,7 +139,7 @@ function checkText(given: Given): Checked<string> {
 }
 
 /** The name of a schema, a table or a column. */
-export function identifier(described: Described<string>): Option<string> {
+export function identifier(described: Described<string>): Unnamed<string> {
   return { ...text(described), check: checkIdentifier };
 }
 
@@ -126,7 +150,9 @@ function checkIdentifier(given: Given): Checked<string> {
 }
 
 /** US dollars, with or without the sign in front. */
-export function dollars<D extends number | undefined>(described: Described<D>): Option<number | D> {
+export function dollars<D extends number | undefined>(
+  described: Described<D>,
+): Unnamed<number | D> {
   const defaultText = described.default?.toString();
   return option<number, D>(described, { check: checkDollars, defaultText });
 }
@@ -135,7 +161,7 @@ export function dollars<D extends number | undefined>(described: Described<D>): 
 export function dollarsOr<const W extends string>(
   word: W,
   described: Described<undefined>,
-): Option<number | W | undefined> {
+): Unnamed<number | W | undefined> {
   const inDollars = dollars(described);
   return {
     ...inDollars,
@@ -152,7 +178,7 @@ function checkDollars(given: Given): Checked<number> {
 
 export function choice<const C extends string>(
   described: Described<NoInfer<C>> & { choices: readonly C[] },
-): Option<C> {
+): Unnamed<C> {
   const { choices, ...rest } = described;
   const check = (given: Given): Checked<C> => {
     // in the config file a number may stand for a word of digits
@@ -168,7 +194,7 @@ export function choice<const C extends string>(
 /** Several of them, with commas between. */
 export function severalOf<const C extends string>(
   described: Described<undefined> & { choices: readonly C[] },
-): Option<readonly C[] | undefined> {
+): Unnamed<readonly C[] | undefined> {
   const { choices: known, ...rest } = described;
   const check = (given: Given): Checked<readonly C[]> => {
     const names = String(given).split(",");
@@ -183,7 +209,7 @@ export function severalOf<const C extends string>(
 }
 
 /** A number from 0 up. */
-export function amount<D extends number | undefined>(described: Described<D>): Option<number | D> {
+export function amount<D extends number | undefined>(described: Described<D>): Unnamed<number | D> {
   const defaultText = described.default?.toString();
   return option<number, D>(described, { check: checkAmount, defaultText });
 }
@@ -199,7 +225,7 @@ type Range = Readonly<{ min: number; max: number }>;
 
 export function wholeNumber<D extends number | undefined>(
   described: Described<D> & Range,
-): Option<number | D> {
+): Unnamed<number | D> {
   const { min, max, ...rest } = described;
   const check = (given: Given): Checked<number> => {
     const value = toNumber(given);
@@ -215,7 +241,7 @@ export function wholeNumber<D extends number | undefined>(
 export function wholeNumberOr<const W extends string>(
   word: W,
   described: Described<undefined> & Range,
-): Option<number | W | undefined> {
+): Unnamed<number | W | undefined> {
   const number = wholeNumber(described);
   return {
     ...number,
@@ -226,14 +252,14 @@ export function wholeNumberOr<const W extends string>(
 /** Seconds for people, milliseconds inside. */
 export function seconds<D extends number | undefined>(
   described: Described<D> & Pick<Range, "min">,
-): Option<number | D> {
+): Unnamed<number | D> {
   return time(described, { name: "seconds", ms: MS_PER_SECOND, max: SECONDS_MAX });
 }
 
 /** Hours for people, milliseconds inside. */
 export function hours<D extends number | undefined>(
   described: Described<D> & Pick<Range, "min">,
-): Option<number | D> {
+): Unnamed<number | D> {
   const ms = MS_PER_SECOND * SECONDS_PER_HOUR;
   return time(described, { name: "hours", ms, max: SECONDS_MAX / SECONDS_PER_HOUR });
 }
@@ -243,7 +269,7 @@ type TimeUnit = Readonly<{ name: string; ms: number; max: number }>;
 function time<D extends number | undefined>(
   { min, ...rest }: Described<D> & Pick<Range, "min">,
   { name, ms, max }: TimeUnit,
-): Option<number | D> {
+): Unnamed<number | D> {
   const check = (given: Given): Checked<number> => {
     const value = toNumber(given);
     return value === undefined || value < min || value > max
@@ -265,9 +291,12 @@ function toNumber(given: Given): number | undefined {
   return typeof given === "string" && /^-?\d+(\.\d+)?$/.test(given) ? Number(given) : undefined;
 }
 
-/** A switch: a bare flag on the command line, `1` or `0` in the environment. */
-export function toggle(described: Described<boolean>): Option<boolean> {
-  return option<boolean, boolean>(described, { check: checkToggle, takes: "nothing" });
+/** A switch: a bare flag on the command line, `1` or `0` in the environment; off where nothing is said. */
+export function toggle(
+  described: Omit<Described<boolean>, "default"> & Readonly<{ default?: boolean }>,
+): Unnamed<boolean> {
+  const kind = { check: checkToggle, takes: "nothing" } as const;
+  return option<boolean, boolean>({ default: false, ...described }, kind);
 }
 
 function checkToggle(given: Given): Checked<boolean> {

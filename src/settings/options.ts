@@ -17,6 +17,7 @@ import {
   dollarsOr,
   hours,
   identifier,
+  named,
   seconds,
   text,
   toggle,
@@ -89,46 +90,39 @@ const PACE_MAX = 1_000_000;
 /** The emulator answers at once; the service does not mind either. */
 const POLL_SECONDS_MIN = 0.01;
 
-export const OPTIONS = {
+export const OPTIONS = named({
   schema: identifier({
-    flag: "schema",
     default: "public",
     describe: "schema of the target table",
     ...OF_THE_TARGET,
   }),
   table: identifier({
-    flag: "table",
     default: "questions",
     describe: "the target table",
     ...OF_THE_TARGET,
   }),
   id: identifier({
-    flag: "id",
     default: "id",
     describe: "its key column: integer, uuid or text",
     ...OF_THE_TARGET,
   }),
   text: text({
-    flag: "text",
     default: "question_text",
     describe: "a column, or a recipe such as '{question_text} {options}'",
     ...OF_THE_TARGET,
   }),
   embedding: identifier({
-    flag: "embedding",
     default: "embedding",
     describe: "the vector column (vector or halfvec)",
     ...OF_THE_TARGET,
   }),
   model: choice({
-    flag: "model",
     default: "gemini-embedding-001",
     choices: Object.keys(MODELS).filter(isModelName),
     describe: "the embedding model",
     ...OF_THE_TARGET,
   }),
   dimensions: wholeNumber({
-    flag: "dimensions",
     default: 768,
     min: WIDTH_MIN,
     max: WIDTH_MAX,
@@ -136,21 +130,18 @@ export const OPTIONS = {
     ...OF_THE_TARGET,
   }),
   taskType: choice({
-    flag: "task-type",
     default: "RETRIEVAL_DOCUMENT",
     choices: TASK_TYPES,
     describe: "what the vectors are for",
     ...OF_THE_TARGET,
   }),
   where: text({
-    flag: "where",
     default: undefined,
     describe: "a further SQL condition on the rows (direct Postgres only)",
     group: "Target",
     commands: SELECTS,
   }),
   limit: wholeNumber({
-    flag: "limit",
     default: undefined,
     min: 1,
     max: Number.MAX_SAFE_INTEGER,
@@ -159,7 +150,6 @@ export const OPTIONS = {
     commands: SELECTS,
   }),
   onTooLong: choice({
-    flag: "on-too-long",
     default: "skip",
     choices: ["fail", "skip", "truncate"],
     describe: "what to do with texts over the model's token limit",
@@ -167,7 +157,6 @@ export const OPTIONS = {
     commands: SELECTS,
   }),
   maxJobRows: wholeNumber({
-    flag: "max-job-rows",
     default: 50_000,
     min: 1,
     max: JOB_ROWS_MAX,
@@ -176,7 +165,6 @@ export const OPTIONS = {
     commands: [...MAKES_JOBS, "plan"],
   }),
   maxJobTokens: wholeNumber({
-    flag: "max-job-tokens",
     default: undefined,
     min: 1,
     max: JOB_TOKENS_MAX,
@@ -185,7 +173,6 @@ export const OPTIONS = {
     commands: [...MAKES_JOBS, "plan"],
   }),
   maxJobBytes: wholeNumber({
-    flag: "max-job-bytes",
     default: 500_000_000,
     min: 10_000,
     max: JOB_BYTES_MAX,
@@ -194,22 +181,18 @@ export const OPTIONS = {
     commands: [...MAKES_JOBS, "plan"],
   }),
   canary: toggle({
-    flag: "canary",
     default: true,
     describe: "a hundred rows go through first, alone; --no-canary for all at once",
     group: "Jobs",
     commands: ["run", "plan"],
   }),
   beside: toggle({
-    flag: "beside",
-    default: false,
     describe:
       "send although another jobs folder may fill the same rows: its batches are under way, or have ended and nobody has imported them",
     group: "Jobs",
     commands: MAKES_OR_SENDS,
   }),
   maxAttempts: wholeNumber({
-    flag: "max-attempts",
     default: 3,
     min: 1,
     max: ATTEMPTS_MAX,
@@ -218,7 +201,6 @@ export const OPTIONS = {
     commands: ["run", "plan"],
   }),
   maxCost: dollarsOr("off", {
-    flag: "max-cost",
     default: undefined,
     describe:
       "most dollars to spend on this target in all, as the jobs folder knows (exit 5); off: no limit",
@@ -226,28 +208,24 @@ export const OPTIONS = {
     commands: SPENDS,
   }),
   consentAbove: dollars({
-    flag: "consent-above",
     default: 1,
     describe: "dollars above which a command asks before it spends, or without a terminal refuses",
     group: "Cost",
     commands: [...SPENDS, "verify"],
   }),
   price: dollars({
-    flag: "price",
     default: undefined,
     describe: "dollars for a million tokens in a batch (default: as published for the model)",
     group: "Cost",
     commands: PRICES,
   }),
   priceSync: dollars({
-    flag: "price-sync",
     default: undefined,
     describe: "the same for the interactive API",
     group: "Cost",
     commands: PRICES,
   }),
   tier: choice({
-    flag: "tier",
     default: "1",
     choices: TIERS,
     describe: "the project's tier at Gemini, which sets how much may be queued",
@@ -255,7 +233,6 @@ export const OPTIONS = {
     commands: [...MAKES_JOBS, "submit", "report", "plan", "jobs"],
   }),
   lane: choice({
-    flag: "lane",
     default: "batch",
     choices: ["batch", "sync", "auto"],
     describe:
@@ -265,7 +242,6 @@ export const OPTIONS = {
   }),
   // at the price of a batch a third of a cent less, and hours later
   syncUpTo: wholeNumber({
-    flag: "sync-up-to",
     default: 20_000,
     min: 0,
     max: JOB_TOKENS_MAX,
@@ -274,7 +250,6 @@ export const OPTIONS = {
     commands: SUBMITS,
   }),
   maxRequestsPerMinute: wholeNumber({
-    flag: "max-requests-per-minute",
     default: undefined,
     min: 1,
     max: PER_MINUTE_MAX,
@@ -283,7 +258,6 @@ export const OPTIONS = {
     commands: SUBMITS,
   }),
   maxTokensPerMinute: wholeNumber({
-    flag: "max-tokens-per-minute",
     default: undefined,
     min: 1,
     max: PER_MINUTE_MAX,
@@ -292,7 +266,6 @@ export const OPTIONS = {
     commands: SUBMITS,
   }),
   maxActiveJobs: wholeNumber({
-    flag: "max-active-jobs",
     default: 90,
     min: 1,
     max: PROJECT_LIMITS.activeBatches,
@@ -301,7 +274,6 @@ export const OPTIONS = {
     commands: [...SUBMITS, "jobs"],
   }),
   maxEnqueuedTokens: wholeNumber({
-    flag: "max-enqueued-tokens",
     default: undefined,
     min: 1,
     max: ENQUEUED_TOKENS_MAX,
@@ -310,7 +282,6 @@ export const OPTIONS = {
     commands: [...MAKES_JOBS, "submit", "report", "plan", "jobs"],
   }),
   pollIntervalMs: seconds({
-    flag: "poll-interval",
     default: undefined,
     min: POLL_SECONDS_MIN,
     describe: "seconds between two looks at a batch (default: grows with the batch's age)",
@@ -318,7 +289,6 @@ export const OPTIONS = {
     commands: WAITS,
   }),
   timeoutMs: seconds({
-    flag: "timeout",
     default: undefined,
     min: 0,
     describe: "give up waiting after so many seconds (exit 4); the batches go on",
@@ -327,7 +297,6 @@ export const OPTIONS = {
   }),
   // the service aims at a day for a batch, and expires it after two
   stuckAfterMs: hours({
-    flag: "stuck-after",
     default: 24 * MS_PER_HOUR,
     min: 0,
     describe: "hours after which a batch that has not ended is reported as stuck; it goes on",
@@ -335,14 +304,11 @@ export const OPTIONS = {
     commands: [...POLLS, "jobs"],
   }),
   once: toggle({
-    flag: "once",
-    default: false,
     describe: "look once and leave",
     group: "Quota and waiting",
     commands: ["poll"],
   }),
   quotaWaitMs: seconds({
-    flag: "quota-wait",
     default: 60_000,
     min: 0,
     describe: "seconds before a create refused for quota is tried again; grows to 15 minutes",
@@ -350,7 +316,6 @@ export const OPTIONS = {
     commands: SUBMITS,
   }),
   pace: wholeNumberOr("auto", {
-    flag: "pace",
     default: undefined,
     min: 1,
     max: PACE_MAX,
@@ -359,16 +324,12 @@ export const OPTIONS = {
     commands: ["import", "run", "recover", "rollback"],
   }),
   rebuildIndex: toggle({
-    flag: "rebuild-index",
-    default: false,
     describe:
       "drop the ANN index, write, build it again (direct Postgres only); searches are slow meanwhile",
     group: "Target",
     commands: ["import", "run"],
   }),
   again: toggle({
-    flag: "again",
-    default: false,
     describe:
       "write once more, at no cost, what the database has lost since it was imported: rows that are NULL again and have their text",
     group: "Target",
@@ -376,8 +337,6 @@ export const OPTIONS = {
     inConfigFile: false,
   }),
   refetch: toggle({
-    flag: "refetch",
-    default: false,
     describe:
       "with --again: fetch the results again, also where they are in the jobs folder; Gemini keeps them for six weeks",
     group: "Target",
@@ -385,7 +344,6 @@ export const OPTIONS = {
     inConfigFile: false,
   }),
   reconcileGraceMs: seconds({
-    flag: "reconcile-grace",
     default: 60_000,
     min: 0,
     describe:
@@ -394,7 +352,6 @@ export const OPTIONS = {
     commands: [...SUBMITS, "jobs"],
   }),
   resultsGraceMs: seconds({
-    flag: "results-grace",
     default: 600_000,
     min: 0,
     describe:
@@ -403,38 +360,29 @@ export const OPTIONS = {
     commands: ["import", "run", "recover"],
   }),
   reconcile: toggle({
-    flag: "reconcile",
-    default: false,
     describe: "settle uncertain submissions first",
     group: "Jobs",
     commands: ["jobs"],
   }),
   trigger: toggle({
-    flag: "trigger",
-    default: false,
     describe: "also a trigger that sets the embedding to NULL when the text changes",
     group: "Set-up",
     commands: ["init"],
     inConfigFile: false,
   }),
   apply: toggle({
-    flag: "apply",
-    default: false,
     describe: "also run the SQL on the database that DATABASE_URL names",
     group: "Set-up",
     commands: ["init"],
     inConfigFile: false,
   }),
   remove: toggle({
-    flag: "remove",
-    default: false,
     describe: "take functions and trigger out again",
     group: "Set-up",
     commands: ["init"],
     inConfigFile: false,
   }),
   reportFile: text({
-    flag: "report-file",
     power: "writes",
     default: undefined,
     describe: "where to write the page (default: report.html in the jobs folder)",
@@ -442,15 +390,12 @@ export const OPTIONS = {
     commands: ["report"],
   }),
   live: toggle({
-    flag: "live",
-    default: false,
     describe: "also send a few tiny batches to Gemini, and compare its answers with the emulator's",
     group: "Set-up",
     commands: ["doctor"],
     inConfigFile: false,
   }),
   state: severalOf({
-    flag: "state",
     default: undefined,
     choices: JOB_STATES,
     describe: "only jobs in these states, with commas between",
@@ -459,15 +404,12 @@ export const OPTIONS = {
     inConfigFile: false,
   }),
   watch: toggle({
-    flag: "watch",
-    default: false,
     describe: "stay, and show what changes, until every job has ended",
     group: "Output",
     commands: ["jobs"],
     inConfigFile: false,
   }),
   format: choice({
-    flag: "format",
     default: "table",
     choices: ["table", "csv", "json"],
     describe: "how to list the jobs",
@@ -475,15 +417,12 @@ export const OPTIONS = {
     commands: ["jobs"],
   }),
   giveUp: toggle({
-    flag: "give-up",
-    default: false,
     describe: "give jobs up although they may have a batch that is paid for; what it cost is lost",
     group: "Jobs",
     commands: ["cancel"],
     inConfigFile: false,
   }),
   sample: wholeNumber({
-    flag: "sample",
     default: undefined,
     min: 1,
     max: SAMPLE_MAX,
@@ -493,14 +432,11 @@ export const OPTIONS = {
     inConfigFile: false,
   }),
   keepResults: toggle({
-    flag: "keep-results",
-    default: false,
     describe: "keep what a rollback needs: request and results files of imported jobs",
     group: "Files",
     commands: ["clean"],
   }),
   onEvent: text({
-    flag: "on-event",
     default: undefined,
     power: "runs",
     describe: "a shell command to run when something changes: see docs/keeping-fresh.md",
@@ -508,7 +444,6 @@ export const OPTIONS = {
     commands: WATCHED,
   }),
   metricsFile: text({
-    flag: "metrics-file",
     power: "writes",
     default: undefined,
     describe: "write metrics here, in Prometheus' text format",
@@ -516,56 +451,42 @@ export const OPTIONS = {
     commands: WATCHED,
   }),
   yes: toggle({
-    flag: "yes",
-    default: false,
     describe: "ask no questions",
     group: "Output",
     commands: ASKS,
   }),
   dryRun: toggle({
-    flag: "dry-run",
-    default: false,
     describe: "say what would be done, and do nothing",
     group: "Output",
     commands: WRITES,
   }),
   json: toggle({
-    flag: "json",
-    default: false,
     describe: "the result as one JSON object",
     group: "Output",
     commands: COMMAND_NAMES,
   }),
   progressJson: toggle({
-    flag: "progress-json",
-    default: false,
     describe: "progress, warnings and errors as JSON lines on stderr",
     group: "Output",
     commands: COMMAND_NAMES,
   }),
   quiet: toggle({
-    flag: "quiet",
-    default: false,
     describe: "no progress; the result, warnings and errors only",
     group: "Output",
     commands: COMMAND_NAMES,
   }),
   verbose: toggle({
-    flag: "verbose",
-    default: false,
     describe: "every step, and the causes of errors",
     group: "Output",
     commands: COMMAND_NAMES,
   }),
   color: toggle({
-    flag: "color",
     default: true,
     describe: "colours on a terminal; --no-color for none",
     group: "Output",
     commands: COMMAND_NAMES,
   }),
   jobsDir: text({
-    flag: "jobs-dir",
     default: "jobs",
     describe: "folder of the manifest and its data files",
     group: "Files",
@@ -573,7 +494,6 @@ export const OPTIONS = {
     carried: true,
   }),
   envFile: text({
-    flag: "env-file",
     default: undefined,
     describe: "file of environment variables (default: .env.local and .env, where there)",
     group: "Files",
@@ -582,7 +502,6 @@ export const OPTIONS = {
     inConfigFile: false,
   }),
   config: text({
-    flag: "config",
     default: undefined,
     describe: "the config file (default: vecfill.config.json, where there)",
     group: "Files",
@@ -590,7 +509,7 @@ export const OPTIONS = {
     carried: true,
     inConfigFile: false,
   }),
-};
+});
 
 export type OptionName = keyof typeof OPTIONS;
 

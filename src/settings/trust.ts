@@ -6,7 +6,7 @@ import { realpath } from "node:fs/promises";
 import { basename, dirname, isAbsolute, join, relative, resolve, sep } from "node:path";
 import type { Configuration, GivenOrigin, Origin } from "./config.ts";
 import { ifThere } from "../disk/presence.ts";
-import { UserError } from "../errors.ts";
+import { UserError, usageError } from "../errors.ts";
 import type { CommandName, Option } from "./option.ts";
 import { OPTIONS, OPTION_LIST, variableOf } from "./options.ts";
 
@@ -50,11 +50,8 @@ async function realPath(path: string): Promise<string> {
 function notFollowed({ flag }: Option<unknown>, origin: GivenOrigin): UserError {
   const naming = (origin.source === "file" ? OPTIONS.config : OPTIONS.envFile).flag;
   const file = origin.name.split(" in ").at(-1);
-  return new UserError(
+  return usageError(
     `${origin.name} is not followed: a file that vecfill finds by itself may not run a command or write outside of the jobs folder.`,
-    {
-      hint: `If it is yours, name the file: --${naming} ${file}. Or give --${flag}, or set ${variableOf(flag)} in the environment.`,
-      exit: "usage",
-    },
+    `If it is yours, name the file: --${naming} ${file}. Or give --${flag}, or set ${variableOf(flag)} in the environment.`,
   );
 }

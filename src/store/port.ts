@@ -2,6 +2,7 @@
  * The table in our words. Every call may be repeated: reading changes nothing, and `apply` and
  * `clear` compare before they write, so that a lost answer is found out by asking again.
  */
+import { z } from "zod";
 import { UserError } from "../errors.ts";
 import { tableName, type Target } from "../row/target.ts";
 import type { TargetDescription } from "../row/target-description.ts";
@@ -143,9 +144,6 @@ export type StoreIndexes = Readonly<{
   progress(): Promise<IndexProgress | undefined>;
 }>;
 
-/** What can be wrong with a vector by itself. */
-export type VectorFlaw = "dimensions" | "length" | "notFinite";
-
 export const VECTOR_HASH_DIGITS = 16;
 export const TEXT_HASH_DIGITS = 8;
 
@@ -158,22 +156,39 @@ export type LookOptions = Readonly<{
   picks: readonly number[];
 }>;
 
-export type PickedRow = Readonly<{ id: string; text: string; vector: readonly number[] }>;
+const LOOK = z.object({
+  rows: z.number(),
+  withEmbedding: z.number(),
+  /** `detail`: the width, or the length. */
+  flawed: z.array(
+    z.object({
+      id: z.string(),
+      flaw: z.enum(["dimensions", "length", "notFinite"]),
+      detail: z.string(),
+    }),
+  ),
+  /** Of each row with a vector, in order: hex digits of the vector's hash and of its text's. */
+  hashes: z.string(),
+  /** Rows with a wanted vector; `words` is equal for texts that differ in spaces only. */
+  found: z.array(z.object({ id: z.string(), hash: z.string(), words: z.string() })),
+  picked: z.array(z.object({ id: z.string(), text: z.string(), vector: z.array(z.number()) })),
+  /** Id of the last row; undefined where there is none any more. */
+  until: z
+    .string()
+    .nullable()
+    .transform((id) => id ?? undefined),
+});
 
 /** A window of rows in id order; the store decides how many. */
-export type Look = Readonly<{
-  rows: number;
-  withEmbedding: number;
-  /** `detail`: the width, or the length. */
-  flawed: readonly Readonly<{ id: string; flaw: VectorFlaw; detail: string }>[];
-  /** Of each row with a vector, in order: hex digits of the vector's hash and of its text's. */
-  hashes: string;
-  /** Rows with a wanted vector; `words` is equal for texts that differ in spaces only. */
-  found: readonly Readonly<{ id: string; hash: string; words: string }>[];
-  picked: readonly PickedRow[];
-  /** Id of the last row; undefined where there is none any more. */
-  until: string | undefined;
-}>;
+export type Look = Readonly<z.infer<typeof LOOK>>;
+export type PickedRow = Look["picked"][number];
+/** What can be wrong with a vector by itself. */
+export type VectorFlaw = Look["flawed"][number]["flaw"];
+
+/** From what `lookSql` gave. */
+export function parseLook(given: unknown): Look {
+  return LOOK.parse(given);
+}
 
 export type Store = {
   /** Undefined where only an API is to be had, through which no index can be built. */

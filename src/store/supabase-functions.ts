@@ -248,18 +248,29 @@ function readBody(target: Target, shape: TableShape): string {
         and ${id} ${condition} and ${id} <= vecfill_until
       order by ${id} limit $2
     ) as page;`;
-  return `
-#variable_conflict use_column
-declare
-  vecfill_after constant ${ID_TYPES[shape.idType]} := $1::${ID_TYPES[shape.idType]};
-  vecfill_until ${ID_TYPES[shape.idType]};
-  vecfill_rows jsonb;
-begin
+  return windowBody(shape, [`vecfill_until ${ID_TYPES[shape.idType]}`, "vecfill_rows jsonb"], {
+    window,
+    end: "return jsonb_build_object('rows', vecfill_rows, 'until', vecfill_until::text)",
+  });
+}
+
+function plpgsql(variables: readonly string[], statements: string): string {
+  const declared = variables.map((variable) => `  ${variable};\n`).join("");
+  return `\n#variable_conflict use_column\ndeclare\n${declared}begin${statements}\nend`;
+}
+
+/** Over a window of the rows behind the cursor, or of the first rows. */
+function windowBody(
+  { idType }: TableShape,
+  variables: readonly string[],
+  { window, end }: Readonly<{ window: (condition: string) => string; end?: string }>,
+): string {
+  const after = `vecfill_after constant ${ID_TYPES[idType]} := $1::${ID_TYPES[idType]}`;
+  const body = `
   if vecfill_after is null then${window("is not null")}
   else${window("> vecfill_after")}
-  end if;
-  return jsonb_build_object('rows', vecfill_rows, 'until', vecfill_until::text);
-end`;
+  end if;`;
+  return plpgsql([after, ...variables], end === undefined ? body : `${body}\n  ${end};`);
 }
 
 /** Counts a window of `scan_rows` rows behind the cursor. */
@@ -273,27 +284,12 @@ function countBody(target: Target, shape: TableShape): string {
     select jsonb_build_object('total', count(*), 'pending', count(*) filter (where w.pending),
       'until', (select x.id::text from vecfill_window as x order by x.id desc limit 1))
     into vecfill_counts from vecfill_window as w;`;
-  return `
-#variable_conflict use_column
-declare
-  vecfill_after constant ${ID_TYPES[shape.idType]} := $1::${ID_TYPES[shape.idType]};
-  vecfill_counts jsonb;
-begin
-  if vecfill_after is null then${window("is not null")}
-  else${window("> vecfill_after")}
-  end if;
-  return vecfill_counts;
-end`;
+  return windowBody(shape, ["vecfill_counts jsonb"], { window, end: "return vecfill_counts" });
 }
 
 /** An array of outcomes in the order of the rows, `open` where nothing stands against writing. */
 function applyBody(target: Target, shape: TableShape): string {
-  return `
-#variable_conflict use_column
-declare
-  vecfill_written text[];
-  vecfill_outcomes jsonb;
-begin
+  const body = `
   with updated as (${applySql(target, shape, "$1")}
   ) select array_agg(updated.place) into vecfill_written from updated;
   select coalesce(jsonb_agg(
@@ -301,8 +297,8 @@ begin
     order by others.place::bigint), '[]') into vecfill_outcomes
   from (${classifySql(target, shape, "$1")}
   ) as others;
-  return vecfill_outcomes;
-end`;
+  return vecfill_outcomes;`;
+  return plpgsql(["vecfill_written text[]", "vecfill_outcomes jsonb"], body);
 }
 
 function tryWriteBody(target: Target, shape: TableShape): string {
@@ -318,44 +314,28 @@ function tryWriteBody(target: Target, shape: TableShape): string {
 function lookBody(target: Target, shape: TableShape): string {
   const parameters = { limit: "$2", dimensions: "$3", tolerance: "$4", wanted: "$5", picks: "$6" };
   const window = (condition: string): string =>
-    `return (${lookSql(target, shape, condition, parameters)});`;
-  return `
-#variable_conflict use_column
-declare
-  vecfill_after constant ${ID_TYPES[shape.idType]} := $1::${ID_TYPES[shape.idType]};
-begin
-  if vecfill_after is null then ${window("is not null")}
-  else ${window("> vecfill_after")}
-  end if;
-end`;
+    ` return (${lookSql(target, shape, condition, parameters)});`;
+  return windowBody(shape, [], { window });
 }
 
 /** An array of what the rows hold, in their order. */
 function compareBody(target: Target, shape: TableShape): string {
-  return `
-#variable_conflict use_column
-declare
-  vecfill_holdings jsonb;
-begin
+  const body = `
   select coalesce(jsonb_agg(compared.holding order by compared.place::bigint), '[]')
   into vecfill_holdings
   from (${compareSql(target, shape, "$1")}
   ) as compared;
-  return vecfill_holdings;
-end`;
+  return vecfill_holdings;`;
+  return plpgsql(["vecfill_holdings jsonb"], body);
 }
 
 /** An array of places, counted from 1, that were cleared. */
 function clearBody(target: Target, shape: TableShape): string {
-  return `
-#variable_conflict use_column
-declare
-  vecfill_cleared jsonb;
-begin
+  const body = `
   with cleared as (${clearSql(target, shape, "$1")}
   ) select coalesce(jsonb_agg(cleared.place::bigint), '[]') into vecfill_cleared from cleared;
-  return vecfill_cleared;
-end`;
+  return vecfill_cleared;`;
+  return plpgsql(["vecfill_cleared jsonb"], body);
 }
 
 /**

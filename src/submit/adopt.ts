@@ -1,4 +1,5 @@
 /** Reads Gemini's list of batches whole, and gives every batch of ours to its job. Nothing is ever cancelled here. */
+import type { StageServices } from "../manifest/stage-services.ts";
 import { explain } from "../words/explain.ts";
 import {
   type Batch,
@@ -16,7 +17,6 @@ import {
   jobOfBatch,
 } from "../jobs-folder/batch-names.ts";
 import { mayHaveBatch } from "../manifest/states.ts";
-import type { SubmitServices } from "./submit-job.ts";
 
 /** Of a job whose create is under way in this very process: its answer tells, not the list. */
 export type IsBeingSent = (job: Job) => boolean;
@@ -28,7 +28,7 @@ const NONE: IsBeingSent = () => false;
  * from a backup. Ids of the jobs that have got one, and how many batches are of no job that is known.
  */
 export async function adoptBatches(
-  services: SubmitServices,
+  services: StageServices,
   isBeingSent: IsBeingSent = NONE,
 ): Promise<Readonly<{ adopted: readonly string[]; unknown: number }>> {
   const { adopted, unknown } = await adoptFound(services, isBeingSent);
@@ -44,7 +44,7 @@ export type Found = Readonly<{
 
 /** Reads the whole list once. */
 export async function adoptFound(
-  services: SubmitServices,
+  services: StageServices,
   isBeingSent: IsBeingSent = NONE,
 ): Promise<Found> {
   const { gemini, manifest, signal } = services;
@@ -89,7 +89,7 @@ export async function readList(
 }
 
 /** True when the job had no batch and now has one. */
-async function settle(services: SubmitServices, job: Job, batches: Batch[]): Promise<boolean> {
+async function settle(services: StageServices, job: Job, batches: Batch[]): Promise<boolean> {
   const first = batches.toSorted((a, b) => usefulness(b) - usefulness(a))[0];
   const adopts = first !== undefined && (await adopt(services, job, first));
   // as it is by now: another reading may have been at work
@@ -104,7 +104,7 @@ async function settle(services: SubmitServices, job: Job, batches: Batch[]): Pro
 
 /** False where the job has a batch, has ended, or is being embedded at once by now. */
 async function adopt(
-  { manifest, report, keyId }: SubmitServices,
+  { manifest, report, keyId }: StageServices,
   { id: job }: Job,
   { name: batch }: Batch,
 ): Promise<boolean> {
@@ -122,7 +122,7 @@ function usefulness({ state }: Batch): number {
 }
 
 async function recordDuplicate(
-  { manifest, report }: SubmitServices,
+  { manifest, report }: StageServices,
   job: Job,
   batch: Batch,
 ): Promise<void> {

@@ -5,6 +5,7 @@
  * period, for what slipped in before. Only then may the job be sent once more. Nothing is ever cancelled
  * here: a second batch is reported, and a person decides.
  */
+import type { StageServices } from "../manifest/stage-services.ts";
 import { MS_PER_SECOND } from "../clock.ts";
 import { UserError } from "../errors.ts";
 import type { Batch } from "../gemini/port.ts";
@@ -13,7 +14,6 @@ import type { Job } from "../manifest/job.ts";
 import { adoptFound, type Found, type IsBeingSent } from "./adopt.ts";
 import { GONE_TIMES } from "./fence-check.ts";
 import { isSameSubmission, revokeInput } from "./revoke.ts";
-import type { SubmitServices } from "./submit-job.ts";
 
 export type ReconcileSummary = Readonly<{
   /** Jobs whose batch was found. */
@@ -31,7 +31,7 @@ const HELD_LOOK_MS = 10 * 60 * 1000;
 
 /** Settles every job of the manifest that is `submitting`, as far as that can be; a job given up before may be found too. */
 export async function reconcile(
-  services: SubmitServices,
+  services: StageServices,
   graceMs: number,
 ): Promise<ReconcileSummary> {
   const settling = new Settling(services, graceMs);
@@ -62,12 +62,12 @@ type Watch = {
 
 /** Watches uncertain jobs, each in its own time; `isBeingSent`: those are none yet. */
 export class Settling {
-  readonly #services: SubmitServices;
+  readonly #services: StageServices;
   readonly #graceMs: number;
   readonly #isBeingSent: IsBeingSent;
   readonly #watches = new Map<string, Watch>();
 
-  constructor(services: SubmitServices, graceMs: number, isBeingSent: IsBeingSent = () => false) {
+  constructor(services: StageServices, graceMs: number, isBeingSent: IsBeingSent = () => false) {
     this.#services = services;
     this.#graceMs = graceMs;
     this.#isBeingSent = isBeingSent;
@@ -176,14 +176,13 @@ const REVOKE_TAKES_GRACES = 3;
  * project a key belongs to nobody tells; so only the key of the create, or one that sees other
  * batches of ours, can say that there is none.
  */
-function checkKey({ keyId }: SubmitServices, uncertain: readonly Job[]): void {
+function checkKey({ keyId }: StageServices, uncertain: readonly Job[]): void {
   const job = uncertain.find((each) => each.keyId !== undefined && each.keyId !== keyId);
   if (job === undefined) return;
   throw new UserError(
     `Whether job ${job.id} has a batch at Gemini cannot be told with this API key, which is not the one that sent it.`,
     {
       hint: `Set GEMINI_API_KEY to the key that submitted the job. Where there is no such key any more, give the job up with \`vecfill cancel ${job.id} --give-up\`. Nothing was changed.`,
-      exit: "fatal",
     },
   );
 }
@@ -192,7 +191,7 @@ function checkKey({ keyId }: SubmitServices, uncertain: readonly Job[]): void {
  * A batch that tells no name may be that of the lost answer, unless it is known, or was made of something
  * else, or long before. Then the list proves nothing, and sending the job again could pay twice.
  */
-function checkNameless({ manifest }: SubmitServices, job: Job, nameless: readonly Batch[]): void {
+function checkNameless({ manifest }: StageServices, job: Job, nameless: readonly Batch[]): void {
   const known = new Set(manifest.jobs().flatMap((each) => [each.batch, ...each.duplicateBatches]));
   const strangers = nameless.filter(({ name }) => !known.has(name));
   const ownFiles = `files/${batchPrefix(manifest.id)}${job.id}-`;

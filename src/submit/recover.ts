@@ -12,7 +12,7 @@ import type { Target } from "../row/target.ts";
 import { estimateTokens } from "../row/tokens.ts";
 import type { Store } from "../store/port.ts";
 import { otherBatches, type OtherServices } from "./others.ts";
-import type { SubmitServices } from "./submit-job.ts";
+import type { StageServices } from "../manifest/stage-services.ts";
 
 /** Oldest first; none that was made for another task, whose vectors do not go with these. */
 export async function recoverable(services: OtherServices, mark: string): Promise<Batch[]> {
@@ -26,7 +26,7 @@ function madeMs({ createdAt }: Batch): number {
   return Date.parse(createdAt ?? "") || 0;
 }
 
-type RecoverServices = SubmitServices & Readonly<{ store: Store }>;
+type RecoverServices = StageServices & Readonly<{ store: Store }>;
 
 /** Records each as a job. */
 export async function recoverBatches(

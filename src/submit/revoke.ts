@@ -2,13 +2,13 @@
  * A create request may leave a stopped machine long after everybody took it for lost. No lock keeps it
  * from that: only Gemini can refuse it, and does so once the file that it names is gone there.
  */
+import type { StageServices } from "../manifest/stage-services.ts";
 import { explain } from "../words/explain.ts";
 import { GeminiError, isOutage } from "../gemini/port.ts";
 import { heldUntil } from "../jobs-folder/input-file.ts";
 import type { Job } from "../manifest/job.ts";
 import { needs } from "../manifest/states.ts";
 import { doesDeletionFence } from "./fence-check.ts";
-import type { SubmitServices } from "./submit-job.ts";
 
 /**
  * `gone`: the service says so of the file of the last submission, and refuses a create with it.
@@ -18,7 +18,7 @@ export type Revocation = "gone" | "held" | "open";
 
 /** To be repeated. From the record on, whoever goes on with the job revokes first. `reads`: of the list, before. */
 export async function revokeInput(
-  services: SubmitServices,
+  services: StageServices,
   job: Job,
   reads: number,
 ): Promise<Revocation> {
@@ -36,7 +36,7 @@ export async function revokeInput(
 
 /** The service may not know of what it was told a moment ago. */
 async function stateOfInput(
-  { gemini, clock, signal }: SubmitServices,
+  { gemini, clock, signal }: StageServices,
   job: Job,
 ): Promise<Revocation> {
   const file = job.remoteFile?.name ?? "";
@@ -47,7 +47,7 @@ async function stateOfInput(
 
 /** Undefined where it is not known whether deletion fences, or a batch was found meanwhile. */
 async function recordedRevoking(
-  services: SubmitServices,
+  services: StageServices,
   job: Job,
   reads: number,
 ): Promise<Job | undefined> {

@@ -3,29 +3,15 @@
  * repeat), record the intent, send one create request, record the answer. When there is no usable
  * answer the job stays `submitting`, and only `reconcile` may decide what became of it.
  */
+import type { StageServices } from "../manifest/stage-services.ts";
 import type { Clock } from "../clock.ts";
 import { explain } from "../words/explain.ts";
-import { type Gemini, GeminiError } from "../gemini/port.ts";
+import { GeminiError } from "../gemini/port.ts";
 import { deleteIdleInputs } from "../jobs-folder/input-file.ts";
 import type { Job } from "../manifest/job.ts";
-import type { Manifest } from "../manifest/manifest.ts";
 import type { Probe } from "../manifest/quota/quota-log.ts";
 import { checkRequestFile } from "../jobs-folder/request-file.ts";
-import type { Report } from "../progress.ts";
-import type { Target } from "../row/target.ts";
 import { batchDisplayName, remoteFileName } from "../jobs-folder/batch-names.ts";
-
-export type SubmitServices = Readonly<{
-  gemini: Gemini;
-  manifest: Manifest;
-  report: Report;
-  clock: Clock;
-  signal: AbortSignal;
-  /** Names the API key without telling it. */
-  keyId: string;
-  /** A mark of the target's column, for the names of batches; see `targetMark`. */
-  markOf?: (target: Target) => Promise<string | undefined>;
-}>;
 
 export type SubmitOutcome =
   | Readonly<{ kind: "submitted"; job: Job }>
@@ -43,7 +29,7 @@ export type SubmitOutcome =
  * books say that the queue is full, and the answer is to tell whether they are right.
  */
 export async function submitJob(
-  services: SubmitServices,
+  services: StageServices,
   exported: Job,
   probe?: Probe,
 ): Promise<SubmitOutcome> {
@@ -60,14 +46,14 @@ export async function submitJob(
 /** The input file must outlive the batch's time in the queue; this much of its 48 h must be left. */
 const MIN_FILE_LIFE_MS = 36 * 60 * 60 * 1000;
 
-async function uploadedJob(services: SubmitServices, job: Job): Promise<Job> {
+async function uploadedJob(services: StageServices, job: Job): Promise<Job> {
   const { remoteFile } = job;
   if (remoteFile === undefined) return upload(services, job);
   const lifeMs = Date.parse(remoteFile.expiresAt ?? "") - services.clock.now().getTime();
   return lifeMs >= MIN_FILE_LIFE_MS ? job : upload(services, job);
 }
 
-async function upload(services: SubmitServices, job: Job): Promise<Job> {
+async function upload(services: StageServices, job: Job): Promise<Job> {
   const { gemini, manifest, report, signal } = services;
   const path = manifest.files(job.id).requests;
   report({ type: "uploading", job: job.id, bytes: job.requestFile.bytes });
@@ -86,7 +72,7 @@ async function upload(services: SubmitServices, job: Job): Promise<Job> {
 
 /** An upload that is refused for quota may have met a full storage: what is idle there goes first. */
 async function afterMakingRoom<T>(
-  services: SubmitServices,
+  services: StageServices,
   error: unknown,
   again: () => Promise<T>,
 ): Promise<T> {
@@ -105,7 +91,7 @@ type FileGone = Readonly<{ kind: "fileGone"; job: Job; error: GeminiError }>;
 
 /** Records the intent, sends exactly one create request, records what came of it. */
 async function createOnce(
-  services: SubmitServices,
+  services: StageServices,
   job: Job,
   probe: Probe | undefined,
 ): Promise<SubmitOutcome | FileGone> {
@@ -149,7 +135,7 @@ const MAX_INTENT_AGE_MS = 20_000;
  * Throws where another process has the folder.
  */
 async function pauseSince(
-  { manifest, clock }: SubmitServices,
+  { manifest, clock }: StageServices,
   since: Moment,
 ): Promise<string | undefined> {
   await manifest.stillHeld();
@@ -160,7 +146,7 @@ async function pauseSince(
 }
 
 async function recordSubmitted(
-  { manifest, report, keyId }: SubmitServices,
+  { manifest, report, keyId }: StageServices,
   { id: job }: Job,
   batch: string,
 ): Promise<Job> {
@@ -171,7 +157,7 @@ async function recordSubmitted(
 }
 
 async function afterFailedCreate(
-  { manifest }: SubmitServices,
+  { manifest }: StageServices,
   job: Job,
   error: GeminiError,
 ): Promise<SubmitOutcome | FileGone> {

@@ -1,9 +1,10 @@
 /** Submit: every exported job that the window has room for, the oldest first. */
+import type { StageServices } from "../manifest/stage-services.ts";
 import { type CostLimit, type CostStop, costStop, withinLimit } from "../cost/cost.ts";
 import type { Job } from "../manifest/job.ts";
 import { adoptBatches } from "./adopt.ts";
 import { reconcile } from "./reconcile.ts";
-import { submitJob, type SubmitServices } from "./submit-job.ts";
+import { submitJob } from "./submit-job.ts";
 import { fullText } from "../quota/full-text.ts";
 import { nameUsualCauses } from "../quota/refused-alone.ts";
 import { warnOfTooLarge } from "../quota/too-large.ts";
@@ -46,7 +47,7 @@ export type SubmittedByLane = SubmitSummary & EmbeddedAtOnce;
 const MAX_ROUNDS = 3;
 
 export async function submitAll(
-  services: SubmitServices,
+  services: StageServices,
   options: SubmitOptions,
 ): Promise<SubmitSummary> {
   const { manifest, signal } = services;
@@ -89,7 +90,7 @@ function isFull({ atMs, waitsFor }: NextTry, nowMs: number): boolean {
 
 /** One pass over the exported jobs; says why it stopped early. */
 async function submitRound(
-  services: SubmitServices,
+  services: StageServices,
   options: SubmitOptions,
   submitted: string[],
 ): Promise<string | undefined> {

@@ -1,5 +1,6 @@
 import { type RowEnd, TableRefusal } from "../store/port.ts";
 import { counted } from "./figures.ts";
+import { said } from "./text-lines.ts";
 
 /** What came of rows that are paid for and that the table had refused; no lines where there were none. */
 export function paidRows(ends: readonly RowEnd[]) {
@@ -7,15 +8,12 @@ export function paidRows(ends: readonly RowEnd[]) {
   const written = ends.filter((end) => end === "written").length;
   const unneeded = ends.length - refusals.length - written;
   const lines = [
-    written > 0
-      ? `${counted(written, "row")} that had failed ${written === 1 ? "is" : "are"} written, from the results, at no cost.`
-      : "",
-    unneeded > 0
-      ? `${counted(unneeded, "row")} that had failed ${unneeded === 1 ? "needs" : "need"} these vectors no more.`
-      : "",
-    refusals[0] === undefined
-      ? ""
-      : `The table takes no vector for ${counted(refusals.length, "row")}: ${refusals[0].message} What was paid for stays in the results.`,
+    written > 0 &&
+      `${counted(written, "row")} that had failed ${written === 1 ? "is" : "are"} written, from the results, at no cost.`,
+    unneeded > 0 &&
+      `${counted(unneeded, "row")} that had failed ${unneeded === 1 ? "needs" : "need"} these vectors no more.`,
+    refusals[0] !== undefined &&
+      `The table takes no vector for ${counted(refusals.length, "row")}: ${refusals[0].message} What was paid for stays in the results.`,
   ];
-  return { written, refused: refusals.length, lines: lines.filter((line) => line !== "") };
+  return { written, refused: refusals.length, lines: said(lines) };
 }

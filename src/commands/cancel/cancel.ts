@@ -1,4 +1,4 @@
-import { UserError } from "../../errors.ts";
+import { UserError, usageError } from "../../errors.ts";
 import { explain } from "../../words/explain.ts";
 import { type Gemini, GeminiError } from "../../gemini/port.ts";
 import type { Job } from "../../manifest/job.ts";
@@ -104,15 +104,15 @@ export function cancellableBatch(job: Job, insist: boolean): string | undefined 
   if (need === "settle" && insist) return undefined;
   if (need === "look" && job.batch !== undefined) return job.batch;
   if (need === "settle") {
-    throw new UserError(`Whether job ${job.id} has a batch at Gemini is not known yet.`, {
-      hint: `Find out with \`vecfill jobs --reconcile\`, then cancel it. \`vecfill cancel ${job.id} --give-up\` gives it up as it is: a batch that exists all the same is paid for and lost.`,
-      exit: "usage",
-    });
+    throw usageError(
+      `Whether job ${job.id} has a batch at Gemini is not known yet.`,
+      `Find out with \`vecfill jobs --reconcile\`, then cancel it. \`vecfill cancel ${job.id} --give-up\` gives it up as it is: a batch that exists all the same is paid for and lost.`,
+    );
   }
-  throw new UserError(`Job ${job.id} is ${job.state}: its batch has ended.`, {
-    hint: `\`vecfill jobs ${job.id}\` says what came of it.`,
-    exit: "usage",
-  });
+  throw usageError(
+    `Job ${job.id} is ${job.state}: its batch has ended.`,
+    `\`vecfill jobs ${job.id}\` says what came of it.`,
+  );
 }
 
 /**

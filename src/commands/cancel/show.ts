@@ -5,6 +5,7 @@ import { type ManifestView } from "../../manifest/manifest.ts";
 import { count, counted } from "../../words/figures.ts";
 import { cancelJob, cancellableBatch, type Prospect, prospectOf } from "./cancel.ts";
 import { isCancelled } from "../../manifest/states.ts";
+import { textOf } from "../../words/text-lines.ts";
 
 export async function showCancel(
   context: CommandContext,
@@ -25,22 +26,19 @@ export async function showCancel(
   }
   const lines = [
     asked.length > 0 ? `Gemini was asked to cancel ${asked.join(", ")}.` : "",
-    givenUp.length > 0
-      ? `Given up: ${givenUp.join(", ")}; the next export takes their rows again.`
-      : "",
-    kept.length > 0
-      ? `Ended: ${kept.join(", ")}; what was embedded so far can be imported, the other rows then be resubmitted.`
-      : "",
+    givenUp.length > 0 &&
+      `Given up: ${givenUp.join(", ")}; the next export takes their rows again.`,
+    kept.length > 0 &&
+      `Ended: ${kept.join(", ")}; what was embedded so far can be imported, the other rows then be resubmitted.`,
     before.length > 0 ? `Cancelled before: ${before.join(", ")}.` : "",
   ];
   const nothing = jobs.length === 0;
   return {
     json: { cancelled: asked, givenUp, kept, before },
-    text: lines.filter((line) => line !== "").join("\n"),
+    text: textOf(lines),
     next: nothing
       ? undefined
       : next(kept.length > 0 ? "import" : asked.length > 0 ? "poll" : "export"),
-    exit: "done",
   };
 }
 
@@ -74,7 +72,6 @@ async function showDryRun(
       ...(before.length > 0 ? [`Cancelled before: ${before.join(", ")}.`] : []),
     ].join("\n"),
     next: jobs.length === 0 ? undefined : next("cancel", ...wouldCancel, ...flags),
-    exit: "done",
   };
 }
 

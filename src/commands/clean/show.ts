@@ -1,9 +1,10 @@
 import type { CommandContext, CommandResult } from "../../cli/command.ts";
-import { UserError } from "../../errors.ts";
+import { UserError, usageError } from "../../errors.ts";
 import { readManifest } from "../../jobs-folder/open.ts";
 import { bytes, counted } from "../../words/figures.ts";
 import { clean } from "./clean.ts";
 import { type Cleaning, planCleaning } from "./what-may-go.ts";
+import { textOf } from "../../words/text-lines.ts";
 
 export async function showClean(context: CommandContext): Promise<CommandResult> {
   const { services, settings, report, signal, clock, confirm } = context;
@@ -31,8 +32,6 @@ export async function showClean(context: CommandContext): Promise<CommandResult>
   return {
     json: { cleaned, files, bytes: freed.bytes, uploads },
     text: `Freed ${bytes(freed.bytes)}: ${counted(files, "file")} of ${counted(cleaned.length, "job")}.${remote}`,
-    next: undefined,
-    exit: "done",
   };
 }
 
@@ -56,9 +55,8 @@ function dryRunResult({ next }: CommandContext, plan: readonly Cleaning[]): Comm
       uploads,
       dryRun: true,
     },
-    text: plan.length === 0 ? NOTHING : lines.filter((line) => line !== "").join("\n"),
+    text: plan.length === 0 ? NOTHING : textOf(lines),
     next: plan.length === 0 ? undefined : next("clean"),
-    exit: "done",
   };
 }
 
@@ -68,8 +66,6 @@ function nothingToClean(): CommandResult {
   return {
     json: { cleaned: [], files: 0, bytes: 0, uploads: 0 },
     text: NOTHING,
-    next: undefined,
-    exit: "done",
   };
 }
 
@@ -78,10 +74,10 @@ function question(ending: readonly Cleaning[]): string {
 }
 
 function refused(): UserError {
-  return new UserError("Nothing was deleted: you said no.", {
-    hint: "`vecfill clean --keep-results` keeps what a rollback needs.",
-    exit: "usage",
-  });
+  return usageError(
+    "Nothing was deleted: you said no.",
+    "`vecfill clean --keep-results` keeps what a rollback needs.",
+  );
 }
 
 function bytesOf(plan: readonly Cleaning[]): number {

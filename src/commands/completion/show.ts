@@ -1,7 +1,7 @@
 import { basename } from "node:path";
 import type { CommandContext, CommandResult } from "../../cli/command.ts";
 import { valueOf } from "../../settings/env-file.ts";
-import { UserError } from "../../errors.ts";
+import { UserError, usageError } from "../../errors.ts";
 import { bashCompletion } from "./bash.ts";
 import { completedCommands } from "./words.ts";
 import { zshCompletion } from "./zsh.ts";
@@ -16,7 +16,7 @@ export function showCompletion(
   const shell = named ?? basename(valueOf(environment, "SHELL") ?? "");
   if (shell !== "bash" && shell !== "zsh") throw unknownShell(named, shell);
   const script = SHELLS[shell](completedCommands());
-  return { json: { shell, script }, text: script.trimEnd(), next: undefined, exit: "done" };
+  return { json: { shell, script }, text: script.trimEnd() };
 }
 
 function unknownShell(named: string | undefined, shell: string): UserError {
@@ -24,8 +24,8 @@ function unknownShell(named: string | undefined, shell: string): UserError {
     named === undefined && shell === ""
       ? "No shell is named, and SHELL is not set."
       : `There is no completion for ${shell}.`;
-  return new UserError(what, {
-    hint: "`vecfill completion bash` prints it for bash, `vecfill completion zsh` for zsh.",
-    exit: "usage",
-  });
+  return usageError(
+    what,
+    "`vecfill completion bash` prints it for bash, `vecfill completion zsh` for zsh.",
+  );
 }

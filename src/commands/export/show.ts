@@ -20,7 +20,6 @@ export async function showExport(context: CommandContext): Promise<CommandResult
     json: { exported, copies, skipped, jobs, tokens },
     text: exportText(summary, settings.dryRun, signal.aborted),
     next: waiting ? next("submit") : undefined,
-    exit: "done",
   };
 }
 

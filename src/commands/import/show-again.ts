@@ -1,6 +1,6 @@
 import { readManifest } from "../../jobs-folder/open.ts";
 import type { CommandContext, CommandResult } from "../../cli/command.ts";
-import { JobBlocked, UserError } from "../../errors.ts";
+import { JobBlocked, UserError, usageError } from "../../errors.ts";
 import type { Job } from "../../manifest/job.ts";
 import type { ManifestView } from "../../manifest/manifest.ts";
 import { count, counted } from "../../words/figures.ts";
@@ -11,6 +11,7 @@ import { hasGeminiKey } from "../../settings/access.ts";
 import { withTables } from "../../stages.ts";
 import { type RowEnd, TableRefusal } from "../../store/port.ts";
 import { paidRows } from "../../words/paid-rows.ts";
+import { textOf } from "../../words/text-lines.ts";
 
 /** `import --again`, of the jobs named, else of all that were imported. */
 export async function showAgain(
@@ -39,9 +40,11 @@ export async function showAgain(
       rows,
       ...(dryRun ? { dryRun } : { refetched, refused }),
     },
-    text: [dryRun ? wouldText(rows, jobs) : didText(rows, jobs), ...lines, lostText(without)]
-      .filter((line) => line !== "")
-      .join("\n"),
+    text: textOf([
+      dryRun ? wouldText(rows, jobs) : didText(rows, jobs),
+      ...lines,
+      lostText(without),
+    ]),
     next: dryRun && rows > 0 ? next("import", ...ids, "--again") : undefined,
     exit: refused > 0 ? "rowsFailed" : "done",
   };
@@ -78,12 +81,9 @@ function importedJobs(manifest: ManifestView, ids: readonly string[]): readonly 
   const jobs = [...new Set(ids)].map((id) => manifest.job(id));
   const other = jobs.find((job) => !wasImported(job));
   if (other === undefined) return jobs;
-  throw new UserError(
+  throw usageError(
     `Job ${other.id} is ${other.state}: only what was imported is written again.`,
-    {
-      hint: "`vecfill import` alone writes the results of all jobs that have ended.",
-      exit: "usage",
-    },
+    "`vecfill import` alone writes the results of all jobs that have ended.",
   );
 }
 

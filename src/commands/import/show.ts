@@ -60,7 +60,6 @@ function nothingToImport(
       ...indexes.built.map((name) => `Built ${name}.`),
     ].join("\n"),
     next: step && next(step, ...(step === "submit" ? laneToGoOn(jobs) : [])),
-    exit: "done",
   };
 }
 
@@ -80,6 +79,5 @@ async function showDryRun(context: CommandContext): Promise<CommandResult> {
     json: { imported: [], wouldImport: ids, requests, dryRun: true },
     text: `Would import ${counted(jobs.length, "job")} (${ids.join(", ")}) with ${counted(requests, "request")}.`,
     next: jobs.length > 0 ? next("import") : undefined,
-    exit: "done",
   };
 }

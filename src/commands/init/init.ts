@@ -2,7 +2,7 @@
 import { dirname, join, resolve } from "node:path";
 import type { Clock } from "../../clock.ts";
 import { replaceFile } from "../../disk/durable-file.ts";
-import { UserError } from "../../errors.ts";
+import { UserError, usageError } from "../../errors.ts";
 import type { Examination, FunctionsSql } from "../../store/port.ts";
 import { checkTarget, noTable } from "../../row/target-check.ts";
 import { tableName, type Target } from "../../row/target.ts";
@@ -129,12 +129,9 @@ async function statementsFor(
 }
 
 function noProject(label: string): UserError {
-  return new UserError(
+  return usageError(
     `The database at ${label} is no Supabase project's: it lacks the role service_role, whom the functions are for.`,
-    {
-      hint: "Set DATABASE_URL to the project's own database (dashboard: Connect), or leave --apply out. With that database alone, and SUPABASE_URL unset, vecfill needs no functions.",
-      exit: "usage",
-    },
+    "Set DATABASE_URL to the project's own database (dashboard: Connect), or leave --apply out. With that database alone, and SUPABASE_URL unset, vecfill needs no functions.",
   );
 }
 

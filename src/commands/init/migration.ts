@@ -60,7 +60,6 @@ function numberedTooHigh(path: string): UserError {
     `The migration ${path} has a number that no time comes after, so a new one cannot be put behind it.`,
     {
       hint: "Rename it to the time it was made, as `supabase migration new` does: 20261123024500_name.sql. Then run the same command again.",
-      exit: "fatal",
     },
   );
 }

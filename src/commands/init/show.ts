@@ -2,7 +2,7 @@ import { namesSupabase } from "../../settings/access.ts";
 import type { CommandContext, CommandResult } from "../../cli/command.ts";
 import { usualConfigFile } from "../../settings/config-file.ts";
 import { targetOf } from "../../settings/config.ts";
-import { UserError } from "../../errors.ts";
+import { UserError, usageError } from "../../errors.ts";
 import { init, type InitSummary } from "./init.ts";
 
 export async function showInit(context: CommandContext): Promise<CommandResult> {
@@ -26,12 +26,11 @@ export async function showInit(context: CommandContext): Promise<CommandResult> 
     json: { ...summary, migration: summary.migration ?? null, dryRun },
     text: initText(summary, { dryRun, remove }),
     next: remove ? undefined : next("doctor"),
-    exit: "done",
   };
 }
 
 function excluding(message: string): UserError {
-  return new UserError(message, { hint: "Give one of the two.", exit: "usage" });
+  return usageError(message, "Give one of the two.");
 }
 
 type Asked = Readonly<{ dryRun: boolean; remove: boolean }>;

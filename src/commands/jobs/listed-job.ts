@@ -4,6 +4,7 @@ import { heldUntil } from "../../jobs-folder/input-file.ts";
 import { jobFileNames } from "../../manifest/file-names.ts";
 import { type Cleanable, copiesOf, type Job } from "../../manifest/job.ts";
 import { decimal } from "../../words/figures.ts";
+import type { Outcomes } from "../../progress.ts";
 import { NO_ROWS } from "../../row/sums.ts";
 
 /**
@@ -11,54 +12,46 @@ import { NO_ROWS } from "../../row/sums.ts";
  * `tokens` are what the service counted, and our estimate until it did. File names are those in
  * the jobs folder; null where there is none.
  */
-export type ListedJob = Readonly<{
-  id: string;
-  state: Job["state"];
-  lane: Job["lane"];
-  requests: number;
-  /** Of the requests, rows that are embedded with another row of the same text. */
-  copies: number;
-  written: number;
-  failed: number;
-  stale: number;
-  filled: number;
-  gone: number;
-  tokens: number;
-  /** A decimal string: what it has cost, or will where it was not sent yet; an estimate as long as `tokens` is. */
-  usd: string;
-  batch: string | null;
-  /** The first of `parents`. */
-  parent: string | null;
-  parents: readonly string[];
-  attempt: number;
-  createdAt: string;
-  updatedAt: string;
-  files: Readonly<{
-    requests: string | null;
-    copies: string | null;
-    results: string | null;
-    failed: string | null;
+export type ListedJob = Outcomes &
+  Readonly<{
+    id: string;
+    state: Job["state"];
+    lane: Job["lane"];
+    requests: number;
+    /** Of the requests, rows that are embedded with another row of the same text. */
+    copies: number;
+    tokens: number;
+    /** A decimal string: what it has cost, or will where it was not sent yet; an estimate as long as `tokens` is. */
+    usd: string;
+    batch: string | null;
+    /** The first of `parents`. */
+    parent: string | null;
+    parents: readonly string[];
+    attempt: number;
+    createdAt: string;
+    updatedAt: string;
+    files: Readonly<{
+      requests: string | null;
+      copies: string | null;
+      results: string | null;
+      failed: string | null;
+    }>;
+    error: Readonly<{ code: number | null; message: string }> | null;
+    /** It cannot be sent again before its uploaded file is gone at Gemini: then at the latest. */
+    heldUntil: string | null;
   }>;
-  error: Readonly<{ code: number | null; message: string }> | null;
-  /** It cannot be sent again before its uploaded file is gone at Gemini: then at the latest. */
-  heldUntil: string | null;
-}>;
 
 export function listedJob(job: Job, prices: Prices): ListedJob {
   const files = jobFileNames(job.id);
-  const { written, failed, stale, filled, gone } = job.sums ?? NO_ROWS;
+  const { requests, ...outcomes } = { ...(job.sums ?? NO_ROWS), requests: job.requests };
   const isCleaned = (file: Cleanable) => job.cleaned.includes(file);
   return {
     id: job.id,
     state: job.state,
     lane: job.lane,
-    requests: job.requests,
+    requests,
     copies: copiesOf([job]),
-    written,
-    failed,
-    stale,
-    filled,
-    gone,
+    ...outcomes,
     tokens: job.billedTokens ?? job.tokens,
     usd: decimal(costOf(job, prices).usd),
     batch: job.batch ?? null,

@@ -59,7 +59,6 @@ function listJobs(context: CommandContext, manifest: ManifestView): CommandResul
     json: settings.json ? { jobs: listed(), indexes: { missing } } : {},
     text: settings.json ? "" : text(),
     next: step === undefined ? buildIndexes(missing, next) : next(step, ...args),
-    exit: "done",
   };
 }
 
@@ -112,7 +111,6 @@ async function showJob(
     json: { jobs: [listed], target: job.target, timeline: waiting.timeline, history },
     text: settings.format === "csv" ? jobsCsv([listed]) : jobDetail(job, files, history, waiting),
     next: step && next(step, ...(step === "submit" || step === "resubmit" ? args[step] : [])),
-    exit: "done",
   };
 }
 

@@ -1,4 +1,5 @@
 /** The plan as a table that a person can decide by. */
+import { said } from "../../words/text-lines.ts";
 import { skippedLines } from "../../words/skipped-text.ts";
 import { PRICES, PROJECT_LIMITS, type Tier, TIERS } from "../../cost/tariff.ts";
 import type { Correction } from "../../cost/correction.ts";
@@ -112,14 +113,12 @@ function writingText({ seconds, bareSeconds, annIndexes, triggers }: Writing): s
 
 function warnings({ bytes: size, writing }: Plan): string[] {
   const index = writing.annIndexes[0];
-  return [
-    size.results > PROJECT_LIMITS.storageBytes
-      ? `\nThe results exceed the ${bytes(PROJECT_LIMITS.storageBytes)} that a project may keep at Gemini for 48 hours: it may refuse for a while.`
-      : "",
-    index === undefined
-      ? ""
-      : `\nThe index ${index} makes writing up to a hundred times slower: for a large fill, \`vecfill run --rebuild-index\` drops it first and builds it again afterwards.`,
-  ].filter((line) => line !== "");
+  return said([
+    size.results > PROJECT_LIMITS.storageBytes &&
+      `\nThe results exceed the ${bytes(PROJECT_LIMITS.storageBytes)} that a project may keep at Gemini for 48 hours: it may refuse for a while.`,
+    index !== undefined &&
+      `\nThe index ${index} makes writing up to a hundred times slower: for a large fill, \`vecfill run --rebuild-index\` drops it first and builds it again afterwards.`,
+  ]);
 }
 
 function leftOut({ skipped }: Plan): string[] {

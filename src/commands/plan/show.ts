@@ -18,7 +18,6 @@ export async function showPlan(context: CommandContext): Promise<CommandResult> 
     json: planJson(planned, free),
     text: planTable(planned, free, settings.tier),
     next: planned.total.rows > 0 ? next("run") : undefined,
-    exit: "done",
   };
 }
 

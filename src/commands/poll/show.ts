@@ -6,6 +6,7 @@ import { pollFromSettings } from "../../stages.ts";
 import type { PollSummary } from "../../poll/poll.ts";
 import { stuckText } from "../../poll/stuck.ts";
 import { commandOf, isBack } from "../../manifest/states.ts";
+import { textOf } from "../../words/text-lines.ts";
 
 export async function showPoll(context: CommandContext): Promise<CommandResult> {
   const { services, settings, clock, next } = context;
@@ -44,13 +45,9 @@ export async function showPoll(context: CommandContext): Promise<CommandResult> 
 
 function pollText({ ended, pending }: PollSummary, further: readonly string[]): string {
   if (ended.length + pending.length === 0) return "No job is at Gemini.";
-  return [
+  return textOf([
     ended.length > 0 ? `Ended: ${ended.join(", ")}.` : "",
-    pending.length > 0
-      ? `${counted(pending.length, "job")} not ended yet: ${pending.join(", ")}.`
-      : "",
+    pending.length > 0 && `${counted(pending.length, "job")} not ended yet: ${pending.join(", ")}.`,
     ...further,
-  ]
-    .filter((line) => line !== "")
-    .join("\n");
+  ]);
 }

@@ -2,7 +2,7 @@ import { join } from "node:path";
 import type { CommandContext, CommandResult } from "../../cli/command.ts";
 import { targetOf } from "../../settings/config.ts";
 import { replaceFileUnlocked } from "../../disk/durable-file.ts";
-import { UserError } from "../../errors.ts";
+import { UserError, usageError } from "../../errors.ts";
 import { pricesOf } from "../../cost/tariff.ts";
 import type { Job } from "../../manifest/job.ts";
 import { readManifest } from "../../jobs-folder/open.ts";
@@ -32,8 +32,6 @@ export async function showReport(context: CommandContext): Promise<CommandResult
   return {
     json: { file, bytes: written.bytes, jobs: data.jobs.length },
     text: `Wrote ${file} (${bytes(written.bytes)}) on ${counted(data.jobs.length, "job")}. Open it in a browser.`,
-    next: undefined,
-    exit: "done",
   };
 }
 
@@ -58,8 +56,8 @@ async function askDatabase(
 }
 
 function nothingYet(jobsDir: string): UserError {
-  return new UserError(`There are no jobs in ${jobsDir} to report on.`, {
-    hint: "Begin with `vecfill run`, or name the folder with --jobs-dir.",
-    exit: "usage",
-  });
+  return usageError(
+    `There are no jobs in ${jobsDir} to report on.`,
+    "Begin with `vecfill run`, or name the folder with --jobs-dir.",
+  );
 }

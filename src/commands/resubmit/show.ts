@@ -71,6 +71,5 @@ async function showDryRun(
     json: { jobs: [], wouldResubmit: ids, requests, refused, dryRun: true },
     text: texts.length === 0 ? NOTHING : texts.join("\n"),
     next: requests > 0 ? next("resubmit", ...paths) : undefined,
-    exit: "done",
   };
 }

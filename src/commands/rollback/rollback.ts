@@ -4,7 +4,7 @@
  * Interrupted anywhere, it can be repeated, and comes to the same count.
  */
 import { hashFile } from "../../disk/durable-file.ts";
-import { UserError } from "../../errors.ts";
+import { UserError, usageError } from "../../errors.ts";
 import { exists } from "../../disk/presence.ts";
 import type { FileRecord, Job } from "../../manifest/job.ts";
 import type { Manifest, ManifestView } from "../../manifest/manifest.ts";
@@ -153,19 +153,16 @@ function notImported(job: Job): UserError {
       exit: "usage",
     });
   }
-  return new UserError(`Job ${job.id} is ${job.state}: it has written no vector.`, {
-    hint: "`vecfill jobs` lists the jobs; those that are imported can be rolled back.",
-    exit: "usage",
-  });
+  return usageError(
+    `Job ${job.id} is ${job.state}: it has written no vector.`,
+    "`vecfill jobs` lists the jobs; those that are imported can be rolled back.",
+  );
 }
 
 function unknownVectors(job: Job, part: string, what: string, path: string): UserError {
   const { schema, table, embedding } = job.target;
-  return new UserError(
+  return usageError(
     `The ${part} file of job ${job.id} ${what} (${path}): which vectors it wrote is no longer known.`,
-    {
-      hint: `Restore the file from a backup. Or empty rows by hand: update ${schema}.${table} set ${embedding} = null where …;`,
-      exit: "usage",
-    },
+    `Restore the file from a backup. Or empty rows by hand: update ${schema}.${table} set ${embedding} = null where …;`,
   );
 }

@@ -1,6 +1,6 @@
 import { readManifest } from "../../jobs-folder/open.ts";
 import type { CommandContext, CommandResult } from "../../cli/command.ts";
-import { UserError } from "../../errors.ts";
+import { UserError, usageError } from "../../errors.ts";
 import { createPacer } from "../../import/pace.ts";
 import type { Job } from "../../manifest/job.ts";
 import { type ManifestView } from "../../manifest/manifest.ts";
@@ -33,7 +33,6 @@ export async function showRollback(
     json: { rolledBack: done.map(({ id }) => id), rows, changed },
     text: `Rolled back ${counted(done.length, "job")}: ${counted(rows, "vector")} set back to NULL${changedText(changed)}.`,
     next: next("export"),
-    exit: "done",
   };
 }
 
@@ -62,7 +61,6 @@ async function showDryRun(
     },
     text: [`Would set ${counted(rows, "vector")} back to NULL:`, ...lines].join("\n"),
     next: next("rollback", ...jobs.map(({ id }) => id)),
-    exit: "done",
   };
 }
 
@@ -78,8 +76,6 @@ function nothingLeft(ids: readonly string[]): CommandResult {
   return {
     json: { rolledBack: [], rows: 0, changed: 0 },
     text: `Nothing to do: ${ids.join(", ")} ${ids.length === 1 ? "was" : "were"} rolled back before.`,
-    next: undefined,
-    exit: "done",
   };
 }
 
@@ -90,10 +86,10 @@ function question(jobs: readonly Job[]): string {
 }
 
 function refused(): UserError {
-  return new UserError("Nothing was rolled back: you said no.", {
-    hint: "`--dry-run` counts the rows and changes nothing.",
-    exit: "usage",
-  });
+  return usageError(
+    "Nothing was rolled back: you said no.",
+    "`--dry-run` counts the rows and changes nothing.",
+  );
 }
 
 function writtenBy(jobs: readonly Job[]): number {

@@ -3,7 +3,7 @@
  * what this one command spends, so many small runs are not asked about.
  */
 import type { CommandContext } from "../../cli/command.ts";
-import { UserError } from "../../errors.ts";
+import { UserError, usageError } from "../../errors.ts";
 import { costLimit, laneChoice, planFromSettings } from "../../stages.ts";
 import { counted, dollars, count } from "../../words/figures.ts";
 import type { Plan } from "../../plan/plan.ts";
@@ -37,8 +37,8 @@ function question({ total, target, spentUsd }: Plan, usd: number, isUnlimited: b
 }
 
 function notAgreed(): UserError {
-  return new UserError("Not agreed to: nothing was sent.", {
-    hint: "`vecfill plan` tells what it would be; --limit takes fewer rows, --max-cost spends less.",
-    exit: "usage",
-  });
+  return usageError(
+    "Not agreed to: nothing was sent.",
+    "`vecfill plan` tells what it would be; --limit takes fewer rows, --max-cost spends less.",
+  );
 }

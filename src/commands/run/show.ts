@@ -16,6 +16,7 @@ import { balanced } from "../../row/sums.ts";
 import { writeCost } from "../../row/write-cost.ts";
 import { agreedPlan } from "./cost-consent.ts";
 import type { RunSummary } from "../../run/run.ts";
+import { textOf } from "../../words/text-lines.ts";
 
 export async function showRun(context: CommandContext): Promise<CommandResult> {
   if (context.settings.dryRun) return showDryRun(context);
@@ -76,7 +77,6 @@ async function showDryRun(context: CommandContext): Promise<CommandResult> {
       ...skippedLines({ skipped, tooLongFile: undefined }),
     ].join("\n"),
     next: total.rows > 0 ? context.next("run") : undefined,
-    exit: "done",
   };
 }
 
@@ -102,24 +102,20 @@ async function warnOfIndexes(
 function runText(summary: RunSummary, isInterrupted: boolean): string {
   const { cost, remaining, pending, skipped, tooLongFile, timedOut, failedFiles } = summary;
   const { costStop, atOnce } = summary;
-  return [
+  return textOf([
     summary.jobs.length === 0 ? noJobsText(summary, isInterrupted) : sumsText(summary, failedFiles),
     // what was on its way when the last pass began has ended since
     ...(skipped === undefined
       ? []
       : skippedLines({ skipped: { ...skipped, inFlight: 0 }, tooLongFile })),
-    atOnce.length > 0
-      ? `Embedded at once, at full price: ${counted(atOnce.length, "job")} (${atOnce.join(", ")}).`
-      : "",
-    pending.length > 0
-      ? `${counted(pending.length, "job")} not ended yet: ${pending.join(", ")}${timedOut ? " (--timeout is over; the batches go on)" : ""}.`
-      : "",
+    atOnce.length > 0 &&
+      `Embedded at once, at full price: ${counted(atOnce.length, "job")} (${atOnce.join(", ")}).`,
+    pending.length > 0 &&
+      `${counted(pending.length, "job")} not ended yet: ${pending.join(", ")}${timedOut ? " (--timeout is over; the batches go on)" : ""}.`,
     `${counted(remaining, "row")} of the table still without a vector.`,
     costStop === undefined ? "" : costStopText(costStop),
     cost.tokens > 0 ? `Cost: about ${dollars(cost.usd)} for ${costBasis(cost)}.` : "",
-  ]
-    .filter((line) => line !== "")
-    .join("\n");
+  ]);
 }
 
 function noJobsText({ timedOut }: RunSummary, isInterrupted: boolean): string {

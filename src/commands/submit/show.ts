@@ -1,5 +1,5 @@
 import type { CommandContext, CommandResult } from "../../cli/command.ts";
-import { UserError } from "../../errors.ts";
+import { usageError } from "../../errors.ts";
 import { pricesOf } from "../../cost/tariff.ts";
 import { addCosts, costOf, NO_COST, withinLimit } from "../../cost/cost.ts";
 import type { Job } from "../../manifest/job.ts";
@@ -11,6 +11,7 @@ import { costStopJson, costStopText } from "../../words/cost-text.ts";
 import { count, counted, dollars } from "../../words/figures.ts";
 import type { SubmittedByLane } from "../../submit/submit.ts";
 import { isToSend, needs } from "../../manifest/states.ts";
+import { textOf } from "../../words/text-lines.ts";
 
 export async function showSubmit(context: CommandContext): Promise<CommandResult> {
   if (context.settings.dryRun) return showDryRun(context);
@@ -59,10 +60,10 @@ async function agree({ services, settings, confirm }: CommandContext): Promise<v
   const rows = jobs.reduce((sum, job) => sum + job.requests, 0);
   const what = `${counted(jobs.length, "job")} with ${counted(rows, "row")}, about ${count(cost.tokens)} tokens`;
   if (await confirm(`This would spend about ${dollars(cost.usd)}: ${what}. Go on?`)) return;
-  throw new UserError("Not agreed to: nothing was sent.", {
-    hint: "`vecfill jobs` tells what each job would cost; --max-cost spends less.",
-    exit: "usage",
-  });
+  throw usageError(
+    "Not agreed to: nothing was sent.",
+    "`vecfill jobs` tells what each job would cost; --max-cost spends less.",
+  );
 }
 
 async function showDryRun({ settings, next }: CommandContext): Promise<CommandResult> {
@@ -74,19 +75,15 @@ async function showDryRun({ settings, next }: CommandContext): Promise<CommandRe
   const isLeft = choice.lane === "batch" && batch.length === 0;
   return {
     json: { submitted: [], adopted: [], waiting: ids, embedded: [], dryRun: true },
-    text: [
-      sync.length === 0 || batch.length > 0
-        ? `Would submit ${listedJobs(batch)}, as far as the quota allows.`
-        : "",
-      sync.length > 0 ? atOnceText(sync, choice) : "",
-    ]
-      .filter((line) => line !== "")
-      .join("\n"),
+    text: textOf([
+      (sync.length === 0 || batch.length > 0) &&
+        `Would submit ${listedJobs(batch)}, as far as the quota allows.`,
+      sync.length > 0 && atOnceText(sync, choice),
+    ]),
     next:
       jobs.length > 0
         ? next("submit", ...(isLeft ? laneToGoOn(jobs) : laneFlag(settings)))
         : undefined,
-    exit: "done",
   };
 }
 
@@ -115,19 +112,15 @@ function submitText(
   const done = submitted.length + adopted.length + embedded.length;
   const lines = [
     done + waiting.length + left.length + begun.length === 0 ? "Nothing to submit." : "",
-    submitted.length > 0
-      ? `Submitted ${counted(submitted.length, "job")}: ${submitted.join(", ")}.`
-      : "",
+    submitted.length > 0 &&
+      `Submitted ${counted(submitted.length, "job")}: ${submitted.join(", ")}.`,
     adopted.length > 0 ? `Found at Gemini and adopted: ${adopted.join(", ")}.` : "",
-    waiting.length > 0
-      ? `Waiting: ${waiting.join(", ")}${why === undefined ? "" : ` (${why})`}.`
-      : "",
+    waiting.length > 0 && `Waiting: ${waiting.join(", ")}${why === undefined ? "" : ` (${why})`}.`,
     embedded.length > 0 ? `Embedded at once: ${embedded.join(", ")}.` : "",
     left.length > 0 ? `Not embedded to the end: ${left.join(", ")}.` : "",
-    begun.length > 0
-      ? `Left as begun in the sync lane: ${begun.join(", ")}; to go on: ${next("submit", "--lane", "sync")}`
-      : "",
+    begun.length > 0 &&
+      `Left as begun in the sync lane: ${begun.join(", ")}; to go on: ${next("submit", "--lane", "sync")}`,
     costStop === undefined ? "" : costStopText(costStop),
   ];
-  return lines.filter((line) => line !== "").join("\n");
+  return textOf(lines);
 }

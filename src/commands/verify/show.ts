@@ -1,7 +1,7 @@
 import type { TargetDescription } from "../../row/target-description.ts";
 import type { CommandContext, CommandResult } from "../../cli/command.ts";
 import { targetOf } from "../../settings/config.ts";
-import { UserError } from "../../errors.ts";
+import { UserError, usageError } from "../../errors.ts";
 import { priceOf, pricesOf } from "../../cost/tariff.ts";
 import { verifyPath } from "../../manifest/file-names.ts";
 import { readManifest } from "../../jobs-folder/open.ts";
@@ -12,6 +12,7 @@ import { type ColumnSummary, verifyColumn } from "./column.ts";
 import { Findings } from "./findings.ts";
 import { checkFiles, emptiedSince, unbalancedJobs } from "./recorded-jobs.ts";
 import { compareSample, comparable, drawPlaces, LEAST_COSINE, tokensToSend } from "./sample.ts";
+import { textOf } from "../../words/text-lines.ts";
 
 /** Holds no lock: others may write meanwhile, and each window is as it was when it was read. */
 export async function showVerify(context: CommandContext): Promise<CommandResult> {
@@ -75,10 +76,10 @@ async function takeSample(
 }
 
 function refused(): UserError {
-  return new UserError("No sample was taken: you said no.", {
-    hint: "`vecfill verify` without --sample costs nothing.",
-    exit: "usage",
-  });
+  return usageError(
+    "No sample was taken: you said no.",
+    "`vecfill verify` without --sample costs nothing.",
+  );
 }
 
 type Verified = Readonly<{
@@ -122,7 +123,7 @@ function resultOf({ settings, next }: CommandContext, verified: Verified): Comma
       problemsFile: isListed ? path : null,
       ...(settings.dryRun ? { dryRun: true } : {}),
     },
-    text: textOf(verified, isListed, isOff),
+    text: verifiedText(verified, isListed, isOff),
     next: withoutEmbedding > 0 && !isOff ? next("run") : undefined,
     exit: isOff ? "rowsFailed" : "done",
   };
@@ -138,18 +139,16 @@ function percent(part: number, whole: number): number {
   return whole === 0 ? 100 : Math.floor((part / whole) * 10_000) / 100;
 }
 
-function textOf(verified: Verified, isListed: boolean, isOff: boolean): string {
+function verifiedText(verified: Verified, isListed: boolean, isOff: boolean): string {
   const { findings, path } = verified;
   const listed = findings.listed < findings.count ? `the first ${count(findings.listed)} of ` : "";
-  return [
+  return textOf([
     ...columnLines(verified),
     ...manifestLines(verified),
     ...sampleLines(verified),
     isListed ? `What is off, with ids: ${listed}${counted(findings.count, "line")} in ${path}` : "",
     isOff ? "" : "Nothing is off.",
-  ]
-    .filter((line) => line !== "")
-    .join("\n");
+  ]);
 }
 
 function columnLines(verified: Verified): string[] {

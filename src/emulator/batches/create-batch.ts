@@ -25,21 +25,11 @@ import { inputPath, type State, uploadedPath } from "../state/state.ts";
 
 const CREATE = new MessageType("batch");
 const BATCH = new MessageType(
-  "model",
-  "name",
-  "displayName",
-  "inputConfig",
-  "output",
-  "createTime",
-  "endTime",
-  "updateTime",
-  "batchStats",
-  "state",
-  "priority",
+  "model name displayName inputConfig output createTime endTime updateTime batchStats state priority",
 );
-const INPUT_CONFIG = new MessageType("fileName", "requests");
+const INPUT_CONFIG = new MessageType("fileName requests");
 const INLINED_REQUESTS = new MessageType("requests");
-const INLINED_REQUEST = new MessageType("request", "metadata");
+const INLINED_REQUEST = new MessageType("request metadata");
 
 const RUNS_AFTER_SHARE = 1 / 3;
 

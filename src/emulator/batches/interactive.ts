@@ -6,9 +6,8 @@ import {
   type EmbedRequest,
   readEmbedRequest,
   readTexts,
-  unitsOf,
 } from "../vectors/embed-request.ts";
-import { UNITS_PER_ONE } from "../vectors/embedding.ts";
+import { emulatedVector } from "../vectors/embedding.ts";
 import { type Answer, type Call, ok, readJson } from "../http/http.ts";
 import { knownModel } from "../http/known-model.ts";
 import { takesBatches } from "./other-shapes.ts";
@@ -129,8 +128,8 @@ function embed(
   return state.faults.strikes("sync-silent") ? { kind: "silence" } : undefined;
 }
 
-function valuesOf(embedding: Embedding): number[] {
-  return Array.from(unitsOf(embedding), (units) => units / UNITS_PER_ONE);
+function valuesOf({ text, shape }: Embedding): number[] {
+  return emulatedVector(text, shape);
 }
 
 function tokensOf(embeddings: readonly Embedding[]): number {

@@ -67,31 +67,26 @@ function lineCode(error: ServiceError, behaviour: Behaviour): number {
   return behaviour.is("line-codes", "http") ? error.http : error.code;
 }
 
+const MONEY_REFUSALS = [
+  [
+    "credits-depleted",
+    "RESOURCE_EXHAUSTED",
+    "Your prepayment credits are depleted. Please go to AI Studio at https://ai.studio/projects to manage your project and billing.",
+  ],
+  ["spending-cap", "RESOURCE_EXHAUSTED", "Your project has exceeded its monthly spending cap."],
+  [
+    "free-tier",
+    "RESOURCE_EXHAUSTED",
+    "You exceeded your current quota, please check your plan and billing details.\n* Quota exceeded for metric: embed_content_free_tier_requests, limit: 0",
+  ],
+  ["no-billing-400", "FAILED_PRECONDITION", "Please enable billing on your project."],
+  ["no-billing-403", "PERMISSION_DENIED", "This API method requires billing to be enabled."],
+] as const;
+
 /** What a create is refused with where the project has no money for it; undefined where it has. */
 export function moneyRefusal(behaviour: Behaviour): ServiceError | undefined {
-  if (behaviour.is("money", "credits-depleted")) {
-    return new ServiceError(
-      "RESOURCE_EXHAUSTED",
-      "Your prepayment credits are depleted. Please go to AI Studio at https://ai.studio/projects to manage your project and billing.",
-    );
-  }
-  if (behaviour.is("money", "spending-cap")) {
-    return new ServiceError(
-      "RESOURCE_EXHAUSTED",
-      "Your project has exceeded its monthly spending cap.",
-    );
-  }
-  if (behaviour.is("money", "free-tier")) {
-    return new ServiceError(
-      "RESOURCE_EXHAUSTED",
-      "You exceeded your current quota, please check your plan and billing details.\n* Quota exceeded for metric: embed_content_free_tier_requests, limit: 0",
-    );
-  }
-  if (behaviour.is("money", "no-billing-400")) {
-    return new ServiceError("FAILED_PRECONDITION", "Please enable billing on your project.");
-  }
-  if (!behaviour.is("money", "no-billing-403")) return undefined;
-  return new ServiceError("PERMISSION_DENIED", "This API method requires billing to be enabled.");
+  const refusal = MONEY_REFUSALS.find(([choice]) => behaviour.is("money", choice));
+  return refusal && new ServiceError(refusal[1], refusal[2]);
 }
 
 /** Of the two addresses of a download one may be missing. Throws a ServiceError. */

@@ -6,7 +6,7 @@
  *   only `permanent` looks at the key alone;
  * - for requests and batches by how many of that kind there have been.
  */
-import { UserError } from "../../errors.ts";
+import { UserError, usageError } from "../../errors.ts";
 import { draw } from "./hash.ts";
 import { type GivenPart, givenParts, unknownName } from "./given-parts.ts";
 
@@ -16,82 +16,60 @@ type FaultKind = Readonly<{
   meaning: string;
 }>;
 
+const ofRows = (meaning: string) => ({ takes: "rows", meaning }) as const;
+const ofTimes = (meaning: string) => ({ takes: "times", meaning }) as const;
+const inSeconds = (meaning: string) => ({ takes: "seconds", meaning }) as const;
+const inMs = (meaning: string) => ({ takes: "milliseconds", meaning }) as const;
+
 export const FAULTS = {
-  shuffle: { takes: "rows", meaning: "result lines come in another order" },
-  double: { takes: "rows", meaning: "a result line stands twice" },
-  missing: { takes: "rows", meaning: "a result line is left out" },
-  conflict: { takes: "rows", meaning: "a key has two lines with different vectors" },
-  malformed: { takes: "rows", meaning: "a line is cut off, garbage, or JSON of another shape" },
-  retryable: {
-    takes: "rows",
-    meaning: "a row fails with code 1, 2, 4, 8, 10, 13 or 14; sent again, it may pass",
-  },
-  permanent: { takes: "rows", meaning: "a row fails with code 3, every time" },
-  "unknown-key": { takes: "rows", meaning: "an extra line has a key that nobody sent" },
-  "no-key": { takes: "rows", meaning: "a result line has lost its key" },
-  "wrong-width": { takes: "rows", meaning: "a vector is one value short" },
-  zero: { takes: "rows", meaning: "a vector of nothing but zeros" },
-  nan: { takes: "rows", meaning: 'a value is "NaN", null or beyond all numbers' },
-  "results-cut": {
-    takes: "times",
-    meaning: "a results file of several lines ends inside the last one",
-  },
-  "batch-fail": { takes: "times", meaning: "a batch ends FAILED" },
-  "batch-expire": { takes: "times", meaning: "a batch ends EXPIRED" },
-  "batch-cancel": { takes: "times", meaning: "a batch ends CANCELLED unasked" },
-  "batch-stuck": {
-    takes: "times",
-    meaning: "a batch stays PENDING until it expires after 48 hours",
-  },
-  "batch-unknown-state": {
-    takes: "times",
-    meaning: "a batch shows a state nobody knows before it succeeds",
-  },
-  "create-ambiguous": {
-    takes: "times",
-    meaning: "a batch is created, and the answer is 503 or a reset",
-  },
-  "create-reset": { takes: "times", meaning: "a batch is created, and the connection is reset" },
-  "create-503": { takes: "times", meaning: "a batch is created, and the answer is 503" },
-  "create-silent": { takes: "times", meaning: "a batch is created, and no answer ever comes" },
-  "create-lost": { takes: "times", meaning: "503, and no batch is created" },
-  "create-late": { takes: "seconds", meaning: "a new batch is in the list only after so long" },
-  "create-slow": { takes: "seconds", meaning: "the answer to a create takes so long" },
-  "create-429": { takes: "times", meaning: "a create is refused for quota" },
-  "upload-cut": { takes: "times", meaning: "the connection breaks inside an upload" },
-  "upload-no-status": { takes: "times", meaning: "an upload answer lacks x-goog-upload-status" },
-  "upload-final-lost": { takes: "times", meaning: "the file is stored, and the answer is lost" },
-  "upload-5xx": { takes: "times", meaning: "503 to an upload request" },
-  "upload-session-lost": { takes: "times", meaning: "the upload session is forgotten" },
-  "mime-200-error": { takes: "times", meaning: "an upload ends with an error inside a 200" },
-  "download-cut": { takes: "times", meaning: "the connection breaks inside a download" },
-  "download-short": { takes: "times", meaning: "a download ends early as if it were whole" },
-  "download-5xx": { takes: "times", meaning: "503 to a download" },
-  "get-5xx": { takes: "times", meaning: "503 to a look at a batch or file" },
-  "list-5xx": { takes: "times", meaning: "503 to a page of a list" },
-  "cancel-5xx": { takes: "times", meaning: "503 to a cancel or delete, which took effect" },
-  "sync-5xx": { takes: "times", meaning: "503 to an interactive call" },
-  "sync-429": { takes: "times", meaning: "429 to a call that embeds at once" },
-  "sync-cut": {
-    takes: "times",
-    meaning: "texts are embedded at once, and the connection breaks before the answer",
-  },
-  "sync-silent": {
-    takes: "times",
-    meaning: "texts are embedded at once, and no answer ever comes",
-  },
-  "sync-count": {
-    takes: "times",
-    meaning: "an answer to texts embedded at once is one vector short",
-  },
-  "sync-bad-text": {
-    takes: "rows",
-    meaning: "a text is refused with 400, and with it every call that has it",
-  },
-  "sync-slow": { takes: "milliseconds", meaning: "an interactive call takes so much longer" },
-  "rate-429": { takes: "times", meaning: "429 to anything but a create" },
-  slow: { takes: "milliseconds", meaning: "every answer takes so much longer" },
-} as const satisfies Readonly<Record<string, FaultKind>>;
+  shuffle: ofRows("result lines come in another order"),
+  double: ofRows("a result line stands twice"),
+  missing: ofRows("a result line is left out"),
+  conflict: ofRows("a key has two lines with different vectors"),
+  malformed: ofRows("a line is cut off, garbage, or JSON of another shape"),
+  retryable: ofRows("a row fails with code 1, 2, 4, 8, 10, 13 or 14; sent again, it may pass"),
+  permanent: ofRows("a row fails with code 3, every time"),
+  "unknown-key": ofRows("an extra line has a key that nobody sent"),
+  "no-key": ofRows("a result line has lost its key"),
+  "wrong-width": ofRows("a vector is one value short"),
+  zero: ofRows("a vector of nothing but zeros"),
+  nan: ofRows('a value is "NaN", null or beyond all numbers'),
+  "results-cut": ofTimes("a results file of several lines ends inside the last one"),
+  "batch-fail": ofTimes("a batch ends FAILED"),
+  "batch-expire": ofTimes("a batch ends EXPIRED"),
+  "batch-cancel": ofTimes("a batch ends CANCELLED unasked"),
+  "batch-stuck": ofTimes("a batch stays PENDING until it expires after 48 hours"),
+  "batch-unknown-state": ofTimes("a batch shows a state nobody knows before it succeeds"),
+  "create-ambiguous": ofTimes("a batch is created, and the answer is 503 or a reset"),
+  "create-reset": ofTimes("a batch is created, and the connection is reset"),
+  "create-503": ofTimes("a batch is created, and the answer is 503"),
+  "create-silent": ofTimes("a batch is created, and no answer ever comes"),
+  "create-lost": ofTimes("503, and no batch is created"),
+  "create-late": inSeconds("a new batch is in the list only after so long"),
+  "create-slow": inSeconds("the answer to a create takes so long"),
+  "create-429": ofTimes("a create is refused for quota"),
+  "upload-cut": ofTimes("the connection breaks inside an upload"),
+  "upload-no-status": ofTimes("an upload answer lacks x-goog-upload-status"),
+  "upload-final-lost": ofTimes("the file is stored, and the answer is lost"),
+  "upload-5xx": ofTimes("503 to an upload request"),
+  "upload-session-lost": ofTimes("the upload session is forgotten"),
+  "mime-200-error": ofTimes("an upload ends with an error inside a 200"),
+  "download-cut": ofTimes("the connection breaks inside a download"),
+  "download-short": ofTimes("a download ends early as if it were whole"),
+  "download-5xx": ofTimes("503 to a download"),
+  "get-5xx": ofTimes("503 to a look at a batch or file"),
+  "list-5xx": ofTimes("503 to a page of a list"),
+  "cancel-5xx": ofTimes("503 to a cancel or delete, which took effect"),
+  "sync-5xx": ofTimes("503 to an interactive call"),
+  "sync-429": ofTimes("429 to a call that embeds at once"),
+  "sync-cut": ofTimes("texts are embedded at once, and the connection breaks before the answer"),
+  "sync-silent": ofTimes("texts are embedded at once, and no answer ever comes"),
+  "sync-count": ofTimes("an answer to texts embedded at once is one vector short"),
+  "sync-bad-text": ofRows("a text is refused with 400, and with it every call that has it"),
+  "sync-slow": inMs("an interactive call takes so much longer"),
+  "rate-429": ofTimes("429 to anything but a create"),
+  slow: inMs("every answer takes so much longer"),
+} satisfies Readonly<Record<string, FaultKind>>;
 
 export type FaultName = keyof typeof FAULTS;
 
@@ -192,8 +170,8 @@ function isFault(name: string): name is FaultName {
 }
 
 function badValue(name: FaultName): UserError {
-  return new UserError(`The fault ${name} was given a value it does not take.`, {
-    hint: `Write ${name}=${UNIT[FAULTS[name].takes]}; a share is from 0 to 1, 2x means the first two.`,
-    exit: "usage",
-  });
+  return usageError(
+    `The fault ${name} was given a value it does not take.`,
+    `Write ${name}=${UNIT[FAULTS[name].takes]}; a share is from 0 to 1, 2x means the first two.`,
+  );
 }

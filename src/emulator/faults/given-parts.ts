@@ -1,5 +1,5 @@
 /** What faults and behaviours are given as: `name=value,name,name=value`. */
-import { UserError } from "../../errors.ts";
+import { UserError, usageError } from "../../errors.ts";
 import { byNearness } from "../../nearest.ts";
 
 const SHOWN = 3;
@@ -18,8 +18,8 @@ export function givenParts(text: string): GivenPart[] {
 
 export function unknownName(what: string, given: string, valid: readonly string[]): UserError {
   const near = byNearness(given, valid).slice(0, SHOWN);
-  return new UserError(`The emulator knows no ${what} named "${given}".`, {
-    hint: `Nearest: ${near.map(({ candidate }) => candidate).join(", ")}. vecfill emulator --help lists all.`,
-    exit: "usage",
-  });
+  return usageError(
+    `The emulator knows no ${what} named "${given}".`,
+    `Nearest: ${near.map(({ candidate }) => candidate).join(", ")}. vecfill emulator --help lists all.`,
+  );
 }

@@ -1,6 +1,6 @@
 /** What goes wrong with single result lines. */
 import type { Faults } from "./faults.ts";
-import { ServiceError } from "../http/service-error.ts";
+import { invalid, ServiceError } from "../http/service-error.ts";
 
 const ROW_FAULTS = [
   "double",
@@ -50,10 +50,7 @@ const UNNAMING: readonly RowFault[] = ["missing", "malformed", "no-key"];
 /** The error that a row is answered with in place of its vector, if any. */
 export function rowError(struck: ReadonlySet<RowFault>, variant: number): ServiceError | undefined {
   if (struck.has("permanent")) {
-    return new ServiceError(
-      "INVALID_ARGUMENT",
-      "The request was refused (a fault that was asked for).",
-    );
+    return invalid("The request was refused (a fault that was asked for).");
   }
   if (!struck.has("retryable")) return undefined;
   return new ServiceError(

@@ -23,20 +23,7 @@ const MIME_TYPES = [
 
 const START = new MessageType("file");
 const FILE = new MessageType(
-  "name",
-  "displayName",
-  "mimeType",
-  "sizeBytes",
-  "createTime",
-  "updateTime",
-  "expirationTime",
-  "sha256Hash",
-  "uri",
-  "downloadUri",
-  "state",
-  "source",
-  "error",
-  "videoMetadata",
+  "name displayName mimeType sizeBytes createTime updateTime expirationTime sha256Hash uri downloadUri state source error videoMetadata",
 );
 
 /** Opens a session, or says what is wrong with the file before a byte of it is sent. */

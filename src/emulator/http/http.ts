@@ -1,5 +1,5 @@
 /** A request as handlers see it, and what they may answer. */
-import { ServiceError } from "./service-error.ts";
+import { invalid, type ServiceError } from "./service-error.ts";
 
 export type Call = Readonly<{
   method: string;
@@ -44,10 +44,7 @@ export async function readJson(call: Call): Promise<unknown> {
   for await (const part of call.body) {
     bytes += part.byteLength;
     if (bytes > JSON_BODY_BYTES_MAX) {
-      throw new ServiceError(
-        "INVALID_ARGUMENT",
-        "Request payload size exceeds the limit: 20971520 bytes.",
-      );
+      throw invalid("Request payload size exceeds the limit: 20971520 bytes.");
     }
     parts.push(part);
   }
@@ -61,6 +58,6 @@ function parseBody(text: string): unknown {
     return parsed;
   } catch (cause) {
     if (!(cause instanceof SyntaxError)) throw cause;
-    throw new ServiceError("INVALID_ARGUMENT", `Invalid JSON payload received. ${cause.message}`);
+    throw invalid(`Invalid JSON payload received. ${cause.message}`);
   }
 }

@@ -7,12 +7,12 @@ import { ServiceError } from "./service-error.ts";
 
 const WHOLE_NUMBER = /^-?\d{1,16}$/;
 
-/** The names a message may have; made once, so that reading a million lines stays cheap. */
+/** The names a message may have, spaces between; made once, so that reading a million lines stays cheap. */
 export class MessageType {
   readonly #canonical = new Map<string, string>();
 
-  constructor(...names: readonly string[]) {
-    for (const name of names) {
+  constructor(names: string) {
+    for (const name of names.split(" ")) {
       this.#canonical.set(name, name);
       this.#canonical.set(snakeCase(name), name);
     }

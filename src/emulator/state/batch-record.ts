@@ -1,50 +1,49 @@
 /** A batch, on disk and as the service shows it: an Operation whose metadata is the batch. */
-import { isModelName, type ModelName } from "../../row/models.ts";
+import { z } from "zod";
+import { isModelName, MODELS } from "../../row/models.ts";
 import { resultsFileId } from "../http/identifiers.ts";
-import { isJsonObject } from "../../row/json-value.ts";
-import { MessageType, omitEmpty } from "../http/proto-json.ts";
+import { omitEmpty } from "../http/proto-json.ts";
 import { timestamp } from "../faults/time.ts";
 
-const ENDED_STATES = ["SUCCEEDED", "FAILED", "CANCELLED", "EXPIRED"] as const;
-export type EndedState = (typeof ENDED_STATES)[number];
-
-/** How a batch was fated to go when it was created. */
-const FATES = ["succeed", "fail", "expire", "cancel", "stick", "unknown-state"] as const;
-export type Fate = (typeof FATES)[number];
-
-export type BatchEnd = Readonly<{
-  state: EndedState;
-  atMs: number;
-  successful: number;
-  failed: number;
+const END = z.object({
+  state: z.enum(["SUCCEEDED", "FAILED", "CANCELLED", "EXPIRED"]),
+  atMs: z.number(),
+  successful: z.number(),
+  failed: z.number(),
   /** Undefined where there are no results. */
-  resultBytes: number | undefined;
-  error: Readonly<{ code: number; message: string }> | undefined;
-}>;
+  resultBytes: z.number().optional(),
+  error: z.object({ code: z.number(), message: z.string() }).optional(),
+});
 
-export type BatchRecord = Readonly<{
-  id: string;
+export const BATCH_RECORD = z.object({
+  id: z.string(),
   /** How many batches there were in the folder before this one. */
-  number: number;
-  project: string;
-  model: ModelName;
-  displayName: string;
-  priority: number;
+  number: z.number(),
+  project: z.string(),
+  model: z.enum(Object.keys(MODELS).filter(isModelName)),
+  displayName: z.string(),
+  priority: z.number(),
   /** Undefined for requests sent inline. */
-  inputFile: string | undefined;
-  requests: number;
+  inputFile: z.string().optional(),
+  requests: z.number(),
   /** 0 when no quota is kept: then nobody needs to count. */
-  tokens: number;
-  createdAtMs: number;
-  runsAtMs: number;
-  endsAtMs: number;
-  listedAtMs: number;
-  fate: Fate;
+  tokens: z.number(),
+  createdAtMs: z.number(),
+  runsAtMs: z.number(),
+  endsAtMs: z.number(),
+  listedAtMs: z.number(),
+  /** How it was fated to go when it was created. */
+  fate: z.enum(["succeed", "fail", "expire", "cancel", "stick", "unknown-state"]),
   /** The faults in force when it was created. */
-  faults: string;
-  end: BatchEnd | undefined;
-  deletedAtMs: number | undefined;
-}>;
+  faults: z.string(),
+  end: END.optional(),
+  deletedAtMs: z.number().optional(),
+});
+
+export type BatchEnd = Readonly<z.infer<typeof END>>;
+export type EndedState = BatchEnd["state"];
+export type BatchRecord = Readonly<z.infer<typeof BATCH_RECORD>>;
+export type Fate = BatchRecord["fate"];
 
 const TYPE = "type.googleapis.com/google.ai.generativelanguage.v1main.EmbedContentBatch";
 const UNKNOWN_STATE = "BATCH_STATE_AWAITING_CAPACITY";
@@ -131,69 +130,4 @@ function currentStats(batch: BatchRecord): object {
     failedRequestCount: String(failed),
     pendingRequestCount: String(batch.requests - successful - failed),
   });
-}
-
-const RECORD = new MessageType(
-  "id",
-  "number",
-  "project",
-  "model",
-  "displayName",
-  "priority",
-  "inputFile",
-  "requests",
-  "tokens",
-  "createdAtMs",
-  "runsAtMs",
-  "endsAtMs",
-  "listedAtMs",
-  "fate",
-  "faults",
-  "end",
-  "deletedAtMs",
-);
-const END = new MessageType("state", "atMs", "successful", "failed", "resultBytes", "error");
-
-/** Throws when the file is none of ours. */
-export function readBatchRecord(value: unknown): BatchRecord {
-  const record = RECORD.open(value, "batch");
-  const model = record.string("model") ?? "";
-  if (!isModelName(model))
-    throw new Error(`the emulator's folder names an unknown model: ${model}`);
-  return {
-    id: record.string("id") ?? "",
-    number: record.int("number") ?? 0,
-    project: record.string("project") ?? "",
-    model,
-    displayName: record.string("displayName") ?? "",
-    priority: record.int("priority") ?? 0,
-    inputFile: record.string("inputFile"),
-    requests: record.int("requests") ?? 0,
-    tokens: record.int("tokens") ?? 0,
-    createdAtMs: record.int("createdAtMs") ?? 0,
-    runsAtMs: record.int("runsAtMs") ?? 0,
-    endsAtMs: record.int("endsAtMs") ?? 0,
-    listedAtMs: record.int("listedAtMs") ?? 0,
-    fate: FATES.find((fate) => fate === record.string("fate")) ?? "succeed",
-    faults: record.string("faults") ?? "",
-    end: record.message("end", readEnd),
-    deletedAtMs: record.int("deletedAtMs"),
-  };
-}
-
-function readEnd(value: unknown, at: string): BatchEnd {
-  const end = END.open(value, at);
-  const state = ENDED_STATES.find((known) => known === end.string("state"));
-  if (state === undefined) throw new Error("the emulator's folder has a batch in an unknown state");
-  const error = end.raw("error");
-  return {
-    state,
-    atMs: end.int("atMs") ?? 0,
-    successful: end.int("successful") ?? 0,
-    failed: end.int("failed") ?? 0,
-    resultBytes: end.int("resultBytes"),
-    error: isJsonObject(error)
-      ? { code: Number(error["code"]), message: String(error["message"]) }
-      : undefined,
-  };
 }

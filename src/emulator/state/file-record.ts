@@ -1,55 +1,29 @@
 /** An uploaded file, on disk and as the service shows it. */
-import { MessageType, omitEmpty } from "../http/proto-json.ts";
+import { z } from "zod";
+import { omitEmpty } from "../http/proto-json.ts";
 import { timestamp } from "../faults/time.ts";
 
 export const UPLOAD_LIFE_MS = 48 * 60 * 60 * 1000;
 const ORIGIN = "https://generativelanguage.googleapis.com/v1beta";
 
-export type FileRecord = Readonly<{
-  id: string;
+export const FILE_RECORD = z.object({
+  id: z.string(),
   /** Grows with every upload; the order of lists. */
-  number: number;
-  project: string;
-  mimeType: string;
-  displayName: string;
-  sizeBytes: number;
+  number: z.number(),
+  project: z.string(),
+  mimeType: z.string(),
+  displayName: z.string(),
+  sizeBytes: z.number(),
   /** Counted once at the end of the upload, for the batches made from it. */
-  lines: number;
+  lines: z.number(),
   /** Lowercase hex. */
-  sha256: string;
-  createdAtMs: number;
+  sha256: z.string(),
+  createdAtMs: z.number(),
   /** Kept only where somebody may not see the deletion yet. */
-  deletedAtMs?: number | undefined;
-}>;
+  deletedAtMs: z.number().optional(),
+});
 
-const RECORD = new MessageType(
-  "id",
-  "number",
-  "project",
-  "mimeType",
-  "displayName",
-  "sizeBytes",
-  "lines",
-  "sha256",
-  "createdAtMs",
-  "deletedAtMs",
-);
-
-export function readFileRecord(value: unknown): FileRecord {
-  const record = RECORD.open(value, "file");
-  return {
-    id: record.string("id") ?? "",
-    number: record.int("number") ?? 0,
-    project: record.string("project") ?? "",
-    mimeType: record.string("mimeType") ?? "",
-    displayName: record.string("displayName") ?? "",
-    sizeBytes: record.int("sizeBytes") ?? 0,
-    lines: record.int("lines") ?? 0,
-    sha256: record.string("sha256") ?? "",
-    createdAtMs: record.int("createdAtMs") ?? 0,
-    deletedAtMs: record.int("deletedAtMs"),
-  };
-}
+export type FileRecord = Readonly<z.infer<typeof FILE_RECORD>>;
 
 /** The service's `File`. Its hash is the base64 of the hex text, not of the hash's bytes. */
 export function fileResource(file: FileRecord): object {

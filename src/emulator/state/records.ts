@@ -5,6 +5,7 @@
  */
 import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import type { z } from "zod";
 
 const SUFFIX = ".json";
 
@@ -12,14 +13,14 @@ export class Records<T extends object> {
   readonly #folder: string;
   readonly #byId = new Map<string, T>();
 
-  /** Loads what is there; `read` checks it and throws when it is none of ours. */
-  constructor(folder: string, read: (value: unknown) => T) {
+  /** Loads what is there; throws where it is none of ours. */
+  constructor(folder: string, shape: z.ZodType<T>) {
     this.#folder = folder;
     mkdirSync(folder, { recursive: true });
     for (const name of readdirSync(folder)) {
       if (!name.endsWith(SUFFIX)) continue;
       const parsed: unknown = JSON.parse(readFileSync(join(folder, name), "utf8"));
-      this.#byId.set(name.slice(0, -SUFFIX.length), read(parsed));
+      this.#byId.set(name.slice(0, -SUFFIX.length), shape.parse(parsed));
     }
   }
 

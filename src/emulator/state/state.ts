@@ -2,16 +2,16 @@
 import type { ModelName } from "../../row/models.ts";
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
-import { type BatchRecord, readBatchRecord } from "./batch-record.ts";
+import { BATCH_RECORD, type BatchRecord } from "./batch-record.ts";
 import { Behaviour } from "../faults/behaviour.ts";
 import type { Embedder } from "../vectors/embed-request.ts";
 import { Faults } from "../faults/faults.ts";
-import { type FileRecord, readFileRecord } from "./file-record.ts";
+import { FILE_RECORD, type FileRecord } from "./file-record.ts";
 import type { Settings } from "../faults/emulator-options.ts";
 import { PaidTexts } from "../faults/paid-texts.ts";
 import { Records } from "./records.ts";
 import type { EmulatorTime } from "../faults/time.ts";
-import { readUploadSession, type UploadSession } from "./open-upload.ts";
+import { UPLOAD_SESSION, type UploadSession } from "./open-upload.ts";
 
 /** A call, as it counts. */
 export type MinuteUse = Readonly<{
@@ -49,9 +49,9 @@ export function loadState(settings: Settings, time: EmulatorTime): State {
     settings,
     time,
     embedder: { behaviour: new Behaviour(settings.behaviour), tokenizer: settings.tokenizer },
-    files: new Records(join(settings.folder, "files"), readFileRecord),
-    uploads: new Records(join(settings.folder, "uploads"), readUploadSession),
-    batches: new Records(join(settings.folder, "batches"), readBatchRecord),
+    files: new Records(join(settings.folder, "files"), FILE_RECORD),
+    uploads: new Records(join(settings.folder, "uploads"), UPLOAD_SESSION),
+    batches: new Records(join(settings.folder, "batches"), BATCH_RECORD),
     faults: new Faults(settings.faults, settings.seed),
     receiving: new Set(),
     createsOfGoneFiles: 0,

@@ -28,23 +28,13 @@ export type Embedding = Readonly<{ text: string; shape: VectorShape; tokens: num
 export type Embedder = Readonly<{ behaviour: Behaviour; tokenizer: Tokenizer }>;
 
 const REQUEST = new MessageType(
-  "model",
-  "content",
-  "taskType",
-  "title",
-  "outputDimensionality",
-  "embedContentConfig",
+  "model content taskType title outputDimensionality embedContentConfig",
 );
 const CONFIG = new MessageType(
-  "taskType",
-  "title",
-  "outputDimensionality",
-  "autoTruncate",
-  "documentOcr",
-  "audioTrackExtraction",
+  "taskType title outputDimensionality autoTruncate documentOcr audioTrackExtraction",
 );
-const CONTENT = new MessageType("parts", "role");
-const PART = new MessageType("text", "inlineData", "fileData", "thought", "thoughtSignature");
+const CONTENT = new MessageType("parts role");
+const PART = new MessageType("text inlineData fileData thought thoughtSignature");
 const NO_TASK = ["TASK_TYPE_UNSPECIFIED", undefined];
 
 export function readEmbedRequest(value: unknown, at: string): EmbedRequest {

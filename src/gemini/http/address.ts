@@ -1,4 +1,4 @@
-import { UserError } from "../../errors.ts";
+import { usageError } from "../../errors.ts";
 import { GeminiError } from "../port.ts";
 
 /** SDK 3 would speak `v1`, which rejects some of what it sends; everything recorded is v1beta. */
@@ -47,10 +47,10 @@ function parseBase(baseUrl: string): URL {
   const url = URL.canParse(baseUrl) ? new URL(baseUrl) : undefined;
   const usable = url !== undefined && /^https?:$/.test(url.protocol);
   if (usable && url.username === "" && url.password === "" && url.search === "") return url;
-  throw new UserError("The address of the Gemini API is not a plain http or https address.", {
-    hint: "Set GOOGLE_GEMINI_BASE_URL to one such as http://localhost:8080, or unset it.",
-    exit: "usage",
-  });
+  throw usageError(
+    "The address of the Gemini API is not a plain http or https address.",
+    "Set GOOGLE_GEMINI_BASE_URL to one such as http://localhost:8080, or unset it.",
+  );
 }
 
 function atBase(baseAt: URL, base: string, session: string): URL {

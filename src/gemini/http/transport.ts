@@ -5,7 +5,7 @@
  * repeat a request and carry the key to another host.
  */
 import type { Clock } from "../../clock.ts";
-import { UserError } from "../../errors.ts";
+import { usageError } from "../../errors.ts";
 import { failureFromAnswer, failureFromNetwork, unusable } from "./failure.ts";
 import { GeminiError } from "../port.ts";
 import { startTimeLimit, type TimeLimit } from "./time-limit.ts";
@@ -92,10 +92,10 @@ async function readText({ body }: Response, maxBytes: number): Promise<string> {
 /** A header cannot carry other characters, and the error about them would quote the key. */
 function checkKey(apiKey: string): string {
   if (/^[\x21-\x7e]+$/.test(apiKey)) return apiKey;
-  throw new UserError("The Gemini API key is empty or holds characters that no key has.", {
-    hint: "Check GEMINI_API_KEY for spaces, line ends and quotes that came along when it was copied.",
-    exit: "usage",
-  });
+  throw usageError(
+    "The Gemini API key is empty or holds characters that no key has.",
+    "Check GEMINI_API_KEY for spaces, line ends and quotes that came along when it was copied.",
+  );
 }
 
 /** Shorter ones are made up, for the emulator, and would be found inside other words. */

@@ -1,5 +1,5 @@
 /** Which database an address names. Adapters are loaded only when their scheme is asked for. */
-import { UserError } from "../../errors.ts";
+import { usageError } from "../../errors.ts";
 import type { Target } from "../../row/target.ts";
 import type { Database } from "../database.ts";
 import type { Store } from "../port.ts";
@@ -27,10 +27,10 @@ export async function openStore(
 export async function openDatabase({ url, ...options }: DatabaseAddress): Promise<Database> {
   if (url.startsWith(EMBEDDED)) return openEmbedded(url.slice(EMBEDDED.length));
   if (/^https?:/.test(url)) {
-    throw new UserError("The database's address is a web address.", {
-      hint: "Set DATABASE_URL to postgres://…; a project's https:// address belongs in SUPABASE_URL.",
-      exit: "usage",
-    });
+    throw usageError(
+      "The database's address is a web address.",
+      "Set DATABASE_URL to postgres://…; a project's https:// address belongs in SUPABASE_URL.",
+    );
   }
   const { connectPostgres } = await import("./postgres.ts");
   return connectPostgres(url, options);
@@ -38,10 +38,10 @@ export async function openDatabase({ url, ...options }: DatabaseAddress): Promis
 
 async function openEmbedded(folder: string): Promise<Database> {
   if (folder === "") {
-    throw new UserError("The address pglite: names no folder.", {
-      hint: "Write pglite:<folder>, or pglite:memory for a database in memory.",
-      exit: "usage",
-    });
+    throw usageError(
+      "The address pglite: names no folder.",
+      "Write pglite:<folder>, or pglite:memory for a database in memory.",
+    );
   }
   const { openPglite } = await import("./pglite.ts");
   return openPglite(folder === IN_MEMORY ? undefined : folder);

@@ -44,7 +44,6 @@ async function lockFolder(folder: string): Promise<Lock> {
     const why = error instanceof Error ? error.message.replace(/\.$/, "") : String(error);
     throw new UserError(`The embedded database in ${folder} cannot be opened: ${why}.`, {
       hint: "Give pglite:<folder> a folder on a disk with room, in which this user may write.",
-      exit: "fatal",
       cause: error,
     });
   }
@@ -57,7 +56,6 @@ async function start(path: string | undefined): Promise<PGlite> {
     if (path === undefined) throw error;
     throw new UserError(`The folder ${path} cannot be opened as an embedded database.`, {
       hint: "Give pglite:<folder> a new folder, or one that vecfill has made with this version.",
-      exit: "fatal",
       cause: error,
     });
   }

@@ -9,7 +9,7 @@
 import { Socket } from "node:net";
 import { Client, Pool, type ClientConfig, type CustomTypesConfig, type PoolClient } from "pg";
 import { z } from "zod";
-import { UserError } from "../../errors.ts";
+import { usageError } from "../../errors.ts";
 import { hostOf, isLocalHost, portOf } from "./database-address.ts";
 import { failureCode } from "../failure.ts";
 import { cancelStatement, hangUpWhenAborted } from "./hang-up.ts";
@@ -110,12 +110,9 @@ async function withWhatThereIs<T>(pool: Pool, work: () => Promise<T>): Promise<T
 
 /** Asked when the server wants a password that the address does not hold: `.pgpass` is not read then. */
 function refusePassword(): never {
-  throw new UserError(
+  throw usageError(
     "The database asks for a password. Its address stands in a file that vecfill found by itself and holds none; no other is sent there.",
-    {
-      hint: "If the address is yours, name its file with --env-file, or set DATABASE_URL in the environment.",
-      exit: "usage",
-    },
+    "If the address is yours, name its file with --env-file, or set DATABASE_URL in the environment.",
   );
 }
 
@@ -184,10 +181,10 @@ function parseAddress(address: string): URL {
   const url = URL.parse(address);
   if (url !== null && (url.protocol === "postgres:" || url.protocol === "postgresql:")) return url;
   // the address holds a password, so it is not repeated
-  throw new UserError("The database's address cannot be read as a URL.", {
-    hint: "It looks like postgres://user:password@host:5432/database; percent-encode special characters in the password.",
-    exit: "usage",
-  });
+  throw usageError(
+    "The database's address cannot be read as a URL.",
+    "It looks like postgres://user:password@host:5432/database; percent-encode special characters in the password.",
+  );
 }
 
 /** As `pg` takes them. It never falls back to an open connection, so `allow` encrypts as well. */
@@ -208,10 +205,10 @@ function withTls(address: URL): URL {
     url.searchParams.get("sslmode") ?? (isLocalHost(hostOf(url)) ? "disable" : "require");
   const mode = SSL_MODES[asked];
   if (mode === undefined || (mode === "verify-ca" && !url.searchParams.has("sslrootcert"))) {
-    throw new UserError(`The database's address asks for sslmode=${asked}, which cannot be had.`, {
-      hint: `Use one of ${Object.keys(SSL_MODES).join(", ")}; verify-ca needs sslrootcert=<file> as well.`,
-      exit: "usage",
-    });
+    throw usageError(
+      `The database's address asks for sslmode=${asked}, which cannot be had.`,
+      `Use one of ${Object.keys(SSL_MODES).join(", ")}; verify-ca needs sslrootcert=<file> as well.`,
+    );
   }
   url.searchParams.set("sslmode", mode);
   url.searchParams.set("uselibpqcompat", "true");

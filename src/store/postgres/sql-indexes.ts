@@ -294,7 +294,6 @@ function busy(target: Target, what: string, cause: unknown): UserError {
   const table = tableName(target);
   return new UserError(`Other transactions hold ${table}: ${what} had to wait for too long.`, {
     hint: `Wait until they have ended, or see which they are (select pid, state, query from pg_stat_activity where wait_event_type is distinct from 'Activity';), then run the same command again.`,
-    exit: "fatal",
     cause,
   });
 }
@@ -311,7 +310,6 @@ function buildFailure(error: unknown, target: Target, { name, definition }: AnnI
     return error;
   return new UserError(`The index ${name} could not be built: ${error.message}.`, {
     hint: `Mend that, then run the same command again. It is: ${definition}`,
-    exit: "fatal",
     // a person who stopped it does not want it to begin again
     ...(code === "57014" ? {} : { cause: error }),
   });

@@ -1,6 +1,6 @@
 /** The store over any database that takes SQL: what is asked, in which order, and what it means. */
 import { UserError } from "../../errors.ts";
-import type { EmbeddedQuestion, PendingQuestion, RowOutcome } from "../../row/question.ts";
+import type { PendingQuestion } from "../../row/question.ts";
 import type { Report } from "../../progress.ts";
 import { tableName, type Target } from "../../row/target.ts";
 import { checkColumn, checkTarget } from "../../row/target-check.ts";
@@ -13,21 +13,18 @@ import {
   type Row,
 } from "../database.ts";
 import { explainFailure, type FailureContext, isMissing } from "../failure.ts";
-import { LENGTH_TOLERANCE, parseLook } from "../look.ts";
-import { requireWritable } from "../port.ts";
-import type { ClearOutcome, Holding, Look, LookOptions, PendingPage, Store } from "../port.ts";
+import { parseLook, requireWritable } from "../port.ts";
+import type { Look, LookOptions, PendingPage, Store } from "../port.ts";
 import {
   CAN_BE_ID,
-  hiddenRow,
-  MAX_APPLY_ROUNDS,
-  nothingIsWritten,
+  HOLDING,
   once,
-  parseHolding,
-  parseOutcome,
-  placed,
+  OUTCOME,
   type Placed,
-  refuseDuplicates,
+  rowCalls,
+  type RowWork,
   shapeOf,
+  LENGTH_TOLERANCE,
 } from "../rows.ts";
 import {
   anyRowSql,
@@ -66,6 +63,7 @@ export function createSqlStore(
   const seen = once(() => lookAt(database, target, options));
   const layout = once(async () => layoutOf(target, await seen()));
   const column = once(async () => columnShapeOf(target, await seen()));
+  const ofRows = rowCalls(target, async () => rowWork(database, target, await layout()));
   const { where } = options;
   const condition = once(async () => {
     if (where !== undefined) await database.query(checkConditionSql(target, where), [""]);
@@ -82,7 +80,7 @@ export function createSqlStore(
         },
         { where },
       ),
-    apply: (rows) => explained(async () => apply(database, target, layout, rows), { writes: true }),
+    apply: (rows) => explained(() => ofRows.apply(rows), { writes: true }),
     tryWrite: (except) =>
       explained(
         async () => {
@@ -104,8 +102,8 @@ export function createSqlStore(
         { where },
       ),
     look: (asked) => explained(async () => look(database, target, await column(), asked)),
-    compare: (rows) => explained(async () => compare(database, target, layout, rows)),
-    clear: (rows) => explained(async () => clear(database, target, layout, rows)),
+    compare: (rows) => explained(() => ofRows.compare(rows)),
+    clear: (rows) => explained(() => ofRows.clear(rows)),
     close: () => database.close(),
   };
 }
@@ -133,7 +131,6 @@ async function lookAt(
   if (rows.length === 0) {
     throw new UserError(`${message} The table is empty, or all of its rows are hidden.`, {
       hint,
-      exit: "fatal",
     });
   }
   report?.({ type: "warning", message, hint });
@@ -182,55 +179,40 @@ async function count(
   return { total: Number(cell(row, "total")), pending: Number(cell(row, "pending")) };
 }
 
-async function apply(
-  database: Database,
-  target: Target,
-  readyLayout: () => Promise<Layout>,
-  rows: readonly EmbeddedQuestion[],
-): Promise<RowOutcome[]> {
-  refuseDuplicates(rows);
-  if (rows.length === 0) return [];
-  const table = await readyLayout();
-  const outcomes: RowOutcome[] = rows.map(() => "gone");
-  let open = placed(rows).filter(({ row }) => CAN_BE_ID[table.shape.idType](row.id));
-  for (let round = 0; open.length > 0; round += 1) {
-    if (round === MAX_APPLY_ROUNDS) throw nothingIsWritten(target, open);
-    open = await applyRound(database, { target, ...table }, open, outcomes);
-  }
-  return outcomes;
-}
-
-/** Writes what can be written, notes every outcome, and gives the rows that are still open. */
-async function applyRound(
-  database: Database,
-  table: Layout & Readonly<{ target: Target }>,
-  rows: readonly Placed[],
-  outcomes: RowOutcome[],
-): Promise<Placed[]> {
-  const written = await write(database, table, rows);
-  for (const answer of written) outcomes[placeOf(rows, answer).place] = "written";
-  if (written.length === rows.length) return [];
-
-  const settled = new Set(written.map((answer) => placeOf(rows, answer)));
-  const others = rows.filter((row) => !settled.has(row));
-  const answers = await database.query(
-    classifySql(table.target, table.shape),
-    parameters(others, table.extension),
-  );
-  const open: Placed[] = [];
-  for (const answer of answers) {
-    const row = placeOf(others, answer);
-    const outcome = parseOutcome(cell(answer, "outcome"));
-    if (outcome === "hidden") throw hiddenRow(table.target, row);
-    if (outcome === "open") open.push(row);
-    else outcomes[row.place] = outcome;
-  }
-  return open;
+function rowWork(database: Database, target: Target, layout: Layout): RowWork {
+  const { shape, extension } = layout;
+  return {
+    canBeId: CAN_BE_ID[shape.idType],
+    async apply(rows, say) {
+      const written = await write(database, target, layout, rows);
+      const settled = new Set(written.map((answer) => placeOf(rows, answer)));
+      for (const row of settled) say(row, "written");
+      const others = rows.filter((row) => !settled.has(row));
+      if (others.length === 0) return;
+      const sql = classifySql(target, shape);
+      for (const answer of await database.query(sql, parameters(others, extension))) {
+        say(placeOf(others, answer), OUTCOME.parse(cell(answer, "outcome")));
+      }
+    },
+    async compare(rows, say) {
+      const sql = compareSql(target, shape);
+      for (const answer of await database.query(sql, parameters(rows, extension))) {
+        say(placeOf(rows, answer), HOLDING.parse(cell(answer, "holding")));
+      }
+    },
+    async clear(rows, say) {
+      const sql = clearSql(target, shape);
+      for (const answer of await database.query(sql, parameters(rows, extension))) {
+        say(placeOf(rows, answer), "cleared");
+      }
+    },
+  };
 }
 
 async function write(
   database: Database,
-  { target, shape, extension, spareRooms }: Layout & Readonly<{ target: Target }>,
+  target: Target,
+  { shape, extension, spareRooms }: Layout,
   rows: readonly Placed[],
 ): Promise<Row[]> {
   const vectors = vectorsOf(rows, extension, spareRooms.pop());
@@ -272,42 +254,6 @@ async function look(
   const [row] = rows;
   if (row === undefined) throw new Error("a look gave no row");
   return parseLook(JSON.parse(cell(row, "look")));
-}
-
-async function compare(
-  database: Database,
-  target: Target,
-  readyLayout: () => Promise<Layout>,
-  rows: readonly EmbeddedQuestion[],
-): Promise<Holding[]> {
-  refuseDuplicates(rows);
-  if (rows.length === 0) return [];
-  const { shape, extension } = await readyLayout();
-  const holdings: Holding[] = rows.map(() => "gone");
-  const possible = placed(rows).filter(({ row }) => CAN_BE_ID[shape.idType](row.id));
-  if (possible.length === 0) return holdings;
-  const answers = await database.query(compareSql(target, shape), parameters(possible, extension));
-  for (const answer of answers) {
-    holdings[placeOf(possible, answer).place] = parseHolding(cell(answer, "holding"));
-  }
-  return holdings;
-}
-
-async function clear(
-  database: Database,
-  target: Target,
-  readyLayout: () => Promise<Layout>,
-  rows: readonly EmbeddedQuestion[],
-): Promise<ClearOutcome[]> {
-  refuseDuplicates(rows);
-  if (rows.length === 0) return [];
-  const { shape, extension } = await readyLayout();
-  const outcomes: ClearOutcome[] = rows.map(() => "kept");
-  const possible = placed(rows).filter(({ row }) => CAN_BE_ID[shape.idType](row.id));
-  if (possible.length === 0) return outcomes;
-  const cleared = await database.query(clearSql(target, shape), parameters(possible, extension));
-  for (const answer of cleared) outcomes[placeOf(possible, answer).place] = "cleared";
-  return outcomes;
 }
 
 function parameters(rows: readonly Placed[], extension: VectorExtension): Parameter[] {

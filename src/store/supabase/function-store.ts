@@ -1,35 +1,25 @@
 /** The store through the SQL functions of `supabase-functions.ts`. */
 import { z } from "zod";
 import { UserError } from "../../errors.ts";
-import type { EmbeddedQuestion, PendingQuestion, RowOutcome } from "../../row/question.ts";
+import type { PendingQuestion } from "../../row/question.ts";
 import { tableName, type Target } from "../../row/target.ts";
+import type { IdType } from "../../row/target-description.ts";
 import { checkColumn, checkTarget } from "../../row/target-check.ts";
 import { type Catalogue, catalogueOf } from "../catalogue.ts";
 import { ChunkSize } from "./chunk-size.ts";
-import { LENGTH_TOLERANCE, parseLook } from "../look.ts";
-import { requireWritable } from "../port.ts";
-import type {
-  ClearOutcome,
-  Holding,
-  Look,
-  LookOptions,
-  PendingPage,
-  Store,
-  WriteTrial,
-} from "../port.ts";
+import { parseLook, requireWritable } from "../port.ts";
+import type { Look, LookOptions, PendingPage, Store, WriteTrial } from "../port.ts";
 import { isTooMuch } from "./rest-failure.ts";
 import {
   CAN_BE_ID,
-  hiddenRow,
-  MAX_APPLY_ROUNDS,
-  nothingIsWritten,
+  HOLDING,
   once,
-  parseHolding,
-  parseOutcome,
-  placed,
+  OUTCOME,
   type Placed,
-  refuseDuplicates,
+  rowCalls,
+  type RowWork,
   untried,
+  LENGTH_TOLERANCE,
 } from "../rows.ts";
 import { RowChunks } from "./row-chunks.ts";
 import type { TableShape } from "../sql.ts";
@@ -70,8 +60,6 @@ const PAGE = z.object({
 });
 const COUNTS = z.object({ total: z.number(), pending: z.number(), until: z.string().nullable() });
 type Counts = Readonly<z.infer<typeof COUNTS>>;
-/** A word for each row: its outcome, or what it holds. */
-const WORDS = z.array(z.string());
 const PLACES = z.array(z.number());
 
 /** Rows that one call looks at. An index of ids takes it through about a million in a second. */
@@ -139,7 +127,7 @@ export function createFunctionStore(api: Api, target: Target): Store {
       await describeByFunction(api, target);
       return count(api, target, window);
     },
-    apply: (rows) => apply(api, target, { shape, chunks }, rows),
+    ...rowCalls(target, async () => rowWork(api, target, (await shape()).idType, chunks)),
     async tryWrite(except) {
       await shape();
       const { session } = (await describeByFunction(api, target)).catalogue;
@@ -148,8 +136,6 @@ export function createFunctionStore(api: Api, target: Target): Store {
     },
     look: async (asked) =>
       lookOnce(api, target, { shape: await column(), window: lookWindow }, asked),
-    compare: (rows) => compare(api, target, { shape, chunks }, rows),
-    clear: (rows) => clear(api, target, { shape, chunks }, rows),
     close: async () => {},
   };
 }
@@ -167,7 +153,7 @@ function checkShape(target: Target, described: Described): TableShape {
   if (fitsColumns(described)) return described.shape;
   throw new UserError(
     `The columns of ${tableName(target)} have other types than when its SQL functions were made.`,
-    { hint: "Run `vecfill init` and apply the new migration.", exit: "fatal" },
+    { hint: "Run `vecfill init` and apply the new migration." },
   );
 }
 
@@ -179,7 +165,6 @@ function otherVersion(target: Target, version: number): UserError {
         version < FUNCTIONS_VERSION
           ? "Run `vecfill init` and apply the new migration."
           : "Use the version of vecfill that made them, or a newer one.",
-      exit: "fatal",
     },
   );
 }
@@ -189,7 +174,6 @@ function faulty(target: Target, faults: readonly string[]): UserError {
     `The SQL functions for ${tableName(target)} are not as vecfill made them: ${faults.join("; ")}.`,
     {
       hint: "Apply the newest migration of `vecfill init` once more; it may be run again at any time.",
-      exit: "fatal",
     },
   );
 }
@@ -199,7 +183,6 @@ function hidden(target: Target, role: string): UserError {
     `Row level security applies to the role ${role} on ${tableName(target)}: rows that it hides would look as if they were not there.`,
     {
       hint: "Set SUPABASE_SECRET_KEY to the project's secret key; its role, service_role, is not subject to row level security.",
-      exit: "fatal",
     },
   );
 }
@@ -257,35 +240,38 @@ async function inWindow<T>(window: ChunkSize, look: (rows: number) => Promise<T>
   }
 }
 
-type Writing = Readonly<{ shape: () => Promise<TableShape>; chunks: RowChunks }>;
-
-async function apply(
-  api: Api,
-  target: Target,
-  { shape, chunks }: Writing,
-  rows: readonly EmbeddedQuestion[],
-): Promise<RowOutcome[]> {
-  refuseDuplicates(rows);
-  if (rows.length === 0) return [];
-  const { idType } = await shape();
-  const outcomes: RowOutcome[] = rows.map(() => "gone");
-  let open = placed(rows).filter(({ row }) => CAN_BE_ID[idType](row.id));
-  for (let round = 0; open.length > 0; round += 1) {
-    if (round === MAX_APPLY_ROUNDS) throw nothingIsWritten(target, open);
-    const again: Placed[] = [];
-    await chunks.each(open, async (chunk) => {
-      const words = WORDS.parse(await call(api, target, "apply", { rows: chunk.map(given) }));
-      if (words.length !== chunk.length) throw new Error("the function gave no outcome for a row");
+function rowWork(api: Api, target: Target, idType: IdType, chunks: RowChunks): RowWork {
+  const ask = (name: FunctionName, chunk: readonly Placed[]) =>
+    call(api, target, name, { rows: chunk.map(given) });
+  const askWords = <Word extends string>(
+    name: FunctionName,
+    rows: readonly Placed[],
+    word: z.ZodType<Word>,
+    say: (row: Placed, word: Word) => void,
+  ): Promise<void> =>
+    chunks.each(rows, async (chunk) => {
+      const words = z
+        .array(word)
+        .length(chunk.length)
+        .parse(await ask(name, chunk));
       for (const [index, row] of chunk.entries()) {
-        const outcome = parseOutcome(words[index] ?? "");
-        if (outcome === "hidden") throw hiddenRow(target, row);
-        if (outcome === "open") again.push(row);
-        else outcomes[row.place] = outcome;
+        const told = words[index];
+        if (told !== undefined) say(row, told);
       }
     });
-    open = again;
-  }
-  return outcomes;
+  return {
+    canBeId: CAN_BE_ID[idType],
+    apply: (rows, say) => askWords("apply", rows, OUTCOME, say),
+    compare: (rows, say) => askWords("compare", rows, HOLDING, say),
+    clear: (rows, say) =>
+      chunks.each(rows, async (chunk) => {
+        for (const place of PLACES.parse(await ask("clear", chunk))) {
+          const row = chunk[place - 1];
+          if (row === undefined) throw new Error("the function cleared a row that was not asked");
+          say(row, "cleared");
+        }
+      }),
+  };
 }
 
 async function tryWrite(api: Api, target: Target, except: readonly string[]): Promise<WriteTrial> {
@@ -320,49 +306,6 @@ function lookOnce(
       }),
     ),
   );
-}
-
-async function compare(
-  api: Api,
-  target: Target,
-  { shape, chunks }: Writing,
-  rows: readonly EmbeddedQuestion[],
-): Promise<Holding[]> {
-  refuseDuplicates(rows);
-  if (rows.length === 0) return [];
-  const { idType } = await shape();
-  const holdings: Holding[] = rows.map(() => "gone");
-  const possible = placed(rows).filter(({ row }) => CAN_BE_ID[idType](row.id));
-  await chunks.each(possible, async (chunk) => {
-    const words = WORDS.parse(await call(api, target, "compare", { rows: chunk.map(given) }));
-    if (words.length !== chunk.length) throw new Error("the function left a row out");
-    for (const [index, { place }] of chunk.entries()) {
-      holdings[place] = parseHolding(words[index] ?? "");
-    }
-  });
-  return holdings;
-}
-
-async function clear(
-  api: Api,
-  target: Target,
-  { shape, chunks }: Writing,
-  rows: readonly EmbeddedQuestion[],
-): Promise<ClearOutcome[]> {
-  refuseDuplicates(rows);
-  if (rows.length === 0) return [];
-  const { idType } = await shape();
-  const outcomes: ClearOutcome[] = rows.map(() => "kept");
-  const possible = placed(rows).filter(({ row }) => CAN_BE_ID[idType](row.id));
-  await chunks.each(possible, async (chunk) => {
-    const places = PLACES.parse(await call(api, target, "clear", { rows: chunk.map(given) }));
-    for (const place of places) {
-      const row = chunk[place - 1];
-      if (row === undefined) throw new Error("the function cleared a row that was not asked");
-      outcomes[row.place] = "cleared";
-    }
-  });
-  return outcomes;
 }
 
 /** As a string inside the JSON: as numbers it takes the server three times as long. */

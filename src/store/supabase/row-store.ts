@@ -22,9 +22,7 @@ import { checkColumn, checkTarget } from "../../row/target-check.ts";
 import { vectorText } from "./function-store.ts";
 import { roundToHalf } from "./half.ts";
 import { type ApiDescription, describeByOpenApi } from "./open-api.ts";
-import { LENGTH_TOLERANCE } from "../look.ts";
 import {
-  type ClearOutcome,
   type Holding,
   type Look,
   type LookOptions,
@@ -40,10 +38,11 @@ import {
   MAX_APPLY_ROUNDS,
   nothingIsWritten,
   once,
-  placed,
   type Placed,
-  refuseDuplicates,
+  rowCalls,
+  type RowWork,
   untried,
+  LENGTH_TOLERANCE,
 } from "../rows.ts";
 import type { Api, Filter } from "./supabase.ts";
 
@@ -74,13 +73,11 @@ export function createRowStore(api: Api, target: Target): Store {
     indexes: undefined,
     describe: async () => (await describe()).description,
     readPending: async (page) => readPending(await table(), page),
-    apply: (rows) => apply(table, rows),
+    ...rowCalls(target, async () => rowWork(await table())),
     // the API takes nothing back
     tryWrite: async () => untried("its SQL functions are not installed"),
     count: async () => count(await table()),
     look: async (asked) => look(await looked(), asked),
-    compare: (rows) => compare(table, rows),
-    clear: (rows) => clear(table, rows),
     close: async () => {},
   };
 }
@@ -173,7 +170,6 @@ const PRINTED: Readonly<Record<IdType, (id: string) => string>> = {
 function needsFunctions(what: string, target: Target): UserError {
   return new UserError(`Without its SQL functions, vecfill cannot use ${what}.`, {
     hint: `Run \`vecfill init\` for ${tableName(target)} and apply its migration, or set DATABASE_URL.`,
-    exit: "fatal",
   });
 }
 
@@ -184,7 +180,6 @@ function checkKey(target: Target, { description }: ApiDescription): void {
     `The key column ${tableName(target)}.${target.id} is not unique on its own, as far as the API tells: it is not the primary key.`,
     {
       hint: "Give another --id; or, if it has a unique index, run `vecfill init` and apply its migration.",
-      exit: "fatal",
     },
   );
 }
@@ -213,7 +208,6 @@ async function firstLook(table: Omit<Table, "versions">): Promise<boolean> {
     `The key sees no row in ${tableName(target)}: the table is empty, or row level security hides every row from it. Without the SQL functions the two look the same.`,
     {
       hint: "If it is not empty, set SUPABASE_SECRET_KEY to the project's secret key. `vecfill init` makes the functions that tell them apart.",
-      exit: "fatal",
     },
   );
 }
@@ -297,30 +291,46 @@ const CURRENT = z.array(
 /** What a row holds now. */
 type Current = Readonly<{ text: string; vector: string | null; version: string | undefined }>;
 
-async function apply(
-  ready: () => Promise<Table>,
-  rows: readonly EmbeddedQuestion[],
-): Promise<RowOutcome[]> {
-  refuseDuplicates(rows);
-  if (rows.length === 0) return [];
-  const table = await ready();
-  const outcomes: RowOutcome[] = rows.map(() => "gone");
-  await untilSettled(table, rows, async ({ place, row }, current) => {
-    const outcome = await applyRow(table, row, current);
-    if (outcome !== "open") outcomes[place] = outcome;
-    return outcome !== "open";
-  });
-  return outcomes;
+function rowWork(table: Table): RowWork {
+  const { api, address, id, target, versions } = table;
+  return {
+    canBeId: table.canBeId,
+    apply: (rows, say) =>
+      untilSettled(table, rows, async (placed, current) => {
+        const outcome = await applyRow(table, placed.row, current);
+        if (outcome !== "open") say(placed, outcome);
+        return outcome !== "open";
+      }),
+    async compare(rows, say) {
+      for (const chunk of chunksOf(rows)) {
+        const now = await readCurrent(table, chunk);
+        for (const placed of chunk) {
+          const { row } = placed;
+          say(placed, holdingOf(table, now.get(table.printed(row.id)), row));
+        }
+      }
+    },
+    async clear(rows, say) {
+      if (!versions) throw needsFunctions("a view to take vectors back", target);
+      await untilSettled(table, rows, async (placed, current) => {
+        if (current?.vector == null || !holds(table, current.vector, placed.row)) return true;
+        const filters: Filter[] = [idFilter(id, [placed.row.id]), ...unchanged(table, current)];
+        const changed = await api.update({ ...address, filters }, { [target.embedding]: null });
+        if (changed === 1) say(placed, "cleared");
+        return changed === 1;
+      });
+    },
+  };
 }
 
 /** Offers rows to `work` as they are now, and again those that it does not settle. */
 async function untilSettled(
   table: Table,
-  rows: readonly EmbeddedQuestion[],
+  rows: readonly Placed[],
   work: (row: Placed, current: Current | undefined) => Promise<boolean>,
 ): Promise<void> {
   const versions = new Map<number, string | undefined>();
-  let open = placed(rows).filter(({ row }) => table.canBeId(row.id));
+  let open = rows;
   for (let round = 1; open.length > 0; round += 1) {
     const again: Placed[] = [];
     let changed = false;
@@ -442,50 +452,12 @@ function numbersOf(text: string): number[] {
   return text.slice(1, -1).split(",").map(Number);
 }
 
-async function compare(
-  ready: () => Promise<Table>,
-  rows: readonly EmbeddedQuestion[],
-): Promise<Holding[]> {
-  refuseDuplicates(rows);
-  if (rows.length === 0) return [];
-  const table = await ready();
-  const holdings: Holding[] = rows.map(() => "gone");
-  const possible = placed(rows).filter(({ row }) => table.canBeId(row.id));
-  for (const chunk of chunksOf(possible)) {
-    const now = await readCurrent(table, chunk);
-    for (const { place, row } of chunk) {
-      holdings[place] = holdingOf(table, now.get(table.printed(row.id)), row);
-    }
-  }
-  return holdings;
-}
-
 function holdingOf(table: Table, current: Current | undefined, row: EmbeddedQuestion): Holding {
   if (current === undefined) return "gone";
   if (current.vector === null) {
     return fingerprint(current.text) === row.fingerprint ? "empty" : "changed";
   }
   return holds(table, current.vector, row) ? "same" : "other";
-}
-
-async function clear(
-  ready: () => Promise<Table>,
-  rows: readonly EmbeddedQuestion[],
-): Promise<ClearOutcome[]> {
-  refuseDuplicates(rows);
-  if (rows.length === 0) return [];
-  const table = await ready();
-  const { api, address, id, target } = table;
-  if (!table.versions) throw needsFunctions("a view to take vectors back", target);
-  const outcomes: ClearOutcome[] = rows.map(() => "kept");
-  await untilSettled(table, rows, async ({ place, row }, current) => {
-    if (current?.vector == null || !holds(table, current.vector, row)) return true;
-    const filters: Filter[] = [idFilter(id, [row.id]), ...unchanged(table, current)];
-    const changed = await api.update({ ...address, filters }, { [target.embedding]: null });
-    if (changed === 1) outcomes[place] = "cleared";
-    return changed === 1;
-  });
-  return outcomes;
 }
 
 /** The same vector, as the column rounds it. */

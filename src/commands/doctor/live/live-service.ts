@@ -30,7 +30,6 @@ function required({ status, body, exchange }: Asked, what: string): JsonObject {
   if (status >= 200 && status < 300 && body["error"] === undefined) return body;
   throw new UserError(`${what} was refused (HTTP ${status}): ${messageOf(body)}.`, {
     hint: `The whole answer to ${exchange.method} ${exchange.path} is among the raw bodies.`,
-    exit: "fatal",
   });
 }
 
