@@ -122,7 +122,10 @@ describe("wrong arguments", () => {
 describe("the emulator", () => {
   it("takes every tier that its help lists, also what is none of Gemini's", IN_FULL, async () => {
     const { stdout: help } = await runHere(["emulator", "--help"]);
-    const listed = /--tier .*?\((?<tiers>[^)]*), default:/s.exec(help)?.groups?.["tiers"] ?? "";
+    const listed =
+      /--tier +quota of enqueued tokens: (?<tiers>[^(]*?)\s+\(default/.exec(help)?.groups?.[
+        "tiers"
+      ] ?? "";
     expect(listed.split(", ")).toEqual(["off", "1", "2", "3"]);
     for (const tier of listed.split(", ")) {
       const { child, ended } = start([CLI, "emulator", "--tier", tier, "--port", "0"]);

@@ -8,9 +8,10 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type Emulator, startEmulator } from "../src/emulator/emulator.ts";
 import { openDatabase } from "../src/store/postgres/open-database.ts";
 import { runHere } from "./command-line.ts";
+import { keepOpen } from "./embedded/kept.ts";
 import { temporaryFolder } from "./job/sample.ts";
 import { createNativeDatabase, hasNativeServer, ON_NATIVE } from "./postgres/native-database.ts";
-import { IN_FULL } from "./size.ts";
+import { sized } from "./size.ts";
 
 const COLUMNS = "id bigint PRIMARY KEY, question_text text, embedding vector(768)";
 
@@ -130,11 +131,7 @@ const BAD: readonly Bad[] = [
   },
 ];
 
-/** Opening the embedded one takes a second for each command: where there is a server, it is asked alone. */
 const KINDS = hasNativeServer ? (["native"] as const) : (["embedded"] as const);
-
-/** The same without the command line: test/refused-rows.test.ts. */
-const SLOW_WHERE_EMBEDDED = hasNativeServer ? {} : IN_FULL;
 
 async function sqlAt(at: string, table: string, statements: readonly string[]) {
   const database = await openDatabase({ url: at });
@@ -158,7 +155,7 @@ describe.each(KINDS)("on a database that is %s", (kind) => {
   beforeAll(async () => {
     home = await temporaryFolder();
     emulator = await startEmulator({ batchSeconds: 0, tier: "off" });
-    url = `pglite:${join(home, "database")}`;
+    url = keepOpen(join(home, "database"));
     if (kind === "native") {
       const native = await createNativeDatabase();
       ({ url, drop } = native);
@@ -185,8 +182,8 @@ describe.each(KINDS)("on a database that is %s", (kind) => {
       folder: home,
     });
 
-  // opening its folder takes a second each time
-  const tables = kind === "native" ? BAD : BAD.filter(({ name }) => name === "checked");
+  const one = BAD.filter(({ name }) => name === "checked");
+  const tables = kind === "native" ? BAD : sized({ quick: one, full: BAD });
 
   it.each(tables)("$name", async ({ name, spoil, says, mend, mended }) => {
     await sql(name, [
@@ -220,41 +217,35 @@ describe.each(KINDS)("on a database that is %s", (kind) => {
   };
   const ODD = ", CONSTRAINT odd CHECK (id NOT IN (5, 6) OR embedding IS NULL)";
 
-  it(
-    "a row that is refused costs that row, and is written at no cost once it is taken",
-    SLOW_WHERE_EMBEDDED,
-    async () => {
-      await make("some_refused", 9, ODD);
-      const ended = await vecfill("some_refused", "run", "--yes", "--poll-interval", "0.2");
-      expect(ended.code, ended.stderr).toBe(1);
-      expect(await empty("some_refused")).toEqual(["5", "6"]);
-      const before = emulator.batches().length;
-      expect((await vecfill("some_refused", "run", "--yes")).code).toBe(0);
-      const dry = await vecfill("some_refused", "resubmit", "--dry-run", "--json");
-      expect(JSON.parse(dry.stdout)).toMatchObject({ requests: 2, refused: 2 });
-      const refused = await vecfill("some_refused", "resubmit");
-      expect(refused.code, refused.stderr).toBe(1);
-      expect(refused.stdout).toMatch(/takes no vector for 2 rows: .*"odd"/);
-      await sql("some_refused", [
-        "ALTER TABLE $ DROP CONSTRAINT odd",
-        "ALTER TABLE $ ADD CONSTRAINT odd CHECK (id <> 5 OR embedding IS NULL)",
-      ]);
-      const again = await vecfill("some_refused", "import", "--again");
-      expect(again.code, again.stderr).toBe(1);
-      expect(again.stdout).toMatch(
-        /1 row .*is written.*at no cost.*\n.*takes no vector for 1 row: /,
-      );
-      expect(await empty("some_refused")).toEqual(["5"]);
-      await sql("some_refused", ["ALTER TABLE $ DROP CONSTRAINT odd"]);
-      const taken = await vecfill("some_refused", "resubmit", "--json");
-      expect(taken.code, taken.stderr).toBe(0);
-      expect(JSON.parse(taken.stdout)).toMatchObject({ jobs: [], written: 1, refused: 0 });
-      expect(await empty("some_refused")).toEqual([]);
-      expect(emulator.batches().length).toBe(before);
-      const jobs = await vecfill("some_refused", "jobs", "--json");
-      expect(JSON.parse(jobs.stdout)).toMatchObject({ jobs: [{ written: 9, failed: 0 }] });
-    },
-  );
+  it("a row that is refused costs that row, and is written at no cost once it is taken", async () => {
+    await make("some_refused", 9, ODD);
+    const ended = await vecfill("some_refused", "run", "--yes", "--poll-interval", "0.2");
+    expect(ended.code, ended.stderr).toBe(1);
+    expect(await empty("some_refused")).toEqual(["5", "6"]);
+    const before = emulator.batches().length;
+    expect((await vecfill("some_refused", "run", "--yes")).code).toBe(0);
+    const dry = await vecfill("some_refused", "resubmit", "--dry-run", "--json");
+    expect(JSON.parse(dry.stdout)).toMatchObject({ requests: 2, refused: 2 });
+    const refused = await vecfill("some_refused", "resubmit");
+    expect(refused.code, refused.stderr).toBe(1);
+    expect(refused.stdout).toMatch(/takes no vector for 2 rows: .*"odd"/);
+    await sql("some_refused", [
+      "ALTER TABLE $ DROP CONSTRAINT odd",
+      "ALTER TABLE $ ADD CONSTRAINT odd CHECK (id <> 5 OR embedding IS NULL)",
+    ]);
+    const again = await vecfill("some_refused", "import", "--again");
+    expect(again.code, again.stderr).toBe(1);
+    expect(again.stdout).toMatch(/1 row .*is written.*at no cost.*\n.*takes no vector for 1 row: /);
+    expect(await empty("some_refused")).toEqual(["5"]);
+    await sql("some_refused", ["ALTER TABLE $ DROP CONSTRAINT odd"]);
+    const taken = await vecfill("some_refused", "resubmit", "--json");
+    expect(taken.code, taken.stderr).toBe(0);
+    expect(JSON.parse(taken.stdout)).toMatchObject({ jobs: [], written: 1, refused: 0 });
+    expect(await empty("some_refused")).toEqual([]);
+    expect(emulator.batches().length).toBe(before);
+    const jobs = await vecfill("some_refused", "jobs", "--json");
+    expect(JSON.parse(jobs.stdout)).toMatchObject({ jobs: [{ written: 9, failed: 0 }] });
+  });
 
   it("what spends later asks as well, doctor says it, and plan warns", ON_NATIVE, async () => {
     await make("later", 7);
@@ -278,29 +269,25 @@ describe.each(KINDS)("on a database that is %s", (kind) => {
     expect(await empty("later")).toHaveLength(7);
   });
 
-  it(
-    "what has ended is fetched before a run ends for the table's sake",
-    SLOW_WHERE_EMBEDDED,
-    async () => {
-      await make("ended", 7);
-      for (const stage of [["export"], ["submit", "--yes"], ["poll"]]) {
-        const { code, stderr } = await vecfill("ended", ...stage);
-        expect(code, stderr).toBe(0);
-      }
-      const before = emulator.batches().length;
-      await sql("ended", ["ALTER TABLE $ ADD CONSTRAINT never CHECK (embedding IS NULL)"]);
-      const refused = await vecfill("ended", "run", "--yes");
-      expect(refused.code, refused.stderr).toBe(3);
-      const jobs = await vecfill("ended", "jobs", "--json");
-      expect(JSON.parse(jobs.stdout)).toMatchObject({
-        jobs: [{ id: "0001", state: "downloaded" }],
-      });
-      await sql("ended", ["ALTER TABLE $ DROP CONSTRAINT never"]);
-      expect((await vecfill("ended", "run", "--yes")).code).toBe(0);
-      expect(await empty("ended")).toEqual([]);
-      expect(emulator.batches().length).toBe(before);
-    },
-  );
+  it("what has ended is fetched before a run ends for the table's sake", async () => {
+    await make("ended", 7);
+    for (const stage of [["export"], ["submit", "--yes"], ["poll"]]) {
+      const { code, stderr } = await vecfill("ended", ...stage);
+      expect(code, stderr).toBe(0);
+    }
+    const before = emulator.batches().length;
+    await sql("ended", ["ALTER TABLE $ ADD CONSTRAINT never CHECK (embedding IS NULL)"]);
+    const refused = await vecfill("ended", "run", "--yes");
+    expect(refused.code, refused.stderr).toBe(3);
+    const jobs = await vecfill("ended", "jobs", "--json");
+    expect(JSON.parse(jobs.stdout)).toMatchObject({
+      jobs: [{ id: "0001", state: "downloaded" }],
+    });
+    await sql("ended", ["ALTER TABLE $ DROP CONSTRAINT never"]);
+    expect((await vecfill("ended", "run", "--yes")).code).toBe(0);
+    expect(await empty("ended")).toEqual([]);
+    expect(emulator.batches().length).toBe(before);
+  });
 
   it("nothing is sent for another table that is gone, and this one is filled", async () => {
     await make("dropped", 3);
