@@ -1,6 +1,7 @@
 /** The display: what it shows of a state, in so many columns and rows. Pure. */
 import type { Paint } from "./color.ts";
 import { count, counted, dollars, duration } from "../words/figures.ts";
+import { said } from "../words/text-lines.ts";
 import { fit, textWidth } from "./fit.ts";
 import type { Moment, ProgressState } from "./progress-state.ts";
 import { others } from "./progress-lines.ts";
@@ -73,11 +74,11 @@ function exportLine(state: ProgressState, now: Standing): Line | undefined {
   const of = isOver ? "" : ` of about ${count(now.total)}`;
   return {
     label: "exported",
-    parts: [
+    parts: said([
       `${count(now.exported)}${of} rows`,
-      ...(now.waiting.jobs > 0 ? [`${counted(now.waiting.jobs, "job")} not sent yet`] : []),
-      ...(state.uploading === undefined ? [] : [`uploading ${state.uploading.job}`]),
-    ],
+      now.waiting.jobs > 0 && `${counted(now.waiting.jobs, "job")} not sent yet`,
+      state.uploading && `uploading ${state.uploading.job}`,
+    ]),
     short: count(now.exported),
     weight: 3,
   };
@@ -104,13 +105,11 @@ function readyLine({ downloading, importing, jobs }: ProgressState, now: Standin
   const requests = jobs.get(importing?.job ?? "")?.requests ?? 0;
   return {
     label: "results",
-    parts: [
+    parts: said([
       `${counted(ready.rows, "row")} in ${counted(ready.jobs, "job")}`,
-      ...(importing === undefined
-        ? []
-        : [`writing ${importing.job}: ${count(importing.amount)} of ${count(requests)}`]),
-      ...(downloading === undefined ? [] : [`downloading ${downloading.job}`]),
-    ],
+      importing && `writing ${importing.job}: ${count(importing.amount)} of ${count(requests)}`,
+      downloading && `downloading ${downloading.job}`,
+    ]),
     short: count(ready.rows),
     weight: 2,
   };

@@ -3,12 +3,11 @@ import { type Clock, MS_PER_SECOND } from "../clock.ts";
 import type { ProgressEvent, Report } from "../progress.ts";
 import type { Paint } from "./color.ts";
 import type { Display } from "./display.ts";
-import { duration } from "../words/figures.ts";
-import { atGeminiText } from "./at-gemini.ts";
+import { counted, duration } from "../words/figures.ts";
 import { isMoving, isNoteworthy, isSilent, progressLine, subjectOf } from "./progress-lines.ts";
 import { membersOf, progressJson, standingMembers } from "./progress-json.ts";
 import { type Moment, noteProgress, type ProgressState, startProgress } from "./progress-state.ts";
-import { standing } from "./standing.ts";
+import { standing, type Standing } from "./standing.ts";
 
 export type Reporter = Readonly<{
   report: Report;
@@ -114,6 +113,13 @@ const LONG_WAIT_SECONDS = 60;
 /** Nobody is left without a word for as long as that. */
 function isLong(seconds = Infinity): boolean {
   return seconds >= LONG_WAIT_SECONDS;
+}
+
+/** One line on what is waited for, for where lines are never taken back. */
+function atGeminiText({ atGemini, nextLookSeconds }: Standing): string {
+  const { jobs, rows, oldest, oldestSeconds } = atGemini;
+  const look = nextLookSeconds === undefined ? "" : `; next look in ${duration(nextLookSeconds)}`;
+  return `at Gemini: ${counted(rows, "row")} in ${counted(jobs, "job")}, the oldest, ${oldest ?? "-"}, for ${duration(oldestSeconds)}${look}`;
 }
 
 const FIRST_HEARTBEAT_MS = 60_000;

@@ -13,61 +13,6 @@
  * grows by half, so it takes up to 16 and 24; while it moves, old and new stand side by side.
  */
 
-/** A set of keys. `expectedKeys` is a hint that saves growing. */
-export class KeySet {
-  readonly #slots: HashSlots;
-
-  constructor(expectedKeys = 0) {
-    this.#slots = new HashSlots(expectedKeys, false);
-  }
-
-  /** False when the key was there already. */
-  add(key: string): boolean {
-    return this.#slots.add(key, 0);
-  }
-
-  has(key: string): boolean {
-    return this.#slots.has(key);
-  }
-
-  get size(): number {
-    return this.#slots.size;
-  }
-
-  /** Memory taken by the arrays. */
-  get bytes(): number {
-    return this.#slots.bytes;
-  }
-}
-
-/** From keys to ordinals, whole numbers from 0 to 2^32 - 1. `expectedKeys` saves growing. */
-export class KeyTable {
-  readonly #slots: HashSlots;
-
-  constructor(expectedKeys = 0) {
-    this.#slots = new HashSlots(expectedKeys, true);
-  }
-
-  /** False when the key was there already; it keeps its ordinal. */
-  add(key: string, ordinal: number): boolean {
-    return this.#slots.add(key, ordinal);
-  }
-
-  /** Undefined when the key is not there. */
-  get(key: string): number | undefined {
-    return this.#slots.get(key);
-  }
-
-  get size(): number {
-    return this.#slots.size;
-  }
-
-  /** Memory taken by the arrays. */
-  get bytes(): number {
-    return this.#slots.bytes;
-  }
-}
-
 const MAX_LOAD = 0.75;
 const GROWTH = 1.5;
 const MIN_SLOTS = 16;
@@ -83,7 +28,7 @@ class HashSlots {
   #ordinals: Uint32Array;
   #size = 0;
 
-  constructor(expectedKeys: number, hasOrdinals: boolean) {
+  constructor(hasOrdinals: boolean, expectedKeys = 0) {
     this.#hasOrdinals = hasOrdinals;
     const slots = Math.max(MIN_SLOTS, Math.ceil(expectedKeys / MAX_LOAD));
     this.#high = new Uint32Array(slots);
@@ -95,22 +40,23 @@ class HashSlots {
     return this.#size;
   }
 
+  /** Memory taken by the arrays. */
   get bytes(): number {
     return this.#high.byteLength + this.#low.byteLength + this.#ordinals.byteLength;
   }
 
-  has(key: string): boolean {
+  protected holds(key: string): boolean {
     // nearly always: then there is no need for the hash
     if (this.#size === 0) return false;
     return this.#isFilled(this.#find(hashKey(key)));
   }
 
-  get(key: string): number | undefined {
+  protected ordinalOf(key: string): number | undefined {
     const slot = this.#find(hashKey(key));
     return this.#isFilled(slot) ? this.#ordinals[slot] : undefined;
   }
 
-  add(key: string, ordinal: number): boolean {
+  protected put(key: string, ordinal: number): boolean {
     const hash = hashKey(key);
     const slot = this.#find(hash);
     if (this.#isFilled(slot)) return false;
@@ -156,6 +102,39 @@ class HashSlots {
       if (hash.high === 0 && hash.low === 0) continue;
       this.#fill(this.#find(hash), hash, oldOrdinals[slot] ?? 0);
     }
+  }
+}
+
+/** A set of keys. `expectedKeys` is a hint that saves growing. */
+export class KeySet extends HashSlots {
+  constructor(expectedKeys?: number) {
+    super(false, expectedKeys);
+  }
+
+  /** False when the key was there already. */
+  add(key: string): boolean {
+    return this.put(key, 0);
+  }
+
+  has(key: string): boolean {
+    return this.holds(key);
+  }
+}
+
+/** From keys to ordinals, whole numbers from 0 to 2^32 - 1. `expectedKeys` saves growing. */
+export class KeyTable extends HashSlots {
+  constructor(expectedKeys?: number) {
+    super(true, expectedKeys);
+  }
+
+  /** False when the key was there already; it keeps its ordinal. */
+  add(key: string, ordinal: number): boolean {
+    return this.put(key, ordinal);
+  }
+
+  /** Undefined when the key is not there. */
+  get(key: string): number | undefined {
+    return this.ordinalOf(key);
   }
 }
 

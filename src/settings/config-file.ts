@@ -5,10 +5,9 @@ import { UserError, usageError } from "../errors.ts";
 import { nearest } from "../nearest.ts";
 import { type Given } from "./option.ts";
 import { OPTION_LIST, configKeyOf } from "./options.ts";
-import { readSmallFile } from "./small-file.ts";
+import { readIfThere } from "./small-file.ts";
 
 export const usualConfigFile = "vecfill.config.json";
-const BYTES_MAX = 1_000_000;
 /** Lets an editor complete the file; vecfill does not read it. */
 const SCHEMA_KEY = "$schema";
 
@@ -25,7 +24,10 @@ export async function loadConfigFile(
   named: string | undefined,
 ): Promise<ConfigFile> {
   const file = named ?? usualConfigFile;
-  const content = await readIfThere(resolve(folder, file), file, named !== undefined);
+  const content = await readIfThere(resolve(folder, file), {
+    isWanted: named !== undefined,
+    refuse: (what, cause) => (isMissing(cause) ? notThere(file, cause) : wrong(file, what, cause)),
+  });
   const entries = new Map<string, { key: string; given: Given }>();
   for (const [key, value] of content === undefined ? [] : Object.entries(parse(content, file))) {
     if (key === SCHEMA_KEY) continue;
@@ -34,23 +36,6 @@ export async function loadConfigFile(
     entries.set(flag, { key, given: checkGiven(value, key, file) });
   }
   return { file, entries };
-}
-
-async function readIfThere(
-  path: string,
-  file: string,
-  wanted: boolean,
-): Promise<string | undefined> {
-  try {
-    const content = await readSmallFile(path, BYTES_MAX);
-    if (content !== undefined) return content;
-  } catch (error) {
-    if (isMissing(error) && !wanted) return undefined;
-    if (isMissing(error)) throw notThere(file, error);
-    const why = error instanceof Error ? error.message : String(error);
-    throw wrong(file, `cannot be read: ${why}`, error);
-  }
-  throw wrong(file, `is over ${BYTES_MAX} bytes`);
 }
 
 function notThere(file: string, cause: unknown): UserError {

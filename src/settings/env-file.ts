@@ -5,12 +5,11 @@
 import { stat } from "node:fs/promises";
 import { resolve } from "node:path";
 import { parseEnv } from "node:util";
-import { UserError, usageError } from "../errors.ts";
-import { readSmallFile } from "./small-file.ts";
+import { UserError } from "../errors.ts";
+import { readIfThere } from "./small-file.ts";
 
 /** The first one that sets a variable wins. */
 const USUAL_FILES = [".env.local", ".env"];
-const BYTES_MAX = 1_000_000;
 const READABLE_BY_OTHERS = 0o044;
 
 /**
@@ -101,7 +100,10 @@ export async function withEnvFiles(
   const source = named === undefined ? "found" : "named";
   for (const file of named === undefined ? USUAL_FILES : [named]) {
     const path = resolve(folder, file);
-    const content = await readIfThere(path, file, named !== undefined);
+    const content = await readIfThere(path, {
+      isWanted: named !== undefined,
+      refuse: (what, cause) => wrong(file, what, cause),
+    });
     const own = Object.entries(parseEnv(content ?? ""));
     files.push({
       file,
@@ -122,26 +124,10 @@ async function isReadableByOthers(path: string): Promise<boolean> {
   return (mode & READABLE_BY_OTHERS) !== 0;
 }
 
-async function readIfThere(
-  path: string,
-  file: string,
-  wanted: boolean,
-): Promise<string | undefined> {
-  const isWanted = (error: NodeJS.ErrnoException) => error.code !== "ENOENT" || wanted;
-  try {
-    const content = await readSmallFile(path, BYTES_MAX);
-    if (content !== undefined) return content;
-  } catch (error) {
-    if (!(error instanceof Error)) throw error;
-    if (!isWanted(error)) return undefined;
-    throw new UserError(`The env file ${file} cannot be read: ${error.message}.`, {
-      hint: "Name another with --env-file, or make it readable.",
-      exit: "usage",
-      cause: error,
-    });
-  }
-  throw usageError(
-    `The env file ${file} is over ${BYTES_MAX} bytes; it cannot be one.`,
-    "Name the right one with --env-file.",
-  );
+function wrong(file: string, what: string, cause: unknown): UserError {
+  return new UserError(`The env file ${file} ${what}.`, {
+    hint: "Name another with --env-file, or make it one that can be read.",
+    exit: "usage",
+    cause,
+  });
 }

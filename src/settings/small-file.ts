@@ -1,11 +1,35 @@
 import { open } from "node:fs/promises";
+import { isMissing } from "../disk/presence.ts";
+import type { UserError } from "../errors.ts";
+
+const BYTES_MAX = 1_000_000;
+
+type Refuse = (what: string, cause?: unknown) => UserError;
+
+/** Undefined where it is not there and need not be. `refuse` makes an error of what else is wrong with it. */
+export async function readIfThere(
+  path: string,
+  { isWanted, refuse }: Readonly<{ isWanted: boolean; refuse: Refuse }>,
+): Promise<string | undefined> {
+  try {
+    const content = await readSmallFile(path, BYTES_MAX);
+    if (content !== undefined) return content;
+  } catch (error) {
+    if (isMissing(error) && !isWanted) return undefined;
+    throw refuse(
+      `cannot be read: ${error instanceof Error ? error.message : String(error)}`,
+      error,
+    );
+  }
+  throw refuse(`is over ${BYTES_MAX} bytes`);
+}
 
 /**
  * The whole of a file that is meant to be small, or undefined when it has more bytes than `maxBytes`,
  * of which no more are read: it may be a device or a pipe without an end. UTF-8, or UTF-16 with its byte
  * order mark, as editors on Windows write it. Rejects with the system's error, or where it is no text.
  */
-export async function readSmallFile(path: string, maxBytes: number): Promise<string | undefined> {
+async function readSmallFile(path: string, maxBytes: number): Promise<string | undefined> {
   const handle = await open(path);
   try {
     const content = Buffer.alloc(maxBytes + 1);

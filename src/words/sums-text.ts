@@ -1,6 +1,5 @@
 import type { Sums } from "../row/sums.ts";
-import { copiesLines } from "./copies-text.ts";
-import { count } from "./figures.ts";
+import { count, counted } from "./figures.ts";
 
 /** The sums for people: what adds up to what, and where the failed lines are. */
 export function sumsText(
@@ -22,4 +21,34 @@ export function sumsText(
     ...copiesLines(sums.copies),
     ...failedFiles.map((file) => `Failed lines: ${file}`),
   ].join("\n");
+}
+
+/** How many rows are not sent; nothing where there are none. */
+export function copiesLines(copies: number): string[] {
+  if (copies === 0) return [];
+  return [
+    `Not sent: ${counted(copies, "row")}. Another row of the job has the same text, and its vector is for all of them.`,
+  ];
+}
+
+/** Rows that were left out of the jobs. */
+type Skipped = Readonly<{ empty: number; tooLong: number; inFlight: number; failedBefore: number }>;
+
+export const INTERRUPTED_EARLY = "Interrupted before there was a job.";
+
+/** A line for each reason for which rows were left out. */
+export function skippedLines({
+  skipped,
+  tooLongFile,
+}: Readonly<{ skipped: Skipped; tooLongFile: string | undefined }>): string[] {
+  const list = tooLongFile === undefined ? "" : `, listed in ${tooLongFile}`;
+  const lines: [number, string][] = [
+    [skipped.empty, "without text"],
+    [skipped.tooLong, `longer than the model takes${list}`],
+    [skipped.inFlight, "already in a job that has not ended"],
+    [skipped.failedBefore, "waiting in a failed file: `vecfill resubmit` sends them again"],
+  ];
+  return lines
+    .filter(([rows]) => rows > 0)
+    .map(([rows, why]) => `Left out: ${counted(rows, "row")} ${why}.`);
 }

@@ -1,7 +1,6 @@
-import { INTERRUPTED_EARLY, skippedLines } from "../../words/skipped-text.ts";
+import { INTERRUPTED_EARLY, copiesLines, skippedLines } from "../../words/sums-text.ts";
 import type { CommandContext, CommandResult } from "../../cli/command.ts";
 import { readManifest } from "../../jobs-folder/open.ts";
-import { copiesLines } from "../../words/copies-text.ts";
 import { hasGeminiKey } from "../../settings/access.ts";
 import { refuseBadKey } from "../../words/explain.ts";
 import { count, counted } from "../../words/figures.ts";

@@ -1,6 +1,6 @@
 /** The plan as a table that a person can decide by. */
+import { skippedLines } from "../../words/sums-text.ts";
 import { said } from "../../words/text-lines.ts";
-import { skippedLines } from "../../words/skipped-text.ts";
 import { PRICES, PROJECT_LIMITS, type Tier, TIERS } from "../../cost/tariff.ts";
 import type { Correction } from "../../cost/correction.ts";
 import { bytes, count, counted, dollars, duration } from "../../words/figures.ts";

@@ -1,16 +1,14 @@
+import { INTERRUPTED_EARLY, copiesLines, skippedLines, sumsText } from "../../words/sums-text.ts";
 import { usdOfRun } from "../../plan/lane-cost.ts";
 import type { CommandContext, CommandResult } from "../../cli/command.ts";
 import { targetOf } from "../../settings/config.ts";
 import type { ExitReason } from "../../errors.ts";
-import { INTERRUPTED_EARLY, skippedLines } from "../../words/skipped-text.ts";
 import { readManifest } from "../../jobs-folder/open.ts";
-import { copiesLines } from "../../words/copies-text.ts";
 import { droppedIndexesText } from "../../words/dropped-index-text.ts";
 import { laneChoice, runFromSettings, planOnly } from "../../stages.ts";
 import { count, counted, decimal, dollars } from "../../words/figures.ts";
 import { costStopJson, costStopText } from "../../words/cost-text.ts";
 import { refuseBadKey } from "../../words/explain.ts";
-import { sumsText } from "../../words/sums-text.ts";
 import { writeCostWarnings } from "../../words/write-cost-text.ts";
 import { balanced } from "../../row/sums.ts";
 import { writeCost } from "../../row/write-cost.ts";

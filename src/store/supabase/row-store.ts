@@ -279,7 +279,8 @@ async function count({
   return { total, pending };
 }
 
-const CURRENT = z.array(
+/** The version is asked for where it decides. */
+const ROWS = z.array(
   z.object({
     vecfill_id: z.string(),
     vecfill_text: z.string().nullable(),
@@ -384,19 +385,12 @@ function unchanged({ comparable, text }: Table, current: Current): Filter[] {
 /** A vector's text is about ten bytes a number. */
 const LOOK_ROWS = 200;
 
-const LOOKED = z.array(
-  z.object({
-    vecfill_id: z.string(),
-    vecfill_text: z.string().nullable(),
-    vecfill_vector: z.string().nullable(),
-  }),
-);
-type Looked = z.infer<typeof LOOKED>[number] & Readonly<{ vecfill_vector: string }>;
+type Looked = z.infer<typeof ROWS>[number] & Readonly<{ vecfill_vector: string }>;
 
 /** A page, looked at here: the API computes nothing. An empty one is the end. */
 async function look(table: Table, { after, wanted, picks }: LookOptions): Promise<Look> {
   const { api, address, id, text, embedding } = table;
-  const rows = LOOKED.parse(
+  const rows = ROWS.parse(
     await api.select({
       ...address,
       columns: `vecfill_id:${id}::text,vecfill_text:${text}::text,vecfill_vector:${embedding}::text`,
@@ -499,7 +493,7 @@ async function readCurrent(
   const version = versions ? `,vecfill_version:${VERSION}::text` : "";
   const now = new Map<string, Current>();
   for (let missing = chunk; missing.length > 0;) {
-    const rows = CURRENT.parse(
+    const rows = ROWS.parse(
       await api.select({
         ...address,
         columns: `vecfill_id:${id}::text,vecfill_text:${text}::text,vecfill_vector:${embedding}::text${version}`,
