@@ -195,6 +195,24 @@ describe("a batch that is not there", () => {
     expect(await trial.text("manifest.ndjson")).toBe(before);
     expect(await trial.poll({}, own)).toEqual({ ended: ["0001"], pending: [] });
   });
+
+  test("nor where that key has sent others of this folder", async () => {
+    const trial = await startTrial(workshop, texts(20), { keys, apiKey });
+    const other = {
+      gemini: trial.clientOf("key-of-another"),
+      keyId: keyIdOf(new Secret("key-of-another")),
+    };
+    await trial.export();
+    await trial.submit({ window: { maxActiveJobs: 1, maxEnqueuedTokens: 1e9 } }, own);
+    await trial.submit({}, other);
+    expect(trial.emulator.batches()).toHaveLength(2);
+    await expect(trial.poll({}, other)).rejects.toMatchObject({
+      name: "UserError",
+      message: expect.stringContaining("job 0001"),
+    });
+    expect(await trial.states()).toEqual(["0001 submitted", "0002 succeeded"]);
+    expect(await trial.poll({}, own)).toEqual({ ended: ["0001"], pending: [] });
+  });
 });
 
 describe("waiting", () => {

@@ -354,6 +354,31 @@ describe("with a key of another project", () => {
   });
 });
 
+describe("with keys of two projects", () => {
+  const keys = { "key-of-one-project": "one", "key-of-another": "another" };
+
+  test("an uncertain create is not judged by the second, though it has sent others of this folder", async () => {
+    const apiKey = "key-of-one-project";
+    const trial = await exported(2, { keys, apiKey, faults: "create-reset=1x", frozen: true });
+    const own = { keyId: keyIdOf(new Secret(apiKey)) };
+    const other = {
+      gemini: trial.clientOf("key-of-another"),
+      keyId: keyIdOf(new Secret("key-of-another")),
+    };
+    hideListAfterCreate(trial);
+    const one = { window: { maxActiveJobs: 1, maxEnqueuedTokens: 1e9 } };
+    await trial.submit(one, own).catch(() => {});
+    trial.setWire((_call, send) => send());
+    expect(await trial.states()).toEqual(["0001 submitting", "0002 exported"]);
+    await expect(trial.submit({}, other)).rejects.toMatchObject({ name: "UserError" });
+    await expect(trial.submit({}, other)).rejects.toMatchObject({ name: "UserError" });
+    expect(await trial.states()).toEqual(["0001 submitting", "0002 submitted"]);
+    expect(trial.emulator.batches()).toHaveLength(2);
+    expect(await trial.submit({}, own)).toMatchObject({ adopted: ["0001"] });
+    expect(trial.emulator.batches()).toHaveLength(2);
+  });
+});
+
 /** From the first create on, the batch list cannot be read. */
 function hideListAfterCreate(trial: Trial): void {
   trial.setWire(({ url }, send) => {

@@ -3,6 +3,7 @@ import { explain } from "../words/explain.ts";
 import { GeminiError, isOutage, type ResultsOptions } from "../gemini/port.ts";
 import type { FileDigest } from "../disk/durable-file.ts";
 import { batchAgeMs, RESULTS_KEPT_MS } from "../jobs-folder/batch-age.ts";
+import { lacksRows } from "../jobs-folder/found-rows.ts";
 import { recordDeadBatch } from "../jobs-folder/dead-batch.ts";
 import { type Job, linesOf } from "../manifest/job.ts";
 import type { Manifest } from "../manifest/manifest.ts";
@@ -194,18 +195,20 @@ async function isBetter(
  * not all of them. A line that cannot be read may be any row's.
  */
 async function isWhole(
-  { gemini, signal }: DownloadServices,
+  { gemini, manifest, signal }: DownloadServices,
   job: Job,
   { file, scanned: { summary } }: Fetched,
 ): Promise<boolean> {
   if (job.resultsFile?.sha256 === file.sha256) return true;
   if (summary.answered === 0) return false;
   const found = summary.answered + summary.unreadable;
-  if (found >= linesOf(job)) return true;
+  // where the file itself tells which rows there are, it is no proof of them
+  const isKnown = !(await lacksRows(manifest.files(job.id), job));
+  if (isKnown && found >= linesOf(job)) return true;
   const counts =
     job.batch === undefined ? undefined : (await gemini.getBatch(job.batch, signal))?.counts;
   const counted = (counts?.successful ?? 0) + (counts?.failed ?? 0);
-  return counted > 0 && found >= counted;
+  return found >= (counted || linesOf(job));
 }
 
 /** For a file that came each time, by both routes: long enough, and told by nobody to be another one. */

@@ -91,10 +91,14 @@ function nameMark(job: NamedJob): string {
 const NAME_MARK_DIGITS = 8;
 
 /**
- * True when a list read with some key shows a batch that this manifest knows: then the key is of the
- * project that its batches are in, and what the list does not show is not there.
+ * True when a list read with some key shows a batch that was sent with another: then both are of one
+ * project, and what the list does not show is not there. A folder may have used keys of several.
  */
-export function isOurProject(listed: readonly Batch[], jobs: readonly Job[]): boolean {
-  const known = new Set(jobs.map((job) => job.batch));
+export function isSameProject(
+  listed: readonly Batch[],
+  jobs: readonly Job[],
+  keyId: string | undefined,
+): boolean {
+  const known = new Set(jobs.filter((job) => job.keyId === keyId).map((job) => job.batch));
   return listed.some(({ name }) => known.has(name));
 }

@@ -66,8 +66,11 @@ export function isHeld(job: Pick<Job, "state" | "revoking">): boolean {
 export function heldUntil(
   job: Pick<Job, "state" | "revoking" | "remoteFile" | "updatedAt">,
 ): Date | undefined {
-  if (needs(job) !== "settle" || job.revoking === undefined) return undefined;
-  const { remoteFile, updatedAt } = job;
+  return needs(job) === "settle" && job.revoking !== undefined ? expiryOf(job) : undefined;
+}
+
+/** When the uploaded file of a job has certainly expired. */
+export function expiryOf({ remoteFile, updatedAt }: Pick<Job, "remoteFile" | "updatedAt">): Date {
   // uploaded before the revocation was recorded
   const expiresMs = Date.parse(remoteFile?.expiresAt ?? "") || Date.parse(updatedAt) + FILE_LIFE_MS;
   return new Date(expiresMs + SLACK_MS);

@@ -13,7 +13,7 @@ import {
   isDeadBatch,
   UNEXPLAINED_END,
 } from "../gemini/port.ts";
-import { ANY_PREFIX, isOurProject } from "../jobs-folder/batch-names.ts";
+import { ANY_PREFIX, isSameProject } from "../jobs-folder/batch-names.ts";
 import { BATCH_LIFE_HOURS, batchAgeMs, RESULTS_KEPT_MS } from "../jobs-folder/batch-age.ts";
 import { recordDeadBatch } from "../jobs-folder/dead-batch.ts";
 import type { Job } from "../manifest/job.ts";
@@ -144,7 +144,8 @@ async function recordGone(services: StageServices, job: Job): Promise<Job> {
   if (listed.some(({ name }) => name === job.batch)) {
     return stillPending(services, job, "visible in the list only");
   }
-  if (job.keyId !== services.keyId && !isOurProject(listed, manifest.jobs())) throw notOurKey(job);
+  const isOurs = () => isSameProject(listed, manifest.jobs(), job.keyId);
+  if (job.keyId !== services.keyId && !isOurs()) throw notOurKey(job);
   const message = `the batch ${job.batch} was deleted at Gemini`;
   return recordEnd(services, job, "failed", { message });
 }

@@ -13,7 +13,7 @@ import {
   batchNameOfFile,
   batchPrefix,
   isBatchOf,
-  isOurProject,
+  isSameProject,
   jobOfBatch,
 } from "../jobs-folder/batch-names.ts";
 import { mayHaveBatch } from "../manifest/states.ts";
@@ -39,7 +39,8 @@ export type Found = Readonly<{
   adopted: string[];
   unknown: readonly Batch[];
   nameless: readonly Batch[];
-  isOurProject: boolean;
+  /** Whether the key that the list was read with is of the project of this one. */
+  isProjectOf: (keyId: string | undefined) => boolean;
 }>;
 
 /** Reads the whole list once. */
@@ -67,7 +68,7 @@ export async function adoptFound(
     adopted,
     unknown: [...unknown],
     nameless,
-    isOurProject: isOurProject(batches, manifest.jobs()),
+    isProjectOf: (keyId) => isSameProject(batches, manifest.jobs(), keyId),
   };
 }
 

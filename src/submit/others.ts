@@ -17,7 +17,7 @@ import {
 import { RESULTS_KEPT_MS } from "../jobs-folder/batch-age.ts";
 import { ANY_PREFIX, isSameColumn, parseBatchName } from "../jobs-folder/batch-names.ts";
 import type { ManifestView } from "../manifest/manifest.ts";
-import { readResultKey } from "../result-line/result-line.ts";
+import { parseResultLine } from "../result-line/result-line.ts";
 import { type EmbeddedQuestion, parseKey } from "../row/question.ts";
 import { tableName, type Target } from "../row/target.ts";
 import type { Store } from "../store/port.ts";
@@ -124,7 +124,9 @@ async function firstRows(
     const file = resultsFile ?? (await gemini.getBatch(name, signal))?.resultsFile;
     for await (const some of file ? splitLines(gemini.openResults(file, { signal })) : []) {
       for (const { bytes } of some) {
-        const key = parseKey((bytes && readResultKey(bytes)) ?? "");
+        const line = bytes && parseResultLine(bytes);
+        // a row that failed there was not paid for
+        const key = line?.kind === "vector" ? parseKey(line.key) : undefined;
         if (key !== undefined) rows.set(key.id, { ...key, vector });
       }
       lines += some.length;

@@ -88,7 +88,7 @@ export class Settling {
     const readAtMs = this.#services.clock.elapsedMs();
     const found = await adoptFound(this.#services, this.#isBeingSent);
     const open = this.open();
-    if (!found.isOurProject) checkKey(this.#services, open);
+    checkKey(this.#services, open, found);
     const absent: string[] = [];
     for (const job of open) {
       const watch = this.#watchOf(job, readAtMs);
@@ -176,8 +176,13 @@ const REVOKE_TAKES_GRACES = 3;
  * project a key belongs to nobody tells; so only the key of the create, or one that sees other
  * batches of ours, can say that there is none.
  */
-function checkKey({ keyId }: StageServices, uncertain: readonly Job[]): void {
-  const job = uncertain.find((each) => each.keyId !== undefined && each.keyId !== keyId);
+function checkKey(
+  { keyId }: StageServices,
+  uncertain: readonly Job[],
+  { isProjectOf }: Found,
+): void {
+  const isOther = (each: Job) => each.keyId !== undefined && each.keyId !== keyId;
+  const job = uncertain.find((each) => isOther(each) && !isProjectOf(each.keyId));
   if (job === undefined) return;
   throw new UserError(
     `Whether job ${job.id} has a batch at Gemini cannot be told with this API key, which is not the one that sent it.`,

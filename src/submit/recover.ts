@@ -40,7 +40,7 @@ export async function recoverBatches(
   for (const { name: batch, displayName, counts, createdAt } of batches) {
     if (signal.aborted) break;
     // where the service does not say, it cannot be more than all that wait
-    const requests = counts?.requests ?? (await store.count()).pending;
+    const requests = counts?.requests || (await store.count()).pending;
     const tokens = Math.round(requests * tokensARow);
     const told = new Date(createdAt ?? "");
     const made = Number.isNaN(told.getTime()) ? clock.now() : told;

@@ -5,7 +5,7 @@
 import type { StageServices } from "../manifest/stage-services.ts";
 import { explain } from "../words/explain.ts";
 import { GeminiError, isOutage } from "../gemini/port.ts";
-import { heldUntil } from "../jobs-folder/input-file.ts";
+import { expiryOf, heldUntil } from "../jobs-folder/input-file.ts";
 import type { Job } from "../manifest/job.ts";
 import { needs } from "../manifest/states.ts";
 import { doesDeletionFence } from "./fence-check.ts";
@@ -51,10 +51,11 @@ async function recordedRevoking(
   job: Job,
   reads: number,
 ): Promise<Job | undefined> {
-  const { manifest, keyId } = services;
+  const { manifest, clock, keyId } = services;
   if (job.revoking?.keyId === keyId) return job;
   const fences = manifest.fences(keyId) ?? (await doesDeletionFence(services, job.target.model));
-  if (fences === undefined) return undefined;
+  // a file that has expired by itself is gone, whatever its deletion would have done
+  if (fences === undefined && clock.now() < expiryOf(job)) return undefined;
   const file = job.remoteFile?.name;
   return manifest.recordIf((now) => isSameSubmission(now, job), {
     type: "revoking",
@@ -62,7 +63,7 @@ async function recordedRevoking(
     reads,
     file,
     keyId,
-    fences,
+    fences: fences ?? false,
   });
 }
 
