@@ -329,19 +329,23 @@ describe("a create without an answer", () => {
 });
 
 describe("with a key of another project", () => {
-  const keys = { "key-of-one-project": "one", "key-of-another": "another" };
+  const apiKey = "key-of-one-project";
+  const keys = { [apiKey]: "one", "key-of-another": "another" };
+  const own = { keyId: keyIdOf(new Secret(apiKey)) };
+
+  /** The create of the first job got no answer, and the list could not be read. */
+  async function uncertain(jobs: number) {
+    const trial = await exported(jobs, { keys, apiKey, faults: "create-reset=1x", frozen: true });
+    hideListAfterCreate(trial);
+    const window = { maxActiveJobs: 1, maxEnqueuedTokens: 1e9 };
+    await trial.submit({ window }, own).catch(() => {});
+    trial.setWire((_call, send) => send());
+    const gemini = trial.clientOf("key-of-another");
+    return { trial, other: { gemini, keyId: keyIdOf(new Secret("key-of-another")) } };
+  }
 
   test("an uncertain create cannot be judged: it is refused, and nothing is sent", async () => {
-    const apiKey = "key-of-one-project";
-    const trial = await exported(1, { keys, apiKey, faults: "create-reset=1x", frozen: true });
-    const own = { keyId: keyIdOf(new Secret(apiKey)) };
-    const other = {
-      gemini: trial.clientOf("key-of-another"),
-      keyId: keyIdOf(new Secret("key-of-another")),
-    };
-    hideListAfterCreate(trial);
-    await trial.submit({}, own).catch(() => {});
-    trial.setWire((_call, send) => send());
+    const { trial, other } = await uncertain(1);
     const before = await trial.text("manifest.ndjson");
     await expect(trial.submit({}, other)).rejects.toMatchObject({
       name: "UserError",
@@ -352,23 +356,9 @@ describe("with a key of another project", () => {
     expect(await trial.submit({}, own)).toMatchObject({ adopted: ["0001"] });
     expect(trial.emulator.batches()).toHaveLength(1);
   });
-});
 
-describe("with keys of two projects", () => {
-  const keys = { "key-of-one-project": "one", "key-of-another": "another" };
-
-  test("an uncertain create is not judged by the second, though it has sent others of this folder", async () => {
-    const apiKey = "key-of-one-project";
-    const trial = await exported(2, { keys, apiKey, faults: "create-reset=1x", frozen: true });
-    const own = { keyId: keyIdOf(new Secret(apiKey)) };
-    const other = {
-      gemini: trial.clientOf("key-of-another"),
-      keyId: keyIdOf(new Secret("key-of-another")),
-    };
-    hideListAfterCreate(trial);
-    const one = { window: { maxActiveJobs: 1, maxEnqueuedTokens: 1e9 } };
-    await trial.submit(one, own).catch(() => {});
-    trial.setWire((_call, send) => send());
+  test("nor where that key has sent others of this folder", async () => {
+    const { trial, other } = await uncertain(2);
     expect(await trial.states()).toEqual(["0001 submitting", "0002 exported"]);
     await expect(trial.submit({}, other)).rejects.toMatchObject({ name: "UserError" });
     await expect(trial.submit({}, other)).rejects.toMatchObject({ name: "UserError" });

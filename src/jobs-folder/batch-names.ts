@@ -102,3 +102,8 @@ export function isSameProject(
   const known = new Set(jobs.filter((job) => job.keyId === keyId).map((job) => job.batch));
   return listed.some(({ name }) => known.has(name));
 }
+
+/** The names of all batches that these jobs are known to have, those of a second create included. */
+export function batchesOf(jobs: readonly Job[]): ReadonlySet<string | undefined> {
+  return new Set(jobs.flatMap((job) => [job.batch, ...job.duplicateBatches]));
+}

@@ -15,7 +15,7 @@ import {
   isOutage,
 } from "../gemini/port.ts";
 import { RESULTS_KEPT_MS } from "../jobs-folder/batch-age.ts";
-import { ANY_PREFIX, isSameColumn, parseBatchName } from "../jobs-folder/batch-names.ts";
+import { ANY_PREFIX, batchesOf, isSameColumn, parseBatchName } from "../jobs-folder/batch-names.ts";
 import type { ManifestView } from "../manifest/manifest.ts";
 import { parseResultLine } from "../result-line/result-line.ts";
 import { type EmbeddedQuestion, parseKey } from "../row/question.ts";
@@ -39,7 +39,7 @@ export async function otherBatches(
   { gemini, manifest, now, signal }: OtherServices,
   mark: string,
 ): Promise<OtherBatches> {
-  const known = new Set(manifest.jobs().flatMap((job) => [job.batch, ...job.duplicateBatches]));
+  const known = batchesOf(manifest.jobs());
   const others = (await readList(gemini, ANY_PREFIX, signal)).filter(({ name, displayName }) => {
     const its = parseBatchName(displayName);
     if (its?.target === undefined || its.manifest === manifest.id || known.has(name)) return false;

@@ -9,7 +9,7 @@ import type { StageServices } from "../manifest/stage-services.ts";
 import { MS_PER_SECOND } from "../clock.ts";
 import { UserError } from "../errors.ts";
 import type { Batch } from "../gemini/port.ts";
-import { batchPrefix } from "../jobs-folder/batch-names.ts";
+import { batchesOf, batchPrefix } from "../jobs-folder/batch-names.ts";
 import type { Job } from "../manifest/job.ts";
 import { adoptFound, type Found, type IsBeingSent } from "./adopt.ts";
 import { GONE_TIMES } from "./fence-check.ts";
@@ -197,7 +197,7 @@ function checkKey(
  * else, or long before. Then the list proves nothing, and sending the job again could pay twice.
  */
 function checkNameless({ manifest }: StageServices, job: Job, nameless: readonly Batch[]): void {
-  const known = new Set(manifest.jobs().flatMap((each) => [each.batch, ...each.duplicateBatches]));
+  const known = batchesOf(manifest.jobs());
   const strangers = nameless.filter(({ name }) => !known.has(name));
   const ownFiles = `files/${batchPrefix(manifest.id)}${job.id}-`;
   const [first, ...others] = strangers.filter((batch) => mayBeOf(job, batch, ownFiles));
