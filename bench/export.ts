@@ -12,7 +12,8 @@ import { CopyOut } from "./copy-out.ts";
 import { TARGET, emptyTable } from "./questions.ts";
 import { alternate, type Contestant, type Figure, secondsOf } from "./rounds.ts";
 
-const COPY = `COPY (SELECT id::text, question_text, md5(question_text) FROM questions
+const COPY = `COPY (SELECT id::text, question_text,
+    left(encode(sha256(convert_to(question_text, 'UTF8')), 'hex'), 32) FROM questions
   WHERE embedding IS NULL ORDER BY id) TO STDOUT`;
 const BOUNDS = { maxRows: 50_000, maxTokens: 200_000, maxBytes: 500_000_000 };
 

@@ -1,9 +1,9 @@
 // Many of my rows have the same text. Is each text paid for once in a job, does every row get the
 // vector of its own text all the same, each with its own outcome; and is no row ever taken for another?
-import { createHash } from "node:crypto";
 import { appendFile, readFile, rename, rm, writeFile } from "node:fs/promises";
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { fingerprint, MD5_TWINS, olderFingerprint } from "./fingerprints.ts";
 import { planCleaning } from "../src/commands/clean/what-may-go.ts";
 import { RequestRows } from "../src/import/row-outcomes.ts";
 import { copiesOf, type Job, linesOf } from "../src/manifest/job.ts";
@@ -15,7 +15,6 @@ import {
   requireRollbackable,
   rollbackJob,
 } from "../src/commands/rollback/rollback.ts";
-import type { Store } from "../src/store/port.ts";
 import { checkFiles } from "../src/commands/verify/recorded-jobs.ts";
 import { balanced } from "../src/row/sums.ts";
 import { errorLine, range, startTrial, type Trial } from "./trial.ts";
@@ -268,31 +267,19 @@ describe("the copies file", () => {
 });
 
 describe("two texts under one fingerprint", () => {
-  const FINGERPRINT = "0123456789abcdef0123456789abcdef";
-
-  /** A table whose md5 is the same for every text. */
-  function twins(store: Store, rows: readonly string[]): Store {
-    const real = (id: string) => md5(rows[Number(id) - 1] ?? "");
-    return {
-      ...store,
-      readPending: async (options) =>
-        (await store.readPending(options)).map((row) => ({ ...row, fingerprint: FINGERPRINT })),
-      apply: (questions) =>
-        store.apply(questions.map((row) => ({ ...row, fingerprint: real(row.id) }))),
-    };
-  }
-
-  test("are never taken for one: each row gets the vector of its own text", async () => {
-    const rows = ["one", "two", "two", "one", "one"];
-    const trial = await startTrial(workshop, rows);
-    const store = twins(workshop.store, rows);
-    await trial.export({}, { store });
-    expect(await trial.idsIn("0001.requests.jsonl")).toEqual([1, 2, 3]);
-    expect(await trial.idsIn("0001.copies.jsonl")).toEqual([4, 5]);
+  test("of md5 are two texts: each row gets the vector of its own", async () => {
+    const [one, other] = MD5_TWINS;
+    expect(olderFingerprint(one)).toBe(olderFingerprint(other));
+    const trial = await startTrial(workshop, [one, other, other, one, one]);
+    await trial.export();
+    expect(await trial.idsIn("0001.requests.jsonl")).toEqual([1, 2]);
+    expect(await trial.idsIn("0001.copies.jsonl")).toEqual([3, 4, 5]);
     await trial.submit();
+    await trial.sql(`UPDATE questions SET question_text = '${other}' WHERE id = 5`);
     await trial.poll();
-    await trial.import({ storeOf: async () => store });
-    expect(await trial.rightIds()).toEqual([1, 2, 3, 4, 5]);
+    await trial.import();
+    expect(await trial.rightIds()).toEqual([1, 2, 3, 4]);
+    expect((await trial.job("0001")).sums).toMatchObject({ written: 4, stale: 1 });
   });
 
   test("as an edited failed file has them are sent as they stand there", async () => {
@@ -317,9 +304,9 @@ test("copies are linked to their rows with ids of any kind and length", () => {
   fc.assert(
     fc.property(ids, (all) => {
       const rows = new RequestRows(2, all.length);
-      for (const text of ["a", "b"]) rows.add(`first of ${text}@${md5(text)}`);
+      for (const text of ["a", "b"]) rows.add(`first of ${text}@${fingerprint(text)}`);
       for (const [place, id] of all.entries()) {
-        rows.add(`${place} ${id.toWellFormed()}@${md5(place % 2 === 0 ? "a" : "b")}`);
+        rows.add(`${place} ${id.toWellFormed()}@${fingerprint(place % 2 === 0 ? "a" : "b")}`);
       }
       const linked = [0, 1].flatMap((first) =>
         [...rows.copiesOf(first)].map(({ ordinal, id }) => [first, ordinal - 2, id] as const),
@@ -327,13 +314,9 @@ test("copies are linked to their rows with ids of any kind and length", () => {
       expect(linked.toSorted((a, b) => a[1] - b[1])).toEqual(
         all.map((id, place) => [place % 2, place, `${place} ${id.toWellFormed()}`]),
       );
-      expect(rows.ordinalOf(`first of b@${md5("b")}`)).toBe(1);
-      expect(rows.ordinalOf(`0 ${all[0]?.toWellFormed()}@${md5("a")}`)).toBeUndefined();
+      expect(rows.ordinalOf(`first of b@${fingerprint("b")}`)).toBe(1);
+      expect(rows.ordinalOf(`0 ${all[0]?.toWellFormed()}@${fingerprint("a")}`)).toBeUndefined();
     }),
     { numRuns: 30 },
   );
 });
-
-function md5(text: string): string {
-  return createHash("md5").update(text).digest("hex");
-}

@@ -3,6 +3,7 @@
 import { createHash } from "node:crypto";
 import { rm } from "node:fs/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { fingerprint } from "./fingerprints.ts";
 import { exportAll } from "../src/export/export.ts";
 import { nextLimit } from "../src/jobs-folder/pending-pages.ts";
 import { truncate } from "../src/export/screen.ts";
@@ -24,10 +25,6 @@ function textOf(line: unknown): string {
   const text = JSON.stringify(line);
   const parsed: { request: { content: { parts: [{ text: string }] } } } = JSON.parse(text);
   return parsed.request.content.parts[0].text;
-}
-
-function md5(text: string): string {
-  return createHash("md5").update(text).digest("hex");
 }
 
 /** Every row in the request files of all jobs, in the order of jobs and lines. */
@@ -83,7 +80,7 @@ describe("a text that is longer than the model takes", () => {
     const summary = await trial.export({ onTooLong: "truncate" });
     expect(summary).toMatchObject({ exported: 2, skipped: { tooLong: 0 } });
     const [emoji, long] = await trial.lines("0001.requests.jsonl");
-    expect(emoji).toMatchObject({ key: `1@${md5(EMOJI)}` });
+    expect(emoji).toMatchObject({ key: `1@${fingerprint(EMOJI)}` });
     expect(textOf(emoji)).toMatch(/^(😀){100,}$/u);
     expect(LONG.startsWith(textOf(long))).toBe(true);
     expect(await trial.lines("too-long.jsonl")).toMatchObject([
@@ -192,7 +189,7 @@ describe("a row that is on its way or has failed", () => {
     await trial.sql("UPDATE questions SET question_text = 'changed' WHERE id = 2");
     expect(await trial.export()).toMatchObject({ exported: 1, skipped: { inFlight: 3 } });
     expect(await trial.lines("0002.requests.jsonl")).toMatchObject([
-      { key: `2@${md5("changed")}` },
+      { key: `2@${fingerprint("changed")}` },
     ]);
   });
 
@@ -258,7 +255,9 @@ test("every character arrives as it is, and its vector in its row", async () => 
   expect(text.split("\n")).toHaveLength(odd.length + 1);
   const lines = await trial.lines("0001.requests.jsonl");
   expect(lines.map(textOf)).toEqual(odd);
-  expect(lines).toMatchObject(odd.map((each, index) => ({ key: `${index + 1}@${md5(each)}` })));
+  expect(lines).toMatchObject(
+    odd.map((each, index) => ({ key: `${index + 1}@${fingerprint(each)}` })),
+  );
   await trial.submit();
   await trial.poll();
   expect(await trial.import()).toMatchObject({ written: odd.length, failed: 0 });

@@ -5,6 +5,7 @@
 import { readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import { fingerprintSql } from "./fingerprints.ts";
 import { systemClock } from "../src/clock.ts";
 import { loadConfiguration } from "../src/settings/config.ts";
 import { connectGemini } from "../src/gemini/client.ts";
@@ -105,10 +106,10 @@ describe("a text longer than any model takes", () => {
     await startTrial(workshop, [LONG, "x".repeat(MAX_TEXT_CHARS)]);
     const rows = await workshop.store.readPending({ after: undefined, limit: 10 });
     expect(rows.map(({ text }) => text.length)).toEqual([MAX_TEXT_CHARS + 1, MAX_TEXT_CHARS]);
-    const md5 = await workshop.database.query(
-      "SELECT md5(question_text) AS md5 FROM questions ORDER BY id",
+    const whole = await workshop.database.query(
+      `SELECT ${fingerprintSql("question_text")} AS its FROM questions ORDER BY id`,
     );
-    expect(rows.map(({ fingerprint }) => fingerprint)).toEqual(md5.map((row) => row["md5"]));
+    expect(rows.map(({ fingerprint }) => fingerprint)).toEqual(whole.map((row) => row["its"]));
   });
 
   it("is left out as too long, although its start would be short enough or empty", async () => {

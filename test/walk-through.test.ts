@@ -1,8 +1,8 @@
 // Read this one first. How does a question get its vector? One row's way through the four stages,
 // and what can be seen after each: in the jobs folder, at Gemini, in the table.
-import { createHash } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { fingerprint } from "./fingerprints.ts";
 import { exportAll } from "../src/export/export.ts";
 import { importAll } from "../src/import/import.ts";
 import { readManifest } from "../src/jobs-folder/open.ts";
@@ -33,10 +33,6 @@ function exportOptions() {
   return { target, bounds, limit: undefined, onTooLong: "skip", dryRun: false } as const;
 }
 
-function md5(text: string): string {
-  return createHash("md5").update(text).digest("hex");
-}
-
 async function jobState() {
   return (await readManifest(workshop.folder)).job("0001").state;
 }
@@ -55,8 +51,8 @@ test("export writes a request file with a line for each row that has a text and 
     .split("\n");
   expect(lines.map((line) => JSON.parse(line))).toEqual([
     {
-      // the row's id, and the database's md5 of the text below
-      key: `1@${md5("Which planet has rings?")}`,
+      // the row's id, and the database's fingerprint of the text below
+      key: `1@${fingerprint("Which planet has rings?")}`,
       request: {
         content: { parts: [{ text: "Which planet has rings?" }] },
         taskType: "RETRIEVAL_DOCUMENT",

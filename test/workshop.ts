@@ -23,6 +23,7 @@ import type { Store } from "../src/store/port.ts";
 import { createSqlStore } from "../src/store/postgres/sql-store.ts";
 import type { Target } from "../src/row/target.ts";
 import { checkVector } from "../src/row/vector.ts";
+import { fingerprintSql } from "./fingerprints.ts";
 import { temporaryFolder } from "./job/sample.ts";
 import { createNativeDatabase, hasNativeServer } from "./postgres/native-database.ts";
 
@@ -133,7 +134,7 @@ export async function openWorkshop(options: EmulatorOptions = {}): Promise<Works
     },
     rightIds: () => rightIds(database, target),
     keys: async () => {
-      const key = "id || '@' || md5(coalesce(question_text, ''))";
+      const key = `id || '@' || ${fingerprintSql("coalesce(question_text, '')")}`;
       const rows = await database.query(`SELECT ${key} AS key FROM ${TABLE} ORDER BY ${TABLE}.id`);
       return rows.map((row) => row["key"] ?? "");
     },

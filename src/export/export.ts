@@ -170,8 +170,8 @@ class ExportPass {
   }
 
   #row({ take, tokens }: Taken): CutRow {
-    const { fingerprint, text } = take;
-    return { line: this.#format(take), fingerprint, text, tokens };
+    const { fingerprint } = take;
+    return { line: this.#format(take), fingerprint, digest: fingerprint, tokens };
   }
 
   /** The file gets durable while the next one is filled. */
@@ -244,7 +244,13 @@ class ExportPass {
     if (this.#options.dryRun) return undefined;
     const { manifest, report } = this.#services;
     const { target } = this.#options;
-    const job = await manifest.recordExported({ ...cut, target, parents: [], attempt: 1 });
+    const job = await manifest.recordExported({
+      ...cut,
+      target,
+      parents: [],
+      attempt: 1,
+      digest: "sha256",
+    });
     this.#jobs.push(job.id);
     const { id, requests, tokens, requestFile } = job;
     report({ type: "exported", job: id, requests, tokens, bytes: requestFile.bytes });

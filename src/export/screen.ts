@@ -2,7 +2,7 @@ import { MODELS, textPrefix } from "../row/models.ts";
 import { formatKey, MAX_TEXT_CHARS, type PendingQuestion } from "../row/question.ts";
 import type { Target } from "../row/target.ts";
 import { estimateTokens } from "../row/tokens.ts";
-import { isInFlight, type TakenRows } from "../jobs-folder/taken-rows.ts";
+import { hasFailedBefore, isInFlight, type TakenRows } from "../jobs-folder/taken-rows.ts";
 
 export type OnTooLong = "fail" | "skip" | "truncate";
 
@@ -27,7 +27,7 @@ export function screen(
   if (isBlank(question.text) && !isCut) return { skip: "empty", tokens: 0 };
   const key = formatKey(question);
   if (isInFlight(taken, key)) return { skip: "inFlight", tokens: 0 };
-  if (taken.failedBefore.has(key)) return { skip: "failedBefore", tokens: 0 };
+  if (hasFailedBefore(taken, question)) return { skip: "failedBefore", tokens: 0 };
 
   const model = MODELS[target.model];
   const prefixTokens = estimateTokens(textPrefix(model, target.taskType)) * ratio;

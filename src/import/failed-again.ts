@@ -7,7 +7,7 @@ import { pendingPages } from "../jobs-folder/pending-pages.ts";
 import type { Job } from "../manifest/job.ts";
 import type { ManifestView } from "../manifest/manifest.ts";
 import type { FailedLine, Failure } from "../row/failed-line.ts";
-import { formatKey, MAX_TEXT_CHARS, parseKey, type RowOutcome } from "../row/question.ts";
+import { formatKey, MAX_TEXT_CHARS, olderKey, parseKey, type RowOutcome } from "../row/question.ts";
 import { requestLine } from "../row/request-line.ts";
 import type { Holding, Store } from "../store/port.ts";
 import { CHUNK_ROWS } from "./chunk-writer.ts";
@@ -60,10 +60,12 @@ async function* linesOf(
   if (waiting.size === 0) return;
   for await (const page of pendingPages(store)) {
     for (const row of page) {
-      const error = waiting.get(formatKey(row));
-      // a longer one comes cut, and is for the next export
-      if (error === undefined || row.text.length > MAX_TEXT_CHARS) continue;
-      yield { ...requestLine(row, target), job: id, attempt, error };
+      for (const key of [formatKey(row), olderKey(row)]) {
+        const error = waiting.get(key);
+        // a longer one comes cut, and is for the next export
+        if (error === undefined || row.text.length > MAX_TEXT_CHARS) continue;
+        yield { ...requestLine(row, target), key, job: id, attempt, error };
+      }
     }
   }
 }

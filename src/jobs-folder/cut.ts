@@ -1,7 +1,6 @@
 import { MAX_BYTES_A_UNIT } from "../disk/durable-file.ts";
 import type { Copies, FileRecord } from "../manifest/job.ts";
 import type { RequestFileWriter } from "./request-file.ts";
-import { type RowText, SameTexts } from "./same-texts.ts";
 
 /** What bounds one job: its rows, and the tokens and bytes of what is sent. */
 export type JobBounds = Readonly<{ maxRows: number; maxTokens: number; maxBytes: number }>;
@@ -9,7 +8,8 @@ export type JobBounds = Readonly<{ maxRows: number; maxTokens: number; maxBytes:
 /** What a job holds so far, or what one more row adds. */
 export type JobSize = Readonly<{ rows: number; tokens: number; bytes: number }>;
 
-export type SizedText = RowText & Readonly<{ tokens: number }>;
+/** `digest`: of the text that is sent, where an edited line no longer has the fingerprint's; else that itself. */
+export type SizedText = Readonly<{ fingerprint: string; digest: string; tokens: number }>;
 
 /** A row with its request line, without its newline. */
 export type CutRow = SizedText & Readonly<{ line: string }>;
@@ -42,11 +42,13 @@ type OpenFile = NewFile & Readonly<{ content: JobContent }>;
 /**
  * What one job takes. A row whose text has a line in the job already is a copy of that line: it is
  * not sent, and gets the same vector. Always, however few there are: all that a copy costs is its
- * place in a file that is there only where texts repeat.
+ * place in a file that is there only where texts repeat. Only the first line with a fingerprint is what
+ * others may be copies of: so the fingerprint alone links them, for whoever reads the files.
  */
 export class JobContent {
   readonly #bounds: JobBounds;
-  readonly #texts = new SameTexts();
+  /** By fingerprint: what the first line with it asks for. */
+  readonly #digests = new Map<string, string>();
   #rows = 0;
   #tokens = 0;
   #bytes = 0;
@@ -65,10 +67,12 @@ export class JobContent {
    */
   take(row: SizedText, bytes: number): "line" | "copy" | undefined {
     const fitsAsLine = this.#hasRoom(row.tokens, bytes);
-    const isCopy = fitsAsLine ? !this.#texts.add(row) : this.#texts.has(row);
+    const first = this.#digests.get(row.fingerprint);
+    const isCopy = first === row.digest;
     if (!fitsAsLine && !(isCopy && this.#hasRoom(0, 0))) return undefined;
     this.#rows += 1;
     if (isCopy) return "copy";
+    if (first === undefined) this.#digests.set(row.fingerprint, row.digest);
     this.#tokens += row.tokens;
     this.#bytes += bytes;
     return "line";

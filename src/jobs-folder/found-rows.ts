@@ -16,11 +16,10 @@ import { isToSend, needs } from "../manifest/states.ts";
 import { sameColumn } from "../manifest/vector-space.ts";
 import { readResultKey } from "../result-line/result-line.ts";
 import { KeySet } from "../row/key-table.ts";
-import { formatKey, parseKey, type PendingQuestion } from "../row/question.ts";
+import { formatKey, olderKey, parseKey, type PendingQuestion } from "../row/question.ts";
 import type { Target } from "../row/target.ts";
 import type { Store } from "../store/port.ts";
 import { pendingPages } from "./pending-pages.ts";
-import { secretHash } from "./secret-hash.ts";
 
 /** Nothing here tells which rows the job has, but for its results. */
 export async function lacksRows(files: JobFiles, job: Job): Promise<boolean> {
@@ -83,7 +82,7 @@ async function recordRows(
   if (jobs.size === 0) return;
   const texts = textsOf(jobs);
   for await (const page of pendingPages(store)) {
-    for (const row of page) noteRow(texts.get(row.fingerprint), row);
+    for (const row of page) noteRow(texts, row);
   }
   const byJob = Map.groupBy(texts.values(), ({ job }) => job);
   for (const [job, keys] of jobs) {
@@ -102,8 +101,8 @@ type AnsweredText = {
   /** Ids of rows that have a line of their own, in whichever job. */
   readonly answered: Set<string>;
   readonly others: string[];
-  /** Of the texts of rows that wait. */
-  readonly hashes: Set<number>;
+  /** Of rows that wait: several where the texts of one md5 were made to meet. */
+  readonly fingerprints: Set<string>;
 };
 
 /** By fingerprint; a text that several jobs answer is the first one's. */
@@ -117,7 +116,7 @@ function textsOf(jobs: ReadonlyMap<string, readonly string[]>): Map<string, Answ
         lines: 0,
         answered: new Set(),
         others: [],
-        hashes: new Set(),
+        fingerprints: new Set(),
       };
       text.answered.add(id);
       if (text.job === job) text.lines += 1;
@@ -127,13 +126,16 @@ function textsOf(jobs: ReadonlyMap<string, readonly string[]>): Map<string, Answ
   return texts;
 }
 
-function noteRow(text: AnsweredText | undefined, row: PendingQuestion): void {
-  text?.hashes.add(secretHash(row.text));
-  if (text?.answered.has(row.id) === false) text.others.push(formatKey(row));
+function noteRow(texts: ReadonlyMap<string, AnsweredText>, row: PendingQuestion): void {
+  for (const key of [formatKey(row), olderKey(row)]) {
+    const text = texts.get(parseKey(key)?.fingerprint ?? "");
+    text?.fingerprints.add(row.fingerprint);
+    if (text?.answered.has(row.id) === false) text.others.push(key);
+  }
 }
 
-function copiesIn({ lines, hashes, others }: AnsweredText): readonly string[] {
-  return lines === 1 && hashes.size === 1 ? others : [];
+function copiesIn({ lines, fingerprints, others }: AnsweredText): readonly string[] {
+  return lines === 1 && fingerprints.size === 1 ? others : [];
 }
 
 async function writeKeys(path: string, keys: readonly string[]): Promise<FileRecord> {

@@ -1,5 +1,5 @@
 import { KeySet } from "../row/key-table.ts";
-import { parseKey } from "../row/question.ts";
+import { formatKey, olderKey, parseKey, type PendingQuestion } from "../row/question.ts";
 import { sameTarget, type Target } from "../row/target.ts";
 import { readFailedLines } from "./failed-file.ts";
 import { isMissing } from "../disk/presence.ts";
@@ -18,7 +18,7 @@ import { sameColumn } from "../manifest/vector-space.ts";
 export type TakenRows = Readonly<{
   inFlight: KeySet;
   failedBefore: KeySet;
-  /** Ids of rows that jobs are under way with for the same column and by another `--text`. */
+  /** Ids of rows that jobs are under way with for the same column by another `--text`, or under older keys. */
   inFlightOtherwise: KeySet;
 }>;
 
@@ -37,12 +37,20 @@ export async function readTakenRows(manifest: ManifestView, target: Target): Pro
   const unread = () => manifest.jobs().filter((job) => !read.has(job.id));
   for (let jobs = unread(); jobs.length > 0; jobs = unread()) {
     for (const job of jobs) {
-      if (sameTarget(job.target, target)) await readRows(manifest, job, taken);
-      else if (sameRows(job.target, target)) await readIds(manifest, job, taken);
+      const isOwn = sameTarget(job.target, target);
+      if (isOwn) await readRows(manifest, job, taken);
+      if (sameRows(job.target, target) && !(isOwn && job.digest === "sha256"))
+        await readIds(manifest, job, taken);
       read.add(job.id);
     }
   }
   return taken;
+}
+
+/** Under its own key, or under that of a job of an earlier version. */
+export function hasFailedBefore({ failedBefore }: TakenRows, row: PendingQuestion): boolean {
+  if (failedBefore.size === 0) return false;
+  return failedBefore.has(formatKey(row)) || failedBefore.has(olderKey(row));
 }
 
 /** Whether a job is under way with the row, by whatever text: its vector will be in the column first. */

@@ -66,6 +66,8 @@ const newJob = z.object({
   // absent: the one parent, or none
   parents: z.array(jobId).optional(),
   attempt: count,
+  // of a row's text, in its key; absent: md5
+  digest: z.literal("sha256").optional(),
 });
 
 /** What a job's failed file holds: undefined when there is none. */

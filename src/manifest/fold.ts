@@ -345,6 +345,7 @@ function created(state: ManifestState, job: RecordedJob, at: string): Job {
     rowsFile: undefined,
     parents: parentsOf(job),
     attempt: job.attempt,
+    digest: job.digest,
     createdAt: at,
     updatedAt: at,
     submissions: 0,

@@ -55,7 +55,11 @@ export type NewJob = Readonly<{
   parents: readonly string[];
   /** How often these rows have been submitted, this job included. */
   attempt: number;
+  digest?: KeyDigest;
 }>;
+
+/** Of a row's text, in its key. Undefined: md5, as jobs of earlier versions have it, or nobody knows. */
+export type KeyDigest = "sha256" | undefined;
 
 /** Failed lines that still wait in `<job>.failed.jsonl`. */
 export type Outstanding = Readonly<{ lines: number; retryable: number }>;
@@ -77,6 +81,7 @@ export type Job = Readonly<{
   recovered: boolean;
   /** Its rows, found again by its results where there was no request file: they stand in `<job>.rows.jsonl`. */
   rowsFile: FileRecord | undefined;
+  digest: KeyDigest;
   parents: readonly string[];
   attempt: number;
   createdAt: string;

@@ -123,7 +123,7 @@ class Tally {
     this.rows += 1;
     this.#texts?.add(fingerprint);
     const bytes = Buffer.byteLength(line) + 1;
-    if (this.#put({ fingerprint, text, tokens }, bytes) === "copy") {
+    if (this.#put({ fingerprint, digest: fingerprint, tokens }, bytes) === "copy") {
       this.#copies += 1;
       this.#savedTokens += estimated;
       this.#jobs.add({ rows: 1, tokens: 0, bytes: 0 });

@@ -22,7 +22,7 @@ import { deleteRequestFiles, openRequestFile } from "../jobs-folder/request-file
 import { isInFlight, readTakenRows } from "../jobs-folder/taken-rows.ts";
 import { checkVectorSpace } from "../manifest/vector-space.ts";
 import { KeySet } from "../row/key-table.ts";
-import { parseKey } from "../row/question.ts";
+import { fingerprintOf, parseKey } from "../row/question.ts";
 import type { Report } from "../progress.ts";
 import { requireTarget } from "../row/request-line.ts";
 import { tableName, type Target } from "../row/target.ts";
@@ -158,7 +158,8 @@ async function resubmitLines(
   const left = await prepareFailedFiles(manifest, cuts, taken);
   const [first, ...others] = left;
   if (first === undefined) return [];
-  const children = cuts.map((cut) => ({ ...cut, target, attempt }));
+  const digest = [...jobs.values()].every((job) => job.digest === "sha256") ? "sha256" : undefined;
+  const children = cuts.map((cut) => ({ ...cut, target, attempt, digest }) as const);
   const made = await manifest.recordResubmitted(children, [first, ...others]);
   for (const { job, ...prepared } of left) await takeReplacement(manifest.files(job), prepared);
   const into = made.map((job) => job.id);
@@ -216,7 +217,7 @@ function warnOfTarget(report: Report, path: string, target: Target): void {
 }
 
 type Sizing = Readonly<{ target: Target; bounds: JobBounds }>;
-type Cut = Omit<NewJob, "target" | "attempt">;
+type Cut = Omit<NewJob, "target" | "attempt" | "digest">;
 
 /** `taken` is told of each line that went into a file. */
 async function cutLines(
@@ -262,7 +263,8 @@ function rowOf(line: FailedLine, ratio: number): CutRow {
   const { text } = line.request.content.parts[0];
   const fingerprint = parseKey(line.key)?.fingerprint ?? "";
   const tokens = estimateTokens(text) * ratio;
-  return { line: JSON.stringify(requestOf(line)), fingerprint, text, tokens };
+  const digest = fingerprintOf(text);
+  return { line: JSON.stringify(requestOf(line)), fingerprint, digest, tokens };
 }
 
 /** A job asks for each row once, even where two lines have different texts for it. */

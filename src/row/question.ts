@@ -1,7 +1,10 @@
 /**
  * A question is one row of the target table. Its key, `<id>@<fingerprint>`, names the row and the
- * exact text that was sent; the fingerprint is the database's md5 of that text, in lowercase hex.
+ * exact text that was sent. The fingerprint is the start of the text's SHA-256, computed by the
+ * database. Jobs of earlier versions have the md5 instead, for which two texts can be made to meet;
+ * a row is still known by either, since no text can be found whose md5 is a given SHA-256.
  */
+import { hash } from "node:crypto";
 
 /**
  * A row whose embedding is NULL, as the store reads it. A text of more characters than MAX_TEXT_CHARS
@@ -21,7 +24,27 @@ export type RowOutcome = "written" | "stale" | "filled" | "gone";
 export type QuestionKey = Readonly<{ id: string; fingerprint: string }>;
 
 const FINGERPRINT = /^[0-9a-f]{32}$/;
-const FINGERPRINT_CHARS = 32;
+/** Lowercase hex digits; of an md5 they are all. */
+export const FINGERPRINT_CHARS = 32;
+
+/** As the database computes it. */
+export function fingerprintOf(text: string): string {
+  return hash("sha256", text, "hex").slice(0, FINGERPRINT_CHARS);
+}
+
+/** Whether a key's fingerprint, of either kind, is that of the text. */
+export function isFingerprintOf(fingerprint: string, text: string): boolean {
+  return fingerprint === fingerprintOf(text) || fingerprint === olderFingerprint(text);
+}
+
+/** The key by which jobs of earlier versions know the row; of a text that comes cut it is another one. */
+export function olderKey({ id, text }: PendingQuestion): string {
+  return formatKey({ id, fingerprint: olderFingerprint(text) });
+}
+
+function olderFingerprint(text: string): string {
+  return hash("md5", text, "hex");
+}
 
 export function formatKey(question: QuestionKey): string {
   return `${question.id}@${question.fingerprint}`;

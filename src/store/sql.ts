@@ -1,11 +1,11 @@
 /**
- * Every statement on the target table. One expression yields a row's text, and its md5 the
- * fingerprint; reading and writing use the very same one, so that the check of the text and the
- * write of its vector are one statement. Columns are qualified by the table's name, which leaves
- * `--where` free to name them with or without it.
+ * Every statement on the target table. One expression yields a row's text, and the start of its
+ * SHA-256 the fingerprint; reading and writing use the very same one, so that the check of the text
+ * and the write of its vector are one statement. Columns are qualified by the table's name, which
+ * leaves `--where` free to name them with or without it.
  */
 import type { IdType } from "../row/target-description.ts";
-import { MAX_TEXT_CHARS } from "../row/question.ts";
+import { FINGERPRINT_CHARS, MAX_TEXT_CHARS } from "../row/question.ts";
 import { parseRecipe, type RecipePart } from "../row/recipe.ts";
 import type { Target } from "../row/target.ts";
 import { TEXT_HASH_DIGITS, VECTOR_HASH_DIGITS } from "./port.ts";
@@ -41,10 +41,14 @@ export function textExpression(target: Target, row = quoteIdentifier(target.tabl
 
 /**
  * Lowercase hex. The collation is named because columns of different collations in one recipe
- * leave none to compare by.
+ * leave none to compare by. A SQL_ASCII database gives the bytes that it has, whatever they are.
  */
 export function fingerprintExpression(target: Target): string {
-  return `md5(${textExpression(target)}) COLLATE pg_catalog."C"`;
+  const text = textExpression(target);
+  const bytes = `CASE WHEN pg_catalog.current_setting('server_encoding') = 'SQL_ASCII'
+      THEN decode(replace((${text}) COLLATE pg_catalog."C", ${quoteLiteral("\\")}, ${quoteLiteral("\\\\")}), 'escape')
+      ELSE convert_to(${text}, 'UTF8') END`;
+  return `left(encode(sha256(${bytes}), 'hex'), ${FINGERPRINT_CHARS}) COLLATE pg_catalog."C"`;
 }
 
 /**
@@ -118,9 +122,10 @@ export function applySql(target: Target, shape: TableShape, as: GivenAs = "array
     RETURNING ${placeOfUnchanged(target, shape)} AS place`;
 }
 
-/** A fingerprint of another kind, as other versions may have sent, would be asked for here too. */
+/** Jobs of earlier versions have the md5; no text can be found whose md5 is a given SHA-256. */
 function hasGivenText(target: Target): string {
-  return `(${fingerprintExpression(target)} = ${GIVEN}.fingerprint)`;
+  const md5 = `md5(${textExpression(target)}) COLLATE pg_catalog."C"`;
+  return `(${fingerprintExpression(target)} = ${GIVEN}.fingerprint OR ${md5} = ${GIVEN}.fingerprint)`;
 }
 
 /** What a person needs of a key to find the row; an error's message is cut. */

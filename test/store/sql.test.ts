@@ -1,5 +1,6 @@
 /** Can any name or text in a target be anything but a name or a text to the database? */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { fingerprintSql } from "../fingerprints.ts";
 import type { Database } from "../../src/store/database.ts";
 import { openPglite } from "../../src/store/postgres/pglite.ts";
 import { fingerprintExpression, quoteIdentifier, quoteLiteral } from "../../src/store/sql.ts";
@@ -50,7 +51,7 @@ it("a recipe over columns of different collations can be compared", async () => 
   await database.query(`INSERT INTO ${qualified(QUESTIONS)} VALUES ('x', 'y')`);
   const fingerprint = fingerprintExpression({ ...QUESTIONS, text: "{a} {b}" });
   const rows = await database.query(
-    `SELECT 'same' AS same FROM ${qualified(QUESTIONS)} WHERE ${fingerprint} = md5('x y')`,
+    `SELECT 'same' AS same FROM ${qualified(QUESTIONS)} WHERE ${fingerprint} = ${fingerprintSql("'x y'")}`,
   );
   expect(rows).toEqual([{ same: "same" }]);
 });

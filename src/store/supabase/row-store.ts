@@ -12,6 +12,8 @@ import { z } from "zod";
 import { UserError } from "../../errors.ts";
 import {
   type EmbeddedQuestion,
+  fingerprintOf,
+  isFingerprintOf,
   MAX_TEXT_CHARS,
   type PendingQuestion,
   type RowOutcome,
@@ -247,7 +249,7 @@ async function readPending(
     found.push(
       ...rows.map((row) => {
         const its = row.vecfill_text ?? "";
-        return { id: row.vecfill_id, text: cut(its), fingerprint: fingerprint(its) };
+        return { id: row.vecfill_id, text: cut(its), fingerprint: fingerprintOf(its) };
       }),
     );
   }
@@ -260,11 +262,6 @@ function cut(text: string): string {
   return Array.from(text)
     .slice(0, MAX_TEXT_CHARS + 1)
     .join("");
-}
-
-/** As the database's md5 of the same text: both in UTF-8. */
-function fingerprint(text: string): string {
-  return createHash("md5").update(text).digest("hex");
 }
 
 async function count({
@@ -363,7 +360,7 @@ async function applyRow(
 ): Promise<RowOutcome | "open"> {
   if (current === undefined) return "gone";
   if (current.vector !== null) return holds(table, current.vector, row) ? "written" : "filled";
-  if (fingerprint(current.text) !== row.fingerprint) return "stale";
+  if (!isFingerprintOf(row.fingerprint, current.text)) return "stale";
   const { api, address, id, embedding } = table;
   const changed = await api.update(
     {
@@ -426,7 +423,7 @@ async function look(table: Table, { after, wanted, picks }: LookOptions): Promis
 }
 
 function md5Digits(text: string, digits: number): string {
-  return fingerprint(text).slice(0, digits);
+  return createHash("md5").update(text).digest("hex").slice(0, digits);
 }
 
 function flawsOf({ vecfill_id, vecfill_vector }: Looked, { target, half }: Table): Look["flawed"] {
@@ -449,7 +446,7 @@ function numbersOf(text: string): number[] {
 function holdingOf(table: Table, current: Current | undefined, row: EmbeddedQuestion): Holding {
   if (current === undefined) return "gone";
   if (current.vector === null) {
-    return fingerprint(current.text) === row.fingerprint ? "empty" : "changed";
+    return isFingerprintOf(row.fingerprint, current.text) ? "empty" : "changed";
   }
   return holds(table, current.vector, row) ? "same" : "other";
 }
