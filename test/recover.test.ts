@@ -177,3 +177,15 @@ test("rows that the database has lost since they were imported are told before t
   await vecfill("jobs", "import", "--again");
   expect((await books()).empty).toBe(4);
 });
+
+test("rows that failed and were sent again are no rows that the database has lost", async () => {
+  const { vecfill, endBatches } = await openFolders(TEXTS, { faults: "retryable=1" });
+  await vecfill("jobs", "export");
+  await vecfill("jobs", "submit");
+  await endBatches();
+  await vecfill("jobs", "poll");
+  await vecfill("jobs", "import");
+  await vecfill("jobs", "resubmit");
+  await vecfill("jobs", "submit");
+  expect((await vecfill("jobs", "run", "--timeout", "0.01")).stderr).not.toMatch(/any more/);
+});

@@ -31,7 +31,8 @@ export async function warnOfLostRows(
   for (const job of last.slice(0, JOBS_LOOKED_AT)) {
     const rows = await sampleOf(manifest, job);
     const empty = (await store.compare(rows)).filter((holding) => holding === "empty").length;
-    const failed = (job.outstanding.lines * rows.length) / job.requests;
+    // also those that were sent again: they may be under way
+    const failed = ((job.sums?.failed ?? 0) * rows.length) / job.requests;
     if (rows.length === 0 || empty < Math.min(LEAST_EMPTY, rows.length) + 2 * failed) continue;
     return report({
       type: "warning",
