@@ -59,7 +59,7 @@ export type NewJob = Readonly<{
 }>;
 
 /** Of a row's text, in its key. Undefined: md5, as jobs of earlier versions have it, or nobody knows. */
-export type KeyDigest = "sha256" | undefined;
+type KeyDigest = "sha256" | undefined;
 
 /** Failed lines that still wait in `<job>.failed.jsonl`. */
 export type Outstanding = Readonly<{ lines: number; retryable: number }>;
