@@ -145,19 +145,15 @@ function argumentName(form: string): string {
   return form.replaceAll(/\W/g, "");
 }
 
-const EXIT_MEANINGS: readonly (readonly [ExitReason, short: string, meaning: string])[] = [
-  ["done", "done", "done, or nothing to do"],
-  [
-    "rowsFailed",
-    "rows failed",
-    "finished, but some rows failed: the file that holds them is named",
-  ],
-  ["usage", "usage", "wrong arguments, something not set, or consent refused"],
-  ["fatal", "fatal", "key refused, schema wrong, database unreachable, manifest damaged"],
-  ["unfinished", "unfinished", "not finished: run the same command again later"],
-  ["costLimit", "cost limit", "stopped by --max-cost; what was sent is fetched"],
-  ["locked", "locked", "another process holds the jobs folder; it is named"],
-  ["interrupted", "interrupted", "interrupted; what is recorded is consistent"],
+const EXIT_MEANINGS: readonly (readonly [ExitReason, string])[] = [
+  ["done", "done, or nothing to do"],
+  ["rowsFailed", "finished, but some rows failed: the file that holds them is named"],
+  ["usage", "wrong arguments, something not set, or consent refused"],
+  ["fatal", "key refused, schema wrong, database unreachable, manifest damaged"],
+  ["unfinished", "not finished: run the same command again later"],
+  ["costLimit", "stopped by --max-cost; what was sent is fetched"],
+  ["locked", "another process holds the jobs folder; it is named"],
+  ["interrupted", "interrupted; what is recorded is consistent"],
 ];
 
 const SETTINGS =
@@ -173,21 +169,23 @@ function commonOptions(): Option<unknown>[] {
   );
 }
 
-function optionEntry({ flag, value, describe, defaultText }: Option<unknown>): Entry {
-  const its = defaultText === undefined ? "" : ` (default: ${defaultText})`;
-  return [`--${flag}${value === undefined ? "" : ` ${value}`}`, `${describe}${its}`];
+function optionEntry(option: Option<unknown>): Entry {
+  const { describe, defaultText } = option;
+  return [shortForm(option), `${describe}${defaultText ? ` (default: ${defaultText})` : ""}`];
 }
 
 function shortForm({ flag, value }: Option<unknown>): string {
   return `--${flag}${value === undefined ? "" : ` ${value}`}`;
 }
 
-function exitEntry([reason, , meaning]: (typeof EXIT_MEANINGS)[number]): Entry {
+function exitEntry([reason, meaning]: (typeof EXIT_MEANINGS)[number]): Entry {
   return [String(EXIT_CODES[reason]).padStart(3), meaning];
 }
 
-function shortExit([reason, short]: (typeof EXIT_MEANINGS)[number]): string {
-  return `${EXIT_CODES[reason]} ${short}`;
+/** `rowsFailed` → `1 rows failed`. */
+function shortExit([reason]: (typeof EXIT_MEANINGS)[number]): string {
+  const words = reason.replace(/[A-Z]/, (letter) => ` ${letter.toLowerCase()}`);
+  return `${EXIT_CODES[reason]} ${words}`;
 }
 
 function widthOf(columns = COLUMNS): number {
