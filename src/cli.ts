@@ -195,7 +195,7 @@ async function start(name: CommandName, argv: Flags, session: Session): Promise<
   const output = await openOutput(configuration, world);
   session.output = output;
   const { settings, origins } = configuration;
-  session.complete = (hint) => withCompleteCommands(hint, settings, origins);
+  session.complete = (hint) => withCompleteCommands(hint, origins);
   for (const message of configuration.warnings) warn(output, message);
   const interrupt = interruptible(session, serves);
   const watch = await watchOver(name, configuration, session);
@@ -259,7 +259,7 @@ async function withServices(
       folder: world.folder,
       width: world.stdout.isTTY === true ? world.stdout.columns : undefined,
       screen: () => resultScreen(configuration, world),
-      next: (command, ...args) => nextCommandLine(settings, origins, command, args),
+      next: (command, ...args) => nextCommandLine(origins, command, args),
       confirm: (question) => {
         output.pause();
         const again = commandLine([...session.args, "--yes"]);

@@ -60,8 +60,6 @@ export type Unnamed<T> = Readonly<{
   commands: readonly CommandName[];
   /** The words it may be; undefined where it may be anything. */
   choices: readonly string[] | undefined;
-  /** Names what a command works on, so that the next command has to be given it too. */
-  carried: boolean;
   /** False for what is settled before the config file is read. */
   inConfigFile: boolean;
   /** What only a person may set, no file that was found: what runs a command, or writes to any place. */
@@ -104,7 +102,6 @@ type Described<D> = Readonly<{
   describe: string;
   group: OptionGroup;
   commands: readonly CommandName[];
-  carried?: boolean;
   inConfigFile?: boolean;
   power?: "runs" | "writes";
   value?: string;
@@ -115,7 +112,6 @@ function option<T, D extends T | undefined>(
   rest: Pick<Unnamed<T>, "check"> & Partial<Pick<Unnamed<T>, "value" | "defaultText" | "choices">>,
 ): Unnamed<T | D> {
   return {
-    carried: false,
     inConfigFile: true,
     power: undefined,
     value: "<text>",

@@ -39,7 +39,7 @@ const WITH_TABLE: readonly CommandName[] = [
   "init",
   "doctor",
 ];
-const OF_THE_TARGET = { group: "Target", commands: WITH_TABLE, carried: true } as const;
+const OF_THE_TARGET = { group: "Target", commands: WITH_TABLE } as const;
 const MAKES_JOBS: readonly CommandName[] = ["export", "run", "resubmit"];
 const SUBMITS: readonly CommandName[] = ["submit", "run"];
 const MAKES_OR_SENDS: readonly CommandName[] = [...MAKES_JOBS, "submit"];
@@ -507,7 +507,6 @@ export const OPTIONS = named({
     describe: "folder of the manifest and its data files",
     group: "Files",
     commands: WITH_JOBS,
-    carried: true,
   }),
   envFile: text({
     value: "<file>",
@@ -515,7 +514,6 @@ export const OPTIONS = named({
     describe: "file of environment variables (default: .env.local and .env, where there)",
     group: "Files",
     commands: COMMAND_NAMES,
-    carried: true,
     inConfigFile: false,
   }),
   config: text({
@@ -524,7 +522,6 @@ export const OPTIONS = named({
     describe: "the config file (default: vecfill.config.json, where there)",
     group: "Files",
     commands: COMMAND_NAMES,
-    carried: true,
     inConfigFile: false,
   }),
 });
