@@ -10,6 +10,15 @@ export type Ended = Readonly<{ code: number | null; stdout: string; stderr: stri
 
 export const CLI = fileURLToPath(new URL("../src/cli.ts", import.meta.url));
 
+/** Of processes that open an embedded database, as vitest.config.ts has it. */
+export const QUICK_TO_COMPILE = "--liftoff-only";
+
+/** What every process gets, whatever else its variables are. */
+export function itsOwn(env: NodeJS.ProcessEnv = {}): NodeJS.ProcessEnv {
+  const { PATH, NODE_COMPILE_CACHE } = process.env;
+  return { PATH, NODE_COMPILE_CACHE, ...env };
+}
+
 type Setup = Partial<Pick<World, "env" | "folder" | "signals" | "leave">> &
   Readonly<{
     /** Told of what goes to stderr, before the command does anything else. */
@@ -59,7 +68,7 @@ export function startProgram(
 ): Process {
   const child = spawn(program, args, {
     cwd,
-    env: { PATH: process.env["PATH"], ...env },
+    env: itsOwn(env),
     stdio: ["ignore", "pipe", "pipe"],
   });
   const code = new Promise<number | null>((resolve, reject) => {
