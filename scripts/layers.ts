@@ -11,6 +11,7 @@ export const LAYERS: readonly (readonly string[])[] = [
   ["stages.ts"],
   ["run", "plan"],
   ["export", "submit", "embed", "poll", "import", "resubmit"],
+  ["gates"],
   ["quota", "output", "notify"],
   ["settings"],
   ["words"],

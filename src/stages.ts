@@ -3,25 +3,23 @@
  * first, so that no command waits for the code of another.
  */
 import type { Clock } from "./clock.ts";
-import { type CostLimit, costStop } from "./cost/cost.ts";
-import { isForSync, type LaneChoice } from "./cost/lane.ts";
+import type { CostLimit } from "./cost/cost.ts";
+import type { LaneChoice } from "./cost/lane.ts";
 import { pricesOf, QUOTAS } from "./cost/tariff.ts";
 import type { ExportOptions, ExportSummary } from "./export/export.ts";
 import type { Batch, Gemini } from "./gemini/port.ts";
-import type { ImportSummary } from "./import/import.ts";
 import type { IndexKeeper } from "./import/index-keeper.ts";
 import type { JobBounds } from "./jobs-folder/cut.ts";
 import type { Job } from "./manifest/job.ts";
 import type { Manifest, ManifestView } from "./manifest/manifest.ts";
 import type { Plan } from "./plan/plan.ts";
-import type { PollSummary } from "./poll/poll.ts";
 import { needs } from "./manifest/states.ts";
 import type { Report } from "./progress.ts";
 import { JobBlocked, UserError } from "./errors.ts";
 import type { ResubmitServices } from "./resubmit/resubmit.ts";
 import { sameTarget, type Target } from "./row/target.ts";
-import type { RunOptions, RunServices } from "./run/pipeline.ts";
-import type { RunSummary } from "./run/run.ts";
+import type { ImportSummary, PollSummary, SubmitSummary } from "./run/alone.ts";
+import type { RunOptions, RunServices, RunSummary } from "./run/run.ts";
 import { hasGeminiKey, ifNamed } from "./settings/access.ts";
 import { targetOf } from "./settings/config.ts";
 import type { Environment } from "./settings/env-file.ts";
@@ -29,7 +27,6 @@ import type { Settings } from "./settings/options.ts";
 import { someJobs } from "./words/figures.ts";
 import type { RowEnd, Store } from "./store/port.ts";
 import type { Beside } from "./submit/others.ts";
-import type { SubmittedByLane } from "./submit/submit.ts";
 
 /** What a stage needs to be run as the settings say: by its command, or by a script. */
 export type StageContext = Readonly<{
@@ -87,39 +84,30 @@ async function previewedManifest(folder: string): Promise<Manifest> {
   return previewManifest(folder);
 }
 
-/** Batches first, which work while the other lane is embedded. */
-export async function submitFromSettings(context: StageContext): Promise<SubmittedByLane> {
+export async function submitFromSettings(context: StageContext): Promise<SubmitSummary> {
   const { settings } = context;
-  const { submitAll } = await import("./submit/submit.ts");
+  const { submit } = await import("./run/alone.ts");
   const sending = await withGemini(context);
   const targets = new Set(sending.manifest.needing("send").map(({ target }) => target));
   for (const target of targets) await tryTarget(context, sending.manifest, target);
   for (const target of targets) await checkBeside(context, sending, target);
-  const lane = laneChoice(settings);
-  const limit = costLimit(settings);
-  const summary = await submitAll(sending, {
+  return submit(sending, {
     window: queueWindow(settings),
     reconcileGraceMs: settings.reconcileGraceMs,
-    costLimit: limit,
-    takes: (job) => !isForSync(job, lane),
+    costLimit: costLimit(settings),
+    lane: laneChoice(settings),
   });
-  // begun at once or not: without that lane nothing is paid for at its price
-  if (lane.lane === "batch") return { ...summary, embedded: [], left: [] };
-  const { embedAll } = await import("./embed/embed.ts");
-  const atOnce = await embedAll(sending, { lane, costLimit: limit });
-  return { ...summary, ...atOnce, costStop: costStop(sending.manifest, limit) };
 }
 
 export async function pollFromSettings(context: StageContext): Promise<PollSummary> {
-  const { pollIntervalMs: intervalMs, once, timeoutMs, stuckAfterMs } = context.settings;
-  const { pollAll } = await import("./poll/poll.ts");
+  const { poll } = await import("./run/alone.ts");
   const looking = await withGemini(context);
   if (looking.manifest.needing("settle").length > 0) {
     // what `submit` left held may have a batch by now
-    const { adoptBatches } = await import("./submit/adopt.ts");
-    await adoptBatches(looking);
+    const { adoptFound } = await import("./submit/adopt.ts");
+    await adoptFound(looking);
   }
-  return pollAll(looking, { intervalMs, once, timeoutMs, stuckAfterMs });
+  return poll(looking, context.settings);
 }
 
 /** What sends to Gemini and looks there. The key is asked for before the folder is locked. */
@@ -132,10 +120,10 @@ async function withGemini({ services, report, clock, signal }: StageContext) {
 
 export async function importFromSettings(context: StageContext): Promise<ImportSummary> {
   const { services } = context;
-  const { importAll } = await import("./import/import.ts");
+  const { importEnded } = await import("./run/alone.ts");
   const manifest = await services.manifest();
   const gemini = await services.gemini();
-  return importAll({
+  return importEnded({
     ...(await withTables(context, manifest)),
     gemini,
     keyId: services.keyId(),
@@ -154,7 +142,7 @@ export type Recovered = Readonly<{
 export async function recoverFromSettings(context: StageContext): Promise<Recovered> {
   const { recoverBatches } = await import("./submit/recover.ts");
   const { pollJob } = await import("./poll/poll-job.ts");
-  const { importAll } = await import("./import/import.ts");
+  const { importEnded } = await import("./run/alone.ts");
   const { target } = exportOptions(context);
   const store = await context.services.store(target);
   const sending = await withGemini(context);
@@ -170,7 +158,7 @@ export async function recoverFromSettings(context: StageContext): Promise<Recove
     });
   }
   const tables = { ...sending, ...(await withTables(context, manifest)) };
-  const imported = await importAll(tables, ({ recovered }) => recovered);
+  const imported = await importEnded(tables, ({ recovered }) => recovered);
   return { jobs, pending: underWay().map(({ id }) => id), imported };
 }
 
@@ -308,22 +296,13 @@ async function runServices(context: StageContext): Promise<RunServices> {
 
 function runOptions(context: StageContext): RunOptions {
   const { settings } = context;
-  const { reconcileGraceMs, quotaWaitMs, pollIntervalMs, stuckAfterMs } = settings;
-  const { maxAttempts, timeoutMs, beside } = settings;
   return {
+    ...settings,
     export: exportOptions(context),
     window: queueWindow(settings),
-    canary: settings.canary,
     prices: pricesOf(settings),
     costLimit: costLimit(settings),
     lane: laneChoice(settings),
-    reconcileGraceMs,
-    quotaWaitMs,
-    pollIntervalMs,
-    stuckAfterMs,
-    maxAttempts,
-    timeoutMs,
-    beside,
   };
 }
 

@@ -16,13 +16,11 @@ import {
 import { type Flags, loadConfiguration } from "./settings/config.ts";
 import { UserError, usageError } from "./errors.ts";
 import type { ExportSummary } from "./export/export.ts";
-import type { ImportSummary } from "./import/import.ts";
 import type { Job } from "./manifest/job.ts";
 import { OPTIONS, type OptionName, type Settings } from "./settings/options.ts";
-import type { PollSummary } from "./poll/poll.ts";
 import type { ProgressEvent, Report } from "./progress.ts";
+import type { ImportSummary, PollSummary, SubmitSummary } from "./run/alone.ts";
 import type { RunSummary } from "./run/run.ts";
-import type { SubmittedByLane as SubmitSummary } from "./submit/submit.ts";
 import type { Sums } from "./row/sums.ts";
 import type { Target } from "./row/target.ts";
 

@@ -193,11 +193,11 @@ describe("the source", () => {
 
 describe("the rules", () => {
   it.each([
-    ["src/submit/submit.ts", 'import { a } from "../export/export.ts";'],
-    ["src/submit/submit.ts", 'import type { A } from "../export/export.ts";'],
-    ["src/submit/submit.ts", 'const { a } = await import("../embed/embed.ts");'],
+    ["src/submit/submit-lane.ts", 'import { a } from "../export/export.ts";'],
+    ["src/submit/submit-lane.ts", 'import type { A } from "../export/export.ts";'],
+    ["src/submit/submit-lane.ts", 'const { a } = await import("../embed/embed-lane.ts");'],
     ["src/export/export.ts", 'import { a } from "../store/sql.ts";'],
-    ["src/poll/poll.ts", 'const { a } = await import("../gemini/client.ts");'],
+    ["src/poll/poll-lane.ts", 'const { a } = await import("../gemini/client.ts");'],
     ["src/run/run.ts", 'import { a } from "../gemini/client.ts";'],
     ["src/store/sql.ts", 'import { a } from "../import/import.ts";'],
     ["src/store/sql.ts", 'import { a } from "../output/output.ts";'],
@@ -217,7 +217,7 @@ describe("the rules", () => {
     ["src/run/run.ts", 'import { a } from "../plan/plan.ts";'],
     ["src/store/port.ts", 'import { a } from "./postgres/postgres.ts";'],
     ["src/emulator/http/http.ts", 'import { a } from "../state/state.ts";'],
-    ["src/poll/poll.ts", 'import { a } from "../gemini/minute-limit.ts";'],
+    ["src/poll/poll-lane.ts", 'import { a } from "../gemini/minute-limit.ts";'],
     ["src/row/row.ts", 'import { a } from "../loose.ts";'],
     ["src/cli.ts", 'import { openServices } from "./services.ts";'],
     ["src/commands/jobs/show.ts", 'const { a } = await import("../../services.ts");'],

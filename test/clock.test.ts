@@ -53,10 +53,10 @@ describe("a batch that does not end", () => {
     await trial.export();
     await trial.submit();
     workshop.events.length = 0;
-    const early = { intervalMs: HOUR_MS, timeoutMs: 23 * HOUR_MS };
+    const early = { pollIntervalMs: HOUR_MS, timeoutMs: 23 * HOUR_MS };
     expect(await trial.poll(early)).toEqual({ ended: [], pending: ["0001"] });
     expect(warnings()).toEqual([]);
-    expect(await trial.poll({ intervalMs: HOUR_MS })).toEqual({ ended: ["0001"], pending: [] });
+    expect(await trial.poll({ pollIntervalMs: HOUR_MS })).toEqual({ ended: ["0001"], pending: [] });
     expect(warnings()).toEqual([
       {
         type: "warning",
@@ -112,7 +112,7 @@ describe("a wall clock that jumps", () => {
     await trial.submit();
     workshop.events.length = 0;
     const clock = jumping(trial.clock, -YEAR_MS);
-    await trial.poll({ intervalMs: undefined, timeoutMs: 10 * MINUTE_MS }, { clock });
+    await trial.poll({ pollIntervalMs: undefined, timeoutMs: 10 * MINUTE_MS }, { clock });
     const ages = workshop.events.flatMap((event) =>
       event.type === "pending" ? [event.ageSeconds] : [],
     );
@@ -128,7 +128,7 @@ describe("a wall clock that jumps", () => {
     await trial.submit();
     workshop.events.length = 0;
     const clock = jumping(trial.clock, YEAR_MS);
-    expect(await trial.poll({ intervalMs: MINUTE_MS }, { clock })).toEqual({
+    expect(await trial.poll({ pollIntervalMs: MINUTE_MS }, { clock })).toEqual({
       ended: ["0001"],
       pending: [],
     });

@@ -5,7 +5,6 @@ import { readManifest } from "../src/jobs-folder/open.ts";
 import { appendFile, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { cancelJob } from "../src/commands/cancel/cancel.ts";
-import { embedAll } from "../src/embed/embed.ts";
 import { pricesOf } from "../src/cost/tariff.ts";
 import { countAnswered } from "../src/jobs-folder/checkpoint.ts";
 import { spentOn } from "../src/cost/cost.ts";
@@ -14,8 +13,8 @@ import { type Manifest } from "../src/manifest/manifest.ts";
 import { reportedManifest } from "../src/cost/reported-manifest.ts";
 import type { ProgressEvent } from "../src/progress.ts";
 import { resealed } from "./job/sample.ts";
-import { startTrial, texts, type Trial, type Wire } from "./trial.ts";
-import { adoptBatches } from "../src/submit/adopt.ts";
+import { embedAtOnce, startTrial, texts, type Trial, type Wire } from "./trial.ts";
+import { adoptFound } from "../src/submit/adopt.ts";
 import { openWorkshop, type Workshop, type WorkshopServices } from "./workshop.ts";
 
 let workshop: Workshop;
@@ -180,7 +179,7 @@ describe("what was answered is never paid for again", () => {
       trial.services({}, async (all) => {
         const record: typeof all.manifest.record = (event) =>
           event.type === "downloaded" ? dies() : all.manifest.record(event);
-        return embedAll({ ...all, manifest: { ...all.manifest, record } }, { lane: SYNC });
+        return embedAtOnce({ ...all, manifest: { ...all.manifest, record } });
       }),
     ).rejects.toThrow("died");
     expect(await trial.files()).toContain("0001.results.jsonl");
@@ -514,16 +513,13 @@ async function withBatch(
 
 describe("a job whose batch is found at the very moment at which it is begun at once", () => {
   test("stays with the batch that came first, and nothing is embedded", async () => {
-    const trial = await withBatch(
-      (all) => embedAll(all, { lane: SYNC }),
-      (all) => adoptBatches(all),
-    );
+    const trial = await withBatch(embedAtOnce, (all) => adoptFound(all));
     expect(await trial.states()).toEqual(["0001 submitted"]);
     expect(trial.emulator.embeddedNow()).toBe(0);
   });
 
   test("stays in the sync lane when that came first, and the batch is told of", async () => {
-    const trial = await withBatch(adoptBatches, ({ manifest }) =>
+    const trial = await withBatch(adoptFound, ({ manifest }) =>
       manifest.record({ type: "embedding", job: "0001" }),
     );
     const [batch] = trial.emulator.batches();

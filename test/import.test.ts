@@ -4,7 +4,7 @@
 import fc from "fast-check";
 import { mkdir, readFile, rm, rmdir, writeFile } from "node:fs/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { importAll } from "../src/import/import.ts";
+import { importEnded } from "../src/run/alone.ts";
 import type { Store } from "../src/store/port.ts";
 import { createSqlStore } from "../src/store/postgres/sql-store.ts";
 import { balanced } from "../src/row/sums.ts";
@@ -409,7 +409,7 @@ describe("the column", () => {
       ["other", store],
     ]);
     await trial.services({}, (all) =>
-      importAll({ ...all, storeOf: async (of) => stores.get(of.embedding) ?? neverAsked() }),
+      importEnded({ ...all, storeOf: async (of) => stores.get(of.embedding) ?? neverAsked() }),
     );
     expect(await trial.rightIds()).toEqual([1, 2]);
     const sql = "SELECT count(*)::text AS n FROM questions WHERE other = embedding";

@@ -235,7 +235,7 @@ describe("waiting", () => {
     await trial.clock.sleep(5 * MINUTE_MS);
     await trial.submit();
     workshop.events.length = 0;
-    expect(await trial.poll({ intervalMs: undefined })).toEqual({
+    expect(await trial.poll({ pollIntervalMs: undefined })).toEqual({
       ended: ["0001", "0002", "0003"],
       pending: [],
     });
@@ -247,19 +247,19 @@ describe("waiting", () => {
     const trial = await submitted({ batchSeconds: 3_600, frozen: true });
     const startMs = trial.clock.elapsedMs();
     const timeoutMs = 10 * MINUTE_MS;
-    expect(await trial.poll({ intervalMs: 30_000, timeoutMs })).toEqual({
+    expect(await trial.poll({ pollIntervalMs: 30_000, timeoutMs })).toEqual({
       ended: [],
       pending: ["0001"],
     });
     expect(trial.clock.elapsedMs() - startMs).toBeLessThanOrEqual(timeoutMs);
     expect(await trial.states()).toEqual(["0001 submitted"]);
     expect(trial.emulator.calls("cancel")).toBe(0);
-    expect(await trial.poll({ intervalMs: 30_000 })).toEqual({ ended: ["0001"], pending: [] });
+    expect(await trial.poll({ pollIntervalMs: 30_000 })).toEqual({ ended: ["0001"], pending: [] });
   });
 
   test("a timeout shorter than the interval is waited for, and there is a last look", async () => {
     const trial = await submitted({ batchSeconds: 30, frozen: true });
-    const options = { intervalMs: HOUR_MS, timeoutMs: MINUTE_MS };
+    const options = { pollIntervalMs: HOUR_MS, timeoutMs: MINUTE_MS };
     expect(await trial.poll(options)).toEqual({ ended: ["0001"], pending: [] });
   });
 
@@ -267,7 +267,7 @@ describe("waiting", () => {
     const trial = await submitted({ batchSeconds: 3_600 });
     const before = await trial.text("manifest.ndjson");
     const signal = AbortSignal.timeout(50);
-    expect(await trial.poll({ intervalMs: HOUR_MS }, { signal })).toEqual({
+    expect(await trial.poll({ pollIntervalMs: HOUR_MS }, { signal })).toEqual({
       ended: [],
       pending: ["0001"],
     });

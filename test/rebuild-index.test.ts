@@ -3,11 +3,10 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import type { Clock } from "../src/clock.ts";
 import { UserError } from "../src/errors.ts";
-import { importAll } from "../src/import/import.ts";
+import { importEnded } from "../src/run/alone.ts";
 import { IndexKeeper } from "../src/import/index-keeper.ts";
 import { readManifest } from "../src/jobs-folder/open.ts";
-import type { RunOptions } from "../src/run/pipeline.ts";
-import { run } from "../src/run/run.ts";
+import { run, type RunOptions } from "../src/run/run.ts";
 import type { AnnIndex, Store, StoreIndexes } from "../src/store/port.ts";
 import { startTrial, texts, type Trial } from "./trial.ts";
 import { openWorkshop, type Workshop, type WorkshopServices } from "./workshop.ts";
@@ -63,7 +62,7 @@ function keeping<T>(
   });
 }
 
-const importNow = (way: Way = {}) => keeping(way, importAll);
+const importNow = (way: Way = {}) => keeping(way, importEnded);
 const runNow = (options: Partial<RunOptions> = {}, way: Way = {}) =>
   keeping(way, (all) => run(all, trial.runOptions(options)));
 

@@ -3,24 +3,22 @@
 import { readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { importEnded, poll, submit } from "../src/run/alone.ts";
 import { exportAll } from "../src/export/export.ts";
 import { connectGemini } from "../src/gemini/client.ts";
 import { retryingGemini } from "../src/gemini/retry.ts";
 import { type Emulator, startEmulator } from "../src/emulator/emulator.ts";
-import { importAll } from "../src/import/import.ts";
 import { readManifest } from "../src/jobs-folder/open.ts";
 import { isOpen } from "../src/manifest/states.ts";
 import { targetMark } from "../src/jobs-folder/batch-names.ts";
 import { failureOf } from "../src/output/failure.ts";
 import { pricesOf } from "../src/cost/tariff.ts";
-import { pollAll } from "../src/poll/poll.ts";
 import type { Job } from "../src/manifest/job.ts";
 import { run } from "../src/run/run.ts";
 import { balanced } from "../src/row/sums.ts";
 import { createSqlStore } from "../src/store/postgres/sql-store.ts";
 import { withRetry } from "../src/store/retry.ts";
 import { recoverable, recoverBatches } from "../src/submit/recover.ts";
-import { submitAll } from "../src/submit/submit.ts";
 import { borderDisk } from "./faults/border-disk.ts";
 import { Border, borderDatabase, borderFetch, type Fault, underTest } from "./faults/outside.ts";
 import {
@@ -69,8 +67,8 @@ async function recover(services: Services): Promise<void> {
   const its = { ...services, now: services.clock.now() };
   const batches = await recoverable(its, await services.markOf());
   await recoverBatches(services, batches, target);
-  await pollAll(services, { ...LASTS, intervalMs: 5, once: true });
-  await importAll(services, isRecovered);
+  await poll(services, { ...LASTS, pollIntervalMs: 5, once: true });
+  await importEnded(services, isRecovered);
 }
 
 function exportOptions(limit?: number) {
@@ -98,7 +96,7 @@ async function loseFolder(emulator: Emulator): Promise<void> {
   for (const limit of [3, undefined]) {
     await withServices(emulator, async (services) => {
       await exportAll(services, exportOptions(limit));
-      await submitAll(services, { window: ROOM, reconcileGraceMs: 20 });
+      await submit(services, { window: ROOM, reconcileGraceMs: 20 });
     });
     if (limit !== undefined) await emulator.advance(HOUR_MS);
   }

@@ -269,6 +269,25 @@ describe("Gemini makes difficulties", () => {
     expect(Object.values(await trial.paid())).toEqual(range(1, 30).map(() => 1));
   });
 
+  test("it loses the answer to a create, and then the connection whenever the list is asked for: waited out", async () => {
+    const trial = await startTrial(workshop, texts(8), { frozen: true });
+    let creates = 0;
+    let lists = 0;
+    trial.setWire(async ({ method, url }, send) => {
+      const isCreate = url.pathname.endsWith(":asyncBatchEmbedContent");
+      const isList = method === "GET" && url.pathname.endsWith("/batches");
+      const answer = await send();
+      if (isCreate) creates += 1;
+      if (isList && creates === 2) lists += 1;
+      const isLost = (isCreate && creates === 2) || (isList && creates === 2 && lists <= 10);
+      if (isLost) throw new TypeError("fetch failed", { cause: new Error("read ECONNRESET") });
+      return answer;
+    });
+    expect(await trial.run(small(trial, 4))).toMatchObject({ written: 8, failed: 0, pending: [] });
+    expect(lists).toBeGreaterThan(10);
+    await expectPaidOncePerAttempt(trial);
+  });
+
   test("the list of batches is not read all the time while a refused job waits for room", async () => {
     const options = { activeBatchesMax: 1, batchSeconds: 0.3 };
     const trial = await startTrial(workshop, texts(8), options);

@@ -9,18 +9,24 @@ import { type Clock, systemClock } from "../src/clock.ts";
 import { type Emulator, startEmulator } from "../src/emulator/emulator.ts";
 import type { EmulatorOptions } from "../src/emulator/faults/emulator-options.ts";
 import { exportAll, type ExportOptions } from "../src/export/export.ts";
-import { embedAll } from "../src/embed/embed.ts";
+import { isForSync } from "../src/cost/lane.ts";
+import { embedLane } from "../src/embed/embed-lane.ts";
+import { worldOf } from "../src/gates/world.ts";
 import { connectGemini } from "../src/gemini/client.ts";
 import type { Gemini } from "../src/gemini/port.ts";
 import { retryingGemini } from "../src/gemini/retry.ts";
 import { pricesOf } from "../src/cost/tariff.ts";
-import { importAll } from "../src/import/import.ts";
 import { readManifest } from "../src/jobs-folder/open.ts";
-import { pollAll, type PollOptions } from "../src/poll/poll.ts";
 import { everyLine, resubmitFile, resubmitJobs } from "../src/resubmit/resubmit.ts";
-import type { RunOptions } from "../src/run/pipeline.ts";
-import { run } from "../src/run/run.ts";
-import { submitAll, type SubmitOptions } from "../src/submit/submit.ts";
+import {
+  importEnded,
+  poll,
+  type PollAloneOptions,
+  submit,
+  type SubmitOptions,
+} from "../src/run/alone.ts";
+import { drive } from "../src/run/drive.ts";
+import { run, type RunOptions } from "../src/run/run.ts";
 import { type RewritingProxy, startRewritingProxy } from "./gemini/rewriting-proxy.ts";
 import { API_KEY, type Workshop, type WorkshopServices } from "./workshop.ts";
 
@@ -142,21 +148,20 @@ export async function startTrial(
     export: (changes: Partial<ExportOptions> = {}, instead: Instead = {}) =>
       services(instead, (all) => exportAll(all, exportOptions(changes))),
     submit: (changes: Partial<SubmitOptions> = {}, instead: Instead = {}) =>
-      services(instead, (all) => submitAll(all, { window: ROOM, reconcileGraceMs: 0, ...changes })),
+      services(instead, (all) => submit(all, { window: ROOM, reconcileGraceMs: 0, ...changes })),
     /** Every exported job, at once. */
-    embed: (instead: Instead = {}) =>
-      services(instead, (all) => embedAll(all, { lane: { lane: "sync", syncUpToTokens: 0 } })),
-    poll: (changes: Partial<PollOptions> = {}, instead: Instead = {}) =>
+    embed: (instead: Instead = {}) => services(instead, embedAtOnce),
+    poll: (changes: Partial<PollAloneOptions> = {}, instead: Instead = {}) =>
       services(instead, (all) =>
-        pollAll(all, {
-          intervalMs: 500,
+        poll(all, {
+          pollIntervalMs: 500,
           once: false,
           timeoutMs: undefined,
           stuckAfterMs: STUCK_AFTER_MS,
           ...changes,
         }),
       ),
-    import: (instead: Instead = {}) => services(instead, (all) => importAll(all)),
+    import: (instead: Instead = {}) => services(instead, (all) => importEnded(all)),
     run: (changes: Partial<RunOptions> = {}, instead: Instead = {}) =>
       services(instead, (all) => run(all, runOptions(changes))),
     /** The file, or every failed file that waits. */
@@ -201,6 +206,16 @@ export async function startTrial(
     },
   };
   return trial;
+}
+
+/** Every exported job, at once, and nothing else. */
+export async function embedAtOnce(services: WorkshopServices) {
+  const lane = { lane: "sync", syncUpToTokens: 0 } as const;
+  const world = { ...worldOf(services), lane, readList: async () => {} };
+  const embedded: string[] = [];
+  await drive([embedLane(world, ({ id }) => embedded.push(id))], world);
+  const left = services.manifest.jobs().filter((job) => isForSync(job, lane));
+  return { embedded, left: left.map(({ id }) => id) };
 }
 
 async function addRows({ database }: Workshop, rows: readonly (string | null)[]): Promise<void> {

@@ -2,16 +2,14 @@
 // and what can be seen after each: in the jobs folder, at Gemini, in the table.
 import { readFile } from "node:fs/promises";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { importEnded, poll, submit } from "../src/run/alone.ts";
 import { fingerprint } from "./fingerprints.ts";
 import { exportAll } from "../src/export/export.ts";
-import { importAll } from "../src/import/import.ts";
 import { readManifest } from "../src/jobs-folder/open.ts";
-import { pollAll } from "../src/poll/poll.ts";
-import { submitAll } from "../src/submit/submit.ts";
 import { openWorkshop, type Workshop } from "./workshop.ts";
 
 const WINDOW = { maxActiveJobs: 90, maxEnqueuedTokens: 500_000 };
-const POLL = { intervalMs: 1_000, once: false, timeoutMs: undefined, stuckAfterMs: 86_400_000 };
+const POLL = { pollIntervalMs: 1_000, once: false, timeoutMs: undefined, stuckAfterMs: 86_400_000 };
 const QUESTIONS = [
   { id: 1, text: "Which planet has rings?" },
   { id: 2, text: "Who wrote the Odyssey?" },
@@ -71,7 +69,7 @@ test("a second export finds nothing: the rows are on their way", async () => {
 
 test("submit uploads the file and starts one batch, named after the job", async () => {
   const summary = await workshop.withServices((services) =>
-    submitAll(services, { window: WINDOW, reconcileGraceMs: 0 }),
+    submit(services, { window: WINDOW, reconcileGraceMs: 0 }),
   );
   expect(summary).toMatchObject({ submitted: ["0001"], adopted: [], waiting: [] });
   const { id } = await readManifest(workshop.folder);
@@ -87,20 +85,20 @@ test("submit uploads the file and starts one batch, named after the job", async 
 
 test("a second submit sends nothing", async () => {
   const summary = await workshop.withServices((services) =>
-    submitAll(services, { window: WINDOW, reconcileGraceMs: 0 }),
+    submit(services, { window: WINDOW, reconcileGraceMs: 0 }),
   );
   expect(summary).toMatchObject({ submitted: [], waiting: [] });
   expect(workshop.emulator.batches()).toHaveLength(1);
 });
 
 test("poll waits until the batch has ended", async () => {
-  const summary = await workshop.withServices((services) => pollAll(services, POLL));
+  const summary = await workshop.withServices((services) => poll(services, POLL));
   expect(summary).toEqual({ ended: ["0001"], pending: [] });
   expect(await jobState()).toBe("succeeded");
 });
 
 test("import downloads the results and fills the column with the right unit vectors", async () => {
-  const summary = await workshop.withServices((services) => importAll(services));
+  const summary = await workshop.withServices((services) => importEnded(services));
   expect(summary).toMatchObject({ imported: ["0001"], requests: 3, written: 3, failed: 0 });
   expect(await workshop.rightIds()).toEqual([1, 2, 4]);
   expect(await workshop.emptyIds()).toEqual([3, 5]);
@@ -112,9 +110,9 @@ test("everything once more changes nothing, and nothing was paid for twice", asy
   const before = await readFile(`${workshop.folder}/manifest.ndjson`, "utf8");
   await workshop.withServices(async (services) => {
     await exportAll(services, exportOptions());
-    await submitAll(services, { window: WINDOW, reconcileGraceMs: 0 });
-    await pollAll(services, POLL);
-    await importAll(services);
+    await submit(services, { window: WINDOW, reconcileGraceMs: 0 });
+    await poll(services, POLL);
+    await importEnded(services);
   });
   expect(await readFile(`${workshop.folder}/manifest.ndjson`, "utf8")).toBe(before);
   expect([...(await workshop.emulator.billing()).values()]).toEqual([1, 1, 1]);

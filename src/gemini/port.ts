@@ -200,6 +200,8 @@ export class GeminiError extends Error {
   readonly retryAfterMs: number | undefined;
   /** Of a `quota`, which one, where the service's words tell. */
   readonly limit: QuotaLimit | undefined;
+  /** Something came, which is no answer of the service's that can be used. */
+  readonly garbled: boolean;
 
   constructor(
     kind: GeminiErrorKind,
@@ -209,6 +211,7 @@ export class GeminiError extends Error {
       rpcStatus?: string | undefined;
       retryAfterMs?: number;
       limit?: QuotaLimit | undefined;
+      garbled?: boolean;
       cause?: unknown;
     } = {},
   ) {
@@ -218,6 +221,7 @@ export class GeminiError extends Error {
     this.rpcStatus = details.rpcStatus;
     this.retryAfterMs = details.retryAfterMs;
     this.limit = details.limit;
+    this.garbled = details.garbled === true;
   }
 }
 
@@ -256,13 +260,23 @@ const PASSING: readonly GeminiErrorKind[] = ["unreachable", "uncertain", "quota"
  * and charged.
  */
 export function isUnanswered(error: unknown): boolean {
-  const cause = error instanceof UserError ? error.cause : error;
-  const isLost = cause instanceof GeminiError && cause.kind === "uncertain";
-  return isLost && cause.httpStatus === undefined;
+  const cause = causeOf(error);
+  return cause?.kind === "uncertain" && cause.httpStatus === undefined;
+}
+
+/** True where something came that cannot be used: from a proxy, perhaps, and so for long. */
+export function isGarbled(error: unknown): boolean {
+  return causeOf(error)?.garbled === true;
 }
 
 /** True for what passes by itself: no network, no answer, too many calls. Nothing is lost by waiting. */
-export function isOutage(error: unknown): boolean {
+export function isOutage(error: unknown): error is Error {
+  const cause = causeOf(error);
+  return cause !== undefined && PASSING.includes(cause.kind);
+}
+
+/** Also where a UserError explains it. */
+export function causeOf(error: unknown): GeminiError | undefined {
   const cause = error instanceof UserError ? error.cause : error;
-  return cause instanceof GeminiError && PASSING.includes(cause.kind);
+  return cause instanceof GeminiError ? cause : undefined;
 }

@@ -1,73 +1,17 @@
-/** Import: downloads what has ended and writes it into the column, job by job. */
+/** The results of a job, from Gemini into the column. */
 import { JobBlocked, UserError } from "../errors.ts";
 import { findRows, jobsWithoutRows, lacksRows } from "../jobs-folder/found-rows.ts";
-import { copiesOf, type Job } from "../manifest/job.ts";
+import type { Job } from "../manifest/job.ts";
 import type { Store } from "../store/port.ts";
-import { addSums, NO_ROWS, type Sums } from "../row/sums.ts";
 import { sameTarget, type Target } from "../row/target.ts";
 import { downloadResults, type DownloadServices, fetchBetter } from "./download.ts";
 import { importJob, type ImportJobServices } from "./import-job.ts";
-import { type IndexSummary, NO_INDEXES } from "./index-keeper.ts";
-import { isBack, isImported, type Need, needs } from "../manifest/states.ts";
+import { type Need, needs } from "../manifest/states.ts";
 
 /** `storeOf`: of a target; a job is always written to its own. */
 export type ImportServices = DownloadServices &
   Omit<ImportJobServices, "store"> &
   Readonly<{ storeOf: (target: Target) => Promise<Store> }>;
-
-export type ImportSummary = Sums &
-  Readonly<{
-    imported: readonly string[];
-    /** Of the requests, rows that were embedded with another row of the same text. */
-    copies: number;
-    /** Files that hold this import's failed lines, also those of jobs whose results were gone. */
-    failedFiles: readonly string[];
-    indexes: IndexSummary;
-  }>;
-
-/** With an index keeper, the indexes stand again at its end, also where there was nothing to import. */
-export async function importAll(
-  services: ImportServices,
-  takes: (job: Job) => boolean = () => true,
-): Promise<ImportSummary> {
-  const work = () => fetchingFirst(services, () => importJobs(services, takes));
-  const { blocked, ...summary } = await (services.indexes?.around(work, () => true) ?? work());
-  if (blocked !== undefined) throw blocked;
-  return { ...summary, indexes: services.indexes?.summary ?? NO_INDEXES };
-}
-
-type ImportedJobs = Omit<ImportSummary, "indexes"> & Readonly<{ blocked: JobBlocked | undefined }>;
-
-async function importJobs(
-  services: ImportServices,
-  takes: (job: Job) => boolean,
-): Promise<ImportedJobs> {
-  const { manifest, signal } = services;
-  let sums = NO_ROWS;
-  const ended: Job[] = [];
-  let blocked: JobBlocked | undefined;
-  for (const { id } of manifest.jobs().filter((each) => isBack(each) && takes(each))) {
-    if (signal.aborted) break;
-    try {
-      // it may have been fetched with another one
-      const job = manifest.job(id);
-      const done = isBack(job) ? await importResults(services, job) : job;
-      if (done === undefined) break;
-      sums = addSums(sums, done.sums ?? NO_ROWS);
-      ended.push(done);
-    } catch (error) {
-      // said once the others are in the column, and the indexes stand again
-      if (!(error instanceof JobBlocked)) throw error;
-      blocked ??= error;
-    }
-  }
-  const imported = ended.filter(isImported);
-  const failedFiles = ended
-    .filter((job) => job.failedFile !== undefined)
-    .map((job) => manifest.files(job.id).failed);
-  const ids = imported.map((job) => job.id);
-  return { ...sums, imported: ids, copies: copiesOf(ended), failedFiles, blocked };
-}
 
 /**
  * Where the work fails, what has ended and is not here yet is fetched first, unless a signal stops it:

@@ -1,5 +1,4 @@
 import type { Clock } from "../clock.ts";
-import type { JobBlocked } from "../errors.ts";
 import { batchAgeMs } from "../jobs-folder/batch-age.ts";
 import type { Job } from "../manifest/job.ts";
 
@@ -16,8 +15,6 @@ export class PollSchedule {
   readonly #clock: Clock;
   readonly #fixedMs: number | undefined;
   readonly #nextAtMs = new Map<string, number>();
-  readonly #blocked = new Map<string, JobBlocked>();
-  #hasAnswered = false;
 
   /** `fixedMs`: the interval asked for; undefined for one that grows with a batch's age. */
   constructor(clock: Clock, fixedMs: number | undefined) {
@@ -28,39 +25,16 @@ export class PollSchedule {
   /** Those of the jobs whose time has come; their next look is set. */
   takeDue(jobs: readonly Job[]): Job[] {
     const nowMs = this.#clock.elapsedMs();
-    const due = this.waitedFor(jobs).filter((job) => this.#nextMs(job, nowMs) <= nowMs);
+    const due = jobs.filter((job) => this.#nextMs(job, nowMs) <= nowMs);
     for (const job of due) this.#nextAtMs.set(job.id, nowMs + this.#intervalMs(job));
     return due;
   }
 
-  /** Time until the first of the jobs is due; infinite when none is waited for. */
+  /** Time until the first of the jobs is due; infinite when there is none. */
   untilDueMs(jobs: readonly Job[]): number {
     const nowMs = this.#clock.elapsedMs();
-    const next = this.waitedFor(jobs).map((job) => this.#nextMs(job, nowMs));
+    const next = jobs.map((job) => this.#nextMs(job, nowMs));
     return Math.max(0, Math.min(...next) - nowMs);
-  }
-
-  /** Its job is not looked at any more. */
-  block(error: JobBlocked): void {
-    this.#blocked.set(error.job, error);
-  }
-
-  get blocked(): readonly JobBlocked[] {
-    return [...this.#blocked.values()];
-  }
-
-  /** Those that are looked at. */
-  waitedFor(jobs: readonly Job[]): readonly Job[] {
-    return jobs.filter(({ id }) => !this.#blocked.has(id));
-  }
-
-  /** True once Gemini has answered a look: key and address are right. */
-  get hasAnswered(): boolean {
-    return this.#hasAnswered;
-  }
-
-  noteAnswer(): void {
-    this.#hasAnswered = true;
   }
 
   /** Forgets a job that has ended; the next look at one that has not is due at once. */

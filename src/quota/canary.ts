@@ -44,6 +44,7 @@ export class Canary {
   readonly #target: Target;
   readonly #endedBefore: ReadonlySet<string>;
   #hasSung = false;
+  #hasCut = false;
 
   /** `endedBefore`: jobs of earlier runs, which are over: they neither sing nor stop this one. */
   constructor(manifest: Manifest, target: Target, endedBefore: ReadonlySet<string>) {
@@ -56,9 +57,11 @@ export class Canary {
     return (this.#hasSung ||= hasSung(this.#ownJobs()));
   }
 
-  /** True where the next job of the target is to be the small one. */
-  get isToCome(): boolean {
-    return !this.hasSung && this.#ownJobs().length === 0;
+  /** The next job of the target is the small one, where there is none yet. */
+  boundsOfNext(bounds: JobBounds): JobBounds {
+    if (this.#hasCut || this.hasSung || this.#ownJobs().length > 0) return bounds;
+    this.#hasCut = true;
+    return canaryBounds(bounds);
   }
 
   /** True while the rest waits for what becomes of this one. */
@@ -77,15 +80,19 @@ export class Canary {
     return (job) => passing.has(job.id) || !sameTarget(job.target, this.#target);
   }
 
-  /** Throws a UserError where it came to nothing. To be asked while no job is in hand. */
-  async check(): Promise<void> {
-    if (this.hasSung) return;
-    const family = this.#family();
-    if (family.length === 0 || family.some(isOpen)) return;
-    const sums = finalSums(family);
+  /** True where it came to nothing. To be asked while no job is in hand. */
+  hasFallen(): boolean {
+    const family = this.hasSung ? [] : this.#family();
+    if (family.length === 0 || family.some(isOpen)) return false;
     // rows that changed, went or were filled meanwhile say nothing against it
-    if (mostFailed(sums)) throw await fallen(this.#manifest, family, sums);
-    this.#hasSung = true;
+    this.#hasSung = !mostFailed(finalSums(family));
+    return !this.#hasSung;
+  }
+
+  /** Throws a UserError that says so. */
+  async fall(): Promise<void> {
+    const family = this.#family();
+    throw await fallen(this.#manifest, family, finalSums(family));
   }
 
   /** What was sent, and what came of its failed rows. */

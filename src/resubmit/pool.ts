@@ -33,6 +33,10 @@ export class Pools {
     }
   }
 
+  some(isDue: (pool: Pool) => boolean): boolean {
+    return this.#pools.some(isDue);
+  }
+
   /** Those that hold, which are kept no longer. */
   take(isDue: (pool: Pool) => boolean = () => true): readonly Pool[] {
     const due = this.#pools.filter(isDue);

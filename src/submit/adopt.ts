@@ -23,27 +23,17 @@ export type IsBeingSent = (job: Job) => boolean;
 
 const NONE: IsBeingSent = () => false;
 
-/**
- * One reading of the list, for batches that the manifest knows nothing of: it may have been restored
- * from a backup. Ids of the jobs that have got one, and how many batches are of no job that is known.
- */
-export async function adoptBatches(
-  services: StageServices,
-  isBeingSent: IsBeingSent = NONE,
-): Promise<Readonly<{ adopted: readonly string[]; unknown: number }>> {
-  const { adopted, unknown } = await adoptFound(services, isBeingSent);
-  return { adopted, unknown: unknown.length };
-}
-
 export type Found = Readonly<{
-  adopted: string[];
+  /** Jobs that have got a batch. */
+  adopted: readonly string[];
+  /** Of no job that is known. */
   unknown: readonly Batch[];
   nameless: readonly Batch[];
   /** Whether the key that the list was read with is of the project of this one. */
   isProjectOf: (keyId: string | undefined) => boolean;
 }>;
 
-/** Reads the whole list once. */
+/** Reads the whole list once, also for batches that the manifest knows nothing of: it may have been restored from a backup. */
 export async function adoptFound(
   services: StageServices,
   isBeingSent: IsBeingSent = NONE,

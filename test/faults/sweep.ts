@@ -2,6 +2,7 @@
  * A disturbed run: processes one after the other, each with its own faults at the border, until
  * none is left; then undisturbed ones until the work is done; then the books.
  */
+import { importEnded, poll, submit } from "../../src/run/alone.ts";
 import { readManifest } from "../../src/jobs-folder/open.ts";
 import { readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
@@ -9,23 +10,19 @@ import { type Clock, systemClock } from "../../src/clock.ts";
 import { type Emulator, startEmulator } from "../../src/emulator/emulator.ts";
 import { exportAll, type ExportOptions } from "../../src/export/export.ts";
 import { failureOf } from "../../src/output/failure.ts";
-import { embedAll } from "../../src/embed/embed.ts";
 import { connectGemini } from "../../src/gemini/client.ts";
 import { retryingGemini } from "../../src/gemini/retry.ts";
 import { pricesOf } from "../../src/cost/tariff.ts";
-import { importAll } from "../../src/import/import.ts";
 import { IndexKeeper } from "../../src/import/index-keeper.ts";
 import type { Job } from "../../src/manifest/job.ts";
-import { isForSync, type LaneChoice } from "../../src/cost/lane.ts";
+import type { LaneChoice } from "../../src/cost/lane.ts";
 import { isOpen } from "../../src/manifest/states.ts";
 import { plan as planRun } from "../../src/plan/plan.ts";
-import { pollAll } from "../../src/poll/poll.ts";
 import { resubmitJobs, retryableBelow } from "../../src/resubmit/resubmit.ts";
 import { run } from "../../src/run/run.ts";
 import { cell } from "../../src/store/database.ts";
 import { withRetry } from "../../src/store/retry.ts";
 import { createSqlStore } from "../../src/store/postgres/sql-store.ts";
-import { submitAll } from "../../src/submit/submit.ts";
 import {
   API_KEY,
   hastyClock,
@@ -249,20 +246,16 @@ class Process {
     await this.#withServices((services) => exportAll(services, this.#exportOptions()));
     for (let rounds = 0; rounds < MAX_RECOVERIES; rounds++) {
       const lane = this.#lane();
-      const takes = (job: Job) => !isForSync(job, lane);
+      await this.#withServices((services) => submit(services, { window, reconcileGraceMs, lane }));
       await this.#withServices((services) =>
-        submitAll(services, { window, reconcileGraceMs, takes }),
-      );
-      await this.#withServices((services) => embedAll(services, { lane }));
-      await this.#withServices((services) =>
-        pollAll(services, {
-          intervalMs: 5,
+        poll(services, {
+          pollIntervalMs: 5,
           once: false,
           timeoutMs: undefined,
           stuckAfterMs: STUCK_AFTER_MS,
         }),
       );
-      await this.#withServices((services) => importAll(services));
+      await this.#withServices((services) => importEnded(services));
       await this.#withServices((services) => this.#resubmit(services));
       if (await this.#isDone()) return;
       // as a script does that is told that the queue is full for minutes

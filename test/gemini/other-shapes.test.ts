@@ -4,7 +4,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { EXIT_CODES, UserError } from "../../src/errors.ts";
 import { cancelJob } from "../../src/commands/cancel/cancel.ts";
-import type { RunOptions } from "../../src/run/pipeline.ts";
+import type { RunOptions } from "../../src/run/run.ts";
 import { idOf, startProxiedTrial, texts, type Trial } from "../trial.ts";
 import { openWorkshop, type Workshop } from "../workshop.ts";
 import {
@@ -384,7 +384,10 @@ describe("a batch that left no results", () => {
     expect(end.said).toMatch(
       /^Job 0001: .* counts 2 requests that succeeded, but shows no results/,
     );
-    expect(await trial.poll({ intervalMs: 3_600_000 })).toEqual({ ended: [], pending: ["0001"] });
+    expect(await trial.poll({ pollIntervalMs: 3_600_000 })).toEqual({
+      ended: [],
+      pending: ["0001"],
+    });
     expect(await trial.states()).toEqual(["0001 submitted", "0002 imported"]);
     proxy.rewrite();
     expect(await ended(trial, hourly)).toMatchObject({ exit: EXIT_CODES.done, written: 2 });

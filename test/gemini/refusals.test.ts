@@ -68,7 +68,7 @@ test("the same in the sync lane: what is at Gemini is fetched", async () => {
   });
   const bounds = { ...workshop.bounds, maxRows: 3 };
   await trial.export({ bounds });
-  await trial.submit({ takes: ({ id }) => id === "0001" });
+  await trial.submit({ window: { maxActiveJobs: 1, maxEnqueuedTokens: 500_000 } });
   const refused = { status: 429, body: errorBody(429, "RESOURCE_EXHAUSTED", PREPAID) };
   proxy.rewrite((call, send) => (call.kind === "sync" ? refused : send()));
   const lane = { lane: "sync", syncUpToTokens: 0 } as const;

@@ -1,10 +1,8 @@
 // The results file ends in the middle of a line: a broken transfer, or all that the service has?
 import { readFile } from "node:fs/promises";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { importEnded, poll, submit } from "../../src/run/alone.ts";
 import { exportAll } from "../../src/export/export.ts";
-import { importAll } from "../../src/import/import.ts";
-import { pollAll } from "../../src/poll/poll.ts";
-import { submitAll } from "../../src/submit/submit.ts";
 import { openWorkshop, type Workshop } from "../workshop.ts";
 
 let workshop: Workshop;
@@ -21,14 +19,14 @@ test("what the service tears at the same byte again costs one row", async () => 
     const options = { target, bounds, limit: undefined, onTooLong: "skip", dryRun: false } as const;
     await exportAll(services, options);
     const window = { maxActiveJobs: 9, maxEnqueuedTokens: 100_000 };
-    await submitAll(services, { window, reconcileGraceMs: 0 });
-    await pollAll(services, {
-      intervalMs: 1_000,
+    await submit(services, { window, reconcileGraceMs: 0 });
+    await poll(services, {
+      pollIntervalMs: 1_000,
       once: false,
       timeoutMs: undefined,
       stuckAfterMs: 86_400_000,
     });
-    return importAll(services);
+    return importEnded(services);
   });
   expect(summary).toMatchObject({ requests: 3, written: 2, failed: 1 });
   const failed = await readFile(`${workshop.folder}/0001.failed.jsonl`, "utf8");

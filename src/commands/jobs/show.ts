@@ -121,7 +121,7 @@ async function showJob(
 async function settle({ services, settings, ...context }: CommandContext): Promise<void> {
   const view = await readManifest(settings.jobsDir);
   if (!view.jobs().some((job) => job.submissions > 0)) return;
-  const { reconcile } = await import("../../submit/reconcile.ts");
+  const { reconcile } = await import("../../run/alone.ts");
   const gemini = await services.gemini();
   const manifest = await services.manifest();
   await reconcile(

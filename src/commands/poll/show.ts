@@ -3,7 +3,7 @@ import { isStuck } from "../../jobs-folder/batch-age.ts";
 import { laneToGoOn } from "../../cost/lane.ts";
 import { counted } from "../../words/figures.ts";
 import { pollFromSettings } from "../../stages.ts";
-import type { PollSummary } from "../../poll/poll.ts";
+import type { PollSummary } from "../../run/alone.ts";
 import { stuckText } from "../../poll/stuck.ts";
 import { commandOf, isBack } from "../../manifest/states.ts";
 import { textOf } from "../../words/text-lines.ts";

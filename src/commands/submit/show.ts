@@ -9,7 +9,7 @@ import { costLimit, laneChoice, submitFromSettings } from "../../stages.ts";
 import type { Settings } from "../../settings/options.ts";
 import { costStopJson, costStopText } from "../../words/cost-text.ts";
 import { count, counted, dollars } from "../../words/figures.ts";
-import type { SubmittedByLane } from "../../submit/submit.ts";
+import type { SubmitSummary } from "../../run/alone.ts";
 import { isToSend, needs } from "../../manifest/states.ts";
 import { textOf } from "../../words/text-lines.ts";
 
@@ -23,7 +23,7 @@ export async function showSubmit(context: CommandContext): Promise<CommandResult
 
 function submitResult(
   { settings, next }: CommandContext,
-  summary: SubmittedByLane,
+  summary: SubmitSummary,
   jobs: readonly Job[],
 ): CommandResult {
   const { submitted, adopted, embedded, left } = summary;
@@ -105,7 +105,7 @@ function laneFlag({ lane }: Pick<Settings, "lane">): string[] {
 }
 
 function submitText(
-  { submitted, adopted, waiting, why, costStop, embedded, left }: SubmittedByLane,
+  { submitted, adopted, waiting, why, costStop, embedded, left }: SubmitSummary,
   begun: readonly string[],
   next: CommandContext["next"],
 ): string {

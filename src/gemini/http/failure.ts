@@ -34,7 +34,7 @@ export function failureFromNetwork(cause: unknown, origin: string): GeminiError 
 
 /** For an answer that claims success and cannot be used. */
 export function unusable(what: string): GeminiError {
-  return new GeminiError("uncertain", `Gemini's answer cannot be used: ${what}`);
+  return new GeminiError("uncertain", `Gemini's answer cannot be used: ${what}`, { garbled: true });
 }
 
 /** The error that a body holds, whatever its HTTP status said; undefined when it holds none. */

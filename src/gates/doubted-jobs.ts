@@ -1,5 +1,6 @@
 import type { Clock } from "../clock.ts";
 import type { ResultsDoubted } from "../errors.ts";
+import type { Job } from "../manifest/job.ts";
 
 const FIRST_PAUSE_MS = 60_000;
 const MAX_PAUSE_MS = 15 * 60_000;
@@ -20,8 +21,8 @@ export class DoubtedJobs {
     this.#clock = clock;
   }
 
-  has(job: string): boolean {
-    return this.#jobs.has(job);
+  has({ id }: Job): boolean {
+    return this.#jobs.has(id);
   }
 
   /** Says how long it waits, the longer the oftener. */
@@ -36,22 +37,24 @@ export class DoubtedJobs {
     this.#jobs.delete(job);
   }
 
-  /** 0 for one that does not wait. */
-  untilDueMs(job: string): number {
-    const dueMs = this.#jobs.get(job)?.dueMs ?? 0;
-    return Math.max(0, dueMs - this.#clock.elapsedMs());
+  isResting({ id }: Job): boolean {
+    return (this.#jobs.get(id)?.dueMs ?? 0) > this.#clock.elapsedMs();
   }
 
   /** Infinite where none waits. */
   untilNextMs(): number {
-    return Math.min(...[...this.#jobs.keys()].map((job) => this.untilDueMs(job)));
+    const dueMs = Math.min(...[...this.#jobs.values()].map((each) => each.dueMs));
+    return Math.max(0, dueMs - this.#clock.elapsedMs());
   }
 
-  /** Those that are waited for no longer. `isAlone`: nothing else is under way. */
-  giveUp(isAlone: boolean): readonly ResultsDoubted[] {
+  /** True where nothing else has been under way for as long as they are waited for. */
+  isOver(isAlone: boolean): boolean {
     const nowMs = this.#clock.elapsedMs();
     this.#aloneSinceMs = isAlone && this.#jobs.size > 0 ? (this.#aloneSinceMs ?? nowMs) : undefined;
-    if (this.#aloneSinceMs === undefined || nowMs - this.#aloneSinceMs < WAITED_FOR_MS) return [];
+    return nowMs - (this.#aloneSinceMs ?? nowMs) >= WAITED_FOR_MS;
+  }
+
+  giveUp(): readonly ResultsDoubted[] {
     const given = [...this.#jobs.values()].map(({ error }) => error);
     this.#jobs.clear();
     return given;

@@ -11,42 +11,18 @@ import { UserError } from "../errors.ts";
 import type { Batch } from "../gemini/port.ts";
 import { batchesOf, batchPrefix } from "../jobs-folder/batch-names.ts";
 import type { Job } from "../manifest/job.ts";
-import { adoptFound, type Found, type IsBeingSent } from "./adopt.ts";
+import type { Pause } from "../gates/outages.ts";
+import type { World } from "../gates/world.ts";
+import { IDLE, type Lane, type Step } from "../gates/step.ts";
+import type { Found } from "./adopt.ts";
+import type { Creates } from "./creates.ts";
 import { GONE_TIMES } from "./fence-check.ts";
 import { isSameSubmission, revokeInput } from "./revoke.ts";
-
-export type ReconcileSummary = Readonly<{
-  /** Jobs whose batch was found. */
-  adopted: readonly string[];
-  /** Jobs that have none and may be sent once more. */
-  absent: readonly string[];
-  /** Jobs whose create might still come, perhaps for two days: they stay as they are. */
-  held: readonly string[];
-}>;
 
 const READS_PER_GRACE = 6;
 const MIN_READS = 2;
 const MAX_WAIT_BETWEEN_READS_MS = 15_000;
 const HELD_LOOK_MS = 10 * 60 * 1000;
-
-/** Settles every job of the manifest that is `submitting`, as far as that can be; a job given up before may be found too. */
-export async function reconcile(
-  services: StageServices,
-  graceMs: number,
-): Promise<ReconcileSummary> {
-  const settling = new Settling(services, graceMs);
-  const adopted: string[] = [];
-  const absent: string[] = [];
-  for (;;) {
-    const look = await settling.look();
-    adopted.push(...look.adopted);
-    absent.push(...look.absent);
-    if (look.open.length === look.held.length) return { adopted, absent, held: look.held };
-    await services.clock.sleep(look.waitMs, services.signal);
-  }
-}
-
-type Look = ReconcileSummary & Readonly<{ open: readonly string[]; waitMs: number }>;
 
 /** What was seen of a submission since this process watches it. */
 type Watch = {
@@ -60,54 +36,68 @@ type Watch = {
   held: boolean;
 };
 
-/** Watches uncertain jobs, each in its own time; `isBeingSent`: those are none yet. */
-export class Settling {
-  readonly #services: StageServices;
-  readonly #graceMs: number;
-  readonly #isBeingSent: IsBeingSent;
+type SettleWorld = World &
+  Readonly<{
+    creates: Creates;
+    /** How long a batch that may exist is looked for before its job is sent once more. */
+    reconcileGraceMs: number;
+    /** After all that is to be sent, and not while all that is left is held. */
+    alone?: boolean;
+  }>;
+
+/** Settles every job that is uncertain, each in its own time and beside all else; a job given up before may be found too. */
+export class SettleLane implements Lane {
+  readonly #world: SettleWorld;
+  readonly #pause: Pause = {};
   readonly #watches = new Map<string, Watch>();
+  /** When the list is read next. */
+  #dueMs = 0;
 
-  constructor(services: StageServices, graceMs: number, isBeingSent: IsBeingSent = () => false) {
-    this.#services = services;
-    this.#graceMs = graceMs;
-    this.#isBeingSent = isBeingSent;
+  constructor(world: SettleWorld) {
+    this.#world = world;
   }
 
-  /** The uncertain jobs. */
-  open(): readonly Job[] {
-    return this.#services.manifest.needing("settle").filter((job) => !this.#isBeingSent(job));
+  next(isQuiet: boolean): Step {
+    const { outages, creates, clock, alone = false } = this.#world;
+    const open = this.#open();
+    if (open.length === 0 || creates.isGivenUp || (alone && !isQuiet)) return IDLE;
+    const restMs = outages.sendingRestMs(this.#pause);
+    if (restMs > 0) return restMs;
+    const isNew = (job: Job) => this.#watches.get(job.id)?.submission !== job.submissions;
+    const leftMs = open.some(isNew) ? 0 : this.#dueMs - clock.elapsedMs();
+    if (leftMs < 1) return () => outages.hasTold(() => this.#look(), this.#pause);
+    return alone && open.every(this.#isHeld) ? IDLE : leftMs;
   }
 
-  /** Whether there is one that no look has met. */
-  hasNew(): boolean {
-    return this.open().some((job) => this.#watches.get(job.id)?.submission !== job.submissions);
+  #open(): readonly Job[] {
+    const { manifest, creates } = this.#world;
+    return manifest.needing("settle").filter((job) => !creates.isBeingSent(job));
   }
+
+  readonly #isHeld = ({ id }: Job): boolean => this.#watches.get(id)?.held === true;
 
   /** One reading of the whole list, and what comes of it for each uncertain job. */
-  async look(): Promise<Look> {
-    const readAtMs = this.#services.clock.elapsedMs();
-    const found = await adoptFound(this.#services, this.#isBeingSent);
-    const open = this.open();
-    checkKey(this.#services, open, found);
-    const absent: string[] = [];
+  async #look(): Promise<void> {
+    const readAtMs = this.#world.clock.elapsedMs();
+    const found = await this.#world.creates.look();
+    const open = this.#open();
+    checkKey(this.#world, open, found);
     for (const job of open) {
       const watch = this.#watchOf(job, readAtMs);
       watch.reads += 1;
-      if (await this.#advance(job, watch, { readAtMs, found })) absent.push(job.id);
+      await this.#advance(job, watch, { readAtMs, found });
     }
-    return { adopted: found.adopted, absent, ...this.#left() };
+    this.#dueMs = readAtMs + this.#waitMs();
   }
 
-  /** Those that stay uncertain, and when they are looked at next. */
-  #left(): Pick<Look, "open" | "held" | "waitMs"> {
-    const open = this.open();
-    const held = open.filter((job) => this.#watches.get(job.id)?.held === true);
-    const ids = { open: open.map(({ id }) => id), held: held.map(({ id }) => id) };
-    if (open.length === held.length) return { ...ids, waitMs: HELD_LOOK_MS };
-    const waitMs = waitBetweenMs(this.#graceMs);
-    const why = `for a batch of job ${ids.open.join(", ")} to show at Gemini`;
-    this.#services.report({ type: "waiting", why, seconds: Math.ceil(waitMs / MS_PER_SECOND) });
-    return { ...ids, waitMs };
+  /** Until the next look. */
+  #waitMs(): number {
+    const open = this.#open();
+    if (open.every(this.#isHeld)) return HELD_LOOK_MS;
+    const waitMs = waitBetweenMs(this.#world.reconcileGraceMs);
+    const why = `for a batch of job ${open.map(({ id }) => id).join(", ")} to show at Gemini`;
+    this.#world.report({ type: "waiting", why, seconds: Math.ceil(waitMs / MS_PER_SECOND) });
+    return waitMs;
   }
 
   #watchOf(job: Job, nowMs: number): Watch {
@@ -125,44 +115,45 @@ export class Settling {
     return watch;
   }
 
-  /** True once the job may be sent again. */
   async #advance(
     job: Job,
     watch: Watch,
     { readAtMs, found }: Readonly<{ readAtMs: number; found: Found }>,
-  ): Promise<boolean> {
-    const isOver = watch.reads >= MIN_READS && readAtMs - watch.sinceMs >= this.#graceMs;
-    if (watch.gone >= GONE_TIMES) return isOver && this.#recordAbsent(job, watch, found);
-    if (job.revoking === undefined && (!isOver || this.#isYoung(job))) return false;
-    checkNameless(this.#services, job, found.nameless);
+  ): Promise<void> {
+    const isOver =
+      watch.reads >= MIN_READS && readAtMs - watch.sinceMs >= this.#world.reconcileGraceMs;
+    if (watch.gone >= GONE_TIMES) return isOver ? this.#recordAbsent(job, watch, found) : undefined;
+    if (job.revoking === undefined && (!isOver || this.#isYoung(job))) return;
+    checkNameless(this.#world, job, found.nameless);
     await this.#revoke(job, watch, readAtMs);
-    return false;
   }
 
   async #revoke(job: Job, watch: Watch, readAtMs: number): Promise<void> {
     const sinceMs = (watch.revokedSinceMs ??= readAtMs);
-    const revocation = await revokeInput(this.#services, job, watch.reads);
+    const revocation = await revokeInput(this.#world, job, watch.reads);
     watch.gone = revocation === "gone" ? watch.gone + 1 : 0;
     // what is not told by then is looked at again, but not waited for
-    const isLate = readAtMs > sinceMs && readAtMs - sinceMs >= REVOKE_TAKES_GRACES * this.#graceMs;
+    const isLate =
+      readAtMs > sinceMs &&
+      readAtMs - sinceMs >= REVOKE_TAKES_GRACES * this.#world.reconcileGraceMs;
     watch.held = revocation === "held" || (revocation === "open" && isLate);
     if (watch.gone < GONE_TIMES) return;
     watch.reads = 0;
-    watch.sinceMs = this.#services.clock.elapsedMs();
+    watch.sinceMs = this.#world.clock.elapsedMs();
   }
 
-  async #recordAbsent(job: Job, watch: Watch, { nameless }: Found): Promise<boolean> {
-    checkNameless(this.#services, job, nameless);
+  /** The job may be sent again. */
+  async #recordAbsent(job: Job, watch: Watch, { nameless }: Found): Promise<void> {
+    checkNameless(this.#world, job, nameless);
     const { reads } = watch;
     const event = { type: "absent", job: job.id, reads, revoked: true } as const;
-    const { manifest } = this.#services;
-    return (await manifest.recordIf((now) => isSameSubmission(now, job), event)) !== undefined;
+    await this.#world.manifest.recordIf((now) => isSameSubmission(now, job), event);
   }
 
   #isYoung({ updatedAt }: Job): boolean {
-    const ageMs = this.#services.clock.now().getTime() - Date.parse(updatedAt);
+    const ageMs = this.#world.clock.now().getTime() - Date.parse(updatedAt);
     // an intent that seems to lie ahead is older than a clock that was set back
-    return ageMs >= 0 && ageMs < CREATE_TAKES_GRACES * this.#graceMs;
+    return ageMs >= 0 && ageMs < CREATE_TAKES_GRACES * this.#world.reconcileGraceMs;
   }
 }
 

@@ -1,0 +1,110 @@
+/**
+ * Exports what is NULL, and waits while enough jobs wait to be sent, so that files and tokens do not pile up. Once all
+ * is through, rows whose text changed under way are exported anew.
+ */
+import type { CostLimit } from "../cost/cost.ts";
+import { IDLE, type Lane, type Step } from "../gates/step.ts";
+import type { World } from "../gates/world.ts";
+import { jobsWithoutRows } from "../jobs-folder/found-rows.ts";
+import type { Job } from "../manifest/job.ts";
+import { isOpen } from "../manifest/states.ts";
+import type { Store } from "../store/port.ts";
+import { someJobs } from "../words/figures.ts";
+import { exportJobs, type ExportOptions, type ExportSummary } from "./export.ts";
+
+type ExportWorld = World &
+  Readonly<{
+    store: Store;
+    export: ExportOptions;
+    /** What it holds back waits for a bill that comes in, and for no lane. */
+    costLimit?: CostLimit | undefined;
+    beside?: boolean;
+    /** Whether rows of this run changed while they were under way. */
+    hasStaleRows: () => boolean;
+  }>;
+
+/** How many exported jobs may wait for submission before export pauses. */
+const MAX_JOBS_AHEAD = 4;
+/** A table that never rests is left at last. */
+const MAX_PASSES = 3;
+
+/** What it waits for. */
+type Condition = () => boolean;
+
+export class ExportLane implements Lane {
+  readonly #world: ExportWorld;
+  readonly #stop = new AbortController();
+  readonly #work: AsyncGenerator<Condition, void>;
+  /** Undefined at its end. */
+  #until: Condition | undefined = () => true;
+  #isQuiet = false;
+  /** Of each pass. */
+  readonly summaries: ExportSummary[] = [];
+
+  constructor(world: ExportWorld) {
+    const signal = AbortSignal.any([world.signal, world.outages.halted, this.#stop.signal]);
+    this.#world = { ...world, signal };
+    this.#work = this.#passes();
+  }
+
+  next(isQuiet: boolean): Step {
+    this.#isQuiet = isQuiet;
+    return this.#until?.() === true ? () => this.#goOn() : IDLE;
+  }
+
+  /** The rows in hand become the last job. */
+  async end(): Promise<void> {
+    this.#stop.abort();
+    while (this.#until !== undefined) await this.#goOn();
+  }
+
+  async #goOn(): Promise<void> {
+    this.#until = undefined;
+    const { value, done } = await this.#work.next();
+    this.#until = done === true ? undefined : value;
+  }
+
+  async *#passes(): AsyncGenerator<Condition, void> {
+    if (this.#world.signal.aborted || !(yield* this.#rowsAreKnown())) return;
+    for (let pass = 0; pass < MAX_PASSES && !this.#world.signal.aborted; pass++) {
+      const summary = yield* this.#pass();
+      this.summaries.push(summary);
+      if (summary.exported === 0 || this.#world.export.limit !== undefined) return;
+      yield () => this.#isQuiet;
+      if (!this.#world.hasStaleRows() || this.#isStopped()) return;
+    }
+  }
+
+  /** Waits until it is known of every job under way which rows it has; false where it cannot be. */
+  async *#rowsAreKnown(): AsyncGenerator<Condition, boolean> {
+    const { manifest, report, beside, blocked, export: exporting } = this.#world;
+    const jobs = beside === true ? [] : await jobsWithoutRows(manifest, exporting.target);
+    if (jobs.length === 0) return true;
+    const now = ({ id }: Job) => manifest.job(id);
+    const isKnown = (job: Job) => !isOpen(now(job)) || now(job).rowsFile !== undefined;
+    const isOver = (job: Job) => isKnown(job) || blocked.has(job);
+    const message = `Rows are selected once job ${someJobs(jobs.map(({ id }) => id))} has ended: only its results tell which rows it has. With --beside nothing is waited for.`;
+    report({ type: "warning", message, hint: undefined });
+    yield () => jobs.every(isOver) || this.#isStopped();
+    return jobs.every(isKnown);
+  }
+
+  async *#pass(): AsyncGenerator<Condition, ExportSummary> {
+    const { manifest } = this.#world;
+    const jobs = exportJobs(this.#world, this.#world.export);
+    for (;;) {
+      const step = await jobs.next();
+      if (step.done === true) return step.value;
+      yield () => manifest.needing("send").length < MAX_JOBS_AHEAD || this.#isStopped();
+      if (this.#isStopped()) this.#stop.abort();
+    }
+  }
+
+  /** Nothing more is sent; of what the limit on cost holds: nor is anything under way that could come cheaper than it was estimated. */
+  #isStopped(): boolean {
+    const { manifest, outages, blocked, costLimit, export: exporting } = this.#world;
+    const mayHold = this.#isQuiet && costLimit !== undefined;
+    const isHeld = mayHold && manifest.needing("send").length > 0;
+    return isHeld || outages.halted.aborted || blocked.refuses(exporting.target);
+  }
+}

@@ -1,0 +1,99 @@
+import { MS_PER_SECOND } from "../clock.ts";
+import { UserError } from "../errors.ts";
+import { causeOf, isGarbled, isOutage } from "../gemini/port.ts";
+import type { StageServices } from "../manifest/stage-services.ts";
+
+type Services = Pick<StageServices, "manifest" | "clock" | "report">;
+
+/** Of a lane: until when it rests and why, and for how long the next time; undefined: as at first. */
+export type Pause = { rest?: Rest | undefined; nextMs?: number | undefined };
+type Rest = Readonly<{ untilMs: number; why: string }>;
+
+const GROWTH = 2;
+const MAX_WAIT_MS = 15 * 60 * 1000;
+
+/** What a run waits out, the longer the more often in a row, and why it sends nothing more. A stage by itself throws both. */
+export class Outages {
+  readonly #services: Services;
+  readonly #firstMs: number | undefined;
+  readonly #halt = new AbortController();
+  /** Key and address are right. */
+  hasAnswered = false;
+
+  /** `firstMs` is undefined for a stage by itself. */
+  constructor(services: Services, firstMs?: number) {
+    this.#services = services;
+    this.#firstMs = firstMs;
+  }
+
+  /** Aborted once nothing more is sent; its reason is to be thrown once what is at Gemini is fetched. */
+  get halted(): AbortSignal {
+    return this.#halt.signal;
+  }
+
+  halt(error: UserError): void {
+    if (this.#firstMs === undefined) throw error;
+    if (this.halted.aborted) return;
+    this.#halt.abort(error);
+    const { manifest, report } = this.#services;
+    if (manifest.needing("look").length === 0) return;
+    const message = `${error.message} Nothing more is sent; what is at Gemini is fetched first.`;
+    report({ type: "warning", message, hint: error.hint });
+  }
+
+  /** False where Gemini does not tell what is there: then nothing is sent. */
+  async hasTold(ask: () => Promise<unknown>, pause: Pause): Promise<boolean> {
+    try {
+      await ask();
+      return true;
+    } catch (error) {
+      if (isOutage(error) && !isGarbled(error)) this.waitOut(error, pause);
+      else if (error instanceof UserError) this.halt(error);
+      else throw error;
+      return false;
+    }
+  }
+
+  /** What came of sending something. */
+  fail(error: unknown, pause: Pause): void {
+    if (isAboutSending(error)) this.halt(error);
+    else this.waitOut(error, pause);
+  }
+
+  /** Where Gemini has answered, it will again: laptops sleep, networks go away. */
+  waitOut(error: unknown, pause: Pause): void {
+    if (this.#firstMs === undefined || !this.hasAnswered || !isOutage(error)) throw error;
+    this.rest(pause, `for Gemini to be reached again (${error.message})`);
+  }
+
+  rest(pause: Pause, why: string): void {
+    if (this.#firstMs === undefined) return;
+    const { clock, report } = this.#services;
+    const waitMs = pause.nextMs ?? this.#firstMs;
+    pause.nextMs = Math.min(waitMs * GROWTH, Math.max(MAX_WAIT_MS, this.#firstMs));
+    pause.rest = { untilMs: clock.elapsedMs() + waitMs, why };
+    report({ type: "waiting", why, seconds: Math.round(waitMs / MS_PER_SECOND) });
+  }
+
+  /** Of a lane that sends: infinite where nothing more is sent. */
+  sendingRestMs(pause: Pause): number {
+    return this.halted.aborted ? Infinity : this.restMs(pause);
+  }
+
+  /** How long the lane rests still. */
+  restMs(pause: Pause): number {
+    if (pause.rest === undefined) return 0;
+    const { untilMs, why } = pause.rest;
+    const leftMs = untilMs - this.#services.clock.elapsedMs();
+    if (leftMs >= 1) return leftMs;
+    pause.rest = undefined;
+    this.#services.report({ type: "resumed", why });
+    return 0;
+  }
+}
+
+/** What would refuse the next create as well, and says nothing of batches that are there. */
+function isAboutSending(error: unknown): error is UserError {
+  const kind = causeOf(error)?.kind;
+  return error instanceof UserError && (kind === "billing" || kind === "model");
+}

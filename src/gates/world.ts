@@ -1,0 +1,30 @@
+import type { Job } from "../manifest/job.ts";
+import type { StageServices } from "../manifest/stage-services.ts";
+import { BlockedJobs } from "./blocked-jobs.ts";
+import { Outages } from "./outages.ts";
+
+/** What the lanes of one drive share. */
+export type World = StageServices &
+  Readonly<{
+    /** Ends them all. */
+    stop: AbortController;
+    outages: Outages;
+    blocked: BlockedJobs;
+    /** Which jobs may be begun as things are, beside what they cost. */
+    gate: () => (job: Job) => boolean;
+    /** Told of each job whose batch or import has ended. */
+    onEnded: (job: Job) => void;
+  }>;
+
+/** Of a stage by itself, in which nothing is waited out; of a run, `firstMs` is how long it waits at first. */
+export function worldOf<S extends StageServices>(
+  services: S,
+  firstMs?: number,
+  blocked = new BlockedJobs(services.manifest),
+): S & World {
+  const stop = new AbortController();
+  const signal = AbortSignal.any([services.signal, stop.signal]);
+  const outages = new Outages(services, firstMs);
+  const shared = { signal, stop, outages, blocked, gate: () => () => true, onEnded: () => {} };
+  return { ...services, ...shared };
+}

@@ -1,0 +1,92 @@
+/** Looks at every submitted job's batch, each when it is due, until it has ended. */
+import { MS_PER_SECOND } from "../clock.ts";
+import { JobBlocked, UserError } from "../errors.ts";
+import { IDLE, type Lane } from "../gates/step.ts";
+import type { World } from "../gates/world.ts";
+import { isOutage } from "../gemini/port.ts";
+import { deleteInput } from "../jobs-folder/input-file.ts";
+import type { Job } from "../manifest/job.ts";
+import { needs } from "../manifest/states.ts";
+import { pollJob } from "./poll-job.ts";
+import { PollSchedule } from "./schedule.ts";
+import { StuckNotices } from "./stuck.ts";
+
+export type PollOptions = Readonly<{
+  /** Undefined: adaptive. */
+  pollIntervalMs: number | undefined;
+  /** The age at which a batch is reported as stuck. */
+  stuckAfterMs: number;
+}>;
+
+type Looking = World & Readonly<{ schedule: PollSchedule; stuck: StuckNotices }>;
+
+/** `endsAtMs`: all are looked at then, for the last time. */
+export function pollLane(world: World & PollOptions, endsAtMs = Infinity): Lane {
+  const schedule = new PollSchedule(world.clock, world.pollIntervalMs);
+  const looking = { ...world, schedule, stuck: new StuckNotices(world.stuckAfterMs) };
+  let isOver = false;
+  const lookLast = (jobs: readonly Job[]) => {
+    isOver = true;
+    return lookAt(looking, jobs);
+  };
+  return {
+    next: () => {
+      const jobs = waitedFor(world);
+      if (isOver || jobs.length === 0) return IDLE;
+      const leftMs = endsAtMs - world.clock.elapsedMs();
+      if (leftMs <= 0) return () => lookLast(jobs);
+      const dueMs = schedule.untilDueMs(jobs);
+      return dueMs > 0 ? Math.min(dueMs, leftMs) : () => lookAtDue(looking, jobs);
+    },
+  };
+}
+
+function waitedFor({ manifest, blocked }: World): readonly Job[] {
+  return manifest.needing("look").filter((job) => !blocked.has(job));
+}
+
+/** Says how many are waited for, and when they are looked at next. */
+async function lookAtDue(looking: Looking, jobs: readonly Job[]): Promise<void> {
+  const { schedule, report } = looking;
+  await lookAt(looking, schedule.takeDue(jobs));
+  const left = waitedFor(looking);
+  if (left.length === 0) return;
+  const nextLookSeconds = Math.ceil(schedule.untilDueMs(left) / MS_PER_SECOND);
+  report({ type: "looked", pending: left.length, nextLookSeconds });
+}
+
+/** What is wrong with one job is said once all the others have been looked at. */
+async function lookAt(looking: Looking, jobs: readonly Job[]): Promise<void> {
+  const { outages, blocked, report, signal } = looking;
+  const failures: UserError[] = [];
+  for (const job of jobs) {
+    if (signal.aborted) break;
+    try {
+      await lookAtOne(looking, job);
+    } catch (error) {
+      // where Gemini has answered before, it will again: the others are not even asked now
+      if (isOutage(error) && outages.hasAnswered) {
+        const hint = "It is looked at again later; the batches go on.";
+        report({ type: "warning", message: error.message, hint });
+        break;
+      }
+      if (!(error instanceof UserError)) throw error;
+      if (!(error instanceof JobBlocked)) failures.push(error);
+      else {
+        blocked.add(error);
+        report({ type: "warning", message: error.message, hint: error.hint });
+      }
+    }
+  }
+  for (const failure of failures) throw failure;
+}
+
+async function lookAtOne(looking: Looking, job: Job): Promise<void> {
+  const after = await pollJob(looking, job);
+  looking.outages.hasAnswered = true;
+  looking.stuck.look(looking, after);
+  if (needs(after) === "look") return;
+  looking.schedule.forget(job.id);
+  looking.onEnded(after);
+  await deleteInput(looking, after);
+}

@@ -1,0 +1,69 @@
+/**
+ * The one loop. Each lane that has no work in hand is asked for its next step, so that several work at once; and again
+ * whenever a work has ended or a time is over. It ends when none works and none waits for a time. The first that
+ * fails stops the others where their files and the manifest agree.
+ */
+import type { Clock } from "../clock.ts";
+import type { Lane } from "../gates/step.ts";
+import type { World } from "../gates/world.ts";
+
+/** True where it was stopped after `timeoutMs`. */
+export async function drive(
+  lanes: readonly Lane[],
+  { clock, signal, stop }: Pick<World, "clock" | "signal" | "stop">,
+  timeoutMs = Infinity,
+): Promise<boolean> {
+  const endsAtMs = clock.elapsedMs() + timeoutMs;
+  const inHand = new Set<Lane>();
+  const failures: unknown[] = [];
+  let wake: (() => void) | undefined;
+  const onAbort = () => wake?.();
+  const work = async (lane: Lane, step: () => Promise<unknown>) => {
+    inHand.add(lane);
+    try {
+      await step();
+    } catch (error) {
+      // what the stop itself makes is no failure
+      if (!signal.aborted || !isAbort(error)) failures.push(error);
+      stop.abort();
+    }
+    inHand.delete(lane);
+    wake?.();
+  };
+  /** Begins what there is to do. For how long there is nothing else. */
+  const begin = () => {
+    let waitMs = Infinity;
+    for (const lane of lanes.filter((each) => !inHand.has(each))) {
+      const step = lane.next(inHand.size === 0 && waitMs === Infinity);
+      if (typeof step === "number") waitMs = Math.min(waitMs, step);
+      else void work(lane, step);
+    }
+    return waitMs;
+  };
+  signal.addEventListener("abort", onAbort);
+  for (;;) {
+    const leftMs = endsAtMs - clock.elapsedMs();
+    if (leftMs <= 0) stop.abort();
+    const waitMs = signal.aborted ? Infinity : begin();
+    if (inHand.size === 0 && waitMs === Infinity) {
+      signal.removeEventListener("abort", onAbort);
+      if (failures.length > 0) throw failures[0];
+      return leftMs <= 0;
+    }
+    const woken = new Promise<void>((resolve) => (wake = resolve));
+    await within(signal.aborted ? Infinity : Math.min(waitMs, leftMs), clock, woken);
+  }
+}
+
+/** Resolves after `ms`, or when it is woken before. */
+async function within(ms: number, clock: Clock, woken: Promise<void>): Promise<void> {
+  if (!Number.isFinite(ms)) return woken;
+  const nap = new AbortController();
+  // the sleep that comes too late is aborted, and says so
+  await Promise.race([woken, clock.sleep(ms, nap.signal).catch(() => {})]);
+  nap.abort();
+}
+
+function isAbort(error: unknown): boolean {
+  return error instanceof Error && error.name === "AbortError";
+}

@@ -1,0 +1,77 @@
+import type { StageServices } from "../manifest/stage-services.ts";
+import type { Job } from "../manifest/job.ts";
+import type { Probe } from "../manifest/quota/quota-log.ts";
+import { adoptFound, type Found } from "./adopt.ts";
+import { submitJob, type SubmitOutcome } from "./submit-job.ts";
+
+/** The create requests of one process: what was read before them, and how many stay without an answer. */
+export class Creates {
+  readonly #services: StageServices;
+  readonly #mostLost: number;
+  readonly #sending = new Set<string>();
+  /** Jobs whose batch was found. */
+  readonly adopted: string[] = [];
+  /** In a row, whose answer was lost and which had made no batch. */
+  lost = 0;
+  #listRead: Promise<void> | undefined;
+
+  /** After more than `mostLost` no job is sent. */
+  constructor(services: StageServices, mostLost: number) {
+    this.#services = services;
+    this.#mostLost = mostLost;
+  }
+
+  get isGivenUp(): boolean {
+    return this.lost > this.#mostLost;
+  }
+
+  /** Its create is under way. */
+  readonly isBeingSent = ({ id }: Job): boolean => this.#sending.has(id);
+
+  /** Once more for a job that was sent before: a batch of it may have shown meanwhile. */
+  async lookBefore({ submissions }: Job): Promise<void> {
+    await this.readList();
+    if (submissions > 0) await this.look();
+  }
+
+  /**
+   * Once in any case: a manifest restored from a backup does not know of its last batches. Again where
+   * there are some that no job has: a job that is exported now may be theirs.
+   */
+  readonly readList = (): Promise<void> => {
+    this.#listRead ??= this.#read().catch((error: unknown) => {
+      this.#listRead = undefined;
+      throw error;
+    });
+    return this.#listRead;
+  };
+
+  async look(): Promise<Found> {
+    const found = await adoptFound(this.#services, this.isBeingSent);
+    if (found.adopted.length > 0) this.lost = 0;
+    this.adopted.push(...found.adopted);
+    return found;
+  }
+
+  async send(job: Job, probe: Probe | undefined): Promise<SubmitOutcome> {
+    this.#sending.add(job.id);
+    try {
+      const outcome = await submitJob(this.#services, job, probe);
+      this.lost = outcome.kind === "uncertain" ? this.lost + 1 : 0;
+      return outcome;
+    } finally {
+      this.#sending.delete(job.id);
+    }
+  }
+
+  async #read(): Promise<void> {
+    const { manifest } = this.#services;
+    for (;;) {
+      const jobs = manifest.jobs().length;
+      if ((await this.look()).unknown.length === 0) return;
+      // one that was exported meanwhile may be theirs, and must not be sent before that is known
+      if (manifest.jobs().length === jobs) break;
+    }
+    this.#listRead = undefined;
+  }
+}

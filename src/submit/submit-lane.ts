@@ -1,0 +1,137 @@
+/** Sends the exported jobs, the oldest first, as the quota, the limit on cost and the canary let them through. */
+import { MS_PER_SECOND } from "../clock.ts";
+import { type CostLimit, withinLimit } from "../cost/cost.ts";
+import { isForSync, type LaneChoice } from "../cost/lane.ts";
+import { UserError } from "../errors.ts";
+import type { Pause } from "../gates/outages.ts";
+import { IDLE, type Lane, type Step } from "../gates/step.ts";
+import type { World } from "../gates/world.ts";
+import type { Job } from "../manifest/job.ts";
+import { fullText } from "../quota/full-text.ts";
+import { nextTry, type NextTry, type Window } from "../quota/next-try.ts";
+import { nameUsualCauses, warnOfTooLarge } from "../quota/refused-alone.ts";
+import type { Creates } from "./creates.ts";
+
+export type SendOptions = Readonly<{
+  /** Undefined: none. What was sent is waited for and imported when it is reached. */
+  costLimit?: CostLimit | undefined;
+  /** Undefined: batches only, and what was begun otherwise. */
+  lane?: LaneChoice | undefined;
+}>;
+
+type SubmitWorld = World &
+  SendOptions &
+  Readonly<{
+    window: Window;
+    quotaWaitMs: number;
+    creates: Creates;
+    /** What is done in place of sending the job, if anything. */
+    instead?: (job: Job) => (() => Promise<unknown>) | undefined;
+    /** Sends what there is room for now, and waits for nothing. */
+    alone?: boolean;
+  }>;
+
+/** The job that is sent next, and when. */
+type Next = Readonly<{ job: Job; try: NextTry }>;
+
+export class SubmitLane implements Lane {
+  readonly #world: SubmitWorld;
+  readonly #pause: Pause = {};
+  readonly submitted: string[] = [];
+  /** Why jobs wait. */
+  why: string | undefined;
+  #isRefused = false;
+
+  constructor(world: SubmitWorld) {
+    this.#world = world;
+  }
+
+  next(): Step {
+    const { outages, creates, alone } = this.#world;
+    const restMs = outages.sendingRestMs(this.#pause);
+    if (restMs > 0) return restMs;
+    const next = this.#isRefused || creates.isGivenUp ? undefined : this.#nextToSubmit();
+    if (next === undefined) return IDLE;
+    const waitMs = this.#waitMs(next);
+    if (waitMs <= 0) return () => this.#submit(next.job);
+    this.#tell(next, waitMs);
+    return alone === true ? IDLE : waitMs;
+  }
+
+  #nextToSubmit(): Next | undefined {
+    const { manifest, clock, costLimit, lane, window, quotaWaitMs, gate } = this.#world;
+    const mayBegin = gate();
+    const passing = withinLimit(manifest, costLimit);
+    const job = passing.find((each) => !isForSync(each, lane) && mayBegin(each));
+    if (job === undefined) return undefined;
+    const log = manifest.quota(job.target.model);
+    const jobs = manifest.needing("settle", "look");
+    const nowMs = clock.now().getTime();
+    return { job, try: nextTry(job, { jobs, window, log, quotaWaitMs, nowMs }) };
+  }
+
+  /** Whoever calls again does not wait for a pause: being refused once more costs nothing. */
+  #waitMs({ try: { atMs, waitsFor } }: Next): number {
+    const isFull = waitsFor === "jobs" || waitsFor === "tokens";
+    return this.#world.alone === true && !isFull ? 0 : atMs - this.#world.clock.now().getTime();
+  }
+
+  /** Again when it waits for something else or until another time. */
+  #tell({ job, try: next }: Next, waitMs: number): void {
+    const { manifest, report, alone } = this.#world;
+    const log = manifest.quota(job.target.model);
+    const why = fullText(next, manifest.needing("settle", "look"), log);
+    if (why === this.why) return;
+    this.why = why;
+    const seconds = Number.isFinite(waitMs) ? Math.ceil(waitMs / MS_PER_SECOND) : undefined;
+    if (alone !== true) report({ type: "quotaFull", why, seconds, refusals: log.refusalsInRow });
+  }
+
+  async #submit(job: Job): Promise<void> {
+    const { outages, creates, instead } = this.#world;
+    if (!(await outages.hasTold(() => creates.lookBefore(job), this.#pause))) return;
+    // what was found just now may fill the window, or be this very job's batch
+    const next = this.#nextToSubmit();
+    if (next === undefined || this.#waitMs(next) > 0) return;
+    const work = instead?.(next.job) ?? (() => this.#create(next));
+    await work().catch((error: unknown) => outages.fail(error, this.#pause));
+  }
+
+  async #create({ job, try: { probe } }: Next): Promise<void> {
+    const { outages, creates, alone = false } = this.#world;
+    const outcome = await creates.send(job, probe);
+    outages.hasAnswered ||= outcome.kind !== "uncertain";
+    if (outcome.kind === "uncertain") return this.#afterLost(job, outcome.message);
+    if (outcome.kind === "submitted") {
+      this.#pause.nextMs = undefined;
+      this.why = undefined;
+      this.submitted.push(job.id);
+      return;
+    }
+    // the books know when it is tried again
+    if (alone) warnOfTooLarge(this.#world, job);
+    nameUsualCauses(this.#world, job);
+    this.#isRefused = alone;
+    if (alone) this.why = `Gemini refused for quota: ${outcome.message}`;
+  }
+
+  /** The first lost answer is looked into at once; after several, the service needs a rest. */
+  #afterLost(job: Job, message: string): void {
+    const { outages, creates, alone } = this.#world;
+    this.why = `no answer to the create: ${message}`;
+    if (creates.isGivenUp && alone !== true) outages.halt(noAnswers(job, creates.lost, message));
+    else if (creates.lost > 1) {
+      outages.rest(this.#pause, `for answers at Gemini (job ${job.id}: ${message})`);
+    }
+  }
+}
+
+function noAnswers(job: Job, times: number, message: string): UserError {
+  return new UserError(
+    `Starting the batch of job ${job.id} had no answer ${times} times in a row: ${message}.`,
+    {
+      hint: "Run the same command again later: it first finds out whether there is a batch, and goes on from there.",
+      exit: "unfinished",
+    },
+  );
+}
