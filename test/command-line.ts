@@ -5,6 +5,7 @@ import { PassThrough, Writable } from "node:stream";
 import { text } from "node:stream/consumers";
 import { fileURLToPath } from "node:url";
 import { type World, run } from "../src/cli.ts";
+import { compiledFolder } from "./embedded/prepared.ts";
 
 export type Ended = Readonly<{ code: number | null; stdout: string; stderr: string }>;
 
@@ -15,8 +16,7 @@ export const QUICK_TO_COMPILE = "--liftoff-only";
 
 /** What every process gets, whatever else its variables are. */
 export function itsOwn(env: NodeJS.ProcessEnv = {}): NodeJS.ProcessEnv {
-  const { PATH, NODE_COMPILE_CACHE } = process.env;
-  return { PATH, NODE_COMPILE_CACHE, ...env };
+  return { PATH: process.env["PATH"], NODE_COMPILE_CACHE: compiledFolder(), ...env };
 }
 
 type Setup = Partial<Pick<World, "env" | "folder" | "signals" | "leave">> &

@@ -25,6 +25,9 @@ const mark = createHash("sha1")
 
 /** In the modules' cache, or where that cannot be written. Another version of PGlite, or its maker's, has another one. */
 const CACHE = "VECFILL_TEST_EMBEDDED";
+/** For the processes that tests start. */
+const COMPILED = "VECFILL_TEST_COMPILED";
+export const compiledFolder = () => process.env[COMPILED];
 export const preparedFolder = () => join(process.env[CACHE] ?? "", "data");
 export const preparedArchive = () => join(process.env[CACHE] ?? "", "data.tar");
 
@@ -36,7 +39,7 @@ const MIN_FREE_BYTES = 2 ** 30;
 export async function setup(): Promise<() => Promise<void>> {
   const folder = await temporaryFolder();
   process.env["TMPDIR"] = folder;
-  process.env["NODE_COMPILE_CACHE"] = join(folder, "compiled");
+  process.env[COMPILED] = join(folder, "compiled");
   process.env[CACHE] = await prepared(join(modules, ".cache")).catch(() => prepared(folder));
   return () => rm(folder, { recursive: true, force: true });
 }
