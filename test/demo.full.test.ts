@@ -57,9 +57,10 @@ test("leaves the manifest where it says, with the job that was made from failed 
 });
 
 test("says how to do it with Gemini itself, in lines that fit a terminal", () => {
-  for (const needed of ["GEMINI_API_KEY", "DATABASE_URL", "npm run dev -- run"]) {
+  for (const needed of ["GEMINI_API_KEY", "DATABASE_URL", "npm install --global", "vecfill plan"]) {
     expect(demo.stdout).toContain(needed);
   }
+  expect(demo.stdout).toMatch(/ vecfill plan .*\n +vecfill run\n$/);
   const narration = demo.stdout.split("\n").filter((line) => /^(?:\d\. | {3}\w)/.test(line));
   expect(narration.filter((line) => line.length > 100)).toEqual([]);
 });

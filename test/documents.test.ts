@@ -1,11 +1,10 @@
 // Do the documents still tell the truth? What they say about commands, options, exit codes, files,
 // events, states and prices is compared with the program; their SQL is run; their links lead somewhere.
-import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
+import { existsSync, readdirSync, statSync } from "node:fs";
 import { execFile } from "node:child_process";
 import { copyFile, mkdtemp, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { dirname, join } from "node:path";
-import { fileURLToPath } from "node:url";
+import { join } from "node:path";
 import { promisify } from "node:util";
 import { describe, expect, test } from "vitest";
 import { Faults } from "../src/emulator/faults/faults.ts";
@@ -20,51 +19,40 @@ import { readHistory, readManifest } from "../src/jobs-folder/open.ts";
 import { move } from "../src/manifest/transitions.ts";
 import { COMMAND_NAMES } from "../src/settings/option.ts";
 import { OPTION_LIST, variableOf } from "../src/settings/options.ts";
+import { referencePage } from "../scripts/reference.ts";
 import { parseRequestLine } from "../src/row/request-line.ts";
 import { openDatabase } from "../src/store/postgres/open-database.ts";
 import { balanced } from "../src/row/sums.ts";
 import { runHere } from "./command-line.ts";
-import { words } from "./page.ts";
+import { DOCUMENTS, ROOT, leadsSomewhere, linksOf, read, words } from "./page.ts";
 
-const ROOT = fileURLToPath(new URL("..", import.meta.url));
-const DOCUMENTS = [
-  "README.md",
-  "ARCHITECTURE.md",
-  "CONTRIBUTING.md",
-  "CHANGELOG.md",
-  "jobs/README.md",
-  "docs/backfill-guide.md",
-  "docs/library.md",
-  "docs/supabase.md",
-  "docs/progress.md",
-  "docs/keeping-fresh.md",
-  "docs/security.md",
-];
 /** The same events in both formats. */
 const FIXTURES = ["test/fixtures/manifest-v1.ndjson", "test/fixtures/manifest-v2.ndjson"];
 
 const readme = read("README.md");
+const reference = read("docs/reference.md");
 const jobsPage = read("jobs/README.md");
 const guide = read("docs/backfill-guide.md");
 
-describe("README", () => {
-  test("has the usage that `vecfill --help` prints", async () => {
+describe("the reference", () => {
+  test("has usage and options as the program has them; `npm run reference` writes them", async () => {
     const { stdout } = await runHere(["--help"]);
-    const block = /<!-- usage -->\s+```text\n(?<usage>.*?)\n```\s+<!-- \/usage -->/s.exec(readme);
-    expect(block?.groups?.["usage"]).toBe(stdout.trimEnd());
+    expect(reference).toContain(`<!-- usage -->\n\n\`\`\`text\n${stdout}`);
+    expect(referencePage(reference, stdout)).toBe(reference);
+    expect(OPTION_LIST.filter(([, { flag }]) => !reference.includes(`| \`--${flag}\` |`))).toEqual(
+      [],
+    );
   });
 
   test("has every exit code, and no other", () => {
-    const told = tableAfter(readme, "## Exit codes").map(([number]) => Number(number));
+    const told = tableAfter(reference, "## Exit codes").map(([number]) => Number(number));
     expect(told).toEqual(Object.values(EXIT_CODES).sort((a, b) => a - b));
   });
 
-  test("calls nothing missing that is there, and leaves no command out", async () => {
-    const [, missing = ""] = readme.split("## Not there yet");
-    expect(COMMAND_NAMES.filter((name) => missing.includes(`\`${name}\``))).toEqual([]);
+  test("leaves no command out", async () => {
     const { stdout } = await runHere(["--help"]);
     expect(COMMAND_NAMES.filter((name) => !stdout.includes(`vecfill ${name}`))).toEqual([]);
-    const used = `${readme}\n${guide}`;
+    const used = `${readme}\n${reference}\n${guide}`;
     expect(COMMAND_NAMES.filter((name) => !used.includes(`vecfill ${name}`))).toEqual([]);
   });
 
@@ -278,11 +266,7 @@ describe("a manifest that was committed", () => {
 describe("every document", () => {
   test.each(DOCUMENTS)("%s: links and files that are there", (name) => {
     const text = read(name);
-    const links = Array.from(
-      text.matchAll(/\]\((?<to>[^)]+)\)/g),
-      ({ groups }) => groups?.["to"] ?? "",
-    );
-    const local = links.filter((to) => !/^https?:/.test(to));
+    const local = linksOf(text).filter((to) => !/^https?:/.test(to));
     expect(local.filter((to) => !leadsSomewhere(name, to))).toEqual([]);
     const paths = text.match(/(?<=`)(?:src|test|docs|demo|jobs|\.ci)\/[\w./-]+(?=`)/g) ?? [];
     expect(
@@ -391,10 +375,6 @@ const STATES: Readonly<Record<JobState, true>> = {
 /** Names no file here: it is made by a run. */
 const MADE_BY_A_RUN = /^jobs\/(?!README)/;
 
-function read(path: string): string {
-  return readFileSync(join(ROOT, path), "utf8");
-}
-
 /** The cells of the first table after a mark, without its titles and the line under them. */
 function tableAfter(text: string, mark: string, titles?: "with titles"): string[][] {
   const [, after = ""] = text.split(`${mark}\n`);
@@ -479,21 +459,4 @@ function sqlStatements(text: string): string[] {
     .flat()
     .map((statement) => statement.trim())
     .filter((statement) => statement !== "");
-}
-
-function leadsSomewhere(document: string, link: string): boolean {
-  const [path = "", anchor] = link.split("#");
-  const file = path === "" ? document : join(dirname(document), path);
-  if (!existsSync(join(ROOT, file))) return false;
-  return anchor === undefined || anchorsOf(read(file)).includes(anchor);
-}
-
-/** As GitHub makes them from headings. */
-function anchorsOf(text: string): string[] {
-  return Array.from(text.matchAll(/^#+ (?<title>.+)$/gm), ({ groups }) =>
-    String(groups?.["title"])
-      .toLowerCase()
-      .replaceAll(/[^\w\s-]/g, "")
-      .replaceAll(" ", "-"),
-  );
 }

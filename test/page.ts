@@ -1,4 +1,25 @@
-/** Reads the blocks of a Markdown page, and lines of shell as far as pages have them. */
+/** Which documents there are; reads Markdown pages, and lines of shell as far as pages have them. */
+import { existsSync, readFileSync, readdirSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+
+export const ROOT = fileURLToPath(new URL("..", import.meta.url));
+
+/** Every page that people read. */
+export const DOCUMENTS: readonly string[] = [
+  "README.md",
+  "ARCHITECTURE.md",
+  "CONTRIBUTING.md",
+  "CHANGELOG.md",
+  "jobs/README.md",
+  ...readdirSync(join(ROOT, "docs"))
+    .filter((name) => name.endsWith(".md"))
+    .map((name) => `docs/${name}`),
+];
+
+export function read(path: string): string {
+  return readFileSync(join(ROOT, path), "utf8");
+}
 
 type Block = Readonly<{ language: string; code: string }>;
 export type Section = Readonly<{ title: string; blocks: readonly Block[] }>;
@@ -39,4 +60,32 @@ export function words(line: string): string[] {
   );
   const end = args.findIndex((word) => ["#", ">", "|", "&&"].includes(word));
   return end === -1 ? args : args.slice(0, end);
+}
+
+/** Where a page leads, its pictures included. */
+export function linksOf(page: string): string[] {
+  const places = page.matchAll(/\]\((?<to>[^)]+)\)|\b(?:src|srcset)="(?<picture>[^"]+)"/g);
+  return Array.from(places, ({ groups = {} }) => groups["to"] ?? groups["picture"] ?? "");
+}
+
+export function pathOf(document: string, link: string): string {
+  const [path = ""] = link.split("#");
+  return path === "" ? document : join(dirname(document), path);
+}
+
+export function leadsSomewhere(document: string, link: string): boolean {
+  const [, anchor] = link.split("#");
+  const file = pathOf(document, link);
+  if (!existsSync(join(ROOT, file))) return false;
+  return anchor === undefined || anchorsOf(read(file)).includes(anchor);
+}
+
+/** As GitHub makes them from headings. */
+function anchorsOf(text: string): string[] {
+  return Array.from(text.matchAll(/^#+ (?<title>.+)$/gm), ({ groups }) =>
+    String(groups?.["title"])
+      .toLowerCase()
+      .replaceAll(/[^\w\s-]/g, "")
+      .replaceAll(" ", "-"),
+  );
 }
