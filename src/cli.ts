@@ -194,7 +194,7 @@ async function start(name: CommandName, argv: Flags, session: Session): Promise<
   await requireTrusted(name, configuration, folder);
   const output = await openOutput(configuration, world);
   session.output = output;
-  const { settings, origins } = configuration;
+  const { origins } = configuration;
   session.complete = (hint) => withCompleteCommands(hint, origins);
   for (const message of configuration.warnings) warn(output, message);
   const interrupt = interruptible(session, serves);

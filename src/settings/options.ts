@@ -146,7 +146,7 @@ export const OPTIONS = named({
     default: undefined,
     min: 1,
     max: Number.MAX_SAFE_INTEGER,
-    describe: "at most so many rows in this export",
+    describe: "at most so many rows in this export; of run: those under way count",
     group: "Target",
     commands: SELECTS,
   }),
