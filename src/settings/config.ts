@@ -138,8 +138,9 @@ function find(
 function inFlags({ flag }: Option<unknown>, flags: Flags): Found | undefined {
   const given = flags[flag];
   if (given === undefined) return undefined;
-  const words =
-    typeof given === "boolean" ? [`--${given ? "" : "no-"}${flag}`] : [`--${flag}`, String(given)];
+  const isSwitch = typeof given === "boolean";
+  const value = typeof given === "string" ? [given] : [];
+  const words = [`--${isSwitch && !given ? "no-" : ""}${flag}`, ...value];
   return { given, origin: { source: "flag", name: `--${flag}`, isFound: false, words } };
 }
 
