@@ -30,8 +30,9 @@ export default defineConfig(({ mode }) => ({
     maxWorkers: availableParallelism() + 1,
     // Node strips the types itself, as it does for users
     experimental: { viteModuleRunner: false },
-    // an optimising compiler takes longer over the database than a test does with it
-    execArgv: ["--liftoff-only", "--single-threaded-gc"],
+    // an optimising compiler takes longer over the database than a test does with it, and a heap that
+    // starts small is searched for garbage every second
+    execArgv: ["--liftoff-only", "--single-threaded-gc", "--initial-heap-size=300"],
     testTimeout: 60_000,
     hookTimeout: 60_000,
     restoreMocks: true,

@@ -5,10 +5,19 @@ import { PassThrough, Writable } from "node:stream";
 import { text } from "node:stream/consumers";
 import { fileURLToPath } from "node:url";
 import { type World, run } from "../src/cli.ts";
+import { compiledFolder } from "./embedded/prepared.ts";
 
 export type Ended = Readonly<{ code: number | null; stdout: string; stderr: string }>;
 
 export const CLI = fileURLToPath(new URL("../src/cli.ts", import.meta.url));
+
+/** Of processes that open an embedded database, as vitest.config.ts has it. */
+export const QUICK_TO_COMPILE = "--liftoff-only";
+
+/** What every process gets, whatever else its variables are. */
+export function itsOwn(env: NodeJS.ProcessEnv = {}): NodeJS.ProcessEnv {
+  return { PATH: process.env["PATH"], NODE_COMPILE_CACHE: compiledFolder(), ...env };
+}
 
 type Setup = Partial<Pick<World, "env" | "folder" | "signals" | "leave">> &
   Readonly<{
@@ -59,7 +68,7 @@ export function startProgram(
 ): Process {
   const child = spawn(program, args, {
     cwd,
-    env: { PATH: process.env["PATH"], ...env },
+    env: itsOwn(env),
     stdio: ["ignore", "pipe", "pipe"],
   });
   const code = new Promise<number | null>((resolve, reject) => {

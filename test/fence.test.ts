@@ -14,7 +14,7 @@ import { nextTry } from "../src/quota/next-try.ts";
 import { submitJob } from "../src/submit/submit-job.ts";
 import { runHere, start } from "./command-line.ts";
 import { startTrial, texts, type Trial } from "./trial.ts";
-import { hastyClock, openWorkshop, type Workshop } from "./workshop.ts";
+import { API_KEY, hastyClock, openWorkshop, type Workshop } from "./workshop.ts";
 import { onlyWhere } from "./size.ts";
 
 const LATE_CREATE = fileURLToPath(new URL("late-create.ts", import.meta.url));
@@ -64,7 +64,7 @@ async function told(trial: Trial, job?: string): Promise<string[]> {
 
 /** Stopped, and its lock looks like that of a machine elsewhere, long without a beat. */
 async function stopped(trial: Trial, moment: string) {
-  const process = start([LATE_CREATE, trial.folder, trial.emulator.url, moment]);
+  const process = start([LATE_CREATE, trial.folder, trial.emulator.url, API_KEY, moment]);
   await expect.poll(() => stateOf(process.child.pid), { timeout: 30_000 }).toBe("T");
   const lock = trial.path("manifest.lock");
   const holder: unknown = JSON.parse(await readFile(lock, "utf8"));

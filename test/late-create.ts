@@ -7,9 +7,8 @@ import type { Manifest } from "../src/manifest/manifest.ts";
 import { keyIdOf } from "../src/settings/key-id.ts";
 import { Secret } from "../src/settings/secret.ts";
 import { submitJob } from "../src/submit/submit-job.ts";
-import { API_KEY } from "./workshop.ts";
 
-const [folder = "", baseUrl = "", moment = ""] = process.argv.slice(2);
+const [folder = "", baseUrl = "", apiKey = "", moment = ""] = process.argv.slice(2);
 
 const manifest = await openManifest(folder, systemClock);
 const stopping: Manifest = {
@@ -21,7 +20,7 @@ const stopping: Manifest = {
   },
 };
 const gemini = connectGemini({
-  apiKey: API_KEY,
+  apiKey,
   baseUrl,
   fetch: (input, init) => {
     const { href } = new URL(input instanceof Request ? input.url : input);
@@ -35,7 +34,7 @@ const services = {
   report: () => {},
   clock: systemClock,
   signal: new AbortController().signal,
-  keyId: keyIdOf(new Secret(API_KEY)),
+  keyId: keyIdOf(new Secret(apiKey)),
 };
 try {
   const { kind } = await submitJob(services, manifest.job("0001"));

@@ -12,7 +12,7 @@ import type { EmulatorOptions } from "../src/emulator/faults/emulator-options.ts
 import { EXIT_CODES } from "../src/errors.ts";
 import { readManifest } from "../src/jobs-folder/open.ts";
 import { openDatabase } from "../src/store/postgres/open-database.ts";
-import { CLI, type Ended, runHere } from "./command-line.ts";
+import { CLI, type Ended, itsOwn, QUICK_TO_COMPILE, runHere } from "./command-line.ts";
 import { temporaryFolder } from "./job/sample.ts";
 import { IN_FULL } from "./size.ts";
 
@@ -107,9 +107,9 @@ function commandToGoOn(stderr: string): string[] {
 }
 
 function startCommand(args: readonly string[], env: NodeJS.ProcessEnv) {
-  const child = spawn(process.execPath, [CLI, ...args], {
+  const child = spawn(process.execPath, [QUICK_TO_COMPILE, CLI, ...args], {
     cwd: home,
-    env: { PATH: process.env["PATH"], ...env },
+    env: itsOwn(env),
     stdio: ["ignore", "pipe", "pipe"],
   });
   let stdout = "";

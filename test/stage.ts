@@ -14,7 +14,7 @@ import { EXIT_CODES } from "../src/errors.ts";
 import type { Job } from "../src/manifest/job.ts";
 import { readManifest } from "../src/jobs-folder/open.ts";
 import { openDatabase } from "../src/store/postgres/open-database.ts";
-import { CLI, type Ended, runHere } from "./command-line.ts";
+import { CLI, type Ended, itsOwn, runHere } from "./command-line.ts";
 import { temporaryFolder } from "./job/sample.ts";
 import { commentOf, settingsBefore, words } from "./page.ts";
 import { createNativeDatabase, openSession } from "./postgres/native-database.ts";
@@ -121,7 +121,7 @@ export async function openStage(kind: "embedded" | "native") {
       // what was exported can be sent without the database, whose folder this process holds
       const { DATABASE_URL: _, ...its } = env;
       const child = spawn(process.execPath, [CLI, "submit"], {
-        env: { PATH: process.env["PATH"], ...its },
+        env: itsOwn(its),
         stdio: "ignore",
       });
       const gone = once(child, "exit");

@@ -32,6 +32,8 @@ export const PART_SUFFIX = ".part";
 
 const FILE_MODE = 0o600;
 const BLOCK_BYTES = 1024 * 1024;
+/** Most files end within it. */
+const FIRST_BLOCK_BYTES = 32 * 1024;
 /** A UTF-16 code unit takes at most so many bytes in UTF-8. */
 export const MAX_BYTES_A_UNIT = 3;
 
@@ -156,7 +158,7 @@ class PartFile implements DurableFile {
   readonly #handle: FileHandle;
   readonly #hash = createHash("sha256");
   #bytes = 0;
-  #block: Buffer = Buffer.allocUnsafe(BLOCK_BYTES);
+  #block: Buffer = Buffer.allocUnsafe(FIRST_BLOCK_BYTES);
   #used = 0;
   /** Of a block that is written, to be filled again. */
   #spare: Buffer | undefined;
@@ -177,7 +179,7 @@ class PartFile implements DurableFile {
   write(content: string | Uint8Array): Promise<void> {
     this.#requireOpen();
     if (typeof content !== "string") this.#put(content);
-    else if (this.#used + content.length * MAX_BYTES_A_UNIT > BLOCK_BYTES)
+    else if (this.#used + content.length * MAX_BYTES_A_UNIT > this.#block.length)
       this.#put(Buffer.from(content));
     else this.#putText(content);
     return this.#written;
@@ -192,10 +194,10 @@ class PartFile implements DurableFile {
   #put(bytes: Uint8Array): void {
     this.#bytes += bytes.length;
     let rest = bytes;
-    while (this.#used + rest.length >= BLOCK_BYTES) {
-      const room = BLOCK_BYTES - this.#used;
+    while (this.#used + rest.length >= this.#block.length) {
+      const room = this.#block.length - this.#used;
       this.#fill(rest.subarray(0, room));
-      this.#flush();
+      this.#startBlock();
       rest = rest.subarray(room);
     }
     this.#fill(rest);
@@ -232,11 +234,15 @@ class PartFile implements DurableFile {
     if (this.#state !== "open") throw new Error(`${this.#path} is not open for writing any more`);
   }
 
-  #flush(): void {
-    const [block, used] = [this.#block, this.#used];
+  #startBlock(): void {
+    this.#flush();
     this.#block = this.#spare ?? Buffer.allocUnsafe(BLOCK_BYTES);
     this.#spare = undefined;
     this.#used = 0;
+  }
+
+  #flush(): void {
+    const [block, used] = [this.#block, this.#used];
     this.#written = this.#written.then(() => this.#append(block, used));
   }
 
@@ -244,7 +250,7 @@ class PartFile implements DurableFile {
     const bytes = block.subarray(0, used);
     this.#hash.update(bytes);
     await explained(this.#path, () => this.#handle.appendFile(bytes));
-    this.#spare = block;
+    if (block.length === BLOCK_BYTES) this.#spare = block;
   }
 
   async #finish(): Promise<void> {

@@ -3,19 +3,24 @@
  * while the other is used. A stream hands out a new buffer for every read, and over files of many
  * gigabytes making and collecting these costs more than the reading.
  */
-import { close, open, read } from "node:fs";
+import { close, fstat, open, read } from "node:fs";
 import { promisify } from "node:util";
 
 const BLOCK_BYTES = 512 * 1024;
+/** No more than a small file takes: memory that is not used is to be collected all the same. */
+const MIN_BLOCK_BYTES = 16 * 1024;
 
 const openFile = promisify(open);
+const statFile = promisify(fstat);
 const readFile = promisify(read);
 const closeFile = promisify(close);
 
 /** Each block holds until the next one is asked for. Rejects with the system's error. */
 export async function* readBlocks(path: string): AsyncGenerator<Buffer> {
   const file = await openFile(path, "r");
-  let [filling, spare] = [Buffer.allocUnsafeSlow(BLOCK_BYTES), Buffer.allocUnsafeSlow(BLOCK_BYTES)];
+  const { size } = await statFile(file);
+  const bytes = Math.min(Math.max(size, MIN_BLOCK_BYTES), BLOCK_BYTES);
+  let [filling, spare] = [Buffer.allocUnsafeSlow(bytes), Buffer.allocUnsafeSlow(bytes)];
   let reading = fill(file, filling);
   try {
     for (;;) {

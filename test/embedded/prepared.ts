@@ -1,6 +1,7 @@
 /**
  * What is made once for a run: the data folder of an embedded database as initdb leaves it, which takes seconds
- * each time, and the folder of all temporary files.
+ * each time, the folder of all temporary files, and what the first process of a program leaves to the next ones of
+ * its compiled source.
  */
 import { execFile } from "node:child_process";
 import { createHash } from "node:crypto";
@@ -16,10 +17,17 @@ const run = promisify(execFile);
 const modules = fileURLToPath(new URL("../../node_modules", import.meta.url));
 const maker = fileURLToPath(new URL("make-prepared.ts", import.meta.url));
 const packageFile = join(modules, "@electric-sql", "pglite", "package.json");
-const mark = createHash("sha1").update(readFileSync(packageFile)).digest("hex").slice(0, 12);
+const mark = createHash("sha1")
+  .update(readFileSync(packageFile))
+  .update(readFileSync(maker))
+  .digest("hex")
+  .slice(0, 12);
 
-/** In the modules' cache, or where that cannot be written. Another version of PGlite has another one. */
+/** In the modules' cache, or where that cannot be written. Another version of PGlite, or its maker's, has another one. */
 const CACHE = "VECFILL_TEST_EMBEDDED";
+/** For the processes that tests start. */
+const COMPILED = "VECFILL_TEST_COMPILED";
+export const compiledFolder = () => process.env[COMPILED];
 export const preparedFolder = () => join(process.env[CACHE] ?? "", "data");
 export const preparedArchive = () => join(process.env[CACHE] ?? "", "data.tar");
 
@@ -31,6 +39,7 @@ const MIN_FREE_BYTES = 2 ** 30;
 export async function setup(): Promise<() => Promise<void>> {
   const folder = await temporaryFolder();
   process.env["TMPDIR"] = folder;
+  process.env[COMPILED] = join(folder, "compiled");
   process.env[CACHE] = await prepared(join(modules, ".cache")).catch(() => prepared(folder));
   return () => rm(folder, { recursive: true, force: true });
 }

@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { afterEach, beforeEach, expect, it } from "vitest";
 import { openDatabase } from "../../src/store/postgres/open-database.ts";
 import { rejection, userError } from "./contract.ts";
+import { QUICK_TO_COMPILE } from "../command-line.ts";
 import { IN_FULL } from "../size.ts";
 
 /** Above every limit of a system for process ids. */
@@ -38,9 +39,13 @@ function otherProcess(work: string): ChildProcess {
     } catch (error) {
       process.stdout.write(error.message);
     }`;
-  const child = spawn(process.execPath, ["--input-type=module", "--eval", source], {
-    stdio: ["ignore", "pipe", "inherit"],
-  });
+  const child = spawn(
+    process.execPath,
+    [QUICK_TO_COMPILE, "--input-type=module", "--eval", source],
+    {
+      stdio: ["ignore", "pipe", "inherit"],
+    },
+  );
   children.push(child);
   return child;
 }

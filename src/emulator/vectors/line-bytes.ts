@@ -5,7 +5,7 @@
  */
 import { UNITS_PER_ONE } from "./embedding.ts";
 
-const INITIAL_BYTES = 1024 * 1024;
+const INITIAL_BYTES = 64 * 1024;
 /** `-0.123456789,` is 13; an exponent form is shorter or as long. */
 const VALUE_BYTES_MAX = 16;
 const UTF8_BYTES_PER_UNIT = 3;
