@@ -90,8 +90,6 @@ async function record(place: Place): Promise<void> {
     await typed(place, "vecfill verify"),
     await typed(place, "vecfill verify --sample 20"),
   ]);
-  await typed(place, "vecfill report");
-  await takePictures(join(place.folder, "jobs", "report.html"), join(ROOT, "docs"));
 }
 
 /** The rows would fail again and again; from the resubmission on, Gemini takes them. */
@@ -99,6 +97,8 @@ async function saveFailed(place: Place): Promise<void> {
   const jobs = (await readManifest(join(place.folder, "jobs"))).jobs();
   const job = jobs.find(({ outstanding }) => outstanding.lines > 0);
   if (job === undefined) throw new Error("no row failed: choose another seed");
+  await typed(place, "vecfill report");
+  await takePictures(join(place.folder, "jobs", "report.html"), join(ROOT, "docs"));
   const reasons = await typed(place, `cat jobs/${job.id}.failed.csv`);
   place.emulator.setFaults("");
   const resubmitted = await typed(place, "vecfill resubmit");

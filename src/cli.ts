@@ -2,7 +2,7 @@
  * The command line: registers the commands, settles what every command needs, and turns whatever
  * comes out into output and an exit code. The only catch for people, the only exit code.
  */
-import { readFileSync, realpathSync } from "node:fs";
+import { realpathSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import yargs, { type Argv } from "yargs";
 import { secretsIn, withoutSecrets } from "./settings/access.ts";
@@ -31,6 +31,7 @@ import {
   listenForInterrupts,
 } from "./cli/interrupt.ts";
 import { COMMANDS } from "./commands/commands.ts";
+import { packageVersion } from "./cli/package-version.ts";
 import { misused } from "./cli/misused.ts";
 import { COMMAND_NAMES, type CommandName } from "./settings/option.ts";
 import { OPTIONS, optionsOf } from "./settings/options.ts";
@@ -377,15 +378,6 @@ function commandNamed(args: readonly string[]): string {
 }
 
 const NO_COMMAND = "No command is named.";
-
-/** `package.json` stands beside both `src` and `dist`. */
-function packageVersion(): string {
-  const content: unknown = JSON.parse(
-    readFileSync(new URL("../package.json", import.meta.url), "utf8"),
-  );
-  const known = typeof content === "object" && content !== null && "version" in content;
-  return known ? String(content.version) : "unknown";
-}
 
 // `npm run dev`: this file itself was started, not bin/vecfill.js
 if (

@@ -1,5 +1,6 @@
 // Does `npm run demo` do what it says, on a machine with no key and no server, and without touching
 // a key or a database that this machine does have?
+import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { beforeAll, expect, test } from "vitest";
@@ -33,6 +34,12 @@ beforeAll(async () => {
 test("ends with exit code 0 and no claim that does not hold", () => {
   expect(demo).toMatchObject({ code: 0 });
   expect(demo.stdout).not.toContain("NOT SO");
+});
+
+test("says what it is before anything is loaded, which takes seconds on a small machine", async () => {
+  const source = await readFile(DEMO, "utf8");
+  expect(source).not.toMatch(/^import /m);
+  expect(source.indexOf("console.log")).toBeLessThan(source.indexOf("await import"));
 });
 
 test("shows the real run: progress, an adopted batch, rows sent again, the sums, the jobs", () => {

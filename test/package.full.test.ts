@@ -66,6 +66,17 @@ function databaseUrl(): string {
   return `pglite:${join(folder, "database")}`;
 }
 
+const TELL_WHAT_IS_LOADED = `
+  const names = new Set();
+  require("node:module").registerHooks({
+    resolve(specifier, context, next) {
+      if (/^[@\\w]/.test(specifier)) names.add(specifier);
+      return next(specifier, context);
+    },
+  });
+  process.on("exit", () => console.error("LOADED " + [...names].join(" ")));
+`;
+
 describe("the package", () => {
   test("holds what it needs and nothing of the tests", async () => {
     const names = await readdir(installed);
@@ -111,6 +122,21 @@ describe("the command, from a folder without the source", () => {
     await writeFile(join(folder, "wrong.env"), "VECFILL_LIMIT=odd\n", { mode: 0o600 });
     const { stderr } = await vecfill(["plan", "--env-file=wrong.env"]);
     expect(stderr).toContain("VECFILL_LIMIT in wrong.env is wrong");
+  });
+
+  test.each([
+    ["--help", []],
+    ["plan", ["@google/genai", "pg"]],
+  ])("loads no client that %s does not need", async (args, needed) => {
+    const hook = join(folder, "loaded.cjs");
+    await writeFile(hook, TELL_WHAT_IS_LOADED);
+    const env = { GEMINI_API_KEY: "a-key", DATABASE_URL: "postgres://nobody@127.0.0.1:1/nowhere" };
+    const command = join(installed, "bin", "vecfill.js");
+    const { stderr } = await start(["-r", hook, command, args], { cwd: folder, env }).ended;
+    const loaded = (/^LOADED (?<names>.*)$/m.exec(stderr)?.groups?.["names"] ?? "").split(" ");
+    expect(loaded).toContain("yargs");
+    const clients = ["@google/genai", "@supabase/supabase-js", "@electric-sql/pglite", "pg"];
+    expect(clients.filter((name) => loaded.includes(name))).toEqual(needed);
   });
 
   test("names what is not set", async () => {
@@ -191,4 +217,18 @@ test("the workflow tests the oldest Node that the package admits, and runs scrip
   expect(used.filter((name) => name !== "ci" && !(name !== undefined && name in scripts))).toEqual(
     [],
   );
+});
+
+test("the image is made of files that are there, and sees no others", async () => {
+  const lines = (await readFile(join(ROOT, "Dockerfile"), "utf8")).split("\n");
+  const copies = lines.filter((line) => line.startsWith("COPY ") && !line.includes("--from="));
+  const names = copies.flatMap((line) => line.split(" ").slice(1, -1));
+  expect(names).toContain("package-lock.json");
+  expect(names.filter((name) => !existsSync(join(ROOT, name)))).toEqual([]);
+  const [everything, ...kept] = (await readFile(join(ROOT, ".dockerignore"), "utf8"))
+    .trim()
+    .split("\n");
+  expect(everything).toBe("*");
+  expect(kept.toSorted()).toEqual(names.map((name) => `!${name}`).toSorted());
+  expect(lines).toContain("USER node");
 });

@@ -4,7 +4,10 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import fc from "fast-check";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import { readManifest } from "../src/jobs-folder/open.ts";
+import { systemClock } from "../src/clock.ts";
+import { paceWords, verdictOn } from "../src/commands/report/verdict.ts";
+import { openManifest, readManifest } from "../src/jobs-folder/open.ts";
+import type { JobState } from "../src/manifest/job.ts";
 import { type StateChange, readStateChanges } from "../src/manifest/state-changes.ts";
 import { html } from "../src/commands/report/html.ts";
 import {
@@ -14,6 +17,7 @@ import {
   writtenRows,
 } from "../src/commands/report/series.ts";
 import { runHere } from "./command-line.ts";
+import { newJob } from "./job/sample.ts";
 import { startTrial, type Trial } from "./trial.ts";
 import { openWorkshop, type Workshop } from "./workshop.ts";
 
@@ -108,6 +112,101 @@ test("of many rows that failed for one reason it tells how many, and some ids", 
   expect((await report("--json")).code).toBe(0);
   const [, ids = ""] = /<td class="ids">([^<]*)</.exec(await page()) ?? [];
   expect(ids.split(", ")).toHaveLength(5);
+});
+
+describe("of many jobs that wait", () => {
+  const JOBS = 33;
+  beforeAll(async () => {
+    await workshop.seed([]);
+    const manifest = await openManifest(workshop.folder, systemClock);
+    for (let number = 1; number <= JOBS; number += 1) {
+      const id = String(number).padStart(4, "0");
+      await manifest.recordExported(newJob(id, { target: workshop.target }));
+    }
+    await manifest.close();
+    await report();
+  });
+
+  test("the page begins with how it stands and the command that goes on", async () => {
+    const [, verdict = ""] = (await page()).split("</header>");
+    expect(verdict.trim()).toMatch(/^<section class="verdict working">/);
+    expect(verdict).toMatch(/<h2>Under way: 99 rows in 33 jobs\. <code>vecfill run .*<\/code>/);
+    expect(await page()).toMatch(/Made by vecfill \d+\.\d+\.\d+,/);
+  });
+
+  test("the earlier ones are folded away, and there is one order", async () => {
+    const written = await page();
+    expect(written.match(/<summary>3 earlier jobs<\/summary>/g)).toHaveLength(2);
+    const [, lives = ""] = written.split("Jobs over time");
+    const ids = Array.from(lives.matchAll(/<(?:span|td)>(\d{4})</g), ([, id]) => Number(id));
+    const each = Array.from({ length: JOBS }, (_, index) => index + 1);
+    expect(ids).toEqual([...each, ...each]);
+  });
+
+  test("all charts have the same time from end to end", async () => {
+    const ends = (await page()).match(/<div class="x">.*?<\/div>/gs) ?? [];
+    expect(ends).toHaveLength(3);
+    expect(new Set(ends.map((text) => text.replaceAll(/\s+/g, ""))).size).toBe(1);
+  });
+});
+
+function jobIn(state: JobState, lines = 0) {
+  return { job: { state, requests: 10, outstanding: { lines, retryable: 0 } } };
+}
+
+describe("the verdict", () => {
+  const filled = { total: 10, pending: 0, server: "17" };
+
+  test.each([
+    ["Done: every row has a vector.", "verify", filled, [jobIn("imported")]],
+    [
+      "Done but for 2 rows that failed.",
+      "resubmit",
+      { ...filled, pending: 2 },
+      [jobIn("imported", 2)],
+    ],
+    [
+      "Not finished: 5 rows without a vector, and 1 failed.",
+      "run",
+      { ...filled, pending: 5 },
+      [jobIn("imported", 1)],
+    ],
+    [
+      "Not finished: 1 row without a vector.",
+      "run",
+      { ...filled, pending: 1 },
+      [jobIn("rolledBack")],
+    ],
+    ["Under way: 10 rows in 1 job.", "run", filled, [jobIn("imported"), jobIn("submitted")]],
+    ["Every job has ended.", "verify", "no answer", [jobIn("imported")]],
+    ["Done but for 3 rows that failed.", "resubmit", "no answer", [jobIn("failed", 3)]],
+  ] as const)("%s", (words, next, coverage, jobs) => {
+    expect(verdictOn({ coverage, jobs })).toMatchObject({ words, next });
+  });
+
+  test("the pace is an average, and tells the time to go only while jobs are under way", () => {
+    const sums = { requests: 120, written: 120, failed: 0, stale: 0, filled: 0, gone: 0 };
+    const coverage = { total: 240, pending: 120, server: "17" };
+    const span = { fromMs: 0, toMs: 60_000 };
+    const told = (state: JobState, ms = 60_000) =>
+      paceWords({ coverage, jobs: [jobIn(state)], sums, span: { ...span, toMs: ms } });
+    expect(told("imported")).toBe(
+      "Took 1 min, from the first export to the last result, on average 2 rows a second",
+    );
+    expect(told("submitted")).toMatch(/a second; at that pace about 1 min to go$/);
+    expect(told("imported", 3_600_000)).toMatch(/on average 120 rows an hour$/);
+  });
+});
+
+test("failed rows stand in colour above the charts", async () => {
+  trial = await startTrial(workshop, TEXTS, { faults: "permanent=1" });
+  await trial.run();
+  await report();
+  const written = await page();
+  const places = ['<b class="bad">3</b>', "Rows that failed, and why", "Rows over time"];
+  const found = places.map((text) => written.indexOf(text));
+  expect(found).toEqual(found.toSorted((a, b) => a - b));
+  expect(found).not.toContain(-1);
 });
 
 test("with no job yet there is nothing to report on, and it says what to do", async () => {

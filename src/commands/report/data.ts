@@ -17,7 +17,7 @@ import {
   writtenRows,
 } from "./series.ts";
 
-export type Coverage = Readonly<{ total: number; pending: number }>;
+export type Coverage = Readonly<{ total: number; pending: number; server: string }>;
 
 export type ReportJob = Readonly<{ job: Job; usd: number; life: readonly Stretch[] }>;
 
@@ -35,6 +35,8 @@ export type ReportData = Readonly<{
   exported: Series;
   written: Series;
   queued: Series;
+  /** From the first export to the last thing that happened; to now while jobs are open. */
+  span: Readonly<{ fromMs: number; toMs: number }>;
   /** What may be queued at once. */
   enqueuedTokensMax: number;
   failures: Failures;
@@ -75,7 +77,16 @@ export async function gatherReport(
     exported: exportedRows(changes, byId),
     written: writtenRows(changes, byId),
     queued: queuedTokens(changes, byId),
+    span: spanOf([...lives.values()].flat(), now),
     enqueuedTokensMax,
     failures: await readFailures(jobs, (job) => manifest.files(job)),
   };
+}
+
+function spanOf(stretchesOfAll: readonly Stretch[], now: Date): ReportData["span"] {
+  const fromMs = stretchesOfAll.reduce(
+    (least, each) => Math.min(least, each.fromMs),
+    now.getTime(),
+  );
+  return { fromMs, toMs: stretchesOfAll.reduce((most, { toMs }) => Math.max(most, toMs), fromMs) };
 }

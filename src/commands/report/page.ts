@@ -1,4 +1,5 @@
 /** The page: one file, no script, nothing from the network. */
+import { packageVersion } from "../../cli/package-version.ts";
 import { MS_PER_SECOND } from "../../clock.ts";
 import type { Job } from "../../manifest/job.ts";
 import { count, counted, dollars, duration, someJobs } from "../../words/figures.ts";
@@ -8,12 +9,17 @@ import type { FailureGroup, Failures } from "./failures.ts";
 import { Html, html } from "./html.ts";
 import type { Stretch } from "./series.ts";
 import { STYLE } from "./style.ts";
+import { failedRows, paceWords, verdictOn } from "./verdict.ts";
 import { JOB_STATES, colourOf } from "../../manifest/states.ts";
+import type { CommandName } from "../../settings/option.ts";
 
 /** Of a list or a timeline: more is for `vecfill jobs`. */
-const MAX_JOBS = 100;
+const MAX_JOBS = 1000;
+/** Earlier ones are folded away. */
+const UNFOLDED_JOBS = 30;
 
-export function reportPage(data: ReportData): string {
+/** `next`: the command line of another command for this folder and target. */
+export function reportPage(data: ReportData, next: (command: CommandName) => string): string {
   const { markup } = html`<!doctype html>
     <html lang="en">
       <head>
@@ -30,21 +36,22 @@ export function reportPage(data: ReportData): string {
       </head>
       <body>
         <main>
-          ${heading(data)} ${coverage(data)} ${figures(data)} ${rowsOverTime(data)} ${quota(data)}
-          ${timeline(data)} ${failures(data.failures)} ${jobList(data.jobs)}
+          ${heading(data)} ${verdict(data, next)} ${figures(data)} ${failures(data.failures)}
+          ${rowsOverTime(data)} ${quota(data)} ${timeline(data)} ${jobList(data.jobs)}
         </main>
       </body>
     </html> `;
   return markup;
 }
 
-function heading({ table, target, madeAt, otherJobs }: ReportData): Html {
+function heading({ table, target, madeAt, otherJobs, coverage: told }: ReportData): Html {
   const { embedding, model, dimensions, taskType } = target;
+  const server = typeof told === "string" ? "" : `, in Postgres ${told.server}`;
   return html`<header>
     <h1>${table}.<wbr />${embedding}</h1>
     <p class="soft">
-      ${model}, ${dimensions} dimensions, ${taskType}. Made ${minute(madeAt.getTime())} UTC, like
-      all times here.
+      ${model}, ${dimensions} dimensions, ${taskType}${server}. Made by vecfill ${packageVersion()},
+      ${minute(madeAt.getTime())}. All times are UTC.
     </p>
     ${
       otherJobs === 0
@@ -58,26 +65,30 @@ function heading({ table, target, madeAt, otherJobs }: ReportData): Html {
 
 const PERCENT = 100;
 
-function coverage({ coverage: told }: ReportData): Html {
-  if (typeof told === "string") {
-    return html`<section>
-      <h2>Column</h2>
-      <p>The database could not be asked: ${told}</p>
-    </section>`;
-  }
+function verdict(data: ReportData, next: (command: CommandName) => string): Html {
+  const { tone, words, next: command } = verdictOn(data);
+  return html`<section class="verdict ${tone}">
+    <h2>${words} <code>${next(command)}</code></h2>
+    ${coverage(data)}
+    <p class="soft">${paceWords(data)}.</p>
+  </section>`;
+}
+
+function coverage({ coverage: told, jobs }: ReportData): Html {
+  if (typeof told === "string") return html`<p>The database could not be asked: ${told}</p>`;
   const { total, pending } = told;
   const filled = total - pending;
   const percent = total === 0 ? 0 : Math.floor((filled / total) * PERCENT * 10) / 10;
-  return html`<section>
-    <h2>Column</h2>
-    <div class="bar" role="img" aria-label="${percent} percent">
-      <i style="width:${percent}%"></i>
+  const failed = Math.min(failedRows(jobs), pending);
+  const failedPercent = total === 0 ? 0 : (failed / total) * PERCENT;
+  return html`<div class="bar" role="img" aria-label="${percent} percent filled, ${failed} failed">
+      <i style="width:${percent}%"></i
+      ><i class="bad" style="width:${failedPercent.toFixed(2)}%"></i>
     </div>
     <p>
-      <b>${percent}%</b>: ${count(filled)} of ${counted(total, "row")} have a vector,
-      ${count(pending)} ${pending === 1 ? "has" : "have"} none.
-    </p>
-  </section>`;
+      <b>${percent}%</b>: ${count(filled)} of ${counted(total, "row")} have a
+      vector${failed === 0 ? "" : html`, <b class="bad">${count(failed)} failed</b>`}.
+    </p>`;
 }
 
 function figures({ sums, cost, jobs }: ReportData): Html {
@@ -85,9 +96,10 @@ function figures({ sums, cost, jobs }: ReportData): Html {
   const onTheWay = open.reduce((rows, { job }) => rows + job.requests, 0);
   const other = sums.stale + sums.filled + sums.gone;
   return html`<section>
-    <h2>Rows, as they ended</h2>
+    <h2>What became of the rows that were sent</h2>
     <div class="figures">
-      ${figure(count(sums.written), "written")} ${figure(count(sums.failed), "failed")}
+      ${figure(count(sums.written), "written")}
+      ${figure(count(sums.failed), "failed", sums.failed === 0 ? "" : BAD)}
       ${figure(count(other), "stale, filled or gone")} ${figure(count(onTheWay), "on the way")}
       ${figure(count(cost.tokens), "tokens")}
       ${figure(dollars(cost.usd), `estimated, ${dollars(cost.billedUsd)} of it by Gemini's count`)}
@@ -95,33 +107,32 @@ function figures({ sums, cost, jobs }: ReportData): Html {
   </section>`;
 }
 
-function figure(value: string, name: string): Html {
-  return html`<div class="figure"><b>${value}</b><span class="soft">${name}</span></div>`;
+const BAD = new Html(' class="bad"');
+
+function figure(value: string, name: string, tone: Html | "" = ""): Html {
+  return html`<div class="figure">
+    <b${tone}>${value}</b><span class="soft">${name}</span>
+  </div>`;
 }
 
-function rowsOverTime({ exported, written, madeAt }: ReportData): Html {
+function rowsOverTime({ exported, written, span }: ReportData): Html {
   const lines = [
     { name: "exported", className: "submitted", series: exported },
     { name: "written", className: "imported", series: written },
   ];
   return html`<section>
     <h2>Rows over time</h2>
-    ${stepChart({ label: "Rows exported and written over time", lines, ...span(exported, madeAt) })}
+    ${stepChart({ label: "Rows exported and written over time", lines, ...span })}
   </section>`;
 }
 
-function quota({ queued, exported, madeAt, enqueuedTokensMax }: ReportData): Html {
+function quota({ queued, span, enqueuedTokensMax }: ReportData): Html {
   const lines = [{ name: "tokens queued at Gemini now", className: "succeeded", series: queued }];
   const limit = { name: "may be queued at once", value: enqueuedTokensMax };
   return html`<section>
-    <h2>Quota</h2>
-    ${stepChart({ label: "Tokens queued at Gemini over time", lines, limit, ...span(exported, madeAt) })}
+    <h2>Tokens queued at Gemini</h2>
+    ${stepChart({ label: "Tokens queued at Gemini over time", lines, limit, ...span })}
   </section>`;
-}
-
-function span(exported: ReportData["exported"], madeAt: Date) {
-  const toMs = madeAt.getTime();
-  return { fromMs: exported[0]?.atMs ?? toMs, toMs };
 }
 
 /** One of each colour. */
@@ -129,29 +140,41 @@ const KEYS = JOB_STATES.filter(
   (state, at) => JOB_STATES.findIndex((each) => colourOf(each) === colourOf(state)) === at,
 );
 
-function timeline({ jobs, madeAt }: ReportData): Html {
-  const shown = jobs.slice(-MAX_JOBS);
-  const starts = shown.flatMap(({ life }) => life.slice(0, 1).map(({ fromMs }) => fromMs));
-  const ends = shown.flatMap(({ life }) => life.slice(-1).map(({ toMs }) => toMs));
-  const fromMs = Math.min(madeAt.getTime(), ...starts);
-  const toMs = Math.max(fromMs + 1, ...ends);
+function timeline({ jobs, span: { fromMs, toMs } }: ReportData): Html {
   return html`<section>
-    <h2>
-      Jobs over
-      time${shown.length < jobs.length ? `, the last ${shown.length} of ${count(jobs.length)}` : ""}
-    </h2>
+    <h2>Jobs over time${onlyLast(jobs)}</h2>
     <div class="keys soft">
       ${KEYS.map((state) => html`<span class="key ${state}">${state}</span>`)}
     </div>
-    <div class="lives">
-      ${shown.map(({ job, life }) => html`<span>${job.id}</span>${lifeBar(life, fromMs, toMs)}`)}
-    </div>
+    ${folded(
+      jobs,
+      (some) =>
+        html`<div class="lives">
+          ${some.map(({ job, life }) => html`<span>${job.id}</span>${lifeBar(life, fromMs, toMs)}`)}
+        </div>`,
+    )}
     <div class="x"><span>${minute(fromMs)}</span><span>${minute(toMs)}</span></div>
   </section>`;
 }
 
+function onlyLast({ length }: readonly ReportJob[]): string {
+  return length > MAX_JOBS ? `, the last ${count(MAX_JOBS)} of ${count(length)}` : "";
+}
+
+/** In the order of their numbers, as everywhere; of many the earlier ones are folded away. */
+function folded(jobs: readonly ReportJob[], show: (some: readonly ReportJob[]) => Html): Html {
+  const early = jobs.slice(-MAX_JOBS, -UNFOLDED_JOBS);
+  const last = show(jobs.slice(-UNFOLDED_JOBS));
+  if (early.length === 0) return last;
+  return html`<details>
+      <summary>${counted(early.length, "earlier job")}</summary>
+      ${show(early)}
+    </details>
+    ${last}`;
+}
+
 function lifeBar(life: readonly Stretch[], fromMs: number, toMs: number): Html {
-  const percent = (ms: number) => ((ms / (toMs - fromMs)) * PERCENT).toFixed(2);
+  const percent = (ms: number) => ((ms / Math.max(1, toMs - fromMs)) * PERCENT).toFixed(2);
   const parts = life.map(({ state, fromMs: begins, toMs: ends }) => {
     const left = percent(begins - fromMs);
     const words = `${state} ${minute(begins)}`;
@@ -168,15 +191,10 @@ function lifeBar(life: readonly Stretch[], fromMs: number, toMs: number): Html {
 }
 
 function failures({ groups, unread }: Failures): Html {
-  if (groups.length === 0) {
-    return html`<section>
-      <h2>Failed rows</h2>
-      <p>None waits in a failed file.</p>
-    </section>`;
-  }
-  return html`<section>
-    <h2>Failed rows</h2>
-    <div class="scroll">
+  if (groups.length === 0) return html``;
+  return html`<section class="verdict bad">
+    <h2>Rows that failed, and why</h2>
+    <div class="scroll" tabindex="0">
       <table>
         <thead>
           <tr>
@@ -212,32 +230,33 @@ function failureRow({ rows, class: kind, reason, code, message, ids }: FailureGr
 }
 
 function jobList(jobs: readonly ReportJob[]): Html {
-  const shown = jobs.slice(-MAX_JOBS).toReversed();
   return html`<section>
-    <h2>
-      Jobs${shown.length < jobs.length ? `, the last ${shown.length} of ${count(jobs.length)}` : ""}
-    </h2>
-    <div class="scroll">
-      <table>
-        <thead>
-          <tr>
-            <th>job</th>
-            <th>state</th>
-            <th class="n">rows</th>
-            <th class="n">written</th>
-            <th class="n">failed</th>
-            <th class="n">other</th>
-            <th class="n">tokens</th>
-            <th class="n">cost</th>
-            <th>updated</th>
-          </tr>
-        </thead>
-        <tbody>
-          ${shown.map(jobRow)}
-        </tbody>
-      </table>
-    </div>
+    <h2>Jobs${onlyLast(jobs)}</h2>
+    ${folded(jobs, jobTable)}
   </section>`;
+}
+
+function jobTable(jobs: readonly ReportJob[]): Html {
+  return html`<div class="scroll" tabindex="0">
+    <table>
+      <thead>
+        <tr>
+          <th>job</th>
+          <th>state</th>
+          <th class="n">rows</th>
+          <th class="n">written</th>
+          <th class="n">failed</th>
+          <th class="n">other</th>
+          <th class="n">tokens</th>
+          <th class="n">cost</th>
+          <th>updated</th>
+        </tr>
+      </thead>
+      <tbody>
+        ${jobs.map(jobRow)}
+      </tbody>
+    </table>
+  </div>`;
 }
 
 function jobRow({ job, usd }: ReportJob): Html {
@@ -247,7 +266,7 @@ function jobRow({ job, usd }: ReportJob): Html {
     <td>${id}</td>
     <td class="state ${state}">${stateWords(job)}</td>
     <td class="n">${count(requests)}</td>
-    ${figureCell(sums?.written)}${figureCell(sums?.failed)}${figureCell(other)}
+    ${figureCell(sums?.written)}${figureCell(sums?.failed, "bad")}${figureCell(other)}
     <td class="n">${count(billedTokens ?? tokens)}</td>
     <td class="n">${dollars(usd)}</td>
     <td class="date">${minute(Date.parse(updatedAt))}</td>
@@ -258,6 +277,7 @@ function stateWords({ state, parents }: Job): string {
   return parents.length === 0 ? state : `${state}, from ${someJobs(parents)}`;
 }
 
-function figureCell(value: number | undefined): Html {
-  return html`<td class="n">${value === undefined ? "–" : count(value)}</td>`;
+function figureCell(value: number | undefined, tone = ""): Html {
+  const kind = value === undefined || value === 0 ? "n" : `n ${tone}`;
+  return html`<td class="${kind}">${value === undefined ? "–" : count(value)}</td>`;
 }

@@ -28,7 +28,7 @@ export async function showReport(context: CommandContext): Promise<CommandResult
     enqueuedTokensMax: queueWindow(settings).maxEnqueuedTokens,
     now: clock.now(),
   });
-  const written = await replaceFileUnlocked(file, reportPage(data));
+  const written = await replaceFileUnlocked(file, reportPage(data, context.next));
   return {
     json: { file, bytes: written.bytes, jobs: data.jobs.length },
     text: `Wrote ${file} (${bytes(written.bytes)}) on ${counted(data.jobs.length, "job")}. Open it in a browser.`,
@@ -46,8 +46,9 @@ async function askDatabase(
   target: Target,
 ): Promise<Coverage | string> {
   try {
-    const { total, pending } = await (await services.store(target)).count();
-    return { total, pending };
+    const store = await services.store(target);
+    const { total, pending } = await store.count();
+    return { total, pending, server: (await store.describe()).serverVersion };
   } catch (error) {
     if (!(error instanceof UserError)) throw error;
     report({ type: "warning", message: error.message, hint: error.hint });
