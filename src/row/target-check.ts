@@ -90,13 +90,17 @@ function checkEmbedding(target: Target, description: TargetDescription): void {
   checkWidth(target, description);
 }
 
+export function noExtension(): UserError {
+  return new UserError("The database does not have the extension pgvector.", {
+    hint: "Run: create extension vector; (on Supabase: Database, Extensions, vector).",
+  });
+}
+
 function checkVectorType(target: Target, description: TargetDescription): void {
   const { embedding, pgvectorVersion } = description;
   const name = `${tableName(target)}.${target.embedding}`;
   if (pgvectorVersion === undefined) {
-    throw new UserError("The database does not have the extension pgvector.", {
-      hint: "Run: create extension vector; (on Supabase: Database, Extensions, vector).",
-    });
+    throw noExtension();
   }
   if (embedding.typeName !== "vector" && embedding.typeName !== "halfvec") {
     throw new UserError(`The column ${name} is of type ${embedding.typeName}, not a vector.`, {

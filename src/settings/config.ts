@@ -87,9 +87,17 @@ function resolveSettings(
     origins[name] = found?.origin ?? { source: "default" };
   }
   if (!hasAll(OPTIONS, values) || !isOrigins(origins)) throw new Error("an option got no value");
-  const settings = { ...values, json: values.json || values.format === "json" };
+  const named = schemaOfTable(values, origins);
+  const settings = { ...values, ...named, json: values.json || values.format === "json" };
   checkTogether(settings, origins);
   return { settings, origins };
+}
+
+/** `--table app.questions` names both, where no schema is given. */
+function schemaOfTable({ table }: Pick<Settings, "table">, { schema: origin }: Origins) {
+  const [schema, name, ...more] = table.split(".");
+  const isQualified = origin.source === "default" && schema && name && more.length === 0;
+  return isQualified ? { schema, table: name } : {};
 }
 
 type OptionTable = Readonly<Record<string, Option<unknown>>>;

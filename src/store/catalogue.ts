@@ -5,10 +5,12 @@
 import type { IdType, TargetDescription } from "../row/target-description.ts";
 import { z } from "zod";
 import { parseRecipe, recipeColumns } from "../row/recipe.ts";
+import { noExtension } from "../row/target-check.ts";
 import { tableName, type Target } from "../row/target.ts";
 import { cell, type Database } from "./database.ts";
 import { type Session, TableRefusal } from "./port.ts";
 import { quoteLiteral } from "./sql.ts";
+import { byNearness, nearest } from "../nearest.ts";
 
 export type Catalogue = Readonly<{
   description: TargetDescription;
@@ -128,7 +130,7 @@ export const KEY_TYPES: Readonly<Partial<Record<string, IdType>>> = {
   "character varying": "text",
 };
 
-const MAX_TABLES_NAMED = 8;
+const MAX_TABLES_READ = 500;
 
 /**
  * A scalar subquery of type jsonb. It names nothing of the user's but in literals, so that it also
@@ -290,23 +292,25 @@ function nearTablesSql(schema: string, table: string): string {
       WHERE vecfill_table.oid IS NULL AND c.relkind IN ('r', 'p')
         AND (lower(c.relname::text) = lower(${table}::text) OR n.nspname = ${schema})
         AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast')
-      ORDER BY lower(c.relname::text) <> lower(${table}::text), c.relname LIMIT ${MAX_TABLES_NAMED}) near`;
+      ORDER BY lower(c.relname::text) <> lower(${table}::text), c.relname LIMIT ${MAX_TABLES_READ}) near`;
 }
 
 function findColumns(
   target: Target,
-  { columns, near }: Readonly<{ columns: readonly Column[] | null; near: readonly string[] }>,
+  { columns, near, extension }: Pick<z.infer<typeof FACTS>, "columns" | "near" | "extension">,
   label: string,
 ): Readonly<{ id: Column; embedding: Column }> {
   if (columns === null) throw noSuchTable(target, near, label);
-  const there = columns.map((column) => `${column.name} (${column.type})`);
+  const there = new Map(columns.map((column) => [column.name, column.type]));
   const named = (name: string, option: string): Column => {
     const column = columns.find((candidate) => candidate.name === name);
     if (column === undefined) throw noSuchColumn(target, name, option, there);
     return column;
   };
   for (const name of recipeColumns(parseRecipe(target.text))) named(name, "--text");
-  return { id: named(target.id, "--id"), embedding: named(target.embedding, "--embedding") };
+  const id = named(target.id, "--id");
+  if (!there.has(target.embedding) && extension === null) throw noExtension();
+  return { id, embedding: named(target.embedding, "--embedding") };
 }
 
 function describeEmbedding(column: Column): TargetDescription["embedding"] {
@@ -317,30 +321,51 @@ function describeEmbedding(column: Column): TargetDescription["embedding"] {
   return { typeName: baseType, dimensions: column.modifier < 0 ? undefined : column.modifier };
 }
 
-/** `near`: tables that may have been meant, or all there are. */
-export function noSuchTable(target: Target, near: readonly string[], label: string): TableRefusal {
-  const names = near.slice(0, MAX_TABLES_NAMED).join(", ");
-  const message = `There is no table ${tableName(target)} in ${label}.`;
-  return new TableRefusal(message, {
-    hint:
-      names === ""
-        ? `Check the database's address, --schema and --table; schema ${target.schema} has no tables.`
-        : `Check --schema and --table. There are: ${names}.`,
-  });
+/** `tables`: those that may have been meant. */
+export function noSuchTable(
+  target: Target,
+  tables: readonly string[],
+  label: string,
+): TableRefusal {
+  const name = tableName(target);
+  const elsewhere = tables.find((each) => each.endsWith(`.${target.table}`));
+  const meant = elsewhere ?? nearest(name, tables);
+  const hint =
+    tables.length === 0
+      ? `Check the database's address, --schema and --table; schema ${target.schema} has no tables.`
+      : `${meant === undefined ? "Check --schema and --table." : `Did you mean ${meant}?`} There are: ${nearFirst(name, tables)}.`;
+  return new TableRefusal(`There is no table ${name} in ${label}.`, { hint });
 }
 
-/** `option`: the flag that names the column; `there`: the columns there are, with their types. */
+/** `option`: the flag that names the column; `there`: the types of the columns there are, by name. */
 export function noSuchColumn(
   target: Target,
   name: string,
   option: string,
-  there: readonly string[],
+  there: ReadonlyMap<string, string>,
 ): TableRefusal {
+  const meant = nearest(name, [...there.keys()]);
+  const add = `alter table ${tableName(target)} add column ${name} vector(${target.dimensions});`;
   const mend =
-    option === "--embedding"
-      ? `Give --embedding, or add the column: alter table ${tableName(target)} add column ${name} vector(${target.dimensions});`
-      : `Give ${option}.`;
+    meant !== undefined
+      ? `Did you mean ${meant}? Give ${option} ${meant}.`
+      : `Give ${option}${option === "--embedding" ? `, or add the column: ${add}` : "."}`;
+  const named = nearFirst(name, [...there.keys()], (each) => `${each} (${there.get(each)})`);
   return new TableRefusal(`Table ${tableName(target)} has no column ${name}.`, {
-    hint: `${mend} Its columns: ${there.join(", ")}.`,
+    hint: `${mend} Its columns: ${named}.`,
   });
+}
+
+const MAX_NAMED = 8;
+
+/** `a, b and 31 more`: those nearest to what was wanted. */
+function nearFirst(
+  wanted: string,
+  names: readonly string[],
+  show: (name: string) => string = String,
+): string {
+  const near = byNearness(wanted, names).slice(0, MAX_NAMED);
+  const more = names.length - near.length;
+  const shown = near.map(({ candidate }) => show(candidate)).join(", ");
+  return more === 0 ? shown : `${shown} and ${more.toLocaleString("en")} more`;
 }

@@ -52,7 +52,8 @@ export function describeByOpenApi(target: Target, given: unknown, label: string)
   const { definitions, info } = document;
   const { properties: columns, required = [] } = definitions[target.table] ?? {};
   if (columns === undefined) {
-    throw perhapsUnseen(noSuchTable(target, nearFirst(target, definitions), label));
+    const tables = Object.keys(definitions).map((name) => `${target.schema}.${name}`);
+    throw perhapsUnseen(noSuchTable(target, tables, label));
   }
   const named = columnFinder(target, columns);
   for (const name of recipeColumns(parseRecipe(target.text))) named(name, "--text");
@@ -135,18 +136,10 @@ function vectorType({ format }: Column): {
 }
 
 function columnFinder(target: Target, columns: Readonly<Record<string, Column>>) {
-  const there = Object.entries(columns).map(([name, { format }]) => `${name} (${format})`);
+  const there = new Map(Object.entries(columns).map(([name, { format }]) => [name, format]));
   return (name: string, option: string): Column => {
     const column = Object.hasOwn(columns, name) ? columns[name] : undefined;
     if (column === undefined) throw perhapsUnseen(noSuchColumn(target, name, option, there));
     return column;
   };
-}
-
-/** Tables of that name in other letters come first. */
-function nearFirst(target: Target, definitions: Readonly<Record<string, unknown>>): string[] {
-  const wanted = target.table.toLowerCase();
-  return Object.keys(definitions)
-    .sort((a, b) => Number(b.toLowerCase() === wanted) - Number(a.toLowerCase() === wanted))
-    .map((name) => `${target.schema}.${name}`);
 }
