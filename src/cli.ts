@@ -16,10 +16,10 @@ import { requireTrusted } from "./settings/trust.ts";
 import { EXIT_CODES, type ExitReason } from "./errors.ts";
 import { failureOf } from "./output/failure.ts";
 import {
-  MAIN_PAGE,
-  describeCommand,
-  exitCodesText,
-  helpText,
+  acceptOptions,
+  commandPage,
+  mainPage,
+  shortPage,
   usageOf,
   wordsGiven,
 } from "./cli/help.ts";
@@ -51,7 +51,6 @@ import type { Watch } from "./notify/watch.ts";
 import { tuneCollector } from "./cli/collector.ts";
 
 const PROGRAM = "vecfill";
-const HELP_COLUMNS = 80;
 
 /** Values stay text, under the one name they were given by, so that `config.ts` sees what was typed. */
 const PARSING = {
@@ -101,8 +100,9 @@ export function run(args: readonly string[], world: World): Promise<number> {
 
 async function finish(session: Session): Promise<number> {
   try {
-    const page = await parse(session);
-    if (page !== "") session.output.result(page);
+    const page = await pageAsked(session);
+    if (page === undefined) await parser(session).parseAsync(session.args);
+    else session.output.result(page);
   } catch (error) {
     const failure = failureOf(error);
     const hint = session.complete(failure.hint);
@@ -135,28 +135,33 @@ function newSession(args: readonly string[], world: World): Session {
   return { args, world, output: firstOutput(args, world), exit: "done", complete };
 }
 
-/** Resolves to the text of `--help` or `--version`; empty when a command ran. */
-async function parse(session: Session): Promise<string> {
-  let page = "";
-  await parser(session).parseAsync(session.args, {}, (_error, _argv, text) => {
-    page = text;
-  });
-  return page;
+const HELP_FLAGS = ["--help", "-h"];
+const VERSION_FLAGS = ["--version", "-v", "-V"];
+
+/** Undefined where a command is to run. */
+async function pageAsked({ args, world }: Session): Promise<string | undefined> {
+  const { columns } = world.stdout;
+  const [first, second] = args;
+  if (first === undefined) return shortPage(columns);
+  if (first === "version" || args.some((arg) => VERSION_FLAGS.includes(arg))) {
+    return packageVersion();
+  }
+  const asked = first === "help" ? second : args.find((arg) => !arg.startsWith("-"));
+  if (first !== "help" && !args.some((arg) => HELP_FLAGS.includes(arg))) return undefined;
+  if (asked === undefined) return mainPage(COMMANDS, columns);
+  const name = COMMAND_NAMES.find((each) => each === asked);
+  if (name === undefined) throw misused(`Unknown command: ${asked}`, args);
+  return commandPage(name, COMMANDS[name], columns);
 }
 
 function parser(session: Session): Argv {
   const cli = yargs()
     .scriptName(PROGRAM)
     .locale("en")
-    .usage(helpText(MAIN_PAGE))
     .parserConfiguration(PARSING)
-    .usageConfiguration({ "hide-types": true })
-    .wrap(Math.min(session.world.stdout.columns ?? HELP_COLUMNS, HELP_COLUMNS))
     .exitProcess(false)
-    .version(packageVersion())
-    .alias({ help: "h" })
-    .group(["help", "version"], "Output:")
-    .epilog(exitCodesText())
+    .help(false)
+    .version(false)
     .strict()
     .demandCommand(1, NO_COMMAND)
     .fail((message, error) => {
@@ -173,7 +178,7 @@ function register(cli: Argv, name: CommandName, session: Session): Argv {
   return cli.command(
     usageOf(name, command),
     command.summary,
-    (args) => describeCommand(args, name, command),
+    (args) => acceptOptions(args, name, command),
     (argv) => start(name, argv, session),
   );
 }
@@ -190,8 +195,8 @@ async function start(name: CommandName, argv: Flags, session: Session): Promise<
   await requireTrusted(name, configuration, folder);
   const output = await openOutput(configuration, world);
   session.output = output;
-  const { settings, origins } = configuration;
-  session.complete = (hint) => withCompleteCommands(hint, settings, origins);
+  const { origins } = configuration;
+  session.complete = (hint) => withCompleteCommands(hint, origins);
   for (const message of configuration.warnings) warn(output, message);
   const interrupt = interruptible(session, serves);
   const watch = await watchOver(name, configuration, session);
@@ -255,7 +260,7 @@ async function withServices(
       folder: world.folder,
       width: world.stdout.isTTY === true ? world.stdout.columns : undefined,
       screen: () => resultScreen(configuration, world),
-      next: (command, ...args) => nextCommandLine(settings, origins, command, args),
+      next: (command, ...args) => nextCommandLine(origins, command, args),
       confirm: (question) => {
         output.pause();
         const again = commandLine([...session.args, "--yes"]);

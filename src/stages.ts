@@ -13,7 +13,7 @@ import type { JobBounds } from "./jobs-folder/cut.ts";
 import type { Job } from "./manifest/job.ts";
 import type { Manifest, ManifestView } from "./manifest/manifest.ts";
 import type { Plan } from "./plan/plan.ts";
-import { needs } from "./manifest/states.ts";
+import { isOpen, needs } from "./manifest/states.ts";
 import type { Report } from "./progress.ts";
 import { JobBlocked, UserError } from "./errors.ts";
 import type { ResubmitServices } from "./resubmit/resubmit.ts";
@@ -268,7 +268,7 @@ export async function runFromSettings(
     const { sample } = planned ?? (await firstRows(context, services));
     if (sample !== undefined) await services.manifest.recordCounted(target, sample);
     const expectedUsd = planned && usdOfRun(planned, laneChoice(context.settings));
-    return run(services, { ...runOptions(context), unfit, expectedUsd });
+    return run(services, { ...runOptions(context, services.manifest), unfit, expectedUsd });
   });
 }
 
@@ -282,8 +282,16 @@ function othersThan(target: Target, { manifest }: RunServices): readonly Target[
 /** Without a plan the tokens are corrected by the first rows, and then by the bills. */
 const ROWS_COUNTED = 2_000;
 
+/** Rows under way count: a run that goes on selects what the earlier one had not. */
+function limitOfRun({ settings }: StageContext, manifest: ManifestView): number | undefined {
+  const target = targetOf(settings);
+  const underWay = manifest.jobs().filter((job) => isOpen(job) && sameTarget(job.target, target));
+  const rows = underWay.reduce((sum, job) => sum + job.requests, 0);
+  return settings.limit === undefined ? undefined : Math.max(0, settings.limit - rows);
+}
+
 function firstRows(context: StageContext, { manifest, gemini }: RunServices): Promise<Plan> {
-  const limit = Math.min(context.settings.limit ?? Infinity, ROWS_COUNTED);
+  const limit = Math.min(limitOfRun(context, manifest) ?? Infinity, ROWS_COUNTED);
   return planFromSettings(context, { manifest, gemini, limit });
 }
 
@@ -294,11 +302,11 @@ async function runServices(context: StageContext): Promise<RunServices> {
   return { ...sending, ...(await withTables(context, sending.manifest)), store, indexes };
 }
 
-function runOptions(context: StageContext): RunOptions {
+function runOptions(context: StageContext, manifest: ManifestView): RunOptions {
   const { settings } = context;
   return {
     ...settings,
-    export: exportOptions(context),
+    export: { ...exportOptions(context), limit: limitOfRun(context, manifest) },
     window: queueWindow(settings),
     prices: pricesOf(settings),
     costLimit: costLimit(settings),
@@ -316,9 +324,10 @@ type With = Readonly<{
 
 /** The plan as the settings have it. */
 export async function planFromSettings(
-  { services, settings, report, signal }: StageContext,
-  { manifest, gemini, limit = settings.limit, countsDistinct = false }: With,
+  context: StageContext,
+  { manifest, gemini, limit = limitOfRun(context, manifest), countsDistinct = false }: With,
 ): Promise<Plan> {
+  const { services, settings, report, signal } = context;
   const { plan } = await import("./plan/plan.ts");
   const { onTooLong, tier, maxAttempts } = settings;
   const target = targetOf(settings);

@@ -201,15 +201,25 @@ describe("checked values", () => {
 });
 
 describe("the next command", () => {
-  it("is given the same folder and target, where it takes them, quoted for a shell", async () => {
-    const flags = { "jobs-dir": "my jobs", table: "papers", json: true, limit: "5" };
-    const { settings, origins } = await load({ flags });
-    expect(nextCommandLine(settings, origins, "submit", [])).toBe(
-      "vecfill submit --jobs-dir 'my jobs'",
+  it("is given what bounds, selects or names, where it takes that, quoted for a shell", async () => {
+    const flags = {
+      "jobs-dir": "my jobs",
+      table: "papers",
+      json: true,
+      yes: true,
+      where: "id < 5",
+      limit: "1,000",
+      timeout: "10m",
+      canary: false,
+    };
+    const { origins } = await load({ flags });
+    expect(nextCommandLine(origins, "submit", [])).toBe(
+      "vecfill submit --timeout 10m --jobs-dir 'my jobs'",
     );
-    expect(nextCommandLine(settings, origins, "run", [])).toBe(
-      "vecfill run --table papers --jobs-dir 'my jobs'",
+    expect(nextCommandLine(origins, "run", ["--limit", "5"])).toBe(
+      "vecfill run --limit 5 --table papers --where 'id < 5' --no-canary --timeout 10m --jobs-dir 'my jobs'",
     );
+    expect(nextCommandLine(origins, "jobs", [])).toBe("vecfill jobs --jobs-dir 'my jobs'");
   });
 });
 

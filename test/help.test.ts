@@ -5,6 +5,7 @@
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it, test } from "vitest";
+import { loadConfiguration } from "../src/settings/config.ts";
 import { COMMAND_NAMES } from "../src/settings/option.ts";
 import { runHere } from "./command-line.ts";
 import { temporaryFolder } from "./job/sample.ts";
@@ -16,16 +17,55 @@ beforeAll(async () => {
 afterAll(() => rm(folder, { recursive: true, force: true }));
 
 describe.each(["", ...COMMAND_NAMES])("vecfill %s --help", (command) => {
-  it("fits 80 columns and has examples, options and exit codes", async () => {
+  it("fits 80 columns and has its purpose, examples, options and exit codes", async () => {
     const args = command === "" ? ["--help"] : [command, "--help"];
     const { code, stdout } = await runHere(args);
     expect(code).toBe(0);
-    expect(stdout.split("\n").filter((line) => line.length > 80)).toEqual([]);
-    expect(stdout).toMatch(/^Examples:\n\$ .*vecfill /);
+    const tooLong = stdout.split("\n").filter((line) => line.length > 80);
+    // a choice of many words is one word itself
+    expect(tooLong.filter((line) => line.trim().includes(" "))).toEqual([]);
+    expect(stdout).toMatch(/^Usage: vecfill .*\n\n[A-Z]/);
     expect(stdout).toContain(`Usage: vecfill ${command}`);
-    expect(stdout).toMatch(/^Exit codes:\n +0 {2}done/m);
-    expect(stdout).toMatch(/^Output:$/m);
+    expect(stdout).toMatch(/^Examples:\n {2}\$ .*vecfill /m);
+    expect(stdout).toMatch(/^Exit codes:\s+0 +done/m);
+    expect(stdout).toMatch(/--verbose/);
+    if (command === "") return;
+    expect((await runHere(["help", command])).stdout).toBe(stdout);
+    expect((await runHere([command, "-h"])).stdout).toBe(stdout);
   });
+});
+
+test("the name alone says in ten lines or so what it is, and how to see it work", async () => {
+  const { code, stdout, stderr } = await runHere([]);
+  expect([code, stderr]).toEqual([0, ""]);
+  expect(stdout.split("\n").length).toBeLessThan(15);
+  expect(stdout.match(/\$ vecfill /g)).toHaveLength(5);
+  expect(stdout).toContain("npm run demo");
+});
+
+test.each(["version", "-v", "-V", "--version"])("vecfill %s", async (word) => {
+  const { code, stdout } = await runHere([word]);
+  expect([code, stdout]).toEqual([0, expect.stringMatching(/^\d+\.\d+\.\d+\n$/)]);
+});
+
+test.each([
+  ["--limit", "1,000", "limit", 1000],
+  ["--limit", "1,234,567", "limit", 1_234_567],
+  ["--timeout", "10m", "timeoutMs", 600_000],
+  ["--timeout", "90", "timeoutMs", 90_000],
+  ["--poll-interval", "1.5s", "pollIntervalMs", 1500],
+  ["--stuck-after", "2d", "stuckAfterMs", 172_800_000],
+  ["--stuck-after", "2", "stuckAfterMs", 7_200_000],
+  ["--max-cost", "1,000.50", "maxCost", 1000.5],
+] as const)("%s %s is taken as people write it", async (flag, given, name, value) => {
+  const flags = { [flag.slice(2)]: given };
+  const { settings } = await loadConfiguration({ flags, env: {}, folder });
+  expect(settings[name]).toBe(value);
+});
+
+test.each(["1,00", "1,0000", "10 m", "10x", "m", "-1m"])("--timeout %s is not", async (given) => {
+  const { code, stderr } = await runHere(["poll", `--timeout=${given}`]);
+  expect([code, stderr]).toEqual([2, expect.stringMatching(/such as 10m or 2h/)]);
 });
 
 describe("what is mistyped", () => {
@@ -39,10 +79,11 @@ describe("what is mistyped", () => {
     ["run extra", "`run` does not know what to do with extra.", "`vecfill run --help` says"],
     ["cancel", "`cancel` needs to be told which job.", "`vecfill jobs` lists them."],
     ["run --jobs-dir", "--jobs-dir needs a value.", "`vecfill run --help` says"],
-    ["", "No command is named.", "`vecfill --help` lists the commands"],
+    ["help rnu", "There is no command rnu.", "Did you mean `vecfill run`?"],
+    ["--json", "No command is named.", "`vecfill --help` lists the commands"],
   ])("vecfill %s: %s", async (line, what, hint) => {
-    const { code, stdout, stderr } = await runHere(line === "" ? [] : line.split(" "));
-    expect([code, stdout]).toEqual([2, ""]);
+    const { code, stderr } = await runHere(line.split(" "));
+    expect(code).toBe(2);
     const [first = "", second = ""] = stderr.split("\n");
     expect(first).toBe(`error: ${what}`);
     expect(second).toContain(`hint: ${hint}`);

@@ -1,10 +1,11 @@
 // A folder that an earlier version made, in the middle of its work: does this version go on with it, and pay for
 // nothing twice? It has the journal's first format, keys with md5, and names of batches that tell no table.
 import { createHash } from "node:crypto";
-import { cp, readFile, writeFile } from "node:fs/promises";
+import { cp, readFile, rm, writeFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { olderFingerprint } from "./fingerprints.ts";
+import { MD5_TWINS, olderFingerprint } from "./fingerprints.ts";
+import { MAX_TEXT_CHARS } from "../src/row/question.ts";
 import { idOf, range, startTrial, texts, type Trial } from "./trial.ts";
 import { openWorkshop, type Workshop } from "./workshop.ts";
 
@@ -100,4 +101,67 @@ test("what it left is the fixture that this file says", async () => {
     "0003 submitting",
     "0004 exported",
   ]);
+});
+
+test("a row of its jobs and one of ours that go again together are found again together", async () => {
+  const [same = ""] = texts(1);
+  const trial = await startOlder([...texts(ROWS), same]);
+  trial.emulator.setFaults("retryable=1");
+  await trial.export();
+  await trial.submit();
+  await trial.poll();
+  await trial.import();
+  trial.emulator.setFaults("");
+  const made = await trial.resubmit();
+  expect(made.map(({ digest }) => digest)).toEqual([undefined]);
+  const [{ id } = { id: "" }] = made;
+  expect(await trial.idsIn(`${id}.requests.jsonl`)).toEqual(expect.arrayContaining([1, 11]));
+  await trial.submit();
+  await rm(trial.path(`${id}.requests.jsonl`));
+  await trial.run();
+  expect(await trial.rightIds()).toEqual(range(1, ROWS + 1));
+  expect(Object.values(await trial.paid())).toEqual(range(1, ROWS + 1).map(() => 1));
+});
+
+test("a row that waits in it with a text too long to be kept whole is not sent by itself", async () => {
+  const long = `${"long ".repeat(MAX_TEXT_CHARS)}2`;
+  const trial = await startOlder();
+  await trial.sql(`UPDATE questions SET question_text = '${long}' WHERE id = 2`);
+  const [from, to] = ["Question number 2?", long].map(olderFingerprint);
+  const failed = (await trial.text("0001.failed.jsonl")).replace(from ?? "", to ?? "");
+  const journal = (await trial.text("manifest.ndjson")).replace(
+    /("failedFile":\{[^}]*"sha256":)"\w+"/,
+    `$1"${createHash("sha256").update(failed).digest("hex")}"`,
+  );
+  await writeFile(trial.path("0001.failed.jsonl"), failed);
+  await writeFile(trial.path("manifest.ndjson"), journal);
+  const { skipped } = await trial.export({ onTooLong: "truncate" });
+  expect(skipped).toMatchObject({ failedBefore: 2 });
+});
+
+test("a line that names no job is refused under its older key while the row is on its way", async () => {
+  const trial = await startOlder();
+  await trial.export();
+  const [line = ""] = (await trial.text("0005.requests.jsonl")).split("\n");
+  const older = `10@${olderFingerprint("Question number 10?")}`;
+  await writeFile(trial.path("mended.jsonl"), `${line.replace(/10@\w+/, older)}\n`);
+  expect(await trial.resubmit(trial.path("mended.jsonl"))).toEqual([]);
+});
+
+test("of a batch whose requests are lost no row gets a vector by its md5 alone", async () => {
+  const [one, other] = MD5_TWINS;
+  const trial = await startOlder([...texts(ROWS), one]);
+  await trial.sql(`UPDATE questions SET question_text = '${one}' WHERE id = 4`);
+  const renamed = (text: string) =>
+    text.replace(olderFingerprint("Question number 4?"), olderFingerprint(one));
+  trial.setWire(async ({ url }, send) => {
+    const answer = await send();
+    if (!url.pathname.endsWith(":download")) return answer;
+    return new Response(renamed(await answer.text()));
+  });
+  await rm(trial.path("0002.requests.jsonl"));
+  await trial.sql(`UPDATE questions SET question_text = '${other}' WHERE id = 11`);
+  await trial.poll();
+  await trial.import();
+  expect(await trial.emptyIds()).toContain(11);
 });

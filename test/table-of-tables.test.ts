@@ -334,29 +334,53 @@ describe.each(KINDS)("on a database that is %s", (kind) => {
     expect(emulator.batches().length).toBe(before);
   });
 
-  it("bytes that are no UTF-8 cost their row, in a SQL_ASCII database", ON_NATIVE, async () => {
-    const name = `${new URL(url).pathname.slice(1)}_ascii`;
+  /** A database of that encoding, with rows of an id and a text, for a while. */
+  async function inDatabase(
+    encoding: string,
+    rows: string,
+    work: (url: string) => Promise<void>,
+  ): Promise<void> {
+    const name = `${new URL(url).pathname.slice(1)}_${encoding.toLowerCase()}`;
     await sql("", [
-      `CREATE DATABASE ${name} ENCODING 'SQL_ASCII' TEMPLATE template0 LC_COLLATE 'C' LC_CTYPE 'C' LOCALE_PROVIDER libc`,
+      `CREATE DATABASE ${name} ENCODING '${encoding}' TEMPLATE template0 LC_COLLATE 'C' LC_CTYPE 'C' LOCALE_PROVIDER libc`,
     ]);
     const own = new URL(url);
     own.pathname = `/${name}`;
     try {
-      await sqlAt(own.href, "ascii", [
-        "CREATE EXTENSION vector",
-        `CREATE TABLE $ (${COLUMNS})`,
-        String.raw`INSERT INTO $ VALUES (1, 'plain'), (2, 'käse 漢 😀'), (3, E'bad \xff'), (4, E'cut \xe6\xbc')`,
-      ]);
-      const ended = await vecfillAt(own.href, "ascii", "run", "--yes", "--poll-interval", "0.2");
-      expect(ended.code, ended.stderr).toBe(0);
-      expect(ended.stdout).toMatch(/Left out: 2 rows without text/);
-      expect(
-        await sqlAt(own.href, "ascii", [
-          "SELECT id::text FROM $ WHERE embedding IS NULL ORDER BY id",
-        ]),
-      ).toEqual([{ id: "3" }, { id: "4" }]);
+      const made = [`CREATE TABLE $ (${COLUMNS})`, `INSERT INTO $ VALUES ${rows}`];
+      await sqlAt(own.href, "encoded", ["CREATE EXTENSION vector", ...made]);
+      await work(own.href);
     } finally {
       await sql("", [`DROP DATABASE ${name} WITH (FORCE)`]);
     }
+  }
+
+  const EMPTY = "SELECT id::text FROM $ WHERE embedding IS NULL ORDER BY id";
+  const QUICKLY = ["--yes", "--poll-interval", "0.2"];
+
+  it("bytes that are no UTF-8 cost their row, in a SQL_ASCII database", ON_NATIVE, async () => {
+    const rows = String.raw`(1, E'pl\\ain \\x41'), (2, 'käse 漢 😀'), (3, E'bad \xff'), (4, E'cut \xe6\xbc')`;
+    await inDatabase("SQL_ASCII", rows, async (own) => {
+      const ended = await vecfillAt(own, "encoded", "run", ...QUICKLY);
+      expect(ended.code, ended.stderr).toBe(0);
+      expect(ended.stdout).toMatch(/Left out: 2 rows without text/);
+      expect(await sqlAt(own, "encoded", [EMPTY])).toEqual([{ id: "3" }, { id: "4" }]);
+    });
   });
+
+  it(
+    "a database of another encoding is filled, and a changed text is seen",
+    ON_NATIVE,
+    async () => {
+      const rows = String.raw`(1, 'käse'), (2, E'cr\\ème'), (3, 'plain'), (4, 'käse')`;
+      await inDatabase("LATIN1", rows, async (own) => {
+        await vecfillAt(own, "encoded", "export");
+        await sqlAt(own, "encoded", ["UPDATE $ SET question_text = 'kase' WHERE id = 1"]);
+        const ended = await vecfillAt(own, "encoded", "run", ...QUICKLY);
+        expect(ended.code, ended.stderr).toBe(0);
+        expect(ended.stdout).toMatch(/1 stale/);
+        expect(await sqlAt(own, "encoded", [EMPTY])).toEqual([]);
+      });
+    },
+  );
 });

@@ -1,31 +1,32 @@
 /** Command lines to copy: what a person types to go on. */
 import type { Origins } from "../settings/config.ts";
 import { COMMAND_NAMES, type CommandName } from "../settings/option.ts";
-import { OPTION_LIST, type Settings } from "../settings/options.ts";
+import { OPTION_LIST } from "../settings/options.ts";
 
-/** The line of a command for the same folder and target: flags that name these are carried over. */
+/**
+ * The line of a command that goes on with the same: flags that bound, select or name something are
+ * carried over where it takes them, so that it is not said of more than was asked for here.
+ */
 export function nextCommandLine(
-  settings: Settings,
   origins: Origins,
   command: CommandName,
   args: readonly string[],
 ): string {
-  const carried = OPTION_LIST.filter(
-    ([name, { carried: isCarried, commands }]) =>
-      isCarried && commands.includes(command) && origins[name].source === "flag",
-  );
-  const flags = carried.flatMap(([name, { flag }]) => [`--${flag}`, String(settings[name])]);
+  const flags = OPTION_LIST.flatMap(([name, { flag, group, commands }]) => {
+    const origin = origins[name];
+    const isCarried = group !== "Output" && commands.includes(command);
+    if (!isCarried || origin.source === "default" || args.includes(`--${flag}`)) return [];
+    return origin.words ?? [];
+  });
   return commandLine([command, ...args, ...flags]);
 }
 
 /** The text, with the flags for the same folder and target in every command in backticks. */
-export function withCompleteCommands(text: string, settings: Settings, origins: Origins): string {
+export function withCompleteCommands(text: string, origins: Origins): string {
   return text.replaceAll(/`vecfill (?<words>[^`]+)`/g, (whole, words: string) => {
     const [name, ...args] = words.split(" ");
     const command = COMMAND_NAMES.find((each) => each === name);
-    return command === undefined
-      ? whole
-      : `\`${nextCommandLine(settings, origins, command, args)}\``;
+    return command === undefined ? whole : `\`${nextCommandLine(origins, command, args)}\``;
   });
 }
 

@@ -40,7 +40,14 @@ export type CommandResult = Readonly<{
   exit?: ExitReason;
 }>;
 
-export type OwnOptions = Readonly<{ options: readonly Option<unknown>[]; epilogue: string }>;
+/** A word to type, and what it means. */
+export type Entry = readonly [term: string, meaning: string];
+
+export type OwnOptions = Readonly<{
+  options: readonly Option<unknown>[];
+  /** What is told below them, by title. */
+  sections: Readonly<Record<string, readonly Entry[]>>;
+}>;
 
 export type Command = Readonly<{
   /** In the list of commands. */
@@ -48,7 +55,7 @@ export type Command = Readonly<{
   /** What its help page says. */
   about: string;
   /** A command line and what it does. */
-  examples: readonly (readonly [line: string, does: string])[];
+  examples: readonly Entry[];
   /** What may stand behind its name, as yargs has it: `[job..]`. */
   argument?: Readonly<{ form: string; describe: string }>;
   /** Options that no other command has, and what is told of them below the page. */

@@ -201,8 +201,12 @@ export const COMMANDS: Readonly<Record<CommandName, Command>> = {
     ],
     ownOptions: async () => {
       const { EMULATOR_OPTIONS } = await import("../cli/emulation.ts");
-      const { emulatorEpilogue } = await import("../emulator/port.ts");
-      return { options: Object.values(EMULATOR_OPTIONS), epilogue: emulatorEpilogue() };
+      const { describeBehaviours, describeFaults } = await import("../emulator/port.ts");
+      const sections = {
+        Faults: describeFaults(),
+        "Behaviours (the first choice is the default)": describeBehaviours(),
+      };
+      return { options: Object.values(EMULATOR_OPTIONS), sections };
     },
     serves: true,
     work: async ({ output, signal }, _words, flags) => {

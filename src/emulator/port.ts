@@ -1,8 +1,6 @@
 /** The emulator as others know it: a program of its own, for trying out and rehearsals. */
 import { setTimeout as delay } from "node:timers/promises";
-import { describeBehaviours } from "./faults/behaviour.ts";
 import { type Emulator, startEmulator } from "./emulator.ts";
-import { describeFaults } from "./faults/faults.ts";
 import type { EmulatorOptions } from "./faults/emulator-options.ts";
 
 export {
@@ -10,21 +8,11 @@ export {
   type EmulatorOptions,
   TIERS,
 } from "./faults/emulator-options.ts";
+export { describeBehaviours } from "./faults/behaviour.ts";
+export { describeFaults } from "./faults/faults.ts";
 export { TOKENIZERS } from "./faults/token-count.ts";
 
 const LOOK_MS = 60_000;
-
-/** For the end of --help: every fault and every behaviour, a line each. */
-export function emulatorEpilogue(): string {
-  return [
-    section("Faults:", describeFaults()),
-    section("Behaviours (the first choice is the default):", describeBehaviours()),
-  ].join("\n\n");
-}
-
-function section(title: string, lines: readonly string[]): string {
-  return [title, ...lines.map((line) => `  ${line}`)].join("\n");
-}
 
 export type Served = Readonly<{
   batches: number;

@@ -64,7 +64,7 @@ export async function* exportJobs(
   const { store, manifest, signal } = services;
   checkTarget(options.target, await store.describe());
   checkVectorSpace(manifest.jobs(), options.target);
-  const taken = await readTakenRows(manifest, options.target);
+  const taken = await readTakenRows({ manifest, store }, options.target);
   const pass = new ExportPass(services, options);
   try {
     for await (const page of pendingPages(store)) {

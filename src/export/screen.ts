@@ -27,7 +27,7 @@ export function screen(
   if (isBlank(question.text) && !isCut) return { skip: "empty", tokens: 0 };
   const key = formatKey(question);
   if (isInFlight(taken, key)) return { skip: "inFlight", tokens: 0 };
-  if (hasFailedBefore(taken, question)) return { skip: "failedBefore", tokens: 0 };
+  if (hasFailedBefore(taken, key)) return { skip: "failedBefore", tokens: 0 };
 
   const model = MODELS[target.model];
   const prefixTokens = estimateTokens(textPrefix(model, target.taskType)) * ratio;

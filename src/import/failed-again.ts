@@ -7,7 +7,7 @@ import { pendingPages } from "../jobs-folder/pending-pages.ts";
 import type { Job } from "../manifest/job.ts";
 import type { ManifestView } from "../manifest/manifest.ts";
 import type { FailedLine, Failure } from "../row/failed-line.ts";
-import { formatKey, MAX_TEXT_CHARS, olderKey, parseKey, type RowOutcome } from "../row/question.ts";
+import { MAX_TEXT_CHARS, parseKey, type RowOutcome } from "../row/question.ts";
 import { requestLine } from "../row/request-line.ts";
 import type { Holding, Store } from "../store/port.ts";
 import { CHUNK_ROWS } from "./chunk-writer.ts";
@@ -22,7 +22,7 @@ export async function failedAgain(
   rows: RequestRows,
 ): Promise<AsyncIterable<FailedLine>> {
   const vector = new Float32Array(job.target.dimensions);
-  const waiting = new Map<string, Failure>();
+  const waiting: FailedRows = new Map();
   let place = -1;
   for await (const keys of readRequestKeys(manifest.files(job.id), job)) {
     const failed = keys.flatMap((key) => {
@@ -35,13 +35,16 @@ export async function failedAgain(
       const holdings = await store.compare(chunk.map(({ row }) => ({ ...row, vector })));
       for (const [index, { row, place: its, failure }] of chunk.entries()) {
         const outcome = OUTCOMES[holdings[index] ?? "empty"];
-        if (outcome === undefined) waiting.set(formatKey(row), failure);
+        if (outcome === undefined) waiting.set(row.id, failure);
         else rows.settle(its, outcome);
       }
     }
   }
   return linesOf(store, job, waiting);
 }
+
+/** By id: the key may be of an earlier version. */
+type FailedRows = Map<string, Failure>;
 
 /** Undefined for a row that waits with the very text. */
 const OUTCOMES: Readonly<Record<Holding, RowOutcome | undefined>> = {
@@ -55,17 +58,15 @@ const OUTCOMES: Readonly<Record<Holding, RowOutcome | undefined>> = {
 async function* linesOf(
   store: Store,
   { id, attempt, target }: Job,
-  waiting: ReadonlyMap<string, Failure>,
+  waiting: FailedRows,
 ): AsyncGenerator<FailedLine> {
   if (waiting.size === 0) return;
   for await (const page of pendingPages(store)) {
     for (const row of page) {
-      for (const key of [formatKey(row), olderKey(row)]) {
-        const error = waiting.get(key);
-        // a longer one comes cut, and is for the next export
-        if (error === undefined || row.text.length > MAX_TEXT_CHARS) continue;
-        yield { ...requestLine(row, target), key, job: id, attempt, error };
-      }
+      const error = waiting.get(row.id);
+      // a longer one comes cut, and is for the next export
+      if (error === undefined || row.text.length > MAX_TEXT_CHARS) continue;
+      yield { ...requestLine(row, target), job: id, attempt, error };
     }
   }
 }

@@ -17,6 +17,8 @@ const JOBS_LOOKED_AT = 3;
 const ROWS_A_JOB = 100;
 /** More than the rows that failed, and than one or two that somebody emptied. */
 const LEAST_EMPTY = 3;
+/** By so much a sample may have more failed rows than their share. */
+const SIGMAS = 3;
 
 /** Of the jobs that were imported last, the first that has lost rows is told. */
 export async function warnOfLostRows(
@@ -33,7 +35,8 @@ export async function warnOfLostRows(
     const empty = (await store.compare(rows)).filter((holding) => holding === "empty").length;
     // also those that were sent again: they may be under way
     const failed = ((job.sums?.failed ?? 0) * rows.length) / job.requests;
-    if (rows.length === 0 || empty < Math.min(LEAST_EMPTY, rows.length) + 2 * failed) continue;
+    const explained = failed + SIGMAS * Math.sqrt(failed);
+    if (rows.length === 0 || empty < Math.min(LEAST_EMPTY, rows.length) + explained) continue;
     return report({
       type: "warning",
       message: `Of ${rows.length} rows that job ${job.id} was imported with, ${empty} have no vector any more, and their text is the same: the database may have been restored from a backup, or have lost its last commits. A run pays for them again.`,

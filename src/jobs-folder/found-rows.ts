@@ -2,9 +2,10 @@
  * Jobs whose request file is not here: another folder has sent them, or the file is lost. Whose rows they are
  * their results tell: each line names its row and the fingerprint of its text, and the table still checks both
  * when a vector is written. Rows that were to get another row's vector are in no results; they are those that
- * wait with a fingerprint that the results answer. What is found stands in `<job>.rows.jsonl`, a key a line, and
+ * wait with a fingerprint that the results answer, none with an md5, as earlier versions have it, which proves
+ * no text. What is found stands in `<job>.rows.jsonl`, a key a line, and
  * is in its place before the journal says `rowsFound`; until then it is not known which rows the job has, and
- * none is selected for its column. Two texts of one fingerprint are no copies of each other.
+ * none is selected for its column.
  */
 import { exists } from "../disk/presence.ts";
 import { createDurableFile } from "../disk/durable-file.ts";
@@ -16,7 +17,7 @@ import { isToSend, needs } from "../manifest/states.ts";
 import { sameColumn } from "../manifest/vector-space.ts";
 import { readResultKey } from "../result-line/result-line.ts";
 import { KeySet } from "../row/key-table.ts";
-import { formatKey, olderKey, parseKey, type PendingQuestion } from "../row/question.ts";
+import { formatKey, parseKey } from "../row/question.ts";
 import type { Target } from "../row/target.ts";
 import type { Store } from "../store/port.ts";
 import { pendingPages } from "./pending-pages.ts";
@@ -80,9 +81,10 @@ async function recordRows(
   jobs: ReadonlyMap<string, readonly string[]>,
 ): Promise<void> {
   if (jobs.size === 0) return;
-  const texts = textsOf(jobs);
+  const { texts, answered } = answersOf(jobs);
   for await (const page of pendingPages(store)) {
-    for (const row of page) noteRow(texts, row);
+    const others = page.filter(({ id }) => !answered.has(id));
+    for (const row of others) texts.get(row.fingerprint)?.others.push(formatKey(row));
   }
   const byJob = Map.groupBy(texts.values(), ({ job }) => job);
   for (const [job, keys] of jobs) {
@@ -93,49 +95,31 @@ async function recordRows(
   }
 }
 
-/** What the results of a job answer: a fingerprint, and rows that wait with it. */
+/** What the results of a job answer: a fingerprint, and rows without a line that wait with it. */
 type AnsweredText = {
   readonly job: string;
-  /** Lines of the job: of one text there is one. */
-  lines: number;
-  /** Ids of rows that have a line of their own, in whichever job. */
-  readonly answered: Set<string>;
+  /** Lines of the job: of one text there is one. */ lines: number;
   readonly others: string[];
-  /** Of rows that wait: several where the texts of one md5 were made to meet. */
-  readonly fingerprints: Set<string>;
 };
 
-/** By fingerprint; a text that several jobs answer is the first one's. */
-function textsOf(jobs: ReadonlyMap<string, readonly string[]>): Map<string, AnsweredText> {
+/** Texts by fingerprint, one that several jobs answer as the first one's; and ids of rows that have a line. */
+function answersOf(jobs: ReadonlyMap<string, readonly string[]>) {
   const texts = new Map<string, AnsweredText>();
+  const answered = new Set<string>();
   for (const [job, keys] of jobs) {
     for (const key of keys) {
       const { id = "", fingerprint = "" } = parseKey(key) ?? {};
-      const text = texts.get(fingerprint) ?? {
-        job,
-        lines: 0,
-        answered: new Set(),
-        others: [],
-        fingerprints: new Set(),
-      };
-      text.answered.add(id);
+      const text = texts.get(fingerprint) ?? { job, lines: 0, others: [] };
       if (text.job === job) text.lines += 1;
       texts.set(fingerprint, text);
+      answered.add(id);
     }
   }
-  return texts;
+  return { texts, answered };
 }
 
-function noteRow(texts: ReadonlyMap<string, AnsweredText>, row: PendingQuestion): void {
-  for (const key of [formatKey(row), olderKey(row)]) {
-    const text = texts.get(parseKey(key)?.fingerprint ?? "");
-    text?.fingerprints.add(row.fingerprint);
-    if (text?.answered.has(row.id) === false) text.others.push(key);
-  }
-}
-
-function copiesIn({ lines, fingerprints, others }: AnsweredText): readonly string[] {
-  return lines === 1 && fingerprints.size === 1 ? others : [];
+function copiesIn({ lines, others }: AnsweredText): readonly string[] {
+  return lines === 1 ? others : [];
 }
 
 async function writeKeys(path: string, keys: readonly string[]): Promise<FileRecord> {

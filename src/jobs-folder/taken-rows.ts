@@ -1,5 +1,5 @@
 import { KeySet } from "../row/key-table.ts";
-import { formatKey, olderKey, parseKey, type PendingQuestion } from "../row/question.ts";
+import { parseKey } from "../row/question.ts";
 import { sameTarget, type Target } from "../row/target.ts";
 import { readFailedLines } from "./failed-file.ts";
 import { isMissing } from "../disk/presence.ts";
@@ -9,6 +9,7 @@ import { isOpen } from "../manifest/states.ts";
 import { lacksRows } from "./found-rows.ts";
 import { checkRequestFile, readRequestKeys } from "./request-file.ts";
 import { sameColumn } from "../manifest/vector-space.ts";
+import type { Store } from "../store/port.ts";
 
 /**
  * Which rows are not to be exported again: those of unfinished jobs, and those that wait in failed
@@ -18,8 +19,10 @@ import { sameColumn } from "../manifest/vector-space.ts";
 export type TakenRows = Readonly<{
   inFlight: KeySet;
   failedBefore: KeySet;
-  /** Ids of rows that jobs are under way with for the same column by another `--text`, or under older keys. */
-  inFlightOtherwise: KeySet;
+  /** Ids of rows in flight, whatever their text: of jobs by another `--text`, or with keys of earlier versions. */
+  inFlightIds: KeySet;
+  /** Ids of rows that wait with keys of earlier versions, of which the table says that their text is the same. */
+  failedIds: KeySet;
 }>;
 
 /**
@@ -27,60 +30,79 @@ export type TakenRows = Readonly<{
  * not there when the reading began. They are known by then as that job's, so jobs are read until
  * there is none that was not.
  */
-export async function readTakenRows(manifest: ManifestView, target: Target): Promise<TakenRows> {
+export async function readTakenRows(
+  { manifest, store }: Readonly<{ manifest: ManifestView; store: Pick<Store, "compare"> }>,
+  target: Target,
+): Promise<TakenRows> {
   const taken = {
     inFlight: new KeySet(),
     failedBefore: new KeySet(),
-    inFlightOtherwise: new KeySet(),
+    inFlightIds: new KeySet(),
+    failedIds: new KeySet(),
   };
-  const read = new Set<string>();
-  const unread = () => manifest.jobs().filter((job) => !read.has(job.id));
-  for (let jobs = unread(); jobs.length > 0; jobs = unread()) {
-    for (const job of jobs) {
-      const isOwn = sameTarget(job.target, target);
-      if (isOwn) await readRows(manifest, job, taken);
-      if (sameRows(job.target, target) && !(isOwn && job.digest === "sha256"))
-        await readIds(manifest, job, taken);
-      read.add(job.id);
-    }
+  for await (const { job, keys, isUnderWay } of takenKeys(manifest, target)) {
+    const hasOwnKeys = sameTarget(job.target, target) && job.digest === "sha256";
+    if (hasOwnKeys)
+      keys.forEach((key) => (isUnderWay ? taken.inFlight : taken.failedBefore).add(key));
+    else if (isUnderWay) keys.forEach((key) => taken.inFlightIds.add(idOf(key)));
+    else (await unchangedIds(store, keys, target)).forEach((id) => taken.failedIds.add(id));
   }
   return taken;
 }
 
-/** Under its own key, or under that of a job of an earlier version. */
-export function hasFailedBefore({ failedBefore }: TakenRows, row: PendingQuestion): boolean {
-  if (failedBefore.size === 0) return false;
-  return failedBefore.has(formatKey(row)) || failedBefore.has(olderKey(row));
+/** The same, and every one by its id, whatever its text. */
+export async function readTakenIds(manifest: ManifestView, target: Target): Promise<KeySet> {
+  const ids = new KeySet();
+  for await (const { keys } of takenKeys(manifest, target)) {
+    for (const key of keys) ids.add(idOf(key));
+  }
+  return ids;
 }
 
 /** Whether a job is under way with the row, by whatever text: its vector will be in the column first. */
-export function isInFlight({ inFlight, inFlightOtherwise }: TakenRows, key: string): boolean {
-  if (inFlight.has(key)) return true;
-  // nearly always there are none
-  return inFlightOtherwise.size > 0 && inFlightOtherwise.has(idOf(key));
+export function isInFlight({ inFlight, inFlightIds }: TakenRows, key: string): boolean {
+  return inFlight.has(key) || hasId(inFlightIds, key);
 }
 
-async function readRows(
-  manifest: ManifestView,
-  job: Job,
-  { inFlight, failedBefore }: TakenRows,
-): Promise<void> {
-  if (isOpen(job)) {
-    for await (const keys of keysOf(manifest, job)) for (const key of keys) inFlight.add(key);
-  } else if (job.outstanding.lines > 0) {
-    for await (const key of waitingKeys(manifest.files(job.id).failed)) failedBefore.add(key);
+export function hasFailedBefore({ failedBefore, failedIds }: TakenRows, key: string): boolean {
+  return failedBefore.has(key) || hasId(failedIds, key);
+}
+
+/** Nearly always there are none. */
+function hasId(ids: KeySet, key: string): boolean {
+  return ids.size > 0 && ids.has(idOf(key));
+}
+
+type TakenKeys = Readonly<{ job: Job; keys: readonly string[]; isUnderWay: boolean }>;
+
+async function* takenKeys(manifest: ManifestView, target: Target): AsyncGenerator<TakenKeys> {
+  const read = new Set<string>();
+  const unread = () => manifest.jobs().filter((job) => !read.has(job.id));
+  for (let jobs = unread(); jobs.length > 0; jobs = unread()) {
+    for (const job of jobs) {
+      read.add(job.id);
+      const isOwn = sameTarget(job.target, target);
+      if (isOpen(job) && sameRows(job.target, target)) {
+        for await (const keys of keysOf(manifest, job)) yield { job, keys, isUnderWay: true };
+      } else if (isOwn && !isOpen(job) && job.outstanding.lines > 0) {
+        for await (const keys of waitingKeys(manifest.files(job.id).failed))
+          yield { job, keys, isUnderWay: false };
+      }
+    }
   }
 }
 
-async function readIds(
-  manifest: ManifestView,
-  job: Job,
-  { inFlightOtherwise }: TakenRows,
-): Promise<void> {
-  if (!isOpen(job)) return;
-  for await (const keys of keysOf(manifest, job)) {
-    for (const key of keys) inFlightOtherwise.add(idOf(key));
-  }
+async function unchangedIds(
+  store: Pick<Store, "compare">,
+  keys: readonly string[],
+  { dimensions }: Target,
+): Promise<string[]> {
+  // only what the rows lack is asked
+  const vector = new Float32Array(dimensions);
+  const given = new Map(keys.map((key) => [idOf(key), parseKey(key)]));
+  const rows = [...given.values()].flatMap((row) => (row === undefined ? [] : { ...row, vector }));
+  const holdings = await store.compare(rows);
+  return rows.filter((_, place) => holdings[place] === "empty").map(({ id }) => id);
 }
 
 /** None where nothing tells them: whoever selects rows has waited for these, or was told not to. */
@@ -99,11 +121,20 @@ function sameRows(a: Target, b: Target): boolean {
   return sameColumn(a, b) && a.id === b.id;
 }
 
+const KEYS_AT_ONCE = 1000;
+
 /** None where the file is gone: somebody deleted it, or its rows were resubmitted meanwhile. */
-async function* waitingKeys(path: string): AsyncGenerator<string> {
+async function* waitingKeys(path: string): AsyncGenerator<string[]> {
+  let keys: string[] = [];
   try {
-    for await (const { key } of readFailedLines(path)) yield key;
+    for await (const { key } of readFailedLines(path)) {
+      keys.push(key);
+      if (keys.length < KEYS_AT_ONCE) continue;
+      yield keys;
+      keys = [];
+    }
   } catch (error) {
     if (!isMissing(error)) throw error;
   }
+  if (keys.length > 0) yield keys;
 }

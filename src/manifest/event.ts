@@ -66,7 +66,7 @@ const newJob = z.object({
   // absent: the one parent, or none
   parents: z.array(jobId).optional(),
   attempt: count,
-  // of a row's text, in its key; absent: md5
+  // of a row's text, in its key; absent: md5, or some of each
   digest: z.literal("sha256").optional(),
 });
 

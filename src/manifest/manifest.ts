@@ -103,7 +103,7 @@ export function viewOf(folder: string, state: ManifestState) {
     needing: (...wanted: readonly Need[]) => indexOf(state).needing(...wanted),
     billed: (target: Target) => indexOf(state).billed(target),
     sent: (target: Target) => indexOf(state).sent(target),
-    job: (id: string) => state.jobs.get(id) ?? unknownJob(id, state),
+    job: (id: string) => jobOf(state, id),
     files: (job: string) => jobFiles(folder, job),
     counted: (target: Target) => countOf(state, target),
     droppedIndexes: () => [...state.indexes.values()],
@@ -152,10 +152,10 @@ export function writing({ state, journal, lock, clock, answered }: Writing) {
     await append({ type: "target", at: at(), number, target });
     return number;
   };
-  const jobOf = (id: string) => state.jobs.get(id) ?? unknownJob(id, state);
+  const jobNow = (id: string) => jobOf(state, id);
   const recorded = async (event: JobEvent): Promise<Job> => {
     await append(event);
-    return jobOf(event.job);
+    return jobNow(event.job);
   };
   const recordNow = (event: NewEvent) => recorded({ ...event, at: at() });
 
@@ -177,11 +177,11 @@ export function writing({ state, journal, lock, clock, answered }: Writing) {
         for (const child of children) made.push(await numbered(child));
         const others = more.length > 0 ? more : undefined;
         await append({ type: "resubmitted", at: at(), children: made, ...first, others });
-        return children.map((child) => jobOf(child.job));
+        return children.map((child) => jobNow(child.job));
       }),
     record: (event: NewEvent) => inTurn(() => recordNow(event)),
     recordIf: (holds: (job: Job) => boolean, event: NewEvent) =>
-      inTurn(async () => (holds(jobOf(event.job)) ? recordNow(event) : undefined)),
+      inTurn(async () => (holds(jobNow(event.job)) ? recordNow(event) : undefined)),
     recordCounted: (target: Target, count: TokenCount) =>
       inTurn(async () => {
         await append({ type: "counted", at: at(), target: await numberOf(target), ...count });
@@ -218,19 +218,17 @@ export function newHeader(now: Date): JournalHeader {
   };
 }
 
-function unknownJob(id: string, state: ManifestState): never {
-  const ids = [...state.jobs.keys()];
+/** By its id, or by that without the zeroes in front. */
+function jobOf({ jobs }: ManifestState, id: string): Job {
+  const job = jobs.get(id) ?? (/^\d+$/.test(id) ? jobs.get(formatJobId(Number(id))) : undefined);
+  if (job !== undefined) return job;
+  const ids = [...jobs.keys()];
   const known =
     ids.length === 0
       ? "there are none yet"
       : `there ${ids.length === 1 ? `is ${ids[0]}` : `are ${ids[0]} to ${ids.at(-1)}`}`;
-  const meant = /^\d+$/.test(id) ? formatJobId(Number(id)) : id;
   throw usageError(
     `There is no job ${id}; ${known}.`,
-    state.jobs.has(meant)
-      ? `Did you mean ${meant}? \`vecfill jobs ${meant}\` shows it.`
-      : ids.length === 0
-        ? "`vecfill export` makes the first ones."
-        : "`vecfill jobs` lists them.",
+    ids.length === 0 ? "`vecfill export` makes the first ones." : "`vecfill jobs` lists them.",
   );
 }

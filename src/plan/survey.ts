@@ -64,7 +64,7 @@ export async function survey(services: SurveyServices, options: SurveyOptions): 
   const description = await store.describe();
   checkTarget(target, description);
   checkVectorSpace(manifest.jobs(), target);
-  const taken = await readTakenRows(manifest, target);
+  const taken = await readTakenRows({ manifest, store }, target);
   const tally = new Tally(options);
   for await (const page of pendingPages(store)) {
     for (const question of page) {

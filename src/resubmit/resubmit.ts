@@ -19,7 +19,7 @@ import type { Job, NewJob } from "../manifest/job.ts";
 import type { Manifest, Parent } from "../manifest/manifest.ts";
 import { learnedBounds } from "../quota/learned-bounds.ts";
 import { deleteRequestFiles, openRequestFile } from "../jobs-folder/request-file.ts";
-import { isInFlight, readTakenRows } from "../jobs-folder/taken-rows.ts";
+import { readTakenIds } from "../jobs-folder/taken-rows.ts";
 import { checkVectorSpace } from "../manifest/vector-space.ts";
 import { KeySet } from "../row/key-table.ts";
 import { fingerprintOf, parseKey } from "../row/question.ts";
@@ -197,9 +197,9 @@ async function exportLines(
   const { target } = sizing;
   checkVectorSpace(manifest.jobs(), target);
   await tryTable?.(target);
-  const taken = await readTakenRows(manifest, target);
-  const isFree = ({ line: { key } }: Given) =>
-    !isInFlight(taken, key) && !taken.failedBefore.has(key);
+  // by id: the key of such a line may be an earlier version's
+  const taken = await readTakenIds(manifest, target);
+  const isFree = ({ line }: Given) => !taken.has(rowId(line));
   const cuts = await cutLines(manifest, only(given, isFree), sizing);
   if (cuts.length > 0) warnOfTarget(report, path, target);
   const made: Job[] = [];
@@ -263,7 +263,8 @@ function rowOf(line: FailedLine, ratio: number): CutRow {
   const { text } = line.request.content.parts[0];
   const fingerprint = parseKey(line.key)?.fingerprint ?? "";
   const tokens = estimateTokens(text) * ratio;
-  const digest = fingerprintOf(text);
+  // half of a pair of surrogates is no character in UTF-8
+  const digest = fingerprintOf(JSON.stringify(text));
   return { line: JSON.stringify(requestOf(line)), fingerprint, digest, tokens };
 }
 

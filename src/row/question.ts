@@ -34,16 +34,7 @@ export function fingerprintOf(text: string): string {
 
 /** Whether a key's fingerprint, of either kind, is that of the text. */
 export function isFingerprintOf(fingerprint: string, text: string): boolean {
-  return fingerprint === fingerprintOf(text) || fingerprint === olderFingerprint(text);
-}
-
-/** The key by which jobs of earlier versions know the row; of a text that comes cut it is another one. */
-export function olderKey({ id, text }: PendingQuestion): string {
-  return formatKey({ id, fingerprint: olderFingerprint(text) });
-}
-
-function olderFingerprint(text: string): string {
-  return hash("md5", text, "hex");
+  return fingerprint === fingerprintOf(text) || fingerprint === hash("md5", text, "hex");
 }
 
 export function formatKey(question: QuestionKey): string {

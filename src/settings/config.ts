@@ -32,6 +32,8 @@ export type GivenOrigin = Readonly<{
   name: string;
   /** In a file that nobody named: it may have come with somebody else's repository. */
   isFound: boolean;
+  /** Of a flag: as it stands in a command line. */
+  words?: readonly string[];
 }>;
 
 export type Origin = GivenOrigin | Readonly<{ source: "default" }>;
@@ -136,7 +138,10 @@ function find(
 function inFlags({ flag }: Option<unknown>, flags: Flags): Found | undefined {
   const given = flags[flag];
   if (given === undefined) return undefined;
-  return { given, origin: { source: "flag", name: `--${flag}`, isFound: false } };
+  const isSwitch = typeof given === "boolean";
+  const value = typeof given === "string" ? [given] : [];
+  const words = [`--${isSwitch && !given ? "no-" : ""}${flag}`, ...value];
+  return { given, origin: { source: "flag", name: `--${flag}`, isFound: false, words } };
 }
 
 function inEnvironment({ flag }: Option<unknown>, environment: Environment): Found | undefined {

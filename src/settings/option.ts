@@ -50,8 +50,8 @@ export type Option<T> = Unnamed<T> &
 
 /** Its name is that in the table. */
 export type Unnamed<T> = Readonly<{
-  /** A switch takes no value on the command line. */
-  takes: "value" | "nothing";
+  /** What stands for its value in the help, `<rows>`; undefined: a switch, which takes none. */
+  value: string | undefined;
   describe: string;
   /** The default in words. Undefined: there is none, or `describe` says it. */
   defaultText: string | undefined;
@@ -60,8 +60,6 @@ export type Unnamed<T> = Readonly<{
   commands: readonly CommandName[];
   /** The words it may be; undefined where it may be anything. */
   choices: readonly string[] | undefined;
-  /** Names what a command works on, so that the next command has to be given it too. */
-  carried: boolean;
   /** False for what is settled before the config file is read. */
   inConfigFile: boolean;
   /** What only a person may set, no file that was found: what runs a command, or writes to any place. */
@@ -104,24 +102,23 @@ type Described<D> = Readonly<{
   describe: string;
   group: OptionGroup;
   commands: readonly CommandName[];
-  carried?: boolean;
   inConfigFile?: boolean;
   power?: "runs" | "writes";
+  value?: string;
 }>;
 
 function option<T, D extends T | undefined>(
   described: Described<D>,
-  rest: Pick<Unnamed<T>, "check"> & Partial<Pick<Unnamed<T>, "takes" | "defaultText" | "choices">>,
+  rest: Pick<Unnamed<T>, "check"> & Partial<Pick<Unnamed<T>, "value" | "defaultText" | "choices">>,
 ): Unnamed<T | D> {
   return {
-    carried: false,
     inConfigFile: true,
     power: undefined,
-    takes: "value",
+    value: "<text>",
     defaultText: undefined,
     choices: undefined,
-    ...described,
     ...rest,
+    ...described,
   };
 }
 
@@ -140,7 +137,7 @@ function checkText(given: Given): Checked<string> {
 
 /** The name of a schema, a table or a column. */
 export function identifier(described: Described<string>): Unnamed<string> {
-  return { ...text(described), check: checkIdentifier };
+  return { ...text({ value: "<name>", ...described }), check: checkIdentifier };
 }
 
 function checkIdentifier(given: Given): Checked<string> {
@@ -154,7 +151,7 @@ export function dollars<D extends number | undefined>(
   described: Described<D>,
 ): Unnamed<number | D> {
   const defaultText = described.default?.toString();
-  return option<number, D>(described, { check: checkDollars, defaultText });
+  return option<number, D>(described, { check: checkDollars, defaultText, value: "<dollars>" });
 }
 
 /** Dollars, or one word in their place. */
@@ -188,7 +185,8 @@ export function choice<const C extends string>(
       : { value };
   };
   const describe = `${described.describe}: ${choices.join(", ")}`;
-  return option<C, C>({ ...rest, describe }, { check, defaultText: described.default, choices });
+  const kind = { check, defaultText: described.default, choices, value: "<word>" };
+  return option<C, C>({ ...rest, describe }, kind);
 }
 
 /** Several of them, with commas between. */
@@ -205,13 +203,13 @@ export function severalOf<const C extends string>(
       : { wrong: `${wrong} is not one of ${known.join(", ")}` };
   };
   const describe = `${described.describe}: ${known.join(", ")}`;
-  return option<readonly C[], undefined>({ ...rest, describe }, { check });
+  return option<readonly C[], undefined>({ ...rest, describe }, { check, value: "<words>" });
 }
 
 /** A number from 0 up. */
 export function amount<D extends number | undefined>(described: Described<D>): Unnamed<number | D> {
   const defaultText = described.default?.toString();
-  return option<number, D>(described, { check: checkAmount, defaultText });
+  return option<number, D>(described, { check: checkAmount, defaultText, value: "<number>" });
 }
 
 function checkAmount(given: Given): Checked<number> {
@@ -234,7 +232,7 @@ export function wholeNumber<D extends number | undefined>(
       : { value };
   };
   const defaultText = rest.default === undefined ? undefined : count(rest.default);
-  return option<number, D>(rest, { check, defaultText });
+  return option<number, D>(rest, { check, defaultText, value: "<number>" });
 }
 
 /** A whole number, or one word in its place. */
@@ -271,13 +269,15 @@ function time<D extends number | undefined>(
   { name, ms, max }: TimeUnit,
 ): Unnamed<number | D> {
   const check = (given: Given): Checked<number> => {
-    const value = toNumber(given);
-    return value === undefined || value < min || value > max
-      ? { wrong: `${given} is not a number of ${name} ${within({ min, max })}` }
-      : { value: Math.round(value * ms) };
+    const value = toMs(given, ms);
+    return value === undefined || value < min * ms || value > max * ms
+      ? {
+          wrong: `${given} is not a number of ${name} ${within({ min, max })}, nor a time such as 10m or 2h`,
+        }
+      : { value };
   };
   const defaultText = rest.default === undefined ? undefined : `${rest.default / ms}`;
-  return option<number, D>(rest, { check, defaultText });
+  return option<number, D>(rest, { check, defaultText, value: `<${name}>` });
 }
 
 function within({ min, max }: Range): string {
@@ -286,16 +286,33 @@ function within({ min, max }: Range): string {
     : `from ${min} to ${max.toLocaleString("en")}`;
 }
 
+/** As people write numbers, and as the tool prints them: `1,000` too. */
 function toNumber(given: Given): number | undefined {
   if (typeof given === "number") return Number.isFinite(given) ? given : undefined;
-  return typeof given === "string" && /^-?\d+(\.\d+)?$/.test(given) ? Number(given) : undefined;
+  if (typeof given !== "string") return undefined;
+  const digits = /^\d{1,3}(,\d{3})+(\.\d+)?$/.test(given) ? given.replaceAll(",", "") : given;
+  return /^-?\d+(\.\d+)?$/.test(digits) ? Number(digits) : undefined;
+}
+
+const UNITS_MS = new Map([
+  ["s", MS_PER_SECOND],
+  ["m", 60 * MS_PER_SECOND],
+  ["h", MS_PER_SECOND * SECONDS_PER_HOUR],
+  ["d", 24 * MS_PER_SECOND * SECONDS_PER_HOUR],
+]);
+
+/** `90`, in the option's own unit, or `90s`, `10m`, `2h`, `1d`. */
+function toMs(given: Given, ownMs: number): number | undefined {
+  const unitMs = typeof given === "string" ? UNITS_MS.get(given.slice(-1)) : undefined;
+  const value = toNumber(unitMs === undefined ? given : String(given).slice(0, -1));
+  return value === undefined ? undefined : Math.round(value * (unitMs ?? ownMs));
 }
 
 /** A switch: a bare flag on the command line, `1` or `0` in the environment; off where nothing is said. */
 export function toggle(
   described: Omit<Described<boolean>, "default"> & Readonly<{ default?: boolean }>,
 ): Unnamed<boolean> {
-  const kind = { check: checkToggle, takes: "nothing" } as const;
+  const kind = { check: checkToggle, value: undefined };
   return option<boolean, boolean>({ default: false, ...described }, kind);
 }
 

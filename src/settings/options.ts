@@ -39,16 +39,13 @@ const WITH_TABLE: readonly CommandName[] = [
   "init",
   "doctor",
 ];
-const OF_THE_TARGET = { group: "Target", commands: WITH_TABLE, carried: true } as const;
+const OF_THE_TARGET = { group: "Target", commands: WITH_TABLE } as const;
 const MAKES_JOBS: readonly CommandName[] = ["export", "run", "resubmit"];
 const SUBMITS: readonly CommandName[] = ["submit", "run"];
 const MAKES_OR_SENDS: readonly CommandName[] = [...MAKES_JOBS, "submit"];
 const SPENDS: readonly CommandName[] = ["submit", "run"];
 /** They tell what something costs. */
 const PRICES: readonly CommandName[] = [...SPENDS, "jobs", "report", "plan", "verify"];
-/** What is lost by them is paid for. */
-const TAKES_BACK: readonly CommandName[] = ["rollback", "clean"];
-const ASKS: readonly CommandName[] = [...SPENDS, ...TAKES_BACK, "verify"];
 /** They are started by cron and the like, with nobody there. */
 const WATCHED: readonly CommandName[] = ["run", "export", "submit", "poll", "import", "resubmit"];
 const POLLS: readonly CommandName[] = ["poll", "run"];
@@ -107,6 +104,7 @@ export const OPTIONS = named({
     ...OF_THE_TARGET,
   }),
   text: text({
+    value: "<column>",
     default: "question_text",
     describe: "a column, or a recipe such as '{question_text} {options}'",
     ...OF_THE_TARGET,
@@ -123,6 +121,7 @@ export const OPTIONS = named({
     ...OF_THE_TARGET,
   }),
   dimensions: wholeNumber({
+    value: "<width>",
     default: 768,
     min: WIDTH_MIN,
     max: WIDTH_MAX,
@@ -136,16 +135,18 @@ export const OPTIONS = named({
     ...OF_THE_TARGET,
   }),
   where: text({
+    value: "<condition>",
     default: undefined,
     describe: "a further SQL condition on the rows (direct Postgres only)",
     group: "Target",
     commands: SELECTS,
   }),
   limit: wholeNumber({
+    value: "<rows>",
     default: undefined,
     min: 1,
     max: Number.MAX_SAFE_INTEGER,
-    describe: "at most so many rows in this export",
+    describe: "at most so many rows in this export; of run: those under way count",
     group: "Target",
     commands: SELECTS,
   }),
@@ -157,6 +158,7 @@ export const OPTIONS = named({
     commands: SELECTS,
   }),
   maxJobRows: wholeNumber({
+    value: "<rows>",
     default: 50_000,
     min: 1,
     max: JOB_ROWS_MAX,
@@ -165,6 +167,7 @@ export const OPTIONS = named({
     commands: [...MAKES_JOBS, "plan"],
   }),
   maxJobTokens: wholeNumber({
+    value: "<tokens>",
     default: undefined,
     min: 1,
     max: JOB_TOKENS_MAX,
@@ -173,6 +176,7 @@ export const OPTIONS = named({
     commands: [...MAKES_JOBS, "plan"],
   }),
   maxJobBytes: wholeNumber({
+    value: "<bytes>",
     default: 500_000_000,
     min: 10_000,
     max: JOB_BYTES_MAX,
@@ -193,6 +197,7 @@ export const OPTIONS = named({
     commands: MAKES_OR_SENDS,
   }),
   maxAttempts: wholeNumber({
+    value: "<times>",
     default: 3,
     min: 1,
     max: ATTEMPTS_MAX,
@@ -242,6 +247,7 @@ export const OPTIONS = named({
   }),
   // at the price of a batch a third of a cent less, and hours later
   syncUpTo: wholeNumber({
+    value: "<tokens>",
     default: 20_000,
     min: 0,
     max: JOB_TOKENS_MAX,
@@ -250,6 +256,7 @@ export const OPTIONS = named({
     commands: SUBMITS,
   }),
   maxRequestsPerMinute: wholeNumber({
+    value: "<texts>",
     default: undefined,
     min: 1,
     max: PER_MINUTE_MAX,
@@ -258,6 +265,7 @@ export const OPTIONS = named({
     commands: SUBMITS,
   }),
   maxTokensPerMinute: wholeNumber({
+    value: "<tokens>",
     default: undefined,
     min: 1,
     max: PER_MINUTE_MAX,
@@ -266,6 +274,7 @@ export const OPTIONS = named({
     commands: SUBMITS,
   }),
   maxActiveJobs: wholeNumber({
+    value: "<batches>",
     default: 90,
     min: 1,
     max: PROJECT_LIMITS.activeBatches,
@@ -274,6 +283,7 @@ export const OPTIONS = named({
     commands: [...SUBMITS, "jobs"],
   }),
   maxEnqueuedTokens: wholeNumber({
+    value: "<tokens>",
     default: undefined,
     min: 1,
     max: ENQUEUED_TOKENS_MAX,
@@ -316,6 +326,7 @@ export const OPTIONS = named({
     commands: SUBMITS,
   }),
   pace: wholeNumberOr("auto", {
+    value: "<rows>",
     default: undefined,
     min: 1,
     max: PACE_MAX,
@@ -383,6 +394,7 @@ export const OPTIONS = named({
     inConfigFile: false,
   }),
   reportFile: text({
+    value: "<file>",
     power: "writes",
     default: undefined,
     describe: "where to write the page (default: report.html in the jobs folder)",
@@ -423,6 +435,7 @@ export const OPTIONS = named({
     inConfigFile: false,
   }),
   sample: wholeNumber({
+    value: "<rows>",
     default: undefined,
     min: 1,
     max: SAMPLE_MAX,
@@ -437,6 +450,7 @@ export const OPTIONS = named({
     commands: ["clean"],
   }),
   onEvent: text({
+    value: "<command>",
     default: undefined,
     power: "runs",
     describe: "a shell command to run when something changes: see docs/keeping-fresh.md",
@@ -444,6 +458,7 @@ export const OPTIONS = named({
     commands: WATCHED,
   }),
   metricsFile: text({
+    value: "<file>",
     power: "writes",
     default: undefined,
     describe: "write metrics here, in Prometheus' text format",
@@ -453,7 +468,7 @@ export const OPTIONS = named({
   yes: toggle({
     describe: "ask no questions",
     group: "Output",
-    commands: ASKS,
+    commands: COMMAND_NAMES,
   }),
   dryRun: toggle({
     describe: "say what would be done, and do nothing",
@@ -487,26 +502,26 @@ export const OPTIONS = named({
     commands: COMMAND_NAMES,
   }),
   jobsDir: text({
+    value: "<folder>",
     default: "jobs",
     describe: "folder of the manifest and its data files",
     group: "Files",
     commands: WITH_JOBS,
-    carried: true,
   }),
   envFile: text({
+    value: "<file>",
     default: undefined,
     describe: "file of environment variables (default: .env.local and .env, where there)",
     group: "Files",
     commands: COMMAND_NAMES,
-    carried: true,
     inConfigFile: false,
   }),
   config: text({
+    value: "<file>",
     default: undefined,
     describe: "the config file (default: vecfill.config.json, where there)",
     group: "Files",
     commands: COMMAND_NAMES,
-    carried: true,
     inConfigFile: false,
   }),
 });

@@ -41,13 +41,14 @@ export function textExpression(target: Target, row = quoteIdentifier(target.tabl
 
 /**
  * Lowercase hex. The collation is named because columns of different collations in one recipe
- * leave none to compare by. A SQL_ASCII database gives the bytes that it has, whatever they are.
+ * leave none to compare by. A database of another encoding gives the bytes that it has: not all of
+ * them need be characters.
  */
 export function fingerprintExpression(target: Target): string {
   const text = textExpression(target);
-  const bytes = `CASE WHEN pg_catalog.current_setting('server_encoding') = 'SQL_ASCII'
-      THEN decode(replace((${text}) COLLATE pg_catalog."C", ${quoteLiteral("\\")}, ${quoteLiteral("\\\\")}), 'escape')
-      ELSE convert_to(${text}, 'UTF8') END`;
+  const bytes = `CASE WHEN pg_catalog.current_setting('server_encoding') = 'UTF8'
+      THEN convert_to(${text}, 'UTF8')
+      ELSE decode(replace((${text}) COLLATE pg_catalog."C", ${quoteLiteral("\\")}, ${quoteLiteral("\\\\")}), 'escape') END`;
   return `left(encode(sha256(${bytes}), 'hex'), ${FINGERPRINT_CHARS}) COLLATE pg_catalog."C"`;
 }
 
@@ -58,7 +59,7 @@ export function fingerprintExpression(target: Target): string {
 function startOfText(target: Target): string {
   const text = `left(${textExpression(target)}, ${MAX_TEXT_CHARS + 1})`;
   return `CASE WHEN pg_catalog.current_setting('server_encoding') <> 'SQL_ASCII' THEN ${text}
-      WHEN ${text} ~ ${quoteLiteral(UTF8)} THEN ${text} ELSE '' END`;
+      WHEN ${text} COLLATE pg_catalog."C" ~ ${quoteLiteral(UTF8)} THEN ${text} ELSE '' END`;
 }
 
 /** Of bytes, as Postgres checks them. */

@@ -27,7 +27,10 @@ test.each<readonly [string, TakeLine]>([
   const services = { manifest, report: () => {} };
   await resubmitJobs(services, [manifest.job("0001")], workshop.bounds, take);
   const view = { ...manifest, jobs: () => looks.shift() ?? manifest.jobs() };
-  const { inFlight, failedBefore } = await readTakenRows(view, trial.target);
+  const { inFlight, failedBefore } = await readTakenRows(
+    { manifest: view, store: workshop.store },
+    trial.target,
+  );
   const keys = await workshop.keys();
   expect(keys.map((key) => inFlight.has(key) || failedBefore.has(key))).toEqual([true, true, true]);
   await manifest.close();

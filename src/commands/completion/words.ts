@@ -43,10 +43,10 @@ export function completedCommands(): CompletedCommand[] {
 
 function optionsFor(command: CommandName): CompletedOption[] {
   const emulated = command === "emulator" ? Object.values(EMULATOR_OPTIONS) : [];
-  return [...emulated, ...optionsOf(command)].map(({ flag, describe, takes, choices }) => ({
+  return [...emulated, ...optionsOf(command)].map(({ flag, describe, value, choices }) => ({
     flag: flag === "color" ? "no-color" : flag,
     describe,
-    takes: takes === "nothing" ? ({ kind: "nothing" } as const) : takesOf(flag, choices),
+    takes: value === undefined ? ({ kind: "nothing" } as const) : takesOf(flag, choices),
   }));
 }
 

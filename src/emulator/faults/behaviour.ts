@@ -156,10 +156,11 @@ export class Behaviour {
 }
 
 /** A line for each, for --help. */
-export function describeBehaviours(): string[] {
-  return Object.entries(BEHAVIOURS).map(
-    ([name, { choices, meaning }]) => `${name}=${choices.join("|")}  ${meaning}`,
-  );
+export function describeBehaviours(): (readonly [string, string])[] {
+  return Object.entries(BEHAVIOURS).map(([name, { choices, meaning }]) => [
+    `${name}=${choices.join("|")}`,
+    meaning,
+  ]);
 }
 
 function parsePart([name, choice = ""]: GivenPart): [string, string] {

@@ -134,10 +134,12 @@ export class Faults {
 }
 
 /** A line for each, for --help. */
-export function describeFaults(): string[] {
-  return Object.entries(FAULTS).map(
-    ([name, { takes, meaning }]) => `${name}=${UNIT[takes]}  ${meaning}`,
-  );
+/** How each is written, and what it does. */
+export function describeFaults(): (readonly [string, string])[] {
+  return Object.entries(FAULTS).map(([name, { takes, meaning }]) => [
+    `${name}=${UNIT[takes]}`,
+    meaning,
+  ]);
 }
 
 const UNIT: Readonly<Record<FaultKind["takes"], string>> = {
