@@ -5,6 +5,20 @@ export function nearest(name: string, known: readonly string[]): string | undefi
   return isNear ? best.candidate : undefined;
 }
 
+const MAX_NAMED = 8;
+
+/** `a, b and 31 more`: those nearest to what was wanted. */
+export function nearFirst(
+  wanted: string,
+  names: readonly string[],
+  show: (name: string) => string = String,
+): string {
+  const near = byNearness(wanted, names).slice(0, MAX_NAMED);
+  const more = names.length - near.length;
+  const shown = near.map(({ candidate }) => show(candidate)).join(", ");
+  return more === 0 ? shown : `${shown} and ${more.toLocaleString("en")} more`;
+}
+
 /** The nearest first, however far. */
 export function byNearness(name: string, known: readonly string[]) {
   return known

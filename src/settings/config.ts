@@ -87,8 +87,8 @@ function resolveSettings(
     origins[name] = found?.origin ?? { source: "default" };
   }
   if (!hasAll(OPTIONS, values) || !isOrigins(origins)) throw new Error("an option got no value");
-  const named = schemaOfTable(values, origins);
-  const settings = { ...values, ...named, json: values.json || values.format === "json" };
+  const place = schemaOfTable(values, origins);
+  const settings = { ...values, ...place, json: values.json || values.format === "json" };
   checkTogether(settings, origins);
   return { settings, origins };
 }

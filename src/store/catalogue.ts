@@ -10,7 +10,7 @@ import { tableName, type Target } from "../row/target.ts";
 import { cell, type Database } from "./database.ts";
 import { type Session, TableRefusal } from "./port.ts";
 import { quoteLiteral } from "./sql.ts";
-import { byNearness, nearest } from "../nearest.ts";
+import { nearest, nearFirst } from "../nearest.ts";
 
 export type Catalogue = Readonly<{
   description: TargetDescription;
@@ -322,50 +322,31 @@ function describeEmbedding(column: Column): TargetDescription["embedding"] {
 }
 
 /** `tables`: those that may have been meant. */
-export function noSuchTable(
-  target: Target,
-  tables: readonly string[],
-  label: string,
-): TableRefusal {
+export function noSuchTable(target: Target, tables: readonly string[], label: string) {
   const name = tableName(target);
   const elsewhere = tables.find((each) => each.endsWith(`.${target.table}`));
   const meant = elsewhere ?? nearest(name, tables);
+  const question = meant === undefined ? "Check --schema and --table." : `Did you mean ${meant}?`;
   const hint =
     tables.length === 0
       ? `Check the database's address, --schema and --table; schema ${target.schema} has no tables.`
-      : `${meant === undefined ? "Check --schema and --table." : `Did you mean ${meant}?`} There are: ${nearFirst(name, tables)}.`;
+      : `${question} There are: ${nearFirst(name, tables)}.`;
   return new TableRefusal(`There is no table ${name} in ${label}.`, { hint });
 }
 
-/** `option`: the flag that names the column; `there`: the types of the columns there are, by name. */
+/** `option`: the flag that names the column; `types`: of the columns there are, by name. */
 export function noSuchColumn(
   target: Target,
   name: string,
   option: string,
-  there: ReadonlyMap<string, string>,
-): TableRefusal {
-  const meant = nearest(name, [...there.keys()]);
-  const add = `alter table ${tableName(target)} add column ${name} vector(${target.dimensions});`;
-  const mend =
-    meant !== undefined
-      ? `Did you mean ${meant}? Give ${option} ${meant}.`
-      : `Give ${option}${option === "--embedding" ? `, or add the column: ${add}` : "."}`;
-  const named = nearFirst(name, [...there.keys()], (each) => `${each} (${there.get(each)})`);
-  return new TableRefusal(`Table ${tableName(target)} has no column ${name}.`, {
-    hint: `${mend} Its columns: ${named}.`,
-  });
-}
-
-const MAX_NAMED = 8;
-
-/** `a, b and 31 more`: those nearest to what was wanted. */
-function nearFirst(
-  wanted: string,
-  names: readonly string[],
-  show: (name: string) => string = String,
-): string {
-  const near = byNearness(wanted, names).slice(0, MAX_NAMED);
-  const more = names.length - near.length;
-  const shown = near.map(({ candidate }) => show(candidate)).join(", ");
-  return more === 0 ? shown : `${shown} and ${more.toLocaleString("en")} more`;
+  types: ReadonlyMap<string, string>,
+) {
+  const names = [...types.keys()];
+  const meant = nearest(name, names);
+  const add = `, or add the column: alter table ${tableName(target)} add column ${name} vector(${target.dimensions});`;
+  const otherwise = `Give ${option}${option === "--embedding" ? add : "."}`;
+  const mend = meant ? `Did you mean ${meant}? Give ${option} ${meant}.` : otherwise;
+  const columns = nearFirst(name, names, (each) => `${each} (${types.get(each)})`);
+  const hint = `${mend} Its columns: ${columns}.`;
+  return new TableRefusal(`Table ${tableName(target)} has no column ${name}.`, { hint });
 }
