@@ -308,9 +308,8 @@ function findColumns(
     return column;
   };
   for (const name of recipeColumns(parseRecipe(target.text))) named(name, "--text");
-  const id = named(target.id, "--id");
   if (!there.has(target.embedding) && extension === null) throw noExtension();
-  return { id, embedding: named(target.embedding, "--embedding") };
+  return { id: named(target.id, "--id"), embedding: named(target.embedding, "--embedding") };
 }
 
 function describeEmbedding(column: Column): TargetDescription["embedding"] {
@@ -324,8 +323,7 @@ function describeEmbedding(column: Column): TargetDescription["embedding"] {
 /** `tables`: those that may have been meant. */
 export function noSuchTable(target: Target, tables: readonly string[], label: string) {
   const name = tableName(target);
-  const elsewhere = tables.find((each) => each.endsWith(`.${target.table}`));
-  const meant = elsewhere ?? nearest(name, tables);
+  const meant = tables.find((each) => each.endsWith(`.${target.table}`)) ?? nearest(name, tables);
   const question = meant === undefined ? "Check --schema and --table." : `Did you mean ${meant}?`;
   const hint =
     tables.length === 0
@@ -341,12 +339,11 @@ export function noSuchColumn(
   option: string,
   types: ReadonlyMap<string, string>,
 ) {
-  const names = [...types.keys()];
+  const [names, table] = [[...types.keys()], tableName(target)];
   const meant = nearest(name, names);
-  const add = `, or add the column: alter table ${tableName(target)} add column ${name} vector(${target.dimensions});`;
+  const add = `, or add the column: alter table ${table} add column ${name} vector(${target.dimensions});`;
   const otherwise = `Give ${option}${option === "--embedding" ? add : "."}`;
   const mend = meant ? `Did you mean ${meant}? Give ${option} ${meant}.` : otherwise;
-  const columns = nearFirst(name, names, (each) => `${each} (${types.get(each)})`);
-  const hint = `${mend} Its columns: ${columns}.`;
-  return new TableRefusal(`Table ${tableName(target)} has no column ${name}.`, { hint });
+  const hint = `${mend} Its columns: ${nearFirst(name, names, (each) => `${each} (${types.get(each)})`)}.`;
+  return new TableRefusal(`Table ${table} has no column ${name}.`, { hint });
 }

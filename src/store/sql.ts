@@ -125,8 +125,8 @@ export function applySql(target: Target, shape: TableShape, as: GivenAs = "array
 
 /** Jobs of earlier versions have the md5; no text can be found whose md5 is a given SHA-256. */
 function hasGivenText(target: Target): string {
-  const md5 = `md5(${textExpression(target)}) COLLATE pg_catalog."C"`;
-  return `(${fingerprintExpression(target)} = ${GIVEN}.fingerprint OR ${md5} = ${GIVEN}.fingerprint)`;
+  return `(${GIVEN}.fingerprint = ${fingerprintExpression(target)}
+      OR ${GIVEN}.fingerprint = md5(${textExpression(target)}) COLLATE pg_catalog."C")`;
 }
 
 /** What a person needs of a key to find the row; an error's message is cut. */
