@@ -33,7 +33,7 @@ export async function makeEndedJob(
   try {
     await exportAll(
       { store, manifest, ...QUIET },
-      { target: TARGET, bounds: NO_BOUNDS, limit: undefined, onTooLong: "skip", dryRun: false },
+      { target: TARGET, bounds: NO_BOUNDS, limit: undefined, onTooLong: "skip" },
     );
     const [job] = manifest.jobs();
     if (job === undefined) throw new Error("nothing was exported");

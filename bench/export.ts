@@ -56,7 +56,7 @@ async function exportOnce(database: Database, folder: string, rows: number): Pro
     return await secondsOf(async () => {
       const { exported } = await exportAll(
         { store, manifest, report: () => {}, signal: new AbortController().signal },
-        { target: TARGET, bounds: BOUNDS, limit: undefined, onTooLong: "skip", dryRun: false },
+        { target: TARGET, bounds: BOUNDS, limit: undefined, onTooLong: "skip" },
       );
       requireAll(rows, exported);
     });

@@ -14,8 +14,8 @@ const DARK = 0;
 const LIGHT = 1;
 
 const PICTURES = [
-  { name: "report-light.png", size: "1000,1180", scheme: LIGHT },
-  { name: "report-dark.png", size: "1000,1180", scheme: DARK },
+  { name: "report-light.png", size: "1000,975", scheme: LIGHT },
+  { name: "report-dark.png", size: "1000,975", scheme: DARK },
   { name: "report-phone.png", size: "390,2250", scheme: LIGHT },
 ];
 

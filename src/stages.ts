@@ -47,17 +47,33 @@ export type StageContext = Readonly<{
 /** A dry run counts, takes no lock and writes nothing. */
 export async function exportFromSettings(context: StageContext): Promise<ExportSummary> {
   const { services, settings, report, signal } = context;
+  if (settings.dryRun) return wouldExport(context);
   const { exportAll } = await import("./export/export.ts");
   const options = exportOptions(context);
   const store = await services.store(options.target);
-  const manifest = settings.dryRun
-    ? await previewedManifest(settings.jobsDir)
-    : await services.manifest();
-  if (!settings.dryRun) await tryTarget(context, manifest, options.target);
+  const manifest = await services.manifest();
+  await tryTarget(context, manifest, options.target);
   const gemini = await ifNamed(() => services.gemini());
   if (gemini !== undefined) await checkBeside(context, { manifest, gemini }, options.target);
-  if (!settings.dryRun && !settings.beside) await checkRowsKnown(manifest, options.target);
+  if (!settings.beside) await checkRowsKnown(manifest, options.target);
   return exportAll({ store, manifest, report, signal }, options);
+}
+
+async function wouldExport(context: StageContext): Promise<ExportSummary> {
+  const { services, settings } = context;
+  const { readManifest } = await import("./jobs-folder/open.ts");
+  const manifest = await readManifest(settings.jobsDir);
+  const gemini = await ifNamed(() => services.gemini());
+  if (gemini !== undefined) await checkBeside(context, { manifest, gemini }, targetOf(settings));
+  const planned = await planFromSettings(context, {
+    manifest,
+    gemini: undefined,
+    limit: settings.limit,
+    canary: false,
+  });
+  const { rows: exported, copies, tokens, jobs: jobCount } = planned.pending;
+  const { skipped } = planned;
+  return { exported, copies, skipped, tokens, jobCount, jobs: [], tooLongFile: undefined };
 }
 
 /** Rows that are on their way must not be selected, and of some jobs nobody knows yet which they are. */
@@ -75,13 +91,8 @@ async function checkRowsKnown(manifest: Manifest, target: Target): Promise<void>
 }
 
 function exportOptions({ settings }: Pick<StageContext, "settings">): ExportOptions {
-  const { limit, onTooLong, dryRun } = settings;
-  return { target: targetOf(settings), bounds: jobBounds(settings), limit, onTooLong, dryRun };
-}
-
-async function previewedManifest(folder: string): Promise<Manifest> {
-  const { previewManifest } = await import("./jobs-folder/open.ts");
-  return previewManifest(folder);
+  const { limit, onTooLong } = settings;
+  return { target: targetOf(settings), bounds: jobBounds(settings), limit, onTooLong };
 }
 
 export async function submitFromSettings(context: StageContext): Promise<SubmitSummary> {
@@ -320,12 +331,13 @@ type With = Readonly<{
   gemini: Gemini | undefined;
   limit?: number | undefined;
   countsDistinct?: boolean;
+  canary?: boolean;
 }>;
 
 /** The plan as the settings have it. */
 export async function planFromSettings(
   context: StageContext,
-  { manifest, gemini, limit = limitOfRun(context, manifest), countsDistinct = false }: With,
+  { manifest, gemini, limit = limitOfRun(context, manifest), countsDistinct = false, canary }: With,
 ): Promise<Plan> {
   const { services, settings, report, signal } = context;
   const { plan } = await import("./plan/plan.ts");
@@ -344,7 +356,7 @@ export async function planFromSettings(
       tier,
       maxEnqueuedTokens: queueWindow(settings).maxEnqueuedTokens,
       maxAttempts,
-      canary: settings.canary,
+      canary: canary ?? settings.canary,
     },
   );
 }

@@ -24,7 +24,7 @@ import { parseRequestLine } from "../src/row/request-line.ts";
 import { openDatabase } from "../src/store/postgres/open-database.ts";
 import { balanced } from "../src/row/sums.ts";
 import { runHere } from "./command-line.ts";
-import { DOCUMENTS, ROOT, leadsSomewhere, linksOf, read, words } from "./page.ts";
+import { DOCUMENTS, ROOT, guideText, leadsSomewhere, linksOf, read, words } from "./page.ts";
 
 /** The same events in both formats. */
 const FIXTURES = ["test/fixtures/manifest-v1.ndjson", "test/fixtures/manifest-v2.ndjson"];
@@ -32,7 +32,7 @@ const FIXTURES = ["test/fixtures/manifest-v1.ndjson", "test/fixtures/manifest-v2
 const readme = read("README.md");
 const reference = read("docs/reference.md");
 const jobsPage = read("jobs/README.md");
-const guide = read("docs/backfill-guide.md");
+const guide = guideText();
 
 describe("the reference", () => {
   test("has usage and options as the program has them; `npm run reference` writes them", async () => {

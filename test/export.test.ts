@@ -5,6 +5,8 @@ import { rm } from "node:fs/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { fingerprint } from "./fingerprints.ts";
 import { exportAll } from "../src/export/export.ts";
+import { loadConfiguration } from "../src/settings/config.ts";
+import { exportFromSettings } from "../src/stages.ts";
 import { nextLimit } from "../src/jobs-folder/pending-pages.ts";
 import { truncate } from "../src/export/screen.ts";
 import type { Store } from "../src/store/port.ts";
@@ -96,16 +98,6 @@ describe("a text that is longer than the model takes", () => {
     expect(await trial.lines("too-long.jsonl")).toMatchObject([{ id: "1", action: "skipped" }]);
   });
 
-  test("is counted and not listed in a dry run", async () => {
-    const trial = await startTrial(workshop, ["a", LONG]);
-    expect(await trial.export({ dryRun: true })).toMatchObject({
-      exported: 1,
-      skipped: { tooLong: 1 },
-      tooLongFile: undefined,
-    });
-    expect(await trial.files()).toEqual(["manifest.ndjson"]);
-  });
-
   test("is cut to the longest start that fits, in whole characters", () => {
     for (const text of [LONG, EMOJI, `a${EMOJI}`, "é".repeat(9_000), "漢字".repeat(3_000)]) {
       const cut = truncate(text, 2_048);
@@ -128,18 +120,48 @@ describe("--limit and --dry-run", () => {
   });
 
   test("a dry run counts as the export does, and writes and records nothing", async () => {
-    const trial = await startTrial(workshop, ["", ...texts(24)]);
+    const trial = await startTrial(workshop, [
+      "",
+      "word ".repeat(3_000),
+      ...texts(23),
+      "Question number 23?",
+    ]);
     await trial.export({ limit: 2 });
     const before = { files: await trial.files(), manifest: await trial.text("manifest.ndjson") };
-    const dry = await trial.export({ dryRun: true });
+    const dry = await dryExport(trial);
     expect(await trial.files()).toEqual(before.files);
     expect(await trial.text("manifest.ndjson")).toBe(before.manifest);
     expect(dry.jobs).toEqual([]);
     const wet = await trial.export();
-    expect(wet).toMatchObject({ exported: 22, jobCount: 3, skipped: { empty: 1, inFlight: 2 } });
-    expect({ ...dry, jobs: wet.jobs }).toEqual(wet);
+    const skipped = { empty: 1, tooLong: 1, inFlight: 2, failedBefore: 0 };
+    expect(wet).toMatchObject({ exported: 22, jobCount: 3, copies: 1, skipped });
+    expect({ ...dry, jobs: wet.jobs, tooLongFile: wet.tooLongFile }).toEqual(wet);
   });
 });
+
+async function dryExport(trial: Trial) {
+  const flags = {
+    "dry-run": true,
+    "jobs-dir": trial.folder,
+    dimensions: "128",
+    "max-job-rows": "10",
+  };
+  const configuration = await loadConfiguration({ flags, env: {}, folder: trial.folder });
+  return trial.services({}, ({ store, manifest: _manifest, ...around }) =>
+    exportFromSettings({
+      ...around,
+      settings: configuration.settings,
+      services: {
+        store: async () => store,
+        manifest: () => expect.unreachable("takes no lock"),
+        gemini: async () => trial.gemini,
+        redact: String,
+        keyId: () => "",
+        markOf: async () => undefined,
+      },
+    }),
+  );
+}
 
 describe("one export is cut into jobs", () => {
   const roomy = { maxRows: 1_000, maxTokens: 1_000_000, maxBytes: 1_000_000 };

@@ -1,22 +1,17 @@
 // It is three in the morning and I type what the guide says, from top to bottom: does every command
 // do what stands there, end with the exit code that stands there, and is the column full and right?
 // The page is walked as it is. What it does not tell, such as rows that fail, is set up by SCENES.
-import { readFileSync } from "node:fs";
 import { readdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { loadConfigFile } from "../src/settings/config-file.ts";
 import { MODELS, textPrefix } from "../src/row/models.ts";
 import { readManifest } from "../src/jobs-folder/open.ts";
-import { commentOf, sectionsOf, words } from "./page.ts";
+import { commentOf, guideText, sectionsOf, words } from "./page.ts";
 import { hasNativeServer } from "./postgres/native-database.ts";
 import { openStage, type Stage } from "./stage.ts";
 
-const GUIDE = readFileSync(
-  fileURLToPath(new URL("../docs/backfill-guide.md", import.meta.url)),
-  "utf8",
-);
+const GUIDE = guideText();
 const SECTIONS = sectionsOf(GUIDE);
 const LIMIT_MS = 300_000;
 const FEW = 5;

@@ -17,6 +17,13 @@ export const DOCUMENTS: readonly string[] = [
     .map((name) => `docs/${name}`),
 ];
 
+/** One text on several pages, in the order of the work; its sections are numbered throughout. */
+const GUIDE_PAGES = ["backfill-guide.md", "watch-and-mend.md", "other-tasks.md"];
+
+export function guideText(): string {
+  return GUIDE_PAGES.map((name) => read(`docs/${name}`)).join("\n");
+}
+
 export function read(path: string): string {
   return readFileSync(join(ROOT, path), "utf8");
 }

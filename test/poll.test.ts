@@ -4,7 +4,7 @@ import { rm, writeFile } from "node:fs/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { keyIdOf } from "../src/settings/key-id.ts";
 import type { Job } from "../src/manifest/job.ts";
-import { adaptiveIntervalMs, PollSchedule } from "../src/poll/schedule.ts";
+import { adaptiveIntervalMs, pollSchedule } from "../src/poll/schedule.ts";
 import { Secret } from "../src/settings/secret.ts";
 import { startTrial, texts, type Trial } from "./trial.ts";
 import { openWorkshop, type Workshop } from "./workshop.ts";
@@ -303,7 +303,7 @@ describe("the schedule", () => {
       return { ...job, submittedAt };
     });
     if (young === undefined || old === undefined) throw new Error("no jobs");
-    const schedule = new PollSchedule(trial.clock, undefined);
+    const schedule = pollSchedule(trial.clock, undefined);
     expect(schedule.takeDue([young, old])).toEqual([young, old]);
     expect(schedule.takeDue([young, old])).toEqual([]);
     expect(schedule.untilDueMs([young, old])).toBe(5_000);
@@ -319,7 +319,7 @@ describe("the schedule", () => {
     const trial = await submitted({ frozen: true });
     const jobs = await trial.jobs();
     await trial.clock.sleep(HOUR_MS);
-    const schedule = new PollSchedule(trial.clock, 7_000);
+    const schedule = pollSchedule(trial.clock, 7_000);
     expect(schedule.takeDue(jobs)).toEqual(jobs);
     expect(schedule.untilDueMs(jobs)).toBe(7_000);
   });

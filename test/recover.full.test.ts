@@ -74,7 +74,7 @@ async function recover(services: Services): Promise<void> {
 function exportOptions(limit?: number) {
   const { target, bounds } = workshop;
   const small = { ...bounds, maxRows: 2 };
-  return { target, bounds: small, limit, onTooLong: "skip", dryRun: false } as const;
+  return { target, bounds: small, limit, onTooLong: "skip" } as const;
 }
 
 function runAll(services: Services): Promise<unknown> {

@@ -101,7 +101,6 @@ export async function startTrial(
     bounds: workshop.bounds,
     limit: undefined,
     onTooLong: "skip",
-    dryRun: false,
     ...changes,
   });
   const runOptions = (changes: Partial<RunOptions> = {}): RunOptions => ({

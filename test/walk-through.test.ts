@@ -28,7 +28,7 @@ afterAll(() => workshop.close());
 
 function exportOptions() {
   const { target, bounds } = workshop;
-  return { target, bounds, limit: undefined, onTooLong: "skip", dryRun: false } as const;
+  return { target, bounds, limit: undefined, onTooLong: "skip" } as const;
 }
 
 async function jobState() {

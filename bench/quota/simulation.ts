@@ -118,7 +118,7 @@ export async function simulate(scenario: Scenario): Promise<Outcome> {
           resultsGraceMs: 0,
         },
         {
-          export: { target, bounds, limit: undefined, onTooLong: "skip", dryRun: false },
+          export: { target, bounds, limit: undefined, onTooLong: "skip" },
           window,
           canary: scenario.canary === true,
           prices: PRICES_OF_THE_MODEL,

@@ -1,5 +1,8 @@
 /** What a command is. Settings, output, signals and exit code are settled around its work in `cli.ts`. */
 import type { Clock } from "../clock.ts";
+import { laneToGoOn } from "../cost/lane.ts";
+import type { Job } from "../manifest/job.ts";
+import { nextCommand } from "../manifest/states.ts";
 import type { Configuration, Flags } from "../settings/config.ts";
 import type { ExitReason } from "../errors.ts";
 import type { CommandName, Option } from "../settings/option.ts";
@@ -28,6 +31,16 @@ export type CommandContext = Configuration &
     /** Asks before money is spent. False when refused; a UserError when there is nobody to ask. */
     confirm(question: string): Promise<boolean>;
   }>;
+
+/** The command line that takes these jobs further, or makes the first ones; `shown`: those of them that were asked for. */
+export function nextFor(
+  { next }: Pick<CommandContext, "next">,
+  jobs: readonly Job[],
+  shown = jobs,
+): string | undefined {
+  const step = jobs.length === 0 ? "export" : nextCommand(shown);
+  return step && next(step, ...(step === "submit" ? laneToGoOn(shown) : []));
+}
 
 export type CommandResult = Readonly<{
   /** Members of the `--json` object, without `schemaVersion` and `command`. */

@@ -11,20 +11,9 @@ const OF_EMULATOR = { group: "Emulator", commands: ["emulator"] } as const;
 const UNSET = { default: undefined, ...OF_EMULATOR };
 
 export const EMULATOR_OPTIONS = named({
-  folder: text({
-    describe: "keeps its state here; without, in a temporary folder",
-    ...UNSET,
-  }),
-  host: text({
-    describe: "address to listen on",
-    default: EMULATOR_DEFAULTS.host,
-    ...OF_EMULATOR,
-  }),
-  port: amount({
-    describe: "port; 0 takes any",
-    default: COMMAND_PORT,
-    ...OF_EMULATOR,
-  }),
+  folder: text({ describe: "keeps its state here; without, in a temporary folder", ...UNSET }),
+  host: text({ describe: "address to listen on", default: EMULATOR_DEFAULTS.host, ...OF_EMULATOR }),
+  port: amount({ describe: "port; 0 takes any", default: COMMAND_PORT, ...OF_EMULATOR }),
   tier: choice({
     describe: "quota of enqueued tokens",
     choices: TIERS,
@@ -52,10 +41,7 @@ export const EMULATOR_OPTIONS = named({
     describe: "so long after the first batch the quota becomes --quota-change-tokens",
     ...UNSET,
   }),
-  quotaChangeTokens: amount({
-    describe: "what it becomes then",
-    ...UNSET,
-  }),
+  quotaChangeTokens: amount({ describe: "what it becomes then", ...UNSET }),
   batchSeconds: amount({
     describe: "from the creation of a batch to its end",
     default: COMMAND_BATCH_SECONDS,

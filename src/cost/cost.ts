@@ -132,9 +132,5 @@ export function spentForTarget(jobs: readonly Job[], target: Target, prices: Pri
 }
 
 export function addCosts(a: Cost, b: Cost): Cost {
-  return {
-    tokens: a.tokens + b.tokens,
-    usd: a.usd + b.usd,
-    billedUsd: a.billedUsd + b.billedUsd,
-  };
+  return { tokens: a.tokens + b.tokens, usd: a.usd + b.usd, billedUsd: a.billedUsd + b.billedUsd };
 }

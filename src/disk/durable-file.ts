@@ -113,10 +113,7 @@ export async function syncFolder(folder: string): Promise<void> {
 export function explainWriteError(error: unknown, path: string): unknown {
   const mend = MENDS[errorCode(error)];
   if (mend === undefined) return error;
-  return new UserError(`Cannot write ${path}: ${mend.why}.`, {
-    hint: mend.hint,
-    cause: error,
-  });
+  return new UserError(`Cannot write ${path}: ${mend.why}.`, { hint: mend.hint, cause: error });
 }
 
 type Mend = Readonly<{ why: string; hint: string }>;
@@ -146,10 +143,7 @@ const MENDS: Readonly<Record<string, Mend | undefined>> = {
     why: "its folder is not there any more",
     hint: "Was the jobs folder moved or deleted meanwhile? Put it back, or name its new place with --jobs-dir: an empty one knows of no job, and pays again for what is under way.",
   },
-  EROFS: {
-    why: "the file system is read-only",
-    hint: `Mount it for writing, or ${MOVE}.`,
-  },
+  EROFS: { why: "the file system is read-only", hint: `Mount it for writing, or ${MOVE}.` },
 };
 
 class PartFile implements DurableFile {

@@ -6,14 +6,15 @@
  */
 import type { StageServices } from "../manifest/stage-services.ts";
 import { explain } from "../words/explain.ts";
-import { GeminiError } from "../gemini/port.ts";
+import { GeminiError, MAX_TEXTS_NOW } from "../gemini/port.ts";
 import { type Checkpoint, openCheckpoint, placeResults } from "../jobs-folder/checkpoint.ts";
 import { type Job, linesOf } from "../manifest/job.ts";
 import type { Manifest } from "../manifest/manifest.ts";
 import { checkRequestFile } from "../jobs-folder/request-file.ts";
-import type { RequestLine } from "../row/request-line.ts";
+import { readLines } from "../disk/jsonl.ts";
+import type { JobFiles } from "../manifest/file-names.ts";
+import { parseRequestLine, type RequestLine } from "../row/request-line.ts";
 import { answerOf } from "./answer.ts";
-import { callsOf } from "./calls.ts";
 import { Patience } from "./patience.ts";
 import { needs } from "../manifest/states.ts";
 
@@ -103,4 +104,25 @@ async function answerCall(
   } catch (error) {
     throw error instanceof GeminiError ? explain(error, `embedding job ${job.id} at once`) : error;
   }
+}
+
+/** The requests that have no answer yet, in the file's order, as many together as a call may hold. */
+async function* callsOf(
+  files: Pick<JobFiles, "requests">,
+  checkpoint: Pick<Checkpoint, "isAnswered">,
+): AsyncGenerator<readonly RequestLine[], undefined> {
+  let call: RequestLine[] = [];
+  for await (const lines of readLines(files.requests)) {
+    for (const { bytes } of lines) {
+      if (bytes === undefined || bytes.length === 0) continue;
+      const request = parseRequestLine(bytes);
+      if (checkpoint.isAnswered(request.key)) continue;
+      call.push(request);
+      if (call.length < MAX_TEXTS_NOW) continue;
+      yield call;
+      call = [];
+    }
+  }
+  if (call.length > 0) yield call;
+  return undefined;
 }

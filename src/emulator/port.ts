@@ -42,9 +42,7 @@ export async function serveEmulator(
 }
 
 async function aborted(signal: AbortSignal): Promise<void> {
-  while (!signal.aborted) {
-    await delay(LOOK_MS, undefined, { signal }).catch(() => undefined);
-  }
+  while (!signal.aborted) await delay(LOOK_MS, undefined, { signal }).catch(() => undefined);
 }
 
 async function served(emulator: Emulator): Promise<Served> {

@@ -3,16 +3,14 @@
  * complete and durable, so a crash at any moment leaves nothing but a part file to sweep.
  */
 import { createDurableFile, type DurableFile } from "../disk/durable-file.ts";
-import { UserError, usageError } from "../errors.ts";
 import { type CutFile, type CutRow, type JobBounds, RequestCutter } from "../jobs-folder/cut.ts";
 import { correctionBy, uncorrected } from "../cost/correction.ts";
 import { learnedBounds } from "../quota/learned-bounds.ts";
 import { tooLongPath } from "../manifest/file-names.ts";
-import type { Job, NewJob } from "../manifest/job.ts";
-import type { Manifest } from "../manifest/manifest.ts";
-import { openNothing, openRequestFile } from "../jobs-folder/request-file.ts";
+import type { NewJob } from "../manifest/job.ts";
+import type { StageServices } from "../manifest/stage-services.ts";
+import { openRequestFile } from "../jobs-folder/request-file.ts";
 import type { PendingQuestion } from "../row/question.ts";
-import type { Report } from "../progress.ts";
 import { requestLineFormat } from "../row/request-line.ts";
 import type { Store } from "../store/port.ts";
 import { checkTarget } from "../row/target-check.ts";
@@ -22,12 +20,8 @@ import { checkVectorSpace } from "../manifest/vector-space.ts";
 import { pendingPages } from "../jobs-folder/pending-pages.ts";
 import { type OnTooLong, screen, type SkipReason, type Taken } from "./screen.ts";
 
-export type ExportServices = Readonly<{
-  store: Store;
-  manifest: Manifest;
-  report: Report;
-  signal: AbortSignal;
-}>;
+export type ExportServices = Pick<StageServices, "manifest" | "report" | "signal"> &
+  Readonly<{ store: Store }>;
 
 export type ExportOptions = Readonly<{
   target: Target;
@@ -37,8 +31,6 @@ export type ExportOptions = Readonly<{
   /** At most so many rows are exported. */
   limit: number | undefined;
   onTooLong: OnTooLong;
-  /** Counts, and writes nothing. */
-  dryRun: boolean;
 }>;
 
 export type ExportSummary = Readonly<{
@@ -56,11 +48,11 @@ export type ExportSummary = Readonly<{
   tooLongFile: string | undefined;
 }>;
 
-/** Yields each job once it is recorded. When the signal is aborted, the rows in hand become the last. */
+/** Yields after each page, and where a file was closed. When the signal is aborted, the rows in hand become the last job. */
 export async function* exportJobs(
   services: ExportServices,
   options: ExportOptions,
-): AsyncGenerator<Job, ExportSummary> {
+): AsyncGenerator<void, ExportSummary> {
   const { store, manifest, signal } = services;
   checkTarget(options.target, await store.describe());
   checkVectorSpace(manifest.jobs(), options.target);
@@ -72,15 +64,19 @@ export async function* exportJobs(
         if (pass.isFull() || signal.aborted) break;
         const verdict = screen(question, options.target, taken, options.onTooLong, pass.ratio);
         if ("skip" in verdict) await pass.skip(question, verdict.skip, verdict.tokens);
-        else if (!pass.takeHere(verdict)) yield* pass.take(question, verdict);
+        else if (!pass.takeHere(verdict)) {
+          await pass.take(question, verdict);
+          yield;
+        }
       }
       await pass.room();
-      yield* pass.recordIfDurable();
+      await pass.recordIfDurable();
+      yield;
       pass.reportProgress("exporting");
       if (pass.isFull() || signal.aborted) break;
     }
-    yield* pass.closeFile();
-    yield* pass.recordClosed();
+    await pass.closeFile();
+    await pass.recordClosed();
     if (!signal.aborted) pass.reportProgress("exportEnded");
     return await pass.finish();
   } finally {
@@ -115,10 +111,7 @@ class ExportPass {
   readonly #format: (question: PendingQuestion) => string;
   readonly #skipped = { empty: 0, tooLong: 0, inFlight: 0, failedBefore: 0 };
   readonly #jobs: string[] = [];
-  #jobCount = 0;
-  #exported = 0;
-  #tokens = 0;
-  #copies = 0;
+  readonly #sums = { exported: 0, tokens: 0, copies: 0 };
   /** Of the file in hand: what the next bills tell is for the next file. */
   #ratio: number;
   #tooLong: DurableFile | undefined;
@@ -127,7 +120,7 @@ class ExportPass {
   constructor(services: ExportServices, options: ExportOptions) {
     this.#services = services;
     this.#options = options;
-    const open = options.dryRun ? openNothing : () => openRequestFile(services.manifest);
+    const open = () => openRequestFile(services.manifest);
     this.#cutter = new RequestCutter(() => this.#bounds(), open);
     this.#format = requestLineFormat(options.target);
     this.#ratio = this.#correction();
@@ -138,7 +131,7 @@ class ExportPass {
   }
 
   isFull(): boolean {
-    return this.#exported >= (this.#options.limit ?? Infinity);
+    return this.#sums.exported >= (this.#options.limit ?? Infinity);
   }
 
   async skip(question: PendingQuestion, reason: SkipReason, tokens: number): Promise<void> {
@@ -150,18 +143,18 @@ class ExportPass {
   takeHere(taken: Taken): boolean {
     if (taken.tooLong) return false;
     const isTaken = this.#cutter.addHere(this.#row(taken));
-    if (isTaken) this.#exported += 1;
+    if (isTaken) this.#sums.exported += 1;
     return isTaken;
   }
 
-  async *take(question: PendingQuestion, taken: Taken): AsyncGenerator<Job> {
+  async take(question: PendingQuestion, taken: Taken): Promise<void> {
     if (taken.tooLong) await this.#listTooLong(question, taken.tokens, "truncated");
     const row = this.#row(taken);
     if (!this.#cutter.addHere(row)) {
-      yield* this.closeFile();
+      await this.closeFile();
       await this.#cutter.add(row);
     }
-    this.#exported += 1;
+    this.#sums.exported += 1;
   }
 
   /** Resolves when the disk has kept up. */
@@ -175,8 +168,8 @@ class ExportPass {
   }
 
   /** The file gets durable while the next one is filled. */
-  async *closeFile(): AsyncGenerator<Job> {
-    yield* this.recordClosed();
+  async closeFile(): Promise<void> {
+    await this.recordClosed();
     const durable = this.#cutter.finish();
     const closing = { durable, isDurable: false, ratio: this.#ratio };
     this.#closing = closing;
@@ -188,26 +181,27 @@ class ExportPass {
     );
   }
 
-  async *recordIfDurable(): AsyncGenerator<Job> {
-    if (this.#closing?.isDurable === true) yield* this.recordClosed();
+  async recordIfDurable(): Promise<void> {
+    if (this.#closing?.isDurable === true) await this.recordClosed();
   }
 
   /** Waits until the closed file, if there is one, is durable, and makes its job known. */
-  async *recordClosed(): AsyncGenerator<Job> {
-    const job = await this.#recordClosed();
-    if (job !== undefined) yield job;
+  async recordClosed(): Promise<void> {
+    const closing = this.#closing;
+    this.#closing = undefined;
+    const cut = await closing?.durable;
+    if (closing === undefined || cut === undefined) return;
+    await this.#record({ ...cut, uncorrected: uncorrected(cut.tokens, closing.ratio) });
   }
 
   async finish(): Promise<ExportSummary> {
     await this.#tooLong?.commit();
     const tooLongFile = this.#tooLong && tooLongPath(this.#services.manifest.folder);
     return {
-      exported: this.#exported,
+      ...this.#sums,
       skipped: this.#skipped,
       jobs: this.#jobs,
-      jobCount: this.#jobCount,
-      tokens: this.#tokens,
-      copies: this.#copies,
+      jobCount: this.#jobs.length,
       tooLongFile,
     };
   }
@@ -215,7 +209,7 @@ class ExportPass {
   /** Gives up the file in hand; one that is closed has its rows, and becomes a job still. */
   async abandon(): Promise<void> {
     try {
-      await this.#recordClosed();
+      await this.recordClosed();
     } finally {
       await this.#cutter.abandon();
       await this.#tooLong?.abandon();
@@ -224,24 +218,12 @@ class ExportPass {
 
   reportProgress(type: "exporting" | "exportEnded"): void {
     const skipped = Object.values(this.#skipped).reduce((sum, count) => sum + count, 0);
-    this.#services.report({ type, exported: this.#exported, skipped });
+    this.#services.report({ type, exported: this.#sums.exported, skipped });
   }
 
-  async #recordClosed(): Promise<Job | undefined> {
-    const closing = this.#closing;
-    this.#closing = undefined;
-    const cut = await closing?.durable;
-    return closing === undefined || cut === undefined
-      ? undefined
-      : this.#record({ ...cut, uncorrected: uncorrected(cut.tokens, closing.ratio) });
-  }
-
-  /** The file is durable; now the job is made known. */
-  async #record(cut: CutFile & Pick<NewJob, "uncorrected">): Promise<Job | undefined> {
-    this.#jobCount += 1;
-    this.#tokens += cut.tokens;
-    this.#copies += cut.copies?.rows ?? 0;
-    if (this.#options.dryRun) return undefined;
+  async #record(cut: CutFile & Pick<NewJob, "uncorrected">): Promise<void> {
+    this.#sums.tokens += cut.tokens;
+    this.#sums.copies += cut.copies?.rows ?? 0;
     const { manifest, report } = this.#services;
     const { target } = this.#options;
     const job = await manifest.recordExported({
@@ -254,7 +236,6 @@ class ExportPass {
     this.#jobs.push(job.id);
     const { id, requests, tokens, requestFile } = job;
     report({ type: "exported", job: id, requests, tokens, bytes: requestFile.bytes });
-    return job;
   }
 
   /** Of the next file: what was learned meanwhile counts. */
@@ -270,19 +251,9 @@ class ExportPass {
   }
 
   async #listTooLong(question: PendingQuestion, tokens: number, what: string): Promise<void> {
-    const { onTooLong, dryRun } = this.#options;
-    if (onTooLong === "fail") throw tooLong(question, tokens);
-    if (dryRun) return;
     this.#tooLong ??= await createDurableFile(tooLongPath(this.#services.manifest.folder));
     await this.#tooLong.write(
       `${JSON.stringify({ id: question.id, tokens: Math.round(tokens), action: what })}\n`,
     );
   }
-}
-
-function tooLong(question: PendingQuestion, tokens: number): UserError {
-  return usageError(
-    `The text of row ${question.id} has about ${Math.round(tokens)} tokens, more than the model takes.`,
-    "Shorten it, or use --on-too-long skip or --on-too-long truncate. Jobs already exported stay.",
-  );
 }

@@ -1,3 +1,4 @@
+import { type UserError, usageError } from "../errors.ts";
 import { MODELS, textPrefix } from "../row/models.ts";
 import { formatKey, MAX_TEXT_CHARS, type PendingQuestion } from "../row/question.ts";
 import type { Target } from "../row/target.ts";
@@ -14,7 +15,7 @@ export type Taken = Readonly<{ take: PendingQuestion; tokens: number; tooLong: b
 /** What is to be done with a pending row; `tokens` is the corrected estimate for what would be sent. */
 export type Verdict = Taken | Readonly<{ skip: SkipReason; tokens: number }>;
 
-/** Decides on one pending row. A text is only ever cut where the user asked for `truncate`. */
+/** Decides on one pending row, or throws a UserError where one that is too long is to end it all. A text is only ever cut where the user asked for `truncate`. */
 export function screen(
   question: PendingQuestion,
   target: Target,
@@ -35,6 +36,7 @@ export function screen(
   const tokens = estimateTokens(question.text) * ratio;
   if (tokens <= room && !isCut)
     return { take: question, tokens: tokens + prefixTokens, tooLong: false };
+  if (onTooLong === "fail") throw tooLong(question, tokens + prefixTokens);
   const text = onTooLong === "truncate" ? truncate(question.text, room / ratio) : "";
   // a start of nothing but white space says nothing about the row
   if (isBlank(text)) return { skip: "tooLong", tokens: tokens + prefixTokens };
@@ -62,4 +64,11 @@ function wholeCharacters(text: string, end: number): string {
   const last = text.charCodeAt(end - 1);
   const isHighSurrogate = last >= 0xd800 && last <= 0xdbff;
   return text.slice(0, isHighSurrogate ? end - 1 : end);
+}
+
+function tooLong(question: PendingQuestion, tokens: number): UserError {
+  return usageError(
+    `The text of row ${question.id} has about ${Math.round(tokens)} tokens, more than the model takes.`,
+    "Shorten it, or use --on-too-long skip or --on-too-long truncate. Jobs already exported stay.",
+  );
 }

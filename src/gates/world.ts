@@ -1,6 +1,6 @@
 import type { Job } from "../manifest/job.ts";
 import type { StageServices } from "../manifest/stage-services.ts";
-import { BlockedJobs } from "./blocked-jobs.ts";
+import { type BlockedJobs, blockedJobs } from "./blocked-jobs.ts";
 import { Outages } from "./outages.ts";
 
 /** What the lanes of one drive share. */
@@ -20,7 +20,7 @@ export type World = StageServices &
 export function worldOf<S extends StageServices>(
   services: S,
   firstMs?: number,
-  blocked = new BlockedJobs(services.manifest),
+  blocked = blockedJobs(services.manifest),
 ): S & World {
   const stop = new AbortController();
   const signal = AbortSignal.any([services.signal, stop.signal]);

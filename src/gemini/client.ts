@@ -67,10 +67,7 @@ export function connectGemini(options: GeminiOptions): Gemini {
     httpOptions: { baseUrl: address.base, fetch: sdkFetch(transport, limits) },
   });
   const services = { transport, address, limits, clock };
-  return {
-    ...ownCalls(services, sdk),
-    ...sdkCalls(sdk, limits),
-  };
+  return { ...ownCalls(services, sdk), ...sdkCalls(sdk, limits) };
 }
 
 type Services = Readonly<{ transport: Transport; address: Address; limits: Limits; clock: Clock }>;

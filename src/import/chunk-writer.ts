@@ -15,11 +15,7 @@ const MAX_CHUNKS_UNDER_WAY = MAX_WRITES_AT_ONCE + 1;
 const FIRST_ROWS = 100;
 
 /** Rows that go to the store together, and the memory that their vectors are made in. */
-type Chunk = Readonly<{
-  ordinals: number[];
-  questions: EmbeddedQuestion[];
-  vectors: Float32Array;
-}>;
+type Chunk = Readonly<{ ordinals: number[]; questions: EmbeddedQuestion[]; vectors: Float32Array }>;
 
 export type ChunkWriterOptions = Readonly<{
   store: Store;

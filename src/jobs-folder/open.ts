@@ -35,26 +35,6 @@ export async function readManifest(folder: string): Promise<ManifestView> {
   return { ...viewOf(folder, state), id: content.header?.manifest, warnings: content.warnings };
 }
 
-/** For a dry run: reads as the manifest does, takes no lock, and refuses to write. */
-export async function previewManifest(folder: string): Promise<Manifest> {
-  const seen = await readManifest(folder);
-  return {
-    ...seen,
-    id: seen.id ?? "",
-    folder,
-    reserveJobId: refuseToWrite,
-    recordExported: refuseToWrite,
-    recordRecovered: refuseToWrite,
-    recordResubmitted: refuseToWrite,
-    record: refuseToWrite,
-    recordIf: refuseToWrite,
-    recordCounted: refuseToWrite,
-    recordIndex: refuseToWrite,
-    stillHeld: refuseToWrite,
-    close: async () => {},
-  };
-}
-
 /** Takes the lock, cuts a torn line off, sweeps part files. Throws a UserError when it is locked. */
 export async function openManifest(folder: string, clock: Clock): Promise<Manifest> {
   await prepareFolder(folder);
@@ -121,10 +101,6 @@ async function openLocked(folder: string, clock: Clock, lock: Lock): Promise<Man
   }
   const warnings = [...content.warnings, ...found.warnings];
   return { ...base, ...writer, id: header.manifest, folder, warnings };
-}
-
-function refuseToWrite(): never {
-  throw new Error("a dry run writes nothing");
 }
 
 /** A new manifest beside old jobs would number over them, and pay for what is under way again. */

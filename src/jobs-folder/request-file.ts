@@ -111,25 +111,6 @@ async function isFile(path: string, { bytes, sha256 }: FileRecord): Promise<bool
   return (await sizeOf(path)) === bytes && (await hashFile(path)).sha256 === sha256;
 }
 
-/** For a dry run: takes lines and writes nothing. */
-export async function openNothing(): Promise<{ job: string; writer: RequestFileWriter }> {
-  let rows = 0;
-  const writer: RequestFileWriter = {
-    add: async () => {},
-    addCopy: async () => {
-      rows += 1;
-    },
-    commit: async () => ({
-      file: NO_FILE,
-      copies: rows === 0 ? undefined : { rows, file: NO_FILE },
-    }),
-    abandon: async () => {},
-  };
-  return { job: "", writer };
-}
-
-const NO_FILE: FileRecord = { bytes: 0, sha256: "" };
-
 /** Takes back the files of a job that was not recorded. */
 export async function deleteRequestFiles({ requests, copies }: JobFiles): Promise<void> {
   await rm(requests, { force: true });

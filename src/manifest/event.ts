@@ -172,21 +172,8 @@ export const eventSchema = z.discriminatedUnion("type", [
   z.object({ type: z.literal("cancelled"), at, job: jobId, error, ...ending }),
   z.object({ type: z.literal("downloaded"), at, job: jobId, file }),
   // without a request file: by its results and the table; `copies` are among the `requests`. See found-rows.ts
-  z.object({
-    type: z.literal("rowsFound"),
-    at,
-    job: jobId,
-    requests: count,
-    copies: count,
-    file,
-  }),
-  z.object({
-    type: z.literal("imported"),
-    at,
-    job: jobId,
-    tokens: count.optional(),
-    ...ending,
-  }),
+  z.object({ type: z.literal("rowsFound"), at, job: jobId, requests: count, copies: count, file }),
+  z.object({ type: z.literal("imported"), at, job: jobId, tokens: count.optional(), ...ending }),
   z.object({
     type: z.literal("resubmitted"),
     at,

@@ -146,11 +146,7 @@ function quotaChanges(
 ): readonly (readonly [ModelName, QuotaLog])[] {
   const { model } = before.target;
   const log = state.quotas.get(model) ?? NEW_QUOTA;
-  const create = () => ({
-    tokens: before.tokens,
-    atMs: Date.parse(event.at),
-    probe: before.probe,
-  });
+  const create = () => ({ tokens: before.tokens, atMs: Date.parse(event.at), probe: before.probe });
   if (event.type === "submitting") return [[model, tried(log)]];
   if (event.type === "submitted") return [[model, accepted(log, create())]];
   if (event.type === "refused" && event.error.code === TOO_MANY) {

@@ -31,10 +31,7 @@ export type JournalContent = Readonly<{
   warnings: readonly string[];
 }>;
 
-export type JournalWriter = {
-  append(event: JournalEvent): Promise<void>;
-  close(): Promise<void>;
-};
+export type JournalWriter = { append(event: JournalEvent): Promise<void>; close(): Promise<void> };
 
 /** Reads the journal from its start and hands each event to `onEvent`, in order. */
 export async function readJournal(

@@ -157,7 +157,7 @@ export function nextCommand(
 }
 
 /** Failed lines of a job that has ended go on by `resubmit`. */
-export function commandOf({
+function commandOf({
   state,
   outstanding,
 }: Pick<Job, "state" | "outstanding">): NextCommand | undefined {

@@ -22,11 +22,7 @@ export type Display = Readonly<{
 }>;
 
 export type DisplayOptions = Look &
-  Readonly<{
-    stream: Stream;
-    env: NodeJS.ProcessEnv;
-    clock: Clock;
-  }>;
+  Readonly<{ stream: Stream; env: NodeJS.ProcessEnv; clock: Clock }>;
 
 export function openDisplay(options: DisplayOptions): Display {
   return new LiveDisplay(options);

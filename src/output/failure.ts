@@ -75,8 +75,5 @@ function translated(error: unknown): UserError | undefined {
   if (error instanceof GeminiError) return explain(error, "The call to Gemini");
   const hint = SYSTEM[errorCode(error)];
   if (!(error instanceof Error) || hint === undefined) return undefined;
-  return new UserError(`The system refused: ${error.message}.`, {
-    hint,
-    cause: error,
-  });
+  return new UserError(`The system refused: ${error.message}.`, { hint, cause: error });
 }

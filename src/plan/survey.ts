@@ -12,7 +12,7 @@ import { type OnTooLong, screen, type SkipReason } from "../export/screen.ts";
 import { MODELS, textPrefix } from "../row/models.ts";
 import { KeySet } from "../row/key-table.ts";
 import type { PendingQuestion } from "../row/question.ts";
-import type { Report } from "../progress.ts";
+import type { StageServices } from "../manifest/stage-services.ts";
 import { requestLineFormat } from "../row/request-line.ts";
 import type { Store } from "../store/port.ts";
 import { checkTarget } from "../row/target-check.ts";
@@ -20,12 +20,8 @@ import type { Target } from "../row/target.ts";
 import { TokenSample } from "../cost/token-sample.ts";
 import { JobCount } from "./job-count.ts";
 
-export type SurveyServices = Readonly<{
-  store: Store;
-  manifest: ManifestView;
-  report: Report;
-  signal: AbortSignal;
-}>;
+export type SurveyServices = Pick<StageServices, "report" | "signal"> &
+  Readonly<{ store: Store; manifest: ManifestView }>;
 
 export type SurveyOptions = Readonly<{
   target: Target;
@@ -87,19 +83,15 @@ class Tally {
   readonly #texts: KeySet | undefined;
   readonly #jobs: JobCount;
   readonly #sample = new TokenSample();
-  readonly #bounds: JobBounds;
-  readonly #ratio: number;
+  readonly #options: Pick<SurveyOptions, "bounds" | "ratio">;
   /** As an export would fill it now: a later correction may cut a little earlier or later. */
   #content: JobContent;
-  #tokens = 0;
-  #savedTokens = 0;
-  #bytes = 0;
-  #copies = 0;
+  readonly #sums = { tokens: 0, savedTokens: 0, bytes: 0, copies: 0 };
   rows = 0;
 
-  constructor({ target, bounds, firstBounds, countsDistinct, ratio }: SurveyOptions) {
-    this.#bounds = bounds;
-    this.#ratio = ratio;
+  constructor(options: SurveyOptions) {
+    const { target, bounds, firstBounds, countsDistinct } = options;
+    this.#options = options;
     this.#content = new JobContent(firstBounds);
     this.#format = requestLineFormat(target);
     this.#prefix = textPrefix(MODELS[target.model], target.taskType);
@@ -119,18 +111,18 @@ class Tally {
   take(question: PendingQuestion, tokens: number): void {
     const line = this.#format(question);
     const { fingerprint, text } = question;
-    const estimated = tokens / this.#ratio;
+    const estimated = tokens / this.#options.ratio;
     this.rows += 1;
     this.#texts?.add(fingerprint);
     const bytes = Buffer.byteLength(line) + 1;
     if (this.#put({ fingerprint, digest: fingerprint, tokens }, bytes) === "copy") {
-      this.#copies += 1;
-      this.#savedTokens += estimated;
+      this.#sums.copies += 1;
+      this.#sums.savedTokens += estimated;
       this.#jobs.add({ rows: 1, tokens: 0, bytes: 0 });
       return;
     }
-    this.#tokens += estimated;
-    this.#bytes += bytes;
+    this.#sums.tokens += estimated;
+    this.#sums.bytes += bytes;
     this.#jobs.add({ rows: 1, tokens: estimated, bytes });
     this.#sample.offer(this.#prefix + text, estimated);
   }
@@ -140,10 +132,10 @@ class Tally {
       rows: this.rows,
       distinctTexts: this.#texts?.size,
       skipped: this.#skipped,
-      copies: this.#copies,
-      uncorrectedTokens: Math.round(this.#tokens),
-      savedTokens: Math.round(this.#savedTokens),
-      requestBytes: this.#bytes,
+      copies: this.#sums.copies,
+      uncorrectedTokens: Math.round(this.#sums.tokens),
+      savedTokens: Math.round(this.#sums.savedTokens),
+      requestBytes: this.#sums.bytes,
       jobCount: this.#jobs,
       sample: this.#sample,
     };
@@ -152,7 +144,7 @@ class Tally {
   #put(row: SizedText, bytes: number): "line" | "copy" | undefined {
     const part = this.#content.take(row, bytes);
     if (part !== undefined) return part;
-    this.#content = new JobContent(this.#bounds);
+    this.#content = new JobContent(this.#options.bounds);
     return this.#content.take(row, bytes);
   }
 }

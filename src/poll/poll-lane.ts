@@ -8,8 +8,8 @@ import { deleteInput } from "../jobs-folder/input-file.ts";
 import type { Job } from "../manifest/job.ts";
 import { needs } from "../manifest/states.ts";
 import { pollJob } from "./poll-job.ts";
-import { PollSchedule } from "./schedule.ts";
-import { StuckNotices } from "./stuck.ts";
+import { type PollSchedule, pollSchedule } from "./schedule.ts";
+import { stuckNotices } from "./stuck.ts";
 
 export type PollOptions = Readonly<{
   /** Undefined: adaptive. */
@@ -18,12 +18,12 @@ export type PollOptions = Readonly<{
   stuckAfterMs: number;
 }>;
 
-type Looking = World & Readonly<{ schedule: PollSchedule; stuck: StuckNotices }>;
+type Looking = World & Readonly<{ schedule: PollSchedule; tellStuck: (job: Job) => void }>;
 
 /** `endsAtMs`: all are looked at then, for the last time. */
 export function pollLane(world: World & PollOptions, endsAtMs = Infinity): Lane {
-  const schedule = new PollSchedule(world.clock, world.pollIntervalMs);
-  const looking = { ...world, schedule, stuck: new StuckNotices(world.stuckAfterMs) };
+  const schedule = pollSchedule(world.clock, world.pollIntervalMs);
+  const looking = { ...world, schedule, tellStuck: stuckNotices(world, world.stuckAfterMs) };
   let isOver = false;
   const lookLast = (jobs: readonly Job[]) => {
     isOver = true;
@@ -84,7 +84,7 @@ async function lookAt(looking: Looking, jobs: readonly Job[]): Promise<void> {
 async function lookAtOne(looking: Looking, job: Job): Promise<void> {
   const after = await pollJob(looking, job);
   looking.outages.hasAnswered = true;
-  looking.stuck.look(looking, after);
+  looking.tellStuck(after);
   if (needs(after) === "look") return;
   looking.schedule.forget(job.id);
   looking.onEnded(after);

@@ -10,46 +10,31 @@ const INTERVALS: readonly Readonly<{ untilAgeMs: number; intervalMs: number }>[]
 ];
 const LATER_INTERVAL_MS = 60_000;
 
-/** When each batch is to be looked at again. The first look is due at once. */
-export class PollSchedule {
-  readonly #clock: Clock;
-  readonly #fixedMs: number | undefined;
-  readonly #nextAtMs = new Map<string, number>();
+export type PollSchedule = ReturnType<typeof pollSchedule>;
 
-  /** `fixedMs`: the interval asked for; undefined for one that grows with a batch's age. */
-  constructor(clock: Clock, fixedMs: number | undefined) {
-    this.#clock = clock;
-    this.#fixedMs = fixedMs;
-  }
-
-  /** Those of the jobs whose time has come; their next look is set. */
-  takeDue(jobs: readonly Job[]): Job[] {
-    const nowMs = this.#clock.elapsedMs();
-    const due = jobs.filter((job) => this.#nextMs(job, nowMs) <= nowMs);
-    for (const job of due) this.#nextAtMs.set(job.id, nowMs + this.#intervalMs(job));
-    return due;
-  }
-
-  /** Time until the first of the jobs is due; infinite when there is none. */
-  untilDueMs(jobs: readonly Job[]): number {
-    const nowMs = this.#clock.elapsedMs();
-    const next = jobs.map((job) => this.#nextMs(job, nowMs));
-    return Math.max(0, Math.min(...next) - nowMs);
-  }
-
-  /** Forgets a job that has ended; the next look at one that has not is due at once. */
-  forget(job: string): void {
-    this.#nextAtMs.delete(job);
-  }
-
-  #nextMs({ id }: Job, nowMs: number): number {
-    return this.#nextAtMs.get(id) ?? nowMs;
-  }
-
-  #intervalMs(job: Job): number {
-    if (this.#fixedMs !== undefined) return this.#fixedMs;
-    return adaptiveIntervalMs(batchAgeMs(job, this.#clock.now()));
-  }
+/**
+ * When each batch is to be looked at again; the first look is due at once. `fixedMs`: the interval asked for; undefined
+ * for one that grows with a batch's age.
+ */
+export function pollSchedule(clock: Clock, fixedMs: number | undefined) {
+  const nextAtMs = new Map<string, number>();
+  const intervalMs = (job: Job) => fixedMs ?? adaptiveIntervalMs(batchAgeMs(job, clock.now()));
+  return {
+    /** Those of the jobs whose time has come; their next look is set. */
+    takeDue: (jobs: readonly Job[]) => {
+      const nowMs = clock.elapsedMs();
+      const due = jobs.filter(({ id }) => (nextAtMs.get(id) ?? nowMs) <= nowMs);
+      for (const job of due) nextAtMs.set(job.id, nowMs + intervalMs(job));
+      return due;
+    },
+    /** Time until the first of the jobs is due; infinite when there is none. */
+    untilDueMs: (jobs: readonly Job[]) => {
+      const nowMs = clock.elapsedMs();
+      return Math.max(0, Math.min(...jobs.map(({ id }) => nextAtMs.get(id) ?? nowMs)) - nowMs);
+    },
+    /** Forgets a job that has ended; the next look at one that has not is due at once. */
+    forget: (job: string) => nextAtMs.delete(job),
+  };
 }
 
 /** Small batches end within minutes, large ones within hours: the older, the rarer the look. */

@@ -9,35 +9,27 @@ import { BATCH_LIFE_HOURS, batchAgeMs, isStuck } from "../jobs-folder/batch-age.
 import type { Job } from "../manifest/job.ts";
 import { duration } from "../words/figures.ts";
 
-export class StuckNotices {
-  readonly #afterMs: number;
-  readonly #told = new Set<string>();
+type Telling = Pick<StageServices, "clock" | "report">;
 
-  constructor(afterMs: number) {
-    this.#afterMs = afterMs;
-  }
-
-  /** Warns where the job's batch has been there for too long. */
-  look({ clock, report }: Pick<StageServices, "clock" | "report">, job: Job): void {
+/** Warns where the job's batch has been there for too long. */
+export function stuckNotices({ clock, report }: Telling, afterMs: number): (job: Job) => void {
+  const told = new Set<string>();
+  return (job) => {
     const now = clock.now();
-    if (this.#told.has(job.id) || !isStuck(job, now, this.#afterMs)) return;
-    this.#told.add(job.id);
+    if (told.has(job.id) || !isStuck(job, now, afterMs)) return;
+    told.add(job.id);
     const ageSeconds = Math.round(batchAgeMs(job, now) / MS_PER_SECOND);
     report({ type: "stuck", job: job.id, ageSeconds });
     report({
       type: "warning",
       message: `${stuckText(job, now)}, which is longer than usual. It has not been cancelled.`,
-      hint: stuckHint(job.id),
+      hint: `Wait: Gemini itself ends a batch ${BATCH_LIFE_HOURS} hours after it was made. Or give it up: \`vecfill cancel ${job.id}\`, then \`vecfill poll\` and \`vecfill resubmit\`, which pays for its rows again.`,
     });
-  }
+  };
 }
 
 /** `Job 0003 has been at Gemini for 1 d 3 h`. */
 export function stuckText(job: Job, now: Date): string {
   const age = duration(batchAgeMs(job, now) / MS_PER_SECOND);
   return `Job ${job.id} has been at Gemini for ${age}`;
-}
-
-function stuckHint(job: string): string {
-  return `Wait: Gemini itself ends a batch ${BATCH_LIFE_HOURS} hours after it was made. Or give it up: \`vecfill cancel ${job}\`, then \`vecfill poll\` and \`vecfill resubmit\`, which pays for its rows again.`;
 }

@@ -35,12 +35,7 @@ export type NextTry = Readonly<{
   allowed: number;
 }>;
 
-type Asked = Readonly<{
-  window: Window;
-  log?: QuotaLog;
-  quotaWaitMs: number;
-  nowMs: number;
-}>;
+type Asked = Readonly<{ window: Window; log?: QuotaLog; quotaWaitMs: number; nowMs: number }>;
 
 const PAUSE_GROWTH = 2;
 const MAX_PAUSE_MS = 15 * 60 * 1000;
@@ -66,9 +61,7 @@ export type Queue = Readonly<{ batches: number; own: number; tokens: number }>;
 export function nextTryOf(tokens: number, queue: Queue, asked: Asked): NextTry {
   const { window, log = NEW_QUOTA } = asked;
   const most = Math.min(window.maxActiveJobs, log.batchLimit ?? Infinity);
-  if (queue.batches >= most && queue.batches > 0) {
-    return never("jobs", queue.batches, most);
-  }
+  if (queue.batches >= most && queue.batches > 0) return never("jobs", queue.batches, most);
   return byTokens(tokens, queue, asked);
 }
 

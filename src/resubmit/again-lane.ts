@@ -1,15 +1,17 @@
 /** Sends failed rows again that may succeed, those of many jobs in few: they wait for more until they fill one or none can come. */
 import type { DoubtedJobs } from "../gates/doubted-jobs.ts";
-import { IDLE, type Lane, type Step } from "../gates/step.ts";
+import { IDLE } from "../gates/step.ts";
 import type { World } from "../gates/world.ts";
 import { isStuck } from "../jobs-folder/batch-age.ts";
 import { fillings, type JobBounds } from "../jobs-folder/cut.ts";
+import { recordDeadBatch } from "../jobs-folder/dead-batch.ts";
 import type { Job } from "../manifest/job.ts";
 import { jobOfOtherSpace } from "../manifest/vector-space.ts";
 import { learnedBounds } from "../quota/learned-bounds.ts";
 import { sameTarget } from "../row/target.ts";
+import { count } from "../words/figures.ts";
 import { type Pool, Pools } from "./pool.ts";
-import { resubmitJobs, retryableBelow } from "./resubmit.ts";
+import { everyLine, resubmitJobs, type ResubmitServices, retryableBelow } from "./resubmit.ts";
 
 /** What a job needs that may still leave rows to be sent again. */
 const UNDER_WAY = ["look", "write", "fetch", "embed", "settle"] as const;
@@ -24,51 +26,59 @@ type AgainWorld = World &
     beside?: boolean;
   }>;
 
-export class AgainLane implements Lane {
-  readonly #world: AgainWorld;
-  readonly #pools = new Pools();
-
-  constructor(world: AgainWorld) {
-    this.#world = world;
-  }
-
-  get isEmpty(): boolean {
-    return this.#pools.isEmpty;
-  }
-
-  /** A job that has ended. */
-  readonly add = (job: Job): void => {
-    const { maxAttempts, beside } = this.#world;
-    // the folder that has sent it may do so itself
-    if (job.recovered && beside !== true) return;
-    if (job.outstanding.retryable > 0 && job.attempt < maxAttempts) this.#pools.add(job);
+export function againLane(world: AgainWorld) {
+  const pools = new Pools();
+  const isDue = (pool: Pool) => isPoolDue(world, pool);
+  const sendDue = async () => {
+    for (const pool of pools.take(isDue)) await sendPool(world, pool);
   };
-
-  next(): Step {
-    const hasWork = !this.#world.outages.halted.aborted && this.#pools.some(this.#isDue);
-    return hasWork ? () => this.sendDue() : IDLE;
-  }
-
-  async sendDue(): Promise<void> {
-    for (const pool of this.#pools.take(this.#isDue)) await this.#send(pool);
-  }
-
-  readonly #isDue = ({ first: { target }, size }: Pool): boolean => {
-    const { manifest, bounds } = this.#world;
-    if (fillings(size, learnedBounds(bounds, manifest.quota(target.model))) >= 1) return true;
-    const mayFailRows = (job: Job) => sameTarget(job.target, target) && this.#isWaitedFor(job);
-    return !UNDER_WAY.some((need) => manifest.needing(need).some(mayFailRows));
+  return {
+    /** A job that has ended. */
+    add: (job: Job) => {
+      const { maxAttempts, beside } = world;
+      // the folder that has sent it may do so itself
+      if (job.recovered && beside !== true) return;
+      if (job.outstanding.retryable > 0 && job.attempt < maxAttempts) pools.add(job);
+    },
+    isEmpty: () => pools.isEmpty,
+    next: () => (!world.outages.halted.aborted && pools.some(isDue) ? sendDue : IDLE),
+    sendDue,
   };
+}
 
-  #isWaitedFor(job: Job): boolean {
-    const { blocked, doubted, clock, stuckAfterMs } = this.#world;
-    return !blocked.has(job) && !doubted.has(job) && !isStuck(job, clock.now(), stuckAfterMs);
-  }
+function isPoolDue(world: AgainWorld, { first: { target }, size }: Pool): boolean {
+  const { manifest, bounds, blocked, doubted, clock, stuckAfterMs } = world;
+  if (fillings(size, learnedBounds(bounds, manifest.quota(target.model))) >= 1) return true;
+  const isWaitedFor = (job: Job) =>
+    !blocked.has(job) && !doubted.has(job) && !isStuck(job, clock.now(), stuckAfterMs);
+  const mayFailRows = (job: Job) => sameTarget(job.target, target) && isWaitedFor(job);
+  return !UNDER_WAY.some((need) => manifest.needing(need).some(mayFailRows));
+}
 
-  async #send({ first: { target }, jobs }: Pool): Promise<void> {
-    const { manifest, bounds, maxAttempts, blocked } = this.#world;
-    // they wait: no run decides between two vector spaces
-    if (jobOfOtherSpace(manifest.jobs(), target) !== undefined || blocked.refuses(target)) return;
-    await resubmitJobs(this.#world, [...jobs.values()], bounds, retryableBelow(maxAttempts));
-  }
+async function sendPool(world: AgainWorld, { first: { target }, jobs }: Pool): Promise<void> {
+  const { manifest, bounds, maxAttempts, blocked } = world;
+  // they wait: no run decides between two vector spaces
+  if (jobOfOtherSpace(manifest.jobs(), target) !== undefined || blocked.refuses(target)) return;
+  await resubmitJobs(world, [...jobs.values()], bounds, retryableBelow(maxAttempts));
+}
+
+/**
+ * A job that Gemini does not take, however empty its queue is, is made again as smaller ones. Its rows were never sent, so they have been tried no more often than before. Were this interrupted, they
+ * wait in its failed file, and any run sends them again.
+ */
+export async function cutAgain(
+  services: ResubmitServices,
+  job: Job,
+  bounds: JobBounds,
+): Promise<readonly Job[]> {
+  const unsent = { ...job, attempt: job.attempt - 1 };
+  const message = `larger than what Gemini takes at once: cut again`;
+  const ended = await recordDeadBatch(services.manifest, unsent, "cancelled", { message });
+  const made = await resubmitJobs(services, [ended], bounds, everyLine);
+  services.report({
+    type: "warning",
+    message: `Job ${job.id} of ${count(job.tokens)} tokens was refused although nothing of this folder was queued: its rows go in ${count(made.length)} smaller jobs. Nothing of it was paid.`,
+    hint: undefined,
+  });
+  return made;
 }

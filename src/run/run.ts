@@ -9,8 +9,8 @@ import type { Prices } from "../cost/tariff.ts";
 import { embedLane } from "../embed/embed-lane.ts";
 import type { ExportOptions, ExportSummary } from "../export/export.ts";
 import { ExportLane } from "../export/export-lane.ts";
-import { BlockedJobs } from "../gates/blocked-jobs.ts";
-import { DoubtedJobs } from "../gates/doubted-jobs.ts";
+import { blockedJobs } from "../gates/blocked-jobs.ts";
+import { doubtedJobs } from "../gates/doubted-jobs.ts";
 import { IDLE, type Lane, type Step } from "../gates/step.ts";
 import { type World, worldOf } from "../gates/world.ts";
 import { importLane } from "../import/import-lane.ts";
@@ -22,8 +22,7 @@ import { pollLane, type PollOptions } from "../poll/poll-lane.ts";
 import { Canary, CANARY_ROWS, isCanaryWorth } from "../quota/canary.ts";
 import { isTooLarge } from "../quota/learned-bounds.ts";
 import type { Window } from "../quota/next-try.ts";
-import { AgainLane } from "../resubmit/again-lane.ts";
-import { cutAgain } from "../resubmit/cut-again.ts";
+import { againLane, cutAgain } from "../resubmit/again-lane.ts";
 import type { Sums } from "../row/sums.ts";
 import type { Target } from "../row/target.ts";
 import type { Store } from "../store/port.ts";
@@ -128,7 +127,7 @@ async function driveAll(services: RunServices, options: RunOptions): Promise<Run
   const canary = await chooseCanary(services, options, before);
   // where the first job cannot be imported, no other is sent
   const isVital = (job: Job) => canary?.mayBe(job) === true;
-  const blocked = new BlockedJobs(manifest, options.unfit, isVital);
+  const blocked = blockedJobs(manifest, options.unfit, isVital);
   const hasStaleRows = () => ownJobs().some((job) => (job.sums?.stale ?? 0) > 0);
   const world = { ...options, ...worldOf(services, options.quotaWaitMs, blocked), hasStaleRows };
   const { lanes, again, exporting } = lanesOf(world, canary);
@@ -165,15 +164,15 @@ function lanesOf(its: RunWorld, canary: Canary | undefined) {
       ? () => cutAgain(its, job, bounds)
       : undefined;
   const { readList } = creates;
-  const doubted = new DoubtedJobs(clock);
+  const doubted = doubtedJobs(clock);
   const world = { ...its, bounds, creates, readList, doubted, gate, instead };
-  const again = new AgainLane(world);
+  const again = againLane(world);
   const ending = { ...world, onEnded: again.add };
   const boundsOfNext = () => canary?.boundsOfNext(bounds) ?? bounds;
   const exporting = new ExportLane({ ...world, export: { ...its.export, boundsOfNext } });
   const lanes: readonly Lane[] = [
     again,
-    { next: (isQuiet) => (isQuiet && again.isEmpty ? stepOf(canary) : IDLE) },
+    { next: (isQuiet) => (isQuiet && again.isEmpty() ? stepOf(canary) : IDLE) },
     new SubmitLane(world),
     new SettleLane(world),
     embedLane(world),

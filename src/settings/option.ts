@@ -241,10 +241,7 @@ export function wholeNumberOr<const W extends string>(
   described: Described<undefined> & Range,
 ): Unnamed<number | W | undefined> {
   const number = wholeNumber(described);
-  return {
-    ...number,
-    check: (given) => (given === word ? { value: word } : number.check(given)),
-  };
+  return { ...number, check: (given) => (given === word ? { value: word } : number.check(given)) };
 }
 
 /** Seconds for people, milliseconds inside. */

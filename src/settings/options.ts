@@ -93,11 +93,7 @@ export const OPTIONS = named({
     describe: "schema of the target table",
     ...OF_THE_TARGET,
   }),
-  table: identifier({
-    default: "questions",
-    describe: "the target table",
-    ...OF_THE_TARGET,
-  }),
+  table: identifier({ default: "questions", describe: "the target table", ...OF_THE_TARGET }),
   id: identifier({
     default: "id",
     describe: "its key column: integer, uuid or text",
@@ -313,11 +309,7 @@ export const OPTIONS = named({
     group: "Quota and waiting",
     commands: [...POLLS, "jobs"],
   }),
-  once: toggle({
-    describe: "look once and leave",
-    group: "Quota and waiting",
-    commands: ["poll"],
-  }),
+  once: toggle({ describe: "look once and leave", group: "Quota and waiting", commands: ["poll"] }),
   quotaWaitMs: seconds({
     default: 60_000,
     min: 0,
@@ -465,11 +457,7 @@ export const OPTIONS = named({
     group: "Output",
     commands: WATCHED,
   }),
-  yes: toggle({
-    describe: "ask no questions",
-    group: "Output",
-    commands: COMMAND_NAMES,
-  }),
+  yes: toggle({ describe: "ask no questions", group: "Output", commands: COMMAND_NAMES }),
   dryRun: toggle({
     describe: "say what would be done, and do nothing",
     group: "Output",

@@ -15,11 +15,7 @@ export function costStopText({ spentUsd, maxUsd, neededUsd }: CostStop): string 
 export function costStopJson(stop: CostStop | undefined): Record<string, string> | null {
   if (stop === undefined) return null;
   const { spentUsd, maxUsd, neededUsd } = stop;
-  return {
-    spentUsd: decimal(spentUsd),
-    maxUsd: decimal(maxUsd),
-    neededUsd: decimal(neededUsd),
-  };
+  return { spentUsd: decimal(spentUsd), maxUsd: decimal(maxUsd), neededUsd: decimal(neededUsd) };
 }
 
 const CENTS = 100;

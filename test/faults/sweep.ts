@@ -286,7 +286,6 @@ class Process {
       bounds: { ...bounds, maxRows: this.#plan.rowsPerJob },
       limit: undefined,
       onTooLong: "skip",
-      dryRun: false,
     };
   }
 

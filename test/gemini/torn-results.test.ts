@@ -16,7 +16,7 @@ afterAll(() => workshop.close());
 test("what the service tears at the same byte again costs one row", async () => {
   const { target, bounds } = workshop;
   const summary = await workshop.withServices(async (services) => {
-    const options = { target, bounds, limit: undefined, onTooLong: "skip", dryRun: false } as const;
+    const options = { target, bounds, limit: undefined, onTooLong: "skip" } as const;
     await exportAll(services, options);
     const window = { maxActiveJobs: 9, maxEnqueuedTokens: 100_000 };
     await submit(services, { window, reconcileGraceMs: 0 });

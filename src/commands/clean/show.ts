@@ -63,10 +63,7 @@ function dryRunResult({ next }: CommandContext, plan: readonly Cleaning[]): Comm
 const NOTHING = "Nothing to clean: no file of an imported job is left.";
 
 function nothingToClean(): CommandResult {
-  return {
-    json: { cleaned: [], files: 0, bytes: 0, uploads: 0 },
-    text: NOTHING,
-  };
+  return { json: { cleaned: [], files: 0, bytes: 0, uploads: 0 }, text: NOTHING };
 }
 
 function question(ending: readonly Cleaning[]): string {

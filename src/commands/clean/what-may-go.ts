@@ -5,11 +5,7 @@ import type { Cleanable, Job } from "../../manifest/job.ts";
 import type { ManifestView } from "../../manifest/manifest.ts";
 import { isOpen, isRolledBack, wasImported } from "../../manifest/states.ts";
 
-type LocalFile = Readonly<{
-  part: Exclude<Cleanable, "upload">;
-  path: string;
-  bytes: number;
-}>;
+type LocalFile = Readonly<{ part: Exclude<Cleanable, "upload">; path: string; bytes: number }>;
 
 /** What may go of one job. */
 export type Cleaning = Readonly<{

@@ -27,11 +27,7 @@ const ARGUMENTS: Readonly<Partial<Record<CommandName, CompletedCommand["takes"]>
 
 const FILES = ["env-file", "config", "metrics-file"];
 const FOLDERS = ["jobs-dir", "folder"];
-const HELP: CompletedOption = {
-  flag: "help",
-  describe: "show help",
-  takes: { kind: "nothing" },
-};
+const HELP: CompletedOption = { flag: "help", describe: "show help", takes: { kind: "nothing" } };
 
 export function completedCommands(): CompletedCommand[] {
   return COMMAND_NAMES.map((name) => ({

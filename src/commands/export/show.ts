@@ -1,16 +1,12 @@
 import { INTERRUPTED_EARLY, copiesLines, skippedLines } from "../../words/sums-text.ts";
 import type { CommandContext, CommandResult } from "../../cli/command.ts";
 import { readManifest } from "../../jobs-folder/open.ts";
-import { hasGeminiKey } from "../../settings/access.ts";
-import { refuseBadKey } from "../../words/explain.ts";
 import { count, counted } from "../../words/figures.ts";
 import type { ExportSummary } from "../../export/export.ts";
 import { exportFromSettings } from "../../stages.ts";
 
 export async function showExport(context: CommandContext): Promise<CommandResult> {
-  const { settings, services, environment, next, signal } = context;
-  // without a key it works as well
-  if (!settings.dryRun && hasGeminiKey(environment)) await refuseBadKey(await services.gemini());
+  const { settings, next, signal } = context;
   const summary = await exportFromSettings(context);
   const { exported, copies, skipped, jobs, tokens } = summary;
   const manifest = await readManifest(settings.jobsDir);

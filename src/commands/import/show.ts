@@ -1,7 +1,6 @@
 import { readManifest } from "../../jobs-folder/open.ts";
-import type { CommandContext, CommandResult } from "../../cli/command.ts";
+import { type CommandContext, type CommandResult, nextFor } from "../../cli/command.ts";
 import type { Job } from "../../manifest/job.ts";
-import { laneToGoOn } from "../../cost/lane.ts";
 import { type Manifest } from "../../manifest/manifest.ts";
 import { droppedIndexesText } from "../../words/dropped-index-text.ts";
 import { counted } from "../../words/figures.ts";
@@ -10,7 +9,7 @@ import { balanced, NO_ROWS } from "../../row/sums.ts";
 import { importFromSettings, indexKeeper } from "../../stages.ts";
 import type { IndexSummary } from "../../import/index-keeper.ts";
 import { showAgain } from "./show-again.ts";
-import { isBack, isOpen, nextCommand } from "../../manifest/states.ts";
+import { isBack, isOpen } from "../../manifest/states.ts";
 
 /** `ids`: whose results are written again. */
 export async function showImport(
@@ -46,20 +45,18 @@ async function buildIndexes(context: CommandContext, manifest: Manifest): Promis
 }
 
 function nothingToImport(
-  { next }: CommandContext,
+  context: CommandContext,
   jobs: readonly Job[],
   indexes: IndexSummary,
 ): CommandResult {
-  // failed lines are not what this command is asked about
-  const open = nextCommand(jobs.filter(isOpen));
-  const step = jobs.length === 0 ? "export" : open;
   return {
     json: { imported: [], ...NO_ROWS, copies: 0, indexes },
     text: [
       "Nothing to import: no job has ended with results that are not in the column.",
       ...indexes.built.map((name) => `Built ${name}.`),
     ].join("\n"),
-    next: step && next(step, ...(step === "submit" ? laneToGoOn(jobs) : [])),
+    // failed lines are not what this command is asked about
+    next: nextFor(context, jobs, jobs.filter(isOpen)),
   };
 }
 

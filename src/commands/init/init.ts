@@ -1,9 +1,12 @@
 /** What `vecfill init` finds and writes. Everything is looked at before the first file is written. */
+import { readFile } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 import type { Clock } from "../../clock.ts";
 import { replaceFile } from "../../disk/durable-file.ts";
+import { ifThere } from "../../disk/presence.ts";
 import { UserError, usageError } from "../../errors.ts";
 import type { Examination, FunctionsSql } from "../../store/port.ts";
+import { isJsonObject } from "../../row/json-value.ts";
 import { checkTarget, noTable } from "../../row/target-check.ts";
 import { tableName, type Target } from "../../row/target.ts";
 import {
@@ -13,7 +16,6 @@ import {
   nextFile,
   writeMigration,
 } from "./migration.ts";
-import { draftConfigFile } from "./settings-file.ts";
 
 export type InitOptions = Readonly<{
   target: Target;
@@ -148,3 +150,22 @@ ${functions ? ABOUT_FUNCTIONS : ABOUT_TRIGGER}
 const ABOUT_FUNCTIONS = `-- Functions through which vecfill reads and fills this column over Supabase's API. They run with the
 -- rights of the caller, and only service_role may execute them.`;
 const ABOUT_TRIGGER = `-- A trigger: a row whose text changes loses its vector, so that the next run fills it again.`;
+
+/** What the config file should hold, all but the target's settings as it is; undefined when it holds that already. */
+async function draftConfigFile(path: string, target: Target): Promise<string | undefined> {
+  const content = await ifThere(readFile(path, "utf8"));
+  const now: unknown = JSON.parse(content ?? "{}");
+  if (!isJsonObject(now))
+    throw new Error("the config file was checked before, and holds no object");
+  const next: Record<string, unknown> = { ...now };
+  for (const [key, value] of Object.entries(target)) next[keyIn(now, key)] = value;
+  return JSON.stringify(next) === JSON.stringify(now)
+    ? undefined
+    : `${JSON.stringify(next, undefined, 2)}\n`;
+}
+
+/** A key may stand with dashes. */
+function keyIn(file: Readonly<Record<string, unknown>>, key: string): string {
+  const dashed = key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+  return Object.hasOwn(file, dashed) ? dashed : key;
+}

@@ -1,5 +1,5 @@
 import { readHistory, readManifest } from "../../jobs-folder/open.ts";
-import type { CommandContext, CommandResult } from "../../cli/command.ts";
+import { type CommandContext, type CommandResult, nextFor } from "../../cli/command.ts";
 import { pricesOf } from "../../cost/tariff.ts";
 import { countAnswered } from "../../jobs-folder/checkpoint.ts";
 import { laneToGoOn } from "../../cost/lane.ts";
@@ -52,13 +52,11 @@ function listJobs(context: CommandContext, manifest: ManifestView): CommandResul
           "\n",
         );
   };
-  const step = all.length === 0 ? "export" : nextCommand(jobs);
-  const args = step === "submit" ? laneToGoOn(jobs) : [];
   const missing = manifest.droppedIndexes().map(({ index }) => index.name);
   return {
     json: settings.json ? { jobs: listed(), indexes: { missing } } : {},
     text: settings.json ? "" : text(),
-    next: step === undefined ? buildIndexes(missing, next) : next(step, ...args),
+    next: nextFor(context, all, jobs) ?? buildIndexes(missing, next),
   };
 }
 

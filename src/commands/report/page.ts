@@ -44,11 +44,11 @@ export function reportPage(data: ReportData, next: (command: CommandName) => str
   return markup;
 }
 
-function heading({ table, target, madeAt, otherJobs, coverage: told }: ReportData): Html {
+function heading({ table: name, target, madeAt, otherJobs, coverage: told }: ReportData): Html {
   const { embedding, model, dimensions, taskType } = target;
   const server = typeof told === "string" ? "" : `, in Postgres ${told.server}`;
   return html`<header>
-    <h1>${table}.<wbr />${embedding}</h1>
+    <h1>${name}.<wbr />${embedding}</h1>
     <p class="soft">
       ${model}, ${dimensions} dimensions, ${taskType}${server}. Made by vecfill ${packageVersion()},
       ${minute(madeAt.getTime())}. All times are UTC.
@@ -194,22 +194,7 @@ function failures({ groups, unread }: Failures): Html {
   if (groups.length === 0) return html``;
   return html`<section class="verdict bad">
     <h2>Rows that failed, and why</h2>
-    <div class="scroll" tabindex="0">
-      <table>
-        <thead>
-          <tr>
-            <th class="n">rows</th>
-            <th>class</th>
-            <th>why</th>
-            <th>in Gemini's or our words</th>
-            <th>ids, for example</th>
-          </tr>
-        </thead>
-        <tbody>
-          ${groups.map(failureRow)}
-        </tbody>
-      </table>
-    </div>
+    ${table(["# rows", "class", "why", "in Gemini's or our words", "ids, for example"], groups.map(failureRow))}
     ${unread === 0 ? "" : html`<p class="soft">${counted(unread, "further row")} not looked at.</p>`}
     <p class="soft">
       Retryable rows may succeed when they are sent again: vecfill resubmit. The others need another
@@ -236,24 +221,27 @@ function jobList(jobs: readonly ReportJob[]): Html {
   </section>`;
 }
 
+const JOB_COLUMNS =
+  "job, state, # rows, # written, # failed, # other, # tokens, # cost, updated".split(", ");
+
 function jobTable(jobs: readonly ReportJob[]): Html {
+  return table(JOB_COLUMNS, jobs.map(jobRow));
+}
+
+/** Where a title begins with `# `, there are figures below. */
+function table(titles: readonly string[], rows: readonly Html[]): Html {
+  const heads = titles.map((title) =>
+    title.startsWith("# ") ? html`<th class="n">${title.slice(2)}</th>` : html`<th>${title}</th>`,
+  );
   return html`<div class="scroll" tabindex="0">
     <table>
       <thead>
         <tr>
-          <th>job</th>
-          <th>state</th>
-          <th class="n">rows</th>
-          <th class="n">written</th>
-          <th class="n">failed</th>
-          <th class="n">other</th>
-          <th class="n">tokens</th>
-          <th class="n">cost</th>
-          <th>updated</th>
+          ${heads}
         </tr>
       </thead>
       <tbody>
-        ${jobs.map(jobRow)}
+        ${rows}
       </tbody>
     </table>
   </div>`;

@@ -2,23 +2,28 @@ import { INTERRUPTED_EARLY, copiesLines, skippedLines, sumsText } from "../../wo
 import { usdOfRun } from "../../plan/lane-cost.ts";
 import type { CommandContext, CommandResult } from "../../cli/command.ts";
 import { targetOf } from "../../settings/config.ts";
-import type { ExitReason } from "../../errors.ts";
+import { type ExitReason, type UserError, usageError } from "../../errors.ts";
+import type { Plan } from "../../plan/plan.ts";
+import { tableName } from "../../row/target.ts";
 import { readManifest } from "../../jobs-folder/open.ts";
 import { droppedIndexesText } from "../../words/dropped-index-text.ts";
-import { laneChoice, runFromSettings, planOnly } from "../../stages.ts";
+import {
+  costLimit,
+  laneChoice,
+  planFromSettings,
+  planOnly,
+  runFromSettings,
+} from "../../stages.ts";
 import { count, counted, decimal, dollars } from "../../words/figures.ts";
 import { costStopJson, costStopText } from "../../words/cost-text.ts";
-import { refuseBadKey } from "../../words/explain.ts";
 import { writeCostWarnings } from "../../words/write-cost-text.ts";
 import { balanced } from "../../row/sums.ts";
 import { writeCost } from "../../row/write-cost.ts";
-import { agreedPlan } from "./cost-consent.ts";
 import type { RunSummary } from "../../run/run.ts";
 import { textOf } from "../../words/text-lines.ts";
 
 export async function showRun(context: CommandContext): Promise<CommandResult> {
   if (context.settings.dryRun) return showDryRun(context);
-  await refuseBadKey(await context.services.gemini());
   return runResult(context, await runFromSettings(context, () => agreedPlan(context)));
 }
 
@@ -119,4 +124,37 @@ function runText(summary: RunSummary, isInterrupted: boolean): string {
 function noJobsText({ timedOut }: RunSummary, isInterrupted: boolean): string {
   if (isInterrupted) return INTERRUPTED_EARLY;
   return timedOut ? "--timeout was over before there was a job." : "Nothing to do.";
+}
+
+/**
+ * The plan that was agreed to; undefined where nobody needs one: everything is agreed beforehand and
+ * nothing limits it. Throws a UserError where it is refused.
+ */
+async function agreedPlan(context: CommandContext): Promise<Plan | undefined> {
+  const { services, settings, confirm } = context;
+  const limit = costLimit(settings);
+  if (settings.yes && limit === undefined) return undefined;
+  const gemini = await services.gemini();
+  const manifest = await services.manifest();
+  const planned = await planFromSettings(context, { manifest, gemini });
+  const left = Math.max(0, (limit?.maxUsd ?? Infinity) - planned.spentUsd);
+  const usd = Math.min(usdOfRun(planned, laneChoice(settings)), left);
+  const isUnlimited = usd < left;
+  if (usd <= settings.consentAbove || (await confirm(question(planned, usd, isUnlimited)))) {
+    return planned;
+  }
+  throw notAgreed();
+}
+
+function question({ total, target, spentUsd }: Plan, usd: number, isUnlimited: boolean): string {
+  const before = spentUsd > 0 ? `, after ${dollars(spentUsd)} so far` : "";
+  const upTo = isUnlimited ? `about ${dollars(usd)}` : `up to --max-cost, ${dollars(usd)}`;
+  return `This run would spend ${upTo}${before}: ${counted(total.rows, "row")} of ${tableName(target)}, about ${count(total.tokens)} tokens, in ${counted(total.jobs, "job")}. Go on?`;
+}
+
+function notAgreed(): UserError {
+  return usageError(
+    "Not agreed to: nothing was sent.",
+    "`vecfill plan` tells what it would be; --limit takes fewer rows, --max-cost spends less.",
+  );
 }

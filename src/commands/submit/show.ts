@@ -35,13 +35,7 @@ function submitResult(
   const again = next("submit", ...(isForOthers ? laneFlag(settings) : laneToGoOn(jobs)));
   const first = jobs.length === 0 ? next("export") : undefined;
   return {
-    json: {
-      submitted,
-      adopted,
-      waiting,
-      embedded,
-      costStop: costStopJson(summary.costStop),
-    },
+    json: { submitted, adopted, waiting, embedded, costStop: costStopJson(summary.costStop) },
     text: submitText(summary, begun, next),
     next: embedded.length > 0 ? next("import") : polls ? next("poll") : isOpen ? again : first,
     exit: summary.costStop !== undefined ? "costLimit" : isOpen ? "unfinished" : "done",

@@ -9,9 +9,7 @@ const TWO_TO_THE_32 = 2 ** 32;
 /** 32 bits of FNV-1a over UTF-16 code units, mixed so that near texts get far hashes. */
 export function hash32(text: string, seed: number): number {
   let hash = FNV_OFFSET ^ seed;
-  for (let i = 0; i < text.length; i++) {
-    hash = Math.imul(hash ^ text.charCodeAt(i), FNV_PRIME);
-  }
+  for (let i = 0; i < text.length; i++) hash = Math.imul(hash ^ text.charCodeAt(i), FNV_PRIME);
   return mixed(hash);
 }
 

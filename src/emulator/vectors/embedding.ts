@@ -51,9 +51,7 @@ export function emulatedUnits(text: string, shape: VectorShape): Int32Array {
   addWords(sum, embedded, words);
   scaleTo(sum, 1);
   addUnit(sum, direction(`text ${embedded}`, space, sum.length), EXACT_TEXT_WEIGHT);
-  if (shape.taskType !== undefined) {
-    addUnit(sum, words.of(`task ${shape.taskType}`), TASK_WEIGHT);
-  }
+  if (shape.taskType !== undefined) addUnit(sum, words.of(`task ${shape.taskType}`), TASK_WEIGHT);
   scaleTo(sum, lengthOf(embedded, shape));
   return inUnits(sum);
 }

@@ -250,11 +250,7 @@ function learned(counted: QuotaLog, log: QuotaLog, create: Create): QuotaLog {
 function held(log: QuotaLog, limit: number): QuotaLog {
   const { afterMs, afterCreates } = log.probe;
   const growth = afterMs < LATE_PROBE.fromMs ? PROBE_GROWTH : LATE_PROBE.growth;
-  return {
-    ...log,
-    limit,
-    probe: { afterMs: afterMs * growth, afterCreates: afterCreates * 2 },
-  };
+  return { ...log, limit, probe: { afterMs: afterMs * growth, afterCreates: afterCreates * 2 } };
 }
 
 /** What is active is all that fits; with nothing active, nothing is known. */

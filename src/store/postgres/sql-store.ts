@@ -129,9 +129,7 @@ async function lookAt(
   const hint = `Use the table's owner, or a role that it does not apply to: alter role ${role} bypassrls;`;
   const rows = await database.query(anyRowSql(target));
   if (rows.length === 0) {
-    throw new UserError(`${message} The table is empty, or all of its rows are hidden.`, {
-      hint,
-    });
+    throw new UserError(`${message} The table is empty, or all of its rows are hidden.`, { hint });
   }
   report?.({ type: "warning", message, hint });
   return catalogue;

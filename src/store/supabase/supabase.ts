@@ -86,11 +86,7 @@ export function connectSupabase({ url, key }: ApiAddress): Api {
 
 /** The limit holds until the last byte of the answer. A redirect would take the key to another address. */
 const inTime: typeof fetch = (input, init) =>
-  fetch(input, {
-    ...init,
-    redirect: "manual",
-    signal: AbortSignal.timeout(CALL_TIMEOUT_MS),
-  });
+  fetch(input, { ...init, redirect: "manual", signal: AbortSignal.timeout(CALL_TIMEOUT_MS) });
 
 type Filterable<Q> = { filter(column: string, operator: string, value: string): Q };
 
@@ -101,12 +97,7 @@ function filtered<Q extends Filterable<Q>>(query: Q, filters: readonly Filter[])
   );
 }
 
-type Answer = Readonly<{
-  data: unknown;
-  error: unknown;
-  count: number | null;
-  status: number;
-}>;
+type Answer = Readonly<{ data: unknown; error: unknown; count: number | null; status: number }>;
 
 function dataOf({ data, error, status }: Answer): unknown {
   if (error !== null) throw restErrorOf(error, status);
