@@ -1,6 +1,7 @@
 import { availableParallelism } from "node:os";
 import { defineConfig } from "vitest/config";
 import { sameInBothRuns } from "./scripts/same-tests.ts";
+import { SweepsFirst } from "./test/order.ts";
 import { SkippedReporter } from "./test/skipped.ts";
 
 /** What `npm run test:full` has beside `npm test`: whole sweeps. Most tests are one body at two sizes: test/size.ts. */
@@ -21,6 +22,7 @@ export default defineConfig(({ mode }) => ({
     include: ["test/**/*.test.ts"],
     exclude: LEFT_OUT[mode]?.() ?? [FULL_ONLY],
     env: { VECFILL_TEST_SIZE: mode === "test" ? "quick" : "full" },
+    sequence: { sequencer: SweepsFirst },
     globalSetup: ["test/embedded/prepared.ts"],
     setupFiles: ["test/setup.ts"],
     reporters: [...REPORTERS, new SkippedReporter(mode !== "test")],

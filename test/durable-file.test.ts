@@ -47,6 +47,17 @@ describe("a file that is committed", () => {
     );
   });
 
+  test.each([20_000, 900_000])(
+    "holds whole a text of %i letters of three bytes",
+    async (letters) => {
+      const file = await createDurableFile(path);
+      const text = "\u20ac".repeat(letters);
+      for (let times = 0; times < 3; times += 1) await file.write(text);
+      expect((await file.commit()).bytes).toBe(9 * letters);
+      expect(await readFile(path, "utf8")).toBe(text.repeat(3));
+    },
+  );
+
   test("keeps its order without waiting, and does not see a buffer that is used again", async () => {
     const file = await createDurableFile(path);
     const buffer = Buffer.alloc(MEBIBYTE / 2 + 1);
