@@ -3,8 +3,12 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { expect, test } from "vitest";
 import { systemClock } from "../src/clock.ts";
+import { UserError } from "../src/errors.ts";
+import { Outages } from "../src/gates/outages.ts";
+import { openManifest } from "../src/jobs-folder/open.ts";
 import { IDLE, type Lane, type Step } from "../src/gates/step.ts";
 import { drive } from "../src/run/drive.ts";
+import { temporaryFolder } from "./job/sample.ts";
 
 function around() {
   const stop = new AbortController();
@@ -80,4 +84,38 @@ test("stopped from outside, it begins nothing, waits for nothing, and fails at n
   const waits = stepping(60_000);
   setTimeout(() => its.stop.abort(), 5);
   expect(await drive([waits, stepping()], its)).toBe(false);
+});
+
+test("a lane that fails where it is asked stops the others, which come to their end", async () => {
+  const its = around();
+  let ended = false;
+  const working = stepping(async () => {
+    await systemClock.sleep(60_000, its.signal).finally(() => (ended = true));
+  });
+  const broken: Lane = {
+    next: () => {
+      throw new Error("broken");
+    },
+  };
+  const unasked = stepping(async () => {});
+  await expect(drive([working, broken, unasked], its)).rejects.toThrow("broken");
+  expect([ended, unasked.seen]).toEqual([true, []]);
+});
+
+test("a stop by hand is not told as the end of the time", async () => {
+  const its = around();
+  const lane = stepping(async () => {
+    its.stop.abort();
+    await delay(20);
+  });
+  expect(await drive([lane], its, 10)).toBe(false);
+});
+
+test("what one lane asked tells it to send nothing where another has halted meanwhile", async () => {
+  const manifest = await openManifest(await temporaryFolder(), systemClock);
+  const outages = new Outages({ manifest, clock: systemClock, report: () => {} }, 1_000);
+  const halting = async () => outages.halt(new UserError("the key is another", { hint: "-" }));
+  expect(await outages.hasTold(async () => {}, {})).toBe(true);
+  expect(await outages.hasTold(halting, {})).toBe(false);
+  await manifest.close();
 });

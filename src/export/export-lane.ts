@@ -8,6 +8,7 @@ import type { World } from "../gates/world.ts";
 import { jobsWithoutRows } from "../jobs-folder/found-rows.ts";
 import type { Job } from "../manifest/job.ts";
 import { isOpen } from "../manifest/states.ts";
+import { sameTarget } from "../row/target.ts";
 import type { Store } from "../store/port.ts";
 import { someJobs } from "../words/figures.ts";
 import { exportJobs, type ExportOptions, type ExportSummary } from "./export.ts";
@@ -90,21 +91,32 @@ export class ExportLane implements Lane {
   }
 
   async *#pass(): AsyncGenerator<Condition, ExportSummary> {
-    const { manifest } = this.#world;
     const jobs = exportJobs(this.#world, this.#world.export);
     for (;;) {
       const step = await jobs.next();
       if (step.done === true) return step.value;
-      yield () => manifest.needing("send").length < MAX_JOBS_AHEAD || this.#isStopped();
+      yield () => !this.#isAhead() || this.#isStopped();
       if (this.#isStopped()) this.#stop.abort();
     }
+  }
+
+  /** Jobs of a table that takes no vectors wait for nothing here. */
+  #isAhead(): boolean {
+    const { manifest, blocked } = this.#world;
+    let ahead = 0;
+    for (const job of manifest.needing("send")) {
+      if (!blocked.refuses(job.target)) ahead += 1;
+      if (ahead === MAX_JOBS_AHEAD) return true;
+    }
+    return false;
   }
 
   /** Nothing more is sent; of what the limit on cost holds: nor is anything under way that could come cheaper than it was estimated. */
   #isStopped(): boolean {
     const { manifest, outages, blocked, costLimit, export: exporting } = this.#world;
     const mayHold = this.#isQuiet && costLimit !== undefined;
-    const isHeld = mayHold && manifest.needing("send").length > 0;
+    const isOwn = (job: Job) => sameTarget(job.target, exporting.target);
+    const isHeld = mayHold && manifest.needing("send").some(isOwn);
     return isHeld || outages.halted.aborted || blocked.refuses(exporting.target);
   }
 }

@@ -1,6 +1,6 @@
 import { MS_PER_SECOND } from "../clock.ts";
 import { UserError } from "../errors.ts";
-import { causeOf, isGarbled, isOutage } from "../gemini/port.ts";
+import { causeOf, isGarbled, isOutage, isUnanswered } from "../gemini/port.ts";
 import type { StageServices } from "../manifest/stage-services.ts";
 
 type Services = Pick<StageServices, "manifest" | "clock" | "report">;
@@ -41,13 +41,14 @@ export class Outages {
     report({ type: "warning", message, hint: error.hint });
   }
 
-  /** False where Gemini does not tell what is there: then nothing is sent. */
+  /** False where Gemini does not tell what is there, or another lane has halted meanwhile: then nothing is sent. */
   async hasTold(ask: () => Promise<unknown>, pause: Pause): Promise<boolean> {
     try {
       await ask();
-      return true;
+      return !this.halted.aborted;
     } catch (error) {
-      if (isOutage(error) && !isGarbled(error)) this.waitOut(error, pause);
+      const passes = isOutage(error) && !isGarbled(error);
+      if (passes && (this.hasAnswered || !isUnanswered(error))) this.waitOut(error, pause);
       else if (error instanceof UserError) this.halt(error);
       else throw error;
       return false;

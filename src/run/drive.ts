@@ -4,7 +4,7 @@
  * fails stops the others where their files and the manifest agree.
  */
 import type { Clock } from "../clock.ts";
-import type { Lane } from "../gates/step.ts";
+import { IDLE, type Lane, type Step } from "../gates/step.ts";
 import type { World } from "../gates/world.ts";
 
 /** True where it was stopped after `timeoutMs`. */
@@ -14,18 +14,23 @@ export async function drive(
   timeoutMs = Infinity,
 ): Promise<boolean> {
   const endsAtMs = clock.elapsedMs() + timeoutMs;
+  let isOver = false;
   const inHand = new Set<Lane>();
   const failures: unknown[] = [];
   let wake: (() => void) | undefined;
   const onAbort = () => wake?.();
+  const fail = (error: unknown) => {
+    // what the stop itself makes is no failure
+    if (!signal.aborted || !isAbort(error)) failures.push(error);
+    stop.abort();
+    return IDLE;
+  };
   const work = async (lane: Lane, step: () => Promise<unknown>) => {
     inHand.add(lane);
     try {
       await step();
     } catch (error) {
-      // what the stop itself makes is no failure
-      if (!signal.aborted || !isAbort(error)) failures.push(error);
-      stop.abort();
+      fail(error);
     }
     inHand.delete(lane);
     wake?.();
@@ -34,7 +39,8 @@ export async function drive(
   const begin = () => {
     let waitMs = Infinity;
     for (const lane of lanes.filter((each) => !inHand.has(each))) {
-      const step = lane.next(inHand.size === 0 && waitMs === Infinity);
+      if (signal.aborted) break;
+      const step = nextOf(lane, inHand.size === 0 && waitMs === Infinity, fail);
       if (typeof step === "number") waitMs = Math.min(waitMs, step);
       else void work(lane, step);
     }
@@ -43,15 +49,26 @@ export async function drive(
   signal.addEventListener("abort", onAbort);
   for (;;) {
     const leftMs = endsAtMs - clock.elapsedMs();
-    if (leftMs <= 0) stop.abort();
+    if (leftMs <= 0 && !signal.aborted) {
+      isOver = true;
+      stop.abort();
+    }
     const waitMs = signal.aborted ? Infinity : begin();
     if (inHand.size === 0 && waitMs === Infinity) {
       signal.removeEventListener("abort", onAbort);
       if (failures.length > 0) throw failures[0];
-      return leftMs <= 0;
+      return isOver;
     }
     const woken = new Promise<void>((resolve) => (wake = resolve));
     await within(signal.aborted ? Infinity : Math.min(waitMs, leftMs), clock, woken);
+  }
+}
+
+function nextOf(lane: Lane, isQuiet: boolean, fail: (error: unknown) => Step): Step {
+  try {
+    return lane.next(isQuiet);
+  } catch (error) {
+    return fail(error);
   }
 }
 
