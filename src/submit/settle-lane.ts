@@ -60,8 +60,7 @@ export class SettleLane implements Lane {
   next(isQuiet: boolean): Step {
     const { outages, creates, clock, alone = false } = this.#world;
     const open = this.#open();
-    // by itself it goes on for what was sent: a batch that is found lets the others be sent
-    if (open.length === 0 || (alone ? !isQuiet : creates.isGivenUp)) return IDLE;
+    if (open.length === 0 || creates.isGivenUp || (alone && !isQuiet)) return IDLE;
     const restMs = outages.sendingRestMs(this.#pause);
     if (restMs > 0) return restMs;
     const isNew = (job: Job) => this.#watches.get(job.id)?.submission !== job.submissions;
