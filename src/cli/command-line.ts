@@ -21,7 +21,7 @@ export function nextCommandLine(
   return commandLine([command, ...args, ...flags]);
 }
 
-/** The text, with the flags for the same folder and target in every command in backticks. */
+/** The text, with these flags in every command in backticks. */
 export function withCompleteCommands(text: string, origins: Origins): string {
   return text.replaceAll(/`vecfill (?<words>[^`]+)`/g, (whole, words: string) => {
     const [name, ...args] = words.split(" ");

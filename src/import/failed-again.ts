@@ -2,6 +2,7 @@
  * Rows that failed in a job without a request file: they are sent again with the text that the table has, where
  * it is still the one of their key and they still wait. Of the others the table says what has become of them.
  */
+import { holdingsOf } from "../jobs-folder/holdings.ts";
 import { readRequestKeys } from "../jobs-folder/request-file.ts";
 import { pendingPages } from "../jobs-folder/pending-pages.ts";
 import type { Job } from "../manifest/job.ts";
@@ -21,7 +22,6 @@ export async function failedAgain(
   job: Job,
   rows: RequestRows,
 ): Promise<AsyncIterable<FailedLine>> {
-  const vector = new Float32Array(job.target.dimensions);
   const waiting: FailedRows = new Map();
   let place = -1;
   for await (const keys of readRequestKeys(manifest.files(job.id), job)) {
@@ -32,7 +32,11 @@ export async function failedAgain(
     });
     for (let from = 0; from < failed.length; from += CHUNK_ROWS) {
       const chunk = failed.slice(from, from + CHUNK_ROWS);
-      const holdings = await store.compare(chunk.map(({ row }) => ({ ...row, vector })));
+      const holdings = await holdingsOf(
+        store,
+        chunk.map(({ row }) => row),
+        job.target,
+      );
       for (const [index, { row, place: its, failure }] of chunk.entries()) {
         const outcome = OUTCOMES[holdings[index] ?? "empty"];
         if (outcome === undefined) waiting.set(row.id, failure);

@@ -3,12 +3,13 @@
  * that are paid for. A sample tells: of what the last jobs wrote, rows wait again with the very text.
  */
 import { lacksRows } from "../jobs-folder/found-rows.ts";
+import { holdingsOf } from "../jobs-folder/holdings.ts";
 import { readRequestKeys } from "../jobs-folder/request-file.ts";
 import type { Job } from "../manifest/job.ts";
 import type { ManifestView } from "../manifest/manifest.ts";
 import { wasImported } from "../manifest/states.ts";
 import type { Report } from "../progress.ts";
-import { type EmbeddedQuestion, parseKey } from "../row/question.ts";
+import { parseKey, type QuestionKey } from "../row/question.ts";
 import { sameTarget, type Target } from "../row/target.ts";
 import type { Store } from "../store/port.ts";
 
@@ -32,7 +33,8 @@ export async function warnOfLostRows(
     .toSorted((a, b) => b.updatedAt.localeCompare(a.updatedAt));
   for (const job of last.slice(0, JOBS_LOOKED_AT)) {
     const rows = await sampleOf(manifest, job);
-    const empty = (await store.compare(rows)).filter((holding) => holding === "empty").length;
+    const holdings = await holdingsOf(store, rows, target);
+    const empty = holdings.filter((holding) => holding === "empty").length;
     // also those that were sent again: they may be under way
     const failed = ((job.sums?.failed ?? 0) * rows.length) / job.requests;
     const explained = failed + SIGMAS * Math.sqrt(failed);
@@ -45,19 +47,18 @@ export async function warnOfLostRows(
   }
 }
 
-/** With no vector of theirs: only what the rows lack is asked. None where `clean` took the file. */
-async function sampleOf(manifest: ManifestView, job: Job): Promise<EmbeddedQuestion[]> {
+/** None where `clean` took the file. */
+async function sampleOf(manifest: ManifestView, job: Job): Promise<QuestionKey[]> {
   const files = manifest.files(job.id);
   if (await lacksRows(files, job)) return [];
-  const vector = new Float32Array(job.target.dimensions);
   const step = Math.max(1, job.requests / ROWS_A_JOB);
-  const rows: EmbeddedQuestion[] = [];
+  const rows: QuestionKey[] = [];
   let place = 0;
   for await (const keys of readRequestKeys(files, job)) {
     for (const key of keys) {
       place += 1;
       const row = place >= (rows.length + 1) * step ? parseKey(key) : undefined;
-      if (row !== undefined) rows.push({ ...row, vector });
+      if (row !== undefined) rows.push(row);
     }
   }
   return rows;

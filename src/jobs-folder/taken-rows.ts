@@ -2,6 +2,7 @@ import { KeySet } from "../row/key-table.ts";
 import { parseKey } from "../row/question.ts";
 import { sameTarget, type Target } from "../row/target.ts";
 import { readFailedLines } from "./failed-file.ts";
+import { holdingsOf } from "./holdings.ts";
 import { isMissing } from "../disk/presence.ts";
 import type { Job } from "../manifest/job.ts";
 import type { ManifestView } from "../manifest/manifest.ts";
@@ -95,13 +96,11 @@ async function* takenKeys(manifest: ManifestView, target: Target): AsyncGenerato
 async function unchangedIds(
   store: Pick<Store, "compare">,
   keys: readonly string[],
-  { dimensions }: Target,
+  target: Target,
 ): Promise<string[]> {
-  // only what the rows lack is asked
-  const vector = new Float32Array(dimensions);
   const given = new Map(keys.map((key) => [idOf(key), parseKey(key)]));
-  const rows = [...given.values()].flatMap((row) => (row === undefined ? [] : { ...row, vector }));
-  const holdings = await store.compare(rows);
+  const rows = [...given.values()].filter((row) => row !== undefined);
+  const holdings = await holdingsOf(store, rows, target);
   return rows.filter((_, place) => holdings[place] === "empty").map(({ id }) => id);
 }
 

@@ -63,8 +63,9 @@ async function sendPool(world: AgainWorld, { first: { target }, jobs }: Pool): P
 }
 
 /**
- * A job that Gemini does not take, however empty its queue is, is made again as smaller ones. Its rows were never sent, so they have been tried no more often than before. Were this interrupted, they
- * wait in its failed file, and any run sends them again.
+ * A job that Gemini does not take, however empty its queue is, is made again as smaller ones. Its rows were never
+ * sent, so they have been tried no more often than before. Were this interrupted, they wait in its failed file, and
+ * any run sends them again.
  */
 export async function cutAgain(
   services: ResubmitServices,
@@ -72,7 +73,7 @@ export async function cutAgain(
   bounds: JobBounds,
 ): Promise<readonly Job[]> {
   const unsent = { ...job, attempt: job.attempt - 1 };
-  const message = `larger than what Gemini takes at once: cut again`;
+  const message = "larger than what Gemini takes at once: cut again";
   const ended = await recordDeadBatch(services.manifest, unsent, "cancelled", { message });
   const made = await resubmitJobs(services, [ended], bounds, everyLine);
   services.report({

@@ -16,9 +16,10 @@ import {
 } from "../gemini/port.ts";
 import { RESULTS_KEPT_MS } from "../jobs-folder/batch-age.ts";
 import { ANY_PREFIX, batchesOf, isSameColumn, parseBatchName } from "../jobs-folder/batch-names.ts";
+import { holdingsOf } from "../jobs-folder/holdings.ts";
 import type { ManifestView } from "../manifest/manifest.ts";
 import { parseResultLine } from "../result-line/result-line.ts";
-import { type EmbeddedQuestion, parseKey } from "../row/question.ts";
+import { parseKey, type QuestionKey } from "../row/question.ts";
 import { tableName, type Target } from "../row/target.ts";
 import type { Store } from "../store/port.ts";
 import { batchCount } from "../words/figures.ts";
@@ -101,13 +102,11 @@ const LINES_READ = 100;
 async function firstAwaited(
   services: OtherServices & Readonly<{ store: Store }>,
   ended: readonly Batch[],
-  { dimensions }: Target,
+  target: Target,
 ): Promise<Batch | undefined> {
-  // only what the rows lack is asked
-  const vector = new Float32Array(dimensions);
   for (const batch of ended.slice(0, MAX_RESULTS_READ)) {
-    const rows = await firstRows(services, batch, vector);
-    if ((await services.store.compare(rows)).includes("empty")) return batch;
+    const rows = await firstRows(services, batch);
+    if ((await holdingsOf(services.store, rows, target)).includes("empty")) return batch;
   }
   return undefined;
 }
@@ -116,9 +115,8 @@ async function firstAwaited(
 async function firstRows(
   { gemini, signal }: OtherServices,
   { name, resultsFile }: Batch,
-  vector: Float32Array,
-): Promise<EmbeddedQuestion[]> {
-  const rows = new Map<string, EmbeddedQuestion>();
+): Promise<QuestionKey[]> {
+  const rows = new Map<string, QuestionKey>();
   let lines = 0;
   try {
     const file = resultsFile ?? (await gemini.getBatch(name, signal))?.resultsFile;
@@ -127,7 +125,7 @@ async function firstRows(
         const line = bytes && parseResultLine(bytes);
         // a row that failed there was not paid for
         const key = line?.kind === "vector" ? parseKey(line.key) : undefined;
-        if (key !== undefined) rows.set(key.id, { ...key, vector });
+        if (key !== undefined) rows.set(key.id, key);
       }
       lines += some.length;
       if (lines >= LINES_READ) break;
