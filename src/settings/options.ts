@@ -35,6 +35,7 @@ const WITH_TABLE: readonly CommandName[] = [
   ...SELECTS,
   "recover",
   "verify",
+  "search",
   "report",
   "init",
   "doctor",

@@ -72,7 +72,7 @@ async function takeSample(
   const question = `Embed ${counted(rows.length, "row")} again, for about ${dollars(usd)} at the full price?`;
   if (usd > settings.consentAbove && !(await confirm(question))) throw refused();
   const gemini = await services.gemini();
-  return { ...sample, off: await compareSample(gemini, target, rows, findings, signal) };
+  return { ...sample, off: await compareSample({ gemini, signal }, target, rows, findings) };
 }
 
 function refused(): UserError {

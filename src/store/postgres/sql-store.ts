@@ -40,6 +40,7 @@ import {
   type TableShape,
 } from "../sql.ts";
 import { trialOf, trialScript } from "../trial.ts";
+import { nearestScript, nearRow } from "./nearest.ts";
 import { sqlIndexes } from "./sql-indexes.ts";
 import { encodeVectorArray } from "./vector-array.ts";
 
@@ -71,6 +72,13 @@ export function createSqlStore(
   });
   return {
     indexes: sqlIndexes(database, target),
+    nearest: (asked) =>
+      explained(async () => {
+        const { shape } = await layout();
+        const { description } = await seen();
+        const rows = await database.script(nearestScript(target, shape, description, asked));
+        return rows.map(nearRow);
+      }),
     describe: () => explained(async () => (await readCatalogue(database, target)).description),
     readPending: (page) =>
       explained(
