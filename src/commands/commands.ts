@@ -118,6 +118,10 @@ export const COMMANDS: Readonly<Record<CommandName, Command>> = {
       ["vecfill verify", "the column, the sums and the files"],
       ["vecfill verify --sample 50", "also embed 50 rows again, at full price, and compare"],
       ["vecfill verify --json", "for a script; exit code 1 when something is off"],
+      [
+        "vecfill verify --max-age 1h --age-column created_at",
+        "exit code 1 also when a row has waited longer",
+      ],
     ],
     work: async (context) => (await import("./verify/show.ts")).showVerify(context),
   },

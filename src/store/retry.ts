@@ -94,7 +94,7 @@ export function repeating(options: RetryOptions) {
 
 export function withRetry(store: Store, options: RetryOptions): Store {
   const again = repeating(options);
-  const { indexes, nearest } = store;
+  const { indexes, nearest, oldestPending } = store;
   return {
     indexes: indexes && {
       read: () => again(() => indexes.read()),
@@ -104,6 +104,7 @@ export function withRetry(store: Store, options: RetryOptions): Store {
       progress: () => indexes.progress(),
     },
     nearest: nearest && ((asked) => again(() => nearest(asked))),
+    oldestPending: oldestPending && ((column) => again(() => oldestPending(column))),
     describe: () => again(() => store.describe()),
     readPending: (page) => again(() => store.readPending(page)),
     apply: (rows) => again(() => store.apply(rows)),

@@ -8,7 +8,6 @@ import {
   type Holding,
   type Store,
   TableRefusal,
-  type WriteTrial,
 } from "./port.ts";
 import type { TableShape } from "./sql.ts";
 
@@ -152,11 +151,6 @@ function hiddenRow(target: Target, { row }: Placed): TableRefusal {
       hint: "Use the table's owner, or a role that it does not apply to (alter role <role> bypassrls;), then run the same command again: nothing is paid for again.",
     },
   );
-}
-
-/** `why`, in words. */
-export function untried(why: string): WriteTrial {
-  return { tried: 0, refusal: undefined, withoutKey: 0, untried: why };
 }
 
 /** Throws when `checkTarget` would have refused the table. */

@@ -41,6 +41,7 @@ import {
 } from "../sql.ts";
 import { trialOf, trialScript } from "../trial.ts";
 import { nearestScript, nearRow } from "./nearest.ts";
+import { oldestPending } from "./oldest-pending.ts";
 import { sqlIndexes } from "./sql-indexes.ts";
 import { encodeVectorArray } from "./vector-array.ts";
 
@@ -78,6 +79,11 @@ export function createSqlStore(
         const { description } = await seen();
         const rows = await database.script(nearestScript(target, shape, description, asked));
         return rows.map(nearRow);
+      }),
+    oldestPending: (name) =>
+      explained(async () => {
+        await seen();
+        return oldestPending(database, target, name);
       }),
     describe: () => explained(async () => (await readCatalogue(database, target)).description),
     readPending: (page) =>

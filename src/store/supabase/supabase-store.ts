@@ -39,6 +39,7 @@ export function createSupabaseStore(
   return {
     indexes: undefined,
     nearest: undefined,
+    oldestPending: undefined,
     describe: () => explained((store) => store.describe()),
     readPending: (page) => explained((store) => store.readPending(page)),
     apply: (rows) => explained((store) => store.apply(rows)),
