@@ -384,7 +384,6 @@ const STATES: Readonly<Record<JobState, true>> = {
 /** Names no file here: it is made by a run. */
 const MADE_BY_A_RUN = /^jobs\/(?!README)/;
 
-
 /** What stands in backquotes in a cell. */
 function code(cell: string): string[] {
   return Array.from(

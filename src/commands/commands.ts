@@ -137,7 +137,7 @@ export const COMMANDS: Readonly<Record<CommandName, Command>> = {
         "the query's vector, to paste into SQL",
       ],
     ],
-    argument: { form: "<text..>", describe: "what to look for" },
+    argument: { form: "<query..>", describe: "what to look for" },
     ownOptions: async () => {
       const { SEARCH_OPTIONS } = await import("../cli/search-options.ts");
       return { options: Object.values(SEARCH_OPTIONS), sections: {} };

@@ -13,7 +13,11 @@ export function waitingSince(jobs: readonly Job[]): WaitingSince | undefined {
   const created = new Map<string, string>();
   // parents come before their children
   for (const { id, createdAt, parents } of jobs) {
-    created.set(id, [createdAt, ...parents.map((parent) => created.get(parent) ?? createdAt)].toSorted()[0] ?? createdAt);
+    created.set(
+      id,
+      [createdAt, ...parents.map((parent) => created.get(parent) ?? createdAt)].toSorted()[0] ??
+        createdAt,
+    );
   }
   const waiting = jobs
     .filter((job) => isOpen(job) || job.outstanding.lines > 0)

@@ -178,7 +178,14 @@ function sum(portions: readonly Portion[]): Portion {
 
 type Outlook = Pick<
   Plan,
-  "target" | "usdSync" | "price" | "enqueuedTokenLimit" | "seconds" | "bytes" | "writing" | "columnType"
+  | "target"
+  | "usdSync"
+  | "price"
+  | "enqueuedTokenLimit"
+  | "seconds"
+  | "bytes"
+  | "writing"
+  | "columnType"
 >;
 
 function outlook(total: Portion, options: PlanOptions, found: Survey, quota: QuotaLog): Outlook {

@@ -3,12 +3,7 @@ import { z } from "zod";
 import type { IdType, TargetDescription } from "../row/target-description.ts";
 import type { EmbeddedQuestion, RowOutcome } from "../row/question.ts";
 import { tableName, type Target } from "../row/target.ts";
-import {
-  type ClearOutcome,
-  type Holding,
-  type Store,
-  TableRefusal,
-} from "./port.ts";
+import { type ClearOutcome, type Holding, type Store, TableRefusal } from "./port.ts";
 import type { TableShape } from "./sql.ts";
 
 /** More in one call is a mistake of the caller, and would be one huge statement. */

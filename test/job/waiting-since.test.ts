@@ -25,7 +25,7 @@ test("rows sent again have waited since their first job", () => {
     at: first,
     job: "0001",
     batch: "batches/1",
-    adopted: false,
+    adopted: true,
     keyId: "k",
   };
   const failed: JournalEvent = {

@@ -17,7 +17,10 @@ import { bytes, count } from "../../src/words/figures.ts";
 import { openFolders } from "../folders.ts";
 import { tableAfter } from "../page.ts";
 
-const PAGE = await readFile(fileURLToPath(new URL("../../docs/widths.md", import.meta.url)), "utf8");
+const PAGE = await readFile(
+  fileURLToPath(new URL("../../docs/widths.md", import.meta.url)),
+  "utf8",
+);
 
 describe("the page", () => {
   test.each(tableAfter(PAGE, "<!-- widths -->"))("says of %s what the program does", (...cells) => {
@@ -54,7 +57,9 @@ describe("Postgres", () => {
     const rows = 120;
     await database.query(`CREATE TABLE t AS SELECT n AS id, (SELECT array_agg(sin(n * i))
       FROM generate_series(1, ${width}) i)::vector::${type}(${width}) AS v FROM generate_series(1, ${rows}) n`);
-    await database.query(`CREATE INDEX i ON t USING hnsw (v ${type}_cosine_ops) WITH (ef_construction = 32)`);
+    await database.query(
+      `CREATE INDEX i ON t USING hnsw (v ${type}_cosine_ops) WITH (ef_construction = 32)`,
+    );
     const [found] = await database.query(
       "SELECT pg_column_size(v::text::vector)::text AS any, max(pg_column_size(v))::text AS row, pg_relation_size('i')::text AS index FROM t GROUP BY v LIMIT 1",
     );
@@ -66,17 +71,20 @@ describe("Postgres", () => {
     expect(perRow / (cost.indexBytes ?? 0)).toBeLessThan(1.15);
   });
 
-  test.each(["vector", "halfvec"] as const)("indexes %s to that width, and no further", async (type) => {
-    const most = ANN_DIMENSIONS_MAX[type];
-    const build = async (width: number) => {
-      await database.query("DROP TABLE IF EXISTS t");
-      await database.query(`CREATE TABLE t (v ${type}(${width}))`);
-      await database.query(`CREATE INDEX ON t USING hnsw (v ${type}_cosine_ops)`);
-    };
-    await build(most);
-    await expect(build(most + 1)).rejects.toThrow(/cannot have more than/);
-    await database.query("DROP TABLE t");
-  });
+  test.each(["vector", "halfvec"] as const)(
+    "indexes %s to that width, and no further",
+    async (type) => {
+      const most = ANN_DIMENSIONS_MAX[type];
+      const build = async (width: number) => {
+        await database.query("DROP TABLE IF EXISTS t");
+        await database.query(`CREATE TABLE t (v ${type}(${width}))`);
+        await database.query(`CREATE INDEX ON t USING hnsw (v ${type}_cosine_ops)`);
+      };
+      await build(most);
+      await expect(build(most + 1)).rejects.toThrow(/cannot have more than/);
+      await database.query("DROP TABLE t");
+    },
+  );
 });
 
 describe("an index", () => {

@@ -1,13 +1,16 @@
 // The column is full. Do I find a row by what I would ask for it; is my query embedded as the rows want it,
 // whatever the model and the task; and do a script and SQL of my own get the very same vector?
 import { join } from "node:path";
-import { expect, test } from "vitest";
+import { expect, onTestFinished, test } from "vitest";
 import { emulatedVector } from "../../src/emulator/vectors/embedding.ts";
 import { EXIT_CODES } from "../../src/errors.ts";
 import { checkVector } from "../../src/row/vector.ts";
+import { openDatabase } from "../../src/store/postgres/open-database.ts";
+import { createSqlStore } from "../../src/store/postgres/sql-store.ts";
 import { openVecfill } from "../../src/vecfill.ts";
 import { runHere } from "../command-line.ts";
 import { type Folders, openFolders } from "../folders.ts";
+import { QUESTIONS, vectorOf } from "../store/contract.ts";
 
 const TEXTS = [
   "Which planet has rings?",
@@ -83,18 +86,24 @@ test("a script has both, the same", async () => {
 });
 
 test("an index gives as many rows as are asked for, by its own operator", async () => {
-  const { vecfill, sql } = await openFolders(TEXTS);
-  await sql("ALTER TABLE questions ALTER embedding TYPE halfvec(128)");
-  await sql(`INSERT INTO questions SELECT n, 'Number ' || n, (
-      SELECT array_agg(sin(n * i)) FROM generate_series(1, 128) i)::vector::halfvec
-    FROM generate_series(101, 200) n`);
-  await sql("UPDATE questions SET embedding = l2_normalize(embedding)");
-  await sql("CREATE INDEX ON questions USING hnsw (embedding halfvec_ip_ops)");
-  const { stdout } = await vecfill("jobs", "search", "a thing", "--top", "80", "--json");
-  const { rows } = JSON.parse(stdout);
+  const database = await openDatabase({ url: "pglite:memory" });
+  onTestFinished(() => database.close());
+  await database.query("CREATE EXTENSION vector");
+  await database.query(`CREATE TABLE questions AS SELECT n::bigint AS id, 'Number ' || n AS question_text,
+      l2_normalize((SELECT array_agg(sin(n * i)) FROM generate_series(1, 128) i)::vector::halfvec)::halfvec(128)
+        AS embedding FROM generate_series(1, 100) n`);
+  await database.query("ALTER TABLE questions ADD PRIMARY KEY (id)");
+  await database.query("CREATE INDEX ON questions USING hnsw (embedding halfvec_ip_ops)");
+  // as it is with more rows
+  await database.query("SET enable_seqscan = off");
+  const store = createSqlStore(database, QUESTIONS, { where: undefined });
+  const found = async (exact: boolean) =>
+    store.nearest?.({ vector: vectorOf(3), limit: 80, exact });
+  const rows = (await found(false)) ?? [];
   expect(rows).toHaveLength(80);
-  const cosines = rows.map(({ similarity }: { similarity: number }) => similarity);
-  expect(cosines).toEqual(cosines.toSorted((a: number, b: number) => b - a));
+  const cosines = rows.map(({ similarity }) => similarity);
+  expect(cosines).toEqual(cosines.toSorted((a, b) => b - a));
+  expect((await found(true))?.slice(0, 5)).toEqual(rows.slice(0, 5));
 });
 
 test("through Supabase's API it says what it needs", async () => {

@@ -40,7 +40,7 @@ import {
   type TableShape,
 } from "../sql.ts";
 import { trialOf, trialScript } from "../trial.ts";
-import { nearestScript, nearRow } from "./nearest.ts";
+import { nearestScript, nearRow } from "./nearest-rows.ts";
 import { oldestPending } from "./oldest-pending.ts";
 import { sqlIndexes } from "./sql-indexes.ts";
 import { encodeVectorArray } from "./vector-array.ts";

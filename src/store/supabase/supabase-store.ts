@@ -38,8 +38,6 @@ export function createSupabaseStore(
     explain(api, target, async () => work(await chosen()));
   return {
     indexes: undefined,
-    nearest: undefined,
-    oldestPending: undefined,
     describe: () => explained((store) => store.describe()),
     readPending: (page) => explained((store) => store.readPending(page)),
     apply: (rows) => explained((store) => store.apply(rows)),
