@@ -7,7 +7,7 @@ import type { EmbedSignals } from "../gemini/port.ts";
 /** Of real time: an answer takes a second or two. */
 const GRACE_MS = 10_000;
 
-export class Patience implements EmbedSignals {
+export class CallGroup implements EmbedSignals {
   readonly stop: AbortSignal;
   readonly drop: AbortSignal;
   readonly #outer: AbortSignal;
