@@ -1,6 +1,6 @@
 /**
  * The composition root: picks the adapters for the settings, and loads each only when a command
- * asks for it. Only the two entries, `cli.ts` and `vecfill.ts`, import this file.
+ * asks for it. Only the two entries, `cli.ts` and `vecfill.ts`, load this file; others use its types.
  */
 import {
   geminiAccess,
@@ -73,7 +73,7 @@ export function openServices(options: ServicesOptions): Services {
   };
   const database = once(async () => opened(await connectDatabase(options)));
   const api = once(() => connectApi(environment, report));
-  const place = once(() => placeOf(options, database));
+  const place = once(() => placeOfTable(options, database));
   const newStore = once(async () => {
     options.beforeRows();
     return storeAccess(environment).kind === "postgres"
@@ -175,7 +175,7 @@ async function markAt(place: string | undefined, target: Target): Promise<string
 }
 
 /** Jobs that were exported before can be sent from where there is no database. */
-async function placeOf(
+async function placeOfTable(
   options: ServicesOptions,
   database: () => Promise<Database>,
 ): Promise<string | undefined> {

@@ -160,7 +160,7 @@ export async function recoverFromSettings(context: StageContext): Promise<Recove
   const { manifest } = sending;
   const batches = await recoverableFromSettings(context, sending);
   const jobs = await recoverBatches({ ...sending, store }, batches, target);
-  const underWay = () => manifest.needing("look").filter(({ recovered }) => recovered);
+  const underWay = () => manifest.needing("poll").filter(({ recovered }) => recovered);
   for (const job of underWay()) {
     if (context.signal.aborted) break;
     // what stands against one is said when it is looked at next
@@ -261,12 +261,12 @@ export async function runFromSettings(
 ): Promise<RunSummary> {
   const { run } = await import("./run/run.ts");
   const { usdOfRun } = await import("./plan/lane-cost.ts");
-  const { fetchingFirst } = await import("./import/import.ts");
+  const { fetchingOnFailure } = await import("./import/import.ts");
   const { warnOfLostRows } = await import("./import/lost-rows.ts");
   const services = await runServices(context);
   const { target } = exportOptions(context);
   const others = othersThan(target, services);
-  const unfit = await fetchingFirst(services, async () => {
+  const unfit = await fetchingOnFailure(services, async () => {
     await tryTarget(context, services.manifest, target);
     const refused = await unfitTargets(context, services.manifest, others);
     const fit = others.filter((each) => !refused.includes(each));
@@ -275,7 +275,7 @@ export async function runFromSettings(
     return refused;
   });
   const planned = await agreed();
-  return fetchingFirst(services, async () => {
+  return fetchingOnFailure(services, async () => {
     const { sample } = planned ?? (await firstRows(context, services));
     if (sample !== undefined) await services.manifest.recordCounted(target, sample);
     const expectedUsd = planned && usdOfRun(planned, laneChoice(context.settings));
@@ -316,6 +316,7 @@ async function runServices(context: StageContext): Promise<RunServices> {
 function runOptions(context: StageContext, manifest: ManifestView): RunOptions {
   const { settings } = context;
   return {
+    // an option goes to the member of its name
     ...settings,
     export: { ...exportOptions(context), limit: limitOfRun(context, manifest) },
     window: queueWindow(settings),

@@ -56,7 +56,7 @@ export type Books = Pick<ManifestView, "needing" | "sent">;
 /**
  * The exported jobs, in order, that the limit lets through one after the other: what the manifest's
  * jobs of the same target have cost counts, whichever command sent them. At the first that would pass
- * it the rest of its target is held back too: a job is not sent because it is small. `isAsked`: others
+ * it the rest of its target is held back too, small jobs as well. `isAsked`: others
  * are as if they were not there.
  */
 export function* withinLimit(

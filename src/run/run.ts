@@ -83,10 +83,11 @@ export async function run(services: RunServices, options: RunOptions): Promise<R
   const { manifest } = services;
   await reportGoal(services, options);
   const spentBefore = spentForTarget(manifest.jobs(), options.export.target, options.prices);
-  const work = () => driveAll(services, options);
+  const driveToEnd = () => driveAll(services, options);
   const stopOf = () => costStop(manifest, options.costLimit);
   const isAllIn = (end: RunEnd) => hasNothingUnderWay(end, stopOf());
-  const { jobs, exports, timedOut } = await (services.indexes?.around(work, isAllIn) ?? work());
+  const { jobs, exports, timedOut } = await (services.indexes?.around(driveToEnd, isAllIn) ??
+    driveToEnd());
   const { pending: remaining } = await services.store.count();
   const last = exports.at(-1);
   return {
@@ -199,7 +200,7 @@ async function chooseCanary(
   return new Canary(manifest, target, endedBefore);
 }
 
-/** What is on its way is NULL still; a limit is one on the rows beside it. */
+/** What is on its way is NULL still; here the limit no longer counts it (`limitOfRun`). */
 async function reportGoal(
   { store, manifest, report }: RunServices,
   { export: { limit } }: RunOptions,
