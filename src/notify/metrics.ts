@@ -6,7 +6,7 @@ import { spentOn } from "../cost/cost.ts";
 import { finalSums } from "../cost/final-sums.ts";
 import type { Job } from "../manifest/job.ts";
 import { isRolledBack, JOB_STATES, needs } from "../manifest/states.ts";
-import { waitingSince } from "../manifest/waiting-since.ts";
+import { waitingSince } from "../jobs-folder/waiting-since.ts";
 import type { Status } from "../jobs-folder/status-file.ts";
 import type { Metric } from "./exposition.ts";
 

@@ -7,7 +7,7 @@ import { MS_PER_SECOND } from "../../clock.ts";
 import { usageError } from "../../errors.ts";
 import type { Job } from "../../manifest/job.ts";
 import { sameColumn } from "../../manifest/vector-space.ts";
-import { waitingSince } from "../../manifest/waiting-since.ts";
+import { waitingSince } from "../../jobs-folder/waiting-since.ts";
 import type { Target } from "../../row/target.ts";
 import type { Store } from "../../store/port.ts";
 import { duration } from "../../words/figures.ts";

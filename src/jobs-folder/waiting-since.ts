@@ -2,8 +2,8 @@
  * How long rows have waited for a vector, as far as the manifest can tell: since they were first exported.
  * Of a row that no job has it knows nothing, so this is the least.
  */
-import type { Job } from "./job.ts";
-import { isOpen } from "./states.ts";
+import type { Job } from "../manifest/job.ts";
+import { isOpen } from "../manifest/states.ts";
 
 /** `job`: which has the rows now. */
 export type WaitingSince = Readonly<{ job: string; since: string }>;

@@ -2,8 +2,8 @@
 import { expect, test } from "vitest";
 import type { JournalEvent } from "../../src/manifest/event.ts";
 import { apply, emptyState, indexOf } from "../../src/manifest/fold.ts";
-import { waitingSince } from "../../src/manifest/waiting-since.ts";
-import { TARGET } from "./sample.ts";
+import { waitingSince } from "../../src/jobs-folder/waiting-since.ts";
+import { TARGET } from "../manifest/sample.ts";
 
 const [FIRST, SECOND, THIRD] = [1, 2, 3].map((day) => `2026-11-0${day}T10:00:00.000Z`);
 const file = { bytes: 300, sha256: "a".repeat(64) };
