@@ -8,10 +8,7 @@ export function widthText({ model, dimensions }: Target, type: VectorType, rows?
   const { rowBytes, indexBytes } = widthCost(type, dimensions);
   const sized = (size: number) =>
     rows === undefined ? `${bytes(size)} a row` : `${bytes(size * rows)} (${bytes(size)} a row)`;
-  const index =
-    indexBytes === undefined
-      ? "no index takes it"
-      : `its HNSW index ${sized(indexBytes)}, best held in memory`;
+  const index = indexBytes === undefined ? "no index takes it" : `HNSW index ${sized(indexBytes)}`;
   const quality = publishedQuality(model, dimensions);
   const scored = quality === undefined ? "" : `; MTEB ${quality}`;
   return `${type}(${dimensions}): ${sized(rowBytes)}, ${index}${scored}`;

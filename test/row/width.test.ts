@@ -103,7 +103,7 @@ describe("an index", () => {
     await sql("CREATE INDEX by_l1 ON questions USING hnsw (embedding vector_l1_ops)");
     const { stdout } = await vecfill("jobs", "doctor");
     expect(stdout).toMatch(/by_l1 \(hnsw\) on embedding is for <\+>: no search/);
-    expect(stdout).toMatch(/vector\(128\): 520 B a row, its HNSW index/);
+    expect(stdout).toMatch(/vector\(128\): 520 B a row, HNSW index/);
     await sql("DROP INDEX by_l1");
     await sql("ALTER TABLE questions ALTER embedding TYPE vector(3072)");
     const wide = await vecfill("jobs", "doctor", "--dimensions", "3072");
