@@ -118,6 +118,13 @@ describe("a width", () => {
     expect(lines[0]).toMatch(/^job +state/);
   });
 
+  it("has sums of all jobs, also where there is room for some only", () => {
+    const [first] = jobs;
+    const table = jobsTable(first === undefined ? [] : [first], PRICES, 80, jobs);
+    expect(table.split("\n").filter((line) => /^\d{4} /.test(line))).toHaveLength(1);
+    expect(table).toContain("4 jobs, 50,030 rows");
+  });
+
   it("with room tells more: what a job cost, its batch, its error", () => {
     expect(jobsTable(jobs, PRICES, 80)).not.toContain("batches/of-0003");
     const wide = jobsTable(jobs, PRICES, 200);

@@ -156,6 +156,21 @@ describe("the end of a run", () => {
   });
 });
 
+test("status fits a screen of 80 columns and 24 lines, with a batch at Gemini and failed rows", async () => {
+  const { vecfill, home } = await openFolders(TEXTS, { faults: "permanent=1" });
+  await vecfill("jobs", "run", "--limit", "3", "--timeout", "0.05");
+  const manifest = await openManifest(join(home, "jobs"), systemClock, "run");
+  const { stdout } = await vecfill("jobs", "status");
+  await manifest.close();
+  const lines = folded(stdout.trimEnd(), 79).split("\n");
+  expect(lines.length).toBeLessThan(24);
+  expect(stdout).toMatch(/^Under way: 3 rows in 1 job\.$/m);
+  expect(stdout).toMatch(
+    /^at Gemini +3 rows in 1 job, the oldest, 0001, since \d{4}-\d\d-\d\d \d\d:\d\d UTC \(.+\)$/m,
+  );
+  expect(stdout).toMatch(/^pace +not known yet$/m);
+});
+
 test("status before anything was done counts the rows and names plan", async () => {
   const { vecfill } = await openFolders(TEXTS);
   const status = await vecfill("jobs", "status");
