@@ -3,13 +3,16 @@
  * line has. It prints nothing, asks nothing and sets no exit code. Whoever calls it has decided to
  * spend, so there is no consent here.
  */
+import { SEARCH_OPTIONS } from "./cli/search-options.ts";
 import { systemClock } from "./clock.ts";
 import {
   exportFromSettings,
   importFromSettings,
   pollFromSettings,
   resubmitFromSettings,
+  queryVectorFromSettings,
   runFromSettings,
+  searchFromSettings,
   type StageContext,
   submitFromSettings,
 } from "./stages.ts";
@@ -22,6 +25,7 @@ import type { ProgressEvent, Report } from "./progress.ts";
 import type { ImportSummary, PollSummary, SubmitSummary } from "./run/alone.ts";
 import type { RunSummary } from "./run/run.ts";
 import type { Sums } from "./row/sums.ts";
+import type { NearRow } from "./store/port.ts";
 import type { Target } from "./row/target.ts";
 
 export { UserError };
@@ -29,6 +33,7 @@ export type {
   ExportSummary,
   ImportSummary,
   Job,
+  NearRow,
   PollSummary,
   ProgressEvent,
   RunSummary,
@@ -92,6 +97,10 @@ export type Vecfill = Readonly<{
   run(): Promise<RunSummary>;
   /** New jobs from files of failed lines; without any, from every one that waits. */
   resubmit(files?: readonly string[]): Promise<readonly Job[]>;
+  /** The rows nearest to a text, five unless `top` says so: the nearest first. Takes no lock. */
+  search(text: string, options?: Readonly<{ top?: number }>): Promise<readonly NearRow[]>;
+  /** Of unit length: what finds these rows. Asks no database. */
+  queryVector(text: string): Promise<Float32Array>;
   /** What the manifest says of every job, in the order of their ids. Takes no lock. */
   jobs(): Promise<readonly Job[]>;
   /** Gives back the jobs folder, which the first function that writes has locked, and the connections. */
@@ -119,6 +128,9 @@ function stages(context: StageContext, close: () => Promise<void>): Vecfill {
     import: () => importFromSettings(context),
     run: () => runFromSettings(context),
     resubmit: async (files = []) => (await resubmitFromSettings(context, files)).jobs,
+    search: (text, { top = SEARCH_OPTIONS.top.default } = {}) =>
+      searchFromSettings(context, text, top),
+    queryVector: (text) => queryVectorFromSettings(context, text),
     jobs: async () => {
       const { readManifest } = await import("./jobs-folder/open.ts");
       return (await readManifest(context.settings.jobsDir)).jobs();

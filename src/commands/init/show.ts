@@ -3,6 +3,8 @@ import type { CommandContext, CommandResult } from "../../cli/command.ts";
 import { usualConfigFile } from "../../settings/config-file.ts";
 import { targetOf } from "../../settings/config.ts";
 import { UserError, usageError } from "../../errors.ts";
+import { textOf } from "../../words/text-lines.ts";
+import { widthAdvice } from "../../words/width-text.ts";
 import { init, type InitSummary } from "./init.ts";
 
 export async function showInit(context: CommandContext): Promise<CommandResult> {
@@ -24,7 +26,10 @@ export async function showInit(context: CommandContext): Promise<CommandResult> 
   );
   return {
     json: { ...summary, migration: summary.migration ?? null, dryRun },
-    text: initText(summary, { dryRun, remove }),
+    text: textOf([
+      initText(summary, { dryRun, remove }),
+      !remove && `The column: ${widthAdvice(targetOf(settings))}.`,
+    ]),
     next: remove ? undefined : next("doctor"),
   };
 }
