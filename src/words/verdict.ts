@@ -25,6 +25,9 @@ export function verdictOn({ coverage, jobs }: Standing): Verdict {
     const words = `Under way: ${counted(rows, "row")} in ${counted(open.length, "job")}.`;
     return { tone: "working", words, next: "run" };
   }
+  if (jobs.length === 0 && typeof coverage === "string") {
+    return { tone: "working", words: "There are no jobs yet.", next: "plan" };
+  }
   const pending = typeof coverage === "string" ? failed : coverage.pending;
   if (pending === 0) return { tone: "good", words: doneWords(coverage), next: "verify" };
   if (failed >= pending) {

@@ -186,6 +186,7 @@ describe("the verdict", () => {
     ],
     ["Not finished: 5 rows without a vector.", "plan", { ...filled, pending: 5 }, []],
     ["Every job has ended.", "verify", "no answer", [jobIn("imported")]],
+    ["There are no jobs yet.", "plan", "no answer", []],
     ["Done but for 3 rows that failed.", "resubmit", "no answer", [jobIn("failed", 3)]],
   ] as const)("%s", (words, next, coverage, jobs) => {
     expect(verdictOn({ coverage, jobs })).toMatchObject({ words, next });
