@@ -35,7 +35,7 @@ export function verdictOn({ coverage, jobs }: Standing): Verdict {
     const hasRetryable = jobs.some(({ outstanding }) => outstanding.retryable > 0);
     return { tone: "bad", words, next: hasRetryable ? "resubmit" : undefined };
   }
-  const ofThem = failed === 0 ? "" : `, and ${count(failed)} failed`;
+  const ofThem = failed === 0 ? "" : `, of which ${count(failed)} failed`;
   const words = `Not finished: ${counted(pending, "row")} without a vector${ofThem}.`;
   return { tone: "working", words, next: jobs.length === 0 ? "plan" : "run" };
 }

@@ -166,7 +166,7 @@ describe("the verdict", () => {
       [jobIn("imported", 2)],
     ],
     [
-      "Not finished: 5 rows without a vector, and 1 failed.",
+      "Not finished: 5 rows without a vector, of which 1 failed.",
       "run",
       { ...filled, pending: 5 },
       [jobIn("imported", 1)],
