@@ -7,13 +7,20 @@ import { systemClock } from "./clock.ts";
 import {
   exportFromSettings,
   importFromSettings,
+  planOnly,
   pollFromSettings,
   resubmitFromSettings,
   runFromSettings,
   type StageContext,
   submitFromSettings,
 } from "./stages.ts";
-import { type Flags, loadConfiguration } from "./settings/config.ts";
+import type { CommandContext } from "./cli/command.ts";
+import { nextCommandLine } from "./cli/command-line.ts";
+import type { CommandName } from "./settings/option.ts";
+import type { Plan } from "./plan/plan.ts";
+import type { JsonObject } from "./row/json-value.ts";
+import type { Services } from "./services.ts";
+import { type Configuration, type Flags, loadConfiguration } from "./settings/config.ts";
 import { UserError, usageError } from "./errors.ts";
 import type { ExportSummary } from "./export/export.ts";
 import type { Job } from "./manifest/job.ts";
@@ -29,6 +36,7 @@ export type {
   ExportSummary,
   ImportSummary,
   Job,
+  Plan,
   PollSummary,
   ProgressEvent,
   RunSummary,
@@ -42,8 +50,13 @@ export type {
  * maxJobRows: 1000, pollInterval: 5 }`. Times are in seconds, `stuckAfter` in hours, as there.
  */
 export type VecfillSettings = {
-  readonly [K in ForScripts as K extends `${infer Name}Ms` ? Name : K]?: NonNullable<Settings[K]>;
+  readonly [K in ForScripts as K extends `${infer Name}Ms` ? Name : K]?: AsTyped<
+    NonNullable<Settings[K]>
+  >;
 };
+
+/** A number may also be written as on the command line: "1,000", "10m". */
+type AsTyped<T> = T | (Extract<T, number> extends never ? never : string);
 
 /** The others say how to print, what to ask, or what `jobs`, `cancel` and `init` are to do. */
 type ForScripts = Exclude<
@@ -92,6 +105,16 @@ export type Vecfill = Readonly<{
   run(): Promise<RunSummary>;
   /** New jobs from files of failed lines; without any, from every one that waits. */
   resubmit(files?: readonly string[]): Promise<readonly Job[]>;
+  /** What `run` would do, as far as it can be told; writes and spends nothing. */
+  plan(): Promise<Plan>;
+  /** What `vecfill verify --json` gives. */
+  verify(): Promise<JsonObject>;
+  /** What `vecfill doctor --json` gives. */
+  doctor(): Promise<JsonObject>;
+  /** Cancels the batches of these jobs at Gemini: what `vecfill cancel --json` gives. */
+  cancel(...jobs: readonly (string | number)[]): Promise<JsonObject>;
+  /** Takes back what these jobs wrote: what `vecfill rollback --json` gives. */
+  rollback(...jobs: readonly (string | number)[]): Promise<JsonObject>;
   /** What the manifest says of every job, in the order of their ids. Takes no lock. */
   jobs(): Promise<readonly Job[]>;
   /** Gives back the jobs folder, which the first function that writes has locked, and the connections. */
@@ -108,23 +131,62 @@ export async function openVecfill(options: VecfillOptions = {}): Promise<Vecfill
   const { openServices } = await import("./services.ts");
   const around = { report, signal, clock: systemClock };
   const services = openServices({ ...configuration, ...around, beforeRows: () => {} });
-  return stages({ ...around, services, settings: configuration.settings }, () => services.close());
+  return stages({ ...configuration, ...around, services, folder });
 }
 
-function stages(context: StageContext, close: () => Promise<void>): Vecfill {
+type Context = Configuration & StageContext & Readonly<{ services: Services; folder: string }>;
+
+function stages(context: Context): Vecfill {
   return {
-    export: () => exportFromSettings(context),
+    export: async () => exportFromSettings(ofOne(context)),
     submit: () => submitFromSettings(context),
     poll: () => pollFromSettings(context),
     import: () => importFromSettings(context),
     run: () => runFromSettings(context),
     resubmit: async (files = []) => (await resubmitFromSettings(context, files)).jobs,
+    plan: async () => planOnly(ofOne(context)),
+    verify: () => shown(context, "verify"),
+    doctor: () => shown(context, "doctor"),
+    cancel: (...jobs) => shown(context, "cancel", jobs),
+    rollback: (...jobs) => shown(context, "rollback", jobs),
     jobs: async () => {
       const { readManifest } = await import("./jobs-folder/open.ts");
       return (await readManifest(context.settings.jobsDir)).jobs();
     },
-    close,
+    close: () => context.services.close(),
   };
+}
+
+/** What works on one target at a time. */
+function ofOne(context: Context): Context {
+  if (context.targets.length === 1) return context;
+  throw usageError(
+    "Of several targets at once there are run(), verify() and doctor().",
+    "Open one with the name of each: openVecfill({ settings: { target: <name> } }).",
+  );
+}
+
+const drop = () => {};
+
+/** What the command gives with `--json`. Nobody is asked, and nothing is printed. */
+async function shown(
+  context: Context,
+  name: CommandName,
+  words: readonly (string | number)[] = [],
+): Promise<JsonObject> {
+  const { COMMANDS } = await import("./commands/commands.ts");
+  const sinks = { result: drop, object: drop, notice: drop, detail: drop };
+  const output = { ...sinks, report: context.report, failure: drop, pause: drop, close: drop };
+  const its: CommandContext = {
+    ...context,
+    output,
+    width: undefined,
+    screen: async () => undefined,
+    next: (command, ...args) => nextCommandLine(context.origins, command, args),
+    confirm: async () => true,
+    choose: undefined,
+  };
+  return (await COMMANDS[name].work(its, words.map(String), {})).json;
 }
 
 /** By flag, as the command line would give them. */

@@ -7,6 +7,7 @@ import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it, test } from "vitest";
+import { COMMANDS } from "../src/commands/commands.ts";
 import { completedCommands } from "../src/commands/completion/words.ts";
 import { runHere } from "./command-line.ts";
 import { onlyWhere } from "./size.ts";
@@ -52,7 +53,7 @@ const CASES: readonly Case[] = [
   ["vecfill poll --lim", []],
   ["vecfill run --no-col", ["--no-color"]],
   ["vecfill run --model gemini-embedding-0", ["gemini-embedding-001"]],
-  ["vecfill jobs --format ", ["csv", "json", "table"]],
+  ["vecfill jobs --format ", ["csv", "json", "ndjson", "table"]],
   ["vecfill --quiet jobs --format c", ["csv"]],
   ["vecfill cancel ", ["0001", "0002"]],
   ["vecfill jobs 0002 ", ["0001", "0002"]],
@@ -62,7 +63,7 @@ const CASES: readonly Case[] = [
   ["vecfill run --config vec", ["vecfill.config.json"]],
   ["vecfill jobs --jobs-dir oth", ["other"]],
   ["vecfill emulator --tokeni", ["--tokenizer"]],
-  ["vecfill completion ", ["bash", "zsh"]],
+  ["vecfill completion ", ["bash", "fish", "zsh"]],
   ["vecfill run --limit ", []],
 ];
 
@@ -95,7 +96,7 @@ printf '%s ' "\${COMPREPLY[@]}"; echo ";"`;
     const begun =
       "COMP_WORDS=(vecfill jobs --format =); COMP_CWORD=3; _vecfill; echo ${COMPREPLY[@]}";
     const lines = shellLines("bash", ["--norc"], [script, ask, begun].join("\n"));
-    expect(lines).toEqual(["csv", "table csv json"]);
+    expect(lines).toEqual(["csv", "table csv json ndjson"]);
   });
 });
 
@@ -164,7 +165,7 @@ test("takes the shell from SHELL, and says which there are", async () => {
 });
 
 test("knows what an option takes wherever the option has a list of words", () => {
-  const run = completedCommands().find(({ name }) => name === "run");
+  const run = completedCommands(COMMANDS).find(({ name }) => name === "run");
   const choices = run?.options.filter(({ takes }) => takes.kind === "choice");
   expect(choices?.map(({ flag }) => flag)).toEqual(
     expect.arrayContaining(["model", "task-type", "on-too-long"]),

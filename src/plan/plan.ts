@@ -141,15 +141,15 @@ function portionsOf(
   const usd = priceOf(tokens, prices(target.model, "batch"));
   const { rows, copies, jobCount, withCanary } = found;
   const pending = { rows, copies, tokens, jobs: jobCount.jobs(ratio, withCanary), usd };
-  const waiting = sum(
+  const waiting = addPortions(
     jobs.filter((job) => needs(job) === "send").map((job) => partOf(job, job.requests, prices)),
   );
   const again = retriedJobs(jobs, options);
   const retried = {
-    ...sum(again.map((job) => partOf(job, job.outstanding.retryable, prices))),
+    ...addPortions(again.map((job) => partOf(job, job.outstanding.retryable, prices))),
     jobs: new Pools(again).jobCount(bounds),
   };
-  return { pending, waiting, retried, total: sum([pending, waiting, retried]) };
+  return { pending, waiting, retried, total: addPortions([pending, waiting, retried]) };
 }
 
 /** So many rows of a job, sent for the first time or again. */
@@ -160,7 +160,7 @@ function partOf(job: Job, rows: number, prices: Prices): Portion {
   return { rows, copies, tokens, jobs: 1, usd: priceOf(tokens, prices(job.target.model, "batch")) };
 }
 
-function sum(portions: readonly Portion[]): Portion {
+export function addPortions(portions: readonly Portion[]): Portion {
   return portions.reduce(
     (all, one) => ({
       rows: all.rows + one.rows,

@@ -14,6 +14,8 @@ export type TargetDescription = Readonly<{
   insteadOfTable?: "view" | "materialized view" | "partitioned table" | "foreign table";
   /** It is known that no row of it can be changed, as of a view of several tables. */
   unwritable?: true;
+  /** Columns of the text that are no text, `options (jsonb)`: they are embedded as the database prints them. */
+  printedTexts?: readonly string[];
   /** Of a view: the tables that its rows may be of. */
   tablesBelow?: readonly string[];
   /** What an UPDATE of the embedding meets, as far as a trial of one row does not show it, and as far as it is told. */

@@ -37,6 +37,7 @@ const WITH_TABLE: readonly CommandName[] = [
   "verify",
   "report",
   "init",
+  "config",
   "doctor",
 ];
 const OF_THE_TARGET = { group: "Target", commands: WITH_TABLE } as const;
@@ -88,6 +89,12 @@ const PACE_MAX = 1_000_000;
 const POLL_SECONDS_MIN = 0.01;
 
 export const OPTIONS = named({
+  target: text({
+    value: "<name>",
+    default: undefined,
+    describe: "one of the targets in the config file (default: the only one), or all",
+    ...OF_THE_TARGET,
+  }),
   schema: identifier({
     default: "public",
     describe: "schema of the target table",
@@ -415,7 +422,7 @@ export const OPTIONS = named({
   }),
   format: choice({
     default: "table",
-    choices: ["table", "csv", "json"],
+    choices: ["table", "csv", "json", "ndjson"],
     describe: "how to list the jobs",
     group: "Output",
     commands: ["jobs"],
@@ -517,6 +524,21 @@ export const OPTIONS = named({
 export type OptionName = keyof typeof OPTIONS;
 
 type ValueOf<O> = O extends Option<infer T> ? T : never;
+
+/** What each of several targets in the config file may have of its own. */
+export const OWN_OF_TARGET = [
+  "schema",
+  "table",
+  "id",
+  "text",
+  "embedding",
+  "model",
+  "dimensions",
+  "taskType",
+  "where",
+  "limit",
+  "onTooLong",
+] as const satisfies readonly OptionName[];
 
 /** Every option's value, checked. Times are in milliseconds. */
 export type ValuesOf<O> = { readonly [K in keyof O]: ValueOf<O[K]> };

@@ -38,6 +38,10 @@ export function catalogueOf(target: Target, given: unknown, label: string): Cata
     idUnique: indexes.some((index) => index.uniqueId),
     ...(facts.insteadOfTable === null ? {} : { insteadOfTable: facts.insteadOfTable }),
     embedding: describeEmbedding(embedding),
+    printedTexts: recipeColumns(parseRecipe(target.text)).flatMap((name) => {
+      const { type = "" } = facts.columns?.find((column) => column.name === name) ?? {};
+      return /^jsonb?$|\[\]$/.test(type) ? [`${name} (${type})`] : [];
+    }),
     embeddingIndexes: indexes
       .filter((index) => index.onEmbedding)
       .map(({ name, method, definition, valid }) => ({ name, method, definition, valid })),

@@ -12,6 +12,7 @@ export type CompletedOption = Readonly<{ flag: string; describe: string; takes: 
 
 export type CompletedCommand = Readonly<{
   name: CommandName;
+  summary: string;
   options: readonly CompletedOption[];
   /** What its arguments are. */
   takes: "nothing" | "job" | "failedFile" | "shell";
@@ -29,9 +30,17 @@ const FILES = ["env-file", "config", "metrics-file"];
 const FOLDERS = ["jobs-dir", "folder"];
 const HELP: CompletedOption = { flag: "help", describe: "show help", takes: { kind: "nothing" } };
 
-export function completedCommands(): CompletedCommand[] {
+export const SHELL_NAMES = ["bash", "zsh", "fish"] as const;
+
+/** Says which jobs folder the config file here names, in any shell. */
+export const JOBS_DIR_COMMAND = String.raw`sed -n 's/.*"jobs-\{0,1\}[dD]ir" *: *"\([^"]*\)".*/\1/p' vecfill.config.json 2>/dev/null`;
+
+export function completedCommands(
+  commands: Readonly<Record<CommandName, Readonly<{ summary: string }>>>,
+): CompletedCommand[] {
   return COMMAND_NAMES.map((name) => ({
     name,
+    summary: commands[name].summary,
     options: [...optionsFor(name), HELP],
     takes: ARGUMENTS[name] ?? "nothing",
   }));

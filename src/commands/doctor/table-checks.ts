@@ -5,7 +5,7 @@ import { UserError } from "../../errors.ts";
 import { MODELS } from "../../row/models.ts";
 import type { DroppedIndex } from "../../manifest/dropped-index.ts";
 import { droppedIndexName } from "../../words/dropped-index-text.ts";
-import { counted } from "../../words/figures.ts";
+import { counted, duration } from "../../words/figures.ts";
 import { type Examination, requireWritable, type Session } from "../../store/port.ts";
 import { PERHAPS_UNSEEN } from "../../row/schema-cache.ts";
 import { tableName, type Target } from "../../row/target.ts";
@@ -119,7 +119,7 @@ function checkSession(
     skewMs > SKEW_MAX_MS
       ? warning(
           "clock",
-          `this machine and the database differ by ${Math.round(skewMs / MS_PER_SECOND)} seconds`,
+          `this machine and the database differ by ${duration(skewMs / MS_PER_SECOND)}`,
           "Set the clock: keys expire by it, and the times in the jobs folder are wrong.",
         )
       : ok("clock", "agrees with the database's"),

@@ -3,16 +3,25 @@ import type { CommandContext, CommandResult } from "../../cli/command.ts";
 import { usualConfigFile } from "../../settings/config-file.ts";
 import { targetOf } from "../../settings/config.ts";
 import { UserError, usageError } from "../../errors.ts";
+import type { Settings } from "../../settings/options.ts";
+import { chooseTarget, type Chosen } from "./choose.ts";
 import { init, type InitSummary } from "./init.ts";
 
-export async function showInit(context: CommandContext): Promise<CommandResult> {
-  const { services, settings, environment, folder, clock, next } = context;
-  const { trigger, apply, remove, dryRun, config } = settings;
+/** The result, and the settings as they are then. */
+type Initiated = Readonly<{ result: CommandResult; settings: Settings }>;
+
+export async function showInit(context: CommandContext): Promise<Initiated> {
+  const { services, environment, folder, clock, next } = context;
+  const { trigger, apply, remove, dryRun, config, jobsDir } = context.settings;
   if (trigger && remove) throw excluding("--trigger and --remove exclude each other.");
+  const { target, lacks } = await chosen(context);
+  const left = await withoutWhatIsMade(context, lacks);
   const summary = await init(
     { ...services, clock },
     {
-      target: targetOf(settings),
+      target,
+      name: context.settings.target,
+      jobsDir,
       folder,
       configFile: config ?? usualConfigFile,
       project: namesSupabase(environment),
@@ -22,11 +31,37 @@ export async function showInit(context: CommandContext): Promise<CommandResult> 
       dryRun,
     },
   );
-  return {
-    json: { ...summary, migration: summary.migration ?? null, dryRun },
-    text: initText(summary, { dryRun, remove }),
+  const lines = left.map((statement) => `Run this in the database first: ${statement};`);
+  const result = {
+    json: { ...summary, migration: summary.migration ?? null, lacks: left, dryRun },
+    text: [initText(summary, { dryRun, remove }), ...lines].join("\n"),
     next: remove ? undefined : next("doctor"),
   };
+  return { result, settings: { ...context.settings, ...target } };
+}
+
+/** Without a database that can be looked into, as the settings are. */
+async function chosen(context: CommandContext): Promise<Chosen> {
+  const { services, settings, origins, choose } = context;
+  const target = targetOf(settings);
+  if (settings.remove) return { target, lacks: [] };
+  const set = MEMBERS.filter((name) => origins[name].source !== "default");
+  return chooseTarget(await services.tables(), { target, set: new Set(set), choose });
+}
+
+const MEMBERS = ["schema", "table", "id", "text", "embedding", "dimensions"] as const;
+
+/** Who applies migrations, or says yes, has them run now. */
+async function withoutWhatIsMade(
+  { services, settings, choose, confirm }: CommandContext,
+  lacks: readonly string[],
+): Promise<readonly string[]> {
+  if (lacks.length === 0 || settings.dryRun) return lacks;
+  const question = `The database lacks what this makes: ${lacks.join("; ")}; Run it now?`;
+  const isAgreed = settings.apply || (choose !== undefined && (await confirm(question)));
+  if (!isAgreed) return lacks;
+  await services.execute(lacks);
+  return [];
 }
 
 function excluding(message: string): UserError {
@@ -36,10 +71,11 @@ function excluding(message: string): UserError {
 type Asked = Readonly<{ dryRun: boolean; remove: boolean }>;
 
 function initText(summary: InitSummary, asked: Asked): string {
-  const { config, migration, functions, applied } = summary;
+  const { config, gitignore, migration, functions, applied } = summary;
   const wrote = asked.dryRun ? "Would write" : "Wrote";
   const lines = [
     asked.remove ? undefined : fileLine(config, wrote),
+    asked.remove || !gitignore.changed ? undefined : fileLine(gitignore, wrote),
     migration === undefined || migration.file === "" ? undefined : fileLine(migration, wrote),
     asked.remove && migration?.file === ""
       ? "No migration of vecfill's is there for this target."

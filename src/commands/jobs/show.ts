@@ -12,6 +12,7 @@ import { droppedIndexesText } from "../../words/dropped-index-text.ts";
 import { fullText } from "../../quota/full-text.ts";
 import { nextTry } from "../../quota/next-try.ts";
 import { jobsCsv } from "./jobs-csv.ts";
+import { jobsNdjson } from "./jobs-ndjson.ts";
 import { jobDetail } from "./detail.ts";
 import { listedJob } from "./listed-job.ts";
 import { jobsTable } from "./jobs-table.ts";
@@ -37,7 +38,7 @@ export async function showJobs(
 }
 
 /** Only what is shown is made: there may be tens of thousands of jobs. */
-function listJobs(context: CommandContext, manifest: ManifestView): CommandResult {
+async function listJobs(context: CommandContext, manifest: ManifestView): Promise<CommandResult> {
   const { settings, next, width } = context;
   const all = manifest.jobs();
   const jobs = all.filter((job) => isAskedFor(job, settings.state));
@@ -45,6 +46,7 @@ function listJobs(context: CommandContext, manifest: ManifestView): CommandResul
   const listed = () => jobs.map((job) => listedJob(job, prices));
   const text = () => {
     if (settings.format === "csv") return jobsCsv(listed());
+    if (settings.format === "ndjson") return jobsNdjson(listed());
     if (all.length === 0) return `There are no jobs in ${settings.jobsDir} yet.`;
     return jobs.length === 0
       ? `None of ${counted(all.length, "job")} is ${settings.state?.join(" or ")}.`
@@ -55,7 +57,7 @@ function listJobs(context: CommandContext, manifest: ManifestView): CommandResul
   const missing = manifest.droppedIndexes().map(({ index }) => index.name);
   return {
     json: settings.json ? { jobs: listed(), indexes: { missing } } : {},
-    text: settings.json ? "" : text(),
+    text: settings.json ? "" : await text(),
     next: nextFor(context, all, jobs) ?? buildIndexes(missing, next),
   };
 }
@@ -107,7 +109,12 @@ async function showJob(
   const args = { submit: laneToGoOn([job]), resubmit: [files.failed] };
   return {
     json: { jobs: [listed], target: job.target, timeline: waiting.timeline, history },
-    text: settings.format === "csv" ? jobsCsv([listed]) : jobDetail(job, files, history, waiting),
+    text:
+      settings.format === "csv"
+        ? jobsCsv([listed])
+        : settings.format === "ndjson"
+          ? await jobsNdjson([listed])
+          : jobDetail(job, files, history, waiting),
     next: step && next(step, ...(step === "submit" || step === "resubmit" ? args[step] : [])),
   };
 }

@@ -1,4 +1,3 @@
-import { join } from "node:path";
 import type { CommandContext, CommandResult } from "../../cli/command.ts";
 import { targetOf } from "../../settings/config.ts";
 import { replaceFileUnlocked } from "../../disk/durable-file.ts";
@@ -6,13 +5,12 @@ import { UserError, usageError } from "../../errors.ts";
 import { pricesOf } from "../../cost/tariff.ts";
 import type { Job } from "../../manifest/job.ts";
 import { readManifest } from "../../jobs-folder/open.ts";
-import { queueWindow } from "../../stages.ts";
+import { nameAmongSeveral, queueWindow } from "../../stages.ts";
+import { reportPath } from "../../manifest/file-names.ts";
 import { bytes, counted } from "../../words/figures.ts";
 import { sameTarget, type Target } from "../../row/target.ts";
 import { type Coverage, gatherReport } from "./data.ts";
 import { reportPage } from "./page.ts";
-
-const FILE_NAME = "report.html";
 
 export async function showReport(context: CommandContext): Promise<CommandResult> {
   const { settings, clock, report } = context;
@@ -20,7 +18,9 @@ export async function showReport(context: CommandContext): Promise<CommandResult
   for (const message of manifest.warnings) report({ type: "warning", message, hint: undefined });
   const target = reportedTarget(manifest.jobs(), targetOf(settings));
   if (target === undefined) throw nothingYet(settings.jobsDir);
-  const file = settings.reportFile ?? join(settings.jobsDir, FILE_NAME);
+  const name = nameAmongSeveral(context);
+  if (name !== undefined && settings.reportFile !== undefined) throw oneFile();
+  const file = settings.reportFile ?? reportPath(settings.jobsDir, name);
   const data = await gatherReport(manifest, await askDatabase(context, target), {
     jobsDir: settings.jobsDir,
     target,
@@ -54,6 +54,13 @@ async function askDatabase(
     report({ type: "warning", message: error.message, hint: error.hint });
     return error.message;
   }
+}
+
+function oneFile(): UserError {
+  return usageError(
+    "--report-file names one page, and each target has one of its own.",
+    "Leave it out, or name one target with --target.",
+  );
 }
 
 function nothingYet(jobsDir: string): UserError {

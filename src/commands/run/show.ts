@@ -10,24 +10,28 @@ import { droppedIndexesText } from "../../words/dropped-index-text.ts";
 import {
   costLimit,
   laneChoice,
-  planFromSettings,
   planOnly,
+  plansOf,
   runFromSettings,
+  type StageContext,
 } from "../../stages.ts";
 import { count, counted, decimal, dollars } from "../../words/figures.ts";
 import { costStopJson, costStopText } from "../../words/cost-text.ts";
 import { writeCostWarnings } from "../../words/write-cost-text.ts";
 import { balanced } from "../../row/sums.ts";
 import { writeCost } from "../../row/write-cost.ts";
-import type { RunSummary } from "../../run/run.ts";
+import type { PartSummary, RunSummary } from "../../run/run.ts";
+import { combined } from "../../plan/combined.ts";
+import { forEachTarget, worstOf } from "../../cli/each-target.ts";
 import { textOf } from "../../words/text-lines.ts";
 
 export async function showRun(context: CommandContext): Promise<CommandResult> {
-  if (context.settings.dryRun) return showDryRun(context);
-  return runResult(context, await runFromSettings(context, () => agreedPlan(context)));
+  if (context.settings.dryRun) return forEachTarget(context, showDryRun);
+  return runResult(context, await runFromSettings(context, (each) => agreedPlans(context, each)));
 }
 
-function runResult({ next, signal }: CommandContext, summary: RunSummary): CommandResult {
+function runResult({ next, signal, targets }: CommandContext, summary: RunSummary): CommandResult {
+  const isShared = targets.length > 1;
   const { requests, written, failed, stale, filled, gone, jobs, remaining, cost, pending } =
     summary;
   const sums = { requests, written, failed, stale, filled, gone };
@@ -44,11 +48,40 @@ function runResult({ next, signal }: CommandContext, summary: RunSummary): Comma
       cost: { tokens: cost.tokens, usd: decimal(cost.usd) },
       costStop: costStopJson(summary.costStop),
       indexes: summary.indexes,
+      ...(isShared ? { targets: summary.parts.map(partJson) } : {}),
     },
-    text: runText(summary, signal.aborted),
+    text: runText(summary, signal.aborted, isShared),
     next: unfinished ? next("run", ...rebuilding) : failed > 0 ? next("resubmit") : undefined,
-    exit: exitOf(summary, unfinished),
+    exit: isShared ? worstOf(summary.parts.map(exitOfPart)) : exitOf(summary, unfinished),
   };
+}
+
+function partJson({ name, target, error, pending, ...sums }: PartSummary): object {
+  const { requests, written, failed, stale, filled, gone, remaining } = sums;
+  const said = { remaining: remaining ?? null, pending, error: error?.message ?? null };
+  return {
+    target: name ?? tableName(target),
+    requests,
+    written,
+    failed,
+    stale,
+    filled,
+    gone,
+    ...said,
+  };
+}
+
+function exitOfPart(part: PartSummary): ExitReason {
+  if (part.error !== undefined) return part.error.exit === "unfinished" ? "unfinished" : "fatal";
+  if (part.isHeld && part.pending.length > 0) return "costLimit";
+  if (part.pending.length > 0 || part.isCutShort) return "unfinished";
+  return part.failed > 0 ? "rowsFailed" : "done";
+}
+
+function partText({ name, target, error, written, failed, remaining = 0 }: PartSummary): string {
+  if (error !== undefined) return `${name ?? tableName(target)}: ${error.message}`;
+  const ill = failed > 0 ? `, ${count(failed)} failed` : "";
+  return `${name ?? tableName(target)}: ${count(written)} written${ill}, ${count(remaining)} still without a vector.`;
 }
 
 /** What is at Gemini comes first: a limit that was reached is still reached afterwards. */
@@ -102,7 +135,7 @@ async function warnOfIndexes(
   }
 }
 
-function runText(summary: RunSummary, isInterrupted: boolean): string {
+function runText(summary: RunSummary, isInterrupted: boolean, isShared: boolean): string {
   const { cost, remaining, pending, skipped, tooLongFile, timedOut, failedFiles } = summary;
   const { costStop, atOnce } = summary;
   return textOf([
@@ -115,7 +148,9 @@ function runText(summary: RunSummary, isInterrupted: boolean): string {
       `Embedded at once, at full price: ${counted(atOnce.length, "job")} (${atOnce.join(", ")}).`,
     pending.length > 0 &&
       `${counted(pending.length, "job")} not ended yet: ${pending.join(", ")}${timedOut ? " (--timeout is over; the batches go on)" : ""}.`,
-    `${counted(remaining, "row")} of the table still without a vector.`,
+    ...(isShared
+      ? summary.parts.map(partText)
+      : [`${counted(remaining, "row")} of the table still without a vector.`]),
     costStop === undefined ? "" : costStopText(costStop),
     cost.tokens > 0 ? `Cost: about ${dollars(cost.usd)} for ${costBasis(cost)}.` : "",
   ]);
@@ -127,29 +162,37 @@ function noJobsText({ timedOut }: RunSummary, isInterrupted: boolean): string {
 }
 
 /**
- * The plan that was agreed to; undefined where nobody needs one: everything is agreed beforehand and
+ * The plans that were agreed to; none where nobody needs one: everything is agreed beforehand and
  * nothing limits it. Throws a UserError where it is refused.
  */
-async function agreedPlan(context: CommandContext): Promise<Plan | undefined> {
-  const { services, settings, confirm } = context;
-  const limit = costLimit(settings);
-  if (settings.yes && limit === undefined) return undefined;
+async function agreedPlans(
+  { services, settings, targets, confirm }: CommandContext,
+  each: readonly StageContext[],
+): Promise<readonly Plan[]> {
+  const limit = costLimit(settings, targets);
+  if (settings.yes && limit === undefined) return [];
   const gemini = await services.gemini();
   const manifest = await services.manifest();
-  const planned = await planFromSettings(context, { manifest, gemini });
+  const plans = await plansOf(each, { manifest, gemini });
+  const planned = combined(plans);
+  if (planned === undefined) return [];
   const left = Math.max(0, (limit?.maxUsd ?? Infinity) - planned.spentUsd);
   const usd = Math.min(usdOfRun(planned, laneChoice(settings)), left);
-  const isUnlimited = usd < left;
-  if (usd <= settings.consentAbove || (await confirm(question(planned, usd, isUnlimited)))) {
-    return planned;
+  const tables = plans.map(({ target }) => tableName(target)).join(", ");
+  if (usd <= settings.consentAbove || (await confirm(question(planned, tables, { usd, left })))) {
+    return plans;
   }
   throw notAgreed();
 }
 
-function question({ total, target, spentUsd }: Plan, usd: number, isUnlimited: boolean): string {
+function question(
+  { total, spentUsd }: Plan,
+  tables: string,
+  { usd, left }: Readonly<{ usd: number; left: number }>,
+): string {
   const before = spentUsd > 0 ? `, after ${dollars(spentUsd)} so far` : "";
-  const upTo = isUnlimited ? `about ${dollars(usd)}` : `up to --max-cost, ${dollars(usd)}`;
-  return `This run would spend ${upTo}${before}: ${counted(total.rows, "row")} of ${tableName(target)}, about ${count(total.tokens)} tokens, in ${counted(total.jobs, "job")}. Go on?`;
+  const upTo = usd < left ? `about ${dollars(usd)}` : `up to --max-cost, ${dollars(usd)}`;
+  return `This run would spend ${upTo}${before}: ${counted(total.rows, "row")} of ${tables}, about ${count(total.tokens)} tokens, in ${counted(total.jobs, "job")}. Go on?`;
 }
 
 function notAgreed(): UserError {

@@ -12,6 +12,7 @@ import { type ColumnSummary, verifyColumn } from "./column.ts";
 import { Findings } from "./findings.ts";
 import { checkFiles, emptiedSince, unbalancedJobs } from "./recorded-jobs.ts";
 import { compareSample, comparable, drawPlaces, LEAST_COSINE, tokensToSend } from "./sample.ts";
+import { nameAmongSeveral } from "../../stages.ts";
 import { textOf } from "../../words/text-lines.ts";
 
 /** Holds no lock: others may write meanwhile, and each window is as it was when it was read. */
@@ -35,7 +36,7 @@ export async function showVerify(context: CommandContext): Promise<CommandResult
     files: await checkFiles(manifest),
     jobs: manifest.jobs().length,
     emptied: emptiedSince(manifest.jobs(), target, column.withEmbedding),
-    path: verifyPath(settings.jobsDir),
+    path: verifyPath(settings.jobsDir, nameAmongSeveral(context)),
   };
   if (!settings.dryRun) await findings.write(settings.jobsDir, verified.path);
   return resultOf(context, verified);
