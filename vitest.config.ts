@@ -1,16 +1,16 @@
 import { availableParallelism } from "node:os";
 import { defineConfig } from "vitest/config";
-import { sameInBothRuns } from "./scripts/same-tests.ts";
+import { runAlready } from "./scripts/same-tests.ts";
 import { SweepsFirst } from "./test/order.ts";
 import { SkippedReporter } from "./test/skipped.ts";
 
 /** What `npm run test:full` has beside `npm test`: whole sweeps. Most tests are one body at two sizes: test/size.ts. */
 const FULL_ONLY = "test/**/*.full.test.ts";
 
-/** `rest`: of the full run what `npm test` has not run already, test for test. */
+/** `rest`: of the full run what `npm test` and the sweeps on the embedded database have not run already. */
 const LEFT_OUT: Readonly<Record<string, () => string[]>> = {
   full: () => [],
-  rest: sameInBothRuns,
+  rest: runAlready,
   test: () => [FULL_ONLY],
 };
 

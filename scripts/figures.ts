@@ -23,6 +23,7 @@ export function figuresOf(tree: Tree): readonly Figure[] {
     { name: "loose files", value: rooms.filter((room) => room.endsWith(".ts")).length, max: 8 },
     { name: "lines", value: linesOf(tree), max: 37_500 },
     { name: "comparisons with states", value: comparisonsOf(tree).length, max: 0 },
+    { name: "function names in three files", value: sharedNames(tree).length, max: 15 },
     { name: "lines a function: median", value: atShare(sorted, 0.5), max: 7 },
     { name: "90th", value: atShare(sorted, 0.9), max: 18 },
     { name: "most", value: sorted.at(-1) ?? 0, max: 70 },
@@ -68,6 +69,23 @@ function reachedFrom(room: string, arrows: readonly Arrow[]): ReadonlySet<string
 
 function linesOf(tree: Tree): number {
   return [...tree.values()].reduce((sum, source) => sum + source.split("\n").length - 1, 0);
+}
+
+/** Of functions that are declared or held by a constant, in three files or more. */
+function sharedNames(tree: Tree): readonly string[] {
+  const filesOf = new Map<string, Set<string>>();
+  for (const [file, source] of tree) {
+    const add = (name: string) => filesOf.set(name, (filesOf.get(name) ?? new Set()).add(file));
+    new Visitor({
+      FunctionDeclaration({ id }) {
+        if (id !== null) add(id.name);
+      },
+      VariableDeclarator({ id, init }) {
+        if (init?.type === "ArrowFunctionExpression" && id.type === "Identifier") add(id.name);
+      },
+    }).visit(parseSync(file, source).program);
+  }
+  return [...filesOf].filter(([, files]) => files.size >= 3).map(([name]) => name);
 }
 
 /** Of every function that has a name: declared, a method, or held by a constant. */

@@ -1,12 +1,23 @@
-/** Test files whose tests are the same in `npm test` and in the full run on a native Postgres. */
+/** Test files that CI has run already when it comes to the rest on a native Postgres. */
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { importsOf, ROOT } from "./source.ts";
 
 /** By these alone a test knows which run it is in. */
-const TELLS_RUNS_APART = ["test/size.ts", "test/postgres/native-database.ts"];
+const TELLS_RUNS_APART = ["test/size.ts", "test/store/postgres/native-database.ts"];
 
-export function sameInBothRuns(): string[] {
+/** Sweeps of calls that are none to the database: CI runs them on the embedded one, where a start is cheap. */
+const SWEPT_EMBEDDED = ["before", "after", "halfway", "sync", "clean", "other-answers"];
+
+export function runAlready(): string[] {
+  return [
+    ...sameInBothRuns(),
+    ...SWEPT_EMBEDDED.map((name) => `test/scenarios/faults/${name}.full.test.ts`),
+  ];
+}
+
+/** Those whose tests are the same in `npm test` and in the full run on a native Postgres. */
+function sameInBothRuns(): string[] {
   const tests = readdirSync(join(ROOT, "test"), { recursive: true, encoding: "utf8" })
     .map((path) => `test/${path}`)
     .filter((path) => path.endsWith(".test.ts") && !path.endsWith(".full.test.ts"));

@@ -11,7 +11,7 @@ import { commandLine, nextCommandLine, withCompleteCommands } from "./cli/comman
 import type { CommandContext, CommandResult } from "./cli/command.ts";
 import { type Configuration, type Flags, loadConfiguration } from "./settings/config.ts";
 import { type Asking, askConsent, chooser } from "./cli/consent.ts";
-import { realEnvironment } from "./settings/env-file.ts";
+import { realEnvironment } from "./settings/environment/env-file.ts";
 import { requireTrusted } from "./settings/trust.ts";
 import { EXIT_CODES, type ExitReason } from "./errors.ts";
 import { failureOf } from "./output/failure.ts";

@@ -1,6 +1,6 @@
 /**
  * The composition root: picks the adapters for the settings, and loads each only when a command
- * asks for it. Only the two entries, `cli.ts` and `vecfill.ts`, import this file.
+ * asks for it. Only the two entries, `cli.ts` and `vecfill.ts`, load this file; others use its types.
  */
 import {
   geminiAccess,
@@ -12,7 +12,7 @@ import {
 import { keyIdOf } from "./settings/key-id.ts";
 import type { Clock } from "./clock.ts";
 import { type Configuration, targetOf } from "./settings/config.ts";
-import type { Environment } from "./settings/env-file.ts";
+import type { Environment } from "./settings/environment/env-file.ts";
 import { UserError, usageError } from "./errors.ts";
 import type { Gemini, Probe } from "./gemini/port.ts";
 import { type Redact, redactor } from "./settings/secret.ts";
@@ -21,8 +21,9 @@ import type { Manifest } from "./manifest/manifest.ts";
 import type { Report } from "./progress.ts";
 import type { Database } from "./store/database.ts";
 import { once } from "./store/rows.ts";
-import type { AddressedHost, Examination, FoundTables, FunctionsSql, Store } from "./store/port.ts";
+import type { AddressedHost, Examination, FunctionsSql, Store } from "./store/port.ts";
 import type { Api } from "./store/supabase/supabase.ts";
+import type { FoundTables } from "./row/found-table.ts";
 import { sameTarget, type Target } from "./row/target.ts";
 import type { Settings } from "./settings/options.ts";
 
@@ -77,7 +78,7 @@ export function openServices(options: ServicesOptions): Services {
   };
   const database = once(async () => opened(await connectDatabase(options)));
   const api = once(() => connectApi(environment, report));
-  const place = once(() => placeOf(options, database));
+  const place = once(() => placeOfTable(options, database));
   const newStore = once(async () => {
     options.beforeRows();
     return storeAccess(environment).kind === "postgres"
@@ -119,7 +120,7 @@ export function openServices(options: ServicesOptions): Services {
     execute: async (statements) => {
       const { inOneStatement } = await import("./store/supabase-functions.ts");
       const server = await database();
-      await explained(server, settings, () => server.query(inOneStatement(statements)));
+      await inOurWords(server, settings, () => server.query(inOneStatement(statements)));
     },
     probe: once(() => openProbe(environment)),
     emulatorProbe: once(async () => {
@@ -140,12 +141,12 @@ async function tablesOf(
 ): Promise<FoundTables> {
   const access = await ifNamed(() => storeAccess(environment));
   if (access?.kind !== "postgres") return { hasVectors: true, tables: [] };
-  const { findTables } = await import("./store/found-table.ts");
+  const { findTables } = await import("./store/postgres/found-table.ts");
   const server = await database();
-  return explained(server, settings, () => findTables(server));
+  return inOurWords(server, settings, () => findTables(server));
 }
 
-async function explained<T>(
+async function inOurWords<T>(
   { label }: Database,
   settings: Settings,
   work: () => Promise<T>,
@@ -202,7 +203,7 @@ async function markAt(place: string | undefined, target: Target): Promise<string
 }
 
 /** Jobs that were exported before can be sent from where there is no database. */
-async function placeOf(
+async function placeOfTable(
   options: ServicesOptions,
   database: () => Promise<Database>,
 ): Promise<string | undefined> {
@@ -213,7 +214,7 @@ async function placeOf(
   if (access.kind === "supabase") return projectRef(access.url) ?? access.url;
   const server = await database();
   const place = () => databasePlace(server, access.url.reveal());
-  return repeating(options)(() => explained(server, options.settings, place));
+  return repeating(options)(() => inOurWords(server, options.settings, place));
 }
 
 async function connectApi(environment: Environment, report: Report): Promise<Api> {

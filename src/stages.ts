@@ -24,7 +24,7 @@ import type { ImportSummary, PollSummary, SubmitSummary } from "./run/alone.ts";
 import type { Part, PartSummary, RunOptions, RunServices, RunSummary } from "./run/run.ts";
 import { hasGeminiKey, ifNamed } from "./settings/access.ts";
 import { targetOf } from "./settings/config.ts";
-import type { Environment } from "./settings/env-file.ts";
+import type { Environment } from "./settings/environment/env-file.ts";
 import type { Settings } from "./settings/options.ts";
 import { bytes, someJobs } from "./words/figures.ts";
 import type { RowEnd, Store } from "./store/port.ts";
@@ -174,7 +174,7 @@ export async function recoverFromSettings(context: StageContext): Promise<Recove
   const { manifest } = sending;
   const batches = await recoverableFromSettings(context, sending);
   const jobs = await recoverBatches({ ...sending, store }, batches, target);
-  const underWay = () => manifest.needing("look").filter(({ recovered }) => recovered);
+  const underWay = () => manifest.needing("poll").filter(({ recovered }) => recovered);
   for (const job of underWay()) {
     if (context.signal.aborted) break;
     // what stands against one is said when it is looked at next
@@ -276,20 +276,20 @@ export async function runFromSettings(
   const { run } = await import("./run/run.ts");
   const { usdOfRun } = await import("./plan/lane-cost.ts");
   const { combined } = await import("./plan/combined.ts");
-  const { fetchingFirst } = await import("./import/import.ts");
+  const { fetchingOnFailure } = await import("./import/import.ts");
   const services = await runServices(context);
-  const { fit, refused, unfit } = await fetchingFirst(services, () =>
+  const { fit, refused, unfit } = await fetchingOnFailure(services, () =>
     fitForRun(eachTarget(context), services),
   );
   const plans = await agreed(fit);
-  return fetchingFirst(services, async () => {
+  return fetchingOnFailure(services, async () => {
     await checkRoom(fit, services, plans);
     for (const [at, its] of fit.entries()) {
       const { sample } = plans[at] ?? (await firstRows(its, services));
       const target = targetOf(its.settings);
       if (sample !== undefined) await services.manifest.recordCounted(target, sample);
     }
-    const [first, ...alongside] = await Promise.all(fit.map((its) => partOf(its, services)));
+    const [first, ...alongside] = await Promise.all(fit.map((its) => partOfRun(its, services)));
     if (first === undefined) throw new Error("nothing stands against none of the targets");
     const planned = combined(plans);
     const expectedUsd = planned && usdOfRun(planned, laneChoice(context.settings));
@@ -401,7 +401,7 @@ function othersThan(targets: readonly Target[], { manifest }: RunServices): read
   return [...new Set(sent.map((job) => job.target))];
 }
 
-async function partOf(its: StageContext, { manifest }: RunServices): Promise<Part> {
+async function partOfRun(its: StageContext, { manifest }: RunServices): Promise<Part> {
   const options = exportOptions(its);
   return {
     name: its.settings.target,
@@ -435,6 +435,7 @@ async function runServices(context: StageContext): Promise<RunServices> {
 
 function runOptions({ settings, targets }: StageContext, first: Part): RunOptions {
   return {
+    // an option goes to the member of its name
     ...settings,
     name: first.name,
     export: first.export,

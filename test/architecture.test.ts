@@ -2,7 +2,7 @@
  * I open the folder to change one thing: can I trust that a stage knows no other stage, that an SDK
  * is used in one file only, and that `vecfill --help` does not load the whole world?
  */
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { basename, dirname, join, posix } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
@@ -34,6 +34,9 @@ const ONE_IMPORTER: Readonly<Record<string, string>> = {
 /** Of the command and of the package. */
 const ENTRIES = ["src/cli.ts", "src/vecfill.ts"];
 const ATTICS = ["index", "utils", "util", "lib", "core", "common", "helpers", "misc", "shared"];
+
+/** Folders of tests that are no room's: what crosses rooms, and what the others need. */
+const TESTS_APART = ["scenarios", "fixtures", "embedded"];
 
 type Rule = Readonly<{ why: string; breaks: (one: Import) => boolean }>;
 
@@ -188,6 +191,27 @@ describe("the source", () => {
   it("has the layers that ARCHITECTURE.md prints", () => {
     const page = readFileSync(join(ROOT, "ARCHITECTURE.md"), "utf8");
     expect(page).toContain(`<!-- layers -->\n${layersText()}\n<!-- /layers -->`);
+  });
+});
+
+describe("the tests", () => {
+  it("stand in the rooms of the source, or in scenarios", () => {
+    const folders = readdirSync(join(ROOT, "test"), { withFileTypes: true })
+      .filter((entry) => entry.isDirectory())
+      .map(({ name }) => name);
+    const isRoom = (name: string) => existsSync(join(ROOT, "src", name));
+    expect(folders.filter((name) => !TESTS_APART.includes(name) && !isRoom(name))).toEqual([]);
+  });
+
+  it("of more than the project itself are in a folder", () => {
+    const loose = readdirSync(join(ROOT, "test")).filter((name) => name.endsWith(".test.ts"));
+    expect(loose.toSorted()).toEqual([
+      "architecture.test.ts",
+      "documents.test.ts",
+      "model.test.ts",
+      "pages.test.ts",
+      "walk-through.test.ts",
+    ]);
   });
 });
 

@@ -447,7 +447,11 @@ const STOPPER = { VECFILL_QUIET: "1", VECFILL_VERBOSE: "1" };
 
 /** What is wrong with a command line; undefined when it would be carried out. */
 async function complaintOf(args: readonly string[]): Promise<string | undefined> {
-  const { code: exitCode, stderr } = await runHere(args, { env: STOPPER });
+  const folder = args.includes("--target") ? join(ROOT, "test/fixtures/targets") : undefined;
+  const { code: exitCode, stderr } = await runHere(args, {
+    env: STOPPER,
+    ...(folder && { folder }),
+  });
   if (exitCode === EXIT_CODES.done) return undefined;
   return stderr.includes("Quiet and verbose exclude each other.") ? undefined : stderr;
 }

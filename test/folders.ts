@@ -7,7 +7,7 @@ import type { EmulatorOptions } from "../src/emulator/faults/emulator-options.ts
 import { openDatabase } from "../src/store/postgres/open-database.ts";
 import { type Ended, runHere } from "./command-line.ts";
 import { keepOpen } from "./embedded/kept.ts";
-import { temporaryFolder } from "./job/sample.ts";
+import { temporaryFolder } from "./manifest/sample.ts";
 import { isRight } from "./workshop.ts";
 
 /** Of all tests of a file. */

@@ -15,9 +15,9 @@ import type { Job } from "../src/manifest/job.ts";
 import { readManifest } from "../src/jobs-folder/open.ts";
 import { openDatabase } from "../src/store/postgres/open-database.ts";
 import { CLI, type Ended, itsOwn, runHere } from "./command-line.ts";
-import { temporaryFolder } from "./job/sample.ts";
+import { temporaryFolder } from "./manifest/sample.ts";
 import { commentOf, settingsBefore, words } from "./page.ts";
-import { createNativeDatabase, openSession } from "./postgres/native-database.ts";
+import { createNativeDatabase, openSession } from "./store/postgres/native-database.ts";
 import { isRight } from "./workshop.ts";
 import { keepOpen } from "./embedded/kept.ts";
 

@@ -24,8 +24,8 @@ import { createSqlStore } from "../src/store/postgres/sql-store.ts";
 import type { Target } from "../src/row/target.ts";
 import { checkVector } from "../src/row/vector.ts";
 import { fingerprintSql } from "./fingerprints.ts";
-import { temporaryFolder } from "./job/sample.ts";
-import { createNativeDatabase, hasNativeServer } from "./postgres/native-database.ts";
+import { temporaryFolder } from "./manifest/sample.ts";
+import { createNativeDatabase, hasNativeServer } from "./store/postgres/native-database.ts";
 
 export const API_KEY = "a-key-for-tests";
 

@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { EXIT_CODES } from "../src/errors.ts";
 import type { Job } from "../src/manifest/job.ts";
 import { readManifest } from "../src/jobs-folder/open.ts";
-import { type Audit, audit } from "../test/faults/books.ts";
+import { type Audit, audit } from "../test/scenarios/faults/books.ts";
 import { type CommandEnd, runCommand, type Strike } from "./command.ts";
 import type { Dice } from "./dice.ts";
 import { EmulatorProcess } from "./emulator-process.ts";

@@ -5,8 +5,8 @@
 import { cp, mkdtemp, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { borderFiles, type Fault, type Kind } from "../test/faults/outside.ts";
-import { type Disturbance, runDisturbed } from "../test/faults/sweep.ts";
+import { borderFiles, type Fault, type Kind } from "../test/scenarios/faults/outside.ts";
+import { type Disturbance, runDisturbed } from "../test/scenarios/faults/sweep.ts";
 import { openWorkshop } from "../test/workshop.ts";
 import { Dice } from "./dice.ts";
 import { drawFaults } from "./faults.ts";

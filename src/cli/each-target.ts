@@ -19,7 +19,7 @@ export async function forEachTarget<C extends CommandContext>(
   const results: (CommandResult & Readonly<{ name: string }>)[] = [];
   for (const settings of targets) {
     signal.throwIfAborted();
-    const result = await work({ ...context, settings }).catch(refusal);
+    const result = await work({ ...context, settings }).catch(resultOfError);
     results.push({ ...result, name: settings.target ?? "" });
   }
   const exit = worstOf(results.map((each) => each.exit ?? "done"));
@@ -31,7 +31,7 @@ export async function forEachTarget<C extends CommandContext>(
   };
 }
 
-function refusal(error: unknown): CommandResult {
+function resultOfError(error: unknown): CommandResult {
   if (!(error instanceof UserError) || !WORST_FIRST.includes(error.exit)) throw error;
   const { message, hint, exit } = error;
   return { json: { error: { message, hint } }, text: `error: ${message}\nhint: ${hint}`, exit };

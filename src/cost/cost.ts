@@ -58,8 +58,8 @@ export type Books = Pick<ManifestView, "needing" | "sent">;
 /**
  * The exported jobs, in order, that the limit lets through one after the other: what the manifest's
  * jobs of the same target have cost counts, whichever command sent them. At the first that would pass
- * it the rest of its target, or of those that it shares the limit with, is held back too: a job is not sent because it is small. `isAsked`: others
- * are as if they were not there.
+ * it the rest of its target, or of those that it shares the limit with, is held back too, small jobs as
+ * well. `isAsked`: others are as if they were not there.
  */
 export function* withinLimit(
   books: Books,

@@ -1,10 +1,10 @@
 /** Which way a job goes: as a batch at half price, or at once through the interactive API. */
-import { type Job, type Lane, linesOf } from "../manifest/job.ts";
+import { type Job, type JobLane, linesOf } from "../manifest/job.ts";
 import { isToSend, needs } from "../manifest/states.ts";
 
 export type LaneChoice = Readonly<{
   /** `auto`: at once what is too small to queue for, the rest as batches. */
-  lane: Lane | "auto";
+  lane: JobLane | "auto";
   /** With `auto`: a job of so many estimated tokens, or fewer, is too small to queue for. */
   syncUpToTokens: number;
 }>;
@@ -16,7 +16,7 @@ const SYNC_UP_TO_ROWS = 3_000;
  * A job keeps the lane it began in; without a choice it is a batch. One whose create request was lost
  * stays with the batches: its batch may still turn up.
  */
-export function laneOf(job: Job, choice: LaneChoice | undefined): Lane {
+export function laneOf(job: Job, choice: LaneChoice | undefined): JobLane {
   if (needs(job) !== "send") return job.lane;
   if (choice === undefined || job.wasAbsent) return "batch";
   const { lane, syncUpToTokens } = choice;

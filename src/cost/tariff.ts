@@ -5,7 +5,7 @@
  * and limits can be overridden: `--price`, `--price-sync`, `--tier`, `--max-enqueued-tokens`,
  * `--max-active-jobs`.
  */
-import type { Lane } from "../manifest/job.ts";
+import type { JobLane } from "../manifest/job.ts";
 import type { ModelName } from "../row/models.ts";
 
 /** Where a figure comes from, and when it stood there. */
@@ -19,7 +19,7 @@ const PRICING_PAGE = {
   source: "https://ai.google.dev/gemini-api/docs/pricing",
 } as const;
 
-export const PRICES: Readonly<Record<ModelName, Readonly<Record<Lane, Price>>>> = {
+export const PRICES: Readonly<Record<ModelName, Readonly<Record<JobLane, Price>>>> = {
   "gemini-embedding-001": {
     batch: { usdPerMillionTokens: 0.075, ...PRICING_PAGE },
     sync: { usdPerMillionTokens: 0.15, ...PRICING_PAGE },
@@ -114,7 +114,7 @@ export const LIMIT_SOURCES: Readonly<
 };
 
 /** US dollars for a million tokens, by model and lane. */
-export type Prices = (model: ModelName, lane: Lane) => number;
+export type Prices = (model: ModelName, lane: JobLane) => number;
 
 /** The table's prices; one that is given stands in place of the table's, for every model. */
 export function pricesOf(

@@ -35,7 +35,7 @@ const DEAD_AFTER_MS = 12 * HEARTBEAT_MS;
 const WATCH_MS = 3 * HEARTBEAT_MS;
 const MAX_ATTEMPTS = 5;
 /** So many may die one after the other while they take the lock of a dead one. */
-const MAX_HEIRS = 100;
+const MAX_SUCCESSORS = 100;
 /** What a person is told of the two. */
 const FREE_AFTER_MINUTES = Math.ceil((DEAD_AFTER_MS + WATCH_MS) / 60_000);
 
@@ -75,50 +75,50 @@ export async function acquireLock(path: string, clock: Clock, place: LockedPlace
     const other = await readHolder(path);
     if (other === undefined) continue;
     if (!(await isDead(path, other, clock))) throw await lockedBy(path, other, place);
-    const heir = await inherit(path, { dead: other, holder, clock });
-    if (heir === holder) return held(path, holder, place);
-    if (heir !== undefined) throw await lockedBy(path, heir, place);
+    const successor = await takeOver(path, { dead: other, holder, clock });
+    if (successor === holder) return held(path, holder, place);
+    if (successor !== undefined) throw await lockedBy(path, successor, place);
   }
   throw await lockedBy(path, await readHolder(path), place);
 }
 
-type Inheritance = Readonly<{ dead: Holder; holder: Holder; clock: Clock }>;
+type Succession = Readonly<{ dead: Holder; holder: Holder; clock: Clock }>;
 
 /**
- * Puts our lock in the place of a dead holder's. Whoever makes the file that names its heir is the
- * only one who may; an heir that died meanwhile has an heir in turn. Gives the heir: ourselves, or
+ * Puts our lock in the place of a dead holder's. Whoever makes the file that names its successor is the
+ * only one who may; a successor that died meanwhile has one in turn. Gives the successor: ourselves, or
  * another that is alive; undefined when the lock is another one by now.
  */
-async function inherit(
+async function takeOver(
   path: string,
-  { dead, holder, clock }: Inheritance,
+  { dead, holder, clock }: Succession,
 ): Promise<Holder | undefined> {
   let last = dead;
-  for (let generation = 0; generation < MAX_HEIRS; generation++) {
-    const will = `${path}.${last.token}.heir`;
-    if (await claim(will, holder)) return replace(path, will, dead, holder);
-    const heir = await readHolder(will);
-    if (heir === undefined || !(await isDead(will, heir, clock))) return heir;
-    last = heir;
+  for (let generation = 0; generation < MAX_SUCCESSORS; generation++) {
+    const claimPath = `${path}.${last.token}.heir`;
+    if (await claim(claimPath, holder)) return replace(path, claimPath, dead, holder);
+    const successor = await readHolder(claimPath);
+    if (successor === undefined || !(await isDead(claimPath, successor, clock))) return successor;
+    last = successor;
   }
   return last;
 }
 
 async function replace(
   path: string,
-  will: string,
+  claimPath: string,
   dead: Holder,
   holder: Holder,
 ): Promise<Holder | undefined> {
   try {
-    // a former heir may have come, worked and gone since we looked
+    // a former successor may have come, worked and gone since we looked
     if ((await readHolder(path))?.token !== dead.token) return undefined;
     const candidate = `${path}.${holder.token}`;
     await writeHolder(candidate, holder);
     await rename(candidate, path);
     return holder;
   } finally {
-    await rm(will, { force: true });
+    await rm(claimPath, { force: true });
   }
 }
 

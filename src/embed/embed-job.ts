@@ -15,7 +15,7 @@ import { readLines } from "../disk/jsonl.ts";
 import type { JobFiles } from "../manifest/file-names.ts";
 import { parseRequestLine, type RequestLine } from "../row/request-line.ts";
 import { answerOf } from "./answer.ts";
-import { Patience } from "./patience.ts";
+import { CallGroup } from "./call-group.ts";
 import { needs } from "../manifest/states.ts";
 
 export type EmbedServices = Pick<StageServices, "gemini" | "manifest" | "report" | "signal"> &
@@ -67,22 +67,22 @@ async function recordEmbedded(manifest: Manifest, job: Job): Promise<Job> {
 /** Returns early when the signal is aborted. The first call that fails stops the others, and is thrown. */
 async function answerAll(services: EmbedServices, job: Job, checkpoint: Checkpoint): Promise<void> {
   const { manifest, report, signal, onAnswer } = services;
-  const patience = new Patience(signal);
+  const group = new CallGroup(signal);
   const calls = callsOf(manifest.files(job.id), checkpoint);
   const progress = () =>
     report({ type: "embedding", job: job.id, rows: checkpoint.answered, requests: linesOf(job) });
-  const work = async () => {
-    while (!patience.stop.aborted) {
+  const callInTurn = async () => {
+    while (!group.stop.aborted) {
       const call = await calls.next();
       if (call.done === true) return;
-      await answerCall(services, job, call.value, checkpoint, patience);
+      await answerCall(services, job, call.value, checkpoint, group);
       onAnswer?.();
       progress();
     }
   };
   progress();
   try {
-    await patience.all(Array.from({ length: MAX_CALLS_UNDER_WAY }, () => work));
+    await group.all(Array.from({ length: MAX_CALLS_UNDER_WAY }, () => callInTurn));
   } finally {
     await calls.return(undefined);
   }
@@ -94,11 +94,11 @@ async function answerCall(
   job: Job,
   requests: readonly RequestLine[],
   checkpoint: Checkpoint,
-  patience: Patience,
+  group: CallGroup,
 ): Promise<void> {
   try {
     await answerOf(requests, {
-      embed: (texts) => gemini.embedNow({ ...job.target, texts }, patience),
+      embed: (texts) => gemini.embedNow({ ...job.target, texts }, group),
       keep: (answers) => checkpoint.append(answers),
     });
   } catch (error) {

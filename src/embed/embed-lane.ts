@@ -30,7 +30,7 @@ export function embedLane(world: EmbedWorld, onEmbedded: (job: Job) => void = ()
       const restMs = world.outages.sendingRestMs(embedding.pause);
       if (restMs > 0) return restMs;
       const job = nextToEmbed(world);
-      return job === undefined ? IDLE : () => begin(embedding, job, onEmbedded);
+      return job === undefined ? IDLE : () => beginCalls(embedding, job, onEmbedded);
     },
   };
 }
@@ -42,13 +42,13 @@ function nextToEmbed({ manifest, lane, costLimit, gate }: EmbedWorld): Job | und
   return withinLimit(manifest, costLimit, gate()).find((job) => isForSync(job, lane));
 }
 
-async function begin(
+async function beginCalls(
   embedding: Embedding,
   first: Job,
   onEmbedded: (job: Job) => void,
 ): Promise<void> {
   const { outages, readList, pause } = embedding;
-  if (needs(first) === "send" && !(await outages.hasTold(readList, pause))) return;
+  if (needs(first) === "send" && !(await outages.askForList(readList, pause))) return;
   // what was found just now may be this very job's batch
   const job = nextToEmbed(embedding);
   if (job === undefined) return;

@@ -62,7 +62,7 @@ export type Emulator = Readonly<{
 
 /** Rejects with a UserError for faults or behaviours that are not in the tables. */
 export async function startEmulator(options: EmulatorOptions = {}): Promise<Emulator> {
-  const { settings, isTemporary } = settle(options);
+  const { settings, isTemporary } = settingsOf(options);
   const time = new EmulatorTime(options);
   const state = loadState(settings, time);
   dropExpiredFiles(state);
@@ -99,7 +99,7 @@ export async function startEmulator(options: EmulatorOptions = {}): Promise<Emul
   };
 }
 
-function settle(options: EmulatorOptions): { settings: Settings; isTemporary: boolean } {
+function settingsOf(options: EmulatorOptions): { settings: Settings; isTemporary: boolean } {
   const { clock: _clock, frozen: _frozen, ...rest } = options;
   const folder = options.folder ?? mkdtempSync(join(tmpdir(), "vecfill-emulator-"));
   return { settings: { ...DEFAULTS, ...rest, folder }, isTemporary: options.folder === undefined };

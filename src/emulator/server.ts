@@ -28,7 +28,7 @@ export class EmulatorServer {
   /** Resolves with the address once it listens; rejects when the port is taken. */
   listen(host: string, port: number): Promise<string> {
     return new Promise((resolve, reject) => {
-      this.#server.once("error", (cause) => reject(unusable(host, port, cause)));
+      this.#server.once("error", (cause) => reject(cannotListen(host, port, cause)));
       this.#server.listen(port, host, () => {
         const address = this.#server.address();
         const bound = typeof address === "object" && address !== null ? address.port : port;
@@ -109,7 +109,7 @@ export class EmulatorServer {
   }
 }
 
-function unusable(host: string, port: number, cause: Error): UserError {
+function cannotListen(host: string, port: number, cause: Error): UserError {
   return new UserError(`The emulator cannot listen on ${host}, port ${port}: ${cause.message}.`, {
     hint: "Choose another --port, or 0 for any that is free.",
     exit: "usage",

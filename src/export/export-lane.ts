@@ -17,7 +17,6 @@ type ExportWorld = World &
   Readonly<{
     store: Store;
     export: ExportOptions;
-    /** What it holds back waits for a bill that comes in, and for no lane. */
     costLimit?: CostLimit | undefined;
     beside?: boolean;
     /** Other targets are exported at the same time: each has jobs ahead of its own. */
@@ -114,7 +113,7 @@ export class ExportLane implements Lane {
     return false;
   }
 
-  /** Nothing more is sent; of what the limit on cost holds: nor is anything under way that could come cheaper than it was estimated. */
+  /** Nothing more is sent. Or the limit on cost holds jobs back, and nothing is under way that could still cost less than was estimated. */
   #isStopped(): boolean {
     const { manifest, outages, blocked, costLimit, export: exporting } = this.#world;
     const mayHold = this.#isQuiet && costLimit !== undefined;

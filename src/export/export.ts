@@ -18,7 +18,7 @@ import type { Target } from "../row/target.ts";
 import { readTakenRows } from "../jobs-folder/taken-rows.ts";
 import { checkVectorSpace } from "../manifest/vector-space.ts";
 import { pendingPages } from "../jobs-folder/pending-pages.ts";
-import { type OnTooLong, screen, type SkipReason, type Taken } from "./screen.ts";
+import { type OnTooLong, screen, type SkipReason, type Accepted } from "./screen.ts";
 
 export type ExportServices = Pick<StageServices, "manifest" | "report" | "signal"> &
   Readonly<{ store: Store }>;
@@ -122,8 +122,8 @@ class ExportPass {
   constructor(services: ExportServices, options: ExportOptions) {
     this.#services = services;
     this.#options = options;
-    const open = () => openRequestFile(services.manifest);
-    this.#cutter = new RequestCutter(() => this.#bounds(), open);
+    const openNext = () => openRequestFile(services.manifest);
+    this.#cutter = new RequestCutter(() => this.#bounds(), openNext);
     this.#format = requestLineFormat(options.target);
     this.#ratio = this.#correction();
   }
@@ -142,16 +142,16 @@ class ExportPass {
   }
 
   /** Nearly every row, and at once: false when it is one that `take` has to take. */
-  takeHere(taken: Taken): boolean {
-    if (taken.tooLong) return false;
-    const isTaken = this.#cutter.addHere(this.#row(taken));
+  takeHere(row: Accepted): boolean {
+    if (row.tooLong) return false;
+    const isTaken = this.#cutter.addHere(this.#cutRow(row));
     if (isTaken) this.#sums.exported += 1;
     return isTaken;
   }
 
-  async take(question: PendingQuestion, taken: Taken): Promise<void> {
-    if (taken.tooLong) await this.#listTooLong(question, taken.tokens, "truncated");
-    const row = this.#row(taken);
+  async take(question: PendingQuestion, accepted: Accepted): Promise<void> {
+    if (accepted.tooLong) await this.#listTooLong(question, accepted.tokens, "truncated");
+    const row = this.#cutRow(accepted);
     if (!this.#cutter.addHere(row)) {
       await this.closeFile();
       await this.#cutter.add(row);
@@ -164,7 +164,7 @@ class ExportPass {
     return this.#cutter.room();
   }
 
-  #row({ take, tokens }: Taken): CutRow {
+  #cutRow({ take, tokens }: Accepted): CutRow {
     const { fingerprint } = take;
     return { line: this.#format(take), fingerprint, digest: fingerprint, tokens };
   }

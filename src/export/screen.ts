@@ -10,10 +10,10 @@ export type OnTooLong = "fail" | "skip" | "truncate";
 export type SkipReason = "empty" | "tooLong" | "inFlight" | "failedBefore";
 
 /** `take` is the question with the text that is sent: another one only where it was truncated. */
-export type Taken = Readonly<{ take: PendingQuestion; tokens: number; tooLong: boolean }>;
+export type Accepted = Readonly<{ take: PendingQuestion; tokens: number; tooLong: boolean }>;
 
 /** What is to be done with a pending row; `tokens` is the corrected estimate for what would be sent. */
-export type Verdict = Taken | Readonly<{ skip: SkipReason; tokens: number }>;
+export type Verdict = Accepted | Readonly<{ skip: SkipReason; tokens: number }>;
 
 /** Decides on one pending row, or throws a UserError where one that is too long is to end it all. A text is only ever cut where the user asked for `truncate`. */
 export function screen(

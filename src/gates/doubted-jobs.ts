@@ -19,7 +19,7 @@ export function doubtedJobs(clock: Clock) {
   let aloneSinceMs: number | undefined;
   return {
     has: ({ id }: Job) => jobs.has(id),
-    /** Says how long it waits, the longer the oftener. */
+    /** Says how long it waits: longer each time. */
     add: (error: ResultsDoubted) => {
       const before = jobs.get(error.job)?.pauseMs;
       const pauseMs =

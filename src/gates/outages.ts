@@ -12,7 +12,7 @@ type Rest = Readonly<{ untilMs: number; why: string }>;
 const GROWTH = 2;
 const MAX_WAIT_MS = 15 * 60 * 1000;
 
-/** What a run waits out, the longer the more often in a row, and why it sends nothing more. A stage by itself throws both. */
+/** Outages that a run retries, with a longer wait each time in a row, and why it sends nothing more. A stage by itself throws both. */
 export class Outages {
   readonly #services: Services;
   readonly #firstMs: number | undefined;
@@ -36,19 +36,20 @@ export class Outages {
     if (this.halted.aborted) return;
     this.#halt.abort(error);
     const { manifest, report } = this.#services;
-    if (manifest.needing("look").length === 0) return;
+    if (manifest.needing("poll").length === 0) return;
     const message = `${error.message} Nothing more is sent; what is at Gemini is fetched first.`;
     report({ type: "warning", message, hint: error.hint });
   }
 
-  /** False where Gemini does not tell what is there, or another lane has halted meanwhile: then nothing is sent. */
-  async hasTold(ask: () => Promise<unknown>, pause: Pause): Promise<boolean> {
+  /** Reads the list. False where Gemini does not tell it, and the lane waits, or where another has halted: then nothing is sent. */
+  async askForList(ask: () => Promise<unknown>, pause: Pause): Promise<boolean> {
     try {
       await ask();
+      this.hasAnswered = true;
       return !this.halted.aborted;
     } catch (error) {
       const passes = isOutage(error) && !isGarbled(error);
-      if (passes && (this.hasAnswered || !isUnanswered(error))) this.waitOut(error, pause);
+      if (passes && (this.hasAnswered || !isUnanswered(error))) this.restOrThrow(error, pause);
       else if (error instanceof UserError) this.halt(error);
       else throw error;
       return false;
@@ -58,11 +59,11 @@ export class Outages {
   /** What came of sending something. */
   fail(error: unknown, pause: Pause): void {
     if (isAboutSending(error)) this.halt(error);
-    else this.waitOut(error, pause);
+    else this.restOrThrow(error, pause);
   }
 
   /** Where Gemini has answered, it will again: laptops sleep, networks go away. */
-  waitOut(error: unknown, pause: Pause): void {
+  restOrThrow(error: unknown, pause: Pause): void {
     if (this.#firstMs === undefined || !this.hasAnswered || !isOutage(error)) throw error;
     this.rest(pause, `for Gemini to be reached again (${error.message})`);
   }

@@ -10,13 +10,13 @@ export type World = StageServices &
     stop: AbortController;
     outages: Outages;
     blocked: BlockedJobs;
-    /** Which jobs may be begun as things are, beside what they cost. */
+    /** Which jobs may be begun now, by canary and blocked tables (`run.ts`). The limit on cost is asked apart from it. */
     gate: () => (job: Job) => boolean;
     /** Told of each job whose batch or import has ended. */
     onEnded: (job: Job) => void;
   }>;
 
-/** Of a stage by itself, in which nothing is waited out; of a run, `firstMs` is how long it waits at first. */
+/** Of a stage by itself, in which no outage is retried; of a run, `firstMs` is how long it waits at first. */
 export function worldOf<S extends StageServices>(
   services: S,
   firstMs?: number,

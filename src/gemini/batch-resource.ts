@@ -26,7 +26,7 @@ export function parseBatch(answer: unknown): Batch | undefined {
   return {
     name,
     displayName: first(told("displayName"), words) ?? "",
-    state: stateOf(operation, told, { resultsFile, error, counts }),
+    state: stateIn(operation, told, { resultsFile, error, counts }),
     rawState: rawStateOf(told),
     createdAt: first(told("createTime"), text),
     endedAt: first(told("endTime"), text),
@@ -107,7 +107,7 @@ const CANCELLED_CODE = 1;
  * error, for they are paid for. What is done and shows neither has ended all the same, unless it counts
  * successful requests: these have results somewhere, and are waited for.
  */
-function stateOf(
+function stateIn(
   operation: JsonObject,
   told: Told,
   { resultsFile, error, counts }: Pick<Batch, "resultsFile" | "error" | "counts">,

@@ -90,10 +90,10 @@ function ownCalls(services: Services, sdk: GoogleGenAI): Pick<Gemini, OwnCall> {
     const path = `${checkName("files", file)}:download?alt=media`;
     const urls = { usual: address.of(path), other: address.download(path) };
     const { signal, noCache = false, route = "usual" } = options;
-    const open = (url: URL) => download(transport, { url, limits, signal, noCache });
+    const openDownload = (url: URL) => download(transport, { url, limits, signal, noCache });
     return unlessRefused(
-      () => open(urls[route]),
-      () => open(route === "usual" ? urls.other : urls.usual),
+      () => openDownload(urls[route]),
+      () => openDownload(route === "usual" ? urls.other : urls.usual),
     );
   };
   const torn: TornDownloads = new Map();
@@ -220,8 +220,8 @@ async function embedNow(
     ...(signal === undefined ? {} : { abortSignal: signal }),
   };
   const contents = texts.map((text) => ({ parts: [{ text }] }));
-  const embed = () => sdk.models.embedContent({ model, contents, config });
-  const { embeddings = [], usageMetadata } = await unlessAborted(embed, signal);
+  const embedByName = () => sdk.models.embedContent({ model, contents, config });
+  const { embeddings = [], usageMetadata } = await unlessAborted(embedByName, signal);
   const vectors = embeddings.map(({ values }) => values ?? []);
   if (vectors.length !== texts.length) {
     const message = `Gemini sent ${vectors.length} vectors for ${texts.length} texts`;

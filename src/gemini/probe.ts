@@ -17,7 +17,7 @@ export function connectProbe({ apiKey, baseUrl = BASE_URL }: ProbeOptions): Prob
   const address = createAddress(baseUrl, API_VERSION);
   return {
     label: address.origin,
-    send: (request, signal) => send(request, addressOf(address, request), apiKey, signal),
+    send: (request, signal) => sendOnce(request, addressOf(address, request), apiKey, signal),
   };
 }
 
@@ -26,7 +26,7 @@ function addressOf(address: Address, { path }: ProbeRequest): URL {
   return path.startsWith("http") ? address.uploadSession(path) : address.of(path);
 }
 
-async function send(
+async function sendOnce(
   request: ProbeRequest,
   url: URL,
   apiKey: string,

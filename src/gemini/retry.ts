@@ -54,7 +54,7 @@ export const RETRIES: Readonly<Record<RetriedCall, RetryRule>> = {
 
 const RETRIED_KINDS: readonly GeminiErrorKind[] = ["unreachable", "uncertain", "quota"];
 
-/** A service that asks for more patience than this is left to the caller, at once. */
+/** A service that asks for a longer wait than this is left to the caller, at once. */
 const MAX_RETRY_AFTER_MS = 120_000;
 
 /** The same port; the last attempt's error is thrown. Each wait is reported before it begins. */

@@ -49,7 +49,7 @@ export type SessionEnd =
 /** Throws a GeminiError when the start failed or too many steps did; the user's abort as it is. */
 export async function runSession(wish: UploadWish, services: UploadServices): Promise<SessionEnd> {
   try {
-    const url = await start(wish, services);
+    const url = await startSession(wish, services);
     return await sendAll({ ...wish, ...services, url });
   } catch (caught) {
     const end = endOf(caught);
@@ -63,7 +63,7 @@ type Session = UploadWish & UploadServices & Readonly<{ url: URL }>;
 /** Where to go on, an end, or neither when the answer does not tell. */
 type Step = Readonly<{ offset: number | undefined }> | Readonly<{ end: SessionEnd }>;
 
-async function start(wish: UploadWish, { transport, address, limits }: UploadServices) {
+async function startSession(wish: UploadWish, { transport, address, limits }: UploadServices) {
   const answer = await transport.exchange(
     {
       method: "POST",
@@ -103,7 +103,9 @@ async function sendAll(session: Session): Promise<SessionEnd> {
   let lastFailure = unusable("it does not say how much of the upload has arrived");
   for (let stumbles = 0; stumbles < limits.maxStumbles;) {
     try {
-      const step: Step = await (offset === undefined ? ask(session) : send(session, offset));
+      const step: Step = await (offset === undefined
+        ? askHowFar(session)
+        : sendFrom(session, offset));
       if ("end" in step) return step.end;
       offset = step.offset;
     } catch (caught) {
@@ -118,13 +120,13 @@ async function sendAll(session: Session): Promise<SessionEnd> {
   throw lastFailure;
 }
 
-async function send(session: Session, offset: number): Promise<Step> {
+async function sendFrom(session: Session, offset: number): Promise<Step> {
   const length = Math.min(session.limits.chunkBytes, session.file.bytes - offset);
   const last = offset + length === session.file.bytes;
   const answer = await command(session, {
     "x-goog-upload-command": last ? "upload, finalize" : "upload",
     "x-goog-upload-offset": String(offset),
-    body: await read(session, offset, length),
+    body: await readChunk(session, offset, length),
   });
   const status = answer.headers.get("x-goog-upload-status");
   if (status === "final") return { end: stored(answer) };
@@ -132,7 +134,7 @@ async function send(session: Session, offset: number): Promise<Step> {
   return { offset: status === "active" && !last ? offset + length : undefined };
 }
 
-async function ask(session: Session): Promise<Step> {
+async function askHowFar(session: Session): Promise<Step> {
   const answer = await command(session, { "x-goog-upload-command": "query" });
   const status = answer.headers.get("x-goog-upload-status");
   if (status === "final") return { end: stored(answer) };
@@ -175,7 +177,7 @@ function stored(answer: Answer): SessionEnd {
   return name === undefined ? { type: "answerLost" } : { type: "stored", name };
 }
 
-async function read({ handle, file }: Session, offset: number, length: number) {
+async function readChunk({ handle, file }: Session, offset: number, length: number) {
   const chunk = new Uint8Array(length);
   let filled = 0;
   while (filled < length) {

@@ -38,9 +38,9 @@ export function createUpload(find: FindFile, services: UploadServices): Upload {
     const handle = await open(file.path);
     try {
       const mimeTypes = [accepted, ...MIME_TYPES.filter((type) => type !== accepted)];
-      const sent = await send({ file, handle, find, services, signal, mimeTypes });
+      const sent = await sendOrFind({ file, handle, find, services, signal, mimeTypes });
       accepted = sent.mimeType ?? accepted;
-      return await settle(sent.name, { file, find, services, signal });
+      return await untilActive(sent.name, { file, find, services, signal });
     } finally {
       await handle.close();
     }
@@ -59,7 +59,7 @@ type Sending = Readonly<{
 /** Without a type when it was there already. */
 type Sent = Readonly<{ name: string; mimeType: string | undefined }>;
 
-async function send(sending: Sending): Promise<Sent> {
+async function sendOrFind(sending: Sending): Promise<Sent> {
   const { file, handle, services, signal } = sending;
   let plan: Plan = { name: `files/${file.remoteName}`, mimeTypes: sending.mimeTypes };
   for (let session = 0; session < services.limits.maxSessions; session += 1) {
@@ -109,7 +109,7 @@ function otherName({ remoteName }: RequestFile): string {
 type Settling = Pick<Sending, "file" | "find" | "services" | "signal">;
 
 /** Waits until the service is done with the file. Right after an upload it may not be seen yet. */
-async function settle(name: string, settling: Settling): Promise<RemoteFile> {
+async function untilActive(name: string, settling: Settling): Promise<RemoteFile> {
   const { find, services, signal } = settling;
   const { clock, limits } = services;
   for (let poll = 0; poll < limits.maxActivePolls; poll += 1) {

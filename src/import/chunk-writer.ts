@@ -96,7 +96,7 @@ export class ChunkWriter {
     this.#started += this.#chunk.questions.length;
     this.#chunk = this.#newChunk();
     this.#underWay.add(writing);
-    // a failed write stays in the set, so that the next `add` or `finish` throws it
+    // a failed write stays in the set, so that the next `send` or `finish` throws it
     writing.then(
       () => this.#underWay.delete(writing),
       () => {},

@@ -14,7 +14,7 @@ import {
   dropIncoming,
   keepDoubtful,
   takeIncoming,
-} from "../jobs-folder/doubtful-file.ts";
+} from "../jobs-folder/incoming-results.ts";
 import { JobBlocked, UserError } from "../errors.ts";
 import { doubted } from "./doubted.ts";
 import { type ScannedResults, scanJob } from "./import-job.ts";

@@ -44,7 +44,7 @@ export async function failedAgain(
       }
     }
   }
-  return linesOf(store, job, waiting);
+  return waitingLines(store, job, waiting);
 }
 
 /** By id: the key may be of an earlier version. */
@@ -59,7 +59,7 @@ const OUTCOMES: Readonly<Record<Holding, RowOutcome | undefined>> = {
   empty: undefined,
 };
 
-async function* linesOf(
+async function* waitingLines(
   store: Store,
   { id, attempt, target }: Job,
   waiting: FailedRows,

@@ -59,8 +59,8 @@ export async function importJob(
   const { rows, summary } = scanned ?? (await scanJob(files, job));
   await services.indexes?.beforeWriting(store, job, description);
   warnOfStrayLines(report, job, summary);
-  const write = () => writeVectors(services, job, files.results, rows);
-  const counted = await blockedBy(job, write, TableRefusal);
+  const writeAll = () => writeVectors(services, job, files.results, rows);
+  const counted = await blockedBy(job, writeAll, TableRefusal);
   if (services.signal.aborted) return undefined;
   const unanswered = rows.unanswered();
   const better = unanswered.length > 0 && (await services.fetchBetter?.(job, unanswered));
@@ -199,7 +199,7 @@ function readRow(bytes: Buffer, reading: Reading): Added | undefined {
   const isDoubtful = rows.hasConflict(ordinal);
   // an error without a code may be an answer that could not be used, and was paid for
   if (isDoubtful || (line.kind === "error" && line.code === undefined)) tokens.add(undefined);
-  const failure = isDoubtful ? CONFLICT : failureOf(line, reading);
+  const failure = isDoubtful ? CONFLICT : failureIn(line, reading);
   if (failure !== undefined) rows.fail(ordinal, failure);
   if (failure !== undefined || line.kind !== "vector") return undefined;
   return readVector(line, ordinal, reading);
@@ -211,7 +211,7 @@ const CONFLICT: Failure = {
   message: "the results have lines for this row that contradict each other",
 };
 
-function failureOf(line: ResultLine, { job, redact }: Reading): Failure | undefined {
+function failureIn(line: ResultLine, { job, redact }: Reading): Failure | undefined {
   if (line.kind !== "error") return undefined;
   const { code } = line;
   const message = redact(line.message);

@@ -45,7 +45,7 @@ async function importOne(world: ImportWorld, job: Job, pause: Pause): Promise<vo
     else if (error instanceof JobBlocked) {
       doubted?.delete(job.id);
       blocked.add(error);
-    } else outages.waitOut(error, pause);
+    } else outages.restOrThrow(error, pause);
   }
 }
 

@@ -17,14 +17,14 @@ export type ImportServices = DownloadServices &
  * Where the work fails, what has ended and is not here yet is fetched first, unless a signal stops it:
  * it is paid for, and not kept at Gemini for ever.
  */
-export async function fetchingFirst<T>(
+export async function fetchingOnFailure<T>(
   services: DownloadServices,
   work: () => Promise<T>,
 ): Promise<T> {
   try {
     return await work();
   } catch (error) {
-    await downloadEnded(services, services.manifest.needing("fetch"));
+    await downloadEnded(services, [...services.manifest.needing("fetch")]);
     throw error;
   }
 }

@@ -26,10 +26,10 @@ export async function warnOfLostRows(
   { store, manifest, report }: Readonly<{ store: Store; manifest: ManifestView; report: Report }>,
   target: Target,
 ): Promise<void> {
-  const isOwn = (job: Job) => sameTarget(job.target, target) && wasImported(job);
+  const isImportedHere = (job: Job) => sameTarget(job.target, target) && wasImported(job);
   const last = manifest
     .jobs()
-    .filter(isOwn)
+    .filter(isImportedHere)
     .toSorted((a, b) => b.updatedAt.localeCompare(a.updatedAt));
   for (const job of last.slice(0, JOBS_LOOKED_AT)) {
     const rows = await sampleOf(manifest, job);

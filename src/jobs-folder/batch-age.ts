@@ -17,5 +17,5 @@ export function batchAgeMs(job: Job, now: Date): number {
 
 /** A batch that takes longer than batches do. It may still end well, so nothing is done about it. */
 export function isStuck(job: Job, now: Date, afterMs: number): boolean {
-  return needs(job) === "look" && batchAgeMs(job, now) > afterMs;
+  return needs(job) === "poll" && batchAgeMs(job, now) > afterMs;
 }

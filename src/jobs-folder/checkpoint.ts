@@ -44,7 +44,7 @@ export async function openCheckpoint(files: JobFiles, job: Job): Promise<Checkpo
       return keys.size;
     },
     isAnswered: (key) => keys.has(key),
-    append: (answers) => append(file, files.sync, { keys, mark }, answers),
+    append: (answers) => appendAnswers(file, files.sync, { keys, mark }, answers),
     close: () => file.close(),
   };
 }
@@ -150,7 +150,7 @@ async function readAnswered(path: string, keys: KeySet): Promise<number> {
   return endsAt;
 }
 
-async function append(
+async function appendAnswers(
   file: AppendFile,
   path: string,
   { keys, mark }: Readonly<{ keys: KeySet; mark: string }>,

@@ -33,8 +33,8 @@ export async function lacksRows(files: JobFiles, job: Job): Promise<boolean> {
 /** Jobs under way to the target's column that have rows which nobody here knows yet. */
 export async function jobsWithoutRows(manifest: ManifestView, target: Target): Promise<Job[]> {
   const jobs: Job[] = [];
-  for (const job of manifest.needing("look", "fetch", "write")) {
-    if (!sameColumn(job.target, target)) continue;
+  const needing = manifest.needing("poll", "fetch", "write");
+  for (const job of needing.filter((each) => sameColumn(each.target, target))) {
     if (await lacksRows(manifest.files(job.id), job)) jobs.push(job);
   }
   return jobs;

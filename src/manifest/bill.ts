@@ -1,4 +1,4 @@
-import type { Job, Lane } from "./job.ts";
+import type { Job, JobLane } from "./job.ts";
 import { isCancelled, needs } from "./states.ts";
 
 /** Tokens of jobs: as they were estimated without correction, and as results told them. */
@@ -25,7 +25,7 @@ export function addBills(a: Bill, b: Bill): Bill {
 }
 
 /** Tokens of jobs that were or may have been paid for, by the way they went. */
-export type Sent = Readonly<Record<Lane, number>>;
+export type Sent = Readonly<Record<JobLane, number>>;
 
 export const NOTHING_SENT: Sent = { batch: 0, sync: 0 };
 
@@ -43,8 +43,8 @@ export function addSent(a: Sent, b: Sent, times = 1): Sent {
 
 /** True when a request that is paid for may have left for the job, and was not answered by a no. */
 export function mayHaveCost(job: Job): boolean {
-  const { batch, submissions, lane } = job;
+  const { batch, unanswered, lane } = job;
   if (needs(job) === "send") return false;
   // given up: before anything was sent, or without knowing what became of it
-  return !isCancelled(job) || batch !== undefined || submissions > 0 || lane === "sync";
+  return !isCancelled(job) || batch !== undefined || unanswered || lane === "sync";
 }

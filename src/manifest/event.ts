@@ -112,7 +112,7 @@ export const eventSchema = z.discriminatedUnion("type", [
     displayName: text,
     submission: count,
     keyId: text.optional(),
-    // sent although the books say that the queue is full
+    // sent although the quota log says that the queue is full
     probe: z.literal("time").optional(),
   }),
   // `fileGone`: the uploaded file was no longer there, so the next try uploads again
@@ -126,7 +126,8 @@ export const eventSchema = z.discriminatedUnion("type", [
     // as the service asked for
     retryAfterMs: count.optional(),
   }),
-  // `fences`: whether a create with a file that was deleted is refused; see fence-check.ts
+  // `fences`: whether a create with a file that was deleted is refused (fence-check.ts); absent where the file
+  // has expired before that was known
   z.object({
     type: z.literal("revoking"),
     at,
@@ -134,7 +135,7 @@ export const eventSchema = z.discriminatedUnion("type", [
     reads: count,
     file: text.optional(),
     keyId: text,
-    fences: z.boolean(),
+    fences: z.boolean().optional(),
   }),
   // `revoked`: its input file was gone; it was not looked at before there was `revoking`
   z.object({
@@ -237,15 +238,15 @@ const isSureEvent = sureCheckOf(eventSchema);
 
 /** Throws an Error that says which field is wrong; the caller knows the line's number. */
 export function parseHeader(json: string): JournalHeader {
-  return checked(header, JSON.parse(json));
+  return checkedBy(header, JSON.parse(json));
 }
 
 export function parseEvent(json: string): JournalEvent {
   const value: unknown = JSON.parse(json);
-  return isSureEvent(value) ? value : checked(eventSchema, value);
+  return isSureEvent(value) ? value : checkedBy(eventSchema, value);
 }
 
-function checked<T>(schema: z.ZodType<T>, value: unknown): T {
+function checkedBy<T>(schema: z.ZodType<T>, value: unknown): T {
   const result = schema.safeParse(value);
   if (result.success) return result.data;
   const issues = result.error.issues.map(({ path, message }) => `${path.join(".")}: ${message}`);

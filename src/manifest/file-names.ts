@@ -39,19 +39,19 @@ export function statusPath(folder: string): string {
 
 /** Ids of the texts over the model's token limit that the last export met. `target`: the name of one of several. */
 export function tooLongPath(folder: string, target: string | undefined): string {
-  return join(folder, `${of("too-long", target)}.jsonl`);
+  return join(folder, `${ofTarget("too-long", target)}.jsonl`);
 }
 
 /** What the last `verify` found to be off. */
 export function verifyPath(folder: string, target: string | undefined): string {
-  return join(folder, `${of("verify", target)}.jsonl`);
+  return join(folder, `${ofTarget("verify", target)}.jsonl`);
 }
 
 export function reportPath(folder: string, target: string | undefined): string {
-  return join(folder, `${of("report", target)}.html`);
+  return join(folder, `${ofTarget("report", target)}.html`);
 }
 
-function of(what: string, target: string | undefined): string {
+function ofTarget(what: string, target: string | undefined): string {
   return target === undefined ? what : `${what}.${target}`;
 }
 

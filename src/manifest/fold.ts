@@ -105,7 +105,8 @@ export function changeOf(state: ManifestState, event: JournalEvent): Change {
 }
 
 function fencesOf(event: JobEvent): readonly (readonly [string, boolean])[] {
-  return event.type === "revoking" ? [[event.keyId, event.fences]] : [];
+  const isKnown = event.type === "revoking" && event.fences !== undefined;
+  return isKnown ? [[event.keyId, event.fences]] : [];
 }
 
 export function commit(
@@ -146,15 +147,22 @@ function quotaChanges(
 ): readonly (readonly [ModelName, QuotaLog])[] {
   const { model } = before.target;
   const log = state.quotas.get(model) ?? NEW_QUOTA;
-  const create = () => ({ tokens: before.tokens, atMs: Date.parse(event.at), probe: before.probe });
+  const createSent = () => ({
+    tokens: before.tokens,
+    atMs: Date.parse(event.at),
+    probe: before.probe,
+  });
   if (event.type === "submitting") return [[model, tried(log)]];
-  if (event.type === "submitted") return [[model, accepted(log, create())]];
+  if (event.type === "submitted") return [[model, accepted(log, createSent())]];
   if (event.type === "refused" && event.error.code === TOO_MANY) {
     return [
-      [model, refused(log, { ...create(), limit: event.limit, retryAfterMs: event.retryAfterMs })],
+      [
+        model,
+        refused(log, { ...createSent(), limit: event.limit, retryAfterMs: event.retryAfterMs }),
+      ],
     ];
   }
-  const hasEnded = needs(before) === "look" && needs({ state: moved }) !== "look";
+  const hasEnded = needs(before) === "poll" && needs({ state: moved }) !== "poll";
   return hasEnded ? [[model, quotaEnded(log, before.tokens, Date.parse(event.at))]] : [];
 }
 
@@ -216,22 +224,19 @@ function change(job: Draft, event: Changing): void {
       job.submissions = event.submission;
       job.keyId = event.keyId;
       job.probe = event.probe;
+      job.unanswered = true;
       job.revoking = undefined;
       return;
     case "refused":
       job.error = { code: undefined, ...event.error };
+      job.unanswered = false;
       if (event.fileGone) job.remoteFile = undefined;
       return;
     case "revoking":
       job.revoking = { keyId: event.keyId, fences: event.fences };
       return;
     case "absent":
-      job.wasAbsent = true;
-      // a create that comes late must find none: the next submission has a file of its own
-      job.remoteFile = undefined;
-      job.revoking = undefined;
-      job.error = undefined;
-      return;
+      return absent(job);
     case "submitted":
       return submitted(job, event);
     case "duplicate":
@@ -248,11 +253,11 @@ function change(job: Draft, event: Changing): void {
     case "failed":
     case "expired":
     case "cancelled":
-      end(job, event);
+      endJob(job, event);
       job.error = { code: undefined, ...event.error };
       return;
     case "imported":
-      end(job, event);
+      endJob(job, event);
       job.billedTokens = event.tokens;
       return;
     case "resubmitted":
@@ -286,6 +291,15 @@ function foundRows(
   job.copies = rows === 0 ? undefined : { rows, file };
 }
 
+function absent(job: Draft): void {
+  job.wasAbsent = true;
+  job.unanswered = false;
+  // a create that comes late must find none: the next submission has a file of its own
+  job.remoteFile = undefined;
+  job.revoking = undefined;
+  job.error = undefined;
+}
+
 function submitted(job: Draft, event: Extract<JobEvent, { type: "submitted" }>): void {
   // a batch that was found needs none: the manifest may have been restored from a backup
   if (job.submissions === 0 && !event.adopted)
@@ -297,7 +311,7 @@ function submitted(job: Draft, event: Extract<JobEvent, { type: "submitted" }>):
   job.error = undefined;
 }
 
-function end(
+function endJob(
   job: Draft,
   event: Extract<JobEvent, { type: "failed" | "expired" | "cancelled" | "imported" }>,
 ): void {
@@ -345,6 +359,7 @@ function created(state: ManifestState, job: RecordedJob, at: string): Job {
     createdAt: at,
     updatedAt: at,
     submissions: 0,
+    unanswered: false,
     wasAbsent: false,
     displayName: undefined,
     revoking: undefined,

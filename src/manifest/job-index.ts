@@ -51,9 +51,11 @@ export class JobIndex {
     return this.#all.seen();
   }
 
-  /** Those that need one of these, in the order of their ids. */
+  /** Those that need one of these, in the order of their ids; of one need as they are, until the next event. */
   needing(...wanted: readonly Need[]): readonly Job[] {
-    const lists = wanted.map((need) => this.#of(need).seen()).filter(({ length }) => length > 0);
+    const lists = wanted
+      .map((need) => this.#of(need).asTheyAre())
+      .filter(({ length }) => length > 0);
     return lists.length > 1 ? lists.flat().toSorted(byId) : (lists[0] ?? []);
   }
 
@@ -100,6 +102,11 @@ class SortedJobs {
   seen(): readonly Job[] {
     this.#seen ??= [...this.#jobs];
     return this.#seen;
+  }
+
+  /** Not copied: with each event it is another. */
+  asTheyAre(): readonly Job[] {
+    return this.#jobs;
   }
 
   put(job: Job): void {

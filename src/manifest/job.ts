@@ -3,7 +3,7 @@ import type { Target } from "../row/target.ts";
 import type { Probe } from "./quota/quota-log.ts";
 
 /** `batch` waits in the queue at half price, `sync` is the interactive API. */
-export type Lane = "batch" | "sync";
+export type JobLane = "batch" | "sync";
 
 /** In the order in which a job goes through them; the last ones are ends. */
 export type JobState =
@@ -68,7 +68,7 @@ export type Outstanding = Readonly<{ lines: number; retryable: number }>;
 export type Job = Readonly<{
   id: string;
   state: JobState;
-  lane: Lane;
+  lane: JobLane;
   target: Target;
   /** Rows: one a line of the request file, and the copies. */
   requests: number;
@@ -86,8 +86,10 @@ export type Job = Readonly<{
   attempt: number;
   createdAt: string;
   updatedAt: string;
-  /** How many create requests may have left; names the next one. */
+  /** How many create requests may have left, refused ones too; names the next one. An adopted batch has none. */
   submissions: number;
+  /** What became of the last create request is not known. */
+  unanswered: boolean;
   /** A create request stayed without an answer and without a batch: one may still turn up. */
   wasAbsent: boolean;
   /** The name under which the last create request left. */
@@ -96,7 +98,7 @@ export type Job = Readonly<{
    * No batch shows, and its last create must not come late: its input file is being deleted or, where that
    * keeps no create out, waited for to expire. See `heldUntil`.
    */
-  revoking: Readonly<{ keyId: string; fences: boolean }> | undefined;
+  revoking: Readonly<{ keyId: string; fences: boolean | undefined }> | undefined;
   /** Why its last create left although the queue was full; undefined where it was not. */
   probe: Probe | undefined;
   /** The uploaded request file, and when the service drops it. */

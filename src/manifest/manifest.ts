@@ -57,7 +57,7 @@ export type ManifestView = {
   readonly warnings: readonly string[];
   /** In the order of their ids. */
   jobs(): readonly Job[];
-  /** The open jobs that need one of these, in the order of their ids: cheap to ask after each event. */
+  /** The open jobs that need one of these, in the order of their ids: cheap to ask after each event, and good until the next one. */
   needing(...wanted: readonly Need[]): readonly Job[];
   /** What the results of the target's jobs told of tokens, and what was estimated of them. */
   billed(target: Target): Bill;
@@ -135,7 +135,7 @@ export function writing({ state, journal, lock, clock, answered }: Writing) {
     return done;
   };
   const at = () => clock.now().toISOString();
-  const append = async (event: JournalEvent) => {
+  const appendEvent = async (event: JournalEvent) => {
     await lock.stillHeld();
     const change = changeOf(state, event);
     await journal.append(event);
@@ -149,12 +149,12 @@ export function writing({ state, journal, lock, clock, answered }: Writing) {
     recordedJob(job, await numberOf(job.target));
   const addTarget = async (target: Target): Promise<number> => {
     const number = state.targets.length;
-    await append({ type: "target", at: at(), number, target });
+    await appendEvent({ type: "target", at: at(), number, target });
     return number;
   };
   const jobNow = (id: string) => jobOf(state, id);
   const recorded = async (event: JobEvent): Promise<Job> => {
-    await append(event);
+    await appendEvent(event);
     return jobNow(event.job);
   };
   const recordNow = (event: NewEvent) => recorded({ ...event, at: at() });
@@ -176,7 +176,7 @@ export function writing({ state, journal, lock, clock, answered }: Writing) {
         const made: RecordedJob[] = [];
         for (const child of children) made.push(await numbered(child));
         const others = more.length > 0 ? more : undefined;
-        await append({ type: "resubmitted", at: at(), children: made, ...first, others });
+        await appendEvent({ type: "resubmitted", at: at(), children: made, ...first, others });
         return children.map((child) => jobNow(child.job));
       }),
     record: (event: NewEvent) => inTurn(() => recordNow(event)),
@@ -184,10 +184,10 @@ export function writing({ state, journal, lock, clock, answered }: Writing) {
       inTurn(async () => (holds(jobNow(event.job)) ? recordNow(event) : undefined)),
     recordCounted: (target: Target, count: TokenCount) =>
       inTurn(async () => {
-        await append({ type: "counted", at: at(), target: await numberOf(target), ...count });
+        await appendEvent({ type: "counted", at: at(), target: await numberOf(target), ...count });
       }),
     recordIndex: ({ target, ...event }: NewIndexEvent) =>
-      inTurn(async () => append({ ...event, at: at(), target: await numberOf(target) })),
+      inTurn(async () => appendEvent({ ...event, at: at(), target: await numberOf(target) })),
     stillHeld: () => lock.stillHeld(),
     close: async () => {
       await queue;

@@ -10,10 +10,10 @@ export type Need =
   | "send"
   /** The answers that the interactive API has not given yet. */
   | "embed"
-  /** To be known whether the create request has made a batch. */
+  /** To be known whether the create request has made a batch: its answer was lost (`submitting`), see settle-lane.ts. */
   | "settle"
   /** Its batch to end. */
-  | "look"
+  | "poll"
   /** Its results, from Gemini. */
   | "fetch"
   /** Its vectors to be written into the column. */
@@ -64,7 +64,7 @@ const STATES = {
   },
   submitting: { ...HERE, need: "settle", queued: true, colour: "submitting" },
   submitted: {
-    need: "look",
+    need: "poll",
     command: "poll",
     place: "atGemini",
     mayHaveBatch: false,

@@ -16,14 +16,14 @@ export async function upgradeJournal(path: string, header: JournalHeader): Promi
   await keep(path);
   const file = await createDurableFile(path);
   let seal = FIRST_SEAL;
-  const write = async (json: string) => {
+  const writeLine = async (json: string) => {
     const next = sealed(json, seal);
     seal = next.seal;
     await file.write(`${next.line}\n`);
   };
   try {
-    await write(JSON.stringify({ ...header, version: FORMAT_VERSION }));
-    for await (const text of eventLines(path)) await write(text);
+    await writeLine(JSON.stringify({ ...header, version: FORMAT_VERSION }));
+    for await (const text of eventLines(path)) await writeLine(text);
     return { endsAt: (await file.commit()).bytes, seal };
   } finally {
     await file.abandon();

@@ -56,7 +56,7 @@ export class Health {
         if (event.refusals === 0) return this.#live();
         return this.#isSilent() ? this.#stall(`Waiting: ${event.why}.`) : undefined;
       case "job":
-        if (needs({ state: parseState(event.state) }) !== "look") this.#stuck.delete(event.job);
+        if (needs({ state: parseState(event.state) }) !== "poll") this.#stuck.delete(event.job);
         return this.#live();
       default:
         return this.#live();

@@ -103,7 +103,7 @@ function rows(jobs: readonly Job[], of: (job: Job) => number): number {
 }
 
 function oldestSeconds(jobs: readonly Job[], now: Date): number {
-  const ages = jobs.filter((job) => needs(job) === "look").map((job) => batchAgeMs(job, now));
+  const ages = jobs.filter((job) => needs(job) === "poll").map((job) => batchAgeMs(job, now));
   return Math.round(Math.max(0, ...ages) / MS_PER_SECOND);
 }
 

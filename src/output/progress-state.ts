@@ -126,7 +126,7 @@ function noteJob(state: ProgressState, report: JobReport, elapsedMs: number): vo
   if (isSent) state.sentHere.set(job.job, elapsedMs);
   // there was room for it
   if (isQueued(job)) state.waits.delete(QUOTA_FULL);
-  if (needs(job) !== "look") state.batchStates.delete(job.job);
+  if (needs(job) !== "poll") state.batchStates.delete(job.job);
   if (state.uploading?.job === job.job) state.uploading = undefined;
   if (state.downloading?.job === job.job) state.downloading = undefined;
   if (state.importing?.job === job.job) state.importing = undefined;

@@ -53,8 +53,8 @@ export function standing(state: ProgressState, moment: Moment): Standing {
     ready: stage(jobs.filter(isBack)),
     settled,
     outcomes,
-    tokens: sum(jobs, ({ usd, tokens }) => (usd > 0 ? tokens : 0)),
-    usd: sum(jobs, ({ usd }) => usd),
+    tokens: sumBy(jobs, ({ usd, tokens }) => (usd > 0 ? tokens : 0)),
+    usd: sumBy(jobs, ({ usd }) => usd),
     elapsedSeconds: elapsedMs / MS_PER_SECOND,
     rowsPerSecond: rate,
     etaSeconds: rate === undefined || left === undefined ? undefined : left / rate,
@@ -64,7 +64,7 @@ export function standing(state: ProgressState, moment: Moment): Standing {
 }
 
 function stage(jobs: readonly KnownJob[]): Stage {
-  return { jobs: jobs.length, rows: sum(jobs, ({ requests }) => requests) };
+  return { jobs: jobs.length, rows: sumBy(jobs, ({ requests }) => requests) };
 }
 
 /** A row that was sent again is counted in its last job. */
@@ -75,11 +75,11 @@ function ownRows({ requests, passedOn }: KnownJob): number {
 function endedRows(jobs: readonly KnownJob[]): Outcomes {
   const ended = jobs.filter((job) => !isOpen(job));
   return {
-    written: sum(ended, ({ written }) => written),
-    failed: sum(ended, ({ failed, passedOn }) => failed - passedOn),
-    stale: sum(ended, ({ stale }) => stale),
-    filled: sum(ended, ({ filled }) => filled),
-    gone: sum(ended, ({ gone }) => gone),
+    written: sumBy(ended, ({ written }) => written),
+    failed: sumBy(ended, ({ failed, passedOn }) => failed - passedOn),
+    stale: sumBy(ended, ({ stale }) => stale),
+    filled: sumBy(ended, ({ filled }) => filled),
+    gone: sumBy(ended, ({ gone }) => gone),
   };
 }
 
@@ -89,7 +89,7 @@ function rowsOf({ written, failed, stale, filled, gone }: Outcomes): number {
 
 function exportedRows(state: ProgressState, jobs: readonly KnownJob[]): number {
   const inHand = Math.max(0, state.export.rows - state.export.recorded);
-  return sum(jobs, ownRows) + inHand;
+  return sumBy(jobs, ownRows) + inHand;
 }
 
 function totalOf(
@@ -103,7 +103,7 @@ function totalOf(
 }
 
 function oldest(jobs: readonly KnownJob[], now: Date) {
-  const waiting = jobs.filter((job) => needs(job) === "look");
+  const waiting = jobs.filter((job) => needs(job) === "poll");
   const [first] = waiting.toSorted((a, b) => sentMs(a) - sentMs(b));
   const ageMs = first === undefined ? 0 : now.getTime() - sentMs(first);
   return { oldest: first?.job, oldestSeconds: Math.max(0, ageMs / MS_PER_SECOND) };
@@ -145,7 +145,7 @@ function turnover({ sentHere, jobs }: ProgressState, elapsedMs: number): number 
   const back = sent.filter((job) => !isOpen(job));
   const ms = elapsedMs - Math.min(...sentHere.values());
   if (back.length < JOBS_TO_JUDGE_BY || ms < MS_TO_JUDGE_BY) return undefined;
-  const rows = sum(back, ownRows);
+  const rows = sumBy(back, ownRows);
   return rows === 0 ? undefined : perSecond(rows, ms);
 }
 
@@ -169,6 +169,6 @@ function openWaits({ waits }: ProgressState, { elapsedMs }: Moment): Standing["w
     }));
 }
 
-function sum<T>(items: readonly T[], figure: (item: T) => number): number {
+function sumBy<T>(items: readonly T[], figure: (item: T) => number): number {
   return items.reduce((total, item) => total + figure(item), 0);
 }

@@ -5,14 +5,14 @@ import { addPortions, type Plan } from "./plan.ts";
 export function combined([first, ...others]: readonly Plan[]): Plan | undefined {
   if (first === undefined || others.length === 0) return first;
   const more = addPortions(others.map(({ pending }) => pending));
-  const sum = (value: (plan: Plan) => number) =>
-    others.reduce((total, each) => total + value(each), value(first));
+  const total = (value: (plan: Plan) => number) =>
+    others.reduce((sum, each) => sum + value(each), value(first));
   return {
     ...first,
     pending: addPortions([first.pending, more]),
     total: addPortions([first.total, more]),
-    usdSync: sum(({ pending, price }) => priceOf(pending.tokens, price.sync)) + restOf(first),
-    spentUsd: sum(({ spentUsd }) => spentUsd),
+    usdSync: total(({ pending, price }) => priceOf(pending.tokens, price.sync)) + restOf(first),
+    spentUsd: total(({ spentUsd }) => spentUsd),
   };
 }
 

@@ -18,16 +18,16 @@ export type PollOptions = Readonly<{
   stuckAfterMs: number;
 }>;
 
-type Looking = World & Readonly<{ schedule: PollSchedule; tellStuck: (job: Job) => void }>;
+type Polling = World & Readonly<{ schedule: PollSchedule; tellStuck: (job: Job) => void }>;
 
 /** `endsAtMs`: all are looked at then, for the last time. */
 export function pollLane(world: World & PollOptions, endsAtMs = Infinity): Lane {
   const schedule = pollSchedule(world.clock, world.pollIntervalMs);
-  const looking = { ...world, schedule, tellStuck: stuckNotices(world, world.stuckAfterMs) };
+  const polling = { ...world, schedule, tellStuck: stuckNotices(world, world.stuckAfterMs) };
   let isOver = false;
   const lookLast = (jobs: readonly Job[]) => {
     isOver = true;
-    return lookAt(looking, jobs);
+    return lookAtJobs(polling, jobs);
   };
   return {
     next: () => {
@@ -36,33 +36,33 @@ export function pollLane(world: World & PollOptions, endsAtMs = Infinity): Lane 
       const leftMs = endsAtMs - world.clock.elapsedMs();
       if (leftMs <= 0) return () => lookLast(jobs);
       const dueMs = schedule.untilDueMs(jobs);
-      return dueMs > 0 ? Math.min(dueMs, leftMs) : () => lookAtDue(looking, jobs);
+      return dueMs > 0 ? Math.min(dueMs, leftMs) : () => lookAtDue(polling, jobs);
     },
   };
 }
 
 function waitedFor({ manifest, blocked }: World): readonly Job[] {
-  return manifest.needing("look").filter((job) => !blocked.has(job));
+  return manifest.needing("poll").filter((job) => !blocked.has(job));
 }
 
 /** Says how many are waited for, and when they are looked at next. */
-async function lookAtDue(looking: Looking, jobs: readonly Job[]): Promise<void> {
-  const { schedule, report } = looking;
-  await lookAt(looking, schedule.takeDue(jobs));
-  const left = waitedFor(looking);
+async function lookAtDue(polling: Polling, jobs: readonly Job[]): Promise<void> {
+  const { schedule, report } = polling;
+  await lookAtJobs(polling, schedule.takeDue(jobs));
+  const left = waitedFor(polling);
   if (left.length === 0) return;
   const nextLookSeconds = Math.ceil(schedule.untilDueMs(left) / MS_PER_SECOND);
   report({ type: "looked", pending: left.length, nextLookSeconds });
 }
 
 /** What is wrong with one job is said once all the others have been looked at. */
-async function lookAt(looking: Looking, jobs: readonly Job[]): Promise<void> {
-  const { outages, blocked, report, signal } = looking;
+async function lookAtJobs(polling: Polling, jobs: readonly Job[]): Promise<void> {
+  const { outages, blocked, report, signal } = polling;
   const failures: UserError[] = [];
   for (const job of jobs) {
     if (signal.aborted) break;
     try {
-      await lookAtOne(looking, job);
+      await lookAtOne(polling, job);
     } catch (error) {
       // where Gemini has answered before, it will again: the others are not even asked now
       if (isOutage(error) && outages.hasAnswered) {
@@ -81,12 +81,12 @@ async function lookAt(looking: Looking, jobs: readonly Job[]): Promise<void> {
   for (const failure of failures) throw failure;
 }
 
-async function lookAtOne(looking: Looking, job: Job): Promise<void> {
-  const after = await pollJob(looking, job);
-  looking.outages.hasAnswered = true;
-  looking.tellStuck(after);
-  if (needs(after) === "look") return;
-  looking.schedule.forget(job.id);
-  looking.onEnded(after);
-  await deleteInput(looking, after);
+async function lookAtOne(polling: Polling, job: Job): Promise<void> {
+  const after = await pollJob(polling, job);
+  polling.outages.hasAnswered = true;
+  polling.tellStuck(after);
+  if (needs(after) === "poll") return;
+  polling.schedule.forget(job.id);
+  polling.onEnded(after);
+  await deleteInput(polling, after);
 }

@@ -1,7 +1,7 @@
 /**
  * The canary: the first job of a target is small and goes through to the column before the rest is
  * paid for. Where a setting, the model or the table is wrong in a way that shows only in results,
- * it costs a hundred rows. It has sung when a job of the target is in the column with most of its
+ * it costs a hundred rows. It is through when a job of the target is in the column with most of its
  * rows; what was sent again from it belongs to it. Jobs of other targets have nothing to do with it.
  */
 import { UserError } from "../errors.ts";
@@ -19,7 +19,7 @@ export const CANARY_ROWS = 100;
 const WORTH_ROWS = 5_000;
 
 export function isCanaryWorth(jobs: readonly Job[], target: Target, rows: number): boolean {
-  return rows > WORTH_ROWS && !hasSung(ofTarget(jobs, target));
+  return rows > WORTH_ROWS && !isThrough(ofTarget(jobs, target));
 }
 
 /**
@@ -43,7 +43,7 @@ export class Canary {
   readonly #manifest: Manifest;
   readonly target: Target;
   readonly #endedBefore: ReadonlySet<string>;
-  #hasSung = false;
+  #isThrough = false;
   #hasCut = false;
 
   /** `endedBefore`: jobs of earlier runs, which are over: they neither sing nor stop this one. */
@@ -53,28 +53,28 @@ export class Canary {
     this.#endedBefore = endedBefore;
   }
 
-  get hasSung(): boolean {
-    return (this.#hasSung ||= hasSung(this.#ownJobs()));
+  get isThrough(): boolean {
+    return (this.#isThrough ||= isThrough(this.#ownJobs()));
   }
 
   /** The next job of the target is the small one, where there is none yet. */
   boundsOfNext(bounds: JobBounds): JobBounds {
-    if (this.#hasCut || this.hasSung || this.#ownJobs().length > 0) return bounds;
+    if (this.#hasCut || this.isThrough || this.#ownJobs().length > 0) return bounds;
     this.#hasCut = true;
     return canaryBounds(bounds);
   }
 
   /** True while the rest waits for what becomes of this one. */
   mayBe(job: Job): boolean {
-    return !this.hasSung && sameTarget(job.target, this.target);
+    return !this.isThrough && sameTarget(job.target, this.target);
   }
 
   /**
    * Which exported jobs may be sent as things are now: the canary, what became of it, and all once it
-   * has sung. To be asked anew after a change.
+   * is through. To be asked anew after a change.
    */
   gate(): (job: Job) => boolean {
-    if (this.hasSung) return () => true;
+    if (this.isThrough) return () => true;
     const family = this.#family();
     const passing = new Set((family.length > 0 ? family : this.#ownJobs().slice(0, 1)).map(idOf));
     return (job) => passing.has(job.id) || !sameTarget(job.target, this.target);
@@ -82,17 +82,17 @@ export class Canary {
 
   /** True where it came to nothing. To be asked while no job is in hand. */
   hasFallen(): boolean {
-    const family = this.hasSung ? [] : this.#family();
+    const family = this.isThrough ? [] : this.#family();
     if (family.length === 0 || family.some(isOpen)) return false;
     // rows that changed, went or were filled meanwhile say nothing against it
-    this.#hasSung = !mostFailed(finalSums(family));
-    return !this.#hasSung;
+    this.#isThrough = !mostFailed(finalSums(family));
+    return !this.#isThrough;
   }
 
   /** Says so. */
   async fall(): Promise<UserError> {
     const family = this.#family();
-    return fallen(this.#manifest, family, finalSums(family));
+    return canaryFailure(this.#manifest, family, finalSums(family));
   }
 
   /** What was sent, and what came of its failed rows. */
@@ -122,7 +122,7 @@ function ofTarget(jobs: readonly Job[], target: Target): Job[] {
   return jobs.filter((job) => sameTarget(job.target, target));
 }
 
-function hasSung(jobs: readonly Job[]): boolean {
+function isThrough(jobs: readonly Job[]): boolean {
   return jobs.some(
     (job) =>
       isImported(job) && job.sums !== undefined && job.sums.written > 0 && !mostFailed(job.sums),
@@ -133,7 +133,7 @@ function mostFailed({ requests, failed }: Sums): boolean {
   return failed * 2 > requests;
 }
 
-async function fallen(
+async function canaryFailure(
   manifest: Manifest,
   family: readonly Job[],
   { requests, failed }: Sums,

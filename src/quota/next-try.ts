@@ -1,7 +1,7 @@
 /**
  * When the next create is tried, by our own books: before a file is uploaded and a request leaves.
  *
- * Whatever the books believe (`src/manifest/quota/quota-log.ts`), with a job waiting a create is tried
+ * Whatever the quota log says (`src/manifest/quota/quota-log.ts`), with a job waiting a create is tried
  * - with nothing of ours at Gemini, at the latest a pause after the last try or the last end,
  * - with something there, at the latest a pause after the first end since the last try,
  * and after a refusal not before the pause is over, unless a batch has ended since the first one. The

@@ -14,7 +14,7 @@ import { type Pool, Pools } from "./pool.ts";
 import { everyLine, resubmitJobs, type ResubmitServices, retryableBelow } from "./resubmit.ts";
 
 /** What a job needs that may still leave rows to be sent again. */
-const UNDER_WAY = ["look", "write", "fetch", "embed", "settle"] as const;
+const UNDER_WAY = ["poll", "write", "fetch", "embed", "settle"] as const;
 
 type AgainWorld = World &
   Readonly<{

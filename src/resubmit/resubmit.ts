@@ -86,11 +86,11 @@ export async function resubmitFile(
   const jobs = parents.filter((id) => id !== undefined).map((id) => services.manifest.job(id));
   const made: Job[] = [];
   for (const pool of new Pools(jobs).take()) {
-    const given = () => linesOf(path, own?.id, (parent = "") => pool.jobs.has(parent));
+    const given = () => givenLines(path, own?.id, (parent = "") => pool.jobs.has(parent));
     made.push(...(await resubmitPool(services, pool, bounds, given)));
   }
   if (!parents.includes(undefined)) return made;
-  const given = linesOf(path, own?.id, (parent) => parent === undefined);
+  const given = givenLines(path, own?.id, (parent) => parent === undefined);
   return [...made, ...(await exportLines(services, path, given, { target, bounds }))];
 }
 
@@ -149,10 +149,10 @@ async function resubmitLines(
   const waiting = await placesIn(manifest, jobs.keys());
   const taken = new KeySet();
   let attempt = 1;
-  const wanted = only(given, ({ parent, line }) => waiting.has(placeOf(parent, line)));
+  const wanted = only(given, ({ parent, line }) => waiting.has(lineKey(parent, line)));
   const tried = after(wanted, async () => tryTable?.(target));
   const cuts = await cutLines(manifest, tried, { target, bounds }, ({ parent, line }) => {
-    taken.add(placeOf(parent, line));
+    taken.add(lineKey(parent, line));
     attempt = Math.max(attempt, line.attempt + 1);
   });
   const left = await prepareFailedFiles(manifest, cuts, taken);
@@ -278,13 +278,13 @@ async function* ownLines(
   take: TakeLine,
 ): AsyncGenerator<Given> {
   for (const id of jobs.keys()) {
-    const lines = linesOf(manifest.files(id).failed, id, (parent) => parent === id);
+    const lines = givenLines(manifest.files(id).failed, id, (parent) => parent === id);
     yield* only(lines, ({ line }) => take(line));
   }
 }
 
 /** None where the file is gone. `own`: the job whose failed file this is. */
-async function* linesOf(
+async function* givenLines(
   path: string,
   own: string | undefined,
   isOf: (parent: string | undefined) => boolean,
@@ -317,7 +317,7 @@ async function* after(
 }
 
 /** Which line of which failed file: another text of the row may wait in another one. */
-function placeOf(job: string | undefined, { key }: FailedLine): string {
+function lineKey(job: string | undefined, { key }: FailedLine): string {
   return `${job} ${key}`;
 }
 
@@ -326,13 +326,13 @@ async function placesIn(manifest: Manifest, jobs: Iterable<string>): Promise<Key
   for (const job of jobs) {
     const { failed } = manifest.files(job);
     if (!(await exists(failed))) continue;
-    for await (const line of readFailedLines(failed)) places.add(placeOf(job, line));
+    for await (const line of readFailedLines(failed)) places.add(lineKey(job, line));
   }
   return places;
 }
 
 async function* linesWithout(path: string, job: string, taken: KeySet): AsyncGenerator<FailedLine> {
-  for await (const line of readFailedLines(path)) if (!taken.has(placeOf(job, line))) yield line;
+  for await (const line of readFailedLines(path)) if (!taken.has(lineKey(job, line))) yield line;
 }
 
 /**

@@ -9,11 +9,11 @@ export type RecipePart = Readonly<{ column: string }> | Readonly<{ literal: stri
 
 /** Text without any brace is a column's name as it stands. Throws a UserError (usage). */
 export function parseRecipe(text: string): readonly RecipePart[] {
-  if (text.trim() === "") throw unusable(text, "is empty");
-  if (text.includes("\0")) throw unusable(text, "holds a NUL character");
+  if (text.trim() === "") throw unusableRecipe(text, "is empty");
+  if (text.includes("\0")) throw unusableRecipe(text, "holds a NUL character");
   if (!/[{}]/.test(text)) return [{ column: text }];
   const parts = mergeLiterals(Array.from(text.matchAll(TOKEN), (token) => partOf(text, token)));
-  if (!parts.some((part) => "column" in part)) throw unusable(text, "names no column");
+  if (!parts.some((part) => "column" in part)) throw unusableRecipe(text, "names no column");
   return parts;
 }
 
@@ -29,8 +29,10 @@ function partOf(text: string, token: RegExpExecArray): RecipePart {
   const { escaped, column, literal } = token.groups ?? {};
   if (escaped !== undefined) return { literal: escaped.charAt(0) };
   if (literal !== undefined) return { literal };
-  if (column === undefined) throw unusable(text, `has a lone brace at position ${token.index + 1}`);
-  if (column.trim() === "") throw unusable(text, `has empty braces at position ${token.index + 1}`);
+  if (column === undefined)
+    throw unusableRecipe(text, `has a lone brace at position ${token.index + 1}`);
+  if (column.trim() === "")
+    throw unusableRecipe(text, `has empty braces at position ${token.index + 1}`);
   return { column };
 }
 
@@ -47,7 +49,7 @@ function mergeLiterals(parts: readonly RecipePart[]): RecipePart[] {
   return merged;
 }
 
-function unusable(text: string, why: string): UserError {
+function unusableRecipe(text: string, why: string): UserError {
   return usageError(
     `The text recipe ${JSON.stringify(text)} ${why}.`,
     "Give --text a column, or a recipe such as '{question_text} {options}'; write {{ and }} for braces.",

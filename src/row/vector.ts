@@ -24,27 +24,27 @@ const CLASS_OF: Readonly<Record<VectorProblem, FailureClass>> = {
 };
 
 /**
- * The values as a float32 vector of unit length (within 1e-6), or what is wrong with them. An entry
+ * The values as a float32 vector of unit length (within 1e-7), or what is wrong with them. An entry
  * that is no number is passed as NaN; one too large for float32 is not finite either. The vector is
- * made in `room`, which has to have the right width, where that is given.
+ * made in `buffer`, which has to have the right width, where that is given.
  */
 export function checkVector(
   values: ArrayLike<number>,
   dimensions: number,
-  room: Float32Array = new Float32Array(dimensions),
+  buffer: Float32Array = new Float32Array(dimensions),
 ): CheckedVector {
   if (values.length !== dimensions) {
-    return refused("width", `the vector has ${values.length} values instead of ${dimensions}`);
+    return unsound("width", `the vector has ${values.length} values instead of ${dimensions}`);
   }
-  const norm = Math.sqrt(roundInto(room, values));
+  const norm = Math.sqrt(roundInto(buffer, values));
   if (!Number.isFinite(norm)) {
-    return refused("notFinite", "the vector has a value that is not a finite number");
+    return unsound("notFinite", "the vector has a value that is not a finite number");
   }
-  if (norm < MIN_NORM) return refused("zero", "the vector has no length");
-  return { ok: true, vector: toUnitLength(room, norm) };
+  if (norm < MIN_NORM) return unsound("zero", "the vector has no length");
+  return { ok: true, vector: toUnitLength(buffer, norm) };
 }
 
-function refused(problem: VectorProblem, message: string): CheckedVector {
+function unsound(problem: VectorProblem, message: string): CheckedVector {
   return { ok: false, problem, class: CLASS_OF[problem], message };
 }
 

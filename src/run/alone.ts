@@ -1,9 +1,9 @@
-/** The stages by themselves: each is a drive of its own lanes, in which nothing is waited out. */
+/** The stages by themselves: each is a drive of its own lanes, in which no outage is retried. */
 import { type CostStop, costStop } from "../cost/cost.ts";
 import { isForSync } from "../cost/lane.ts";
 import { embedLane } from "../embed/embed-lane.ts";
 import { worldOf } from "../gates/world.ts";
-import { fetchingFirst, type ImportServices } from "../import/import.ts";
+import { fetchingOnFailure, type ImportServices } from "../import/import.ts";
 import { importLane } from "../import/import-lane.ts";
 import { type IndexSummary, NO_INDEXES } from "../import/index-keeper.ts";
 import { copiesOf, type Job } from "../manifest/job.ts";
@@ -104,7 +104,7 @@ export async function poll(
   const onEnded = ({ id }: Job) => ended.push(id);
   const world = { ...worldOf(services), ...options, onEnded };
   await drive([pollLane(world, services.clock.elapsedMs() + (once ? 0 : timeoutMs))], world);
-  return { ended, pending: services.manifest.needing("look").map((job) => job.id) };
+  return { ended, pending: services.manifest.needing("poll").map((job) => job.id) };
 }
 
 export type ImportSummary = Sums &
@@ -128,8 +128,9 @@ export async function importEnded(
     .filter((job) => isBack(job) && takes(job))
     .map(({ id }) => id);
   const world = worldOf(services);
-  const work = () => fetchingFirst(services, () => drive([importLane(world, takes)], world));
-  await (indexes?.around(work, () => true) ?? work());
+  const importThem = () =>
+    fetchingOnFailure(services, () => drive([importLane(world, takes)], world));
+  await (indexes?.around(importThem, () => true) ?? importThem());
   // said once the others are in the column, and the indexes stand again
   world.blocked.throwFirst();
   const ended = ids.map((id) => manifest.job(id)).filter((job) => !isOpen(job));

@@ -1,6 +1,6 @@
 /**
  * The one loop. Each lane that has no work in hand is asked for its next step, so that several work at once; and again
- * whenever a work has ended or a time is over. It ends when none works and none waits for a time. The first that
+ * whenever a piece of work has ended or a wait is over. It ends when none works and none waits. The first that
  * fails stops the others where their files and the manifest agree.
  */
 import type { Clock } from "../clock.ts";
@@ -36,7 +36,7 @@ export async function drive(
     wake?.();
   };
   /** Begins what there is to do. For how long there is nothing else. */
-  const begin = () => {
+  const beginSteps = () => {
     let waitMs = Infinity;
     for (const lane of lanes.filter((each) => !inHand.has(each))) {
       if (signal.aborted) break;
@@ -53,7 +53,7 @@ export async function drive(
       isOver = true;
       stop.abort();
     }
-    const waitMs = signal.aborted ? Infinity : begin();
+    const waitMs = signal.aborted ? Infinity : beginSteps();
     if (inHand.size === 0 && waitMs === Infinity) {
       signal.removeEventListener("abort", onAbort);
       if (failures.length > 0) throw failures[0];

@@ -110,10 +110,10 @@ export async function run(services: RunServices, options: RunOptions): Promise<R
   const spentOnPart = ({ export: { target } }: Part) =>
     spentForTarget(manifest.jobs(), target, options.prices).usd;
   const spentBefore = sumOf(parts.map(spentOnPart));
-  const work = () => driveAll(services, options);
+  const driveToEnd = () => driveAll(services, options);
   const stopOf = () => costStop(manifest, options.costLimit);
   const isAllIn = (end: RunEnd) => hasNothingUnderWay(end, stopOf());
-  const end = await (services.indexes?.around(work, isAllIn) ?? work());
+  const end = await (services.indexes?.around(driveToEnd, isAllIn) ?? driveToEnd());
   const { jobs, timedOut } = end;
   const exports = end.exports.flat();
   const lasts = end.exports.flatMap((each) => each.at(-1) ?? []);
@@ -290,7 +290,7 @@ async function chooseCanaries(
   return canaries;
 }
 
-/** What is on its way is NULL still; a limit is one on the rows beside it. */
+/** What is on its way is NULL still; here the limit no longer counts it (`limitOfRun`). */
 async function reportGoal(
   { manifest, report }: RunServices,
   parts: readonly Part[],

@@ -8,7 +8,7 @@ import {
   preferred,
   rankOf,
   valueOf,
-} from "./env-file.ts";
+} from "./environment/env-file.ts";
 import { UserError, usageError } from "../errors.ts";
 import { type JsonObject, LineError, parseJsonObject } from "../row/json-value.ts";
 import { type Redact, Secret, secretsOfUrl } from "./secret.ts";
@@ -54,22 +54,11 @@ const PROXY_VARIABLES = ["HTTPS_PROXY", "HTTP_PROXY", "https_proxy", "http_proxy
 
 /** What others call the variables that vecfill reads. */
 const NAMES_ELSEWHERE = {
-  GEMINI_API_KEY: [
-    "GEMINI_KEY",
-    "GOOGLE_GEMINI_API_KEY",
-    "GOOGLE_GENERATIVE_AI_API_KEY",
-    "GOOGLE_AI_API_KEY",
-  ],
-  DATABASE_URL: [
-    "DB_URL",
-    "DATABASE_URI",
-    "DIRECT_URL",
-    "POSTGRES_URL_NON_POOLING",
-    "POSTGRES_PRISMA_URL",
-    "POSTGRESQL_URL",
-  ],
-  SUPABASE_URL: ["VITE_SUPABASE_URL", "PUBLIC_SUPABASE_URL", "EXPO_PUBLIC_SUPABASE_URL"],
-  SUPABASE_SERVICE_ROLE_KEY: ["SUPABASE_SERVICE_KEY", "SUPABASE_KEY", "SUPABASE_SECRET"],
+  GEMINI_API_KEY: "GEMINI_KEY GOOGLE_GEMINI_API_KEY GOOGLE_GENERATIVE_AI_API_KEY GOOGLE_AI_API_KEY",
+  DATABASE_URL:
+    "DB_URL DATABASE_URI DIRECT_URL POSTGRES_URL_NON_POOLING POSTGRES_PRISMA_URL POSTGRESQL_URL",
+  SUPABASE_URL: "VITE_SUPABASE_URL PUBLIC_SUPABASE_URL EXPO_PUBLIC_SUPABASE_URL",
+  SUPABASE_SERVICE_ROLE_KEY: "SUPABASE_SERVICE_KEY SUPABASE_KEY SUPABASE_SECRET",
 } as const;
 
 /** As in addresses that are copied from a web page and not filled in. */
@@ -207,7 +196,9 @@ function noKey(environment: Environment): UserError {
 /** A question, where the variable is set under another name. */
 function meant(environment: Environment, ...variables: (keyof typeof NAMES_ELSEWHERE)[]): string {
   for (const variable of variables) {
-    const found = NAMES_ELSEWHERE[variable].find((name) => isSet(valueOf(environment, name)));
+    const found = NAMES_ELSEWHERE[variable]
+      .split(" ")
+      .find((name) => isSet(valueOf(environment, name)));
     if (found !== undefined)
       return `${placeOf(environment, found)} is set: did you mean ${variable}?`;
   }

@@ -6,7 +6,7 @@ import { nearest } from "../nearest.ts";
 import { type Given } from "./option.ts";
 import { OPTION_LIST, OPTIONS, OWN_OF_TARGET, configKeyOf } from "./options.ts";
 import { isJsonObject, type JsonObject } from "../row/json-value.ts";
-import { readIfThere } from "./small-file.ts";
+import { readIfThere } from "./environment/small-file.ts";
 
 export const usualConfigFile = "vecfill.config.json";
 /** Lets an editor complete the file; vecfill does not read it. */

@@ -11,7 +11,7 @@ import {
   realEnvironment,
   valueOf,
   withEnvFiles,
-} from "./env-file.ts";
+} from "./environment/env-file.ts";
 import { UserError, usageError } from "../errors.ts";
 import { MODELS } from "../row/models.ts";
 import { nearest } from "../nearest.ts";
@@ -67,9 +67,9 @@ export type ConfigurationSources = Readonly<{
 export async function loadConfiguration(sources: ConfigurationSources): Promise<Configuration> {
   const { flags, env, folder, command } = sources;
   const real = realEnvironment(env);
-  const envFile = named(OPTIONS.envFile, flags, real);
+  const envFile = nameOfOption(OPTIONS.envFile, flags, real);
   const environment = await withEnvFiles(real, folder, envFile.path);
-  const config = named(OPTIONS.config, flags, environment);
+  const config = nameOfOption(OPTIONS.config, flags, environment);
   const file = { ...(await loadConfigFile(folder, config.path)), isFound: config.isFound };
   const each = askedTargets(flags, environment, file, command).map((target) =>
     resolveSettings(flags, environment, { ...file, target }),
@@ -97,7 +97,7 @@ function askedTargets(
   command: CommandName | undefined,
 ): readonly (string | undefined)[] {
   const found = find(OPTIONS.target, flags, environment, file);
-  const asked = found && checked(OPTIONS.target, found);
+  const asked = found && checkedValue(OPTIONS.target, found);
   const naming = NAMING.map((name) => OPTIONS[name].flag).find((flag) => flags[flag] !== undefined);
   return namedTargets([...file.targets.keys()], { asked, naming, command, file: file.file });
 }
@@ -114,7 +114,7 @@ function resolveSettings(
   const origins: Record<string, Origin> = {};
   for (const [name, option] of OPTION_LIST) {
     const found = find(option, flags, environment, file);
-    values[name] = found === undefined ? option.default : checked(option, found);
+    values[name] = found === undefined ? option.default : checkedValue(option, found);
     origins[name] = found?.origin ?? { source: "default" };
   }
   if (!hasAll(OPTIONS, values) || !isOrigins(origins)) throw new Error("an option got no value");
@@ -144,7 +144,7 @@ export function flagValues<O extends OptionTable>(options: O, flags: Flags): Val
     Object.entries(options).map(([name, option]) => {
       const found = inFlags(option, flags);
       const isEmpty = found === undefined || found.given === "";
-      return [name, isEmpty ? option.default : checked(option, found)];
+      return [name, isEmpty ? option.default : checkedValue(option, found)];
     }),
   );
   if (!hasAll(options, values)) throw new Error("an option got no value");
@@ -215,17 +215,17 @@ function inFile(
  * Where the option that says which file to read names one. It cannot stand in such a file itself; a
  * file that a found one names is found as well.
  */
-function named(
+function nameOfOption(
   option: Option<string | undefined>,
   flags: Flags,
   environment: Environment,
 ): Readonly<{ path: string | undefined; isFound: boolean }> {
   const given = inFlags(option, flags) ?? inEnvironment(option, environment);
   if (given === undefined) return { path: option.default, isFound: true };
-  return { path: checked(option, given), isFound: given.origin.isFound };
+  return { path: checkedValue(option, given), isFound: given.origin.isFound };
 }
 
-function checked<T>(option: Option<T>, { given, origin }: Found): T {
+function checkedValue<T>(option: Option<T>, { given, origin }: Found): T {
   if (Array.isArray(given)) throw usage(`${origin.name} is given ${given.length} times.`, option);
   const outcome = isGiven(given) ? option.check(given) : { wrong: "it has no value" };
   if ("value" in outcome) return outcome.value;

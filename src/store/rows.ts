@@ -112,7 +112,7 @@ const INTEGER_BITS = 64;
 export const CAN_BE_ID: Readonly<Record<IdType, (id: string) => boolean>> = {
   integer: (id) => INTEGER.test(id) && BigInt.asIntN(INTEGER_BITS, BigInt(id)) === BigInt(id),
   uuid: (id) => UUID.test(id),
-  // half a pair of surrogates would go out as another sign, and be another row's id
+  // half a pair of surrogates would go out as another character, and be another row's id
   text: (id) => !id.includes("\0") && id.isWellFormed(),
 };
 

@@ -374,8 +374,8 @@ const LOCK_TIMEOUT = "5s";
 
 /** A change of the table that has to wait for others keeps all who come after it waiting: so not for long. */
 function atOnce(statements: readonly string[]): string {
-  const patience = `perform pg_catalog.set_config('lock_timeout', '${LOCK_TIMEOUT}', true)`;
-  return inOneStatement([patience, ...statements]);
+  const lockTimeout = `perform pg_catalog.set_config('lock_timeout', '${LOCK_TIMEOUT}', true)`;
+  return inOneStatement([lockTimeout, ...statements]);
 }
 
 /** Where the table is gone, its trigger is gone as well. */

@@ -52,7 +52,8 @@ export async function adoptFound(
     const own = new Set([...named, ...(file === undefined ? [] : (ofFile.get(file) ?? []))]);
     if (own.size === 0) continue;
     for (const batch of own) unknown.delete(batch);
-    if (!isBeingSent(job) && (await settle(services, job, [...own]))) adopted.push(job.id);
+    if (!isBeingSent(job) && (await adoptWithDuplicates(services, job, [...own])))
+      adopted.push(job.id);
   }
   return {
     adopted,
@@ -80,7 +81,11 @@ export async function readList(
 }
 
 /** True when the job had no batch and now has one. */
-async function settle(services: StageServices, job: Job, batches: Batch[]): Promise<boolean> {
+async function adoptWithDuplicates(
+  services: StageServices,
+  job: Job,
+  batches: Batch[],
+): Promise<boolean> {
   const first = batches.toSorted((a, b) => usefulness(b) - usefulness(a))[0];
   const adopts = first !== undefined && (await adopt(services, job, first));
   // as it is by now: another reading may have been at work

@@ -11,7 +11,7 @@ export class Creates {
   readonly #sending = new Set<string>();
   /** Jobs whose batch was found. */
   readonly adopted: string[] = [];
-  /** In a row, whose answer was lost and which had made no batch. */
+  /** Answers lost in a row, as far as is known: a batch that is found begins the count anew. */
   lost = 0;
   #listRead: Promise<void> | undefined;
 

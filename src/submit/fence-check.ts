@@ -58,12 +58,16 @@ async function isRefused(
   gemini: Gemini,
   request: Parameters<Gemini["createBatch"]>[0],
 ): Promise<boolean | undefined> {
+  let name: string;
   try {
-    const { name } = await gemini.createBatch(request);
-    await gemini.deleteBatch(name);
-    return false;
+    ({ name } = await gemini.createBatch(request));
   } catch (error) {
     if (!(error instanceof GeminiError)) throw error;
     return error.kind === "notFound" ? true : undefined;
   }
+  // what was learned stands, also where the batch of one line stays
+  await gemini.deleteBatch(name).catch((error: unknown) => {
+    if (!(error instanceof GeminiError)) throw error;
+  });
+  return false;
 }

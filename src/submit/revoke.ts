@@ -63,7 +63,7 @@ async function recordedRevoking(
     reads,
     file,
     keyId,
-    fences: fences ?? false,
+    fences,
   });
 }
 

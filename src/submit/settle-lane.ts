@@ -33,6 +33,7 @@ type Watch = {
   /** Since when its file is being revoked; and how often in a row it was found gone. */
   revokedSinceMs: number | undefined;
   gone: number;
+  /** Its file has to expire, or nobody tells: it is looked at seldom, and not waited for. */
   held: boolean;
 };
 
@@ -41,11 +42,11 @@ type SettleWorld = World &
     creates: Creates;
     /** How long a batch that may exist is looked for before its job is sent once more. */
     reconcileGraceMs: number;
-    /** After all that is to be sent, and not while all that is left is held. */
+    /** Of a stage by itself: begins when nothing else is to be sent, and ends when only held jobs are left. */
     alone?: boolean;
   }>;
 
-/** Settles every job that is uncertain, each in its own time and beside all else; a job given up before may be found too. */
+/** Settles every job that is uncertain, each in its own time while other lanes work; a batch of a job that was recorded as absent is found too. */
 export class SettleLane implements Lane {
   readonly #world: SettleWorld;
   readonly #pause: Pause = {};
@@ -65,7 +66,7 @@ export class SettleLane implements Lane {
     if (restMs > 0) return restMs;
     const isNew = (job: Job) => this.#watches.get(job.id)?.submission !== job.submissions;
     const leftMs = open.some(isNew) ? 0 : this.#dueMs - clock.elapsedMs();
-    if (leftMs < 1) return () => outages.hasTold(() => this.#look(), this.#pause);
+    if (leftMs < 1) return () => outages.askForList(() => this.#look(), this.#pause);
     return alone && open.every(this.#isHeld) ? IDLE : leftMs;
   }
 
@@ -120,10 +121,13 @@ export class SettleLane implements Lane {
     watch: Watch,
     { readAtMs, found }: Readonly<{ readAtMs: number; found: Found }>,
   ): Promise<void> {
-    const isOver =
+    const isGraceOver =
       watch.reads >= MIN_READS && readAtMs - watch.sinceMs >= this.#world.reconcileGraceMs;
-    if (watch.gone >= GONE_TIMES) return isOver ? this.#recordAbsent(job, watch, found) : undefined;
-    if (job.revoking === undefined && (!isOver || this.#isYoung(job))) return;
+    // last: the list, once more over a grace, after the file is gone
+    if (watch.gone >= GONE_TIMES)
+      return isGraceOver ? this.#recordAbsent(job, watch, found) : undefined;
+    // first: the list alone, over a grace
+    if (job.revoking === undefined && (!isGraceOver || this.#isYoung(job))) return;
     checkNameless(this.#world, job, found.nameless);
     await this.#revoke(job, watch, readAtMs);
   }

@@ -1,7 +1,7 @@
 /**
  * One job to Gemini. A create request is not idempotent, so the order is: upload (harmless to
  * repeat), record the intent, send one create request, record the answer. When there is no usable
- * answer the job stays `submitting`, and only `reconcile` may decide what became of it.
+ * answer the job stays `submitting`, and only `settle-lane.ts` may decide what became of it.
  */
 import type { StageServices } from "../manifest/stage-services.ts";
 import type { Clock } from "../clock.ts";
@@ -38,7 +38,7 @@ export async function submitJob(
   const uploaded = await uploadedJob(services, exported);
   const outcome = await createOnce(services, uploaded, probe);
   if (outcome.kind !== "fileGone") return outcome;
-  const again = await createOnce(services, await upload(services, outcome.job), probe);
+  const again = await createOnce(services, await uploadRequests(services, outcome.job), probe);
   if (again.kind !== "fileGone") return again;
   throw explain(again.error, `starting the batch of job ${exported.id}`);
 }
@@ -48,21 +48,21 @@ const MIN_FILE_LIFE_MS = 36 * 60 * 60 * 1000;
 
 async function uploadedJob(services: StageServices, job: Job): Promise<Job> {
   const { remoteFile } = job;
-  if (remoteFile === undefined) return upload(services, job);
+  if (remoteFile === undefined) return uploadRequests(services, job);
   const lifeMs = Date.parse(remoteFile.expiresAt ?? "") - services.clock.now().getTime();
-  return lifeMs >= MIN_FILE_LIFE_MS ? job : upload(services, job);
+  return lifeMs >= MIN_FILE_LIFE_MS ? job : uploadRequests(services, job);
 }
 
-async function upload(services: StageServices, job: Job): Promise<Job> {
+async function uploadRequests(services: StageServices, job: Job): Promise<Job> {
   const { gemini, manifest, report, signal } = services;
   const path = manifest.files(job.id).requests;
   report({ type: "uploading", job: job.id, bytes: job.requestFile.bytes });
   try {
     const remoteName = remoteFileName(manifest.id, job, job.submissions + 1);
     const file = { path, ...job.requestFile, remoteName };
-    const send = () => gemini.uploadFile(file, signal);
-    const remoteFile = await send().catch((error: unknown) =>
-      afterMakingRoom(services, error, send),
+    const sendFile = () => gemini.uploadFile(file, signal);
+    const remoteFile = await sendFile().catch((error: unknown) =>
+      afterMakingRoom(services, error, sendFile),
     );
     return await manifest.record({ type: "uploaded", job: job.id, remoteFile });
   } catch (error) {
@@ -110,8 +110,8 @@ async function createOnce(
     keyId,
     probe,
   });
-  const pause = await pauseSince(services, since);
-  if (pause !== undefined) return { kind: "uncertain", job: intent, message: pause };
+  const tooLate = await pauseSince(services, since);
+  if (tooLate !== undefined) return { kind: "uncertain", job: intent, message: tooLate };
   try {
     const batch = await gemini.createBatch({ model: job.target.model, file, displayName });
     return { kind: "submitted", job: await recordSubmitted(services, intent, batch.name) };
@@ -167,7 +167,7 @@ async function afterFailedCreate(
   const refused = await manifest.record({
     type: "refused",
     job: job.id,
-    // to the books of the quota a 429 is one; this is none
+    // to the quota log a 429 is one; this is none
     error: { code: kind === "billing" ? undefined : error.httpStatus, message },
     fileGone,
     limit,

@@ -71,7 +71,7 @@ export class SubmitLane implements Lane {
     const job = shared === true ? this.#fairest(ready) : ready.next().value;
     if (job === undefined) return undefined;
     const log = manifest.quota(job.target.model);
-    const jobs = manifest.needing("settle", "look");
+    const jobs = manifest.needing("settle", "poll");
     const nowMs = clock.now().getTime();
     return { job, try: nextTry(job, { jobs, window, log, quotaWaitMs, nowMs }) };
   }
@@ -93,7 +93,7 @@ export class SubmitLane implements Lane {
   #tell({ job, try: next }: Next, waitMs: number): void {
     const { manifest, report, alone } = this.#world;
     const log = manifest.quota(job.target.model);
-    const why = fullText(next, manifest.needing("settle", "look"), log);
+    const why = fullText(next, manifest.needing("settle", "poll"), log);
     if (why === this.why) return;
     this.why = why;
     const seconds = Number.isFinite(waitMs) ? Math.ceil(waitMs / MS_PER_SECOND) : undefined;
@@ -102,7 +102,7 @@ export class SubmitLane implements Lane {
 
   async #submit(job: Job): Promise<void> {
     const { outages, creates, instead } = this.#world;
-    if (!(await outages.hasTold(() => creates.lookBefore(job), this.#pause))) return;
+    if (!(await outages.askForList(() => creates.lookBefore(job), this.#pause))) return;
     // what was found just now may fill the window, or be this very job's batch
     const next = this.#nextToSubmit();
     if (next === undefined || this.#waitMs(next) > 0) return;
@@ -122,14 +122,14 @@ export class SubmitLane implements Lane {
       this.#tokens.set(columnOf(job), (this.#tokens.get(columnOf(job)) ?? 0) + job.tokens);
       return;
     }
-    // the books know when it is tried again
+    // the quota log knows when it is tried again
     if (alone) warnOfTooLarge(this.#world, job);
     nameUsualCauses(this.#world, job);
     this.#isRefused = alone;
     if (alone) this.why = `Gemini refused for quota: ${outcome.message}`;
   }
 
-  /** The first lost answer is looked into at once; after several, the service needs a rest. */
+  /** The settle lane finds out at once what became of it. After several in a row the service needs a rest. */
   #afterLost(job: Job, message: string): void {
     const { outages, creates, alone } = this.#world;
     this.why = `no answer to the create: ${message}`;

@@ -16,7 +16,7 @@ import { createOutput } from "../../src/output/output.ts";
 import { openDatabase } from "../../src/store/postgres/open-database.ts";
 import { Secret, redactor } from "../../src/settings/secret.ts";
 import { runHere } from "../command-line.ts";
-import { temporaryFolder } from "../job/sample.ts";
+import { temporaryFolder } from "../manifest/sample.ts";
 import { EXAMPLES } from "./reports.ts";
 import { keepOpen } from "../embedded/kept.ts";
 

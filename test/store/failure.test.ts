@@ -7,7 +7,7 @@ import {
   createNativeDatabase,
   ON_NATIVE,
   type NativeDatabase,
-} from "../postgres/native-database.ts";
+} from "./postgres/native-database.ts";
 import { DIMENSIONS, QUESTIONS, qualified, userError } from "./contract.ts";
 
 const PASSWORD = "pa55word-that-nobody-may-see";

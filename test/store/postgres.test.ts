@@ -6,13 +6,13 @@ import { cell } from "../../src/store/database.ts";
 import { openStore } from "../../src/store/postgres/open-database.ts";
 import type { Store } from "../../src/store/port.ts";
 import { withRetry } from "../../src/store/retry.ts";
-import { startFaultyProxy } from "../postgres/faulty-proxy.ts";
+import { startFaultyProxy } from "./postgres/faulty-proxy.ts";
 import {
   createNativeDatabase,
   ON_NATIVE,
   openSession,
   type NativeDatabase,
-} from "../postgres/native-database.ts";
+} from "./postgres/native-database.ts";
 import { DIMENSIONS, embedded, QUESTIONS, storeContract, vectorOf, qualified } from "./contract.ts";
 
 describe("on a native server", ON_NATIVE, () => {

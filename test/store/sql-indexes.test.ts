@@ -16,7 +16,7 @@ import {
   ON_NATIVE,
   openSession,
   type NativeDatabase,
-} from "../postgres/native-database.ts";
+} from "./postgres/native-database.ts";
 import { DIMENSIONS, QUESTIONS, rejection, userError } from "./contract.ts";
 
 const never = new AbortController().signal;

@@ -102,7 +102,7 @@ export function cancellableBatch(job: Job, insist: boolean): string | undefined 
   const need = needs(job);
   if (need === "send" || need === "embed") return undefined;
   if (need === "settle" && insist) return undefined;
-  if (need === "look" && job.batch !== undefined) return job.batch;
+  if (need === "poll" && job.batch !== undefined) return job.batch;
   if (need === "settle") {
     throw usageError(
       `Whether job ${job.id} has a batch at Gemini is not known yet.`,

@@ -36,14 +36,14 @@ function commandLines({ name, summary, options, takes }: CompletedCommand): stri
     shell: `-a '${SHELL_NAMES.join(" ")}'`,
   }[takes];
   return [
-    `complete -c vecfill -n 'not __vecfill_command >/dev/null' -a ${name} -d ${quoted(summary)}`,
+    `complete -c vecfill -n 'not __vecfill_command >/dev/null' -a ${name} -d ${fishText(summary)}`,
     ...(words === undefined ? [] : [`${inIt} ${words}`]),
     ...options.map((option) => `${inIt} ${optionWords(option)}`),
   ].join("\n");
 }
 
 function optionWords({ flag, describe, takes }: CompletedOption): string {
-  const option = `-l ${flag} -d ${quoted(describe)}`;
+  const option = `-l ${flag} -d ${fishText(describe)}`;
   switch (takes.kind) {
     case "nothing":
       return option;
@@ -58,6 +58,6 @@ function optionWords({ flag, describe, takes }: CompletedOption): string {
   }
 }
 
-function quoted(text: string): string {
+function fishText(text: string): string {
   return `'${text.replaceAll(/['\\]/g, String.raw`\$&`)}'`;
 }

@@ -1,6 +1,6 @@
 import { basename } from "node:path";
 import type { CommandContext, CommandResult } from "../../cli/command.ts";
-import { valueOf } from "../../settings/env-file.ts";
+import { valueOf } from "../../settings/environment/env-file.ts";
 import { UserError, usageError } from "../../errors.ts";
 import { bashCompletion } from "./bash.ts";
 import { fishCompletion } from "./fish.ts";

@@ -1,7 +1,7 @@
 /** Which table and columns are meant, by what there is in the database and what was said already. */
 import { usageError } from "../../errors.ts";
 import { tableName, type Target } from "../../row/target.ts";
-import type { FoundTable, FoundTables } from "../../store/port.ts";
+import type { FoundTable, FoundTables } from "../../row/found-table.ts";
 import { nearFirst } from "../../nearest.ts";
 
 export type Choosing = Readonly<{
@@ -18,7 +18,7 @@ export type Chosen = Readonly<{ target: Target; lacks: readonly string[] }>;
 
 export async function chooseTarget(found: FoundTables, choosing: Choosing): Promise<Chosen> {
   const { target, set } = choosing;
-  const table = set.has("table") ? named(found, target) : await chosenTable(found, choosing);
+  const table = set.has("table") ? tableNamed(found, target) : await chosenTable(found, choosing);
   if (table === undefined) return { target, lacks: [] };
   const columns = await chosenColumns(table, choosing);
   const lacks = [
@@ -33,7 +33,7 @@ export async function chooseTarget(found: FoundTables, choosing: Choosing): Prom
 }
 
 /** Undefined where it is not there: who looks at it next says so. */
-function named({ tables }: FoundTables, target: Target): FoundTable | undefined {
+function tableNamed({ tables }: FoundTables, target: Target): FoundTable | undefined {
   return tables.find((each) => tableName(each) === tableName(target));
 }
 

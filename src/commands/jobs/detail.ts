@@ -83,7 +83,7 @@ function whereItIs(job: Job, waiting: Waiting): Fact[] {
     ["display name", job.displayName],
     ["submitted", job.submittedAt],
     ["embedded so far", answeredOf(job, waiting)],
-    ["waiting for", needs(job) === "look" ? waitingFor(job, waiting) : undefined],
+    ["waiting for", needs(job) === "poll" ? waitingFor(job, waiting) : undefined],
     ["further batches", listed(job.duplicateBatches)],
     ["uploaded as", job.remoteFile?.name],
     ["held until", heldUntil(job)?.toISOString()],

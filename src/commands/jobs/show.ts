@@ -90,9 +90,10 @@ function fullQueue({ settings, clock }: CommandContext, manifest: ManifestView):
 async function showJob(
   { settings, next, clock }: CommandContext,
   manifest: ManifestView,
-  id: string,
+  given: string,
 ): Promise<CommandResult> {
-  const job = manifest.job(id);
+  const job = manifest.job(given);
+  const { id } = job;
   const files = manifest.files(id);
   const prices = pricesOf(settings);
   const listed = listedJob(job, prices);

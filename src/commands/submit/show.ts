@@ -29,7 +29,7 @@ function submitResult(
   const { submitted, adopted, embedded, left } = summary;
   const begun = begunAtOnce(jobs).filter((id) => !left.includes(id));
   const waiting = [...summary.waiting, ...left, ...begun];
-  const polls = jobs.some((job) => needs(job) === "look");
+  const polls = jobs.some((job) => needs(job) === "poll");
   const isOpen = waiting.length > 0;
   const isForOthers = waiting.length > begun.length;
   const again = next("submit", ...(isForOthers ? laneFlag(settings) : laneToGoOn(jobs)));

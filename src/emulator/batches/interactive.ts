@@ -37,7 +37,7 @@ export async function batchEmbedContents(
   const embeddings = requests.map((request, i) =>
     checkedText(request, model, `BatchEmbedContentsRequest.requests[${i}]`, state),
   );
-  const lost = embed(call, embeddings, model, state);
+  const lost = embedAll(call, embeddings, model, state);
   if (lost !== undefined) return lost;
   const answered = state.faults.strikes("sync-count") ? embeddings.slice(1) : embeddings;
   const values = answered.map((embedding) => ({ values: valuesOf(embedding) }));
@@ -48,7 +48,7 @@ export async function embedContent(call: Call, modelId: string, state: State): P
   const model = knownModel(modelId, call.version, "embedContent");
   const request = readEmbedRequest(await readJson(call), "");
   const embedding = checkedText(request, model, "EmbedContentRequest", state);
-  const lost = embed(call, [embedding], model, state);
+  const lost = embedAll(call, [embedding], model, state);
   if (lost !== undefined) return lost;
   return ok({ embedding: { values: valuesOf(embedding) }, ...usage([embedding], model) });
 }
@@ -112,7 +112,7 @@ function checkedText(
 }
 
 /** Counts and charges; the answer when it is to get lost. Throws 429, and then nothing is charged. */
-function embed(
+function embedAll(
   { project }: Call,
   embeddings: readonly Embedding[],
   model: ModelName,

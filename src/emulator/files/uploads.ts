@@ -81,7 +81,7 @@ async function receive(
   state.receiving.add(session.id);
   try {
     const cut = state.faults.strikes("upload-cut");
-    const received = await append(call, session, cut, state);
+    const received = await appendChunk(call, session, cut, state);
     if (received === undefined) return { kind: "reset" };
     if (commands.includes("finalize")) return await finalized(received, state);
     return progressed(received, session, state);
@@ -102,7 +102,7 @@ function checkCommand(call: Call, session: UploadSession, commands: readonly str
 }
 
 /** Undefined when the connection broke; then whole granules of what came are kept. */
-async function append(
+async function appendChunk(
   call: Call,
   session: UploadSession,
   cut: boolean,

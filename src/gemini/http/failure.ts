@@ -14,7 +14,7 @@ export type Refusal = Readonly<{ status: number; headers: Headers; text: string;
 export function failureFromAnswer(refusal: Refusal, now: Date): GeminiError {
   const error = serviceError(refusal.text);
   const retryAfterMs = retryAfter(refusal.headers, error, now);
-  return new GeminiError(kindOf(refusal, error), describe(refusal, error), {
+  return new GeminiError(kindOf(refusal, error), describeRefusal(refusal, error), {
     httpStatus: refusal.status,
     rpcStatus: text(error?.["status"]),
     ...(retryAfterMs === undefined ? {} : { retryAfterMs }),
@@ -94,7 +94,10 @@ function isMissingFile(url: URL, error: JsonObject | undefined): boolean {
   return error !== undefined && !hasReason && named;
 }
 
-function describe({ status, text: body, headers }: Refusal, error: JsonObject | undefined): string {
+function describeRefusal(
+  { status, text: body, headers }: Refusal,
+  error: JsonObject | undefined,
+): string {
   const word = text(error?.["status"]) ?? "";
   const location = headers.get("location");
   const words = error === undefined ? body : messageOf(error);

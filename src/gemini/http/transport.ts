@@ -40,10 +40,10 @@ export type TransportOptions = Readonly<{
 }>;
 
 export function createTransport(options: TransportOptions): Transport {
-  const apiKey = checkKey(options.apiKey);
+  const apiKey = checkApiKey(options.apiKey);
   const read = (response: Response): Promise<string> => readText(response, options.maxAnswerBytes);
 
-  const refused = (url: URL, status: number, headers: Headers, body: string): GeminiError => {
+  const refusedBy = (url: URL, status: number, headers: Headers, body: string): GeminiError => {
     const text = withoutKey(body, apiKey);
     return failureFromAnswer({ status, headers, text, url }, options.clock.now());
   };
@@ -52,7 +52,7 @@ export function createTransport(options: TransportOptions): Transport {
     try {
       const response = await options.fetch(request.url, requestInit(request, apiKey, limit));
       if (response.ok) return response;
-      throw refused(request.url, response.status, response.headers, await read(response));
+      throw refusedBy(request.url, response.status, response.headers, await read(response));
     } catch (caught) {
       throw failure(caught, request, limit);
     }
@@ -72,7 +72,7 @@ export function createTransport(options: TransportOptions): Transport {
   };
 
   const refusal = (answer: Answer, status: number): GeminiError =>
-    refused(answer.url, status, answer.headers, answer.text);
+    refusedBy(answer.url, status, answer.headers, answer.text);
 
   return { exchange, open, failure, refusal };
 }
@@ -90,7 +90,7 @@ async function readText({ body }: Response, maxBytes: number): Promise<string> {
 }
 
 /** A header cannot carry other characters, and the error about them would quote the key. */
-function checkKey(apiKey: string): string {
+function checkApiKey(apiKey: string): string {
   if (/^[\x21-\x7e]+$/.test(apiKey)) return apiKey;
   throw usageError(
     "The Gemini API key is empty or holds characters that no key has.",

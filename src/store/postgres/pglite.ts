@@ -19,7 +19,7 @@ export async function openPglite(folder: string | undefined): Promise<Database> 
   const path = folder === undefined ? undefined : resolve(folder);
   const lock = path === undefined ? undefined : await lockFolder(path);
   try {
-    const pglite = await start(path);
+    const pglite = await startPglite(path);
     return database(pglite, folder === undefined ? "pglite:memory" : `pglite:${folder}`, lock);
   } catch (error) {
     await lock?.release();
@@ -49,7 +49,7 @@ async function lockFolder(folder: string): Promise<Lock> {
   }
 }
 
-async function start(path: string | undefined): Promise<PGlite> {
+async function startPglite(path: string | undefined): Promise<PGlite> {
   try {
     return await PGlite.create(path ?? "memory://", { extensions: { vector } });
   } catch (error) {

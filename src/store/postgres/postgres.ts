@@ -98,7 +98,7 @@ export function connectPostgres(
     async close() {
       hangUp.release();
       await pool.end();
-      // a login that `pg` gave up itself (no password) it leaves open, until the server's patience
+      // a login that `pg` gave up itself (no password) it leaves open, until the server's time limit
       // ends: a minute in which this process could not exit
       for (const socket of [...sockets, ...sessionSockets]) socket.destroy();
     },

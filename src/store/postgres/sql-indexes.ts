@@ -39,7 +39,7 @@ const LOCK_TIMEOUT = "2s";
 
 /** Their errors for people are UserErrors; nothing is repeated here. */
 export function sqlIndexes(database: Database, target: Target): StoreIndexes {
-  const explained = async <T>(work: () => Promise<T>): Promise<T> => {
+  const explainedIndex = async <T>(work: () => Promise<T>): Promise<T> => {
     try {
       return await work();
     } catch (error) {
@@ -47,10 +47,10 @@ export function sqlIndexes(database: Database, target: Target): StoreIndexes {
     }
   };
   return {
-    read: () => explained(() => read(database, target)),
-    drop: (name) => explained(() => drop(database, target, name)),
-    build: (index, signal) => explained(() => build(database, target, index, signal)),
-    progress: () => explained(() => progress(database, target)),
+    read: () => explainedIndex(() => read(database, target)),
+    drop: (name) => explainedIndex(() => drop(database, target, name)),
+    build: (index, signal) => explainedIndex(() => build(database, target, index, signal)),
+    progress: () => explainedIndex(() => progress(database, target)),
   };
 }
 
@@ -180,18 +180,22 @@ async function buildWithin(
   mark: string,
 ): Promise<void> {
   try {
-    await database.session((session) => create(session, target, index, { mark, generous: true }));
+    await database.session((session) =>
+      createIndex(session, target, index, { mark, generous: true }),
+    );
   } catch (error) {
     if (!OUT_OF_MEMORY.includes(failureCode(error) ?? "")) throw error;
     await drop(database, target, index.name);
-    await database.session((session) => create(session, target, index, { mark, generous: false }));
+    await database.session((session) =>
+      createIndex(session, target, index, { mark, generous: false }),
+    );
   }
 }
 
 /** What Postgres says when shared memory for parallel workers cannot be had; or memory at all. */
 const OUT_OF_MEMORY = ["53100", "53200"];
 
-async function create(
+async function createIndex(
   session: Session,
   target: Target,
   index: AnnIndex,

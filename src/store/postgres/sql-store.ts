@@ -52,15 +52,15 @@ export type SqlStoreOptions = Readonly<{
 
 type Statement = Pick<FailureContext, "where" | "writes">;
 
-/** A store that owns `database` and closes it. Its errors for people are UserErrors; it retries nothing. */
+/** Its `close` closes the database, for other stores on it too. Its errors for people are UserErrors; it retries nothing. */
 export function createSqlStore(
   database: Database,
   target: Target,
   options: SqlStoreOptions,
 ): Store {
   const explained = <T>(work: () => Promise<T>, statement: Statement = {}): Promise<T> =>
-    explain(database, { target, ...statement }, work);
-  const seen = once(() => lookAt(database, target, options));
+    explainRefusal(database, { target, ...statement }, work);
+  const seen = once(() => visibleCatalogue(database, target, options));
   const layout = once(async () => layoutOf(target, await seen()));
   const column = once(async () => columnShapeOf(target, await seen()));
   const ofRows = rowCalls(target, async () => rowWork(database, target, await layout()));
@@ -101,7 +101,7 @@ export function createSqlStore(
         },
         { where },
       ),
-    look: (asked) => explained(async () => look(database, target, await column(), asked)),
+    look: (asked) => explained(async () => lookAtRows(database, target, await column(), asked)),
     compare: (rows) => explained(() => ofRows.compare(rows)),
     clear: (rows) => explained(() => ofRows.clear(rows)),
     close: () => database.close(),
@@ -117,7 +117,7 @@ type Layout = Readonly<{
 }>;
 
 /** Rows that row level security hides from the role must never look like nothing to do. */
-async function lookAt(
+async function visibleCatalogue(
   database: Database,
   target: Target,
   { report }: SqlStoreOptions,
@@ -182,7 +182,7 @@ function rowWork(database: Database, target: Target, layout: Layout): RowWork {
   return {
     canBeId: CAN_BE_ID[shape.idType],
     async apply(rows, say) {
-      const written = await write(database, target, layout, rows);
+      const written = await writeChunk(database, target, layout, rows);
       const settled = new Set(written.map((answer) => placeOf(rows, answer)));
       for (const row of settled) say(row, "written");
       const others = rows.filter((row) => !settled.has(row));
@@ -207,7 +207,7 @@ function rowWork(database: Database, target: Target, layout: Layout): RowWork {
   };
 }
 
-async function write(
+async function writeChunk(
   database: Database,
   target: Target,
   { shape, extension, spareRooms }: Layout,
@@ -223,7 +223,7 @@ async function write(
 /** Rows that one statement looks at: with vectors of 3072 numbers about 120 MB are read for them. */
 const LOOK_ROWS = 10_000;
 
-async function look(
+async function lookAtRows(
   database: Database,
   target: Target,
   shape: TableShape,
@@ -278,7 +278,7 @@ function placeOf(rows: readonly Placed[], answer: Row): Placed {
   return row;
 }
 
-async function explain<T>(
+async function explainRefusal<T>(
   database: Database,
   context: Omit<FailureContext, "label">,
   work: () => Promise<T>,

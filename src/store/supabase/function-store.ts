@@ -103,15 +103,15 @@ export function fitsColumns({ shape, catalogue }: Described): boolean {
 
 /** Rejects with RestErrors and UserErrors. */
 export function createFunctionStore(api: Api, target: Target): Store {
-  const checked = (check: typeof checkTarget) =>
+  const checking = (check: typeof checkTarget) =>
     once(async () => {
       const described = await describeByFunction(api, target);
       check(target, described.catalogue.description);
       return checkShape(target, described);
     });
-  const shape = checked(checkTarget);
+  const shape = checking(checkTarget);
   const window = new ChunkSize(WINDOW);
-  const column = checked(checkColumn);
+  const column = checking(checkColumn);
   const lookWindow = new ChunkSize(LOOK_WINDOW);
   const chunks = new RowChunks(target.dimensions);
   return {

@@ -64,7 +64,7 @@ export function createRowStore(api: Api, target: Target): Store {
     describeByOpenApi(target, await api.openApi(target.schema), api.label);
   const opened = (check: typeof checkTarget) => async () => {
     const described = await describe();
-    checkKey(target, described);
+    checkKeyColumn(target, described);
     check(target, described.description);
     const found = await narrowed(tableOf(api, target, described), described);
     return { ...found, versions: await firstLook(found) };
@@ -79,7 +79,7 @@ export function createRowStore(api: Api, target: Target): Store {
     // the API takes nothing back
     tryWrite: async () => untried("its SQL functions are not installed"),
     count: async () => count(await table()),
-    look: async (asked) => look(await looked(), asked),
+    look: async (asked) => lookAtPage(await looked(), asked),
     close: async () => {},
   };
 }
@@ -176,7 +176,7 @@ function needsFunctions(what: string, target: Target): UserError {
 }
 
 /** Of unique indexes other than the primary key's the API says nothing. */
-function checkKey(target: Target, { description }: ApiDescription): void {
+function checkKeyColumn(target: Target, { description }: ApiDescription): void {
   if (description.idType === undefined || description.idUnique) return;
   throw new UserError(
     `The key column ${tableName(target)}.${target.id} is not unique on its own, as far as the API tells: it is not the primary key.`,
@@ -385,7 +385,7 @@ const LOOK_ROWS = 200;
 type Looked = z.infer<typeof ROWS>[number] & Readonly<{ vecfill_vector: string }>;
 
 /** A page, looked at here: the API computes nothing. An empty one is the end. */
-async function look(table: Table, { after, wanted, picks }: LookOptions): Promise<Look> {
+async function lookAtPage(table: Table, { after, wanted, picks }: LookOptions): Promise<Look> {
   const { api, address, id, text, embedding } = table;
   const rows = ROWS.parse(
     await api.select({
@@ -466,7 +466,7 @@ function chunksOf(rows: readonly Placed[]): Placed[][] {
   const chunks: Placed[][] = [];
   let bytes = Infinity;
   for (const placedRow of rows) {
-    const added = encodeURIComponent(quoted(placedRow.row.id)).length + 1;
+    const added = encodeURIComponent(quotedName(placedRow.row.id)).length + 1;
     const last = chunks.at(-1);
     if (last === undefined || last.length >= CHUNK_ROWS || bytes + added > MAX_IDS_BYTES) {
       chunks.push([placedRow]);
@@ -548,10 +548,10 @@ async function eachCurrent(
 export function idFilter(idColumn: string, ids: readonly string[]): Filter {
   const [only, ...others] = ids;
   if (only !== undefined && others.length === 0) return [idColumn, "eq", only];
-  return [idColumn, "in", `(${ids.map(quoted).join(",")})`];
+  return [idColumn, "in", `(${ids.map(quotedName).join(",")})`];
 }
 
 /** A value in a list. */
-function quoted(value: string): string {
+function quotedName(value: string): string {
   return `"${value.replace(/["\\]/g, "\\$&")}"`;
 }

@@ -34,18 +34,18 @@ export function createSupabaseStore(
     report({ type: "warning", ...WITHOUT_FUNCTIONS(target) });
     return rows;
   });
-  const explained = <T>(work: (store: Store) => Promise<T>): Promise<T> =>
+  const explainedApi = <T>(work: (store: Store) => Promise<T>): Promise<T> =>
     explain(api, target, async () => work(await chosen()));
   return {
     indexes: undefined,
-    describe: () => explained((store) => store.describe()),
-    readPending: (page) => explained((store) => store.readPending(page)),
-    apply: (rows) => explained((store) => store.apply(rows)),
-    tryWrite: (except) => explained((store) => store.tryWrite(except)),
-    count: () => explained((store) => store.count()),
-    look: (asked) => explained((store) => store.look(asked)),
-    compare: (rows) => explained((store) => store.compare(rows)),
-    clear: (rows) => explained((store) => store.clear(rows)),
+    describe: () => explainedApi((store) => store.describe()),
+    readPending: (page) => explainedApi((store) => store.readPending(page)),
+    apply: (rows) => explainedApi((store) => store.apply(rows)),
+    tryWrite: (except) => explainedApi((store) => store.tryWrite(except)),
+    count: () => explainedApi((store) => store.count()),
+    look: (asked) => explainedApi((store) => store.look(asked)),
+    compare: (rows) => explainedApi((store) => store.compare(rows)),
+    clear: (rows) => explainedApi((store) => store.clear(rows)),
     close: async () => {},
   };
 }

@@ -1,0 +1,88 @@
+// The database was restored from a backup, or lost its last commits in a failover, and rows that were
+// imported are NULL again. Do I get their vectors back from the jobs folder without paying, and only theirs?
+import { rm } from "node:fs/promises";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { countEmpty, writeAgain } from "../../src/import/again.ts";
+import { wasImported } from "../../src/manifest/states.ts";
+import { rollbackJob } from "../../src/commands/rollback/rollback.ts";
+import { runHere } from "../command-line.ts";
+import { startTrial, texts, type Trial } from "../trial.ts";
+import { openWorkshop, type Workshop } from "../workshop.ts";
+
+let workshop: Workshop;
+
+beforeAll(async () => {
+  workshop = await openWorkshop();
+});
+afterAll(() => workshop.close());
+
+/** Job 0001 with a row for each text, imported. */
+async function imported(rows: readonly string[]): Promise<Trial> {
+  const trial = await startTrial(workshop, rows);
+  await trial.untilEnded();
+  await trial.import();
+  return trial;
+}
+
+async function again(trial: Trial): Promise<number> {
+  const ends = await trial.services({}, (all) => writeAgain(all, all.manifest.job("0001")));
+  return ends.filter((end) => end === "written").length;
+}
+
+function counted(trial: Trial): Promise<number> {
+  return trial.services({}, (all) => countEmpty(all, all.manifest.job("0001")));
+}
+
+describe("what the database has lost", () => {
+  test("is written again where the text is the same, paid once, and recorded nowhere", async () => {
+    const trial = await imported(texts(5));
+    const journal = await trial.text("manifest.ndjson");
+    await trial.sql("UPDATE questions SET embedding = NULL WHERE id IN (1, 2, 4)");
+    await trial.sql("UPDATE questions SET question_text = 'another' WHERE id = 2");
+    await trial.sql("DELETE FROM questions WHERE id = 5");
+    expect(await counted(trial)).toBe(2);
+    expect(await again(trial)).toBe(2);
+    expect(await trial.rightIds()).toEqual([1, 3, 4]);
+    expect(await trial.emptyIds()).toEqual([2]);
+    expect(await again(trial)).toBe(0);
+    expect(await trial.text("manifest.ndjson")).toBe(journal);
+    expect(await trial.paid()).toEqual({ 1: 1, 2: 1, 3: 1, 4: 1, 5: 1 });
+  });
+
+  test("is written again for rows of the same text, too", async () => {
+    const trial = await imported(["one", "two", "one", "one"]);
+    await trial.sql("UPDATE questions SET embedding = NULL");
+    expect(await again(trial)).toBe(4);
+    expect(await trial.rightIds()).toEqual([1, 2, 3, 4]);
+  });
+
+  test("is not what a rollback took out, or another gave a vector", async () => {
+    const trial = await imported(texts(2));
+    await trial.services({}, (all) => rollbackJob(all, all.manifest.job("0001")));
+    expect((await trial.jobs()).filter(wasImported)).toEqual([]);
+    await trial.sql(
+      "UPDATE questions SET embedding = array_fill(0.5, ARRAY[128])::vector WHERE id = 1",
+    );
+    expect(await counted(trial)).toBe(1);
+  });
+});
+
+test("the command names the jobs whose results are not there any more", async () => {
+  const trial = await imported(texts(12));
+  await rm(trial.path("0001.results.jsonl"));
+  await rm(trial.path("0002.results.jsonl"));
+  const command = (...args: readonly string[]) =>
+    runHere(["import", "--again", "--jobs-dir", trial.folder, ...args], {
+      env: { DATABASE_URL: "pglite:memory" },
+    });
+  const { code, stdout } = await command("--json");
+  expect(code).toBe(0);
+  expect(JSON.parse(stdout)).toMatchObject({
+    looked: [],
+    withoutResults: ["0001", "0002"],
+    rows: 0,
+  });
+  expect((await command("--dry-run")).stdout).toMatch(
+    /not in the jobs folder any more: 0001, 0002/,
+  );
+});

@@ -1,0 +1,191 @@
+// The jobs folder is gone, with batches under way and others that have ended: does `recover`, and then `run`, fill
+// every row without paying for a line twice, also beside jobs of this folder, and where rows have failed?
+import { readFile, rm } from "node:fs/promises";
+import { join } from "node:path";
+import { describe, expect, test } from "vitest";
+import { EXIT_CODES } from "../../src/errors.ts";
+import { type Folders, openFolders, TEXTS } from "../folders.ts";
+
+const ALL_FILLED = { twice: [], empty: 0, wrong: 0 };
+
+/** The folder has sent three jobs, of which the first has ended, and is gone. */
+async function lost(
+  texts: readonly string[] = TEXTS,
+  options: Parameters<typeof openFolders>[1] = {},
+): Promise<Folders> {
+  const folders = await openFolders(texts, options);
+  const { vecfill, endBatches, home } = folders;
+  await vecfill("jobs", "export", "--limit", "3");
+  await vecfill("jobs", "submit");
+  await endBatches();
+  await vecfill("jobs", "export");
+  await vecfill("jobs", "submit");
+  await rm(join(home, "jobs"), { recursive: true });
+  return folders;
+}
+
+test("a folder that was deleted loses nothing that Gemini has", async () => {
+  const { vecfill, vecfillInTime, books, home } = await lost();
+  expect(await vecfill("jobs", "run")).toMatchObject({ code: EXIT_CODES.fatal });
+
+  const dry = await vecfill("jobs", "recover", "--dry-run");
+  expect(dry).toMatchObject({
+    code: 0,
+    stdout: expect.stringMatching(/^Would make jobs of 3 batches:/),
+  });
+  expect(await vecfill("jobs", "jobs", "--json")).toMatchObject({
+    stdout: expect.stringMatching(/"jobs":\[\]/),
+  });
+
+  expect(await vecfill("jobs", "recover")).toMatchObject({
+    code: EXIT_CODES.unfinished,
+    stdout: expect.stringMatching(
+      /^Made jobs of 3 batches: 0001, 0002, 0003\.\nImported: 0001\.\n[^]*Under way still: 0002, 0003\.$/m,
+    ),
+    stderr: expect.stringMatching(/^next: vecfill run /m),
+  });
+  expect(await books()).toMatchObject({ empty: 4, wrong: 0 });
+  // nobody knows which rows these are
+  expect(await vecfill("jobs", "export")).toMatchObject({ code: EXIT_CODES.unfinished });
+  expect(await vecfill("jobs", "recover")).toMatchObject({
+    stdout: expect.stringMatching(/^With this key Gemini shows no batch/),
+  });
+
+  expect(await vecfillInTime("jobs", "run")).toMatchObject({ code: 0 });
+  expect(await books()).toEqual({ ...ALL_FILLED, paid: 7 });
+  expect(await vecfill("jobs", "verify")).toMatchObject({ code: 0 });
+  const shown = await vecfill("jobs", "jobs", "0001");
+  expect(shown.stdout).toMatch(/recovered/);
+  expect(await readFile(join(home, "jobs", "0001.rows.jsonl"), "utf8")).toMatch(/^\{"key":"1@/);
+});
+
+test("rows that were to get another one's vector get it, and new rows are sent", async () => {
+  const { vecfill, vecfillInTime, books, sql } = await lost([
+    "one",
+    "two",
+    "one",
+    "three",
+    "four",
+    "one",
+  ]);
+  await sql("INSERT INTO questions VALUES (50, 'five')");
+  await vecfill("jobs", "recover");
+  expect(await vecfillInTime("jobs", "run")).toMatchObject({ code: 0 });
+  expect(await books()).toEqual({ ...ALL_FILLED, paid: 6 });
+});
+
+describe("rows that failed", () => {
+  /** Every row of the batches that end now. */
+  const failing = { faults: "retryable=1" };
+
+  test("wait, with the text that the table has, until a person says that the other folder is gone", async () => {
+    const { vecfill, vecfillInTime, books, emulator, endBatches, sql } = await lost(TEXTS, failing);
+    await endBatches();
+    emulator.setFaults("");
+    await sql("UPDATE questions SET question_text = 'another' WHERE id = 2");
+    await sql("DELETE FROM questions WHERE id = 3");
+    const recovered = await vecfill("jobs", "recover", "--json");
+    expect([recovered.code, JSON.parse(recovered.stdout)]).toMatchObject([
+      EXIT_CODES.rowsFailed,
+      { requests: 7, written: 0, failed: 5, stale: 1, filled: 0, gone: 1 },
+    ]);
+    // of the rows, the one with a new text is nobody's
+    expect(await vecfillInTime("jobs", "run")).toMatchObject({ code: 0 });
+    expect(await vecfill("jobs", "resubmit")).toMatchObject({
+      stdout: expect.stringMatching(/^Nothing/),
+      stderr: expect.stringMatching(/^hint: .*`vecfill resubmit --beside/m),
+    });
+    expect(await books()).toMatchObject({ empty: 5, wrong: 0 });
+    expect(await vecfillInTime("jobs", "run", "--beside")).toMatchObject({ code: 0 });
+    expect(await books()).toEqual({ ...ALL_FILLED, paid: 6 });
+  });
+
+  test("of a batch without results are selected again", async () => {
+    const { vecfill, vecfillInTime, books } = await lost(TEXTS, { faults: "batch-fail=2x" });
+    await vecfill("jobs", "recover");
+    expect(await vecfillInTime("jobs", "run")).toMatchObject({ code: 0 });
+    expect(await books()).toMatchObject(ALL_FILLED);
+  });
+});
+
+describe("a folder that has jobs of its own", () => {
+  test("keeps them, and is told of those that may ask for the same rows", async () => {
+    const { vecfill, vecfillInTime, books } = await lost();
+    await vecfill("jobs", "export", "--beside");
+    const before = JSON.parse((await vecfill("jobs", "jobs", "--json")).stdout).jobs;
+    const { stderr } = await vecfill("jobs", "recover");
+    expect(stderr).toMatch(/^hint: .*`vecfill cancel 0001 0002 0003/m);
+    const after = JSON.parse((await vecfill("jobs", "jobs", "--json")).stdout).jobs;
+    expect(after.slice(0, 3)).toEqual(before);
+    await vecfill("jobs", "cancel", "0001", "0002", "0003");
+    expect(await vecfillInTime("jobs", "run")).toMatchObject({ code: 0 });
+    expect(await books()).toEqual({ ...ALL_FILLED, paid: 7 });
+  });
+
+  test("counts what was recovered in its limit on cost", async () => {
+    const { vecfill, vecfillInTime, sql, emulator } = await lost();
+    await vecfill("jobs", "recover");
+    await sql("INSERT INTO questions VALUES (50, 'one more')");
+    // seven rows of some five tokens
+    const dear = ["--price", "1000", "--max-cost", "0.03", "--yes"];
+    expect(await vecfillInTime("jobs", "run", ...dear)).toMatchObject({
+      code: EXIT_CODES.costLimit,
+    });
+    expect(emulator.batches()).toHaveLength(3);
+  });
+});
+
+test("a batch that was made for another task is left", async () => {
+  const { vecfill } = await lost();
+  const other = ["recover", "--task-type", "CLUSTERING"];
+  expect(await vecfill("jobs", ...other)).toMatchObject({
+    code: 0,
+    stdout: expect.stringMatching(/^With this key Gemini shows no batch .* CLUSTERING that/),
+  });
+});
+
+describe("a request file that is lost while its batch is under way", () => {
+  test("costs nothing: the results tell the rows, and the table their texts", async () => {
+    const { vecfill, vecfillInTime, books, home, emulator, endBatches } = await openFolders(
+      ["one", "two", "one", "three"],
+      { faults: "retryable=0.5" },
+    );
+    await vecfill("jobs", "export");
+    await vecfill("jobs", "submit");
+    for (const name of ["0001.requests.jsonl", "0001.copies.jsonl", "0002.requests.jsonl"])
+      await rm(join(home, "jobs", name));
+    expect(await vecfill("jobs", "export")).toMatchObject({ code: EXIT_CODES.unfinished });
+    await endBatches();
+    emulator.setFaults("");
+    expect(await vecfillInTime("jobs", "run")).toMatchObject({ code: 0 });
+    expect(await books()).toEqual({ ...ALL_FILLED, paid: 3 });
+  });
+});
+
+test("rows that the database has lost since they were imported are told before they are paid for again", async () => {
+  const { vecfill, vecfillInTime, sql, books } = await openFolders(TEXTS);
+  await vecfillInTime("jobs", "run");
+  // somebody's own wish, or a new text, is no loss
+  await sql("UPDATE questions SET embedding = NULL WHERE id = 1");
+  await sql("UPDATE questions SET embedding = NULL, question_text = 'new ' || id WHERE id > 3");
+  const LOST = /^warning: Of 3 rows that job 0001 was imported with, 3 have no vector any more/m;
+  expect((await vecfill("jobs", "run", "--timeout", "0.01")).stderr).not.toMatch(/any more/);
+  await sql("UPDATE questions SET embedding = NULL WHERE id <= 3");
+  const { stderr } = await vecfill("jobs", "run", "--timeout", "0.01");
+  expect(stderr).toMatch(LOST);
+  expect(stderr).toMatch(/^hint: `vecfill import --again/m);
+  await vecfill("jobs", "import", "--again");
+  expect((await books()).empty).toBe(4);
+});
+
+test("rows that failed and were sent again are no rows that the database has lost", async () => {
+  const { vecfill, endBatches } = await openFolders(TEXTS, { faults: "retryable=1" });
+  await vecfill("jobs", "export");
+  await vecfill("jobs", "submit");
+  await endBatches();
+  await vecfill("jobs", "poll");
+  await vecfill("jobs", "import");
+  await vecfill("jobs", "resubmit");
+  await vecfill("jobs", "submit");
+  expect((await vecfill("jobs", "run", "--timeout", "0.01")).stderr).not.toMatch(/any more/);
+});
