@@ -23,7 +23,7 @@ import type { Database } from "./store/database.ts";
 import { once } from "./store/rows.ts";
 import type { AddressedHost, Examination, FunctionsSql, Store } from "./store/port.ts";
 import type { Api } from "./store/supabase/supabase.ts";
-import type { FoundTables } from "./row/found-table.ts";
+import type { FoundTables } from "./row/target-description.ts";
 import { sameTarget, type Target } from "./row/target.ts";
 import type { Settings } from "./settings/options.ts";
 

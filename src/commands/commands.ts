@@ -180,8 +180,9 @@ export const COMMANDS: Readonly<Record<CommandName, Command>> = {
       ["vecfill init --remove", "a migration that takes functions and trigger out"],
     ],
     work: async (context) => {
-      const { result, settings } = await (await import("./init/show.ts")).showInit(context);
-      if (settings.dryRun || settings.remove) return result;
+      const { showInit } = await import("./init/show.ts");
+      const { result, settings, isReady } = await showInit(context);
+      if (!isReady) return result;
       const { showDoctor } = await import("./doctor/show.ts");
       const { text, json, next } = await showDoctor({ ...context, settings });
       return {

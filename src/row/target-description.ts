@@ -61,3 +61,25 @@ export const NOTHING_IN_THE_WAY: WritingFacts = {
   publications: [],
   rules: [],
 };
+
+/** By the names that the database has for types. */
+export const KEY_TYPES: Readonly<Partial<Record<string, IdType>>> = {
+  smallint: "integer",
+  integer: "integer",
+  bigint: "integer",
+  uuid: "uuid",
+  text: "text",
+  "character varying": "text",
+};
+
+/** A table that may be filled, by what its columns can be to a target. */
+export type FoundTable = Readonly<{
+  schema: string;
+  table: string;
+  keys: readonly string[];
+  texts: readonly string[];
+  vectors: readonly Readonly<{ name: string; type: string; width: number | undefined }>[];
+}>;
+
+/** `hasVectors`: pgvector is installed. */
+export type FoundTables = Readonly<{ hasVectors: boolean; tables: readonly FoundTable[] }>;

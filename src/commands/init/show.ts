@@ -7,8 +7,8 @@ import type { Settings } from "../../settings/options.ts";
 import { chooseTarget, type Chosen } from "./choose.ts";
 import { init, type InitSummary } from "./init.ts";
 
-/** The result, and the settings as they are then. */
-type Initiated = Readonly<{ result: CommandResult; settings: Settings }>;
+/** The settings as they are then; `isReady`: no SQL is left for a person to run. */
+type Initiated = Readonly<{ result: CommandResult; settings: Settings; isReady: boolean }>;
 
 export async function showInit(context: CommandContext): Promise<Initiated> {
   const { services, environment, folder, clock, next } = context;
@@ -37,7 +37,9 @@ export async function showInit(context: CommandContext): Promise<Initiated> {
     text: [initText(summary, { dryRun, remove }), ...lines].join("\n"),
     next: remove ? undefined : next("doctor"),
   };
-  return { result, settings: { ...context.settings, ...target } };
+  const isToRun = summary.migration?.changed === true && !summary.applied;
+  const isReady = !dryRun && !remove && !isToRun && left.length === 0;
+  return { result, settings: { ...context.settings, ...target }, isReady };
 }
 
 /** Without a database that can be looked into, as the settings are. */

@@ -1,8 +1,7 @@
 /** Every table that somebody may want to fill: for who has not said yet which. */
 import { z } from "zod";
-import { KEY_TYPES } from "../catalogue.ts";
 import { cell, type Database } from "../database.ts";
-import type { FoundTable, FoundTables } from "../../row/found-table.ts";
+import { type FoundTable, type FoundTables, KEY_TYPES } from "../../row/target-description.ts";
 
 const TABLE = z.object({
   schema: z.string(),
