@@ -12,7 +12,7 @@ export const LAYERS: readonly (readonly string[])[] = [
   ["run", "plan"],
   ["export", "submit", "embed", "poll", "import", "resubmit"],
   ["gates"],
-  ["quota", "output", "notify"],
+  ["quota", "output", "notify", "search"],
   ["settings"],
   ["words"],
   ["cost", "jobs-folder"],

@@ -27,7 +27,7 @@ import { targetOf } from "./settings/config.ts";
 import type { Environment } from "./settings/environment/env-file.ts";
 import type { Settings } from "./settings/options.ts";
 import { bytes, someJobs } from "./words/figures.ts";
-import type { RowEnd, Store } from "./store/port.ts";
+import type { NearRow, RowEnd, Store } from "./store/port.ts";
 import type { Beside } from "./submit/others.ts";
 
 /** What a stage needs to be run as the settings say: by its command, or by a script. */
@@ -562,6 +562,31 @@ export async function unfitTargets(
     }
   }
   return unfit;
+}
+
+/** Rows of the table as the settings have it, the nearest to a text first. */
+export async function searchFromSettings(
+  context: StageContext,
+  text: string,
+  top: number,
+): Promise<readonly NearRow[]> {
+  const { searchRows } = await import("./search/search.ts");
+  const target = targetOf(context.settings);
+  const store = await context.services.store(target);
+  return searchRows({ ...(await asking(context)), store }, target, { text, top });
+}
+
+/** What finds the rows that have vectors as the settings say; asks no database. */
+export async function queryVectorFromSettings(
+  context: StageContext,
+  text: string,
+): Promise<Float32Array> {
+  const { queryVector } = await import("./search/search.ts");
+  return queryVector(await asking(context), targetOf(context.settings), text);
+}
+
+async function asking({ services, signal }: StageContext) {
+  return { gemini: await services.gemini(), signal };
 }
 
 type QuotaSettings = Pick<Settings, "maxActiveJobs" | "maxEnqueuedTokens" | "tier" | "model">;

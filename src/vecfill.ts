@@ -3,6 +3,7 @@
  * line has. It prints nothing, asks nothing and sets no exit code. Whoever calls it has decided to
  * spend, so there is no consent here.
  */
+import { SEARCH_OPTIONS } from "./cli/search-options.ts";
 import { systemClock } from "./clock.ts";
 import {
   exportFromSettings,
@@ -10,7 +11,9 @@ import {
   planOnly,
   pollFromSettings,
   resubmitFromSettings,
+  queryVectorFromSettings,
   runFromSettings,
+  searchFromSettings,
   type StageContext,
   submitFromSettings,
 } from "./stages.ts";
@@ -29,6 +32,7 @@ import type { ProgressEvent, Report } from "./progress.ts";
 import type { ImportSummary, PollSummary, SubmitSummary } from "./run/alone.ts";
 import type { RunSummary } from "./run/run.ts";
 import type { Sums } from "./row/sums.ts";
+import type { NearRow } from "./store/port.ts";
 import type { Target } from "./row/target.ts";
 
 export { UserError };
@@ -37,6 +41,7 @@ export type {
   ImportSummary,
   Job,
   Plan,
+  NearRow,
   PollSummary,
   ProgressEvent,
   RunSummary,
@@ -115,6 +120,10 @@ export type Vecfill = Readonly<{
   cancel(...jobs: readonly (string | number)[]): Promise<JsonObject>;
   /** Takes back what these jobs wrote: what `vecfill rollback --json` gives. */
   rollback(...jobs: readonly (string | number)[]): Promise<JsonObject>;
+  /** The rows nearest to a text, five unless `top` says so: the nearest first. Takes no lock. */
+  search(text: string, options?: Readonly<{ top?: number }>): Promise<readonly NearRow[]>;
+  /** Of unit length: what finds these rows. Asks no database. */
+  queryVector(text: string): Promise<Float32Array>;
   /** What the manifest says of every job, in the order of their ids. Takes no lock. */
   jobs(): Promise<readonly Job[]>;
   /** Gives back the jobs folder, which the first function that writes has locked, and the connections. */
@@ -149,6 +158,9 @@ function stages(context: Context): Vecfill {
     doctor: () => shown(context, "doctor"),
     cancel: (...jobs) => shown(context, "cancel", jobs),
     rollback: (...jobs) => shown(context, "rollback", jobs),
+    search: (text, { top = SEARCH_OPTIONS.top.default } = {}) =>
+      searchFromSettings(context, text, top),
+    queryVector: (text) => queryVectorFromSettings(context, text),
     jobs: async () => {
       const { readManifest } = await import("./jobs-folder/open.ts");
       return (await readManifest(context.settings.jobsDir)).jobs();

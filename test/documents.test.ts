@@ -24,7 +24,16 @@ import { parseRequestLine } from "../src/row/request-line.ts";
 import { openDatabase } from "../src/store/postgres/open-database.ts";
 import { balanced } from "../src/row/sums.ts";
 import { runHere } from "./command-line.ts";
-import { DOCUMENTS, ROOT, guideText, leadsSomewhere, linksOf, read, words } from "./page.ts";
+import {
+  DOCUMENTS,
+  ROOT,
+  guideText,
+  leadsSomewhere,
+  linksOf,
+  read,
+  tableAfter,
+  words,
+} from "./page.ts";
 
 /** The same events in both formats. */
 const FIXTURES = ["test/fixtures/manifest-v1.ndjson", "test/fixtures/manifest-v2.ndjson"];
@@ -374,19 +383,6 @@ const STATES: Readonly<Record<JobState, true>> = {
 };
 /** Names no file here: it is made by a run. */
 const MADE_BY_A_RUN = /^jobs\/(?!README)/;
-
-/** The cells of the first table after a mark, without its titles and the line under them. */
-function tableAfter(text: string, mark: string, titles?: "with titles"): string[][] {
-  const [, after = ""] = text.split(`${mark}\n`);
-  const table = /^\|.*(?:\n\|.*)*/m.exec(after)?.[0] ?? "";
-  const rows = table.split("\n").map((line) =>
-    line
-      .slice(1, -1)
-      .split("|")
-      .map((cell) => cell.trim()),
-  );
-  return rows.filter((_, at) => at > 1 || (at === 0 && titles !== undefined));
-}
 
 /** What stands in backquotes in a cell. */
 function code(cell: string): string[] {

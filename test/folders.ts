@@ -25,6 +25,8 @@ const TICK_MS = 20;
 export type Folders = Readonly<{
   home: string;
   emulator: Emulator;
+  /** Of every command. */
+  env: NodeJS.ProcessEnv;
   /** Resolves to the rows of the last statement. */
   sql(text: string): Promise<readonly Readonly<Record<string, string | null>>[]>;
   /** A command over the jobs folder of that name. */
@@ -81,6 +83,7 @@ export async function openFolders(
   return {
     home,
     emulator,
+    env,
     sql,
     vecfill,
     vecfillInTime: async (...given) => {

@@ -96,3 +96,16 @@ function anchorsOf(text: string): string[] {
       .replaceAll(" ", "-"),
   );
 }
+
+/** The cells of the first table after a mark, without its titles and the line under them. */
+export function tableAfter(text: string, mark: string, titles?: "with titles"): string[][] {
+  const [, after = ""] = text.split(`${mark}\n`);
+  const table = /^\|.*(?:\n\|.*)*/m.exec(after)?.[0] ?? "";
+  const rows = table.split("\n").map((line) =>
+    line
+      .slice(1, -1)
+      .split("|")
+      .map((cell) => cell.trim()),
+  );
+  return rows.filter((_, at) => at > 1 || (at === 0 && titles !== undefined));
+}

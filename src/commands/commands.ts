@@ -120,8 +120,34 @@ export const COMMANDS: Readonly<Record<CommandName, Command>> = {
       ["vecfill verify", "the column, the sums and the files"],
       ["vecfill verify --sample 50", "also embed 50 rows again, at full price, and compare"],
       ["vecfill verify --json", "for a script; exit code 1 when something is off"],
+      [
+        "vecfill verify --max-age 1h --age-column created_at",
+        "exit code 1 also when a row has waited longer",
+      ],
     ],
     work: async (context) => forEachTarget(context, (await import("./verify/show.ts")).showVerify),
+  },
+  search: {
+    summary: "the rows nearest to a text",
+    about:
+      "Embeds a text as a query of the target's model and shows the rows whose vectors are nearest, with their cosines: how you see that it worked. Documents are found by RETRIEVAL_QUERY, all else by its own task. One call of the interactive API, a fraction of a cent. Needs the database itself, not its API.",
+    examples: [
+      ['vecfill search "planets with rings"', "the five nearest rows"],
+      ['vecfill search "planets with rings" --top 20 --json', "twenty, for a script"],
+      [
+        'vecfill search "planets with rings" --print-vector',
+        "the query's vector, to paste into SQL",
+      ],
+    ],
+    argument: { form: "<query..>", describe: "what to look for" },
+    ownOptions: async () => {
+      const { SEARCH_OPTIONS } = await import("../cli/search-options.ts");
+      return { options: Object.values(SEARCH_OPTIONS), sections: {} };
+    },
+    work: async (context, words, flags) => {
+      const { showSearch } = await import("./search/show.ts");
+      return forEachTarget(context, (its) => showSearch(its, words, flags));
+    },
   },
   rollback: {
     summary: "takes back what jobs wrote",

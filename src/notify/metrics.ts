@@ -6,6 +6,7 @@ import { spentOn } from "../cost/cost.ts";
 import { finalSums } from "../cost/final-sums.ts";
 import type { Job } from "../manifest/job.ts";
 import { isRolledBack, JOB_STATES, needs } from "../manifest/states.ts";
+import { waitingSince } from "../jobs-folder/waiting-since.ts";
 import type { Status } from "../jobs-folder/status-file.ts";
 import type { Metric } from "./exposition.ts";
 
@@ -52,6 +53,11 @@ export function metricsOf(measured: Measured): Metric[] {
       "oldest_batch_age_seconds",
       "Age of the oldest batch that has not ended; 0 where there is none.",
       one(jobs && oldestSeconds(jobs, now)),
+    ),
+    gauge(
+      "oldest_waiting_row_age_seconds",
+      "Since the first export of the oldest row that waits in a job or a failed file; 0 where none does.",
+      one(jobs && waitingSeconds(jobs, now)),
     ),
     gauge(
       "rows_without_vector",
@@ -105,6 +111,11 @@ function rows(jobs: readonly Job[], of: (job: Job) => number): number {
 function oldestSeconds(jobs: readonly Job[], now: Date): number {
   const ages = jobs.filter((job) => needs(job) === "poll").map((job) => batchAgeMs(job, now));
   return Math.round(Math.max(0, ...ages) / MS_PER_SECOND);
+}
+
+function waitingSeconds(jobs: readonly Job[], now: Date): number {
+  const since = waitingSince(jobs)?.since;
+  return since === undefined ? 0 : Math.max(0, unix(now) - unix(new Date(since)));
 }
 
 function unix(time: Date): number {

@@ -2,6 +2,7 @@
  * What `run` would do, and what it would cost. One pass over the pending rows, a few calls that count
  * tokens for nothing, and a look at the manifest: nothing is spent and nothing is written.
  */
+import { type VectorType, vectorType } from "../row/width.ts";
 import type { Gemini } from "../gemini/port.ts";
 import { priceOf, type Prices, type Tier } from "../cost/tariff.ts";
 import { type Correction, correctionOf } from "../cost/correction.ts";
@@ -73,6 +74,8 @@ export type Plan = Readonly<{
   }>;
   bytes: Readonly<{ requests: number; results: number }>;
   writing: Writing;
+  /** What the column is of, where it is a vector at all. */
+  columnType: VectorType | undefined;
 }>;
 
 export async function plan(services: PlanServices, options: PlanOptions): Promise<Plan> {
@@ -175,7 +178,14 @@ export function addPortions(portions: readonly Portion[]): Portion {
 
 type Outlook = Pick<
   Plan,
-  "target" | "usdSync" | "price" | "enqueuedTokenLimit" | "seconds" | "bytes" | "writing"
+  | "target"
+  | "usdSync"
+  | "price"
+  | "enqueuedTokenLimit"
+  | "seconds"
+  | "bytes"
+  | "writing"
+  | "columnType"
 >;
 
 function outlook(total: Portion, options: PlanOptions, found: Survey, quota: QuotaLog): Outlook {
@@ -198,5 +208,6 @@ function outlook(total: Portion, options: PlanOptions, found: Survey, quota: Quo
       results: resultBytes(total.rows - total.copies, target.dimensions),
     },
     writing: writingOf(total.rows, found.description),
+    columnType: vectorType(found.description.embedding.typeName),
   };
 }

@@ -14,6 +14,7 @@ export const COMMAND_NAMES = [
   "cancel",
   "recover",
   "verify",
+  "search",
   "rollback",
   "clean",
   "jobs",

@@ -35,6 +35,7 @@ const WITH_TABLE: readonly CommandName[] = [
   ...SELECTS,
   "recover",
   "verify",
+  "search",
   "report",
   "init",
   "config",
@@ -442,6 +443,20 @@ export const OPTIONS = named({
     group: "Jobs",
     commands: ["verify"],
     inConfigFile: false,
+  }),
+  maxAgeMs: seconds({
+    default: undefined,
+    min: 0,
+    describe: "exit code 1 when a row has waited longer for its vector, as far as that is known",
+    group: "Jobs",
+    commands: ["verify"],
+  }),
+  ageColumn: text({
+    value: "<name>",
+    default: undefined,
+    describe: "the column that says since when a row waits, such as created_at",
+    group: "Target",
+    commands: ["verify"],
   }),
   keepResults: toggle({
     describe: "keep what a rollback needs: request and results files of imported jobs",

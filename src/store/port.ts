@@ -190,9 +190,25 @@ export function parseLook(given: unknown): Look {
   return LOOK.parse(given);
 }
 
+/** A row that has a text and no vector; `since` is what its column of that name says. */
+export type PendingSince = Readonly<{ id: string; since: string; seconds: number }>;
+
+/** Rows by the distance of their vectors from this one. `exact`: by no index. */
+export type Nearest = Readonly<{ vector: Float32Array; limit: number; exact?: boolean }>;
+
+/** `similarity`: the cosine. */
+export type NearRow = Readonly<{ id: string; text: string; similarity: number }>;
+
 export type Store = {
   /** Undefined where only an API is to be had, through which no index can be built. */
   readonly indexes: StoreIndexes | undefined;
+  /** The nearest first; rows without a vector are left out. Undefined where only an API is to be had. */
+  readonly nearest?: ((asked: Nearest) => Promise<NearRow[]>) | undefined;
+  /**
+   * The row that has waited longest by a column of dates or times; undefined where none waits. Itself
+   * undefined where only an API is to be had.
+   */
+  readonly oldestPending?: ((column: string) => Promise<PendingSince | undefined>) | undefined;
   /** Throws a UserError that names the mend when table or columns are not there. */
   describe(): Promise<TargetDescription>;
   /** Rows whose embedding is NULL, in id order; fewer than `limit` only at the end. */

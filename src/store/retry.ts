@@ -94,7 +94,7 @@ export function repeating(options: RetryOptions) {
 
 export function withRetry(store: Store, options: RetryOptions): Store {
   const again = repeating(options);
-  const { indexes } = store;
+  const { indexes, nearest, oldestPending } = store;
   return {
     indexes: indexes && {
       read: () => again(() => indexes.read()),
@@ -103,6 +103,8 @@ export function withRetry(store: Store, options: RetryOptions): Store {
       // asked again soon anyway
       progress: () => indexes.progress(),
     },
+    nearest: nearest && ((asked) => again(() => nearest(asked))),
+    oldestPending: oldestPending && ((column) => again(() => oldestPending(column))),
     describe: () => again(() => store.describe()),
     readPending: (page) => again(() => store.readPending(page)),
     apply: (rows) => again(() => store.apply(rows)),
@@ -137,8 +139,7 @@ export function provesTheAddress(error: unknown): error is Error {
 }
 
 function ruleFor(error: unknown): Rule | undefined {
-  const code = failureCode(error);
-  if (code === undefined) return undefined;
+  const code = failureCode(error) ?? "";
   return RETRIES[code] ?? RETRIES[code.slice(0, SQLSTATE_CLASS_LENGTH)];
 }
 

@@ -3,13 +3,7 @@ import { z } from "zod";
 import type { IdType, TargetDescription } from "../row/target-description.ts";
 import type { EmbeddedQuestion, RowOutcome } from "../row/question.ts";
 import { tableName, type Target } from "../row/target.ts";
-import {
-  type ClearOutcome,
-  type Holding,
-  type Store,
-  TableRefusal,
-  type WriteTrial,
-} from "./port.ts";
+import { type ClearOutcome, type Holding, type Store, TableRefusal } from "./port.ts";
 import type { TableShape } from "./sql.ts";
 
 /** More in one call is a mistake of the caller, and would be one huge statement. */
@@ -152,11 +146,6 @@ function hiddenRow(target: Target, { row }: Placed): TableRefusal {
       hint: "Use the table's owner, or a role that it does not apply to (alter role <role> bypassrls;), then run the same command again: nothing is paid for again.",
     },
   );
-}
-
-/** `why`, in words. */
-export function untried(why: string): WriteTrial {
-  return { tried: 0, refusal: undefined, withoutKey: 0, untried: why };
 }
 
 /** Throws when `checkTarget` would have refused the table. */

@@ -56,7 +56,7 @@ export function fingerprintExpression(target: Target): string {
  * What is read of a row's text. A SQL_ASCII database may hold bytes that are no UTF-8 and can be sent to
  * nobody: such a text is read as none, so that it costs its row and not the statement.
  */
-function startOfText(target: Target): string {
+export function startOfText(target: Target): string {
   const text = `left(${textExpression(target)}, ${MAX_TEXT_CHARS + 1})`;
   return `CASE WHEN pg_catalog.current_setting('server_encoding') <> 'SQL_ASCII' THEN ${text}
       WHEN ${text} COLLATE pg_catalog."C" ~ ${quoteLiteral(UTF8)} THEN ${text} ELSE '' END`;

@@ -64,7 +64,7 @@ async function sampled(trial: Trial) {
   const rows = comparable(picked, trial.target);
   const { signal } = new AbortController();
   const off = await trial.services({}, ({ gemini }) =>
-    compareSample(gemini, trial.target, rows, findings, signal),
+    compareSample({ gemini, signal }, trial.target, rows, findings),
   );
   await findings.write(trial.folder, trial.path("verify.jsonl"));
   return { ids: picked.map(({ id }) => Number(id)), rows: rows.length, off };

@@ -1,6 +1,7 @@
 /** What there is to complete: the commands, and for each its options and what they take. */
 import { EMULATOR_OPTIONS } from "../../cli/emulation.ts";
-import { COMMAND_NAMES, type CommandName } from "../../settings/option.ts";
+import { SEARCH_OPTIONS } from "../../cli/search-options.ts";
+import { COMMAND_NAMES, type CommandName, type Option } from "../../settings/option.ts";
 import { optionsOf } from "../../settings/options.ts";
 
 /** What follows an option: nothing, one of some words, a path, or anything. */
@@ -26,6 +27,11 @@ const ARGUMENTS: Readonly<Partial<Record<CommandName, CompletedCommand["takes"]>
   completion: "shell",
 };
 
+const OWN: Readonly<Partial<Record<CommandName, Readonly<Record<string, Option<unknown>>>>>> = {
+  emulator: EMULATOR_OPTIONS,
+  search: SEARCH_OPTIONS,
+};
+
 const FILES = ["env-file", "config", "metrics-file"];
 const FOLDERS = ["jobs-dir", "folder"];
 const HELP: CompletedOption = { flag: "help", describe: "show help", takes: { kind: "nothing" } };
@@ -47,8 +53,8 @@ export function completedCommands(
 }
 
 function optionsFor(command: CommandName): CompletedOption[] {
-  const emulated = command === "emulator" ? Object.values(EMULATOR_OPTIONS) : [];
-  return [...emulated, ...optionsOf(command)].map(({ flag, describe, value, choices }) => ({
+  const own: readonly Option<unknown>[] = Object.values(OWN[command] ?? {});
+  return [...own, ...optionsOf(command)].map(({ flag, describe, value, choices }) => ({
     flag: flag === "color" ? "no-color" : flag,
     describe,
     takes: value === undefined ? ({ kind: "nothing" } as const) : takesOf(flag, choices),

@@ -6,9 +6,11 @@ import { MODELS } from "../../row/models.ts";
 import type { DroppedIndex } from "../../manifest/dropped-index.ts";
 import { droppedIndexName } from "../../words/dropped-index-text.ts";
 import { counted, duration } from "../../words/figures.ts";
+import { tooWideText, widthText } from "../../words/width-text.ts";
 import { type Examination, requireWritable, type Session } from "../../store/port.ts";
 import { PERHAPS_UNSEEN } from "../../row/schema-cache.ts";
 import { tableName, type Target } from "../../row/target.ts";
+import { operatorOf, servesSearch, vectorType } from "../../row/width.ts";
 import { checkTarget, noTable } from "../../row/target-check.ts";
 import {
   ANN_METHODS,
@@ -42,6 +44,7 @@ export function checkExamination(
   return [
     ...checkVersions(description),
     columns,
+    ...checkWidth(target, description),
     ...ours,
     ...checkSession(target, session, { throughApi, now }),
     ...checkIndexes(target, description, dropped),
@@ -84,6 +87,14 @@ function checkColumns(target: Target, description: TargetDescription): Check {
     "columns",
     `${tableName(target)}: key ${target.id} (${idTypeName}), text from ${target.text}, ${target.embedding} (${embedding.typeName} ${width}; ${fits})`,
   );
+}
+
+function checkWidth(target: Target, { embedding }: TargetDescription): Check[] {
+  const type = vectorType(embedding.typeName);
+  if (type === undefined) return [];
+  const tooWide = tooWideText(target, type);
+  if (tooWide !== undefined) return [warning("width", tooWide.message, tooWide.hint)];
+  return [ok("width", widthText(target, type))];
 }
 
 function checkFunctions(target: Target, functions: Examination["functions"]): Check {
@@ -192,7 +203,7 @@ const BUILD_IT = "Run `vecfill import --rebuild-index`.";
 
 function checkIndex(
   target: Target,
-  { name, method, valid }: TargetDescription["embeddingIndexes"][number],
+  { name, method, definition, valid }: TargetDescription["embeddingIndexes"][number],
 ): Check {
   const which = `${name} (${method}) on ${target.embedding}`;
   if (!valid) {
@@ -202,6 +213,13 @@ function checkIndex(
       "Where pg_stat_progress_create_index shows no build of it, drop it: it slows writing down all the same.",
     );
   }
+  if (ANN_METHODS.includes(method) && !servesSearch(definition)) {
+    return warning(
+      "indexes",
+      `${which} is for ${operatorOf(definition)}: no search for the nearest of unit vectors, by <=>, <#> or <->, uses it`,
+      `Drop it, and build one that serves: create index concurrently on ${tableName(target)} using ${method} (${target.embedding} vector_cosine_ops); (halfvec_cosine_ops for a halfvec).`,
+    );
+  }
   const byHand = `drop index ${target.schema}.${sqlName(name)}; first and create it again afterwards.`;
   if (!ANN_METHODS.includes(method)) {
     return warning("indexes", `${which} makes writing slower`, `For a large fill, ${byHand}`);
@@ -209,7 +227,7 @@ function checkIndex(
   const { least, most } = ROWS_A_SECOND_UNDER_INDEX;
   return warning(
     "indexes",
-    `${which} makes writing about ${TIMES_SLOWER_UNDER_INDEX} times slower: ${least} to ${most} rows a second`,
+    `${which} serves queries by ${operatorOf(definition)}, and makes writing about ${TIMES_SLOWER_UNDER_INDEX} times slower: ${least} to ${most} rows a second`,
     `For a large fill, give --rebuild-index to import or run, with the database's own address; or ${byHand}`,
   );
 }

@@ -5,6 +5,8 @@ import { targetOf } from "../../settings/config.ts";
 import { UserError, usageError } from "../../errors.ts";
 import type { Settings } from "../../settings/options.ts";
 import { chooseTarget, type Chosen } from "./choose.ts";
+import { textOf } from "../../words/text-lines.ts";
+import { widthAdvice } from "../../words/width-text.ts";
 import { init, type InitSummary } from "./init.ts";
 
 /** The settings as they are then; `isReady`: no SQL is left for a person to run. */
@@ -34,7 +36,11 @@ export async function showInit(context: CommandContext): Promise<Initiated> {
   const lines = left.map((statement) => `Run this in the database first: ${statement};`);
   const result = {
     json: { ...summary, migration: summary.migration ?? null, lacks: left, dryRun },
-    text: [initText(summary, { dryRun, remove }), ...lines].join("\n"),
+    text: textOf([
+      initText(summary, { dryRun, remove }),
+      !remove && `The column: ${widthAdvice(target)}.`,
+      ...lines,
+    ]),
     next: remove ? undefined : next("doctor"),
   };
   const isToRun = summary.migration?.changed === true && !summary.applied;

@@ -3,6 +3,7 @@ import { skippedLines } from "../../words/sums-text.ts";
 import { said } from "../../words/text-lines.ts";
 import { PRICES, PROJECT_LIMITS, type Tier, TIERS } from "../../cost/tariff.ts";
 import type { Correction } from "../../cost/correction.ts";
+import { tooWideText, widthText } from "../../words/width-text.ts";
 import { bytes, count, counted, dollars, duration } from "../../words/figures.ts";
 import { tableName } from "../../row/target.ts";
 import type { Plan, Portion } from "../../plan/plan.ts";
@@ -88,7 +89,8 @@ function howLong({ seconds, enqueuedTokenLimit }: Plan, tier: Tier): Line[] {
   ];
 }
 
-function whereItGoes({ bytes: size, writing }: Plan, free: number): Line[] {
+function whereItGoes(planned: Plan, free: number): Line[] {
+  const { bytes: size, writing, columnType, target, total } = planned;
   const all = size.requests + size.results;
   return [
     ["upload", bytes(size.requests)],
@@ -98,6 +100,9 @@ function whereItGoes({ bytes: size, writing }: Plan, free: number): Line[] {
       `${bytes(all)} while the files are kept, ${bytes(free)} free${all > free ? ": NOT ENOUGH" : ""}`,
     ],
     ["writing", writingText(writing)],
+    ...(columnType === undefined
+      ? []
+      : [["column", widthText(target, columnType, total.rows)] as const]),
   ];
 }
 
@@ -111,9 +116,11 @@ function writingText({ seconds, bareSeconds, annIndexes, triggers }: Writing): s
   return `${duration(seconds)}${without}`;
 }
 
-function warnings({ bytes: size, writing }: Plan): string[] {
+function warnings({ bytes: size, writing, columnType, target }: Plan): string[] {
+  const tooWide = columnType && tooWideText(target, columnType);
   const index = writing.annIndexes[0];
   return said([
+    tooWide && `\n${tooWide.message}. ${tooWide.hint}`,
     size.results > PROJECT_LIMITS.storageBytes &&
       `\nThe results exceed the ${bytes(PROJECT_LIMITS.storageBytes)} that a project may keep at Gemini for 48 hours: it may refuse for a while.`,
     index !== undefined &&

@@ -3,6 +3,7 @@ import type { CommandContext, CommandResult } from "../../cli/command.ts";
 import { freeBytes } from "../../disk/free-space.ts";
 import { readManifest } from "../../jobs-folder/open.ts";
 import { decimal } from "../../words/figures.ts";
+import { widthCost } from "../../row/width.ts";
 import type { Plan, Portion } from "../../plan/plan.ts";
 import { planTable } from "./plan-table.ts";
 
@@ -22,7 +23,7 @@ export async function showPlan(context: CommandContext): Promise<CommandResult> 
 }
 
 function planJson(planned: Plan, free: number): Record<string, unknown> {
-  const { total, correction, seconds, writing } = planned;
+  const { total, correction, seconds, writing, columnType } = planned;
   return {
     rows: total.rows,
     copies: total.copies,
@@ -46,6 +47,7 @@ function planJson(planned: Plan, free: number): Record<string, unknown> {
     correction,
     bytes: { ...planned.bytes, free },
     writing,
+    column: columnType && { type: columnType, ...widthCost(columnType, planned.target.dimensions) },
   };
 }
 

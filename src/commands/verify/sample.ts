@@ -3,12 +3,11 @@
  * now: a row whose text was changed since it was filled is off, and rightly so.
  */
 import { randomInt } from "node:crypto";
-import { explain } from "../../words/explain.ts";
-import { MODELS, textPrefix } from "../../row/models.ts";
-import { type Gemini, GeminiError, MAX_TEXTS_NOW } from "../../gemini/port.ts";
+import { MODELS } from "../../row/models.ts";
 import type { PickedRow } from "../../store/port.ts";
 import type { Target } from "../../row/target.ts";
 import { estimateTokens } from "../../row/tokens.ts";
+import { type NowServices, sentText, vectorsNow } from "../../search/vectors-now.ts";
 import type { Findings } from "./findings.ts";
 
 /** Below this, two vectors were not made from the same text by the same model. */
@@ -29,53 +28,29 @@ export function comparable(rows: readonly PickedRow[], target: Target): PickedRo
 
 /** Estimated, as they are sent. */
 export function tokensToSend(rows: readonly PickedRow[], target: Target): number {
-  return rows.reduce((sum, row) => sum + estimateTokens(sentText(row, target)), 0);
+  return rows.reduce((sum, row) => sum + estimateTokens(sentText(row.text, target)), 0);
 }
 
 /** How many are off; each is among the findings. */
 export async function compareSample(
-  gemini: Gemini,
+  services: NowServices,
   target: Target,
   rows: readonly PickedRow[],
   findings: Findings,
-  signal: AbortSignal,
 ): Promise<number> {
+  const texts = rows.map(({ text }) => text);
+  const vectors = await vectorsNow(services, target, texts, "embedding a sample again");
   let off = 0;
-  for (let start = 0; start < rows.length; start += MAX_TEXTS_NOW) {
-    const some = rows.slice(start, start + MAX_TEXTS_NOW);
-    const vectors = await embed(gemini, target, some, signal);
-    for (const [place, { id, vector }] of some.entries()) {
-      const cosine = cosineOf(vector, vectors[place] ?? []);
-      if (cosine >= LEAST_COSINE) continue;
-      off += 1;
-      findings.add({ id, problem: "sample", detail: `cosine ${cosine.toFixed(COSINE_DIGITS)}` });
-    }
+  for (const [place, { id, vector }] of rows.entries()) {
+    const cosine = cosineOf(vector, vectors[place] ?? []);
+    if (cosine >= LEAST_COSINE) continue;
+    off += 1;
+    findings.add({ id, problem: "sample", detail: `cosine ${cosine.toFixed(COSINE_DIGITS)}` });
   }
   return off;
 }
 
 const COSINE_DIGITS = 4;
-
-async function embed(
-  gemini: Gemini,
-  target: Target,
-  rows: readonly PickedRow[],
-  signal: AbortSignal,
-): Promise<readonly (readonly number[])[]> {
-  const { model, dimensions, taskType } = target;
-  const texts = rows.map((row) => sentText(row, target));
-  try {
-    const request = { model, dimensions, taskType, texts };
-    return (await gemini.embedNow(request, { stop: signal })).vectors;
-  } catch (error) {
-    if (!(error instanceof GeminiError)) throw error;
-    throw explain(error, "embedding a sample again");
-  }
-}
-
-function sentText({ text }: PickedRow, { model, taskType }: Target): string {
-  return textPrefix(MODELS[model], taskType) + text;
-}
 
 /** 0 where it is not defined: of different widths, or without length. */
 function cosineOf(a: readonly number[], b: readonly number[]): number {

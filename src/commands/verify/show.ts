@@ -1,11 +1,14 @@
 import type { TargetDescription } from "../../row/target-description.ts";
 import type { CommandContext, CommandResult } from "../../cli/command.ts";
+import { MS_PER_SECOND } from "../../clock.ts";
 import { targetOf } from "../../settings/config.ts";
+import type { Settings } from "../../settings/options.ts";
+import type { Job } from "../../manifest/job.ts";
 import { UserError, usageError } from "../../errors.ts";
 import { priceOf, pricesOf } from "../../cost/tariff.ts";
 import { verifyPath } from "../../manifest/file-names.ts";
 import { readManifest } from "../../jobs-folder/open.ts";
-import { count, counted, decimal, dollars } from "../../words/figures.ts";
+import { count, counted, decimal, dollars, duration } from "../../words/figures.ts";
 import type { Store } from "../../store/port.ts";
 import { tableName, type Target } from "../../row/target.ts";
 import { type ColumnSummary, verifyColumn } from "./column.ts";
@@ -13,6 +16,7 @@ import { Findings } from "./findings.ts";
 import { checkFiles, emptiedSince, unbalancedJobs } from "./recorded-jobs.ts";
 import { compareSample, comparable, drawPlaces, LEAST_COSINE, tokensToSend } from "./sample.ts";
 import { nameAmongSeveral } from "../../stages.ts";
+import { longestWait, type Wait, waitText } from "./waiting.ts";
 import { textOf } from "../../words/text-lines.ts";
 
 /** Holds no lock: others may write meanwhile, and each window is as it was when it was read. */
@@ -35,6 +39,7 @@ export async function showVerify(context: CommandContext): Promise<CommandResult
     unbalanced: unbalancedJobs(manifest.jobs()),
     files: await checkFiles(manifest),
     jobs: manifest.jobs().length,
+    wait: await waitOf(context, store, target, manifest.jobs(), column),
     emptied: emptiedSince(manifest.jobs(), target, column.withEmbedding),
     path: verifyPath(settings.jobsDir, nameAmongSeveral(context)),
   };
@@ -73,7 +78,7 @@ async function takeSample(
   const question = `Embed ${counted(rows.length, "row")} again, for about ${dollars(usd)} at the full price?`;
   if (usd > settings.consentAbove && !(await confirm(question))) throw refused();
   const gemini = await services.gemini();
-  return { ...sample, off: await compareSample(gemini, target, rows, findings, signal) };
+  return { ...sample, off: await compareSample({ gemini, signal }, target, rows, findings) };
 }
 
 function refused(): UserError {
@@ -92,10 +97,22 @@ type Verified = Readonly<{
   unbalanced: readonly string[];
   files: Awaited<ReturnType<typeof checkFiles>>;
   jobs: number;
+  wait: Wait | undefined;
   /** Rows that jobs wrote and that hold no vector now, or are gone. */
   emptied: number;
   path: string;
 }>;
+
+async function waitOf(
+  { settings, clock }: CommandContext,
+  store: Store,
+  target: Target,
+  jobs: readonly Job[],
+  { total, withEmbedding }: ColumnSummary,
+): Promise<Wait | undefined> {
+  if (total === withEmbedding) return undefined;
+  return longestWait(store, target, { jobs, now: clock.now(), ageColumn: settings.ageColumn });
+}
 
 function resultOf({ settings, next }: CommandContext, verified: Verified): CommandResult {
   const { column, findings, unbalanced, files, sample, path } = verified;
@@ -106,6 +123,7 @@ function resultOf({ settings, next }: CommandContext, verified: Verified): Comma
     findings.count > 0 ||
     unbalanced.length > 0 ||
     files.problems.length > 0 ||
+    isTooOld(verified, settings) ||
     !fitsTarget(verified);
   return {
     json: {
@@ -118,16 +136,21 @@ function resultOf({ settings, next }: CommandContext, verified: Verified): Comma
       fitsTarget: fitsTarget(verified),
       manifestBalanced: unbalanced.length === 0,
       unbalancedJobs: unbalanced,
+      oldestWaiting: verified.wait ?? null,
       emptiedSince: verified.emptied,
       files: { checked: files.checked, problems: files.problems },
       sample: sample === undefined ? null : { ...sample, usd: decimal(sample.usd) },
       problemsFile: isListed ? path : null,
       ...(settings.dryRun ? { dryRun: true } : {}),
     },
-    text: verifiedText(verified, isListed, isOff),
+    text: verifiedText(verified, settings, { isListed, isOff }),
     next: withoutEmbedding > 0 && !isOff ? next("run") : undefined,
     exit: isOff ? "rowsFailed" : "done",
   };
+}
+
+function isTooOld({ wait }: Verified, { maxAgeMs }: Pick<Settings, "maxAgeMs">): boolean {
+  return wait !== undefined && maxAgeMs !== undefined && wait.seconds * MS_PER_SECOND > maxAgeMs;
 }
 
 /** A column that declares no width takes any. */
@@ -140,11 +163,18 @@ function percent(part: number, whole: number): number {
   return whole === 0 ? 100 : Math.floor((part / whole) * 10_000) / 100;
 }
 
-function verifiedText(verified: Verified, isListed: boolean, isOff: boolean): string {
+type Asked = Pick<Settings, "maxAgeMs" | "ageColumn">;
+
+function verifiedText(
+  verified: Verified,
+  asked: Asked,
+  { isListed, isOff }: Readonly<{ isListed: boolean; isOff: boolean }>,
+): string {
   const { findings, path } = verified;
   const listed = findings.listed < findings.count ? `the first ${count(findings.listed)} of ` : "";
   return textOf([
     ...columnLines(verified),
+    ...waitLines(verified, asked),
     ...manifestLines(verified),
     ...sampleLines(verified),
     isListed ? `What is off, with ids: ${listed}${counted(findings.count, "line")} in ${path}` : "",
@@ -175,6 +205,14 @@ function columnLines(verified: Verified): string[] {
     ),
     fitsTarget(verified) ? "" : misfit,
   ];
+}
+
+function waitLines(verified: Verified, asked: Asked): string[] {
+  const { column, wait } = verified;
+  if (column.total === column.withEmbedding) return [];
+  const { maxAgeMs = 0, ageColumn } = asked;
+  const tooOld = `  That is longer than ${duration(maxAgeMs / MS_PER_SECOND)} (--max-age).`;
+  return [waitText(wait, ageColumn), isTooOld(verified, asked) ? tooOld : ""];
 }
 
 function manifestLines({ unbalanced, files, jobs, emptied, column }: Verified): string[] {

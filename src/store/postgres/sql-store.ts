@@ -40,6 +40,8 @@ import {
   type TableShape,
 } from "../sql.ts";
 import { trialOf, trialScript } from "../trial.ts";
+import { nearestScript, nearRow } from "./nearest-rows.ts";
+import { oldestPending } from "./oldest-pending.ts";
 import { sqlIndexes } from "./sql-indexes.ts";
 import { encodeVectorArray } from "./vector-array.ts";
 
@@ -71,6 +73,18 @@ export function createSqlStore(
   });
   return {
     indexes: sqlIndexes(database, target),
+    nearest: (asked) =>
+      explained(async () => {
+        const { shape } = await layout();
+        const { description } = await seen();
+        const rows = await database.script(nearestScript(target, shape, description, asked));
+        return rows.map(nearRow);
+      }),
+    oldestPending: (name) =>
+      explained(async () => {
+        await seen();
+        return oldestPending(database, target, name);
+      }),
     describe: () => explained(async () => (await readCatalogue(database, target)).description),
     readPending: (page) =>
       explained(

@@ -1,4 +1,5 @@
 /** The store through the SQL functions of `supabase-functions.ts`. */
+import { untried } from "./untried.ts";
 import { z } from "zod";
 import { UserError } from "../../errors.ts";
 import type { PendingQuestion } from "../../row/question.ts";
@@ -18,7 +19,6 @@ import {
   type Placed,
   rowCalls,
   type RowWork,
-  untried,
   LENGTH_TOLERANCE,
 } from "../rows.ts";
 import { RowChunks } from "./row-chunks.ts";

@@ -6,6 +6,7 @@
  * enough to stand in an address is asked for instead, and a change of a longer one between the two
  * requests, a second at the most in good conditions, goes unseen.
  */
+import { untried } from "./untried.ts";
 import type { IdType } from "../../row/target-description.ts";
 import { createHash } from "node:crypto";
 import { z } from "zod";
@@ -43,7 +44,6 @@ import {
   type Placed,
   rowCalls,
   type RowWork,
-  untried,
   LENGTH_TOLERANCE,
 } from "../rows.ts";
 import type { Api, Filter } from "./supabase.ts";

@@ -112,6 +112,7 @@ describe("doctor", () => {
       "server",
       "pgvector",
       "columns",
+      "width",
       "SQL functions",
       "permissions",
       "row level security",

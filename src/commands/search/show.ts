@@ -1,0 +1,44 @@
+import type { CommandContext, CommandResult } from "../../cli/command.ts";
+import { SEARCH_OPTIONS } from "../../cli/search-options.ts";
+import { fit } from "../../output/fit.ts";
+import { queriesOf } from "../../search/vectors-now.ts";
+import { type Flags, flagValues, targetOf } from "../../settings/config.ts";
+import { queryVectorFromSettings, searchFromSettings } from "../../stages.ts";
+import type { NearRow } from "../../store/port.ts";
+import { tableName } from "../../row/target.ts";
+
+export async function showSearch(
+  context: CommandContext,
+  words: readonly string[],
+  flags: Flags,
+): Promise<CommandResult> {
+  const target = targetOf(context.settings);
+  const { top, printVector } = flagValues(SEARCH_OPTIONS, flags);
+  const query = words.join(" ");
+  const { model, dimensions, taskType } = queriesOf(target);
+  const asked = { query, model, dimensions, taskType };
+  if (printVector) {
+    const vector = [...(await queryVectorFromSettings(context, query))];
+    return { json: { ...asked, vector, rows: [] }, text: JSON.stringify(vector) };
+  }
+  const rows = await searchFromSettings(context, query, top);
+  const none = `No row of ${tableName(target)} has a vector in ${target.embedding}.`;
+  return {
+    json: { ...asked, rows },
+    text: rows.length === 0 ? none : rowsText(rows, context.width),
+  };
+}
+
+const COLUMNS = 100;
+const SIMILARITY_DIGITS = 4;
+
+/** A line a row: its similarity, its id, the start of its text. */
+function rowsText(rows: readonly NearRow[], columns = COLUMNS): string {
+  const width = Math.max(...rows.map(({ id }) => id.length));
+  return rows
+    .map(({ id, similarity, text }) => {
+      const line = `${similarity.toFixed(SIMILARITY_DIGITS)}  ${id.padStart(width)}  ${text.replaceAll(/\s+/g, " ")}`;
+      return fit(line, columns);
+    })
+    .join("\n");
+}
