@@ -1,11 +1,10 @@
 /** The JSON Schema of vecfill.config.json, made from the table of options. */
 import { SCHEMA_KEY, TARGET_NAME, TARGETS_KEY } from "../src/settings/config-file.ts";
 import type { Option } from "../src/settings/option.ts";
-import { configKeyOf, OPTION_LIST, OPTIONS, OWN_OF_TARGET } from "../src/settings/options.ts";
+import { configKeyOf, OPTION_LIST, OPTIONS_OF_TARGET } from "../src/settings/options.ts";
 
 export function configSchema(): string {
   const inFile = OPTION_LIST.map(([, option]) => option).filter((option) => option.inConfigFile);
-  const own = OWN_OF_TARGET.map((name) => OPTIONS[name]);
   const name = { type: "string", pattern: TARGET_NAME.source, not: { const: "all" } };
   const schema = {
     $schema: "http://json-schema.org/draft-07/schema#",
@@ -22,7 +21,7 @@ export function configSchema(): string {
           type: "object",
           additionalProperties: false,
           required: ["name"],
-          properties: { name, ...propertiesOf(own) },
+          properties: { name, ...propertiesOf(OPTIONS_OF_TARGET) },
         },
       },
     },

@@ -218,7 +218,7 @@ async function start(name: CommandName, argv: Flags, session: Session): Promise<
     throw reason;
   } finally {
     interrupt.release();
-    proxy.release();
+    proxy.release?.();
   }
 }
 

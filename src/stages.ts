@@ -275,7 +275,6 @@ export async function runFromSettings(
 ): Promise<RunSummary> {
   const { run } = await import("./run/run.ts");
   const { usdOfRun } = await import("./plan/lane-cost.ts");
-  const { combined } = await import("./plan/combined.ts");
   const { fetchingOnFailure } = await import("./import/import.ts");
   const services = await runServices(context);
   const { fit, refused, unfit } = await fetchingOnFailure(services, () =>
@@ -291,8 +290,8 @@ export async function runFromSettings(
     }
     const [first, ...alongside] = await Promise.all(fit.map((its) => partOfRun(its, services)));
     if (first === undefined) throw new Error("nothing stands against none of the targets");
-    const planned = combined(plans);
-    const expectedUsd = planned && usdOfRun(planned, laneChoice(context.settings));
+    const usd = plans.reduce((sum, plan) => sum + usdOfRun(plan, laneChoice(context.settings)), 0);
+    const expectedUsd = plans.length === 0 ? undefined : usd;
     const options = { ...runOptions(context, first), alongside, unfit, expectedUsd };
     const summary = await run({ ...services, store: first.store }, options);
     return { ...summary, parts: [...summary.parts, ...refused] };
@@ -477,6 +476,7 @@ async function planFromSettings(
       tier,
       maxEnqueuedTokens: queueWindow(settings).maxEnqueuedTokens,
       maxAttempts,
+      isOfSeveral: nameAmongSeveral(context) !== undefined,
       canary: canary ?? settings.canary,
     },
   );

@@ -5,14 +5,8 @@ import { usageError } from "../errors.ts";
 /** What is on this machine, such as the emulator, is no proxy's matter. */
 const LOCAL = ["localhost", "127.0.0.1", "::1"];
 
-type Proxied = Readonly<{
-  /** Undefined: they are followed, or none is set. */
-  warning: string | undefined;
-  /** Sends requests as before. */
-  release(): void;
-}>;
-
-const release = () => {};
+/** Without a warning they are followed, or none is set. `release` sends requests as before. */
+type Proxied = Readonly<{ warning?: string; release?: () => void }>;
 
 /** For the whole process. The real environment alone is asked: what is sent passes through there. */
 export function useProxy(env: NodeJS.ProcessEnv, node: object = http): Proxied {
@@ -26,18 +20,13 @@ export function useProxy(env: NodeJS.ProcessEnv, node: object = http): Proxied {
     );
   }
   // by that Node follows them itself, from its start on
-  if (named === undefined || env["NODE_USE_ENV_PROXY"] === "1")
-    return { warning: undefined, release };
+  if (named === undefined || env["NODE_USE_ENV_PROXY"] === "1") return {};
   const set: unknown = Reflect.get(node, "setGlobalProxyFromEnv");
-  if (typeof set !== "function") return { warning: notFollowed(named), release };
+  if (typeof set !== "function") return { warning: notFollowed(named) };
   const NO_PROXY = [env["NO_PROXY"] ?? env["no_proxy"] ?? "", ...LOCAL].filter(Boolean).join(",");
   const restore: unknown = Reflect.apply(set, node, [{ ...env, NO_PROXY, no_proxy: NO_PROXY }]);
-  return {
-    warning: undefined,
-    release: () => {
-      if (typeof restore === "function") Reflect.apply(restore, undefined, []);
-    },
-  };
+  if (typeof restore !== "function") return {};
+  return { release: () => void Reflect.apply(restore, undefined, []) };
 }
 
 function notFollowed(name: string): string {

@@ -11,7 +11,7 @@ import { copiesOf, type Job } from "../manifest/job.ts";
 import { learnedBounds } from "../quota/learned-bounds.ts";
 import type { QuotaLog } from "../manifest/quota/quota-log.ts";
 import { resultBytes } from "../result-line/result-size.ts";
-import type { Target } from "../row/target.ts";
+import { sameTarget, type Target } from "../row/target.ts";
 import { canaryBounds, isCanaryToCome } from "../quota/canary.ts";
 import { countSample, type SampleCount } from "../cost/token-sample.ts";
 import { batchSeconds, learnedSeconds, syncSeconds, tierTokens } from "../quota/duration.ts";
@@ -29,6 +29,8 @@ export type PlanOptions = Omit<SurveyOptions, "ratio" | "firstBounds"> &
     tier: Tier;
     maxEnqueuedTokens: number;
     maxAttempts: number;
+    /** What others wait to send is planned with them. */
+    isOfSeveral?: boolean;
     /** The first job is to be a small one, where that is worth it. */
     canary?: boolean;
   }>;
@@ -90,8 +92,9 @@ export async function plan(services: PlanServices, options: PlanOptions): Promis
   const sample = gemini && (await countSample(gemini, target.model, found.sample, report));
   // a sample of these very rows tells more about them than the bills of other ones
   const correction = sample === undefined ? known : correctionOf([], sample, target);
+  const isPlanned = (job: Job) => options.isOfSeveral !== true || sameTarget(job.target, target);
   const portions = portionsOf(
-    manifest.jobs(),
+    manifest.jobs().filter(isPlanned),
     { ...options, bounds },
     { ...found, withCanary },
     correction.ratio,
@@ -144,15 +147,15 @@ function portionsOf(
   const usd = priceOf(tokens, prices(target.model, "batch"));
   const { rows, copies, jobCount, withCanary } = found;
   const pending = { rows, copies, tokens, jobs: jobCount.jobs(ratio, withCanary), usd };
-  const waiting = addPortions(
+  const waiting = sumOf(
     jobs.filter((job) => needs(job) === "send").map((job) => partOf(job, job.requests, prices)),
   );
   const again = retriedJobs(jobs, options);
   const retried = {
-    ...addPortions(again.map((job) => partOf(job, job.outstanding.retryable, prices))),
+    ...sumOf(again.map((job) => partOf(job, job.outstanding.retryable, prices))),
     jobs: new Pools(again).jobCount(bounds),
   };
-  return { pending, waiting, retried, total: addPortions([pending, waiting, retried]) };
+  return { pending, waiting, retried, total: sumOf([pending, waiting, retried]) };
 }
 
 /** So many rows of a job, sent for the first time or again. */
@@ -163,7 +166,7 @@ function partOf(job: Job, rows: number, prices: Prices): Portion {
   return { rows, copies, tokens, jobs: 1, usd: priceOf(tokens, prices(job.target.model, "batch")) };
 }
 
-export function addPortions(portions: readonly Portion[]): Portion {
+function sumOf(portions: readonly Portion[]): Portion {
   return portions.reduce(
     (all, one) => ({
       rows: all.rows + one.rows,

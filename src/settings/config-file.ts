@@ -3,8 +3,8 @@ import { resolve } from "node:path";
 import { isMissing } from "../disk/presence.ts";
 import { UserError, usageError } from "../errors.ts";
 import { nearest } from "../nearest.ts";
-import { type Given } from "./option.ts";
-import { OPTION_LIST, OPTIONS, OWN_OF_TARGET, configKeyOf } from "./options.ts";
+import type { Given, Option } from "./option.ts";
+import { OPTION_LIST, OPTIONS_OF_TARGET, configKeyOf } from "./options.ts";
 import { isJsonObject, type JsonObject } from "../row/json-value.ts";
 import { readIfThere } from "./environment/small-file.ts";
 
@@ -46,15 +46,12 @@ export async function loadConfigFile(
     [TARGETS_KEY]: targets = [],
     ...settings
   } = content === undefined ? {} : parse(content, file);
-  return { file, entries: entriesOf(settings, file, FLAGS), targets: targetsOf(targets, file) };
+  const options = OPTION_LIST.map(([, option]) => option).filter((option) => option.inConfigFile);
+  return { file, entries: entriesOf(settings, file, options), targets: targetsOf(targets, file) };
 }
 
-const FLAGS = OPTION_LIST.filter(([, { inConfigFile }]) => inConfigFile).map(
-  ([, { flag }]) => flag,
-);
-const FLAGS_OF_TARGET = OWN_OF_TARGET.map((name) => OPTIONS[name].flag);
-
-function entriesOf(settings: object, file: string, flags: readonly string[]): Entries {
+function entriesOf(settings: object, file: string, options: readonly Option<unknown>[]): Entries {
+  const flags = options.map(({ flag }) => flag);
   const entries = new Map<string, { key: string; given: Given }>();
   for (const [key, value] of Object.entries(settings)) {
     const flag = flagOf(key, file, flags);
@@ -76,7 +73,7 @@ function targetsOf(given: unknown, file: string): ReadonlyMap<string, Entries> {
       );
     }
     if (targets.has(name)) throw wrong(file, `has two targets of the name ${name}`);
-    targets.set(name, entriesOf(settings, file, FLAGS_OF_TARGET));
+    targets.set(name, entriesOf(settings, file, OPTIONS_OF_TARGET));
   }
   return targets;
 }

@@ -23,9 +23,9 @@ export function namedTargets(
 ): readonly (string | undefined)[] {
   const isTaken = command === undefined || OPTIONS.target.commands.includes(command);
   if (!isTaken) return [names.length === 1 ? names[0] : undefined];
-  if (asked === ALL_TARGETS) return allOf(names, { naming, command, file });
+  if (asked === ALL_TARGETS && names.length > 0 && command !== "init") return names;
   if (asked !== undefined) {
-    const isNew = command === "init" && TARGET_NAME.test(asked);
+    const isNew = command === "init" && TARGET_NAME.test(asked) && asked !== ALL_TARGETS;
     if (isNew || names.includes(asked)) return [asked];
     throw noTarget(asked, names, file);
   }
@@ -36,21 +36,6 @@ export function namedTargets(
     `${file} has ${names.length} targets: ${names.join(", ")}.`,
     `Give one with --target, as in --target ${names[0]}, or --target ${ALL_TARGETS}.`,
   );
-}
-
-function allOf(
-  names: readonly string[],
-  { naming, command, file }: Omit<Asked, "asked">,
-): readonly string[] {
-  if (naming !== undefined) {
-    throw usageError(
-      `--${naming} is of one target, and --target all takes each as the config file has it.`,
-      "Leave out one of the two.",
-    );
-  }
-  if (names.length === 0) throw noTarget(ALL_TARGETS, names, file);
-  if (command !== "init") return names;
-  throw usageError("`init` writes one target at a time.", "Give its name: --target <name>.");
 }
 
 function noTarget(name: string, names: readonly string[], file: string): UserError {

@@ -540,27 +540,18 @@ export type OptionName = keyof typeof OPTIONS;
 
 type ValueOf<O> = O extends Option<infer T> ? T : never;
 
-/** What each of several targets in the config file may have of its own. */
-export const OWN_OF_TARGET = [
-  "schema",
-  "table",
-  "id",
-  "text",
-  "embedding",
-  "model",
-  "dimensions",
-  "taskType",
-  "where",
-  "limit",
-  "onTooLong",
-] as const satisfies readonly OptionName[];
-
 /** Every option's value, checked. Times are in milliseconds. */
 export type ValuesOf<O> = { readonly [K in keyof O]: ValueOf<O[K]> };
 
 export type Settings = ValuesOf<typeof OPTIONS>;
 
 export const OPTION_LIST: readonly (readonly [OptionName, Option<unknown>])[] = listOptions();
+
+/** What each of several targets in the config file may have of its own. */
+export const OPTIONS_OF_TARGET = OPTION_LIST.filter(
+  ([name, { group, inConfigFile }]) =>
+    group === "Target" && inConfigFile && name !== "target" && name !== "rebuildIndex",
+).map(([, option]) => option);
 
 export function optionsOf(command: CommandName): Option<unknown>[] {
   return OPTION_LIST.map(([, option]) => option).filter(({ commands }) =>

@@ -154,6 +154,31 @@ compdef() { print "compdef $*" }
   });
 });
 
+const hasFish = spawnSync("fish", ["--version"]).status === 0;
+
+test("in fish, every command and option comes with what it is for", async () => {
+  const script = await scriptFor("fish");
+  for (const [name, { summary }] of Object.entries(COMMANDS))
+    expect(script).toContain(`-a ${name} -d '${summary.replaceAll("'", String.raw`\'`)}'`);
+  expect(script).toContain("'__vecfill_is jobs' -l format -d 'how to list the jobs");
+  expect(script).toContain("-xa 'table csv json ndjson'");
+});
+
+test("fish takes its script", onlyWhere(hasFish, "take fish"), async () => {
+  const script = await scriptFor("fish");
+  const ask = `${script}\ncomplete -C 'vecfill cancel ' | string replace -r '\\t.*' ''`;
+  expect(shellLines("fish", ["--no-config"], ask)).toEqual(["0001", "0002"]);
+});
+
+test("job ids come from the folder that the config file names", async () => {
+  const script = await scriptFor("bash");
+  const config = join(folder, "vecfill.config.json");
+  await writeFile(config, '{ "table": "a", "jobsDir": "other" }');
+  const ask = "COMP_WORDS=(vecfill jobs ''); COMP_CWORD=2; _vecfill; echo ${COMPREPLY[@]}";
+  expect(shellLines("bash", ["--norc"], `${script}\n${ask}`)).toEqual(["0007"]);
+  await writeFile(config, "{}");
+});
+
 test("takes the shell from SHELL, and says which there are", async () => {
   const ofShell = await runHere(["completion"], { env: { SHELL: "/usr/bin/zsh" } });
   expect(ofShell.stdout).toMatch(/^#compdef vecfill\n/);
@@ -166,7 +191,7 @@ test("takes the shell from SHELL, and says which there are", async () => {
 
 test("knows what an option takes wherever the option has a list of words", () => {
   const run = completedCommands(COMMANDS).find(({ name }) => name === "run");
-  const choices = run?.options.filter(({ takes }) => takes.kind === "choice");
+  const choices = run?.options.filter(({ takes }) => takes === "choice");
   expect(choices?.map(({ flag }) => flag)).toEqual(
     expect.arrayContaining(["model", "task-type", "on-too-long"]),
   );

@@ -128,7 +128,7 @@ test("one of them alone, by its name; and none is guessed", async () => {
   for (const [typed, words] of [
     ["run", /has 2 targets: questions, answers\.\nhint: Give one with --target/],
     ["run --target answer", /has no target answer.+\nhint: Did you mean --target answers\?/],
-    ["run --target all --table other", /--table is of one target/],
+    ["run --target all --table other", /The targets questions and answers fill the same column/],
   ] as const) {
     const { code, stderr } = await vecfill("jobs", ...typed.split(" "));
     expect([code, stderr]).toEqual([EXIT_CODES.usage, expect.stringMatching(words)]);

@@ -65,19 +65,14 @@ complete -F _vecfill vecfill
 `;
 }
 
-function answerTo({ takes }: CompletedOption): string | undefined {
-  switch (takes.kind) {
-    case "nothing":
-      return undefined;
-    case "anything":
-      return ":";
-    case "choice":
-      return `IFS=$' \\n'; COMPREPLY=($(compgen -W "${takes.choices.join(" ")}" -- "$cur"))`;
-    case "file":
-      return `COMPREPLY=($(compgen -f -- "$cur")); compopt -o filenames 2>/dev/null`;
-    case "folder":
-      return `COMPREPLY=($(compgen -d -- "$cur")); compopt -o filenames 2>/dev/null`;
-  }
+function answerTo({ takes, choices }: CompletedOption): string | undefined {
+  return {
+    nothing: undefined,
+    anything: ":",
+    choice: `IFS=$' \\n'; COMPREPLY=($(compgen -W "${choices.join(" ")}" -- "$cur"))`,
+    file: `COMPREPLY=($(compgen -f -- "$cur")); compopt -o filenames 2>/dev/null`,
+    folder: `COMPREPLY=($(compgen -d -- "$cur")); compopt -o filenames 2>/dev/null`,
+  }[takes];
 }
 
 function options(commands: readonly CompletedCommand[]): string {

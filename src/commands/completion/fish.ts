@@ -42,20 +42,15 @@ function commandLines({ name, summary, options, takes }: CompletedCommand): stri
   ].join("\n");
 }
 
-function optionWords({ flag, describe, takes }: CompletedOption): string {
-  const option = `-l ${flag} -d ${fishText(describe)}`;
-  switch (takes.kind) {
-    case "nothing":
-      return option;
-    case "anything":
-      return `${option} -x`;
-    case "choice":
-      return `${option} -xa '${takes.choices.join(" ")}'`;
-    case "file":
-      return `${option} -rF`;
-    case "folder":
-      return `${option} -xa '(__fish_complete_directories)'`;
-  }
+function optionWords({ flag, describe, takes, choices }: CompletedOption): string {
+  const words = {
+    nothing: "",
+    anything: " -x",
+    choice: ` -xa '${choices.join(" ")}'`,
+    file: " -rF",
+    folder: " -xa '(__fish_complete_directories)'",
+  }[takes];
+  return `-l ${flag} -d ${fishText(describe)}${words}`;
 }
 
 function fishText(text: string): string {

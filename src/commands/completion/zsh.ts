@@ -53,19 +53,14 @@ if [[ \${funcstack[1]} == _vecfill ]]; then _vecfill "$@"; else compdef _vecfill
 `;
 }
 
-function answerTo({ takes, describe }: CompletedOption): string | undefined {
-  switch (takes.kind) {
-    case "nothing":
-      return undefined;
-    case "anything":
-      return `_message ${quoted(describe)}`;
-    case "choice":
-      return `compadd -- ${takes.choices.join(" ")}`;
-    case "file":
-      return "_files";
-    case "folder":
-      return "_files -/";
-  }
+function answerTo({ takes, choices, describe }: CompletedOption): string | undefined {
+  return {
+    nothing: undefined,
+    anything: `_message ${quoted(describe)}`,
+    choice: `compadd -- ${choices.join(" ")}`,
+    file: "_files",
+    folder: "_files -/",
+  }[takes];
 }
 
 function options(commands: readonly CompletedCommand[]): string {

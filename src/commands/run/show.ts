@@ -21,7 +21,6 @@ import { writeCostWarnings } from "../../words/write-cost-text.ts";
 import { balanced } from "../../row/sums.ts";
 import { writeCost } from "../../row/write-cost.ts";
 import type { PartSummary, RunSummary } from "../../run/run.ts";
-import { combined } from "../../plan/combined.ts";
 import { forEachTarget, worstOf } from "../../cli/each-target.ts";
 import { textOf } from "../../words/text-lines.ts";
 
@@ -174,25 +173,20 @@ async function agreedPlans(
   const gemini = await services.gemini();
   const manifest = await services.manifest();
   const plans = await plansOf(each, { manifest, gemini });
-  const planned = combined(plans);
-  if (planned === undefined) return [];
-  const left = Math.max(0, (limit?.maxUsd ?? Infinity) - planned.spentUsd);
-  const usd = Math.min(usdOfRun(planned, laneChoice(settings)), left);
-  const tables = plans.map(({ target }) => tableName(target)).join(", ");
-  if (usd <= settings.consentAbove || (await confirm(question(planned, tables, { usd, left })))) {
-    return plans;
-  }
-  throw notAgreed();
-}
-
-function question(
-  { total, spentUsd }: Plan,
-  tables: string,
-  { usd, left }: Readonly<{ usd: number; left: number }>,
-): string {
+  const sum = (of: (plan: Plan) => number) => plans.reduce((all, plan) => all + of(plan), 0);
+  const spentUsd = sum((plan) => plan.spentUsd);
+  const left = Math.max(0, (limit?.maxUsd ?? Infinity) - spentUsd);
+  const usd = Math.min(
+    sum((plan) => usdOfRun(plan, laneChoice(settings))),
+    left,
+  );
   const before = spentUsd > 0 ? `, after ${dollars(spentUsd)} so far` : "";
   const upTo = usd < left ? `about ${dollars(usd)}` : `up to --max-cost, ${dollars(usd)}`;
-  return `This run would spend ${upTo}${before}: ${counted(total.rows, "row")} of ${tables}, about ${count(total.tokens)} tokens, in ${counted(total.jobs, "job")}. Go on?`;
+  const [rows, jobs] = [sum(({ total }) => total.rows), sum(({ total }) => total.jobs)];
+  const tables = plans.map(({ target }) => tableName(target)).join(", ");
+  const question = `This run would spend ${upTo}${before}: ${counted(rows, "row")} of ${tables}, about ${count(sum(({ total }) => total.tokens))} tokens, in ${counted(jobs, "job")}. Go on?`;
+  if (usd <= settings.consentAbove || (await confirm(question))) return plans;
+  throw notAgreed();
 }
 
 function notAgreed(): UserError {
