@@ -21,6 +21,7 @@ test("plan, doctor, run, verify and rollback", async () => {
   expect(await vecfill.run()).toMatchObject({ written: 5, remaining: 2 });
   expect(await vecfill.verify()).toMatchObject({ withEmbedding: 5, manifestBalanced: true });
   expect(await vecfill.rollback(1)).toMatchObject({ rolledBack: ["0001"], rows: 5 });
+  await vecfill.close();
   expect(await folders.books()).toMatchObject({ empty: TEXTS.length });
 });
 
