@@ -116,6 +116,8 @@ export type Vecfill = Readonly<{
   verify(): Promise<JsonObject>;
   /** What `vecfill doctor --json` gives. */
   doctor(): Promise<JsonObject>;
+  /** What `vecfill status --json` gives. Takes no lock. */
+  status(): Promise<JsonObject>;
   /** Cancels the batches of these jobs at Gemini: what `vecfill cancel --json` gives. */
   cancel(...jobs: readonly (string | number)[]): Promise<JsonObject>;
   /** Takes back what these jobs wrote: what `vecfill rollback --json` gives. */
@@ -156,6 +158,7 @@ function stages(context: Context): Vecfill {
     plan: async () => planOnly(ofOne(context)),
     verify: () => shown(context, "verify"),
     doctor: () => shown(context, "doctor"),
+    status: () => shown(context, "status"),
     cancel: (...jobs) => shown(context, "cancel", jobs),
     rollback: (...jobs) => shown(context, "rollback", jobs),
     search: (text, { top = SEARCH_OPTIONS.top.default } = {}) =>

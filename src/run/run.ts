@@ -297,9 +297,10 @@ async function reportGoal(
 ): Promise<void> {
   const onTheWay = manifest.jobs().filter(isOpen);
   const open = onTheWay.reduce((rows, { requests }) => rows + requests, 0);
-  const pending = await Promise.all(parts.map(({ store }) => pendingOf(store)));
+  const pending = sumOf(await Promise.all(parts.map(({ store }) => pendingOf(store))));
   const limit = sumOf(parts.map((part) => part.export.limit ?? Infinity));
-  report({ type: "goal", rows: Math.min(sumOf(pending), open + limit) });
+  const rows = Math.min(pending, open + limit);
+  report({ type: "goal", rows, withoutVector: pending });
 }
 
 function sumOf(values: readonly number[]): number {

@@ -19,6 +19,7 @@ test("plan, doctor, run, verify and rollback", async () => {
   expect(await vecfill.plan()).toMatchObject({ total: { rows: 5, jobs: 1 } });
   expect(await vecfill.doctor()).toMatchObject({ failures: 0 });
   expect(await vecfill.run()).toMatchObject({ written: 5, remaining: 2 });
+  expect(await vecfill.status()).toMatchObject({ withEmbedding: 5, withoutEmbedding: 2 });
   expect(await vecfill.verify()).toMatchObject({ withEmbedding: 5, manifestBalanced: true });
   expect(await vecfill.rollback(1)).toMatchObject({ rolledBack: ["0001"], rows: 5 });
   await vecfill.close();

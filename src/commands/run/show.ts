@@ -1,6 +1,7 @@
-import { INTERRUPTED_EARLY, copiesLines, skippedLines, sumsText } from "../../words/sums-text.ts";
+import { INTERRUPTED_EARLY, copiesLines, skippedLines } from "../../words/sums-text.ts";
 import { usdOfRun } from "../../plan/lane-cost.ts";
 import type { CommandContext, CommandResult } from "../../cli/command.ts";
+import { endingOf } from "../../cli/ending.ts";
 import { targetOf } from "../../settings/config.ts";
 import { type ExitReason, type UserError, usageError } from "../../errors.ts";
 import type { Plan } from "../../plan/plan.ts";
@@ -20,23 +21,32 @@ import { costStopJson, costStopText } from "../../words/cost-text.ts";
 import { writeCostWarnings } from "../../words/write-cost-text.ts";
 import { balanced } from "../../row/sums.ts";
 import { writeCost } from "../../row/write-cost.ts";
-import type { PartSummary, RunSummary } from "../../run/run.ts";
+import type { RunSummary } from "../../run/run.ts";
 import { forEachTarget, worstOf } from "../../cli/each-target.ts";
 import { textOf } from "../../words/text-lines.ts";
+import { exitOfPart, partJson, partText } from "./parts.ts";
 
 export async function showRun(context: CommandContext): Promise<CommandResult> {
   if (context.settings.dryRun) return forEachTarget(context, showDryRun);
-  return runResult(context, await runFromSettings(context, (each) => agreedPlans(context, each)));
+  const startedMs = context.clock.elapsedMs();
+  const summary = await runFromSettings(context, (each) => agreedPlans(context, each));
+  return runResult(context, summary, await endingOf(context, summary, startedMs));
 }
 
-function runResult({ next, signal, targets }: CommandContext, summary: RunSummary): CommandResult {
+type Ending = Awaited<ReturnType<typeof endingOf>>;
+
+async function runResult(
+  context: CommandContext,
+  summary: RunSummary,
+  ending: Ending,
+): Promise<CommandResult> {
+  const { next, signal, targets } = context;
   const isShared = targets.length > 1;
   const { requests, written, failed, stale, filled, gone, jobs, remaining, cost, pending } =
     summary;
   const sums = { requests, written, failed, stale, filled, gone };
   if (!balanced(sums)) throw new Error(`the sums do not balance: ${JSON.stringify(sums)}`);
   const unfinished = pending.length > 0 || summary.isCutShort;
-  const rebuilding = summary.indexes.missing.length > 0 ? ["--rebuild-index"] : [];
   return {
     json: {
       ...sums,
@@ -47,41 +57,53 @@ function runResult({ next, signal, targets }: CommandContext, summary: RunSummar
       cost: { tokens: cost.tokens, usd: decimal(cost.usd) },
       costStop: costStopJson(summary.costStop),
       indexes: summary.indexes,
+      ...ending.json,
       ...(isShared ? { targets: summary.parts.map(partJson) } : {}),
     },
-    text: runText(summary, signal.aborted, isShared),
-    next: unfinished ? next("run", ...rebuilding) : failed > 0 ? next("resubmit") : undefined,
+    text: textOf([
+      runText(summary, ending, signal.aborted),
+      ...(isShared ? summary.parts.map(partText) : [await indexText(context, summary)]),
+    ]),
+    next: nextOf(next, summary, ending, unfinished),
     exit: isShared ? worstOf(summary.parts.map(exitOfPart)) : exitOf(summary, unfinished),
+    remaining,
   };
 }
 
-function partJson({ name, target, error, pending, ...sums }: PartSummary): object {
-  const { requests, written, failed, stale, filled, gone, remaining } = sums;
-  const said = { remaining: remaining ?? null, pending, error: error?.message ?? null };
-  return {
-    target: name ?? tableName(target),
-    requests,
-    written,
-    failed,
-    stale,
-    filled,
-    gone,
-    ...said,
-  };
+/** A limit leaves rows that the same command takes next; what failed for good waits for a person. */
+function nextOf(
+  next: CommandContext["next"],
+  { indexes, remaining, failed, skipped, jobs }: RunSummary,
+  { hasRetryable }: Ending,
+  unfinished: boolean,
+): string | undefined {
+  const leftOut = skipped && skipped.empty + skipped.tooLong + skipped.failedBefore;
+  const hasMore = jobs.length > 0 && remaining > failed + (leftOut ?? 0);
+  if (unfinished || hasMore)
+    return next("run", ...(indexes.missing.length > 0 ? ["--rebuild-index"] : []));
+  if (hasRetryable) return next("resubmit");
+  return remaining === 0 ? next("verify") : undefined;
 }
 
-function exitOfPart(part: PartSummary): ExitReason {
-  if (part.error !== undefined) return part.error.exit === "unfinished" ? "unfinished" : "fatal";
-  if (part.isHeld && part.pending.length > 0) return "costLimit";
-  if (part.pending.length > 0 || part.isCutShort) return "unfinished";
-  return part.failed > 0 ? "rowsFailed" : "done";
+/** A column that is full is there to be searched. */
+async function indexText(
+  { services, settings }: CommandContext,
+  { written, remaining, indexes }: RunSummary,
+): Promise<string> {
+  if (written === 0 || remaining > 0 || indexes.missing.length > 0) return "";
+  const target = targetOf(settings);
+  const description = await (await services.store(target)).describe();
+  const { typeName } = description.embedding;
+  const widest = HNSW_WIDTHS.get(typeName) ?? 0;
+  if (writeCost(description, 0).indexes.length > 0 || target.dimensions > widest) return "";
+  return `There is no index for searches yet: create index on ${tableName(target)} using hnsw (${target.embedding} ${typeName}_cosine_ops);`;
 }
 
-function partText({ name, target, error, written, failed, remaining = 0 }: PartSummary): string {
-  if (error !== undefined) return `${name ?? tableName(target)}: ${error.message}`;
-  const ill = failed > 0 ? `, ${count(failed)} failed` : "";
-  return `${name ?? tableName(target)}: ${count(written)} written${ill}, ${count(remaining)} still without a vector.`;
-}
+/** Of each type, the most dimensions that pgvector indexes. */
+const HNSW_WIDTHS = new Map([
+  ["vector", 2_000],
+  ["halfvec", 4_000],
+]);
 
 /** What is at Gemini comes first: a limit that was reached is still reached afterwards. */
 function exitOf({ costStop, timedOut, failed }: RunSummary, unfinished: boolean): ExitReason {
@@ -115,12 +137,6 @@ async function showDryRun(context: CommandContext): Promise<CommandResult> {
   };
 }
 
-/** The interactive API may tell no counts; the estimate then stands for the bill. */
-function costBasis({ tokens, usd, billedUsd }: RunSummary["cost"]): string {
-  const isCounted = billedUsd >= usd;
-  return `${count(tokens)} tokens${isCounted ? "" : ", in part estimated: Gemini did not count them all"}`;
-}
-
 async function warnOfIndexes(
   { services, settings, report }: CommandContext,
   rows: number,
@@ -134,11 +150,11 @@ async function warnOfIndexes(
   }
 }
 
-function runText(summary: RunSummary, isInterrupted: boolean, isShared: boolean): string {
-  const { cost, remaining, pending, skipped, tooLongFile, timedOut, failedFiles } = summary;
-  const { costStop, atOnce } = summary;
+function runText(summary: RunSummary, ending: Ending, isInterrupted: boolean): string {
+  const { remaining, pending, skipped, tooLongFile, timedOut, costStop, atOnce } = summary;
+  const isNothing = summary.jobs.length === 0;
   return textOf([
-    summary.jobs.length === 0 ? noJobsText(summary, isInterrupted) : sumsText(summary, failedFiles),
+    ...(isNothing ? [noJobsText(summary, isInterrupted)] : ending.sums),
     // what was on its way when the last pass began has ended since
     ...(skipped === undefined
       ? []
@@ -147,12 +163,15 @@ function runText(summary: RunSummary, isInterrupted: boolean, isShared: boolean)
       `Embedded at once, at full price: ${counted(atOnce.length, "job")} (${atOnce.join(", ")}).`,
     pending.length > 0 &&
       `${counted(pending.length, "job")} not ended yet: ${pending.join(", ")}${timedOut ? " (--timeout is over; the batches go on)" : ""}.`,
-    ...(isShared
-      ? summary.parts.map(partText)
-      : [`${counted(remaining, "row")} of the table still without a vector.`]),
+    remainingText(remaining),
     costStop === undefined ? "" : costStopText(costStop),
-    cost.tokens > 0 ? `Cost: about ${dollars(cost.usd)} for ${costBasis(cost)}.` : "",
+    ...(isNothing ? [] : ending.figures),
   ]);
+}
+
+function remainingText(rows: number): string {
+  if (rows === 0) return "Every row has a vector.";
+  return rows === 1 ? "1 row has no vector yet." : `${count(rows)} rows have no vector yet.`;
 }
 
 function noJobsText({ timedOut }: RunSummary, isInterrupted: boolean): string {
