@@ -4,7 +4,14 @@ import { tableName } from "../../row/target.ts";
 import type { PartSummary } from "../../run/run.ts";
 import { count } from "../../words/figures.ts";
 
-export function partJson({ name, target, error, isCutShort, isHeld, ...figures }: PartSummary) {
+export function partJson({
+  name,
+  target,
+  error,
+  isCutShort: _,
+  isHeld: _held,
+  ...figures
+}: PartSummary) {
   const { remaining = null, ...sums } = figures;
   return { target: name ?? tableName(target), ...sums, remaining, error: error?.message ?? null };
 }
