@@ -4,16 +4,11 @@ import { tableName } from "../../row/target.ts";
 import type { PartSummary } from "../../run/run.ts";
 import { count } from "../../words/figures.ts";
 
-export function partJson({
-  name,
-  target,
-  error,
-  isCutShort: _,
-  isHeld: _held,
-  ...figures
-}: PartSummary) {
-  const { remaining = null, ...sums } = figures;
-  return { target: name ?? tableName(target), ...sums, remaining, error: error?.message ?? null };
+export function partJson(part: PartSummary) {
+  const { requests, written, failed, stale, filled, gone, pending } = part;
+  const sums = { requests, written, failed, stale, filled, gone };
+  const told = { remaining: part.remaining ?? null, error: part.error?.message ?? null };
+  return { target: part.name ?? tableName(part.target), ...sums, pending, ...told };
 }
 
 export function partText({ name, target, error, ...sums }: PartSummary): string {
