@@ -21,6 +21,7 @@ export const COMMAND_NAMES = [
   "jobs",
   "report",
   "init",
+  "config",
   "doctor",
   "emulator",
   "completion",

@@ -15,6 +15,7 @@ import { type ColumnSummary, verifyColumn } from "./column.ts";
 import { Findings } from "./findings.ts";
 import { checkFiles, emptiedSince, unbalancedJobs } from "./recorded-jobs.ts";
 import { compareSample, comparable, drawPlaces, LEAST_COSINE, tokensToSend } from "./sample.ts";
+import { nameAmongSeveral } from "../../stages.ts";
 import { longestWait, type Wait, waitText } from "./waiting.ts";
 import { textOf } from "../../words/text-lines.ts";
 
@@ -40,7 +41,7 @@ export async function showVerify(context: CommandContext): Promise<CommandResult
     jobs: manifest.jobs().length,
     wait: await waitOf(context, store, target, manifest.jobs(), column),
     emptied: emptiedSince(manifest.jobs(), target, column.withEmbedding),
-    path: verifyPath(settings.jobsDir),
+    path: verifyPath(settings.jobsDir, nameAmongSeveral(context)),
   };
   if (!settings.dryRun) await findings.write(settings.jobsDir, verified.path);
   return resultOf(context, verified);
