@@ -7,11 +7,14 @@ import { readManifest } from "../../src/jobs-folder/open.ts";
 import { type Folders, openFolders } from "../folders.ts";
 import { sized } from "../size.ts";
 
-const ROWS = sized({ quick: 60, full: 5_000 });
-const ROWS_A_JOB = ROWS / 30;
-/** In the full run of 2,000,000 tokens a table. */
-const QUEUE_TOKENS = sized({ quick: 6_000, full: 500_000 });
-const LONG = "one two three four five six seven eight nine ten ".repeat(40);
+const ROWS = sized({ quick: 24, full: 5_000 });
+const ROWS_A_JOB = Math.ceil(ROWS / 30);
+/** In the full run each table has more. */
+const QUEUE_TOKENS = sized({ quick: 8_000, full: 500_000 });
+const LONG = "one two three four five six seven eight nine ten ".repeat(
+  sized({ quick: 40, full: 10 }),
+);
+const LIMIT_MS = 300_000;
 const TARGETS = [
   { name: "questions", table: "questions" },
   { name: "answers", table: "answers", text: "answer", onTooLong: "fail" },
@@ -38,7 +41,7 @@ async function emptyRows({ sql }: Folders): Promise<readonly string[]> {
   return [row["q"] ?? "", row["a"] ?? ""];
 }
 
-test("share one queue evenly, and both are filled", async () => {
+test("share one queue evenly, and both are filled", { timeout: LIMIT_MS }, async () => {
   const folders = await twoTables(TARGETS, ROWS);
   const { vecfillInTime, home, emulator } = folders;
   const ended = await vecfillInTime(
