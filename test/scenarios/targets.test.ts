@@ -1,7 +1,7 @@
 // I have two tables to fill and one project at Gemini: does one run fill both, side by side and within one budget?
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { expect, test } from "vitest";
+import { expect, test, vi } from "vitest";
 import { EXIT_CODES } from "../../src/errors.ts";
 import { readManifest } from "../../src/jobs-folder/open.ts";
 import { type Folders, openFolders } from "../folders.ts";
@@ -67,6 +67,26 @@ test("share one queue evenly, and both are filled", async () => {
   }
   expect(sent.length).toBeGreaterThan(40);
   expect(Math.max(...(await emulator.billing()).values())).toBe(1);
+});
+
+test("the full queue of one model keeps no other model waiting", async () => {
+  const [first, second] = TARGETS;
+  const folders = await twoTables([first ?? {}, { ...second, model: "gemini-embedding-2" }]);
+  const { home, vecfill, emulator } = folders;
+  const queue = "--max-enqueued-tokens=20";
+  await vecfill("jobs", "export", "--target", "questions", queue);
+  await vecfill("jobs", "submit", queue);
+  const jobs = async () => (await readManifest(join(home, "jobs"))).jobs();
+  const isSent = async (table: string) =>
+    (await jobs()).some((job) => job.target.table === table && job.batch !== undefined);
+  expect(await isSent("questions")).toBe(true);
+  const run = vecfill("jobs", "run", "--target", "all", "--yes", queue);
+  const sent = vi.waitUntil(() => isSent("answers"), { timeout: 5_000 });
+  await sent.finally(async () => {
+    const ticking = setInterval(() => void emulator.advance(60_000), 20);
+    await run.finally(() => clearInterval(ticking));
+  });
+  expect((await run).code).toBe(EXIT_CODES.done);
 });
 
 test("what stands against one stops no other, is told, and is the exit code", async () => {
