@@ -294,7 +294,8 @@ export async function runFromSettings(
     const expectedUsd = plans.length === 0 ? undefined : usd;
     const options = { ...runOptions(context, first), alongside, unfit, expectedUsd };
     const summary = await run({ ...services, store: first.store }, options);
-    return { ...summary, parts: [...summary.parts, ...refused] };
+    const remaining = refused.length > 0 ? undefined : summary.remaining;
+    return { ...summary, remaining, parts: [...summary.parts, ...refused] };
   });
 }
 
@@ -332,27 +333,29 @@ async function fitForRun(each: readonly StageContext[], services: RunServices): 
       await warnOfLostRows({ ...services, store: await its.services.store(target) }, target);
       fit.push(its);
     } catch (error) {
-      const isItsOwn = error instanceof UserError && error.exit === "fatal";
+      const isItsOwn = error instanceof UserError && ["fatal", "usage"].includes(error.exit);
       if (each.length === refused.length + 1 || !isItsOwn) throw error;
       its.report({ type: "warning", message: error.message, hint: error.hint });
       refused.push({ ...nothing, name: its.settings.target, target, error });
     }
   }
-  return { fit, refused, unfit: await unfitOthers(fit, services) };
+  return { fit, refused, unfit: await unfitOthers(fit, refused, services) };
 }
 
-/** Of targets that were not asked for. */
+/** Of targets that were not asked for, and those that were refused. */
 async function unfitOthers(
   fit: readonly StageContext[],
+  refused: readonly PartSummary[],
   services: RunServices,
 ): Promise<readonly Target[]> {
   const [first] = fit;
   if (first === undefined) return [];
-  const targets = fit.map(({ settings }) => targetOf(settings));
+  const away = refused.map(({ target }) => target);
+  const targets = [...fit.map(({ settings }) => targetOf(settings)), ...away];
   const others = othersThan(targets, services);
   const unfit = await unfitTargets(first, services.manifest, others);
   for (const each of others) if (!unfit.includes(each)) await checkBeside(first, services, each);
-  return unfit;
+  return [...unfit, ...away];
 }
 
 /** What is paid for has to have room: rows are counted, and only where they seem too many are their texts read. */
@@ -422,7 +425,11 @@ function limitOfRun({ settings }: StageContext, manifest: ManifestView): number 
 
 function firstRows(context: StageContext, { manifest, gemini }: RunServices): Promise<Plan> {
   const limit = Math.min(limitOfRun(context, manifest) ?? Infinity, ROWS_COUNTED);
-  return planFromSettings(context, { manifest, gemini, limit });
+  const { targets = [], settings } = context;
+  // what stands against a row of one of several is met at its export, and stops no other
+  const onTooLong = targets.length > 1 ? "skip" : settings.onTooLong;
+  const its = { ...context, settings: { ...settings, onTooLong } };
+  return planFromSettings(its, { manifest, gemini, limit });
 }
 
 async function runServices(context: StageContext): Promise<RunServices> {
@@ -438,6 +445,7 @@ function runOptions({ settings, targets }: StageContext, first: Part): RunOption
     ...settings,
     name: first.name,
     export: first.export,
+    shared: (targets ?? []).length > 1,
     window: queueWindow(settings),
     prices: pricesOf(settings),
     costLimit: costLimit(settings, targets),

@@ -106,6 +106,41 @@ test("what stands against one stops no other, is told, and is the exit code", as
   expect(await emptyRows(folders)).toEqual(["0", "0"]);
 });
 
+test.each([
+  ["a text too long for it", {}, /longer than the model takes|too long|tokens/],
+  ["a wrong condition", { where: "nonsense = 1" }, /nonsense/],
+])("%s stops the export of one target alone", async (_name, more, words) => {
+  const [first = {}, second] = TARGETS;
+  const folders = await twoTables([first, { ...second, ...more }, { name: "gone", table: "ghosts" }]);
+  await folders.sql("UPDATE answers SET answer = repeat('word and ', 4000) WHERE id = 9");
+  const run = (...names: string[]) =>
+    folders.vecfillInTime("jobs", "run", "--yes", "--json", ...names);
+  const { code, stdout } = await run("--target", "all");
+  expect(code).toBe(EXIT_CODES.fatal);
+  const told = JSON.parse(stdout);
+  expect(told).toMatchObject({
+    written: 9,
+    remaining: null,
+    targets: [
+      { target: "questions", written: 9, remaining: 0, error: null },
+      { target: "answers", written: 0, error: expect.stringMatching(words) },
+      { target: "gone", error: expect.stringMatching(/ghosts/) },
+    ],
+  });
+  expect(told.next ?? "").not.toMatch(/verify/);
+});
+
+test("beside a target that was refused, what stands against the other does not hide it", async () => {
+  const [, second = {}] = TARGETS;
+  const folders = await twoTables([{ name: "gone", table: "ghosts" }, second]);
+  await folders.sql("UPDATE answers SET answer = repeat('word and ', 4000) WHERE id = 9");
+  const all = ["run", "--yes", "--target", "all"];
+  const { stdout, stderr } = await folders.vecfillInTime("jobs", ...all);
+  expect(stdout, stderr).toMatch(/^gone: There is no table/m);
+  expect(stdout).toMatch(/^answers: The text of row 9 /m);
+  expect(stdout).not.toMatch(/Every row has a vector/);
+});
+
 test("spend from one budget", async () => {
   const folders = await twoTables();
   const budget = ["--max-cost", "30", "--price", "1000000", "--yes", "--target", "all", "--json"];
