@@ -12,6 +12,7 @@ import type { IndexKeeper } from "./import/index-keeper.ts";
 import type { JobBounds } from "./jobs-folder/cut.ts";
 import type { Job } from "./manifest/job.ts";
 import type { Manifest, ManifestView } from "./manifest/manifest.ts";
+import { usdOfRun } from "./plan/lane-cost.ts";
 import type { Plan } from "./plan/plan.ts";
 import { isOpen, needs } from "./manifest/states.ts";
 import { freeBytes } from "./disk/free-space.ts";
@@ -274,7 +275,6 @@ export async function runFromSettings(
   agreed: (each: readonly StageContext[]) => Promise<readonly Plan[]> = async () => [],
 ): Promise<RunSummary> {
   const { run } = await import("./run/run.ts");
-  const { usdOfRun } = await import("./plan/lane-cost.ts");
   const { fetchingOnFailure } = await import("./import/import.ts");
   const services = await runServices(context);
   const { fit, refused, unfit } = await fetchingOnFailure(services, () =>
@@ -375,7 +375,8 @@ async function checkRoom(
   if (atMost <= free) return;
   const counting = { manifest, gemini: undefined, canary: false };
   const counted = plans.length > 0 ? plans : await plansOf(each, counting);
-  const needed = counted.reduce((sum, { bytes: of }) => sum + of.requests + of.results, 0);
+  const all = counted.reduce((sum, { bytes: of }) => sum + of.requests + of.results, 0);
+  const needed = Math.ceil(all * shareWithin(each, counted));
   if (needed <= free) return;
   throw new UserError(
     `The disk of ${jobsDir} has ${bytes(free)} free, and the files of this run take about ${bytes(needed)}: nothing was sent.`,
@@ -383,6 +384,15 @@ async function checkRoom(
       hint: "Make room (`vecfill clean` deletes what is not needed any more), name another folder with --jobs-dir, or fill in parts with --limit.",
     },
   );
+}
+
+/** How much of it the limit on cost lets through. */
+function shareWithin([first]: readonly StageContext[], plans: readonly Plan[]): number {
+  const limit = first && costLimit(first.settings);
+  if (limit === undefined) return 1;
+  const usd = plans.reduce((sum, plan) => sum + usdOfRun(plan, laneChoice(first.settings)), 0);
+  const leftUsd = plans.reduce((left, { spentUsd }) => left - spentUsd, limit.maxUsd);
+  return usd <= leftUsd ? 1 : Math.max(0, leftUsd) / usd;
 }
 
 /** The plan of each target, as the settings have it. */
