@@ -5,6 +5,8 @@ import { expect, test, vi } from "vitest";
 import { EXIT_CODES } from "../../src/errors.ts";
 import { readManifest } from "../../src/jobs-folder/open.ts";
 import { type Folders, openFolders } from "../folders.ts";
+import { loadConfiguration } from "../../src/settings/config.ts";
+import { temporaryFolder } from "../manifest/sample.ts";
 import { sized } from "../size.ts";
 
 const ROWS = sized({ quick: 60, full: 5_000 });
@@ -188,6 +190,19 @@ test("one of them alone, by its name; and none is guessed", async () => {
     const { code, stderr } = await vecfill("jobs", ...typed.split(" "));
     expect([code, stderr]).toEqual([EXIT_CODES.usage, expect.stringMatching(words)]);
   }
+});
+
+test.each([
+  ["the only one", {}, { text: "body" }, "answers", "body"],
+  ["a table beside the only one", { table: "questions" }, {}, "questions", undefined],
+  ["a table that is given", {}, { table: "other" }, "other", undefined],
+])("where none is named, %s is meant", async (_name, flat, given, table, text) => {
+  const folder = await temporaryFolder();
+  const targets = [{ name: "answers", table: "answers" }];
+  await writeFile(join(folder, "vecfill.config.json"), JSON.stringify({ ...flat, targets }));
+  const { settings } = await loadConfiguration({ flags: given, env: {}, folder, command: "run" });
+  expect(settings.table).toBe(table);
+  if (text !== undefined) expect(settings.text).toBe(text);
 });
 
 test.each<readonly [targets: unknown, words: RegExp]>([
