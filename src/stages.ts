@@ -12,6 +12,7 @@ import type { IndexKeeper } from "./import/index-keeper.ts";
 import type { JobBounds } from "./jobs-folder/cut.ts";
 import type { Job } from "./manifest/job.ts";
 import type { Manifest, ManifestView } from "./manifest/manifest.ts";
+import { usdOfRun } from "./plan/lane-cost.ts";
 import type { Plan } from "./plan/plan.ts";
 import { isOpen, needs } from "./manifest/states.ts";
 import { freeBytes } from "./disk/free-space.ts";
@@ -274,7 +275,6 @@ export async function runFromSettings(
   agreed: (each: readonly StageContext[]) => Promise<readonly Plan[]> = async () => [],
 ): Promise<RunSummary> {
   const { run } = await import("./run/run.ts");
-  const { usdOfRun } = await import("./plan/lane-cost.ts");
   const { fetchingOnFailure } = await import("./import/import.ts");
   const services = await runServices(context);
   const { fit, refused, unfit } = await fetchingOnFailure(services, () =>
@@ -294,7 +294,8 @@ export async function runFromSettings(
     const expectedUsd = plans.length === 0 ? undefined : usd;
     const options = { ...runOptions(context, first), alongside, unfit, expectedUsd };
     const summary = await run({ ...services, store: first.store }, options);
-    return { ...summary, parts: [...summary.parts, ...refused] };
+    const remaining = refused.length > 0 ? undefined : summary.remaining;
+    return { ...summary, remaining, parts: [...summary.parts, ...refused] };
   });
 }
 
@@ -332,27 +333,29 @@ async function fitForRun(each: readonly StageContext[], services: RunServices): 
       await warnOfLostRows({ ...services, store: await its.services.store(target) }, target);
       fit.push(its);
     } catch (error) {
-      const isItsOwn = error instanceof UserError && error.exit === "fatal";
+      const isItsOwn = error instanceof UserError && ["fatal", "usage"].includes(error.exit);
       if (each.length === refused.length + 1 || !isItsOwn) throw error;
       its.report({ type: "warning", message: error.message, hint: error.hint });
       refused.push({ ...nothing, name: its.settings.target, target, error });
     }
   }
-  return { fit, refused, unfit: await unfitOthers(fit, services) };
+  return { fit, refused, unfit: await unfitOthers(fit, refused, services) };
 }
 
-/** Of targets that were not asked for. */
+/** Of targets that were not asked for, and those that were refused. */
 async function unfitOthers(
   fit: readonly StageContext[],
+  refused: readonly PartSummary[],
   services: RunServices,
 ): Promise<readonly Target[]> {
   const [first] = fit;
   if (first === undefined) return [];
-  const targets = fit.map(({ settings }) => targetOf(settings));
+  const away = refused.map(({ target }) => target);
+  const targets = [...fit.map(({ settings }) => targetOf(settings)), ...away];
   const others = othersThan(targets, services);
   const unfit = await unfitTargets(first, services.manifest, others);
   for (const each of others) if (!unfit.includes(each)) await checkBeside(first, services, each);
-  return unfit;
+  return [...unfit, ...away];
 }
 
 /** What is paid for has to have room: rows are counted, and only where they seem too many are their texts read. */
@@ -372,7 +375,8 @@ async function checkRoom(
   if (atMost <= free) return;
   const counting = { manifest, gemini: undefined, canary: false };
   const counted = plans.length > 0 ? plans : await plansOf(each, counting);
-  const needed = counted.reduce((sum, { bytes: of }) => sum + of.requests + of.results, 0);
+  const all = counted.reduce((sum, { bytes: of }) => sum + of.requests + of.results, 0);
+  const needed = Math.ceil(all * shareWithin(each, counted));
   if (needed <= free) return;
   throw new UserError(
     `The disk of ${jobsDir} has ${bytes(free)} free, and the files of this run take about ${bytes(needed)}: nothing was sent.`,
@@ -380,6 +384,15 @@ async function checkRoom(
       hint: "Make room (`vecfill clean` deletes what is not needed any more), name another folder with --jobs-dir, or fill in parts with --limit.",
     },
   );
+}
+
+/** How much of it the limit on cost lets through. */
+function shareWithin([first]: readonly StageContext[], plans: readonly Plan[]): number {
+  const limit = first && costLimit(first.settings);
+  if (limit === undefined) return 1;
+  const usd = plans.reduce((sum, plan) => sum + usdOfRun(plan, laneChoice(first.settings)), 0);
+  const leftUsd = plans.reduce((left, { spentUsd }) => left - spentUsd, limit.maxUsd);
+  return usd <= leftUsd ? 1 : Math.max(0, leftUsd) / usd;
 }
 
 /** The plan of each target, as the settings have it. */
@@ -422,7 +435,11 @@ function limitOfRun({ settings }: StageContext, manifest: ManifestView): number 
 
 function firstRows(context: StageContext, { manifest, gemini }: RunServices): Promise<Plan> {
   const limit = Math.min(limitOfRun(context, manifest) ?? Infinity, ROWS_COUNTED);
-  return planFromSettings(context, { manifest, gemini, limit });
+  const { targets = [], settings } = context;
+  // what stands against a row of one of several is met at its export, and stops no other
+  const onTooLong = targets.length > 1 ? "skip" : settings.onTooLong;
+  const its = { ...context, settings: { ...settings, onTooLong } };
+  return planFromSettings(its, { manifest, gemini, limit });
 }
 
 async function runServices(context: StageContext): Promise<RunServices> {
@@ -438,6 +455,7 @@ function runOptions({ settings, targets }: StageContext, first: Part): RunOption
     ...settings,
     name: first.name,
     export: first.export,
+    shared: (targets ?? []).length > 1,
     window: queueWindow(settings),
     prices: pricesOf(settings),
     costLimit: costLimit(settings, targets),

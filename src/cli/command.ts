@@ -54,7 +54,7 @@ export type CommandResult = Readonly<{
   /** Without one: done. */
   exit?: ExitReason;
   /** Rows of the table without a vector, where they were counted. */
-  remaining?: number;
+  remaining?: number | undefined;
   /** `text` is for programs, too: no line of it is folded. */
   isData?: boolean;
 }>;

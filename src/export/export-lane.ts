@@ -3,6 +3,7 @@
  * is through, rows whose text changed under way are exported anew.
  */
 import type { CostLimit } from "../cost/cost.ts";
+import { UserError } from "../errors.ts";
 import { IDLE, type Lane, type Step } from "../gates/step.ts";
 import type { World } from "../gates/world.ts";
 import { jobsWithoutRows } from "../jobs-folder/found-rows.ts";
@@ -62,8 +63,14 @@ export class ExportLane implements Lane {
 
   async #goOn(): Promise<void> {
     this.#until = undefined;
-    const { value, done } = await this.#work.next();
-    this.#until = done === true ? undefined : value;
+    try {
+      const { value, done } = await this.#work.next();
+      this.#until = done === true ? undefined : value;
+    } catch (error) {
+      const { shared, blocked, export: exporting } = this.#world;
+      if (shared !== true || !(error instanceof UserError)) throw error;
+      blocked.giveUp(exporting.target, error);
+    }
   }
 
   async *#passes(): AsyncGenerator<Condition, void> {

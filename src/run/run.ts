@@ -50,6 +50,8 @@ export type RunOptions = PollOptions &
     name?: string | undefined;
     /** Further targets, which share queue and budget with that of `export`. */
     alongside?: readonly Part[];
+    /** What stands against one target stops no other; also where the others were refused before. */
+    shared?: boolean;
     /** Of other tables, those that take no vector. */
     unfit?: readonly Target[];
     reconcileGraceMs: number;
@@ -68,8 +70,8 @@ export type RunSummary = Sums &
     copies: number;
     /** Of these, those that were embedded at once. */
     atOnce: readonly string[];
-    /** Rows still NULL in the table. */
-    remaining: number;
+    /** Rows still NULL in the tables; undefined where one of them was not counted. */
+    remaining: number | undefined;
     cost: Cost;
     /** Rows that no job took, by the last pass. */
     skipped: ExportSummary["skipped"] | undefined;
@@ -196,7 +198,7 @@ async function driveAll(services: RunServices, options: RunOptions): Promise<Run
   const ownJobs = () => manifest.jobs().filter(({ id }) => !before.has(id));
   const parts = partsOf(services, options);
   const canaries = options.canary === true ? await chooseCanaries(services, parts, before) : [];
-  const shared = parts.length > 1;
+  const { shared = false } = options;
   // where the first job cannot be imported, no other is sent
   const isVital = (job: Job) => !shared && canaries.some((canary) => canary.mayBe(job));
   const blocked = blockedJobs(manifest, options.unfit, isVital);

@@ -99,11 +99,13 @@ function askedTargets(
   const found = find(OPTIONS.target, flags, environment, file);
   const asked = found && checkedValue(OPTIONS.target, found);
   const naming = NAMING.map((name) => OPTIONS[name].flag).find((flag) => flags[flag] !== undefined);
-  return namedTargets([...file.targets.keys()], { asked, naming, command, file: file.file });
+  const { targets, entries, file: name } = file;
+  const isBeside = entries.has("table") && targets.values().some((own) => own.has("table"));
+  return namedTargets([...targets.keys()], { asked, naming, isBeside, command, file: name });
 }
 
-/** With one of these a command line names a table or column itself. */
-const NAMING = ["schema", "table", "id", "text", "embedding"] as const;
+/** With one of these a command line names a table itself; a column goes to the target. */
+const NAMING = ["schema", "table"] as const;
 
 function resolveSettings(
   flags: Flags,

@@ -9,8 +9,10 @@ import { OPTIONS, type Settings } from "./options.ts";
 type Asked = Readonly<{
   /** The name that was given. */
   asked: string | undefined;
-  /** A flag that names a table or column: that is a target by itself. */
+  /** A flag that names a table: that is a target by itself. */
   naming: string | undefined;
+  /** A table stands beside the target's own: that is what is meant where none is named. */
+  isBeside: boolean;
   /** Undefined: any may follow. */
   command: CommandName | undefined;
   file: string;
@@ -19,10 +21,11 @@ type Asked = Readonly<{
 /** Undefined stands for what is set beside them. */
 export function namedTargets(
   names: readonly string[],
-  { asked, naming, command, file }: Asked,
+  { asked, naming, isBeside, command, file }: Asked,
 ): readonly (string | undefined)[] {
   const isTaken = command === undefined || OPTIONS.target.commands.includes(command);
-  if (!isTaken) return [names.length === 1 ? names[0] : undefined];
+  const only = names.length === 1 && !isBeside ? names[0] : undefined;
+  if (!isTaken) return [only];
   if (asked === ALL_TARGETS && names.length > 0 && command !== "init") return names;
   if (asked !== undefined) {
     const isNew = command === "init" && TARGET_NAME.test(asked) && asked !== ALL_TARGETS;
@@ -30,7 +33,7 @@ export function namedTargets(
     throw noTarget(asked, names, file);
   }
   if (naming !== undefined) return [undefined];
-  if (names.length < 2) return [names[0]];
+  if (names.length < 2) return [only];
   if (command === "config") return [undefined];
   throw usageError(
     `${file} has ${names.length} targets: ${names.join(", ")}.`,

@@ -68,19 +68,27 @@ export class SubmitLane implements Lane {
     const mayBegin = gate();
     const passing = withinLimit(manifest, costLimit);
     const ready = passing.filter((each) => !isForSync(each, lane) && mayBegin(each));
-    const job = shared === true ? this.#fairest(ready) : ready.next().value;
-    if (job === undefined) return undefined;
-    const log = manifest.quota(job.target.model);
     const jobs = manifest.needing("settle", "poll");
     const nowMs = clock.now().getTime();
-    return { job, try: nextTry(job, { jobs, window, log, quotaWaitMs, nowMs }) };
+    const tryOf = (job: Job): Next => {
+      const log = manifest.quota(job.target.model);
+      return { job, try: nextTry(job, { jobs, window, log, quotaWaitMs, nowMs }) };
+    };
+    const tries = [...(shared === true ? this.#fairest(ready) : ready.take(1))].map(tryOf);
+    const dueMs = (next: Next) => Math.max(next.try.atMs, nowMs);
+    // two that wait for a batch's end are as good as each other
+    return tries.toSorted((a, b) => dueMs(a) - dueMs(b))[0];
   }
 
-  #fairest(jobs: Iterable<Job>): Job | undefined {
+  /** The fairest first, one of each model: what one queue does not take may have room in the other. */
+  #fairest(jobs: Iterable<Job>): Iterable<Job> {
     const oldest = new Map<string, Job>();
     for (const job of jobs) if (!oldest.has(columnOf(job))) oldest.set(columnOf(job), job);
     const sent = (job: Job) => this.#tokens.get(columnOf(job)) ?? 0;
-    return [...oldest.values()].toSorted((a, b) => sent(a) - sent(b))[0];
+    const fairest = new Map<string, Job>();
+    for (const job of [...oldest.values()].toSorted((a, b) => sent(a) - sent(b)))
+      if (!fairest.has(job.target.model)) fairest.set(job.target.model, job);
+    return fairest.values();
   }
 
   /** Whoever calls again does not wait for a pause: being refused once more costs nothing. */

@@ -377,6 +377,9 @@ test("a disk that is too small stops a run before anything is sent", async () =>
     expect.stringMatching(/The disk of .+ has 512 B free.+nothing was sent/),
   ]);
   expect((await emulator.billing()).size).toBe(billed);
+  // what the limit on cost lets through has room
+  const little = await vecfill(["run", "--yes", "--max-cost", "0.00000001"]);
+  expect(little.code, little.stderr).toBe(EXIT_CODES.costLimit);
 });
 
 test("half of a character in an edited failed line is refused with its number", async () => {

@@ -1,10 +1,12 @@
 // I have two tables to fill and one project at Gemini: does one run fill both, side by side and within one budget?
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { expect, test } from "vitest";
+import { expect, test, vi } from "vitest";
 import { EXIT_CODES } from "../../src/errors.ts";
 import { readManifest } from "../../src/jobs-folder/open.ts";
 import { type Folders, openFolders } from "../folders.ts";
+import { loadConfiguration } from "../../src/settings/config.ts";
+import { temporaryFolder } from "../manifest/sample.ts";
 import { sized } from "../size.ts";
 
 const ROWS = sized({ quick: 24, full: 5_000 });
@@ -72,6 +74,26 @@ test("share one queue evenly, and both are filled", { timeout: LIMIT_MS }, async
   expect(Math.max(...(await emulator.billing()).values())).toBe(1);
 });
 
+test("the full queue of one model keeps no other model waiting", async () => {
+  const [first, second] = TARGETS;
+  const folders = await twoTables([first ?? {}, { ...second, model: "gemini-embedding-2" }]);
+  const { home, vecfill, emulator } = folders;
+  const queue = "--max-enqueued-tokens=20";
+  await vecfill("jobs", "export", "--target", "questions", queue);
+  await vecfill("jobs", "submit", queue);
+  const jobs = async () => (await readManifest(join(home, "jobs"))).jobs();
+  const isSent = async (table: string) =>
+    (await jobs()).some((job) => job.target.table === table && job.batch !== undefined);
+  expect(await isSent("questions")).toBe(true);
+  const run = vecfill("jobs", "run", "--target", "all", "--yes", queue);
+  const sent = vi.waitUntil(() => isSent("answers"), { timeout: 5_000 });
+  await sent.finally(async () => {
+    const ticking = setInterval(() => void emulator.advance(60_000), 20);
+    await run.finally(() => clearInterval(ticking));
+  });
+  expect((await run).code).toBe(EXIT_CODES.done);
+});
+
 test("what stands against one stops no other, is told, and is the exit code", async () => {
   const targets = [...TARGETS, { name: "gone", table: "ghosts" }];
   const folders = await twoTables(targets);
@@ -87,6 +109,41 @@ test("what stands against one stops no other, is told, and is the exit code", as
   expect(stdout).toMatch(/^answers: 9 written/m);
   expect(`${stdout}${stderr}`).toMatch(/^gone: There is no table public\.ghosts/m);
   expect(await emptyRows(folders)).toEqual(["0", "0"]);
+});
+
+test.each([
+  ["a text too long for it", {}, /longer than the model takes|too long|tokens/],
+  ["a wrong condition", { where: "nonsense = 1" }, /nonsense/],
+])("%s stops the export of one target alone", async (_name, more, words) => {
+  const [first = {}, second] = TARGETS;
+  const folders = await twoTables([first, { ...second, ...more }, { name: "gone", table: "ghosts" }]);
+  await folders.sql("UPDATE answers SET answer = repeat('word and ', 4000) WHERE id = 9");
+  const run = (...names: string[]) =>
+    folders.vecfillInTime("jobs", "run", "--yes", "--json", ...names);
+  const { code, stdout } = await run("--target", "all");
+  expect(code).toBe(EXIT_CODES.fatal);
+  const told = JSON.parse(stdout);
+  expect(told).toMatchObject({
+    written: 9,
+    remaining: null,
+    targets: [
+      { target: "questions", written: 9, remaining: 0, error: null },
+      { target: "answers", written: 0, error: expect.stringMatching(words) },
+      { target: "gone", error: expect.stringMatching(/ghosts/) },
+    ],
+  });
+  expect(told.next ?? "").not.toMatch(/verify/);
+});
+
+test("beside a target that was refused, what stands against the other does not hide it", async () => {
+  const [, second = {}] = TARGETS;
+  const folders = await twoTables([{ name: "gone", table: "ghosts" }, second]);
+  await folders.sql("UPDATE answers SET answer = repeat('word and ', 4000) WHERE id = 9");
+  const all = ["run", "--yes", "--target", "all"];
+  const { stdout, stderr } = await folders.vecfillInTime("jobs", ...all);
+  expect(stdout, stderr).toMatch(/^gone: There is no table/m);
+  expect(stdout).toMatch(/^answers: The text of row 9 /m);
+  expect(stdout).not.toMatch(/Every row has a vector/);
 });
 
 test("spend from one budget", async () => {
@@ -136,6 +193,19 @@ test("one of them alone, by its name; and none is guessed", async () => {
     const { code, stderr } = await vecfill("jobs", ...typed.split(" "));
     expect([code, stderr]).toEqual([EXIT_CODES.usage, expect.stringMatching(words)]);
   }
+});
+
+test.each([
+  ["the only one", {}, { text: "body" }, "answers", "body"],
+  ["a table beside the only one", { table: "questions" }, {}, "questions", undefined],
+  ["a table that is given", {}, { table: "other" }, "other", undefined],
+])("where none is named, %s is meant", async (_name, flat, given, table, text) => {
+  const folder = await temporaryFolder();
+  const targets = [{ name: "answers", table: "answers" }];
+  await writeFile(join(folder, "vecfill.config.json"), JSON.stringify({ ...flat, targets }));
+  const { settings } = await loadConfiguration({ flags: given, env: {}, folder, command: "run" });
+  expect(settings.table).toBe(table);
+  if (text !== undefined) expect(settings.text).toBe(text);
 });
 
 test.each<readonly [targets: unknown, words: RegExp]>([

@@ -54,7 +54,7 @@ async function runResult(
       copies: summary.copies,
       jobs,
       embedded: summary.atOnce,
-      remaining,
+      remaining: remaining ?? null,
       cost: { tokens: cost.tokens, usd: decimal(cost.usd) },
       costStop: costStopJson(summary.costStop),
       indexes: summary.indexes,
@@ -79,7 +79,7 @@ function nextOf(
   unfinished: boolean,
 ): string | undefined {
   const leftOut = skipped && skipped.empty + skipped.tooLong + skipped.failedBefore;
-  const hasMore = jobs.length > 0 && remaining > failed + (leftOut ?? 0);
+  const hasMore = jobs.length > 0 && (remaining ?? 0) > failed + (leftOut ?? 0);
   if (unfinished || hasMore)
     return next("run", ...(indexes.missing.length > 0 ? ["--rebuild-index"] : []));
   if (hasRetryable) return next("resubmit");
@@ -91,7 +91,7 @@ async function indexText(
   { services, settings }: CommandContext,
   { written, remaining, indexes }: RunSummary,
 ): Promise<string> {
-  if (written === 0 || remaining > 0 || indexes.missing.length > 0) return "";
+  if (written === 0 || remaining !== 0 || indexes.missing.length > 0) return "";
   const target = targetOf(settings);
   const description = await (await services.store(target)).describe();
   const type = vectorType(description.embedding.typeName);
@@ -158,7 +158,7 @@ function runText(summary: RunSummary, ending: Ending, isInterrupted: boolean): s
       `Embedded at once, at full price: ${counted(atOnce.length, "job")} (${atOnce.join(", ")}).`,
     pending.length > 0 &&
       `${counted(pending.length, "job")} not ended yet: ${pending.join(", ")}${timedOut ? " (--timeout is over; the batches go on)" : ""}.`,
-    remainingText(remaining),
+    remaining === undefined ? "" : remainingText(remaining),
     costStop === undefined ? "" : costStopText(costStop),
     ...(isNothing ? [] : ending.figures),
   ]);
