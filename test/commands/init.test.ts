@@ -102,11 +102,22 @@ test("what is said is kept, and the rest found; a missing column is offered", as
     text: "note",
     embedding: "v",
   });
-  expect(stdout).toContain("alter table public.notes add column v vector(768);");
+  expect(stdout).toContain('alter table "public"."notes" add column "v" vector(768);');
   expect(await written(folder, ".gitignore")).toBe("node_modules\njobs\n.env.local\n");
   await init(folder, "--apply");
   expect((await init(folder)).stdout).toMatch(/^ok +columns +public\.notes/m);
   await sql("ALTER TABLE notes DROP COLUMN v");
+});
+
+test("what it runs names one column of one table, whatever their names", async () => {
+  await sql('CREATE TABLE "Question" ("Id" bigint PRIMARY KEY, "Text" text)');
+  const folder = await newFolder();
+  const embedding = 'v" vector(8); drop table logs; --';
+  const content = JSON.stringify({ table: "Question", embedding, dimensions: 128 });
+  await writeFile(join(folder, "vecfill.config.json"), content);
+  const { code, stdout } = await init(folder, "--apply");
+  expect([code, stdout]).toEqual([done, expect.stringMatching(/^ok +columns +public\.Question/m)]);
+  await sql('DROP TABLE "Question"', "SELECT FROM logs");
 });
 
 test("on a terminal it asks which, and runs what it lacks when told to", async () => {

@@ -108,7 +108,11 @@ const TYPED: readonly Row[] = [
   ["run --yes --table parent", fatal, /Other tables inherit .+\(child\).+\nhint: Fill each child/],
   // columns
   ["export --embedding embeding", fatal, /^hint: Did you mean embedding\? Give --embedding emb/m],
-  ["export --embedding vec", fatal, /alter table public\.questions add column vec vector\(128\);/],
+  [
+    "export --embedding vec",
+    fatal,
+    /alter table "public"\."questions" add column "vec" vector\(128\);/,
+  ],
   ["export --text questiontext", fatal, /^hint: Did you mean question_text\?/m],
   [
     "export --table wide --text c77x",
