@@ -244,6 +244,12 @@ const SET_WRONGLY: readonly Set[] = [
     /VECFILL_TABEL is no option; did you mean VECFILL_TABLE\?/,
   ],
   ["no proxy", { HTTPS_PROXY: "not an address" }, usage, /HTTPS_PROXY is no address/],
+  [
+    "a proxy without a scheme",
+    { http_proxy: "proxy.corp:3128" },
+    usage,
+    /http_proxy is no address/,
+  ],
 ];
 
 test.each(SET_WRONGLY)("export with %s", async (_what, env, code, words) => {
@@ -361,6 +367,11 @@ test("HTTP_PROXY is followed, and NO_PROXY", FOLLOWS_PROXIES, async () => {
 test("a Node that cannot follow a proxy says so", () => {
   const { warning } = useProxy({ HTTPS_PROXY: "http://proxy:3128" }, {});
   expect(warning).toMatch(/HTTPS_PROXY is set, and Node .+NODE_USE_ENV_PROXY=1/);
+});
+
+test("what asks nobody has no word for a proxy", async () => {
+  const { code, stderr } = await vecfill(["completion", "zsh"], { HTTPS_PROXY: "not an address" });
+  expect([code, stderr]).toEqual([done, ""]);
 });
 
 test("a disk that is too small stops a run before anything is sent", async () => {
