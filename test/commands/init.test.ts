@@ -1,6 +1,6 @@
 // I have a database and type `vecfill init`: does it find what I mean, write that down, and can I see what holds afterwards?
 import { EventEmitter } from "node:events";
-import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
+import { lstat, mkdir, readFile, rm, stat, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { PassThrough } from "node:stream";
 import { afterAll, beforeAll, expect, test } from "vitest";
@@ -129,6 +129,28 @@ test("on a terminal it asks which, and runs what it lacks when told to", async (
     embedding: "embedding",
   });
   await sql("ALTER TABLE notes DROP COLUMN embedding");
+});
+
+test("without an answer of the database the settings are written as they are, with a warning", async () => {
+  const folder = await newFolder();
+  const away = { DATABASE_URL: "postgres://me@127.0.0.1:1/db" };
+  const { stderr } = await runHere(["init", "--table", "articles"], { env: away, folder });
+  expect(stderr).toMatch(/^warning: .*cannot be reached/m);
+  expect(JSON.parse(await written(folder))).toMatchObject({
+    table: "articles",
+    text: "question_text",
+  });
+});
+
+test("a .gitignore keeps its mode, and stays the link that it is", async () => {
+  const folder = await newFolder();
+  const [link, file] = [join(folder, ".gitignore"), join(folder, "ignored")];
+  await writeFile(file, "node_modules\n", { mode: 0o644 });
+  await symlink("ignored", link);
+  await init(folder, "--table", "articles");
+  expect((await lstat(link)).isSymbolicLink()).toBe(true);
+  expect(await readFile(file, "utf8")).toBe("node_modules\n/jobs/\n.env.local\n");
+  expect((await stat(file)).mode & 0o777).toBe(0o644);
 });
 
 test("of several none is guessed", async () => {
