@@ -36,6 +36,17 @@ test("what works on one target takes no other for several", async () => {
   await expect(vecfill.queryVector("a text")).rejects.toThrow("Of several targets at once");
 });
 
+test("status of a named target without jobs is of no other", async () => {
+  const folders = await openFolders(TEXTS);
+  const targets = [{ name: "one" }, { name: "two", embedding: "other" }];
+  await writeFile(join(folders.home, "vecfill.config.json"), JSON.stringify({ targets }));
+  const one = await open(folders, { target: "one" });
+  await one.export();
+  await one.close();
+  const two = await open(folders, { target: "two" });
+  expect(await two.status()).toMatchObject({ target: { embedding: "other" } });
+});
+
 test("cancel, by a number or an id", async () => {
   const folders = await openFolders(TEXTS);
   const vecfill = await open(folders);
