@@ -1,9 +1,17 @@
 /** The man page, made from the tables of commands and options. */
+import { EMULATOR_OPTIONS } from "../src/cli/emulation.ts";
+import { SEARCH_OPTIONS } from "../src/cli/search-options.ts";
 import { EXIT_MEANINGS } from "../src/cli/help.ts";
 import { COMMANDS } from "../src/commands/commands.ts";
 import { EXIT_CODES } from "../src/errors.ts";
 import { COMMAND_NAMES } from "../src/settings/option.ts";
 import { OPTION_LIST } from "../src/settings/options.ts";
+
+const OPTIONS = [
+  ...OPTION_LIST.map(([, option]) => option),
+  ...Object.values(SEARCH_OPTIONS),
+  ...Object.values(EMULATOR_OPTIONS),
+];
 
 export function manPage(version: string): string {
   return [
@@ -24,9 +32,9 @@ export function manPage(version: string): string {
         ...examples.flatMap(([line, does]) => [".br", `${escaped(line)}  (${escaped(does)})`]),
       ];
     }),
-    ...[...Map.groupBy(OPTION_LIST, ([, { group }]) => group)].flatMap(([group, options]) => [
+    ...[...Map.groupBy(OPTIONS, ({ group }) => group)].flatMap(([group, options]) => [
       `.SH OPTIONS: ${group.toUpperCase()}`,
-      ...options.flatMap(([, { flag, value = "", describe, defaultText }]) => [
+      ...options.flatMap(({ flag, value = "", describe, defaultText }) => [
         ".TP",
         `.B ${escaped(`--${flag} ${value}`.trim())}`,
         escaped(`${describe}${defaultText === undefined ? "" : ` (default: ${defaultText})`}`),

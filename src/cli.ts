@@ -203,7 +203,7 @@ async function start(name: CommandName, argv: Flags, session: Session): Promise<
   const { origins } = configuration;
   session.complete = (hint) => withCompleteCommands(hint, origins);
   for (const message of configuration.warnings) warn(output, message);
-  const proxy = useProxy(env);
+  const proxy = LOCAL_COMMANDS.includes(name) ? {} : useProxy(env);
   if (proxy.warning !== undefined) warn(output, proxy.warning);
   const interrupt = interruptible(session, serves);
   const watch = await watchOver(name, configuration, session);
@@ -229,6 +229,9 @@ async function start(name: CommandName, argv: Flags, session: Session): Promise<
     proxy.release?.();
   }
 }
+
+/** They ask nobody, so that no proxy is their matter: a shell may source one at each start. */
+const LOCAL_COMMANDS: readonly CommandName[] = ["jobs", "config", "emulator", "completion"];
 
 const LONG_MS = 10_000;
 

@@ -161,9 +161,9 @@ function stages(context: Context): Vecfill {
     status: () => shown(context, "status"),
     cancel: (...jobs) => shown(context, "cancel", jobs),
     rollback: (...jobs) => shown(context, "rollback", jobs),
-    search: (text, { top = SEARCH_OPTIONS.top.default } = {}) =>
-      searchFromSettings(context, text, top),
-    queryVector: (text) => queryVectorFromSettings(context, text),
+    search: async (text, { top = SEARCH_OPTIONS.top.default } = {}) =>
+      searchFromSettings(ofOne(context), text, top),
+    queryVector: async (text) => queryVectorFromSettings(ofOne(context), text),
     jobs: async () => {
       const { readManifest } = await import("./jobs-folder/open.ts");
       return (await readManifest(context.settings.jobsDir)).jobs();

@@ -77,6 +77,8 @@ describe("the reference", () => {
   test("has a man page of the same, which `npm run reference` writes", () => {
     const { version } = JSON.parse(read("package.json"));
     expect(read("man/vecfill.1")).toBe(manPage(version));
+    for (const own of ["--top", "--tokenizer"])
+      expect(manPage(version)).toContain(own.replaceAll("-", String.raw`\-`));
   });
 
   test("names npm scripts that exist, in every document", () => {

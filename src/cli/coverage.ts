@@ -2,13 +2,17 @@
 import { UserError } from "../errors.ts";
 import type { Job } from "../manifest/job.ts";
 import { sameTarget, type Target } from "../row/target.ts";
+import { targetOf } from "../settings/config.ts";
+import type { Settings } from "../settings/options.ts";
 import type { CommandContext } from "./command.ts";
 
 export type Coverage = Readonly<{ total: number; pending: number; server: string }>;
 
-/** The one that is set, where there are jobs of it; else that of the newest job. */
-export function targetToTell(jobs: readonly Job[], set: Target): Target | undefined {
-  return (jobs.find((job) => sameTarget(job.target, set)) ?? jobs.at(-1))?.target;
+/** The one that is set, where it has a name or jobs; else that of the newest job. Undefined: there are no jobs. */
+export function targetToTell(jobs: readonly Job[], settings: Settings): Target | undefined {
+  const set = targetOf(settings);
+  const isMeant = settings.target !== undefined || jobs.some((job) => sameTarget(job.target, set));
+  return isMeant && jobs.length > 0 ? set : jobs.at(-1)?.target;
 }
 
 /** Why it could not be asked, where that is so. */

@@ -1,6 +1,7 @@
 /** HTTPS_PROXY and NO_PROXY, as other programs follow them. */
 import http from "node:http";
 import { usageError } from "../errors.ts";
+import { PROXY_VARIABLES } from "../settings/access.ts";
 
 /** What is on this machine, such as the emulator, is no proxy's matter. */
 const LOCAL = ["localhost", "127.0.0.1", "::1"];
@@ -10,12 +11,11 @@ type Proxied = Readonly<{ warning?: string; release?: () => void }>;
 
 /** For the whole process. The real environment alone is asked: what is sent passes through there. */
 export function useProxy(env: NodeJS.ProcessEnv, node: object = http): Proxied {
-  const named = ["HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy"].find(
-    (name) => env[name],
-  );
-  if (named !== undefined && !URL.canParse(env[named] ?? "")) {
+  const named = PROXY_VARIABLES.find((name) => env[name]);
+  // Node passes over what has another scheme, or none: without a proxy, and without a word
+  if (named !== undefined && !isFollowed(env[named] ?? "")) {
     throw usageError(
-      `${named} is no address.`,
+      `${named} is no address of a proxy.`,
       `Set it to one such as http://proxy:3128, or unset it.`,
     );
   }
@@ -27,6 +27,10 @@ export function useProxy(env: NodeJS.ProcessEnv, node: object = http): Proxied {
   const restore: unknown = Reflect.apply(set, node, [{ ...env, NO_PROXY, no_proxy: NO_PROXY }]);
   if (typeof restore !== "function") return {};
   return { release: () => void Reflect.apply(restore, undefined, []) };
+}
+
+function isFollowed(address: string): boolean {
+  return /^https?:\/\//i.test(address) && URL.canParse(address);
 }
 
 function notFollowed(name: string): string {

@@ -20,6 +20,17 @@ export function tableName(target: Pick<Target, "schema" | "table">): string {
   return `${target.schema}.${target.table}`;
 }
 
+/** As SQL takes a name, whatever it is: Prisma's have capitals, and a file may hold anything. */
+export function quoteIdentifier(name: string): string {
+  return `"${name.replaceAll('"', '""')}"`;
+}
+
+/** The statement that makes a column for vectors in the target's table. */
+export function addingColumn({ schema, table, dimensions }: Target, column: string): string {
+  const place = [schema, table].map(quoteIdentifier).join(".");
+  return `alter table ${place} add column ${quoteIdentifier(column)} vector(${dimensions})`;
+}
+
 /** True when vectors made for one target may stand in the column of the other. */
 export function sameTarget(a: Target, b: Target): boolean {
   return (

@@ -50,7 +50,7 @@ const GEMINI_KEY_VARIABLES = ["GEMINI_API_KEY", "GOOGLE_API_KEY"];
 const PASSWORD_VARIABLE = "PGPASSWORD";
 const KEY_VARIABLES = [...GEMINI_KEY_VARIABLES, ...SUPABASE_KEY_VARIABLES, PASSWORD_VARIABLE];
 const BASE_URL_VARIABLE = "GOOGLE_GEMINI_BASE_URL";
-const PROXY_VARIABLES = ["HTTPS_PROXY", "HTTP_PROXY", "https_proxy", "http_proxy"];
+export const PROXY_VARIABLES = ["HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy"];
 
 /** What others call the variables that vecfill reads. */
 const NAMES_ELSEWHERE = {

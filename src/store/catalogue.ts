@@ -6,7 +6,7 @@ import { KEY_TYPES, type TargetDescription } from "../row/target-description.ts"
 import { z } from "zod";
 import { parseRecipe, recipeColumns } from "../row/recipe.ts";
 import { noExtension } from "../row/target-check.ts";
-import { tableName, type Target } from "../row/target.ts";
+import { addingColumn, tableName, type Target } from "../row/target.ts";
 import { cell, type Database } from "./database.ts";
 import { type Session, TableRefusal } from "./port.ts";
 import { quoteLiteral } from "./sql.ts";
@@ -335,7 +335,7 @@ export function noSuchColumn(
 ) {
   const [names, table] = [[...types.keys()], tableName(target)];
   const meant = nearest(name, names);
-  const add = `, or add the column: alter table ${table} add column ${name} vector(${target.dimensions});`;
+  const add = `, or add the column: ${addingColumn(target, name)};`;
   const otherwise = `Give ${option}${option === "--embedding" ? add : "."}`;
   const mend = meant ? `Did you mean ${meant}? Give ${option} ${meant}.` : otherwise;
   const hint = `${mend} Its columns: ${nearFirst(name, names, (each) => `${each} (${types.get(each)})`)}.`;

@@ -7,7 +7,7 @@
 import type { IdType } from "../row/target-description.ts";
 import { FINGERPRINT_CHARS, MAX_TEXT_CHARS } from "../row/question.ts";
 import { parseRecipe, type RecipePart } from "../row/recipe.ts";
-import type { Target } from "../row/target.ts";
+import { quoteIdentifier, type Target } from "../row/target.ts";
 import { TEXT_HASH_DIGITS, VECTOR_HASH_DIGITS } from "./port.ts";
 import { undoneMark, type UndoneWrite } from "./undone-write.ts";
 
@@ -18,10 +18,6 @@ export type TableShape = Readonly<{
   vectorSchema: string;
   embeddingType: "vector" | "halfvec";
 }>;
-
-export function quoteIdentifier(name: string): string {
-  return `"${name.replaceAll('"', '""')}"`;
-}
 
 /** Right whatever `standard_conforming_strings` says. */
 export function quoteLiteral(text: string): string {

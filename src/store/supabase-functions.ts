@@ -12,7 +12,7 @@ import { shapeOf } from "./rows.ts";
 import { createHash } from "node:crypto";
 import { MAX_TEXT_CHARS } from "../row/question.ts";
 import { parseRecipe, recipeColumns } from "../row/recipe.ts";
-import { tableName, type Target } from "../row/target.ts";
+import { quoteIdentifier, tableName, type Target } from "../row/target.ts";
 import { catalogueExpression } from "./catalogue.ts";
 import {
   applySql,
@@ -25,7 +25,6 @@ import {
   lookSql,
   qualifiedColumn,
   qualifiedTable,
-  quoteIdentifier,
   quoteLiteral,
   type TableShape,
   textExpression,

@@ -89,6 +89,15 @@ printf '%s ' "\${COMPREPLY[@]}"; echo ";"`;
     expect(lines.map(offered)).toEqual(CASES.map(([, words]) => words));
   });
 
+  it("runs nothing that the name of a file holds", async () => {
+    const theirs = await mkdtemp(join(folder, "theirs-"));
+    await writeFile(join(theirs, "$(echo 0009).requests.jsonl"), "");
+    const ask = `COMP_WORDS=(vecfill jobs --jobs-dir ${theirs} ''); COMP_CWORD=4; _vecfill; echo "\${COMPREPLY[@]}"`;
+    const lines = shellLines("bash", ["--norc"], `${await scriptFor("bash")}\n${ask}`);
+    expect(lines).toEqual([]);
+    await rm(theirs, { recursive: true });
+  });
+
   it("takes a value after an equals sign, which bash makes a word of its own", async () => {
     const script = await scriptFor("bash");
     const ask =

@@ -1,6 +1,6 @@
 // I have a database and type `vecfill init`: does it find what I mean, write that down, and can I see what holds afterwards?
 import { EventEmitter } from "node:events";
-import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
+import { lstat, mkdir, readFile, rm, stat, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { PassThrough } from "node:stream";
 import { afterAll, beforeAll, expect, test } from "vitest";
@@ -102,11 +102,22 @@ test("what is said is kept, and the rest found; a missing column is offered", as
     text: "note",
     embedding: "v",
   });
-  expect(stdout).toContain("alter table public.notes add column v vector(768);");
+  expect(stdout).toContain('alter table "public"."notes" add column "v" vector(768);');
   expect(await written(folder, ".gitignore")).toBe("node_modules\njobs\n.env.local\n");
   await init(folder, "--apply");
   expect((await init(folder)).stdout).toMatch(/^ok +columns +public\.notes/m);
   await sql("ALTER TABLE notes DROP COLUMN v");
+});
+
+test("what it runs names one column of one table, whatever their names", async () => {
+  await sql('CREATE TABLE "Question" ("Id" bigint PRIMARY KEY, "Text" text)');
+  const folder = await newFolder();
+  const embedding = 'v" vector(8); drop table logs; --';
+  const content = JSON.stringify({ table: "Question", embedding, dimensions: 128 });
+  await writeFile(join(folder, "vecfill.config.json"), content);
+  const { code, stdout } = await init(folder, "--apply");
+  expect([code, stdout]).toEqual([done, expect.stringMatching(/^ok +columns +public\.Question/m)]);
+  await sql('DROP TABLE "Question"', "SELECT FROM logs");
 });
 
 test("on a terminal it asks which, and runs what it lacks when told to", async () => {
@@ -118,6 +129,28 @@ test("on a terminal it asks which, and runs what it lacks when told to", async (
     embedding: "embedding",
   });
   await sql("ALTER TABLE notes DROP COLUMN embedding");
+});
+
+test("without an answer of the database the settings are written as they are, with a warning", async () => {
+  const folder = await newFolder();
+  const away = { DATABASE_URL: "postgres://me@127.0.0.1:1/db" };
+  const { stderr } = await runHere(["init", "--table", "articles"], { env: away, folder });
+  expect(stderr).toMatch(/^warning: .*cannot be reached/m);
+  expect(JSON.parse(await written(folder))).toMatchObject({
+    table: "articles",
+    text: "question_text",
+  });
+});
+
+test("a .gitignore keeps its mode, and stays the link that it is", async () => {
+  const folder = await newFolder();
+  const [link, file] = [join(folder, ".gitignore"), join(folder, "ignored")];
+  await writeFile(file, "node_modules\n", { mode: 0o644 });
+  await symlink("ignored", link);
+  await init(folder, "--table", "articles");
+  expect((await lstat(link)).isSymbolicLink()).toBe(true);
+  expect(await readFile(file, "utf8")).toBe("node_modules\n/jobs/\n.env.local\n");
+  expect((await stat(file)).mode & 0o777).toBe(0o644);
 });
 
 test("of several none is guessed", async () => {

@@ -212,7 +212,7 @@ describe("a table that cannot be filled", () => {
       "unknown vector column",
       ["--embedding", "vec"],
       "no column vec",
-      "add column vec vector(768);",
+      'add column "vec" vector(768);',
     ],
     ["unknown id column", ["--id", "uid"], "no column uid", /--id.*id \(bigint\)/],
     ["another width", ["--table", "wide"], "has 1536 dimensions, and 768", "--dimensions 1536"],

@@ -1,4 +1,5 @@
 // My script fills a column: can it also plan, check, cancel and take back, with the settings as I would type them?
+import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { onTestFinished, expect, test } from "vitest";
 import ndjson from "ndjson";
@@ -24,6 +25,26 @@ test("plan, doctor, run, verify and rollback", async () => {
   expect(await vecfill.rollback(1)).toMatchObject({ rolledBack: ["0001"], rows: 5 });
   await vecfill.close();
   expect(await folders.books()).toMatchObject({ empty: TEXTS.length });
+});
+
+test("what works on one target takes no other for several", async () => {
+  const folders = await openFolders(TEXTS);
+  const targets = [{ name: "one" }, { name: "two", embedding: "other" }];
+  await writeFile(join(folders.home, "vecfill.config.json"), JSON.stringify({ targets }));
+  const vecfill = await open(folders, { target: "all" });
+  await expect(vecfill.search("a text")).rejects.toThrow("Of several targets at once");
+  await expect(vecfill.queryVector("a text")).rejects.toThrow("Of several targets at once");
+});
+
+test("status of a named target without jobs is of no other", async () => {
+  const folders = await openFolders(TEXTS);
+  const targets = [{ name: "one" }, { name: "two", embedding: "other" }];
+  await writeFile(join(folders.home, "vecfill.config.json"), JSON.stringify({ targets }));
+  const one = await open(folders, { target: "one" });
+  await one.export();
+  await one.close();
+  const two = await open(folders, { target: "two" });
+  expect(await two.status()).toMatchObject({ target: { embedding: "other" } });
 });
 
 test("cancel, by a number or an id", async () => {

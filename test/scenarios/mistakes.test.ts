@@ -108,7 +108,11 @@ const TYPED: readonly Row[] = [
   ["run --yes --table parent", fatal, /Other tables inherit .+\(child\).+\nhint: Fill each child/],
   // columns
   ["export --embedding embeding", fatal, /^hint: Did you mean embedding\? Give --embedding emb/m],
-  ["export --embedding vec", fatal, /alter table public\.questions add column vec vector\(128\);/],
+  [
+    "export --embedding vec",
+    fatal,
+    /alter table "public"\."questions" add column "vec" vector\(128\);/,
+  ],
   ["export --text questiontext", fatal, /^hint: Did you mean question_text\?/m],
   [
     "export --table wide --text c77x",
@@ -240,6 +244,12 @@ const SET_WRONGLY: readonly Set[] = [
     /VECFILL_TABEL is no option; did you mean VECFILL_TABLE\?/,
   ],
   ["no proxy", { HTTPS_PROXY: "not an address" }, usage, /HTTPS_PROXY is no address/],
+  [
+    "a proxy without a scheme",
+    { http_proxy: "proxy.corp:3128" },
+    usage,
+    /http_proxy is no address/,
+  ],
 ];
 
 test.each(SET_WRONGLY)("export with %s", async (_what, env, code, words) => {
@@ -357,6 +367,11 @@ test("HTTP_PROXY is followed, and NO_PROXY", FOLLOWS_PROXIES, async () => {
 test("a Node that cannot follow a proxy says so", () => {
   const { warning } = useProxy({ HTTPS_PROXY: "http://proxy:3128" }, {});
   expect(warning).toMatch(/HTTPS_PROXY is set, and Node .+NODE_USE_ENV_PROXY=1/);
+});
+
+test("what asks nobody has no word for a proxy", async () => {
+  const { code, stderr } = await vecfill(["completion", "zsh"], { HTTPS_PROXY: "not an address" });
+  expect([code, stderr]).toEqual([done, ""]);
 });
 
 test("a disk that is too small stops a run before anything is sent", async () => {

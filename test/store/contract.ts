@@ -9,10 +9,10 @@ import {
   type EmbeddedQuestion,
   type PendingQuestion,
 } from "../../src/row/question.ts";
-import { quoteIdentifier as quoted, quoteLiteral as literal } from "../../src/store/sql.ts";
+import { quoteLiteral as literal } from "../../src/store/sql.ts";
 import type { Row } from "../../src/store/database.ts";
 import type { Look, LookOptions, Store, StoreIndexes } from "../../src/store/port.ts";
-import type { Target } from "../../src/row/target.ts";
+import { quoteIdentifier as quoted, type Target } from "../../src/row/target.ts";
 import { fingerprint, fingerprintSql, MD5_TWINS, olderFingerprint } from "../fingerprints.ts";
 import { onlyWhere } from "../size.ts";
 

@@ -3,7 +3,8 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { fingerprintSql } from "../fingerprints.ts";
 import type { Database } from "../../src/store/database.ts";
 import { openPglite } from "../../src/store/postgres/pglite.ts";
-import { fingerprintExpression, quoteIdentifier, quoteLiteral } from "../../src/store/sql.ts";
+import { quoteIdentifier } from "../../src/row/target.ts";
+import { fingerprintExpression, quoteLiteral } from "../../src/store/sql.ts";
 import { qualified, QUESTIONS } from "./contract.ts";
 
 const AWKWARD = [

@@ -49,7 +49,9 @@ ${options(commands)}
       for i in "$folder"/*.requests.jsonl; do
         [[ -e $i ]] || continue
         i=\${i##*/}
-        words+=" \${i%%.*}"
+        i=\${i%%.*}
+        # compgen -W expands its words: a file's name may hold a command
+        [[ $i == *[!0-9]* ]] || words+=" $i"
       done
       IFS=$' \\n'
       COMPREPLY=($(compgen -W "$words" -- "$cur")) ;;

@@ -1,6 +1,6 @@
 /** Which table and columns are meant, by what there is in the database and what was said already. */
 import { usageError } from "../../errors.ts";
-import { tableName, type Target } from "../../row/target.ts";
+import { addingColumn, tableName, type Target } from "../../row/target.ts";
 import type { FoundTable, FoundTables } from "../../row/target-description.ts";
 import { nearFirst } from "../../nearest.ts";
 
@@ -25,9 +25,7 @@ export async function chooseTarget(found: FoundTables, choosing: Choosing): Prom
     ...(found.hasVectors ? [] : ["create extension if not exists vector"]),
     ...(table.vectors.some(({ name }) => name === columns.embedding)
       ? []
-      : [
-          `alter table ${tableName(table)} add column ${columns.embedding} vector(${columns.dimensions})`,
-        ]),
+      : [addingColumn(columns, columns.embedding)]),
   ];
   return { target: columns, lacks };
 }

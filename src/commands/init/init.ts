@@ -1,5 +1,5 @@
 /** What `vecfill init` finds and writes. Everything is looked at before the first file is written. */
-import { readFile } from "node:fs/promises";
+import { appendFile, readFile } from "node:fs/promises";
 import { dirname, isAbsolute, join, relative, resolve } from "node:path";
 import type { Clock } from "../../clock.ts";
 import { replaceFile } from "../../disk/durable-file.ts";
@@ -59,7 +59,7 @@ export async function init(services: InitServices, options: InitOptions): Promis
   const sql = await draftMigration(services, options);
   if (!dryRun) {
     if (config !== undefined) await replaceFile(configPath, config);
-    if (ignored !== undefined) await replaceFile(join(folder, GITIGNORE), ignored);
+    if (ignored !== undefined) await appendFile(join(folder, GITIGNORE), ignored);
     if (sql?.content !== undefined) await writeMigration(sql.path, sql.content);
     if (sql !== undefined && options.apply) await services.execute(sql.statements);
   }
@@ -198,7 +198,7 @@ function withTarget(file: JsonObject, target: Target): JsonObject {
 
 const GITIGNORE = ".gitignore";
 
-/** Texts and keys are nobody else's. Undefined: it names them already. */
+/** What to put behind what it holds: texts and keys are nobody else's. Undefined: it names them already. */
 async function draftGitignore({ folder, jobsDir }: InitOptions): Promise<string | undefined> {
   const content = (await ifThere(readFile(join(folder, GITIGNORE), "utf8"))) ?? "";
   const within = relative(folder, resolve(folder, jobsDir));
@@ -207,6 +207,6 @@ async function draftGitignore({ folder, jobsDir }: InitOptions): Promise<string 
   const there = content.split(/\r?\n/).map((line) => line.replace(/^\/|\/$/g, ""));
   const missing = wanted.filter((line) => !there.includes(line.replace(/^\/|\/$/g, "")));
   if (missing.length === 0) return undefined;
-  const before = content === "" || content.endsWith("\n") ? content : `${content}\n`;
+  const before = content === "" || content.endsWith("\n") ? "" : "\n";
   return `${before}${missing.join("\n")}\n`;
 }

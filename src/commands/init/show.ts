@@ -50,11 +50,18 @@ export async function showInit(context: CommandContext): Promise<Initiated> {
 
 /** Without a database that can be looked into, as the settings are. */
 async function chosen(context: CommandContext): Promise<Chosen> {
-  const { services, settings, origins, choose } = context;
+  const { services, settings, origins, choose, report } = context;
   const target = targetOf(settings);
   if (settings.remove) return { target, lacks: [] };
   const set = MEMBERS.filter((name) => origins[name].source !== "default");
-  return chooseTarget(await services.tables(), { target, set: new Set(set), choose });
+  const found = await services.tables().catch((error: unknown) => {
+    // the settings can be written all the same
+    if (!(error instanceof UserError) || settings.apply) throw error;
+    report({ type: "warning", message: error.message, hint: error.hint });
+    return undefined;
+  });
+  if (found === undefined) return { target, lacks: [] };
+  return chooseTarget(found, { target, set: new Set(set), choose });
 }
 
 const MEMBERS = ["schema", "table", "id", "text", "embedding", "dimensions"] as const;

@@ -1,6 +1,5 @@
 import type { CommandContext, CommandResult } from "../../cli/command.ts";
 import { askDatabase, targetToTell } from "../../cli/coverage.ts";
-import { targetOf } from "../../settings/config.ts";
 import { replaceFileUnlocked } from "../../disk/durable-file.ts";
 import { type UserError, usageError } from "../../errors.ts";
 import { pricesOf } from "../../cost/tariff.ts";
@@ -15,7 +14,7 @@ export async function showReport(context: CommandContext): Promise<CommandResult
   const { settings, clock, report } = context;
   const manifest = await readManifest(settings.jobsDir);
   for (const message of manifest.warnings) report({ type: "warning", message, hint: undefined });
-  const target = targetToTell(manifest.jobs(), targetOf(settings));
+  const target = targetToTell(manifest.jobs(), settings);
   if (target === undefined) throw nothingYet(settings.jobsDir);
   const name = nameAmongSeveral(context);
   if (name !== undefined && settings.reportFile !== undefined) throw oneFile();

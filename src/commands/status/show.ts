@@ -35,7 +35,7 @@ async function standingOf(context: CommandContext) {
   const { settings, clock, report } = context;
   const manifest = await readManifest(settings.jobsDir);
   for (const message of manifest.warnings) report({ type: "warning", message, hint: undefined });
-  const target = targetToTell(manifest.jobs(), targetOf(settings)) ?? targetOf(settings);
+  const target = targetToTell(manifest.jobs(), settings) ?? targetOf(settings);
   const jobs = manifest.jobs().filter((job) => sameTarget(job.target, target));
   const coverage = await askDatabase(context, target);
   const busy = await atWork(settings.jobsDir, clock);

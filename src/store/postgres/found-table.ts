@@ -56,4 +56,5 @@ const FIND_SQL = `
       FROM (SELECT c.oid, n.nspname AS schema, c.relname AS name
         FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
         WHERE c.relkind = 'r' AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
+        ORDER BY n.nspname <> 'public', n.nspname, c.relname
         LIMIT ${MAX_TABLES}) t))::text AS found`;

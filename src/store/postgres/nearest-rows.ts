@@ -1,17 +1,11 @@
 /** The rows nearest to a vector, as the application would ask for them: by the index, where there is one. */
 import type { TargetDescription } from "../../row/target-description.ts";
-import type { Target } from "../../row/target.ts";
+import { quoteIdentifier, type Target } from "../../row/target.ts";
 import { operatorOf, servesSearch } from "../../row/width.ts";
 import { ANN_METHODS } from "../../row/write-cost.ts";
 import { cell, type Row } from "../database.ts";
 import type { NearRow, Nearest } from "../port.ts";
-import {
-  qualifiedColumn,
-  qualifiedTable,
-  quoteIdentifier,
-  startOfText,
-  type TableShape,
-} from "../sql.ts";
+import { qualifiedColumn, qualifiedTable, startOfText, type TableShape } from "../sql.ts";
 
 /** pgvector's default, which an HNSW index gives at most. */
 const EF_SEARCH = 40;

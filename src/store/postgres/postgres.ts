@@ -69,10 +69,12 @@ export function connectPostgres(
     hangUp: () => sockets.forEach((socket) => socket.destroy()),
   });
   const connected = async <T>(work: () => Promise<T>): Promise<T> => {
+    // as it began: one beside it may have found out meanwhile
+    const doesWithout = prefersTls(url);
     try {
       return await work();
     } catch (error) {
-      if (!prefersTls(url) || failureCode(error) !== "NO_TLS") throw error;
+      if (!doesWithout || failureCode(error) !== "NO_TLS") throw error;
       url.searchParams.set("sslmode", "disable");
       for (const each of [config, pool.options]) Object.assign(each, withTls(url));
       return work();

@@ -21,7 +21,7 @@
  */
 import { randomUUID } from "node:crypto";
 import { UserError } from "../../errors.ts";
-import { tableName, type Target } from "../../row/target.ts";
+import { quoteIdentifier, tableName, type Target } from "../../row/target.ts";
 import { ANN_METHODS } from "../../row/write-cost.ts";
 import { isOnEmbedding, tableQuery } from "../catalogue.ts";
 import { cell, type Database, type Session } from "../database.ts";
@@ -33,7 +33,7 @@ import type {
   StandingIndex,
   StoreIndexes,
 } from "../port.ts";
-import { quoteIdentifier, quoteLiteral } from "../sql.ts";
+import { quoteLiteral } from "../sql.ts";
 
 const LOCK_TIMEOUT = "2s";
 

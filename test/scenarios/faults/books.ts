@@ -16,9 +16,9 @@ import { readLines } from "../../../src/disk/jsonl.ts";
 import { parseRequestLine, type RequestLine } from "../../../src/row/request-line.ts";
 import { parseResultLine } from "../../../src/result-line/result-line.ts";
 import { cell, type Database } from "../../../src/store/database.ts";
-import { fingerprintExpression, quoteIdentifier, textExpression } from "../../../src/store/sql.ts";
+import { fingerprintExpression, textExpression } from "../../../src/store/sql.ts";
 import { balanced } from "../../../src/row/sums.ts";
-import type { Target } from "../../../src/row/target.ts";
+import { quoteIdentifier, type Target } from "../../../src/row/target.ts";
 import { checkVector } from "../../../src/row/vector.ts";
 
 export type Books = Readonly<{

@@ -1,5 +1,6 @@
 /** PostgREST's query language, as far as supabase-js is made to speak it here, into SQL. */
-import { quoteIdentifier as quoted, quoteLiteral as literal } from "../../../src/store/sql.ts";
+import { quoteIdentifier as quoted } from "../../../src/row/target.ts";
+import { quoteLiteral as literal } from "../../../src/store/sql.ts";
 
 export type Request = Readonly<{
   method: string;

@@ -5,7 +5,7 @@
  */
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import { text as readText } from "node:stream/consumers";
-import { quoteIdentifier as quoted } from "../../../src/store/sql.ts";
+import { quoteIdentifier as quoted } from "../../../src/row/target.ts";
 import { type Answer, refusal } from "./answer.ts";
 import type { Request } from "./dialect.ts";
 import { isKeyInForm, roleOf } from "./keys.ts";

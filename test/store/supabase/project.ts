@@ -7,12 +7,11 @@ import { readCatalogue } from "../../../src/store/catalogue.ts";
 import type { Database } from "../../../src/store/database.ts";
 import type { Store } from "../../../src/store/port.ts";
 import { shapeOf } from "../../../src/store/rows.ts";
-import { quoteIdentifier as quoted } from "../../../src/store/sql.ts";
 import { connectSupabase } from "../../../src/store/supabase/supabase.ts";
 import { inOneStatement, installStatements } from "../../../src/store/supabase-functions.ts";
 import { createSupabaseStore } from "../../../src/store/supabase/supabase-store.ts";
 import { checkTarget } from "../../../src/row/target-check.ts";
-import type { Target } from "../../../src/row/target.ts";
+import { quoteIdentifier as quoted, type Target } from "../../../src/row/target.ts";
 import { createNativeDatabase } from "../postgres/native-database.ts";
 import { SECRET_KEY } from "./keys.ts";
 import {

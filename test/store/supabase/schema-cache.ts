@@ -1,5 +1,5 @@
 /** What PostgREST knows of a schema: it reads the catalogue once, and then only when it is told to. */
-import { quoteIdentifier as quoted } from "../../../src/store/sql.ts";
+import { quoteIdentifier as quoted } from "../../../src/row/target.ts";
 import type { Query } from "./session.ts";
 
 export type Column = Readonly<{

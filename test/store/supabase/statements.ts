@@ -1,6 +1,6 @@
 /** What a request comes to in the database: the statements that PostgREST makes of it. */
 import { nearest } from "../../../src/nearest.ts";
-import { quoteIdentifier as quoted } from "../../../src/store/sql.ts";
+import { quoteIdentifier as quoted } from "../../../src/row/target.ts";
 import { type Answer, beyondTheEnd, contentRange, page, refusal, statusOf } from "./answer.ts";
 import { type Request, type Table, orderClause, selectList, whereClause } from "./dialect.ts";
 import { openApi } from "./open-api-document.ts";
