@@ -17,6 +17,8 @@ import { UserError, usageError } from "./errors.ts";
 import type { Gemini, Probe } from "./gemini/port.ts";
 import { type Redact, redactor } from "./settings/secret.ts";
 import { minuteLimits } from "./cost/minute-limits.ts";
+import type { MigrationPlan } from "./manifest/migration.ts";
+import type { MigrationStore } from "./store/migration/port.ts";
 import type { Manifest } from "./manifest/manifest.ts";
 import type { Report } from "./progress.ts";
 import type { Database } from "./store/database.ts";
@@ -43,6 +45,8 @@ export type Services = Readonly<{
   examine(target: Target): Promise<Examination>;
   /** What the address of a database names; nothing is asked. */
   addressed(url: URL): Promise<AddressedHost>;
+  /** The columns of a migration. Throws a UserError (usage) where only the database's API is named. */
+  migration(plan: MigrationPlan): Promise<MigrationStore>;
   /** For `execute`. */
   functionsSql(target: Target): Promise<FunctionsSql>;
   /** All or none of them, on the database itself. Throws a UserError (usage) where only its API is named. */
@@ -108,6 +112,11 @@ export function openServices(options: ServicesOptions): Services {
       return storeAccess(environment).kind === "postgres"
         ? examineDatabase(await database(), target)
         : examineApi(await api(), target, { clock, report });
+    },
+    migration: async (plan) => {
+      const { createMigrationStore } = await import("./store/migration/migration-store.ts");
+      const { repeating } = await import("./store/retry.ts");
+      return createMigrationStore({ database: await database(), again: repeating(options) }, plan);
     },
     addressed,
     functionsSql,

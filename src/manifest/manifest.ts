@@ -19,11 +19,13 @@ import {
   type JobEvent,
   type JournalEvent,
   type JournalHeader,
+  type MigrationStep,
 } from "./event.ts";
 import { changeOf, commit, indexOf, type ManifestState, type RecordedJob } from "./fold.ts";
 import { type Job, type NewJob, type TokenCount } from "./job.ts";
 import { type JournalWriter } from "./journal.ts";
 import { NEW_QUOTA, type QuotaLog } from "./quota/quota-log.ts";
+import { type Migration, migrationOf, type MigrationPlan } from "./migration.ts";
 import type { Need } from "./states.ts";
 
 /** An event as a stage reports it: the manifest adds the time. */
@@ -70,6 +72,8 @@ export type ManifestView = {
   counted(target: Target): TokenCount | undefined;
   /** Those that do not stand again yet. */
   droppedIndexes(): readonly DroppedIndex[];
+  /** The last one of that table; undefined: there was none. */
+  migration(table: Pick<Target, "schema" | "table">): Migration | undefined;
   /** What the model's quota has shown of itself. */
   quota(model: ModelName): QuotaLog;
   /** Whether Gemini, asked with that key, refuses a create whose input file was deleted; undefined: never tried. */
@@ -90,6 +94,8 @@ export type Manifest = ManifestView & {
   recordIf(holds: (job: Job) => boolean, event: NewEvent): Promise<Job | undefined>;
   recordCounted(target: Target, count: TokenCount): Promise<void>;
   recordIndex(event: NewIndexEvent): Promise<void>;
+  /** As it is after the step. */
+  recordMigration(migration: MigrationPlan, step: MigrationStep): Promise<Migration>;
   /** Throws a UserError when another process has the folder by now. */
   stillHeld(): Promise<void>;
   /** Gives the lock back. */
@@ -107,6 +113,7 @@ export function viewOf(folder: string, state: ManifestState) {
     files: (job: string) => jobFiles(folder, job),
     counted: (target: Target) => countOf(state, target),
     droppedIndexes: () => [...state.indexes.values()],
+    migration: (table: Pick<Target, "schema" | "table">) => migrationOf(state, table),
     quota: (model: ModelName) => state.quotas.get(model) ?? NEW_QUOTA,
     fences: (keyId: string) => state.fences.get(keyId),
   };
@@ -188,6 +195,22 @@ export function writing({ state, journal, lock, clock, answered }: Writing) {
       }),
     recordIndex: ({ target, ...event }: NewIndexEvent) =>
       inTurn(async () => appendEvent({ ...event, at: at(), target: await numberOf(target) })),
+    recordMigration: (
+      { old, next, names, columnType, swaps }: MigrationPlan,
+      step: MigrationStep,
+    ) =>
+      inTurn(async () => {
+        const target = await numberOf(next);
+        const copied = { ...names, indexes: [...names.indexes] };
+        const plan =
+          step === "planned"
+            ? { old: await numberOf(old), names: copied, columnType, swaps }
+            : undefined;
+        await appendEvent({ type: "migration", at: at(), target, step, plan });
+        const after = migrationOf(state, next);
+        if (after === undefined) throw new Error("a migration that was recorded is not there");
+        return after;
+      }),
     stillHeld: () => lock.stillHeld(),
     close: async () => {
       await queue;

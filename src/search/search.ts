@@ -11,7 +11,7 @@ export async function searchRows(
 ): Promise<readonly NearRow[]> {
   const { nearest } = services.store;
   if (nearest === undefined) throw needsDatabase();
-  return nearest({ vector: await queryVector(services, target, text), limit: top });
+  return nearest({ to: await queryVector(services, target, text), limit: top });
 }
 
 export async function queryVector(

@@ -19,6 +19,7 @@ export const COMMAND_NAMES = [
   "clean",
   "jobs",
   "report",
+  "migrate",
   "init",
   "doctor",
   "emulator",
