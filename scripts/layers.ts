@@ -19,6 +19,7 @@ export const LAYERS: readonly (readonly string[])[] = [
   ["manifest"],
   [
     "manifest/quota",
+    "manifest/migration",
     "gemini",
     "store/postgres",
     "store/supabase",

@@ -13,15 +13,15 @@ import { keyIdOf } from "./settings/key-id.ts";
 import type { Clock } from "./clock.ts";
 import { type Configuration, targetOf } from "./settings/config.ts";
 import type { Environment } from "./settings/env-file.ts";
-import { UserError, usageError } from "./errors.ts";
 import type { Gemini, Probe } from "./gemini/port.ts";
 import { type Redact, redactor } from "./settings/secret.ts";
 import { minuteLimits } from "./cost/minute-limits.ts";
-import type { MigrationPlan } from "./manifest/migration.ts";
+import type { MigrationPlan } from "./manifest/migration/table-migration.ts";
 import type { MigrationStore } from "./store/migration/port.ts";
 import type { Manifest } from "./manifest/manifest.ts";
 import type { Report } from "./progress.ts";
 import type { Database } from "./store/database.ts";
+import { needsDatabase } from "./words/needs-database.ts";
 import { once } from "./store/rows.ts";
 import type { AddressedHost, Examination, FunctionsSql, Store } from "./store/port.ts";
 import type { Api } from "./store/supabase/supabase.ts";
@@ -212,24 +212,15 @@ async function connectApi(environment: Environment, report: Report): Promise<Api
 }
 
 async function supabaseStores(api: Api, { settings, report }: ServicesOptions): Promise<NewStore> {
-  if (settings.where !== undefined) throw noConditions();
-  if (settings.rebuildIndex) throw noIndexes();
+  if (settings.where !== undefined)
+    throw needsDatabase("A further condition (--where)", ", or leave --where out.");
+  if (settings.rebuildIndex)
+    throw needsDatabase(
+      "Dropping and building an index (--rebuild-index)",
+      ", or leave --rebuild-index out.",
+    );
   const { createSupabaseStore } = await import("./store/supabase/supabase-store.ts");
   return (target) => createSupabaseStore(api, target, { report });
-}
-
-function noConditions(): UserError {
-  return usageError(
-    "A further condition (--where) needs the database itself, not its API.",
-    "Set DATABASE_URL to the database's own address (in Supabase: Connect, Session pooler), or leave --where out.",
-  );
-}
-
-function noIndexes(): UserError {
-  return usageError(
-    "Dropping and building an index (--rebuild-index) needs the database itself, not its API.",
-    "Set DATABASE_URL to the database's own address (in Supabase: Connect, Session pooler), or leave --rebuild-index out.",
-  );
 }
 
 async function openGemini(options: ServicesOptions): Promise<Gemini> {

@@ -7,6 +7,7 @@
  */
 import { z } from "zod";
 import { CLEANABLE } from "./job.ts";
+import { MIGRATION_STEPS } from "./migration/table-migration.ts";
 import { MODELS, type ModelName, isModelName } from "../row/models.ts";
 import { QUOTA_LIMITS } from "../gemini/port.ts";
 import { sureCheckOf, withSureCheck } from "../row/sure-check.ts";
@@ -94,21 +95,6 @@ const migrationPlan = z.object({
   columnType: z.literal(["vector", "halfvec"]),
   swaps: z.boolean(),
 });
-
-/** In their order; a migration is undone from anywhere. */
-const MIGRATION_STEPS = [
-  "planned",
-  "added",
-  "filled",
-  "indexed",
-  "checked",
-  "swapping",
-  "swapped",
-  "finished",
-  "undone",
-] as const;
-
-export type MigrationStep = (typeof MIGRATION_STEPS)[number];
 
 const header = z.object({
   format: z.literal(FORMAT_NAME),
@@ -244,7 +230,6 @@ export type IndexEvent = Extract<
   JournalEvent,
   { type: "indexDropping" | "indexDropped" | "indexSettled" }
 >;
-export type MigrationEvent = Extract<JournalEvent, { type: "migration" }>;
 export type JobEvent = Exclude<
   JournalEvent,
   { type: "target" | "counted" | "migration" } | IndexEvent

@@ -21,7 +21,11 @@ import {
   refused,
   tried,
 } from "./quota/quota-log.ts";
-import { afterMigrationEvent, commitMigration, type RecordedMigration } from "./migration.ts";
+import {
+  afterMigrationEvent,
+  commitMigration,
+  type RecordedMigration,
+} from "./migration/table-migration.ts";
 import { move } from "./transitions.ts";
 import { JobIndex } from "./job-index.ts";
 import { needs } from "./states.ts";

@@ -19,13 +19,17 @@ import {
   type JobEvent,
   type JournalEvent,
   type JournalHeader,
-  type MigrationStep,
 } from "./event.ts";
 import { changeOf, commit, indexOf, type ManifestState, type RecordedJob } from "./fold.ts";
 import { type Job, type NewJob, type TokenCount } from "./job.ts";
 import { type JournalWriter } from "./journal.ts";
 import { NEW_QUOTA, type QuotaLog } from "./quota/quota-log.ts";
-import { type Migration, migrationOf, type MigrationPlan } from "./migration.ts";
+import {
+  type Migration,
+  migrationOf,
+  type MigrationPlan,
+  type MigrationStep,
+} from "./migration/table-migration.ts";
 import type { Need } from "./states.ts";
 
 /** An event as a stage reports it: the manifest adds the time. */
@@ -201,12 +205,9 @@ export function writing({ state, journal, lock, clock, answered }: Writing) {
     ) =>
       inTurn(async () => {
         const target = await numberOf(next);
-        const copied = { ...names, indexes: [...names.indexes] };
-        const plan =
-          step === "planned"
-            ? { old: await numberOf(old), names: copied, columnType, swaps }
-            : undefined;
-        await appendEvent({ type: "migration", at: at(), target, step, plan });
+        const plan = { names: { ...names, indexes: [...names.indexes] }, columnType, swaps };
+        const planned = step === "planned" ? { ...plan, old: await numberOf(old) } : undefined;
+        await appendEvent({ type: "migration", at: at(), target, step, plan: planned });
         const after = migrationOf(state, next);
         if (after === undefined) throw new Error("a migration that was recorded is not there");
         return after;

@@ -4,15 +4,14 @@
  * goes on from the last one that is known.
  */
 import { UserError, usageError } from "../errors.ts";
-import type { MigrationStep } from "../manifest/event.ts";
-import type { Migration } from "../manifest/migration.ts";
+import type { Migration, MigrationStep } from "../manifest/migration/table-migration.ts";
 import type { Manifest } from "../manifest/manifest.ts";
 import { isOpen } from "../manifest/states.ts";
 import { tableName, type Target } from "../row/target.ts";
 import type { Follower, MigrationStore } from "../store/migration/port.ts";
 import type { AnnIndex, Store, StoreIndexes } from "../store/port.ts";
 import { checkColumn, type Gate, type GateOptions } from "./gate.ts";
-import { twinOf } from "./names.ts";
+import { twinOf } from "./twin-index.ts";
 import type { NowServices } from "../search/vectors-now.ts";
 
 export type MigrateServices = NowServices &

@@ -4,7 +4,7 @@
 import { expect, test } from "vitest";
 import { EXIT_CODES } from "../../src/errors.ts";
 import { judged } from "../../src/migrate/gate.ts";
-import { twinOf } from "../../src/migrate/names.ts";
+import { twinOf } from "../../src/migrate/twin-index.ts";
 import { type Folders, openFolders } from "../folders.ts";
 import { isRight } from "../workshop.ts";
 
@@ -182,7 +182,7 @@ test("what follows the old column and cannot be made again holds the swap back, 
   await sql("ALTER TABLE questions ADD CONSTRAINT long CHECK (vector_dims(embedding) > 3)");
   expect(await migrate(folders)).toMatchObject({
     code: EXIT_CODES.fatal,
-    stderr: expect.stringMatching(/constraint long on table questions: CHECK/),
+    stderr: expect.stringMatching(/constraint long on table public\.questions: CHECK/),
   });
   expect(await wrong(folders, "embedding", OLD)).toEqual([]);
   await sql("ALTER TABLE questions DROP CONSTRAINT long");

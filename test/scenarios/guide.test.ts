@@ -1,7 +1,7 @@
 // It is three in the morning and I type what the guide says, from top to bottom: does every command
 // do what stands there, end with the exit code that stands there, and is the column full and right?
 // The page is walked as it is. What it does not tell, such as rows that fail, is set up by SCENES.
-import { readdir, writeFile } from "node:fs/promises";
+import { readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { loadConfigFile } from "../../src/settings/config-file.ts";
@@ -88,6 +88,9 @@ const SCENES: Readonly<Record<string, Scene>> = {
          where table_name = 'questions' and column_name like 'embedding%'`,
       );
       expect(columns).toEqual([["embedding"]]);
+      const config = join(stage.home, "vecfill.config.json");
+      const settings: object = JSON.parse(await readFile(config, "utf8"));
+      await writeFile(config, JSON.stringify({ ...settings, model: NEW_MODEL }));
     },
   },
   "12": {

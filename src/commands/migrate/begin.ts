@@ -2,10 +2,10 @@
 import type { CommandContext } from "../../cli/command.ts";
 import type { MIGRATE_OPTIONS } from "../../cli/migrate-options.ts";
 import { priceOf, pricesOf } from "../../cost/tariff.ts";
-import { usageError } from "../../errors.ts";
-import type { MigrationPlan } from "../../manifest/migration.ts";
+import { needsDatabase } from "../../words/needs-database.ts";
+import type { MigrationPlan } from "../../manifest/migration/table-migration.ts";
 import { checkPlan } from "../../migrate/migrate.ts";
-import { migrationNames } from "../../migrate/names.ts";
+import { migrationNames } from "../../row/migration-names.ts";
 import { checkTarget } from "../../row/target-check.ts";
 import { type Target, tableName } from "../../row/target.ts";
 import { ANN_DIMENSIONS_MAX, type VectorType, vectorType, widthCost } from "../../row/width.ts";
@@ -35,11 +35,11 @@ export async function planMigration(
   const oldType = vectorType(embedding.typeName) ?? "vector";
   const old = { ...asked, dimensions: embedding.dimensions ?? asked.dimensions };
   checkTarget(old, description);
-  if (store.indexes === undefined) throw needsDatabase();
+  if (store.indexes === undefined) throw needsDatabase("A migration", ".");
   const found = await store.indexes.read();
   const indexes = found.filter(({ valid, obstacle }) => valid && obstacle === undefined);
   const names = migrationNames(old, indexes, {
-    column: options.column === "" ? undefined : options.column,
+    column: options.column,
     now: clock.now(),
   });
   const next = { ...asked, model: options.to, embedding: names.next };
@@ -75,11 +75,4 @@ function questionOf(
       ? `  From the swap on, queries must be embedded with ${next.model}.`
       : `  No swap: your code goes over to ${next.embedding} by itself.`,
   ].join("\n");
-}
-
-function needsDatabase() {
-  return usageError(
-    "A migration needs the database itself, not its API.",
-    "Set DATABASE_URL to the database's own address (in Supabase: Connect, Session pooler).",
-  );
 }

@@ -10,38 +10,22 @@ const QUERY = z.strictObject({
 
 /** Throws a UserError (usage) that names the line. */
 export async function readQueries(path: string | undefined): Promise<readonly Query[]> {
-  if (path === undefined) return [];
-  const lines = (await textOf(path)).split("\n");
-  return lines.flatMap((line, index) =>
-    line.trim() === "" ? [] : [parsed(line, path, index + 1)],
-  );
+  const text = path === undefined ? "" : await readFile(path, "utf8");
+  return text.split("\n").flatMap((line, index) => {
+    if (line.trim() === "") return [];
+    const query = QUERY.safeParse(jsonIn(line));
+    if (query.success) return query.data;
+    throw usageError(
+      `${path}, line ${index + 1}, is no query with its relevant rows.`,
+      'Each line is such as {"query": "planets with rings", "relevant": ["17", "23"]}, with the ids of rows.',
+    );
+  });
 }
 
-async function textOf(path: string): Promise<string> {
-  try {
-    return await readFile(path, "utf8");
-  } catch (error) {
-    throw wrong(`${path} cannot be read: ${error instanceof Error ? error.message : error}`);
-  }
-}
-
-function parsed(line: string, path: string, number: number): Query {
-  const query = QUERY.safeParse(jsonOf(line));
-  if (query.success) return query.data;
-  throw wrong(`${path}, line ${number}, is no query with its relevant rows`);
-}
-
-function jsonOf(line: string): unknown {
+function jsonIn(line: string): unknown {
   try {
     return JSON.parse(line);
   } catch {
     return undefined;
   }
-}
-
-function wrong(what: string) {
-  return usageError(
-    `${what}.`,
-    'Each line of --queries is such as {"query": "planets with rings", "relevant": ["17", "23"]}, with the ids of rows.',
-  );
 }

@@ -2,7 +2,7 @@ import type { CommandContext, CommandResult } from "../../cli/command.ts";
 import { MIGRATE_OPTIONS } from "../../cli/migrate-options.ts";
 import { usageError } from "../../errors.ts";
 import { readManifest } from "../../jobs-folder/open.ts";
-import { isUnderWay, type Migration } from "../../manifest/migration.ts";
+import { isUnderWay, type Migration } from "../../manifest/migration/table-migration.ts";
 import type { Gate } from "../../migrate/gate.ts";
 import { advance } from "../../migrate/migrate.ts";
 import { type Target, tableName } from "../../row/target.ts";
@@ -32,7 +32,7 @@ async function showStatus({ settings }: CommandContext): Promise<CommandResult> 
   const target = targetOf(settings);
   const migration = (await readManifest(settings.jobsDir)).migration(target);
   if (migration === undefined) return { json: { step: null }, text: none(target) };
-  return { json: json(migration, undefined), text: textOf(stateLines(migration)) };
+  return { json: { ...migration }, text: textOf(stateLines(migration)) };
 }
 
 async function goOn(context: CommandContext, options: MigrateOptions): Promise<CommandResult> {
@@ -47,7 +47,7 @@ async function goOn(context: CommandContext, options: MigrateOptions): Promise<C
   }
   // the key is asked for before anything is changed
   const gemini = await services.gemini();
-  if (planned !== undefined && !(await confirm(`${planned.question}\nGo on?`))) throw refused();
+  if (planned !== undefined && !(await confirm(`${planned.question}\nGo on?`))) throw saidNo();
   const manifest = await services.manifest();
   const migration =
     planned === undefined
@@ -70,7 +70,7 @@ async function goOn(context: CommandContext, options: MigrateOptions): Promise<C
   return resultOf(context, advanced);
 }
 
-function refused() {
+function saidNo() {
   return usageError("Nothing was changed: you said no.", "`vecfill migrate --dry-run` plans only.");
 }
 
@@ -102,12 +102,12 @@ async function endMigration(
   const dropped = step === "finished" ? found.old.embedding : found.next.embedding;
   const question = `${step === "finished" ? "Drop" : "Put all back as it was, and drop"} ${tableName(target)}.${dropped}?${editedText(edited)}`;
   if (settings.dryRun) return { json: { dryRun: true, edited }, text: question };
-  if (!(await confirm(question))) throw refused();
+  if (!(await confirm(question))) throw saidNo();
   const manifest = await services.manifest();
   await (step === "finished" ? table.finish() : table.undo());
   const migration = await manifest.recordMigration(found, step);
   return {
-    json: { ...json(migration, undefined), edited },
+    json: { ...migration, edited },
     text: textOf([...stateLines(migration), editedText(edited).trim()]),
   };
 }
@@ -126,21 +126,11 @@ function resultOf(
 ): CommandResult {
   const isStopped = gate !== undefined && gate.against.length > 0;
   return {
-    json: json(migration, gate),
+    json: { ...migration, gate: gate ?? null },
     text: textOf([...(gate === undefined ? [] : gateLines(gate)), ...stateLines(migration)]),
     next: isFilling ? next("migrate") : undefined,
     exit: isStopped ? "rowsFailed" : isFilling ? "unfinished" : "done",
   };
-}
-
-function json(migration: Migration, gate: Gate | undefined): Record<string, unknown> {
-  const { old, next, names, step, since, at, swaps, columnType } = migration;
-  const targets = { old: targetJson(old), next: { ...targetJson(next), type: columnType } };
-  return { step, since, at, swaps, ...targets, names, gate: gate ?? null };
-}
-
-function targetJson({ embedding, model, dimensions }: Target) {
-  return { embedding, model, dimensions };
 }
 
 function none(target: Target): string {
@@ -173,6 +163,7 @@ function afterSwap({ old, next }: Migration): string[] {
   return [
     `From now on queries must be embedded with ${next.model}: with the old model nothing fails, and the neighbours are wrong.`,
     `In vecfill.config.json: "model": "${next.model}", "dimensions": ${next.dimensions}`,
+    `\`vecfill run --model ${next.model}\` fills what came or changed in the last moment, and from now on.`,
     `\`vecfill migrate --undo\` puts ${old.embedding} back; \`vecfill migrate --finish\` drops it.`,
   ];
 }

@@ -15,7 +15,8 @@ import {
   textExpression,
 } from "../sql.ts";
 import { inOneStatement, removeStatements, triggerStatements } from "../supabase-functions.ts";
-import type { Follower, MigrationNames, MigrationStore } from "./port.ts";
+import type { MigrationNames, Renamed } from "../../row/migration-names.ts";
+import type { MigrationStore } from "./port.ts";
 
 type MigrationTable = Readonly<{
   /** Of the old column and of the new one, before any swap. */
@@ -35,111 +36,105 @@ const LOCK_TIMEOUT = "perform pg_catalog.set_config('lock_timeout', '2s', true)"
 
 /** Its errors for people are UserErrors. */
 export function createMigrationStore(
-  ground: MigrationGround,
+  { database, again }: MigrationGround,
   plan: MigrationTable,
 ): MigrationStore {
-  const { database, again } = ground;
   const { old, next, names, columnType } = plan;
-  const table = qualifiedTable(old);
   const query = (sql: string) =>
     again(() =>
       database.query(sql).catch((error: unknown) => {
         throw explainFailure(error, { label: database.label, target: old });
       }),
     );
-  const one = async (sql: string) => {
-    const [row] = await query(sql);
-    if (row === undefined) throw new Error("the statement gave no row");
-    return row;
+  const one = async (sql: string): Promise<unknown> => {
+    const [row] = await query(`SELECT (${sql})::text AS found`);
+    return JSON.parse(row === undefined ? "null" : cell(row, "found"));
   };
   const change = async (statements: readonly string[]) => {
     await query(inOneStatement([LOCK_TIMEOUT, ...statements]));
   };
-  const columns = async () => COLUMNS.parse(JSON.parse(cell(await one(columnsSql(old)), "names")));
-  const trigger = (column: string) => triggerStatements({ ...next, embedding: column }, false);
-  const untrigger = (column: string) => removeStatements({ ...next, embedding: column });
-  const factsOf = async (column: string) =>
-    FACTS.parse(JSON.parse(cell(await one(factsSql(old, column)), "facts")));
-  const dropped = (column: string) =>
-    `alter table ${table} drop column if exists ${quoted(column)}`;
+  const columns = async () => NAMES.parse(await one(columnsSql(old)));
+  const isSwapped = async () => (await columns()).includes(names.kept);
+  const followers = async () => FACTS.parse(await one(factsSql(old, names.old)));
+  const triggersOff = [names.next, names.kept].flatMap((embedding) =>
+    removeStatements({ ...next, embedding }),
+  );
   return {
-    size: async () => {
-      const row = await one(sizeSql(old));
-      const numbers = {
-        rows: cell(row, "rows"),
-        chars: cell(row, "chars"),
-        bytes: cell(row, "bytes"),
-      };
-      return {
-        rows: Number(numbers.rows),
-        chars: Number(numbers.chars),
-        bytes: Number(numbers.bytes),
-      };
-    },
+    size: async () => SIZE.parse(await one(sizeSql(old))),
     columns,
     add: async () => {
-      const schema = cell(await one(VECTOR_SCHEMA_SQL), "schema");
+      const schema = NAMES.parse(await one(VECTOR_SCHEMA_SQL)).join();
       const type = `${quoted(schema)}.${columnType}(${next.dimensions})`;
-      const add = `alter table ${table} add column if not exists ${quoted(names.next)} ${type}`;
-      return change([add, ...trigger(names.next)]);
+      const add = `${alter(old)} add column if not exists ${quoted(names.next)} ${type}`;
+      await change([add, ...triggerStatements({ ...next, embedding: names.next }, false)]);
     },
-    lacking: async () => Number(cell(await one(lackingSql(next)), "rows")),
-    obstacles: async () => (await factsOf(names.old)).followers.filter(({ isView }) => !isView),
+    lacking: async () => z.number().parse(await one(lackingSql(next))),
+    obstacles: async () => (await followers()).followers.filter(({ isView }) => !isView),
     swap: async () => {
-      if ((await columns()).includes(names.kept)) return;
-      const facts = await factsOf(names.old);
+      if (await isSwapped()) return;
+      const facts = await followers();
+      const all = swapped(old, names, (each) => [each.old, each.kept, each.next]);
+      const kept = triggerStatements({ ...next, embedding: names.kept }, false);
       await change([
-        rename(table, names.old, names.kept),
-        rename(table, names.next, names.old),
-        ...names.indexes.flatMap((index) => [
-          renameIndex(old, index.old, index.kept),
-          renameIndex(old, index.next, index.old),
-        ]),
-        ...belongings(table, names.old, facts),
-        ...facts.followers.map(viewAgain),
-        ...untrigger(names.next),
-        ...trigger(names.kept),
+        ...all,
+        ...belongings(old, names.old, facts),
+        ...viewsOf(facts),
+        ...triggersOff,
+        ...kept,
       ]);
     },
     withoutOld: async (limit) => {
-      if (!(await columns()).includes(names.kept)) return [];
-      const kept = { ...old, embedding: names.kept };
-      return COLUMNS.parse(JSON.parse(cell(await one(idsLackingSql(kept, limit)), "names")));
+      if (!(await isSwapped())) return [];
+      return NAMES.parse(await one(idsLackingSql({ ...old, embedding: names.kept }, limit)));
     },
     undo: async () => {
-      const isSwapped = (await columns()).includes(names.kept);
-      const facts = isSwapped ? await factsOf(names.old) : undefined;
-      const back = [
-        rename(table, names.old, names.next),
-        rename(table, names.kept, names.old),
-        ...names.indexes.flatMap((index) => [
-          renameIndex(old, index.old, index.next),
-          renameIndex(old, index.kept, index.old),
-        ]),
-        ...(facts?.followers.map(viewAgain) ?? []),
-      ];
-      const triggers = [...untrigger(names.next), ...untrigger(names.kept)];
-      await change([...triggers, ...(isSwapped ? back : []), dropped(names.next)]);
+      const dropped = `${alter(old)} drop column if exists ${quoted(names.next)}`;
+      if (!(await isSwapped())) return change([...triggersOff, dropped]);
+      const facts = await followers();
+      const back = swapped(old, names, (each) => [each.old, each.next, each.kept]);
+      return change([...triggersOff, ...back, ...viewsOf(facts), dropped]);
     },
     finish: async () => {
-      const isSwapped = (await columns()).includes(names.kept);
-      const triggers = [...untrigger(names.next), ...untrigger(names.kept)];
-      const unneeded =
-        isSwapped || !(await columns()).includes(names.next) ? names.kept : names.old;
-      await change([...triggers, dropped(unneeded)]);
+      const hasBoth = !(await isSwapped()) && (await columns()).includes(names.next);
+      const unneeded = hasBoth ? names.old : names.kept;
+      await change([...triggersOff, `${alter(old)} drop column if exists ${quoted(unneeded)}`]);
     },
   };
 }
 
-const COLUMNS = z.array(z.string());
+/** The first name becomes the second, and the third the first: of the columns and of each index. */
+function swapped(
+  target: Target,
+  names: MigrationNames,
+  order: (each: Renamed) => readonly [string, string, string],
+): string[] {
+  const [column, away, instead] = order(names);
+  const rename = (from: string, to: string) =>
+    `${alter(target)} rename column ${quoted(from)} to ${quoted(to)}`;
+  const index = (from: string, to: string) =>
+    `alter index ${quoted(target.schema)}.${quoted(from)} rename to ${quoted(to)}`;
+  return [
+    rename(column, away),
+    rename(instead, column),
+    ...names.indexes
+      .map(order)
+      .flatMap(([its, itsAway, other]) => [index(its, itsAway), index(other, its)]),
+  ];
+}
 
-const VECTOR_SCHEMA_SQL = `SELECT n.nspname::text AS schema
+function alter(target: Target): string {
+  return `alter table ${qualifiedTable(target)}`;
+}
+
+const NAMES = z.array(z.string());
+const SIZE = z.object({ rows: z.number(), chars: z.number(), bytes: z.number() });
+
+const VECTOR_SCHEMA_SQL = `SELECT jsonb_build_array(n.nspname)
   FROM pg_catalog.pg_extension e JOIN pg_catalog.pg_namespace n ON n.oid = e.extnamespace WHERE e.extname = 'vector'`;
 
 function columnsSql(target: Target): string {
   return `WITH ${tableQuery(target)}
-    SELECT coalesce(jsonb_agg(a.attname), '[]')::text AS names
-    FROM vecfill_table, pg_catalog.pg_attribute a
+    SELECT coalesce(jsonb_agg(a.attname), '[]') FROM vecfill_table, pg_catalog.pg_attribute a
     WHERE a.attrelid = vecfill_table.oid AND a.attnum > 0 AND NOT a.attisdropped`;
 }
 
@@ -148,23 +143,25 @@ function hasText(target: Target): string {
   return `(${textExpression(target)}) ~ '[^[:space:]]'`;
 }
 
-function sizeSql(target: Target): string {
-  return `SELECT count(*)::text AS rows, coalesce(sum(length(${textExpression(target)})), 0)::text AS chars,
-      pg_catalog.pg_total_relation_size(${literal(qualifiedTable(target))}::regclass)::text AS bytes
-    FROM ${qualifiedTable(target)} WHERE ${hasText(target)}`;
+function lacks(target: Target): string {
+  return `FROM ${qualifiedTable(target)}
+    WHERE ${qualifiedColumn(target, target.embedding)} IS NULL AND ${hasText(target)}`;
 }
 
 function lackingSql(target: Target): string {
-  return `SELECT count(*)::text AS rows FROM ${qualifiedTable(target)}
-    WHERE ${qualifiedColumn(target, target.embedding)} IS NULL AND ${hasText(target)}`;
+  return `SELECT count(*) ${lacks(target)}`;
+}
+
+function sizeSql(target: Target): string {
+  return `SELECT jsonb_build_object('rows', count(*), 'chars', coalesce(sum(length(${textExpression(target)})), 0),
+      'bytes', pg_catalog.pg_total_relation_size(${literal(qualifiedTable(target))}::regclass))
+    FROM ${qualifiedTable(target)} WHERE ${hasText(target)}`;
 }
 
 function idsLackingSql(target: Target, limit: number): string {
   const id = qualifiedColumn(target, target.id);
-  return `SELECT coalesce(jsonb_agg(f.id), '[]')::text AS names FROM (
-      SELECT ${id}::text AS id FROM ${qualifiedTable(target)}
-      WHERE ${qualifiedColumn(target, target.embedding)} IS NULL AND ${hasText(target)}
-      ORDER BY ${id} LIMIT ${limit}) f`;
+  return `SELECT coalesce(jsonb_agg(f.id), '[]')
+    FROM (SELECT ${id}::text AS id ${lacks(target)} ORDER BY ${id} LIMIT ${limit}) f`;
 }
 
 const FACTS = z.object({
@@ -213,36 +210,30 @@ function factsSql(target: Target, column: string): string {
       LEFT JOIN pg_catalog.pg_class i ON d.classid = 'pg_class'::regclass AND i.oid = d.objid AND i.relkind = 'i'
       LEFT JOIN pg_catalog.pg_am m ON m.oid = i.relam
       WHERE coalesce(m.amname NOT IN ('hnsw', 'ivfflat'), true)
-        AND NOT (d.classid = 'pg_attrdef'::regclass AND d.objid IN (SELECT f.oid FROM vecfill_default f))))::text AS facts
+        AND NOT (d.classid = 'pg_attrdef'::regclass AND d.objid IN (SELECT f.oid FROM vecfill_default f))))
   FROM vecfill_path`;
 }
 
-function rename(table: string, from: string, to: string): string {
-  return `alter table ${table} rename column ${quoted(from)} to ${quoted(to)}`;
-}
-
-function renameIndex({ schema }: Target, from: string, to: string): string {
-  return `alter index ${quoted(schema)}.${quoted(from)} rename to ${quoted(to)}`;
-}
-
-function viewAgain({ name, definition }: Follower): string {
-  if (definition === null) throw new Error(`${name} has no definition`);
-  return definition;
+function viewsOf({ followers }: Facts): string[] {
+  return followers.flatMap(({ isView, definition }) =>
+    isView && definition !== null ? [definition] : [],
+  );
 }
 
 /** What goes over from the old column to the one that has its name now. */
-function belongings(table: string, name: string, facts: Facts): string[] {
-  const column = quoted(name);
+function belongings(target: Target, name: string, facts: Facts): string[] {
+  const [table, column] = [qualifiedTable(target), quoted(name)];
+  const grants = facts.grants.map(({ privilege, role, grantable }) => {
+    const option = grantable ? " with grant option" : "";
+    return `grant ${privilege} (${column}) on ${table} to ${role}${option}`;
+  });
   return [
     ...(facts.default === null
       ? []
-      : [`alter table ${table} alter column ${column} set default ${facts.default}`]),
+      : [`${alter(target)} alter column ${column} set default ${facts.default}`]),
     ...(facts.comment === null
       ? []
       : [`comment on column ${table}.${column} is ${literal(facts.comment)}`]),
-    ...facts.grants.map(({ privilege, role, grantable }) => {
-      const option = grantable ? " with grant option" : "";
-      return `grant ${privilege} (${column}) on ${table} to ${role}${option}`;
-    }),
+    ...grants,
   ];
 }

@@ -1,10 +1,5 @@
 /** A table on its way to a new column, in our words. Every call may be repeated. */
 
-/** A column or an index: as the old one is called, the new one, and the old one after the swap. */
-export type Renamed = Readonly<{ old: string; next: string; kept: string }>;
-
-export type MigrationNames = Renamed & Readonly<{ indexes: readonly Renamed[] }>;
-
 /** Something that follows the old column by its number, and would go along with it when it is renamed. */
 export type Follower = Readonly<{
   /** A view can be made again. */
