@@ -113,11 +113,7 @@ export function openServices(options: ServicesOptions): Services {
         ? examineDatabase(await database(), target)
         : examineApi(await api(), target, { clock, report });
     },
-    migration: async (plan) => {
-      const { createMigrationStore } = await import("./store/migration/migration-store.ts");
-      const { repeating } = await import("./store/retry.ts");
-      return createMigrationStore({ database: await database(), again: repeating(options) }, plan);
-    },
+    migration: async (plan) => migrationStore(await database(), options, plan),
     addressed,
     functionsSql,
     execute: async (statements) => {
@@ -140,6 +136,16 @@ export function openServices(options: ServicesOptions): Services {
       await Promise.all(closers.splice(0).map((close) => close()));
     },
   };
+}
+
+async function migrationStore(
+  database: Database,
+  options: ServicesOptions,
+  plan: MigrationPlan,
+): Promise<MigrationStore> {
+  const { createMigrationStore } = await import("./store/migration/migration-store.ts");
+  const { repeating } = await import("./store/retry.ts");
+  return createMigrationStore({ database, again: repeating(options) }, plan);
 }
 
 async function addressed(url: URL): Promise<AddressedHost> {

@@ -199,18 +199,13 @@ export function writing({ state, journal, lock, clock, answered }: Writing) {
       }),
     recordIndex: ({ target, ...event }: NewIndexEvent) =>
       inTurn(async () => appendEvent({ ...event, at: at(), target: await numberOf(target) })),
-    recordMigration: (
-      { old, next, names, columnType, swaps }: MigrationPlan,
-      step: MigrationStep,
-    ) =>
+    recordMigration: (migration: MigrationPlan, step: MigrationStep) =>
       inTurn(async () => {
+        const { old, next } = migration;
         const target = await numberOf(next);
-        const plan = { names: { ...names, indexes: [...names.indexes] }, columnType, swaps };
-        const planned = step === "planned" ? { ...plan, old: await numberOf(old) } : undefined;
-        await appendEvent({ type: "migration", at: at(), target, step, plan: planned });
-        const after = migrationOf(state, next);
-        if (after === undefined) throw new Error("a migration that was recorded is not there");
-        return after;
+        const plan = step === "planned" ? planOf(migration, await numberOf(old)) : undefined;
+        await appendEvent({ type: "migration", at: at(), target, step, plan });
+        return recordedMigration(state, next);
       }),
     stillHeld: () => lock.stillHeld(),
     close: async () => {
@@ -219,6 +214,16 @@ export function writing({ state, journal, lock, clock, answered }: Writing) {
       await lock.release();
     },
   };
+}
+
+function planOf({ names, columnType, swaps }: MigrationPlan, old: number) {
+  return { old, names: { ...names, indexes: [...names.indexes] }, columnType, swaps };
+}
+
+function recordedMigration(state: ManifestState, target: Target): Migration {
+  const migration = migrationOf(state, target);
+  if (migration === undefined) throw new Error("a migration that was recorded is not there");
+  return migration;
 }
 
 function recordedJob({ parents, ...job }: NewJob, target: number): RecordedJob {

@@ -96,12 +96,15 @@ async function recallOf(store: Store, ids: readonly string[]): Promise<number | 
 
 /** The row itself is its own neighbour by any model. */
 async function agreementOf({ old, next }: GateServices, ids: readonly string[]) {
-  const others = async (store: Store, row: string) =>
-    (await nearest(store, { row }, true, TOP + 1)).filter((id) => id !== row).slice(0, TOP);
   return meanOf(ids, async (row) => {
     const before = await others(old, row);
     return before.length === 0 ? undefined : overlap(before, await others(next, row));
   });
+}
+
+async function others(store: Store, row: string): Promise<string[]> {
+  const found = await nearest(store, { row }, true, TOP + 1);
+  return found.filter((id) => id !== row).slice(0, TOP);
 }
 
 async function queriesOf(
@@ -132,8 +135,8 @@ async function queriesOf(
 
 /** A relevant row counts the less the later it comes; 1 where all stand first. */
 export function judged(ids: readonly string[], relevant: ReadonlySet<string>): Found {
-  const gain = (place: number) => 1 / Math.log2(place + 2);
-  const sum = (places: readonly number[]) => places.reduce((all, place) => all + gain(place), 0);
+  const sum = (places: readonly number[]) =>
+    places.reduce((all, place) => all + 1 / Math.log2(place + 2), 0);
   const best = Array.from({ length: Math.min(TOP, relevant.size) }, (_, place) => place);
   const hits = [...ids.keys()].filter((place) => relevant.has(ids[place] ?? ""));
   if (best.length === 0) return { ndcg: 0, recall: 0 };

@@ -4,7 +4,11 @@
  * goes on from the last one that is known.
  */
 import { UserError, usageError } from "../errors.ts";
-import type { Migration, MigrationStep } from "../manifest/migration/table-migration.ts";
+import type {
+  Migration,
+  MigrationPlan,
+  MigrationStep,
+} from "../manifest/migration/table-migration.ts";
 import type { Manifest } from "../manifest/manifest.ts";
 import { isOpen } from "../manifest/states.ts";
 import { tableName, type Target } from "../row/target.ts";
@@ -94,8 +98,15 @@ async function buildTwins(services: MigrateServices, migration: Migration): Prom
     const named = names.indexes.find((each) => each.old === index.name);
     if (named === undefined) continue;
     const columns = { old: names.old, next: names.next, type: columnType };
-    await build.build(twinOf(index, named, columns), signal);
+    const twin = twinOf(index, named, columns);
+    if ((await build.build(twin, signal)) === "replaced") throw taken(twin);
   }
+}
+
+function taken({ name, definition }: AnnIndex): UserError {
+  return new UserError(`Another index has the name ${name}.`, {
+    hint: `Rename it, or drop it; then run the same command again. It makes: ${definition}`,
+  });
 }
 
 async function oldIndexes({ store }: MigrateServices, old: Target) {
@@ -155,8 +166,7 @@ function follows(old: Target, others: readonly Follower[]): UserError {
 
 /** Before anything is recorded: what can be seen to stand in the way. */
 export function checkPlan(
-  old: Target,
-  next: Target,
+  { old, next, names }: MigrationPlan,
   known: Readonly<{
     columns: readonly string[];
     indexes: readonly AnnIndex[];
@@ -164,10 +174,13 @@ export function checkPlan(
   }>,
 ): void {
   const { columns, indexes, takesIndex } = known;
-  if (columns.includes(next.embedding)) {
+  const there = [names.next, names.kept].find((name) => columns.includes(name));
+  if (there !== undefined) {
     throw usageError(
-      `${tableName(old)} has a column ${next.embedding} already.`,
-      "Give --column another name; or, if nobody needs it, drop that column.",
+      `${tableName(old)} has a column ${there} already.`,
+      there === names.next
+        ? "Give --column another name; or, if nobody needs it, drop that column."
+        : "The old column gets this name: rename that one, or drop it if nobody needs it.",
     );
   }
   if (indexes.length > 0 && !takesIndex) {

@@ -69,7 +69,9 @@ async function goOn(
 ) {
   return trial.services({}, async (all) => {
     const { manifest } = all;
-    const recordMigration = mortal(fault, manifest.recordMigration);
+    const recordMigration = mortal(fault, (...args: Parameters<typeof manifest.recordMigration>) =>
+      manifest.recordMigration(...args),
+    );
     const known = manifest.migration(plan.old);
     const migration = known ?? (await recordMigration(plan, "planned"));
     const table = createMigrationStore(

@@ -47,7 +47,7 @@ export async function planMigration(
   const plan = { old, next, names, columnType, swaps: options.swap };
   const table = await services.migration(plan);
   const takesIndex = next.dimensions <= ANN_DIMENSIONS_MAX[columnType];
-  checkPlan(old, next, { columns: await table.columns(), indexes, takesIndex });
+  checkPlan(plan, { columns: await table.columns(), indexes, takesIndex });
   const size = await table.size();
   return { plan, question: questionOf(context, plan, { ...size, indexes }) };
 }

@@ -178,8 +178,6 @@ function withoutSwap({ old, next }: Migration): string[] {
 const PERCENT = 100;
 
 function gateLines(gate: Gate): string[] {
-  const share = (part: number | undefined) =>
-    part === undefined ? "-" : `${(part * PERCENT).toFixed(1)}%`;
   const { queries } = gate;
   const figures: readonly (readonly [string, string])[] = [
     ["rows with a vector", count(gate.rows)],
@@ -203,6 +201,10 @@ function gateLines(gate: Gate): string[] {
     gate.against.length === 0 ? "" : `The swap is held back: ${gate.against.join("; ")}.`,
     gate.against.length === 0 ? "" : AGAIN,
   ];
+}
+
+function share(part: number | undefined): string {
+  return part === undefined ? "-" : `${(part * PERCENT).toFixed(1)}%`;
 }
 
 const AGAIN =

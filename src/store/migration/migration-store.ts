@@ -53,51 +53,61 @@ export function createMigrationStore(
   const change = async (statements: readonly string[]) => {
     await query(inOneStatement([LOCK_TIMEOUT, ...statements]));
   };
-  const columns = async () => NAMES.parse(await one(columnsSql(old)));
-  const isSwapped = async () => (await columns()).includes(names.kept);
-  const followers = async () => FACTS.parse(await one(factsSql(old, names.old)));
+  const { facts, isSwapped, ...looks } = looksOf(one, plan);
   const triggersOff = [names.next, names.kept].flatMap((embedding) =>
     removeStatements({ ...next, embedding }),
   );
   return {
-    size: async () => SIZE.parse(await one(sizeSql(old))),
-    columns,
+    ...looks,
     add: async () => {
       const schema = NAMES.parse(await one(VECTOR_SCHEMA_SQL)).join();
       const type = `${quoted(schema)}.${columnType}(${next.dimensions})`;
       const add = `${alter(old)} add column if not exists ${quoted(names.next)} ${type}`;
       await change([add, ...triggerStatements({ ...next, embedding: names.next }, false)]);
     },
-    lacking: async () => z.number().parse(await one(lackingSql(next))),
-    obstacles: async () => (await followers()).followers.filter(({ isView }) => !isView),
     swap: async () => {
       if (await isSwapped()) return;
-      const facts = await followers();
+      const its = await facts();
       const all = swapped(old, names, (each) => [each.old, each.kept, each.next]);
       const kept = triggerStatements({ ...next, embedding: names.kept }, false);
       await change([
         ...all,
-        ...belongings(old, names.old, facts),
-        ...viewsOf(facts),
+        ...belongings(old, names.old, its),
+        ...viewsOf(its),
         ...triggersOff,
         ...kept,
       ]);
     },
-    withoutOld: async (limit) => {
-      if (!(await isSwapped())) return [];
-      return NAMES.parse(await one(idsLackingSql({ ...old, embedding: names.kept }, limit)));
-    },
     undo: async () => {
       const dropped = `${alter(old)} drop column if exists ${quoted(names.next)}`;
       if (!(await isSwapped())) return change([...triggersOff, dropped]);
-      const facts = await followers();
+      const its = await facts();
       const back = swapped(old, names, (each) => [each.old, each.next, each.kept]);
-      return change([...triggersOff, ...back, ...viewsOf(facts), dropped]);
+      return change([...triggersOff, ...back, ...viewsOf(its), dropped]);
     },
     finish: async () => {
-      const hasBoth = !(await isSwapped()) && (await columns()).includes(names.next);
+      const hasBoth = !(await isSwapped()) && (await looks.columns()).includes(names.next);
       const unneeded = hasBoth ? names.old : names.kept;
       await change([...triggersOff, `${alter(old)} drop column if exists ${quoted(unneeded)}`]);
+    },
+  };
+}
+
+/** What is only read. */
+function looksOf(one: (sql: string) => Promise<unknown>, { old, next, names }: MigrationTable) {
+  const columns = async () => NAMES.parse(await one(columnsSql(old)));
+  const isSwapped = async () => (await columns()).includes(names.kept);
+  const facts = async () => FACTS.parse(await one(factsSql(old, names.old)));
+  return {
+    columns,
+    isSwapped,
+    facts,
+    size: async () => SIZE.parse(await one(sizeSql(old))),
+    lacking: async () => z.number().parse(await one(lackingSql(next))),
+    obstacles: async () => (await facts()).followers.filter(({ isView }) => !isView),
+    withoutOld: async (limit: number) => {
+      if (!(await isSwapped())) return [];
+      return NAMES.parse(await one(idsLackingSql({ ...old, embedding: names.kept }, limit)));
     },
   };
 }

@@ -10,7 +10,7 @@ export type Follower = Readonly<{
   definition: string | null;
 }>;
 
-export type MigrationSize = Readonly<{
+type MigrationSize = Readonly<{
   /** Those that have a text. */
   rows: number;
   /** Of their texts. */
