@@ -84,6 +84,7 @@ async function record(place: Place): Promise<void> {
     ...few((await interrupted(place, "vecfill run")).filter(({ text }) => /at Gemini/.test(text))),
     ...(await watched(place, "vecfill run")),
   ]);
+  await save("status", [await typed(place, "vecfill status")]);
   await save("jobs", [await typed(place, "vecfill jobs"), await typed(place, "vecfill jobs 0001")]);
   await saveFailed(place);
   await save("verify", [

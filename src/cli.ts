@@ -6,7 +6,8 @@ import { realpathSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import yargs, { type Argv } from "yargs";
 import { secretsIn, withoutSecrets } from "./settings/access.ts";
-import { systemClock } from "./clock.ts";
+import { MS_PER_SECOND, systemClock } from "./clock.ts";
+import { duration } from "./words/figures.ts";
 import { commandLine, nextCommandLine, withCompleteCommands } from "./cli/command-line.ts";
 import type { CommandContext, CommandResult } from "./cli/command.ts";
 import { type Configuration, type Flags, loadConfiguration } from "./settings/config.ts";
@@ -37,6 +38,7 @@ import { COMMAND_NAMES, type CommandName } from "./settings/option.ts";
 import { OPTIONS, optionsOf } from "./settings/options.ts";
 import {
   type Output,
+  type OutputOptions,
   type Streams,
   cleaner,
   createOutput,
@@ -193,7 +195,7 @@ async function start(name: CommandName, argv: Flags, session: Session): Promise<
   const flags = flagsOf(name, argv);
   const configuration = await loadConfiguration({ flags, env, folder });
   await requireTrusted(name, configuration, folder);
-  const output = await openOutput(configuration, world);
+  const output = await openOutput(configuration, session);
   session.output = output;
   const { origins } = configuration;
   session.complete = (hint) => withCompleteCommands(hint, origins);
@@ -201,12 +203,16 @@ async function start(name: CommandName, argv: Flags, session: Session): Promise<
   const interrupt = interruptible(session, serves);
   const watch = await watchOver(name, configuration, session);
   try {
-    const result = await withServices(configuration, session, interrupt.signal, work, watch);
-    show(output, name, result, configuration.settings.json);
-    const { exit = "done" } = result;
+    const startedMs = systemClock.elapsedMs();
+    const around = { command: name, signal: interrupt.signal, watch };
+    const result = await withServices(configuration, session, work, around);
+    const took = serves ? "" : longText(systemClock.elapsedMs() - startedMs, result);
+    const text = result.isData === true ? result.text : session.complete(result.text + took);
+    show(output, name, { ...result, text }, configuration.settings.json);
+    const { exit = "done", remaining } = result;
     session.exit = exit;
     if (!serves) interrupt.signal.throwIfAborted();
-    await watch?.end({ exit, message: result.text, hint: result.next });
+    await watch?.end({ exit, message: result.text, hint: result.next, remaining });
   } catch (error) {
     const reason: unknown = isInterruption(error, interrupt.signal)
       ? interrupt.signal.reason
@@ -218,6 +224,13 @@ async function start(name: CommandName, argv: Flags, session: Session): Promise<
   }
 }
 
+const LONG_MS = 10_000;
+
+/** How long it took, where that was long and it does not say so itself. */
+function longText(ms: number, { json }: CommandResult): string {
+  return ms < LONG_MS || "seconds" in json ? "" : `\nTook ${duration(ms / MS_PER_SECOND)}.`;
+}
+
 /** Those that are options; the emulator has flags of its own, which may have an option's name. */
 function flagsOf(command: CommandName, argv: Flags): Flags {
   const known = new Set(optionsOf(command).map(({ flag }) => flag));
@@ -227,9 +240,12 @@ function flagsOf(command: CommandName, argv: Flags): Flags {
 async function withServices(
   configuration: Configuration,
   session: Session,
-  signal: AbortSignal,
   work: Work,
-  watch: Watch | undefined,
+  {
+    command,
+    signal,
+    watch,
+  }: Readonly<{ command: string; signal: AbortSignal; watch: Watch | undefined }>,
 ): Promise<CommandResult> {
   const { settings, origins } = configuration;
   const { output, world } = session;
@@ -244,6 +260,7 @@ async function withServices(
   const { openServices } = await import("./services.ts");
   const services = openServices({
     ...configuration,
+    command,
     clock: systemClock,
     report,
     signal,
@@ -260,7 +277,7 @@ async function withServices(
       folder: world.folder,
       width: world.stdout.isTTY === true ? world.stdout.columns : undefined,
       screen: () => resultScreen(configuration, world),
-      next: (command, ...args) => nextCommandLine(origins, command, args),
+      next: (name, ...args) => nextCommandLine(origins, name, args),
       confirm: (question) => {
         output.pause();
         const again = commandLine([...session.args, "--yes"]);
@@ -300,7 +317,7 @@ async function watchOver(
 function show(output: Output, command: CommandName, result: CommandResult, json: boolean): void {
   const { next } = result;
   if (json) output.object(command, next === undefined ? result.json : { ...result.json, next });
-  else output.result(result.text);
+  else output.result(result.text, result.isData);
   if (!json && next !== undefined) output.notice(`next: ${next}`);
 }
 
@@ -346,7 +363,10 @@ function firstOutput(args: readonly string[], world: World): Output {
   });
 }
 
-async function openOutput({ settings, environment }: Configuration, world: World): Promise<Output> {
+async function openOutput(
+  { settings, environment }: Configuration,
+  { args, world }: Session,
+): Promise<Output> {
   const { json, quiet, verbose, color, progressJson } = settings;
   const { env, stderr } = world;
   const redact = redactor(secretsIn(environment));
@@ -355,7 +375,26 @@ async function openOutput({ settings, environment }: Configuration, world: World
       ? await openDisplayOn(world, cleaner(redact), color)
       : undefined;
   const options = { json, quiet, verbose, color, progressJson };
-  return createOutput(world, { ...options, env, redact, clock: systemClock, display });
+  const log = await openLog(settings.logFile, (message) => warn(output, message));
+  const output = createOutput(world, {
+    ...options,
+    env,
+    redact,
+    clock: systemClock,
+    display,
+    log,
+  });
+  log?.(redact(commandLine(args)));
+  return output;
+}
+
+async function openLog(
+  path: string | undefined,
+  onBroken: (message: string) => void,
+): Promise<OutputOptions["log"]> {
+  if (path === undefined) return undefined;
+  const { openLogFile } = await import("./output/log-file.ts");
+  return openLogFile(path, systemClock, onBroken);
 }
 
 async function openDisplayOn(

@@ -9,8 +9,8 @@
 export type ProgressEvent =
   /** A job as the manifest has it: the unfinished ones at the start, then each one that changes. */
   | JobReport
-  /** How many rows this command may come to fill, in all. */
-  | Readonly<{ type: "goal"; rows: number }>
+  /** How many rows this command may come to fill, in all, and how many of the table have no vector. */
+  | Readonly<{ type: "goal"; rows: number; withoutVector: number }>
   /** Rows that were looked at so far, to say beforehand what there is to do. */
   | Readonly<{ type: "planning"; rows: number; skipped: number }>
   | Readonly<{ type: "exporting"; exported: number; skipped: number }>
@@ -36,7 +36,8 @@ export type ProgressEvent =
   | Readonly<{ type: "ended"; job: string; state: string; message: string | undefined }>
   | Readonly<{ type: "downloading"; job: string; bytes: number }>
   | Readonly<{ type: "downloaded"; job: string; bytes: number }>
-  | Readonly<{ type: "importing"; job: string; rows: number; requests: number }>
+  /** `rows` have their outcome, `written` of them a vector. */
+  | Readonly<{ type: "importing"; job: string; rows: number; written: number; requests: number }>
   | (Readonly<{ type: "imported"; job: string; requests: number }> & Outcomes)
   /** `job`: the first of the `jobs` whose failed rows went on. */
   | Readonly<{

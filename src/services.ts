@@ -63,6 +63,8 @@ export type ServicesOptions = Pick<Configuration, "settings" | "environment"> &
     clock: Clock;
     report: Report;
     signal: AbortSignal;
+    /** What others are told who find the jobs folder in use. */
+    command?: string;
     /** Called before many rows pass through: a chance to make the process ready. */
     beforeRows: () => void;
   }>;
@@ -89,7 +91,7 @@ export function openServices(options: ServicesOptions): Services {
       const { openManifest } = await import("./jobs-folder/open.ts");
       const { reportedManifest } = await import("./cost/reported-manifest.ts");
       const { pricesOf } = await import("./cost/tariff.ts");
-      const manifest = opened(await openManifest(settings.jobsDir, clock));
+      const manifest = opened(await openManifest(settings.jobsDir, clock, options.command));
       return reportedManifest(manifest, report, pricesOf(settings));
     }),
     gemini: once(() => openGemini(options)),

@@ -51,6 +51,10 @@ export type CommandResult = Readonly<{
   next?: string | undefined;
   /** Without one: done. */
   exit?: ExitReason;
+  /** Rows of the table without a vector, where they were counted. */
+  remaining?: number;
+  /** `text` is for programs, too: no line of it is folded. */
+  isData?: boolean;
 }>;
 
 /** A word to type, and what it means. */

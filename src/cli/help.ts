@@ -7,6 +7,7 @@ import { EXIT_CODES, type ExitReason } from "../errors.ts";
 import type { Flags } from "../settings/config.ts";
 import { COMMAND_NAMES, type CommandName, type Option } from "../settings/option.ts";
 import { optionsOf } from "../settings/options.ts";
+import { wrapped } from "../words/text-lines.ts";
 import type { Command, Entry, OwnOptions } from "./command.ts";
 
 type Commands = Readonly<Record<CommandName, Command>>;
@@ -21,7 +22,7 @@ const EXAMPLES: Command["examples"] = [
   ["vecfill doctor", "is everything set up?"],
   ["vecfill plan", "what would it cost, and how long would it take?"],
   ["vecfill run", "fill the column"],
-  ["vecfill jobs", "what is done, and what is left"],
+  ["vecfill status", "what is done, what is left, and what failed"],
   ["vecfill verify", "is the column whole and right?"],
 ];
 const TRY_OUT =
@@ -216,17 +217,4 @@ function entryLines(entries: readonly Entry[], width: number): string[] {
       ? [`${GAP}${term}`, first, ...more]
       : [`${GAP}${term.padEnd(column)}${GAP}${first.trimStart()}`, ...more];
   });
-}
-
-/** In words that are never cut. */
-function wrapped(text: string, width: number): string[] {
-  const lines: string[] = [];
-  let line = "";
-  for (const word of text.split(" ")) {
-    if (line !== "" && line.length + 1 + word.length > width) {
-      lines.push(line);
-      line = word;
-    } else line = line === "" ? word : `${line} ${word}`;
-  }
-  return [...lines, line];
 }

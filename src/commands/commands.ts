@@ -113,11 +113,11 @@ export const COMMANDS: Readonly<Record<CommandName, Command>> = {
   verify: {
     summary: "checks the column, the sums and the files",
     about:
-      "Reads the whole column and says what is in it: rows without a vector, vectors of a wrong width, not of unit length, not finite, the same under different texts; and whether the manifest's sums and files are as recorded. With --sample, embeds some rows again and compares. Writes nothing but the list of what is off.",
+      "Reads the whole column and says what is in it: rows without a vector, vectors of a wrong width, not of unit length, not finite, the same under different texts; and whether the manifest's sums and files are as recorded. With --sample, embeds some rows again and compares. Writes nothing but the list of what is wrong.",
     examples: [
       ["vecfill verify", "the column, the sums and the files"],
       ["vecfill verify --sample 50", "also embed 50 rows again, at full price, and compare"],
-      ["vecfill verify --json", "for a script; exit code 1 when something is off"],
+      ["vecfill verify --json", "for a script; exit code 1 when something is wrong"],
       [
         "vecfill verify --max-age 1h --age-column created_at",
         "exit code 1 also when a row has waited longer",
@@ -167,6 +167,16 @@ export const COMMANDS: Readonly<Record<CommandName, Command>> = {
       ["vecfill clean --yes", "ask no questions"],
     ],
     work: async (context) => (await import("./clean/show.ts")).showClean(context),
+  },
+  status: {
+    summary: "how it stands: the column, Gemini, failures, cost",
+    about:
+      "One screen on the column: how full it is, what is at Gemini and since when, how fast it goes and when it will be done, which rows failed and why, who is at work, and what it has cost. Changes nothing, and can be asked while a run is at work.",
+    examples: [
+      ["vecfill status", "how it stands, and what to type next"],
+      ["vecfill status --json", "the same for a script"],
+    ],
+    work: async (context) => (await import("./status/show.ts")).showStatus(context),
   },
   jobs: {
     summary: "lists the jobs, or shows one",

@@ -48,6 +48,9 @@ export type Lock = {
 /** How the error names what is locked, and what else it advises. */
 export type LockedPlace = Readonly<{ what: string; meanwhile?: string }>;
 
+/** Who has a lock, as it told when it took it. */
+export type LockHolder = Pick<Holder, "command" | "pid" | "host" | "since">;
+
 const holderShape = z.object({
   token: z.string(),
   pid: z.number(),
@@ -57,11 +60,18 @@ const holderShape = z.object({
   /** When the holder's process started, as the system counts it; tells a reused pid. */
   started: z.string(),
   since: z.string(),
+  /** What it does; empty where it did not tell. */
+  command: z.string().default(""),
 });
 type Holder = z.infer<typeof holderShape>;
 
 /** Throws a UserError that names the holder when another live process has the lock. */
-export async function acquireLock(path: string, clock: Clock, place: LockedPlace): Promise<Lock> {
+export async function acquireLock(
+  path: string,
+  clock: Clock,
+  place: LockedPlace,
+  command = "",
+): Promise<Lock> {
   const holder: Holder = {
     token: randomUUID(),
     pid: process.pid,
@@ -69,6 +79,7 @@ export async function acquireLock(path: string, clock: Clock, place: LockedPlace
     space: await processSpace(),
     started: await processStart(process.pid),
     since: clock.now().toISOString(),
+    command,
   };
   for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
     if (await claim(path, holder)) return held(path, holder, place);
@@ -80,6 +91,14 @@ export async function acquireLock(path: string, clock: Clock, place: LockedPlace
     if (successor !== undefined) throw await lockedBy(path, successor, place);
   }
   throw await lockedBy(path, await readHolder(path), place);
+}
+
+/** For who only looks: undefined where nobody has the lock, or only one that is dead by all that shows. */
+export async function holderOf(path: string, clock: Clock): Promise<LockHolder | undefined> {
+  const holder = await readHolder(path);
+  if (holder === undefined) return undefined;
+  const isGone = (await diedHere(holder)) ?? isOld((await lastBeatMs(path)) ?? -Infinity, clock);
+  return isGone ? undefined : holder;
 }
 
 type Succession = Readonly<{ dead: Holder; holder: Holder; clock: Clock }>;
@@ -221,10 +240,14 @@ async function diedHere(holder: Holder): Promise<boolean | undefined> {
 async function heartbeatStopped(path: string, clock: Clock): Promise<boolean> {
   const beatMs = await lastBeatMs(path);
   if (beatMs === undefined) return true;
-  if (Math.abs(clock.now().getTime() - beatMs) <= DEAD_AFTER_MS) return false;
+  if (!isOld(beatMs, clock)) return false;
   await clock.sleep(WATCH_MS);
   const latestMs = await lastBeatMs(path);
   return latestMs === undefined || latestMs === beatMs;
+}
+
+function isOld(beatMs: number, clock: Clock): boolean {
+  return Math.abs(clock.now().getTime() - beatMs) > DEAD_AFTER_MS;
 }
 
 /** Undefined when the lock file is gone. */
@@ -290,7 +313,7 @@ async function lockedBy(
   const who =
     holder === undefined
       ? "another process"
-      : `process ${holder.pid} on ${holder.host}, since ${holder.since}`;
+      : `${holder.command === "" ? "" : `\`vecfill ${holder.command}\`, `}process ${holder.pid} on ${holder.host}, since ${holder.since}`;
   const wait = `Wait until it has finished or stop it${meanwhile === undefined ? "" : `; ${meanwhile}`}.`;
   const elsewhere = holder !== undefined && (await diedHere(holder)) === undefined;
   return new UserError(`${what} is in use by ${who} (lock file ${path}).`, {

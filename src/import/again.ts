@@ -110,7 +110,8 @@ async function offer(
       (place, end) => ends.set(keys[place] ?? "", end),
     );
     looked += chunk.length;
-    report({ type: "importing", job: job.id, rows: looked, requests: job.requests });
+    const written = [...ends.values()].filter((end) => end === "written").length;
+    report({ type: "importing", job: job.id, rows: looked, written, requests: job.requests });
   }
   return ends;
 }

@@ -39,6 +39,7 @@ export class ChunkWriter {
   #chunk: Chunk;
   #started = 0;
   #settled = 0;
+  #written = 0;
   /** Of the first rows. */
   #refusedOfFirst = 0;
 
@@ -54,6 +55,11 @@ export class ChunkWriter {
   /** Rows whose outcome is known. */
   get settled(): number {
     return this.#settled;
+  }
+
+  /** Of these, rows that have their vector. */
+  get written(): number {
+    return this.#written;
   }
 
   /** Where the vector of the next row is to be made. It is free again if that row is not added. */
@@ -116,6 +122,7 @@ export class ChunkWriter {
       const ordinal = ordinals[place];
       if (ordinal === undefined) throw new Error("the store told more outcomes than rows");
       this.#settled += 1;
+      if (end === "written") this.#written += 1;
       if (end instanceof TableRefusal) this.#refuse(ordinal, first + place, end);
       else this.#rows.settle(ordinal, end);
     });

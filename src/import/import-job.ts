@@ -150,7 +150,8 @@ async function writeVectors(
       }
       if (writer.isFull()) await writer.send();
     }
-    report({ type: "importing", job: job.id, rows: writer.settled, requests: job.requests });
+    const { settled: settledRows, written } = writer;
+    report({ type: "importing", job: job.id, rows: settledRows, written, requests: job.requests });
     if (signal.aborted) break;
   }
   await writer.finish();

@@ -3,7 +3,14 @@
  * finds the folder as an interrupted writer left it, and puts it in order first.
  */
 import type { Clock } from "../clock.ts";
-import { acquireLock, type Lock, type LockedPlace, sweepLeftovers } from "../disk/folder-lock.ts";
+import {
+  acquireLock,
+  holderOf,
+  type Lock,
+  type LockedPlace,
+  type LockHolder,
+  sweepLeftovers,
+} from "../disk/folder-lock.ts";
 import { UserError } from "../errors.ts";
 import { byParent, type JobEvent, parentsOf } from "../manifest/event.ts";
 import { lockPath, manifestPath } from "../manifest/file-names.ts";
@@ -35,10 +42,15 @@ export async function readManifest(folder: string): Promise<ManifestView> {
   return { ...viewOf(folder, state), id: content.header?.manifest, warnings: content.warnings };
 }
 
+/** Who works in the folder now. */
+export async function atWork(folder: string, clock: Clock): Promise<LockHolder | undefined> {
+  return holderOf(lockPath(folder), clock);
+}
+
 /** Takes the lock, cuts a torn line off, sweeps part files. Throws a UserError when it is locked. */
-export async function openManifest(folder: string, clock: Clock): Promise<Manifest> {
+export async function openManifest(folder: string, clock: Clock, command = ""): Promise<Manifest> {
   await prepareFolder(folder);
-  const lock = await acquireLock(lockPath(folder), clock, JOBS_FOLDER);
+  const lock = await acquireLock(lockPath(folder), clock, JOBS_FOLDER, command);
   try {
     return await openLocked(folder, clock, lock);
   } catch (error) {

@@ -156,12 +156,12 @@ export function nextCommand(
   return ORDER.find((command) => commands.has(command));
 }
 
-/** Failed lines of a job that has ended go on by `resubmit`. */
+/** Failed lines of a job that has ended go on by `resubmit`, unless the same text would fail again. */
 function commandOf({
   state,
   outstanding,
 }: Pick<Job, "state" | "outstanding">): NextCommand | undefined {
-  return STATES[state].command ?? (outstanding.lines > 0 ? "resubmit" : undefined);
+  return STATES[state].command ?? (outstanding.retryable > 0 ? "resubmit" : undefined);
 }
 
 export function colourOf(state: JobState): string {

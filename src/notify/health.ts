@@ -12,7 +12,13 @@ type HookEvent = "done" | "failed" | "stalled" | "recovered" | "budget";
 
 export type Occurrence = Readonly<{ event: HookEvent; message: string; since: string | undefined }>;
 
-export type Ending = Readonly<{ exit: ExitReason; message: string; hint: string | undefined }>;
+export type Ending = Readonly<{
+  exit: ExitReason;
+  message: string;
+  hint: string | undefined;
+  /** Rows without a vector, where they were counted at the end. */
+  remaining?: number | undefined;
+}>;
 
 /** Nothing but waits for so long: somebody should look. */
 const STALLED_AFTER_MS = 15 * 60 * 1000;
@@ -75,7 +81,8 @@ export class Health {
       case "unfinished":
         return this.#stuck.size > 0 ? [] : this.#recover();
       case "rowsFailed":
-        return [...this.#recover(), { event: "failed", message, since: undefined }];
+        this.#turn("failed", message, EXIT_CODES[exit]);
+        return [{ event: "failed", message, since: this.#status.since }];
       case "fatal":
       case "usage":
         return this.#turn("failed", message, EXIT_CODES[exit]);

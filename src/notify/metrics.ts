@@ -8,6 +8,7 @@ import type { Job } from "../manifest/job.ts";
 import { isRolledBack, JOB_STATES, needs } from "../manifest/states.ts";
 import { waitingSince } from "../jobs-folder/waiting-since.ts";
 import type { Status } from "../jobs-folder/status-file.ts";
+import { decimal } from "../words/figures.ts";
 import type { Metric } from "./exposition.ts";
 
 export type Measured = Readonly<{
@@ -20,7 +21,7 @@ export type Measured = Readonly<{
   /** Undefined while the command runs. */
   exitCode: number | undefined;
   seconds: number;
-  /** As counted at the start of a run. */
+  /** As a run counted them. */
   withoutVector: number | undefined;
 }>;
 
@@ -48,7 +49,11 @@ export function metricsOf(measured: Measured): Metric[] {
       Object.entries(outcomes(jobs)).flatMap(([outcome, number]) => one(number, { outcome })),
     ),
     counter("tokens_total", "Tokens sent, as counted by the service or estimated.", spent?.tokens),
-    counter("cost_usd_total", "Estimated cost of all that was sent, in US dollars.", spent?.usd),
+    counter(
+      "cost_usd_total",
+      "Estimated cost of all that was sent, in US dollars.",
+      spent && Number(decimal(spent.usd)),
+    ),
     gauge(
       "oldest_batch_age_seconds",
       "Age of the oldest batch that has not ended; 0 where there is none.",
@@ -61,7 +66,7 @@ export function metricsOf(measured: Measured): Metric[] {
     ),
     gauge(
       "rows_without_vector",
-      "Rows whose embedding was NULL when the last run began.",
+      "Rows whose embedding is NULL, as the last run counted them at its start and at its end.",
       one(withoutVector),
     ),
     gauge(

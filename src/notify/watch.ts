@@ -42,8 +42,12 @@ const SCHEMA_VERSION = 1;
 /** Others read it: the collector runs as another user. */
 const METRICS_MODE = 0o644;
 
+/** There is a metrics file from the start. */
 export async function openWatch(options: WatchOptions): Promise<Watch> {
-  return new CommandWatch(options, new Health(await readStatus(options.jobsDir), options.clock));
+  const health = new Health(await readStatus(options.jobsDir), options.clock);
+  const watch = new CommandWatch(options, health);
+  await watch.begin();
+  return watch;
 }
 
 class CommandWatch implements Watch {
@@ -55,6 +59,8 @@ class CommandWatch implements Watch {
   #writing: Promise<void> | undefined;
   #metricsDueMs: number;
   #withoutVector: number | undefined;
+  /** What went wrong with these is told once. */
+  readonly #warned = new Set<string>();
 
   constructor(options: WatchOptions, health: Health) {
     this.#options = options;
@@ -63,8 +69,12 @@ class CommandWatch implements Watch {
     this.#metricsDueMs = this.#startedMs + METRICS_EVERY_MS;
   }
 
+  begin(): Promise<void> {
+    return this.#writeMetrics(undefined);
+  }
+
   readonly note = (event: ProgressEvent): void => {
-    if (event.type === "goal") this.#withoutVector = event.rows;
+    if (event.type === "goal") this.#withoutVector = event.withoutVector;
     const occurrence = this.#health.note(event);
     if (occurrence !== undefined) this.#tell(occurrence, undefined);
     const nowMs = this.#options.clock.elapsedMs();
@@ -79,6 +89,7 @@ class CommandWatch implements Watch {
     for (const occurrence of this.#health.end(ending)) this.#tell(occurrence, ending);
     await this.#hooks;
     await this.#writing;
+    this.#withoutVector = ending.remaining ?? this.#withoutVector;
     const { jobsDir } = this.#options;
     await this.#orWarn("The state of the jobs folder could not be kept", () =>
       writeStatus(jobsDir, this.#health.status),
@@ -140,6 +151,8 @@ class CommandWatch implements Watch {
     try {
       await work();
     } catch (error) {
+      if (this.#warned.has(what)) return;
+      this.#warned.add(what);
       const why = error instanceof Error ? error.message : String(error);
       this.#options.warn(`${what}: ${why.replace(/\.$/, "")}.`, "The work itself is not affected.");
     }

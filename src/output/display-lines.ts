@@ -1,10 +1,10 @@
 /** The display: what it shows of a state, in so many columns and rows. Pure. */
 import type { Paint } from "./color.ts";
-import { count, counted, dollars, duration } from "../words/figures.ts";
+import { count, counted, dollars, duration, pace, roughly } from "../words/figures.ts";
 import { said } from "../words/text-lines.ts";
 import { fit, textWidth } from "./fit.ts";
 import type { Moment, ProgressState } from "./progress-state.ts";
-import { others } from "./progress-lines.ts";
+import { lookText, others } from "./progress-lines.ts";
 import { standing, type Standing } from "./standing.ts";
 
 export type Size = Readonly<{ columns: number; rows: number }>;
@@ -38,15 +38,11 @@ export function displayLines(
 ): string[] {
   const now = standing(state, moment);
   const lines = [
-    exportLine(state, now),
-    geminiLine(now),
-    readyLine(state, now),
-    writtenLine(now),
-    costLine(now),
+    ...lastingLines(state, now),
     ...otherLines(state, moment),
     timeLine(now),
     ...waitLines(now),
-  ].filter((line) => line !== undefined);
+  ];
   return heaviest(lines, Math.max(1, rows - 1)).map((line) => laidOut(line, columns - 1, look));
 }
 
@@ -57,15 +53,18 @@ export function lastLines(
   { columns }: Size,
   { clean }: Look,
 ): string[] {
-  const now = standing(state, moment);
-  const lines = [
+  const now = { ...standing(state, moment), nextLookSeconds: undefined };
+  return lastingLines(state, now).map((line) => laidOut(line, columns - 1, { ...PLAIN, clean }));
+}
+
+function lastingLines(state: ProgressState, now: Standing): Line[] {
+  return [
     exportLine(state, now),
-    geminiLine({ ...now, nextLookSeconds: undefined }),
+    geminiLine(now),
     readyLine(state, now),
     writtenLine(now),
     costLine(now),
   ].filter((line) => line !== undefined);
-  return lines.map((line) => laidOut(line, columns - 1, { ...PLAIN, clean }));
 }
 
 function exportLine(state: ProgressState, now: Standing): Line | undefined {
@@ -92,7 +91,7 @@ function geminiLine({ atGemini, nextLookSeconds }: Standing): Line | undefined {
     parts: [
       `${counted(rows, "row")} in ${counted(jobs, "job")}`,
       `oldest ${oldest ?? "-"} for ${duration(oldestSeconds)}`,
-      ...(nextLookSeconds === undefined ? [] : [`next look in ${duration(nextLookSeconds)}`]),
+      ...(nextLookSeconds === undefined ? [] : [lookText(nextLookSeconds)]),
     ],
     short: count(rows),
     weight: 6,
@@ -150,7 +149,7 @@ function timeLine({ elapsedSeconds, rowsPerSecond, etaSeconds }: Standing): Line
     parts: [
       duration(elapsedSeconds),
       ...(etaSeconds === undefined ? [] : [`about ${roughly(etaSeconds)} to go`]),
-      ...(rowsPerSecond === undefined ? [] : [rateText(rowsPerSecond)]),
+      ...(rowsPerSecond === undefined ? [] : [pace(rowsPerSecond)]),
     ],
     short: duration(elapsedSeconds),
     weight: 4,
@@ -168,7 +167,7 @@ function waitLines({ waits }: Standing): Line[] {
 }
 
 function againText(seconds: number | undefined): string {
-  return seconds === undefined ? "" : `, again in ${duration(Math.ceil(seconds))}`;
+  return seconds === undefined ? "" : `, again in ${duration(Math.max(1, Math.ceil(seconds)))}`;
 }
 
 function otherLines(state: ProgressState, { elapsedMs }: Moment): Line[] {
@@ -180,29 +179,6 @@ function otherLines(state: ProgressState, { elapsedMs }: Moment): Line[] {
 /** `rollingBack` → `rolling back`. */
 function words(type: string): string {
   return type.replaceAll(/[A-Z]/g, (letter) => ` ${letter.toLowerCase()}`);
-}
-
-const SECONDS_PER_MINUTE = 60;
-const SECONDS_PER_HOUR = 3600;
-
-/** Slow work is told by the minute or by the hour. */
-function rateText(rowsPerSecond: number): string {
-  if (rowsPerSecond >= 1) return `${counted(Math.round(rowsPerSecond), "row")} a second`;
-  const perMinute = rowsPerSecond * SECONDS_PER_MINUTE;
-  return perMinute >= 1
-    ? `${counted(Math.round(perMinute), "row")} a minute`
-    : `${counted(Math.round(rowsPerSecond * SECONDS_PER_HOUR), "row")} an hour`;
-}
-
-/** As exact as a guess can be: to the minute, past an hour to five, past ten to the hour. */
-function roughly(seconds: number): string {
-  const step =
-    seconds < SECONDS_PER_HOUR
-      ? SECONDS_PER_MINUTE
-      : seconds < 10 * SECONDS_PER_HOUR
-        ? 5 * SECONDS_PER_MINUTE
-        : SECONDS_PER_HOUR;
-  return duration(Math.max(step, Math.ceil(seconds / step) * step));
 }
 
 function heaviest(lines: readonly Line[], room: number): Line[] {

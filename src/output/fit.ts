@@ -4,7 +4,7 @@ import stringWidth from "string-width";
 const segmenter = new Intl.Segmenter("en", { granularity: "grapheme" });
 const MORE = "…";
 
-/** The text, cut so that it takes at most so many columns; a mark says that it was cut. */
+/** The text, cut so that it takes at most so many columns, between words where that leaves half of them; a mark says that it was cut. */
 export function fit(text: string, columns: number): string {
   if (columns <= 0) return "";
   if (stringWidth(text) <= columns) return text;
@@ -15,7 +15,8 @@ export function fit(text: string, columns: number): string {
     if (width > columns - 1) break;
     cut += segment;
   }
-  return cut + MORE;
+  const at = cut.lastIndexOf(" ");
+  return (at > columns / 2 ? cut.slice(0, at) : cut) + MORE;
 }
 
 export { default as textWidth } from "string-width";

@@ -4,12 +4,14 @@
  */
 import type { Clock } from "../clock.ts";
 import { type Failure, failureObject } from "./failure.ts";
-import { type Paint, type Stream, painter } from "./color.ts";
+import { type Stream, painter } from "./color.ts";
 import type { Display } from "./display.ts";
 import { progressJson } from "./progress-json.ts";
-import { displayReporter, jsonReporter, plainReporter } from "./reporter.ts";
+import type { Log } from "./log-file.ts";
+import { displayReporter, jsonReporter, labelled, plainReporter, type Words } from "./reporter.ts";
 import type { Report } from "../progress.ts";
 import type { Redact } from "../settings/secret.ts";
+import { folded } from "../words/text-lines.ts";
 
 const SCHEMA_VERSION = 1;
 
@@ -25,13 +27,15 @@ export type OutputOptions = Readonly<{
   clock: Clock;
   /** Where there is a terminal to draw on. */
   display: Display | undefined;
+  /** Gets all that is told to people, plain; undefined where nobody asked for it. */
+  log?: Log | undefined;
 }>;
 
 export type Streams = Readonly<{ stdout: Stream; stderr: Stream }>;
 
 export type Output = Readonly<{
-  /** To stdout, with a newline at its end: the text for people. */
-  result(text: string): void;
+  /** To stdout, with a newline at its end: the text for people, folded to their terminal; data stays as it is. */
+  result(text: string, isData?: boolean): void;
   /** To stdout: `{schemaVersion, command, …}`. */
   object(command: string, members: Readonly<Record<string, unknown>>): void;
   report: Report;
@@ -49,24 +53,30 @@ export type Output = Readonly<{
 
 export function createOutput(streams: Streams, options: OutputOptions): Output {
   const { json, quiet, verbose, progressJson: asJson, redact, env, clock, display } = options;
-  const paint = painter(streams.stderr, env, options.color);
+  const { stdout, stderr } = streams;
+  const paint = painter(stderr, env, options.color);
   const clean = cleaner(redact);
   let answered = false;
   const toStdout = (text: string) => {
     display?.close({ keepLast: false });
-    streams.stdout.write(text);
+    stdout.write(text);
     answered = true;
   };
   const toStderr = (line: string) => {
-    const write = () => streams.stderr.write(`${line}\n`);
+    const write = () => stderr.write(`${line}\n`);
     if (display === undefined) write();
     else display.aside(write);
   };
   const say = (type: string, members: Readonly<Record<string, unknown>>) =>
     toStderr(clean(progressJson(type, clock.now(), members)));
-  const object: Output["object"] = (command, members) =>
-    toStdout(`${clean(JSON.stringify({ schemaVersion: SCHEMA_VERSION, command, ...members }))}\n`);
-  const words = { clock, verbose, quiet, clean, paint, toStderr };
+  const log: Log = (text) => options.log?.(clean(text));
+  const object: Output["object"] = (command, members) => {
+    const line = clean(JSON.stringify({ schemaVersion: SCHEMA_VERSION, command, ...members }));
+    toStdout(`${line}\n`);
+    log(line);
+  };
+  const words = { clock, verbose, quiet, clean, paint, toStderr, columns: columnsOf(stderr) };
+  const logged = logReporter(words, options.log);
   const reporter = asJson
     ? jsonReporter(words, (line) => toStderr(clean(line)))
     : display === undefined
@@ -74,10 +84,18 @@ export function createOutput(streams: Streams, options: OutputOptions): Output {
       : displayReporter(words, display);
 
   return {
-    result: (text) => toStdout(`${clean(text)}\n`),
+    result: (text, isData = false) => {
+      const columns = isData ? undefined : columnsOf(stdout);
+      toStdout(`${columns === undefined ? clean(text) : folded(clean(text), columns)}\n`);
+      log(text);
+    },
     object,
-    report: reporter.report,
+    report: (event) => {
+      reporter.report(event);
+      logged?.(event);
+    },
     notice: (line) => {
+      log(line);
       if (asJson) say("notice", { message: line });
       else if (!quiet) toStderr(clean(line));
     },
@@ -87,11 +105,12 @@ export function createOutput(streams: Streams, options: OutputOptions): Output {
       else toStderr(paint("dim", clean(line)));
     },
     failure: (command, failure) => {
+      log(failureLines(failure, verbose, { ...words, ...PLAIN }).join("\n"));
       reporter.close();
       display?.close({ keepLast: true });
       if (json && !answered) object(command, { error: failureObject(failure) });
       if (asJson) say("error", { command, ...failureObject(failure) });
-      else for (const line of failureLines(failure, verbose, clean, paint)) toStderr(line);
+      else for (const line of failureLines(failure, verbose, words)) toStderr(line);
     },
     pause: () => display?.close({ keepLast: false }),
     close: () => {
@@ -99,6 +118,17 @@ export function createOutput(streams: Streams, options: OutputOptions): Output {
       display?.close({ keepLast: !answered });
     },
   };
+}
+
+const PLAIN = { paint: (_: unknown, text: string) => text, columns: undefined };
+
+/** Everything, whatever the terminal is told. */
+function logReporter(words: Words, log: Log | undefined): Report | undefined {
+  return log && plainReporter({ ...words, ...PLAIN, quiet: false, toStderr: log }, false).report;
+}
+
+function columnsOf({ isTTY, columns }: Stream): number | undefined {
+  return isTTY === true ? columns : undefined;
 }
 
 /** Without secrets, and without what could steer a terminal. */
@@ -121,14 +151,13 @@ export function tolerateClosedPipes(streams: Streams): void {
 function failureLines(
   failure: Failure,
   verbose: boolean,
-  clean: (text: string) => string,
-  paint: Paint,
+  words: Pick<Words, "clean" | "paint" | "columns">,
 ): string[] {
   const stack = failure.bug || verbose ? failure.stack : undefined;
   return [
-    ...(stack === undefined ? [] : [paint("dim", clean(stack))]),
-    `${paint("red", "error:")} ${clean(failure.message)}`,
-    `${paint("cyan", "hint:")} ${clean(failure.hint)}`,
+    ...(stack === undefined ? [] : [words.paint("dim", words.clean(stack))]),
+    labelled(words, "red", "error:", failure.message),
+    labelled(words, "cyan", "hint:", failure.hint),
   ];
 }
 

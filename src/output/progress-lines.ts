@@ -112,6 +112,11 @@ function asItIs({ type, ...members }: Progress): string {
   return `${job}${type}: ${facts.join(", ")}`;
 }
 
+/** When Gemini is asked again; what is due is being done. */
+export function lookText(seconds: number): string {
+  return seconds < 0.5 ? "looking now" : `next look in ${duration(seconds)}`;
+}
+
 /** `49,990 written, 10 failed`: what there is none of is left out, but for the written. */
 export function outcomes(sums: Outcomes): string {
   return [`${count(sums.written)} written`, ...others(sums)].join(", ");

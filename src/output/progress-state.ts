@@ -35,7 +35,7 @@ export type ProgressState = {
   readonly waits: Map<string, Waiting>;
   uploading: InHand | undefined;
   downloading: InHand | undefined;
-  importing: InHand | undefined;
+  importing: (InHand & Readonly<{ written: number }>) | undefined;
   /** When the first and the last row of a job in hand was written. */
   writing: Readonly<{ fromMs: number; toMs: number; rows: number }> | undefined;
   /** The last line of each moving type that this fold knows nothing of. */
@@ -91,7 +91,7 @@ export function noteProgress(
       state.downloading = { job: event.job, amount: event.bytes };
       return;
     case "importing":
-      return noteImporting(state, event.job, event.rows, elapsedMs);
+      return noteImporting(state, event, elapsedMs);
     case "pending":
       state.batchStates.set(event.job, event.batchState);
       return;
@@ -141,10 +141,20 @@ function noteRecorded(
   exporting.recorded += requests;
 }
 
-function noteImporting(state: ProgressState, job: string, rows: number, elapsedMs: number): void {
-  const { importing, writing } = state;
-  const more = importing?.job === job ? Math.max(0, rows - importing.amount) : 0;
-  state.importing = { job, amount: rows };
+function noteImporting(
+  state: ProgressState,
+  { job, rows, written }: Extract<ProgressEvent, { type: "importing" }>,
+  elapsedMs: number,
+): void {
+  const { writing } = state;
+  // where its results are gone through once more, what was written stays so
+  const before = state.importing?.job === job ? state.importing : undefined;
+  const more = before === undefined ? 0 : Math.max(0, rows - before.amount);
+  state.importing = {
+    job,
+    amount: Math.max(rows, before?.amount ?? 0),
+    written: Math.max(written, before?.written ?? 0),
+  };
   state.writing = {
     fromMs: writing?.fromMs ?? elapsedMs,
     toMs: elapsedMs,

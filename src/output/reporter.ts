@@ -4,10 +4,19 @@ import type { ProgressEvent, Report } from "../progress.ts";
 import type { Paint } from "./color.ts";
 import type { Display } from "./display.ts";
 import { counted, duration } from "../words/figures.ts";
-import { isMoving, isNoteworthy, isSilent, progressLine, subjectOf } from "./progress-lines.ts";
+import {
+  isMoving,
+  isNoteworthy,
+  isSilent,
+  lookText,
+  progressLine,
+  subjectOf,
+} from "./progress-lines.ts";
 import { membersOf, progressJson, standingMembers } from "./progress-json.ts";
 import { type Moment, noteProgress, type ProgressState, startProgress } from "./progress-state.ts";
 import { standing, type Standing } from "./standing.ts";
+import { stamp } from "./log-file.ts";
+import { folded } from "../words/text-lines.ts";
 
 export type Reporter = Readonly<{
   report: Report;
@@ -23,15 +32,18 @@ export type Words = Readonly<{
   quiet: boolean;
   clean: (text: string) => string;
   paint: Paint;
+  /** Of the terminal that lines go to; undefined where it is none. */
+  columns: number | undefined;
   toStderr: (line: string) => void;
 }>;
 
 /** Where there is no terminal to draw over, a figure that moves is a line so often at most. */
 const MOVING_LINE_EVERY_MS = 10_000;
 
-/** A line an event; while batches are waited for, a sign of life now and then. */
-export function plainReporter(words: Words): Reporter {
-  const { clock, verbose, quiet, toStderr } = words;
+/** A line an event, with its time; while batches are waited for, a sign of life now and then. */
+export function plainReporter(words: Words, hasTimes = true): Reporter {
+  const { clock, verbose, quiet } = words;
+  const toStderr = (line: string) => words.toStderr(hasTimes ? `${stamp(clock)} ${line}` : line);
   const state = startProgress(momentOf(clock));
   const due = throttle(clock, MOVING_LINE_EVERY_MS);
   const heartbeat = new Heartbeat(clock);
@@ -118,7 +130,7 @@ function isLong(seconds = Infinity): boolean {
 /** One line on what is waited for, for where lines are never taken back. */
 function atGeminiText({ atGemini, nextLookSeconds }: Standing): string {
   const { jobs, rows, oldest, oldestSeconds } = atGemini;
-  const look = nextLookSeconds === undefined ? "" : `; next look in ${duration(nextLookSeconds)}`;
+  const look = nextLookSeconds === undefined ? "" : `; ${lookText(nextLookSeconds)}`;
   return `at Gemini: ${counted(rows, "row")} in ${counted(jobs, "job")}, the oldest, ${oldest ?? "-"}, for ${duration(oldestSeconds)}${look}`;
 }
 
@@ -156,7 +168,19 @@ function lineOf({ clean }: Words, event: Exclude<ProgressEvent, Warning>): strin
   return clean(progressLine(event)).replaceAll("\n", " ");
 }
 
-function warn({ toStderr, paint, clean }: Words, { message, hint }: Warning): void {
-  toStderr(`${paint("yellow", "warning:")} ${clean(message)}`);
-  if (hint !== undefined) toStderr(`${paint("cyan", "hint:")} ${clean(hint)}`);
+function warn(words: Words, { message, hint }: Warning): void {
+  words.toStderr(labelled(words, "yellow", "warning:", message));
+  if (hint !== undefined) words.toStderr(labelled(words, "cyan", "hint:", hint));
+}
+
+/** What it is, in colour, and the text, in the columns there are. */
+export function labelled(
+  { paint, clean, columns }: Pick<Words, "paint" | "clean" | "columns">,
+  style: Parameters<Paint>[0],
+  label: string,
+  text: string,
+): string {
+  const whole = `${label} ${clean(text)}`;
+  const lines = columns === undefined ? whole : folded(whole, columns);
+  return `${paint(style, label)}${lines.slice(label.length)}`;
 }

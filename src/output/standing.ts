@@ -16,7 +16,7 @@ export type Standing = Readonly<{
   atGemini: Stage & Readonly<{ oldest: string | undefined; oldestSeconds: number }>;
   /** Results that are there and not in the column. */
   ready: Stage;
-  /** Rows that have their outcome; those of a job in hand count as written. */
+  /** Rows that have their outcome. */
   settled: number;
   outcomes: Outcomes;
   tokens: number;
@@ -36,10 +36,10 @@ export type Standing = Readonly<{
 
 export function standing(state: ProgressState, moment: Moment): Standing {
   const jobs = [...state.jobs.values()];
-  const inHand = state.importing?.amount ?? 0;
+  const inHand = state.importing;
   const ended = endedRows(jobs);
-  const outcomes = { ...ended, written: ended.written + inHand };
-  const settled = rowsOf(outcomes);
+  const outcomes = { ...ended, written: ended.written + (inHand?.written ?? 0) };
+  const settled = rowsOf(ended) + (inHand?.amount ?? 0);
   const total = totalOf(state, jobs, settled);
   const elapsedMs = moment.elapsedMs - state.startedMs;
   const rate = rateOf(state, jobs, moment);

@@ -208,7 +208,8 @@ async function reportGoal(
   const { pending } = await store.count();
   const onTheWay = manifest.jobs().filter(isOpen);
   const open = onTheWay.reduce((rows, { requests }) => rows + requests, 0);
-  report({ type: "goal", rows: Math.min(pending, open + (limit ?? Infinity)) });
+  const rows = Math.min(pending, open + (limit ?? Infinity));
+  report({ type: "goal", rows, withoutVector: pending });
 }
 
 /** Rows that were not exported any more need their part as well. */

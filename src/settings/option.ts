@@ -17,6 +17,7 @@ export const COMMAND_NAMES = [
   "search",
   "rollback",
   "clean",
+  "status",
   "jobs",
   "report",
   "migrate",

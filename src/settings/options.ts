@@ -35,6 +35,7 @@ const WITH_TABLE: readonly CommandName[] = [
   ...SELECTS,
   "recover",
   "verify",
+  "status",
   "search",
   "migrate",
   "report",
@@ -47,7 +48,15 @@ const SUBMITS: readonly CommandName[] = ["submit", "run", "migrate"];
 const MAKES_OR_SENDS: readonly CommandName[] = [...MAKES_JOBS, "submit"];
 const SPENDS: readonly CommandName[] = ["submit", "run", "migrate"];
 /** They tell what something costs. */
-const PRICES: readonly CommandName[] = [...SPENDS, "jobs", "report", "plan", "verify"];
+const PRICES: readonly CommandName[] = [
+  ...SPENDS,
+  "import",
+  "jobs",
+  "status",
+  "report",
+  "plan",
+  "verify",
+];
 /** They are started by cron and the like, with nobody there. */
 const WATCHED: readonly CommandName[] = [
   "run",
@@ -481,6 +490,14 @@ export const OPTIONS = named({
     describe: "write metrics here, in Prometheus' text format",
     group: "Output",
     commands: WATCHED,
+  }),
+  logFile: text({
+    value: "<file>",
+    power: "writes",
+    default: undefined,
+    describe: "also write what is told into this file, a line each with its time",
+    group: "Output",
+    commands: COMMAND_NAMES,
   }),
   yes: toggle({ describe: "ask no questions", group: "Output", commands: COMMAND_NAMES }),
   dryRun: toggle({

@@ -12,6 +12,7 @@ import type { Job } from "../manifest/job.ts";
 import type { Probe } from "../manifest/quota/quota-log.ts";
 import { checkRequestFile } from "../jobs-folder/request-file.ts";
 import { batchDisplayName, remoteFileName } from "../jobs-folder/batch-names.ts";
+import { duration } from "../words/figures.ts";
 
 export type SubmitOutcome =
   | Readonly<{ kind: "submitted"; job: Job }>
@@ -142,7 +143,7 @@ async function pauseSince(
   const now = momentOf(clock);
   const ageMs = Math.max(now.elapsedMs - since.elapsedMs, Math.abs(now.wallMs - since.wallMs));
   if (ageMs < MAX_INTENT_AGE_MS) return undefined;
-  return `the process was held up for ${Math.round(ageMs / 1000)} s before the request left, and did not send it`;
+  return `the process was held up for ${duration(ageMs / 1000)} before the request left, and did not send it`;
 }
 
 async function recordSubmitted(

@@ -6,6 +6,21 @@ export function dollars(usd: number): string {
   return `$${usd === 0 || usd >= TEN_CENTS ? usd.toFixed(2) : usd.toFixed(4)}`;
 }
 
+/** Amounts that stand in one column, with as many digits as the least of them needs, and what these digits add up to. */
+export function dollarsTogether(usds: readonly number[]): Together {
+  const least = usds.reduce((less, usd) => (usd > 0 ? Math.min(less, usd) : less), Infinity);
+  const digits = DIGITS.find((each) => least >= TEN_UNITS / 10 ** each) ?? MOST_DIGITS;
+  const text = (usd: number) => `$${usd.toFixed(digits)}`;
+  return { text, sum: text(usds.reduce((sum, usd) => sum + Number(usd.toFixed(digits)), 0)) };
+}
+
+export type Together = Readonly<{ text: (usd: number) => string; sum: string }>;
+
+const MOST_DIGITS = 6;
+const DIGITS = [2, 4, MOST_DIGITS];
+/** Of the last digit: what is less would be too coarse. */
+const TEN_UNITS = 10;
+
 /** Money for scripts: a decimal string. */
 export function decimal(usd: number): string {
   return usd.toFixed(6);
@@ -13,6 +28,13 @@ export function decimal(usd: number): string {
 
 const TEN_CENTS = 0.1;
 const LEAST_USD = 0.0001;
+
+const MINUTE_CHARS = "2026-11-22T10:00".length;
+
+/** `2026-11-22 10:00`: in UTC, as all times that are told. */
+export function minute(time: string | number | Date): string {
+  return new Date(time).toISOString().slice(0, MINUTE_CHARS).replace("T", " ");
+}
 
 const BYTE_UNITS = ["B", "kB", "MB", "GB", "TB"];
 const BYTES_STEP = 1000;
@@ -60,6 +82,34 @@ export function bytes(value: number): string {
     unit += 1;
   }
   return `${unit === 0 ? rest : rest.toFixed(1)} ${BYTE_UNITS[unit]}`;
+}
+
+const SECONDS_PER_MINUTE = 60;
+const SECONDS_PER_HOUR = 3600;
+
+/** Slow work is told by the minute or by the hour. */
+export function pace(rowsPerSecond: number): string {
+  if (rowsPerSecond >= 1) return `${counted(Math.round(rowsPerSecond), "row")} a second`;
+  const perMinute = rowsPerSecond * SECONDS_PER_MINUTE;
+  return perMinute >= 1
+    ? `${counted(Math.round(perMinute), "row")} a minute`
+    : `${counted(Math.ceil(rowsPerSecond * SECONDS_PER_HOUR), "row")} an hour`;
+}
+
+/** As exact as a guess can be: to the minute, past an hour to five, past ten to the hour. */
+export function roughly(seconds: number): string {
+  const step =
+    seconds < SECONDS_PER_HOUR
+      ? SECONDS_PER_MINUTE
+      : seconds < 10 * SECONDS_PER_HOUR
+        ? 5 * SECONDS_PER_MINUTE
+        : SECONDS_PER_HOUR;
+  return duration(Math.max(step, Math.ceil(seconds / step) * step));
+}
+
+/** Two digits; 100 only when nothing is left. */
+export function percent(part: number, whole: number): number {
+  return whole === 0 ? 100 : Math.floor((part / whole) * 10_000) / 100;
 }
 
 const DURATION_UNITS = [

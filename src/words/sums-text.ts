@@ -1,11 +1,8 @@
 import type { Sums } from "../row/sums.ts";
 import { count, counted } from "./figures.ts";
 
-/** The sums for people: what adds up to what, and where the failed lines are. */
-export function sumsText(
-  sums: Sums & Readonly<{ copies: number }>,
-  failedFiles: readonly string[],
-): string {
+/** The sums for people: what adds up to what. */
+export function sumsText(sums: Sums & Readonly<{ copies: number }>): string {
   const { requests, written, failed, stale, filled, gone } = sums;
   const parts: [number, string][] = [
     [written, "written"],
@@ -16,11 +13,7 @@ export function sumsText(
   ];
   const shown = parts.filter(([rows, name]) => rows > 0 || name === "written" || name === "failed");
   const equation = shown.map(([rows, name]) => `${count(rows)} ${name}`).join(" + ");
-  return [
-    `${count(requests)} requests = ${equation}`,
-    ...copiesLines(sums.copies),
-    ...failedFiles.map((file) => `Failed lines: ${file}`),
-  ].join("\n");
+  return [`${counted(requests, "request")} = ${equation}`, ...copiesLines(sums.copies)].join("\n");
 }
 
 /** How many rows are not sent; nothing where there are none. */

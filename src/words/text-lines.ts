@@ -10,3 +10,40 @@ export function said(lines: Lines): string[] {
 export function textOf(lines: Lines): string {
   return said(lines).join("\n");
 }
+
+export type Fact = readonly [name: string, value: string | undefined];
+
+/** A line for each fact that is known, the values below each other. */
+export function aligned(facts: readonly Fact[]): string[] {
+  const known = facts.filter(([, value]) => value !== undefined);
+  const width = Math.max(0, ...known.map(([name]) => name.length));
+  return known.map(([name, value]) => `${name.padEnd(width)}  ${value}`);
+}
+
+/** In lines of so many columns: no word is cut, nor a command in backticks, which is there to be copied. */
+export function wrapped(text: string, columns: number, indent = ""): string[] {
+  const lines: string[] = [];
+  let line = "";
+  for (const [piece] of text.matchAll(/\s*(?:`[^`]*`|[^\s])+/g)) {
+    if (line !== "" && line.length + piece.length > columns) {
+      lines.push(line);
+      line = `${indent}${piece.trimStart()}`;
+    } else line += piece;
+  }
+  return [...lines, line];
+}
+
+/** Each line as wide as it may be; its rest stands below its last column. */
+export function folded(text: string, columns: number): string {
+  const foldedLine = (line: string) =>
+    line.length <= columns ? [line] : wrapped(line, columns, " ".repeat(hang(line, columns)));
+  return text.split("\n").flatMap(foldedLine).join("\n");
+}
+
+const HANG = 2;
+
+/** Behind the last gap of two spaces or more, where that leaves half of the room. */
+function hang(line: string, columns: number): number {
+  const column = /^.*\S {2,}(?=\S)/.exec(line)?.[0].length ?? 0;
+  return column > 0 && column <= columns / 2 ? column : line.search(/\S/) + HANG;
+}

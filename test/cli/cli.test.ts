@@ -146,6 +146,7 @@ describe("settings", () => {
     expect(JSON.parse(stdout)).toEqual({
       schemaVersion: 1,
       command: "jobs",
+      atWork: null,
       jobs: [],
       indexes: { missing: [] },
       next: "vecfill export",

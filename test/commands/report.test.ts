@@ -5,7 +5,7 @@ import { join } from "node:path";
 import fc from "fast-check";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { systemClock } from "../../src/clock.ts";
-import { paceWords, verdictOn } from "../../src/commands/report/verdict.ts";
+import { paceWords, verdictOn } from "../../src/words/verdict.ts";
 import { openManifest, readManifest } from "../../src/jobs-folder/open.ts";
 import type { JobState } from "../../src/manifest/job.ts";
 import { type StateChange, readStateChanges } from "../../src/manifest/state-changes.ts";
@@ -150,8 +150,8 @@ describe("of many jobs that wait", () => {
   });
 });
 
-function jobIn(state: JobState, lines = 0) {
-  return { job: { state, requests: 10, outstanding: { lines, retryable: 0 } } };
+function jobIn(state: JobState, lines = 0, retryable = lines) {
+  return { state, requests: 10, outstanding: { lines, retryable } };
 }
 
 describe("the verdict", () => {
@@ -178,6 +178,13 @@ describe("the verdict", () => {
       [jobIn("rolledBack")],
     ],
     ["Under way: 10 rows in 1 job.", "run", filled, [jobIn("imported"), jobIn("submitted")]],
+    [
+      "Done but for 2 rows that failed.",
+      undefined,
+      { ...filled, pending: 2 },
+      [jobIn("imported", 2, 0)],
+    ],
+    ["Not finished: 5 rows without a vector.", "plan", { ...filled, pending: 5 }, []],
     ["Every job has ended.", "verify", "no answer", [jobIn("imported")]],
     ["Done but for 3 rows that failed.", "resubmit", "no answer", [jobIn("failed", 3)]],
   ] as const)("%s", (words, next, coverage, jobs) => {
@@ -194,7 +201,7 @@ describe("the verdict", () => {
       "Took 1 min, from the first export to the last result, on average 2 rows a second",
     );
     expect(told("submitted")).toMatch(/a second; at that pace about 1 min to go$/);
-    expect(told("imported", 3_600_000)).toMatch(/on average 120 rows an hour$/);
+    expect(told("imported", 3_600_000)).toMatch(/on average 2 rows a minute$/);
   });
 });
 

@@ -60,12 +60,12 @@ describe("what is told", () => {
     expect(command("done", EXAMPLES.imported)).toEqual(["recovered", "done"]);
   });
 
-  it("is each command with new failed rows", () => {
+  it("is each command with new failed rows, and that they are gone", () => {
     const command = story();
     expect([command("rowsFailed"), command("rowsFailed"), command("done")]).toEqual([
       ["failed"],
       ["failed"],
-      [],
+      ["recovered"],
     ]);
   });
 

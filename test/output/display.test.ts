@@ -21,7 +21,7 @@ const LATER = { now: new Date("2026-11-25T11:23:45.000Z"), elapsedMs: 5_025_000 
 
 /** The middle of a run, with everything going on at once. */
 const MIDDLE: readonly ProgressEvent[] = [
-  { type: "goal", rows: 50_000 },
+  { type: "goal", rows: 50_000, withoutVector: 50_000 },
   EXAMPLES.exporting,
   jobReport("0001", "imported", { written: 990, failed: 7, stale: 2, gone: 1 }),
   jobReport("0002", "downloaded"),
@@ -30,7 +30,7 @@ const MIDDLE: readonly ProgressEvent[] = [
   { type: "exported", job: "0004", requests: 1_000, tokens: 1, bytes: 1 },
   { type: "uploading", job: "0004", bytes: 1_000 },
   { type: "downloading", job: "0005", bytes: 1_000 },
-  { type: "importing", job: "0002", rows: 300, requests: 1_000 },
+  { type: "importing", job: "0002", rows: 300, written: 300, requests: 1_000 },
   { type: "looked", pending: 1, nextLookSeconds: 6_000 },
   {
     type: "waiting",
@@ -71,7 +71,7 @@ describe("the display", () => {
     const state = startProgress({ now: MINUTE.now, elapsedMs: 0 });
     const lines = () => displayLines(state, MINUTE, { columns: 80, rows: 24 });
     noteProgress(state, EXAMPLES.planning, MINUTE);
-    noteProgress(state, { type: "goal", rows: 0 }, MINUTE);
+    noteProgress(state, { type: "goal", rows: 0, withoutVector: 0 }, MINUTE);
     expect(lines()).toEqual([
       "planning    counting: 12,000 rows, 3 skipped",
       expect.stringMatching(/^time /),

@@ -41,7 +41,8 @@ function setUp({ terminal = false, columns = 60, ...options }: Setup = {}) {
   return {
     output,
     stdout: () => String(stdout.read() ?? ""),
-    stderr: () => String(stderr.read() ?? ""),
+    /** Without the time that a line of progress begins with. */
+    stderr: () => String(stderr.read() ?? "").replaceAll(/^\d{4}-\d\d-\d\dT[\d:]+Z /gm, ""),
     pass: (ms: number) => {
       nowMs += ms;
     },
@@ -59,6 +60,7 @@ const importing = (rows: number, job = "0001"): ProgressEvent => ({
   type: "importing",
   job,
   rows,
+  written: rows,
   requests: 50_000,
 });
 

@@ -126,7 +126,13 @@ describe("figures that move", () => {
     const { output, lines, pass } = setUp();
     output.report({ ...EXAMPLES.job, state: "downloaded" });
     for (let rows = 0; rows < 30; rows += 1) {
-      output.report({ type: "importing", job: "0001", rows: rows * 10, requests: 1_000 });
+      output.report({
+        type: "importing",
+        job: "0001",
+        rows: rows * 10,
+        written: rows * 10,
+        requests: 1_000,
+      });
       pass(100);
     }
     output.close();

@@ -26,7 +26,7 @@ export function jobReport(job: string, state: string, more: Partial<JobReport> =
 /** An example of each type: one that is missing does not compile. */
 export const EXAMPLES: { [T in ProgressEvent["type"]]: Extract<ProgressEvent, { type: T }> } = {
   job: jobReport("0001", "submitted"),
-  goal: { type: "goal", rows: 50_000 },
+  goal: { type: "goal", rows: 50_000, withoutVector: 50_000 },
   planning: { type: "planning", rows: 12_000, skipped: 3 },
   exporting: { type: "exporting", exported: 3_500, skipped: 2 },
   exportEnded: { type: "exportEnded", exported: 4_000, skipped: 2 },
@@ -50,7 +50,7 @@ export const EXAMPLES: { [T in ProgressEvent["type"]]: Extract<ProgressEvent, { 
   ended: { type: "ended", job: "0001", state: "failed", message: "no such file" },
   downloading: { type: "downloading", job: "0001", bytes: 100_000 },
   downloaded: { type: "downloaded", job: "0001", bytes: 9_000_000 },
-  importing: { type: "importing", job: "0001", rows: 500, requests: 1_000 },
+  importing: { type: "importing", job: "0001", rows: 500, written: 500, requests: 1_000 },
   imported: {
     type: "imported",
     job: "0001",

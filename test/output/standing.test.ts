@@ -38,7 +38,7 @@ describe("rows", () => {
   it("are where they are: exported, at Gemini, ended, and settled add up", () => {
     const now = after(
       [
-        [0, { type: "goal", rows: 5_000 }],
+        [0, { type: "goal", rows: 5_000, withoutVector: 5_000 }],
         [1, jobReport("0001", "exported"), jobReport("0002", "exported")],
         [1, jobReport("0003", "submitted"), jobReport("0004", "succeeded"), imported("0005")],
       ],
@@ -86,21 +86,43 @@ describe("rows", () => {
   });
 
   it("of a job that is being written count as they are written", () => {
-    const importing = { type: "importing", job: "0001", rows: 400, requests: 1_000 } as const;
+    const importing = {
+      type: "importing",
+      job: "0001",
+      rows: 400,
+      written: 400,
+      requests: 1_000,
+    } as const;
     const story: Story = [[1, jobReport("0001", "downloaded"), importing]];
     expect(after(story, 1)).toMatchObject({ settled: 400, total: 1_000 });
     expect(after([...story, [2, imported("0001")]], 2)).toMatchObject({ settled: 1_000 });
   });
 });
 
+const part = (rows: number, written: number) =>
+  ({ type: "importing", job: "0001", rows, written, requests: 1_000 }) as const;
+
+describe("what was written", () => {
+  it("never falls back: rows that get no vector do not count as written while their job is in hand", () => {
+    const story: Story = [
+      [1, jobReport("0001", "downloaded"), part(500, 490)],
+      [2, part(1_000, 980)],
+      [3, part(200, 0)],
+      [4, imported("0001", { written: 980, stale: 20 })],
+    ];
+    const writtenAt = (second: number) => after(story.slice(0, second), second).outcomes.written;
+    const written = [1, 2, 3, 4].map(writtenAt);
+    expect(written).toEqual([490, 980, 980, 980]);
+  });
+});
+
 const sent = (...ids: string[]) =>
   ids.flatMap((id) => [jobReport(id, "exported"), jobReport(id, "submitted")]);
 
-const importing = (rows: number) =>
-  ({ type: "importing", job: "0001", rows, requests: 1_000 }) as const;
+const importing = (rows: number) => part(rows, rows);
 
 describe("the time that is left", () => {
-  const goal = { type: "goal", rows: 10_000 } as const;
+  const goal = { type: "goal", rows: 10_000, withoutVector: 10_000 } as const;
   it("is told once jobs that were sent here have come back", () => {
     const story: Story = [
       [0, goal, ...sent("0001", "0002")],

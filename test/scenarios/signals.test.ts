@@ -278,7 +278,7 @@ describe("before there is a job, the result does not say that there was nothing 
     const ended = await trial.here(args, { signals, listen });
     expectInterrupted(ended);
     expect(ended.stdout).toContain("Interrupted before there was a job.");
-    expect(ended.stdout).toContain("3 rows of the table still without a vector.");
+    expect(ended.stdout).toContain("3 rows have no vector yet.");
     expect(ended.stdout).not.toContain("Nothing to do");
   });
 

@@ -5,7 +5,7 @@ import { UserError } from "../../errors.ts";
 import { MODELS } from "../../row/models.ts";
 import type { DroppedIndex } from "../../manifest/dropped-index.ts";
 import { droppedIndexName } from "../../words/dropped-index-text.ts";
-import { counted } from "../../words/figures.ts";
+import { duration } from "../../words/figures.ts";
 import { tooWideText, widthText } from "../../words/width-text.ts";
 import { type Examination, requireWritable, type Session } from "../../store/port.ts";
 import { PERHAPS_UNSEEN } from "../../row/schema-cache.ts";
@@ -130,7 +130,7 @@ function checkSession(
     skewMs > SKEW_MAX_MS
       ? warning(
           "clock",
-          `this machine and the database differ by ${Math.round(skewMs / MS_PER_SECOND)} seconds`,
+          `this machine and the database differ by ${duration(skewMs / MS_PER_SECOND)}`,
           "Set the clock: keys expire by it, and the times in the jobs folder are wrong.",
         )
       : ok("clock", "agrees with the database's"),
@@ -172,13 +172,13 @@ function checkRowSecurity(applies: boolean, role: string, throughApi: boolean): 
 }
 
 function checkTimeout(timeoutMs: number, role: string, throughApi: boolean): Check {
-  const seconds = counted(timeoutMs / MS_PER_SECOND, "second");
+  const time = duration(timeoutMs / MS_PER_SECOND);
   if (timeoutMs === 0) return ok("statement timeout", "none");
-  if (throughApi) return ok("statement timeout", `${seconds}; what goes into a call follows it`);
-  if (timeoutMs >= SHORT_TIMEOUT_MS) return ok("statement timeout", seconds);
+  if (throughApi) return ok("statement timeout", `${time}; what goes into a call follows it`);
+  if (timeoutMs >= SHORT_TIMEOUT_MS) return ok("statement timeout", time);
   return warning(
     "statement timeout",
-    `${seconds}: short for a count of a large table or for writing under an index`,
+    `${time}: short for a count of a large table or for writing under an index`,
     `Raise it: alter role ${role} set statement_timeout = '5min';`,
   );
 }

@@ -4,7 +4,10 @@ import type { Job } from "../../manifest/job.ts";
 import { type Manifest } from "../../manifest/manifest.ts";
 import { droppedIndexesText } from "../../words/dropped-index-text.ts";
 import { counted } from "../../words/figures.ts";
-import { sumsText } from "../../words/sums-text.ts";
+import { textOf } from "../../words/text-lines.ts";
+import { endingOf } from "../../cli/ending.ts";
+import { spentOn } from "../../cost/cost.ts";
+import { pricesOf } from "../../cost/tariff.ts";
 import { balanced, NO_ROWS } from "../../row/sums.ts";
 import { importFromSettings, indexKeeper } from "../../stages.ts";
 import type { IndexSummary } from "../../import/index-keeper.ts";
@@ -16,20 +19,32 @@ export async function showImport(
   context: CommandContext,
   ids: readonly string[],
 ): Promise<CommandResult> {
-  const { services, settings, next } = context;
+  const { services, settings, clock } = context;
   if (settings.again || settings.refetch || ids.length > 0) return showAgain(context, ids);
   if (settings.dryRun) return showDryRun(context);
   const manifest = await services.manifest();
   if (!manifest.jobs().some(isBack)) return buildIndexes(context, manifest);
-  const { imported, copies, failedFiles, indexes, ...sums } = await importFromSettings(context);
+  const startedMs = clock.elapsedMs();
+  const summary = await importFromSettings(context);
+  const { imported, copies, failedFiles, indexes, ...sums } = summary;
   if (!balanced(sums)) throw new Error(`the sums do not balance: ${JSON.stringify(sums)}`);
+  const ofThese = (job: Job) =>
+    imported.includes(job.id) || failedFiles.includes(manifest.files(job.id).failed);
+  const jobs = manifest.jobs();
+  const cost = spentOn(jobs.filter(ofThese), pricesOf(settings));
+  const ending = await endingOf(context, { ...summary, cost }, startedMs);
   return {
-    json: { imported, ...sums, copies, indexes },
-    text: [
+    json: { imported, ...sums, copies, indexes, ...ending.json },
+    text: textOf([
       `Imported ${counted(imported.length, "job")}.`,
-      sumsText({ ...sums, copies }, failedFiles),
-    ].join("\n"),
-    next: sums.failed > 0 ? next("resubmit") : undefined,
+      ...ending.sums,
+      ...ending.figures,
+    ]),
+    next: nextFor(
+      context,
+      jobs,
+      jobs.filter((job) => isOpen(job) || ofThese(job)),
+    ),
     exit: sums.failed > 0 ? "rowsFailed" : "done",
   };
 }

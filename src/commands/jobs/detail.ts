@@ -13,6 +13,7 @@ import {
 } from "../../manifest/job.ts";
 import { bytes, count, counted, dollars, duration } from "../../words/figures.ts";
 import { outcomes } from "../../output/progress-lines.ts";
+import { aligned, type Fact } from "../../words/text-lines.ts";
 import type { Stay } from "./timeline.ts";
 import { tableName } from "../../row/target.ts";
 import { needs } from "../../manifest/states.ts";
@@ -26,10 +27,10 @@ export type Waiting = Readonly<{
   cancel: string;
   /** Rows of the sync lane that were answered so far, while it is at work. */
   answered: number | undefined;
+  /** Why rows failed. */
+  failures: readonly string[];
   timeline: readonly Stay[];
 }>;
-
-type Fact = readonly [name: string, value: string | undefined];
 
 /** Everything about one job, a fact a line, and its history, oldest first. */
 export function jobDetail(
@@ -41,7 +42,7 @@ export function jobDetail(
   const facts = [
     ...whatItIs(job, waiting.prices),
     ...whereItIs(job, waiting),
-    ...whatBecame(job),
+    ...whatBecame(job, waiting),
     ...filesOf(job, files),
   ];
   return [
@@ -102,7 +103,7 @@ function waitingFor(job: Job, { now, stuckAfterMs, cancel }: Waiting): string {
   return `${age}, stuck: Gemini ends it ${BATCH_LIFE_HOURS} hours after it was made; to give it up: ${cancel}`;
 }
 
-function whatBecame({ sums, outstanding, error }: Job): Fact[] {
+function whatBecame({ sums, outstanding, error }: Job, { failures }: Waiting): Fact[] {
   const { lines, retryable } = outstanding;
   const code = error?.code === undefined ? "" : ` (code ${error.code})`;
   return [
@@ -111,6 +112,7 @@ function whatBecame({ sums, outstanding, error }: Job): Fact[] {
       "to resubmit",
       lines === 0 ? undefined : `${counted(lines, "row")}, ${count(retryable)} retryable`,
     ],
+    ...failures.map((line, at): Fact => [at === 0 ? "failures" : "", line]),
     ["error", error === undefined ? undefined : `${error.message}${code}`],
   ];
 }
@@ -137,12 +139,6 @@ function tokens({ billedTokens, tokens: estimated }: Job): string {
 
 function listed(names: readonly string[]): string | undefined {
   return names.length === 0 ? undefined : names.join(", ");
-}
-
-function aligned(facts: readonly Fact[]): string[] {
-  const known = facts.filter(([, value]) => value !== undefined);
-  const width = Math.max(...known.map(([name]) => name.length));
-  return known.map(([name, value]) => `${name.padEnd(width)}  ${value}`);
 }
 
 const SECOND_CHARS = "2026-11-22T10:00:00".length;

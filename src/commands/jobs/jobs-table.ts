@@ -1,8 +1,10 @@
 import type { Prices } from "../../cost/tariff.ts";
 import { costOf, spentOn } from "../../cost/cost.ts";
 import { finalSums } from "../../cost/final-sums.ts";
+import { mayHaveCost } from "../../manifest/bill.ts";
 import type { Job } from "../../manifest/job.ts";
-import { count, counted, dollars } from "../../words/figures.ts";
+import { count, counted, dollarsTogether, minute, type Together } from "../../words/figures.ts";
+import { folded } from "../../words/text-lines.ts";
 import { outcomes } from "../../output/progress-lines.ts";
 import type { Sums } from "../../row/sums.ts";
 
@@ -18,6 +20,12 @@ const COLUMNS: readonly Column[] = [
   { title: "rows", align: "right", cell: ({ requests }) => count(requests) },
   { title: "written", align: "right", cell: ({ sums }) => ended(sums, (of) => of.written) },
   { title: "failed", align: "right", cell: ({ sums }) => ended(sums, (of) => of.failed) },
+  // of the failed rows, those that did not go on into another job
+  {
+    title: "wait",
+    align: "right",
+    cell: ({ outstanding: { lines } }) => (lines ? count(lines) : ""),
+  },
   { title: "other", align: "right", cell: ({ sums }) => ended(sums, neitherNor) },
   {
     title: "tokens",
@@ -28,12 +36,12 @@ const COLUMNS: readonly Column[] = [
 ];
 
 /** In which they are given up where there is less room: what is in the totals as well comes first. */
-const GIVEN_UP = ["tokens", "other", "updated (UTC)", "rows"];
+const GIVEN_UP = ["tokens", "other", "wait", "updated (UTC)", "rows"];
 
 /** Where there is more room, as far as it goes. */
-function extraColumns(prices: Prices): Column[] {
+function extraColumns(costText: (job: Job) => string): Column[] {
   return [
-    { title: "cost", align: "right", cell: (job) => dollars(costOf(job, prices).usd) },
+    { title: "cost", align: "right", cell: costText },
     { title: "try", align: "right", cell: ({ attempt }) => (attempt === 1 ? "" : count(attempt)) },
     { title: "batch", align: "left", cell: ({ batch }) => batch ?? "" },
     { title: "error", align: "left", cell: ({ error }) => error?.message.split("\n")[0] ?? "" },
@@ -42,24 +50,34 @@ function extraColumns(prices: Prices): Column[] {
 
 const GAP = "  ";
 
-/** Every job in a line, and under them what they come to; no line is wider than `width`. */
-export function jobsTable(jobs: readonly Job[], prices: Prices, width = USUAL_WIDTH): string {
-  const sums = [totals(jobs), spent(jobs, prices)].flatMap((line) => folded(line, width));
-  return [...jobLines(jobs, prices, width), "", ...sums].join("\n");
+/**
+ * Every job in a line, and under them what they come to; no line is wider than `width`. `all`: those that the
+ * sums are of, where not each has its line.
+ */
+export function jobsTable(
+  jobs: readonly Job[],
+  prices: Prices,
+  width = USUAL_WIDTH,
+  all = jobs,
+): string {
+  const usdOf = (job: Job) => costOf(job, prices).usd;
+  const money = dollarsTogether(all.filter(mayHaveCost).map(usdOf));
+  const costText = (job: Job) => (mayHaveCost(job) ? money.text(usdOf(job)) : "-");
+  const sums = folded(`${totals(all)}\n${spent(all, prices, money)}`, width);
+  return [...jobLines(jobs, costText, width), "", sums].join("\n");
 }
 
 /** A line of titles and a line for each job. */
-function jobLines(jobs: readonly Job[], prices: Prices, width: number): string[] {
-  const known = COLUMNS.map((column) => withCells(column, jobs));
+function jobLines(jobs: readonly Job[], costText: (job: Job) => string, width: number): string[] {
+  const known = COLUMNS.map((column) => withCells(column, jobs)).filter(hasCells);
   const columns = fitting(known, width);
   // where something was given up, nothing is added
-  const extra = columns.length === known.length ? extraColumns(prices) : [];
+  const extra = columns.length === known.length ? extraColumns(costText) : [];
   for (const each of extra) {
     // nothing is made that cannot be shown: there may be tens of thousands of jobs
     if (totalWidth(columns) + GAP.length + each.title.length > width) continue;
     const column = withCells(each, jobs);
-    const isEmpty = column.cells.every((cell, at) => at === 0 || cell === "");
-    if (!isEmpty && totalWidth([...columns, column]) <= width) columns.push(column);
+    if (hasCells(column) && totalWidth([...columns, column]) <= width) columns.push(column);
   }
   return ["", ...jobs].map((_, at) =>
     columns
@@ -77,6 +95,11 @@ function withCells(column: Column, jobs: readonly Job[]): Filled {
   const cells = [column.title, ...jobs.map(column.cell)];
   const width = cells.reduce((widest, cell) => Math.max(widest, cell.length), 0);
   return { ...column, cells, width };
+}
+
+/** Not its title alone. */
+function hasCells({ cells }: Filled): boolean {
+  return cells.length === 1 || cells.some((cell, at) => at > 0 && cell !== "");
 }
 
 function fitting(columns: readonly Filled[], width: number): Filled[] {
@@ -97,20 +120,6 @@ function aligned({ align, cells, width }: Filled, at: number): string {
   return align === "right" ? cell.padStart(width) : cell.padEnd(width);
 }
 
-/** Broken after commas and colons. */
-function folded(line: string, width: number): string[] {
-  const lines: string[] = [];
-  for (const piece of line.split(/(?<=[,:]) /)) {
-    const last = lines.at(-1);
-    if (last !== undefined && last.length + 1 + piece.length <= width) {
-      lines[lines.length - 1] = `${last} ${piece}`;
-    } else {
-      lines.push(last === undefined ? piece : `  ${piece}`);
-    }
-  }
-  return lines;
-}
-
 /** A dash until the job has ended: nothing is known yet. */
 function ended(sums: Sums | undefined, figure: (sums: Sums) => number): string {
   return sums === undefined ? "-" : count(figure(sums));
@@ -126,12 +135,6 @@ function short(tokens: number): string {
   return tokens < MILLION ? count(tokens) : `${(tokens / MILLION).toFixed(1)} M`;
 }
 
-const MINUTE_CHARS = "2026-11-22T10:00".length;
-
-function minute(time: string): string {
-  return time.slice(0, MINUTE_CHARS).replace("T", " ");
-}
-
 /** Rows as they are in the end: one that was sent again is counted in its last job. */
 function totals(jobs: readonly Job[]): string {
   const sums = finalSums(jobs);
@@ -142,9 +145,9 @@ function totals(jobs: readonly Job[]): string {
 }
 
 /** What was sent so far; a bill that Gemini has not counted yet is an estimate. */
-function spent(jobs: readonly Job[], prices: Prices): string {
+function spent(jobs: readonly Job[], prices: Prices, { text, sum }: Together): string {
   const { tokens, usd, billedUsd } = spentOn(jobs, prices);
   const byGemini =
-    usd === billedUsd ? "as counted by Gemini" : `${dollars(billedUsd)} of it as counted by Gemini`;
-  return `about ${dollars(usd)} for ${count(tokens)} tokens${usd === 0 ? "" : `, ${byGemini}`}`;
+    usd === billedUsd ? "as counted by Gemini" : `${text(billedUsd)} of it as counted by Gemini`;
+  return `about ${sum} for ${count(tokens)} tokens${usd === 0 ? "" : `, ${byGemini}`}`;
 }

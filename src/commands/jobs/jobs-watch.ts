@@ -18,8 +18,8 @@ import type { Screen } from "../../output/terminal-screen.ts";
 import { jobsTable } from "./jobs-table.ts";
 
 const LOOK_EVERY_MS = 2_000;
-/** Of a screen: titles, an empty line, sums of up to four lines, what is left out, the cursor. */
-const LINES_BESIDE_JOBS = 8;
+/** Of a screen: the heading, titles, two empty lines, sums of up to four lines, what is left out, the cursor. */
+const LINES_BESIDE_JOBS = 10;
 
 export function isAskedFor({ state }: Job, states: readonly string[] | undefined): boolean {
   return states === undefined || states.includes(state);
@@ -52,16 +52,21 @@ function watched(manifest: ManifestView, id: string | undefined): readonly Job[]
   return id === undefined ? manifest.jobs() : [manifest.job(id)];
 }
 
-function draw(screen: Screen, { settings }: CommandContext, jobs: readonly Job[]): void {
+function draw(screen: Screen, { settings, clock }: CommandContext, jobs: readonly Job[]): void {
   const { columns, rows } = screen.size();
   const asked = jobs.filter((job) => isAskedFor(job, settings.state));
   const shown = newest(asked, Math.max(1, rows - LINES_BESIDE_JOBS));
   const left = asked.length - shown.length;
   // the last column stays free: some terminals fold a line that reaches it
-  const table = jobsTable(shown, pricesOf(settings), columns - 1);
+  const table = jobsTable(shown, pricesOf(settings), columns - 1, asked);
+  const time = clock.now().toISOString().slice(TIME_FROM, TIME_TO);
+  const heading = `Jobs in ${settings.jobsDir}, ${time} UTC. Ctrl-C leaves; the work goes on.`;
   const rest = left === 0 ? [] : [`and ${counted(left, "job")} that moved longer ago`];
-  screen.draw([...table.split("\n"), ...rest].map((line) => fit(line, columns - 1)));
+  screen.draw([heading, "", ...table.split("\n"), ...rest].map((line) => fit(line, columns - 1)));
 }
+
+const TIME_FROM = "2026-11-22T".length;
+const TIME_TO = "2026-11-22T10:00:00".length;
 
 /** As many as there is room for, in the order of their ids: those under way, then what moved last. */
 function newest(jobs: readonly Job[], room: number): Job[] {

@@ -1,4 +1,4 @@
-import { readHistory, readManifest } from "../../jobs-folder/open.ts";
+import { atWork, readHistory, readManifest } from "../../jobs-folder/open.ts";
 import { type CommandContext, type CommandResult, nextFor } from "../../cli/command.ts";
 import { pricesOf } from "../../cost/tariff.ts";
 import { countAnswered } from "../../jobs-folder/checkpoint.ts";
@@ -6,18 +6,23 @@ import { laneToGoOn } from "../../cost/lane.ts";
 import type { Job } from "../../manifest/job.ts";
 import type { ManifestView } from "../../manifest/manifest.ts";
 import { queueWindow } from "../../stages.ts";
-import { counted } from "../../words/figures.ts";
+import { counted, someJobs } from "../../words/figures.ts";
 import { heldText } from "../../words/held-text.ts";
 import { droppedIndexesText } from "../../words/dropped-index-text.ts";
 import { fullText } from "../../quota/full-text.ts";
 import { nextTry } from "../../quota/next-try.ts";
+import type { LockHolder } from "../../disk/folder-lock.ts";
+import { readFailures } from "../../jobs-folder/failures.ts";
+import { atWorkText } from "../../words/at-work-text.ts";
+import { failureLines, failuresJson, mendLines } from "../../words/failures-text.ts";
+import { textOf } from "../../words/text-lines.ts";
 import { jobsCsv } from "./jobs-csv.ts";
 import { jobDetail } from "./detail.ts";
 import { listedJob } from "./listed-job.ts";
 import { jobsTable } from "./jobs-table.ts";
 import { timelineOf } from "./timeline.ts";
 import { isAskedFor, watchJobs } from "./jobs-watch.ts";
-import { isOpen, needs, nextCommand } from "../../manifest/states.ts";
+import { isDead, isOpen, needs, nextCommand } from "../../manifest/states.ts";
 
 /** Lists all jobs, or shows the one with this id. Without `--reconcile` it changes nothing. */
 export async function showJobs(
@@ -37,8 +42,9 @@ export async function showJobs(
 }
 
 /** Only what is shown is made: there may be tens of thousands of jobs. */
-function listJobs(context: CommandContext, manifest: ManifestView): CommandResult {
+async function listJobs(context: CommandContext, manifest: ManifestView): Promise<CommandResult> {
   const { settings, next, width } = context;
+  const busy = await busyWith(context);
   const all = manifest.jobs();
   const jobs = all.filter((job) => isAskedFor(job, settings.state));
   const prices = pricesOf(settings);
@@ -47,17 +53,43 @@ function listJobs(context: CommandContext, manifest: ManifestView): CommandResul
     if (settings.format === "csv") return jobsCsv(listed());
     if (all.length === 0) return `There are no jobs in ${settings.jobsDir} yet.`;
     return jobs.length === 0
-      ? `None of ${counted(all.length, "job")} is ${settings.state?.join(" or ")}.`
+      ? noneText(context, all)
       : [jobsTable(jobs, prices, width), ...heldJobs(all), ...fullQueue(context, manifest)].join(
           "\n",
         );
   };
   const missing = manifest.droppedIndexes().map(({ index }) => index.name);
   return {
-    json: settings.json ? { jobs: listed(), indexes: { missing } } : {},
-    text: settings.json ? "" : text(),
-    next: nextFor(context, all, jobs) ?? buildIndexes(missing, next),
+    json: settings.json ? { jobs: listed(), indexes: { missing }, atWork: busy ?? null } : {},
+    text: settings.json
+      ? ""
+      : textOf([text(), settings.format !== "csv" && busyText(context, busy)]),
+    next:
+      busy === undefined ? (nextFor(context, all, jobs) ?? buildIndexes(missing, next)) : undefined,
+    isData: settings.format === "csv",
   };
+}
+
+/** Undefined where nobody but this command works in the folder: whoever does takes the jobs further. */
+async function busyWith({ settings, clock }: CommandContext): Promise<LockHolder | undefined> {
+  const holder = await atWork(settings.jobsDir, clock);
+  return holder?.pid === process.pid && settings.reconcile ? undefined : holder;
+}
+
+function busyText({ clock }: CommandContext, busy: LockHolder | undefined): string {
+  return busy === undefined
+    ? ""
+    : `At work: ${atWorkText(busy, clock.now())}. There is nothing to do.`;
+}
+
+/** A job that was imported may have rows that failed all the same. */
+function noneText({ settings, next }: CommandContext, all: readonly Job[]): string {
+  const asked = settings.state ?? [];
+  const none = `None of ${counted(all.length, "job")} is ${asked.join(" or ")}.`;
+  const ids = all.filter((job) => job.outstanding.lines > 0).map(({ id }) => id);
+  const [first] = ids;
+  if (first === undefined || !asked.some((state) => isDead({ state }))) return none;
+  return `${none}\nRows failed in ${someJobs(ids)} all the same: \`${next("jobs", first)}\` says why.`;
 }
 
 function buildIndexes(
@@ -86,12 +118,15 @@ function fullQueue({ settings, clock }: CommandContext, manifest: ManifestView):
 
 /** Throws a UserError when there is no such job. */
 async function showJob(
-  { settings, next, clock }: CommandContext,
+  context: CommandContext,
   manifest: ManifestView,
-  id: string,
+  given: string,
 ): Promise<CommandResult> {
-  const job = manifest.job(id);
+  const { settings, next, clock } = context;
+  const job = manifest.job(given);
+  const { id } = job;
   const files = manifest.files(id);
+  const failures = await readFailures([job], () => files);
   const prices = pricesOf(settings);
   const listed = listedJob(job, prices);
   const history = await readHistory(settings.jobsDir, id);
@@ -101,13 +136,27 @@ async function showJob(
     cancel: next("cancel", id),
     answered: needs(job) === "embed" ? await countAnswered(files, job) : undefined,
     prices,
+    failures: [...failureLines(failures), ...mendLines(failures)],
     timeline: timelineOf(history, isOpen(job), clock.now()),
   };
-  const step = nextCommand([job]);
+  const busy = isOpen(job) ? await busyWith(context) : undefined;
+  const step = busy === undefined ? nextCommand([job]) : undefined;
   const args = { submit: laneToGoOn([job]), resubmit: [files.failed] };
+  const isData = settings.format === "csv";
+  const { timeline } = waiting;
   return {
-    json: { jobs: [listed], target: job.target, timeline: waiting.timeline, history },
-    text: settings.format === "csv" ? jobsCsv([listed]) : jobDetail(job, files, history, waiting),
+    json: {
+      jobs: [listed],
+      target: job.target,
+      failures: failuresJson(failures),
+      timeline,
+      history,
+      atWork: busy ?? null,
+    },
+    text: isData
+      ? jobsCsv([listed])
+      : textOf([jobDetail(job, files, history, waiting), busyText(context, busy)]),
+    isData,
     next: step && next(step, ...(step === "submit" || step === "resubmit" ? args[step] : [])),
   };
 }

@@ -1,6 +1,6 @@
 /** The plan as a table that a person can decide by. */
 import { skippedLines } from "../../words/sums-text.ts";
-import { said } from "../../words/text-lines.ts";
+import { aligned, said } from "../../words/text-lines.ts";
 import { PRICES, PROJECT_LIMITS, type Tier, TIERS } from "../../cost/tariff.ts";
 import type { Correction } from "../../cost/correction.ts";
 import { tooWideText, widthText } from "../../words/width-text.ts";
@@ -21,9 +21,7 @@ export function planTable(planned: Plan, free: number, tier: Tier): string {
     ...howLong(planned, tier),
     ...whereItGoes(planned, free),
   ];
-  const width = Math.max(...lines.map(([name]) => name.length));
-  const table = lines.map(([name, value]) => `${name.padEnd(width)}  ${value}`);
-  return [head, "", ...table, ...warnings(planned), ...leftOut(planned)].join("\n");
+  return [head, "", ...aligned(lines), ...warnings(planned), ...leftOut(planned)].join("\n");
 }
 
 function whatIsSent({ total, pending, waiting, retried, savedTokens, correction }: Plan): Line[] {

@@ -4,26 +4,28 @@ import { sameTarget, tableName } from "../../row/target.ts";
 import { targetOf } from "../../settings/config.ts";
 import { recoverableFromSettings, recoverFromSettings } from "../../stages.ts";
 import { batchCount, counted, someJobs } from "../../words/figures.ts";
-import { sumsText } from "../../words/sums-text.ts";
+import { endingOf } from "../../cli/ending.ts";
 
 export async function showRecover(context: CommandContext): Promise<CommandResult> {
   if (context.settings.dryRun) return showDryRun(context);
+  const startedMs = context.clock.elapsedMs();
   const { jobs, pending, imported } = await recoverFromSettings(context);
   const recovered = jobs.map(({ id }) => id);
   if (recovered.length > 0) await warnOfUnsent(context);
-  const { imported: ids, failedFiles, indexes: _, ...sums } = imported;
+  const { imported: ids, failedFiles: _, indexes: _indexes, ...sums } = imported;
+  const ending = await endingOf(context, imported, startedMs);
   const lines = [
     recovered.length > 0
       ? `Made jobs of ${batchCount(recovered.length)}: ${recovered.join(", ")}.`
       : nothingText(context),
-    ...(ids.length > 0 ? [`Imported: ${ids.join(", ")}.`, sumsText(sums, failedFiles)] : []),
+    ...(ids.length > 0 ? [`Imported: ${ids.join(", ")}.`, ...ending.sums, ...ending.figures] : []),
     ...(sums.failed > 0
       ? ["What failed is sent again with --beside: another folder may do so."]
       : []),
     ...(pending.length > 0 ? [`Under way still: ${pending.join(", ")}.`] : []),
   ];
   return {
-    json: { recovered, pending, imported: ids, ...sums, failedFiles },
+    json: { recovered, pending, imported: ids, ...sums, ...ending.json },
     text: lines.join("\n"),
     next: recovered.length + pending.length > 0 ? context.next("run") : undefined,
     exit: pending.length > 0 ? "unfinished" : sums.failed > 0 ? "rowsFailed" : "done",

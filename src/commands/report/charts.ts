@@ -2,7 +2,7 @@
  * Charts without a script: shapes as SVG that stretches to any width, words as HTML, so that they
  * keep their size on a phone.
  */
-import { count } from "../../words/figures.ts";
+import { count, minute } from "../../words/figures.ts";
 import { Html, html } from "./html.ts";
 import type { Point, Series } from "./series.ts";
 
@@ -96,11 +96,4 @@ function legend(lines: readonly Line[], limit: Chart["limit"]): Html[] {
   );
   if (limit === undefined) return keys;
   return [...keys, html`<span class="key dashed">${limit.name}: ${count(limit.value)}</span>`];
-}
-
-const MINUTE_CHARS = "2026-11-22T10:00".length;
-
-/** UTC. */
-export function minute(atMs: number): string {
-  return new Date(atMs).toISOString().slice(0, MINUTE_CHARS).replace("T", " ");
 }

@@ -1,4 +1,5 @@
 /** Everything that stands on the page, from the manifest, the failed files and the database. */
+import type { Coverage } from "../../cli/coverage.ts";
 import type { Prices } from "../../cost/tariff.ts";
 import { type Cost, spentOn } from "../../cost/cost.ts";
 import { finalSums } from "../../cost/final-sums.ts";
@@ -7,7 +8,7 @@ import type { ManifestView } from "../../manifest/manifest.ts";
 import { readStateChanges } from "../../manifest/state-changes.ts";
 import type { Sums } from "../../row/sums.ts";
 import { sameTarget, tableName, type Target } from "../../row/target.ts";
-import { type Failures, readFailures } from "./failures.ts";
+import { type Failures, readFailures } from "../../jobs-folder/failures.ts";
 import {
   exportedRows,
   queuedTokens,
@@ -16,8 +17,6 @@ import {
   stretches,
   writtenRows,
 } from "./series.ts";
-
-export type Coverage = Readonly<{ total: number; pending: number; server: string }>;
 
 export type ReportJob = Readonly<{ job: Job; usd: number; life: readonly Stretch[] }>;
 

@@ -2,14 +2,22 @@
 import { packageVersion } from "../../cli/package-version.ts";
 import { MS_PER_SECOND } from "../../clock.ts";
 import type { Job } from "../../manifest/job.ts";
-import { count, counted, dollars, duration, someJobs } from "../../words/figures.ts";
-import { minute, stepChart } from "./charts.ts";
+import {
+  count,
+  counted,
+  dollars,
+  dollarsTogether,
+  duration,
+  minute,
+  someJobs,
+} from "../../words/figures.ts";
+import { stepChart } from "./charts.ts";
 import type { ReportData, ReportJob } from "./data.ts";
-import type { FailureGroup, Failures } from "./failures.ts";
+import type { FailureGroup, Failures } from "../../jobs-folder/failures.ts";
 import { Html, html } from "./html.ts";
 import type { Stretch } from "./series.ts";
 import { STYLE } from "./style.ts";
-import { failedRows, paceWords, verdictOn } from "./verdict.ts";
+import { failedRows, paceWords, verdictOn } from "../../words/verdict.ts";
 import { JOB_STATES, colourOf } from "../../manifest/states.ts";
 import type { CommandName } from "../../settings/option.ts";
 
@@ -51,7 +59,7 @@ function heading({ table: name, target, madeAt, otherJobs, coverage: told }: Rep
     <h1>${name}.<wbr />${embedding}</h1>
     <p class="soft">
       ${model}, ${dimensions} dimensions, ${taskType}${server}. Made by vecfill ${packageVersion()},
-      ${minute(madeAt.getTime())}. All times are UTC.
+      ${minute(madeAt)}. All times are UTC.
     </p>
     ${
       otherJobs === 0
@@ -66,11 +74,12 @@ function heading({ table: name, target, madeAt, otherJobs, coverage: told }: Rep
 const PERCENT = 100;
 
 function verdict(data: ReportData, next: (command: CommandName) => string): Html {
-  const { tone, words, next: command } = verdictOn(data);
+  const standing = { ...data, jobs: data.jobs.map(({ job }) => job) };
+  const { tone, words, next: command } = verdictOn(standing);
   return html`<section class="verdict ${tone}">
-    <h2>${words} <code>${next(command)}</code></h2>
+    <h2>${words} ${command === undefined ? "" : html`<code>${next(command)}</code>`}</h2>
     ${coverage(data)}
-    <p class="soft">${paceWords(data)}.</p>
+    <p class="soft">${paceWords(standing)}.</p>
   </section>`;
 }
 
@@ -79,7 +88,7 @@ function coverage({ coverage: told, jobs }: ReportData): Html {
   const { total, pending } = told;
   const filled = total - pending;
   const percent = total === 0 ? 0 : Math.floor((filled / total) * PERCENT * 10) / 10;
-  const failed = Math.min(failedRows(jobs), pending);
+  const failed = Math.min(failedRows(jobs.map(({ job }) => job)), pending);
   const failedPercent = total === 0 ? 0 : (failed / total) * PERCENT;
   return html`<div class="bar" role="img" aria-label="${percent} percent filled, ${failed} failed">
       <i style="width:${percent}%"></i
@@ -225,7 +234,11 @@ const JOB_COLUMNS =
   "job, state, # rows, # written, # failed, # other, # tokens, # cost, updated".split(", ");
 
 function jobTable(jobs: readonly ReportJob[]): Html {
-  return table(JOB_COLUMNS, jobs.map(jobRow));
+  const { text } = dollarsTogether(jobs.map(({ usd }) => usd));
+  return table(
+    JOB_COLUMNS,
+    jobs.map((each) => jobRow(each, text(each.usd))),
+  );
 }
 
 /** Where a title begins with `# `, there are figures below. */
@@ -247,7 +260,7 @@ function table(titles: readonly string[], rows: readonly Html[]): Html {
   </div>`;
 }
 
-function jobRow({ job, usd }: ReportJob): Html {
+function jobRow({ job }: ReportJob, cost: string): Html {
   const { id, state, requests, sums, billedTokens, tokens, updatedAt } = job;
   const other = sums === undefined ? undefined : sums.stale + sums.filled + sums.gone;
   return html`<tr>
@@ -256,8 +269,8 @@ function jobRow({ job, usd }: ReportJob): Html {
     <td class="n">${count(requests)}</td>
     ${figureCell(sums?.written)}${figureCell(sums?.failed, "bad")}${figureCell(other)}
     <td class="n">${count(billedTokens ?? tokens)}</td>
-    <td class="n">${dollars(usd)}</td>
-    <td class="date">${minute(Date.parse(updatedAt))}</td>
+    <td class="n">${cost}</td>
+    <td class="date">${minute(updatedAt)}</td>
   </tr>`;
 }
 

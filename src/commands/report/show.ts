@@ -1,15 +1,14 @@
 import { join } from "node:path";
 import type { CommandContext, CommandResult } from "../../cli/command.ts";
+import { askDatabase, targetToTell } from "../../cli/coverage.ts";
 import { targetOf } from "../../settings/config.ts";
 import { replaceFileUnlocked } from "../../disk/durable-file.ts";
-import { UserError, usageError } from "../../errors.ts";
+import { type UserError, usageError } from "../../errors.ts";
 import { pricesOf } from "../../cost/tariff.ts";
-import type { Job } from "../../manifest/job.ts";
 import { readManifest } from "../../jobs-folder/open.ts";
 import { queueWindow } from "../../stages.ts";
 import { bytes, counted } from "../../words/figures.ts";
-import { sameTarget, type Target } from "../../row/target.ts";
-import { type Coverage, gatherReport } from "./data.ts";
+import { gatherReport } from "./data.ts";
 import { reportPage } from "./page.ts";
 
 const FILE_NAME = "report.html";
@@ -18,7 +17,7 @@ export async function showReport(context: CommandContext): Promise<CommandResult
   const { settings, clock, report } = context;
   const manifest = await readManifest(settings.jobsDir);
   for (const message of manifest.warnings) report({ type: "warning", message, hint: undefined });
-  const target = reportedTarget(manifest.jobs(), targetOf(settings));
+  const target = targetToTell(manifest.jobs(), targetOf(settings));
   if (target === undefined) throw nothingYet(settings.jobsDir);
   const file = settings.reportFile ?? join(settings.jobsDir, FILE_NAME);
   const data = await gatherReport(manifest, await askDatabase(context, target), {
@@ -33,27 +32,6 @@ export async function showReport(context: CommandContext): Promise<CommandResult
     json: { file, bytes: written.bytes, jobs: data.jobs.length },
     text: `Wrote ${file} (${bytes(written.bytes)}) on ${counted(data.jobs.length, "job")}. Open it in a browser.`,
   };
-}
-
-/** The one that is set, where there are jobs of it; else that of the newest job. */
-function reportedTarget(jobs: readonly Job[], set: Target): Target | undefined {
-  return (jobs.find((job) => sameTarget(job.target, set)) ?? jobs.at(-1))?.target;
-}
-
-/** The page is worth having without it, and says why it does not know. */
-async function askDatabase(
-  { services, report }: CommandContext,
-  target: Target,
-): Promise<Coverage | string> {
-  try {
-    const store = await services.store(target);
-    const { total, pending } = await store.count();
-    return { total, pending, server: (await store.describe()).serverVersion };
-  } catch (error) {
-    if (!(error instanceof UserError)) throw error;
-    report({ type: "warning", message: error.message, hint: error.hint });
-    return error.message;
-  }
 }
 
 function nothingYet(jobsDir: string): UserError {

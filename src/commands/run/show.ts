@@ -1,6 +1,7 @@
-import { INTERRUPTED_EARLY, copiesLines, skippedLines, sumsText } from "../../words/sums-text.ts";
+import { INTERRUPTED_EARLY, copiesLines, skippedLines } from "../../words/sums-text.ts";
 import { usdOfRun } from "../../plan/lane-cost.ts";
 import type { CommandContext, CommandResult } from "../../cli/command.ts";
+import { endingOf } from "../../cli/ending.ts";
 import { targetOf } from "../../settings/config.ts";
 import { type ExitReason, type UserError, usageError } from "../../errors.ts";
 import type { Plan } from "../../plan/plan.ts";
@@ -24,16 +25,24 @@ import { textOf } from "../../words/text-lines.ts";
 
 export async function showRun(context: CommandContext): Promise<CommandResult> {
   if (context.settings.dryRun) return showDryRun(context);
-  return runResult(context, await runFromSettings(context, () => agreedPlan(context)));
+  const startedMs = context.clock.elapsedMs();
+  const summary = await runFromSettings(context, () => agreedPlan(context));
+  return runResult(context, summary, await endingOf(context, summary, startedMs));
 }
 
-function runResult({ next, signal }: CommandContext, summary: RunSummary): CommandResult {
+type Ending = Awaited<ReturnType<typeof endingOf>>;
+
+async function runResult(
+  context: CommandContext,
+  summary: RunSummary,
+  ending: Ending,
+): Promise<CommandResult> {
+  const { next, signal } = context;
   const { requests, written, failed, stale, filled, gone, jobs, remaining, cost, pending } =
     summary;
   const sums = { requests, written, failed, stale, filled, gone };
   if (!balanced(sums)) throw new Error(`the sums do not balance: ${JSON.stringify(sums)}`);
   const unfinished = pending.length > 0 || summary.isCutShort;
-  const rebuilding = summary.indexes.missing.length > 0 ? ["--rebuild-index"] : [];
   return {
     json: {
       ...sums,
@@ -44,12 +53,49 @@ function runResult({ next, signal }: CommandContext, summary: RunSummary): Comma
       cost: { tokens: cost.tokens, usd: decimal(cost.usd) },
       costStop: costStopJson(summary.costStop),
       indexes: summary.indexes,
+      ...ending.json,
     },
-    text: runText(summary, signal.aborted),
-    next: unfinished ? next("run", ...rebuilding) : failed > 0 ? next("resubmit") : undefined,
+    text: textOf([runText(summary, ending, signal.aborted), await indexText(context, summary)]),
+    next: nextOf(next, summary, ending, unfinished),
     exit: exitOf(summary, unfinished),
+    remaining,
   };
 }
+
+/** A limit leaves rows that the same command takes next; what failed for good waits for a person. */
+function nextOf(
+  next: CommandContext["next"],
+  { indexes, remaining, failed, skipped, jobs }: RunSummary,
+  { hasRetryable }: Ending,
+  unfinished: boolean,
+): string | undefined {
+  const leftOut = skipped && skipped.empty + skipped.tooLong + skipped.failedBefore;
+  const hasMore = jobs.length > 0 && remaining > failed + (leftOut ?? 0);
+  if (unfinished || hasMore)
+    return next("run", ...(indexes.missing.length > 0 ? ["--rebuild-index"] : []));
+  if (hasRetryable) return next("resubmit");
+  return remaining === 0 ? next("verify") : undefined;
+}
+
+/** A column that is full is there to be searched. */
+async function indexText(
+  { services, settings }: CommandContext,
+  { written, remaining, indexes }: RunSummary,
+): Promise<string> {
+  if (written === 0 || remaining > 0 || indexes.missing.length > 0) return "";
+  const target = targetOf(settings);
+  const description = await (await services.store(target)).describe();
+  const { typeName } = description.embedding;
+  const widest = HNSW_WIDTHS.get(typeName) ?? 0;
+  if (writeCost(description, 0).indexes.length > 0 || target.dimensions > widest) return "";
+  return `There is no index for searches yet: create index on ${tableName(target)} using hnsw (${target.embedding} ${typeName}_cosine_ops);`;
+}
+
+/** Of each type, the most dimensions that pgvector indexes. */
+const HNSW_WIDTHS = new Map([
+  ["vector", 2_000],
+  ["halfvec", 4_000],
+]);
 
 /** What is at Gemini comes first: a limit that was reached is still reached afterwards. */
 function exitOf({ costStop, timedOut, failed }: RunSummary, unfinished: boolean): ExitReason {
@@ -83,12 +129,6 @@ async function showDryRun(context: CommandContext): Promise<CommandResult> {
   };
 }
 
-/** The interactive API may tell no counts; the estimate then stands for the bill. */
-function costBasis({ tokens, usd, billedUsd }: RunSummary["cost"]): string {
-  const isCounted = billedUsd >= usd;
-  return `${count(tokens)} tokens${isCounted ? "" : ", in part estimated: Gemini did not count them all"}`;
-}
-
 async function warnOfIndexes(
   { services, settings, report }: CommandContext,
   rows: number,
@@ -102,11 +142,11 @@ async function warnOfIndexes(
   }
 }
 
-function runText(summary: RunSummary, isInterrupted: boolean): string {
-  const { cost, remaining, pending, skipped, tooLongFile, timedOut, failedFiles } = summary;
-  const { costStop, atOnce } = summary;
+function runText(summary: RunSummary, ending: Ending, isInterrupted: boolean): string {
+  const { remaining, pending, skipped, tooLongFile, timedOut, costStop, atOnce } = summary;
+  const isNothing = summary.jobs.length === 0;
   return textOf([
-    summary.jobs.length === 0 ? noJobsText(summary, isInterrupted) : sumsText(summary, failedFiles),
+    ...(isNothing ? [noJobsText(summary, isInterrupted)] : ending.sums),
     // what was on its way when the last pass began has ended since
     ...(skipped === undefined
       ? []
@@ -115,10 +155,15 @@ function runText(summary: RunSummary, isInterrupted: boolean): string {
       `Embedded at once, at full price: ${counted(atOnce.length, "job")} (${atOnce.join(", ")}).`,
     pending.length > 0 &&
       `${counted(pending.length, "job")} not ended yet: ${pending.join(", ")}${timedOut ? " (--timeout is over; the batches go on)" : ""}.`,
-    `${counted(remaining, "row")} of the table still without a vector.`,
+    remainingText(remaining),
     costStop === undefined ? "" : costStopText(costStop),
-    cost.tokens > 0 ? `Cost: about ${dollars(cost.usd)} for ${costBasis(cost)}.` : "",
+    ...(isNothing ? [] : ending.figures),
   ]);
+}
+
+function remainingText(rows: number): string {
+  if (rows === 0) return "Every row has a vector.";
+  return rows === 1 ? "1 row has no vector yet." : `${count(rows)} rows have no vector yet.`;
 }
 
 function noJobsText({ timedOut }: RunSummary, isInterrupted: boolean): string {

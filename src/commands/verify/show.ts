@@ -8,7 +8,7 @@ import { UserError, usageError } from "../../errors.ts";
 import { priceOf, pricesOf } from "../../cost/tariff.ts";
 import { verifyPath } from "../../manifest/file-names.ts";
 import { readManifest } from "../../jobs-folder/open.ts";
-import { count, counted, decimal, dollars, duration } from "../../words/figures.ts";
+import { count, counted, decimal, dollars, duration, percent } from "../../words/figures.ts";
 import type { Store } from "../../store/port.ts";
 import { tableName, type Target } from "../../row/target.ts";
 import { type ColumnSummary, verifyColumn } from "./column.ts";
@@ -169,11 +169,6 @@ function fitsTarget({ target, description: { embedding } }: Verified): boolean {
   return embedding.dimensions === undefined || embedding.dimensions === target.dimensions;
 }
 
-/** Two digits; 100 only when nothing is left. */
-function percent(part: number, whole: number): number {
-  return whole === 0 ? 100 : Math.floor((part / whole) * 10_000) / 100;
-}
-
 type Asked = Pick<Settings, "maxAgeMs" | "ageColumn">;
 
 function verifiedText(
@@ -188,8 +183,8 @@ function verifiedText(
     ...waitLines(verified, asked),
     ...manifestLines(verified),
     ...sampleLines(verified),
-    isListed ? `What is off, with ids: ${listed}${counted(findings.count, "line")} in ${path}` : "",
-    isOff ? "" : "Nothing is off.",
+    isListed ? `Problems, with ids: ${listed}${counted(findings.count, "line")} in ${path}` : "",
+    isOff ? "" : "No problem was found.",
   ]);
 }
 
@@ -234,9 +229,15 @@ function manifestLines({ unbalanced, files, jobs, emptied, column }: Verified): 
   return [
     `manifest: ${counted(jobs, "job")}, ${sums}`,
     ...(emptied > 0 && column.withEmbedding < column.total ? [emptiedText(emptied)] : []),
-    `files: ${counted(files.checked, "file")} still needed, ${files.problems.length === 0 ? "all as they should be" : `${count(files.problems.length)} not as recorded`}`,
+    `files: ${filesText(files)}`,
     ...files.problems.map(({ job, path, problem }) => `  ${path} of job ${job} is ${problem}`),
   ];
+}
+
+function filesText({ checked, problems }: Verified["files"]): string {
+  if (checked === 0) return "none is needed any more";
+  const found = problems.length === 0 ? "as recorded" : `${count(problems.length)} not as recorded`;
+  return `${counted(checked, "file")} that ${checked === 1 ? "is" : "are"} still needed, ${found}`;
 }
 
 function emptiedText(rows: number): string {
@@ -250,10 +251,10 @@ function sampleLines({ sample }: Verified): string[] {
   if (sample === undefined) return [];
   const { rows, leftOut, off, usd } = sample;
   return [
-    `sample: ${counted(rows, "row")} embedded again (about ${dollars(usd)}), ${off === 0 ? "all alike" : `${count(off)} off`} (cosine of at least ${LEAST_COSINE})`,
+    `sample: ${counted(rows, "row")} embedded again (about ${dollars(usd)}), ${off === 0 ? "all alike" : `${count(off)} of them differ`} (cosine of at least ${LEAST_COSINE})`,
     off === 0
       ? ""
-      : "  A row whose text was changed after it was filled is off too: set it to NULL, and the next run fills it again.",
+      : "  A row whose text was changed after it was filled differs, too: set it to NULL, and the next run fills it again.",
     leftOut === 0 ? "" : `  ${counted(leftOut, "row")} left out: without a text, or too long.`,
   ];
 }

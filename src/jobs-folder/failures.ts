@@ -1,0 +1,83 @@
+/** Why rows failed, from the failed files: how many for each reason, some of their ids, and where they stand. */
+import { exists } from "../disk/presence.ts";
+import { UserError } from "../errors.ts";
+import type { JobFiles } from "../manifest/file-names.ts";
+import type { Job } from "../manifest/job.ts";
+import type { FailedLine } from "../row/failed-line.ts";
+import { parseKey } from "../row/question.ts";
+import { readFailedLines } from "./failed-file.ts";
+
+export type FailureGroup = Readonly<{
+  class: string;
+  reason: string;
+  code: number | undefined;
+  message: string;
+  rows: number;
+  /** Of some of the rows. */
+  ids: readonly string[];
+  /** The failed files that hold them. */
+  files: readonly string[];
+}>;
+
+export type Failures = Readonly<{
+  /** The largest first. */
+  groups: readonly FailureGroup[];
+  /** Rows that were not looked at: there are too many, or the file was broken by hand. */
+  unread: number;
+}>;
+
+const MAX_LINES = 100_000;
+const MAX_GROUPS = 50;
+const MAX_IDS = 5;
+const MAX_MESSAGE_CHARS = 200;
+
+/** Of the rows that still wait. */
+export async function readFailures(
+  jobs: readonly Job[],
+  files: (job: string) => JobFiles,
+): Promise<Failures> {
+  const groups = new Map<string, { -readonly [K in keyof FailureGroup]: FailureGroup[K] }>();
+  const waiting = jobs.filter((job) => job.outstanding.lines > 0);
+  let read = 0;
+  for await (const { line, file } of linesOf(waiting, files)) {
+    if (read >= MAX_LINES) break;
+    read += 1;
+    const found = groupOf(line);
+    const name = JSON.stringify([found.class, found.reason, found.code, found.message]);
+    const group = groups.get(name) ?? { ...found, rows: 0, ids: [], files: [] };
+    group.rows += 1;
+    if (group.ids.length < MAX_IDS) group.ids = [...group.ids, parseKey(line.key)?.id ?? line.key];
+    if (group.files.at(-1) !== file) group.files = [...group.files, file];
+    if (groups.size < MAX_GROUPS) groups.set(name, group);
+  }
+  const all = waiting.reduce((sum, job) => sum + job.outstanding.lines, 0);
+  const told = [...groups.values()].toSorted((a, b) => b.rows - a.rows);
+  const grouped = told.reduce((sum, group) => sum + group.rows, 0);
+  return { groups: told, unread: Math.max(0, all - grouped) };
+}
+
+type FoundLine = Readonly<{ line: FailedLine; file: string }>;
+
+async function* linesOf(
+  jobs: readonly Job[],
+  files: (job: string) => JobFiles,
+): AsyncGenerator<FoundLine> {
+  for (const { failed: file } of jobs.map((job) => files(job.id))) {
+    if (!(await exists(file))) continue;
+    try {
+      for await (const line of readFailedLines(file)) yield { line, file };
+    } catch (error) {
+      // what a person broke in it is told when it is sent; here its rows are unread
+      if (!(error instanceof UserError)) throw error;
+    }
+  }
+}
+
+function groupOf({ error }: FailedLine) {
+  return {
+    class: error?.class ?? "by hand",
+    reason: error?.reason ?? "by hand",
+    code: error?.code,
+    message: (error?.message ?? "").slice(0, MAX_MESSAGE_CHARS),
+  };
+}

@@ -1,0 +1,259 @@
+/**
+ * At three in the morning I read the end of a run, `jobs` and `status`: do they say what was done, what failed
+ * and why, who is at work, and the one thing to type next?
+ */
+import { readFile, stat } from "node:fs/promises";
+import { join } from "node:path";
+import { describe, expect, it, test } from "vitest";
+import { systemClock } from "../../src/clock.ts";
+import { pricesOf } from "../../src/cost/tariff.ts";
+import { openManifest } from "../../src/jobs-folder/open.ts";
+import { openWatch } from "../../src/notify/watch.ts";
+import { dollarsTogether } from "../../src/words/figures.ts";
+import { folded } from "../../src/words/text-lines.ts";
+import { parseExposition } from "../exposition.ts";
+import { openFolders, TEXTS } from "../folders.ts";
+
+const next = ({ stderr }: Readonly<{ stderr: string }>) =>
+  stderr.match(/^next: (?<line>.*)$/m)?.groups?.["line"];
+
+const FAILED =
+  /^7 failed, permanent, code 3 \(.+\): ids 1, 2, 3, 4, 5 …, in \S+0001\.failed\.jsonl and 2 more$/m;
+
+describe("rows that failed for good", () => {
+  it("are told with reason, ids and file at the end of a run, of the job, and in the status", async () => {
+    const { vecfill, vecfillInTime, home } = await openFolders(TEXTS, { faults: "permanent=1" });
+    const run = await vecfillInTime("jobs", "run");
+    expect(run.code).toBe(1);
+    expect(run.stdout).toMatch(FAILED);
+    expect(run.stdout).toMatch(/^Permanent: the same text fails again\. Mend it in the table/m);
+    expect(next(run)).toBeUndefined();
+    const job = await vecfill("jobs", "jobs", "1");
+    expect(job.stdout).toMatch(
+      /^failures +3 failed, permanent, code 3 \(.+\): ids 1, 2, 3, in \S+$/m,
+    );
+    const status = await vecfill("jobs", "status");
+    expect(status.stdout).toMatch(
+      /^failed +7 failed, permanent, code 3 .+: ids 1, 2, 3, 4, 5 …, in/m,
+    );
+    expect([status.code, next(job), next(status)]).toEqual([0, undefined, undefined]);
+    const list = await vecfill("jobs", "jobs", "--state", "failed");
+    expect(list.stdout).toMatch(
+      /^Rows failed in 0001 and 2 more all the same: `vecfill jobs 0001 /m,
+    );
+    expect((await vecfill("jobs", "jobs")).stdout).toMatch(/^job .+ failed +wait /m);
+    const json = JSON.parse((await vecfill("jobs", "jobs", "1", "--json")).stdout);
+    expect(json.failures).toMatchObject([
+      { class: "permanent", code: 3, rows: 3, files: [join(home, "jobs", "0001.failed.jsonl")] },
+    ]);
+  });
+
+  it("are named for scripts by run and import, and by the metrics", async () => {
+    const { vecfill, vecfillInTime, endBatches, home } = await openFolders(TEXTS, {
+      faults: "permanent=1",
+    });
+    await vecfill("jobs", "export", "--limit", "3");
+    await vecfill("jobs", "submit");
+    await endBatches();
+    await vecfill("jobs", "poll");
+    const imported = JSON.parse((await vecfill("jobs", "import", "--json")).stdout);
+    const file = join(home, "jobs", "0001.failed.jsonl");
+    expect(imported).toMatchObject({ failedFiles: [file], failures: [{ rows: 3 }] });
+    const metrics = join(home, "vecfill.prom");
+    const args = ["run", "--json", "--metrics-file", metrics];
+    const { code, stdout } = await vecfillInTime("jobs", ...args);
+    const { failedFiles } = JSON.parse(stdout);
+    expect([code, failedFiles]).toEqual([
+      1,
+      ["0002", "0003"].map((id) => join(home, "jobs", `${id}.failed.jsonl`)),
+    ]);
+    const samples = parseExposition(await readFile(metrics, "utf8"));
+    const valueOf = (name: string, state?: string) =>
+      samples.find(
+        (one) => one.name === `vecfill_${name}` && (!state || one.labels["state"] === state),
+      )?.value;
+    expect([valueOf("health", "failed"), valueOf("last_run_exit_code")]).toEqual([1, 1]);
+    expect(valueOf("rows_without_vector")).toBe(7);
+  });
+});
+
+test("the metrics are there before anything is asked, and count at the end what is left", async () => {
+  const { vecfillInTime, home } = await openFolders(TEXTS);
+  const metricsFile = join(home, "vecfill.prom");
+  const valueOf = async (name: string) =>
+    parseExposition(await readFile(metricsFile, "utf8")).find(
+      (sample) => sample.name === `vecfill_${name}`,
+    )?.value;
+  const jobsDir = join(home, "jobs");
+  const around = { jobsDir, folder: home, env: {}, onEvent: undefined, clock: systemClock };
+  const watch = await openWatch({
+    ...around,
+    command: "run",
+    metricsFile,
+    prices: pricesOf({}),
+    warn: () => undefined,
+  });
+  expect(await valueOf("last_run_duration_seconds")).toBeLessThan(1);
+  await watch.end({ exit: "done", message: "", hint: undefined });
+  await vecfillInTime("jobs", "run", "--limit", "3", "--metrics-file", metricsFile);
+  expect(await valueOf("rows_without_vector")).toBe(4);
+  expect(String(await valueOf("cost_usd_total"))).toMatch(/^\d(\.\d{1,6}|e-\d)$/);
+});
+
+describe("while a command works in the folder", () => {
+  it("jobs and status name it, and have nothing to do", async () => {
+    const { vecfill, home } = await openFolders(TEXTS);
+    await vecfill("jobs", "export");
+    const manifest = await openManifest(join(home, "jobs"), systemClock, "run");
+    for (const command of ["jobs", "status"]) {
+      const busy = await vecfill("jobs", command);
+      expect(busy.stdout).toMatch(
+        /at work:? +vecfill run since \d{4}-\d\d-\d\d \d\d:\d\d UTC \(.+\), process \d+ on /i,
+      );
+      expect(busy.stdout).toContain("There is nothing to do");
+      expect(next(busy)).toBeUndefined();
+      const { atWork } = JSON.parse((await vecfill("jobs", command, "--json")).stdout);
+      expect(atWork).toMatchObject({ command: "run", pid: process.pid });
+    }
+    const second = await vecfill("jobs", "submit");
+    expect([second.code, second.stderr]).toEqual([
+      6,
+      expect.stringMatching(/in use by `vecfill run`, process/),
+    ]);
+    await manifest.close();
+    expect(next(await vecfill("jobs", "jobs"))).toMatch(/^vecfill submit /);
+    expect(next(await vecfill("jobs", "status"))).toMatch(/^vecfill run /);
+  });
+});
+
+describe("the end of a run", () => {
+  it("is one block: what was written, how long it took, what it cost, and what is next", async () => {
+    const { vecfill, vecfillInTime } = await openFolders(TEXTS);
+    const part = await vecfillInTime("jobs", "run", "--limit", "3");
+    expect(part.stdout.trimEnd().split("\n")).toEqual([
+      "3 requests = 3 written + 0 failed",
+      "4 rows have no vector yet.",
+      expect.stringMatching(/^Took .+\.$/),
+      expect.stringMatching(/^Cost: about \$0\.0001 for \d+ tokens/),
+    ]);
+    expect(next(part)).toMatch(/^vecfill run --limit 3 /);
+    const rest = await vecfillInTime("jobs", "run", "--limit", "4");
+    expect(rest.stdout).toContain("Every row has a vector.");
+    expect(rest.stdout).toMatch(
+      /^There is no index for searches yet: create index on public\.questions using hnsw/m,
+    );
+    expect(next(rest)).toMatch(/^vecfill verify /);
+    const status = await vecfill("jobs", "status");
+    expect(status.stdout).toMatch(
+      /^Done: every row has a vector\.\ncolumn +█{30} 100%\n +7 of 7 rows with a vector$/m,
+    );
+    expect((await vecfill("jobs", "verify")).stdout).toContain("No problem was found.");
+  });
+
+  it("of one row speaks of one request", async () => {
+    const { vecfillInTime } = await openFolders(["only one"]);
+    expect((await vecfillInTime("jobs", "run")).stdout).toMatch(/^1 request = 1 written/m);
+  });
+});
+
+test("status fits a screen of 80 columns and 24 lines, with a batch at Gemini and failed rows", async () => {
+  const { vecfill, home } = await openFolders(TEXTS, { faults: "permanent=1" });
+  await vecfill("jobs", "run", "--limit", "3", "--timeout", "0.05");
+  const manifest = await openManifest(join(home, "jobs"), systemClock, "run");
+  const { stdout } = await vecfill("jobs", "status");
+  await manifest.close();
+  const lines = folded(stdout.trimEnd(), 79).split("\n");
+  expect(lines.length).toBeLessThan(24);
+  expect(stdout).toMatch(/^Under way: 3 rows in 1 job\.$/m);
+  expect(stdout).toMatch(
+    /^at Gemini +3 rows in 1 job, the oldest, 0001, since \d{4}-\d\d-\d\d \d\d:\d\d UTC \(.+\)$/m,
+  );
+  expect(stdout).toMatch(/^pace +not known yet$/m);
+});
+
+test("status before anything was done counts the rows and names plan", async () => {
+  const { vecfill } = await openFolders(TEXTS);
+  const status = await vecfill("jobs", "status");
+  expect(status.stdout).toContain("Not finished: 7 rows without a vector.");
+  expect(next(status)).toMatch(/^vecfill plan /);
+  const { total, withoutEmbedding, atGemini } = JSON.parse(
+    (await vecfill("jobs", "status", "--json")).stdout,
+  );
+  expect([total, withoutEmbedding, atGemini.jobs]).toEqual([7, 7, 0]);
+});
+
+test("a log file has each line with its time, what was typed first, and no key", async () => {
+  const { vecfillInTime, home } = await openFolders(TEXTS);
+  const log = join(home, "run.log");
+  await vecfillInTime("jobs", "run", "--log-file", log);
+  await vecfillInTime("jobs", "run", "--quiet", "--log-file", log);
+  const lines = (await readFile(log, "utf8")).trimEnd().split("\n");
+  expect(lines.filter((line) => !/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ /.test(line))).toEqual([]);
+  const said = lines.map((line) => line.slice("2026-11-22T10:00:00Z ".length));
+  expect(said[0]).toMatch(/^vecfill run --jobs-dir|^vecfill run --log-file/);
+  expect(said.filter((line) => line.startsWith("vecfill run"))).toHaveLength(2);
+  expect(said).toContain("7 requests = 7 written + 0 failed");
+  expect(said.some((line) => line.startsWith("0001 submitted: batches/"))).toBe(true);
+  expect(said.some((line) => line.startsWith("next: vecfill verify"))).toBe(true);
+  expect((await stat(log)).mode & 0o777).toBe(0o600);
+  expect(lines.join()).not.toContain("a-key-for-tests");
+});
+
+test("plain progress has times, and a log file that cannot be written is told before anything else", async () => {
+  const { vecfill } = await openFolders(TEXTS);
+  const { stderr } = await vecfill("jobs", "export");
+  expect(stderr).toMatch(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ 0001 exported: 3 rows/m);
+  const refused = await vecfill("jobs", "export", "--log-file", "/no/such/folder/x.log");
+  expect([refused.code, refused.stderr]).toEqual([
+    2,
+    expect.stringContaining("The log file cannot be written"),
+  ]);
+});
+
+const words = (text: string) => text.split(/\s+/).filter((word) => word !== "");
+
+describe("a line that is too long for the terminal", () => {
+  it.each([40, 60, 80])("is folded between words at %i columns", async (columns) => {
+    const { vecfill } = await openFolders(TEXTS);
+    const pages = [
+      await vecfill("jobs", "doctor"),
+      await vecfill("jobs", "plan"),
+      await vecfill("jobs", "status"),
+    ];
+    for (const { stdout } of pages) {
+      const text = folded(stdout.trimEnd(), columns);
+      expect(words(text)).toEqual(words(stdout));
+      const wide = text.split("\n").filter((line) => line.length > columns);
+      // one word, or one command, is wider than all there is
+      expect(wide.filter((line) => words(line.replaceAll(/`[^`]*`/g, "x")).length > 2)).toEqual([]);
+    }
+  });
+
+  it("stands below its last column, and leaves a command whole", () => {
+    expect(folded("ok  table  it is there and has all that is needed", 24)).toBe(
+      [
+        "ok  table  it is there",
+        "           and has all",
+        "           that is",
+        "           needed",
+      ].join("\n"),
+    );
+    expect(folded("mend: `vecfill run --limit 3000 --where 'a b'` goes on", 20)).toBe(
+      ["mend:", "  `vecfill run --limit 3000 --where 'a b'`", "  goes on"].join("\n"),
+    );
+  });
+});
+
+test("costs that stand in a column add up to what stands below them, however small they are", () => {
+  for (const usds of [
+    [0.0000647, 0.0000615, 0.0000625, 0.0000261],
+    [0.0004, 0.2],
+    [1.005, 2.004, 0.5],
+    [],
+  ]) {
+    const { text, sum } = dollarsTogether(usds);
+    const shown = usds.map((usd) => Number(text(usd).slice(1)));
+    expect(shown.every((usd) => usd > 0)).toBe(true);
+    expect(shown.reduce((a, b) => a + b, 0)).toBeCloseTo(Number(sum.slice(1)), 9);
+  }
+});
