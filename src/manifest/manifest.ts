@@ -156,18 +156,15 @@ export function writing({ state, journal, lock, clock, answered }: Writing) {
     const known = state.targets.findIndex((each) => sameTarget(each, target));
     return known >= 0 ? known : addTarget(target);
   };
-  const numbered = async (job: NewJob): Promise<RecordedJob> =>
-    recordedJob(job, await numberOf(job.target));
+  const numbered = async (job: NewJob) => recordedJob(job, await numberOf(job.target));
   const addTarget = async (target: Target): Promise<number> => {
     const number = state.targets.length;
     await appendEvent({ type: "target", at: at(), number, target });
     return number;
   };
   const jobNow = (id: string) => jobOf(state, id);
-  const recorded = async (event: JobEvent): Promise<Job> => {
-    await appendEvent(event);
-    return jobNow(event.job);
-  };
+  const recorded = async (event: JobEvent): Promise<Job> =>
+    appendEvent(event).then(() => jobNow(event.job));
   const recordNow = (event: NewEvent) => recorded({ ...event, at: at() });
 
   return {
@@ -194,18 +191,15 @@ export function writing({ state, journal, lock, clock, answered }: Writing) {
     recordIf: (holds: (job: Job) => boolean, event: NewEvent) =>
       inTurn(async () => (holds(jobNow(event.job)) ? recordNow(event) : undefined)),
     recordCounted: (target: Target, count: TokenCount) =>
-      inTurn(async () => {
-        await appendEvent({ type: "counted", at: at(), target: await numberOf(target), ...count });
-      }),
+      inTurn(async () =>
+        appendEvent({ type: "counted", at: at(), target: await numberOf(target), ...count }),
+      ),
     recordIndex: ({ target, ...event }: NewIndexEvent) =>
       inTurn(async () => appendEvent({ ...event, at: at(), target: await numberOf(target) })),
     recordMigration: (migration: MigrationPlan, step: MigrationStep) =>
       inTurn(async () => {
-        const { old, next } = migration;
-        const target = await numberOf(next);
-        const plan = step === "planned" ? planOf(migration, await numberOf(old)) : undefined;
-        await appendEvent({ type: "migration", at: at(), target, step, plan });
-        return recordedMigration(state, next);
+        await appendEvent({ ...(await migrationEvent(migration, step, numberOf)), at: at() });
+        return recordedMigration(state, migration.next);
       }),
     stillHeld: () => lock.stillHeld(),
     close: async () => {
@@ -216,8 +210,16 @@ export function writing({ state, journal, lock, clock, answered }: Writing) {
   };
 }
 
-function planOf({ names, columnType, swaps }: MigrationPlan, old: number) {
-  return { old, names: { ...names, indexes: [...names.indexes] }, columnType, swaps };
+/** The plan stands with the first step. */
+async function migrationEvent(
+  { old, next, names, columnType, swaps }: MigrationPlan,
+  step: MigrationStep,
+  numberOf: (target: Target) => Promise<number>,
+) {
+  const event = { type: "migration" as const, target: await numberOf(next), step };
+  if (step !== "planned") return event;
+  const copied = { ...names, indexes: [...names.indexes] };
+  return { ...event, plan: { old: await numberOf(old), names: copied, columnType, swaps } };
 }
 
 function recordedMigration(state: ManifestState, target: Target): Migration {

@@ -135,12 +135,14 @@ async function queriesOf(
 
 /** A relevant row counts the less the later it comes; 1 where all stand first. */
 export function judged(ids: readonly string[], relevant: ReadonlySet<string>): Found {
-  const sum = (places: readonly number[]) =>
-    places.reduce((all, place) => all + 1 / Math.log2(place + 2), 0);
-  const best = Array.from({ length: Math.min(TOP, relevant.size) }, (_, place) => place);
+  const best = Math.min(TOP, relevant.size);
   const hits = [...ids.keys()].filter((place) => relevant.has(ids[place] ?? ""));
-  if (best.length === 0) return { ndcg: 0, recall: 0 };
-  return { ndcg: sum(hits) / sum(best), recall: hits.length / best.length };
+  if (best === 0) return { ndcg: 0, recall: 0 };
+  return { ndcg: gainOf(hits) / gainOf([...Array(best).keys()]), recall: hits.length / best };
+}
+
+function gainOf(places: readonly number[]): number {
+  return places.reduce((all, place) => all + 1 / Math.log2(place + 2), 0);
 }
 
 async function nearest(
