@@ -132,7 +132,8 @@ export type BuildOutcome = "built" | "standing" | "replaced";
 
 /** The ANN indexes on the embedding. To drop one that is gone, or build one that stands, is nothing. */
 export type StoreIndexes = Readonly<{
-  read(): Promise<StandingIndex[]>;
+  /** `every`: also those that are no ANN indexes, such as one of the rows without a vector. */
+  read(every?: boolean): Promise<StandingIndex[]>;
   /** Waits for a moment only, so that nothing piles up behind it; a busy table rejects it. */
   drop(name: string): Promise<void>;
   /**
