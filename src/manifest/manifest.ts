@@ -166,7 +166,6 @@ export function writing({ state, journal, lock, clock, answered }: Writing) {
   const recorded = async (event: JobEvent): Promise<Job> =>
     appendEvent(event).then(() => jobNow(event.job));
   const recordNow = (event: NewEvent) => recorded({ ...event, at: at() });
-
   return {
     reserveJobId: () => {
       do state.lastJob += 1;

@@ -110,7 +110,7 @@ function taken({ name, definition }: AnnIndex): UserError {
 }
 
 async function oldIndexes({ store }: MigrateServices, old: Target) {
-  return indexesOf(await store(old)).read();
+  return indexesOf(await store(old)).read(true);
 }
 
 function indexesOf({ indexes }: Store): StoreIndexes {

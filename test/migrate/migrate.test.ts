@@ -26,6 +26,7 @@ async function inUse(): Promise<Folders> {
   await sql(
     "CREATE INDEX by_meaning ON questions USING hnsw (embedding vector_ip_ops) WITH (m = 12)",
   );
+  await sql("CREATE INDEX waiting ON questions (id) WHERE embedding IS NULL");
   await sql("COMMENT ON COLUMN questions.embedding IS 'gemini''s'");
   await sql("DROP VIEW IF EXISTS asked");
   await sql(

@@ -8,6 +8,7 @@ import { checkPlan } from "../../migrate/migrate.ts";
 import { migrationNames } from "../../row/migration-names.ts";
 import { checkTarget } from "../../row/target-check.ts";
 import { type Target, tableName } from "../../row/target.ts";
+import { ANN_METHODS } from "../../row/write-cost.ts";
 import { ANN_DIMENSIONS_MAX, type VectorType, vectorType, widthCost } from "../../row/width.ts";
 import { targetOf } from "../../settings/config.ts";
 import type { ValuesOf } from "../../settings/options.ts";
@@ -36,7 +37,7 @@ export async function planMigration(
   const old = { ...asked, dimensions: embedding.dimensions ?? asked.dimensions };
   checkTarget(old, description);
   if (store.indexes === undefined) throw needsDatabase("A migration", ".");
-  const found = await store.indexes.read();
+  const found = await store.indexes.read(true);
   const indexes = found.filter(({ valid, obstacle }) => valid && obstacle === undefined);
   const names = migrationNames(old, indexes, {
     column: options.column,
@@ -46,10 +47,11 @@ export async function planMigration(
   const columnType = options.type === "same" ? usualType(oldType, next) : options.type;
   const plan = { old, next, names, columnType, swaps: options.swap };
   const table = await services.migration(plan);
+  const ann = indexes.filter(({ method }) => ANN_METHODS.includes(method));
   const takesIndex = next.dimensions <= ANN_DIMENSIONS_MAX[columnType];
-  checkPlan(plan, { columns: await table.columns(), indexes, takesIndex });
+  checkPlan(plan, { columns: await table.columns(), indexes: ann, takesIndex });
   const size = await table.size();
-  return { plan, question: questionOf(context, plan, { ...size, indexes }) };
+  return { plan, question: questionOf(context, plan, { ...size, indexes: ann }) };
 }
 
 function usualType(old: VectorType, { dimensions }: Target): VectorType {

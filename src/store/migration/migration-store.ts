@@ -97,7 +97,7 @@ export function createMigrationStore(
 function looksOf(one: (sql: string) => Promise<unknown>, { old, next, names }: MigrationTable) {
   const columns = async () => NAMES.parse(await one(columnsSql(old)));
   const isSwapped = async () => (await columns()).includes(names.kept);
-  const facts = async () => FACTS.parse(await one(factsSql(old, names.old)));
+  const facts = async () => FACTS.parse(await one(factsSql(old, names)));
   return {
     columns,
     isSwapped,
@@ -187,9 +187,10 @@ type Facts = Readonly<z.infer<typeof FACTS>>;
 
 /**
  * What belongs to the column, and what follows it by its number: views, policies, constraints, triggers that
- * name it, functions in SQL's own form, generated columns. Its ANN indexes have twins, and its default is its own.
+ * name it, functions in SQL's own form, generated columns. Its indexes have twins, and its default is its own.
  */
-function factsSql(target: Target, column: string): string {
+function factsSql(target: Target, { old: column, indexes }: MigrationNames): string {
+  const twins = indexes.map(({ old }) => literal(old)).join(", ");
   return `
   WITH ${tableQuery(target)},
   vecfill_path AS MATERIALIZED (SELECT pg_catalog.set_config('search_path', 'pg_catalog', true)),
@@ -218,8 +219,7 @@ function factsSql(target: Target, column: string): string {
       LEFT JOIN pg_catalog.pg_class w ON w.oid = r.ev_class
       LEFT JOIN pg_catalog.pg_class v ON v.oid = w.oid AND v.relkind = 'v'
       LEFT JOIN pg_catalog.pg_class i ON d.classid = 'pg_class'::regclass AND i.oid = d.objid AND i.relkind = 'i'
-      LEFT JOIN pg_catalog.pg_am m ON m.oid = i.relam
-      WHERE coalesce(m.amname NOT IN ('hnsw', 'ivfflat'), true)
+      WHERE (i.oid IS NULL OR i.relname <> ALL (array[${twins}]::name[]))
         AND NOT (d.classid = 'pg_attrdef'::regclass AND d.objid IN (SELECT f.oid FROM vecfill_default f))))
   FROM vecfill_path`;
 }
