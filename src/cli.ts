@@ -4,7 +4,7 @@
  */
 import { realpathSync } from "node:fs";
 import { fileURLToPath } from "node:url";
-import yargs, { type Argv } from "yargs";
+import type { Argv } from "yargs";
 import { secretsIn, withoutSecrets } from "./settings/access.ts";
 import { MS_PER_SECOND, systemClock } from "./clock.ts";
 import { duration } from "./words/figures.ts";
@@ -103,7 +103,7 @@ export function run(args: readonly string[], world: World): Promise<number> {
 async function finish(session: Session): Promise<number> {
   try {
     const page = await pageAsked(session);
-    if (page === undefined) await parser(session).parseAsync(session.args);
+    if (page === undefined) await (await parser(session)).parseAsync(session.args);
     else session.output.result(page);
   } catch (error) {
     const failure = failureOf(error);
@@ -156,7 +156,9 @@ async function pageAsked({ args, world }: Session): Promise<string | undefined> 
   return commandPage(name, COMMANDS[name], columns);
 }
 
-function parser(session: Session): Argv {
+/** Help and version do without it: loading it takes as long as all else. */
+async function parser(session: Session): Promise<Argv> {
+  const { default: yargs } = await import("yargs");
   const cli = yargs()
     .scriptName(PROGRAM)
     .locale("en")

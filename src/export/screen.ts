@@ -32,12 +32,12 @@ export function screen(
 
   const model = MODELS[target.model];
   const prefixTokens = estimateTokens(textPrefix(model, target.taskType)) * ratio;
-  const room = model.inputTokenLimit - prefixTokens;
+  const tokensLeft = model.inputTokenLimit - prefixTokens;
   const tokens = estimateTokens(question.text) * ratio;
-  if (tokens <= room && !isCut)
+  if (tokens <= tokensLeft && !isCut)
     return { take: question, tokens: tokens + prefixTokens, tooLong: false };
   if (onTooLong === "fail") throw tooLong(question, tokens + prefixTokens);
-  const text = onTooLong === "truncate" ? truncate(question.text, room / ratio) : "";
+  const text = onTooLong === "truncate" ? truncate(question.text, tokensLeft / ratio) : "";
   // a start of nothing but white space says nothing about the row
   if (isBlank(text)) return { skip: "tooLong", tokens: tokens + prefixTokens };
   return { take: { ...question, text }, tokens: model.inputTokenLimit, tooLong: true };

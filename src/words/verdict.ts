@@ -25,6 +25,9 @@ export function verdictOn({ coverage, jobs }: Standing): Verdict {
     const words = `Under way: ${counted(rows, "row")} in ${counted(open.length, "job")}.`;
     return { tone: "working", words, next: "run" };
   }
+  if (jobs.length === 0 && typeof coverage === "string") {
+    return { tone: "working", words: "There are no jobs yet.", next: "plan" };
+  }
   const pending = typeof coverage === "string" ? failed : coverage.pending;
   if (pending === 0) return { tone: "good", words: doneWords(coverage), next: "verify" };
   if (failed >= pending) {
@@ -32,7 +35,7 @@ export function verdictOn({ coverage, jobs }: Standing): Verdict {
     const hasRetryable = jobs.some(({ outstanding }) => outstanding.retryable > 0);
     return { tone: "bad", words, next: hasRetryable ? "resubmit" : undefined };
   }
-  const ofThem = failed === 0 ? "" : `, and ${count(failed)} failed`;
+  const ofThem = failed === 0 ? "" : `, of which ${count(failed)} failed`;
   const words = `Not finished: ${counted(pending, "row")} without a vector${ofThem}.`;
   return { tone: "working", words, next: jobs.length === 0 ? "plan" : "run" };
 }

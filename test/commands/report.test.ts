@@ -166,7 +166,7 @@ describe("the verdict", () => {
       [jobIn("imported", 2)],
     ],
     [
-      "Not finished: 5 rows without a vector, and 1 failed.",
+      "Not finished: 5 rows without a vector, of which 1 failed.",
       "run",
       { ...filled, pending: 5 },
       [jobIn("imported", 1)],
@@ -186,6 +186,7 @@ describe("the verdict", () => {
     ],
     ["Not finished: 5 rows without a vector.", "plan", { ...filled, pending: 5 }, []],
     ["Every job has ended.", "verify", "no answer", [jobIn("imported")]],
+    ["There are no jobs yet.", "plan", "no answer", []],
     ["Done but for 3 rows that failed.", "resubmit", "no answer", [jobIn("failed", 3)]],
   ] as const)("%s", (words, next, coverage, jobs) => {
     expect(verdictOn({ coverage, jobs })).toMatchObject({ words, next });

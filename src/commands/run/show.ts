@@ -21,6 +21,7 @@ import { writeCostWarnings } from "../../words/write-cost-text.ts";
 import { balanced } from "../../row/sums.ts";
 import { writeCost } from "../../row/write-cost.ts";
 import type { RunSummary } from "../../run/run.ts";
+import { ANN_DIMENSIONS_MAX, vectorType } from "../../row/width.ts";
 import { textOf } from "../../words/text-lines.ts";
 
 export async function showRun(context: CommandContext): Promise<CommandResult> {
@@ -85,17 +86,11 @@ async function indexText(
   if (written === 0 || remaining > 0 || indexes.missing.length > 0) return "";
   const target = targetOf(settings);
   const description = await (await services.store(target)).describe();
-  const { typeName } = description.embedding;
-  const widest = HNSW_WIDTHS.get(typeName) ?? 0;
-  if (writeCost(description, 0).indexes.length > 0 || target.dimensions > widest) return "";
-  return `There is no index for searches yet: create index on ${tableName(target)} using hnsw (${target.embedding} ${typeName}_cosine_ops);`;
+  const type = vectorType(description.embedding.typeName);
+  if (type === undefined || target.dimensions > ANN_DIMENSIONS_MAX[type]) return "";
+  if (writeCost(description, 0).indexes.length > 0) return "";
+  return `There is no index for searches yet: create index on ${tableName(target)} using hnsw (${target.embedding} ${type}_cosine_ops);`;
 }
-
-/** Of each type, the most dimensions that pgvector indexes. */
-const HNSW_WIDTHS = new Map([
-  ["vector", 2_000],
-  ["halfvec", 4_000],
-]);
 
 /** What is at Gemini comes first: a limit that was reached is still reached afterwards. */
 function exitOf({ costStop, timedOut, failed }: RunSummary, unfinished: boolean): ExitReason {

@@ -466,7 +466,7 @@ function chunksOf(rows: readonly Placed[]): Placed[][] {
   const chunks: Placed[][] = [];
   let bytes = Infinity;
   for (const placedRow of rows) {
-    const added = encodeURIComponent(quotedName(placedRow.row.id)).length + 1;
+    const added = encodeURIComponent(quotedValue(placedRow.row.id)).length + 1;
     const last = chunks.at(-1);
     if (last === undefined || last.length >= CHUNK_ROWS || bytes + added > MAX_IDS_BYTES) {
       chunks.push([placedRow]);
@@ -548,10 +548,10 @@ async function eachCurrent(
 export function idFilter(idColumn: string, ids: readonly string[]): Filter {
   const [only, ...others] = ids;
   if (only !== undefined && others.length === 0) return [idColumn, "eq", only];
-  return [idColumn, "in", `(${ids.map(quotedName).join(",")})`];
+  return [idColumn, "in", `(${ids.map(quotedValue).join(",")})`];
 }
 
 /** A value in a list. */
-function quotedName(value: string): string {
+function quotedValue(value: string): string {
   return `"${value.replace(/["\\]/g, "\\$&")}"`;
 }
