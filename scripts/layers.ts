@@ -26,6 +26,7 @@ export const LAYERS: readonly (readonly string[])[] = [
     "store/migration",
     "emulator",
     "result-line",
+    "settings/environment",
   ],
   ["gemini/http", "store", "emulator/batches"],
   ["gemini/port.ts", "store/port.ts", "emulator/files"],

@@ -11,8 +11,8 @@ import { duration } from "./words/figures.ts";
 import { commandLine, nextCommandLine, withCompleteCommands } from "./cli/command-line.ts";
 import type { CommandContext, CommandResult } from "./cli/command.ts";
 import { type Configuration, type Flags, loadConfiguration } from "./settings/config.ts";
-import { type Asking, askConsent } from "./cli/consent.ts";
-import { realEnvironment } from "./settings/env-file.ts";
+import { type Asking, askConsent, chooser } from "./cli/consent.ts";
+import { realEnvironment } from "./settings/environment/env-file.ts";
 import { requireTrusted } from "./settings/trust.ts";
 import { EXIT_CODES, type ExitReason } from "./errors.ts";
 import { failureOf } from "./output/failure.ts";
@@ -34,6 +34,7 @@ import {
 import { COMMANDS } from "./commands/commands.ts";
 import { packageVersion } from "./cli/package-version.ts";
 import { misused } from "./cli/misused.ts";
+import { useProxy } from "./cli/proxy.ts";
 import { COMMAND_NAMES, type CommandName } from "./settings/option.ts";
 import { OPTIONS, optionsOf } from "./settings/options.ts";
 import {
@@ -195,13 +196,15 @@ async function start(name: CommandName, argv: Flags, session: Session): Promise<
   const { world } = session;
   const { env, folder } = world;
   const flags = flagsOf(name, argv);
-  const configuration = await loadConfiguration({ flags, env, folder });
+  const configuration = await loadConfiguration({ flags, env, folder, command: name });
   await requireTrusted(name, configuration, folder);
   const output = await openOutput(configuration, session);
   session.output = output;
   const { origins } = configuration;
   session.complete = (hint) => withCompleteCommands(hint, origins);
   for (const message of configuration.warnings) warn(output, message);
+  const proxy = useProxy(env);
+  if (proxy.warning !== undefined) warn(output, proxy.warning);
   const interrupt = interruptible(session, serves);
   const watch = await watchOver(name, configuration, session);
   try {
@@ -223,6 +226,7 @@ async function start(name: CommandName, argv: Flags, session: Session): Promise<
     throw reason;
   } finally {
     interrupt.release();
+    proxy.release?.();
   }
 }
 
@@ -268,6 +272,8 @@ async function withServices(
     signal,
     beforeRows: tuneCollector,
   });
+  const again = commandLine([...session.args, "--yes"]);
+  const asking = { ...world, yes: settings.yes, signal, again };
   try {
     return await work({
       ...configuration,
@@ -282,9 +288,9 @@ async function withServices(
       next: (name, ...args) => nextCommandLine(origins, name, args),
       confirm: (question) => {
         output.pause();
-        const again = commandLine([...session.args, "--yes"]);
-        return askConsent(question, { ...world, yes: settings.yes, signal, again });
+        return askConsent(question, asking);
       },
+      choose: chooser(asking),
     });
   } finally {
     await services.close();

@@ -12,7 +12,7 @@ import {
 import { keyIdOf } from "./settings/key-id.ts";
 import type { Clock } from "./clock.ts";
 import { type Configuration, targetOf } from "./settings/config.ts";
-import type { Environment } from "./settings/env-file.ts";
+import type { Environment } from "./settings/environment/env-file.ts";
 import type { Gemini, Probe } from "./gemini/port.ts";
 import { type Redact, redactor } from "./settings/secret.ts";
 import { minuteLimits } from "./cost/minute-limits.ts";
@@ -25,7 +25,9 @@ import { needsDatabase } from "./words/needs-database.ts";
 import { once } from "./store/rows.ts";
 import type { AddressedHost, Examination, FunctionsSql, Store } from "./store/port.ts";
 import type { Api } from "./store/supabase/supabase.ts";
+import type { FoundTables } from "./row/target-description.ts";
 import { sameTarget, type Target } from "./row/target.ts";
+import type { Settings } from "./settings/options.ts";
 
 /** Whatever is asked for is opened once and closed when the command ends. */
 export type Services = Readonly<{
@@ -43,6 +45,8 @@ export type Services = Readonly<{
   markOf(target: Target): Promise<string | undefined>;
   /** A look at the table and the way to it; an API that has lost its database is waited for, a minute. */
   examine(target: Target): Promise<Examination>;
+  /** Every table of the database; none where only its API is named. */
+  tables(): Promise<FoundTables>;
   /** What the address of a database names; nothing is asked. */
   addressed(url: URL): Promise<AddressedHost>;
   /** The columns of a migration. Throws a UserError (usage) where only the database's API is named. */
@@ -60,6 +64,7 @@ export type Services = Readonly<{
 
 export type ServicesOptions = Pick<Configuration, "settings" | "environment"> &
   Readonly<{
+    targets?: readonly Settings[];
     clock: Clock;
     report: Report;
     signal: AbortSignal;
@@ -116,16 +121,13 @@ export function openServices(options: ServicesOptions): Services {
         : examineApi(await api(), target, { clock, report });
     },
     migration: async (plan) => migrationStore(await database(), options, plan),
+    tables: () => tablesOf(options, database),
     addressed,
     functionsSql,
     execute: async (statements) => {
       const { inOneStatement } = await import("./store/supabase-functions.ts");
-      const { explainFailure } = await import("./store/failure.ts");
       const server = await database();
-      const context = { label: server.label, target: targetOf(settings), where: undefined };
-      await server.query(inOneStatement(statements)).catch((error: unknown) => {
-        throw explainFailure(error, context);
-      });
+      await inOurWords(server, settings, () => server.query(inOneStatement(statements)));
     },
     probe: once(() => openProbe(environment)),
     emulatorProbe: once(async () => {
@@ -148,6 +150,28 @@ async function migrationStore(
   const { createMigrationStore } = await import("./store/migration/migration-store.ts");
   const { repeating } = await import("./store/retry.ts");
   return createMigrationStore({ database, again: repeating(options) }, plan);
+}
+
+async function tablesOf(
+  { environment, settings }: ServicesOptions,
+  database: () => Promise<Database>,
+): Promise<FoundTables> {
+  const access = await ifNamed(() => storeAccess(environment));
+  if (access?.kind !== "postgres") return { hasVectors: true, tables: [] };
+  const { findTables } = await import("./store/postgres/found-table.ts");
+  const server = await database();
+  return inOurWords(server, settings, () => findTables(server));
+}
+
+async function inOurWords<T>(
+  { label }: Database,
+  settings: Settings,
+  work: () => Promise<T>,
+): Promise<T> {
+  const { explainFailure } = await import("./store/failure.ts");
+  return work().catch((error: unknown) => {
+    throw explainFailure(error, { label, target: targetOf(settings) });
+  });
 }
 
 async function addressed(url: URL): Promise<AddressedHost> {
@@ -180,10 +204,14 @@ async function connectDatabase({ environment, signal }: ServicesOptions): Promis
 
 async function postgresStores(
   database: Database,
-  { settings: { where }, report }: ServicesOptions,
+  { settings, targets = [settings], report }: ServicesOptions,
 ): Promise<NewStore> {
   const { createSqlStore } = await import("./store/postgres/sql-store.ts");
-  return (target) => createSqlStore(database, target, { where, report });
+  return (target) => {
+    // a condition is one on the rows of the table that it is given with
+    const own = targets.find((each) => sameTarget(targetOf(each), target));
+    return createSqlStore(database, target, { where: own?.where, report });
+  };
 }
 
 async function markAt(place: string | undefined, target: Target): Promise<string | undefined> {
@@ -198,17 +226,12 @@ async function placeOfTable(
 ): Promise<string | undefined> {
   const { databasePlace, projectRef } = await import("./store/place.ts");
   const { repeating } = await import("./store/retry.ts");
-  const { explainFailure } = await import("./store/failure.ts");
   const access = await ifNamed(() => storeAccess(options.environment));
   if (access === undefined) return undefined;
   if (access.kind === "supabase") return projectRef(access.url) ?? access.url;
   const server = await database();
-  const context = { label: server.label, target: targetOf(options.settings) };
-  return repeating(options)(() =>
-    databasePlace(server, access.url.reveal()).catch((error: unknown) => {
-      throw explainFailure(error, context);
-    }),
-  );
+  const place = () => databasePlace(server, access.url.reveal());
+  return repeating(options)(() => inOurWords(server, options.settings, place));
 }
 
 async function connectApi(environment: Environment, report: Report): Promise<Api> {
@@ -219,8 +242,11 @@ async function connectApi(environment: Environment, report: Report): Promise<Api
   return connectSupabase({ url: access.url, key: access.key.reveal() });
 }
 
-async function supabaseStores(api: Api, { settings, report }: ServicesOptions): Promise<NewStore> {
-  if (settings.where !== undefined)
+async function supabaseStores(
+  api: Api,
+  { settings, targets = [settings], report }: ServicesOptions,
+): Promise<NewStore> {
+  if (targets.some(({ where }) => where !== undefined))
     throw needsDatabase("A further condition (--where)", ", or leave --where out.");
   if (settings.rebuildIndex)
     throw needsDatabase(

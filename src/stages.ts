@@ -14,17 +14,19 @@ import type { Job } from "./manifest/job.ts";
 import type { Manifest, ManifestView } from "./manifest/manifest.ts";
 import type { Plan } from "./plan/plan.ts";
 import { isOpen, needs } from "./manifest/states.ts";
+import { freeBytes } from "./disk/free-space.ts";
+import { fileBytes } from "./result-line/result-size.ts";
 import type { Report } from "./progress.ts";
 import { JobBlocked, UserError } from "./errors.ts";
 import type { ResubmitServices } from "./resubmit/resubmit.ts";
 import { sameTarget, type Target } from "./row/target.ts";
 import type { ImportSummary, PollSummary, SubmitSummary } from "./run/alone.ts";
-import type { RunOptions, RunServices, RunSummary } from "./run/run.ts";
+import type { Part, PartSummary, RunOptions, RunServices, RunSummary } from "./run/run.ts";
 import { hasGeminiKey, ifNamed } from "./settings/access.ts";
 import { targetOf } from "./settings/config.ts";
-import type { Environment } from "./settings/env-file.ts";
+import type { Environment } from "./settings/environment/env-file.ts";
 import type { Settings } from "./settings/options.ts";
-import { someJobs } from "./words/figures.ts";
+import { bytes, someJobs } from "./words/figures.ts";
 import type { NearRow, RowEnd, Store } from "./store/port.ts";
 import type { Beside } from "./submit/others.ts";
 
@@ -39,6 +41,8 @@ export type StageContext = Readonly<{
     markOf(target: Target): Promise<string | undefined>;
   }>;
   settings: Settings;
+  /** Of each of several targets. */
+  targets?: readonly Settings[];
   report: Report;
   signal: AbortSignal;
   clock: Clock;
@@ -90,9 +94,19 @@ async function checkRowsKnown(manifest: Manifest, target: Target): Promise<void>
   );
 }
 
-function exportOptions({ settings }: Pick<StageContext, "settings">): ExportOptions {
+function exportOptions(context: Pick<StageContext, "settings" | "targets">): ExportOptions {
+  const { settings } = context;
   const { limit, onTooLong } = settings;
-  return { target: targetOf(settings), bounds: jobBounds(settings), limit, onTooLong };
+  const name = nameAmongSeveral(context);
+  return { name, target: targetOf(settings), bounds: jobBounds(settings), limit, onTooLong };
+}
+
+/** Undefined where there is one target alone: then files need no name of it. */
+export function nameAmongSeveral({
+  settings,
+  targets = [],
+}: Pick<StageContext, "settings" | "targets">): string | undefined {
+  return targets.length > 1 ? settings.target : undefined;
 }
 
 export async function submitFromSettings(context: StageContext): Promise<SubmitSummary> {
@@ -252,42 +266,147 @@ export function hasFailedLines(job: Job): boolean {
 }
 
 /**
- * The pipeline as the settings have it. `agreed` is asked once nothing stands against sending, and gives the
- * plan of these very rows, where one was made.
+ * The pipeline as the settings have it, over each of their targets. `agreed` is asked once nothing stands against
+ * sending, and gives the plan of these very rows for each target, or none.
  */
 export async function runFromSettings(
   context: StageContext,
-  agreed: () => Promise<Plan | undefined> = async () => undefined,
+  agreed: (each: readonly StageContext[]) => Promise<readonly Plan[]> = async () => [],
 ): Promise<RunSummary> {
   const { run } = await import("./run/run.ts");
   const { usdOfRun } = await import("./plan/lane-cost.ts");
   const { fetchingOnFailure } = await import("./import/import.ts");
-  const { warnOfLostRows } = await import("./import/lost-rows.ts");
   const services = await runServices(context);
-  const { target } = exportOptions(context);
-  const others = othersThan(target, services);
-  const unfit = await fetchingOnFailure(services, async () => {
-    await tryTarget(context, services.manifest, target);
-    const refused = await unfitTargets(context, services.manifest, others);
-    const fit = others.filter((each) => !refused.includes(each));
-    for (const each of [target, ...fit]) await checkBeside(context, services, each);
-    await warnOfLostRows(services, target);
-    return refused;
-  });
-  const planned = await agreed();
+  const { fit, refused, unfit } = await fetchingOnFailure(services, () =>
+    fitForRun(eachTarget(context), services),
+  );
+  const plans = await agreed(fit);
   return fetchingOnFailure(services, async () => {
-    const { sample } = planned ?? (await firstRows(context, services));
-    if (sample !== undefined) await services.manifest.recordCounted(target, sample);
-    const expectedUsd = planned && usdOfRun(planned, laneChoice(context.settings));
-    return run(services, { ...runOptions(context, services.manifest), unfit, expectedUsd });
+    await checkRoom(fit, services, plans);
+    for (const [at, its] of fit.entries()) {
+      const { sample } = plans[at] ?? (await firstRows(its, services));
+      const target = targetOf(its.settings);
+      if (sample !== undefined) await services.manifest.recordCounted(target, sample);
+    }
+    const [first, ...alongside] = await Promise.all(fit.map((its) => partOfRun(its, services)));
+    if (first === undefined) throw new Error("nothing stands against none of the targets");
+    const usd = plans.reduce((sum, plan) => sum + usdOfRun(plan, laneChoice(context.settings)), 0);
+    const expectedUsd = plans.length === 0 ? undefined : usd;
+    const options = { ...runOptions(context, first), alongside, unfit, expectedUsd };
+    const summary = await run({ ...services, store: first.store }, options);
+    return { ...summary, parts: [...summary.parts, ...refused] };
   });
 }
 
+function eachTarget(context: StageContext): readonly StageContext[] {
+  const { targets = [context.settings] } = context;
+  return targets.map((settings) => ({ ...context, settings }));
+}
+
+type Fit = Readonly<{
+  fit: readonly StageContext[];
+  /** The other ones that were asked for. */
+  refused: readonly PartSummary[];
+  /** Of the jobs of yet others. */
+  unfit: readonly Target[];
+}>;
+
+/** Throws where nothing can be sent for any of them; what stands against some is told. */
+async function fitForRun(each: readonly StageContext[], services: RunServices): Promise<Fit> {
+  const { warnOfLostRows } = await import("./import/lost-rows.ts");
+  const { NO_ROWS } = await import("./row/sums.ts");
+  const fit: StageContext[] = [];
+  const refused: PartSummary[] = [];
+  const nothing = {
+    ...NO_ROWS,
+    remaining: undefined,
+    pending: [],
+    isCutShort: false,
+    isHeld: false,
+  };
+  for (const its of each) {
+    const target = targetOf(its.settings);
+    try {
+      await tryTarget(its, services.manifest, target);
+      await checkBeside(its, services, target);
+      await warnOfLostRows({ ...services, store: await its.services.store(target) }, target);
+      fit.push(its);
+    } catch (error) {
+      const isItsOwn = error instanceof UserError && error.exit === "fatal";
+      if (each.length === refused.length + 1 || !isItsOwn) throw error;
+      its.report({ type: "warning", message: error.message, hint: error.hint });
+      refused.push({ ...nothing, name: its.settings.target, target, error });
+    }
+  }
+  return { fit, refused, unfit: await unfitOthers(fit, services) };
+}
+
+/** Of targets that were not asked for. */
+async function unfitOthers(
+  fit: readonly StageContext[],
+  services: RunServices,
+): Promise<readonly Target[]> {
+  const [first] = fit;
+  if (first === undefined) return [];
+  const targets = fit.map(({ settings }) => targetOf(settings));
+  const others = othersThan(targets, services);
+  const unfit = await unfitTargets(first, services.manifest, others);
+  for (const each of others) if (!unfit.includes(each)) await checkBeside(first, services, each);
+  return unfit;
+}
+
+/** What is paid for has to have room: rows are counted, and only where they seem too many are their texts read. */
+async function checkRoom(
+  each: readonly StageContext[],
+  { manifest }: RunServices,
+  plans: readonly Plan[],
+): Promise<void> {
+  const jobsDir = each[0]?.settings.jobsDir ?? "";
+  const free = await freeBytes(jobsDir);
+  let atMost = 0;
+  for (const its of each) {
+    const { pending } = await (await its.services.store(targetOf(its.settings))).count();
+    const rows = Math.min(pending, limitOfRun(its, manifest) ?? Infinity);
+    atMost += fileBytes(rows, its.settings.dimensions);
+  }
+  if (atMost <= free) return;
+  const counting = { manifest, gemini: undefined, canary: false };
+  const counted = plans.length > 0 ? plans : await plansOf(each, counting);
+  const needed = counted.reduce((sum, { bytes: of }) => sum + of.requests + of.results, 0);
+  if (needed <= free) return;
+  throw new UserError(
+    `The disk of ${jobsDir} has ${bytes(free)} free, and the files of this run take about ${bytes(needed)}: nothing was sent.`,
+    {
+      hint: "Make room (`vecfill clean` deletes what is not needed any more), name another folder with --jobs-dir, or fill in parts with --limit.",
+    },
+  );
+}
+
+/** The plan of each target, as the settings have it. */
+export async function plansOf(
+  each: readonly StageContext[],
+  asked: With,
+): Promise<readonly Plan[]> {
+  const plans: Plan[] = [];
+  for (const its of each) plans.push(await planFromSettings(its, asked));
+  return plans;
+}
+
 /** For whose rows something may be sent. */
-function othersThan(target: Target, { manifest }: RunServices): readonly Target[] {
-  const jobs = manifest.jobs().filter((job) => !sameTarget(job.target, target));
+function othersThan(targets: readonly Target[], { manifest }: RunServices): readonly Target[] {
+  const isOther = (job: Job) => !targets.some((target) => sameTarget(job.target, target));
+  const jobs = manifest.jobs().filter(isOther);
   const sent = jobs.filter((job) => needs(job) === "send" || job.outstanding.retryable > 0);
   return [...new Set(sent.map((job) => job.target))];
+}
+
+async function partOfRun(its: StageContext, { manifest }: RunServices): Promise<Part> {
+  const options = exportOptions(its);
+  return {
+    name: its.settings.target,
+    export: { ...options, limit: limitOfRun(its, manifest) },
+    store: await its.services.store(options.target),
+  };
 }
 
 /** Without a plan the tokens are corrected by the first rows, and then by the bills. */
@@ -313,15 +432,15 @@ async function runServices(context: StageContext): Promise<RunServices> {
   return { ...sending, ...(await withTables(context, sending.manifest)), store, indexes };
 }
 
-function runOptions(context: StageContext, manifest: ManifestView): RunOptions {
-  const { settings } = context;
+function runOptions({ settings, targets }: StageContext, first: Part): RunOptions {
   return {
     // an option goes to the member of its name
     ...settings,
-    export: { ...exportOptions(context), limit: limitOfRun(context, manifest) },
+    name: first.name,
+    export: first.export,
     window: queueWindow(settings),
     prices: pricesOf(settings),
-    costLimit: costLimit(settings),
+    costLimit: costLimit(settings, targets),
     lane: laneChoice(settings),
   };
 }
@@ -336,7 +455,7 @@ type With = Readonly<{
 }>;
 
 /** The plan as the settings have it. */
-export async function planFromSettings(
+async function planFromSettings(
   context: StageContext,
   { manifest, gemini, limit = limitOfRun(context, manifest), countsDistinct = false, canary }: With,
 ): Promise<Plan> {
@@ -357,6 +476,7 @@ export async function planFromSettings(
       tier,
       maxEnqueuedTokens: queueWindow(settings).maxEnqueuedTokens,
       maxAttempts,
+      isOfSeveral: nameAmongSeveral(context) !== undefined,
       canary: canary ?? settings.canary,
     },
   );
@@ -385,10 +505,8 @@ async function tryTarget(
   manifest: ManifestView,
   target: Target,
 ): Promise<void> {
-  const { services, settings, report } = context;
+  const { services, report } = context;
   const { notTried, tryTable } = await import("./plan/trial-write.ts");
-  // the condition is one on the rows of the table that is named
-  if (settings.where !== undefined && !sameTarget(target, targetOf(settings))) return;
   const warn = (warning: Readonly<{ message: string; hint: string }>) =>
     report({ type: "warning", ...warning });
   // jobs that were exported before can be sent from where there is no database
@@ -509,10 +627,12 @@ export function queueWindow({ maxActiveJobs, maxEnqueuedTokens, tier, model }: Q
 /** Undefined: none is set. */
 export function costLimit(
   settings: Pick<Settings, "maxCost" | "price" | "priceSync" | "lane" | "syncUpTo">,
+  targets: readonly Settings[] = [],
 ): CostLimit | undefined {
   const { maxCost } = settings;
   if (typeof maxCost !== "number") return undefined;
-  return { maxUsd: maxCost, prices: pricesOf(settings), lane: laneChoice(settings) };
+  const together = targets.map(targetOf);
+  return { maxUsd: maxCost, prices: pricesOf(settings), lane: laneChoice(settings), together };
 }
 
 /** Which jobs are embedded at once. */

@@ -8,6 +8,7 @@ import { systemClock } from "./clock.ts";
 import {
   exportFromSettings,
   importFromSettings,
+  planOnly,
   pollFromSettings,
   resubmitFromSettings,
   queryVectorFromSettings,
@@ -16,7 +17,13 @@ import {
   type StageContext,
   submitFromSettings,
 } from "./stages.ts";
-import { type Flags, loadConfiguration } from "./settings/config.ts";
+import type { CommandContext } from "./cli/command.ts";
+import { nextCommandLine } from "./cli/command-line.ts";
+import type { CommandName } from "./settings/option.ts";
+import type { Plan } from "./plan/plan.ts";
+import type { JsonObject } from "./row/json-value.ts";
+import type { Services } from "./services.ts";
+import { type Configuration, type Flags, loadConfiguration } from "./settings/config.ts";
 import { UserError, usageError } from "./errors.ts";
 import type { ExportSummary } from "./export/export.ts";
 import type { Job } from "./manifest/job.ts";
@@ -33,6 +40,7 @@ export type {
   ExportSummary,
   ImportSummary,
   Job,
+  Plan,
   NearRow,
   PollSummary,
   ProgressEvent,
@@ -47,8 +55,13 @@ export type {
  * maxJobRows: 1000, pollInterval: 5 }`. Times are in seconds, `stuckAfter` in hours, as there.
  */
 export type VecfillSettings = {
-  readonly [K in ForScripts as K extends `${infer Name}Ms` ? Name : K]?: NonNullable<Settings[K]>;
+  readonly [K in ForScripts as K extends `${infer Name}Ms` ? Name : K]?: AsTyped<
+    NonNullable<Settings[K]>
+  >;
 };
+
+/** A number may also be written as on the command line: "1,000", "10m". */
+type AsTyped<T> = T | (Extract<T, number> extends never ? never : string);
 
 /** The others say how to print, what to ask, or what `jobs`, `cancel` and `init` are to do. */
 type ForScripts = Exclude<
@@ -97,6 +110,18 @@ export type Vecfill = Readonly<{
   run(): Promise<RunSummary>;
   /** New jobs from files of failed lines; without any, from every one that waits. */
   resubmit(files?: readonly string[]): Promise<readonly Job[]>;
+  /** What `run` would do, as far as it can be told; writes and spends nothing. */
+  plan(): Promise<Plan>;
+  /** What `vecfill verify --json` gives. */
+  verify(): Promise<JsonObject>;
+  /** What `vecfill doctor --json` gives. */
+  doctor(): Promise<JsonObject>;
+  /** What `vecfill status --json` gives. Takes no lock. */
+  status(): Promise<JsonObject>;
+  /** Cancels the batches of these jobs at Gemini: what `vecfill cancel --json` gives. */
+  cancel(...jobs: readonly (string | number)[]): Promise<JsonObject>;
+  /** Takes back what these jobs wrote: what `vecfill rollback --json` gives. */
+  rollback(...jobs: readonly (string | number)[]): Promise<JsonObject>;
   /** The rows nearest to a text, five unless `top` says so: the nearest first. Takes no lock. */
   search(text: string, options?: Readonly<{ top?: number }>): Promise<readonly NearRow[]>;
   /** Of unit length: what finds these rows. Asks no database. */
@@ -117,17 +142,25 @@ export async function openVecfill(options: VecfillOptions = {}): Promise<Vecfill
   const { openServices } = await import("./services.ts");
   const around = { report, signal, clock: systemClock };
   const services = openServices({ ...configuration, ...around, beforeRows: () => {} });
-  return stages({ ...around, services, settings: configuration.settings }, () => services.close());
+  return stages({ ...configuration, ...around, services, folder });
 }
 
-function stages(context: StageContext, close: () => Promise<void>): Vecfill {
+type Context = Configuration & StageContext & Readonly<{ services: Services; folder: string }>;
+
+function stages(context: Context): Vecfill {
   return {
-    export: () => exportFromSettings(context),
+    export: async () => exportFromSettings(ofOne(context)),
     submit: () => submitFromSettings(context),
     poll: () => pollFromSettings(context),
     import: () => importFromSettings(context),
     run: () => runFromSettings(context),
     resubmit: async (files = []) => (await resubmitFromSettings(context, files)).jobs,
+    plan: async () => planOnly(ofOne(context)),
+    verify: () => shown(context, "verify"),
+    doctor: () => shown(context, "doctor"),
+    status: () => shown(context, "status"),
+    cancel: (...jobs) => shown(context, "cancel", jobs),
+    rollback: (...jobs) => shown(context, "rollback", jobs),
     search: (text, { top = SEARCH_OPTIONS.top.default } = {}) =>
       searchFromSettings(context, text, top),
     queryVector: (text) => queryVectorFromSettings(context, text),
@@ -135,8 +168,40 @@ function stages(context: StageContext, close: () => Promise<void>): Vecfill {
       const { readManifest } = await import("./jobs-folder/open.ts");
       return (await readManifest(context.settings.jobsDir)).jobs();
     },
-    close,
+    close: () => context.services.close(),
   };
+}
+
+/** What works on one target at a time. */
+function ofOne(context: Context): Context {
+  if (context.targets.length === 1) return context;
+  throw usageError(
+    "Of several targets at once there are run(), verify() and doctor().",
+    "Open one with the name of each: openVecfill({ settings: { target: <name> } }).",
+  );
+}
+
+const drop = () => {};
+
+/** What the command gives with `--json`. Nobody is asked, and nothing is printed. */
+async function shown(
+  context: Context,
+  name: CommandName,
+  words: readonly (string | number)[] = [],
+): Promise<JsonObject> {
+  const { COMMANDS } = await import("./commands/commands.ts");
+  const sinks = { result: drop, object: drop, notice: drop, detail: drop };
+  const output = { ...sinks, report: context.report, failure: drop, pause: drop, close: drop };
+  const its: CommandContext = {
+    ...context,
+    output,
+    width: undefined,
+    screen: async () => undefined,
+    next: (command, ...args) => nextCommandLine(context.origins, command, args),
+    confirm: async () => true,
+    choose: undefined,
+  };
+  return (await COMMANDS[name].work(its, words.map(String), {})).json;
 }
 
 /** By flag, as the command line would give them. */

@@ -19,6 +19,7 @@ import { readHistory, readManifest } from "../src/jobs-folder/open.ts";
 import { move } from "../src/manifest/transitions.ts";
 import { COMMAND_NAMES } from "../src/settings/option.ts";
 import { OPTION_LIST, variableOf } from "../src/settings/options.ts";
+import { manPage } from "../scripts/man-page.ts";
 import { referencePage } from "../scripts/reference.ts";
 import { parseRequestLine } from "../src/row/request-line.ts";
 import { openDatabase } from "../src/store/postgres/open-database.ts";
@@ -71,6 +72,11 @@ describe("the reference", () => {
     const others = ["VECFILL_TEST_DATABASE_URL", "VECFILL_EVENT"];
     expect(named.length).toBeGreaterThan(0);
     expect(named.filter((name) => !known.includes(name) && !others.includes(name))).toEqual([]);
+  });
+
+  test("has a man page of the same, which `npm run reference` writes", () => {
+    const { version } = JSON.parse(read("package.json"));
+    expect(read("man/vecfill.1")).toBe(manPage(version));
   });
 
   test("names npm scripts that exist, in every document", () => {
@@ -443,7 +449,11 @@ const STOPPER = { VECFILL_QUIET: "1", VECFILL_VERBOSE: "1" };
 
 /** What is wrong with a command line; undefined when it would be carried out. */
 async function complaintOf(args: readonly string[]): Promise<string | undefined> {
-  const { code: exitCode, stderr } = await runHere(args, { env: STOPPER });
+  const folder = args.includes("--target") ? join(ROOT, "test/fixtures/targets") : undefined;
+  const { code: exitCode, stderr } = await runHere(args, {
+    env: STOPPER,
+    ...(folder && { folder }),
+  });
   if (exitCode === EXIT_CODES.done) return undefined;
   return stderr.includes("Quiet and verbose exclude each other.") ? undefined : stderr;
 }

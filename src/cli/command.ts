@@ -30,6 +30,8 @@ export type CommandContext = Configuration &
     next(command: CommandName, ...args: readonly string[]): string;
     /** Asks before money is spent. False when refused; a UserError when there is nobody to ask. */
     confirm(question: string): Promise<boolean>;
+    /** Resolves to the place of one of these; undefined where there is nobody to ask. */
+    choose: ((question: string, choices: readonly string[]) => Promise<number>) | undefined;
   }>;
 
 /** The command line that takes these jobs further, or makes the first ones; `shown`: those of them that were asked for. */

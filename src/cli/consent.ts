@@ -17,7 +17,7 @@ export type Asking = Readonly<{
  * is no terminal to ask on, and the signal's reason when it is aborted.
  */
 export async function askConsent(question: string, asking: Asking): Promise<boolean> {
-  const { yes, stdin, stderr, signal, again } = asking;
+  const { yes, stdin, stderr, again } = asking;
   if (yes) return true;
   if (stdin.isTTY !== true || stderr.isTTY !== true) {
     throw usageError(
@@ -25,6 +25,26 @@ export async function askConsent(question: string, asking: Asking): Promise<bool
       `To agree beforehand: ${again}`,
     );
   }
+  return /^y(?:es)?$/i.test(await answer(`${question} [y/N] `, asking));
+}
+
+const TRIES = 3;
+
+/** The place of the one that is chosen. Undefined: there is nobody to ask. */
+export function chooser({ yes, stdin, stderr, ...asking }: Asking) {
+  if (yes || stdin.isTTY !== true || stderr.isTTY !== true) return undefined;
+  return async (question: string, choices: readonly string[]): Promise<number> => {
+    const list = choices.map((choice, at) => `  ${at + 1}) ${choice}\n`).join("");
+    for (let tried = 0; tried < TRIES; tried += 1) {
+      const prompt = `${question}\n${list}1 to ${choices.length}: `;
+      const number = Number(await answer(prompt, { yes, stdin, stderr, ...asking }));
+      if (Number.isInteger(number) && number >= 1 && number <= choices.length) return number - 1;
+    }
+    throw usageError("None of them was chosen.", "Give --table, --text and --embedding instead.");
+  };
+}
+
+async function answer(prompt: string, { stdin, stderr, signal }: Asking): Promise<string> {
   // not as a terminal: so Ctrl-C stays a signal, and ends the question as it ends all else
   const terminal = createInterface({ input: stdin, output: stderr, terminal: false });
   try {
@@ -32,13 +52,12 @@ export async function askConsent(question: string, asking: Asking): Promise<bool
       // an answer that came just before the end counts
       terminal.once("close", () => setImmediate(() => resolve("")));
     });
-    const answered = terminal.question(`${question} [y/N] `, { signal }).catch((error: unknown) => {
+    const answered = terminal.question(prompt, { signal }).catch((error: unknown) => {
       if (signal.aborted) throw error;
       // the input ended first
       return "";
     });
-    const answer = await Promise.race([answered, closed]);
-    return /^y(?:es)?$/i.test(answer.trim());
+    return (await Promise.race([answered, closed])).trim();
   } finally {
     terminal.close();
   }

@@ -146,7 +146,7 @@ function argumentName(form: string): string {
   return form.replaceAll(/\W/g, "");
 }
 
-const EXIT_MEANINGS: readonly (readonly [ExitReason, string])[] = [
+export const EXIT_MEANINGS: readonly (readonly [ExitReason, string])[] = [
   ["done", "done, or nothing to do"],
   ["rowsFailed", "finished, but some rows failed: the file that holds them is named"],
   ["usage", "wrong arguments, something not set, or consent refused"],

@@ -1,5 +1,6 @@
 /** Every command: what its help page says, and what it does. Each loads its work when it runs. */
 import type { Command } from "../cli/command.ts";
+import { forEachTarget } from "../cli/each-target.ts";
 import type { CommandName } from "../settings/option.ts";
 
 export const COMMANDS: Readonly<Record<CommandName, Command>> = {
@@ -12,7 +13,7 @@ export const COMMANDS: Readonly<Record<CommandName, Command>> = {
       ["vecfill plan --limit 10000 --tier 2", "of ten thousand rows, on another tier"],
       ["vecfill plan --json", "the same for a script"],
     ],
-    work: async (context) => (await import("./plan/show.ts")).showPlan(context),
+    work: async (context) => forEachTarget(context, (await import("./plan/show.ts")).showPlan),
   },
   run: {
     summary: "all four stages as one pipeline",
@@ -34,7 +35,7 @@ export const COMMANDS: Readonly<Record<CommandName, Command>> = {
       ["vecfill export --limit 1000", "a first thousand"],
       ["vecfill export --text '{question_text} {options}'", "a text made of several columns"],
     ],
-    work: async (context) => (await import("./export/show.ts")).showExport(context),
+    work: async (context) => forEachTarget(context, (await import("./export/show.ts")).showExport),
   },
   submit: {
     summary: "uploads the exported jobs and starts their batches",
@@ -108,7 +109,8 @@ export const COMMANDS: Readonly<Record<CommandName, Command>> = {
       ["vecfill recover --dry-run", "which batches there are"],
       ["vecfill recover", "make jobs of them, and import what has ended; `vecfill run` goes on"],
     ],
-    work: async (context) => (await import("./recover/show.ts")).showRecover(context),
+    work: async (context) =>
+      forEachTarget(context, (await import("./recover/show.ts")).showRecover),
   },
   verify: {
     summary: "checks the column, the sums and the files",
@@ -123,7 +125,7 @@ export const COMMANDS: Readonly<Record<CommandName, Command>> = {
         "exit code 1 also when a row has waited longer",
       ],
     ],
-    work: async (context) => (await import("./verify/show.ts")).showVerify(context),
+    work: async (context) => forEachTarget(context, (await import("./verify/show.ts")).showVerify),
   },
   search: {
     summary: "the rows nearest to a text",
@@ -142,8 +144,10 @@ export const COMMANDS: Readonly<Record<CommandName, Command>> = {
       const { SEARCH_OPTIONS } = await import("../cli/search-options.ts");
       return { options: Object.values(SEARCH_OPTIONS), sections: {} };
     },
-    work: async (context, words, flags) =>
-      (await import("./search/show.ts")).showSearch(context, words, flags),
+    work: async (context, words, flags) => {
+      const { showSearch } = await import("./search/show.ts");
+      return forEachTarget(context, (its) => showSearch(its, words, flags));
+    },
   },
   rollback: {
     summary: "takes back what jobs wrote",
@@ -176,7 +180,7 @@ export const COMMANDS: Readonly<Record<CommandName, Command>> = {
       ["vecfill status", "how it stands, and what to type next"],
       ["vecfill status --json", "the same for a script"],
     ],
-    work: async (context) => (await import("./status/show.ts")).showStatus(context),
+    work: async (context) => forEachTarget(context, (await import("./status/show.ts")).showStatus),
   },
   jobs: {
     summary: "lists the jobs, or shows one",
@@ -199,7 +203,7 @@ export const COMMANDS: Readonly<Record<CommandName, Command>> = {
       ["vecfill report", "report.html in the jobs folder"],
       ["vecfill report --report-file /tmp/vectors.html", "somewhere else"],
     ],
-    work: async (context) => (await import("./report/show.ts")).showReport(context),
+    work: async (context) => forEachTarget(context, (await import("./report/show.ts")).showReport),
   },
   migrate: {
     summary: "a new model or width for a table: fill, index, check, swap",
@@ -229,7 +233,32 @@ export const COMMANDS: Readonly<Record<CommandName, Command>> = {
       ["vecfill init --apply", "also run the migration on DATABASE_URL"],
       ["vecfill init --remove", "a migration that takes functions and trigger out"],
     ],
-    work: async (context) => (await import("./init/show.ts")).showInit(context),
+    work: async (context) => {
+      const { showInit } = await import("./init/show.ts");
+      const { result, settings, isReady } = await showInit(context);
+      if (!isReady) return result;
+      const { showDoctor } = await import("./doctor/show.ts");
+      const { text, json, next } = await showDoctor({ ...context, settings });
+      return {
+        json: { ...result.json, doctor: json },
+        text: `${result.text}\n\n${text}`,
+        next: next ?? result.next,
+      };
+    },
+  },
+  config: {
+    summary: "shows every setting, and where it comes from",
+    about:
+      "Shows each setting, its value and where that comes from: a flag, a variable, a file or the default. Keys and addresses are shown as set or not set.",
+    examples: [
+      ["vecfill config show", "what holds here"],
+      ["vecfill config show --target answers", "for one of several targets"],
+    ],
+    argument: { form: "[what]", describe: "show" },
+    work: async (context, words) => {
+      const { showConfig } = await import("./config/show.ts");
+      return forEachTarget(context, async (its) => showConfig(its, words));
+    },
   },
   doctor: {
     summary: "checks keys, database, table and folder, and says how to mend each",
@@ -240,7 +269,7 @@ export const COMMANDS: Readonly<Record<CommandName, Command>> = {
       ["vecfill doctor --json", "the same for a script"],
       ["vecfill doctor --live", "also what Gemini really does, for less than a cent"],
     ],
-    work: async (context) => (await import("./doctor/show.ts")).showDoctor(context),
+    work: async (context) => forEachTarget(context, (await import("./doctor/show.ts")).showDoctor),
   },
   emulator: {
     summary: "serves a local Gemini for trying out, tests and rehearsals",
@@ -275,9 +304,10 @@ export const COMMANDS: Readonly<Record<CommandName, Command>> = {
     examples: [
       ["source <(vecfill completion bash)", "in ~/.bashrc"],
       ["source <(vecfill completion zsh)", "in ~/.zshrc, after compinit"],
+      ["vecfill completion fish | source", "in ~/.config/fish/config.fish"],
     ],
-    argument: { form: "[shell]", describe: "bash or zsh" },
+    argument: { form: "[shell]", describe: "bash, zsh or fish" },
     work: async (context, words) =>
-      (await import("./completion/show.ts")).showCompletion(context, words),
+      (await import("./completion/show.ts")).showCompletion(context, words, COMMANDS),
   },
 };

@@ -45,6 +45,8 @@ export type CostLimit = Readonly<{
   prices: Prices;
   /** Which jobs that were not sent yet will be embedded at once; undefined: none. */
   lane?: LaneChoice | undefined;
+  /** What these have cost counts as one; any other target counts by itself. */
+  together?: readonly Target[];
 }>;
 
 /** Where the limit stopped: what it would have to be for all of these jobs to be sent. */
@@ -56,8 +58,8 @@ export type Books = Pick<ManifestView, "needing" | "sent">;
 /**
  * The exported jobs, in order, that the limit lets through one after the other: what the manifest's
  * jobs of the same target have cost counts, whichever command sent them. At the first that would pass
- * it the rest of its target is held back too, small jobs as well. `isAsked`: others
- * are as if they were not there.
+ * it the rest of its target, or of those that it shares the limit with, is held back too, small jobs as
+ * well. `isAsked`: others are as if they were not there.
  */
 export function* withinLimit(
   books: Books,
@@ -78,7 +80,8 @@ export function costStop(books: Books, limit: CostLimit | undefined): CostStop |
   const held = waiting.filter((job) => !passing.has(job));
   const targets = [...new Set(held.map((job) => job.target))];
   const stops = targets.map((target): CostStop => {
-    const own = waiting.filter((job) => sameTarget(job.target, target));
+    const sharing = sharingWith(target, limit);
+    const own = waiting.filter((job) => sharing.some((each) => sameTarget(job.target, each)));
     const spentUsd = usdOf(books, target, limit);
     const neededUsd = own.reduce(
       (sum, job) => sum + costOf(job, limit.prices, limit.lane).usd,
@@ -89,7 +92,16 @@ export function costStop(books: Books, limit: CostLimit | undefined): CostStop |
   return stops.toSorted((a, b) => b.neededUsd - a.neededUsd)[0];
 }
 
-function usdOf(books: Books, target: Target, { prices }: CostLimit): number {
+/** Those that spend from the same limit, the target among them. */
+function sharingWith(target: Target, { together = [] }: CostLimit): readonly Target[] {
+  return together.some((each) => sameTarget(each, target)) ? together : [target];
+}
+
+function usdOf(books: Books, target: Target, limit: CostLimit): number {
+  return sharingWith(target, limit).reduce((usd, each) => usd + usdOfOne(books, each, limit), 0);
+}
+
+function usdOfOne(books: Books, target: Target, { prices }: CostLimit): number {
   const { batch, sync } = books.sent(target);
   const { model } = target;
   return priceOf(batch, prices(model, "batch")) + priceOf(sync, prices(model, "sync"));
@@ -117,10 +129,11 @@ class Ledger {
     return usd <= this.#limit.maxUsd;
   }
 
-  /** The target under which its like was first met. */
+  /** The target under which its like, or one that shares the limit, was first met. */
   #own(target: Target): Target {
     if (this.#usd.has(target)) return target;
-    return [...this.#usd.keys()].find((known) => sameTarget(known, target)) ?? target;
+    const [first = target] = sharingWith(target, this.#limit);
+    return [...this.#usd.keys()].find((known) => sameTarget(known, first)) ?? first;
   }
 }
 

@@ -4,8 +4,9 @@ import { exists } from "./presence.ts";
 
 /** Bytes that are free on the disk of the folder, or of the one in which it would be made. */
 export async function freeBytes(folder: string): Promise<number> {
-  const { bavail, bsize } = await statfs(await nearestFolder(folder));
-  return bavail * bsize;
+  const { blocks, bavail, bsize } = await statfs(await nearestFolder(folder));
+  // some file systems do not tell
+  return blocks === 0 ? Infinity : bavail * bsize;
 }
 
 /** The folder itself, or the nearest above it that is there. */

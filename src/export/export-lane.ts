@@ -19,6 +19,8 @@ type ExportWorld = World &
     export: ExportOptions;
     costLimit?: CostLimit | undefined;
     beside?: boolean;
+    /** Other targets are exported at the same time: each has jobs ahead of its own. */
+    shared?: boolean;
     /** Whether rows of this run changed while they were under way. */
     hasStaleRows: () => boolean;
   }>;
@@ -101,10 +103,11 @@ export class ExportLane implements Lane {
 
   /** Jobs of a table that takes no vectors wait for nothing here. */
   #isAhead(): boolean {
-    const { manifest, blocked } = this.#world;
+    const { manifest, blocked, shared, export: exporting } = this.#world;
+    const isAnothers = (job: Job) => shared === true && !sameTarget(job.target, exporting.target);
     let ahead = 0;
     for (const job of manifest.needing("send")) {
-      if (!blocked.refuses(job.target)) ahead += 1;
+      if (!blocked.refuses(job.target) && !isAnothers(job)) ahead += 1;
       if (ahead === MAX_JOBS_AHEAD) return true;
     }
     return false;

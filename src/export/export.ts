@@ -24,6 +24,8 @@ export type ExportServices = Pick<StageServices, "manifest" | "report" | "signal
   Readonly<{ store: Store }>;
 
 export type ExportOptions = Readonly<{
+  /** Of one of several targets. */
+  name?: string | undefined;
   target: Target;
   bounds: JobBounds;
   /** Asked for each file anew, in place of `bounds`. */
@@ -196,7 +198,7 @@ class ExportPass {
 
   async finish(): Promise<ExportSummary> {
     await this.#tooLong?.commit();
-    const tooLongFile = this.#tooLong && tooLongPath(this.#services.manifest.folder);
+    const tooLongFile = this.#tooLong && this.#tooLongPath;
     return {
       ...this.#sums,
       skipped: this.#skipped,
@@ -238,6 +240,10 @@ class ExportPass {
     report({ type: "exported", job: id, requests, tokens, bytes: requestFile.bytes });
   }
 
+  get #tooLongPath(): string {
+    return tooLongPath(this.#services.manifest.folder, this.#options.name);
+  }
+
   /** Of the next file: what was learned meanwhile counts. */
   #bounds(): JobBounds {
     const { target, bounds, boundsOfNext = () => bounds } = this.#options;
@@ -251,7 +257,7 @@ class ExportPass {
   }
 
   async #listTooLong(question: PendingQuestion, tokens: number, what: string): Promise<void> {
-    this.#tooLong ??= await createDurableFile(tooLongPath(this.#services.manifest.folder));
+    this.#tooLong ??= await createDurableFile(this.#tooLongPath);
     await this.#tooLong.write(
       `${JSON.stringify({ id: question.id, tokens: Math.round(tokens), action: what })}\n`,
     );

@@ -1,4 +1,4 @@
-import type { JobBlocked } from "../errors.ts";
+import type { JobBlocked, UserError } from "../errors.ts";
 import type { Job } from "../manifest/job.ts";
 import type { ManifestView } from "../manifest/manifest.ts";
 import { sameTarget, type Target } from "../row/target.ts";
@@ -16,6 +16,7 @@ export function blockedJobs(
   isVital: (job: Job) => boolean = () => false,
 ) {
   const errors = new Map<string, JobBlocked>();
+  const fallen: { target: Target; error: UserError }[] = [];
   return {
     has: ({ id }: Job) => errors.has(id),
     add: (error: JobBlocked) => {
@@ -26,8 +27,15 @@ export function blockedJobs(
     refuses: (target: Target) => {
       const blocked = [...errors].filter(([, { cause }]) => cause instanceof TableRefusal);
       const refused = blocked.map(([id]) => manifest.job(id).target);
-      return [...refused, ...unfit].some((each) => sameTarget(each, target));
+      const away = [...refused, ...unfit, ...fallen.map((each) => each.target)];
+      return away.some((each) => sameTarget(each, target));
     },
+    /** Nothing more is sent for the target; the others go on. */
+    giveUp: (target: Target, error: UserError) => fallen.push({ target, error }),
+    /** What stands against the target, the first of it. */
+    errorOf: (target: Target): UserError | undefined =>
+      fallen.find((each) => sameTarget(each.target, target))?.error ??
+      [...errors].find(([id]) => sameTarget(manifest.job(id).target, target))?.[1],
     throwFirst: () => {
       for (const error of errors.values()) throw error;
     },

@@ -37,14 +37,22 @@ export function statusPath(folder: string): string {
   return join(folder, "status.json");
 }
 
-/** Ids of the texts over the model's token limit that the last export met. */
-export function tooLongPath(folder: string): string {
-  return join(folder, "too-long.jsonl");
+/** Ids of the texts over the model's token limit that the last export met. `target`: the name of one of several. */
+export function tooLongPath(folder: string, target: string | undefined): string {
+  return join(folder, `${ofTarget("too-long", target)}.jsonl`);
 }
 
 /** What the last `verify` found to be off. */
-export function verifyPath(folder: string): string {
-  return join(folder, "verify.jsonl");
+export function verifyPath(folder: string, target: string | undefined): string {
+  return join(folder, `${ofTarget("verify", target)}.jsonl`);
+}
+
+export function reportPath(folder: string, target: string | undefined): string {
+  return join(folder, `${ofTarget("report", target)}.html`);
+}
+
+function ofTarget(what: string, target: string | undefined): string {
+  return target === undefined ? what : `${what}.${target}`;
 }
 
 export function jobFiles(folder: string, job: string): JobFiles {

@@ -53,9 +53,9 @@ export function subjectOf(event: ProgressEvent): string {
 export function progressLine(event: Progress): string {
   switch (event.type) {
     case "planning":
-      return `counting: ${counted(event.rows, "row")}, ${count(event.skipped)} skipped`;
+      return `counting: ${counted(event.rows, "row")}${skipped(event)}`;
     case "exporting":
-      return `exporting: ${counted(event.exported, "row")}, ${count(event.skipped)} skipped`;
+      return `exporting: ${counted(event.exported, "row")}${skipped(event)}`;
     case "exported":
       return `${event.job} exported: ${counted(event.requests, "row")}, about ${counted(event.tokens, "token")}, ${bytes(event.bytes)}`;
     case "uploading":
@@ -101,6 +101,10 @@ export function progressLine(event: Progress): string {
     default:
       return asItIs(event);
   }
+}
+
+function skipped({ skipped: rows }: Readonly<{ skipped: number }>): string {
+  return rows === 0 ? "" : `, ${count(rows)} skipped`;
 }
 
 /** A type without words of its own: `rebuilding: index questions_hnsw, percent 40`. */

@@ -18,12 +18,14 @@ export async function tryTable(
   target: Target,
   manifest: ManifestView,
 ): Promise<Readonly<{ rows: number; warnings: readonly Warning[] }>> {
-  checkTarget(target, await store.describe());
+  const description = await store.describe();
+  checkTarget(target, description);
   const except = await refusedIds(manifest, target);
   const { tried, refusal, withoutKey, untried } = await store.tryWrite(except);
   if (refusal !== undefined) throw refusal;
   const warnings = untried === undefined ? [] : [notTried(target, untried)];
   if (withoutKey > 0) warnings.push(keyless(target, withoutKey));
+  warnings.push(...(description.printedTexts ?? []).map(printed));
   return { rows: tried, warnings };
 }
 
@@ -39,5 +41,12 @@ function keyless(target: Target, rows: number): Warning {
   return {
     message: `${counted(rows, "row")} of ${tableName(target)} ${rows === 1 ? "has" : "have"} no key (${id} is NULL) and cannot be filled.`,
     hint: `Give them keys, then: alter table ${tableName(target)} alter column ${id} set not null;`,
+  };
+}
+
+function printed(column: string): Warning {
+  return {
+    message: `The text column ${column} is embedded as the database prints it, with its brackets and quotes.`,
+    hint: "If that is not meant, give --text another column, or make one of plain text from it.",
   };
 }

@@ -41,7 +41,7 @@ export function canaryBounds(bounds: JobBounds): JobBounds {
 
 export class Canary {
   readonly #manifest: Manifest;
-  readonly #target: Target;
+  readonly target: Target;
   readonly #endedBefore: ReadonlySet<string>;
   #isThrough = false;
   #hasCut = false;
@@ -49,7 +49,7 @@ export class Canary {
   /** `endedBefore`: jobs of earlier runs, which are over: they neither sing nor stop this one. */
   constructor(manifest: Manifest, target: Target, endedBefore: ReadonlySet<string>) {
     this.#manifest = manifest;
-    this.#target = target;
+    this.target = target;
     this.#endedBefore = endedBefore;
   }
 
@@ -66,7 +66,7 @@ export class Canary {
 
   /** True while the rest waits for what becomes of this one. */
   mayBe(job: Job): boolean {
-    return !this.isThrough && sameTarget(job.target, this.#target);
+    return !this.isThrough && sameTarget(job.target, this.target);
   }
 
   /**
@@ -77,7 +77,7 @@ export class Canary {
     if (this.isThrough) return () => true;
     const family = this.#family();
     const passing = new Set((family.length > 0 ? family : this.#ownJobs().slice(0, 1)).map(idOf));
-    return (job) => passing.has(job.id) || !sameTarget(job.target, this.#target);
+    return (job) => passing.has(job.id) || !sameTarget(job.target, this.target);
   }
 
   /** True where it came to nothing. To be asked while no job is in hand. */
@@ -89,10 +89,10 @@ export class Canary {
     return !this.#isThrough;
   }
 
-  /** Throws a UserError that says so. */
-  async fall(): Promise<void> {
+  /** Says so. */
+  async fall(): Promise<UserError> {
     const family = this.#family();
-    throw await canaryFailure(this.#manifest, family, finalSums(family));
+    return canaryFailure(this.#manifest, family, finalSums(family));
   }
 
   /** What was sent, and what came of its failed rows. */
@@ -109,7 +109,7 @@ export class Canary {
   }
 
   #ownJobs(): Job[] {
-    const jobs = ofTarget(this.#manifest.jobs(), this.#target);
+    const jobs = ofTarget(this.#manifest.jobs(), this.target);
     return jobs.filter((job) => !this.#endedBefore.has(job.id));
   }
 }

@@ -263,8 +263,7 @@ function rowOf(line: FailedLine, ratio: number): CutRow {
   const { text } = line.request.content.parts[0];
   const fingerprint = parseKey(line.key)?.fingerprint ?? "";
   const tokens = estimateTokens(text) * ratio;
-  // half of a pair of surrogates is no character in UTF-8
-  const digest = fingerprintOf(JSON.stringify(text));
+  const digest = fingerprintOf(text);
   return { line: JSON.stringify(requestOf(line)), fingerprint, digest, tokens };
 }
 

@@ -60,8 +60,12 @@ export function formatFailedLine(line: FailedLine): string {
 export function parseFailedLine(json: string | Uint8Array): FailedLine {
   const line = parseJsonObject(json);
   refuseOtherMembers(line, [...REQUEST_MEMBERS, "job", "attempt", "error"], "the line");
+  const request = readRequestLine(line);
+  const { text } = request.request.content.parts[0];
+  if (!text.isWellFormed())
+    throw new LineError("its text holds half of a character, such as \\ud83d");
   return {
-    ...readRequestLine(line),
+    ...request,
     job: line["job"] === undefined ? undefined : requireText(line["job"], "job"),
     attempt: line["attempt"] === undefined ? 0 : requireInteger(line["attempt"], "attempt", 0),
     error: line["error"] === undefined ? undefined : readFailure(line["error"]),

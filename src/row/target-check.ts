@@ -82,7 +82,8 @@ const NO_KEY_THERE: Readonly<Partial<Record<string, string>>> = {
 function uniqueKeyHint(target: Target, { insteadOfTable }: TargetDescription): string {
   const hint = NO_KEY_THERE[insteadOfTable ?? ""];
   if (hint !== undefined) return hint;
-  return `Give another --id, or make it unique: create unique index concurrently on ${tableName(target)} (${target.id});`;
+  const table = tableName(target);
+  return `Give another --id, or make it unique: create unique index concurrently on ${table} (${target.id}); Where it is one of several columns of a key, add a column that is one by itself, and give it as --id: alter table ${table} add column row_id bigint generated always as identity unique;`;
 }
 
 function checkEmbedding(target: Target, description: TargetDescription): void {

@@ -14,6 +14,8 @@ export type TargetDescription = Readonly<{
   insteadOfTable?: "view" | "materialized view" | "partitioned table" | "foreign table";
   /** It is known that no row of it can be changed, as of a view of several tables. */
   unwritable?: true;
+  /** Columns of the text that are no text, `options (jsonb)`: they are embedded as the database prints them. */
+  printedTexts?: readonly string[];
   /** Of a view: the tables that its rows may be of. */
   tablesBelow?: readonly string[];
   /** What an UPDATE of the embedding meets, as far as a trial of one row does not show it, and as far as it is told. */
@@ -59,3 +61,25 @@ export const NOTHING_IN_THE_WAY: WritingFacts = {
   publications: [],
   rules: [],
 };
+
+/** By the names that the database has for types. */
+export const KEY_TYPES: Readonly<Partial<Record<string, IdType>>> = {
+  smallint: "integer",
+  integer: "integer",
+  bigint: "integer",
+  uuid: "uuid",
+  text: "text",
+  "character varying": "text",
+};
+
+/** A table that may be filled, by what its columns can be to a target. */
+export type FoundTable = Readonly<{
+  schema: string;
+  table: string;
+  keys: readonly string[];
+  texts: readonly string[];
+  vectors: readonly Readonly<{ name: string; type: string; width: number | undefined }>[];
+}>;
+
+/** `hasVectors`: pgvector is installed. */
+export type FoundTables = Readonly<{ hasVectors: boolean; tables: readonly FoundTable[] }>;

@@ -1,12 +1,13 @@
 /**
  * Run: every stage over one manifest, which alone says what there is to do. One lane exports, one submits, one finds
  * out what became of creates without an answer, one embeds at once, one polls, one downloads and imports, and
- * one sends again what failed and may succeed.
+ * one sends again what failed and may succeed. Several targets share it all but the lane that exports: each has its own.
  */
 import { type Cost, type CostStop, costStop, spentForTarget, spentOn } from "../cost/cost.ts";
 import { finalSums } from "../cost/final-sums.ts";
 import type { Prices } from "../cost/tariff.ts";
 import { embedLane } from "../embed/embed-lane.ts";
+import type { UserError } from "../errors.ts";
 import type { ExportOptions, ExportSummary } from "../export/export.ts";
 import { ExportLane } from "../export/export-lane.ts";
 import { blockedJobs } from "../gates/blocked-jobs.ts";
@@ -24,7 +25,7 @@ import { isTooLarge } from "../quota/learned-bounds.ts";
 import type { Window } from "../quota/next-try.ts";
 import { againLane, cutAgain } from "../resubmit/again-lane.ts";
 import type { Sums } from "../row/sums.ts";
-import type { Target } from "../row/target.ts";
+import { sameTarget, type Target } from "../row/target.ts";
 import type { Store } from "../store/port.ts";
 import { Creates } from "../submit/creates.ts";
 import { SettleLane } from "../submit/settle-lane.ts";
@@ -32,6 +33,9 @@ import { type SendOptions, SubmitLane } from "../submit/submit-lane.ts";
 import { drive } from "./drive.ts";
 
 export type RunServices = ImportServices & Readonly<{ store: Store }>;
+
+/** One of several targets. */
+export type Part = Readonly<{ name: string | undefined; export: ExportOptions; store: Store }>;
 
 export type RunOptions = PollOptions &
   SendOptions &
@@ -43,6 +47,9 @@ export type RunOptions = PollOptions &
     prices: Prices;
     /** What all that there is to do was expected to cost; undefined: nobody asked. */
     expectedUsd?: number | undefined;
+    name?: string | undefined;
+    /** Further targets, which share queue and budget with that of `export`. */
+    alongside?: readonly Part[];
     /** Of other tables, those that take no vector. */
     unfit?: readonly Target[];
     reconcileGraceMs: number;
@@ -76,28 +83,67 @@ export type RunSummary = Sums &
     /** Undefined unless the limit on cost held jobs back. */
     costStop: CostStop | undefined;
     indexes: IndexSummary;
+    /** Of each target. */
+    parts: readonly PartSummary[];
+  }>;
+
+export type PartSummary = Sums &
+  Readonly<{
+    name: string | undefined;
+    target: Target;
+    /** Undefined where they were not counted. */
+    remaining: number | undefined;
+    /** Jobs that have not ended yet. */
+    pending: readonly string[];
+    isCutShort: boolean;
+    /** The limit on cost holds jobs of it back. */
+    isHeld: boolean;
+    /** Why nothing more is sent for it. */
+    error: UserError | undefined;
   }>;
 
 /** The whole work. The sums count a row that was sent again once, as it ended. */
 export async function run(services: RunServices, options: RunOptions): Promise<RunSummary> {
   const { manifest } = services;
-  await reportGoal(services, options);
-  const spentBefore = spentForTarget(manifest.jobs(), options.export.target, options.prices);
+  const parts = partsOf(services, options);
+  await reportGoal(services, parts);
+  const spentOnPart = ({ export: { target } }: Part) =>
+    spentForTarget(manifest.jobs(), target, options.prices).usd;
+  const spentBefore = sumOf(parts.map(spentOnPart));
   const driveToEnd = () => driveAll(services, options);
   const stopOf = () => costStop(manifest, options.costLimit);
   const isAllIn = (end: RunEnd) => hasNothingUnderWay(end, stopOf());
-  const { jobs, exports, timedOut } = await (services.indexes?.around(driveToEnd, isAllIn) ??
-    driveToEnd());
-  const { pending: remaining } = await services.store.count();
-  const last = exports.at(-1);
+  const end = await (services.indexes?.around(driveToEnd, isAllIn) ?? driveToEnd());
+  const { jobs, timedOut } = end;
+  const exports = end.exports.flat();
+  const lasts = end.exports.flatMap((each) => each.at(-1) ?? []);
+  const remaining = await Promise.all(parts.map(({ store }) => pendingOf(store)));
+  const costStopped = stopOf();
+  const ofPart = (
+    { name, export: { target } }: Part,
+    its: readonly ExportSummary[],
+    left: number,
+  ) => {
+    const own = jobs.filter((job) => sameTarget(job.target, target));
+    return {
+      ...finalSums(own),
+      name,
+      target,
+      remaining: left,
+      pending: own.filter(isOpen).map((job) => job.id),
+      isCutShort: timedOut || hasStaleRowsLeft(own, its.at(-1)),
+      isHeld: costStopped !== undefined && own.some((job) => needs(job) === "send"),
+      error: end.errorOf(target),
+    };
+  };
   return {
     ...finalSums(jobs),
     jobs: jobs.map((job) => job.id),
     copies: copiesOf(jobs),
     atOnce: jobs.filter((job) => job.lane === "sync").map((job) => job.id),
-    remaining,
+    remaining: sumOf(remaining),
     cost: spentOn(jobs, options.prices),
-    skipped: last?.skipped,
+    skipped: lasts.map(({ skipped }) => skipped).reduce(addSkipped, undefined),
     tooLongFile: exports.find((each) => each.tooLongFile !== undefined)?.tooLongFile,
     pending: jobs.filter(isOpen).map((job) => job.id),
     failedFiles: jobs
@@ -105,16 +151,39 @@ export async function run(services: RunServices, options: RunOptions): Promise<R
       .map((job) => services.manifest.files(job.id).failed),
     timedOut,
     indexes: services.indexes?.summary ?? NO_INDEXES,
-    isCutShort: timedOut || hasStaleRowsLeft(jobs, last),
-    costStop: withExpected(stopOf(), spentBefore.usd + (options.expectedUsd ?? 0)),
+    isCutShort: timedOut || lasts.some((last) => hasStaleRowsLeft(jobs, last)),
+    costStop: withExpected(costStopped, spentBefore + (options.expectedUsd ?? 0)),
+    parts: parts.map((part, at) => ofPart(part, end.exports[at] ?? [], remaining[at] ?? 0)),
+  };
+}
+
+function partsOf({ store }: RunServices, options: RunOptions): readonly Part[] {
+  return [{ name: options.name, export: options.export, store }, ...(options.alongside ?? [])];
+}
+
+async function pendingOf(store: Store): Promise<number> {
+  return (await store.count()).pending;
+}
+
+type Skipped = ExportSummary["skipped"];
+
+function addSkipped(sum: Skipped | undefined, skipped: Skipped): Skipped {
+  if (sum === undefined) return skipped;
+  return {
+    empty: sum.empty + skipped.empty,
+    tooLong: sum.tooLong + skipped.tooLong,
+    inFlight: sum.inFlight + skipped.inFlight,
+    failedBefore: sum.failedBefore + skipped.failedBefore,
   };
 }
 
 type RunEnd = Readonly<{
   /** Every job that was unfinished at the start or made since. */
   jobs: readonly Job[];
-  exports: readonly ExportSummary[];
+  /** Of each target. */
+  exports: readonly (readonly ExportSummary[])[];
   timedOut: boolean;
+  errorOf: (target: Target) => UserError | undefined;
 }>;
 
 /** Creates in a row without an answer and without a batch before a run gives up: some five hours. */
@@ -125,13 +194,16 @@ async function driveAll(services: RunServices, options: RunOptions): Promise<Run
   const endedBefore = manifest.jobs().filter((job) => !isOpen(job));
   const before = new Set(endedBefore.map(({ id }) => id));
   const ownJobs = () => manifest.jobs().filter(({ id }) => !before.has(id));
-  const canary = await chooseCanary(services, options, before);
+  const parts = partsOf(services, options);
+  const canaries = options.canary === true ? await chooseCanaries(services, parts, before) : [];
+  const shared = parts.length > 1;
   // where the first job cannot be imported, no other is sent
-  const isVital = (job: Job) => canary?.mayBe(job) === true;
+  const isVital = (job: Job) => !shared && canaries.some((canary) => canary.mayBe(job));
   const blocked = blockedJobs(manifest, options.unfit, isVital);
   const hasStaleRows = () => ownJobs().some((job) => (job.sums?.stale ?? 0) > 0);
-  const world = { ...options, ...worldOf(services, options.quotaWaitMs, blocked), hasStaleRows };
-  const { lanes, again, exporting } = lanesOf(world, canary);
+  const around = worldOf(services, options.quotaWaitMs, blocked);
+  const world = { ...options, ...around, hasStaleRows, shared };
+  const { lanes, again, exporting } = lanesOf(world, parts, canaries);
   // what an earlier run or the single stages left
   for (const job of endedBefore) again.add(job);
   await again.sendDue();
@@ -139,26 +211,27 @@ async function driveAll(services: RunServices, options: RunOptions): Promise<Run
   try {
     timedOut = await drive(lanes, world, options.timeoutMs);
   } finally {
-    await exporting.end();
+    for (const each of exporting) await each.end();
   }
   world.outages.halted.throwIfAborted();
-  blocked.throwFirst();
-  return { jobs: ownJobs(), exports: exporting.summaries, timedOut };
+  if (!shared) blocked.throwFirst();
+  const exports = exporting.map(({ summaries }) => summaries);
+  return { jobs: ownJobs(), exports, timedOut, errorOf: blocked.errorOf };
 }
 
 type RunWorld = World &
   RunServices &
   Omit<RunOptions, "canary"> &
-  Readonly<{ hasStaleRows: () => boolean }>;
+  Readonly<{ hasStaleRows: () => boolean; shared: boolean }>;
 
 /** In the order in which they are asked: export last, which has to know whether all else rests. */
-function lanesOf(its: RunWorld, canary: Canary | undefined) {
+function lanesOf(its: RunWorld, parts: readonly Part[], canaries: readonly Canary[]) {
   const { manifest, blocked, clock } = its;
   const { bounds } = its.export;
   const creates = new Creates(its, MAX_LOST_CREATES);
   const gate = () => {
-    const mayStart = canary?.gate();
-    return (job: Job) => mayStart?.(job) !== false && !blocked.refuses(job.target);
+    const gates = canaries.map((canary) => canary.gate());
+    return (job: Job) => gates.every((mayStart) => mayStart(job)) && !blocked.refuses(job.target);
   };
   const instead = (job: Job) =>
     isTooLarge(job, bounds, manifest.quota(job.target.model))
@@ -169,47 +242,69 @@ function lanesOf(its: RunWorld, canary: Canary | undefined) {
   const world = { ...its, bounds, creates, readList, doubted, gate, instead };
   const again = againLane(world);
   const ending = { ...world, onEnded: again.add };
-  const boundsOfNext = () => canary?.boundsOfNext(bounds) ?? bounds;
-  const exporting = new ExportLane({ ...world, export: { ...its.export, boundsOfNext } });
+  const exporting = parts.map(({ store, export: options }) => {
+    const canary = canaries.find(({ target }) => sameTarget(target, options.target));
+    const boundsOfNext = () => canary?.boundsOfNext(options.bounds) ?? options.bounds;
+    return new ExportLane({ ...world, store, export: { ...options, boundsOfNext } });
+  });
+  const fallen = () =>
+    canaries.find((canary) => !blocked.refuses(canary.target) && canary.hasFallen());
   const lanes: readonly Lane[] = [
     again,
-    { next: (isQuiet) => (isQuiet && again.isEmpty() ? stepOf(canary) : IDLE) },
+    { next: (isQuiet) => (isQuiet && again.isEmpty() ? stepOf(its, fallen()) : IDLE) },
     new SubmitLane(world),
     new SettleLane(world),
     embedLane(world),
     pollLane(ending),
     importLane(ending),
-    exporting,
+    ...exporting,
   ];
   return { lanes, again, exporting };
 }
 
-function stepOf(canary: Canary | undefined): Step {
-  return canary?.hasFallen() === true ? () => canary.fall() : IDLE;
+/** Beside others it costs its own target alone the rest. */
+function stepOf({ shared, blocked }: RunWorld, canary: Canary | undefined): Step {
+  if (canary === undefined) return IDLE;
+  return async () => {
+    const error = await canary.fall();
+    if (!shared) throw error;
+    blocked.giveUp(canary.target, error);
+  };
 }
 
-async function chooseCanary(
-  { store, manifest, report }: RunServices,
-  { canary, export: { target, limit = Infinity } }: RunOptions,
+async function chooseCanaries(
+  { manifest, report }: RunServices,
+  parts: readonly Part[],
   endedBefore: ReadonlySet<string>,
-): Promise<Canary | undefined> {
-  if (canary !== true) return undefined;
-  const { pending } = await store.count();
-  if (!isCanaryWorth(manifest.jobs(), target, Math.min(pending, limit))) return undefined;
-  report({ type: "canary", rows: CANARY_ROWS });
-  return new Canary(manifest, target, endedBefore);
+): Promise<readonly Canary[]> {
+  const canaries: Canary[] = [];
+  for (const {
+    store,
+    export: { target, limit = Infinity },
+  } of parts) {
+    const rows = Math.min(await pendingOf(store), limit);
+    if (!isCanaryWorth(manifest.jobs(), target, rows)) continue;
+    canaries.push(new Canary(manifest, target, endedBefore));
+  }
+  if (canaries.length > 0) report({ type: "canary", rows: CANARY_ROWS });
+  return canaries;
 }
 
 /** What is on its way is NULL still; here the limit no longer counts it (`limitOfRun`). */
 async function reportGoal(
-  { store, manifest, report }: RunServices,
-  { export: { limit } }: RunOptions,
+  { manifest, report }: RunServices,
+  parts: readonly Part[],
 ): Promise<void> {
-  const { pending } = await store.count();
   const onTheWay = manifest.jobs().filter(isOpen);
   const open = onTheWay.reduce((rows, { requests }) => rows + requests, 0);
-  const rows = Math.min(pending, open + (limit ?? Infinity));
+  const pending = sumOf(await Promise.all(parts.map(({ store }) => pendingOf(store))));
+  const limit = sumOf(parts.map((part) => part.export.limit ?? Infinity));
+  const rows = Math.min(pending, open + limit);
   report({ type: "goal", rows, withoutVector: pending });
+}
+
+function sumOf(values: readonly number[]): number {
+  return values.reduce((sum, value) => sum + value, 0);
 }
 
 /** Rows that were not exported any more need their part as well. */

@@ -8,7 +8,7 @@ import {
   preferred,
   rankOf,
   valueOf,
-} from "./env-file.ts";
+} from "./environment/env-file.ts";
 import { UserError, usageError } from "../errors.ts";
 import { type JsonObject, LineError, parseJsonObject } from "../row/json-value.ts";
 import { type Redact, Secret, secretsOfUrl } from "./secret.ts";
@@ -50,6 +50,16 @@ const GEMINI_KEY_VARIABLES = ["GEMINI_API_KEY", "GOOGLE_API_KEY"];
 const PASSWORD_VARIABLE = "PGPASSWORD";
 const KEY_VARIABLES = [...GEMINI_KEY_VARIABLES, ...SUPABASE_KEY_VARIABLES, PASSWORD_VARIABLE];
 const BASE_URL_VARIABLE = "GOOGLE_GEMINI_BASE_URL";
+const PROXY_VARIABLES = ["HTTPS_PROXY", "HTTP_PROXY", "https_proxy", "http_proxy"];
+
+/** What others call the variables that vecfill reads. */
+const NAMES_ELSEWHERE = {
+  GEMINI_API_KEY: "GEMINI_KEY GOOGLE_GEMINI_API_KEY GOOGLE_GENERATIVE_AI_API_KEY GOOGLE_AI_API_KEY",
+  DATABASE_URL:
+    "DB_URL DATABASE_URI DIRECT_URL POSTGRES_URL_NON_POOLING POSTGRES_PRISMA_URL POSTGRESQL_URL",
+  SUPABASE_URL: "VITE_SUPABASE_URL PUBLIC_SUPABASE_URL EXPO_PUBLIC_SUPABASE_URL",
+  SUPABASE_SERVICE_ROLE_KEY: "SUPABASE_SERVICE_KEY SUPABASE_KEY SUPABASE_SECRET",
+} as const;
 
 /** As in addresses that are copied from a web page and not filled in. */
 const PLACEHOLDER =
@@ -62,7 +72,8 @@ export function hasGeminiKey(environment: Environment): boolean {
 
 /** Throws a UserError when the key is not set, set twice, or the address is none. */
 export function geminiAccess(environment: Environment): GeminiAccess {
-  const baseUrl = valueOf(environment, BASE_URL_VARIABLE);
+  // the version of the API is vecfill's to say
+  const baseUrl = valueOf(environment, BASE_URL_VARIABLE)?.replace(/\/v1(?:beta|alpha)?\/?$/, "");
   if (baseUrl !== undefined) checkBaseUrl(environment, baseUrl);
   const variable = geminiKeyVariable(environment);
   if (baseUrl !== undefined)
@@ -134,7 +145,7 @@ export function requireDatabase(environment: Environment): DatabaseAccess {
   if (access !== undefined) return access;
   throw usageError(
     `This needs the database's own address: none of ${DATABASE_VARIABLES.join(", ")} is set.`,
-    joined(DATABASE_HINT, filesRead(environment)),
+    joined(meant(environment, "DATABASE_URL"), DATABASE_HINT, filesRead(environment)),
   );
 }
 
@@ -146,7 +157,9 @@ export function namesSupabase(environment: Environment): boolean {
 /** Everything in the environment that must not be printed. */
 export function secretsIn(environment: Environment): Secret[] {
   const keys = KEY_VARIABLES.map((name) => valueOf(environment, name)).filter(isSet);
-  const urls = [...DATABASE_VARIABLES, BASE_URL_VARIABLE].map((name) => valueOf(environment, name));
+  const urls = [...DATABASE_VARIABLES, BASE_URL_VARIABLE, ...PROXY_VARIABLES].map((name) =>
+    valueOf(environment, name),
+  );
   return [...keys.map((key) => new Secret(key)), ...urls.filter(isSet).flatMap(secretsOfUrl)];
 }
 
@@ -176,8 +189,20 @@ const KEY_HINT = "Make a key at https://aistudio.google.com/apikey and set GEMIN
 function noKey(environment: Environment): UserError {
   return usageError(
     "No Gemini key is set: neither GEMINI_API_KEY nor GOOGLE_API_KEY.",
-    joined(KEY_HINT, filesRead(environment)),
+    joined(meant(environment, "GEMINI_API_KEY"), KEY_HINT, filesRead(environment)),
   );
+}
+
+/** A question, where the variable is set under another name. */
+function meant(environment: Environment, ...variables: (keyof typeof NAMES_ELSEWHERE)[]): string {
+  for (const variable of variables) {
+    const found = NAMES_ELSEWHERE[variable]
+      .split(" ")
+      .find((name) => isSet(valueOf(environment, name)));
+    if (found !== undefined)
+      return `${placeOf(environment, found)} is set: did you mean ${variable}?`;
+  }
+  return "";
 }
 
 function joined(...sentences: readonly string[]): string {
@@ -256,7 +281,12 @@ function checkDatabaseUrl(place: string, url: string): void {
 function noDatabase(environment: Environment): UserError {
   return usageError(
     `No database is named: none of ${DATABASE_VARIABLES.join(", ")} is set, nor SUPABASE_URL.`,
-    joined(DATABASE_HINT, "Or set SUPABASE_URL and SUPABASE_SECRET_KEY.", filesRead(environment)),
+    joined(
+      meant(environment, "DATABASE_URL", "SUPABASE_URL"),
+      DATABASE_HINT,
+      "Or set SUPABASE_URL and SUPABASE_SECRET_KEY.",
+      filesRead(environment),
+    ),
   );
 }
 
@@ -274,7 +304,8 @@ function supabaseAccess(environment: Environment): SupabaseAccess | undefined {
   const keyVariable = preferred(environment, SUPABASE_KEY_VARIABLES);
   if (keyVariable === undefined) {
     const names = SUPABASE_KEY_VARIABLES.join(" nor ");
-    const hint = joined(SUPABASE_KEY_HINT, filesRead(environment));
+    const asked = meant(environment, "SUPABASE_SERVICE_ROLE_KEY");
+    const hint = joined(asked, SUPABASE_KEY_HINT, filesRead(environment));
     throw usageError(`${place} is set, but neither ${names}.`, hint);
   }
   refuseLeak(environment, { secret: keyVariable, address: urlVariable });
@@ -349,6 +380,15 @@ function jwtPayload(key: string): JsonObject | undefined {
 
 function isSet(value: string | undefined): value is string {
   return value !== undefined;
+}
+
+/** The variables that are read beside those of options, and where each is set. */
+export function accessVariables(environment: Environment) {
+  const names = [...GEMINI_KEY_VARIABLES, BASE_URL_VARIABLE, ...DATABASE_VARIABLES];
+  return [...names, ...SUPABASE_VARIABLES, ...SUPABASE_KEY_VARIABLES].map((name) => {
+    const isThere = isSet(valueOf(environment, name));
+    return { name, place: isThere ? placeOf(environment, name) : undefined };
+  });
 }
 
 /** A key, or an address that may hold a password. */

@@ -3,19 +3,32 @@ import { resolve } from "node:path";
 import { isMissing } from "../disk/presence.ts";
 import { UserError, usageError } from "../errors.ts";
 import { nearest } from "../nearest.ts";
-import { type Given } from "./option.ts";
-import { OPTION_LIST, configKeyOf } from "./options.ts";
-import { readIfThere } from "./small-file.ts";
+import type { Given, Option } from "./option.ts";
+import { OPTION_LIST, OPTIONS_OF_TARGET, configKeyOf } from "./options.ts";
+import { isJsonObject, type JsonObject } from "../row/json-value.ts";
+import { readIfThere } from "./environment/small-file.ts";
 
 export const usualConfigFile = "vecfill.config.json";
 /** Lets an editor complete the file; vecfill does not read it. */
-const SCHEMA_KEY = "$schema";
+export const SCHEMA_KEY = "$schema";
+/** As it stands from a folder in which the package is installed. */
+export const SCHEMA_FILE = "./node_modules/vecfill/vecfill.config.schema.json";
+export const TARGETS_KEY = "targets";
+/** Every target; so none is called that. */
+export const ALL_TARGETS = "all";
+const NAME_KEY = "name";
+/** It stands in file names and command lines. */
+export const TARGET_NAME = /^[\w.-]{1,63}$/;
+
+/** By flag: what the file says, and under which key. */
+type Entries = ReadonlyMap<string, Readonly<{ key: string; given: Given }>>;
 
 export type ConfigFile = Readonly<{
   /** As it was named. */
   file: string;
-  /** By flag: what the file says, and under which key. */
-  entries: ReadonlyMap<string, Readonly<{ key: string; given: Given }>>;
+  entries: Entries;
+  /** By name: what each has of its own. */
+  targets: ReadonlyMap<string, Entries>;
 }>;
 
 /** `named`: the file asked for, which then has to be there; the usual one is read if there. */
@@ -28,14 +41,41 @@ export async function loadConfigFile(
     isWanted: named !== undefined,
     refuse: (what, cause) => (isMissing(cause) ? notThere(file, cause) : wrong(file, what, cause)),
   });
+  const {
+    [SCHEMA_KEY]: _,
+    [TARGETS_KEY]: targets = [],
+    ...settings
+  } = content === undefined ? {} : parse(content, file);
+  const options = OPTION_LIST.map(([, option]) => option).filter((option) => option.inConfigFile);
+  return { file, entries: entriesOf(settings, file, options), targets: targetsOf(targets, file) };
+}
+
+function entriesOf(settings: object, file: string, options: readonly Option<unknown>[]): Entries {
+  const flags = options.map(({ flag }) => flag);
   const entries = new Map<string, { key: string; given: Given }>();
-  for (const [key, value] of content === undefined ? [] : Object.entries(parse(content, file))) {
-    if (key === SCHEMA_KEY) continue;
-    const flag = flagOf(key, file);
+  for (const [key, value] of Object.entries(settings)) {
+    const flag = flagOf(key, file, flags);
     if (entries.has(flag)) throw wrong(file, `sets ${key} twice, with and without dashes`);
     entries.set(flag, { key, given: checkGiven(value, key, file) });
   }
-  return { file, entries };
+  return entries;
+}
+
+function targetsOf(given: unknown, file: string): ReadonlyMap<string, Entries> {
+  const targets = new Map<string, Entries>();
+  if (!Array.isArray(given)) throw wrong(file, `has ${TARGETS_KEY} that are no list`);
+  for (const each of given) {
+    const { [NAME_KEY]: name, ...settings } = isJsonObject(each) ? each : {};
+    if (typeof name !== "string" || !TARGET_NAME.test(name) || name === ALL_TARGETS) {
+      throw wrong(
+        file,
+        `has a target without a name of letters, digits, dots and dashes (and not ${ALL_TARGETS})`,
+      );
+    }
+    if (targets.has(name)) throw wrong(file, `has two targets of the name ${name}`);
+    targets.set(name, entriesOf(settings, file, OPTIONS_OF_TARGET));
+  }
+  return targets;
 }
 
 function notThere(file: string, cause: unknown): UserError {
@@ -46,9 +86,9 @@ function notThere(file: string, cause: unknown): UserError {
   });
 }
 
-function parse(content: string, file: string): object {
+function parse(content: string, file: string): JsonObject {
   const parsed = parseJson(content, file);
-  if (typeof parsed === "object" && parsed !== null && !Array.isArray(parsed)) return parsed;
+  if (isJsonObject(parsed)) return parsed;
   throw wrong(file, "holds no object");
 }
 
@@ -62,10 +102,7 @@ function parseJson(content: string, file: string): unknown {
   }
 }
 
-function flagOf(key: string, file: string): string {
-  const flags = OPTION_LIST.filter(([, { inConfigFile }]) => inConfigFile).map(
-    ([, { flag }]) => flag,
-  );
+function flagOf(key: string, file: string, flags: readonly string[]): string {
   const flag = flags.find((known) => known === key || configKeyOf(known) === key);
   if (flag !== undefined) return flag;
   const near = nearest(key, flags.map(configKeyOf));

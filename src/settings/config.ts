@@ -11,11 +11,11 @@ import {
   realEnvironment,
   valueOf,
   withEnvFiles,
-} from "./env-file.ts";
+} from "./environment/env-file.ts";
 import { UserError, usageError } from "../errors.ts";
 import { MODELS } from "../row/models.ts";
 import { nearest } from "../nearest.ts";
-import type { Given, Option } from "./option.ts";
+import type { CommandName, Given, Option } from "./option.ts";
 import {
   OPTIONS,
   OPTION_LIST,
@@ -25,6 +25,7 @@ import {
   variableOf,
 } from "./options.ts";
 import type { Target } from "../row/target.ts";
+import { namedTargets, requireColumns } from "./named-target.ts";
 
 /** Where a value came from. `name` is what a person would look for: the flag, variable or key. */
 export type GivenOrigin = Readonly<{
@@ -44,7 +45,10 @@ export type Origins = Readonly<Record<OptionName, Origin>>;
 export type Flags = Readonly<Record<string, unknown>>;
 
 export type Configuration = Readonly<{
+  /** Of the target, or of the first of several. */
   settings: Settings;
+  /** Of each: more than one with `--target all`. */
+  targets: readonly Settings[];
   origins: Origins;
   environment: Environment;
   warnings: readonly string[];
@@ -55,24 +59,51 @@ export type ConfigurationSources = Readonly<{
   env: NodeJS.ProcessEnv;
   /** In which the files are looked for. */
   folder: string;
+  /** Undefined: any may follow. */
+  command?: CommandName;
 }>;
 
 /** Throws a UserError that names the flag, variable or file with the wrong value. */
 export async function loadConfiguration(sources: ConfigurationSources): Promise<Configuration> {
-  const { flags, env, folder } = sources;
+  const { flags, env, folder, command } = sources;
   const real = realEnvironment(env);
   const envFile = nameOfOption(OPTIONS.envFile, flags, real);
   const environment = await withEnvFiles(real, folder, envFile.path);
   const config = nameOfOption(OPTIONS.config, flags, environment);
   const file = { ...(await loadConfigFile(folder, config.path)), isFound: config.isFound };
+  const each = askedTargets(flags, environment, file, command).map((target) =>
+    resolveSettings(flags, environment, { ...file, target }),
+  );
+  const [first] = each;
+  if (first === undefined) throw new Error("there is no target");
+  const targets = each.map(({ settings }) => settings);
+  requireColumns(targets);
   return {
-    ...resolveSettings(flags, environment, file),
+    ...first,
+    targets,
     environment,
     warnings: [...mistypedVariables(environment), ...openSecrets(environment)],
   };
 }
 
-type TrustedFile = ConfigFile & Readonly<{ isFound: boolean }>;
+/** `target`: the name of the one that is asked for. */
+type TrustedFile = ConfigFile & Readonly<{ isFound: boolean; target?: string | undefined }>;
+
+/** Of the targets that are asked for; undefined: the one that the settings are by themselves. */
+function askedTargets(
+  flags: Flags,
+  environment: Environment,
+  file: TrustedFile,
+  command: CommandName | undefined,
+): readonly (string | undefined)[] {
+  const found = find(OPTIONS.target, flags, environment, file);
+  const asked = found && checkedValue(OPTIONS.target, found);
+  const naming = NAMING.map((name) => OPTIONS[name].flag).find((flag) => flags[flag] !== undefined);
+  return namedTargets([...file.targets.keys()], { asked, naming, command, file: file.file });
+}
+
+/** With one of these a command line names a table or column itself. */
+const NAMING = ["schema", "table", "id", "text", "embedding"] as const;
 
 function resolveSettings(
   flags: Flags,
@@ -88,7 +119,12 @@ function resolveSettings(
   }
   if (!hasAll(OPTIONS, values) || !isOrigins(origins)) throw new Error("an option got no value");
   const place = schemaOfTable(values, origins);
-  const settings = { ...values, ...place, json: values.json || values.format === "json" };
+  const settings = {
+    ...values,
+    ...place,
+    target: file.target,
+    json: values.json || values.format === "json",
+  };
   checkTogether(settings, origins);
   return { settings, origins };
 }
@@ -163,13 +199,15 @@ function inEnvironment({ flag }: Option<unknown>, environment: Environment): Fou
   };
 }
 
+/** What the target has of its own comes first. */
 function inFile(
   { flag }: Option<unknown>,
-  { entries, file, isFound: found }: TrustedFile,
+  { entries, targets, target, file, isFound: found }: TrustedFile,
 ): Found | undefined {
-  const entry = entries.get(flag);
+  const own = targets.get(target ?? "")?.get(flag);
+  const entry = own ?? entries.get(flag);
   if (entry === undefined) return undefined;
-  const name = `${entry.key} in ${file}`;
+  const name = `${entry.key}${own === undefined ? "" : ` of target ${target}`} in ${file}`;
   return { given: entry.given, origin: { source: "file", name, isFound: found } };
 }
 

@@ -22,6 +22,7 @@ export const COMMAND_NAMES = [
   "report",
   "migrate",
   "init",
+  "config",
   "doctor",
   "emulator",
   "completion",

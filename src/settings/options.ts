@@ -40,6 +40,7 @@ const WITH_TABLE: readonly CommandName[] = [
   "migrate",
   "report",
   "init",
+  "config",
   "doctor",
 ];
 const OF_THE_TARGET = { group: "Target", commands: WITH_TABLE } as const;
@@ -108,6 +109,12 @@ const PACE_MAX = 1_000_000;
 const POLL_SECONDS_MIN = 0.01;
 
 export const OPTIONS = named({
+  target: text({
+    value: "<name>",
+    default: undefined,
+    describe: "one of the targets in the config file (default: the only one), or all",
+    ...OF_THE_TARGET,
+  }),
   schema: identifier({
     default: "public",
     describe: "schema of the target table",
@@ -435,7 +442,7 @@ export const OPTIONS = named({
   }),
   format: choice({
     default: "table",
-    choices: ["table", "csv", "json"],
+    choices: ["table", "csv", "json", "ndjson"],
     describe: "how to list the jobs",
     group: "Output",
     commands: ["jobs"],
@@ -566,6 +573,12 @@ export type ValuesOf<O> = { readonly [K in keyof O]: ValueOf<O[K]> };
 export type Settings = ValuesOf<typeof OPTIONS>;
 
 export const OPTION_LIST: readonly (readonly [OptionName, Option<unknown>])[] = listOptions();
+
+/** What each of several targets in the config file may have of its own. */
+export const OPTIONS_OF_TARGET = OPTION_LIST.filter(
+  ([name, { group, inConfigFile }]) =>
+    group === "Target" && inConfigFile && name !== "target" && name !== "rebuildIndex",
+).map(([, option]) => option);
 
 export function optionsOf(command: CommandName): Option<unknown>[] {
   return OPTION_LIST.map(([, option]) => option).filter(({ commands }) =>

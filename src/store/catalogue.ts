@@ -2,7 +2,7 @@
  * What the database's own catalogue says about the target table. One expression gives all of it as
  * one JSON object, for a query of ours and for the SQL function behind Supabase's API alike.
  */
-import type { IdType, TargetDescription } from "../row/target-description.ts";
+import { KEY_TYPES, type TargetDescription } from "../row/target-description.ts";
 import { z } from "zod";
 import { parseRecipe, recipeColumns } from "../row/recipe.ts";
 import { noExtension } from "../row/target-check.ts";
@@ -38,6 +38,10 @@ export function catalogueOf(target: Target, given: unknown, label: string): Cata
     idUnique: indexes.some((index) => index.uniqueId),
     ...(facts.insteadOfTable === null ? {} : { insteadOfTable: facts.insteadOfTable }),
     embedding: describeEmbedding(embedding),
+    printedTexts: recipeColumns(parseRecipe(target.text)).flatMap((name) => {
+      const { type = "" } = facts.columns?.find((column) => column.name === name) ?? {};
+      return /^jsonb?$|\[\]$/.test(type) ? [`${name} (${type})`] : [];
+    }),
     embeddingIndexes: indexes
       .filter((index) => index.onEmbedding)
       .map(({ name, method, definition, valid }) => ({ name, method, definition, valid })),
@@ -119,16 +123,6 @@ const FACTS = z.object({
     databaseTimeMs: z.number(),
   }),
 });
-
-/** By the names that the database has for types. */
-export const KEY_TYPES: Readonly<Partial<Record<string, IdType>>> = {
-  smallint: "integer",
-  integer: "integer",
-  bigint: "integer",
-  uuid: "uuid",
-  text: "text",
-  "character varying": "text",
-};
 
 const MAX_TABLES_READ = 500;
 

@@ -80,6 +80,7 @@ const SAYINGS: readonly (readonly [saying: RegExp, code: string])[] = [
   [/^Connection terminated|is not queryable$/, "CONNECTION_LOST"],
   [/does not support SSL connections$|error establishing an SSL connection$/, "NO_TLS"],
   [/client password must be a/, "NO_PASSWORD"],
+  [/command-line argument for server process/, "OPTIONS"],
   [/tenant(?: or |\/)user\b.*not found/i, "NO_TENANT"],
   [/project\b.*\bpaused/i, "PAUSED"],
   [NO_MORE_CONNECTIONS, "53300"],
@@ -193,8 +194,12 @@ const EXPLANATIONS: Readonly<Partial<Record<string, Explanation>>> = {
     hint: "Wake it up in Supabase's dashboard (Restore project), then run the same command again.",
   }),
   NO_TLS: ({ label }) => ({
-    why: `The database at ${label} does not offer TLS, which is required for a host that is not local.`,
-    hint: "If the network between is yours alone, add ?sslmode=disable to DATABASE_URL.",
+    why: `The database at ${label} does not offer TLS. sslmode in DATABASE_URL asks for it or, where it says nothing, a host that is not local.`,
+    hint: "If the network between is yours alone, have sslmode=disable there; sslmode=prefer uses TLS where there is some.",
+  }),
+  OPTIONS: ({ label }, error) => ({
+    why: `The database at ${label} does not take what options= in DATABASE_URL says: ${error.message}.`,
+    hint: "Take options= out of the address, or write settings as this server takes them: options=-c%20statement_timeout%3D0. A project's name belongs there with Neon alone.",
   }),
   "3D000": ({ label }, error) => ({
     why: `There is no such database at ${label}: ${error.message}.`,

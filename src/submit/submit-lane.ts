@@ -1,4 +1,4 @@
-/** Sends the exported jobs, the oldest first, as the quota, the limit on cost and the canary let them through. */
+/** Sends the exported jobs, the oldest first, or of several targets each in turn, as the quota, the limit on cost and the canary let them through. */
 import { MS_PER_SECOND } from "../clock.ts";
 import { type CostLimit, withinLimit } from "../cost/cost.ts";
 import { isForSync, type LaneChoice } from "../cost/lane.ts";
@@ -10,6 +10,7 @@ import type { Job } from "../manifest/job.ts";
 import { fullText } from "../quota/full-text.ts";
 import { nextTry, type NextTry, type Window } from "../quota/next-try.ts";
 import { nameUsualCauses, warnOfTooLarge } from "../quota/refused-alone.ts";
+import { tableName } from "../row/target.ts";
 import type { Creates } from "./creates.ts";
 
 export type SendOptions = Readonly<{
@@ -27,6 +28,8 @@ type SubmitWorld = World &
     creates: Creates;
     /** What is done in place of sending the job, if anything. */
     instead?: (job: Job) => (() => Promise<unknown>) | undefined;
+    /** Several targets have the queue: that goes next of which the fewest tokens were sent. */
+    shared?: boolean;
     /** Sends what there is room for now, and waits for nothing. */
     alone?: boolean;
   }>;
@@ -41,6 +44,8 @@ export class SubmitLane implements Lane {
   /** Why jobs wait. */
   why: string | undefined;
   #isRefused = false;
+  /** By column. */
+  readonly #tokens = new Map<string, number>();
 
   constructor(world: SubmitWorld) {
     this.#world = world;
@@ -59,15 +64,23 @@ export class SubmitLane implements Lane {
   }
 
   #nextToSubmit(): Next | undefined {
-    const { manifest, clock, costLimit, lane, window, quotaWaitMs, gate } = this.#world;
+    const { manifest, clock, costLimit, lane, window, quotaWaitMs, gate, shared } = this.#world;
     const mayBegin = gate();
     const passing = withinLimit(manifest, costLimit);
-    const job = passing.find((each) => !isForSync(each, lane) && mayBegin(each));
+    const ready = passing.filter((each) => !isForSync(each, lane) && mayBegin(each));
+    const job = shared === true ? this.#fairest(ready) : ready.next().value;
     if (job === undefined) return undefined;
     const log = manifest.quota(job.target.model);
     const jobs = manifest.needing("settle", "poll");
     const nowMs = clock.now().getTime();
     return { job, try: nextTry(job, { jobs, window, log, quotaWaitMs, nowMs }) };
+  }
+
+  #fairest(jobs: Iterable<Job>): Job | undefined {
+    const oldest = new Map<string, Job>();
+    for (const job of jobs) if (!oldest.has(columnOf(job))) oldest.set(columnOf(job), job);
+    const sent = (job: Job) => this.#tokens.get(columnOf(job)) ?? 0;
+    return [...oldest.values()].toSorted((a, b) => sent(a) - sent(b))[0];
   }
 
   /** Whoever calls again does not wait for a pause: being refused once more costs nothing. */
@@ -106,6 +119,7 @@ export class SubmitLane implements Lane {
       this.#pause.nextMs = undefined;
       this.why = undefined;
       this.submitted.push(job.id);
+      this.#tokens.set(columnOf(job), (this.#tokens.get(columnOf(job)) ?? 0) + job.tokens);
       return;
     }
     // the quota log knows when it is tried again
@@ -124,6 +138,10 @@ export class SubmitLane implements Lane {
       outages.rest(this.#pause, `for answers at Gemini (job ${job.id}: ${message})`);
     }
   }
+}
+
+function columnOf({ target }: Job): string {
+  return `${tableName(target)}.${target.embedding}`;
 }
 
 function noAnswers(job: Job, times: number, message: string): UserError {

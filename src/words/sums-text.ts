@@ -4,6 +4,7 @@ import { count, counted } from "./figures.ts";
 /** The sums for people: what adds up to what. */
 export function sumsText(sums: Sums & Readonly<{ copies: number }>): string {
   const { requests, written, failed, stale, filled, gone } = sums;
+  if (requests === 0) return "No row has an outcome yet.";
   const parts: [number, string][] = [
     [written, "written"],
     [failed, "failed"],

@@ -25,9 +25,11 @@ export function wrapped(text: string, columns: number, indent = ""): string[] {
   const lines: string[] = [];
   let line = "";
   for (const [piece] of text.matchAll(/\s*(?:`[^`]*`|[^\s])+/g)) {
-    if (line !== "" && line.length + piece.length > columns) {
+    const room = columns - piece.trimStart().length;
+    // what is wider than a whole line is no better off below
+    if (line !== "" && line.length + piece.length > columns && room >= 0) {
       lines.push(line);
-      line = `${indent}${piece.trimStart()}`;
+      line = `${indent.slice(0, room)}${piece.trimStart()}`;
     } else line += piece;
   }
   return [...lines, line];

@@ -7,6 +7,7 @@ import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it, test } from "vitest";
+import { COMMANDS } from "../../src/commands/commands.ts";
 import { completedCommands } from "../../src/commands/completion/words.ts";
 import { runHere } from "../command-line.ts";
 import { onlyWhere } from "../size.ts";
@@ -52,7 +53,7 @@ const CASES: readonly Case[] = [
   ["vecfill poll --lim", []],
   ["vecfill run --no-col", ["--no-color"]],
   ["vecfill run --model gemini-embedding-0", ["gemini-embedding-001"]],
-  ["vecfill jobs --format ", ["csv", "json", "table"]],
+  ["vecfill jobs --format ", ["csv", "json", "ndjson", "table"]],
   ["vecfill --quiet jobs --format c", ["csv"]],
   ["vecfill cancel ", ["0001", "0002"]],
   ["vecfill jobs 0002 ", ["0001", "0002"]],
@@ -62,7 +63,7 @@ const CASES: readonly Case[] = [
   ["vecfill run --config vec", ["vecfill.config.json"]],
   ["vecfill jobs --jobs-dir oth", ["other"]],
   ["vecfill emulator --tokeni", ["--tokenizer"]],
-  ["vecfill completion ", ["bash", "zsh"]],
+  ["vecfill completion ", ["bash", "fish", "zsh"]],
   ["vecfill run --limit ", []],
 ];
 
@@ -95,7 +96,7 @@ printf '%s ' "\${COMPREPLY[@]}"; echo ";"`;
     const begun =
       "COMP_WORDS=(vecfill jobs --format =); COMP_CWORD=3; _vecfill; echo ${COMPREPLY[@]}";
     const lines = shellLines("bash", ["--norc"], [script, ask, begun].join("\n"));
-    expect(lines).toEqual(["csv", "table csv json"]);
+    expect(lines).toEqual(["csv", "table csv json ndjson"]);
   });
 });
 
@@ -153,19 +154,44 @@ compdef() { print "compdef $*" }
   });
 });
 
+const hasFish = spawnSync("fish", ["--version"]).status === 0;
+
+test("in fish, every command and option comes with what it is for", async () => {
+  const script = await scriptFor("fish");
+  for (const [name, { summary }] of Object.entries(COMMANDS))
+    expect(script).toContain(`-a ${name} -d '${summary.replaceAll("'", String.raw`\'`)}'`);
+  expect(script).toContain("'__vecfill_is jobs' -l format -d 'how to list the jobs");
+  expect(script).toContain("-xa 'table csv json ndjson'");
+});
+
+test("fish takes its script", onlyWhere(hasFish, "take fish"), async () => {
+  const script = await scriptFor("fish");
+  const ask = `${script}\ncomplete -C 'vecfill cancel ' | string replace -r '\\t.*' ''`;
+  expect(shellLines("fish", ["--no-config"], ask)).toEqual(["0001", "0002"]);
+});
+
+test("job ids come from the folder that the config file names", async () => {
+  const script = await scriptFor("bash");
+  const config = join(folder, "vecfill.config.json");
+  await writeFile(config, '{ "table": "a", "jobsDir": "other" }');
+  const ask = "COMP_WORDS=(vecfill jobs ''); COMP_CWORD=2; _vecfill; echo ${COMPREPLY[@]}";
+  expect(shellLines("bash", ["--norc"], `${script}\n${ask}`)).toEqual(["0007"]);
+  await writeFile(config, "{}");
+});
+
 test("takes the shell from SHELL, and says which there are", async () => {
   const ofShell = await runHere(["completion"], { env: { SHELL: "/usr/bin/zsh" } });
   expect(ofShell.stdout).toMatch(/^#compdef vecfill\n/);
-  const fish = await runHere(["completion", "fish"]);
+  const fish = await runHere(["completion", "tcsh"]);
   expect([fish.code, fish.stderr]).toEqual([
     2,
-    "error: There is no completion for fish.\nhint: `vecfill completion bash` prints it for bash, `vecfill completion zsh` for zsh.\n",
+    "error: There is no completion for tcsh.\nhint: There is one for bash, zsh, fish: `vecfill completion bash` prints it.\n",
   ]);
 });
 
 test("knows what an option takes wherever the option has a list of words", () => {
-  const run = completedCommands().find(({ name }) => name === "run");
-  const choices = run?.options.filter(({ takes }) => takes.kind === "choice");
+  const run = completedCommands(COMMANDS).find(({ name }) => name === "run");
+  const choices = run?.options.filter(({ takes }) => takes === "choice");
   expect(choices?.map(({ flag }) => flag)).toEqual(
     expect.arrayContaining(["model", "task-type", "on-too-long"]),
   );

@@ -110,7 +110,7 @@ function failedLines(): fc.Arbitrary<FailedLine> {
     key: text.map((id) => `${id}@0123456789abcdef0123456789abcdef`),
     request: text.map((it) => ({
       ...request.request,
-      content: { parts: [{ text: it }] satisfies [{ text: string }] },
+      content: { parts: [{ text: it.toWellFormed() }] satisfies [{ text: string }] },
     })),
     job: fc.option(text, { nil: undefined }),
     attempt: fc.nat(),

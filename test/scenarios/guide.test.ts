@@ -97,6 +97,7 @@ const SCENES: Readonly<Record<string, Scene>> = {
     before: async (stage, block) => {
       const create =
         "create table answers (id bigint primary key, body text, embedding vector(768));";
+      if (block === 0) await nameTargets(stage.home);
       await stage.sql(
         `${block === 0 ? create : ""}
          insert into answers (id, body) select n, 'Answer ' || n
@@ -111,6 +112,18 @@ const SCENES: Readonly<Record<string, Scene>> = {
       ).toEqual([[String(2 * FEW), String(2 * FEW)]]),
   },
 };
+
+/** As the section has them, beside what is there. */
+async function nameTargets(home: string): Promise<void> {
+  const path = join(home, "vecfill.config.json");
+  const { schema, table, text, ...rest } = JSON.parse(await readFile(path, "utf8"));
+  expect([schema, table, text]).toEqual(["public", "questions", "question_text"]);
+  const targets = [
+    { name: "questions", table },
+    { name: "answers", table: "answers", text: "body" },
+  ];
+  await writeFile(path, JSON.stringify({ ...rest, targets }));
+}
 
 /** What goes wrong before each block of the section on that. */
 const TROUBLES: readonly ((stage: Stage) => Promise<void>)[] = [
@@ -203,6 +216,6 @@ test("comments behind commands are of the kinds that are understood here", () =>
 /** Options that exist, under names that a config file may have. */
 async function checkConfig(home: string, code: string): Promise<void> {
   await writeFile(join(home, "example.json"), code);
-  const { entries } = await loadConfigFile(home, "example.json");
-  expect(entries.size).toBeGreaterThan(0);
+  const { entries, targets } = await loadConfigFile(home, "example.json");
+  expect(entries.size + targets.size).toBeGreaterThan(0);
 }

@@ -156,9 +156,10 @@ describe("the end of a run", () => {
   });
 });
 
-test("status fits a screen of 80 columns and 24 lines, with a batch at Gemini and failed rows", async () => {
-  const { vecfill, home } = await openFolders(TEXTS, { faults: "permanent=1" });
-  await vecfill("jobs", "run", "--limit", "3", "--timeout", "0.05");
+test("status fits a screen of 80 columns and 24 lines, with a batch at Gemini and somebody at work", async () => {
+  const { vecfill, home } = await openFolders(TEXTS);
+  await vecfill("jobs", "export", "--limit", "3");
+  await vecfill("jobs", "submit");
   const manifest = await openManifest(join(home, "jobs"), systemClock, "run");
   const { stdout } = await vecfill("jobs", "status");
   await manifest.close();
@@ -224,8 +225,12 @@ describe("a line that is too long for the terminal", () => {
       const text = folded(stdout.trimEnd(), columns);
       expect(words(text)).toEqual(words(stdout));
       const wide = text.split("\n").filter((line) => line.length > columns);
-      // one word, or one command, is wider than all there is
-      expect(wide.filter((line) => words(line.replaceAll(/`[^`]*`/g, "x")).length > 2)).toEqual([]);
+      // but for a last word, or command, that is wider than a whole line
+      const last = /\s+(?:[^\s`]|`[^`]*`)+$/;
+      expect(wide.filter((line) => line.replace(last, "").length > columns)).toEqual([]);
+      expect(wide.filter((line) => (last.exec(line)?.[0].trim().length ?? 0) <= columns)).toEqual(
+        [],
+      );
     }
   });
 
@@ -238,8 +243,15 @@ describe("a line that is too long for the terminal", () => {
         "           needed",
       ].join("\n"),
     );
-    expect(folded("mend: `vecfill run --limit 3000 --where 'a b'` goes on", 20)).toBe(
-      ["mend:", "  `vecfill run --limit 3000 --where 'a b'`", "  goes on"].join("\n"),
+    expect(folded("mend: `vecfill run --limit 3000` goes on", 28)).toBe(
+      ["mend:", "  `vecfill run --limit 3000`", "  goes on"].join("\n"),
+    );
+    expect(folded("ab  sent  files/of-twenty-columns", 26)).toBe(
+      ["ab  sent", "   files/of-twenty-columns"].join("\n"),
+    );
+    // below there would be no more room for it
+    expect(folded("file: a-name-of-more-columns-than-there-are", 20)).toBe(
+      "file: a-name-of-more-columns-than-there-are",
     );
   });
 });

@@ -12,7 +12,7 @@ import { geminiAccess, secretsIn, storeAccess } from "../../src/settings/access.
 import { keyIdOf } from "../../src/settings/key-id.ts";
 import { nextCommandLine } from "../../src/cli/command-line.ts";
 import { type Flags, loadConfiguration, targetOf } from "../../src/settings/config.ts";
-import { realEnvironment } from "../../src/settings/env-file.ts";
+import { realEnvironment } from "../../src/settings/environment/env-file.ts";
 import { UserError } from "../../src/errors.ts";
 import { Secret, redactor } from "../../src/settings/secret.ts";
 

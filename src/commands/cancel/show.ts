@@ -47,7 +47,7 @@ function jobsToCancel(
   manifest: ManifestView,
   ids: readonly string[],
 ): Readonly<{ jobs: readonly Job[]; before: readonly string[] }> {
-  const jobs = [...new Set(ids)].map((id) => manifest.job(id));
+  const jobs = [...new Set(ids.map((id) => manifest.job(id)))];
   const before = jobs.filter(isCancelled).map(({ id }) => id);
   return { jobs: jobs.filter((job) => !isCancelled(job)), before };
 }

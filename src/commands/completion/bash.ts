@@ -1,10 +1,19 @@
 /** Runs in bash 3.2, which macOS has, and starts no vecfill: it answers at once. */
-import { type CompletedCommand, type CompletedOption, taking, values } from "./words.ts";
+import {
+  type CompletedCommand,
+  type CompletedOption,
+  JOBS_DIR_COMMAND,
+  SHELL_NAMES,
+  taking,
+  values,
+} from "./words.ts";
 
 export function bashCompletion(commands: readonly CompletedCommand[]): string {
   return `# bash completion for vecfill: source <(vecfill completion bash)
 _vecfill() {
-  local cur=\${COMP_WORDS[COMP_CWORD]} prev=\${COMP_WORDS[COMP_CWORD-1]} command= folder=jobs i
+  local cur=\${COMP_WORDS[COMP_CWORD]} prev=\${COMP_WORDS[COMP_CWORD-1]} command= folder=$VECFILL_JOBS_DIR i
+  [[ -z $folder ]] && folder=$(${JOBS_DIR_COMMAND})
+  folder=\${folder:-jobs}
   # --model=gem comes as three words
   if [[ $cur == = ]]; then cur=
   elif [[ $prev == = ]]; then prev=\${COMP_WORDS[COMP_CWORD-2]}
@@ -49,26 +58,21 @@ ${options(commands)}
         if [[ -d $i || $i == *.failed.jsonl ]]; then COMPREPLY+=("$i"); fi
       done
       compopt -o filenames 2>/dev/null ;;
-    ${taking(commands, "shell")}) IFS=$' \\n'; COMPREPLY=($(compgen -W "bash zsh" -- "$cur")) ;;
+    ${taking(commands, "shell")}) IFS=$' \\n'; COMPREPLY=($(compgen -W "${SHELL_NAMES.join(" ")}" -- "$cur")) ;;
   esac
 }
 complete -F _vecfill vecfill
 `;
 }
 
-function answerTo({ takes }: CompletedOption): string | undefined {
-  switch (takes.kind) {
-    case "nothing":
-      return undefined;
-    case "anything":
-      return ":";
-    case "choice":
-      return `IFS=$' \\n'; COMPREPLY=($(compgen -W "${takes.choices.join(" ")}" -- "$cur"))`;
-    case "file":
-      return `COMPREPLY=($(compgen -f -- "$cur")); compopt -o filenames 2>/dev/null`;
-    case "folder":
-      return `COMPREPLY=($(compgen -d -- "$cur")); compopt -o filenames 2>/dev/null`;
-  }
+function answerTo({ takes, choices }: CompletedOption): string | undefined {
+  return {
+    nothing: undefined,
+    anything: ":",
+    choice: `IFS=$' \\n'; COMPREPLY=($(compgen -W "${choices.join(" ")}" -- "$cur"))`,
+    file: `COMPREPLY=($(compgen -f -- "$cur")); compopt -o filenames 2>/dev/null`,
+    folder: `COMPREPLY=($(compgen -d -- "$cur")); compopt -o filenames 2>/dev/null`,
+  }[takes];
 }
 
 function options(commands: readonly CompletedCommand[]): string {

@@ -1,21 +1,24 @@
 import { basename } from "node:path";
 import type { CommandContext, CommandResult } from "../../cli/command.ts";
-import { valueOf } from "../../settings/env-file.ts";
+import { valueOf } from "../../settings/environment/env-file.ts";
 import { UserError, usageError } from "../../errors.ts";
 import { bashCompletion } from "./bash.ts";
-import { completedCommands } from "./words.ts";
+import { fishCompletion } from "./fish.ts";
+import { completedCommands, SHELL_NAMES } from "./words.ts";
 import { zshCompletion } from "./zsh.ts";
 
-const SHELLS = { bash: bashCompletion, zsh: zshCompletion };
+const SHELLS = { bash: bashCompletion, zsh: zshCompletion, fish: fishCompletion };
 
 /** Throws a UserError for a shell that there is no script for. */
 export function showCompletion(
   { environment }: CommandContext,
   [named]: readonly string[],
+  commands: Parameters<typeof completedCommands>[0],
 ): CommandResult {
-  const shell = named ?? basename(valueOf(environment, "SHELL") ?? "");
-  if (shell !== "bash" && shell !== "zsh") throw unknownShell(named, shell);
-  const script = SHELLS[shell](completedCommands());
+  const asked = named ?? basename(valueOf(environment, "SHELL") ?? "");
+  const shell = SHELL_NAMES.find((name) => name === asked);
+  if (shell === undefined) throw unknownShell(named, asked);
+  const script = SHELLS[shell](completedCommands(commands));
   return { json: { shell, script }, text: script.trimEnd() };
 }
 
@@ -26,6 +29,6 @@ function unknownShell(named: string | undefined, shell: string): UserError {
       : `There is no completion for ${shell}.`;
   return usageError(
     what,
-    "`vecfill completion bash` prints it for bash, `vecfill completion zsh` for zsh.",
+    `There is one for ${SHELL_NAMES.join(", ")}: \`vecfill completion bash\` prints it.`,
   );
 }

@@ -5,15 +5,19 @@ import { SEARCH_OPTIONS } from "../../cli/search-options.ts";
 import { COMMAND_NAMES, type CommandName, type Option } from "../../settings/option.ts";
 import { optionsOf } from "../../settings/options.ts";
 
-/** What follows an option: nothing, one of some words, a path, or anything. */
-type Takes =
-  | Readonly<{ kind: "nothing" | "file" | "folder" | "anything" }>
-  | Readonly<{ kind: "choice"; choices: readonly string[] }>;
+/** What follows an option; `choice`: one of its choices. */
+type Takes = "nothing" | "file" | "folder" | "anything" | "choice";
 
-export type CompletedOption = Readonly<{ flag: string; describe: string; takes: Takes }>;
+export type CompletedOption = Readonly<{
+  flag: string;
+  describe: string;
+  takes: Takes;
+  choices: readonly string[];
+}>;
 
 export type CompletedCommand = Readonly<{
   name: CommandName;
+  summary: string;
   options: readonly CompletedOption[];
   /** What its arguments are. */
   takes: "nothing" | "job" | "failedFile" | "shell";
@@ -35,11 +39,19 @@ const OWN: Readonly<Partial<Record<CommandName, Readonly<Record<string, Option<u
 
 const FILES = ["env-file", "config", "metrics-file", "queries"];
 const FOLDERS = ["jobs-dir", "folder"];
-const HELP: CompletedOption = { flag: "help", describe: "show help", takes: { kind: "nothing" } };
+const HELP = { flag: "help", describe: "show help", takes: "nothing", choices: [] } as const;
 
-export function completedCommands(): CompletedCommand[] {
+export const SHELL_NAMES = ["bash", "zsh", "fish"] as const;
+
+/** Says which jobs folder the config file here names, in any shell. */
+export const JOBS_DIR_COMMAND = String.raw`sed -n 's/.*"jobs-\{0,1\}[dD]ir" *: *"\([^"]*\)".*/\1/p' vecfill.config.json 2>/dev/null`;
+
+export function completedCommands(
+  commands: Readonly<Record<CommandName, Readonly<{ summary: string }>>>,
+): CompletedCommand[] {
   return COMMAND_NAMES.map((name) => ({
     name,
+    summary: commands[name].summary,
     options: [...optionsFor(name), HELP],
     takes: ARGUMENTS[name] ?? "nothing",
   }));
@@ -50,14 +62,15 @@ function optionsFor(command: CommandName): CompletedOption[] {
   return [...own, ...optionsOf(command)].map(({ flag, describe, value, choices }) => ({
     flag: flag === "color" ? "no-color" : flag,
     describe,
-    takes: value === undefined ? ({ kind: "nothing" } as const) : takesOf(flag, choices),
+    takes: value === undefined ? "nothing" : takesOf(flag, choices),
+    choices: choices ?? [],
   }));
 }
 
 function takesOf(flag: string, choices: readonly string[] | undefined): Takes {
-  if (choices !== undefined) return { kind: "choice", choices };
-  if (FILES.includes(flag)) return { kind: "file" };
-  return { kind: FOLDERS.includes(flag) ? "folder" : "anything" };
+  if (choices !== undefined) return "choice";
+  if (FILES.includes(flag)) return "file";
+  return FOLDERS.includes(flag) ? "folder" : "anything";
 }
 
 /** The names of the commands that take such words, as a pattern of a shell's `case`. */

@@ -1,11 +1,20 @@
 /** For zsh's own completion system; it starts no vecfill either. */
-import { type CompletedCommand, type CompletedOption, taking, values } from "./words.ts";
+import {
+  type CompletedCommand,
+  type CompletedOption,
+  JOBS_DIR_COMMAND,
+  SHELL_NAMES,
+  taking,
+  values,
+} from "./words.ts";
 
 export function zshCompletion(commands: readonly CompletedCommand[]): string {
   return `#compdef vecfill
 # zsh completion for vecfill: source <(vecfill completion zsh), after compinit
 _vecfill() {
-  local command= folder=jobs i prev=\${words[CURRENT-1]}
+  local command= folder=$VECFILL_JOBS_DIR i prev=\${words[CURRENT-1]}
+  [[ -z $folder ]] && folder=$(${JOBS_DIR_COMMAND})
+  folder=\${folder:-jobs}
   local -a described
   for ((i = 2; i < CURRENT; i++)); do
     case \${words[i]} in
@@ -29,32 +38,29 @@ ${options(commands)}
     return
   fi
   case $command in
-    "") compadd -- ${commands.map(({ name }) => name).join(" ")} ;;
+    "")
+      described=(${commands.map(({ name, summary }) => quoted(`${name}:${summary}`)).join(" ")})
+      _describe command described ;;
     ${taking(commands, "job")}) compadd -- "$folder"/*.requests.jsonl(N:t:r:r) ;;
     ${taking(commands, "failedFile")})
       # those of the jobs folder are offered before anything is typed
       [[ -z $PREFIX ]] && compadd -f -- "$folder"/*.failed.jsonl(N)
       _files -g '*.failed.jsonl' ;;
-    ${taking(commands, "shell")}) compadd -- bash zsh ;;
+    ${taking(commands, "shell")}) compadd -- ${SHELL_NAMES.join(" ")} ;;
   esac
 }
 if [[ \${funcstack[1]} == _vecfill ]]; then _vecfill "$@"; else compdef _vecfill vecfill; fi
 `;
 }
 
-function answerTo({ takes, describe }: CompletedOption): string | undefined {
-  switch (takes.kind) {
-    case "nothing":
-      return undefined;
-    case "anything":
-      return `_message ${quoted(describe)}`;
-    case "choice":
-      return `compadd -- ${takes.choices.join(" ")}`;
-    case "file":
-      return "_files";
-    case "folder":
-      return "_files -/";
-  }
+function answerTo({ takes, choices, describe }: CompletedOption): string | undefined {
+  return {
+    nothing: undefined,
+    anything: `_message ${quoted(describe)}`,
+    choice: `compadd -- ${choices.join(" ")}`,
+    file: "_files",
+    folder: "_files -/",
+  }[takes];
 }
 
 function options(commands: readonly CompletedCommand[]): string {

@@ -1,6 +1,7 @@
 /** One line of the doctor's report. */
 import { GeminiError } from "../../gemini/port.ts";
 import { UserError } from "../../errors.ts";
+import { TableRefusal } from "../../store/port.ts";
 
 export type Check = Readonly<{
   /** A word or two, such as `key` or `text column`. */
@@ -32,7 +33,8 @@ export async function attempt(
   try {
     return await work();
   } catch (error) {
-    if (error instanceof UserError) return [failure(name, error.message, error.hint)];
+    const subject = error instanceof TableRefusal ? "table" : name;
+    if (error instanceof UserError) return [failure(subject, error.message, error.hint)];
     if (error instanceof GeminiError) return [failure(name, error.message, MENDS[error.kind])];
     throw error;
   }

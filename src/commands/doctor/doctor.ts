@@ -98,7 +98,7 @@ async function checkDatabase(
   if (way.some(({ status }) => status === "failure")) return way;
   const dropped = manifest?.droppedIndexes() ?? [];
   const throughApi = services.storeAccess().kind === "supabase";
-  const table = await attempt("table", async () => {
+  const table = await attempt("database", async () => {
     const examination = await services.examine(target);
     const reached = ok("database", `${examination.label} answers`);
     return [

@@ -3,11 +3,8 @@ import { access, constants } from "node:fs/promises";
 import { freeBytes, nearestFolder } from "../../disk/free-space.ts";
 import { readManifest } from "../../jobs-folder/open.ts";
 import { bytes, counted } from "../../words/figures.ts";
-import { resultBytes } from "../../result-line/result-size.ts";
+import { fileBytes } from "../../result-line/result-size.ts";
 import { type Check, failure, ok, warning } from "./check.ts";
-
-/** A request line, for a text of usual length. */
-const REQUEST_BYTES = 600;
 
 export async function checkJobsFolder(folder: string): Promise<Check[]> {
   const place = await nearestFolder(folder);
@@ -39,7 +36,7 @@ export async function checkDisk(
   dimensions: number,
 ): Promise<Check> {
   const free = await freeBytes(folder);
-  const needed = resultBytes(pending, dimensions) + pending * REQUEST_BYTES;
+  const needed = fileBytes(pending, dimensions);
   const message = `${bytes(free)} free, about ${bytes(needed)} needed for ${counted(pending, "row")}`;
   return needed < free
     ? ok("disk", message)

@@ -1,12 +1,13 @@
 /** What `vecfill init` finds and writes. Everything is looked at before the first file is written. */
 import { readFile } from "node:fs/promises";
-import { dirname, join, resolve } from "node:path";
+import { dirname, isAbsolute, join, relative, resolve } from "node:path";
 import type { Clock } from "../../clock.ts";
 import { replaceFile } from "../../disk/durable-file.ts";
 import { ifThere } from "../../disk/presence.ts";
 import { UserError, usageError } from "../../errors.ts";
 import type { Examination, FunctionsSql } from "../../store/port.ts";
-import { isJsonObject } from "../../row/json-value.ts";
+import { isJsonObject, type JsonObject } from "../../row/json-value.ts";
+import { SCHEMA_FILE, SCHEMA_KEY, TARGETS_KEY } from "../../settings/config-file.ts";
 import { checkTarget, noTable } from "../../row/target-check.ts";
 import { tableName, type Target } from "../../row/target.ts";
 import {
@@ -19,6 +20,9 @@ import {
 
 export type InitOptions = Readonly<{
   target: Target;
+  /** Of one of several; undefined: the file's settings are those of the target. */
+  name: string | undefined;
+  jobsDir: string;
   /** In which the files are. */
   folder: string;
   configFile: string;
@@ -40,6 +44,7 @@ export type InitServices = Readonly<{
 /** `changed`: written now, or would be. Undefined: there is no such file, nor need for one. */
 export type InitSummary = Readonly<{
   config: Readonly<{ file: string; changed: boolean }>;
+  gitignore: Readonly<{ file: string; changed: boolean }>;
   migration: Readonly<{ file: string; changed: boolean }> | undefined;
   /** With the functions for an API; else it has the trigger alone. */
   functions: boolean;
@@ -47,17 +52,20 @@ export type InitSummary = Readonly<{
 }>;
 
 export async function init(services: InitServices, options: InitOptions): Promise<InitSummary> {
-  const { folder, target, configFile, dryRun } = options;
+  const { folder, configFile, dryRun } = options;
   const configPath = resolve(folder, configFile);
-  const config = options.remove ? undefined : await draftConfigFile(configPath, target);
+  const config = options.remove ? undefined : await draftConfigFile(configPath, options);
+  const ignored = options.remove ? undefined : await draftGitignore(options);
   const sql = await draftMigration(services, options);
   if (!dryRun) {
     if (config !== undefined) await replaceFile(configPath, config);
+    if (ignored !== undefined) await replaceFile(join(folder, GITIGNORE), ignored);
     if (sql?.content !== undefined) await writeMigration(sql.path, sql.content);
     if (sql !== undefined && options.apply) await services.execute(sql.statements);
   }
   return {
     config: { file: configFile, changed: config !== undefined },
+    gitignore: { file: GITIGNORE, changed: ignored !== undefined },
     migration:
       sql?.path === undefined ? undefined : { file: sql.file, changed: sql.content !== undefined },
     functions: sql?.functions ?? false,
@@ -152,20 +160,53 @@ const ABOUT_FUNCTIONS = `-- Functions through which vecfill reads and fills this
 const ABOUT_TRIGGER = `-- A trigger: a row whose text changes loses its vector, so that the next run fills it again.`;
 
 /** What the config file should hold, all but the target's settings as it is; undefined when it holds that already. */
-async function draftConfigFile(path: string, target: Target): Promise<string | undefined> {
+async function draftConfigFile(
+  path: string,
+  { target, name }: InitOptions,
+): Promise<string | undefined> {
   const content = await ifThere(readFile(path, "utf8"));
   const now: unknown = JSON.parse(content ?? "{}");
   if (!isJsonObject(now))
     throw new Error("the config file was checked before, and holds no object");
-  const next: Record<string, unknown> = { ...now };
-  for (const [key, value] of Object.entries(target)) next[keyIn(now, key)] = value;
+  const named = { [SCHEMA_KEY]: SCHEMA_FILE, ...now };
+  const next =
+    name === undefined
+      ? withTarget(named, target)
+      : { ...named, [TARGETS_KEY]: withTargetNamed(name, target, now[TARGETS_KEY]) };
   return JSON.stringify(next) === JSON.stringify(now)
     ? undefined
     : `${JSON.stringify(next, undefined, 2)}\n`;
 }
 
+function withTargetNamed(name: string, target: Target, given: unknown): readonly JsonObject[] {
+  const targets = Array.isArray(given) ? given.filter(isJsonObject) : [];
+  const isThere = targets.some((each) => each["name"] === name);
+  return [...targets, ...(isThere ? [] : [{ name }])].map((each) =>
+    each["name"] === name ? withTarget(each, target) : each,
+  );
+}
+
 /** A key may stand with dashes. */
-function keyIn(file: Readonly<Record<string, unknown>>, key: string): string {
-  const dashed = key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
-  return Object.hasOwn(file, dashed) ? dashed : key;
+function withTarget(file: JsonObject, target: Target): JsonObject {
+  const next: Record<string, unknown> = { ...file };
+  for (const [key, value] of Object.entries(target)) {
+    const dashed = key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+    next[Object.hasOwn(file, dashed) ? dashed : key] = value;
+  }
+  return next;
+}
+
+const GITIGNORE = ".gitignore";
+
+/** Texts and keys are nobody else's. Undefined: it names them already. */
+async function draftGitignore({ folder, jobsDir }: InitOptions): Promise<string | undefined> {
+  const content = (await ifThere(readFile(join(folder, GITIGNORE), "utf8"))) ?? "";
+  const within = relative(folder, resolve(folder, jobsDir));
+  const isInside = within !== "" && !within.startsWith("..") && !isAbsolute(within);
+  const wanted = [...(isInside ? [`/${within}/`] : []), ".env.local"];
+  const there = content.split(/\r?\n/).map((line) => line.replace(/^\/|\/$/g, ""));
+  const missing = wanted.filter((line) => !there.includes(line.replace(/^\/|\/$/g, "")));
+  if (missing.length === 0) return undefined;
+  const before = content === "" || content.endsWith("\n") ? content : `${content}\n`;
+  return `${before}${missing.join("\n")}\n`;
 }

@@ -3,18 +3,27 @@ import type { CommandContext, CommandResult } from "../../cli/command.ts";
 import { usualConfigFile } from "../../settings/config-file.ts";
 import { targetOf } from "../../settings/config.ts";
 import { UserError, usageError } from "../../errors.ts";
+import type { Settings } from "../../settings/options.ts";
+import { chooseTarget, type Chosen } from "./choose.ts";
 import { textOf } from "../../words/text-lines.ts";
 import { widthAdvice } from "../../words/width-text.ts";
 import { init, type InitSummary } from "./init.ts";
 
-export async function showInit(context: CommandContext): Promise<CommandResult> {
-  const { services, settings, environment, folder, clock, next } = context;
-  const { trigger, apply, remove, dryRun, config } = settings;
+/** The settings as they are then; `isReady`: no SQL is left for a person to run. */
+type Initiated = Readonly<{ result: CommandResult; settings: Settings; isReady: boolean }>;
+
+export async function showInit(context: CommandContext): Promise<Initiated> {
+  const { services, environment, folder, clock, next } = context;
+  const { trigger, apply, remove, dryRun, config, jobsDir } = context.settings;
   if (trigger && remove) throw excluding("--trigger and --remove exclude each other.");
+  const { target, lacks } = await chosen(context);
+  const left = await withoutWhatIsMade(context, lacks);
   const summary = await init(
     { ...services, clock },
     {
-      target: targetOf(settings),
+      target,
+      name: context.settings.target,
+      jobsDir,
       folder,
       configFile: config ?? usualConfigFile,
       project: namesSupabase(environment),
@@ -24,14 +33,43 @@ export async function showInit(context: CommandContext): Promise<CommandResult> 
       dryRun,
     },
   );
-  return {
-    json: { ...summary, migration: summary.migration ?? null, dryRun },
+  const lines = left.map((statement) => `Run this in the database first: ${statement};`);
+  const result = {
+    json: { ...summary, migration: summary.migration ?? null, lacks: left, dryRun },
     text: textOf([
       initText(summary, { dryRun, remove }),
-      !remove && `The column: ${widthAdvice(targetOf(settings))}.`,
+      !remove && `The column: ${widthAdvice(target)}.`,
+      ...lines,
     ]),
     next: remove ? undefined : next("doctor"),
   };
+  const isToRun = summary.migration?.changed === true && !summary.applied;
+  const isReady = !dryRun && !remove && !isToRun && left.length === 0;
+  return { result, settings: { ...context.settings, ...target }, isReady };
+}
+
+/** Without a database that can be looked into, as the settings are. */
+async function chosen(context: CommandContext): Promise<Chosen> {
+  const { services, settings, origins, choose } = context;
+  const target = targetOf(settings);
+  if (settings.remove) return { target, lacks: [] };
+  const set = MEMBERS.filter((name) => origins[name].source !== "default");
+  return chooseTarget(await services.tables(), { target, set: new Set(set), choose });
+}
+
+const MEMBERS = ["schema", "table", "id", "text", "embedding", "dimensions"] as const;
+
+/** Who applies migrations, or says yes, has them run now. */
+async function withoutWhatIsMade(
+  { services, settings, choose, confirm }: CommandContext,
+  lacks: readonly string[],
+): Promise<readonly string[]> {
+  if (lacks.length === 0 || settings.dryRun) return lacks;
+  const question = `The database lacks what this makes: ${lacks.join("; ")}; Run it now?`;
+  const isAgreed = settings.apply || (choose !== undefined && (await confirm(question)));
+  if (!isAgreed) return lacks;
+  await services.execute(lacks);
+  return [];
 }
 
 function excluding(message: string): UserError {
@@ -41,10 +79,11 @@ function excluding(message: string): UserError {
 type Asked = Readonly<{ dryRun: boolean; remove: boolean }>;
 
 function initText(summary: InitSummary, asked: Asked): string {
-  const { config, migration, functions, applied } = summary;
+  const { config, gitignore, migration, functions, applied } = summary;
   const wrote = asked.dryRun ? "Would write" : "Wrote";
   const lines = [
     asked.remove ? undefined : fileLine(config, wrote),
+    asked.remove || !gitignore.changed ? undefined : fileLine(gitignore, wrote),
     migration === undefined || migration.file === "" ? undefined : fileLine(migration, wrote),
     asked.remove && migration?.file === ""
       ? "No migration of vecfill's is there for this target."

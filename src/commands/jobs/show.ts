@@ -17,8 +17,9 @@ import { atWorkText } from "../../words/at-work-text.ts";
 import { failureLines, failuresJson, mendLines } from "../../words/failures-text.ts";
 import { textOf } from "../../words/text-lines.ts";
 import { jobsCsv } from "./jobs-csv.ts";
+import { jobsNdjson } from "./jobs-ndjson.ts";
 import { jobDetail } from "./detail.ts";
-import { listedJob } from "./listed-job.ts";
+import { listedJob, type ListedJob } from "./listed-job.ts";
 import { jobsTable } from "./jobs-table.ts";
 import { timelineOf } from "./timeline.ts";
 import { isAskedFor, watchJobs } from "./jobs-watch.ts";
@@ -50,7 +51,7 @@ async function listJobs(context: CommandContext, manifest: ManifestView): Promis
   const prices = pricesOf(settings);
   const listed = () => jobs.map((job) => listedJob(job, prices));
   const text = () => {
-    if (settings.format === "csv") return jobsCsv(listed());
+    if (isData) return dataText(settings.format, listed());
     if (all.length === 0) return `There are no jobs in ${settings.jobsDir} yet.`;
     return jobs.length === 0
       ? noneText(context, all)
@@ -58,15 +59,14 @@ async function listJobs(context: CommandContext, manifest: ManifestView): Promis
           "\n",
         );
   };
+  const isData = isForPrograms(settings.format);
   const missing = manifest.droppedIndexes().map(({ index }) => index.name);
   return {
     json: settings.json ? { jobs: listed(), indexes: { missing }, atWork: busy ?? null } : {},
-    text: settings.json
-      ? ""
-      : textOf([text(), settings.format !== "csv" && busyText(context, busy)]),
+    text: settings.json ? "" : textOf([await text(), !isData && busyText(context, busy)]),
     next:
       busy === undefined ? (nextFor(context, all, jobs) ?? buildIndexes(missing, next)) : undefined,
-    isData: settings.format === "csv",
+    isData,
   };
 }
 
@@ -90,6 +90,14 @@ function noneText({ settings, next }: CommandContext, all: readonly Job[]): stri
   const [first] = ids;
   if (first === undefined || !asked.some((state) => isDead({ state }))) return none;
   return `${none}\nRows failed in ${someJobs(ids)} all the same: \`${next("jobs", first)}\` says why.`;
+}
+
+function isForPrograms(format: string): boolean {
+  return format === "csv" || format === "ndjson";
+}
+
+function dataText(format: string, jobs: readonly ListedJob[]): string | Promise<string> {
+  return format === "csv" ? jobsCsv(jobs) : jobsNdjson(jobs);
 }
 
 function buildIndexes(
@@ -142,7 +150,7 @@ async function showJob(
   const busy = isOpen(job) ? await busyWith(context) : undefined;
   const step = busy === undefined ? nextCommand([job]) : undefined;
   const args = { submit: laneToGoOn([job]), resubmit: [files.failed] };
-  const isData = settings.format === "csv";
+  const isData = isForPrograms(settings.format);
   const { timeline } = waiting;
   return {
     json: {
@@ -154,7 +162,7 @@ async function showJob(
       atWork: busy ?? null,
     },
     text: isData
-      ? jobsCsv([listed])
+      ? await dataText(settings.format, [listed])
       : textOf([jobDetail(job, files, history, waiting), busyText(context, busy)]),
     isData,
     next: step && next(step, ...(step === "submit" || step === "resubmit" ? args[step] : [])),

@@ -1,4 +1,3 @@
-import { join } from "node:path";
 import type { CommandContext, CommandResult } from "../../cli/command.ts";
 import { askDatabase, targetToTell } from "../../cli/coverage.ts";
 import { targetOf } from "../../settings/config.ts";
@@ -6,12 +5,11 @@ import { replaceFileUnlocked } from "../../disk/durable-file.ts";
 import { type UserError, usageError } from "../../errors.ts";
 import { pricesOf } from "../../cost/tariff.ts";
 import { readManifest } from "../../jobs-folder/open.ts";
-import { queueWindow } from "../../stages.ts";
+import { nameAmongSeveral, queueWindow } from "../../stages.ts";
+import { reportPath } from "../../manifest/file-names.ts";
 import { bytes, counted } from "../../words/figures.ts";
 import { gatherReport } from "./data.ts";
 import { reportPage } from "./page.ts";
-
-const FILE_NAME = "report.html";
 
 export async function showReport(context: CommandContext): Promise<CommandResult> {
   const { settings, clock, report } = context;
@@ -19,7 +17,9 @@ export async function showReport(context: CommandContext): Promise<CommandResult
   for (const message of manifest.warnings) report({ type: "warning", message, hint: undefined });
   const target = targetToTell(manifest.jobs(), targetOf(settings));
   if (target === undefined) throw nothingYet(settings.jobsDir);
-  const file = settings.reportFile ?? join(settings.jobsDir, FILE_NAME);
+  const name = nameAmongSeveral(context);
+  if (name !== undefined && settings.reportFile !== undefined) throw oneFile();
+  const file = settings.reportFile ?? reportPath(settings.jobsDir, name);
   const data = await gatherReport(manifest, await askDatabase(context, target), {
     jobsDir: settings.jobsDir,
     target,
@@ -32,6 +32,13 @@ export async function showReport(context: CommandContext): Promise<CommandResult
     json: { file, bytes: written.bytes, jobs: data.jobs.length },
     text: `Wrote ${file} (${bytes(written.bytes)}) on ${counted(data.jobs.length, "job")}. Open it in a browser.`,
   };
+}
+
+function oneFile(): UserError {
+  return usageError(
+    "--report-file names one page, and each target has one of its own.",
+    "Leave it out, or name one target with --target.",
+  );
 }
 
 function nothingYet(jobsDir: string): UserError {

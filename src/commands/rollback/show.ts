@@ -66,7 +66,7 @@ async function showDryRun(
 
 /** Each once, those left out that were rolled back before. Throws before anything is touched. */
 async function jobsToRollBack(manifest: ManifestView, ids: readonly string[]): Promise<Job[]> {
-  const jobs = [...new Set(ids)].map((id) => manifest.job(id));
+  const jobs = [...new Set(ids.map((id) => manifest.job(id)))];
   const left = jobs.filter((job) => !isRolledBack(job));
   for (const job of left) await requireRollbackable(manifest, job);
   return left;

@@ -11,9 +11,10 @@ import { droppedIndexesText } from "../../words/dropped-index-text.ts";
 import {
   costLimit,
   laneChoice,
-  planFromSettings,
   planOnly,
+  plansOf,
   runFromSettings,
+  type StageContext,
 } from "../../stages.ts";
 import { count, counted, decimal, dollars } from "../../words/figures.ts";
 import { costStopJson, costStopText } from "../../words/cost-text.ts";
@@ -21,13 +22,15 @@ import { writeCostWarnings } from "../../words/write-cost-text.ts";
 import { balanced } from "../../row/sums.ts";
 import { writeCost } from "../../row/write-cost.ts";
 import type { RunSummary } from "../../run/run.ts";
+import { forEachTarget, worstOf } from "../../cli/each-target.ts";
 import { ANN_DIMENSIONS_MAX, vectorType } from "../../row/width.ts";
 import { textOf } from "../../words/text-lines.ts";
+import { exitOfPart, partJson, partText } from "./parts.ts";
 
 export async function showRun(context: CommandContext): Promise<CommandResult> {
-  if (context.settings.dryRun) return showDryRun(context);
+  if (context.settings.dryRun) return forEachTarget(context, showDryRun);
   const startedMs = context.clock.elapsedMs();
-  const summary = await runFromSettings(context, () => agreedPlan(context));
+  const summary = await runFromSettings(context, (each) => agreedPlans(context, each));
   return runResult(context, summary, await endingOf(context, summary, startedMs));
 }
 
@@ -38,7 +41,8 @@ async function runResult(
   summary: RunSummary,
   ending: Ending,
 ): Promise<CommandResult> {
-  const { next, signal } = context;
+  const { next, signal, targets } = context;
+  const isShared = targets.length > 1;
   const { requests, written, failed, stale, filled, gone, jobs, remaining, cost, pending } =
     summary;
   const sums = { requests, written, failed, stale, filled, gone };
@@ -55,10 +59,14 @@ async function runResult(
       costStop: costStopJson(summary.costStop),
       indexes: summary.indexes,
       ...ending.json,
+      ...(isShared ? { targets: summary.parts.map(partJson) } : {}),
     },
-    text: textOf([runText(summary, ending, signal.aborted), await indexText(context, summary)]),
+    text: textOf([
+      runText(summary, ending, signal.aborted),
+      ...(isShared ? summary.parts.map(partText) : [await indexText(context, summary)]),
+    ]),
     next: nextOf(next, summary, ending, unfinished),
-    exit: exitOf(summary, unfinished),
+    exit: isShared ? worstOf(summary.parts.map(exitOfPart)) : exitOf(summary, unfinished),
     remaining,
   };
 }
@@ -167,29 +175,32 @@ function noJobsText({ timedOut }: RunSummary, isInterrupted: boolean): string {
 }
 
 /**
- * The plan that was agreed to; undefined where nobody needs one: everything is agreed beforehand and
+ * The plans that were agreed to; none where nobody needs one: everything is agreed beforehand and
  * nothing limits it. Throws a UserError where it is refused.
  */
-async function agreedPlan(context: CommandContext): Promise<Plan | undefined> {
-  const { services, settings, confirm } = context;
-  const limit = costLimit(settings);
-  if (settings.yes && limit === undefined) return undefined;
+async function agreedPlans(
+  { services, settings, targets, confirm }: CommandContext,
+  each: readonly StageContext[],
+): Promise<readonly Plan[]> {
+  const limit = costLimit(settings, targets);
+  if (settings.yes && limit === undefined) return [];
   const gemini = await services.gemini();
   const manifest = await services.manifest();
-  const planned = await planFromSettings(context, { manifest, gemini });
-  const left = Math.max(0, (limit?.maxUsd ?? Infinity) - planned.spentUsd);
-  const usd = Math.min(usdOfRun(planned, laneChoice(settings)), left);
-  const isUnlimited = usd < left;
-  if (usd <= settings.consentAbove || (await confirm(question(planned, usd, isUnlimited)))) {
-    return planned;
-  }
-  throw notAgreed();
-}
-
-function question({ total, target, spentUsd }: Plan, usd: number, isUnlimited: boolean): string {
+  const plans = await plansOf(each, { manifest, gemini });
+  const sum = (of: (plan: Plan) => number) => plans.reduce((all, plan) => all + of(plan), 0);
+  const spentUsd = sum((plan) => plan.spentUsd);
+  const left = Math.max(0, (limit?.maxUsd ?? Infinity) - spentUsd);
+  const usd = Math.min(
+    sum((plan) => usdOfRun(plan, laneChoice(settings))),
+    left,
+  );
   const before = spentUsd > 0 ? `, after ${dollars(spentUsd)} so far` : "";
-  const upTo = isUnlimited ? `about ${dollars(usd)}` : `up to --max-cost, ${dollars(usd)}`;
-  return `This run would spend ${upTo}${before}: ${counted(total.rows, "row")} of ${tableName(target)}, about ${count(total.tokens)} tokens, in ${counted(total.jobs, "job")}. Go on?`;
+  const upTo = usd < left ? `about ${dollars(usd)}` : `up to --max-cost, ${dollars(usd)}`;
+  const [rows, jobs] = [sum(({ total }) => total.rows), sum(({ total }) => total.jobs)];
+  const tables = plans.map(({ target }) => tableName(target)).join(", ");
+  const question = `This run would spend ${upTo}${before}: ${counted(rows, "row")} of ${tables}, about ${count(sum(({ total }) => total.tokens))} tokens, in ${counted(jobs, "job")}. Go on?`;
+  if (usd <= settings.consentAbove || (await confirm(question))) return plans;
+  throw notAgreed();
 }
 
 function notAgreed(): UserError {

@@ -21,6 +21,7 @@ import {
   unlikeRows,
   tokensToSend,
 } from "../../search/sample.ts";
+import { nameAmongSeveral } from "../../stages.ts";
 import { longestWait, type Wait, waitText } from "./waiting.ts";
 import { textOf } from "../../words/text-lines.ts";
 
@@ -46,7 +47,7 @@ export async function showVerify(context: CommandContext): Promise<CommandResult
     jobs: manifest.jobs().length,
     wait: await waitOf(context, store, target, manifest.jobs(), column),
     emptied: emptiedSince(manifest.jobs(), target, column.withEmbedding),
-    path: verifyPath(settings.jobsDir),
+    path: verifyPath(settings.jobsDir, nameAmongSeveral(context)),
   };
   if (!settings.dryRun) await findings.write(settings.jobsDir, verified.path);
   return resultOf(context, verified);

@@ -7,6 +7,7 @@
  * verified says `sslmode=verify-full`, with `sslrootcert` for such an authority.
  */
 import { Socket } from "node:net";
+import { getCACertificates } from "node:tls";
 import { Client, Pool, type ClientConfig, type CustomTypesConfig, type PoolClient } from "pg";
 import { z } from "zod";
 import { usageError } from "../../errors.ts";
@@ -42,7 +43,7 @@ export function connectPostgres(
   const sockets = new Set<Socket>();
   const sessionSockets = new Set<Socket>();
   const config: ClientConfig = {
-    connectionString: withTls(url).href,
+    ...withTls(url),
     ...(takesPasswords || url.password !== "" ? {} : { password: refusePassword }),
     stream: () => trackedSocket(sessionSockets),
     keepAlive: true,
@@ -67,9 +68,19 @@ export function connectPostgres(
     cancel: () => busy.forEach(cancelStatement),
     hangUp: () => sockets.forEach((socket) => socket.destroy()),
   });
+  const connected = async <T>(work: () => Promise<T>): Promise<T> => {
+    try {
+      return await work();
+    } catch (error) {
+      if (!prefersTls(url) || failureCode(error) !== "NO_TLS") throw error;
+      url.searchParams.set("sslmode", "disable");
+      for (const each of [config, pool.options]) Object.assign(each, withTls(url));
+      return work();
+    }
+  };
   const answered = async <T>(work: () => Promise<T>): Promise<T> => {
     try {
-      return await withWhatThereIs(pool, work);
+      return await connected(() => withWhatThereIs(pool, work));
     } catch (error) {
       if (hangUp.hasBegun()) signal.throwIfAborted();
       throw error;
@@ -83,7 +94,7 @@ export function connectPostgres(
         return rows;
       }),
     script: (sql) => answered(async () => RESULTS.parse(await pool.query(sql)).at(-1)?.rows ?? []),
-    session: (work) => withSession(config, work),
+    session: (work) => connected(() => withSession(config, work)),
     async close() {
       hangUp.release();
       await pool.end();
@@ -178,7 +189,14 @@ function trackedSocket(sockets: Set<Socket>): Socket {
 const AS_TEXT: CustomTypesConfig = { getTypeParser: () => (text: string | Buffer) => text };
 
 function parseAddress(address: string): URL {
+  const hosts = /^[^/]*\/\/(?:[^/?]*@)?(?<hosts>[^/?]*)/.exec(address)?.groups?.["hosts"] ?? "";
   const url = URL.parse(address);
+  if (hosts.includes(",") || url?.searchParams.get("host")?.includes(",") === true) {
+    throw usageError(
+      "The database's address names several hosts, and vecfill takes one.",
+      "Name the primary server alone: postgres://user:password@host:5432/database.",
+    );
+  }
   if (url !== null && (url.protocol === "postgres:" || url.protocol === "postgresql:")) return url;
   // the address holds a password, so it is not repeated
   throw usageError(
@@ -187,7 +205,12 @@ function parseAddress(address: string): URL {
   );
 }
 
-/** As `pg` takes them. It never falls back to an open connection, so `allow` encrypts as well. */
+/** As libpq has it: it goes on without where the server has none. */
+function prefersTls(url: URL): boolean {
+  return ["allow", "prefer"].includes(url.searchParams.get("sslmode") ?? "");
+}
+
+/** As `pg` takes them; `allow` encrypts as well, where it can. */
 const SSL_MODES: Readonly<Partial<Record<string, string>>> = {
   disable: "disable",
   allow: "prefer",
@@ -198,9 +221,14 @@ const SSL_MODES: Readonly<Partial<Record<string, string>>> = {
   "verify-full": "verify-full",
 };
 
-/** `pg` understands the modes in libpq's way only when asked to. */
-function withTls(address: URL): URL {
+/** `pg` understands the modes in libpq's way only when asked to, and takes `system` for a file. */
+function withTls(address: URL): Pick<ClientConfig, "connectionString" | "ssl"> {
   const url = new URL(address);
+  if (url.searchParams.get("sslrootcert") === "system") {
+    url.searchParams.delete("sslrootcert");
+    url.searchParams.delete("sslmode");
+    return { connectionString: url.href, ssl: { ca: getCACertificates("system") } };
+  }
   const asked =
     url.searchParams.get("sslmode") ?? (isLocalHost(hostOf(url)) ? "disable" : "require");
   const mode = SSL_MODES[asked];
@@ -212,7 +240,7 @@ function withTls(address: URL): URL {
   }
   url.searchParams.set("sslmode", mode);
   url.searchParams.set("uselibpqcompat", "true");
-  return url;
+  return { connectionString: url.href };
 }
 
 function label(url: URL): string {

@@ -5,11 +5,12 @@
 import { z } from "zod";
 import { parseRecipe, recipeColumns } from "../../row/recipe.ts";
 import type { Target } from "../../row/target.ts";
-import { UserError } from "../../errors.ts";
-import { KEY_TYPES, noSuchColumn, noSuchTable } from "../catalogue.ts";
+import { TableRefusal } from "../port.ts";
+import { noSuchColumn, noSuchTable } from "../catalogue.ts";
 import { PERHAPS_UNSEEN } from "../../row/schema-cache.ts";
 import {
   type IdType,
+  KEY_TYPES,
   type TargetDescription,
   NOTHING_IN_THE_WAY,
 } from "../../row/target-description.ts";
@@ -80,8 +81,8 @@ export function describeByOpenApi(target: Target, given: unknown, label: string)
 }
 
 /** What the API describes is what it has read of the schema, some time ago. */
-function perhapsUnseen({ message, hint, exit }: UserError): UserError {
-  return new UserError(message, { hint: `${hint} ${PERHAPS_UNSEEN}`, exit });
+function perhapsUnseen({ message, hint }: TableRefusal): TableRefusal {
+  return new TableRefusal(message, { hint: `${hint} ${PERHAPS_UNSEEN}` });
 }
 
 /** A table's key is never NULL; of a view's columns that cannot be said. */

@@ -147,7 +147,7 @@ describe("doctor", () => {
   it.each<[string, NodeJS.ProcessEnv, string, RegExp]>([
     ["no Gemini key", { GEMINI_API_KEY: "" }, "Gemini", /No Gemini key/],
     ["a publishable key", { SUPABASE_SECRET_KEY: "sb_publishable_x" }, "way", /publishable/],
-    ["a key of nobody's", { SUPABASE_SECRET_KEY: "eyJ" }, "table", /key is refused/],
+    ["a key of nobody's", { SUPABASE_SECRET_KEY: "eyJ" }, "database", /key is refused/],
     ["another table", { VECFILL_TABLE: "question" }, "table", /no table public\.question/],
     ["another width", { VECFILL_DIMENSIONS: "768" }, "columns", /128 dimensions, and 768/],
   ])("finds %s", async (_, changes, name, message) => {

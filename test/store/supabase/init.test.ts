@@ -59,9 +59,10 @@ describe("init for a Supabase project", () => {
     expect(first.stdout).toMatch(
       /Wrote vecfill\.config\.json[^]*Wrote supabase\/migrations\/\d{14}_vecfill_[0-9a-f]{8}\.sql[^]*db push/,
     );
-    expect(JSON.parse(await readFile(join(folder, "vecfill.config.json"), "utf8"))).toEqual(
-      QUESTIONS,
-    );
+    expect(JSON.parse(await readFile(join(folder, "vecfill.config.json"), "utf8"))).toEqual({
+      $schema: "./node_modules/vecfill/vecfill.config.schema.json",
+      ...QUESTIONS,
+    });
     const [file, ...others] = await migrations();
     expect(others).toEqual([]);
 
@@ -187,7 +188,7 @@ describe("init with the database's own address", () => {
     const ended = await runHere(["init"], { env: { DATABASE_URL: "pglite:memory" }, folder });
     expect(ended).toMatchObject({ code: 0 });
     expect(ended.stdout).toContain("No SQL functions are needed");
-    expect(await readdir(folder)).toEqual(["vecfill.config.json"]);
+    expect(await readdir(folder)).toEqual([".gitignore", "vecfill.config.json"]);
   });
 
   it("applies and removes them when it is told to", async () => {

@@ -1,6 +1,6 @@
 import { open } from "node:fs/promises";
-import { isMissing } from "../disk/presence.ts";
-import type { UserError } from "../errors.ts";
+import { isMissing } from "../../disk/presence.ts";
+import type { UserError } from "../../errors.ts";
 
 const BYTES_MAX = 1_000_000;
 

@@ -5,7 +5,7 @@
 import { stat } from "node:fs/promises";
 import { resolve } from "node:path";
 import { parseEnv } from "node:util";
-import { UserError } from "../errors.ts";
+import { UserError } from "../../errors.ts";
 import { readIfThere } from "./small-file.ts";
 
 /** The first one that sets a variable wins. */

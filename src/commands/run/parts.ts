@@ -1,0 +1,26 @@
+/** What a run came to for one of several targets. */
+import type { ExitReason } from "../../errors.ts";
+import { tableName } from "../../row/target.ts";
+import type { PartSummary } from "../../run/run.ts";
+import { count } from "../../words/figures.ts";
+
+export function partJson(part: PartSummary) {
+  const { requests, written, failed, stale, filled, gone, pending } = part;
+  const sums = { requests, written, failed, stale, filled, gone };
+  const told = { remaining: part.remaining ?? null, error: part.error?.message ?? null };
+  return { target: part.name ?? tableName(part.target), ...sums, pending, ...told };
+}
+
+export function partText({ name, target, error, ...sums }: PartSummary): string {
+  const { written, failed, remaining = 0 } = sums;
+  if (error !== undefined) return `${name ?? tableName(target)}: ${error.message}`;
+  const ill = failed > 0 ? `, ${count(failed)} failed` : "";
+  return `${name ?? tableName(target)}: ${count(written)} written${ill}, ${count(remaining)} still without a vector.`;
+}
+
+export function exitOfPart(part: PartSummary): ExitReason {
+  if (part.error !== undefined) return part.error.exit === "unfinished" ? "unfinished" : "fatal";
+  if (part.isHeld && part.pending.length > 0) return "costLimit";
+  if (part.pending.length > 0 || part.isCutShort) return "unfinished";
+  return part.failed > 0 ? "rowsFailed" : "done";
+}

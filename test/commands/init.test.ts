@@ -1,0 +1,200 @@
+// I have a database and type `vecfill init`: does it find what I mean, write that down, and can I see what holds afterwards?
+import { EventEmitter } from "node:events";
+import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { PassThrough } from "node:stream";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { configSchema } from "../../scripts/config-schema.ts";
+import { run } from "../../src/cli.ts";
+import { EXIT_CODES } from "../../src/errors.ts";
+import { loadConfiguration } from "../../src/settings/config.ts";
+import { openDatabase } from "../../src/store/postgres/open-database.ts";
+import { runHere } from "../command-line.ts";
+import { keepOpen } from "../embedded/kept.ts";
+import { temporaryFolder } from "../manifest/sample.ts";
+
+let home: string;
+let folders = 0;
+const { done, usage } = EXIT_CODES;
+
+beforeAll(async () => {
+  home = await temporaryFolder();
+  await sql(
+    "CREATE EXTENSION vector",
+    "CREATE TABLE articles (slug text PRIMARY KEY, title text, body text, vec vector(128))",
+    "CREATE TABLE notes (id uuid PRIMARY KEY, note text)",
+    "CREATE TABLE logs (at timestamptz, line text)",
+  );
+});
+afterAll(() => rm(home, { recursive: true, force: true }));
+
+async function sql(...statements: readonly string[]): Promise<void> {
+  const database = await openDatabase({ url: keepOpen(join(home, "database")) });
+  for (const statement of statements) await database.query(statement);
+  await database.close();
+}
+
+async function newFolder(): Promise<string> {
+  folders += 1;
+  const folder = join(home, `folder-${folders}`);
+  await mkdir(folder);
+  return folder;
+}
+
+const env = () => ({ DATABASE_URL: keepOpen(join(home, "database")) });
+
+function init(folder: string, ...args: readonly string[]) {
+  return runHere(["init", ...args], { env: env(), folder });
+}
+
+async function written(folder: string, file = "vecfill.config.json"): Promise<string> {
+  return readFile(join(folder, file), "utf8");
+}
+
+const terminal = () => Object.assign(new PassThrough({ encoding: "utf8" }), { isTTY: true });
+
+/** On a terminal, with these lines typed. */
+async function initTyping(folder: string, lines: readonly string[]) {
+  const [stdin, stdout, stderr] = [terminal(), new PassThrough({ encoding: "utf8" }), terminal()];
+  const left = [...lines];
+  stderr.on("data", (text: string) => {
+    if (/(?:\d: |\[y\/N\] )$/.test(text)) stdin.write(`${left.shift() ?? ""}\n`);
+  });
+  const world = { signals: new EventEmitter(), leave: () => {} };
+  const code = await run(["init"], {
+    stdin,
+    stdout,
+    stderr,
+    env: { ...env(), TERM: "dumb" },
+    folder,
+    ...world,
+  });
+  return { code, stdout: String(stdout.read() ?? "") };
+}
+
+test("the only table with a vector column is taken, with its columns and its width", async () => {
+  const folder = await newFolder();
+  const { code, stdout } = await init(folder);
+  expect([code, stdout]).toEqual([done, expect.stringMatching(/Wrote vecfill\.config\.json/)]);
+  expect(JSON.parse(await written(folder))).toMatchObject({
+    $schema: "./node_modules/vecfill/vecfill.config.schema.json",
+    schema: "public",
+    table: "articles",
+    id: "slug",
+    text: "title",
+    embedding: "vec",
+    dimensions: 128,
+  });
+  expect(await written(folder, ".gitignore")).toBe("/jobs/\n.env.local\n");
+  // what the doctor says of it stands below
+  expect(stdout).toMatch(
+    /^ok +columns +public\.articles: key slug \(text\), text from title, vec/m,
+  );
+  expect((await init(folder)).stdout).toContain("vecfill.config.json is as it should be");
+});
+
+test("what is said is kept, and the rest found; a missing column is offered", async () => {
+  const folder = await newFolder();
+  await writeFile(join(folder, ".gitignore"), "node_modules\njobs");
+  const { stdout } = await init(folder, "--table", "notes", "--embedding", "v");
+  expect(JSON.parse(await written(folder))).toMatchObject({
+    table: "notes",
+    text: "note",
+    embedding: "v",
+  });
+  expect(stdout).toContain("alter table public.notes add column v vector(768);");
+  expect(await written(folder, ".gitignore")).toBe("node_modules\njobs\n.env.local\n");
+  await init(folder, "--apply");
+  expect((await init(folder)).stdout).toMatch(/^ok +columns +public\.notes/m);
+  await sql("ALTER TABLE notes DROP COLUMN v");
+});
+
+test("on a terminal it asks which, and runs what it lacks when told to", async () => {
+  const folder = await newFolder();
+  const { code, stdout } = await initTyping(folder, ["nine", "2", "y"]);
+  expect([code, stdout]).toEqual([done, expect.stringMatching(/^ok +columns +public\.notes/m)]);
+  expect(JSON.parse(await written(folder))).toMatchObject({
+    table: "notes",
+    embedding: "embedding",
+  });
+  await sql("ALTER TABLE notes DROP COLUMN embedding");
+});
+
+test("of several none is guessed", async () => {
+  await sql("CREATE TABLE more (id bigint PRIMARY KEY, t text, e vector(128))");
+  const { code, stderr } = await init(await newFolder(), "--yes");
+  expect([code, stderr]).toEqual([
+    usage,
+    expect.stringMatching(/There are 3 tables.+\nhint: Give --table: public\.\w+, /),
+  ]);
+  await sql("DROP TABLE more");
+});
+
+test("a target of several is written under its name", async () => {
+  const folder = await newFolder();
+  await init(folder, "--target", "articles", "--table", "articles");
+  await init(folder, "--target", "notes", "--table", "notes");
+  const { targets, table } = JSON.parse(await written(folder));
+  expect(table).toBeUndefined();
+  expect(targets).toMatchObject([
+    { name: "articles", table: "articles", id: "slug" },
+    { name: "notes", table: "notes", text: "note" },
+  ]);
+  const { settings } = await loadConfiguration({ flags: { target: "notes" }, env: {}, folder });
+  expect(settings).toMatchObject({ table: "notes", text: "note", target: "notes" });
+});
+
+test("config show tells every setting, its value and its place, and no secret", async () => {
+  const folder = await newFolder();
+  await init(folder);
+  await writeFile(join(folder, ".env.local"), "GEMINI_API_KEY=a-secret-key\n", { mode: 0o600 });
+  const { stdout } = await runHere(["config", "show"], {
+    env: { ...env(), VECFILL_TIER: "2" },
+    folder,
+  });
+  expect(stdout).toMatch(/^table +articles +table in vecfill\.config\.json$/m);
+  expect(stdout).toMatch(/^tier +2 +VECFILL_TIER$/m);
+  expect(stdout).toMatch(/^quotaWait +1 min +default$/m);
+  expect(stdout).toMatch(/^GEMINI_API_KEY +set +GEMINI_API_KEY in \.env\.local$/m);
+  expect(stdout).toMatch(/^GOOGLE_API_KEY +not set$/m);
+  expect(stdout).not.toContain("a-secret-key");
+});
+
+test("the schema of the config file knows what the parser takes, and no more", async () => {
+  expect(await readFile(new URL("../../vecfill.config.schema.json", import.meta.url), "utf8")).toBe(
+    configSchema(),
+  );
+  const { properties } = JSON.parse(configSchema());
+  const folder = await newFolder();
+  const { $schema: _, targets, ...rest } = properties;
+  const own = targets.items.properties;
+  await writeFile(
+    join(folder, "vecfill.config.json"),
+    JSON.stringify({
+      $schema: "x",
+      ...values(rest),
+      target: "one",
+      targets: [{ ...values(own), name: "one" }],
+    }),
+  );
+  const { origins } = await loadConfiguration({ flags: {}, env: {}, folder });
+  const fromFile = Object.values(origins).filter(({ source }) => source === "file");
+  expect(fromFile.length).toBe(Object.keys(rest).length);
+});
+
+const sample = (property: { type?: unknown; enum?: readonly unknown[] }, key: string) =>
+  property.enum?.[0] ??
+  (property.type === "boolean"
+    ? false
+    : (NUMBERS[key] ?? (property.type === "string" ? "text" : 10)));
+
+const values = (from: object) =>
+  Object.fromEntries(Object.entries(from).map(([key, property]) => [key, sample(property, key)]));
+
+/** Where ten is out of the range. */
+const NUMBERS: Readonly<Partial<Record<string, unknown>>> = {
+  dimensions: 768,
+  maxJobBytes: 10_000,
+  taskType: "RETRIEVAL_DOCUMENT",
+  envFile: "x",
+};

@@ -1,0 +1,154 @@
+// I have two tables to fill and one project at Gemini: does one run fill both, side by side and within one budget?
+import { writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import { EXIT_CODES } from "../../src/errors.ts";
+import { readManifest } from "../../src/jobs-folder/open.ts";
+import { type Folders, openFolders } from "../folders.ts";
+import { sized } from "../size.ts";
+
+const ROWS = sized({ quick: 60, full: 5_000 });
+const ROWS_A_JOB = ROWS / 30;
+/** In the full run of 2,000,000 tokens a table. */
+const QUEUE_TOKENS = sized({ quick: 6_000, full: 500_000 });
+const LONG = "one two three four five six seven eight nine ten ".repeat(40);
+const TARGETS = [
+  { name: "questions", table: "questions" },
+  { name: "answers", table: "answers", text: "answer", onTooLong: "fail" },
+];
+
+async function twoTables(targets: readonly object[] = TARGETS, rows = 9): Promise<Folders> {
+  const folders = await openFolders(["one"], { quotaTokens: QUEUE_TOKENS });
+  const { sql, home } = folders;
+  await sql("DELETE FROM questions");
+  await sql("CREATE TABLE answers (id bigint PRIMARY KEY, answer text, embedding vector(128))");
+  const text = rows > 9 ? LONG : "";
+  for (const table of ["questions", "answers"])
+    await sql(
+      `INSERT INTO ${table} SELECT n, '${table} ${text}' || n FROM generate_series(1, ${rows}) n`,
+    );
+  await writeFile(join(home, "vecfill.config.json"), JSON.stringify({ targets }));
+  return folders;
+}
+
+const count = (table: string) => `(SELECT count(*) FROM ${table} WHERE embedding IS NULL)::text`;
+
+async function emptyRows({ sql }: Folders): Promise<readonly string[]> {
+  const [row = {}] = await sql(`SELECT ${count("questions")} AS q, ${count("answers")} AS a`);
+  return [row["q"] ?? "", row["a"] ?? ""];
+}
+
+test("share one queue evenly, and both are filled", async () => {
+  const folders = await twoTables(TARGETS, ROWS);
+  const { vecfillInTime, home, emulator } = folders;
+  const ended = await vecfillInTime(
+    "jobs",
+    ...`run --target all --yes --json --max-job-rows ${ROWS_A_JOB}`.split(" "),
+    `--max-enqueued-tokens=${QUEUE_TOKENS}`,
+  );
+  expect(ended.code, ended.stderr).toBe(EXIT_CODES.done);
+  expect(JSON.parse(ended.stdout)).toMatchObject({
+    written: 2 * ROWS,
+    remaining: 0,
+    targets: [
+      { target: "questions", written: ROWS, remaining: 0, error: null },
+      { target: "answers", written: ROWS, remaining: 0, error: null },
+    ],
+  });
+  expect(await emptyRows(folders)).toEqual(["0", "0"]);
+  const jobs = (await readManifest(join(home, "jobs"))).jobs();
+  const sent = jobs.toSorted((a, b) => `${a.submittedAt}`.localeCompare(`${b.submittedAt}`));
+  const tokens = { questions: 0, answers: 0 };
+  for (const { target, tokens: its } of sent) {
+    tokens[target.table === "questions" ? "questions" : "answers"] += its;
+    const [less = 0, more = 0] = Object.values(tokens).sort((a, b) => a - b);
+    // one job is the least by which they can differ
+    expect(less).toBeGreaterThanOrEqual(more * 0.8 - its);
+  }
+  expect(sent.length).toBeGreaterThan(40);
+  expect(Math.max(...(await emulator.billing()).values())).toBe(1);
+});
+
+test("what stands against one stops no other, is told, and is the exit code", async () => {
+  const targets = [...TARGETS, { name: "gone", table: "ghosts" }];
+  const folders = await twoTables(targets);
+  const { code, stdout, stderr } = await folders.vecfillInTime(
+    "jobs",
+    "run",
+    "--target",
+    "all",
+    "--yes",
+  );
+  expect(code).toBe(EXIT_CODES.fatal);
+  expect(stdout).toMatch(/^questions: 9 written, 0 still without a vector\.$/m);
+  expect(stdout).toMatch(/^answers: 9 written/m);
+  expect(`${stdout}${stderr}`).toMatch(/^gone: There is no table public\.ghosts/m);
+  expect(await emptyRows(folders)).toEqual(["0", "0"]);
+});
+
+test("spend from one budget", async () => {
+  const folders = await twoTables();
+  const budget = ["--max-cost", "30", "--price", "1000000", "--yes", "--target", "all", "--json"];
+  const { code, stdout } = await folders.vecfillInTime("jobs", "run", ...budget);
+  expect(code).toBe(EXIT_CODES.costLimit);
+  const { cost, targets, costStop } = JSON.parse(stdout);
+  expect(Number(cost.usd)).toBeGreaterThan(10);
+  expect(Number(cost.usd)).toBeLessThanOrEqual(30);
+  expect(costStop).toBeTruthy();
+  // each has had some of it
+  for (const { written } of targets) expect(written).toBeGreaterThan(0);
+});
+
+test("plan, doctor and verify take them one after the other", async () => {
+  const { vecfill } = await twoTables();
+  const plan = await vecfill("jobs", "plan", "--target", "all", "--json");
+  expect(JSON.parse(plan.stdout)).toMatchObject({
+    targets: [
+      { target: "questions", rows: 9 },
+      { target: "answers", rows: 9 },
+    ],
+  });
+  const doctor = await vecfill("jobs", "doctor", "--target", "all");
+  expect([doctor.code, doctor.stdout]).toEqual([
+    0,
+    expect.stringMatching(/^questions:$.+^answers:$/ms),
+  ]);
+  const dry = await vecfill("jobs", "run", "--target", "all", "--dry-run");
+  expect(dry.stdout.match(/Would export 9 rows/g)).toHaveLength(2);
+});
+
+test("one of them alone, by its name; and none is guessed", async () => {
+  const folders = await twoTables();
+  const { vecfill } = folders;
+  const one = await vecfill("jobs", "export", "--target", "answers", "--json");
+  expect(JSON.parse(one.stdout)).toMatchObject({
+    exported: 9,
+    next: "vecfill submit --jobs-dir " + join(folders.home, "jobs"),
+  });
+  for (const [typed, words] of [
+    ["run", /has 2 targets: questions, answers\.\nhint: Give one with --target/],
+    ["run --target answer", /has no target answer.+\nhint: Did you mean --target answers\?/],
+    ["run --target all --table other", /The targets questions and answers fill the same column/],
+  ] as const) {
+    const { code, stderr } = await vecfill("jobs", ...typed.split(" "));
+    expect([code, stderr]).toEqual([EXIT_CODES.usage, expect.stringMatching(words)]);
+  }
+});
+
+test.each<readonly [targets: unknown, words: RegExp]>([
+  [{ questions: {} }, /has targets that are no list/],
+  [[{ table: "a" }], /has a target without a name/],
+  [[{ name: "all" }], /has a target without a name/],
+  [[{ name: "a" }, { name: "a" }], /has two targets of the name a/],
+  [[{ name: "a", tabel: "b" }], /sets tabel, which is no option.+\nhint: Did you mean table\?/],
+  [[{ name: "a", jobsDir: "b" }], /sets jobsDir, which is no option of it/],
+  [
+    [{ name: "a" }, { name: "b", id: "key" }],
+    /a and b fill the same column, public\.questions\.emb/,
+  ],
+])("targets as %j are refused", async (targets, words) => {
+  const { vecfill, home } = await openFolders(["one"]);
+  await writeFile(join(home, "vecfill.config.json"), JSON.stringify({ targets }));
+  const { code, stderr } = await vecfill("jobs", "run", "--target", "all");
+  expect([code, stderr]).toEqual([EXIT_CODES.usage, expect.stringMatching(words)]);
+});
