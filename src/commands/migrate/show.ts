@@ -78,7 +78,11 @@ function saidNo() {
 async function fill(context: CommandContext, next: Target): Promise<boolean> {
   const { embedding, model, dimensions } = next;
   const settings = { ...context.settings, embedding, model, dimensions, limit: undefined };
-  const { pending, isCutShort, costStop } = await runFromSettings({ ...context, settings });
+  const { pending, isCutShort, costStop } = await runFromSettings({
+    ...context,
+    settings,
+    targets: [settings],
+  });
   return pending.length === 0 && !isCutShort && costStop === undefined;
 }
 
