@@ -13,13 +13,15 @@ import { keyIdOf } from "./settings/key-id.ts";
 import type { Clock } from "./clock.ts";
 import { type Configuration, targetOf } from "./settings/config.ts";
 import type { Environment } from "./settings/environment/env-file.ts";
-import { UserError, usageError } from "./errors.ts";
 import type { Gemini, Probe } from "./gemini/port.ts";
 import { type Redact, redactor } from "./settings/secret.ts";
 import { minuteLimits } from "./cost/minute-limits.ts";
+import type { MigrationPlan } from "./manifest/migration/table-migration.ts";
+import type { MigrationStore } from "./store/migration/port.ts";
 import type { Manifest } from "./manifest/manifest.ts";
 import type { Report } from "./progress.ts";
 import type { Database } from "./store/database.ts";
+import { needsDatabase } from "./words/needs-database.ts";
 import { once } from "./store/rows.ts";
 import type { AddressedHost, Examination, FunctionsSql, Store } from "./store/port.ts";
 import type { Api } from "./store/supabase/supabase.ts";
@@ -47,6 +49,8 @@ export type Services = Readonly<{
   tables(): Promise<FoundTables>;
   /** What the address of a database names; nothing is asked. */
   addressed(url: URL): Promise<AddressedHost>;
+  /** The columns of a migration. Throws a UserError (usage) where only the database's API is named. */
+  migration(plan: MigrationPlan): Promise<MigrationStore>;
   /** For `execute`. */
   functionsSql(target: Target): Promise<FunctionsSql>;
   /** All or none of them, on the database itself. Throws a UserError (usage) where only its API is named. */
@@ -116,6 +120,7 @@ export function openServices(options: ServicesOptions): Services {
         ? examineDatabase(await database(), target)
         : examineApi(await api(), target, { clock, report });
     },
+    migration: async (plan) => migrationStore(await database(), options, plan),
     tables: () => tablesOf(options, database),
     addressed,
     functionsSql,
@@ -135,6 +140,16 @@ export function openServices(options: ServicesOptions): Services {
       await Promise.all(closers.splice(0).map((close) => close()));
     },
   };
+}
+
+async function migrationStore(
+  database: Database,
+  options: ServicesOptions,
+  plan: MigrationPlan,
+): Promise<MigrationStore> {
+  const { createMigrationStore } = await import("./store/migration/migration-store.ts");
+  const { repeating } = await import("./store/retry.ts");
+  return createMigrationStore({ database, again: repeating(options) }, plan);
 }
 
 async function tablesOf(
@@ -231,24 +246,15 @@ async function supabaseStores(
   api: Api,
   { settings, targets = [settings], report }: ServicesOptions,
 ): Promise<NewStore> {
-  if (targets.some(({ where }) => where !== undefined)) throw noConditions();
-  if (settings.rebuildIndex) throw noIndexes();
+  if (targets.some(({ where }) => where !== undefined))
+    throw needsDatabase("A further condition (--where)", ", or leave --where out.");
+  if (settings.rebuildIndex)
+    throw needsDatabase(
+      "Dropping and building an index (--rebuild-index)",
+      ", or leave --rebuild-index out.",
+    );
   const { createSupabaseStore } = await import("./store/supabase/supabase-store.ts");
   return (target) => createSupabaseStore(api, target, { report });
-}
-
-function noConditions(): UserError {
-  return usageError(
-    "A further condition (--where) needs the database itself, not its API.",
-    "Set DATABASE_URL to the database's own address (in Supabase: Connect, Session pooler), or leave --where out.",
-  );
-}
-
-function noIndexes(): UserError {
-  return usageError(
-    "Dropping and building an index (--rebuild-index) needs the database itself, not its API.",
-    "Set DATABASE_URL to the database's own address (in Supabase: Connect, Session pooler), or leave --rebuild-index out.",
-  );
 }
 
 async function openGemini(options: ServicesOptions): Promise<Gemini> {

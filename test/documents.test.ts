@@ -177,7 +177,7 @@ describe("the page on the jobs folder", () => {
     );
     expect(described.toSorted()).toEqual(types);
     expect(types).toEqual(
-      ["target", "counted", ...keysOf(INDEX_EVENTS), ...keysOf(JOB_EVENTS)].sort(),
+      ["target", "counted", "migration", ...keysOf(INDEX_EVENTS), ...keysOf(JOB_EVENTS)].sort(),
     );
   });
 

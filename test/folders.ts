@@ -58,7 +58,7 @@ export async function openFolders(
     }
   };
   await sql("CREATE EXTENSION IF NOT EXISTS vector");
-  await sql("DROP TABLE IF EXISTS questions, answers");
+  await sql("DROP TABLE IF EXISTS questions, answers CASCADE");
   await sql(
     `CREATE TABLE questions (id bigint PRIMARY KEY, question_text text, embedding vector(${WIDTH}))`,
   );

@@ -205,6 +205,24 @@ export const COMMANDS: Readonly<Record<CommandName, Command>> = {
     ],
     work: async (context) => forEachTarget(context, (await import("./report/show.ts")).showReport),
   },
+  migrate: {
+    summary: "a new model or width for a table: fill, index, check, swap",
+    about:
+      "Takes a table to another model or width beside its work: adds a column, fills it with the usual pipeline, builds the index that the old one has, checks it, and swaps the names in one short transaction. It asks once, at the beginning; run it again to go on wherever it stopped. The old column is kept until --finish drops it, and --undo puts it back. Needs the database itself. See docs/migrate.md.",
+    examples: [
+      ["vecfill migrate --to gemini-embedding-2 --dry-run", "what it would do, cost and lock"],
+      ["vecfill migrate --to gemini-embedding-2", "all of it, up to the swap"],
+      ["vecfill migrate --status", "how far it is"],
+      ["vecfill migrate --undo", "put all back as it was"],
+      ["vecfill migrate --finish", "drop the old column"],
+    ],
+    ownOptions: async () => {
+      const { MIGRATE_OPTIONS } = await import("../cli/migrate-options.ts");
+      return { options: Object.values(MIGRATE_OPTIONS), sections: {} };
+    },
+    work: async (context, words, flags) =>
+      (await import("./migrate/show.ts")).showMigrate(context, words, flags),
+  },
   init: {
     summary: "writes a config file, and SQL functions for Supabase",
     about:

@@ -7,9 +7,10 @@
  */
 import { z } from "zod";
 import { CLEANABLE } from "./job.ts";
+import { MIGRATION_STEPS } from "./migration/table-migration.ts";
 import { MODELS, type ModelName, isModelName } from "../row/models.ts";
 import { QUOTA_LIMITS } from "../gemini/port.ts";
-import { sureCheckOf, withSureCheck } from "./sure-check.ts";
+import { sureCheckOf, withSureCheck } from "../row/sure-check.ts";
 
 export const FORMAT_NAME = "vecfill-manifest";
 export const FORMAT_VERSION = 2;
@@ -83,6 +84,16 @@ const index = z.object({
   tablespace: text.optional(),
   comment: text.optional(),
   valid: z.boolean(),
+});
+
+const renamed = z.object({ old: text, next: text, kept: text });
+
+/** What a migration is from its start: `old` is a target's number. */
+const migrationPlan = z.object({
+  old: count,
+  names: renamed.extend({ indexes: z.array(renamed) }),
+  columnType: z.literal(["vector", "halfvec"]),
+  swaps: z.boolean(),
 });
 
 const header = z.object({
@@ -202,6 +213,14 @@ export const eventSchema = z.discriminatedUnion("type", [
     name: text,
     how: z.literal(["built", "standing", "replaced"]),
   }),
+  // of the table of `target`, whose column is the new one; `plan` with the first step
+  z.object({
+    type: z.literal("migration"),
+    at,
+    target: count,
+    step: z.literal(MIGRATION_STEPS),
+    plan: migrationPlan.optional(),
+  }),
 ]);
 
 export type JournalHeader = Readonly<z.infer<typeof header>>;
@@ -211,7 +230,10 @@ export type IndexEvent = Extract<
   JournalEvent,
   { type: "indexDropping" | "indexDropped" | "indexSettled" }
 >;
-export type JobEvent = Exclude<JournalEvent, { type: "target" | "counted" } | IndexEvent>;
+export type JobEvent = Exclude<
+  JournalEvent,
+  { type: "target" | "counted" | "migration" } | IndexEvent
+>;
 
 export type Resubmitted = Extract<JobEvent, { type: "resubmitted" }>;
 

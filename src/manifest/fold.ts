@@ -21,6 +21,11 @@ import {
   refused,
   tried,
 } from "./quota/quota-log.ts";
+import {
+  afterMigrationEvent,
+  commitMigration,
+  type RecordedMigration,
+} from "./migration/table-migration.ts";
 import { move } from "./transitions.ts";
 import { JobIndex } from "./job-index.ts";
 import { needs } from "./states.ts";
@@ -31,6 +36,8 @@ export type ManifestState = {
   readonly counts: Map<Target, TokenCount>;
   readonly jobs: Map<string, Job>;
   indexes: DroppedIndexes;
+  /** The last one of each table, by its name. */
+  readonly migrations: Map<string, RecordedMigration>;
   /** The highest job number given out. */
   lastJob: number;
   /** Undefined while a journal is read, in which no one asks. */
@@ -47,6 +54,7 @@ export function emptyState(): ManifestState {
     counts: new Map(),
     jobs: new Map(),
     indexes: new Map(),
+    migrations: new Map(),
     lastJob: 0,
     index: undefined,
     quotas: new Map(),
@@ -60,6 +68,7 @@ export type Change = Readonly<{
   targets?: readonly Target[];
   counts?: readonly (readonly [Target, TokenCount])[];
   indexes?: DroppedIndexes;
+  migration?: RecordedMigration;
   quotas?: readonly (readonly [ModelName, QuotaLog])[];
   fences?: readonly (readonly [string, boolean])[];
 }>;
@@ -92,6 +101,7 @@ function makesJobs(event: JobEvent): event is Making | Resubmitted {
 export function changeOf(state: ManifestState, event: JournalEvent): Change {
   if (event.type === "target") return { targets: [newTarget(state, event)] };
   if (event.type === "counted") return { counts: [newCount(state, event)] };
+  if (event.type === "migration") return { migration: afterMigrationEvent(state, event) };
   if (!("job" in event)) {
     const target = targetOf(state, event.target, event.type);
     return { indexes: afterIndexEvent(state.indexes, target, event) };
@@ -113,7 +123,11 @@ export function commit(
   state: ManifestState,
   { jobs = [], targets = [], counts = [], indexes = state.indexes, ...learned }: Change,
 ): void {
-  const { quotas = [], fences = [] } = learned;
+  const { quotas = [], fences = [], migration } = learned;
+  if (migration !== undefined) {
+    commitMigration(state, migration);
+    state.index = undefined;
+  }
   for (const [keyId, fence] of fences) state.fences.set(keyId, fence);
   for (const [model, quota] of quotas) state.quotas.set(model, quota);
   state.targets.push(...targets);

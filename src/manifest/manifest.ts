@@ -24,6 +24,12 @@ import { changeOf, commit, indexOf, type ManifestState, type RecordedJob } from 
 import { type Job, type NewJob, type TokenCount } from "./job.ts";
 import { type JournalWriter } from "./journal.ts";
 import { NEW_QUOTA, type QuotaLog } from "./quota/quota-log.ts";
+import {
+  type Migration,
+  migrationOf,
+  type MigrationPlan,
+  type MigrationStep,
+} from "./migration/table-migration.ts";
 import type { Need } from "./states.ts";
 
 /** An event as a stage reports it: the manifest adds the time. */
@@ -70,6 +76,8 @@ export type ManifestView = {
   counted(target: Target): TokenCount | undefined;
   /** Those that do not stand again yet. */
   droppedIndexes(): readonly DroppedIndex[];
+  /** The last one of that table; undefined: there was none. */
+  migration(table: Pick<Target, "schema" | "table">): Migration | undefined;
   /** What the model's quota has shown of itself. */
   quota(model: ModelName): QuotaLog;
   /** Whether Gemini, asked with that key, refuses a create whose input file was deleted; undefined: never tried. */
@@ -90,6 +98,8 @@ export type Manifest = ManifestView & {
   recordIf(holds: (job: Job) => boolean, event: NewEvent): Promise<Job | undefined>;
   recordCounted(target: Target, count: TokenCount): Promise<void>;
   recordIndex(event: NewIndexEvent): Promise<void>;
+  /** As it is after the step. */
+  recordMigration(migration: MigrationPlan, step: MigrationStep): Promise<Migration>;
   /** Throws a UserError when another process has the folder by now. */
   stillHeld(): Promise<void>;
   /** Gives the lock back. */
@@ -107,6 +117,7 @@ export function viewOf(folder: string, state: ManifestState) {
     files: (job: string) => jobFiles(folder, job),
     counted: (target: Target) => countOf(state, target),
     droppedIndexes: () => [...state.indexes.values()],
+    migration: (table: Pick<Target, "schema" | "table">) => migrationOf(state, table),
     quota: (model: ModelName) => state.quotas.get(model) ?? NEW_QUOTA,
     fences: (keyId: string) => state.fences.get(keyId),
   };
@@ -145,20 +156,16 @@ export function writing({ state, journal, lock, clock, answered }: Writing) {
     const known = state.targets.findIndex((each) => sameTarget(each, target));
     return known >= 0 ? known : addTarget(target);
   };
-  const numbered = async (job: NewJob): Promise<RecordedJob> =>
-    recordedJob(job, await numberOf(job.target));
+  const numbered = async (job: NewJob) => recordedJob(job, await numberOf(job.target));
   const addTarget = async (target: Target): Promise<number> => {
     const number = state.targets.length;
     await appendEvent({ type: "target", at: at(), number, target });
     return number;
   };
   const jobNow = (id: string) => jobOf(state, id);
-  const recorded = async (event: JobEvent): Promise<Job> => {
-    await appendEvent(event);
-    return jobNow(event.job);
-  };
+  const recorded = async (event: JobEvent): Promise<Job> =>
+    appendEvent(event).then(() => jobNow(event.job));
   const recordNow = (event: NewEvent) => recorded({ ...event, at: at() });
-
   return {
     reserveJobId: () => {
       do state.lastJob += 1;
@@ -183,11 +190,16 @@ export function writing({ state, journal, lock, clock, answered }: Writing) {
     recordIf: (holds: (job: Job) => boolean, event: NewEvent) =>
       inTurn(async () => (holds(jobNow(event.job)) ? recordNow(event) : undefined)),
     recordCounted: (target: Target, count: TokenCount) =>
-      inTurn(async () => {
-        await appendEvent({ type: "counted", at: at(), target: await numberOf(target), ...count });
-      }),
+      inTurn(async () =>
+        appendEvent({ type: "counted", at: at(), target: await numberOf(target), ...count }),
+      ),
     recordIndex: ({ target, ...event }: NewIndexEvent) =>
       inTurn(async () => appendEvent({ ...event, at: at(), target: await numberOf(target) })),
+    recordMigration: (migration: MigrationPlan, step: MigrationStep) =>
+      inTurn(async () => {
+        await appendEvent({ ...(await migrationEvent(migration, step, numberOf)), at: at() });
+        return recordedMigration(state, migration.next);
+      }),
     stillHeld: () => lock.stillHeld(),
     close: async () => {
       await queue;
@@ -195,6 +207,24 @@ export function writing({ state, journal, lock, clock, answered }: Writing) {
       await lock.release();
     },
   };
+}
+
+/** The plan stands with the first step. */
+async function migrationEvent(
+  { old, next, names, columnType, swaps }: MigrationPlan,
+  step: MigrationStep,
+  numberOf: (target: Target) => Promise<number>,
+) {
+  const event = { type: "migration" as const, target: await numberOf(next), step };
+  if (step !== "planned") return event;
+  const copied = { ...names, indexes: [...names.indexes] };
+  return { ...event, plan: { old: await numberOf(old), names: copied, columnType, swaps } };
+}
+
+function recordedMigration(state: ManifestState, target: Target): Migration {
+  const migration = migrationOf(state, target);
+  if (migration === undefined) throw new Error("a migration that was recorded is not there");
+  return migration;
 }
 
 function recordedJob({ parents, ...job }: NewJob, target: number): RecordedJob {

@@ -1,8 +1,12 @@
 /** The rows whose vectors are nearest to a text's. */
 import { usageError } from "../errors.ts";
+import { needsDatabase } from "../words/needs-database.ts";
 import type { NearRow, Store } from "../store/port.ts";
 import type { Target } from "../row/target.ts";
 import { type NowServices, queryVectors } from "./vectors-now.ts";
+
+const VECTOR_ALONE =
+  ". The query's vector alone, for a search of your own: `vecfill search <query> --print-vector`.";
 
 export async function searchRows(
   services: NowServices & Readonly<{ store: Store }>,
@@ -10,8 +14,8 @@ export async function searchRows(
   { text, top }: Readonly<{ text: string; top: number }>,
 ): Promise<readonly NearRow[]> {
   const { nearest } = services.store;
-  if (nearest === undefined) throw needsDatabase();
-  return nearest({ vector: await queryVector(services, target, text), limit: top });
+  if (nearest === undefined) throw needsDatabase("Searching", VECTOR_ALONE);
+  return nearest({ to: await queryVector(services, target, text), limit: top });
 }
 
 export async function queryVector(
@@ -25,11 +29,4 @@ export async function queryVector(
   const [vector] = await queryVectors(services, target, [text]);
   if (vector === undefined) throw new Error("there is no vector of the query");
   return vector;
-}
-
-function needsDatabase() {
-  return usageError(
-    "Searching needs the database itself, not its API.",
-    "Set DATABASE_URL to the database's own address (in Supabase: Connect, Session pooler). The query's vector alone, for a search of your own: `vecfill search <text> --print-vector`.",
-  );
 }

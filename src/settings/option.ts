@@ -20,6 +20,7 @@ export const COMMAND_NAMES = [
   "status",
   "jobs",
   "report",
+  "migrate",
   "init",
   "config",
   "doctor",

@@ -37,16 +37,17 @@ const WITH_TABLE: readonly CommandName[] = [
   "verify",
   "status",
   "search",
+  "migrate",
   "report",
   "init",
   "config",
   "doctor",
 ];
 const OF_THE_TARGET = { group: "Target", commands: WITH_TABLE } as const;
-const MAKES_JOBS: readonly CommandName[] = ["export", "run", "resubmit"];
-const SUBMITS: readonly CommandName[] = ["submit", "run"];
+const MAKES_JOBS: readonly CommandName[] = ["export", "run", "resubmit", "migrate"];
+const SUBMITS: readonly CommandName[] = ["submit", "run", "migrate"];
 const MAKES_OR_SENDS: readonly CommandName[] = [...MAKES_JOBS, "submit"];
-const SPENDS: readonly CommandName[] = ["submit", "run"];
+const SPENDS: readonly CommandName[] = ["submit", "run", "migrate"];
 /** They tell what something costs. */
 const PRICES: readonly CommandName[] = [
   ...SPENDS,
@@ -58,8 +59,16 @@ const PRICES: readonly CommandName[] = [
   "verify",
 ];
 /** They are started by cron and the like, with nobody there. */
-const WATCHED: readonly CommandName[] = ["run", "export", "submit", "poll", "import", "resubmit"];
-const POLLS: readonly CommandName[] = ["poll", "run"];
+const WATCHED: readonly CommandName[] = [
+  "run",
+  "export",
+  "submit",
+  "poll",
+  "import",
+  "resubmit",
+  "migrate",
+];
+const POLLS: readonly CommandName[] = ["poll", "run", "migrate"];
 /** With `--live` the doctor waits for batches too. */
 const WAITS: readonly CommandName[] = [...POLLS, "doctor"];
 const WRITES: readonly CommandName[] = [
@@ -73,6 +82,7 @@ const WRITES: readonly CommandName[] = [
   "rollback",
   "clean",
   "verify",
+  "migrate",
   "init",
 ];
 
@@ -201,7 +211,7 @@ export const OPTIONS = named({
     default: true,
     describe: "a hundred rows go through first, alone; --no-canary for all at once",
     group: "Jobs",
-    commands: ["run", "plan"],
+    commands: ["run", "plan", "migrate"],
   }),
   beside: toggle({
     describe:
@@ -216,7 +226,7 @@ export const OPTIONS = named({
     max: ATTEMPTS_MAX,
     describe: "how often a retryable row is submitted in all",
     group: "Jobs",
-    commands: ["run", "plan"],
+    commands: ["run", "plan", "migrate"],
   }),
   maxCost: dollarsOr("off", {
     default: undefined,
@@ -341,7 +351,7 @@ export const OPTIONS = named({
     max: PACE_MAX,
     describe: "most rows a second to write, or auto: back off when the database slows down",
     group: "Quota and waiting",
-    commands: ["import", "run", "recover", "rollback"],
+    commands: ["import", "run", "recover", "rollback", "migrate"],
   }),
   rebuildIndex: toggle({
     describe:
@@ -377,7 +387,7 @@ export const OPTIONS = named({
     describe:
       "seconds over which results that are fewer than the batch's own count are fetched again before rows count as missing",
     group: "Quota and waiting",
-    commands: ["import", "run", "recover"],
+    commands: ["import", "run", "recover", "migrate"],
   }),
   reconcile: toggle({
     describe: "settle uncertain submissions first",

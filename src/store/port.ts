@@ -132,7 +132,8 @@ export type BuildOutcome = "built" | "standing" | "replaced";
 
 /** The ANN indexes on the embedding. To drop one that is gone, or build one that stands, is nothing. */
 export type StoreIndexes = Readonly<{
-  read(): Promise<StandingIndex[]>;
+  /** `every`: also those that are no ANN indexes, such as one of the rows without a vector. */
+  read(every?: boolean): Promise<StandingIndex[]>;
   /** Waits for a moment only, so that nothing piles up behind it; a busy table rejects it. */
   drop(name: string): Promise<void>;
   /**
@@ -193,8 +194,12 @@ export function parseLook(given: unknown): Look {
 /** A row that has a text and no vector; `since` is what its column of that name says. */
 export type PendingSince = Readonly<{ id: string; since: string; seconds: number }>;
 
-/** Rows by the distance of their vectors from this one. `exact`: by no index. */
-export type Nearest = Readonly<{ vector: Float32Array; limit: number; exact?: boolean }>;
+/** Rows by the distance of their vectors from this one, or from a row's own. `exact`: by no index. */
+export type Nearest = Readonly<{
+  to: Float32Array | Readonly<{ row: string }>;
+  limit: number;
+  exact?: boolean;
+}>;
 
 /** `similarity`: the cosine. */
 export type NearRow = Readonly<{ id: string; text: string; similarity: number }>;

@@ -97,7 +97,7 @@ export function withRetry(store: Store, options: RetryOptions): Store {
   const { indexes, nearest, oldestPending } = store;
   return {
     indexes: indexes && {
-      read: () => again(() => indexes.read()),
+      read: (every) => again(() => indexes.read(every)),
       drop: (name) => again(() => indexes.drop(name)),
       build: (index, signal) => again(() => indexes.build(index, signal)),
       // asked again soon anyway

@@ -341,7 +341,8 @@ function clearBody(target: Target, shape: TableShape): string {
  * A row whose text changes loses its vector, unless the same statement gives it another one. It
  * listens to the text's columns only, so that writing vectors does not fire it.
  */
-function triggerStatements(target: Target, api: boolean): string[] {
+/** Statements that may be run again at any time; they make the trigger alone. */
+export function triggerStatements(target: Target, api: boolean): string[] {
   const embedding = quoteIdentifier(target.embedding);
   const columns = recipeColumns(parseRecipe(target.text)).map(quoteIdentifier).join(", ");
   const name = `vecfill_${targetHash(target)}_${TRIGGER}`;

@@ -15,7 +15,7 @@ import {
   unbalancedJobs,
 } from "../../src/commands/verify/recorded-jobs.ts";
 import { rollbackJob } from "../../src/commands/rollback/rollback.ts";
-import { comparable, compareSample, drawPlaces } from "../../src/commands/verify/sample.ts";
+import { comparable, drawPlaces, unlikeRows } from "../../src/search/sample.ts";
 import { runHere } from "../command-line.ts";
 import { temporaryFolder } from "../manifest/sample.ts";
 import { range, startTrial, texts, type Trial } from "../trial.ts";
@@ -63,9 +63,11 @@ async function sampled(trial: Trial) {
   const findings = new Findings();
   const rows = comparable(picked, trial.target);
   const { signal } = new AbortController();
-  const off = await trial.services({}, ({ gemini }) =>
-    compareSample({ gemini, signal }, trial.target, rows, findings),
+  const unlike = await trial.services({}, ({ gemini }) =>
+    unlikeRows({ gemini, signal }, trial.target, rows),
   );
+  for (const { id, cosine } of unlike) findings.add({ id, problem: "sample", detail: `${cosine}` });
+  const off = unlike.length;
   await findings.write(trial.folder, trial.path("verify.jsonl"));
   return { ids: picked.map(({ id }) => Number(id)), rows: rows.length, off };
 }

@@ -5,7 +5,7 @@ import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { isJsonObject } from "../../src/row/json-value.ts";
 import { eventSchema, parseEvent } from "../../src/manifest/event.ts";
-import { sureCheckOf } from "../../src/manifest/sure-check.ts";
+import { sureCheckOf } from "../../src/row/sure-check.ts";
 
 /** One of each kind. */
 const EXAMPLES = readFileSync(new URL("../fixtures/manifest-v1.ndjson", import.meta.url), "utf8")

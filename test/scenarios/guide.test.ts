@@ -88,6 +88,9 @@ const SCENES: Readonly<Record<string, Scene>> = {
          where table_name = 'questions' and column_name like 'embedding%'`,
       );
       expect(columns).toEqual([["embedding"]]);
+      const config = join(stage.home, "vecfill.config.json");
+      const settings: object = JSON.parse(await readFile(config, "utf8"));
+      await writeFile(config, JSON.stringify({ ...settings, model: NEW_MODEL }));
     },
   },
   "12": {

@@ -97,8 +97,7 @@ test("an index gives as many rows as are asked for, by its own operator", async 
   // as it is with more rows
   await database.query("SET enable_seqscan = off");
   const store = createSqlStore(database, QUESTIONS, { where: undefined });
-  const found = async (exact: boolean) =>
-    store.nearest?.({ vector: vectorOf(3), limit: 80, exact });
+  const found = async (exact: boolean) => store.nearest?.({ to: vectorOf(3), limit: 80, exact });
   const rows = (await found(false)) ?? [];
   expect(rows).toHaveLength(80);
   const cosines = rows.map(({ similarity }) => similarity);

@@ -1,5 +1,6 @@
 /** What there is to complete: the commands, and for each its options and what they take. */
 import { EMULATOR_OPTIONS } from "../../cli/emulation.ts";
+import { MIGRATE_OPTIONS } from "../../cli/migrate-options.ts";
 import { SEARCH_OPTIONS } from "../../cli/search-options.ts";
 import { COMMAND_NAMES, type CommandName, type Option } from "../../settings/option.ts";
 import { optionsOf } from "../../settings/options.ts";
@@ -33,9 +34,10 @@ const ARGUMENTS: Readonly<Partial<Record<CommandName, CompletedCommand["takes"]>
 const OWN: Readonly<Partial<Record<CommandName, Readonly<Record<string, Option<unknown>>>>>> = {
   emulator: EMULATOR_OPTIONS,
   search: SEARCH_OPTIONS,
+  migrate: MIGRATE_OPTIONS,
 };
 
-const FILES = ["env-file", "config", "metrics-file"];
+const FILES = ["env-file", "config", "metrics-file", "queries"];
 const FOLDERS = ["jobs-dir", "folder"];
 const HELP = { flag: "help", describe: "show help", takes: "nothing", choices: [] } as const;
 

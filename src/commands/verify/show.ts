@@ -14,7 +14,13 @@ import { tableName, type Target } from "../../row/target.ts";
 import { type ColumnSummary, verifyColumn } from "./column.ts";
 import { Findings } from "./findings.ts";
 import { checkFiles, emptiedSince, unbalancedJobs } from "./recorded-jobs.ts";
-import { compareSample, comparable, drawPlaces, LEAST_COSINE, tokensToSend } from "./sample.ts";
+import {
+  comparable,
+  drawPlaces,
+  LEAST_COSINE,
+  unlikeRows,
+  tokensToSend,
+} from "../../search/sample.ts";
 import { nameAmongSeveral } from "../../stages.ts";
 import { longestWait, type Wait, waitText } from "./waiting.ts";
 import { textOf } from "../../words/text-lines.ts";
@@ -78,8 +84,14 @@ async function takeSample(
   const question = `Embed ${counted(rows.length, "row")} again, for about ${dollars(usd)} at the full price?`;
   if (usd > settings.consentAbove && !(await confirm(question))) throw refused();
   const gemini = await services.gemini();
-  return { ...sample, off: await compareSample({ gemini, signal }, target, rows, findings) };
+  const off = await unlikeRows({ gemini, signal }, target, rows);
+  for (const { id, cosine } of off) {
+    findings.add({ id, problem: "sample", detail: `cosine ${cosine.toFixed(COSINE_DIGITS)}` });
+  }
+  return { ...sample, off: off.length };
 }
+
+const COSINE_DIGITS = 4;
 
 function refused(): UserError {
   return usageError(

@@ -4,7 +4,7 @@
  * when it first exported a row, and nothing of rows that no job has.
  */
 import { MS_PER_SECOND } from "../../clock.ts";
-import { usageError } from "../../errors.ts";
+import { needsDatabase } from "../../words/needs-database.ts";
 import type { Job } from "../../manifest/job.ts";
 import { sameColumn } from "../../manifest/vector-space.ts";
 import { waitingSince } from "../../jobs-folder/waiting-since.ts";
@@ -28,7 +28,8 @@ export async function longestWait(
     const seconds = Math.round((now.getTime() - Date.parse(first.since)) / MS_PER_SECOND);
     return { who: `rows of job ${first.job}`, since: first.since, seconds, isLeast: true };
   }
-  if (oldestPending === undefined) throw needsDatabase();
+  if (oldestPending === undefined)
+    throw needsDatabase("A column that tells (--age-column)", ", or leave --age-column out.");
   const row = await oldestPending(ageColumn);
   return row && { ...row, who: `row ${row.id}`, isLeast: false };
 }
@@ -41,11 +42,4 @@ export function waitText(wait: Wait | undefined, ageColumn: string | undefined):
   return ageColumn === undefined
     ? "  For how long is not known: no job has them. `--age-column` names a column that tells, such as created_at."
     : `  None of them waits: they have no text, or nothing in ${ageColumn}.`;
-}
-
-function needsDatabase() {
-  return usageError(
-    "How long rows have waited by a column (--age-column) is told by the database itself, not by its API.",
-    "Set DATABASE_URL to the database's own address (in Supabase: Connect, Session pooler), or leave --age-column out.",
-  );
 }

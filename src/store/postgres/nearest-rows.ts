@@ -5,7 +5,14 @@ import { operatorOf, servesSearch } from "../../row/width.ts";
 import { ANN_METHODS } from "../../row/write-cost.ts";
 import { cell, type Row } from "../database.ts";
 import type { NearRow, Nearest } from "../port.ts";
-import { qualifiedColumn, qualifiedTable, startOfText, type TableShape } from "../sql.ts";
+import {
+  qualifiedColumn,
+  qualifiedTable,
+  quoteIdentifier,
+  quoteLiteral,
+  startOfText,
+  type TableShape,
+} from "../sql.ts";
 
 /** pgvector's default, which an HNSW index gives at most. */
 const EF_SEARCH = 40;
@@ -16,11 +23,14 @@ export function nearestScript(
   target: Target,
   shape: TableShape,
   { embeddingIndexes }: Pick<TargetDescription, "embeddingIndexes">,
-  { vector, limit, exact = false }: Nearest,
+  { to, limit, exact = false }: Nearest,
 ): string {
   const schema = quoteIdentifier(shape.vectorSchema);
   const embedding = qualifiedColumn(target, target.embedding);
-  const query = `'[${vector.join(",")}]'::${schema}.vector::${schema}.${shape.embeddingType}`;
+  const query =
+    "row" in to
+      ? vectorOfRow(target, to.row)
+      : `'[${to.join(",")}]'::${schema}.vector::${schema}.${shape.embeddingType}`;
   const index = embeddingIndexes.find(
     ({ method, valid, definition }) =>
       valid && ANN_METHODS.includes(method) && servesSearch(definition),
@@ -31,8 +41,14 @@ export function nearestScript(
       pg_catalog.set_config('enable_indexscan', '${exact ? "off" : "on"}', true);
     SELECT ${qualifiedColumn(target, target.id)}::text AS id, ${startOfText(target)} AS text,
       (1 - (${by(COSINE)}))::text AS similarity
-    FROM ${qualifiedTable(target)} WHERE ${embedding} IS NOT NULL
+    FROM ${qualifiedTable(target)} WHERE ${embedding} IS NOT NULL AND ${query} IS NOT NULL
     ORDER BY ${by(index === undefined ? COSINE : operatorOf(index.definition))} LIMIT ${Math.trunc(limit)}`;
+}
+
+/** A row with a key of its own has one vector, or none. */
+function vectorOfRow(target: Target, id: string): string {
+  return `(SELECT ${quoteIdentifier(target.embedding)} FROM ${qualifiedTable(target)}
+    WHERE ${qualifiedColumn(target, target.id)}::text = ${quoteLiteral(id)} LIMIT 1)`;
 }
 
 export function nearRow(row: Row): NearRow {

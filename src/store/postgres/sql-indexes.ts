@@ -47,15 +47,15 @@ export function sqlIndexes(database: Database, target: Target): StoreIndexes {
     }
   };
   return {
-    read: () => explainedIndex(() => read(database, target)),
+    read: (every = false) => explainedIndex(() => read(database, target, every)),
     drop: (name) => explainedIndex(() => drop(database, target, name)),
     build: (index, signal) => explainedIndex(() => build(database, target, index, signal)),
     progress: () => explainedIndex(() => progress(database, target)),
   };
 }
 
-async function read(database: Database, target: Target): Promise<StandingIndex[]> {
-  const rows = await database.query(readSql(target));
+async function read(database: Database, target: Target, every: boolean): Promise<StandingIndex[]> {
+  const rows = await database.query(readSql(target, every));
   return rows.map((row) => ({
     name: cell(row, "name"),
     method: cell(row, "method"),
@@ -68,7 +68,8 @@ async function read(database: Database, target: Target): Promise<StandingIndex[]
 }
 
 /** Under a search path that shows nothing, the database qualifies every name in a definition. */
-function readSql(target: Target): string {
+function readSql(target: Target, every: boolean): string {
+  const isAnn = `m.amname IN (${ANN_METHODS.map(quoteLiteral).join(", ")}) AND ${isOnEmbedding(target)}`;
   return `
     WITH ${tableQuery(target)},
     vecfill_path AS MATERIALIZED (SELECT pg_catalog.set_config('search_path', 'pg_catalog', true))
@@ -90,9 +91,17 @@ function readSql(target: Target): string {
     JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid
     JOIN pg_catalog.pg_am m ON m.oid = c.relam
     LEFT JOIN pg_catalog.pg_tablespace s ON s.oid = c.reltablespace
-    WHERE i.indrelid = vecfill_table.oid AND m.amname IN (${ANN_METHODS.map(quoteLiteral).join(", ")})
-      AND ${isOnEmbedding(target)}
+    WHERE i.indrelid = vecfill_table.oid AND ${every ? dependsOnEmbedding(target) : isAnn}
     ORDER BY c.relname`;
+}
+
+/** Also where it stands in the condition alone. */
+function dependsOnEmbedding({ embedding }: Target): string {
+  return `EXISTS (SELECT FROM pg_catalog.pg_depend d
+      JOIN pg_catalog.pg_attribute a ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid
+      WHERE d.classid = 'pg_catalog.pg_class'::regclass AND d.objid = i.indexrelid
+        AND d.refclassid = 'pg_catalog.pg_class'::regclass AND d.refobjid = i.indrelid
+        AND a.attname = ${quoteLiteral(embedding)})`;
 }
 
 async function drop(database: Database, target: Target, name: string): Promise<void> {
@@ -117,7 +126,7 @@ async function build(
   signal: AbortSignal,
 ): Promise<BuildOutcome> {
   signal.throwIfAborted();
-  const standing = await read(database, target);
+  const standing = await read(database, target, true);
   const there = standing.find(({ name }) => name === index.name);
   if (there?.valid === true) return isSame(there, index) ? "standing" : "replaced";
   if (standing.some((other) => other.valid && isSame(other, index))) return "standing";

@@ -76,7 +76,8 @@ export function createSqlStore(
     nearest: (asked) =>
       explained(async () => {
         const { shape } = await layout();
-        const { description } = await seen();
+        // an index may have been built since
+        const { description } = await readCatalogue(database, target);
         const rows = await database.script(nearestScript(target, shape, description, asked));
         return rows.map(nearRow);
       }),

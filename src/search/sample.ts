@@ -3,12 +3,11 @@
  * now: a row whose text was changed since it was filled is off, and rightly so.
  */
 import { randomInt } from "node:crypto";
-import { MODELS } from "../../row/models.ts";
-import type { PickedRow } from "../../store/port.ts";
-import type { Target } from "../../row/target.ts";
-import { estimateTokens } from "../../row/tokens.ts";
-import { type NowServices, sentText, vectorsNow } from "../../search/vectors-now.ts";
-import type { Findings } from "./findings.ts";
+import { MODELS } from "../row/models.ts";
+import type { PickedRow } from "../store/port.ts";
+import type { Target } from "../row/target.ts";
+import { estimateTokens } from "../row/tokens.ts";
+import { type NowServices, sentText, vectorsNow } from "./vectors-now.ts";
 
 /** Below this, two vectors were not made from the same text by the same model. */
 export const LEAST_COSINE = 0.999;
@@ -31,26 +30,18 @@ export function tokensToSend(rows: readonly PickedRow[], target: Target): number
   return rows.reduce((sum, row) => sum + estimateTokens(sentText(row.text, target)), 0);
 }
 
-/** How many are off; each is among the findings. */
-export async function compareSample(
+/** Those that are off, and by how much. */
+export async function unlikeRows(
   services: NowServices,
   target: Target,
   rows: readonly PickedRow[],
-  findings: Findings,
-): Promise<number> {
+): Promise<readonly Readonly<{ id: string; cosine: number }>[]> {
   const texts = rows.map(({ text }) => text);
   const vectors = await vectorsNow(services, target, texts, "embedding a sample again");
-  let off = 0;
-  for (const [place, { id, vector }] of rows.entries()) {
-    const cosine = cosineOf(vector, vectors[place] ?? []);
-    if (cosine >= LEAST_COSINE) continue;
-    off += 1;
-    findings.add({ id, problem: "sample", detail: `cosine ${cosine.toFixed(COSINE_DIGITS)}` });
-  }
-  return off;
+  return rows
+    .map(({ id, vector }, place) => ({ id, cosine: cosineOf(vector, vectors[place] ?? []) }))
+    .filter(({ cosine }) => cosine < LEAST_COSINE);
 }
-
-const COSINE_DIGITS = 4;
 
 /** 0 where it is not defined: of different widths, or without length. */
 function cosineOf(a: readonly number[], b: readonly number[]): number {

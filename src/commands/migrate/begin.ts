@@ -1,0 +1,80 @@
+/** A migration as settings and options have it: the one that is under way, or a new one that is agreed to. */
+import type { CommandContext } from "../../cli/command.ts";
+import type { MIGRATE_OPTIONS } from "../../cli/migrate-options.ts";
+import { priceOf, pricesOf } from "../../cost/tariff.ts";
+import { needsDatabase } from "../../words/needs-database.ts";
+import type { MigrationPlan } from "../../manifest/migration/table-migration.ts";
+import { checkPlan } from "../../migrate/migrate.ts";
+import { migrationNames } from "../../row/migration-names.ts";
+import { checkTarget } from "../../row/target-check.ts";
+import { type Target, tableName } from "../../row/target.ts";
+import { ANN_METHODS } from "../../row/write-cost.ts";
+import { ANN_DIMENSIONS_MAX, type VectorType, vectorType, widthCost } from "../../row/width.ts";
+import { targetOf } from "../../settings/config.ts";
+import type { ValuesOf } from "../../settings/options.ts";
+import type { AnnIndex } from "../../store/port.ts";
+import { bytes, count, counted, dollars } from "../../words/figures.ts";
+
+export type MigrateOptions = ValuesOf<typeof MIGRATE_OPTIONS>;
+
+/** `question`: what it comes to, in words. */
+export type Planned = Readonly<{ plan: MigrationPlan; question: string }>;
+
+/** Characters a token, about, where no text is read for it. */
+const CHARS_A_TOKEN = 4;
+
+/** Throws a UserError where something stands against it. */
+export async function planMigration(
+  context: CommandContext,
+  options: MigrateOptions,
+): Promise<Planned> {
+  const { services, settings, clock } = context;
+  const asked = targetOf(settings);
+  const store = await services.store(asked);
+  const description = await store.describe();
+  const { embedding } = description;
+  const oldType = vectorType(embedding.typeName) ?? "vector";
+  const old = { ...asked, dimensions: embedding.dimensions ?? asked.dimensions };
+  checkTarget(old, description);
+  if (store.indexes === undefined) throw needsDatabase("A migration", ".");
+  const found = await store.indexes.read(true);
+  const indexes = found.filter(({ valid, obstacle }) => valid && obstacle === undefined);
+  const names = migrationNames(old, indexes, {
+    column: options.column,
+    now: clock.now(),
+  });
+  const next = { ...asked, model: options.to, embedding: names.next };
+  const columnType = options.type === "same" ? usualType(oldType, next) : options.type;
+  const plan = { old, next, names, columnType, swaps: options.swap };
+  const table = await services.migration(plan);
+  const ann = indexes.filter(({ method }) => ANN_METHODS.includes(method));
+  const takesIndex = next.dimensions <= ANN_DIMENSIONS_MAX[columnType];
+  checkPlan(plan, { columns: await table.columns(), indexes: ann, takesIndex });
+  const size = await table.size();
+  return { plan, question: questionOf(context, plan, { ...size, indexes: ann }) };
+}
+
+function usualType(old: VectorType, { dimensions }: Target): VectorType {
+  return dimensions > ANN_DIMENSIONS_MAX[old] ? "halfvec" : old;
+}
+
+function questionOf(
+  { settings }: CommandContext,
+  { old, next, columnType, swaps }: Planned["plan"],
+  size: Readonly<{ rows: number; chars: number; indexes: readonly AnnIndex[] }>,
+): string {
+  const { rows, chars, indexes } = size;
+  const tokens = Math.ceil(chars / CHARS_A_TOKEN);
+  const usd = priceOf(tokens, pricesOf(settings)(next.model, "batch"));
+  const { rowBytes, indexBytes = 0 } = widthCost(columnType, next.dimensions);
+  const [column, index] = [rowBytes * rows, indexBytes * indexes.length * rows];
+  return [
+    `${tableName(old)}: from ${old.model} in ${old.embedding} to ${next.model} in ${next.embedding}, ${columnType}(${next.dimensions}).`,
+    `  ${counted(rows, "row")} with a text, about ${count(tokens)} tokens, about ${dollars(usd)} as batches.`,
+    `  disk: about ${bytes(column)} for the column, ${bytes(index)} for ${counted(indexes.length, "index").replace("indexs", "indexes")}, and as much again in the log of the database.`,
+    `  locks: the table for an instant when the column is added${swaps ? ", and when the names are swapped" : ""}; who cannot have it within 2 seconds tries again.`,
+    swaps
+      ? `  From the swap on, queries must be embedded with ${next.model}.`
+      : `  No swap: your code goes over to ${next.embedding} by itself.`,
+  ].join("\n");
+}

@@ -1,0 +1,215 @@
+import type { CommandContext, CommandResult } from "../../cli/command.ts";
+import { MIGRATE_OPTIONS } from "../../cli/migrate-options.ts";
+import { usageError } from "../../errors.ts";
+import { readManifest } from "../../jobs-folder/open.ts";
+import { isUnderWay, type Migration } from "../../manifest/migration/table-migration.ts";
+import type { Gate } from "../../migrate/gate.ts";
+import { advance } from "../../migrate/migrate.ts";
+import { type Target, tableName } from "../../row/target.ts";
+import { type Flags, flagValues, targetOf } from "../../settings/config.ts";
+import { runFromSettings } from "../../stages.ts";
+import { count, counted } from "../../words/figures.ts";
+import { textOf } from "../../words/text-lines.ts";
+import { type MigrateOptions, planMigration } from "./begin.ts";
+import { readQueries } from "./queries-file.ts";
+
+export async function showMigrate(
+  context: CommandContext,
+  _words: readonly string[],
+  flags: Flags,
+): Promise<CommandResult> {
+  const options = flagValues(MIGRATE_OPTIONS, flags);
+  const { status, finish, undo } = options;
+  if ([status, finish, undo].filter(Boolean).length > 1) {
+    throw usageError("--status, --finish and --undo exclude each other.", "Give one of them.");
+  }
+  if (status) return showStatus(context);
+  if (finish) return endMigration(context, "finished");
+  return undo ? endMigration(context, "undone") : goOn(context, options);
+}
+
+async function showStatus({ settings }: CommandContext): Promise<CommandResult> {
+  const target = targetOf(settings);
+  const migration = (await readManifest(settings.jobsDir)).migration(target);
+  if (migration === undefined) return { json: { step: null }, text: none(target) };
+  return { json: { ...migration }, text: textOf(stateLines(migration)) };
+}
+
+async function goOn(context: CommandContext, options: MigrateOptions): Promise<CommandResult> {
+  const { settings, services, signal, confirm } = context;
+  const queries = await readQueries(options.queries);
+  const known = (await readManifest(settings.jobsDir)).migration(targetOf(settings));
+  const goesOn = known !== undefined && isUnderWay(known);
+  const planned = goesOn ? undefined : await planMigration(context, options);
+  if (settings.dryRun) {
+    const text = planned?.question ?? textOf(known ? stateLines(known) : []);
+    return { json: { dryRun: true, plan: planned?.plan ?? null }, text };
+  }
+  // the key is asked for before anything is changed
+  const gemini = await services.gemini();
+  if (planned !== undefined && !(await confirm(`${planned.question}\nGo on?`))) throw saidNo();
+  const manifest = await services.manifest();
+  const migration =
+    planned === undefined
+      ? manifest.migration(targetOf(settings))
+      : await manifest.recordMigration(planned.plan, "planned");
+  if (migration === undefined) throw new Error("the migration is gone");
+  const { minRecall, checkRows: sample } = options;
+  const advanced = await advance(
+    {
+      manifest,
+      gemini,
+      signal,
+      table: await services.migration(migration),
+      store: (target) => services.store(target),
+      fill: (next) => fill(context, next),
+    },
+    migration,
+    { minRecall, sample, queries },
+  );
+  return resultOf(context, advanced);
+}
+
+function saidNo() {
+  return usageError("Nothing was changed: you said no.", "`vecfill migrate --dry-run` plans only.");
+}
+
+/** The pipeline of `run` over the new column; what it leaves waits for the next time. */
+async function fill(context: CommandContext, next: Target): Promise<boolean> {
+  const { embedding, model, dimensions } = next;
+  const settings = { ...context.settings, embedding, model, dimensions, limit: undefined };
+  const { pending, isCutShort, costStop } = await runFromSettings({
+    ...context,
+    settings,
+    targets: [settings],
+  });
+  return pending.length === 0 && !isCutShort && costStop === undefined;
+}
+
+/** `step`: what it ends with. */
+async function endMigration(
+  context: CommandContext,
+  step: "finished" | "undone",
+): Promise<CommandResult> {
+  const { services, settings, confirm } = context;
+  const target = targetOf(settings);
+  const found = (await readManifest(settings.jobsDir)).migration(target);
+  if (found === undefined || !isUnderWay(found))
+    throw usageError(none(target), "`vecfill migrate` begins one.");
+  const isReady = found.step === "swapped" || (found.step === "checked" && !found.swaps);
+  if (step === "finished" && !isReady) {
+    throw usageError("The migration is not at its end yet.", "`vecfill migrate` goes on with it.");
+  }
+  const table = await services.migration(found);
+  const isSwapped = ["swapping", "swapped"].includes(found.step);
+  const edited = step === "undone" && isSwapped ? await table.withoutOld(IDS_SHOWN + 1) : [];
+  const dropped = step === "finished" ? found.old.embedding : found.next.embedding;
+  const question = `${step === "finished" ? "Drop" : "Put all back as it was, and drop"} ${tableName(target)}.${dropped}?${editedText(edited)}`;
+  if (settings.dryRun) return { json: { dryRun: true, edited }, text: question };
+  if (!(await confirm(question))) throw saidNo();
+  const manifest = await services.manifest();
+  await (step === "finished" ? table.finish() : table.undo());
+  const migration = await manifest.recordMigration(found, step);
+  return {
+    json: { ...migration, edited },
+    text: textOf([...stateLines(migration), editedText(edited).trim()]),
+  };
+}
+
+const IDS_SHOWN = 100;
+
+function editedText(ids: readonly string[]): string {
+  if (ids.length === 0) return "";
+  const more = ids.length > IDS_SHOWN ? " and more" : "";
+  return `\nRows that were changed or came meanwhile, and have no old vector: ${ids.slice(0, IDS_SHOWN).join(", ")}${more}.`;
+}
+
+function resultOf(
+  { next }: CommandContext,
+  { migration, gate, isFilling }: Awaited<ReturnType<typeof advance>>,
+): CommandResult {
+  const isStopped = gate !== undefined && gate.against.length > 0;
+  return {
+    json: { ...migration, gate: gate ?? null },
+    text: textOf([...(gate === undefined ? [] : gateLines(gate)), ...stateLines(migration)]),
+    next: isFilling ? next("migrate") : undefined,
+    exit: isStopped ? "rowsFailed" : isFilling ? "unfinished" : "done",
+  };
+}
+
+function none(target: Target): string {
+  return `No migration of ${tableName(target)} is under way.`;
+}
+
+const STANDS: Readonly<Record<Migration["step"], string>> = {
+  planned: "planned; the new column is not there yet",
+  added: "the new column is there, and is being filled",
+  filled: "filled; the index is next",
+  indexed: "indexed; the check is next",
+  checked: "checked; the swap is next",
+  swapping: "about to be swapped",
+  swapped: "swapped",
+  finished: "finished",
+  undone: "undone; all is as it was",
+};
+
+function stateLines(migration: Migration): string[] {
+  const { old, next, step, swaps, at } = migration;
+  const stands = step === "checked" && !swaps ? "checked, and not to be swapped" : STANDS[step];
+  return [
+    `${tableName(next)}: ${old.model} in ${old.embedding}, ${next.model} in ${next.embedding}: ${stands} (${at}).`,
+    ...(step === "swapped" ? afterSwap(migration) : []),
+    ...(step === "checked" && !swaps ? withoutSwap(migration) : []),
+  ];
+}
+
+function afterSwap({ old, next }: Migration): string[] {
+  return [
+    `From now on queries must be embedded with ${next.model}: with the old model nothing fails, and the neighbours are wrong.`,
+    `In vecfill.config.json: "model": "${next.model}", "dimensions": ${next.dimensions}`,
+    `\`vecfill run --model ${next.model}\` fills what came or changed in the last moment, and from now on.`,
+    `\`vecfill migrate --undo\` puts ${old.embedding} back; \`vecfill migrate --finish\` drops it.`,
+  ];
+}
+
+function withoutSwap({ old, next }: Migration): string[] {
+  return [
+    `Search in ${next.embedding}, with queries embedded by ${next.model}; the old column is as it was.`,
+    `\`vecfill migrate --finish\` drops ${old.embedding} once nobody reads it.`,
+  ];
+}
+
+const PERCENT = 100;
+
+function gateLines(gate: Gate): string[] {
+  const { queries } = gate;
+  const figures: readonly (readonly [string, string])[] = [
+    ["rows with a vector", count(gate.rows)],
+    ["with a text and no vector", count(gate.lacking)],
+    ["of a wrong width or length", count(gate.flawed)],
+    [
+      "embedded again",
+      `${count(gate.sampled)}, ${gate.off === 0 ? "all alike" : `${count(gate.off)} off`}`,
+    ],
+    ["recall@10 of the index", share(gate.recall)],
+    ["same neighbours as before", share(gate.agreement)],
+  ];
+  const width = Math.max(...figures.map(([name]) => name.length));
+  return [
+    ...figures.map(([name, value]) => `  ${name.padEnd(width)}  ${value}`),
+    ...(queries === undefined
+      ? []
+      : [
+          `  ${counted(queries.count, "query").replace("querys", "queries")}: nDCG@10 ${queries.old.ndcg.toFixed(3)} before, ${queries.next.ndcg.toFixed(3)} now; recall@10 ${share(queries.old.recall)} before, ${share(queries.next.recall)} now`,
+        ]),
+    gate.against.length === 0 ? "" : `The swap is held back: ${gate.against.join("; ")}.`,
+    gate.against.length === 0 ? "" : AGAIN,
+  ];
+}
+
+function share(part: number | undefined): string {
+  return part === undefined ? "-" : `${(part * PERCENT).toFixed(1)}%`;
+}
+
+const AGAIN =
+  "`vecfill verify --sample 100` for the new column names rows that are off: set these to NULL. Then run the same command again: it fills, and checks anew.";

@@ -1,0 +1,189 @@
+/**
+ * What a new column has to show before it takes the old one's place: that no row is left out, that vectors are of
+ * unit length and are those of their texts, and that its index finds what an exact search finds. Beside it, and
+ * for people to judge: how far old and new neighbours agree, and, where queries with relevant rows are given, how
+ * well each column finds these.
+ */
+import type { Target } from "../row/target.ts";
+import type { PickedRow, Store } from "../store/port.ts";
+import { comparable, drawPlaces, unlikeRows } from "../search/sample.ts";
+import { type NowServices, queryVectors } from "../search/vectors-now.ts";
+
+/** Of a search. */
+const TOP = 10;
+/** Rows whose neighbours are looked for. */
+const SEARCHES = 50;
+/** A row that has changed in this moment is filled again after the swap: one in so many may be. */
+const ROWS_A_LATECOMER = 1_000;
+
+export type Query = Readonly<{ query: string; relevant: readonly string[] }>;
+
+export type GateOptions = Readonly<{
+  minRecall: number;
+  sample: number;
+  queries: readonly Query[];
+}>;
+
+/** Of one column: of the best ten, and the part of the relevant rows among them. */
+type Found = Readonly<{ ndcg: number; recall: number }>;
+
+export type Gate = Readonly<{
+  rows: number;
+  lacking: number;
+  flawed: number;
+  sampled: number;
+  off: number;
+  /** Undefined where no index stands on the column: a search is exact. */
+  recall: number | undefined;
+  /** Of the ten nearest by the old column, those that are so by the new one. */
+  agreement: number | undefined;
+  queries: Readonly<{ count: number; old: Found; next: Found }> | undefined;
+  /** What keeps the swap back, in words; none: nothing does. */
+  against: readonly string[];
+}>;
+
+export type GateServices = NowServices &
+  Readonly<{ old: Store; next: Store; lacking: () => Promise<number>; isIndexed: boolean }>;
+
+export async function checkColumn(
+  services: GateServices,
+  targets: Readonly<{ old: Target; next: Target }>,
+  options: GateOptions,
+): Promise<Gate> {
+  const { next, lacking } = services;
+  const { total, pending } = await next.count();
+  const look = await lookThrough(next, drawPlaces(options.sample, total - pending));
+  const rows = comparable(look.picked, targets.next);
+  const off = await unlikeRows(services, targets.next, rows);
+  const ids = look.picked.slice(0, SEARCHES).map(({ id }) => id);
+  const found = {
+    rows: total - pending,
+    lacking: await lacking(),
+    flawed: look.flawed,
+    sampled: rows.length,
+    off: off.length,
+    recall: services.isIndexed ? await recallOf(next, ids) : undefined,
+    agreement: await agreementOf(services, ids),
+    queries: await queriesOf(services, targets, options.queries),
+  };
+  return { ...found, against: against(found, options) };
+}
+
+async function lookThrough(
+  store: Store,
+  places: readonly number[],
+): Promise<Readonly<{ flawed: number; picked: readonly PickedRow[] }>> {
+  const picked: PickedRow[] = [];
+  let [flawed, seen] = [0, 0];
+  let after: string | undefined;
+  do {
+    const picks = places.map((place) => place - seen).filter((place) => place >= 0);
+    const look = await store.look({ after, wanted: [], picks });
+    flawed += look.flawed.length;
+    seen += look.withEmbedding;
+    picked.push(...look.picked);
+    after = look.until;
+  } while (after !== undefined);
+  return { flawed, picked };
+}
+
+/** By the index, of what an exact search finds. */
+async function recallOf(store: Store, ids: readonly string[]): Promise<number | undefined> {
+  return meanOf(ids, async (row) =>
+    overlap(await nearest(store, { row }, true), await nearest(store, { row }, false)),
+  );
+}
+
+/** The row itself is its own neighbour by any model. */
+async function agreementOf({ old, next }: GateServices, ids: readonly string[]) {
+  return meanOf(ids, async (row) => {
+    const before = await others(old, row);
+    return before.length === 0 ? undefined : overlap(before, await others(next, row));
+  });
+}
+
+async function others(store: Store, row: string): Promise<string[]> {
+  const found = await nearest(store, { row }, true, TOP + 1);
+  return found.filter((id) => id !== row).slice(0, TOP);
+}
+
+async function queriesOf(
+  services: GateServices,
+  targets: Readonly<{ old: Target; next: Target }>,
+  queries: readonly Query[],
+): Promise<Gate["queries"]> {
+  if (queries.length === 0) return undefined;
+  const found = async (store: Store, target: Target): Promise<Found> => {
+    const texts = queries.map(({ query }) => query);
+    const vectors = await queryVectors(services, target, texts);
+    const each: Found[] = [];
+    for (const [place, to] of vectors.entries()) {
+      const ids = await nearest(store, to, false);
+      each.push(judged(ids, new Set(queries[place]?.relevant)));
+    }
+    return {
+      ndcg: mean(each.map(({ ndcg }) => ndcg)),
+      recall: mean(each.map(({ recall }) => recall)),
+    };
+  };
+  return {
+    count: queries.length,
+    old: await found(services.old, targets.old),
+    next: await found(services.next, targets.next),
+  };
+}
+
+/** A relevant row counts the less the later it comes; 1 where all stand first. */
+export function judged(ids: readonly string[], relevant: ReadonlySet<string>): Found {
+  const best = Math.min(TOP, relevant.size);
+  const hits = [...ids.keys()].filter((place) => relevant.has(ids[place] ?? ""));
+  if (best === 0) return { ndcg: 0, recall: 0 };
+  return { ndcg: gainOf(hits) / gainOf([...Array(best).keys()]), recall: hits.length / best };
+}
+
+function gainOf(places: readonly number[]): number {
+  return places.reduce((all, place) => all + 1 / Math.log2(place + 2), 0);
+}
+
+async function nearest(
+  store: Store,
+  to: Float32Array | Readonly<{ row: string }>,
+  exact: boolean,
+  limit = TOP,
+): Promise<string[]> {
+  if (store.nearest === undefined) throw new Error("a migration went on where nothing is searched");
+  return (await store.nearest({ to, limit, exact })).map(({ id }) => id);
+}
+
+function overlap(expected: readonly string[], found: readonly string[]): number {
+  const there = new Set(found);
+  return expected.filter((id) => there.has(id)).length / Math.max(1, expected.length);
+}
+
+async function meanOf(
+  ids: readonly string[],
+  work: (id: string) => Promise<number | undefined>,
+): Promise<number | undefined> {
+  const values: number[] = [];
+  for (const id of ids) {
+    const value = await work(id);
+    if (value !== undefined) values.push(value);
+  }
+  return values.length === 0 ? undefined : mean(values);
+}
+
+function mean(values: readonly number[]): number {
+  return values.reduce((sum, value) => sum + value, 0) / Math.max(1, values.length);
+}
+
+function against(gate: Omit<Gate, "against">, { minRecall }: GateOptions): string[] {
+  const { rows, lacking, flawed, off, recall } = gate;
+  return [
+    ...(lacking > rows / ROWS_A_LATECOMER ? ["rows have a text and no vector"] : []),
+    ...(flawed > 0 ? ["vectors have a wrong width or length"] : []),
+    ...(off > 0 ? ["vectors are not those of their texts"] : []),
+    ...(recall !== undefined && recall < minRecall
+      ? ["the index misses too much (--min-recall)"]
+      : []),
+  ];
+}

@@ -1,0 +1,40 @@
+/** A table on its way to a new column, in our words. Every call may be repeated. */
+
+/** Something that follows the old column by its number, and would go along with it when it is renamed. */
+export type Follower = Readonly<{
+  /** A view can be made again. */
+  isView: boolean;
+  /** As the database describes it: `view v`, `policy p on table t`. */
+  name: string;
+  /** What makes it, where the database tells. */
+  definition: string | null;
+}>;
+
+type MigrationSize = Readonly<{
+  /** Those that have a text. */
+  rows: number;
+  /** Of their texts. */
+  chars: number;
+  /** Of the table, with its indexes. */
+  bytes: number;
+}>;
+
+export type MigrationStore = Readonly<{
+  size(): Promise<MigrationSize>;
+  /** Of the table. */
+  columns(): Promise<readonly string[]>;
+  /** The new column, and a trigger that empties it where the text changes. */
+  add(): Promise<void>;
+  /** Rows that have a text and no new vector. */
+  lacking(): Promise<number>;
+  /** Those that keep the names from being swapped. */
+  obstacles(): Promise<readonly Follower[]>;
+  /** The names of the columns and of their indexes, in one transaction; from then on the trigger empties the kept one. */
+  swap(): Promise<void>;
+  /** Ids, at most so many, of rows that have a text and no old vector any more, or never had one. */
+  withoutOld(limit: number): Promise<readonly string[]>;
+  /** All as it was: names, and no new column. */
+  undo(): Promise<void>;
+  /** The old column is dropped, and the trigger. */
+  finish(): Promise<void>;
+}>;

@@ -1,0 +1,191 @@
+// The migration dies, before or after any of its calls took effect, and is started again: is the table the same
+// in the end, and is no row paid for twice? And is the swap held back where somebody spoils the new column?
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import type { MigrationPlan } from "../../src/manifest/migration/table-migration.ts";
+import { advance, type MigrateServices } from "../../src/migrate/migrate.ts";
+import { migrationNames } from "../../src/row/migration-names.ts";
+import { run } from "../../src/run/run.ts";
+import type { Target } from "../../src/row/target.ts";
+import { createMigrationStore } from "../../src/store/migration/migration-store.ts";
+import { createSqlStore } from "../../src/store/postgres/sql-store.ts";
+import { sized } from "../size.ts";
+import { startTrial, texts, type Trial } from "../trial.ts";
+import { isRight, openWorkshop, type Workshop, type WorkshopServices } from "../workshop.ts";
+
+let workshop: Workshop;
+beforeAll(async () => {
+  workshop = await openWorkshop();
+});
+afterAll(() => workshop.close());
+
+const NOW = new Date("2026-11-29T10:00:00.000Z");
+const KEPT = "embedding_20261129";
+const OPTIONS = { minRecall: 0.95, sample: 100, queries: [] };
+
+class Died extends Error {}
+
+/** Calls, one after the other, of which one dies. */
+type Fault = { nth: number; when: "before" | "after"; calls: number };
+
+function mortal<A extends readonly unknown[], T>(fault: Fault, work: (...args: A) => Promise<T>) {
+  return async (...args: A): Promise<T> => {
+    fault.calls += 1;
+    const isHit = fault.calls === fault.nth;
+    if (isHit && fault.when === "before") throw new Died();
+    const result = await work(...args);
+    if (isHit) throw new Died();
+    return result;
+  };
+}
+
+/** A filled table with an index, and what the migration is to be. */
+async function inUse(
+  rows: number,
+  index = "",
+): Promise<Readonly<{ trial: Trial; plan: MigrationPlan }>> {
+  const trial = await startTrial(workshop, texts(rows));
+  await trial.run({ export: trial.exportOptions({ bounds: BOUNDS }) });
+  await trial.sql(
+    `CREATE INDEX by_meaning ON questions USING hnsw (embedding vector_cosine_ops) ${index}`,
+  );
+  const old = workshop.target;
+  const indexes = (await storeOf(old).indexes?.read()) ?? [];
+  const names = migrationNames(old, indexes, { column: "", now: NOW });
+  const next: Target = { ...old, model: "gemini-embedding-2", embedding: names.next };
+  return { trial, plan: { old, next, names, columnType: "vector", swaps: true } };
+}
+
+const BOUNDS = { maxRows: 1_000, maxTokens: 100_000, maxBytes: 10_000_000 };
+
+function storeOf(target: Target) {
+  return createSqlStore(workshop.database, target, { where: undefined });
+}
+
+/** One process: it goes on with what the manifest knows, and may die. `spoil`: once the column is filled. */
+async function goOn(
+  { trial, plan }: Awaited<ReturnType<typeof inUse>>,
+  fault: Fault = { nth: 0, when: "before", calls: 0 },
+  spoil: () => Promise<unknown> = async () => {},
+) {
+  return trial.services({}, async (all) => {
+    const { manifest } = all;
+    const recordMigration = mortal(fault, (...args: Parameters<typeof manifest.recordMigration>) =>
+      manifest.recordMigration(...args),
+    );
+    const known = manifest.migration(plan.old);
+    const migration = known ?? (await recordMigration(plan, "planned"));
+    const table = createMigrationStore(
+      { database: workshop.database, again: (work) => work() },
+      migration,
+    );
+    const services: MigrateServices = {
+      ...all,
+      manifest: { ...manifest, recordMigration },
+      table: { ...table, add: mortal(fault, table.add), swap: mortal(fault, table.swap) },
+      store: async (target) => storeOf(target),
+      fill: mortal(fault, async (next) => {
+        await fill(trial, all, next);
+        await spoil();
+        return true;
+      }),
+    };
+    return advance(services, migration, OPTIONS);
+  });
+}
+
+async function fill(trial: Trial, all: WorkshopServices, next: Target): Promise<void> {
+  const its = { ...all, store: storeOf(next), storeOf: async (target: Target) => storeOf(target) };
+  await run(
+    its,
+    trial.runOptions({ export: trial.exportOptions({ target: next, bounds: BOUNDS }) }),
+  );
+}
+
+async function rightIn(trial: Trial, column: string, isNew: boolean): Promise<number> {
+  const rows = await trial.sql(
+    `SELECT question_text AS text, ${column}::text AS vector FROM questions`,
+  );
+  const { model, taskType, dimensions } = workshop.target;
+  const shape = isNew
+    ? ({ model: "gemini-embedding-2", dimensions } as const)
+    : { model, dimensions, taskType };
+  const prefix = isNew ? "title: none | text: " : "";
+  return rows.filter(({ text, vector }) => isRight(prefix + text, vector ?? "[]", shape)).length;
+}
+
+describe("killed at any call, and started again", () => {
+  // planned, add, added, fill, filled, indexed, checked, swapping, swap, swapped
+  const CALLS = 10;
+  const every = Array.from({ length: CALLS }, (_, n) => n + 1).flatMap((nth) =>
+    (["before", "after"] as const).map((when): [number, "before" | "after"] => [nth, when]),
+  );
+
+  const faults = sized({
+    quick: [2, 4, 9].flatMap((nth) => every.slice(nth * 2 - 1, nth * 2)),
+    full: every,
+  });
+
+  test.each(faults)("at call %i, %s it took effect", async (nth, when) => {
+    const given = await inUse(12);
+    const { trial } = given;
+    const fault: Fault = { nth, when, calls: 0 };
+    await expect(goOn(given, fault)).rejects.toThrow(Died);
+    const { migration } = await goOn(given);
+    expect(migration.step).toBe("swapped");
+    expect(await rightIn(trial, "embedding", true)).toBe(12);
+    expect(await rightIn(trial, KEPT, false)).toBe(12);
+    expect(
+      await trial.sql(
+        "SELECT indexname::text FROM pg_indexes WHERE indexname LIKE 'by%' ORDER BY 1",
+      ),
+    ).toEqual([{ indexname: "by_meaning" }, { indexname: "by_meaning_20261129" }]);
+    // once by each model
+    expect(new Set(Object.values(await trial.paid()))).toEqual(new Set([2]));
+    expect((await trial.jobs()).map(({ target }) => target.embedding)).toEqual([KEPT, "embedding"]);
+    expect(fault.calls).toBe(nth);
+  });
+});
+
+describe("the check", () => {
+  test("lets a good column through", async () => {
+    const given = await inUse(30);
+    const { migration, gate } = await goOn(given);
+    expect(migration.step).toBe("swapped");
+    expect(gate).toMatchObject({ rows: 30, lacking: 0, flawed: 0, off: 0, recall: 1, against: [] });
+    expect(gate?.agreement).toBeGreaterThan(0);
+  });
+
+  test.each<[string, string, RegExp]>([
+    [
+      "a twentieth of the vectors stand with other rows",
+      `UPDATE questions SET embedding_new = (SELECT o.embedding_new FROM questions o WHERE o.id = questions.id % 40 + 1)
+       WHERE id % 20 = 0`,
+      /not those of their texts/,
+    ],
+    [
+      "a tenth of the rows is empty",
+      "UPDATE questions SET embedding_new = NULL WHERE id % 10 = 0",
+      /no vector/,
+    ],
+    [
+      "vectors are too long",
+      "UPDATE questions SET embedding_new = embedding_new + embedding_new WHERE id = 7",
+      /width or length/,
+    ],
+  ])("holds the swap back where %s", async (_, sql, words) => {
+    const given = await inUse(40);
+    const { trial } = given;
+    const { migration, gate } = await goOn(given, undefined, () => trial.sql(sql));
+    expect(gate?.against.join()).toMatch(words);
+    expect(migration).toMatchObject({ step: "added", next: { embedding: "embedding_new" } });
+    expect(await rightIn(trial, "embedding", false)).toBe(40);
+  });
+
+  test("holds the swap back where the index misses too much", async () => {
+    const given = await inUse(400, "WITH (m = 2, ef_construction = 4)");
+    const { gate, migration } = await goOn(given);
+    expect(gate?.recall).toBeLessThan(0.95);
+    expect(gate?.against).toEqual(["the index misses too much (--min-recall)"]);
+    expect(migration.step).toBe("added");
+  });
+});
