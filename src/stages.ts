@@ -389,7 +389,7 @@ async function checkRoom(
 /** How much of it the limit on cost lets through. */
 function shareWithin([first]: readonly StageContext[], plans: readonly Plan[]): number {
   const limit = first && costLimit(first.settings);
-  if (limit === undefined) return 1;
+  if (first === undefined || limit === undefined) return 1;
   const usd = plans.reduce((sum, plan) => sum + usdOfRun(plan, laneChoice(first.settings)), 0);
   const leftUsd = plans.reduce((left, { spentUsd }) => left - spentUsd, limit.maxUsd);
   return usd <= leftUsd ? 1 : Math.max(0, leftUsd) / usd;

@@ -217,6 +217,11 @@ async function driveAll(services: RunServices, options: RunOptions): Promise<Run
   }
   world.outages.halted.throwIfAborted();
   if (!shared) blocked.throwFirst();
+  for (const { export: its } of parts) {
+    const error = blocked.errorOf(its.target);
+    if (error !== undefined)
+      services.report({ type: "warning", message: error.message, hint: error.hint });
+  }
   const exports = exporting.map(({ summaries }) => summaries);
   return { jobs: ownJobs(), exports, timedOut, errorOf: blocked.errorOf };
 }

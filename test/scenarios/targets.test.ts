@@ -144,6 +144,7 @@ test("beside a target that was refused, what stands against the other does not h
   expect(stdout, stderr).toMatch(/^gone: There is no table/m);
   expect(stdout).toMatch(/^answers: The text of row 9 /m);
   expect(stdout).not.toMatch(/Every row has a vector/);
+  expect(stderr).toMatch(/The text of row 9 .+\nhint: /);
 });
 
 test("spend from one budget", async () => {
