@@ -116,7 +116,11 @@ test.each([
   ["a wrong condition", { where: "nonsense = 1" }, /nonsense/],
 ])("%s stops the export of one target alone", async (_name, more, words) => {
   const [first = {}, second] = TARGETS;
-  const folders = await twoTables([first, { ...second, ...more }, { name: "gone", table: "ghosts" }]);
+  const folders = await twoTables([
+    first,
+    { ...second, ...more },
+    { name: "gone", table: "ghosts" },
+  ]);
   await folders.sql("UPDATE answers SET answer = repeat('word and ', 4000) WHERE id = 9");
   const run = (...names: string[]) =>
     folders.vecfillInTime("jobs", "run", "--yes", "--json", ...names);

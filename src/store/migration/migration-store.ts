@@ -3,14 +3,13 @@
  * table for an instant, and must not stand in front of everybody else's queries while it waits.
  */
 import { z } from "zod";
-import type { Target } from "../../row/target.ts";
+import { quoteIdentifier as quoted, type Target } from "../../row/target.ts";
 import { tableQuery } from "../catalogue.ts";
 import { cell, type Database } from "../database.ts";
 import { explainFailure } from "../failure.ts";
 import {
   qualifiedColumn,
   qualifiedTable,
-  quoteIdentifier as quoted,
   quoteLiteral as literal,
   textExpression,
 } from "../sql.ts";

@@ -8,7 +8,6 @@ import type { NearRow, Nearest } from "../port.ts";
 import {
   qualifiedColumn,
   qualifiedTable,
-  quoteIdentifier,
   quoteLiteral,
   startOfText,
   type TableShape,
