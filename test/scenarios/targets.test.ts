@@ -86,11 +86,12 @@ test("the full queue of one model keeps no other model waiting", async () => {
     (await jobs()).some((job) => job.target.table === table && job.batch !== undefined);
   expect(await isSent("questions")).toBe(true);
   const run = vecfill("jobs", "run", "--target", "all", "--yes", queue);
-  const sent = vi.waitUntil(() => isSent("answers"), { timeout: 5_000 });
-  await sent.finally(async () => {
+  try {
+    await vi.waitUntil(() => isSent("answers"), { timeout: 30_000 });
+  } finally {
     const ticking = setInterval(() => void emulator.advance(60_000), 20);
     await run.finally(() => clearInterval(ticking));
-  });
+  }
   expect((await run).code).toBe(EXIT_CODES.done);
 });
 
@@ -210,7 +211,7 @@ test.each([
   await writeFile(join(folder, "vecfill.config.json"), JSON.stringify({ ...flat, targets }));
   const { settings } = await loadConfiguration({ flags: given, env: {}, folder, command: "run" });
   expect(settings.table).toBe(table);
-  if (text !== undefined) expect(settings.text).toBe(text);
+  expect(settings.text).toBe(text ?? settings.text);
 });
 
 test.each<readonly [targets: unknown, words: RegExp]>([
