@@ -68,18 +68,8 @@ export function connectPostgres(
     cancel: () => busy.forEach(cancelStatement),
     hangUp: () => sockets.forEach((socket) => socket.destroy()),
   });
-  const connected = async <T>(work: () => Promise<T>): Promise<T> => {
-    // as it began: one beside it may have found out meanwhile
-    const doesWithout = prefersTls(url);
-    try {
-      return await work();
-    } catch (error) {
-      if (!doesWithout || failureCode(error) !== "NO_TLS") throw error;
-      url.searchParams.set("sslmode", "disable");
-      for (const each of [config, pool.options]) Object.assign(each, withTls(url));
-      return work();
-    }
-  };
+  const connected = <T>(work: () => Promise<T>): Promise<T> =>
+    withoutTlsIfThereIsNone(url, [config, pool.options], work);
   const answered = async <T>(work: () => Promise<T>): Promise<T> => {
     try {
       return await connected(() => withWhatThereIs(pool, work));
@@ -105,6 +95,24 @@ export function connectPostgres(
       for (const socket of [...sockets, ...sessionSockets]) socket.destroy();
     },
   };
+}
+
+/** As `sslmode=prefer` asks: once more, and from then on, where the server has no TLS. */
+async function withoutTlsIfThereIsNone<T>(
+  url: URL,
+  configs: readonly object[],
+  work: () => Promise<T>,
+): Promise<T> {
+  // as it began: one beside it may have found out meanwhile
+  const doesWithout = prefersTls(url);
+  try {
+    return await work();
+  } catch (error) {
+    if (!doesWithout || failureCode(error) !== "NO_TLS") throw error;
+    url.searchParams.set("sslmode", "disable");
+    for (const each of configs) Object.assign(each, withTls(url));
+    return work();
+  }
 }
 
 /** Of several statements in one query. The driver's types know of one. */
