@@ -13,6 +13,7 @@ import { EXIT_CODES, UserError } from "../src/errors.ts";
 import { connectGemini } from "../src/gemini/client.ts";
 import { readManifest } from "../src/jobs-folder/open.ts";
 import { checkVector } from "../src/row/vector.ts";
+import { folded } from "../src/words/text-lines.ts";
 import {
   countWrong,
   DIMENSIONS,
@@ -250,6 +251,9 @@ function step(number: number, text: string): void {
   say(`\n${number}. ${text}`);
 }
 
+const COLUMNS = 80;
+
+/** No wider than most terminals. */
 function say(line: string): void {
-  console.log(line);
+  console.log(folded(line, process.stdout.columns ?? COLUMNS));
 }

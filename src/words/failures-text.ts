@@ -3,6 +3,7 @@ import type { FailureGroup, Failures } from "../jobs-folder/failures.ts";
 import { count, counted } from "./figures.ts";
 
 const MAX_REASONS = 5;
+const MAX_FILES = 3;
 
 /** A line for each reason: how many rows, why, which ones, and in which file. */
 export function failureLines({ groups, unread }: Failures): string[] {
@@ -28,6 +29,7 @@ function failureLine({ rows, class: kind, reason, code, message, ids, files }: F
   const why = code === undefined ? reason : `code ${code}`;
   const words = message === "" ? "" : ` (${message.replace(/\.$/, "")})`;
   const more = rows > ids.length ? " …" : "";
-  const where = `${files[0]}${files.length > 1 ? ` and ${count(files.length - 1)} more` : ""}`;
+  const others = files.length > MAX_FILES ? ` and ${count(files.length - MAX_FILES)} more` : "";
+  const where = `${files.slice(0, MAX_FILES).join(", ")}${others}`;
   return `${count(rows)} failed, ${kind}, ${why}${words}: ${rows === 1 ? "id" : "ids"} ${ids.join(", ")}${more}, in ${where}`;
 }

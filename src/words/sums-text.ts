@@ -40,7 +40,10 @@ export function skippedLines({
     [skipped.empty, "without text"],
     [skipped.tooLong, `longer than the model takes${list}`],
     [skipped.inFlight, "already in a job that has not ended"],
-    [skipped.failedBefore, "waiting in a failed file: `vecfill resubmit` sends them again"],
+    [
+      skipped.failedBefore,
+      "waiting in a failed file: `vecfill status` says why, `vecfill resubmit` sends them again",
+    ],
   ];
   return lines
     .filter(([rows]) => rows > 0)

@@ -18,7 +18,7 @@ const next = ({ stderr }: Readonly<{ stderr: string }>) =>
   stderr.match(/^next: (?<line>.*)$/m)?.groups?.["line"];
 
 const FAILED =
-  /^7 failed, permanent, code 3 \(.+\): ids 1, 2, 3, 4, 5 …, in \S+0001\.failed\.jsonl and 2 more$/m;
+  /^7 failed, permanent, code 3 \(.+\): ids 1, 2, 3, 4, 5 …, in \S+0001\.failed\.jsonl, \S+0002\.failed\.jsonl, \S+0003\.failed\.jsonl$/m;
 
 describe("rows that failed for good", () => {
   it("are told with reason, ids and file at the end of a run, of the job, and in the status", async () => {
