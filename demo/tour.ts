@@ -232,7 +232,7 @@ function conclude(checks: readonly Check[], elapsedMs: number): void {
   say("   npm pack && npm install --global ./vecfill-0.1.0.tgz");
   say("   export GEMINI_API_KEY=...   # from https://aistudio.google.com/apikey");
   say("   export DATABASE_URL=...     # postgresql://user:password@host:5432/database");
-  say("   vecfill plan                # what it would cost; add --table, --text, --embedding");
+  say("   vecfill plan                # what it costs; add --table, --text, --embedding");
   say("   vecfill run");
 }
 

@@ -43,9 +43,9 @@ test("says what it is before anything is loaded, which takes seconds on a small 
 });
 
 test("shows the real run: progress, an adopted batch, rows sent again, the sums, the jobs", () => {
-  expect(demo.stderr).toMatch(/^0001 submitted: batches\/\w+, found at Gemini$/m);
-  expect(demo.stderr).toMatch(/^0001 imported: 73 written, 2 failed$/m);
-  expect(demo.stderr).toMatch(/^0001 resubmitted: 2 rows in 0004$/m);
+  expect(demo.stderr).toMatch(/^\S+ 0001 submitted: batches\/\w+, found at Gemini$/m);
+  expect(demo.stderr).toMatch(/^\S+ 0001 imported: 73 written, 2 failed$/m);
+  expect(demo.stderr).toMatch(/^\S+ 0001 resubmitted: 2 rows in 0004$/m);
   expect(demo.stdout).toContain(`${QUESTIONS} requests = ${QUESTIONS} written + 0 failed`);
   expect(demo.stdout).toMatch(/^0004 +imported +2 +2 +0/m);
 });
