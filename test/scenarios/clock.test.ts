@@ -253,7 +253,7 @@ describe("several processes at once", () => {
       );
       expect(lost.length).toBeLessThan(TOGETHER);
       for (const { stderr } of lost)
-        expect(stderr).toMatch(/in use by (process \d+|another process)/);
+        expect(stderr).toMatch(/in use by (`vecfill submit`, )?(process \d+|another process)/);
 
       expect((await here(["run"])).code).toBe(EXIT_CODES.done);
       const bill = await emulator.billing();

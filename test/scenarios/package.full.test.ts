@@ -134,7 +134,9 @@ describe("the command, from a folder without the source", () => {
     const command = join(installed, "bin", "vecfill.js");
     const { stderr } = await start(["-r", hook, command, args], { cwd: folder, env }).ended;
     const loaded = (/^LOADED (?<names>.*)$/m.exec(stderr)?.groups?.["names"] ?? "").split(" ");
-    expect(loaded).toContain("yargs");
+    // the hook has told: help alone does without the parser of arguments
+    expect(loaded.includes("yargs")).toBe(args !== "--help");
+    expect(loaded.length).toBeGreaterThan(0);
     const clients = ["@google/genai", "@supabase/supabase-js", "@electric-sql/pglite", "pg"];
     expect(clients.filter((name) => loaded.includes(name))).toEqual(needed);
   });

@@ -33,7 +33,9 @@ export async function attempt(
   try {
     return await work();
   } catch (error) {
-    const subject = error instanceof TableRefusal ? "table" : name;
+    // the database answered: it is the table that will not do
+    const isTable = name === "database" && error instanceof TableRefusal;
+    const subject = isTable ? "table" : name;
     if (error instanceof UserError) return [failure(subject, error.message, error.hint)];
     if (error instanceof GeminiError) return [failure(name, error.message, MENDS[error.kind])];
     throw error;
