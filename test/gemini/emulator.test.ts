@@ -1,6 +1,7 @@
 // Does the client keep the port's promises against a service as strict as Gemini is known to be,
 // in each of the ways in which nobody knows what Gemini does, and under each fault of a transfer?
 import { createHash } from "node:crypto";
+import { getEventListeners } from "node:events";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -69,6 +70,25 @@ async function connect(options: EmulatorOptions) {
 
 const create = (input: string) =>
   ({ model: "gemini-embedding-001", file: input, displayName: "vecfill-0001-1" }) as const;
+
+test("no call leaves a listener on the caller's signal, which lives as long as a run", async () => {
+  const gemini = connectGemini({
+    apiKey: "k",
+    baseUrl: (await start({})).url,
+    clock: hasty,
+  });
+  const { signal } = new AbortController();
+  const sent = await gemini.uploadFile(file, signal);
+  await gemini.hasFile(sent.name, signal);
+  await gemini.hasFile("files/none", signal);
+  await gemini.findBatches("vecfill-", signal);
+  await gemini.listModels(signal);
+  await gemini.embedNow(
+    { model: "gemini-embedding-001", dimensions: 128, taskType: "RETRIEVAL_QUERY", texts: ["a"] },
+    { stop: signal, drop: signal },
+  );
+  expect(getEventListeners(signal, "abort")).toHaveLength(0);
+});
 
 describe("an upload", () => {
   test.each([
