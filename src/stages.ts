@@ -366,13 +366,7 @@ async function checkRoom(
 ): Promise<void> {
   const jobsDir = each[0]?.settings.jobsDir ?? "";
   const free = await freeBytes(jobsDir);
-  let atMost = 0;
-  for (const its of each) {
-    const { pending } = await (await its.services.store(targetOf(its.settings))).count();
-    const rows = Math.min(pending, limitOfRun(its, manifest) ?? Infinity);
-    atMost += fileBytes(rows, its.settings.dimensions);
-  }
-  if (atMost <= free) return;
+  if ((await roughBytes(each, manifest, plans)) <= free) return;
   const counting = { manifest, gemini: undefined, canary: false };
   const counted = plans.length > 0 ? plans : await plansOf(each, counting);
   const all = counted.reduce((sum, { bytes: of }) => sum + of.requests + of.results, 0);
@@ -384,6 +378,25 @@ async function checkRoom(
       hint: "Make room (`vecfill clean` deletes what is not needed any more), name another folder with --jobs-dir, or fill in parts with --limit.",
     },
   );
+}
+
+/** By the number of rows alone: a plan has counted them already. */
+async function roughBytes(
+  each: readonly StageContext[],
+  manifest: ManifestView,
+  plans: readonly Plan[],
+): Promise<number> {
+  let all = 0;
+  for (const [at, its] of each.entries()) {
+    const rows = plans[at]?.pending.rows ?? (await rowsToExport(its, manifest));
+    all += fileBytes(rows, its.settings.dimensions);
+  }
+  return all;
+}
+
+async function rowsToExport(its: StageContext, manifest: ManifestView): Promise<number> {
+  const { pending } = await (await its.services.store(targetOf(its.settings))).count();
+  return Math.min(pending, limitOfRun(its, manifest) ?? Infinity);
 }
 
 /** How much of it the limit on cost lets through. */

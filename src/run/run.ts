@@ -108,18 +108,19 @@ export type PartSummary = Sums &
 export async function run(services: RunServices, options: RunOptions): Promise<RunSummary> {
   const { manifest } = services;
   const parts = partsOf(services, options);
-  await reportGoal(services, parts);
+  const waiting = await pendingOf(parts);
+  reportGoal(services, parts, waiting);
   const spentOnPart = ({ export: { target } }: Part) =>
     spentForTarget(manifest.jobs(), target, options.prices).usd;
   const spentBefore = sumOf(parts.map(spentOnPart));
-  const driveToEnd = () => driveAll(services, options);
+  const driveToEnd = () => driveAll(services, options, waiting);
   const stopOf = () => costStop(manifest, options.costLimit);
   const isAllIn = (end: RunEnd) => hasNothingUnderWay(end, stopOf());
   const end = await (services.indexes?.around(driveToEnd, isAllIn) ?? driveToEnd());
   const { jobs, timedOut } = end;
   const exports = end.exports.flat();
   const lasts = end.exports.flatMap((each) => each.at(-1) ?? []);
-  const remaining = await Promise.all(parts.map(({ store }) => pendingOf(store)));
+  const remaining = await pendingOf(parts);
   const costStopped = stopOf();
   const ofPart = (
     { name, export: { target } }: Part,
@@ -163,8 +164,9 @@ function partsOf({ store }: RunServices, options: RunOptions): readonly Part[] {
   return [{ name: options.name, export: options.export, store }, ...(options.alongside ?? [])];
 }
 
-async function pendingOf(store: Store): Promise<number> {
-  return (await store.count()).pending;
+/** Rows still NULL, of each. */
+function pendingOf(parts: readonly Part[]): Promise<readonly number[]> {
+  return Promise.all(parts.map(async ({ store }) => (await store.count()).pending));
 }
 
 type Skipped = ExportSummary["skipped"];
@@ -191,13 +193,19 @@ type RunEnd = Readonly<{
 /** Creates in a row without an answer and without a batch before a run gives up: some five hours. */
 const MAX_LOST_CREATES = 24;
 
-async function driveAll(services: RunServices, options: RunOptions): Promise<RunEnd> {
+/** `waiting`: of each target, the rows that were NULL at the start. */
+async function driveAll(
+  services: RunServices,
+  options: RunOptions,
+  waiting: readonly number[],
+): Promise<RunEnd> {
   const { manifest } = services;
   const endedBefore = manifest.jobs().filter((job) => !isOpen(job));
   const before = new Set(endedBefore.map(({ id }) => id));
   const ownJobs = () => manifest.jobs().filter(({ id }) => !before.has(id));
   const parts = partsOf(services, options);
-  const canaries = options.canary === true ? await chooseCanaries(services, parts, before) : [];
+  const canaries =
+    options.canary === true ? chooseCanaries(services, { parts, waiting, before }) : [];
   const { shared = false } = options;
   // where the first job cannot be imported, no other is sent
   const isVital = (job: Job) => !shared && canaries.some((canary) => canary.mayBe(job));
@@ -279,32 +287,35 @@ function stepOf({ shared, blocked }: RunWorld, canary: Canary | undefined): Step
   };
 }
 
-async function chooseCanaries(
+type Start = Readonly<{
+  parts: readonly Part[];
+  waiting: readonly number[];
+  /** Jobs that had ended. */
+  before: ReadonlySet<string>;
+}>;
+
+function chooseCanaries(
   { manifest, report }: RunServices,
-  parts: readonly Part[],
-  endedBefore: ReadonlySet<string>,
-): Promise<readonly Canary[]> {
-  const canaries: Canary[] = [];
-  for (const {
-    store,
-    export: { target, limit = Infinity },
-  } of parts) {
-    const rows = Math.min(await pendingOf(store), limit);
-    if (!isCanaryWorth(manifest.jobs(), target, rows)) continue;
-    canaries.push(new Canary(manifest, target, endedBefore));
-  }
+  { parts, waiting, before }: Start,
+): readonly Canary[] {
+  const canaries = parts.flatMap(({ export: { target, limit = Infinity } }, at) =>
+    isCanaryWorth(manifest.jobs(), target, Math.min(waiting[at] ?? 0, limit))
+      ? [new Canary(manifest, target, before)]
+      : [],
+  );
   if (canaries.length > 0) report({ type: "canary", rows: CANARY_ROWS });
   return canaries;
 }
 
 /** What is on its way is NULL still; here the limit no longer counts it (`limitOfRun`). */
-async function reportGoal(
+function reportGoal(
   { manifest, report }: RunServices,
   parts: readonly Part[],
-): Promise<void> {
+  waiting: readonly number[],
+): void {
   const onTheWay = manifest.jobs().filter(isOpen);
   const open = onTheWay.reduce((rows, { requests }) => rows + requests, 0);
-  const pending = sumOf(await Promise.all(parts.map(({ store }) => pendingOf(store))));
+  const pending = sumOf(waiting);
   const limit = sumOf(parts.map((part) => part.export.limit ?? Infinity));
   const rows = Math.min(pending, open + limit);
   report({ type: "goal", rows, withoutVector: pending });
