@@ -37,6 +37,7 @@ import {
   type ResultsOptions,
 } from "./port.ts";
 import { saveResults, type TornDownloads } from "./saved-results.ts";
+import { follow } from "./http/time-limit.ts";
 import { createTransport, type Transport } from "./http/transport.ts";
 import { createUpload } from "./upload.ts";
 
@@ -251,16 +252,14 @@ async function unlessAborted<T>(
 ): Promise<T> {
   if (signal === undefined) return call({});
   const own = new AbortController();
-  const follow = () => own.abort();
-  signal.addEventListener("abort", follow, { once: true });
-  if (signal.aborted) follow();
+  const letGo = follow(own, signal);
   try {
     return await call({ abortSignal: own.signal });
   } catch (caught) {
     signal.throwIfAborted();
     throw caught;
   } finally {
-    signal.removeEventListener("abort", follow);
+    letGo();
   }
 }
 

@@ -1,6 +1,6 @@
 import { usageError } from "../errors.ts";
 import type { Job } from "./job.ts";
-import { tableName, type Target } from "../row/target.ts";
+import { columnName, type Target } from "../row/target.ts";
 import { isRolledBack } from "./states.ts";
 
 /**
@@ -11,7 +11,7 @@ export function checkVectorSpace(jobs: readonly Job[], target: Target): void {
   const other = jobOfOtherSpace(jobs, target);
   if (other === undefined) return;
   throw usageError(
-    `The column ${tableName(target)}.${target.embedding} has vectors of ${describe(other.target)} from job ${other.id}; ${describe(target)} does not mix with them.`,
+    `The column ${columnName(target)} has vectors of ${describe(other.target)} from job ${other.id}; ${describe(target)} does not mix with them.`,
     `Go on with --model ${other.target.model} --dimensions ${other.target.dimensions} --task-type ${other.target.taskType}, or fill a new column.`,
   );
 }

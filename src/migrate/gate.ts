@@ -8,6 +8,7 @@ import type { Target } from "../row/target.ts";
 import type { PickedRow, Store } from "../store/port.ts";
 import { comparable, drawPlaces, unlikeRows } from "../search/sample.ts";
 import { type NowServices, queryVectors } from "../search/vectors-now.ts";
+import { eachWindow } from "../search/windows.ts";
 
 /** Of a search. */
 const TOP = 10;
@@ -52,7 +53,7 @@ export async function checkColumn(
 ): Promise<Gate> {
   const { next, lacking } = services;
   const { total, pending } = await next.count();
-  const look = await lookThrough(next, drawPlaces(options.sample, total - pending));
+  const look = await lookThrough(services, drawPlaces(options.sample, total - pending));
   const rows = comparable(look.picked, targets.next);
   const off = await unlikeRows(services, targets.next, rows);
   const ids = look.picked.slice(0, SEARCHES).map(({ id }) => id);
@@ -70,20 +71,17 @@ export async function checkColumn(
 }
 
 async function lookThrough(
-  store: Store,
+  { next: store, signal }: GateServices,
   places: readonly number[],
 ): Promise<Readonly<{ flawed: number; picked: readonly PickedRow[] }>> {
   const picked: PickedRow[] = [];
   let [flawed, seen] = [0, 0];
-  let after: string | undefined;
-  do {
-    const picks = places.map((place) => place - seen).filter((place) => place >= 0);
-    const look = await store.look({ after, wanted: [], picks });
+  const picks = () => places.map((place) => place - seen);
+  await eachWindow({ store, signal }, { wanted: [], picks }, (look) => {
     flawed += look.flawed.length;
     seen += look.withEmbedding;
     picked.push(...look.picked);
-    after = look.until;
-  } while (after !== undefined);
+  });
   return { flawed, picked };
 }
 

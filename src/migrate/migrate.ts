@@ -11,7 +11,8 @@ import type {
 } from "../manifest/migration/table-migration.ts";
 import type { Manifest } from "../manifest/manifest.ts";
 import { isOpen } from "../manifest/states.ts";
-import { tableName, type Target } from "../row/target.ts";
+import { sameColumn } from "../manifest/vector-space.ts";
+import { columnName, tableName, type Target } from "../row/target.ts";
 import type { Follower, MigrationStore } from "../store/migration/port.ts";
 import type { AnnIndex, Store, StoreIndexes } from "../store/port.ts";
 import { checkColumn, type Gate, type GateOptions } from "./gate.ts";
@@ -148,16 +149,12 @@ async function checkSwap(
   if (others.length > 0) throw follows(old, others);
 }
 
-function sameColumn(a: Target, b: Target): boolean {
-  return tableName(a) === tableName(b) && a.embedding === b.embedding;
-}
-
 function follows(old: Target, others: readonly Follower[]): UserError {
   const listed = others.map(({ name, definition }) =>
     definition ? `${name}: ${definition}` : name,
   );
   return new UserError(
-    `These follow the column ${tableName(old)}.${old.embedding} and would go along when it is renamed:\n  ${listed.join("\n  ")}`,
+    `These follow the column ${columnName(old)} and would go along when it is renamed:\n  ${listed.join("\n  ")}`,
     {
       hint: "Drop them, run the same command again, and make them anew: they then have the new column. Or switch in your code: `vecfill migrate --no-swap`.",
     },

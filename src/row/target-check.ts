@@ -2,7 +2,7 @@
 import { UserError, usageError } from "../errors.ts";
 import { MODELS } from "./models.ts";
 import type { TargetDescription, WritingFacts } from "./target-description.ts";
-import { tableName, type Target } from "./target.ts";
+import { columnName, tableName, type Target } from "./target.ts";
 
 /** Throws a UserError with the mend at the first thing that stands against it. */
 export function checkTarget(target: Target, description: TargetDescription): void {
@@ -99,7 +99,7 @@ export function noExtension(): UserError {
 
 function checkVectorType(target: Target, description: TargetDescription): void {
   const { embedding, pgvectorVersion } = description;
-  const name = `${tableName(target)}.${target.embedding}`;
+  const name = columnName(target);
   if (pgvectorVersion === undefined) {
     throw noExtension();
   }
@@ -157,7 +157,7 @@ function obstacleOf(
 }
 
 function checkWidth(target: Target, { embedding }: TargetDescription): void {
-  const name = `${tableName(target)}.${target.embedding}`;
+  const name = columnName(target);
   if (embedding.dimensions !== undefined && embedding.dimensions !== target.dimensions) {
     throw new UserError(
       `The column ${name} has ${embedding.dimensions} dimensions, and ${target.dimensions} are asked for.`,

@@ -20,6 +20,11 @@ export function tableName(target: Pick<Target, "schema" | "table">): string {
   return `${target.schema}.${target.table}`;
 }
 
+/** `schema.table.column`: of the vectors. */
+export function columnName(target: Pick<Target, "schema" | "table" | "embedding">): string {
+  return `${tableName(target)}.${target.embedding}`;
+}
+
 /** As SQL takes a name, whatever it is: Prisma's have capitals, and a file may hold anything. */
 export function quoteIdentifier(name: string): string {
   return `"${name.replaceAll('"', '""')}"`;

@@ -35,6 +35,11 @@ export function textExpression(target: Target, row = quoteIdentifier(target.tabl
     .join(" || ");
 }
 
+/** As the export has it: a row without a text is never filled. */
+export function hasText(target: Target): string {
+  return `(${textExpression(target)}) ~ '[^[:space:]]'`;
+}
+
 /**
  * Lowercase hex. The collation is named because columns of different collations in one recipe
  * leave none to compare by. A database of another encoding gives the bytes that it has: not all of

@@ -12,7 +12,7 @@ import { shapeOf } from "./rows.ts";
 import { createHash } from "node:crypto";
 import { MAX_TEXT_CHARS } from "../row/question.ts";
 import { parseRecipe, recipeColumns } from "../row/recipe.ts";
-import { quoteIdentifier, tableName, type Target } from "../row/target.ts";
+import { columnName, quoteIdentifier, type Target } from "../row/target.ts";
 import { catalogueExpression } from "./catalogue.ts";
 import {
   applySql,
@@ -195,7 +195,7 @@ function bodyHash(body: string): string {
 }
 
 function rightsStatements(target: Target, name: FunctionName): string[] {
-  const what = `vecfill ${FUNCTIONS_VERSION}: ${tableName(target)}.${target.embedding} from ${target.text}`;
+  const what = `vecfill ${FUNCTIONS_VERSION}: ${columnName(target)} from ${target.text}`;
   return [
     `comment on function ${signature(target, name)} is ${quoteLiteral(what)}`,
     `revoke all on function ${signature(target, name)} from public, anon, authenticated`,

@@ -20,9 +20,9 @@ import { holdingsOf } from "../jobs-folder/holdings.ts";
 import type { ManifestView } from "../manifest/manifest.ts";
 import { parseResultLine } from "../result-line/result-line.ts";
 import { parseKey, type QuestionKey } from "../row/question.ts";
-import { tableName, type Target } from "../row/target.ts";
+import { columnName, tableName, type Target } from "../row/target.ts";
 import type { Store } from "../store/port.ts";
-import { batchCount } from "../words/figures.ts";
+import { counted } from "../words/figures.ts";
 import { readList } from "./adopt.ts";
 
 export type OtherServices = Readonly<{
@@ -71,10 +71,10 @@ export async function lookBeside(
   { target, mark, isAgreed }: Readonly<{ target: Target; mark: string; isAgreed: boolean }>,
 ): Promise<Beside | undefined> {
   const { underWay, ended } = await otherBatches(services, mark);
-  const column = `${tableName(target)}.${target.embedding}`;
+  const column = columnName(target);
   if (underWay.length > 0) {
     return {
-      message: `At Gemini ${batchCount(underWay.length)} for ${column} ${underWay.length === 1 ? "is" : "are"} under way that this jobs folder has not sent, such as ${underWay[0]?.displayName}. What they fill would be paid for twice.`,
+      message: `At Gemini ${counted(underWay.length, "batch")} for ${column} ${underWay.length === 1 ? "is" : "are"} under way that this jobs folder has not sent, such as ${underWay[0]?.displayName}. What they fill would be paid for twice.`,
       hint: "If the folder that has sent them is lost, `vecfill recover` takes them over. If it is in use, let it finish first, or send beside it all the same with --beside.",
       isInTheWay: true,
     };
@@ -89,7 +89,7 @@ export async function lookBeside(
   }
   if (ended.length === 0) return undefined;
   return {
-    message: `Gemini has the results of ${batchCount(ended.length)} for ${column} that another jobs folder has sent.`,
+    message: `Gemini has the results of ${counted(ended.length, "batch")} for ${column} that another jobs folder has sent.`,
     hint: "`vecfill recover --dry-run` lists them.",
     isInTheWay: false,
   };

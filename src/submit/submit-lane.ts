@@ -10,7 +10,7 @@ import type { Job } from "../manifest/job.ts";
 import { fullText } from "../quota/full-text.ts";
 import { nextTry, type NextTry, type Window } from "../quota/next-try.ts";
 import { nameUsualCauses, warnOfTooLarge } from "../quota/refused-alone.ts";
-import { tableName } from "../row/target.ts";
+import { columnName } from "../row/target.ts";
 import type { Creates } from "./creates.ts";
 
 export type SendOptions = Readonly<{
@@ -149,7 +149,7 @@ export class SubmitLane implements Lane {
 }
 
 function columnOf({ target }: Job): string {
-  return `${tableName(target)}.${target.embedding}`;
+  return columnName(target);
 }
 
 function noAnswers(job: Job, times: number, message: string): UserError {

@@ -1,5 +1,5 @@
 import type { DroppedIndex } from "../manifest/dropped-index.ts";
-import { tableName } from "../row/target.ts";
+import { columnName } from "../row/target.ts";
 
 /** What to say of indexes that do not stand again yet: of all of them once, with the command. */
 export function droppedIndexesText(
@@ -19,5 +19,5 @@ export function droppedIndexesText(
 /** With where it was, and since when. */
 export function droppedIndexName({ target, index, isDropped, since }: DroppedIndex): string {
   const what = isDropped ? "dropped" : "to be dropped";
-  return `${index.name} (${index.method}) on ${tableName(target)}.${target.embedding}, ${what} ${since}`;
+  return `${index.name} (${index.method}) on ${columnName(target)}, ${what} ${since}`;
 }

@@ -60,11 +60,13 @@ function grouped(digits: string): string {
 
 /** `1 row`, `1,234 rows`. */
 export function counted(value: number, noun: string): string {
-  return `${count(value)} ${noun}${value === 1 ? "" : "s"}`;
+  return `${count(value)} ${value === 1 ? noun : plural(noun)}`;
 }
 
-export function batchCount(batches: number): string {
-  return `${count(batches)} ${batches === 1 ? "batch" : "batches"}`;
+/** Of the nouns that are counted here. */
+function plural(noun: string): string {
+  if (/(?:ch|x)$/.test(noun)) return `${noun}es`;
+  return /[^aeiou]y$/.test(noun) ? `${noun.slice(0, -1)}ies` : `${noun}s`;
 }
 
 /** `0001`, `0001 and 12 more`. */

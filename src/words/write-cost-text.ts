@@ -1,4 +1,4 @@
-import { tableName, type Target } from "../row/target.ts";
+import { columnName, tableName, type Target } from "../row/target.ts";
 import {
   ROWS_A_SECOND_UNDER_INDEX,
   TIMES_SLOWER_UNDER_INDEX,
@@ -12,7 +12,7 @@ export function writeCostWarnings(
   { indexes, triggers, seconds }: WriteCost,
   rows: number,
 ): { message: string; hint: string }[] {
-  const column = `${tableName(target)}.${target.embedding}`;
+  const column = columnName(target);
   const warnings: { message: string; hint: string }[] = [];
   if (seconds !== undefined) {
     const names = indexes.map(({ name, method }) => `${name} (${method})`);

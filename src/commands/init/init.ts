@@ -9,7 +9,7 @@ import type { Examination, FunctionsSql } from "../../store/port.ts";
 import { isJsonObject, type JsonObject } from "../../row/json-value.ts";
 import { SCHEMA_FILE, SCHEMA_KEY, TARGETS_KEY } from "../../settings/config-file.ts";
 import { checkTarget, noTable } from "../../row/target-check.ts";
-import { tableName, type Target } from "../../row/target.ts";
+import { columnName, type Target } from "../../row/target.ts";
 import {
   type Migration,
   MIGRATIONS_FOLDERS,
@@ -146,7 +146,7 @@ function noProject(label: string): UserError {
 }
 
 function migrationText(target: Target, { statements, functions }: Made, remove: boolean): string {
-  const what = JSON.stringify(`${tableName(target)}.${target.embedding} from ${target.text}`);
+  const what = JSON.stringify(`${columnName(target)} from ${target.text}`);
   const header = remove
     ? `-- Takes out what \`vecfill init\` made for ${what}.`
     : `-- Made by \`vecfill init\` for ${what}.

@@ -15,7 +15,7 @@ import { bytes, count, counted, dollars, duration } from "../../words/figures.ts
 import { outcomes } from "../../output/progress-lines.ts";
 import { aligned, type Fact } from "../../words/text-lines.ts";
 import type { Stay } from "./timeline.ts";
-import { tableName } from "../../row/target.ts";
+import { columnName } from "../../row/target.ts";
 import { needs } from "../../manifest/states.ts";
 
 /** What is known of a batch that has not ended, and what tokens cost. */
@@ -66,7 +66,7 @@ function whatItIs(job: Job, prices: Prices): Fact[] {
     ["same text", sameText(job)],
     ["tokens", tokens(job)],
     ["cost", `about ${dollars(costOf(job, prices).usd)}`],
-    ["target", `${tableName(target)}.${target.embedding}, key ${target.id}, text ${target.text}`],
+    ["target", `${columnName(target)}, key ${target.id}, text ${target.text}`],
     ["model", `${target.model}, ${target.dimensions} dimensions, ${target.taskType}`],
     ["attempt", String(job.attempt)],
     ["made from", listed(job.parents)],

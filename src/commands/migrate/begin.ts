@@ -71,7 +71,7 @@ function questionOf(
   return [
     `${tableName(old)}: from ${old.model} in ${old.embedding} to ${next.model} in ${next.embedding}, ${columnType}(${next.dimensions}).`,
     `  ${counted(rows, "row")} with a text, about ${count(tokens)} tokens, about ${dollars(usd)} as batches.`,
-    `  disk: about ${bytes(column)} for the column, ${bytes(index)} for ${counted(indexes.length, "index").replace("indexs", "indexes")}, and as much again in the log of the database.`,
+    `  disk: about ${bytes(column)} for the column, ${bytes(index)} for ${counted(indexes.length, "index")}, and as much again in the log of the database.`,
     `  locks: the table for an instant when the column is added${swaps ? ", and when the names are swapped" : ""}; who cannot have it within 2 seconds tries again.`,
     swaps
       ? `  From the swap on, queries must be embedded with ${next.model}.`

@@ -9,7 +9,7 @@ import { type Target, tableName } from "../../row/target.ts";
 import { type Flags, flagValues, targetOf } from "../../settings/config.ts";
 import { runFromSettings } from "../../stages.ts";
 import { count, counted } from "../../words/figures.ts";
-import { textOf } from "../../words/text-lines.ts";
+import { aligned, textOf } from "../../words/text-lines.ts";
 import { type MigrateOptions, planMigration } from "./begin.ts";
 import { readQueries } from "./queries-file.ts";
 
@@ -194,13 +194,12 @@ function gateLines(gate: Gate): string[] {
     ["recall@10 of the index", share(gate.recall)],
     ["same neighbours as before", share(gate.agreement)],
   ];
-  const width = Math.max(...figures.map(([name]) => name.length));
   return [
-    ...figures.map(([name, value]) => `  ${name.padEnd(width)}  ${value}`),
+    ...aligned(figures).map((line) => `  ${line}`),
     ...(queries === undefined
       ? []
       : [
-          `  ${counted(queries.count, "query").replace("querys", "queries")}: nDCG@10 ${queries.old.ndcg.toFixed(3)} before, ${queries.next.ndcg.toFixed(3)} now; recall@10 ${share(queries.old.recall)} before, ${share(queries.next.recall)} now`,
+          `  ${counted(queries.count, "query")}: nDCG@10 ${queries.old.ndcg.toFixed(3)} before, ${queries.next.ndcg.toFixed(3)} now; recall@10 ${share(queries.old.recall)} before, ${share(queries.next.recall)} now`,
         ]),
     gate.against.length === 0 ? "" : `The swap is held back: ${gate.against.join("; ")}.`,
     gate.against.length === 0 ? "" : AGAIN,

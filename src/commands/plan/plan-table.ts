@@ -5,7 +5,7 @@ import { PRICES, PROJECT_LIMITS, type Tier, TIERS } from "../../cost/tariff.ts";
 import type { Correction } from "../../cost/correction.ts";
 import { tooWideText, widthText } from "../../words/width-text.ts";
 import { bytes, count, counted, dollars, duration } from "../../words/figures.ts";
-import { tableName } from "../../row/target.ts";
+import { columnName } from "../../row/target.ts";
 import type { Plan, Portion } from "../../plan/plan.ts";
 import type { Writing } from "../../plan/writing.ts";
 
@@ -13,7 +13,7 @@ type Line = readonly [name: string, value: string];
 
 export function planTable(planned: Plan, free: number, tier: Tier): string {
   const { target, total } = planned;
-  const head = `${tableName(target)}.${target.embedding}, ${target.model}, ${target.dimensions} dimensions.\nEvery figure is an estimate.`;
+  const head = `${columnName(target)}, ${target.model}, ${target.dimensions} dimensions.\nEvery figure is an estimate.`;
   if (total.rows === 0) return [head, "", "Nothing to do.", ...leftOut(planned)].join("\n");
   const lines: Line[] = [
     ...whatIsSent(planned),

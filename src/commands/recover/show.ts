@@ -3,7 +3,7 @@ import { readManifest } from "../../jobs-folder/open.ts";
 import { sameTarget, tableName } from "../../row/target.ts";
 import { targetOf } from "../../settings/config.ts";
 import { recoverableFromSettings, recoverFromSettings } from "../../stages.ts";
-import { batchCount, counted, someJobs } from "../../words/figures.ts";
+import { counted, someJobs } from "../../words/figures.ts";
 import { endingOf } from "../../cli/ending.ts";
 
 export async function showRecover(context: CommandContext): Promise<CommandResult> {
@@ -16,7 +16,7 @@ export async function showRecover(context: CommandContext): Promise<CommandResul
   const ending = await endingOf(context, imported, startedMs);
   const lines = [
     recovered.length > 0
-      ? `Made jobs of ${batchCount(recovered.length)}: ${recovered.join(", ")}.`
+      ? `Made jobs of ${counted(recovered.length, "batch")}: ${recovered.join(", ")}.`
       : nothingText(context),
     ...(ids.length > 0 ? [`Imported: ${ids.join(", ")}.`, ...ending.sums, ...ending.figures] : []),
     ...(sums.failed > 0
@@ -44,7 +44,7 @@ async function showDryRun(context: CommandContext): Promise<CommandResult> {
     }),
   );
   const lines = batches.map(({ displayName, state }) => `${displayName}  ${state}`);
-  const would = `Would make jobs of ${batchCount(batches.length)}:`;
+  const would = `Would make jobs of ${counted(batches.length, "batch")}:`;
   return {
     json: { recovered: [], batches, dryRun: true },
     text: batches.length === 0 ? nothingText(context) : [would, ...lines].join("\n"),

@@ -5,7 +5,7 @@ import { createPacer } from "../../import/pace.ts";
 import type { Job } from "../../manifest/job.ts";
 import { type ManifestView } from "../../manifest/manifest.ts";
 import { count, counted } from "../../words/figures.ts";
-import { tableName } from "../../row/target.ts";
+import { columnName } from "../../row/target.ts";
 import { countRollback, requireRollbackable, rollbackJob } from "./rollback.ts";
 import { isRolledBack } from "../../manifest/states.ts";
 
@@ -80,7 +80,7 @@ function nothingLeft(ids: readonly string[]): CommandResult {
 }
 
 function question(jobs: readonly Job[]): string {
-  const columns = new Set(jobs.map(({ target }) => `${tableName(target)}.${target.embedding}`));
+  const columns = new Set(jobs.map(({ target }) => columnName(target)));
   const ids = jobs.map(({ id }) => id).join(", ");
   return `Set up to ${counted(writtenBy(jobs), "vector")} of ${[...columns].join(", ")} back to NULL (${ids})? They are paid for again when they are filled again.`;
 }

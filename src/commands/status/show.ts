@@ -9,7 +9,7 @@ import { readFailures } from "../../jobs-folder/failures.ts";
 import { atWork, readManifest } from "../../jobs-folder/open.ts";
 import type { Job } from "../../manifest/job.ts";
 import { isAtGemini, isBack, isToSend } from "../../manifest/states.ts";
-import { sameTarget, tableName } from "../../row/target.ts";
+import { columnName, sameTarget } from "../../row/target.ts";
 import { targetOf } from "../../settings/config.ts";
 import { atWorkText } from "../../words/at-work-text.ts";
 import { failureLines, failuresJson, mendLines } from "../../words/failures-text.ts";
@@ -102,7 +102,7 @@ function statusText(standing: Standing): string {
     ["cost", cost.tokens > 0 ? money : undefined],
   ];
   return textOf([
-    `${tableName(target)}.${target.embedding}, ${target.model}, ${target.dimensions} dimensions`,
+    `${columnName(target)}, ${target.model}, ${target.dimensions} dimensions`,
     verdict.words,
     ...aligned(facts),
   ]);

@@ -7,12 +7,12 @@
 import { KeyTable } from "../../row/key-table.ts";
 import type { Report } from "../../progress.ts";
 import {
-  type Look,
   type PickedRow,
   type Store,
   TEXT_HASH_DIGITS,
   VECTOR_HASH_DIGITS,
 } from "../../store/port.ts";
+import { eachWindow } from "../../search/windows.ts";
 import { Findings } from "./findings.ts";
 
 export type ColumnServices = Readonly<{ store: Store; report: Report; signal: AbortSignal }>;
@@ -63,22 +63,6 @@ export async function verifyColumn(
     identicalVectors,
     picked,
   };
-}
-
-type Asked = Readonly<{ wanted: readonly string[]; picks: () => readonly number[] }>;
-
-async function eachWindow(
-  { store, signal }: ColumnServices,
-  { wanted, picks }: Asked,
-  work: (look: Look) => void,
-): Promise<void> {
-  let after: string | undefined;
-  do {
-    signal.throwIfAborted();
-    const look = await store.look({ after, wanted, picks: picks().filter((place) => place >= 0) });
-    work(look);
-    after = look.until;
-  } while (after !== undefined);
 }
 
 /** Hashes of vectors seen under more than one text. */

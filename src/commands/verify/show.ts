@@ -10,7 +10,7 @@ import { verifyPath } from "../../manifest/file-names.ts";
 import { readManifest } from "../../jobs-folder/open.ts";
 import { count, counted, decimal, dollars, duration, percent } from "../../words/figures.ts";
 import type { Store } from "../../store/port.ts";
-import { tableName, type Target } from "../../row/target.ts";
+import { columnName, type Target } from "../../row/target.ts";
 import { type ColumnSummary, verifyColumn } from "./column.ts";
 import { Findings } from "./findings.ts";
 import { checkFiles, emptiedSince, unbalancedJobs } from "./recorded-jobs.ts";
@@ -206,7 +206,7 @@ function columnLines(verified: Verified): string[] {
   const digits = Math.max(...figures.map(([, rows]) => count(rows).length));
   const misfit = `The column has ${dimensions} dimensions, and ${target.dimensions} are asked for.`;
   return [
-    `${tableName(target)}.${target.embedding}: ${typeName}${dimensions === undefined ? "" : `(${dimensions})`}`,
+    `${columnName(target)}: ${typeName}${dimensions === undefined ? "" : `(${dimensions})`}`,
     ...figures.map(([what, rows, note]) =>
       `  ${what.padEnd(width)}  ${count(rows).padStart(digits)}  ${note ?? ""}`.trimEnd(),
     ),

@@ -22,13 +22,19 @@ export function startTimeLimit(ms: number, caller: AbortSignal | undefined): Tim
     pause();
     timer = setTimeout(() => controller.abort(), ms);
   };
-  const follow = (): void => controller.abort(caller?.reason);
+  const letGo = follow(controller, caller);
   const end = (): void => {
     pause();
-    caller?.removeEventListener("abort", follow);
+    letGo();
   };
-  caller?.addEventListener("abort", follow, { once: true });
-  if (caller?.aborted === true) follow();
   restart();
   return { signal: controller.signal, ms, restart, pause, end };
+}
+
+/** Aborted with the caller's signal, until what it gives back is called: then nothing is left behind there. */
+export function follow(controller: AbortController, caller: AbortSignal | undefined): () => void {
+  const abort = (): void => controller.abort(caller?.reason);
+  caller?.addEventListener("abort", abort, { once: true });
+  if (caller?.aborted === true) abort();
+  return () => caller?.removeEventListener("abort", abort);
 }

@@ -8,6 +8,7 @@ import { tableQuery } from "../catalogue.ts";
 import { cell, type Database } from "../database.ts";
 import { explainFailure } from "../failure.ts";
 import {
+  hasText,
   qualifiedColumn,
   qualifiedTable,
   quoteLiteral as literal,
@@ -145,11 +146,6 @@ function columnsSql(target: Target): string {
   return `WITH ${tableQuery(target)}
     SELECT coalesce(jsonb_agg(a.attname), '[]') FROM vecfill_table, pg_catalog.pg_attribute a
     WHERE a.attrelid = vecfill_table.oid AND a.attnum > 0 AND NOT a.attisdropped`;
-}
-
-/** As the export has it: a row without a text is never filled. */
-function hasText(target: Target): string {
-  return `(${textExpression(target)}) ~ '[^[:space:]]'`;
 }
 
 function lacks(target: Target): string {

@@ -5,12 +5,11 @@ import type { Target } from "../../row/target.ts";
 import { cell, type Database } from "../database.ts";
 import { failureCode } from "../failure.ts";
 import type { PendingSince } from "../port.ts";
-import { qualifiedColumn, qualifiedTable, textExpression } from "../sql.ts";
+import { hasText, qualifiedColumn, qualifiedTable } from "../sql.ts";
 
 /** No such column, one of no date or time, and a text that is none. */
 const NO_TIME = ["42703", "42846", "22007", "22008"];
 
-/** Rows without a text are never filled: they do not wait. */
 export async function oldestPending(
   database: Database,
   target: Target,
@@ -22,7 +21,7 @@ export async function oldestPending(
       extract(epoch FROM ${since})::text AS since, extract(epoch FROM now() - ${since})::text AS seconds
     FROM ${qualifiedTable(target)}
     WHERE ${qualifiedColumn(target, target.embedding)} IS NULL AND ${since} IS NOT NULL
-      AND (${textExpression(target)}) ~ '[^[:space:]]'
+      AND ${hasText(target)}
     ORDER BY ${since} LIMIT 1`;
   try {
     const [row] = await database.query(sql);

@@ -6,7 +6,7 @@
 import { z } from "zod";
 import { PERHAPS_UNSEEN } from "../../row/schema-cache.ts";
 import { UserError, type ExitReason } from "../../errors.ts";
-import { tableName, type Target } from "../../row/target.ts";
+import { columnName, tableName, type Target } from "../../row/target.ts";
 import { TableRefusal } from "../port.ts";
 import {
   byConnection,
@@ -177,7 +177,7 @@ const missingFunction: Explanation = ({ label }, error) => ({
 const WRONG_WIDTH = "22000";
 
 const wrongValue: Explanation = ({ target }, error) => ({
-  why: `The column ${tableName(target)}.${target.embedding} does not take the vectors: ${error.message}.`,
+  why: `The column ${columnName(target)} does not take the vectors: ${error.message}.`,
   hint: `Run \`vecfill doctor\`: it compares the column's type and width with the model and --dimensions.${error.code === WRONG_WIDTH ? ` ${PERHAPS_UNSEEN}` : ""}`,
 });
 
