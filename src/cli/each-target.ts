@@ -14,12 +14,13 @@ export async function forEachTarget<C extends CommandContext>(
   context: C,
   work: (its: C) => Promise<CommandResult>,
 ): Promise<CommandResult> {
-  const { targets, signal } = context;
+  const { targets, originsOfEach, signal } = context;
   if (targets.length < 2) return work(context);
   const results: (CommandResult & Readonly<{ name: string }>)[] = [];
-  for (const settings of targets) {
+  for (const [at, settings] of targets.entries()) {
     signal.throwIfAborted();
-    const result = await work({ ...context, settings }).catch(resultOfError);
+    const origins = originsOfEach[at] ?? context.origins;
+    const result = await work({ ...context, settings, origins }).catch(resultOfError);
     results.push({ ...result, name: settings.target ?? "" });
   }
   const exit = worstOf(results.map((each) => each.exit ?? "done"));

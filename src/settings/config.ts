@@ -50,6 +50,8 @@ export type Configuration = Readonly<{
   /** Of each: more than one with `--target all`. */
   targets: readonly Settings[];
   origins: Origins;
+  /** Of each of the targets, in their order. */
+  originsOfEach: readonly Origins[];
   environment: Environment;
   warnings: readonly string[];
 }>;
@@ -81,6 +83,7 @@ export async function loadConfiguration(sources: ConfigurationSources): Promise<
   return {
     ...first,
     targets,
+    originsOfEach: each.map(({ origins }) => origins),
     environment,
     warnings: [...mistypedVariables(environment), ...openSecrets(environment)],
   };

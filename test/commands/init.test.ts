@@ -193,6 +193,17 @@ test("config show tells every setting, its value and its place, and no secret", 
   expect(stdout).not.toContain("a-secret-key");
 });
 
+test("config show of several targets tells for each where its own values are from", async () => {
+  const folder = await newFolder();
+  const targets = [
+    { name: "one", table: "one" },
+    { name: "two", text: "answer" },
+  ];
+  await writeFile(join(folder, "vecfill.config.json"), JSON.stringify({ targets }));
+  const { stdout } = await runHere(["config", "show", "--target", "all"], { env: env(), folder });
+  expect(stdout).toMatch(/^text +answer +text of target two in vecfill\.config\.json$/m);
+});
+
 test("the schema of the config file knows what the parser takes, and no more", async () => {
   expect(await readFile(new URL("../../vecfill.config.schema.json", import.meta.url), "utf8")).toBe(
     configSchema(),
