@@ -131,7 +131,10 @@ function resolveSettings(
     json: values.json || values.format === "json",
   };
   checkTogether(settings, origins);
-  return { settings, origins };
+  const { table } = origins;
+  if (!("schema" in place) || table.source === "default") return { settings, origins };
+  // a command line names it with the table
+  return { settings, origins: { ...origins, schema: { ...table, words: [] } } };
 }
 
 /** `--table app.questions` names both, where no schema is given. */

@@ -7,6 +7,7 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { configSchema } from "../../scripts/config-schema.ts";
 import { run } from "../../src/cli.ts";
 import { EXIT_CODES } from "../../src/errors.ts";
+import { SCHEMA_FILE } from "../../src/settings/config-file.ts";
 import { loadConfiguration } from "../../src/settings/config.ts";
 import { openDatabase } from "../../src/store/postgres/open-database.ts";
 import { runHere } from "../command-line.ts";
@@ -77,7 +78,6 @@ test("the only table with a vector column is taken, with its columns and its wid
   const { code, stdout } = await init(folder);
   expect([code, stdout]).toEqual([done, expect.stringMatching(/Wrote vecfill\.config\.json/)]);
   expect(JSON.parse(await written(folder))).toMatchObject({
-    $schema: "./node_modules/vecfill/vecfill.config.schema.json",
     schema: "public",
     table: "articles",
     id: "slug",
@@ -85,6 +85,8 @@ test("the only table with a vector column is taken, with its columns and its wid
     embedding: "vec",
     dimensions: 128,
   });
+  expect(await written(folder)).not.toContain("$schema");
+  expect(stdout).toContain("The table: public.articles, key slug, text title, vectors in vec.");
   expect(await written(folder, ".gitignore")).toBe("/jobs/\n.env.local\n");
   // what the doctor says of it stands below
   expect(stdout).toMatch(
@@ -153,6 +155,28 @@ test("a .gitignore keeps its mode, and stays the link that it is", async () => {
   expect((await stat(file)).mode & 0o777).toBe(0o644);
 });
 
+test("an editor is told of the schema where the package is installed", async () => {
+  const folder = await newFolder();
+  await mkdir(join(folder, "node_modules", "vecfill"), { recursive: true });
+  await mkdir(join(folder, "settings"));
+  await writeFile(join(folder, SCHEMA_FILE), "{}");
+  const named = ["--table", "articles", "--config", "settings/vecfill.json"];
+  await writeFile(join(folder, "settings", "vecfill.json"), "{}");
+  await init(folder, ...named);
+  const { $schema } = JSON.parse(await written(folder, "settings/vecfill.json"));
+  expect(await readFile(join(folder, "settings", $schema), "utf8")).toBe("{}");
+});
+
+test("nothing is made where the rest is refused", async () => {
+  const folder = await newFolder();
+  const project = { SUPABASE_URL: "https://p.supabase.co", SUPABASE_SECRET_KEY: "sb_secret_x" };
+  const args = ["init", "--apply", "--table", "notes", "--embedding", "w"];
+  const { code, stderr } = await runHere(args, { env: { ...env(), ...project }, folder });
+  expect([code, stderr]).toEqual([usage, expect.stringMatching(/is no Supabase project's/)]);
+  const { stdout } = await init(folder, "--table", "notes", "--embedding", "w", "--dry-run");
+  expect(stdout).toContain('add column "w"');
+});
+
 test("of several none is guessed", async () => {
   await sql("CREATE TABLE more (id bigint PRIMARY KEY, t text, e vector(128))");
   const { code, stderr } = await init(await newFolder(), "--yes");
@@ -202,6 +226,15 @@ test("config show of several targets tells for each where its own values are fro
   await writeFile(join(folder, "vecfill.config.json"), JSON.stringify({ targets }));
   const { stdout } = await runHere(["config", "show", "--target", "all"], { env: env(), folder });
   expect(stdout).toMatch(/^text +answer +text of target two in vecfill\.config\.json$/m);
+});
+
+test("config show tells that --table names the schema, too", async () => {
+  const folder = await newFolder();
+  const password = { ...env(), PGPASSWORD: "p" };
+  const args = ["config", "show", "--table", "app.notes"];
+  const { stdout } = await runHere(args, { env: password, folder });
+  expect(stdout).toMatch(/^schema +app +--table$/m);
+  expect(stdout).toMatch(/^PGPASSWORD +set +PGPASSWORD$/m);
 });
 
 test("the schema of the config file knows what the parser takes, and no more", async () => {

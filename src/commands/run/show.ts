@@ -66,7 +66,7 @@ async function runResult(
       ...(isShared ? summary.parts.map(partText) : [await indexText(context, summary)]),
     ]),
     next: nextOf(next, summary, ending, unfinished),
-    exit: isShared ? worstOf(summary.parts.map(exitOfPart)) : exitOf(summary, unfinished),
+    exit: worstOf([exitOf(summary, unfinished), ...summary.parts.map(exitOfPart)]),
     remaining,
   };
 }
@@ -182,7 +182,7 @@ async function agreedPlans(
   { services, settings, targets, confirm }: CommandContext,
   each: readonly StageContext[],
 ): Promise<readonly Plan[]> {
-  const limit = costLimit(settings, targets);
+  const limit = costLimit(settings, targets.map(targetOf));
   if (settings.yes && limit === undefined) return [];
   const gemini = await services.gemini();
   const manifest = await services.manifest();
