@@ -213,7 +213,7 @@ async function exportLines(
 function ofNoTarget(path: string): UserError {
   return usageError(
     `Lines of ${path} name no job, and the config file has several targets.`,
-    `Say whose rows they are: \`vecfill resubmit ${path} --target <name>\`.`,
+    "Say whose rows they are, with --target and its name.",
   );
 }
 

@@ -55,22 +55,29 @@ async function written(folder: string, file = "vecfill.config.json"): Promise<st
 const terminal = () => Object.assign(new PassThrough({ encoding: "utf8" }), { isTTY: true });
 
 /** On a terminal, with these lines typed. */
-async function initTyping(folder: string, lines: readonly string[]) {
-  const [stdin, stdout, stderr] = [terminal(), new PassThrough({ encoding: "utf8" }), terminal()];
+async function initTyping(folder: string, lines: readonly string[], keys: object = {}) {
+  const [keyboard, stdout, stderr] = [
+    terminal(),
+    new PassThrough({ encoding: "utf8" }),
+    terminal(),
+  ];
+  const stdin = Object.assign(keyboard, keys);
   const left = [...lines];
+  const screen: string[] = [];
   stderr.on("data", (text: string) => {
-    if (/(?:\d: |\[y\/N\] )$/.test(text)) stdin.write(`${left.shift() ?? ""}\n`);
+    screen.push(text);
+    if (/(?:\d: |\[y\/N\] |then Enter\)\n)$/.test(text)) stdin.write(`${left.shift() ?? ""}\n`);
   });
   const world = { signals: new EventEmitter(), leave: () => {} };
   const code = await run(["init"], {
     stdin,
     stdout,
     stderr,
-    env: { ...env(), TERM: "dumb" },
+    env: { ...env(), TERM: "setRawMode" in keys ? "xterm" : "dumb" },
     folder,
     ...world,
   });
-  return { code, stdout: String(stdout.read() ?? "") };
+  return { code, stdout: String(stdout.read() ?? ""), screen: screen.join("") };
 }
 
 test("the only table with a vector column is taken, with its columns and its width", async () => {
@@ -132,6 +139,23 @@ test("on a terminal it asks which, and runs what it lacks when told to", async (
   });
   await sql("ALTER TABLE notes DROP COLUMN embedding");
 });
+
+test.each([
+  ["the arrow keys", "\u001B[B\u001B[A\u001B[B"],
+  ["its number", "12"],
+])(
+  "on a terminal that can be drawn over %s choose, and it is given back as it was",
+  async (_keys, typed) => {
+    const folder = await newFolder();
+    const raw: boolean[] = [];
+    const keys = { setRawMode: (isRaw: boolean) => raw.push(isRaw) };
+    const { code, screen } = await initTyping(folder, [typed, "n"], keys);
+    expect(code, screen).toBe(done);
+    expect(screen).toMatch(/^> 2\) public\.notes: text in note; no vector column yet$/m);
+    expect(JSON.parse(await written(folder))).toMatchObject({ table: "notes" });
+    expect(raw).toEqual([true, false]);
+  },
+);
 
 test("without an answer of the database the settings are written as they are, with a warning", async () => {
   const folder = await newFolder();

@@ -226,7 +226,7 @@ test("lines that name no job need the name of one", async () => {
   const { code, stderr } = await vecfill("jobs", "resubmit", lines);
   expect([code, stderr]).toEqual([
     EXIT_CODES.usage,
-    expect.stringMatching(/name no job, and .+ several targets.+\nhint: .+--target <name>/),
+    expect.stringMatching(/name no job, and .+ several targets.+\nhint: .+with --target/),
   ]);
   const named = await vecfill("jobs", "resubmit", lines, "--target", "answers");
   expect(named.stderr).toMatch(/taken for rows of public\.answers|public\.answers/);

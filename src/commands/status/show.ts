@@ -37,7 +37,7 @@ async function standingOf(context: CommandContext) {
   for (const message of manifest.warnings) report({ type: "warning", message, hint: undefined });
   const target = targetToTell(manifest.jobs(), settings) ?? targetOf(settings);
   const jobs = manifest.jobs().filter((job) => sameTarget(job.target, target));
-  const coverage = await askDatabase(context, target);
+  const coverage = await askDatabase(context, target, manifest);
   const busy = await atWork(settings.jobsDir, clock);
   const now = clock.now();
   return {
