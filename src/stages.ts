@@ -294,9 +294,9 @@ export async function runFromSettings(
     const options = { ...runOptions(context, first), alongside, unfit, expectedUsd };
     const summary = await run({ ...services, store: first.store }, options);
     const remaining = refused.length > 0 ? undefined : summary.remaining;
-    const isRefused = (part: PartSummary) =>
+    const isAway = (part: PartSummary) =>
       refused.some((each) => sameTarget(each.target, part.target));
-    const parts = [...summary.parts.filter((part) => !isRefused(part)), ...refused];
+    const parts = [...summary.parts.filter((part) => !isAway(part)), ...refused];
     return { ...summary, remaining, parts };
   });
 }

@@ -51,9 +51,9 @@ function hasKeys(stdin: Asking["stdin"]): stdin is Picking["stdin"] {
 }
 
 async function picked(question: string, choices: readonly string[], picking: Picking) {
-  const { pick } = await import("./picker.ts");
+  const { pickOne } = await import("./picker.ts");
   picking.stderr.write(`${question} (arrow keys or its number, then Enter)\n`);
-  return pick(choices, picking);
+  return pickOne(choices, picking);
 }
 
 async function numbered(

@@ -8,20 +8,21 @@ export type Picking = Readonly<{
   signal: AbortSignal;
 }>;
 
-const KEYS = /\u001B\[[A-Z]|[^]/g;
 const [UP, DOWN, CTRL_C, CTRL_D] = ["\u001B[A", "\u001B[B", "\u0003", "\u0004"];
+/** An arrow is three characters. */
+const KEYS = new RegExp(String.raw`${"\u001B"}\[[A-Z]|[^]`, "g");
 const ENTER = /[\r\n]/;
 const USUAL = { columns: 80, rows: 24 };
 /** Of the screen, for the question and what stands above it. */
 const OTHER_LINES = 4;
 
 /** Its place; undefined where the input has ended. */
-export async function pick(
+export async function pickOne(
   choices: readonly string[],
   { stdin, stderr, signal }: Picking,
 ): Promise<number | undefined> {
   let [at, typed, isChosen] = [0, "", false];
-  let lines = linesOf(choices, at, stderr);
+  let lines = drawnLines(choices, at, stderr);
   stderr.write(`${lines.join("\n")}\n`);
   stdin.setRawMode(true);
   stdin.resume();
@@ -38,7 +39,7 @@ export async function pick(
         at = Math.max(0, Math.min(to, choices.length - 1));
       }
       const before = lines.length;
-      lines = linesOf(choices, at, stderr);
+      lines = drawnLines(choices, at, stderr);
       stderr.write(`\u001B[${before}A\u001B[J${lines.join("\n")}\n`);
       if (isChosen) return at;
     }
@@ -50,7 +51,7 @@ export async function pick(
 }
 
 /** As many as the screen takes, with the chosen one among them. */
-function linesOf(choices: readonly string[], at: number, shown: Picking["stderr"]): string[] {
+function drawnLines(choices: readonly string[], at: number, shown: Picking["stderr"]): string[] {
   const { columns = USUAL.columns, rows = USUAL.rows } = shown;
   const room = Math.max(1, rows - OTHER_LINES);
   const from = Math.max(0, Math.min(at - Math.floor(room / 2), choices.length - room));

@@ -53,13 +53,13 @@ export function verdictOn({ coverage, jobs }: Standing): Verdict {
 /** `that failed`, or each reason with its number. */
 function whyText({ empty, tooLong, failedBefore }: LeftOut): string {
   const reasons: [number, string][] = [
-    [failedBefore, "failed"],
+    [failedBefore, "that failed"],
     [empty, "without text"],
     [tooLong, "too long for the model"],
   ];
   const there = reasons.filter(([rows]) => rows > 0);
   const [[, only] = [0, ""], ...more] = there;
-  if (more.length === 0) return only === "failed" ? "that failed" : only;
+  if (more.length === 0) return only;
   return `that no run takes: ${there.map(([rows, why]) => `${count(rows)} ${why}`).join(", ")}`;
 }
 

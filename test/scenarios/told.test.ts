@@ -192,7 +192,7 @@ test("where no run takes what is left, status and verify say what it is; once a 
     const ended = await vecfill("jobs", command);
     return [next(ended)?.split(" ")[1], ended.stdout.match(/^(?:Done but|Not fin).*$/m)?.[0]];
   };
-  const left = "Done but for 9 rows that no run takes: 7 failed, 2 without text.";
+  const left = "Done but for 9 rows that no run takes: 7 that failed, 2 without text.";
   expect(await told("verify")).toEqual([undefined, left]);
   expect(await told("status")).toEqual([undefined, left]);
   await sql("UPDATE questions SET question_text = 'mended' WHERE id = 1");
