@@ -200,11 +200,8 @@ function inEnvironment({ flag }: Option<unknown>, environment: Environment): Fou
   const variable = variableOf(flag);
   const given = valueOf(environment, variable);
   if (given === undefined) return undefined;
-  const name = placeOf(environment, variable);
-  return {
-    given,
-    origin: { source: "environment", name, isFound: isFound(environment, variable) },
-  };
+  const [name, found] = [placeOf(environment, variable), isFound(environment, variable)];
+  return { given, origin: { source: "environment", name, isFound: found } };
 }
 
 /** What the target has of its own comes first. */
