@@ -685,10 +685,8 @@ export function costLimitOfSubmit(
   settings: Settings,
   manifest: ManifestView,
 ): CostLimit | undefined {
-  return costLimit(
-    settings,
-    manifest.needing("send").map(({ target }) => target),
-  );
+  const targets = new Set(manifest.needing("send").map(({ target }) => target));
+  return costLimit(settings, [...targets]);
 }
 
 /** Which jobs are embedded at once. */

@@ -201,19 +201,14 @@ test("what stands against a target that was not asked for is told, and is the ex
 test("one limit on cost holds for all that submit sends", async () => {
   const { vecfill, home } = await twoTables();
   await vecfill("jobs", "export", "--target", "all");
-  const { code } = await vecfill(
-    "jobs",
-    "submit",
-    "--max-cost",
-    "30",
-    "--price",
-    "1000000",
-    "--yes",
-  );
+  const limited = "submit --max-cost 30 --price 1000000 --yes --json".split(" ");
+  const { code, stdout } = await vecfill("jobs", ...limited);
   expect(code).toBe(EXIT_CODES.costLimit);
   const jobs = (await readManifest(join(home, "jobs"))).jobs();
   const sent = jobs.filter(({ batch }) => batch !== undefined);
-  expect(sent.reduce((sum, { tokens }) => sum + tokens, 0)).toBeLessThanOrEqual(30);
+  const spent = sent.reduce((sum, { tokens }) => sum + tokens, 0);
+  expect(spent).toBeLessThanOrEqual(30);
+  expect(Number(JSON.parse(stdout).costStop.spentUsd)).toBeCloseTo(spent, 3);
 });
 
 test("lines that name no job need the name of one", async () => {

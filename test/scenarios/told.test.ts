@@ -167,7 +167,7 @@ test("status fits a screen of 80 columns and 24 lines, with a batch at Gemini an
   expect(lines.length).toBeLessThan(24);
   expect(stdout).toMatch(/^Under way: 3 rows in 1 job\.$/m);
   expect(stdout).toMatch(
-    /^at Gemini +3 rows in 1 job, the oldest, 0001, since \d{4}-\d\d-\d\d \d\d:\d\d UTC \(.+\)$/m,
+    /^at Gemini +3 rows in 1 job, oldest 0001 since \d{4}-\d\d-\d\d \d\d:\d\d UTC \(.+\)$/m,
   );
   expect(stdout).toMatch(/^pace +not known yet$/m);
 });
@@ -195,6 +195,12 @@ test("where no run takes what is left, status and verify say what it is; once a 
   const left = "Done but for 9 rows that no run takes: 7 that failed, 2 without text.";
   expect(await told("verify")).toEqual([undefined, left]);
   expect(await told("status")).toEqual([undefined, left]);
+  const filled = "array_fill(0.5::real, ARRAY[128])::vector";
+  await sql(`UPDATE questions SET embedding = ${filled} WHERE id = 2`);
+  expect((await vecfill("jobs", "status")).stdout).toMatch(
+    /^ +1 of them is mended or gone by now\.$/m,
+  );
+  await sql("UPDATE questions SET embedding = NULL WHERE id = 2");
   await sql("UPDATE questions SET question_text = 'mended' WHERE id = 1");
   const more = "Not finished: 9 rows without a vector, of which 7 failed.";
   expect(await told("status")).toEqual(["run", more]);

@@ -166,7 +166,7 @@ function runText(summary: RunSummary, ending: Ending, isInterrupted: boolean): s
 
 function remainingText(rows: number): string {
   if (rows === 0) return "Every row has a vector.";
-  return rows === 1 ? "1 row has no vector yet." : `${count(rows)} rows have no vector yet.`;
+  return `${counted(rows, "row")} ${rows === 1 ? "has" : "have"} no vector yet.`;
 }
 
 function noJobsText({ timedOut }: RunSummary, isInterrupted: boolean): string {
