@@ -159,13 +159,13 @@ describe("on a native server", ON_NATIVE, () => {
     });
 
     it("keeps its connection over a statement that the server refuses", async () => {
-      const { query, close } = await openDatabase({ url: native.url });
-      const backend = async () => (await query("SELECT pg_backend_pid()::text AS pid"))[0]?.["pid"];
+      const database = await openDatabase({ url: native.url });
+      const backend = () => database.query("SELECT pg_backend_pid()::text AS pid");
       const before = await backend();
-      await expect(query("SELECT 1 / $1::int", [0])).rejects.toThrow("division by zero");
-      await expect(query("SELECT nothing")).rejects.toThrow("does not exist");
-      expect(await backend()).toBe(before);
-      await close();
+      await expect(database.query("SELECT 1 / $1::int", [0])).rejects.toThrow("division by zero");
+      await expect(database.query("SELECT nothing")).rejects.toThrow("does not exist");
+      expect(await backend()).toEqual(before);
+      await database.close();
     });
 
     it("finds out by asking again what a lost answer would have said", async () => {
