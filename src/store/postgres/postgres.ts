@@ -105,7 +105,6 @@ export function connectPostgres(
 async function ask(pool: Pool, sql: string, values: readonly unknown[]): Promise<Row[]> {
   const client = await pool.connect();
   // the statement rejects with it, too
-  const ignore = () => {};
   client.on("error", ignore);
   let isLost = false;
   try {
@@ -119,6 +118,8 @@ async function ask(pool: Pool, sql: string, values: readonly unknown[]): Promise
     client.release(isLost);
   }
 }
+
+function ignore(): void {}
 
 /** As `sslmode=prefer` asks: once more, and from then on, where the server has no TLS. */
 async function withoutTlsIfThereIsNone<T>(
