@@ -174,7 +174,7 @@ async function dropUnneeded(
   // keys of earlier versions do not tell whether a text is the same
   if (job.digest !== "sha256") return ends;
   const store = await storeOf(job.target);
-  for await (const keys of keysOf(lines)) {
+  for await (const keys of keyChunks(lines)) {
     const holdings = await holdingsOf(store, keys, job.target);
     for (const [place, key] of keys.entries()) {
       const end = UNNEEDED[holdings[place] ?? "empty"];
@@ -193,7 +193,7 @@ const UNNEEDED: Readonly<Record<Holding, RowOutcome | undefined>> = {
   empty: undefined,
 };
 
-async function* keysOf(lines: AsyncIterable<FailedLine>): AsyncGenerator<QuestionKey[]> {
+async function* keyChunks(lines: AsyncIterable<FailedLine>): AsyncGenerator<QuestionKey[]> {
   let keys: QuestionKey[] = [];
   for await (const line of lines) {
     const key = parseKey(line.key);
