@@ -4,6 +4,7 @@
  * for people to judge: how far old and new neighbours agree, and, where queries with relevant rows are given, how
  * well each column finds these.
  */
+import type { Report } from "../progress.ts";
 import type { Target } from "../row/target.ts";
 import type { PickedRow, Store } from "../store/port.ts";
 import { comparable, drawPlaces, unlikeRows } from "../search/sample.ts";
@@ -44,7 +45,13 @@ export type Gate = Readonly<{
 }>;
 
 export type GateServices = NowServices &
-  Readonly<{ old: Store; next: Store; lacking: () => Promise<number>; isIndexed: boolean }>;
+  Readonly<{
+    old: Store;
+    next: Store;
+    lacking: () => Promise<number>;
+    isIndexed: boolean;
+    report: Report;
+  }>;
 
 export async function checkColumn(
   services: GateServices,
@@ -71,16 +78,18 @@ export async function checkColumn(
 }
 
 async function lookThrough(
-  { next: store, signal }: GateServices,
+  { next: store, signal, report }: GateServices,
   places: readonly number[],
 ): Promise<Readonly<{ flawed: number; picked: readonly PickedRow[] }>> {
   const picked: PickedRow[] = [];
-  let [flawed, seen] = [0, 0];
+  let [flawed, seen, rows] = [0, 0, 0];
   const picks = () => places.map((place) => place - seen);
   await eachWindow({ store, signal }, { wanted: [], picks }, (look) => {
     flawed += look.flawed.length;
     seen += look.withEmbedding;
     picked.push(...look.picked);
+    rows += look.rows;
+    report({ type: "verifying", rows });
   });
   return { flawed, picked };
 }

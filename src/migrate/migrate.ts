@@ -3,6 +3,7 @@
  * place. Each step is recorded when it is done, and may be repeated: whatever comes between, the same command
  * goes on from the last one that is known.
  */
+import type { Clock } from "../clock.ts";
 import { UserError, usageError } from "../errors.ts";
 import type {
   Migration,
@@ -12,9 +13,11 @@ import type {
 import type { Manifest } from "../manifest/manifest.ts";
 import { isOpen } from "../manifest/states.ts";
 import { sameColumn } from "../manifest/vector-space.ts";
+import type { Report } from "../progress.ts";
 import { columnName, tableName, type Target } from "../row/target.ts";
 import type { Follower, MigrationStore } from "../store/migration/port.ts";
 import type { AnnIndex, Store, StoreIndexes } from "../store/port.ts";
+import { watchedBuild } from "../store/watched-build.ts";
 import { checkColumn, type Gate, type GateOptions } from "./gate.ts";
 import { twinOf } from "./twin-index.ts";
 import type { NowServices } from "../search/vectors-now.ts";
@@ -24,8 +27,13 @@ export type MigrateServices = NowServices &
     manifest: Manifest;
     table: MigrationStore;
     store: (target: Target) => Promise<Store>;
-    /** The usual pipeline over the new column. False: it is not done, and says why itself. */
-    fill: (next: Target) => Promise<boolean>;
+    /**
+     * The usual pipeline over the new column; `late`: the few rows that came meanwhile. False: it is not done, and
+     * says why itself.
+     */
+    fill: (next: Target, late: boolean) => Promise<boolean>;
+    report: Report;
+    clock: Clock;
   }>;
 
 export type Advanced = Readonly<{
@@ -36,7 +44,7 @@ export type Advanced = Readonly<{
   isFilling: boolean;
 }>;
 
-/** Passes after the first: rows come and change while one fills. */
+/** Rows come and change while one fills, and while an index is built. */
 const CATCH_UPS_MAX = 5;
 
 /** On to the swap, or, without one, to the end of the check; as far as it goes today. */
@@ -56,7 +64,8 @@ export async function advance(
     await to("added");
   }
   if (migration.step === "added") {
-    if (!(await fillUp(services, migration))) return told(true);
+    const isFilled = await services.fill(migration.next, false);
+    if (!isFilled || !(await catchUp(services, migration))) return told(true);
     await to("filled");
   }
   if (migration.step === "filled") {
@@ -64,6 +73,7 @@ export async function advance(
     await to("indexed");
   }
   if (migration.step === "indexed") {
+    if (!(await catchUp(services, migration))) return told(true);
     gate = await check(services, migration, options);
     // what is missing is filled before it is checked again
     if (gate.against.length > 0) await to("added");
@@ -80,12 +90,13 @@ export async function advance(
   return told(false);
 }
 
-async function fillUp({ table, fill }: MigrateServices, { next }: Migration): Promise<boolean> {
+/** Passes, as long as each leaves less than the one before. */
+async function catchUp({ table, fill }: MigrateServices, { next }: Migration): Promise<boolean> {
   let before = Infinity;
-  for (let pass = 0; pass <= CATCH_UPS_MAX; pass += 1) {
-    if (!(await fill(next))) return false;
+  for (let pass = 0; pass < CATCH_UPS_MAX; pass += 1) {
     const lacking = await table.lacking();
     if (lacking === 0 || lacking >= before) break;
+    if (!(await fill(next, true))) return false;
     before = lacking;
   }
   return true;
@@ -93,14 +104,20 @@ async function fillUp({ table, fill }: MigrateServices, { next }: Migration): Pr
 
 async function buildTwins(services: MigrateServices, migration: Migration): Promise<void> {
   const { old, next, names, columnType } = migration;
-  const { signal } = services;
-  const build = indexesOf(await services.store(next));
+  const { report, clock, signal } = services;
+  const watching = { indexes: indexesOf(await services.store(next)), report, clock };
   for (const { obstacle: _obstacle, ...index } of await oldIndexes(services, old)) {
     const named = names.indexes.find((each) => each.old === index.name);
     if (named === undefined) continue;
     const columns = { old: names.old, next: names.next, type: columnType };
     const twin = twinOf(index, named, columns);
-    if ((await build.build(twin, signal)) === "replaced") throw taken(twin);
+    const { how, seconds } = await watchedBuild(watching, twin, signal);
+    if (how === "replaced") throw taken(twin);
+    report({
+      type: "indexBuilt",
+      index: twin.name,
+      seconds: how === "built" ? seconds : undefined,
+    });
   }
 }
 

@@ -310,7 +310,7 @@ function partExpression(row: string, part: RecipePart): string {
 }
 
 /** On lines of its own, so that a comment at its end takes nothing with it. */
-function andCondition(where: string | undefined): string {
+export function andCondition(where: string | undefined): string {
   return where === undefined ? "" : ` AND (\n${where}\n)`;
 }
 

@@ -83,7 +83,7 @@ async function goOn(
       manifest: { ...manifest, recordMigration },
       table: { ...table, add: mortal(fault, table.add), swap: mortal(fault, table.swap) },
       store: async (target) => storeOf(target),
-      fill: mortal(fault, async (next) => {
+      fill: mortal(fault, async (next: Target, _late: boolean) => {
         await fill(trial, all, next);
         await spoil();
         return true;

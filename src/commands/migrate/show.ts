@@ -36,7 +36,7 @@ async function showStatus({ settings }: CommandContext): Promise<CommandResult> 
 }
 
 async function goOn(context: CommandContext, options: MigrateOptions): Promise<CommandResult> {
-  const { settings, services, signal, confirm } = context;
+  const { settings, services, signal, report, clock, confirm } = context;
   const queries = await readQueries(options.queries);
   const known = (await readManifest(settings.jobsDir)).migration(targetOf(settings));
   const goesOn = known !== undefined && isUnderWay(known);
@@ -60,9 +60,11 @@ async function goOn(context: CommandContext, options: MigrateOptions): Promise<C
       manifest,
       gemini,
       signal,
+      report,
+      clock,
       table: await services.migration(migration),
       store: (target) => services.store(target),
-      fill: (next) => fill(context, next),
+      fill: (next, late) => fill(context, next, late),
     },
     migration,
     { minRecall, sample, queries },
@@ -74,16 +76,20 @@ function saidNo() {
   return usageError("Nothing was changed: you said no.", "`vecfill migrate --dry-run` plans only.");
 }
 
-/** The pipeline of `run` over the new column; what it leaves waits for the next time. */
-async function fill(context: CommandContext, next: Target): Promise<boolean> {
+/**
+ * The pipeline of `run` over the new column; what it leaves waits for the next time. Late rows go at once, at the
+ * full price: others change while a batch is waited for.
+ */
+async function fill(context: CommandContext, next: Target, late: boolean): Promise<boolean> {
   const { embedding, model, dimensions } = next;
-  const settings = { ...context.settings, embedding, model, dimensions, limit: undefined };
-  const { pending, isCutShort, costStop } = await runFromSettings({
+  const lane = late ? "auto" : context.settings.lane;
+  const settings = { ...context.settings, embedding, model, dimensions, lane, limit: undefined };
+  const { pending, timedOut, costStop } = await runFromSettings({
     ...context,
     settings,
     targets: [settings],
   });
-  return pending.length === 0 && !isCutShort && costStop === undefined;
+  return pending.length === 0 && !timedOut && costStop === undefined;
 }
 
 /** `step`: what it ends with. */

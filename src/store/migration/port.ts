@@ -2,8 +2,6 @@
 
 /** Something that follows the old column by its number, and would go along with it when it is renamed. */
 export type Follower = Readonly<{
-  /** A view can be made again. */
-  isView: boolean;
   /** As the database describes it: `view v`, `policy p on table t`. */
   name: string;
   /** What makes it, where the database tells. */
@@ -15,8 +13,6 @@ type MigrationSize = Readonly<{
   rows: number;
   /** Of their texts. */
   chars: number;
-  /** Of the table, with its indexes. */
-  bytes: number;
 }>;
 
 export type MigrationStore = Readonly<{
