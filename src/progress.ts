@@ -48,6 +48,8 @@ export type ProgressEvent =
       requests: number;
     }>
   | Readonly<{ type: "verifying"; rows: number }>
+  /** Rows whose vectors are of other texts, where a trigger tells. */
+  | Readonly<{ type: "changedTexts"; rows: number }>
   | Readonly<{ type: "rollingBack"; job: string; rows: number; requests: number }>
   | Readonly<{ type: "rolledBack"; job: string; rows: number }>
   | Readonly<{ type: "indexDropped"; index: string }>

@@ -86,6 +86,9 @@ const index = z.object({
   valid: z.boolean(),
 });
 
+/** A line of what a check found, in words. */
+const checked = z.object({ what: text, found: text });
+
 const renamed = z.object({ old: text, next: text, kept: text });
 
 /** What a migration is from its start: `old` is a target's number. */
@@ -220,6 +223,8 @@ export const eventSchema = z.discriminatedUnion("type", [
     target: count,
     step: z.literal(MIGRATION_STEPS),
     plan: migrationPlan.optional(),
+    // with the step that follows a check
+    check: z.array(checked).optional(),
   }),
 ]);
 

@@ -25,6 +25,7 @@ import { type Job, type NewJob, type TokenCount } from "./job.ts";
 import { type JournalWriter } from "./journal.ts";
 import { NEW_QUOTA, type QuotaLog } from "./quota/quota-log.ts";
 import {
+  type Checked,
   type Migration,
   migrationOf,
   type MigrationPlan,
@@ -99,7 +100,11 @@ export type Manifest = ManifestView & {
   recordCounted(target: Target, count: TokenCount): Promise<void>;
   recordIndex(event: NewIndexEvent): Promise<void>;
   /** As it is after the step. */
-  recordMigration(migration: MigrationPlan, step: MigrationStep): Promise<Migration>;
+  recordMigration(
+    migration: MigrationPlan,
+    step: MigrationStep,
+    check?: readonly Checked[],
+  ): Promise<Migration>;
   /** Throws a UserError when another process has the folder by now. */
   stillHeld(): Promise<void>;
   /** Gives the lock back. */
@@ -195,9 +200,10 @@ export function writing({ state, journal, lock, clock, answered }: Writing) {
       ),
     recordIndex: ({ target, ...event }: NewIndexEvent) =>
       inTurn(async () => appendEvent({ ...event, at: at(), target: await numberOf(target) })),
-    recordMigration: (migration: MigrationPlan, step: MigrationStep) =>
+    recordMigration: (migration: MigrationPlan, step: MigrationStep, check?: readonly Checked[]) =>
       inTurn(async () => {
-        await appendEvent({ ...(await migrationEvent(migration, step, numberOf)), at: at() });
+        const event = await migrationEvent(migration, step, numberOf);
+        await appendEvent({ ...event, at: at(), check: check && [...check] });
         return recordedMigration(state, migration.next);
       }),
     stillHeld: () => lock.stillHeld(),

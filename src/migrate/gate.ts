@@ -15,8 +15,10 @@ import { eachWindow } from "../search/windows.ts";
 const TOP = 10;
 /** Rows whose neighbours are looked for. */
 const SEARCHES = 50;
-/** A row that has changed in this moment is filled again after the swap: one in so many may be. */
-const ROWS_A_LATECOMER = 1_000;
+/** A row that has changed in this moment is filled after the swap: one in so many may be. */
+const ROWS_A_LATECOMER = 100;
+/** A row that Gemini refuses, or that is too long: one in so many may be. */
+const ROWS_A_LEFT_OUT = 1_000;
 
 export type Query = Readonly<{ query: string; relevant: readonly string[] }>;
 
@@ -32,6 +34,8 @@ type Found = Readonly<{ ndcg: number; recall: number }>;
 export type Gate = Readonly<{
   rows: number;
   lacking: number;
+  /** Of these, those that the last pass should have filled: the others changed since. */
+  left: number;
   flawed: number;
   sampled: number;
   off: number;
@@ -48,7 +52,7 @@ export type GateServices = NowServices &
   Readonly<{
     old: Store;
     next: Store;
-    lacking: () => Promise<number>;
+    lacking: () => Promise<readonly string[]>;
     isIndexed: boolean;
     report: Report;
   }>;
@@ -56,7 +60,7 @@ export type GateServices = NowServices &
 export async function checkColumn(
   services: GateServices,
   targets: Readonly<{ old: Target; next: Target }>,
-  options: GateOptions,
+  options: GateOptions & Readonly<{ before: readonly string[] }>,
 ): Promise<Gate> {
   const { next, lacking } = services;
   const { total, pending } = await next.count();
@@ -64,9 +68,12 @@ export async function checkColumn(
   const rows = comparable(look.picked, targets.next);
   const off = await unlikeRows(services, targets.next, rows);
   const ids = look.picked.slice(0, SEARCHES).map(({ id }) => id);
+  const now = await lacking();
+  const before = new Set(options.before);
   const found = {
     rows: total - pending,
-    lacking: await lacking(),
+    lacking: now.length,
+    left: now.filter((id) => before.has(id)).length,
     flawed: look.flawed,
     sampled: rows.length,
     off: off.length,
@@ -184,9 +191,10 @@ function mean(values: readonly number[]): number {
 }
 
 function against(gate: Omit<Gate, "against">, { minRecall }: GateOptions): string[] {
-  const { rows, lacking, flawed, off, recall } = gate;
+  const { rows, lacking, left, flawed, off, recall } = gate;
+  const isLacking = lacking > rows / ROWS_A_LATECOMER || left > rows / ROWS_A_LEFT_OUT;
   return [
-    ...(lacking > rows / ROWS_A_LATECOMER ? ["rows have a text and no vector"] : []),
+    ...(isLacking ? ["rows have a text and no vector"] : []),
     ...(flawed > 0 ? ["vectors have a wrong width or length"] : []),
     ...(off > 0 ? ["vectors are not those of their texts"] : []),
     ...(recall !== undefined && recall < minRecall

@@ -6,6 +6,7 @@
 import type { Clock } from "../clock.ts";
 import { UserError, usageError } from "../errors.ts";
 import type {
+  Checked,
   Migration,
   MigrationPlan,
   MigrationStep,
@@ -19,6 +20,7 @@ import type { Follower, MigrationStore } from "../store/migration/port.ts";
 import type { AnnIndex, Store, StoreIndexes } from "../store/port.ts";
 import { watchedBuild } from "../store/watched-build.ts";
 import { checkColumn, type Gate, type GateOptions } from "./gate.ts";
+import { gateFigures } from "./gate-figures.ts";
 import { twinOf } from "./twin-index.ts";
 import type { NowServices } from "../search/vectors-now.ts";
 
@@ -46,6 +48,8 @@ export type Advanced = Readonly<{
 
 /** Rows come and change while one fills, and while an index is built. */
 const CATCH_UPS_MAX = 5;
+/** Ids that are looked at: with more, the column is not nearly full. */
+const LACKING_MAX = 100_000;
 
 /** On to the swap, or, without one, to the end of the check; as far as it goes today. */
 export async function advance(
@@ -55,8 +59,8 @@ export async function advance(
 ): Promise<Advanced> {
   let migration = started;
   let gate: Gate | undefined;
-  const to = async (step: MigrationStep) => {
-    migration = await services.manifest.recordMigration(migration, step);
+  const to = async (step: MigrationStep, check?: readonly Checked[]) => {
+    migration = await services.manifest.recordMigration(migration, step, check);
   };
   const told = (isFilling: boolean): Advanced => ({ migration, gate, isFilling });
   if (migration.step === "planned") {
@@ -73,11 +77,11 @@ export async function advance(
     await to("indexed");
   }
   if (migration.step === "indexed") {
-    if (!(await catchUp(services, migration))) return told(true);
-    gate = await check(services, migration, options);
+    const before = await catchUp(services, migration);
+    if (before === undefined) return told(true);
+    gate = await check(services, migration, { ...options, before });
     // what is missing is filled before it is checked again
-    if (gate.against.length > 0) await to("added");
-    else await to("checked");
+    await to(gate.against.length > 0 ? "added" : "checked", gateFigures(gate));
   }
   if (migration.step === "checked" && migration.swaps) {
     await checkSwap(services, migration);
@@ -86,20 +90,25 @@ export async function advance(
   if (migration.step === "swapping") {
     await services.table.swap();
     await to("swapped");
+    // what changed in the last moment
+    await services.fill(migration.next, true);
   }
   return told(false);
 }
 
-/** Passes, as long as each leaves less than the one before. */
-async function catchUp({ table, fill }: MigrateServices, { next }: Migration): Promise<boolean> {
-  let before = Infinity;
+/** Passes, as long as each leaves less. Ids of rows that lacked their vectors before the last; undefined: it is not done. */
+async function catchUp(
+  { table, fill }: MigrateServices,
+  { next }: Migration,
+): Promise<readonly string[] | undefined> {
+  let before: readonly string[] = [];
   for (let pass = 0; pass < CATCH_UPS_MAX; pass += 1) {
-    const lacking = await table.lacking();
-    if (lacking === 0 || lacking >= before) break;
-    if (!(await fill(next, true))) return false;
+    const lacking = await table.lacking(LACKING_MAX);
+    if (lacking.length === 0 || (pass > 0 && lacking.length >= before.length)) break;
+    if (!(await fill(next, true))) return undefined;
     before = lacking;
   }
-  return true;
+  return before;
 }
 
 async function buildTwins(services: MigrateServices, migration: Migration): Promise<void> {
@@ -139,12 +148,12 @@ function indexesOf({ indexes }: Store): StoreIndexes {
 async function check(
   services: MigrateServices,
   { old, next, names }: Migration,
-  options: GateOptions,
+  options: GateOptions & Readonly<{ before: readonly string[] }>,
 ): Promise<Gate> {
   const { table, store } = services;
   const isIndexed = names.indexes.length > 0;
   const stores = { old: await store(old), next: await store(next) };
-  const asked = { ...services, ...stores, isIndexed, lacking: () => table.lacking() };
+  const asked = { ...services, ...stores, isIndexed, lacking: () => table.lacking(LACKING_MAX) };
   return checkColumn(asked, { old, next }, options);
 }
 

@@ -27,6 +27,7 @@ const SILENT: readonly ProgressEvent["type"][] = [
   "looked",
   "resumed",
   "stuck",
+  "changedTexts",
 ];
 
 export function isSilent(event: ProgressEvent): boolean {

@@ -400,6 +400,13 @@ export const OPTIONS = named({
     commands: ["init"],
     inConfigFile: false,
   }),
+  fingerprintColumn: toggle({
+    describe:
+      "also a column, kept by a trigger, that says of which text a vector was made: verify finds those of other texts",
+    group: "Set-up",
+    commands: ["init"],
+    inConfigFile: false,
+  }),
   apply: toggle({
     describe: "also run the SQL on the database that DATABASE_URL names",
     group: "Set-up",
@@ -407,7 +414,7 @@ export const OPTIONS = named({
     inConfigFile: false,
   }),
   remove: toggle({
-    describe: "take functions and trigger out again",
+    describe: "take functions, triggers and their column out again",
     group: "Set-up",
     commands: ["init"],
     inConfigFile: false,

@@ -194,6 +194,19 @@ export function parseLook(given: unknown): Look {
 /** A row that has a text and no vector; `since` is what its column of that name says. */
 export type PendingSince = Readonly<{ id: string; since: string; seconds: number }>;
 
+/**
+ * Rows whose text is another one than their vector was made of, where a trigger tells: `fingerprint` has recorded
+ * the texts, `reset` leaves no such row.
+ */
+export type ChangedTexts = Readonly<{
+  by: "fingerprint" | "reset";
+  rows: number;
+  /** Of these, the first ones. */
+  ids: readonly string[];
+  /** Rows with a vector that is older than the record. */
+  unknown: number;
+}>;
+
 /** Rows by the distance of their vectors from this one, or from a row's own. `exact`: by no index. */
 export type Nearest = Readonly<{
   to: Float32Array | Readonly<{ row: string }>;
@@ -214,6 +227,8 @@ export type Store = {
    * undefined where only an API is to be had.
    */
   readonly oldestPending?: ((column: string) => Promise<PendingSince | undefined>) | undefined;
+  /** Undefined where no trigger tells; itself undefined where only an API is to be had. */
+  readonly changedTexts?: (() => Promise<ChangedTexts | undefined>) | undefined;
   /** Throws a UserError that names the mend when table or columns are not there. */
   describe(): Promise<TargetDescription>;
   /** Rows whose embedding is NULL, in id order; fewer than `limit` only at the end. */
@@ -253,10 +268,10 @@ export type AddressedHost = Readonly<{
 export type FunctionsSql = Readonly<{
   /** A hash of the target: part of every name. */
   hash: string;
-  /** `api`: the functions themselves; without, the trigger alone. */
+  /** `api`: the functions themselves; without, the triggers alone. */
   install(
     seen: Examination,
-    wanted: Readonly<{ trigger: boolean; api: boolean }>,
+    wanted: Readonly<{ trigger: boolean; fingerprint: boolean; api: boolean }>,
   ): readonly string[];
   remove(): readonly string[];
 }>;

@@ -14,7 +14,9 @@ type Initiated = Readonly<{ result: CommandResult; settings: Settings; isReady: 
 
 export async function showInit(context: CommandContext): Promise<Initiated> {
   const { services, environment, folder, clock, next } = context;
-  const { trigger, apply, remove, dryRun, config, jobsDir } = context.settings;
+  const { trigger, fingerprintColumn, apply, remove, dryRun, config, jobsDir } = context.settings;
+  if (fingerprintColumn && remove)
+    throw excluding("--fingerprint-column and --remove exclude each other.");
   if (trigger && remove) throw excluding("--trigger and --remove exclude each other.");
   const { target, lacks } = await chosen(context);
   const left = await withoutWhatIsMade(context, lacks);
@@ -28,6 +30,7 @@ export async function showInit(context: CommandContext): Promise<Initiated> {
       configFile: config ?? usualConfigFile,
       project: namesSupabase(environment),
       trigger,
+      fingerprintColumn,
       apply,
       remove,
       dryRun,
@@ -107,7 +110,7 @@ function initText(summary: InitSummary, asked: Asked): string {
 }
 
 function appliedLine(functions: boolean, { remove }: Asked): string {
-  const what = functions ? "the functions" : "the trigger";
+  const what = functions ? "the functions" : "the triggers";
   return `${remove ? "Removed" : "Installed"} ${what} in the database.`;
 }
 

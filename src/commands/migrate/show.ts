@@ -3,12 +3,10 @@ import { MIGRATE_OPTIONS } from "../../cli/migrate-options.ts";
 import { usageError } from "../../errors.ts";
 import { readManifest } from "../../jobs-folder/open.ts";
 import { isUnderWay, type Migration } from "../../manifest/migration/table-migration.ts";
-import type { Gate } from "../../migrate/gate.ts";
 import { advance } from "../../migrate/migrate.ts";
 import { type Target, tableName } from "../../row/target.ts";
 import { type Flags, flagValues, targetOf } from "../../settings/config.ts";
 import { runFromSettings } from "../../stages.ts";
-import { count, counted } from "../../words/figures.ts";
 import { aligned, textOf } from "../../words/text-lines.ts";
 import { type MigrateOptions, planMigration } from "./begin.ts";
 import { readQueries } from "./queries-file.ts";
@@ -137,7 +135,7 @@ function resultOf(
   const isStopped = gate !== undefined && gate.against.length > 0;
   return {
     json: { ...migration, gate: gate ?? null },
-    text: textOf([...(gate === undefined ? [] : gateLines(gate)), ...stateLines(migration)]),
+    text: textOf([...stateLines(migration), isStopped ? AGAIN : ""]),
     next: isFilling ? next("migrate") : undefined,
     exit: isStopped ? "rowsFailed" : isFilling ? "unfinished" : "done",
   };
@@ -164,6 +162,7 @@ function stateLines(migration: Migration): string[] {
   const stands = step === "checked" && !swaps ? "checked, and not to be swapped" : STANDS[step];
   return [
     `${tableName(next)}: ${old.model} in ${old.embedding}, ${next.model} in ${next.embedding}: ${stands} (${at}).`,
+    ...checkLines(migration),
     ...(step === "swapped" ? afterSwap(migration) : []),
     ...(step === "checked" && !swaps ? withoutSwap(migration) : []),
   ];
@@ -185,36 +184,9 @@ function withoutSwap({ old, next }: Migration): string[] {
   ];
 }
 
-const PERCENT = 100;
-
-function gateLines(gate: Gate): string[] {
-  const { queries } = gate;
-  const figures: readonly (readonly [string, string])[] = [
-    ["rows with a vector", count(gate.rows)],
-    ["with a text and no vector", count(gate.lacking)],
-    ["of a wrong width or length", count(gate.flawed)],
-    [
-      "embedded again",
-      `${count(gate.sampled)}, ${gate.off === 0 ? "all alike" : `${count(gate.off)} off`}`,
-    ],
-    ["recall@10 of the index", share(gate.recall)],
-    ["same neighbours as before", share(gate.agreement)],
-  ];
-  return [
-    ...aligned(figures).map((line) => `  ${line}`),
-    ...(queries === undefined
-      ? []
-      : [
-          `  ${counted(queries.count, "query")}: nDCG@10 ${queries.old.ndcg.toFixed(3)} before, ${queries.next.ndcg.toFixed(3)} now; recall@10 ${share(queries.old.recall)} before, ${share(queries.next.recall)} now`,
-        ]),
-    gate.against.length === 0 ? "" : `The swap is held back: ${gate.against.join("; ")}.`,
-    gate.against.length === 0 ? "" : AGAIN,
-  ];
-}
-
-function share(part: number | undefined): string {
-  return part === undefined ? "-" : `${(part * PERCENT).toFixed(1)}%`;
+function checkLines({ check = [] }: Migration): string[] {
+  return aligned(check.map(({ what, found }) => [what, found])).map((line) => `  ${line}`);
 }
 
 const AGAIN =
-  "`vecfill verify --sample 100` for the new column names rows that are off: set these to NULL. Then run the same command again: it fills, and checks anew.";
+  "The swap is held back. `vecfill verify --sample 100` for the new column names rows that are off: set these to NULL. Then run the same command again: it fills, and checks anew.";

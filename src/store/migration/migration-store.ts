@@ -55,7 +55,7 @@ function looksOf(
   return {
     columns,
     size: async () => SIZE.parse(await one(sizeSql(old, where))),
-    lacking: async () => z.number().parse(await one(`SELECT count(*) ${lacks(next, where)}`)),
+    lacking: async (limit: number) => NAMES.parse(await one(idsLackingSql(next, where, limit))),
     obstacles: async () => {
       const { followers } = FACTS.parse(await one(factsSql(old, names)));
       return followers.filter(({ view }) => view === null);

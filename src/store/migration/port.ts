@@ -21,8 +21,8 @@ export type MigrationStore = Readonly<{
   columns(): Promise<readonly string[]>;
   /** The new column, and a trigger that empties it where the text changes. */
   add(): Promise<void>;
-  /** Rows that have a text and no new vector. */
-  lacking(): Promise<number>;
+  /** Ids, at most so many, of rows that have a text and no new vector. */
+  lacking(limit: number): Promise<readonly string[]>;
   /** Those that keep the names from being swapped. */
   obstacles(): Promise<readonly Follower[]>;
   /** The names of the columns and of their indexes, in one transaction; from then on the trigger empties the kept one. */

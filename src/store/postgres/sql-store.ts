@@ -40,6 +40,7 @@ import {
   type TableShape,
 } from "../sql.ts";
 import { trialOf, trialScript } from "../trial.ts";
+import { changedTexts } from "./changed-texts.ts";
 import { nearestScript, nearRow } from "./nearest-rows.ts";
 import { oldestPending } from "./oldest-pending.ts";
 import { sqlIndexes } from "./sql-indexes.ts";
@@ -85,6 +86,11 @@ export function createSqlStore(
       explained(async () => {
         await seen();
         return oldestPending(database, target, name);
+      }),
+    changedTexts: () =>
+      explained(async () => {
+        await seen();
+        return changedTexts(database, target);
       }),
     describe: () => explained(async () => (await readCatalogue(database, target)).description),
     readPending: (page) =>
