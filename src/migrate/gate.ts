@@ -77,8 +77,7 @@ export async function checkColumn(
     flawed: look.flawed,
     sampled: rows.length,
     off: off.length,
-    recall: services.isIndexed ? await recallOf(next, ids) : undefined,
-    agreement: await agreementOf(services, ids),
+    ...(await neighboursOf(services, ids)),
     queries: await queriesOf(services, targets, options.queries),
   };
   return { ...found, against: against(found, options) };
@@ -101,23 +100,26 @@ async function lookThrough(
   return { flawed, picked };
 }
 
-/** By the index, of what an exact search finds. */
-async function recallOf(store: Store, ids: readonly string[]): Promise<number | undefined> {
-  return meanOf(ids, async (row) =>
-    overlap(await nearest(store, { row }, true), await nearest(store, { row }, false)),
-  );
+/**
+ * Of the nearest of these rows: the part of an exact search's that the index finds, and the part of the old
+ * column's that are so by the new one. A row is its own neighbour by any model.
+ */
+async function neighboursOf(
+  { old, next, isIndexed, report }: GateServices,
+  ids: readonly string[],
+): Promise<Readonly<{ recall: number | undefined; agreement: number | undefined }>> {
+  const [recalls, agreements]: [number[], number[]] = [[], []];
+  for (const [place, row] of ids.entries()) {
+    report({ type: "searching", searches: place, of: ids.length });
+    const exact = await nearest(next, { row }, true, TOP + 1);
+    if (isIndexed) recalls.push(overlap(exact.slice(0, TOP), await nearest(next, { row }, false)));
+    const before = withoutItself(await nearest(old, { row }, true, TOP + 1), row);
+    if (before.length > 0) agreements.push(overlap(before, withoutItself(exact, row)));
+  }
+  return { recall: meanOf(recalls), agreement: meanOf(agreements) };
 }
 
-/** The row itself is its own neighbour by any model. */
-async function agreementOf({ old, next }: GateServices, ids: readonly string[]) {
-  return meanOf(ids, async (row) => {
-    const before = await others(old, row);
-    return before.length === 0 ? undefined : overlap(before, await others(next, row));
-  });
-}
-
-async function others(store: Store, row: string): Promise<string[]> {
-  const found = await nearest(store, { row }, true, TOP + 1);
+function withoutItself(found: readonly string[], row: string): readonly string[] {
   return found.filter((id) => id !== row).slice(0, TOP);
 }
 
@@ -174,15 +176,7 @@ function overlap(expected: readonly string[], found: readonly string[]): number 
   return expected.filter((id) => there.has(id)).length / Math.max(1, expected.length);
 }
 
-async function meanOf(
-  ids: readonly string[],
-  work: (id: string) => Promise<number | undefined>,
-): Promise<number | undefined> {
-  const values: number[] = [];
-  for (const id of ids) {
-    const value = await work(id);
-    if (value !== undefined) values.push(value);
-  }
+function meanOf(values: readonly number[]): number | undefined {
   return values.length === 0 ? undefined : mean(values);
 }
 

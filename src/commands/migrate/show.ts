@@ -189,4 +189,4 @@ function checkLines({ check = [] }: Migration): string[] {
 }
 
 const AGAIN =
-  "The swap is held back. `vecfill verify --sample 100` for the new column names rows that are off: set these to NULL. Then run the same command again: it fills, and checks anew.";
+  "The swap is held back. `vecfill verify --sample 100` for the new column names rows that are off: set these to NULL. An index that misses too much is dropped, and built by hand under its name with a larger m and ef_construction; or give a smaller --min-recall. Then run the same command again: it fills, and checks anew.";

@@ -1,5 +1,8 @@
 /** A table on its way to a new column, in our words. Every call may be repeated. */
 
+/** For how long each waits for the table: all who come after it wait, too. Then it tries again. */
+export const LOCK_WAITS = { add: "150 ms", swap: "2 s" } as const;
+
 /** Something that follows the old column by its number, and would go along with it when it is renamed. */
 export type Follower = Readonly<{
   /** As the database describes it: `view v`, `policy p on table t`. */

@@ -8,6 +8,7 @@ import type { MigrationNames, Renamed } from "../../row/migration-names.ts";
 import { dollarQuoted, qualifiedTable, quoteLiteral as literal } from "../sql.ts";
 import { removeStatements, triggerStatements } from "../supabase-functions.ts";
 import { factsSql } from "./facts.ts";
+import { LOCK_WAITS } from "./port.ts";
 
 export type MigrationTable = Readonly<{
   /** Of the old column and of the new one, before any swap. */
@@ -17,14 +18,10 @@ export type MigrationTable = Readonly<{
   columnType: "vector" | "halfvec";
 }>;
 
-/** Nobody's query is to wait for longer than this behind the column that is added. */
-const ADD_LOCK_TIMEOUT = "150ms";
-const LOCK_TIMEOUT = "2s";
-
 /** The new column, and a trigger that empties it where the text changes. */
 export function addScript({ old, next, names, columnType }: MigrationTable): string {
   const trigger = triggerStatements({ ...next, embedding: names.next }, false);
-  return script(old, ADD_LOCK_TIMEOUT, [
+  return script(old, LOCK_WAITS.add, [
     `execute (select pg_catalog.format(${literal(`${alter(old)} add column if not exists %I %I.${columnType}(${next.dimensions})`)}, ${literal(names.next)}, n.nspname)
     from pg_catalog.pg_extension e join pg_catalog.pg_namespace n on n.oid = e.extnamespace where e.extname = 'vector')`,
     ...trigger,
@@ -36,7 +33,7 @@ export function swapScript(plan: MigrationTable): string {
   const moved = swapped(old, names, (each) => [each.old, each.kept, each.next]);
   return script(
     old,
-    LOCK_TIMEOUT,
+    LOCK_WAITS.swap,
     [
       `if not ${isThere(old, names.kept)} then
   vecfill_facts := (${factsSql(old, names)});
@@ -62,7 +59,7 @@ export function undoScript(plan: MigrationTable): string {
   const back = swapped(old, names, (each) => [each.old, each.next, each.kept]);
   return script(
     old,
-    LOCK_TIMEOUT,
+    LOCK_WAITS.swap,
     [
       `if ${isThere(old, names.kept)} then
   vecfill_facts := (${factsSql(old, names)});
@@ -80,7 +77,7 @@ end if`,
 export function finishScript(plan: MigrationTable): string {
   const { old, names } = plan;
   const drop = (name: string) => `${alter(old)} drop column if exists ${quoted(name)}`;
-  return script(old, LOCK_TIMEOUT, [
+  return script(old, LOCK_WAITS.swap, [
     `if not ${isThere(old, names.kept)} and ${isThere(old, names.next)} then ${drop(names.old)}; else ${drop(names.kept)}; end if`,
     ...triggersOff(plan),
   ]);
@@ -100,7 +97,7 @@ function script(
   before: readonly string[] = [],
 ): string {
   const all = [
-    `perform pg_catalog.set_config('lock_timeout', '${lockTimeout}', true)`,
+    `perform pg_catalog.set_config('lock_timeout', ${literal(lockTimeout)}, true)`,
     ...before,
     `lock table ${qualifiedTable(target)} in access exclusive mode`,
     ...statements,

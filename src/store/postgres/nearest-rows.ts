@@ -21,7 +21,7 @@ const COSINE = "<=>";
 export function nearestScript(
   target: Target,
   shape: TableShape,
-  { embeddingIndexes }: Pick<TargetDescription, "embeddingIndexes">,
+  indexes: TargetDescription["embeddingIndexes"],
   { to, limit, exact = false }: Nearest,
 ): string {
   const schema = quoteIdentifier(shape.vectorSchema);
@@ -30,7 +30,7 @@ export function nearestScript(
     "row" in to
       ? vectorOfRow(target, to.row)
       : `'[${to.join(",")}]'::${schema}.vector::${schema}.${shape.embeddingType}`;
-  const index = embeddingIndexes.find(
+  const index = indexes.find(
     ({ method, valid, definition }) =>
       valid && ANN_METHODS.includes(method) && servesSearch(definition),
   );

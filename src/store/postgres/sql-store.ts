@@ -53,6 +53,8 @@ export type SqlStoreOptions = Readonly<{
   report?: Report;
 }>;
 
+const NO_INDEXES = { embeddingIndexes: [] };
+
 type Statement = Pick<FailureContext, "where" | "writes">;
 
 /** Its `close` closes the database, for other stores on it too. Its errors for people are UserErrors; it retries nothing. */
@@ -78,8 +80,9 @@ export function createSqlStore(
       explained(async () => {
         const { shape } = await layout();
         // an index may have been built since
-        const { description } = await readCatalogue(database, target);
-        const rows = await database.script(nearestScript(target, shape, description, asked));
+        const { embeddingIndexes } =
+          asked.exact === true ? NO_INDEXES : (await readCatalogue(database, target)).description;
+        const rows = await database.script(nearestScript(target, shape, embeddingIndexes, asked));
         return rows.map(nearRow);
       }),
     oldestPending: (name) =>
