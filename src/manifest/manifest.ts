@@ -25,11 +25,10 @@ import { type Job, type NewJob, type TokenCount } from "./job.ts";
 import { type JournalWriter } from "./journal.ts";
 import { NEW_QUOTA, type QuotaLog } from "./quota/quota-log.ts";
 import {
-  type Checked,
   type Migration,
   migrationOf,
   type MigrationPlan,
-  type MigrationStep,
+  type MigrationTold,
 } from "./migration/table-migration.ts";
 import type { Need } from "./states.ts";
 
@@ -100,11 +99,7 @@ export type Manifest = ManifestView & {
   recordCounted(target: Target, count: TokenCount): Promise<void>;
   recordIndex(event: NewIndexEvent): Promise<void>;
   /** As it is after the step. */
-  recordMigration(
-    migration: MigrationPlan,
-    step: MigrationStep,
-    check?: readonly Checked[],
-  ): Promise<Migration>;
+  recordMigration(migration: MigrationPlan, told: MigrationTold): Promise<Migration>;
   /** Throws a UserError when another process has the folder by now. */
   stillHeld(): Promise<void>;
   /** Gives the lock back. */
@@ -200,10 +195,9 @@ export function writing({ state, journal, lock, clock, answered }: Writing) {
       ),
     recordIndex: ({ target, ...event }: NewIndexEvent) =>
       inTurn(async () => appendEvent({ ...event, at: at(), target: await numberOf(target) })),
-    recordMigration: (migration: MigrationPlan, step: MigrationStep, check?: readonly Checked[]) =>
+    recordMigration: (migration: MigrationPlan, told: MigrationTold) =>
       inTurn(async () => {
-        const event = await migrationEvent(migration, step, numberOf);
-        await appendEvent({ ...event, at: at(), check: check && [...check] });
+        await appendEvent({ ...(await migrationEvent(migration, told, numberOf)), at: at() });
         return recordedMigration(state, migration.next);
       }),
     stillHeld: () => lock.stillHeld(),
@@ -218,10 +212,11 @@ export function writing({ state, journal, lock, clock, answered }: Writing) {
 /** The plan stands with the first step. */
 async function migrationEvent(
   { old, next, names, columnType, swaps }: MigrationPlan,
-  step: MigrationStep,
+  { step, check }: MigrationTold,
   numberOf: (target: Target) => Promise<number>,
 ) {
-  const event = { type: "migration" as const, target: await numberOf(next), step };
+  const its = { step, check: check && [...check] };
+  const event = { type: "migration" as const, target: await numberOf(next), ...its };
   if (step !== "planned") return event;
   const copied = { ...names, indexes: [...names.indexes] };
   return { ...event, plan: { old: await numberOf(old), names: copied, columnType, swaps } };

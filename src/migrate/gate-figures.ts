@@ -22,11 +22,14 @@ export function gateFigures(gate: Gate): Checked[] {
 }
 
 function queryFigures({ count: number, old, next }: NonNullable<Gate["queries"]>) {
-  const beside = (before: string, now: string) => `${before} before, ${now} now`;
   return [
     [`nDCG@10, ${counted(number, "query")}`, beside(old.ndcg.toFixed(3), next.ndcg.toFixed(3))],
     ["recall@10 of these", beside(share(old.recall), share(next.recall))],
   ] as const;
+}
+
+function beside(before: string, now: string): string {
+  return `${before} before, ${now} now`;
 }
 
 const PERCENT = 100;

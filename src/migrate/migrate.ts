@@ -59,8 +59,8 @@ export async function advance(
 ): Promise<Advanced> {
   let migration = started;
   let gate: Gate | undefined;
-  const to = async (step: MigrationStep, check?: readonly Checked[]) => {
-    migration = await services.manifest.recordMigration(migration, step, check);
+  const to = async (step: MigrationStep, found?: readonly Checked[]) => {
+    migration = await services.manifest.recordMigration(migration, { step, check: found });
   };
   const told = (isFilling: boolean): Advanced => ({ migration, gate, isFilling });
   if (migration.step === "planned") {

@@ -46,7 +46,7 @@ test("with the fingerprint column", async () => {
   await sql("UPDATE questions SET embedding = NULL WHERE id = 2");
   await vecfillInTime("jobs", "run");
   const json = JSON.parse((await vecfill("jobs", "verify", "--json")).stdout);
-  expect(json.changedTexts).toEqual({ rows: 0, unknown: 1 });
+  expect(json.changedTexts).toEqual({ by: "fingerprint", rows: 0, ids: [], unknown: 1 });
 
   expect(await init(folders, "--remove", "--apply")).toMatchObject({ code: 0 });
   expect(await sql(COLUMNS)).toEqual(before);

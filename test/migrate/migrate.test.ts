@@ -116,7 +116,7 @@ test("the new column takes the old one's place with all that belongs to it, and 
     ],
   });
   expect((await vecfill("jobs", "search", "number 7")).stderr).toMatch(
-    /are gemini-embedding-2's .* finds wrong neighbours/,
+    /has vectors of gemini-embedding-2 .* does not mix with them/,
   );
   expect(await vecfill("jobs", "report", "--model", NEW.model)).toMatchObject({ code: 0 });
   expect(await readFile(join(folders.home, "jobs", "report.html"), "utf8")).toMatch(

@@ -73,7 +73,7 @@ async function goOn(
       manifest.recordMigration(...args),
     );
     const known = manifest.migration(plan.old);
-    const migration = known ?? (await recordMigration(plan, "planned"));
+    const migration = known ?? (await recordMigration(plan, { step: "planned" }));
     const table = createMigrationStore(
       { database: workshop.database, again: (work) => work() },
       migration,

@@ -15,9 +15,8 @@ type Initiated = Readonly<{ result: CommandResult; settings: Settings; isReady: 
 export async function showInit(context: CommandContext): Promise<Initiated> {
   const { services, environment, folder, clock, next } = context;
   const { trigger, fingerprintColumn, apply, remove, dryRun, config, jobsDir } = context.settings;
-  if (fingerprintColumn && remove)
-    throw excluding("--fingerprint-column and --remove exclude each other.");
-  if (trigger && remove) throw excluding("--trigger and --remove exclude each other.");
+  if ((trigger || fingerprintColumn) && remove)
+    throw excluding("--remove excludes --trigger and --fingerprint-column.");
   const { target, lacks } = await chosen(context);
   const left = await withoutWhatIsMade(context, lacks);
   const summary = await init(

@@ -50,7 +50,7 @@ async function goOn(context: CommandContext, options: MigrateOptions): Promise<C
   const migration =
     planned === undefined
       ? manifest.migration(targetOf(settings))
-      : await manifest.recordMigration(planned.plan, "planned");
+      : await manifest.recordMigration(planned.plan, { step: "planned" });
   if (migration === undefined) throw new Error("the migration is gone");
   const { minRecall, checkRows: sample } = options;
   const advanced = await advance(
@@ -113,7 +113,7 @@ async function endMigration(
   if (!(await confirm(question))) throw saidNo();
   const manifest = await services.manifest();
   await (step === "finished" ? table.finish() : table.undo());
-  const migration = await manifest.recordMigration(found, step);
+  const migration = await manifest.recordMigration(found, { step });
   return {
     json: { ...migration, edited },
     text: textOf([...stateLines(migration), editedText(edited).trim()]),

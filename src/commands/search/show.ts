@@ -2,12 +2,12 @@ import type { CommandContext, CommandResult } from "../../cli/command.ts";
 import { SEARCH_OPTIONS } from "../../cli/search-options.ts";
 import { fit } from "../../output/fit.ts";
 import { readManifest } from "../../jobs-folder/open.ts";
-import { jobOfOtherSpace } from "../../manifest/vector-space.ts";
+import { otherSpace } from "../../manifest/vector-space.ts";
 import { queriesOf } from "../../search/vectors-now.ts";
 import { type Flags, flagValues, targetOf } from "../../settings/config.ts";
 import { queryVectorFromSettings, searchFromSettings } from "../../stages.ts";
 import type { NearRow } from "../../store/port.ts";
-import { columnName, tableName, type Target } from "../../row/target.ts";
+import { tableName } from "../../row/target.ts";
 
 export async function showSearch(
   context: CommandContext,
@@ -19,7 +19,11 @@ export async function showSearch(
   const query = words.join(" ");
   const { model, dimensions, taskType } = queriesOf(target);
   const asked = { query, model, dimensions, taskType };
-  await warnOfOtherSpace(context, target);
+  const { jobs } = await readManifest(context.settings.jobsDir);
+  // nothing fails then; the neighbours are just wrong
+  const other = otherSpace(jobs(), target);
+  if (other !== undefined)
+    context.report({ type: "warning", message: other.message, hint: other.hint });
   if (printVector) {
     const vector = [...(await queryVectorFromSettings(context, query))];
     return { json: { ...asked, vector, rows: [] }, text: JSON.stringify(vector) };
@@ -30,21 +34,6 @@ export async function showSearch(
     json: { ...asked, rows },
     text: rows.length === 0 ? none : rowsText(rows, context.width),
   };
-}
-
-/** Nothing fails then; the neighbours are just wrong. */
-async function warnOfOtherSpace(
-  { settings, report }: CommandContext,
-  target: Target,
-): Promise<void> {
-  const job = jobOfOtherSpace((await readManifest(settings.jobsDir)).jobs(), target);
-  if (job === undefined) return;
-  const { model, dimensions, taskType } = job.target;
-  report({
-    type: "warning",
-    message: `The vectors in ${columnName(target)} are ${model}'s (${dimensions} dimensions, ${taskType}), by job ${job.id}; a query by ${target.model} finds wrong neighbours.`,
-    hint: `Give --model ${model} --dimensions ${dimensions} --task-type ${taskType}.`,
-  });
 }
 
 const COLUMNS = 100;

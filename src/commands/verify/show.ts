@@ -156,7 +156,7 @@ function resultOf({ settings, next }: CommandContext, verified: Verified): Comma
       unbalancedJobs: unbalanced,
       oldestWaiting: verified.wait ?? null,
       emptiedSince: verified.emptied,
-      changedTexts: changedJson(verified.changed),
+      changedTexts: verified.changed ?? null,
       files: { checked: files.checked, problems: files.problems },
       sample: sample === undefined ? null : { ...sample, usd: decimal(sample.usd) },
       problemsFile: isListed ? path : null,
@@ -220,10 +220,6 @@ function columnLines(verified: Verified): string[] {
     ),
     fitsTarget(verified) ? "" : misfit,
   ];
-}
-
-function changedJson(changed: ChangedTexts | undefined) {
-  return changed === undefined ? null : { rows: changed.rows, unknown: changed.unknown };
 }
 
 function changedLines({ changed }: Verified): string[] {

@@ -26,13 +26,14 @@ type PlanOf<Of> = Readonly<{
 /** A line of what a check found, in words. */
 export type Checked = Readonly<{ what: string; found: string }>;
 
-/** `since`: when it was planned; `at`: when the step was reached; `check`: the last one. */
-type Stand = Readonly<{
+/** `check`: with the step that follows one. */
+export type MigrationTold = Readonly<{
   step: MigrationStep;
-  since: string;
-  at: string;
   check?: readonly Checked[] | undefined;
 }>;
+
+/** `since`: when it was planned; `at`: when the step was reached; `check`: the last one. */
+type Stand = MigrationTold & Readonly<{ since: string; at: string }>;
 
 /** Targets as their columns are called now. */
 export type MigrationPlan = PlanOf<Target> & Readonly<{ next: Target }>;

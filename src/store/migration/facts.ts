@@ -77,11 +77,8 @@ export function factsSql(
 const POLICY_SQL = `
             SELECT pg_catalog.format('create policy %I on %s as %s for %s to %s%s%s', p.polname, p.polrelid::regclass,
               CASE WHEN p.polpermissive THEN 'permissive' ELSE 'restrictive' END,
-              CASE p.polcmd WHEN 'r' THEN 'select' WHEN 'a' THEN 'insert' WHEN 'w' THEN 'update' WHEN 'd' THEN 'delete' ELSE 'all' END,
-              (SELECT string_agg(CASE WHEN o.role = 0 THEN 'public' ELSE pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(o.role)) END, ', ')
-                FROM unnest(p.polroles) AS o(role)),
-              ' using (' || pg_catalog.pg_get_expr(p.polqual, p.polrelid) || ')',
-              ' with check (' || pg_catalog.pg_get_expr(p.polwithcheck, p.polrelid) || ')')
+              CASE p.polcmd WHEN 'r' THEN 'select' WHEN 'a' THEN 'insert' WHEN 'w' THEN 'update' WHEN 'd' THEN 'delete' ELSE 'all' END, (SELECT string_agg(CASE WHEN o.role = 0 THEN 'public' ELSE pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(o.role)) END, ', ') FROM unnest(p.polroles) AS o(role)),
+              ' using (' || pg_catalog.pg_get_expr(p.polqual, p.polrelid) || ')', ' with check (' || pg_catalog.pg_get_expr(p.polwithcheck, p.polrelid) || ')')
             FROM pg_catalog.pg_policy p WHERE p.oid = d.objid`;
 
 const GENERATED_SQL = `

@@ -22,7 +22,7 @@ export function createMigrationStore(
   { database, again, where }: MigrationGround,
   plan: MigrationTable,
 ): MigrationStore {
-  const { old } = plan;
+  const { old, next, names } = plan;
   const query = (sql: string) =>
     again(() =>
       database.query(sql).catch((error: unknown) => {
@@ -36,34 +36,25 @@ export function createMigrationStore(
   const change = async (script: string) => {
     await query(script);
   };
-  return {
-    ...looksOf(one, plan, where),
-    add: () => change(addScript(plan)),
-    swap: () => change(swapScript(plan)),
-    undo: () => change(undoScript(plan)),
-    finish: () => change(finishScript(plan)),
-  };
-}
-
-/** What is only read. */
-function looksOf(
-  one: (sql: string) => Promise<unknown>,
-  { old, next, names }: MigrationTable,
-  where: string | undefined,
-) {
   const columns = async () => NAMES.parse(await one(columnsSql(old)));
+  const lacking = async (target: Target, limit: number) =>
+    NAMES.parse(await one(idsLackingSql(target, where, limit)));
   return {
     columns,
     size: async () => SIZE.parse(await one(sizeSql(old, where))),
-    lacking: async (limit: number) => NAMES.parse(await one(idsLackingSql(next, where, limit))),
+    lacking: (limit) => lacking(next, limit),
     obstacles: async () => {
       const { followers } = FACTS.parse(await one(factsSql(old, names)));
       return followers.filter(({ view }) => view === null);
     },
-    withoutOld: async (limit: number) => {
-      if (!(await columns()).includes(names.kept)) return [];
-      return NAMES.parse(await one(idsLackingSql({ ...old, embedding: names.kept }, where, limit)));
-    },
+    withoutOld: async (limit) =>
+      (await columns()).includes(names.kept)
+        ? lacking({ ...old, embedding: names.kept }, limit)
+        : [],
+    add: () => change(addScript(plan)),
+    swap: () => change(swapScript(plan)),
+    undo: () => change(undoScript(plan)),
+    finish: () => change(finishScript(plan)),
   };
 }
 
@@ -76,11 +67,6 @@ function columnsSql(target: Target): string {
     WHERE a.attrelid = vecfill_table.oid AND a.attnum > 0 AND NOT a.attisdropped`;
 }
 
-function lacks(target: Target, where: string | undefined): string {
-  return `FROM ${qualifiedTable(target)}
-    WHERE ${qualifiedColumn(target, target.embedding)} IS NULL AND ${hasText(target)}${andCondition(where)}`;
-}
-
 function sizeSql(target: Target, where: string | undefined): string {
   return `SELECT jsonb_build_object('rows', count(*), 'chars', coalesce(sum(length(${textExpression(target)})), 0))
     FROM ${qualifiedTable(target)} WHERE ${hasText(target)}${andCondition(where)}`;
@@ -88,6 +74,8 @@ function sizeSql(target: Target, where: string | undefined): string {
 
 function idsLackingSql(target: Target, where: string | undefined, limit: number): string {
   const id = qualifiedColumn(target, target.id);
-  return `SELECT coalesce(jsonb_agg(f.id), '[]')
-    FROM (SELECT ${id}::text AS id ${lacks(target, where)} ORDER BY ${id} LIMIT ${limit}) f`;
+  return `SELECT coalesce(jsonb_agg(f.id), '[]') FROM (
+    SELECT ${id}::text AS id FROM ${qualifiedTable(target)}
+    WHERE ${qualifiedColumn(target, target.embedding)} IS NULL AND ${hasText(target)}${andCondition(where)}
+    ORDER BY ${id} LIMIT ${limit}) f`;
 }

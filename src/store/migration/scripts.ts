@@ -20,96 +20,90 @@ export type MigrationTable = Readonly<{
 
 /** The new column, and a trigger that empties it where the text changes. */
 export function addScript({ old, next, names, columnType }: MigrationTable): string {
-  const trigger = triggerStatements({ ...next, embedding: names.next }, false);
-  return script(old, LOCK_WAITS.add, [
-    `execute (select pg_catalog.format(${literal(`${alter(old)} add column if not exists %I %I.${columnType}(${next.dimensions})`)}, ${literal(names.next)}, n.nspname)
-    from pg_catalog.pg_extension e join pg_catalog.pg_namespace n on n.oid = e.extnamespace where e.extname = 'vector')`,
-    ...trigger,
+  const add = `${alter(old)} add column if not exists %I %I.${columnType}(${next.dimensions})`;
+  return script(LOCK_WAITS.add, [
+    lockTable(old),
+    `execute (select pg_catalog.format(${literal(add)}, ${literal(names.next)}, n.nspname) from pg_catalog.pg_extension e
+    join pg_catalog.pg_namespace n on n.oid = e.extnamespace where e.extname = 'vector')`,
+    ...triggerStatements({ ...next, embedding: names.next }, false),
   ]);
 }
 
 export function swapScript(plan: MigrationTable): string {
   const { old, next, names } = plan;
   const moved = swapped(old, names, (each) => [each.old, each.kept, each.next]);
-  return script(
-    old,
-    LOCK_WAITS.swap,
-    [
-      `if not ${isThere(old, names.kept)} then
+  return script(LOCK_WAITS.swap, [
+    ...lockViews(plan),
+    `if not ${isThere(old, names.kept)} then
   vecfill_facts := (${factsSql(old, names)});
-  if exists (select from jsonb_array_elements(vecfill_facts -> 'followers') f where f ->> 'view' is null) then
-    raise exception 'These follow the column and would go along when it is renamed: %', (select string_agg(
-      pg_catalog.concat_ws(': ', f ->> 'name', f ->> 'definition'), '; ') from jsonb_array_elements(vecfill_facts -> 'followers') f
-      where f ->> 'view' is null) using hint = 'Drop them, run this again, and make them anew.';
+  select string_agg(pg_catalog.concat_ws(': ', f ->> 'name', f ->> 'definition'), '; ') into vecfill_each ${OTHERS};
+  if vecfill_each is not null then
+    raise exception 'These follow the column and would go along when it is renamed: %', vecfill_each
+      using hint = 'Drop them, run this again, and make them anew.';
   end if;
   ${moved.join(";\n  ")};
   ${again("select jsonb_array_elements_text(vecfill_facts -> 'belongings')")};
-  ${again(VIEWS)};
+  ${again(`select f ->> 'definition' ${VIEWS}`)};
 end if`,
-      ...triggersOff(plan),
-      ...triggerStatements({ ...next, embedding: names.kept }, false),
-    ],
-    [lockViews(plan)],
-  );
+    ...triggersOff(plan),
+    ...triggerStatements({ ...next, embedding: names.kept }, false),
+  ]);
 }
 
 /** All as it was: names, and no new column. */
 export function undoScript(plan: MigrationTable): string {
   const { old, names } = plan;
   const back = swapped(old, names, (each) => [each.old, each.next, each.kept]);
-  return script(
-    old,
-    LOCK_WAITS.swap,
-    [
-      `if ${isThere(old, names.kept)} then
+  return script(LOCK_WAITS.swap, [
+    ...lockViews(plan),
+    `if ${isThere(old, names.kept)} then
   vecfill_facts := (${factsSql(old, names)});
   ${back.join(";\n  ")};
-  ${again(VIEWS)};
+  ${again(`select f ->> 'definition' ${VIEWS}`)};
 end if`,
-      ...triggersOff(plan),
-      `${alter(old)} drop column if exists ${quoted(names.next)}`,
-    ],
-    [lockViews(plan)],
-  );
+    ...triggersOff(plan),
+    `${alter(old)} drop column if exists ${quoted(names.next)}`,
+  ]);
 }
 
 /** The column that nobody needs any more, and its trigger. */
 export function finishScript(plan: MigrationTable): string {
   const { old, names } = plan;
   const drop = (name: string) => `${alter(old)} drop column if exists ${quoted(name)}`;
-  return script(old, LOCK_WAITS.swap, [
+  return script(LOCK_WAITS.swap, [
+    lockTable(old),
     `if not ${isThere(old, names.kept)} and ${isThere(old, names.next)} then ${drop(names.old)}; else ${drop(names.kept)}; end if`,
     ...triggersOff(plan),
   ]);
 }
 
+const FOLLOWERS = "from jsonb_array_elements(vecfill_facts -> 'followers') f where f ->> 'view'";
+const VIEWS = `${FOLLOWERS} is not null`;
+const OTHERS = `${FOLLOWERS} is null`;
+
 /** Who reads a view locks it before its table: in another order each would wait for the other. */
-function lockViews({ old, names }: MigrationTable): string {
-  const views = `select 'lock table ' || (f ->> 'view') || ' in access exclusive mode' from jsonb_array_elements(vecfill_facts -> 'followers') f where f ->> 'view' is not null`;
-  return `vecfill_facts := (${factsSql(old, names)});
-${again(views)}`;
+function lockViews({ old, names }: MigrationTable): string[] {
+  const lock = `select 'lock table ' || (f ->> 'view') || ' in access exclusive mode' ${VIEWS}`;
+  return [`vecfill_facts := (${factsSql(old, names)})`, again(lock), lockTable(old)];
 }
 
-function script(
-  target: Target,
-  lockTimeout: string,
-  statements: readonly string[],
-  before: readonly string[] = [],
-): string {
-  const all = [
-    `perform pg_catalog.set_config('lock_timeout', ${literal(lockTimeout)}, true)`,
-    ...before,
-    `lock table ${qualifiedTable(target)} in access exclusive mode`,
-    ...statements,
-    "perform pg_catalog.set_config('search_path', vecfill_path, true)",
-  ];
-  const body = all.map((statement) => `${statement};`).join("\n");
+function lockTable(target: Target): string {
+  return `lock table ${qualifiedTable(target)} in access exclusive mode`;
+}
+
+function again(statements: string): string {
+  return `for vecfill_each in ${statements} loop execute vecfill_each; end loop`;
+}
+
+function script(lockTimeout: string, statements: readonly string[]): string {
   return `do ${dollarQuoted(`declare
   vecfill_path constant text := pg_catalog.current_setting('search_path');
   vecfill_facts jsonb;
   vecfill_each text;
 begin
-${body}
+  perform pg_catalog.set_config('lock_timeout', ${literal(lockTimeout)}, true);
+${statements.map((statement) => `${statement};`).join("\n")}
+  perform pg_catalog.set_config('search_path', vecfill_path, true);
 end`)}`;
 }
 
@@ -120,12 +114,6 @@ function triggersOff({ next, names }: MigrationTable): string[] {
 function isThere(target: Target, column: string): string {
   return `exists (select from pg_catalog.pg_attribute a where a.attrelid = ${literal(qualifiedTable(target))}::regclass
     and a.attname = ${literal(column)} and not a.attisdropped)`;
-}
-
-const VIEWS = `select f ->> 'definition' from jsonb_array_elements(vecfill_facts -> 'followers') f where f ->> 'view' is not null`;
-
-function again(statements: string): string {
-  return `for vecfill_each in ${statements} loop execute vecfill_each; end loop`;
 }
 
 /** The first name becomes the second, and the third the first: of the columns and of each index. */

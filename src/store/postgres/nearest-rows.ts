@@ -3,7 +3,8 @@ import type { TargetDescription } from "../../row/target-description.ts";
 import { quoteIdentifier, type Target } from "../../row/target.ts";
 import { operatorOf, servesSearch } from "../../row/width.ts";
 import { ANN_METHODS } from "../../row/write-cost.ts";
-import { cell, type Row } from "../database.ts";
+import { readCatalogue } from "../catalogue.ts";
+import { cell, type Database, type Row } from "../database.ts";
 import type { NearRow, Nearest } from "../port.ts";
 import {
   qualifiedColumn,
@@ -17,8 +18,22 @@ import {
 const EF_SEARCH = 40;
 const COSINE = "<=>";
 
+export async function nearestRows(
+  database: Database,
+  target: Target,
+  shape: TableShape,
+  asked: Nearest,
+): Promise<NearRow[]> {
+  // one may have been built since
+  const indexes =
+    asked.exact === true
+      ? []
+      : (await readCatalogue(database, target)).description.embeddingIndexes;
+  return (await database.script(nearestScript(target, shape, indexes, asked))).map(nearRow);
+}
+
 /** To be sent as one: the settings hold for its last statement, which gives the rows. */
-export function nearestScript(
+function nearestScript(
   target: Target,
   shape: TableShape,
   indexes: TargetDescription["embeddingIndexes"],
@@ -50,7 +65,7 @@ function vectorOfRow(target: Target, id: string): string {
     WHERE ${qualifiedColumn(target, target.id)}::text = ${quoteLiteral(id)} LIMIT 1)`;
 }
 
-export function nearRow(row: Row): NearRow {
+function nearRow(row: Row): NearRow {
   const similarity = Number(cell(row, "similarity"));
   return { id: cell(row, "id"), text: cell(row, "text"), similarity };
 }

@@ -41,7 +41,7 @@ import {
 } from "../sql.ts";
 import { trialOf, trialScript } from "../trial.ts";
 import { changedTexts } from "./changed-texts.ts";
-import { nearestScript, nearRow } from "./nearest-rows.ts";
+import { nearestRows } from "./nearest-rows.ts";
 import { oldestPending } from "./oldest-pending.ts";
 import { sqlIndexes } from "./sql-indexes.ts";
 import { encodeVectorArray } from "./vector-array.ts";
@@ -52,8 +52,6 @@ export type SqlStoreOptions = Readonly<{
   /** Told once when row level security may hide rows. */
   report?: Report;
 }>;
-
-const NO_INDEXES = { embeddingIndexes: [] };
 
 type Statement = Pick<FailureContext, "where" | "writes">;
 
@@ -77,14 +75,7 @@ export function createSqlStore(
   return {
     indexes: sqlIndexes(database, target),
     nearest: (asked) =>
-      explained(async () => {
-        const { shape } = await layout();
-        // an index may have been built since
-        const { embeddingIndexes } =
-          asked.exact === true ? NO_INDEXES : (await readCatalogue(database, target)).description;
-        const rows = await database.script(nearestScript(target, shape, embeddingIndexes, asked));
-        return rows.map(nearRow);
-      }),
+      explained(async () => nearestRows(database, target, (await layout()).shape, asked)),
     oldestPending: (name) =>
       explained(async () => {
         await seen();
