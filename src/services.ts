@@ -227,7 +227,7 @@ async function placeOfTable(
   options: ServicesOptions,
   database: () => Promise<Database>,
 ): Promise<string | undefined> {
-  const { databasePlace, projectRef } = await import("./store/place.ts");
+  const { databasePlace, projectRef } = await import("./store/postgres/place.ts");
   const { repeating } = await import("./store/retry.ts");
   const access = await ifNamed(() => storeAccess(options.environment));
   if (access === undefined) return undefined;

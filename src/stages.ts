@@ -28,7 +28,8 @@ import { targetOf } from "./settings/config.ts";
 import type { Environment } from "./settings/environment/env-file.ts";
 import type { Settings } from "./settings/options.ts";
 import { bytes, someJobs } from "./words/figures.ts";
-import type { ChangedTexts, NearRow, RowEnd, Store } from "./store/port.ts";
+import type { ChangedTexts } from "./row/question.ts";
+import type { NearRow, RowEnd, Store } from "./store/port.ts";
 import type { Beside } from "./submit/others.ts";
 
 /** What a stage needs to be run as the settings say: by its command, or by a script. */

@@ -21,7 +21,7 @@ import { droppedIndexesText } from "../words/dropped-index-text.ts";
 import { writeCostWarnings } from "../words/write-cost-text.ts";
 import type { Report } from "../progress.ts";
 import type { AnnIndex, Store, StoreIndexes } from "../store/port.ts";
-import { watchedBuild } from "../store/watched-build.ts";
+import { watchedBuild } from "../gates/watched-build.ts";
 import { tableName, type Target } from "../row/target.ts";
 import { writeCost } from "../row/write-cost.ts";
 

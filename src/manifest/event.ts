@@ -86,9 +86,6 @@ const index = z.object({
   valid: z.boolean(),
 });
 
-/** A line of what a check found, in words. */
-const checked = z.object({ what: text, found: text });
-
 const renamed = z.object({ old: text, next: text, kept: text });
 
 /** What a migration is from its start: `old` is a target's number. */
@@ -224,7 +221,7 @@ export const eventSchema = z.discriminatedUnion("type", [
     step: z.literal(MIGRATION_STEPS),
     plan: migrationPlan.optional(),
     // with the step that follows a check
-    check: z.array(checked).optional(),
+    check: z.array(z.object({ what: text, found: text })).optional(),
   }),
 ]);
 

@@ -18,7 +18,7 @@ import type { Report } from "../progress.ts";
 import { columnName, tableName, type Target } from "../row/target.ts";
 import type { Follower, MigrationStore } from "../store/migration/port.ts";
 import type { AnnIndex, Store, StoreIndexes } from "../store/port.ts";
-import { watchedBuild } from "../store/watched-build.ts";
+import { watchedBuild } from "../gates/watched-build.ts";
 import { checkColumn, type Gate, type GateOptions } from "./gate.ts";
 import { gateFigures } from "./gate-figures.ts";
 import { twinOf } from "./twin-index.ts";

@@ -401,8 +401,7 @@ export const OPTIONS = named({
     inConfigFile: false,
   }),
   fingerprintColumn: toggle({
-    describe:
-      "also a column, kept by a trigger, that says of which text a vector was made: verify finds those of other texts",
+    describe: "also a column in which a trigger keeps of which text a vector was made, for verify",
     group: "Set-up",
     commands: ["init"],
     inConfigFile: false,

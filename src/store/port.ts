@@ -6,7 +6,12 @@ import { z } from "zod";
 import { UserError } from "../errors.ts";
 import { tableName, type Target } from "../row/target.ts";
 import type { TargetDescription } from "../row/target-description.ts";
-import type { EmbeddedQuestion, PendingQuestion, RowOutcome } from "../row/question.ts";
+import type {
+  ChangedTexts,
+  EmbeddedQuestion,
+  PendingQuestion,
+  RowOutcome,
+} from "../row/question.ts";
 
 /** The table does not take what it is given. What was refused is paid for and can be written later. */
 export class TableRefusal extends UserError {
@@ -193,19 +198,6 @@ export function parseLook(given: unknown): Look {
 
 /** A row that has a text and no vector; `since` is what its column of that name says. */
 export type PendingSince = Readonly<{ id: string; since: string; seconds: number }>;
-
-/**
- * Rows whose text is another one than their vector was made of, where a trigger tells: `fingerprint` has recorded
- * the texts, `reset` leaves no such row.
- */
-export type ChangedTexts = Readonly<{
-  by: "fingerprint" | "reset";
-  rows: number;
-  /** Of these, the first ones. */
-  ids: readonly string[];
-  /** Rows with a vector that is older than the record. */
-  unknown: number;
-}>;
 
 /** Rows by the distance of their vectors from this one, or from a row's own. `exact`: by no index. */
 export type Nearest = Readonly<{

@@ -345,7 +345,6 @@ function clearBody(target: Target, shape: TableShape): string {
  * A row whose text changes loses its vector, unless the same statement gives it another one. It
  * listens to the text's columns only, so that writing vectors does not fire it.
  */
-/** Statements that may be run again at any time; they make the trigger alone. */
 export function triggerStatements(target: Target, api: boolean): string[] {
   const embedding = quoteIdentifier(target.embedding);
   const columns = recipeColumns(parseRecipe(target.text)).map(quoteIdentifier).join(", ");
@@ -369,25 +368,16 @@ function fingerprintStatements(target: Target, api: boolean): string[] {
   if tg_op = 'INSERT' or new.${embedding}::text is distinct from old.${embedding}::text then
     new.${column} := case when new.${embedding} is not null then ${fingerprintExpression(target, "new")} end;
   end if;`;
-  return [
-    atOnce([
-      `if not ${hasTrigger(target, "fingerprint")} then alter table ${qualifiedTable(target)} add column ${column} text; end if`,
-    ]),
-    ...createTrigger(target, "fingerprint", {
-      api,
-      event: `insert or update of ${embedding}`,
-      body,
-    }),
-  ];
+  const add = `if not ${hasTrigger(target, "fingerprint")} then alter table ${qualifiedTable(target)} add column ${column} text; end if`;
+  const event = `insert or update of ${embedding}`;
+  return [atOnce([add]), ...createTrigger(target, "fingerprint", { api, event, body })];
 }
 
 /** The column, too: where the trigger stands, it is ours. */
 function dropFingerprints(target: Target): string {
-  const column = quoteIdentifier(fingerprintColumn(target));
-  return `if ${hasTrigger(target, "fingerprint")} then
-  ${dropTrigger(target, "fingerprint")};
-  alter table ${qualifiedTable(target)} drop column if exists ${column};
-end if`;
+  const drop = `${dropTrigger(target, "fingerprint")};
+  alter table ${qualifiedTable(target)} drop column if exists ${quoteIdentifier(fingerprintColumn(target))}`;
+  return `if ${hasTrigger(target, "fingerprint")} then ${drop}; end if`;
 }
 
 type TriggerKind = (typeof TRIGGERS)[number];

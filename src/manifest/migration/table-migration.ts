@@ -23,10 +23,9 @@ type PlanOf<Of> = Readonly<{
   swaps: boolean;
 }>;
 
-/** A line of what a check found, in words. */
 export type Checked = Readonly<{ what: string; found: string }>;
 
-/** `check`: with the step that follows one. */
+/** `check`: what one found, with the step that follows it. */
 export type MigrationTold = Readonly<{
   step: MigrationStep;
   check?: readonly Checked[] | undefined;

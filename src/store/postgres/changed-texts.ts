@@ -2,7 +2,7 @@
 import { z } from "zod";
 import { quoteIdentifier, type Target } from "../../row/target.ts";
 import { cell, type Database } from "../database.ts";
-import type { ChangedTexts } from "../port.ts";
+import type { ChangedTexts } from "../../row/question.ts";
 import { fingerprintExpression, qualifiedColumn, qualifiedTable, quoteLiteral } from "../sql.ts";
 import { fingerprintColumn, triggerName } from "../supabase-functions.ts";
 

@@ -1,6 +1,6 @@
 import { type Clock, MS_PER_SECOND } from "../clock.ts";
 import type { Report } from "../progress.ts";
-import type { AnnIndex, BuildOutcome, StoreIndexes } from "./port.ts";
+import type { AnnIndex, BuildOutcome, StoreIndexes } from "../store/port.ts";
 
 const PROGRESS_EVERY_MS = 2_000;
 
