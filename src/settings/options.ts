@@ -59,6 +59,7 @@ const PRICES: readonly CommandName[] = [
   "verify",
 ];
 /** They are started by cron and the like, with nobody there. */
+const OF_INIT = { group: "Set-up", commands: ["init"], inConfigFile: false } as const;
 const WATCHED: readonly CommandName[] = [
   "run",
   "export",
@@ -397,27 +398,19 @@ export const OPTIONS = named({
   }),
   trigger: toggle({
     describe: "also a trigger that sets the embedding to NULL when the text changes",
-    group: "Set-up",
-    commands: ["init"],
-    inConfigFile: false,
+    ...OF_INIT,
   }),
   fingerprintColumn: toggle({
     describe: "also a column in which a trigger keeps of which text a vector was made, for verify",
-    group: "Set-up",
-    commands: ["init"],
-    inConfigFile: false,
+    ...OF_INIT,
   }),
   apply: toggle({
     describe: "also run the SQL on the database that DATABASE_URL names",
-    group: "Set-up",
-    commands: ["init"],
-    inConfigFile: false,
+    ...OF_INIT,
   }),
   remove: toggle({
     describe: "take functions, triggers and their column out again",
-    group: "Set-up",
-    commands: ["init"],
-    inConfigFile: false,
+    ...OF_INIT,
   }),
   reportFile: text({
     value: "<file>",
