@@ -19,9 +19,9 @@ export async function showSearch(
   const query = words.join(" ");
   const { model, dimensions, taskType } = queriesOf(target);
   const asked = { query, model, dimensions, taskType };
-  const { jobs } = await readManifest(context.settings.jobsDir);
+  const manifest = await readManifest(context.settings.jobsDir);
   // nothing fails then; the neighbours are just wrong
-  const other = otherSpace(jobs(), target);
+  const other = otherSpace(manifest.jobs(), target);
   if (other !== undefined)
     context.report({ type: "warning", message: other.message, hint: other.hint });
   if (printVector) {
