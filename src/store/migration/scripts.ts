@@ -69,10 +69,10 @@ end if`,
 /** The column that nobody needs any more, and its trigger. */
 export function finishScript(plan: MigrationTable): string {
   const { old, names } = plan;
-  const drop = (name: string) => `${alter(old)} drop column if exists ${quoted(name)}`;
+  const dropping = (name: string) => `${alter(old)} drop column if exists ${quoted(name)}`;
   return script(LOCK_WAITS.swap, [
     lockTable(old),
-    `if not ${isThere(old, names.kept)} and ${isThere(old, names.next)} then ${drop(names.old)}; else ${drop(names.kept)}; end if`,
+    `if not ${isThere(old, names.kept)} and ${isThere(old, names.next)} then ${dropping(names.old)}; else ${dropping(names.kept)}; end if`,
     ...triggersOff(plan),
   ]);
 }
