@@ -17,7 +17,9 @@ export async function showInit(context: CommandContext): Promise<Initiated> {
   const { services, environment, folder, clock, next } = context;
   const { trigger, fingerprintColumn, apply, remove, dryRun, config, jobsDir } = context.settings;
   if ((trigger || fingerprintColumn) && remove)
-    throw excluding("--remove excludes --trigger and --fingerprint-column.");
+    throw excluding(
+      "--remove and what it takes out (--trigger, --fingerprint-column) exclude each other.",
+    );
   const { target, lacks } = await chosen(context);
   const isToMake = await mayMake(context, lacks);
   const left = isToMake ? [] : lacks;

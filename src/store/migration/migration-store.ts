@@ -23,14 +23,14 @@ export function createMigrationStore(
   plan: MigrationTable,
 ): MigrationStore {
   const { old, next, names } = plan;
-  const query = (sql: string) =>
+  const query = (sql: string, condition?: string) =>
     again(() =>
       database.query(sql).catch((error: unknown) => {
-        throw explainFailure(error, { label: database.label, target: old, where });
+        throw explainFailure(error, { label: database.label, target: old, where: condition });
       }),
     );
   const one = async (sql: string): Promise<unknown> => {
-    const [row] = await query(`SELECT (${sql})::text AS found`);
+    const [row] = await query(`SELECT (${sql})::text AS found`, where);
     return JSON.parse(row === undefined ? "null" : cell(row, "found"));
   };
   const change = async (script: string) => {
