@@ -231,7 +231,7 @@ export async function resubmitFromSettings(
 ): Promise<Resubmitted> {
   const { services, settings, report } = context;
   const { everyLine, resubmitFile, resubmitJobs } = await import("./resubmit/resubmit.ts");
-  const { writeRefused } = await import("./import/again.ts");
+  const { settleUnsent } = await import("./import/again.ts");
   const manifest = await services.manifest();
   const bounds = jobBounds(settings);
   const again = await withTables(context, manifest);
@@ -241,7 +241,7 @@ export async function resubmitFromSettings(
     report,
     tryTable: (target) => tryTarget(context, manifest, target),
     writePaid: async (job, lines) => {
-      const ends = await writeRefused(again, job, lines);
+      const ends = await settleUnsent(again, job, lines);
       paid.push(...ends.values());
       return ends;
     },
