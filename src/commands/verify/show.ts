@@ -1,5 +1,6 @@
 import type { TargetDescription } from "../../row/target-description.ts";
 import type { CommandContext, CommandResult } from "../../cli/command.ts";
+import { whatIsLeft } from "../../cli/coverage.ts";
 import { MS_PER_SECOND } from "../../clock.ts";
 import { targetOf } from "../../settings/config.ts";
 import type { Settings } from "../../settings/options.ts";
@@ -10,7 +11,7 @@ import { verifyPath } from "../../manifest/file-names.ts";
 import { readManifest } from "../../jobs-folder/open.ts";
 import { count, counted, decimal, dollars, duration, percent } from "../../words/figures.ts";
 import type { Store } from "../../store/port.ts";
-import { columnName, type Target } from "../../row/target.ts";
+import { columnName, sameTarget, type Target } from "../../row/target.ts";
 import { type ColumnSummary, verifyColumn } from "./column.ts";
 import { Findings } from "./findings.ts";
 import { checkFiles, emptiedSince, unbalancedJobs } from "./recorded-jobs.ts";
@@ -24,6 +25,7 @@ import {
 import { nameAmongSeveral } from "../../stages.ts";
 import { longestWait, type Wait, waitText } from "./waiting.ts";
 import { textOf } from "../../words/text-lines.ts";
+import { type Verdict, verdictOn } from "../../words/verdict.ts";
 
 /** Holds no lock: others may write meanwhile, and each window is as it was when it was read. */
 export async function showVerify(context: CommandContext): Promise<CommandResult> {
@@ -36,6 +38,9 @@ export async function showVerify(context: CommandContext): Promise<CommandResult
   const column = await verifyColumn({ store, report, signal }, picks, findings);
   const sample = await takeSample(context, target, column, findings);
   const manifest = await readManifest(settings.jobsDir);
+  const coverage = { total: column.total, pending: column.total - column.withEmbedding };
+  const left = await whatIsLeft(context, target, { store, manifest, ...coverage });
+  const jobs = manifest.jobs().filter((job) => sameTarget(job.target, target));
   const verified: Verified = {
     target,
     description,
@@ -46,6 +51,7 @@ export async function showVerify(context: CommandContext): Promise<CommandResult
     files: await checkFiles(manifest),
     jobs: manifest.jobs().length,
     wait: await waitOf(context, store, target, manifest.jobs(), column),
+    verdict: verdictOn({ coverage: { ...coverage, leftOut: left }, jobs }),
     emptied: emptiedSince(manifest.jobs(), target, column.withEmbedding),
     path: verifyPath(settings.jobsDir, nameAmongSeveral(context)),
   };
@@ -110,6 +116,7 @@ type Verified = Readonly<{
   files: Awaited<ReturnType<typeof checkFiles>>;
   jobs: number;
   wait: Wait | undefined;
+  verdict: Verdict;
   /** Rows that jobs wrote and that hold no vector now, or are gone. */
   emptied: number;
   path: string;
@@ -127,7 +134,7 @@ async function waitOf(
 }
 
 function resultOf({ settings, next }: CommandContext, verified: Verified): CommandResult {
-  const { column, findings, unbalanced, files, sample, path } = verified;
+  const { column, findings, unbalanced, files, sample, path, verdict } = verified;
   const { total, withEmbedding, picked: _picked, ...flaws } = column;
   const withoutEmbedding = total - withEmbedding;
   const isListed = findings.count > 0 && !settings.dryRun;
@@ -156,7 +163,7 @@ function resultOf({ settings, next }: CommandContext, verified: Verified): Comma
       ...(settings.dryRun ? { dryRun: true } : {}),
     },
     text: verifiedText(verified, settings, { isListed, isOff }),
-    next: withoutEmbedding > 0 && !isOff ? next("run") : undefined,
+    next: withoutEmbedding > 0 && !isOff ? verdict.next && next(verdict.next) : undefined,
     exit: isOff ? "rowsFailed" : "done",
   };
 }
@@ -177,7 +184,7 @@ function verifiedText(
   asked: Asked,
   { isListed, isOff }: Readonly<{ isListed: boolean; isOff: boolean }>,
 ): string {
-  const { findings, path } = verified;
+  const { findings, path, column, verdict } = verified;
   const listed = findings.listed < findings.count ? `the first ${count(findings.listed)} of ` : "";
   return textOf([
     ...columnLines(verified),
@@ -186,6 +193,7 @@ function verifiedText(
     ...sampleLines(verified),
     isListed ? `Problems, with ids: ${listed}${counted(findings.count, "line")} in ${path}` : "",
     isOff ? "" : "No problem was found.",
+    !isOff && column.total > column.withEmbedding && verdict.words,
   ]);
 }
 
