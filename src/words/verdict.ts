@@ -38,16 +38,24 @@ export function verdictOn({ coverage, jobs }: Standing): Verdict {
   if (pending === 0) return { tone: "good", words: doneWords(coverage), next: "verify" };
   const { leftOut = { empty: 0, tooLong: 0, failedBefore: failed } } =
     typeof coverage === "string" ? {} : coverage;
-  const { empty, tooLong, failedBefore } = leftOut;
-  if (empty + tooLong + failedBefore >= pending) {
+  if (isWhole({ pending, leftOut })) {
     const words = `Done but for ${counted(pending, "row")} ${whyText(leftOut)}.`;
     const hasRetryable = jobs.some(({ outstanding }) => outstanding.retryable > 0);
-    const tone = failedBefore > 0 ? "bad" : "good";
+    const tone = leftOut.failedBefore > 0 ? "bad" : "good";
     return { tone, words, next: hasRetryable ? "resubmit" : undefined };
   }
   const ofThem = failed === 0 ? "" : `, of which ${count(failed)} failed`;
   const words = `Not finished: ${counted(pending, "row")} without a vector${ofThem}.`;
   return { tone: "working", words, next: jobs.length === 0 ? "plan" : "run" };
+}
+
+/** Whether no run takes any of them. */
+export function isWhole({
+  pending,
+  leftOut,
+}: Readonly<{ pending: number; leftOut?: LeftOut | undefined }>): boolean {
+  if (leftOut === undefined) return false;
+  return leftOut.empty + leftOut.tooLong + leftOut.failedBefore >= pending;
 }
 
 /** `that failed`, or each reason with its number. */

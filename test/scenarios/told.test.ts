@@ -198,7 +198,7 @@ test("where no run takes what is left, status and verify say what it is; once a 
   const filled = "array_fill(0.5::real, ARRAY[128])::vector";
   await sql(`UPDATE questions SET embedding = ${filled} WHERE id = 2`);
   expect((await vecfill("jobs", "status")).stdout).toMatch(
-    /^ +1 of them is mended or gone by now\.$/m,
+    /^ +Failed before, and mended or gone by now: 1 row\.$/m,
   );
   await sql("UPDATE questions SET embedding = NULL WHERE id = 2");
   await sql("UPDATE questions SET question_text = 'mended' WHERE id = 1");
@@ -207,6 +207,9 @@ test("where no run takes what is left, status and verify say what it is; once a 
   expect(await told("verify")).toEqual(["run", more]);
   await sql("DELETE FROM questions WHERE id < 8");
   expect(await told("status")).toEqual([undefined, "Done but for 2 rows without text."]);
+  expect((await vecfill("jobs", "status")).stdout).not.toMatch(/Permanent/);
+  const verified = await vecfill("jobs", "verify", "--max-age", "0.001");
+  expect([verified.code, verified.stdout]).toEqual([0, expect.not.stringMatching(/oldest/)]);
 });
 
 test("a log file has each line with its time, what was typed first, and no key", async () => {

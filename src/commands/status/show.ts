@@ -15,7 +15,7 @@ import { atWorkText } from "../../words/at-work-text.ts";
 import { failureLines, failuresJson, mendLines } from "../../words/failures-text.ts";
 import * as words from "../../words/figures.ts";
 import { aligned, type Fact, said, textOf } from "../../words/text-lines.ts";
-import { failedRows, verdictOn } from "../../words/verdict.ts";
+import { failedRows, isWhole, verdictOn } from "../../words/verdict.ts";
 
 type Standing = Awaited<ReturnType<typeof standingOf>>;
 
@@ -89,7 +89,12 @@ function speedOf(
 
 function statusText(standing: Standing): string {
   const { target, now, verdict, busy, failures, cost, results, notSent } = standing;
-  const failed = [...failureLines(failures), ...mendLines(failures), mendedText(standing)];
+  const mended = mendedRows(standing);
+  const told = [...failureLines(failures), ...mendLines(failures)];
+  const failed = [
+    ...(mended < standing.failed ? told : []),
+    mended > 0 && `Failed before, and mended or gone by now: ${words.counted(mended, "row")}.`,
+  ];
   const money = `about ${words.dollars(cost.usd)} so far, ${words.counted(cost.tokens, "token")}`;
   const facts: Fact[] = [
     ...columnFacts(standing),
@@ -108,14 +113,10 @@ function statusText(standing: Standing): string {
   ]);
 }
 
-/** Their lines stay in the files. */
-function mendedText({ coverage, failed }: Standing): string {
-  if (typeof coverage === "string" || coverage.leftOut === undefined) return "";
-  const { empty, tooLong, failedBefore } = coverage.leftOut;
-  const isWhole = empty + tooLong + failedBefore >= coverage.pending;
-  if (!isWhole || failed <= failedBefore) return "";
-  const mended = failed - failedBefore;
-  return `${words.count(mended)} of them ${mended === 1 ? "is" : "are"} mended or gone by now.`;
+/** Of those that failed; their lines stay in the files. */
+function mendedRows({ coverage, failed }: Standing): number {
+  if (typeof coverage === "string" || !isWhole(coverage)) return 0;
+  return Math.max(0, failed - (coverage.leftOut?.failedBefore ?? 0));
 }
 
 const BAR_COLUMNS = 30;

@@ -41,6 +41,7 @@ export async function showVerify(context: CommandContext): Promise<CommandResult
   const coverage = { total: column.total, pending: column.total - column.withEmbedding };
   const left = await whatIsLeft(context, target, { store, manifest, ...coverage });
   const jobs = manifest.jobs().filter((job) => sameTarget(job.target, target));
+  const verdict = verdictOn({ coverage: { ...coverage, leftOut: left }, jobs });
   const verified: Verified = {
     target,
     description,
@@ -50,8 +51,10 @@ export async function showVerify(context: CommandContext): Promise<CommandResult
     unbalanced: unbalancedJobs(manifest.jobs()),
     files: await checkFiles(manifest),
     jobs: manifest.jobs().length,
-    wait: await waitOf(context, store, target, manifest.jobs(), column),
-    verdict: verdictOn({ coverage: { ...coverage, leftOut: left }, jobs }),
+    wait: isWaiting(verdict, settings)
+      ? await waitOf(context, store, target, manifest.jobs(), column)
+      : undefined,
+    verdict,
     emptied: emptiedSince(manifest.jobs(), target, column.withEmbedding),
     path: verifyPath(settings.jobsDir, nameAmongSeveral(context)),
   };
@@ -121,6 +124,11 @@ type Verified = Readonly<{
   emptied: number;
   path: string;
 }>;
+
+/** Rows that no run takes wait for nothing, as far as the jobs tell. */
+function isWaiting({ tone }: Verdict, { ageColumn }: Pick<Settings, "ageColumn">): boolean {
+  return tone !== "good" || ageColumn !== undefined;
+}
 
 async function waitOf(
   { settings, clock }: CommandContext,
@@ -223,8 +231,8 @@ function columnLines(verified: Verified): string[] {
 }
 
 function waitLines(verified: Verified, asked: Asked): string[] {
-  const { column, wait } = verified;
-  if (column.total === column.withEmbedding) return [];
+  const { column, wait, verdict } = verified;
+  if (column.total === column.withEmbedding || !isWaiting(verdict, asked)) return [];
   const { maxAgeMs = 0, ageColumn } = asked;
   const tooOld = `  That is longer than ${duration(maxAgeMs / MS_PER_SECOND)} (--max-age).`;
   return [waitText(wait, ageColumn), isTooOld(verified, asked) ? tooOld : ""];
