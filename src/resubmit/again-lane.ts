@@ -11,7 +11,7 @@ import { learnedBounds } from "../quota/learned-bounds.ts";
 import { sameTarget } from "../row/target.ts";
 import { count } from "../words/figures.ts";
 import { type Pool, Pools } from "./pool.ts";
-import { everyLine, resubmitJobs, type ResubmitServices, retryableBelow } from "./resubmit.ts";
+import { everyLine, resubmitJobs, type ResubmitServices, retryableLine } from "./resubmit.ts";
 
 /** What a job needs that may still leave rows to be sent again. */
 const UNDER_WAY = ["poll", "write", "fetch", "embed", "settle"] as const;
@@ -56,10 +56,10 @@ function isPoolDue(world: AgainWorld, { first: { target }, size }: Pool): boolea
 }
 
 async function sendPool(world: AgainWorld, { first: { target }, jobs }: Pool): Promise<void> {
-  const { manifest, bounds, maxAttempts, blocked } = world;
+  const { manifest, bounds, blocked } = world;
   // they wait: no run decides between two vector spaces
   if (jobOfOtherSpace(manifest.jobs(), target) !== undefined || blocked.refuses(target)) return;
-  await resubmitJobs(world, [...jobs.values()], bounds, retryableBelow(maxAttempts));
+  await resubmitJobs(world, [...jobs.values()], bounds, retryableLine);
 }
 
 /**

@@ -45,10 +45,8 @@ export type TakeLine = (line: FailedLine) => boolean;
 
 export const everyLine: TakeLine = () => true;
 
-/** What `run` sends again by itself: what may succeed, until it has been tried often enough. */
-export function retryableBelow(maxAttempts: number): TakeLine {
-  return (line) => line.error?.class === "retryable" && line.attempt < maxAttempts;
-}
+/** What `run` sends again by itself: what may succeed. */
+export const retryableLine: TakeLine = (line) => line.error?.class === "retryable";
 
 /**
  * New jobs from the lines that wait in the jobs' own failed files, where nobody deleted them. Lines of

@@ -2,7 +2,7 @@
 // sending one twice, and is every row always in exactly one place?
 import { mkdir, rm, rmdir, writeFile } from "node:fs/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { resubmitJobs, retryableBelow } from "../../src/resubmit/resubmit.ts";
+import { resubmitJobs, retryableLine } from "../../src/resubmit/resubmit.ts";
 import { runHere } from "../command-line.ts";
 import { errorLine, idOf, range, startTrial, texts, type Trial } from "../trial.ts";
 import { openWorkshop, type Workshop } from "../workshop.ts";
@@ -107,10 +107,9 @@ describe("failed lines as they are", () => {
 
   test("that may succeed go alone where it is asked so: the others stay", async () => {
     const trial = await partlyFailed();
-    const take = retryableBelow(3);
     const retry = () =>
       trial.services({}, (all) =>
-        resubmitJobs(all, [all.manifest.job("0001")], workshop.bounds, take),
+        resubmitJobs(all, [all.manifest.job("0001")], workshop.bounds, retryableLine),
       );
     expect(await retry()).toMatchObject([{ id: "0002", requests: 2 }]);
     expect(await trial.idsIn("0002.requests.jsonl")).toEqual([5, 6]);

@@ -3,7 +3,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { systemClock } from "../../src/clock.ts";
 import type { EmbeddedQuestion } from "../../src/row/question.ts";
 import { cell } from "../../src/store/database.ts";
-import { openStore } from "../../src/store/postgres/open-database.ts";
+import { openDatabase, openStore } from "../../src/store/postgres/open-database.ts";
 import type { Store } from "../../src/store/port.ts";
 import { withRetry } from "../../src/store/retry.ts";
 import { startFaultyProxy } from "./postgres/faulty-proxy.ts";
@@ -156,6 +156,16 @@ describe("on a native server", ON_NATIVE, () => {
       );
       const patient = withRetry(store, { clock: systemClock, report: () => {} });
       expect(await patient.count()).toEqual({ total: ROWS, pending: ROWS });
+    });
+
+    it("keeps its connection over a statement that the server refuses", async () => {
+      const database = await openDatabase({ url: native.url });
+      const backend = () => database.query("SELECT pg_backend_pid()::text AS pid");
+      const before = await backend();
+      await expect(database.query("SELECT 1 / $1::int", [0])).rejects.toThrow("division by zero");
+      await expect(database.query("SELECT nothing")).rejects.toThrow("does not exist");
+      expect(await backend()).toEqual(before);
+      await database.close();
     });
 
     it("finds out by asking again what a lost answer would have said", async () => {

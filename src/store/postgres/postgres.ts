@@ -8,7 +8,14 @@
  */
 import { Socket } from "node:net";
 import { getCACertificates } from "node:tls";
-import { Client, Pool, type ClientConfig, type CustomTypesConfig, type PoolClient } from "pg";
+import {
+  Client,
+  DatabaseError,
+  Pool,
+  type ClientConfig,
+  type CustomTypesConfig,
+  type PoolClient,
+} from "pg";
 import { z } from "zod";
 import { usageError } from "../../errors.ts";
 import { hostOf, isLocalHost, portOf } from "./database-address.ts";
@@ -81,10 +88,7 @@ export function connectPostgres(
   return {
     label: label(url),
     query: (sql, parameters = []) =>
-      answered(async () => {
-        const { rows } = await pool.query<Row>(sql, parameters.map(asDriverTakesIt));
-        return rows;
-      }),
+      answered(() => ask(pool, sql, parameters.map(asDriverTakesIt))),
     script: (sql) => answered(async () => RESULTS.parse(await pool.query(sql)).at(-1)?.rows ?? []),
     session: (work) => connected(() => withSession(config, work)),
     async close() {
@@ -96,6 +100,26 @@ export function connectPostgres(
     },
   };
 }
+
+/** A statement that the server refuses leaves its connection as good as it was: the pool's own `query` would close it. */
+async function ask(pool: Pool, sql: string, values: readonly unknown[]): Promise<Row[]> {
+  const client = await pool.connect();
+  // the statement rejects with it, too
+  client.on("error", ignore);
+  let isLost = false;
+  try {
+    const { rows } = await client.query<Row>(sql, [...values]);
+    return rows;
+  } catch (error) {
+    isLost = !(error instanceof DatabaseError && error.severity === "ERROR");
+    throw error;
+  } finally {
+    client.off("error", ignore);
+    client.release(isLost);
+  }
+}
+
+function ignore(): void {}
 
 /** As `sslmode=prefer` asks: once more, and from then on, where the server has no TLS. */
 async function withoutTlsIfThereIsNone<T>(

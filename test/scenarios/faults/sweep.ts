@@ -18,7 +18,7 @@ import type { Job } from "../../../src/manifest/job.ts";
 import type { LaneChoice } from "../../../src/cost/lane.ts";
 import { isOpen } from "../../../src/manifest/states.ts";
 import { plan as planRun } from "../../../src/plan/plan.ts";
-import { resubmitJobs, retryableBelow } from "../../../src/resubmit/resubmit.ts";
+import { resubmitJobs, retryableLine } from "../../../src/resubmit/resubmit.ts";
 import { run } from "../../../src/run/run.ts";
 import { cell } from "../../../src/store/database.ts";
 import { withRetry } from "../../../src/store/retry.ts";
@@ -266,7 +266,7 @@ class Process {
   async #resubmit(services: WorkshopServices): Promise<void> {
     const jobs = services.manifest.jobs().filter((job) => this.#canBeResubmitted(job));
     const { bounds } = this.#exportOptions();
-    await resubmitJobs(services, jobs, bounds, retryableBelow(MAX_ATTEMPTS));
+    await resubmitJobs(services, jobs, bounds, retryableLine);
   }
 
   /** Of the emulator's time. */
