@@ -151,7 +151,9 @@ async function pageAsked({ args, world }: Session): Promise<string | undefined> 
   }
   // a shell waits for it at each start
   if (first === "completion" && second !== undefined && args.length === 2) {
-    return (await import("./commands/completion/show.ts")).completionScript(second, COMMANDS);
+    const { completionScript } = await import("./commands/completion/show.ts");
+    const script = completionScript(second, COMMANDS);
+    if (script !== undefined) return script;
   }
   const asked = first === "help" ? second : args.find((arg) => !arg.startsWith("-"));
   if (first !== "help" && !args.some((arg) => HELP_FLAGS.includes(arg))) return undefined;

@@ -157,7 +157,7 @@ async function tablesOf(
   database: () => Promise<Database>,
 ): Promise<FoundTables> {
   const access = await ifNamed(() => storeAccess(environment));
-  if (access?.kind !== "postgres") return { hasVectors: true, tables: [] };
+  if (access?.kind !== "postgres") return { hasVectors: true, isProject: true, tables: [] };
   const { findTables } = await import("./store/postgres/found-table.ts");
   const server = await database();
   return inOurWords(server, settings, () => findTables(server));

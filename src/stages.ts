@@ -120,7 +120,7 @@ export async function submitFromSettings(context: StageContext): Promise<SubmitS
   return submit(sending, {
     window: queueWindow(settings),
     reconcileGraceMs: settings.reconcileGraceMs,
-    costLimit: costLimit(settings),
+    costLimit: costLimitOfSubmit(settings, sending.manifest),
     lane: laneChoice(settings),
   });
 }
@@ -246,9 +246,8 @@ export async function resubmitFromSettings(
     },
   };
   const jobs: Job[] = [];
-  for (const path of paths) {
-    jobs.push(...(await resubmitFile(its, path, bounds, targetOf(settings))));
-  }
+  const target = (context.targets ?? []).length > 1 ? undefined : targetOf(settings);
+  for (const path of paths) jobs.push(...(await resubmitFile(its, path, bounds, target)));
   const failed = paths.length > 0 ? [] : manifest.jobs().filter(hasFailedLines);
   const waiting = failed.filter(({ recovered }) => settings.beside || !recovered);
   if (waiting.length < failed.length) {
@@ -295,7 +294,10 @@ export async function runFromSettings(
     const options = { ...runOptions(context, first), alongside, unfit, expectedUsd };
     const summary = await run({ ...services, store: first.store }, options);
     const remaining = refused.length > 0 ? undefined : summary.remaining;
-    return { ...summary, remaining, parts: [...summary.parts, ...refused] };
+    const isAway = (part: PartSummary) =>
+      refused.some((each) => sameTarget(each.target, part.target));
+    const parts = [...summary.parts.filter((part) => !isAway(part)), ...refused];
+    return { ...summary, remaining, parts };
   });
 }
 
@@ -322,8 +324,6 @@ async function fitForRun(each: readonly StageContext[], services: RunServices): 
     ...NO_ROWS,
     remaining: undefined,
     pending: [],
-    isCutShort: false,
-    isHeld: false,
   };
   for (const its of each) {
     const target = targetOf(its.settings);
@@ -414,8 +414,16 @@ export async function plansOf(
   asked: With,
 ): Promise<readonly Plan[]> {
   const plans: Plan[] = [];
-  for (const its of each) plans.push(await planFromSettings(its, asked));
+  for (const its of each)
+    plans.push(await planForRun(its, { ...asked, hasTheRest: plans.length === 0 }));
   return plans;
+}
+
+/** What stands against a row of one of several is met at its export, and stops no other. */
+function planForRun(context: StageContext, asked: With): Promise<Plan> {
+  const { targets = [], settings } = context;
+  const onTooLong = targets.length > 1 ? "skip" : settings.onTooLong;
+  return planFromSettings({ ...context, settings: { ...settings, onTooLong } }, asked);
 }
 
 /** For whose rows something may be sent. */
@@ -448,11 +456,7 @@ function limitOfRun({ settings }: StageContext, manifest: ManifestView): number 
 
 function firstRows(context: StageContext, { manifest, gemini }: RunServices): Promise<Plan> {
   const limit = Math.min(limitOfRun(context, manifest) ?? Infinity, ROWS_COUNTED);
-  const { targets = [], settings } = context;
-  // what stands against a row of one of several is met at its export, and stops no other
-  const onTooLong = targets.length > 1 ? "skip" : settings.onTooLong;
-  const its = { ...context, settings: { ...settings, onTooLong } };
-  return planFromSettings(its, { manifest, gemini, limit });
+  return planForRun(context, { manifest, gemini, limit });
 }
 
 async function runServices(context: StageContext): Promise<RunServices> {
@@ -471,7 +475,7 @@ function runOptions({ settings, targets }: StageContext, first: Part): RunOption
     shared: (targets ?? []).length > 1,
     window: queueWindow(settings),
     prices: pricesOf(settings),
-    costLimit: costLimit(settings, targets),
+    costLimit: costLimit(settings, targets?.map(targetOf)),
     lane: laneChoice(settings),
   };
 }
@@ -483,18 +487,28 @@ type With = Readonly<{
   limit?: number | undefined;
   countsDistinct?: boolean;
   canary?: boolean;
+  /** Of several targets, one plan has what there is to send for targets that were not asked for. */
+  hasTheRest?: boolean;
 }>;
 
 /** The plan as the settings have it. */
 async function planFromSettings(
   context: StageContext,
-  { manifest, gemini, limit = limitOfRun(context, manifest), countsDistinct = false, canary }: With,
+  {
+    manifest,
+    gemini,
+    limit = limitOfRun(context, manifest),
+    countsDistinct = false,
+    canary,
+    hasTheRest = true,
+  }: With,
 ): Promise<Plan> {
-  const { services, settings, report, signal } = context;
+  const { services, settings, report, signal, targets = [] } = context;
   const { plan } = await import("./plan/plan.ts");
   const { onTooLong, tier, maxAttempts } = settings;
   const target = targetOf(settings);
   const store = await services.store(target);
+  const isAsked = (other: Target) => targets.some((each) => sameTarget(targetOf(each), other));
   return plan(
     { store, manifest, gemini, report, signal },
     {
@@ -507,7 +521,7 @@ async function planFromSettings(
       tier,
       maxEnqueuedTokens: queueWindow(settings).maxEnqueuedTokens,
       maxAttempts,
-      isOfSeveral: nameAmongSeveral(context) !== undefined,
+      isElsewhere: (other) => !sameTarget(other, target) && (!hasTheRest || isAsked(other)),
       canary: canary ?? settings.canary,
     },
   );
@@ -527,7 +541,8 @@ export async function planOnly(
     const { message, hint } = beside;
     context.report({ type: "warning", message, hint });
   }
-  return planFromSettings(context, { manifest, gemini, ...options });
+  const hasTheRest = settings === (context.targets?.[0] ?? settings);
+  return planFromSettings(context, { manifest, gemini, hasTheRest, ...options });
 }
 
 /** Throws the table's refusal, or whatever else stands against writing. */
@@ -658,12 +673,20 @@ export function queueWindow({ maxActiveJobs, maxEnqueuedTokens, tier, model }: Q
 /** Undefined: none is set. */
 export function costLimit(
   settings: Pick<Settings, "maxCost" | "price" | "priceSync" | "lane" | "syncUpTo">,
-  targets: readonly Settings[] = [],
+  together: readonly Target[] = [],
 ): CostLimit | undefined {
   const { maxCost } = settings;
   if (typeof maxCost !== "number") return undefined;
-  const together = targets.map(targetOf);
   return { maxUsd: maxCost, prices: pricesOf(settings), lane: laneChoice(settings), together };
+}
+
+/** One limit for all that waits to be sent, whatever it is for. */
+export function costLimitOfSubmit(
+  settings: Settings,
+  manifest: ManifestView,
+): CostLimit | undefined {
+  const targets = new Set(manifest.needing("send").map(({ target }) => target));
+  return costLimit(settings, [...targets]);
 }
 
 /** Which jobs are embedded at once. */

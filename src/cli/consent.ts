@@ -1,6 +1,8 @@
 /** Asks a person before money is spent. */
 import { createInterface } from "node:readline/promises";
 import { usageError } from "../errors.ts";
+import { canMove } from "../output/color.ts";
+import type { Picking } from "./picker.ts";
 
 export type Asking = Readonly<{
   /** `--yes`. */
@@ -31,17 +33,40 @@ export async function askConsent(question: string, asking: Asking): Promise<bool
 const TRIES = 3;
 
 /** The place of the one that is chosen. Undefined: there is nobody to ask. */
-export function chooser({ yes, stdin, stderr, ...asking }: Asking) {
+export function chooser(asking: Asking & Readonly<{ env: NodeJS.ProcessEnv }>) {
+  const { yes, stdin, stderr, env } = asking;
   if (yes || stdin.isTTY !== true || stderr.isTTY !== true) return undefined;
   return async (question: string, choices: readonly string[]): Promise<number> => {
-    const list = choices.map((choice, at) => `  ${at + 1}) ${choice}\n`).join("");
-    for (let tried = 0; tried < TRIES; tried += 1) {
-      const prompt = `${question}\n${list}1 to ${choices.length}: `;
-      const number = Number(await answer(prompt, { yes, stdin, stderr, ...asking }));
-      if (Number.isInteger(number) && number >= 1 && number <= choices.length) return number - 1;
-    }
+    const isDrawn = canMove(stderr, env) && hasKeys(stdin);
+    const at = await (isDrawn
+      ? picked(question, choices, { ...asking, stdin })
+      : numbered(question, choices, asking));
+    if (at !== undefined) return at;
     throw usageError("None of them was chosen.", "Give --table, --text and --embedding instead.");
   };
+}
+
+function hasKeys(stdin: Asking["stdin"]): stdin is Picking["stdin"] {
+  return "setRawMode" in stdin && typeof stdin.setRawMode === "function";
+}
+
+async function picked(question: string, choices: readonly string[], picking: Picking) {
+  const { pickOne } = await import("./picker.ts");
+  picking.stderr.write(`${question} (arrow keys or its number, then Enter)\n`);
+  return pickOne(choices, picking);
+}
+
+async function numbered(
+  question: string,
+  choices: readonly string[],
+  asking: Asking,
+): Promise<number | undefined> {
+  const list = choices.map((choice, at) => `  ${at + 1}) ${choice}\n`).join("");
+  for (let tried = 0; tried < TRIES; tried += 1) {
+    const number = Number(await answer(`${question}\n${list}1 to ${choices.length}: `, asking));
+    if (Number.isInteger(number) && number >= 1 && number <= choices.length) return number - 1;
+  }
+  return undefined;
 }
 
 async function answer(prompt: string, { stdin, stderr, signal }: Asking): Promise<string> {

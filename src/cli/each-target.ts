@@ -1,5 +1,6 @@
 /** Commands over several targets, one after the other. */
-import { type ExitReason, UserError } from "../errors.ts";
+import type { ExitReason } from "../errors.ts";
+import { failureObject, failureOf } from "../output/failure.ts";
 import type { CommandContext, CommandResult } from "./command.ts";
 
 /** What the targets came to: the first of these that one of them had. */
@@ -14,13 +15,21 @@ export async function forEachTarget<C extends CommandContext>(
   context: C,
   work: (its: C) => Promise<CommandResult>,
 ): Promise<CommandResult> {
-  const { targets, signal } = context;
+  const { targets, originsOfEach, signal, report } = context;
   if (targets.length < 2) return work(context);
   const results: (CommandResult & Readonly<{ name: string }>)[] = [];
-  for (const settings of targets) {
+  for (const [at, settings] of targets.entries()) {
     signal.throwIfAborted();
-    const result = await work({ ...context, settings }).catch(resultOfError);
-    results.push({ ...result, name: settings.target ?? "" });
+    const origins = originsOfEach[at] ?? context.origins;
+    const name = settings.target ?? "";
+    const result = await work({ ...context, settings, origins }).catch((error: unknown) => {
+      const failure = failureOf(error);
+      const { message, hint, exit, bug } = failure;
+      if (bug || !WORST_FIRST.includes(exit)) throw error;
+      report({ type: "warning", message: `${name}: ${message}`, hint });
+      return { json: { error: failureObject(failure) }, text: message, exit };
+    });
+    results.push({ ...result, name });
   }
   const exit = worstOf(results.map((each) => each.exit ?? "done"));
   return {
@@ -29,10 +38,4 @@ export async function forEachTarget<C extends CommandContext>(
     next: results.find((each) => (each.exit ?? "done") === exit && each.next)?.next,
     exit,
   };
-}
-
-function resultOfError(error: unknown): CommandResult {
-  if (!(error instanceof UserError) || !WORST_FIRST.includes(error.exit)) throw error;
-  const { message, hint, exit } = error;
-  return { json: { error: { message, hint } }, text: `error: ${message}\nhint: ${hint}`, exit };
 }

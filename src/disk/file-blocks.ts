@@ -23,15 +23,15 @@ export async function* readBlocks(path: string, start = 0): AsyncGenerator<Buffe
   let [filling, spare] = [Buffer.allocUnsafeSlow(bytes), Buffer.allocUnsafeSlow(bytes)];
   let next = start;
   // a pipe has no places: it is read from where it is
-  const place = () => (start === 0 ? null : next);
-  let reading = fill(file, filling, place());
+  const from = () => (start === 0 ? null : next);
+  let reading = fill(file, filling, from());
   try {
     for (;;) {
       const block = await reading;
       if (block.length === 0) return;
       next += block.length;
       [filling, spare] = [spare, filling];
-      reading = fill(file, filling, place());
+      reading = fill(file, filling, from());
       yield block;
     }
   } finally {

@@ -16,7 +16,7 @@ import { byParent, type JobEvent, parentsOf } from "../manifest/event.ts";
 import { lockPath, manifestPath } from "../manifest/file-names.ts";
 import { apply, indexOf } from "../manifest/fold.ts";
 import type { JobHistoryEntry } from "../manifest/job.ts";
-import { openJournal, type Place, readJournal } from "../manifest/journal.ts";
+import { openJournal, readJournal } from "../manifest/journal.ts";
 import {
   type Manifest,
   type ManifestView,
@@ -24,7 +24,7 @@ import {
   viewOf,
   writing,
 } from "../manifest/manifest.ts";
-import { readState, saveState } from "../manifest/saved-state.ts";
+import { readState, saveState } from "../manifest/saved/saved-state.ts";
 import { move } from "../manifest/transitions.ts";
 import { finishReplacedFailedFiles } from "./failed-file.ts";
 import { answeredJobs, findJobFile, prepareFolder, sweepLeft, sweepUnrecorded } from "./files.ts";
@@ -103,8 +103,14 @@ async function openLocked(folder: string, clock: Clock, lock: Lock): Promise<Man
     base.jobs().filter(({ id }) => answered.has(id)),
   );
   const journal = await openJournal(manifestPath(folder), content, header);
-  const save = (place: Place) => saveState(folder, folded, place);
-  const writer = writing({ state, journal, save, lock, clock, answered });
+  const writer = writing({
+    state,
+    journal,
+    save: (place) => saveState(folder, folded, place),
+    lock,
+    clock,
+    answered,
+  });
   try {
     for (const { id } of found.begun) await writer.record({ type: "embedding", job: id });
   } catch (error) {

@@ -52,8 +52,8 @@ export async function readJournal(
 ): Promise<JournalContent> {
   const hash = from?.hash ?? createHash("sha256");
   let { header, endsAt = 0, lines: number = 0, seal = FIRST_SEAL } = from ?? {};
-  const place = () => ({ header, endsAt, lines: number, seal, hash });
-  if (!(await exists(path))) return { ...place(), warnings: [] };
+  const soFar = () => ({ header, endsAt, lines: number, seal, hash });
+  if (!(await exists(path))) return { ...soFar(), warnings: [] };
   const isSealed = () => header?.version !== UNSEALED_VERSION;
   const unsealed = (text: string): string => {
     seal = sealOf(text, seal) ?? brokenSeal(path, number);
@@ -63,7 +63,7 @@ export async function readJournal(
     if (lines.texts === "too long") throw damaged(path, number + 1, "the line is far too long");
     if (lines.texts === "torn") {
       if (isSealed() && hasMoreThanALine(lines.tail, seal)) brokenSeal(path, number + 1);
-      return { ...place(), warnings: [tornWarning(path, number + 1)] };
+      return { ...soFar(), warnings: [tornWarning(path, number + 1)] };
     }
     for (const text of lines.texts) {
       number += 1;
@@ -74,7 +74,7 @@ export async function readJournal(
     endsAt += lines.bytes.length;
     hash.update(lines.bytes);
   }
-  return { ...place(), warnings: [] };
+  return { ...soFar(), warnings: [] };
 }
 
 /** Opens for appending after `endsAt`; what stands behind it is the torn line, and is cut off. */
@@ -105,8 +105,8 @@ export async function openJournal(
     throw error;
   }
   const header = start.header ?? newHeader;
-  const place = () => ({ header, endsAt, lines, seal, hash });
-  return { append, close: () => file.close().then(place) };
+  const soFar = () => ({ header, endsAt, lines, seal, hash });
+  return { append, close: () => file.close().then(soFar) };
 }
 
 async function startOf(path: string, content: JournalContent): Promise<Place> {

@@ -69,12 +69,14 @@ function lastingLines(state: ProgressState, now: Standing): Line[] {
 
 function exportLine(state: ProgressState, now: Standing): Line | undefined {
   if (!state.export.seen && now.waiting.jobs === 0) return undefined;
-  const isOver = state.export.ended || !state.export.seen || now.total === undefined;
-  const of = isOver ? "" : ` of about ${count(now.total)}`;
+  const { total } = now;
+  const isOver = state.export.ended || !state.export.seen || total === undefined;
   return {
     label: "exported",
     parts: said([
-      `${count(now.exported)}${of} rows`,
+      isOver
+        ? counted(now.exported, "row")
+        : `${count(now.exported)} of about ${counted(total, "row")}`,
       now.waiting.jobs > 0 && `${counted(now.waiting.jobs, "job")} not sent yet`,
       state.uploading && `uploading ${state.uploading.job}`,
     ]),
@@ -124,7 +126,7 @@ function writtenLine({ outcomes, settled, total, isTotalExact }: Standing): Line
   return {
     label: "written",
     parts: [
-      `${count(outcomes.written)} of ${about}${count(total)} rows`,
+      `${count(outcomes.written)} of ${about}${counted(total, "row")}`,
       `${percent}% done`,
       ...others(outcomes),
     ],

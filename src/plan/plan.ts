@@ -11,7 +11,7 @@ import { copiesOf, type Job } from "../manifest/job.ts";
 import { learnedBounds } from "../quota/learned-bounds.ts";
 import type { QuotaLog } from "../manifest/quota/quota-log.ts";
 import { resultBytes } from "../result-line/result-size.ts";
-import { sameTarget, type Target } from "../row/target.ts";
+import type { Target } from "../row/target.ts";
 import { canaryBounds, isCanaryToCome } from "../quota/canary.ts";
 import { countSample, type SampleCount } from "../cost/token-sample.ts";
 import { batchSeconds, learnedSeconds, syncSeconds, tierTokens } from "../quota/duration.ts";
@@ -29,8 +29,8 @@ export type PlanOptions = Omit<SurveyOptions, "ratio" | "firstBounds"> &
     tier: Tier;
     maxEnqueuedTokens: number;
     maxAttempts: number;
-    /** What others wait to send is planned with them. */
-    isOfSeveral?: boolean;
+    /** Whose jobs another plan has. */
+    isElsewhere?: (target: Target) => boolean;
     /** The first job is to be a small one, where that is worth it. */
     canary?: boolean;
   }>;
@@ -92,9 +92,8 @@ export async function plan(services: PlanServices, options: PlanOptions): Promis
   const sample = gemini && (await countSample(gemini, target.model, found.sample, report));
   // a sample of these very rows tells more about them than the bills of other ones
   const correction = sample === undefined ? known : correctionOf([], sample, target);
-  const isPlanned = (job: Job) => options.isOfSeveral !== true || sameTarget(job.target, target);
   const portions = portionsOf(
-    manifest.jobs().filter(isPlanned),
+    manifest.jobs().filter((job) => options.isElsewhere?.(job.target) !== true),
     { ...options, bounds },
     { ...found, withCanary },
     correction.ratio,

@@ -76,6 +76,25 @@ export async function survey(services: SurveyServices, options: SurveyOptions): 
   return { description, ...tally.result() };
 }
 
+type Looking = Readonly<{ target: Target; onTooLong: OnTooLong; ratio: number }>;
+
+/** Rows that a run leaves out, by why, up to the first that it takes. */
+export async function leftOut(
+  { store, manifest }: Pick<SurveyServices, "store" | "manifest">,
+  { target, onTooLong, ratio }: Looking,
+): Promise<Survey["skipped"]> {
+  const taken = await readTakenRows({ manifest, store }, target);
+  const skipped = { empty: 0, tooLong: 0, inFlight: 0, failedBefore: 0 };
+  for await (const page of pendingPages(store)) {
+    for (const question of page) {
+      const verdict = screen(question, target, taken, onTooLong, ratio);
+      if ("take" in verdict) return skipped;
+      skipped[verdict.skip] += 1;
+    }
+  }
+  return skipped;
+}
+
 class Tally {
   readonly #format: (question: PendingQuestion) => string;
   readonly #prefix: string;

@@ -70,26 +70,29 @@ export async function resubmitJobs(
 
 /**
  * New jobs from a file of failed lines, perhaps edited by hand. A line that names its job is taken
- * only while it waits in that job's failed file, so that no row is sent twice.
+ * only while it waits in that job's failed file, so that no row is sent twice. `target`: of the others; undefined: it
+ * may be one of several.
  */
 export async function resubmitFile(
   services: ResubmitServices,
   path: string,
   bounds: JobBounds,
-  target: Target,
+  target: Target | undefined,
 ): Promise<readonly Job[]> {
   if (!(await exists(path))) throw noSuchFile(path);
   const own = services.manifest
     .jobs()
     .find((job) => resolve(services.manifest.files(job.id).failed) === resolve(path));
   const parents = [...(await readParents(path, own?.id))];
+  const hasOthers = parents.includes(undefined);
+  if (hasOthers && target === undefined) throw ofNoTarget(path);
   const jobs = parents.filter((id) => id !== undefined).map((id) => services.manifest.job(id));
   const made: Job[] = [];
   for (const pool of new Pools(jobs).take()) {
     const given = () => givenLines(path, own?.id, (parent = "") => pool.jobs.has(parent));
     made.push(...(await resubmitPool(services, pool, bounds, given)));
   }
-  if (!parents.includes(undefined)) return made;
+  if (!hasOthers || target === undefined) return made;
   const given = givenLines(path, own?.id, (parent) => parent === undefined);
   return [...made, ...(await exportLines(services, path, given, { target, bounds }))];
 }
@@ -205,6 +208,13 @@ async function exportLines(
   const made: Job[] = [];
   for (const cut of cuts) made.push(await manifest.recordExported({ ...cut, target, attempt: 1 }));
   return made;
+}
+
+function ofNoTarget(path: string): UserError {
+  return usageError(
+    `Lines of ${path} name no job, and the config file has several targets.`,
+    "Say whose rows they are, with --target and its name.",
+  );
 }
 
 /** Nothing in such a line says whose row it is: of another table it would be paid for in vain. */

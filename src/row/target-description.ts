@@ -81,5 +81,9 @@ export type FoundTable = Readonly<{
   vectors: readonly Readonly<{ name: string; type: string; width: number | undefined }>[];
 }>;
 
-/** `hasVectors`: pgvector is installed. */
-export type FoundTables = Readonly<{ hasVectors: boolean; tables: readonly FoundTable[] }>;
+/** `hasVectors`: pgvector is installed; `isProject`: the database is a Supabase project's. */
+export type FoundTables = Readonly<{
+  hasVectors: boolean;
+  isProject: boolean;
+  tables: readonly FoundTable[];
+}>;

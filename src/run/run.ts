@@ -85,7 +85,7 @@ export type RunSummary = Sums &
     /** Undefined unless the limit on cost held jobs back. */
     costStop: CostStop | undefined;
     indexes: IndexSummary;
-    /** Of each target. */
+    /** Of each target, and of others against which something stands. */
     parts: readonly PartSummary[];
   }>;
 
@@ -97,9 +97,6 @@ export type PartSummary = Sums &
     remaining: number | undefined;
     /** Jobs that have not ended yet. */
     pending: readonly string[];
-    isCutShort: boolean;
-    /** The limit on cost holds jobs of it back. */
-    isHeld: boolean;
     /** Why nothing more is sent for it. */
     error: UserError | undefined;
   }>;
@@ -121,24 +118,13 @@ export async function run(services: RunServices, options: RunOptions): Promise<R
   const exports = end.exports.flat();
   const lasts = end.exports.flatMap((each) => each.at(-1) ?? []);
   const remaining = await pendingOf(parts);
-  const costStopped = stopOf();
-  const ofPart = (
-    { name, export: { target } }: Part,
-    its: readonly ExportSummary[],
-    left: number,
-  ) => {
+  const ofTarget = (target: Target, name?: string, left?: number): PartSummary => {
     const own = jobs.filter((job) => sameTarget(job.target, target));
-    return {
-      ...finalSums(own),
-      name,
-      target,
-      remaining: left,
-      pending: own.filter(isOpen).map((job) => job.id),
-      isCutShort: timedOut || hasStaleRowsLeft(own, its.at(-1)),
-      isHeld: costStopped !== undefined && own.some((job) => needs(job) === "send"),
-      error: end.errorOf(target),
-    };
+    const pending = own.filter(isOpen).map((job) => job.id);
+    const error = end.errorOf(target);
+    return { ...finalSums(own), name, target, remaining: left, pending, error };
   };
+  const others = end.others.filter((target) => end.errorOf(target) !== undefined);
   return {
     ...finalSums(jobs),
     jobs: jobs.map((job) => job.id),
@@ -155,8 +141,11 @@ export async function run(services: RunServices, options: RunOptions): Promise<R
     timedOut,
     indexes: services.indexes?.summary ?? NO_INDEXES,
     isCutShort: timedOut || lasts.some((last) => hasStaleRowsLeft(jobs, last)),
-    costStop: withExpected(costStopped, spentBefore + (options.expectedUsd ?? 0)),
-    parts: parts.map((part, at) => ofPart(part, end.exports[at] ?? [], remaining[at] ?? 0)),
+    costStop: withExpected(stopOf(), spentBefore + (options.expectedUsd ?? 0)),
+    parts: [
+      ...parts.map((part, at) => ofTarget(part.export.target, part.name, remaining[at])),
+      ...others.map((target) => ofTarget(target)),
+    ],
   };
 }
 
@@ -188,6 +177,8 @@ type RunEnd = Readonly<{
   exports: readonly (readonly ExportSummary[])[];
   timedOut: boolean;
   errorOf: (target: Target) => UserError | undefined;
+  /** Targets of these jobs that nothing is exported for. */
+  others: readonly Target[];
 }>;
 
 /** Creates in a row without an answer and without a batch before a run gives up: some five hours. */
@@ -225,13 +216,15 @@ async function driveAll(
   }
   world.outages.halted.throwIfAborted();
   if (!shared) blocked.throwFirst();
-  for (const { export: its } of parts) {
-    const error = blocked.errorOf(its.target);
-    if (error !== undefined)
-      services.report({ type: "warning", message: error.message, hint: error.hint });
-  }
+  const jobs = ownJobs();
+  const { errorOf } = blocked;
+  const asked = parts.map((part) => part.export.target);
+  const isAsked = (target: Target) => asked.some((each) => sameTarget(each, target));
+  const others = [...new Set(jobs.map(({ target }) => target))].filter((each) => !isAsked(each));
+  for (const { message, hint } of [...asked, ...others].flatMap((each) => errorOf(each) ?? []))
+    services.report({ type: "warning", message, hint });
   const exports = exporting.map(({ summaries }) => summaries);
-  return { jobs: ownJobs(), exports, timedOut, errorOf: blocked.errorOf };
+  return { jobs, exports, timedOut, errorOf, others };
 }
 
 type RunWorld = World &

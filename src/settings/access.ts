@@ -384,8 +384,8 @@ function isSet(value: string | undefined): value is string {
 
 /** The variables that are read beside those of options, and where each is set. */
 export function accessVariables(environment: Environment) {
-  const names = [...GEMINI_KEY_VARIABLES, BASE_URL_VARIABLE, ...DATABASE_VARIABLES];
-  return [...names, ...SUPABASE_VARIABLES, ...SUPABASE_KEY_VARIABLES].map((name) => {
+  const addresses = [BASE_URL_VARIABLE, ...DATABASE_VARIABLES, ...SUPABASE_VARIABLES];
+  return [...KEY_VARIABLES, ...addresses].map((name) => {
     const isThere = isSet(valueOf(environment, name));
     return { name, place: isThere ? placeOf(environment, name) : undefined };
   });

@@ -11,8 +11,8 @@ import { readIfThere } from "./environment/small-file.ts";
 export const usualConfigFile = "vecfill.config.json";
 /** Lets an editor complete the file; vecfill does not read it. */
 export const SCHEMA_KEY = "$schema";
-/** As it stands from a folder in which the package is installed. */
-export const SCHEMA_FILE = "./node_modules/vecfill/vecfill.config.schema.json";
+/** In a folder in which the package is installed. */
+export const SCHEMA_FILE = "node_modules/vecfill/vecfill.config.schema.json";
 export const TARGETS_KEY = "targets";
 /** Every target; so none is called that. */
 export const ALL_TARGETS = "all";

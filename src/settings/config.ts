@@ -50,6 +50,8 @@ export type Configuration = Readonly<{
   /** Of each: more than one with `--target all`. */
   targets: readonly Settings[];
   origins: Origins;
+  /** Of each of the targets, in their order. */
+  originsOfEach: readonly Origins[];
   environment: Environment;
   warnings: readonly string[];
 }>;
@@ -81,6 +83,7 @@ export async function loadConfiguration(sources: ConfigurationSources): Promise<
   return {
     ...first,
     targets,
+    originsOfEach: each.map(({ origins }) => origins),
     environment,
     warnings: [...mistypedVariables(environment), ...openSecrets(environment)],
   };
@@ -128,7 +131,10 @@ function resolveSettings(
     json: values.json || values.format === "json",
   };
   checkTogether(settings, origins);
-  return { settings, origins };
+  const { table } = origins;
+  if (!("schema" in place) || table.source === "default") return { settings, origins };
+  // a command line names it with the table
+  return { settings, origins: { ...origins, schema: { ...table, words: [] } } };
 }
 
 /** `--table app.questions` names both, where no schema is given. */
@@ -194,11 +200,8 @@ function inEnvironment({ flag }: Option<unknown>, environment: Environment): Fou
   const variable = variableOf(flag);
   const given = valueOf(environment, variable);
   if (given === undefined) return undefined;
-  const name = placeOf(environment, variable);
-  return {
-    given,
-    origin: { source: "environment", name, isFound: isFound(environment, variable) },
-  };
+  const [name, found] = [placeOf(environment, variable), isFound(environment, variable)];
+  return { given, origin: { source: "environment", name, isFound: found } };
 }
 
 /** What the target has of its own comes first. */

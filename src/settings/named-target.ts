@@ -1,7 +1,7 @@
 /** Which of the config file's targets are meant. */
 import { type UserError, usageError } from "../errors.ts";
 import { nearest } from "../nearest.ts";
-import { tableName } from "../row/target.ts";
+import { columnName } from "../row/target.ts";
 import { ALL_TARGETS, TARGET_NAME } from "./config-file.ts";
 import type { CommandName } from "./option.ts";
 import { OPTIONS, type Settings } from "./options.ts";
@@ -35,6 +35,8 @@ export function namedTargets(
   if (naming !== undefined) return [undefined];
   if (names.length < 2) return [only];
   if (command === "config") return [undefined];
+  // only lines that name no job need one
+  if (command === "resubmit") return names;
   throw usageError(
     `${file} has ${names.length} targets: ${names.join(", ")}.`,
     `Give one with --target, as in --target ${names[0]}, or --target ${ALL_TARGETS}.`,
@@ -56,7 +58,7 @@ function noTarget(name: string, names: readonly string[], file: string): UserErr
 export function requireColumns(targets: readonly Settings[]): void {
   const names = new Map<string, string | undefined>();
   for (const { target, embedding, ...rest } of targets) {
-    const column = `${tableName(rest)}.${embedding}`;
+    const column = columnName({ ...rest, embedding });
     if (names.has(column)) {
       throw usageError(
         `The targets ${names.get(column)} and ${target} fill the same column, ${column}.`,

@@ -114,6 +114,7 @@ export const OPTIONS = named({
     default: undefined,
     describe: "one of the targets in the config file (default: the only one), or all",
     ...OF_THE_TARGET,
+    commands: [...WITH_TABLE, "resubmit"],
   }),
   schema: identifier({
     default: "public",

@@ -1,8 +1,11 @@
 /** Numbers as people read them. */
 
-/** `$1.13`; what is less than ten cents with more digits, and the least as a hundredth of a cent, never as nothing. */
+/** `$1.13`; what is less than ten cents with more digits, and what is next to nothing with its first one. */
 export function dollars(usd: number): string {
-  if (usd > 0 && usd < LEAST_USD) return `$${LEAST_USD}`;
+  if (usd > 0 && usd < SMALL_USD) {
+    const first = Number(usd.toPrecision(1));
+    return `$${first.toFixed(Math.ceil(-Math.log10(first)))}`;
+  }
   return `$${usd === 0 || usd >= TEN_CENTS ? usd.toFixed(2) : usd.toFixed(4)}`;
 }
 
@@ -27,7 +30,7 @@ export function decimal(usd: number): string {
 }
 
 const TEN_CENTS = 0.1;
-const LEAST_USD = 0.0001;
+const SMALL_USD = 0.0001;
 
 const MINUTE_CHARS = "2026-11-22T10:00".length;
 

@@ -4,9 +4,15 @@ import type { Job } from "../manifest/job.ts";
 import { isOpen } from "../manifest/states.ts";
 import { count, counted, duration, pace, roughly } from "./figures.ts";
 
+/** Rows that a run does not take, by why. */
+export type LeftOut = Readonly<{ empty: number; tooLong: number; failedBefore: number }>;
+
 type Standing = Readonly<{
-  /** Of the rows in all, those without a vector; else why the database was not asked. */
-  coverage: Readonly<{ total: number; pending: number }> | string;
+  /**
+   * Of the rows in all, those without a vector; else why the database was not asked. `leftOut`: of these, as many as
+   * there are before the first that a run takes; undefined where nobody looked.
+   */
+  coverage: Readonly<{ total: number; pending: number; leftOut?: LeftOut | undefined }> | string;
   jobs: readonly Pick<Job, "state" | "requests" | "outstanding">[];
 }>;
 
@@ -30,14 +36,39 @@ export function verdictOn({ coverage, jobs }: Standing): Verdict {
   }
   const pending = typeof coverage === "string" ? failed : coverage.pending;
   if (pending === 0) return { tone: "good", words: doneWords(coverage), next: "verify" };
-  if (failed >= pending) {
-    const words = `Done but for ${counted(pending, "row")} that failed.`;
+  const { leftOut = { empty: 0, tooLong: 0, failedBefore: failed } } =
+    typeof coverage === "string" ? {} : coverage;
+  if (isWhole({ pending, leftOut })) {
+    const words = `Done but for ${counted(pending, "row")} ${whyText(leftOut)}.`;
     const hasRetryable = jobs.some(({ outstanding }) => outstanding.retryable > 0);
-    return { tone: "bad", words, next: hasRetryable ? "resubmit" : undefined };
+    const tone = leftOut.failedBefore > 0 ? "bad" : "good";
+    return { tone, words, next: hasRetryable ? "resubmit" : undefined };
   }
   const ofThem = failed === 0 ? "" : `, of which ${count(failed)} failed`;
   const words = `Not finished: ${counted(pending, "row")} without a vector${ofThem}.`;
   return { tone: "working", words, next: jobs.length === 0 ? "plan" : "run" };
+}
+
+/** Whether no run takes any of them. */
+export function isWhole({
+  pending,
+  leftOut,
+}: Readonly<{ pending: number; leftOut?: LeftOut | undefined }>): boolean {
+  if (leftOut === undefined) return false;
+  return leftOut.empty + leftOut.tooLong + leftOut.failedBefore >= pending;
+}
+
+/** `that failed`, or each reason with its number. */
+function whyText({ empty, tooLong, failedBefore }: LeftOut): string {
+  const reasons: [number, string][] = [
+    [failedBefore, "that failed"],
+    [empty, "without text"],
+    [tooLong, "too long for the model"],
+  ];
+  const there = reasons.filter(([rows]) => rows > 0);
+  const [[, only] = [0, ""], ...more] = there;
+  if (more.length === 0) return only;
+  return `that no run takes: ${there.map(([rows, why]) => `${count(rows)} ${why}`).join(", ")}`;
 }
 
 function doneWords(coverage: Standing["coverage"]): string {

@@ -10,7 +10,7 @@ export function widthText({ model, dimensions }: Target, type: VectorType, rows?
     rows === undefined ? `${bytes(size)} a row` : `${bytes(size * rows)} (${bytes(size)} a row)`;
   const index = indexBytes === undefined ? "no index takes it" : `HNSW index ${sized(indexBytes)}`;
   const quality = publishedQuality(model, dimensions);
-  const scored = quality === undefined ? "" : `; MTEB ${quality}`;
+  const scored = quality === undefined ? "" : `; published quality (MTEB) ${quality} of 100`;
   return `${type}(${dimensions}): ${sized(rowBytes)}, ${index}${scored}`;
 }
 

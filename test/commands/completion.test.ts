@@ -23,7 +23,8 @@ beforeAll(async () => {
   }
   await writeFile(join(folder, "jobs", "0002.failed.jsonl"), "");
   await writeFile(join(folder, "other", "0007.requests.jsonl"), "");
-  await writeFile(join(folder, "vecfill.config.json"), "{}");
+  const targets = [{ name: "questions" }, { name: "answers" }];
+  await writeFile(join(folder, "vecfill.config.json"), JSON.stringify({ targets }, undefined, 2));
 });
 afterAll(() => rm(folder, { recursive: true, force: true }));
 
@@ -65,6 +66,9 @@ const CASES: readonly Case[] = [
   ["vecfill emulator --tokeni", ["--tokenizer"]],
   ["vecfill completion ", ["bash", "fish", "zsh"]],
   ["vecfill run --limit ", []],
+  ["vecfill run --target ", ["all", "answers", "questions"]],
+  ["vecfill status --target a", ["all", "answers"]],
+  ["vecfill config ", ["show"]],
 ];
 
 function wordsOf(line: string): string[] {

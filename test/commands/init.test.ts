@@ -7,6 +7,7 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { configSchema } from "../../scripts/config-schema.ts";
 import { run } from "../../src/cli.ts";
 import { EXIT_CODES } from "../../src/errors.ts";
+import { SCHEMA_FILE } from "../../src/settings/config-file.ts";
 import { loadConfiguration } from "../../src/settings/config.ts";
 import { openDatabase } from "../../src/store/postgres/open-database.ts";
 import { runHere } from "../command-line.ts";
@@ -54,22 +55,29 @@ async function written(folder: string, file = "vecfill.config.json"): Promise<st
 const terminal = () => Object.assign(new PassThrough({ encoding: "utf8" }), { isTTY: true });
 
 /** On a terminal, with these lines typed. */
-async function initTyping(folder: string, lines: readonly string[]) {
-  const [stdin, stdout, stderr] = [terminal(), new PassThrough({ encoding: "utf8" }), terminal()];
+async function initTyping(folder: string, lines: readonly string[], keys: object = {}) {
+  const [keyboard, stdout, stderr] = [
+    terminal(),
+    new PassThrough({ encoding: "utf8" }),
+    terminal(),
+  ];
+  const stdin = Object.assign(keyboard, keys);
   const left = [...lines];
+  const screen: string[] = [];
   stderr.on("data", (text: string) => {
-    if (/(?:\d: |\[y\/N\] )$/.test(text)) stdin.write(`${left.shift() ?? ""}\n`);
+    screen.push(text);
+    if (/(?:\d: |\[y\/N\] |then Enter\)\n)$/.test(text)) stdin.write(`${left.shift() ?? ""}\n`);
   });
   const world = { signals: new EventEmitter(), leave: () => {} };
   const code = await run(["init"], {
     stdin,
     stdout,
     stderr,
-    env: { ...env(), TERM: "dumb" },
+    env: { ...env(), TERM: "setRawMode" in keys ? "xterm" : "dumb" },
     folder,
     ...world,
   });
-  return { code, stdout: String(stdout.read() ?? "") };
+  return { code, stdout: String(stdout.read() ?? ""), screen: screen.join("") };
 }
 
 test("the only table with a vector column is taken, with its columns and its width", async () => {
@@ -77,7 +85,6 @@ test("the only table with a vector column is taken, with its columns and its wid
   const { code, stdout } = await init(folder);
   expect([code, stdout]).toEqual([done, expect.stringMatching(/Wrote vecfill\.config\.json/)]);
   expect(JSON.parse(await written(folder))).toMatchObject({
-    $schema: "./node_modules/vecfill/vecfill.config.schema.json",
     schema: "public",
     table: "articles",
     id: "slug",
@@ -85,6 +92,8 @@ test("the only table with a vector column is taken, with its columns and its wid
     embedding: "vec",
     dimensions: 128,
   });
+  expect(await written(folder)).not.toContain("$schema");
+  expect(stdout).toContain("The table: public.articles, key slug, text title, vectors in vec.");
   expect(await written(folder, ".gitignore")).toBe("/jobs/\n.env.local\n");
   // what the doctor says of it stands below
   expect(stdout).toMatch(
@@ -131,6 +140,23 @@ test("on a terminal it asks which, and runs what it lacks when told to", async (
   await sql("ALTER TABLE notes DROP COLUMN embedding");
 });
 
+test.each([
+  ["the arrow keys", "\u001B[B\u001B[A\u001B[B"],
+  ["its number", "12"],
+])(
+  "on a terminal that can be drawn over %s choose, and it is given back as it was",
+  async (_keys, typed) => {
+    const folder = await newFolder();
+    const raw: boolean[] = [];
+    const keys = { setRawMode: (isRaw: boolean) => raw.push(isRaw) };
+    const { code, screen } = await initTyping(folder, [typed, "n"], keys);
+    expect(code, screen).toBe(done);
+    expect(screen).toMatch(/^> 2\) public\.notes: text in note; no vector column yet$/m);
+    expect(JSON.parse(await written(folder))).toMatchObject({ table: "notes" });
+    expect(raw).toEqual([true, false]);
+  },
+);
+
 test("without an answer of the database the settings are written as they are, with a warning", async () => {
   const folder = await newFolder();
   const away = { DATABASE_URL: "postgres://me@127.0.0.1:1/db" };
@@ -151,6 +177,28 @@ test("a .gitignore keeps its mode, and stays the link that it is", async () => {
   expect((await lstat(link)).isSymbolicLink()).toBe(true);
   expect(await readFile(file, "utf8")).toBe("node_modules\n/jobs/\n.env.local\n");
   expect((await stat(file)).mode & 0o777).toBe(0o644);
+});
+
+test("an editor is told of the schema where the package is installed", async () => {
+  const folder = await newFolder();
+  await mkdir(join(folder, "node_modules", "vecfill"), { recursive: true });
+  await mkdir(join(folder, "settings"));
+  await writeFile(join(folder, SCHEMA_FILE), "{}");
+  const named = ["--table", "articles", "--config", "settings/vecfill.json"];
+  await writeFile(join(folder, "settings", "vecfill.json"), "{}");
+  await init(folder, ...named);
+  const { $schema } = JSON.parse(await written(folder, "settings/vecfill.json"));
+  expect(await readFile(join(folder, "settings", $schema), "utf8")).toBe("{}");
+});
+
+test("nothing is made where the rest is refused", async () => {
+  const folder = await newFolder();
+  const project = { SUPABASE_URL: "https://p.supabase.co", SUPABASE_SECRET_KEY: "sb_secret_x" };
+  const args = ["init", "--apply", "--table", "notes", "--embedding", "w"];
+  const { code, stderr } = await runHere(args, { env: { ...env(), ...project }, folder });
+  expect([code, stderr]).toEqual([usage, expect.stringMatching(/is no Supabase project's/)]);
+  const { stdout } = await init(folder, "--table", "notes", "--embedding", "w", "--dry-run");
+  expect(stdout).toContain('add column "w"');
 });
 
 test("of several none is guessed", async () => {
@@ -191,6 +239,26 @@ test("config show tells every setting, its value and its place, and no secret", 
   expect(stdout).toMatch(/^GEMINI_API_KEY +set +GEMINI_API_KEY in \.env\.local$/m);
   expect(stdout).toMatch(/^GOOGLE_API_KEY +not set$/m);
   expect(stdout).not.toContain("a-secret-key");
+});
+
+test("config show of several targets tells for each where its own values are from", async () => {
+  const folder = await newFolder();
+  const targets = [
+    { name: "one", table: "one" },
+    { name: "two", text: "answer" },
+  ];
+  await writeFile(join(folder, "vecfill.config.json"), JSON.stringify({ targets }));
+  const { stdout } = await runHere(["config", "show", "--target", "all"], { env: env(), folder });
+  expect(stdout).toMatch(/^text +answer +text of target two in vecfill\.config\.json$/m);
+});
+
+test("config show tells that --table names the schema, too", async () => {
+  const folder = await newFolder();
+  const password = { ...env(), PGPASSWORD: "p" };
+  const args = ["config", "show", "--table", "app.notes"];
+  const { stdout } = await runHere(args, { env: password, folder });
+  expect(stdout).toMatch(/^schema +app +--table$/m);
+  expect(stdout).toMatch(/^PGPASSWORD +set +PGPASSWORD$/m);
 });
 
 test("the schema of the config file knows what the parser takes, and no more", async () => {

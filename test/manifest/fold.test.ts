@@ -9,7 +9,7 @@ import type { JobEvent, JournalEvent } from "../../src/manifest/event.ts";
 import { apply, emptyState, type ManifestState } from "../../src/manifest/fold.ts";
 import type { JobState } from "../../src/manifest/job.ts";
 import { type Manifest } from "../../src/manifest/manifest.ts";
-import { readState, saveState } from "../../src/manifest/saved-state.ts";
+import { readState, saveState } from "../../src/manifest/saved/saved-state.ts";
 import { newJob, TARGET, temporaryFolder } from "./sample.ts";
 
 const at = "2026-11-22T10:00:00.000Z";

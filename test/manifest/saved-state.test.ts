@@ -6,7 +6,7 @@ import { describe, expect, test } from "vitest";
 import { systemClock } from "../../src/clock.ts";
 import { parseHeader } from "../../src/manifest/event.ts";
 import type { ManifestState } from "../../src/manifest/fold.ts";
-import { readState, saveState } from "../../src/manifest/saved-state.ts";
+import { readState, saveState } from "../../src/manifest/saved/saved-state.ts";
 import { openManifest, readManifest } from "../../src/jobs-folder/open.ts";
 import { sized } from "../size.ts";
 import { newJob, resealed, temporaryFolder } from "./sample.ts";

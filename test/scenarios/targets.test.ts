@@ -166,6 +166,67 @@ test("spend from one budget", async () => {
   for (const { written } of targets) expect(written).toBeGreaterThan(0);
 });
 
+/** A table that is no target any more, with three rows; `step`: how far its job has come. */
+async function withLeftover(step?: "submit"): Promise<Folders> {
+  const folders = await twoTables();
+  const { sql, vecfill } = folders;
+  await sql("DROP TABLE IF EXISTS old");
+  await sql("CREATE TABLE old AS SELECT * FROM questions WHERE id < 4");
+  await sql("ALTER TABLE old ADD PRIMARY KEY (id)");
+  const { code, stderr } = await vecfill("jobs", "export", "--table", "old");
+  expect(code, stderr).toBe(EXIT_CODES.done);
+  if (step !== undefined) await vecfill("jobs", step);
+  return folders;
+}
+
+test("what is left of a target that was not asked for is agreed to with the rest, once", async () => {
+  const { vecfill } = await withLeftover();
+  const plan = await vecfill("jobs", "plan", "--target", "all", "--json");
+  expect(JSON.parse(plan.stdout).targets).toMatchObject([{ rows: 12 }, { rows: 9 }]);
+  const asked = await vecfill("jobs", "run", "--target", "all", "--consent-above", "0");
+  expect([asked.code, asked.stderr]).toEqual([
+    EXIT_CODES.usage,
+    expect.stringMatching(/would spend about .+: 21 rows of/),
+  ]);
+});
+
+test("what stands against a target that was not asked for is told, and is the exit code", async () => {
+  const { vecfillInTime, sql } = await withLeftover("submit");
+  await sql("DROP TABLE old");
+  const { code, stdout } = await vecfillInTime("jobs", "run", "--target", "all", "--yes");
+  expect([code, stdout]).toEqual([EXIT_CODES.fatal, expect.stringMatching(/^public\.old: .+/m)]);
+  expect(stdout).toMatch(/^answers: 9 written/m);
+});
+
+test("one limit on cost holds for all that submit sends", async () => {
+  const { vecfill, home } = await twoTables();
+  await vecfill("jobs", "export", "--target", "all");
+  const limited = "submit --max-cost 30 --price 1000000 --yes --json".split(" ");
+  const { code, stdout } = await vecfill("jobs", ...limited);
+  expect(code).toBe(EXIT_CODES.costLimit);
+  const jobs = (await readManifest(join(home, "jobs"))).jobs();
+  const sent = jobs.filter(({ batch }) => batch !== undefined);
+  const spent = sent.reduce((sum, { tokens }) => sum + tokens, 0);
+  expect(spent).toBeLessThanOrEqual(30);
+  expect(Number(JSON.parse(stdout).costStop.spentUsd)).toBeCloseTo(spent, 3);
+});
+
+test("lines that name no job need the name of one", async () => {
+  const { vecfill, home } = await twoTables();
+  const lines = join(home, "mine.jsonl");
+  const content = { parts: [{ text: "x" }] };
+  const request = { content, taskType: "RETRIEVAL_DOCUMENT", outputDimensionality: 128 };
+  const line = { key: `1@${"0".repeat(32)}`, request };
+  await writeFile(lines, `${JSON.stringify(line)}\n`);
+  const { code, stderr } = await vecfill("jobs", "resubmit", lines);
+  expect([code, stderr]).toEqual([
+    EXIT_CODES.usage,
+    expect.stringMatching(/name no job, and .+ several targets.+\nhint: .+with --target/),
+  ]);
+  const named = await vecfill("jobs", "resubmit", lines, "--target", "answers");
+  expect(named.stderr).toMatch(/taken for rows of public\.answers|public\.answers/);
+});
+
 test("plan, doctor and verify take them one after the other", async () => {
   const { vecfill } = await twoTables();
   const plan = await vecfill("jobs", "plan", "--target", "all", "--json");

@@ -134,7 +134,7 @@ describe("the end of a run", () => {
       "3 requests = 3 written + 0 failed",
       "4 rows have no vector yet.",
       expect.stringMatching(/^Took .+\.$/),
-      expect.stringMatching(/^Cost: about \$0\.0001 for \d+ tokens/),
+      expect.stringMatching(/^Cost: about \$0\.000001 for \d+ tokens/),
     ]);
     expect(next(part)).toMatch(/^vecfill run --limit 3 /);
     const rest = await vecfillInTime("jobs", "run", "--limit", "4");
@@ -167,7 +167,7 @@ test("status fits a screen of 80 columns and 24 lines, with a batch at Gemini an
   expect(lines.length).toBeLessThan(24);
   expect(stdout).toMatch(/^Under way: 3 rows in 1 job\.$/m);
   expect(stdout).toMatch(
-    /^at Gemini +3 rows in 1 job, the oldest, 0001, since \d{4}-\d\d-\d\d \d\d:\d\d UTC \(.+\)$/m,
+    /^at Gemini +3 rows in 1 job, oldest 0001 since \d{4}-\d\d-\d\d \d\d:\d\d UTC \(.+\)$/m,
   );
   expect(stdout).toMatch(/^pace +not known yet$/m);
 });
@@ -181,6 +181,35 @@ test("status before anything was done counts the rows and names plan", async () 
     (await vecfill("jobs", "status", "--json")).stdout,
   );
   expect([total, withoutEmbedding, atGemini.jobs]).toEqual([7, 7, 0]);
+});
+
+test("where no run takes what is left, status and verify say what it is; once a text is mended, that a run does", async () => {
+  const folders = await openFolders(TEXTS, { faults: "permanent=1" });
+  const { vecfill, vecfillInTime, sql } = folders;
+  await sql("INSERT INTO questions VALUES (8, '', NULL), (9, NULL, NULL)");
+  await vecfillInTime("jobs", "run");
+  const told = async (command: string) => {
+    const ended = await vecfill("jobs", command);
+    return [next(ended)?.split(" ")[1], ended.stdout.match(/^(?:Done but|Not fin).*$/m)?.[0]];
+  };
+  const left = "Done but for 9 rows that no run takes: 7 that failed, 2 without text.";
+  expect(await told("verify")).toEqual([undefined, left]);
+  expect(await told("status")).toEqual([undefined, left]);
+  const filled = "array_fill(0.5::real, ARRAY[128])::vector";
+  await sql(`UPDATE questions SET embedding = ${filled} WHERE id = 2`);
+  expect((await vecfill("jobs", "status")).stdout).toMatch(
+    /^ +Failed before, and mended or gone by now: 1 row\.$/m,
+  );
+  await sql("UPDATE questions SET embedding = NULL WHERE id = 2");
+  await sql("UPDATE questions SET question_text = 'mended' WHERE id = 1");
+  const more = "Not finished: 9 rows without a vector, of which 7 failed.";
+  expect(await told("status")).toEqual(["run", more]);
+  expect(await told("verify")).toEqual(["run", more]);
+  await sql("DELETE FROM questions WHERE id < 8");
+  expect(await told("status")).toEqual([undefined, "Done but for 2 rows without text."]);
+  expect((await vecfill("jobs", "status")).stdout).not.toMatch(/Permanent/);
+  const verified = await vecfill("jobs", "verify", "--max-age", "0.001");
+  expect([verified.code, verified.stdout]).toEqual([0, expect.not.stringMatching(/oldest/)]);
 });
 
 test("a log file has each line with its time, what was typed first, and no key", async () => {

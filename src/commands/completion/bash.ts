@@ -4,6 +4,7 @@ import {
   type CompletedOption,
   JOBS_DIR_COMMAND,
   SHELL_NAMES,
+  TARGETS_COMMAND,
   taking,
   values,
 } from "./words.ts";
@@ -60,6 +61,7 @@ ${options(commands)}
         if [[ -d $i || $i == *.failed.jsonl ]]; then COMPREPLY+=("$i"); fi
       done
       compopt -o filenames 2>/dev/null ;;
+    ${taking(commands, "show")}) COMPREPLY=($(compgen -W show -- "$cur")) ;;
     ${taking(commands, "shell")}) IFS=$' \\n'; COMPREPLY=($(compgen -W "${SHELL_NAMES.join(" ")}" -- "$cur")) ;;
   esac
 }
@@ -72,6 +74,7 @@ function answerTo({ takes, choices }: CompletedOption): string | undefined {
     nothing: undefined,
     anything: ":",
     choice: `IFS=$' \\n'; COMPREPLY=($(compgen -W "${choices.join(" ")}" -- "$cur"))`,
+    target: `IFS=$' \\n'; COMPREPLY=($(compgen -W "all $(${TARGETS_COMMAND})" -- "$cur"))`,
     file: `COMPREPLY=($(compgen -f -- "$cur")); compopt -o filenames 2>/dev/null`,
     folder: `COMPREPLY=($(compgen -d -- "$cur")); compopt -o filenames 2>/dev/null`,
   }[takes];

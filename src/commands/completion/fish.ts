@@ -1,5 +1,5 @@
 /** For fish; it starts no vecfill either. */
-import { JOBS_DIR_COMMAND, SHELL_NAMES } from "./words.ts";
+import { JOBS_DIR_COMMAND, SHELL_NAMES, TARGETS_COMMAND } from "./words.ts";
 import type { CompletedCommand, CompletedOption } from "./words.ts";
 
 export function fishCompletion(commands: readonly CompletedCommand[]): string {
@@ -22,6 +22,10 @@ function __vecfill_jobs
     string replace -r '.*/(.*)\\.requests\\.jsonl' '$1' $file
   end
 end
+function __vecfill_targets
+  echo all
+  ${TARGETS_COMMAND}
+end
 complete -c vecfill -f
 ${commands.map(commandLines).join("\n")}
 `;
@@ -33,6 +37,7 @@ function commandLines({ name, summary, options, takes }: CompletedCommand): stri
     nothing: undefined,
     job: "-a '(__vecfill_jobs)'",
     failedFile: "-F",
+    show: "-a show",
     shell: `-a '${SHELL_NAMES.join(" ")}'`,
   }[takes];
   return [
@@ -47,6 +52,7 @@ function optionWords({ flag, describe, takes, choices }: CompletedOption): strin
     nothing: "",
     anything: " -x",
     choice: ` -xa '${choices.join(" ")}'`,
+    target: " -xa '(__vecfill_targets)'",
     file: " -rF",
     folder: " -xa '(__fish_complete_directories)'",
   }[takes];

@@ -5,8 +5,8 @@ import { SEARCH_OPTIONS } from "../../cli/search-options.ts";
 import { COMMAND_NAMES, type CommandName, type Option } from "../../settings/option.ts";
 import { optionsOf } from "../../settings/options.ts";
 
-/** What follows an option; `choice`: one of its choices. */
-type Takes = "nothing" | "file" | "folder" | "anything" | "choice";
+/** What follows an option; `choice`: one of its choices; `target`: a name that the config file here has. */
+type Takes = "nothing" | "file" | "folder" | "anything" | "choice" | "target";
 
 export type CompletedOption = Readonly<{
   flag: string;
@@ -20,7 +20,7 @@ export type CompletedCommand = Readonly<{
   summary: string;
   options: readonly CompletedOption[];
   /** What its arguments are. */
-  takes: "nothing" | "job" | "failedFile" | "shell";
+  takes: "nothing" | "job" | "failedFile" | "shell" | "show";
 }>;
 
 const ARGUMENTS: Readonly<Partial<Record<CommandName, CompletedCommand["takes"]>>> = {
@@ -29,6 +29,7 @@ const ARGUMENTS: Readonly<Partial<Record<CommandName, CompletedCommand["takes"]>
   rollback: "job",
   resubmit: "failedFile",
   completion: "shell",
+  config: "show",
 };
 
 const OWN: Readonly<Partial<Record<CommandName, Readonly<Record<string, Option<unknown>>>>>> = {
@@ -44,7 +45,13 @@ const HELP = { flag: "help", describe: "show help", takes: "nothing", choices: [
 export const SHELL_NAMES = ["bash", "zsh", "fish"] as const;
 
 /** Says which jobs folder the config file here names, in any shell. */
-export const JOBS_DIR_COMMAND = String.raw`sed -n 's/.*"jobs-\{0,1\}[dD]ir" *: *"\([^"]*\)".*/\1/p' vecfill.config.json 2>/dev/null`;
+export const JOBS_DIR_COMMAND = valueCommand(String.raw`jobs-\{0,1\}[dD]ir`, '[^"]');
+/** And which targets; no name has what a shell would expand. */
+export const TARGETS_COMMAND = valueCommand("name", "[A-Za-z0-9_.-]");
+
+function valueCommand(key: string, character: string): string {
+  return String.raw`sed -n 's/.*"${key}" *: *"\(${character}*\)".*/\1/p' vecfill.config.json 2>/dev/null`;
+}
 
 export function completedCommands(
   commands: Readonly<Record<CommandName, Readonly<{ summary: string }>>>,
@@ -69,6 +76,7 @@ function optionsFor(command: CommandName): CompletedOption[] {
 
 function takesOf(flag: string, choices: readonly string[] | undefined): Takes {
   if (choices !== undefined) return "choice";
+  if (flag === "target") return "target";
   if (FILES.includes(flag)) return "file";
   return FOLDERS.includes(flag) ? "folder" : "anything";
 }

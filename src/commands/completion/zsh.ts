@@ -4,6 +4,7 @@ import {
   type CompletedOption,
   JOBS_DIR_COMMAND,
   SHELL_NAMES,
+  TARGETS_COMMAND,
   taking,
   values,
 } from "./words.ts";
@@ -46,6 +47,7 @@ ${options(commands)}
       # those of the jobs folder are offered before anything is typed
       [[ -z $PREFIX ]] && compadd -f -- "$folder"/*.failed.jsonl(N)
       _files -g '*.failed.jsonl' ;;
+    ${taking(commands, "show")}) compadd -- show ;;
     ${taking(commands, "shell")}) compadd -- ${SHELL_NAMES.join(" ")} ;;
   esac
 }
@@ -58,6 +60,7 @@ function answerTo({ takes, choices, describe }: CompletedOption): string | undef
     nothing: undefined,
     anything: `_message ${quoted(describe)}`,
     choice: `compadd -- ${choices.join(" ")}`,
+    target: `compadd -- all \${(f)"$(${TARGETS_COMMAND})"}`,
     file: "_files",
     folder: "_files -/",
   }[takes];

@@ -14,7 +14,7 @@ export async function checkAddress(
     const { urlVariable, keyVariable, warnings } = access;
     return [
       ok(
-        "way",
+        "connection",
         `Supabase's API: ${urlVariable} with ${keyVariable}, since no database's own address is set`,
       ),
       ...warnings.map((message) => warning("TLS", message, "Use the https:// address.")),
@@ -22,14 +22,19 @@ export async function checkAddress(
   }
   const { variable } = access;
   if (!access.url.reveal().startsWith("postgres")) {
-    return [ok("way", `the embedded database that ${variable} names`)];
+    return [ok("connection", `the embedded database that ${variable} names`)];
   }
-  const way = ok("way", `Postgres itself, since ${variable} names it`);
+  const connection = ok("connection", `Postgres itself, since ${variable} names it`);
   const url = URL.parse(access.url.reveal());
   // whoever connects says what is wrong with it
-  if (url === null) return [way];
+  if (url === null) return [connection];
   const named = await addressed(url);
-  return [way, ...checkTls(url, named), ...checkPooler(named), ...(await checkDirectHost(named))];
+  return [
+    connection,
+    ...checkTls(url, named),
+    ...checkPooler(named),
+    ...(await checkDirectHost(named)),
+  ];
 }
 
 function checkTls(url: URL, { isLocal }: AddressedHost): Check[] {

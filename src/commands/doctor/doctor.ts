@@ -92,10 +92,10 @@ async function checkDatabase(
   { target, jobsDir }: DoctorOptions,
   manifest: ManifestView | undefined,
 ): Promise<readonly Check[]> {
-  const way = await attempt("way", async () =>
+  const connection = await attempt("connection", async () =>
     checkAddress(services.storeAccess(), services.addressed),
   );
-  if (way.some(({ status }) => status === "failure")) return way;
+  if (connection.some(({ status }) => status === "failure")) return connection;
   const dropped = manifest?.droppedIndexes() ?? [];
   const throughApi = services.storeAccess().kind === "supabase";
   const table = await attempt("database", async () => {
@@ -106,13 +106,13 @@ async function checkDatabase(
       ...checkExamination(target, examination, { throughApi, now: services.clock.now(), dropped }),
     ];
   });
-  if (table.some(({ status }) => status === "failure")) return [...way, ...table];
+  if (table.some(({ status }) => status === "failure")) return [...connection, ...table];
   const rows = await attempt("rows", () => checkRows(services, target, jobsDir));
   const trial =
     manifest === undefined
       ? []
       : await attempt("trial write", () => checkTrial(services, target, manifest));
-  return [...way, ...table, ...rows, ...trial];
+  return [...connection, ...table, ...rows, ...trial];
 }
 
 /** A few rows are offered a vector, which is taken back. */

@@ -38,7 +38,7 @@ export async function showDoctor(context: CommandContext): Promise<CommandResult
       ...(asked === undefined ? [] : [liveText(asked), ""]),
       verdict,
     ].join("\n"),
-    next: failures > 0 ? undefined : next("run"),
+    next: failures > 0 ? undefined : next("plan"),
     exit: failures > 0 ? "fatal" : "done",
   };
 }

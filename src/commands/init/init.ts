@@ -3,8 +3,7 @@ import { appendFile, readFile } from "node:fs/promises";
 import { dirname, isAbsolute, join, relative, resolve } from "node:path";
 import type { Clock } from "../../clock.ts";
 import { replaceFile } from "../../disk/durable-file.ts";
-import { ifThere } from "../../disk/presence.ts";
-import { UserError, usageError } from "../../errors.ts";
+import { exists, ifThere } from "../../disk/presence.ts";
 import type { Examination, FunctionsSql } from "../../store/port.ts";
 import { isJsonObject, type JsonObject } from "../../row/json-value.ts";
 import { SCHEMA_FILE, SCHEMA_KEY, TARGETS_KEY } from "../../settings/config-file.ts";
@@ -32,6 +31,8 @@ export type InitOptions = Readonly<{
   apply: boolean;
   remove: boolean;
   dryRun: boolean;
+  /** Statements that make what the target lacks. */
+  lacks: readonly string[];
 }>;
 
 export type InitServices = Readonly<{
@@ -56,6 +57,7 @@ export async function init(services: InitServices, options: InitOptions): Promis
   const configPath = resolve(folder, configFile);
   const config = options.remove ? undefined : await draftConfigFile(configPath, options);
   const ignored = options.remove ? undefined : await draftGitignore(options);
+  if (options.lacks.length > 0) await services.execute(options.lacks);
   const sql = await draftMigration(services, options);
   if (!dryRun) {
     if (config !== undefined) await replaceFile(configPath, config);
@@ -126,23 +128,15 @@ async function statementsFor(
   options: InitOptions,
   { functionsSql, newest }: Readonly<{ functionsSql: FunctionsSql; newest: string }>,
 ): Promise<Made | undefined> {
-  const { target, project, apply } = options;
+  const { target, project } = options;
   const seen = await examine(target);
-  const { description, supabase, label } = seen;
+  const { description, supabase } = seen;
   if (description.insteadOfTable?.endsWith("view") === true) throw noTable(target, description);
   checkTarget(target, description);
   const functions = project || supabase;
-  if (functions && apply && !supabase) throw noProject(label);
   const trigger = options.trigger || newest.includes("\ncreate trigger ");
   if (!functions && !trigger) return undefined;
   return { functions, statements: functionsSql.install(seen, { trigger, api: functions }) };
-}
-
-function noProject(label: string): UserError {
-  return usageError(
-    `The database at ${label} is no Supabase project's: it lacks the role service_role, whom the functions are for.`,
-    "Set DATABASE_URL to the project's own database (dashboard: Connect), or leave --apply out. With that database alone, and SUPABASE_URL unset, vecfill needs no functions.",
-  );
 }
 
 function migrationText(target: Target, { statements, functions }: Made, remove: boolean): string {
@@ -162,13 +156,15 @@ const ABOUT_TRIGGER = `-- A trigger: a row whose text changes loses its vector, 
 /** What the config file should hold, all but the target's settings as it is; undefined when it holds that already. */
 async function draftConfigFile(
   path: string,
-  { target, name }: InitOptions,
+  { target, name, folder }: InitOptions,
 ): Promise<string | undefined> {
   const content = await ifThere(readFile(path, "utf8"));
   const now: unknown = JSON.parse(content ?? "{}");
   if (!isJsonObject(now))
     throw new Error("the config file was checked before, and holds no object");
-  const named = { [SCHEMA_KEY]: SCHEMA_FILE, ...now };
+  const schema = join(folder, SCHEMA_FILE);
+  const place = (await exists(schema)) && relative(dirname(path), schema).replaceAll("\\", "/");
+  const named = { ...(place ? { [SCHEMA_KEY]: `./${place}` } : {}), ...now };
   const next =
     name === undefined
       ? withTarget(named, target)

@@ -3,6 +3,7 @@ import type { CommandContext, CommandResult } from "../../cli/command.ts";
 import { usualConfigFile } from "../../settings/config-file.ts";
 import { targetOf } from "../../settings/config.ts";
 import { UserError, usageError } from "../../errors.ts";
+import { tableName, type Target } from "../../row/target.ts";
 import type { Settings } from "../../settings/options.ts";
 import { chooseTarget, type Chosen } from "./choose.ts";
 import { textOf } from "../../words/text-lines.ts";
@@ -17,7 +18,8 @@ export async function showInit(context: CommandContext): Promise<Initiated> {
   const { trigger, apply, remove, dryRun, config, jobsDir } = context.settings;
   if (trigger && remove) throw excluding("--trigger and --remove exclude each other.");
   const { target, lacks } = await chosen(context);
-  const left = await withoutWhatIsMade(context, lacks);
+  const isToMake = await mayMake(context, lacks);
+  const left = isToMake ? [] : lacks;
   const summary = await init(
     { ...services, clock },
     {
@@ -31,6 +33,7 @@ export async function showInit(context: CommandContext): Promise<Initiated> {
       apply,
       remove,
       dryRun,
+      lacks: isToMake ? lacks : [],
     },
   );
   const lines = left.map((statement) => `Run this in the database first: ${statement};`);
@@ -38,6 +41,7 @@ export async function showInit(context: CommandContext): Promise<Initiated> {
     json: { ...summary, migration: summary.migration ?? null, lacks: left, dryRun },
     text: textOf([
       initText(summary, { dryRun, remove }),
+      !remove && targetLine(target),
       !remove && `The column: ${widthAdvice(target)}.`,
       ...lines,
     ]),
@@ -50,7 +54,7 @@ export async function showInit(context: CommandContext): Promise<Initiated> {
 
 /** Without a database that can be looked into, as the settings are. */
 async function chosen(context: CommandContext): Promise<Chosen> {
-  const { services, settings, origins, choose, report } = context;
+  const { services, settings, environment, origins, choose, report } = context;
   const target = targetOf(settings);
   if (settings.remove) return { target, lacks: [] };
   const set = MEMBERS.filter((name) => origins[name].source !== "default");
@@ -61,22 +65,31 @@ async function chosen(context: CommandContext): Promise<Chosen> {
     return undefined;
   });
   if (found === undefined) return { target, lacks: [] };
+  if (settings.apply && namesSupabase(environment) && !found.isProject) throw noProject();
   return chooseTarget(found, { target, set: new Set(set), choose });
+}
+
+function noProject(): UserError {
+  return usageError(
+    "The database is no Supabase project's: it lacks the role service_role, whom the functions are for.",
+    "Set DATABASE_URL to the project's own database (dashboard: Connect), or leave --apply out. With that database alone, and SUPABASE_URL unset, vecfill needs no functions.",
+  );
 }
 
 const MEMBERS = ["schema", "table", "id", "text", "embedding", "dimensions"] as const;
 
 /** Who applies migrations, or says yes, has them run now. */
-async function withoutWhatIsMade(
-  { services, settings, choose, confirm }: CommandContext,
+async function mayMake(
+  { settings, choose, confirm }: CommandContext,
   lacks: readonly string[],
-): Promise<readonly string[]> {
-  if (lacks.length === 0 || settings.dryRun) return lacks;
+): Promise<boolean> {
+  if (lacks.length === 0 || settings.dryRun) return false;
   const question = `The database lacks what this makes: ${lacks.join("; ")}; Run it now?`;
-  const isAgreed = settings.apply || (choose !== undefined && (await confirm(question)));
-  if (!isAgreed) return lacks;
-  await services.execute(lacks);
-  return [];
+  return settings.apply || (choose !== undefined && (await confirm(question)));
+}
+
+function targetLine({ id, text, embedding, ...table }: Target): string {
+  return `The table: ${tableName(table)}, key ${id}, text ${text}, vectors in ${embedding}.`;
 }
 
 function excluding(message: string): UserError {

@@ -8,7 +8,13 @@ import { folded } from "../../words/text-lines.ts";
 import { outcomes } from "../../output/progress-lines.ts";
 import type { Sums } from "../../row/sums.ts";
 
-type Column = Readonly<{ title: string; align: "left" | "right"; cell: (job: Job) => string }>;
+type Column = Readonly<{
+  title: string;
+  align: "left" | "right";
+  cell: (job: Job) => string;
+  /** Where the title does not tell. */
+  means?: string;
+}>;
 
 /** What a list is made for where nobody knows how wide it may be. */
 const USUAL_WIDTH = 80;
@@ -20,13 +26,18 @@ const COLUMNS: readonly Column[] = [
   { title: "rows", align: "right", cell: ({ requests }) => count(requests) },
   { title: "written", align: "right", cell: ({ sums }) => ended(sums, (of) => of.written) },
   { title: "failed", align: "right", cell: ({ sums }) => ended(sums, (of) => of.failed) },
-  // of the failed rows, those that did not go on into another job
   {
     title: "wait",
     align: "right",
     cell: ({ outstanding: { lines } }) => (lines ? count(lines) : ""),
+    means: "failed rows that were not sent again",
   },
-  { title: "other", align: "right", cell: ({ sums }) => ended(sums, neitherNor) },
+  {
+    title: "other",
+    align: "right",
+    cell: ({ sums }) => (sums && neitherNor(sums) > 0 ? count(neitherNor(sums)) : ""),
+    means: "rows whose text changed, that were filled by someone else, or deleted",
+  },
   {
     title: "tokens",
     align: "right",
@@ -64,10 +75,10 @@ export function jobsTable(
   const money = dollarsTogether(all.filter(mayHaveCost).map(usdOf));
   const costText = (job: Job) => (mayHaveCost(job) ? money.text(usdOf(job)) : "-");
   const sums = folded(`${totals(all)}\n${spent(all, prices, money)}`, width);
-  return [...jobLines(jobs, costText, width), "", sums].join("\n");
+  return [...jobLines(jobs, costText, width), sums].join("\n");
 }
 
-/** A line of titles and a line for each job. */
+/** A line of titles, a line for each job, and what titles mean. */
 function jobLines(jobs: readonly Job[], costText: (job: Job) => string, width: number): string[] {
   const known = COLUMNS.map((column) => withCells(column, jobs)).filter(hasCells);
   const columns = fitting(known, width);
@@ -79,13 +90,15 @@ function jobLines(jobs: readonly Job[], costText: (job: Job) => string, width: n
     const column = withCells(each, jobs);
     if (hasCells(column) && totalWidth([...columns, column]) <= width) columns.push(column);
   }
-  return ["", ...jobs].map((_, at) =>
+  const lines = ["", ...jobs].map((_, at) =>
     columns
       .map((column) => aligned(column, at))
       .join(GAP)
       .trimEnd()
       .slice(0, width),
   );
+  const told = columns.filter(({ cells, means }) => means !== undefined && cells.length > 1);
+  return [...lines, "", ...told.map(({ title, means }) => folded(`${title}: ${means}`, width))];
 }
 
 /** A column with its cells, the title first. */

@@ -11,7 +11,7 @@ import { manifestPath } from "../../manifest/file-names.ts";
 import type { Job } from "../../manifest/job.ts";
 import type { ManifestView } from "../../manifest/manifest.ts";
 import { isOpen } from "../../manifest/states.ts";
-import { count, counted } from "../../words/figures.ts";
+import { counted } from "../../words/figures.ts";
 import { fit } from "../../output/fit.ts";
 import { outcomes } from "../../output/progress-lines.ts";
 import type { Screen } from "../../output/terminal-screen.ts";
@@ -85,7 +85,7 @@ function tellMoves(
   for (const job of jobs.filter((each) => isAskedFor(each, settings.state))) {
     if (told.get(job.id) === job.state) continue;
     told.set(job.id, job.state);
-    const what = job.sums === undefined ? `${count(job.requests)} rows` : outcomes(job.sums);
+    const what = job.sums === undefined ? counted(job.requests, "row") : outcomes(job.sums);
     output.result(`${job.updatedAt}  ${job.id}  ${job.state}  ${what}`);
   }
 }

@@ -5,7 +5,7 @@ import { readManifest } from "../../jobs-folder/open.ts";
 import { isUnderWay, type Migration } from "../../manifest/migration/table-migration.ts";
 import type { Gate } from "../../migrate/gate.ts";
 import { advance } from "../../migrate/migrate.ts";
-import { type Target, tableName } from "../../row/target.ts";
+import { columnName, type Target, tableName } from "../../row/target.ts";
 import { type Flags, flagValues, targetOf } from "../../settings/config.ts";
 import { runFromSettings } from "../../stages.ts";
 import { count, counted } from "../../words/figures.ts";
@@ -104,7 +104,7 @@ async function endMigration(
   const isSwapped = ["swapping", "swapped"].includes(found.step);
   const edited = step === "undone" && isSwapped ? await table.withoutOld(IDS_SHOWN + 1) : [];
   const dropped = step === "finished" ? found.old.embedding : found.next.embedding;
-  const question = `${step === "finished" ? "Drop" : "Put all back as it was, and drop"} ${tableName(target)}.${dropped}?${editedText(edited)}`;
+  const question = `${step === "finished" ? "Drop" : "Put all back as it was, and drop"} ${columnName({ ...target, embedding: dropped })}?${editedText(edited)}`;
   if (settings.dryRun) return { json: { dryRun: true, edited }, text: question };
   if (!(await confirm(question))) throw saidNo();
   const manifest = await services.manifest();

@@ -61,7 +61,7 @@ function whatItCosts({ total, usdSync, price, spentUsd, target }: Plan): Line[] 
       "cost, batch",
       `${dollars(total.usd)} at $${price.batch} a million tokens (prices of ${asOf})`,
     ],
-    ["cost, sync", `${dollars(usdSync)} at $${price.sync} a million tokens`],
+    ["cost, sync", `${dollars(usdSync)} at $${price.sync} a million tokens: at once, --lane sync`],
     ...(spentUsd > 0 ? [["spent so far", dollars(spentUsd)] as const] : []),
   ];
 }

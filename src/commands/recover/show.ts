@@ -1,6 +1,6 @@
 import type { CommandContext, CommandResult } from "../../cli/command.ts";
 import { readManifest } from "../../jobs-folder/open.ts";
-import { sameTarget, tableName } from "../../row/target.ts";
+import { sameTarget, columnName } from "../../row/target.ts";
 import { targetOf } from "../../settings/config.ts";
 import { recoverableFromSettings, recoverFromSettings } from "../../stages.ts";
 import { counted, someJobs } from "../../words/figures.ts";
@@ -54,8 +54,8 @@ async function showDryRun(context: CommandContext): Promise<CommandResult> {
 }
 
 function nothingText({ settings }: CommandContext): string {
-  const { embedding, taskType, ...target } = targetOf(settings);
-  return `With this key Gemini shows no batch for ${tableName(target)}.${embedding} and ${taskType} that this folder does not know.`;
+  const target = targetOf(settings);
+  return `With this key Gemini shows no batch for ${columnName(target)} and ${target.taskType} that this folder does not know.`;
 }
 
 /** They may ask for the very rows. */

@@ -19,7 +19,7 @@ export async function showReport(context: CommandContext): Promise<CommandResult
   const name = nameAmongSeveral(context);
   if (name !== undefined && settings.reportFile !== undefined) throw oneFile();
   const file = settings.reportFile ?? reportPath(settings.jobsDir, name);
-  const data = await gatherReport(manifest, await askDatabase(context, target), {
+  const data = await gatherReport(manifest, await askDatabase(context, target, manifest), {
     jobsDir: settings.jobsDir,
     target,
     prices: pricesOf(settings),

@@ -18,9 +18,8 @@ export function partText({ name, target, error, ...sums }: PartSummary): string 
   return `${name ?? tableName(target)}: ${count(written)} written${ill}, ${count(remaining)} still without a vector.`;
 }
 
-export function exitOfPart(part: PartSummary): ExitReason {
-  if (part.error !== undefined) return part.error.exit === "unfinished" ? "unfinished" : "fatal";
-  if (part.isHeld && part.pending.length > 0) return "costLimit";
-  if (part.pending.length > 0 || part.isCutShort) return "unfinished";
-  return part.failed > 0 ? "rowsFailed" : "done";
+/** By what stands against it; its rows are counted with all others. */
+export function exitOfPart({ error }: PartSummary): ExitReason {
+  if (error === undefined) return "done";
+  return error.exit === "unfinished" ? "unfinished" : "fatal";
 }

@@ -66,7 +66,7 @@ async function runResult(
       ...(isShared ? summary.parts.map(partText) : [await indexText(context, summary)]),
     ]),
     next: nextOf(next, summary, ending, unfinished),
-    exit: isShared ? worstOf(summary.parts.map(exitOfPart)) : exitOf(summary, unfinished),
+    exit: worstOf([exitOf(summary, unfinished), ...summary.parts.map(exitOfPart)]),
     remaining,
   };
 }
@@ -166,7 +166,7 @@ function runText(summary: RunSummary, ending: Ending, isInterrupted: boolean): s
 
 function remainingText(rows: number): string {
   if (rows === 0) return "Every row has a vector.";
-  return rows === 1 ? "1 row has no vector yet." : `${count(rows)} rows have no vector yet.`;
+  return `${counted(rows, "row")} ${rows === 1 ? "has" : "have"} no vector yet.`;
 }
 
 function noJobsText({ timedOut }: RunSummary, isInterrupted: boolean): string {
@@ -182,7 +182,7 @@ async function agreedPlans(
   { services, settings, targets, confirm }: CommandContext,
   each: readonly StageContext[],
 ): Promise<readonly Plan[]> {
-  const limit = costLimit(settings, targets);
+  const limit = costLimit(settings, targets.map(targetOf));
   if (settings.yes && limit === undefined) return [];
   const gemini = await services.gemini();
   const manifest = await services.manifest();

@@ -14,8 +14,8 @@ import { targetOf } from "../../settings/config.ts";
 import { atWorkText } from "../../words/at-work-text.ts";
 import { failureLines, failuresJson, mendLines } from "../../words/failures-text.ts";
 import * as words from "../../words/figures.ts";
-import { aligned, type Fact, textOf } from "../../words/text-lines.ts";
-import { failedRows, verdictOn } from "../../words/verdict.ts";
+import { aligned, type Fact, said, textOf } from "../../words/text-lines.ts";
+import { failedRows, isWhole, verdictOn } from "../../words/verdict.ts";
 
 type Standing = Awaited<ReturnType<typeof standingOf>>;
 
@@ -37,7 +37,7 @@ async function standingOf(context: CommandContext) {
   for (const message of manifest.warnings) report({ type: "warning", message, hint: undefined });
   const target = targetToTell(manifest.jobs(), settings) ?? targetOf(settings);
   const jobs = manifest.jobs().filter((job) => sameTarget(job.target, target));
-  const coverage = await askDatabase(context, target);
+  const coverage = await askDatabase(context, target, manifest);
   const busy = await atWork(settings.jobsDir, clock);
   const now = clock.now();
   return {
@@ -89,7 +89,12 @@ function speedOf(
 
 function statusText(standing: Standing): string {
   const { target, now, verdict, busy, failures, cost, results, notSent } = standing;
-  const failed = [...failureLines(failures), ...mendLines(failures)];
+  const mended = mendedRows(standing);
+  const told = [...failureLines(failures), ...mendLines(failures)];
+  const failed = [
+    ...(mended < standing.failed ? told : []),
+    mended > 0 && `Failed before, and mended or gone by now: ${words.counted(mended, "row")}.`,
+  ];
   const money = `about ${words.dollars(cost.usd)} so far, ${words.counted(cost.tokens, "token")}`;
   const facts: Fact[] = [
     ...columnFacts(standing),
@@ -97,7 +102,7 @@ function statusText(standing: Standing): string {
     ["results", results.jobs > 0 ? `${placeText(results)}, not in the column yet` : undefined],
     ["not sent", notSent.jobs > 0 ? placeText(notSent) : undefined],
     ["pace", busy && paceText(standing)],
-    ...failed.map((line, at): Fact => [at === 0 ? "failed" : "", line]),
+    ...said(failed).map((line, at): Fact => [at === 0 ? "failed" : "", line]),
     ["at work", busy && `${atWorkText(busy, now)}. There is nothing to do.`],
     ["cost", cost.tokens > 0 ? money : undefined],
   ];
@@ -106,6 +111,12 @@ function statusText(standing: Standing): string {
     verdict.words,
     ...aligned(facts),
   ]);
+}
+
+/** Of those that failed; their lines stay in the files. */
+function mendedRows({ coverage, failed }: Standing): number {
+  if (typeof coverage === "string" || !isWhole(coverage)) return 0;
+  return Math.max(0, failed - (coverage.leftOut?.failedBefore ?? 0));
 }
 
 const BAR_COLUMNS = 30;
@@ -130,7 +141,7 @@ function atGeminiText({ atGemini, now }: Standing): string | undefined {
   const { oldest, since } = atGemini;
   if (since === undefined) return undefined;
   const age = words.duration((now.getTime() - Date.parse(since)) / MS_PER_SECOND);
-  return `${placeText(atGemini)}, the oldest, ${oldest}, since ${words.minute(since)} UTC (${age})`;
+  return `${placeText(atGemini)}, oldest ${oldest} since ${words.minute(since)} UTC (${age})`;
 }
 
 function paceText({ speed }: Standing): string {

@@ -5,7 +5,7 @@ import { addCosts, costOf, NO_COST, withinLimit } from "../../cost/cost.ts";
 import type { Job } from "../../manifest/job.ts";
 import { begunAtOnce, isForSync, type LaneChoice, laneOf, laneToGoOn } from "../../cost/lane.ts";
 import { readManifest } from "../../jobs-folder/open.ts";
-import { costLimit, laneChoice, submitFromSettings } from "../../stages.ts";
+import { costLimitOfSubmit, laneChoice, submitFromSettings } from "../../stages.ts";
 import type { Settings } from "../../settings/options.ts";
 import { costStopJson, costStopText } from "../../words/cost-text.ts";
 import { count, counted, dollars } from "../../words/figures.ts";
@@ -46,7 +46,8 @@ function submitResult(
 async function agree({ services, settings, confirm }: CommandContext): Promise<void> {
   // a missing key is told before anybody is asked
   await services.gemini();
-  const jobs = [...withinLimit(await services.manifest(), costLimit(settings))];
+  const manifest = await services.manifest();
+  const jobs = [...withinLimit(manifest, costLimitOfSubmit(settings, manifest))];
   const prices = pricesOf(settings);
   const lane = laneChoice(settings);
   const cost = jobs.map((job) => costOf(job, prices, lane)).reduce(addCosts, NO_COST);

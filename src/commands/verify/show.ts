@@ -1,5 +1,6 @@
 import type { TargetDescription } from "../../row/target-description.ts";
 import type { CommandContext, CommandResult } from "../../cli/command.ts";
+import { whatIsLeft } from "../../cli/coverage.ts";
 import { MS_PER_SECOND } from "../../clock.ts";
 import { targetOf } from "../../settings/config.ts";
 import type { Settings } from "../../settings/options.ts";
@@ -10,7 +11,7 @@ import { verifyPath } from "../../manifest/file-names.ts";
 import { readManifest } from "../../jobs-folder/open.ts";
 import { count, counted, decimal, dollars, duration, percent } from "../../words/figures.ts";
 import type { Store } from "../../store/port.ts";
-import { columnName, type Target } from "../../row/target.ts";
+import { columnName, sameTarget, type Target } from "../../row/target.ts";
 import { type ColumnSummary, verifyColumn } from "./column.ts";
 import { Findings } from "./findings.ts";
 import { checkFiles, emptiedSince, unbalancedJobs } from "./recorded-jobs.ts";
@@ -24,6 +25,7 @@ import {
 import { nameAmongSeveral } from "../../stages.ts";
 import { longestWait, type Wait, waitText } from "./waiting.ts";
 import { textOf } from "../../words/text-lines.ts";
+import { type Verdict, verdictOn } from "../../words/verdict.ts";
 
 /** Holds no lock: others may write meanwhile, and each window is as it was when it was read. */
 export async function showVerify(context: CommandContext): Promise<CommandResult> {
@@ -36,6 +38,10 @@ export async function showVerify(context: CommandContext): Promise<CommandResult
   const column = await verifyColumn({ store, report, signal }, picks, findings);
   const sample = await takeSample(context, target, column, findings);
   const manifest = await readManifest(settings.jobsDir);
+  const coverage = { total: column.total, pending: column.total - column.withEmbedding };
+  const left = await whatIsLeft(context, target, { store, manifest, ...coverage });
+  const jobs = manifest.jobs().filter((job) => sameTarget(job.target, target));
+  const verdict = verdictOn({ coverage: { ...coverage, leftOut: left }, jobs });
   const verified: Verified = {
     target,
     description,
@@ -45,7 +51,10 @@ export async function showVerify(context: CommandContext): Promise<CommandResult
     unbalanced: unbalancedJobs(manifest.jobs()),
     files: await checkFiles(manifest),
     jobs: manifest.jobs().length,
-    wait: await waitOf(context, store, target, manifest.jobs(), column),
+    wait: isWaiting(verdict, settings)
+      ? await waitOf(context, store, target, manifest.jobs(), column)
+      : undefined,
+    verdict,
     emptied: emptiedSince(manifest.jobs(), target, column.withEmbedding),
     path: verifyPath(settings.jobsDir, nameAmongSeveral(context)),
   };
@@ -110,10 +119,16 @@ type Verified = Readonly<{
   files: Awaited<ReturnType<typeof checkFiles>>;
   jobs: number;
   wait: Wait | undefined;
+  verdict: Verdict;
   /** Rows that jobs wrote and that hold no vector now, or are gone. */
   emptied: number;
   path: string;
 }>;
+
+/** Rows that no run takes wait for nothing, as far as the jobs tell. */
+function isWaiting({ tone }: Verdict, { ageColumn }: Pick<Settings, "ageColumn">): boolean {
+  return tone !== "good" || ageColumn !== undefined;
+}
 
 async function waitOf(
   { settings, clock }: CommandContext,
@@ -127,7 +142,7 @@ async function waitOf(
 }
 
 function resultOf({ settings, next }: CommandContext, verified: Verified): CommandResult {
-  const { column, findings, unbalanced, files, sample, path } = verified;
+  const { column, findings, unbalanced, files, sample, path, verdict } = verified;
   const { total, withEmbedding, picked: _picked, ...flaws } = column;
   const withoutEmbedding = total - withEmbedding;
   const isListed = findings.count > 0 && !settings.dryRun;
@@ -156,7 +171,7 @@ function resultOf({ settings, next }: CommandContext, verified: Verified): Comma
       ...(settings.dryRun ? { dryRun: true } : {}),
     },
     text: verifiedText(verified, settings, { isListed, isOff }),
-    next: withoutEmbedding > 0 && !isOff ? next("run") : undefined,
+    next: withoutEmbedding > 0 && !isOff ? verdict.next && next(verdict.next) : undefined,
     exit: isOff ? "rowsFailed" : "done",
   };
 }
@@ -177,7 +192,7 @@ function verifiedText(
   asked: Asked,
   { isListed, isOff }: Readonly<{ isListed: boolean; isOff: boolean }>,
 ): string {
-  const { findings, path } = verified;
+  const { findings, path, column, verdict } = verified;
   const listed = findings.listed < findings.count ? `the first ${count(findings.listed)} of ` : "";
   return textOf([
     ...columnLines(verified),
@@ -186,6 +201,7 @@ function verifiedText(
     ...sampleLines(verified),
     isListed ? `Problems, with ids: ${listed}${counted(findings.count, "line")} in ${path}` : "",
     isOff ? "" : "No problem was found.",
+    !isOff && column.total > column.withEmbedding && verdict.words,
   ]);
 }
 
@@ -215,8 +231,8 @@ function columnLines(verified: Verified): string[] {
 }
 
 function waitLines(verified: Verified, asked: Asked): string[] {
-  const { column, wait } = verified;
-  if (column.total === column.withEmbedding) return [];
+  const { column, wait, verdict } = verified;
+  if (column.total === column.withEmbedding || !isWaiting(verdict, asked)) return [];
   const { maxAgeMs = 0, ageColumn } = asked;
   const tooOld = `  That is longer than ${duration(maxAgeMs / MS_PER_SECOND)} (--max-age).`;
   return [waitText(wait, ageColumn), isTooOld(verified, asked) ? tooOld : ""];

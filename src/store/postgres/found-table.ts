@@ -11,15 +11,19 @@ const TABLE = z.object({
   unique: z.array(z.string()),
 });
 
-const FOUND = z.object({ hasVectors: z.boolean(), tables: z.array(TABLE) });
+const FOUND = z.object({
+  hasVectors: z.boolean(),
+  isProject: z.boolean(),
+  tables: z.array(TABLE),
+});
 
 const MAX_TABLES = 500;
 
 export async function findTables(database: Database): Promise<FoundTables> {
   const [row] = await database.query(FIND_SQL);
   if (row === undefined) throw new Error("the catalogue gave no row");
-  const { hasVectors, tables } = FOUND.parse(JSON.parse(cell(row, "found")));
-  return { hasVectors, tables: tables.map(sorted) };
+  const { tables, ...found } = FOUND.parse(JSON.parse(cell(row, "found")));
+  return { ...found, tables: tables.map(sorted) };
 }
 
 /** Its columns by what they can be to a target. */
@@ -42,6 +46,7 @@ function sorted({ schema, table, columns, unique }: z.infer<typeof TABLE>): Foun
 const FIND_SQL = `
   SELECT jsonb_build_object(
     'hasVectors', EXISTS (SELECT FROM pg_catalog.pg_extension WHERE extname = 'vector'),
+    'isProject', EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = 'service_role'),
     'tables', (SELECT coalesce(jsonb_agg(jsonb_build_object('schema', t.schema, 'table', t.name,
       'columns', (SELECT coalesce(jsonb_agg(jsonb_build_object('name', a.attname,
           'type', pg_catalog.format_type(a.atttypid, a.atttypmod)) ORDER BY a.attnum), '[]')

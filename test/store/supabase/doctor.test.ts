@@ -107,7 +107,7 @@ describe("doctor", () => {
     expect(lines.map(({ name }) => name)).toEqual([
       "Gemini",
       "batches",
-      "way",
+      "connection",
       "database",
       "server",
       "pgvector",
@@ -140,13 +140,15 @@ describe("doctor", () => {
     const { code, stdout } = await runHere(["doctor"], { env, folder });
     expect(code).toBe(3);
     expect(stdout).toMatch(/^ok +Gemini +the key works/m);
-    expect(stdout).toMatch(/^failure +way +No database is named.*\n +mend: Set DATABASE_URL/m);
+    expect(stdout).toMatch(
+      /^failure +connection +No database is named.*\n +mend: Set DATABASE_URL/m,
+    );
     expect(stdout).toMatch(/1 failure, 0 warnings\.$/m);
   });
 
   it.each<[string, NodeJS.ProcessEnv, string, RegExp]>([
     ["no Gemini key", { GEMINI_API_KEY: "" }, "Gemini", /No Gemini key/],
-    ["a publishable key", { SUPABASE_SECRET_KEY: "sb_publishable_x" }, "way", /publishable/],
+    ["a publishable key", { SUPABASE_SECRET_KEY: "sb_publishable_x" }, "connection", /publishable/],
     ["a key of nobody's", { SUPABASE_SECRET_KEY: "eyJ" }, "database", /key is refused/],
     ["another table", { VECFILL_TABLE: "question" }, "table", /no table public\.question/],
     ["another width", { VECFILL_DIMENSIONS: "768" }, "columns", /128 dimensions, and 768/],
@@ -239,7 +241,7 @@ describe("doctor", () => {
       DATABASE_URL: "pglite:memory",
       VECFILL_JOBS_DIR: join(closed, "jobs"),
     });
-    expect(line("way")?.message).toMatch(/embedded database that DATABASE_URL names/);
+    expect(line("connection")?.message).toMatch(/embedded database that DATABASE_URL names/);
     expect(line("table")).toMatchObject({ status: "failure" });
     // root may write anywhere
     const status = process.getuid?.() === 0 ? "ok" : "failure";
@@ -259,7 +261,10 @@ function at(url: string): Promise<Check[]> {
 
 describe("a database's address", () => {
   it.each<[string, RegExp]>([
-    ["postgres://u:p@localhost:5432/d", /ok way Postgres itself, since DATABASE_URL in \.env/],
+    [
+      "postgres://u:p@localhost:5432/d",
+      /ok connection Postgres itself, since DATABASE_URL in \.env/,
+    ],
     ["postgres://u:p@h.example/d", /ok TLS on/],
     ["postgres://u:p@h.example/d?sslmode=disable", /warning TLS switched off/],
     ["postgres:///d?host=h.example", /ok TLS on/],
@@ -289,7 +294,7 @@ describe("a database's address", () => {
 it.each(["postgres://u:p@h.example/d?host=/run/postgresql", "postgres:///d", "postgres://u:p@/d"])(
   "an address on this machine has no line on TLS: %s",
   async (url) => {
-    expect((await at(url)).map(({ name }) => name)).toEqual(["way"]);
+    expect((await at(url)).map(({ name }) => name)).toEqual(["connection"]);
   },
 );
 

@@ -60,7 +60,6 @@ describe("init for a Supabase project", () => {
       /Wrote vecfill\.config\.json[^]*Wrote supabase\/migrations\/\d{14}_vecfill_[0-9a-f]{8}\.sql[^]*db push/,
     );
     expect(JSON.parse(await readFile(join(folder, "vecfill.config.json"), "utf8"))).toEqual({
-      $schema: "./node_modules/vecfill/vecfill.config.schema.json",
       ...QUESTIONS,
     });
     const [file, ...others] = await migrations();

@@ -6,13 +6,13 @@
 import { createHash } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { deserialize, serialize } from "node:v8";
-import { hashStart, replaceFile } from "../disk/durable-file.ts";
-import { packageVersion } from "../disk/package-version.ts";
-import { errorCode } from "../disk/presence.ts";
-import { UserError } from "../errors.ts";
-import { manifestPath, savedStatePath } from "./file-names.ts";
-import { apply, emptyState, type ManifestState } from "./fold.ts";
-import { type JournalContent, type Place, readJournal } from "./journal.ts";
+import { hashStart, replaceFile } from "../../disk/durable-file.ts";
+import { packageVersion } from "../../disk/package-version.ts";
+import { errorCode } from "../../disk/presence.ts";
+import { UserError } from "../../errors.ts";
+import { manifestPath, savedStatePath } from "../file-names.ts";
+import { apply, emptyState, type ManifestState } from "../fold.ts";
+import { type JournalContent, type Place, readJournal } from "../journal.ts";
 
 /** So many bytes of a journal are read in an instant. */
 const WORTH_SAVING_BYTES = 1024 * 1024;
