@@ -100,10 +100,11 @@ async function lastMile(database: Database, from: string, to: string): Promise<n
   }
 }
 
+function never(): never {
+  throw new Error("the last mile asks for a download only");
+}
+
 function geminiWith(results: string, onEnd: () => void): Gemini {
-  const never = (): never => {
-    throw new Error("the last mile asks for a download only");
-  };
   async function* chunks(): AsyncGenerator<Uint8Array> {
     for await (const block of readBlocks(results)) {
       for (let at = 0; at < block.length; at += CHUNK_BYTES) {
@@ -164,8 +165,11 @@ class CopyIn implements Submittable {
   }
 
   handleCopyInResponse(connection: Connection): void {
-    for (const chunk of this.#chunks) connection.sendCopyFromChunk(chunk);
-    connection.endCopyFrom();
+    for (const chunk of this.#chunks) {
+      connection.stream.write(messageHead("d", chunk.length));
+      connection.stream.write(chunk);
+    }
+    connection.stream.write(messageHead("c", 0));
   }
 
   handleCommandComplete(): void {}
@@ -177,6 +181,16 @@ class CopyIn implements Submittable {
   handleError(error: Error): void {
     this.#reject(error);
   }
+}
+
+const LENGTH_BYTES = 4;
+
+/** Of the wire's own messages: a letter, and the length with that of the length itself. */
+function messageHead(letter: string, bytes: number): Buffer {
+  const head = Buffer.alloc(1 + LENGTH_BYTES);
+  head.write(letter);
+  head.writeInt32BE(LENGTH_BYTES + bytes, 1);
+  return head;
 }
 
 const COPY_SIGNATURE = Buffer.from("PGCOPY\n\u00FF\r\n\0", "latin1");
