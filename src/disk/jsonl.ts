@@ -103,7 +103,8 @@ export class LineCounter {
   }
 }
 
-class LineSplitter {
+/** Lines share memory with the chunk that ends them. */
+export class LineSplitter {
   readonly #maxLineBytes: number;
   /** The start of a line whose end has not come yet; empty once it is too long. */
   #pieces: Buffer[] = [];
@@ -111,7 +112,7 @@ class LineSplitter {
   #number = 1;
   #offset = 0;
 
-  constructor(maxLineBytes: number) {
+  constructor(maxLineBytes = DEFAULT_MAX_LINE_BYTES) {
     this.#maxLineBytes = maxLineBytes;
   }
 

@@ -84,7 +84,12 @@ export async function importJob(
   return imported;
 }
 
-export type ScannedResults = Readonly<{ rows: RequestRows; summary: ScanSummary }>;
+export type ScannedResults = Readonly<{
+  rows: RequestRows;
+  summary: ScanSummary;
+  /** Of the file. */
+  sha256: string;
+}>;
 
 /** `path`: of the results, or of what may become them. */
 export async function scanJob(
@@ -93,7 +98,13 @@ export async function scanJob(
   path = files.results,
 ): Promise<ScannedResults> {
   const rows = await blockedBy(job, () => readRows(files, job, path));
-  return { rows, summary: await scanResults(path, rows) };
+  return { rows, ...(await scanResults(path, rows)) };
+}
+
+/** Its rows, where they are known without its results. */
+export async function knownRows(files: JobFiles, job: Job): Promise<RequestRows | undefined> {
+  if (await lacksRows(files, job)) return undefined;
+  return blockedBy(job, () => readRequestRows(files, job));
 }
 
 /** What does not fit about this job keeps no other from being imported. */

@@ -93,6 +93,11 @@ export class RequestRows {
     }
   }
 
+  /** For another file. */
+  forgetLines(): void {
+    this.#flags.fill(0);
+  }
+
   /** Says which of the row's lines it is: the first, the second, or a later one. */
   noteLine(ordinal: number): 1 | 2 | 3 {
     const nth = this.hasSeveralLines(ordinal) ? 3 : this.#has(ordinal, HAS_LINE) ? 2 : 1;
