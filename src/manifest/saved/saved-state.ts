@@ -46,7 +46,7 @@ export async function saveState(
   const sha256 = hash.copy().digest("hex");
   const saved: Saved = { place: rest, sha256, state: { ...state, lastJob, index: undefined } };
   const body = serialize(saved);
-  const content = Buffer.concat([markOf(body), body]);
+  const content = Buffer.concat([proofOf(body), body]);
   await unlessRefused(replaceFile(savedStatePath(folder), content));
 }
 
@@ -61,17 +61,17 @@ type Found = Readonly<{ state: ManifestState; place: Place }>;
 
 async function findSaved(folder: string): Promise<Found | undefined> {
   const bytes = await readFile(savedStatePath(folder));
-  const body = bytes.subarray(MARK_BYTES);
-  if (!markOf(body).equals(bytes.subarray(0, MARK_BYTES))) return undefined;
+  const body = bytes.subarray(PROOF_BYTES);
+  if (!proofOf(body).equals(bytes.subarray(0, PROOF_BYTES))) return undefined;
   const { place, sha256, state }: Saved = deserialize(body);
   const hash = await hashStart(manifestPath(folder), place.endsAt);
   return hash.copy().digest("hex") === sha256 ? { state, place: { ...place, hash } } : undefined;
 }
 
-const MARK_BYTES = 32;
+const PROOF_BYTES = 32;
 
 /** Another for other bytes, and where another version of vecfill or of its engine wrote them. */
-function markOf(body: Uint8Array): Buffer {
+function proofOf(body: Uint8Array): Buffer {
   const writer = `vecfill ${packageVersion()}, v8 ${process.versions.v8}\n`;
   return createHash("sha256").update(writer).update(body).digest();
 }
