@@ -19,8 +19,8 @@ import {
 } from "../jobs-folder/incoming-results.ts";
 import { JobBlocked, UserError } from "../errors.ts";
 import { doubted } from "./doubted.ts";
-import { knownRows, type ScannedResults, scanJob } from "./import-job.ts";
-import { ResultsScan, unansweredRows } from "./scan.ts";
+import { knownRows, scanJob } from "./import-job.ts";
+import { ResultsScan, type ScannedResults, unansweredRows } from "./scan.ts";
 
 export type DownloadServices = StageServices &
   Readonly<{
@@ -171,9 +171,11 @@ async function fetchOnce(
   const scan = rows && new ResultsScan(rows);
   const options = { ...way, onBytes, reader: scan, signal };
   const { file } = await gemini.downloadResults(job.resultsName, files.incoming, options);
-  if (scan === undefined) return { file, scanned: await scanJob(files, job, files.incoming) };
-  const summary = await scan.end(files.incoming);
-  return { file, scanned: { rows: scan.rows, summary, sha256: file.sha256 } };
+  const summary = await scan?.end(files.incoming);
+  // where nothing was shown, the file itself is looked at
+  return scan !== undefined && summary !== undefined && summary.lines > 0
+    ? { file, scanned: { rows: scan.rows, summary, sha256: file.sha256 } }
+    : { file, scanned: await scanJob(files, job, files.incoming) };
 }
 
 async function take({ manifest, report }: DownloadServices, job: Job, { file }: Fetched) {

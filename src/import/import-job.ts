@@ -23,7 +23,7 @@ import { failedAgain } from "./failed-again.ts";
 import type { IndexKeeper } from "./index-keeper.ts";
 import { type Pacer, UNPACED } from "./pace.ts";
 import { RequestRows } from "./row-outcomes.ts";
-import { scanResults, type ScanSummary } from "./scan.ts";
+import { type ScannedResults, scanResults, type ScanSummary } from "./scan.ts";
 import { ChunkWriter } from "./chunk-writer.ts";
 
 export type ImportJobServices = Readonly<{
@@ -84,13 +84,6 @@ export async function importJob(
   return imported;
 }
 
-export type ScannedResults = Readonly<{
-  rows: RequestRows;
-  summary: ScanSummary;
-  /** Of the file. */
-  sha256: string;
-}>;
-
 /** `path`: of the results, or of what may become them. */
 export async function scanJob(
   files: JobFiles,
@@ -98,7 +91,7 @@ export async function scanJob(
   path = files.results,
 ): Promise<ScannedResults> {
   const rows = await blockedBy(job, () => readRows(files, job, path));
-  return { rows, ...(await scanResults(path, rows)) };
+  return scanResults(path, rows);
 }
 
 /** Its rows, where they are known without its results. */

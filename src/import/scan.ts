@@ -74,18 +74,22 @@ export class ResultsScan {
   }
 }
 
+export type ScannedResults = Readonly<{
+  rows: RequestRows;
+  summary: ScanSummary;
+  /** Of the file. */
+  sha256: string;
+}>;
+
 /** With the file's SHA-256, for which it need not be read once more. */
-export async function scanResults(
-  path: string,
-  rows: RequestRows,
-): Promise<Readonly<{ summary: ScanSummary; sha256: string }>> {
+export async function scanResults(path: string, rows: RequestRows): Promise<ScannedResults> {
   const scan = new ResultsScan(rows);
   const hash = createHash("sha256");
   for await (const block of readBlocks(path)) {
     hash.update(block);
     scan.push(block);
   }
-  return { summary: await scan.end(path), sha256: hash.digest("hex") };
+  return { rows, summary: await scan.end(path), sha256: hash.digest("hex") };
 }
 
 /** Of a file that was scanned with them. */
