@@ -48,6 +48,10 @@ export type ProgressEvent =
       requests: number;
     }>
   | Readonly<{ type: "verifying"; rows: number }>
+  /** Whose nearest rows are compared: with an exact search's, and with the old column's. */
+  | Readonly<{ type: "searching"; searches: number; of: number }>
+  /** Rows whose vectors are of other texts, where a trigger tells. */
+  | Readonly<{ type: "changedTexts"; rows: number }>
   | Readonly<{ type: "rollingBack"; job: string; rows: number; requests: number }>
   | Readonly<{ type: "rolledBack"; job: string; rows: number }>
   | Readonly<{ type: "indexDropped"; index: string }>

@@ -26,7 +26,7 @@ import { once } from "./store/rows.ts";
 import type { AddressedHost, Examination, FunctionsSql, Store } from "./store/port.ts";
 import type { Api } from "./store/supabase/supabase.ts";
 import type { FoundTables } from "./row/target-description.ts";
-import { sameTarget, type Target } from "./row/target.ts";
+import { sameTarget, tableName, type Target } from "./row/target.ts";
 import type { Settings } from "./settings/options.ts";
 
 /** Whatever is asked for is opened once and closed when the command ends. */
@@ -149,7 +149,8 @@ async function migrationStore(
 ): Promise<MigrationStore> {
   const { createMigrationStore } = await import("./store/migration/migration-store.ts");
   const { repeating } = await import("./store/retry.ts");
-  return createMigrationStore({ database, again: repeating(options) }, plan);
+  const { where } = options.settings;
+  return createMigrationStore({ database, again: repeating(options), where }, plan);
 }
 
 async function tablesOf(
@@ -208,8 +209,10 @@ async function postgresStores(
 ): Promise<NewStore> {
   const { createSqlStore } = await import("./store/postgres/sql-store.ts");
   return (target) => {
-    // a condition is one on the rows of the table that it is given with
-    const own = targets.find((each) => sameTarget(targetOf(each), target));
+    // a condition is one on the rows of the table that it is given with, whatever the column
+    const own =
+      targets.find((each) => sameTarget(targetOf(each), target)) ??
+      targets.find((each) => tableName(targetOf(each)) === tableName(target));
     return createSqlStore(database, target, { where: own?.where, report });
   };
 }
@@ -224,7 +227,7 @@ async function placeOfTable(
   options: ServicesOptions,
   database: () => Promise<Database>,
 ): Promise<string | undefined> {
-  const { databasePlace, projectRef } = await import("./store/place.ts");
+  const { databasePlace, projectRef } = await import("./store/postgres/place.ts");
   const { repeating } = await import("./store/retry.ts");
   const access = await ifNamed(() => storeAccess(options.environment));
   if (access === undefined) return undefined;

@@ -28,6 +28,7 @@ import { targetOf } from "./settings/config.ts";
 import type { Environment } from "./settings/environment/env-file.ts";
 import type { Settings } from "./settings/options.ts";
 import { bytes, someJobs } from "./words/figures.ts";
+import type { ChangedTexts } from "./row/question.ts";
 import type { NearRow, RowEnd, Store } from "./store/port.ts";
 import type { Beside } from "./submit/others.ts";
 
@@ -230,7 +231,7 @@ export async function resubmitFromSettings(
 ): Promise<Resubmitted> {
   const { services, settings, report } = context;
   const { everyLine, resubmitFile, resubmitJobs } = await import("./resubmit/resubmit.ts");
-  const { writeRefused } = await import("./import/again.ts");
+  const { settleUnsent } = await import("./import/again.ts");
   const manifest = await services.manifest();
   const bounds = jobBounds(settings);
   const again = await withTables(context, manifest);
@@ -240,7 +241,7 @@ export async function resubmitFromSettings(
     report,
     tryTable: (target) => tryTarget(context, manifest, target),
     writePaid: async (job, lines) => {
-      const ends = await writeRefused(again, job, lines);
+      const ends = await settleUnsent(again, job, lines);
       paid.push(...ends.values());
       return ends;
     },
@@ -330,7 +331,9 @@ async function fitForRun(each: readonly StageContext[], services: RunServices): 
     try {
       await tryTarget(its, services.manifest, target);
       await checkBeside(its, services, target);
-      await warnOfLostRows({ ...services, store: await its.services.store(target) }, target);
+      const store = await its.services.store(target);
+      await warnOfLostRows({ ...services, store }, target);
+      await countChangedTexts(store, its.report);
       fit.push(its);
     } catch (error) {
       const isItsOwn = error instanceof UserError && ["fatal", "usage"].includes(error.exit);
@@ -340,6 +343,16 @@ async function fitForRun(each: readonly StageContext[], services: RunServices): 
     }
   }
   return { fit, refused, unfit: await unfitOthers(fit, refused, services) };
+}
+
+/** For the metrics, where a column says so: nobody else asks from hour to hour. */
+export async function countChangedTexts(
+  { changedTexts }: Store,
+  report: Report,
+): Promise<ChangedTexts | undefined> {
+  const changed = await changedTexts?.();
+  if (changed !== undefined) report({ type: "changedTexts", rows: changed.rows });
+  return changed;
 }
 
 /** Of targets that were not asked for, and those that were refused. */

@@ -16,6 +16,7 @@ import {
   readFailedLines,
   takeReplacement,
 } from "../jobs-folder/failed-file.ts";
+import { holdingsOf } from "../jobs-folder/holdings.ts";
 import { failedRequests, readRequestKeys } from "../jobs-folder/request-file.ts";
 import { KeySet } from "../row/key-table.ts";
 import { hasResults } from "../jobs-folder/results-file.ts";
@@ -24,9 +25,15 @@ import type { Manifest, ManifestView } from "../manifest/manifest.ts";
 import { isOpen, wasImported } from "../manifest/states.ts";
 import type { Report } from "../progress.ts";
 import type { FailedLine } from "../row/failed-line.ts";
-import { type EmbeddedQuestion, formatKey, type RowOutcome } from "../row/question.ts";
+import {
+  type EmbeddedQuestion,
+  formatKey,
+  parseKey,
+  type QuestionKey,
+  type RowOutcome,
+} from "../row/question.ts";
 import type { Target } from "../row/target.ts";
-import { type RowEnd, type Store, TableRefusal } from "../store/port.ts";
+import { type Holding, type RowEnd, type Store, TableRefusal } from "../store/port.ts";
 import { CHUNK_ROWS, failureOf, writeAround } from "./chunk-writer.ts";
 import { type Pacer, UNPACED } from "./pace.ts";
 import { writableRows } from "./written-rows.ts";
@@ -141,6 +148,61 @@ export async function writeRefused(
   );
   await takeOut(services.manifest, job, ends, takes);
   return ends;
+}
+
+/** What came of those of the lines that need not be sent: no row waits for them, or their vectors are at hand. */
+export async function settleUnsent(
+  services: RefusedRowsServices,
+  job: Job,
+  lines: () => AsyncIterable<FailedLine>,
+): Promise<PaidRows> {
+  const unneeded = await dropUnneeded(services, job, lines());
+  const offered = await writeRefused(services, services.manifest.job(job.id), lines());
+  return new Map([...unneeded, ...offered]);
+}
+
+/**
+ * Takes those of the lines out of the job's failed file for which no row waits: it has a vector or another text by now,
+ * or is gone. What they came to is counted, and nobody pays for them.
+ */
+async function dropUnneeded(
+  { manifest, storeOf }: Pick<RefusedRowsServices, "manifest" | "storeOf">,
+  job: Job,
+  lines: AsyncIterable<FailedLine>,
+): Promise<PaidRows> {
+  const ends = new Map<string, RowOutcome>();
+  // keys of earlier versions do not tell whether a text is the same
+  if (job.digest !== "sha256") return ends;
+  const store = await storeOf(job.target);
+  for await (const keys of keyChunks(lines)) {
+    const holdings = await holdingsOf(store, keys, job.target);
+    for (const [place, key] of keys.entries()) {
+      const end = UNNEEDED[holdings[place] ?? "empty"];
+      if (end !== undefined) ends.set(formatKey(key), end);
+    }
+  }
+  await takeOut(manifest, job, ends, isOwn);
+  return ends;
+}
+
+const UNNEEDED: Readonly<Record<Holding, RowOutcome | undefined>> = {
+  same: "filled",
+  other: "filled",
+  changed: "stale",
+  gone: "gone",
+  empty: undefined,
+};
+
+async function* keyChunks(lines: AsyncIterable<FailedLine>): AsyncGenerator<QuestionKey[]> {
+  let keys: QuestionKey[] = [];
+  for await (const line of lines) {
+    const key = parseKey(line.key);
+    if (key !== undefined) keys.push(key);
+    if (keys.length < CHUNK_ROWS) continue;
+    yield keys;
+    keys = [];
+  }
+  if (keys.length > 0) yield keys;
 }
 
 type Choice = Readonly<{ from?: Job; takes?: (line: FailedLine, job: Job) => boolean }>;

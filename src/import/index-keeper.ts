@@ -11,7 +11,7 @@
  * Until then what is missing, and the command that builds it now, are said at every end.
  */
 import type { TargetDescription } from "../row/target-description.ts";
-import { type Clock, MS_PER_SECOND } from "../clock.ts";
+import type { Clock } from "../clock.ts";
 import { UserError, usageError } from "../errors.ts";
 import type { DroppedIndex } from "../manifest/dropped-index.ts";
 import type { Job } from "../manifest/job.ts";
@@ -21,10 +21,9 @@ import { droppedIndexesText } from "../words/dropped-index-text.ts";
 import { writeCostWarnings } from "../words/write-cost-text.ts";
 import type { Report } from "../progress.ts";
 import type { AnnIndex, Store, StoreIndexes } from "../store/port.ts";
+import { watchedBuild } from "../gates/watched-build.ts";
 import { tableName, type Target } from "../row/target.ts";
 import { writeCost } from "../row/write-cost.ts";
-
-const PROGRESS_EVERY_MS = 2_000;
 
 export type IndexKeeperOptions = Readonly<{
   manifest: Manifest;
@@ -125,49 +124,14 @@ export class IndexKeeper {
   }
 
   async #build({ target, index }: DroppedIndex): Promise<void> {
-    const { manifest, report, clock, storeOf } = this.#options;
-    const startMs = clock.elapsedMs();
-    const seconds = () => (clock.elapsedMs() - startMs) / MS_PER_SECOND;
+    const { manifest, report, clock, signal, storeOf } = this.#options;
     const indexes = indexesOf(await storeOf(target));
-    const how = await this.#watched(indexes, index, seconds);
+    const { how, seconds } = await watchedBuild({ indexes, report, clock }, index, signal);
     await manifest.recordIndex({ type: "indexSettled", target, name: index.name, how });
     if (how === "replaced") return report({ type: "warning", ...replaced(target, index) });
     if (how === "built") this.#built.push(index.name);
-    const took = how === "built" ? seconds() : undefined;
+    const took = how === "built" ? seconds : undefined;
     report({ type: "indexBuilt", index: index.name, seconds: took });
-  }
-
-  /** Builds it, and reports from time to time how far it is. */
-  async #watched(indexes: StoreIndexes, index: AnnIndex, seconds: () => number) {
-    const { signal } = this.#options;
-    const ended = new AbortController();
-    const watching = this.#watch(indexes, index, seconds, AbortSignal.any([signal, ended.signal]));
-    try {
-      return await indexes.build(index, signal);
-    } finally {
-      ended.abort();
-      await watching;
-    }
-  }
-
-  /** Never rejects: where the database cannot be asked, the build itself says what is wrong. */
-  async #watch(
-    indexes: StoreIndexes,
-    { name }: AnnIndex,
-    seconds: () => number,
-    signal: AbortSignal,
-  ): Promise<void> {
-    const { clock, report } = this.#options;
-    try {
-      for (;;) {
-        await clock.sleep(PROGRESS_EVERY_MS, signal);
-        const progress = await indexes.progress();
-        if (progress === undefined || signal.aborted) continue;
-        report({ type: "indexBuilding", index: name, ...progress, seconds: seconds() });
-      }
-    } catch {
-      // ended, or not to be asked
-    }
   }
 
   #tellMissing(): void {

@@ -220,6 +220,8 @@ export const eventSchema = z.discriminatedUnion("type", [
     target: count,
     step: z.literal(MIGRATION_STEPS),
     plan: migrationPlan.optional(),
+    // with the step that follows a check
+    check: z.array(z.object({ what: text, found: text })).optional(),
   }),
 ]);
 

@@ -28,7 +28,7 @@ import {
   type Migration,
   migrationOf,
   type MigrationPlan,
-  type MigrationStep,
+  type MigrationTold,
 } from "./migration/table-migration.ts";
 import type { Need } from "./states.ts";
 
@@ -99,7 +99,7 @@ export type Manifest = ManifestView & {
   recordCounted(target: Target, count: TokenCount): Promise<void>;
   recordIndex(event: NewIndexEvent): Promise<void>;
   /** As it is after the step. */
-  recordMigration(migration: MigrationPlan, step: MigrationStep): Promise<Migration>;
+  recordMigration(migration: MigrationPlan, told: MigrationTold): Promise<Migration>;
   /** Throws a UserError when another process has the folder by now. */
   stillHeld(): Promise<void>;
   /** Gives the lock back. */
@@ -197,9 +197,9 @@ export function writing({ state, journal, save, lock, clock, answered }: Writing
       ),
     recordIndex: ({ target, ...event }: NewIndexEvent) =>
       inTurn(async () => appendEvent({ ...event, at: at(), target: await numberOf(target) })),
-    recordMigration: (migration: MigrationPlan, step: MigrationStep) =>
+    recordMigration: (migration: MigrationPlan, told: MigrationTold) =>
       inTurn(async () => {
-        await appendEvent({ ...(await migrationEvent(migration, step, numberOf)), at: at() });
+        await appendEvent({ ...(await migrationEvent(migration, told, numberOf)), at: at() });
         return recordedMigration(state, migration.next);
       }),
     stillHeld: () => lock.stillHeld(),
@@ -214,10 +214,11 @@ export function writing({ state, journal, save, lock, clock, answered }: Writing
 /** The plan stands with the first step. */
 async function migrationEvent(
   { old, next, names, columnType, swaps }: MigrationPlan,
-  step: MigrationStep,
+  { step, check }: MigrationTold,
   numberOf: (target: Target) => Promise<number>,
 ) {
-  const event = { type: "migration" as const, target: await numberOf(next), step };
+  const its = { step, check: check && [...check] };
+  const event = { type: "migration" as const, target: await numberOf(next), ...its };
   if (step !== "planned") return event;
   const copied = { ...names, indexes: [...names.indexes] };
   return { ...event, plan: { old: await numberOf(old), names: copied, columnType, swaps } };

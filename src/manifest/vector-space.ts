@@ -1,4 +1,4 @@
-import { usageError } from "../errors.ts";
+import { type UserError, usageError } from "../errors.ts";
 import type { Job } from "./job.ts";
 import { columnName, type Target } from "../row/target.ts";
 import { isRolledBack } from "./states.ts";
@@ -8,9 +8,15 @@ import { isRolledBack } from "./states.ts";
  * them from this manifest's jobs takes no others. Throws a UserError that names such a job.
  */
 export function checkVectorSpace(jobs: readonly Job[], target: Target): void {
+  const error = otherSpace(jobs, target);
+  if (error !== undefined) throw error;
+}
+
+/** The same, to be told. */
+export function otherSpace(jobs: readonly Job[], target: Target): UserError | undefined {
   const other = jobOfOtherSpace(jobs, target);
-  if (other === undefined) return;
-  throw usageError(
+  if (other === undefined) return undefined;
+  return usageError(
     `The column ${columnName(target)} has vectors of ${describe(other.target)} from job ${other.id}; ${describe(target)} does not mix with them.`,
     `Go on with --model ${other.target.model} --dimensions ${other.target.dimensions} --task-type ${other.target.taskType}, or fill a new column.`,
   );

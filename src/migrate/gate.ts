@@ -4,6 +4,7 @@
  * for people to judge: how far old and new neighbours agree, and, where queries with relevant rows are given, how
  * well each column finds these.
  */
+import type { Report } from "../progress.ts";
 import type { Target } from "../row/target.ts";
 import type { PickedRow, Store } from "../store/port.ts";
 import { comparable, drawPlaces, unlikeRows } from "../search/sample.ts";
@@ -14,8 +15,10 @@ import { eachWindow } from "../search/windows.ts";
 const TOP = 10;
 /** Rows whose neighbours are looked for. */
 const SEARCHES = 50;
-/** A row that has changed in this moment is filled again after the swap: one in so many may be. */
-const ROWS_A_LATECOMER = 1_000;
+/** A row that has changed in this moment is filled after the swap: one in so many may be. */
+const ROWS_A_LATECOMER = 100;
+/** A row that Gemini refuses, or that is too long: one in so many may be. */
+const ROWS_A_LEFT_OUT = 1_000;
 
 export type Query = Readonly<{ query: string; relevant: readonly string[] }>;
 
@@ -31,6 +34,8 @@ type Found = Readonly<{ ndcg: number; recall: number }>;
 export type Gate = Readonly<{
   rows: number;
   lacking: number;
+  /** Of these, those that the last pass should have filled: the others changed since. */
+  left: number;
   flawed: number;
   sampled: number;
   off: number;
@@ -44,12 +49,18 @@ export type Gate = Readonly<{
 }>;
 
 export type GateServices = NowServices &
-  Readonly<{ old: Store; next: Store; lacking: () => Promise<number>; isIndexed: boolean }>;
+  Readonly<{
+    old: Store;
+    next: Store;
+    lacking: () => Promise<readonly string[]>;
+    isIndexed: boolean;
+    report: Report;
+  }>;
 
 export async function checkColumn(
   services: GateServices,
   targets: Readonly<{ old: Target; next: Target }>,
-  options: GateOptions,
+  options: GateOptions & Readonly<{ before: readonly string[] }>,
 ): Promise<Gate> {
   const { next, lacking } = services;
   const { total, pending } = await next.count();
@@ -57,51 +68,58 @@ export async function checkColumn(
   const rows = comparable(look.picked, targets.next);
   const off = await unlikeRows(services, targets.next, rows);
   const ids = look.picked.slice(0, SEARCHES).map(({ id }) => id);
+  const now = await lacking();
+  const before = new Set(options.before);
   const found = {
     rows: total - pending,
-    lacking: await lacking(),
+    lacking: now.length,
+    left: now.filter((id) => before.has(id)).length,
     flawed: look.flawed,
     sampled: rows.length,
     off: off.length,
-    recall: services.isIndexed ? await recallOf(next, ids) : undefined,
-    agreement: await agreementOf(services, ids),
+    ...(await neighboursOf(services, ids)),
     queries: await queriesOf(services, targets, options.queries),
   };
   return { ...found, against: against(found, options) };
 }
 
 async function lookThrough(
-  { next: store, signal }: GateServices,
+  { next: store, signal, report }: GateServices,
   places: readonly number[],
 ): Promise<Readonly<{ flawed: number; picked: readonly PickedRow[] }>> {
   const picked: PickedRow[] = [];
-  let [flawed, seen] = [0, 0];
+  let [flawed, seen, rows] = [0, 0, 0];
   const picks = () => places.map((place) => place - seen);
   await eachWindow({ store, signal }, { wanted: [], picks }, (look) => {
     flawed += look.flawed.length;
     seen += look.withEmbedding;
     picked.push(...look.picked);
+    rows += look.rows;
+    report({ type: "verifying", rows });
   });
   return { flawed, picked };
 }
 
-/** By the index, of what an exact search finds. */
-async function recallOf(store: Store, ids: readonly string[]): Promise<number | undefined> {
-  return meanOf(ids, async (row) =>
-    overlap(await nearest(store, { row }, true), await nearest(store, { row }, false)),
-  );
+/**
+ * Of the nearest of these rows: the part of an exact search's that the index finds, and the part of the old
+ * column's that are so by the new one. A row is its own neighbour by any model.
+ */
+async function neighboursOf(
+  { old, next, isIndexed, report }: GateServices,
+  ids: readonly string[],
+): Promise<Readonly<{ recall: number | undefined; agreement: number | undefined }>> {
+  const [recalls, agreements]: [number[], number[]] = [[], []];
+  for (const [place, row] of ids.entries()) {
+    report({ type: "searching", searches: place, of: ids.length });
+    const exact = await nearest(next, { row }, true, TOP + 1);
+    if (isIndexed) recalls.push(overlap(exact.slice(0, TOP), await nearest(next, { row }, false)));
+    const before = withoutItself(await nearest(old, { row }, true, TOP + 1), row);
+    if (before.length > 0) agreements.push(overlap(before, withoutItself(exact, row)));
+  }
+  return { recall: meanOf(recalls), agreement: meanOf(agreements) };
 }
 
-/** The row itself is its own neighbour by any model. */
-async function agreementOf({ old, next }: GateServices, ids: readonly string[]) {
-  return meanOf(ids, async (row) => {
-    const before = await others(old, row);
-    return before.length === 0 ? undefined : overlap(before, await others(next, row));
-  });
-}
-
-async function others(store: Store, row: string): Promise<string[]> {
-  const found = await nearest(store, { row }, true, TOP + 1);
+function withoutItself(found: readonly string[], row: string): readonly string[] {
   return found.filter((id) => id !== row).slice(0, TOP);
 }
 
@@ -158,15 +176,7 @@ function overlap(expected: readonly string[], found: readonly string[]): number 
   return expected.filter((id) => there.has(id)).length / Math.max(1, expected.length);
 }
 
-async function meanOf(
-  ids: readonly string[],
-  work: (id: string) => Promise<number | undefined>,
-): Promise<number | undefined> {
-  const values: number[] = [];
-  for (const id of ids) {
-    const value = await work(id);
-    if (value !== undefined) values.push(value);
-  }
+function meanOf(values: readonly number[]): number | undefined {
   return values.length === 0 ? undefined : mean(values);
 }
 
@@ -175,9 +185,10 @@ function mean(values: readonly number[]): number {
 }
 
 function against(gate: Omit<Gate, "against">, { minRecall }: GateOptions): string[] {
-  const { rows, lacking, flawed, off, recall } = gate;
+  const { rows, lacking, left, flawed, off, recall } = gate;
+  const isLacking = lacking > rows / ROWS_A_LATECOMER || left > rows / ROWS_A_LEFT_OUT;
   return [
-    ...(lacking > rows / ROWS_A_LATECOMER ? ["rows have a text and no vector"] : []),
+    ...(isLacking ? ["rows have a text and no vector"] : []),
     ...(flawed > 0 ? ["vectors have a wrong width or length"] : []),
     ...(off > 0 ? ["vectors are not those of their texts"] : []),
     ...(recall !== undefined && recall < minRecall

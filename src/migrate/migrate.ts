@@ -3,8 +3,10 @@
  * place. Each step is recorded when it is done, and may be repeated: whatever comes between, the same command
  * goes on from the last one that is known.
  */
+import type { Clock } from "../clock.ts";
 import { UserError, usageError } from "../errors.ts";
 import type {
+  Checked,
   Migration,
   MigrationPlan,
   MigrationStep,
@@ -12,10 +14,13 @@ import type {
 import type { Manifest } from "../manifest/manifest.ts";
 import { isOpen } from "../manifest/states.ts";
 import { sameColumn } from "../manifest/vector-space.ts";
+import type { Report } from "../progress.ts";
 import { columnName, tableName, type Target } from "../row/target.ts";
 import type { Follower, MigrationStore } from "../store/migration/port.ts";
 import type { AnnIndex, Store, StoreIndexes } from "../store/port.ts";
+import { watchedBuild } from "../gates/watched-build.ts";
 import { checkColumn, type Gate, type GateOptions } from "./gate.ts";
+import { gateFigures } from "./gate-figures.ts";
 import { twinOf } from "./twin-index.ts";
 import type { NowServices } from "../search/vectors-now.ts";
 
@@ -24,8 +29,13 @@ export type MigrateServices = NowServices &
     manifest: Manifest;
     table: MigrationStore;
     store: (target: Target) => Promise<Store>;
-    /** The usual pipeline over the new column. False: it is not done, and says why itself. */
-    fill: (next: Target) => Promise<boolean>;
+    /**
+     * The usual pipeline over the new column; `late`: the few rows that came meanwhile. False: it is not done, and
+     * says why itself.
+     */
+    fill: (next: Target, late: boolean) => Promise<boolean>;
+    report: Report;
+    clock: Clock;
   }>;
 
 export type Advanced = Readonly<{
@@ -36,8 +46,10 @@ export type Advanced = Readonly<{
   isFilling: boolean;
 }>;
 
-/** Passes after the first: rows come and change while one fills. */
+/** Rows come and change while one fills, and while an index is built. */
 const CATCH_UPS_MAX = 5;
+/** Ids that are looked at: with more, the column is not nearly full. */
+const LACKING_MAX = 100_000;
 
 /** On to the swap, or, without one, to the end of the check; as far as it goes today. */
 export async function advance(
@@ -47,8 +59,8 @@ export async function advance(
 ): Promise<Advanced> {
   let migration = started;
   let gate: Gate | undefined;
-  const to = async (step: MigrationStep) => {
-    migration = await services.manifest.recordMigration(migration, step);
+  const to = async (step: MigrationStep, found?: readonly Checked[]) => {
+    migration = await services.manifest.recordMigration(migration, { step, check: found });
   };
   const told = (isFilling: boolean): Advanced => ({ migration, gate, isFilling });
   if (migration.step === "planned") {
@@ -56,7 +68,8 @@ export async function advance(
     await to("added");
   }
   if (migration.step === "added") {
-    if (!(await fillUp(services, migration))) return told(true);
+    const isFilled = await services.fill(migration.next, false);
+    if (!isFilled || !(await catchUp(services, migration))) return told(true);
     await to("filled");
   }
   if (migration.step === "filled") {
@@ -64,10 +77,11 @@ export async function advance(
     await to("indexed");
   }
   if (migration.step === "indexed") {
-    gate = await check(services, migration, options);
+    const before = await catchUp(services, migration);
+    if (before === undefined) return told(true);
+    gate = await check(services, migration, { ...options, before });
     // what is missing is filled before it is checked again
-    if (gate.against.length > 0) await to("added");
-    else await to("checked");
+    await to(gate.against.length > 0 ? "added" : "checked", gateFigures(gate));
   }
   if (migration.step === "checked" && migration.swaps) {
     await checkSwap(services, migration);
@@ -76,38 +90,44 @@ export async function advance(
   if (migration.step === "swapping") {
     await services.table.swap();
     await to("swapped");
+    // what changed in the last moment
+    await services.fill(migration.next, true);
   }
   return told(false);
 }
 
-async function fillUp({ table, fill }: MigrateServices, { next }: Migration): Promise<boolean> {
-  let before = Infinity;
-  for (let pass = 0; pass <= CATCH_UPS_MAX; pass += 1) {
-    if (!(await fill(next))) return false;
-    const lacking = await table.lacking();
-    if (lacking === 0 || lacking >= before) break;
+/** Passes, as long as each leaves less. Ids of rows that lacked their vectors before the last; undefined: it is not done. */
+async function catchUp(
+  { table, fill }: MigrateServices,
+  { next }: Migration,
+): Promise<readonly string[] | undefined> {
+  let before: readonly string[] = [];
+  for (let pass = 0; pass < CATCH_UPS_MAX; pass += 1) {
+    const lacking = await table.lacking(LACKING_MAX);
+    if (lacking.length === 0 || (pass > 0 && lacking.length >= before.length)) break;
+    if (!(await fill(next, true))) return undefined;
     before = lacking;
   }
-  return true;
+  return before;
 }
 
 async function buildTwins(services: MigrateServices, migration: Migration): Promise<void> {
   const { old, next, names, columnType } = migration;
-  const { signal } = services;
-  const build = indexesOf(await services.store(next));
+  const { report, clock, signal } = services;
+  const watching = { indexes: indexesOf(await services.store(next)), report, clock };
   for (const { obstacle: _obstacle, ...index } of await oldIndexes(services, old)) {
     const named = names.indexes.find((each) => each.old === index.name);
     if (named === undefined) continue;
     const columns = { old: names.old, next: names.next, type: columnType };
     const twin = twinOf(index, named, columns);
-    if ((await build.build(twin, signal)) === "replaced") throw taken(twin);
+    const { how, seconds } = await watchedBuild(watching, twin, signal);
+    // one of that name that somebody has built there in another way is as good
+    report({
+      type: "indexBuilt",
+      index: twin.name,
+      seconds: how === "built" ? seconds : undefined,
+    });
   }
-}
-
-function taken({ name, definition }: AnnIndex): UserError {
-  return new UserError(`Another index has the name ${name}.`, {
-    hint: `Rename it, or drop it; then run the same command again. It makes: ${definition}`,
-  });
 }
 
 async function oldIndexes({ store }: MigrateServices, old: Target) {
@@ -122,12 +142,12 @@ function indexesOf({ indexes }: Store): StoreIndexes {
 async function check(
   services: MigrateServices,
   { old, next, names }: Migration,
-  options: GateOptions,
+  options: GateOptions & Readonly<{ before: readonly string[] }>,
 ): Promise<Gate> {
   const { table, store } = services;
   const isIndexed = names.indexes.length > 0;
   const stores = { old: await store(old), next: await store(next) };
-  const asked = { ...services, ...stores, isIndexed, lacking: () => table.lacking() };
+  const asked = { ...services, ...stores, isIndexed, lacking: () => table.lacking(LACKING_MAX) };
   return checkColumn(asked, { old, next }, options);
 }
 

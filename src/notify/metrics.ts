@@ -23,13 +23,15 @@ export type Measured = Readonly<{
   seconds: number;
   /** As a run counted them. */
   withoutVector: number | undefined;
+  /** As a run counted them at its start, where a trigger tells. */
+  changedTexts: number | undefined;
 }>;
 
 type Sample = Metric["samples"][number];
 
 /** Every sample carries the folder: files of several folders may be read together. */
 export function metricsOf(measured: Measured): Metric[] {
-  const { jobsDir, jobs, prices, now, status, exitCode, seconds, withoutVector } = measured;
+  const { jobsDir, jobs, prices, now, status, exitCode, seconds } = measured;
   const one = (value: number | undefined, labels: Sample["labels"] = {}): Sample[] =>
     value === undefined ? [] : [{ labels: { jobs_dir: jobsDir, ...labels }, value }];
   const counter = (name: string, help: string, value: number | undefined): Metric => ({
@@ -67,7 +69,12 @@ export function metricsOf(measured: Measured): Metric[] {
     gauge(
       "rows_without_vector",
       "Rows whose embedding is NULL, as the last run counted them at its start and at its end.",
-      one(withoutVector),
+      one(measured.withoutVector),
+    ),
+    gauge(
+      "rows_with_changed_text",
+      "Rows whose vector is of another text, as the last run counted them at its start.",
+      one(measured.changedTexts),
     ),
     gauge(
       "health",

@@ -59,6 +59,7 @@ class CommandWatch implements Watch {
   #writing: Promise<void> | undefined;
   #metricsDueMs: number;
   #withoutVector: number | undefined;
+  #changedTexts: number | undefined;
   /** What went wrong with these is told once. */
   readonly #warned = new Set<string>();
 
@@ -75,6 +76,7 @@ class CommandWatch implements Watch {
 
   readonly note = (event: ProgressEvent): void => {
     if (event.type === "goal") this.#withoutVector = event.withoutVector;
+    if (event.type === "changedTexts") this.#changedTexts = event.rows;
     const occurrence = this.#health.note(event);
     if (occurrence !== undefined) this.#tell(occurrence, undefined);
     const nowMs = this.#options.clock.elapsedMs();
@@ -141,6 +143,7 @@ class CommandWatch implements Watch {
       exitCode,
       seconds: Math.round(clock.elapsedMs() - this.#startedMs) / MS_PER_SECOND,
       withoutVector: this.#withoutVector,
+      changedTexts: this.#changedTexts,
     });
     await this.#orWarn("The metrics could not be written", () =>
       replaceReadable(metricsFile, exposition(metrics)),

@@ -15,6 +15,7 @@ const MOVING: readonly ProgressEvent["type"][] = [
   "waiting",
   "rollingBack",
   "verifying",
+  "searching",
   "indexBuilding",
   "quotaFull",
 ];
@@ -27,6 +28,7 @@ const SILENT: readonly ProgressEvent["type"][] = [
   "looked",
   "resumed",
   "stuck",
+  "changedTexts",
 ];
 
 export function isSilent(event: ProgressEvent): boolean {
@@ -88,6 +90,8 @@ export function progressLine(event: Progress): string {
       return `${someJobs(event.jobs)} resubmitted: ${counted(event.requests, "row")} in ${event.into.join(", ")}`;
     case "verifying":
       return `verifying: ${counted(event.rows, "row")}`;
+    case "searching":
+      return `checking the neighbours: ${count(event.searches)} of ${counted(event.of, "row")}`;
     case "rollingBack":
       return `${event.job} rolling back: ${count(event.rows)} of ${counted(event.requests, "row")}`;
     case "rolledBack":

@@ -35,7 +35,7 @@ export type ResubmitServices = Readonly<{
   /** Throws where the table takes no vectors, whatever the row. */
   tryTable?: (target: Target) => Promise<void>;
   /** Writes those of the lines whose vectors are at hand, and tells for which nobody need pay again. */
-  writePaid?: (job: Job, lines: AsyncIterable<FailedLine>) => Promise<PaidFor>;
+  writePaid?: (job: Job, lines: () => AsyncIterable<FailedLine>) => Promise<PaidFor>;
 }>;
 
 type PaidFor = Readonly<{ has(key: string): boolean }>;
@@ -132,7 +132,7 @@ async function writtenOf(
 ): Promise<(line: Given) => boolean> {
   const paid = new Map<string | undefined, PaidFor | undefined>();
   for (const job of jobs.values()) {
-    paid.set(job.id, await writePaid?.(job, linesOfJob(given(), job.id)));
+    paid.set(job.id, await writePaid?.(job, () => linesOfJob(given(), job.id)));
   }
   return ({ parent, line }) => paid.get(parent)?.has(line.key) === true;
 }

@@ -25,7 +25,8 @@ export function migrationNames(
   return { ...columns, next, indexes: indexes.map(({ name }) => renamed(name)) };
 }
 
-function suffixed(name: string, suffix: string): string {
+/** Cut where it would be too long. */
+export function suffixed(name: string, suffix: string): string {
   let start = name;
   while (Buffer.byteLength(start + suffix) > NAME_BYTES_MAX) start = start.slice(0, -1);
   return start + suffix;

@@ -48,3 +48,16 @@ export function parseKey(key: string): QuestionKey | undefined {
   const fingerprint = key.slice(at + 1);
   return FINGERPRINT.test(fingerprint) ? { id: key.slice(0, at), fingerprint } : undefined;
 }
+
+/**
+ * Rows whose text is another one than their vector was made of, where a trigger tells: `fingerprint` has recorded
+ * the texts, `reset` leaves no such row.
+ */
+export type ChangedTexts = Readonly<{
+  by: "fingerprint" | "reset";
+  rows: number;
+  /** Of these, the first ones. */
+  ids: readonly string[];
+  /** Rows with a vector that is older than the record. */
+  unknown: number;
+}>;

@@ -59,6 +59,7 @@ const PRICES: readonly CommandName[] = [
   "verify",
 ];
 /** They are started by cron and the like, with nobody there. */
+const OF_INIT = { group: "Set-up", commands: ["init"], inConfigFile: false } as const;
 const WATCHED: readonly CommandName[] = [
   "run",
   "export",
@@ -163,7 +164,7 @@ export const OPTIONS = named({
     default: undefined,
     describe: "a further SQL condition on the rows (direct Postgres only)",
     group: "Target",
-    commands: SELECTS,
+    commands: [...SELECTS, "migrate"],
   }),
   limit: wholeNumber({
     value: "<rows>",
@@ -397,21 +398,19 @@ export const OPTIONS = named({
   }),
   trigger: toggle({
     describe: "also a trigger that sets the embedding to NULL when the text changes",
-    group: "Set-up",
-    commands: ["init"],
-    inConfigFile: false,
+    ...OF_INIT,
+  }),
+  fingerprintColumn: toggle({
+    describe: "also a column in which a trigger keeps of which text a vector was made, for verify",
+    ...OF_INIT,
   }),
   apply: toggle({
     describe: "also run the SQL on the database that DATABASE_URL names",
-    group: "Set-up",
-    commands: ["init"],
-    inConfigFile: false,
+    ...OF_INIT,
   }),
   remove: toggle({
-    describe: "take functions and trigger out again",
-    group: "Set-up",
-    commands: ["init"],
-    inConfigFile: false,
+    describe: "take functions, triggers and their column out again",
+    ...OF_INIT,
   }),
   reportFile: text({
     value: "<file>",

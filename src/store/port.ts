@@ -6,7 +6,12 @@ import { z } from "zod";
 import { UserError } from "../errors.ts";
 import { tableName, type Target } from "../row/target.ts";
 import type { TargetDescription } from "../row/target-description.ts";
-import type { EmbeddedQuestion, PendingQuestion, RowOutcome } from "../row/question.ts";
+import type {
+  ChangedTexts,
+  EmbeddedQuestion,
+  PendingQuestion,
+  RowOutcome,
+} from "../row/question.ts";
 
 /** The table does not take what it is given. What was refused is paid for and can be written later. */
 export class TableRefusal extends UserError {
@@ -214,6 +219,8 @@ export type Store = {
    * undefined where only an API is to be had.
    */
   readonly oldestPending?: ((column: string) => Promise<PendingSince | undefined>) | undefined;
+  /** Undefined where no trigger tells; itself undefined where only an API is to be had. */
+  readonly changedTexts?: (() => Promise<ChangedTexts | undefined>) | undefined;
   /** Throws a UserError that names the mend when table or columns are not there. */
   describe(): Promise<TargetDescription>;
   /** Rows whose embedding is NULL, in id order; fewer than `limit` only at the end. */
@@ -253,10 +260,10 @@ export type AddressedHost = Readonly<{
 export type FunctionsSql = Readonly<{
   /** A hash of the target: part of every name. */
   hash: string;
-  /** `api`: the functions themselves; without, the trigger alone. */
+  /** `api`: the functions themselves; without, the triggers alone. */
   install(
     seen: Examination,
-    wanted: Readonly<{ trigger: boolean; api: boolean }>,
+    wanted: Readonly<{ trigger: boolean; fingerprint: boolean; api: boolean }>,
   ): readonly string[];
   remove(): readonly string[];
 }>;

@@ -94,7 +94,7 @@ export function repeating(options: RetryOptions) {
 
 export function withRetry(store: Store, options: RetryOptions): Store {
   const again = repeating(options);
-  const { indexes, nearest, oldestPending } = store;
+  const { indexes, nearest, oldestPending, changedTexts } = store;
   return {
     indexes: indexes && {
       read: (every) => again(() => indexes.read(every)),
@@ -104,6 +104,7 @@ export function withRetry(store: Store, options: RetryOptions): Store {
       progress: () => indexes.progress(),
     },
     nearest: nearest && ((asked) => again(() => nearest(asked))),
+    changedTexts: changedTexts && (() => again(() => changedTexts())),
     oldestPending: oldestPending && ((column) => again(() => oldestPending(column))),
     describe: () => again(() => store.describe()),
     readPending: (page) => again(() => store.readPending(page)),

@@ -45,8 +45,8 @@ export function hasText(target: Target): string {
  * leave none to compare by. A database of another encoding gives the bytes that it has: not all of
  * them need be characters.
  */
-export function fingerprintExpression(target: Target): string {
-  const text = textExpression(target);
+export function fingerprintExpression(target: Target, row?: string): string {
+  const text = textExpression(target, row);
   const bytes = `CASE WHEN pg_catalog.current_setting('server_encoding') = 'UTF8'
       THEN convert_to(${text}, 'UTF8')
       ELSE decode(replace((${text}) COLLATE pg_catalog."C", ${quoteLiteral("\\")}, ${quoteLiteral("\\\\")}), 'escape') END`;
@@ -310,7 +310,7 @@ function partExpression(row: string, part: RecipePart): string {
 }
 
 /** On lines of its own, so that a comment at its end takes nothing with it. */
-function andCondition(where: string | undefined): string {
+export function andCondition(where: string | undefined): string {
   return where === undefined ? "" : ` AND (\n${where}\n)`;
 }
 

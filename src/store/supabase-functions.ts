@@ -11,6 +11,7 @@ import type { FunctionsSql } from "./port.ts";
 import { shapeOf } from "./rows.ts";
 import { createHash } from "node:crypto";
 import { MAX_TEXT_CHARS } from "../row/question.ts";
+import { suffixed } from "../row/migration-names.ts";
 import { parseRecipe, recipeColumns } from "../row/recipe.ts";
 import { columnName, quoteIdentifier, type Target } from "../row/target.ts";
 import { catalogueExpression } from "./catalogue.ts";
@@ -63,6 +64,8 @@ export function functionName(target: Target, name: FunctionName): string {
 export type InstallOptions = Readonly<{
   /** With the one that empties the column. */
   trigger: boolean;
+  /** With a column that says which text a vector was made of, and the trigger that keeps it. */
+  fingerprint: boolean;
   /** An API is in front of the database: with the functions, and with rights for its roles. */
   api: boolean;
 }>;
@@ -80,12 +83,13 @@ export function functionsSql(target: Target): FunctionsSql {
 export function installStatements(
   target: Target,
   shape: TableShape,
-  { trigger, api }: InstallOptions,
+  { trigger, fingerprint, api }: InstallOptions,
 ): string[] {
   return [
     checkStatement(target, shape),
     ...(api ? functionStatements(target, shape) : []),
     ...(trigger ? triggerStatements(target, api) : []),
+    ...(fingerprint ? fingerprintStatements(target, api) : []),
     ...(api ? [RELOAD] : []),
   ];
 }
@@ -93,8 +97,8 @@ export function installStatements(
 /** Takes out everything that `installStatements` made, of this version or an earlier one. */
 export function removeStatements(target: Target): string[] {
   return [
-    atOnce([dropTrigger(target)]),
-    `drop function if exists ${qualifiedName(target, TRIGGER)}()`,
+    atOnce([dropTrigger(target, "reset"), dropFingerprints(target)]),
+    ...TRIGGERS.map((name) => `drop function if exists ${qualifiedName(target, name)}()`),
     ...names().map((name) => `drop function if exists ${signature(target, name)}`),
     RELOAD,
   ];
@@ -138,7 +142,7 @@ export function inOneStatement(statements: readonly string[]): string {
 
 /** The API learns of functions when it is told to look. */
 const RELOAD = "notify pgrst, 'reload schema'";
-const TRIGGER = "reset";
+const TRIGGERS = ["reset", "fingerprint"] as const;
 
 function names(): FunctionName[] {
   return ["describe", "read", "count", "apply", "try_write", "look", "compare", "clear"];
@@ -341,33 +345,74 @@ function clearBody(target: Target, shape: TableShape): string {
  * A row whose text changes loses its vector, unless the same statement gives it another one. It
  * listens to the text's columns only, so that writing vectors does not fire it.
  */
-/** Statements that may be run again at any time; they make the trigger alone. */
 export function triggerStatements(target: Target, api: boolean): string[] {
   const embedding = quoteIdentifier(target.embedding);
   const columns = recipeColumns(parseRecipe(target.text)).map(quoteIdentifier).join(", ");
-  const name = `vecfill_${targetHash(target)}_${TRIGGER}`;
   // byte by byte, as the fingerprint is: columns of different collations leave none to compare by
   const text = (row: "new" | "old") => `(${textExpression(target, row)}) collate pg_catalog."C"`;
   const body = `
-begin
   if ${text("new")} is distinct from ${text("old")}
     and new.${embedding}::text is not distinct from old.${embedding}::text
   then
     new.${embedding} := null;
-  end if;
-  return new;
-end`;
+  end if;`;
+  return createTrigger(target, "reset", { api, event: `update of ${columns}`, body });
+}
+
+/** A row without a vector has none, nor one whose vector is older than the column. */
+function fingerprintStatements(target: Target, api: boolean): string[] {
+  const embedding = quoteIdentifier(target.embedding);
+  const column = quoteIdentifier(fingerprintColumn(target));
+  // what writes every column gives a vector that is as it was
+  const body = `
+  if tg_op = 'INSERT' or new.${embedding}::text is distinct from old.${embedding}::text then
+    new.${column} := case when new.${embedding} is not null then ${fingerprintExpression(target, "new")} end;
+  end if;`;
+  const add = `if not ${hasTrigger(target, "fingerprint")} then alter table ${qualifiedTable(target)} add column ${column} text; end if`;
+  const event = `insert or update of ${embedding}`;
+  return [atOnce([add]), ...createTrigger(target, "fingerprint", { api, event, body })];
+}
+
+/** The column, too: where the trigger stands, it is ours. */
+function dropFingerprints(target: Target): string {
+  const drop = `${dropTrigger(target, "fingerprint")};
+  alter table ${qualifiedTable(target)} drop column if exists ${quoteIdentifier(fingerprintColumn(target))}`;
+  return `if ${hasTrigger(target, "fingerprint")} then ${drop}; end if`;
+}
+
+type TriggerKind = (typeof TRIGGERS)[number];
+
+export function triggerName(target: Target, kind: TriggerKind): string {
+  return `vecfill_${targetHash(target)}_${kind}`;
+}
+
+/** Of the text that a row's vector was made of. */
+export function fingerprintColumn({ embedding }: Target): string {
+  return suffixed(embedding, "_fingerprint");
+}
+
+function createTrigger(
+  target: Target,
+  kind: TriggerKind,
+  { api, event, body }: Readonly<{ api: boolean; event: string; body: string }>,
+): string[] {
+  const makes = `${qualifiedName(target, kind)}()`;
   return [
-    `create or replace function ${qualifiedName(target, TRIGGER)}() returns trigger
+    `create or replace function ${makes} returns trigger
 language plpgsql security invoker set search_path = ''
-as ${dollarQuoted(body)}`,
-    `revoke all on function ${qualifiedName(target, TRIGGER)}() from public${api ? ", anon, authenticated" : ""}`,
+as ${dollarQuoted(`\nbegin${body}\n  return new;\nend`)}`,
+    `revoke all on function ${makes} from public${api ? ", anon, authenticated" : ""}`,
     atOnce([
-      dropTrigger(target),
-      `create trigger ${name} before update of ${columns} on ${qualifiedTable(target)}
-for each row execute function ${qualifiedName(target, TRIGGER)}()`,
+      dropTrigger(target, kind),
+      `create trigger ${triggerName(target, kind)} before ${event} on ${qualifiedTable(target)}
+for each row execute function ${makes}`,
     ]),
   ];
+}
+
+function hasTrigger(target: Target, kind: TriggerKind): string {
+  return `exists (select from pg_catalog.pg_trigger t where t.tgname = ${quoteLiteral(triggerName(target, kind))}
+    and t.tgrelid = pg_catalog.to_regclass(${quoteLiteral(qualifiedTable(target))}))`;
 }
 
 const LOCK_TIMEOUT = "5s";
@@ -379,6 +424,6 @@ function atOnce(statements: readonly string[]): string {
 }
 
 /** Where the table is gone, its trigger is gone as well. */
-function dropTrigger(target: Target): string {
-  return `drop trigger if exists vecfill_${targetHash(target)}_${TRIGGER} on ${qualifiedTable(target)}`;
+function dropTrigger(target: Target, kind: TriggerKind): string {
+  return `drop trigger if exists ${triggerName(target, kind)} on ${qualifiedTable(target)}`;
 }

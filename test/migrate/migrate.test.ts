@@ -1,6 +1,8 @@
 // The model changes, and people search my table meanwhile. Does `migrate` bring the new column into the old one's
 // place with all that belongs to it, also where it is killed at any step; do I get everything back as it was; and
 // does it hold the swap back where the new column is not as good as it should be?
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
 import { expect, test } from "vitest";
 import { EXIT_CODES } from "../../src/errors.ts";
 import { judged } from "../../src/migrate/gate.ts";
@@ -89,7 +91,7 @@ test("the new column takes the old one's place with all that belongs to it, and 
   expect(swapped, swapped.stderr).toMatchObject({
     code: 0,
     stdout: expect.stringMatching(
-      /recall@10 of the index +100\.0%[^]*swapped[^]*"model": "gemini-embedding-2"/,
+      /swapped[^]*recall@10 of the index +100\.0%[^]*"model": "gemini-embedding-2"/,
     ),
   });
   expect(await wrong(folders, "embedding", NEW)).toEqual([]);
@@ -113,6 +115,13 @@ test("the new column takes the old one's place with all that belongs to it, and 
       { attname: "question_text" },
     ],
   });
+  expect((await vecfill("jobs", "search", "number 7")).stderr).toMatch(
+    /has vectors of gemini-embedding-2 .* does not mix with them/,
+  );
+  expect(await vecfill("jobs", "report", "--model", NEW.model)).toMatchObject({ code: 0 });
+  expect(await readFile(join(folders.home, "jobs", "report.html"), "utf8")).toMatch(
+    /gemini-embedding-2 in embedding: swapped[^]*recall@10 of the index<\/td>\s*<td>100\.0%/,
+  );
   // the old model's vectors must not come among the new ones
   expect(await vecfill("jobs", "run")).toMatchObject({ code: EXIT_CODES.usage });
   expect(await vecfill("jobs", "verify", "--model", NEW.model, "--sample", "12")).toMatchObject({
@@ -157,7 +166,7 @@ test("a text that changes meanwhile has no vector of the old one, and is filled"
 test("without a swap the old column stays until it is dropped; the type and the name are mine", async () => {
   const folders = await inUse();
   const { sql } = folders;
-  const args = ["--no-swap", "--type", "halfvec", "--column", "meaning"];
+  const args = ["--no-swap", "--type", "halfvec", "--column", "meaning", "--where", "id <> 7"];
   expect(await migrate(folders, ...args)).toMatchObject({
     code: 0,
     stdout: expect.stringMatching(/checked, and not to be swapped[^]*Search in meaning/),
@@ -165,6 +174,8 @@ test("without a swap the old column stays until it is dropped; the type and the 
   expect(
     await sql("SELECT indexdef FROM pg_indexes WHERE indexname = 'by_meaning_new'"),
   ).toMatchObject([{ indexdef: expect.stringMatching(/\(meaning halfvec_ip_ops\)/) }]);
+  // what the condition leaves out is not missing
+  expect(await sql("SELECT id::text FROM questions WHERE meaning IS NULL")).toEqual([{ id: "7" }]);
   await sql("DROP VIEW asked");
   expect(await migrate(folders, "--finish")).toMatchObject({ code: 0 });
   expect(
@@ -181,12 +192,32 @@ test("what follows the old column and cannot be made again holds the swap back, 
   const folders = await inUse();
   const { sql, vecfill } = folders;
   await sql("ALTER TABLE questions ADD CONSTRAINT long CHECK (vector_dims(embedding) > 3)");
-  expect(await migrate(folders)).toMatchObject({
-    code: EXIT_CODES.fatal,
-    stderr: expect.stringMatching(/constraint long on table public\.questions: CHECK/),
-  });
+  await sql("CREATE POLICY seen ON questions FOR SELECT TO reader USING (embedding IS NOT NULL)");
+  await sql(
+    "CREATE MATERIALIZED VIEW copied AS SELECT id FROM questions WHERE embedding IS NOT NULL",
+  );
+  await sql(
+    "ALTER TABLE questions ADD width int GENERATED ALWAYS AS (vector_dims(embedding)) STORED",
+  );
+  const dry = await migrate(folders, "--dimensions", "256", "--dry-run");
+  expect(dry.stdout).toMatch(/In the way of the swap, drop before: .*policy seen/);
+  // a view that shows vectors of another width cannot be replaced
+  const held = await migrate(folders, "--dimensions", "256");
+  expect(held.code).toBe(EXIT_CODES.fatal);
+  for (const words of [
+    /constraint long on table public\.questions: CHECK/,
+    /policy seen on table public\.questions: create policy seen on .*for select to reader using \(\(embedding IS NOT NULL\)\)/,
+    /materialized view public\.copied: create materialized view public\.copied as/,
+    /width of table public\.questions: alter table public\.questions add column width integer generated always as/,
+    /view public\.asked: create or replace view public\.asked/,
+  ]) {
+    expect(held.stderr.replaceAll(/\s+/g, " ")).toMatch(words);
+  }
   expect(await wrong(folders, "embedding", OLD)).toEqual([]);
-  await sql("ALTER TABLE questions DROP CONSTRAINT long");
+  await sql("DROP VIEW asked");
+  await sql("DROP MATERIALIZED VIEW copied");
+  await sql("DROP POLICY seen ON questions");
+  await sql("ALTER TABLE questions DROP COLUMN width, DROP CONSTRAINT long");
   expect(await vecfill("jobs", "migrate", "--status")).toMatchObject({
     stdout: expect.stringMatching(/the swap is next/),
   });
@@ -195,7 +226,9 @@ test("what follows the old column and cannot be made again holds the swap back, 
   const columns =
     "SELECT count(*)::text AS n FROM pg_attribute WHERE attrelid = 'questions'::regclass AND attname LIKE 'embedding%' AND NOT attisdropped";
   expect(await sql(columns)).toEqual([{ n: "1" }]);
-  expect(await vecfill("jobs", "run", "--model", NEW.model)).toMatchObject({ code: 0 });
+  expect(await vecfill("jobs", "run", "--model", NEW.model, "--dimensions", "256")).toMatchObject({
+    code: 0,
+  });
 });
 
 test.each([

@@ -73,7 +73,7 @@ async function goOn(
       manifest.recordMigration(...args),
     );
     const known = manifest.migration(plan.old);
-    const migration = known ?? (await recordMigration(plan, "planned"));
+    const migration = known ?? (await recordMigration(plan, { step: "planned" }));
     const table = createMigrationStore(
       { database: workshop.database, again: (work) => work() },
       migration,
@@ -83,7 +83,7 @@ async function goOn(
       manifest: { ...manifest, recordMigration },
       table: { ...table, add: mortal(fault, table.add), swap: mortal(fault, table.swap) },
       store: async (target) => storeOf(target),
-      fill: mortal(fault, async (next) => {
+      fill: mortal(fault, async (next: Target, _late: boolean) => {
         await fill(trial, all, next);
         await spoil();
         return true;
@@ -126,14 +126,14 @@ describe("killed at any call, and started again", () => {
   });
 
   test.each(faults)("at call %i, %s it took effect", async (nth, when) => {
-    const given = await inUse(12);
+    const given = await inUse(6);
     const { trial } = given;
     const fault: Fault = { nth, when, calls: 0 };
     await expect(goOn(given, fault)).rejects.toThrow(Died);
     const { migration } = await goOn(given);
     expect(migration.step).toBe("swapped");
-    expect(await rightIn(trial, "embedding", true)).toBe(12);
-    expect(await rightIn(trial, KEPT, false)).toBe(12);
+    expect(await rightIn(trial, "embedding", true)).toBe(6);
+    expect(await rightIn(trial, KEPT, false)).toBe(6);
     expect(
       await trial.sql(
         "SELECT indexname::text FROM pg_indexes WHERE indexname LIKE 'by%' ORDER BY 1",
@@ -148,10 +148,10 @@ describe("killed at any call, and started again", () => {
 
 describe("the check", () => {
   test("lets a good column through", async () => {
-    const given = await inUse(30);
+    const given = await inUse(20);
     const { migration, gate } = await goOn(given);
     expect(migration.step).toBe("swapped");
-    expect(gate).toMatchObject({ rows: 30, lacking: 0, flawed: 0, off: 0, recall: 1, against: [] });
+    expect(gate).toMatchObject({ rows: 20, lacking: 0, flawed: 0, off: 0, recall: 1, against: [] });
     expect(gate?.agreement).toBeGreaterThan(0);
   });
 
@@ -182,7 +182,7 @@ describe("the check", () => {
   });
 
   test("holds the swap back where the index misses too much", async () => {
-    const given = await inUse(400, "WITH (m = 2, ef_construction = 4)");
+    const given = await inUse(250, "WITH (m = 2, ef_construction = 4)");
     const { gate, migration } = await goOn(given);
     expect(gate?.recall).toBeLessThan(0.95);
     expect(gate?.against).toEqual(["the index misses too much (--min-recall)"]);

@@ -38,6 +38,8 @@ export const EXAMPLES: { [T in ProgressEvent["type"]]: Extract<ProgressEvent, { 
   waiting: { type: "waiting", why: "for quota at Gemini (job 0002: refused)", seconds: 60 },
   resumed: { type: "resumed", why: "for quota at Gemini (job 0002: refused)" },
   canary: { type: "canary", rows: 100 },
+  searching: { type: "searching", searches: 12, of: 50 },
+  changedTexts: { type: "changedTexts", rows: 12 },
   quotaFull: {
     type: "quotaFull",
     why: "quota full: 90 of 100 tokens queued",

@@ -6,7 +6,7 @@ import { describe, expect, test } from "vitest";
 import { EXIT_CODES } from "../../src/errors.ts";
 import { batchDisplayName, parseBatchName, targetMark } from "../../src/jobs-folder/batch-names.ts";
 import { MODELS } from "../../src/row/models.ts";
-import { projectRef } from "../../src/store/place.ts";
+import { projectRef } from "../../src/store/postgres/place.ts";
 import { connectGemini } from "../../src/gemini/client.ts";
 import { otherBatches } from "../../src/submit/others.ts";
 import { type Folders, openFolders, TEXTS } from "../folders.ts";

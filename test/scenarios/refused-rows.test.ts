@@ -6,12 +6,12 @@ import { writeFile } from "node:fs/promises";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { planCleaning } from "../../src/commands/clean/what-may-go.ts";
 import { JobBlocked, UserError } from "../../src/errors.ts";
-import { writeRefused } from "../../src/import/again.ts";
+import { settleUnsent, writeRefused } from "../../src/import/again.ts";
 import { IN_COLUMN, readFailedLines } from "../../src/jobs-folder/failed-file.ts";
 import { everyLine, resubmitJobs, type ResubmitServices } from "../../src/resubmit/resubmit.ts";
 import { TableRefusal } from "../../src/store/port.ts";
 import { paidRows } from "../../src/words/paid-rows.ts";
-import { range, startTrial, texts, type Trial } from "../trial.ts";
+import { errorLine, range, startTrial, texts, type Trial } from "../trial.ts";
 import { openWorkshop, type Workshop } from "../workshop.ts";
 
 let workshop: Workshop;
@@ -45,7 +45,7 @@ function resubmit(trial: Trial) {
   return trial.services({}, async (all) => {
     const job = all.manifest.job("0001");
     const writePaid: NonNullable<ResubmitServices["writePaid"]> = (parent, lines) =>
-      writeRefused(all, parent, lines);
+      settleUnsent(all, parent, lines);
     return resubmitJobs({ ...all, writePaid }, [job], workshop.bounds, everyLine);
   });
 }
@@ -202,4 +202,23 @@ test("what has ended is fetched before an import fails, and is written by the ne
   await trial.emulator.close();
   await trial.import();
   expect(await trial.rightIds()).toEqual(range(1, 25));
+});
+
+test("failed lines whose rows are filled, have another text or are gone by now are sent by no resubmission", async () => {
+  const trial = await startTrial(workshop, texts(6));
+  trial.setResults(Object.fromEntries(range(2, 6).map((id) => [id, errorLine(3)])));
+  await trial.untilEnded();
+  await trial.import();
+  await trial.sql(
+    "UPDATE questions SET embedding = (SELECT embedding FROM questions WHERE id = 1) WHERE id = 2",
+  );
+  await trial.sql("UPDATE questions SET question_text = 'mended' WHERE id = 3");
+  await trial.sql("DELETE FROM questions WHERE id = 4");
+  expect(await resubmit(trial)).toMatchObject([{ requests: 2 }]);
+  expect(await trial.idsIn("0002.requests.jsonl")).toEqual([5, 6]);
+  expect(await trial.job("0001")).toMatchObject({
+    sums: { requests: 6, written: 1, filled: 1, stale: 1, gone: 1, failed: 2 },
+    outstanding: { lines: 0 },
+  });
+  expect(await trial.files()).not.toContain("0001.failed.jsonl");
 });

@@ -28,6 +28,7 @@ export type InitOptions = Readonly<{
   /** A Supabase project is named: its API wants the functions. */
   project: boolean;
   trigger: boolean;
+  fingerprintColumn: boolean;
   apply: boolean;
   remove: boolean;
   dryRun: boolean;
@@ -91,7 +92,8 @@ async function draftMigration(
   options: InitOptions,
 ): Promise<MigrationDraft | undefined> {
   const { target, folder, remove } = options;
-  if (!options.project && !options.trigger && !options.apply && !remove) return undefined;
+  const { project, trigger, fingerprintColumn, apply } = options;
+  if (![project, trigger, fingerprintColumn, apply, remove].some(Boolean)) return undefined;
   const functionsSql = await services.functionsSql(target);
   const name = `vecfill_${functionsSql.hash}`;
   const newest = await newestOf(folder, name);
@@ -122,7 +124,7 @@ async function newestOf(folder: string, name: string): Promise<Migration | undef
 
 type Made = Pick<MigrationDraft, "statements" | "functions">;
 
-/** A trigger that an earlier migration made stays in. */
+/** Triggers that an earlier migration made stay in. */
 async function statementsFor(
   { examine }: InitServices,
   options: InitOptions,
@@ -134,9 +136,11 @@ async function statementsFor(
   if (description.insteadOfTable?.endsWith("view") === true) throw noTable(target, description);
   checkTarget(target, description);
   const functions = project || supabase;
-  const trigger = options.trigger || newest.includes("\ncreate trigger ");
-  if (!functions && !trigger) return undefined;
-  return { functions, statements: functionsSql.install(seen, { trigger, api: functions }) };
+  const trigger = options.trigger || /^create trigger \S+_reset /m.test(newest);
+  const fingerprint = options.fingerprintColumn || /^create trigger \S+_fingerprint /m.test(newest);
+  if (!functions && !trigger && !fingerprint) return undefined;
+  const statements = functionsSql.install(seen, { trigger, fingerprint, api: functions });
+  return { functions, statements };
 }
 
 function migrationText(target: Target, { statements, functions }: Made, remove: boolean): string {
@@ -151,7 +155,8 @@ ${functions ? ABOUT_FUNCTIONS : ABOUT_TRIGGER}
 
 const ABOUT_FUNCTIONS = `-- Functions through which vecfill reads and fills this column over Supabase's API. They run with the
 -- rights of the caller, and only service_role may execute them.`;
-const ABOUT_TRIGGER = `-- A trigger: a row whose text changes loses its vector, so that the next run fills it again.`;
+const ABOUT_TRIGGER = `-- Triggers: with _reset, a row whose text changes loses its vector, so that the next run fills it again; with
+-- _fingerprint, a column says which text a vector was made of, so that \`vecfill verify\` finds those of other texts.`;
 
 /** What the config file should hold, all but the target's settings as it is; undefined when it holds that already. */
 async function draftConfigFile(

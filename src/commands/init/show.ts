@@ -15,8 +15,11 @@ type Initiated = Readonly<{ result: CommandResult; settings: Settings; isReady: 
 
 export async function showInit(context: CommandContext): Promise<Initiated> {
   const { services, environment, folder, clock, next } = context;
-  const { trigger, apply, remove, dryRun, config, jobsDir } = context.settings;
-  if (trigger && remove) throw excluding("--trigger and --remove exclude each other.");
+  const { trigger, fingerprintColumn, apply, remove, dryRun, config, jobsDir } = context.settings;
+  if ((trigger || fingerprintColumn) && remove)
+    throw excluding(
+      "--remove and what it takes out (--trigger, --fingerprint-column) exclude each other.",
+    );
   const { target, lacks } = await chosen(context);
   const isToMake = await mayMake(context, lacks);
   const left = isToMake ? [] : lacks;
@@ -30,6 +33,7 @@ export async function showInit(context: CommandContext): Promise<Initiated> {
       configFile: config ?? usualConfigFile,
       project: namesSupabase(environment),
       trigger,
+      fingerprintColumn,
       apply,
       remove,
       dryRun,
@@ -120,7 +124,7 @@ function initText(summary: InitSummary, asked: Asked): string {
 }
 
 function appliedLine(functions: boolean, { remove }: Asked): string {
-  const what = functions ? "the functions" : "the trigger";
+  const what = functions ? "the functions" : "the triggers";
   return `${remove ? "Removed" : "Installed"} ${what} in the database.`;
 }
 

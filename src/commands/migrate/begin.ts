@@ -8,12 +8,15 @@ import { checkPlan } from "../../migrate/migrate.ts";
 import { migrationNames } from "../../row/migration-names.ts";
 import { checkTarget } from "../../row/target-check.ts";
 import { type Target, tableName } from "../../row/target.ts";
+import { queueWindow } from "../../stages.ts";
+import { batchSeconds } from "../../quota/duration.ts";
+import { type Follower, LOCK_WAITS } from "../../store/migration/port.ts";
 import { ANN_METHODS } from "../../row/write-cost.ts";
 import { ANN_DIMENSIONS_MAX, type VectorType, vectorType, widthCost } from "../../row/width.ts";
 import { targetOf } from "../../settings/config.ts";
 import type { ValuesOf } from "../../settings/options.ts";
 import type { AnnIndex } from "../../store/port.ts";
-import { bytes, count, counted, dollars } from "../../words/figures.ts";
+import { bytes, count, counted, dollars, duration } from "../../words/figures.ts";
 
 export type MigrateOptions = ValuesOf<typeof MIGRATE_OPTIONS>;
 
@@ -51,7 +54,8 @@ export async function planMigration(
   const takesIndex = next.dimensions <= ANN_DIMENSIONS_MAX[columnType];
   checkPlan(plan, { columns: await table.columns(), indexes: ann, takesIndex });
   const size = await table.size();
-  return { plan, question: questionOf(context, plan, { ...size, indexes: ann }) };
+  const followers = plan.swaps ? await table.obstacles() : [];
+  return { plan, question: questionOf(context, plan, { ...size, indexes: ann, followers }) };
 }
 
 function usualType(old: VectorType, { dimensions }: Target): VectorType {
@@ -61,20 +65,32 @@ function usualType(old: VectorType, { dimensions }: Target): VectorType {
 function questionOf(
   { settings }: CommandContext,
   { old, next, columnType, swaps }: Planned["plan"],
-  size: Readonly<{ rows: number; chars: number; indexes: readonly AnnIndex[] }>,
+  size: Readonly<{
+    rows: number;
+    chars: number;
+    indexes: readonly AnnIndex[];
+    followers: readonly Follower[];
+  }>,
 ): string {
-  const { rows, chars, indexes } = size;
+  const { rows, chars, indexes, followers } = size;
   const tokens = Math.ceil(chars / CHARS_A_TOKEN);
   const usd = priceOf(tokens, pricesOf(settings)(next.model, "batch"));
   const { rowBytes, indexBytes = 0 } = widthCost(columnType, next.dimensions);
   const [column, index] = [rowBytes * rows, indexBytes * indexes.length * rows];
+  const { maxEnqueuedTokens } = queueWindow({ ...settings, model: next.model });
   return [
     `${tableName(old)}: from ${old.model} in ${old.embedding} to ${next.model} in ${next.embedding}, ${columnType}(${next.dimensions}).`,
     `  ${counted(rows, "row")} with a text, about ${count(tokens)} tokens, about ${dollars(usd)} as batches.`,
+    `  time: about ${duration(batchSeconds(tokens, maxEnqueuedTokens))} to fill, by quota; then the index is built.`,
     `  disk: about ${bytes(column)} for the column, ${bytes(index)} for ${counted(indexes.length, "index")}, and as much again in the log of the database.`,
-    `  locks: the table for an instant when the column is added${swaps ? ", and when the names are swapped" : ""}; who cannot have it within 2 seconds tries again.`,
+    `  locks: the table for an instant when the column is added, waited for ${LOCK_WAITS.add} at a time${swaps ? `, and when the names are swapped, for ${LOCK_WAITS.swap}` : ""}.`,
     swaps
       ? `  From the swap on, queries must be embedded with ${next.model}.`
       : `  No swap: your code goes over to ${next.embedding} by itself.`,
+    ...(followers.length === 0
+      ? []
+      : [
+          `  In the way of the swap, drop before: ${followers.map(({ name }) => name).join("; ")}.`,
+        ]),
   ].join("\n");
 }

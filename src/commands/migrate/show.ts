@@ -3,12 +3,10 @@ import { MIGRATE_OPTIONS } from "../../cli/migrate-options.ts";
 import { usageError } from "../../errors.ts";
 import { readManifest } from "../../jobs-folder/open.ts";
 import { isUnderWay, type Migration } from "../../manifest/migration/table-migration.ts";
-import type { Gate } from "../../migrate/gate.ts";
 import { advance } from "../../migrate/migrate.ts";
 import { columnName, type Target, tableName } from "../../row/target.ts";
 import { type Flags, flagValues, targetOf } from "../../settings/config.ts";
 import { runFromSettings } from "../../stages.ts";
-import { count, counted } from "../../words/figures.ts";
 import { aligned, textOf } from "../../words/text-lines.ts";
 import { type MigrateOptions, planMigration } from "./begin.ts";
 import { readQueries } from "./queries-file.ts";
@@ -36,7 +34,7 @@ async function showStatus({ settings }: CommandContext): Promise<CommandResult> 
 }
 
 async function goOn(context: CommandContext, options: MigrateOptions): Promise<CommandResult> {
-  const { settings, services, signal, confirm } = context;
+  const { settings, services, signal, report, clock, confirm } = context;
   const queries = await readQueries(options.queries);
   const known = (await readManifest(settings.jobsDir)).migration(targetOf(settings));
   const goesOn = known !== undefined && isUnderWay(known);
@@ -52,7 +50,7 @@ async function goOn(context: CommandContext, options: MigrateOptions): Promise<C
   const migration =
     planned === undefined
       ? manifest.migration(targetOf(settings))
-      : await manifest.recordMigration(planned.plan, "planned");
+      : await manifest.recordMigration(planned.plan, { step: "planned" });
   if (migration === undefined) throw new Error("the migration is gone");
   const { minRecall, checkRows: sample } = options;
   const advanced = await advance(
@@ -60,9 +58,11 @@ async function goOn(context: CommandContext, options: MigrateOptions): Promise<C
       manifest,
       gemini,
       signal,
+      report,
+      clock,
       table: await services.migration(migration),
       store: (target) => services.store(target),
-      fill: (next) => fill(context, next),
+      fill: (next, late) => fill(context, next, late),
     },
     migration,
     { minRecall, sample, queries },
@@ -74,16 +74,20 @@ function saidNo() {
   return usageError("Nothing was changed: you said no.", "`vecfill migrate --dry-run` plans only.");
 }
 
-/** The pipeline of `run` over the new column; what it leaves waits for the next time. */
-async function fill(context: CommandContext, next: Target): Promise<boolean> {
+/**
+ * The pipeline of `run` over the new column; what it leaves waits for the next time. Late rows go at once, at the
+ * full price: others change while a batch is waited for.
+ */
+async function fill(context: CommandContext, next: Target, late: boolean): Promise<boolean> {
   const { embedding, model, dimensions } = next;
-  const settings = { ...context.settings, embedding, model, dimensions, limit: undefined };
-  const { pending, isCutShort, costStop } = await runFromSettings({
+  const lane = late ? "auto" : context.settings.lane;
+  const settings = { ...context.settings, embedding, model, dimensions, lane, limit: undefined };
+  const { pending, timedOut, costStop } = await runFromSettings({
     ...context,
     settings,
     targets: [settings],
   });
-  return pending.length === 0 && !isCutShort && costStop === undefined;
+  return pending.length === 0 && !timedOut && costStop === undefined;
 }
 
 /** `step`: what it ends with. */
@@ -109,7 +113,7 @@ async function endMigration(
   if (!(await confirm(question))) throw saidNo();
   const manifest = await services.manifest();
   await (step === "finished" ? table.finish() : table.undo());
-  const migration = await manifest.recordMigration(found, step);
+  const migration = await manifest.recordMigration(found, { step });
   return {
     json: { ...migration, edited },
     text: textOf([...stateLines(migration), editedText(edited).trim()]),
@@ -131,7 +135,7 @@ function resultOf(
   const isStopped = gate !== undefined && gate.against.length > 0;
   return {
     json: { ...migration, gate: gate ?? null },
-    text: textOf([...(gate === undefined ? [] : gateLines(gate)), ...stateLines(migration)]),
+    text: textOf([...stateLines(migration), isStopped ? AGAIN : ""]),
     next: isFilling ? next("migrate") : undefined,
     exit: isStopped ? "rowsFailed" : isFilling ? "unfinished" : "done",
   };
@@ -158,6 +162,7 @@ function stateLines(migration: Migration): string[] {
   const stands = step === "checked" && !swaps ? "checked, and not to be swapped" : STANDS[step];
   return [
     `${tableName(next)}: ${old.model} in ${old.embedding}, ${next.model} in ${next.embedding}: ${stands} (${at}).`,
+    ...checkLines(migration),
     ...(step === "swapped" ? afterSwap(migration) : []),
     ...(step === "checked" && !swaps ? withoutSwap(migration) : []),
   ];
@@ -179,36 +184,9 @@ function withoutSwap({ old, next }: Migration): string[] {
   ];
 }
 
-const PERCENT = 100;
-
-function gateLines(gate: Gate): string[] {
-  const { queries } = gate;
-  const figures: readonly (readonly [string, string])[] = [
-    ["rows with a vector", count(gate.rows)],
-    ["with a text and no vector", count(gate.lacking)],
-    ["of a wrong width or length", count(gate.flawed)],
-    [
-      "embedded again",
-      `${count(gate.sampled)}, ${gate.off === 0 ? "all alike" : `${count(gate.off)} off`}`,
-    ],
-    ["recall@10 of the index", share(gate.recall)],
-    ["same neighbours as before", share(gate.agreement)],
-  ];
-  return [
-    ...aligned(figures).map((line) => `  ${line}`),
-    ...(queries === undefined
-      ? []
-      : [
-          `  ${counted(queries.count, "query")}: nDCG@10 ${queries.old.ndcg.toFixed(3)} before, ${queries.next.ndcg.toFixed(3)} now; recall@10 ${share(queries.old.recall)} before, ${share(queries.next.recall)} now`,
-        ]),
-    gate.against.length === 0 ? "" : `The swap is held back: ${gate.against.join("; ")}.`,
-    gate.against.length === 0 ? "" : AGAIN,
-  ];
-}
-
-function share(part: number | undefined): string {
-  return part === undefined ? "-" : `${(part * PERCENT).toFixed(1)}%`;
+function checkLines({ check = [] }: Migration): string[] {
+  return aligned(check.map(({ what, found }) => [what, found])).map((line) => `  ${line}`);
 }
 
 const AGAIN =
-  "`vecfill verify --sample 100` for the new column names rows that are off: set these to NULL. Then run the same command again: it fills, and checks anew.";
+  "The swap is held back. `vecfill verify --sample 100` for the new column names rows that are off: set these to NULL. An index that misses too much is dropped, and built by hand under its name with a larger m and ef_construction; or give a smaller --min-recall. Then run the same command again: it fills, and checks anew.";

@@ -5,6 +5,7 @@ import { type Cost, spentOn } from "../../cost/cost.ts";
 import { finalSums } from "../../cost/final-sums.ts";
 import type { Job } from "../../manifest/job.ts";
 import type { ManifestView } from "../../manifest/manifest.ts";
+import type { Migration } from "../../manifest/migration/table-migration.ts";
 import { readStateChanges } from "../../jobs-folder/state-changes.ts";
 import type { Sums } from "../../row/sums.ts";
 import { sameTarget, tableName, type Target } from "../../row/target.ts";
@@ -39,6 +40,8 @@ export type ReportData = Readonly<{
   /** What may be queued at once. */
   enqueuedTokensMax: number;
   failures: Failures;
+  /** Of the table: the way to the model that it has, or is to have. */
+  migration: Migration | undefined;
 }>;
 
 export type ReportOptions = Readonly<{
@@ -79,6 +82,7 @@ export async function gatherReport(
     span: spanOf([...lives.values()].flat(), now),
     enqueuedTokensMax,
     failures: await readFailures(jobs, (job) => manifest.files(job)),
+    migration: manifest.migration(target),
   };
 }
 

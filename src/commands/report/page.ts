@@ -45,7 +45,8 @@ export function reportPage(data: ReportData, next: (command: CommandName) => str
       <body>
         <main>
           ${heading(data)} ${verdict(data, next)} ${figures(data)} ${failures(data.failures)}
-          ${rowsOverTime(data)} ${quota(data)} ${timeline(data)} ${jobList(data.jobs)}
+          ${checked(data.migration)} ${rowsOverTime(data)} ${quota(data)} ${timeline(data)}
+          ${jobList(data.jobs)}
         </main>
       </body>
     </html> `;
@@ -122,6 +123,27 @@ function figure(value: string, name: string, tone: Html | "" = ""): Html {
   return html`<div class="figure">
     <b${tone}>${value}</b><span class="soft">${name}</span>
   </div>`;
+}
+
+function checked(migration: ReportData["migration"]): Html | "" {
+  if (migration?.check === undefined) return "";
+  const { old, next, step, check } = migration;
+  return html`<section>
+    <h2>The check of a new model's column</h2>
+    <p class="soft">
+      From ${old.model} in ${old.embedding} to ${next.model} in ${next.embedding}: ${step}.
+    </p>
+    ${table(
+      ["what", "found"],
+      check.map(
+        ({ what, found }) =>
+          html`<tr>
+            <td>${what}</td>
+            <td>${found}</td>
+          </tr>`,
+      ),
+    )}
+  </section>`;
 }
 
 function rowsOverTime({ exported, written, span }: ReportData): Html {

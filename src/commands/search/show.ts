@@ -1,6 +1,8 @@
 import type { CommandContext, CommandResult } from "../../cli/command.ts";
 import { SEARCH_OPTIONS } from "../../cli/search-options.ts";
 import { fit } from "../../output/fit.ts";
+import { readManifest } from "../../jobs-folder/open.ts";
+import { otherSpace } from "../../manifest/vector-space.ts";
 import { queriesOf } from "../../search/vectors-now.ts";
 import { type Flags, flagValues, targetOf } from "../../settings/config.ts";
 import { queryVectorFromSettings, searchFromSettings } from "../../stages.ts";
@@ -17,6 +19,11 @@ export async function showSearch(
   const query = words.join(" ");
   const { model, dimensions, taskType } = queriesOf(target);
   const asked = { query, model, dimensions, taskType };
+  const manifest = await readManifest(context.settings.jobsDir);
+  // nothing fails then; the neighbours are just wrong
+  const other = otherSpace(manifest.jobs(), target);
+  if (other !== undefined)
+    context.report({ type: "warning", message: other.message, hint: other.hint });
   if (printVector) {
     const vector = [...(await queryVectorFromSettings(context, query))];
     return { json: { ...asked, vector, rows: [] }, text: JSON.stringify(vector) };

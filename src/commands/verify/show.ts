@@ -10,6 +10,7 @@ import { priceOf, pricesOf } from "../../cost/tariff.ts";
 import { verifyPath } from "../../manifest/file-names.ts";
 import { readManifest } from "../../jobs-folder/open.ts";
 import { count, counted, decimal, dollars, duration, percent } from "../../words/figures.ts";
+import type { ChangedTexts } from "../../row/question.ts";
 import type { Store } from "../../store/port.ts";
 import { columnName, sameTarget, type Target } from "../../row/target.ts";
 import { type ColumnSummary, verifyColumn } from "./column.ts";
@@ -22,7 +23,7 @@ import {
   unlikeRows,
   tokensToSend,
 } from "../../search/sample.ts";
-import { nameAmongSeveral } from "../../stages.ts";
+import { countChangedTexts, nameAmongSeveral } from "../../stages.ts";
 import { longestWait, type Wait, waitText } from "./waiting.ts";
 import { textOf } from "../../words/text-lines.ts";
 import { type Verdict, verdictOn } from "../../words/verdict.ts";
@@ -36,6 +37,10 @@ export async function showVerify(context: CommandContext): Promise<CommandResult
   const findings = new Findings();
   const picks = await placesToPick(store, settings.sample);
   const column = await verifyColumn({ store, report, signal }, picks, findings);
+  const changed = await countChangedTexts(store, report);
+  for (const id of changed?.ids ?? []) {
+    findings.add({ id, problem: "text", detail: "its text has changed" });
+  }
   const sample = await takeSample(context, target, column, findings);
   const manifest = await readManifest(settings.jobsDir);
   const coverage = { total: column.total, pending: column.total - column.withEmbedding };
@@ -46,6 +51,7 @@ export async function showVerify(context: CommandContext): Promise<CommandResult
     target,
     description,
     column,
+    changed,
     sample,
     findings,
     unbalanced: unbalancedJobs(manifest.jobs()),
@@ -113,6 +119,7 @@ type Verified = Readonly<{
   target: Target;
   description: TargetDescription;
   column: ColumnSummary;
+  changed: ChangedTexts | undefined;
   sample: Sample | undefined;
   findings: Findings;
   unbalanced: readonly string[];
@@ -165,6 +172,7 @@ function resultOf({ settings, next }: CommandContext, verified: Verified): Comma
       unbalancedJobs: unbalanced,
       oldestWaiting: verified.wait ?? null,
       emptiedSince: verified.emptied,
+      changedTexts: verified.changed ?? null,
       files: { checked: files.checked, problems: files.problems },
       sample: sample === undefined ? null : { ...sample, usd: decimal(sample.usd) },
       problemsFile: isListed ? path : null,
@@ -196,6 +204,7 @@ function verifiedText(
   const listed = findings.listed < findings.count ? `the first ${count(findings.listed)} of ` : "";
   return textOf([
     ...columnLines(verified),
+    ...changedLines(verified),
     ...waitLines(verified, asked),
     ...manifestLines(verified),
     ...sampleLines(verified),
@@ -227,6 +236,17 @@ function columnLines(verified: Verified): string[] {
       `  ${what.padEnd(width)}  ${count(rows).padStart(digits)}  ${note ?? ""}`.trimEnd(),
     ),
     fitsTarget(verified) ? "" : misfit,
+  ];
+}
+
+function changedLines({ changed }: Verified): string[] {
+  if (changed === undefined) return [];
+  const { by, rows, unknown } = changed;
+  if (by === "reset")
+    return ["  of another text: none since its trigger is there, which empties them"];
+  return [
+    `  of another text: ${rows === 0 ? "none" : `${counted(rows, "row")}; set to NULL, the next run fills them`}`,
+    unknown === 0 ? "" : `  of a text that nobody recorded: ${counted(unknown, "older vector")}`,
   ];
 }
 

@@ -23,8 +23,16 @@ type PlanOf<Of> = Readonly<{
   swaps: boolean;
 }>;
 
-/** `since`: when it was planned; `at`: when the step was reached. */
-type Stand = Readonly<{ step: MigrationStep; since: string; at: string }>;
+export type Checked = Readonly<{ what: string; found: string }>;
+
+/** `check`: what one found, with the step that follows it. */
+export type MigrationTold = Readonly<{
+  step: MigrationStep;
+  check?: readonly Checked[] | undefined;
+}>;
+
+/** `since`: when it was planned; `at`: when the step was reached; `check`: the last one. */
+type Stand = MigrationTold & Readonly<{ since: string; at: string }>;
 
 /** Targets as their columns are called now. */
 export type MigrationPlan = PlanOf<Target> & Readonly<{ next: Target }>;
@@ -44,6 +52,7 @@ type Event = Readonly<{
   at: string;
   target: number;
   plan?: PlanOf<number> | undefined;
+  check?: readonly Checked[] | undefined;
 }>;
 
 export function isUnderWay({ step }: Pick<Migration, "step">): boolean {
@@ -62,12 +71,13 @@ export function migrationOf(
 /** As it is after the event. Throws where it does not fit what came before. */
 export function afterMigrationEvent(
   { targets, migrations }: Known,
-  { step, at, target, plan }: Event,
+  { step, at, target, plan, check }: Event,
 ): RecordedMigration {
   const known = targets[target];
   const before = known && migrations.get(tableName(known));
   const goesOn = before !== undefined && isUnderWay(before);
-  if (known !== undefined && goesOn && step !== "planned") return { ...before, step, at };
+  if (known !== undefined && goesOn && step !== "planned")
+    return { ...before, step, at, check: check ?? before.check };
   if (plan === undefined || targets[plan.old] === undefined || goesOn || step !== "planned") {
     throw new Error(`"migration" ${step} does not fit what came before`);
   }

@@ -1,9 +1,10 @@
 /** A table on its way to a new column, in our words. Every call may be repeated. */
 
+/** For how long each waits for the table: all who come after it wait, too. Then it tries again. */
+export const LOCK_WAITS = { add: "150 ms", swap: "2 s" } as const;
+
 /** Something that follows the old column by its number, and would go along with it when it is renamed. */
 export type Follower = Readonly<{
-  /** A view can be made again. */
-  isView: boolean;
   /** As the database describes it: `view v`, `policy p on table t`. */
   name: string;
   /** What makes it, where the database tells. */
@@ -15,8 +16,6 @@ type MigrationSize = Readonly<{
   rows: number;
   /** Of their texts. */
   chars: number;
-  /** Of the table, with its indexes. */
-  bytes: number;
 }>;
 
 export type MigrationStore = Readonly<{
@@ -25,8 +24,8 @@ export type MigrationStore = Readonly<{
   columns(): Promise<readonly string[]>;
   /** The new column, and a trigger that empties it where the text changes. */
   add(): Promise<void>;
-  /** Rows that have a text and no new vector. */
-  lacking(): Promise<number>;
+  /** Ids, at most so many, of rows that have a text and no new vector. */
+  lacking(limit: number): Promise<readonly string[]>;
   /** Those that keep the names from being swapped. */
   obstacles(): Promise<readonly Follower[]>;
   /** The names of the columns and of their indexes, in one transaction; from then on the trigger empties the kept one. */

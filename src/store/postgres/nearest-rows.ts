@@ -3,7 +3,8 @@ import type { TargetDescription } from "../../row/target-description.ts";
 import { quoteIdentifier, type Target } from "../../row/target.ts";
 import { operatorOf, servesSearch } from "../../row/width.ts";
 import { ANN_METHODS } from "../../row/write-cost.ts";
-import { cell, type Row } from "../database.ts";
+import { readCatalogue } from "../catalogue.ts";
+import { cell, type Database, type Row } from "../database.ts";
 import type { NearRow, Nearest } from "../port.ts";
 import {
   qualifiedColumn,
@@ -17,11 +18,25 @@ import {
 const EF_SEARCH = 40;
 const COSINE = "<=>";
 
-/** To be sent as one: the settings hold for its last statement, which gives the rows. */
-export function nearestScript(
+export async function nearestRows(
+  database: Database,
   target: Target,
   shape: TableShape,
-  { embeddingIndexes }: Pick<TargetDescription, "embeddingIndexes">,
+  asked: Nearest,
+): Promise<NearRow[]> {
+  // one may have been built since
+  const indexes =
+    asked.exact === true
+      ? []
+      : (await readCatalogue(database, target)).description.embeddingIndexes;
+  return (await database.script(nearestScript(target, shape, indexes, asked))).map(nearRow);
+}
+
+/** To be sent as one: the settings hold for its last statement, which gives the rows. */
+function nearestScript(
+  target: Target,
+  shape: TableShape,
+  indexes: TargetDescription["embeddingIndexes"],
   { to, limit, exact = false }: Nearest,
 ): string {
   const schema = quoteIdentifier(shape.vectorSchema);
@@ -30,7 +45,7 @@ export function nearestScript(
     "row" in to
       ? vectorOfRow(target, to.row)
       : `'[${to.join(",")}]'::${schema}.vector::${schema}.${shape.embeddingType}`;
-  const index = embeddingIndexes.find(
+  const index = indexes.find(
     ({ method, valid, definition }) =>
       valid && ANN_METHODS.includes(method) && servesSearch(definition),
   );
@@ -50,7 +65,7 @@ function vectorOfRow(target: Target, id: string): string {
     WHERE ${qualifiedColumn(target, target.id)}::text = ${quoteLiteral(id)} LIMIT 1)`;
 }
 
-export function nearRow(row: Row): NearRow {
+function nearRow(row: Row): NearRow {
   const similarity = Number(cell(row, "similarity"));
   return { id: cell(row, "id"), text: cell(row, "text"), similarity };
 }

@@ -40,7 +40,8 @@ import {
   type TableShape,
 } from "../sql.ts";
 import { trialOf, trialScript } from "../trial.ts";
-import { nearestScript, nearRow } from "./nearest-rows.ts";
+import { changedTexts } from "./changed-texts.ts";
+import { nearestRows } from "./nearest-rows.ts";
 import { oldestPending } from "./oldest-pending.ts";
 import { sqlIndexes } from "./sql-indexes.ts";
 import { encodeVectorArray } from "./vector-array.ts";
@@ -74,17 +75,16 @@ export function createSqlStore(
   return {
     indexes: sqlIndexes(database, target),
     nearest: (asked) =>
-      explained(async () => {
-        const { shape } = await layout();
-        // an index may have been built since
-        const { description } = await readCatalogue(database, target);
-        const rows = await database.script(nearestScript(target, shape, description, asked));
-        return rows.map(nearRow);
-      }),
+      explained(async () => nearestRows(database, target, (await layout()).shape, asked)),
     oldestPending: (name) =>
       explained(async () => {
         await seen();
         return oldestPending(database, target, name);
+      }),
+    changedTexts: () =>
+      explained(async () => {
+        await seen();
+        return changedTexts(database, target);
       }),
     describe: () => explained(async () => (await readCatalogue(database, target)).description),
     readPending: (page) =>

@@ -83,7 +83,7 @@ describe("the SQL functions", () => {
     ["pgvector elsewhere", TARGET, { ...SHAPE, vectorSchema: "public" }, /public\.vector/],
   ] as const)("are not made where there is %s", async (_, target, shape, message) => {
     const statement = inOneStatement(
-      installStatements(target, shape, { trigger: false, api: true }),
+      installStatements(target, shape, { trigger: false, fingerprint: false, api: true }),
     );
     expect(String(await rejection(project.database.query(statement)))).toMatch(message);
     expect(await functionsThere()).toEqual([]);
@@ -132,7 +132,11 @@ describe("the SQL functions", () => {
 
   it("are as they should be where an editor ended the lines in its own way", async () => {
     await project.install(TARGET);
-    const statements = installStatements(TARGET, SHAPE, { trigger: false, api: true });
+    const statements = installStatements(TARGET, SHAPE, {
+      trigger: false,
+      fingerprint: false,
+      api: true,
+    });
     for (const statement of statements) {
       await project.database.query(statement.replaceAll("\n", "\r\n"));
     }

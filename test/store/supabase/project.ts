@@ -129,6 +129,7 @@ async function install(database: Database, target: Target, trigger: boolean): Pr
   checkTarget(target, description);
   const statements = installStatements(target, shapeOf(description, extension?.schema), {
     trigger,
+    fingerprint: false,
     api: true,
   });
   await database.query(inOneStatement(statements));

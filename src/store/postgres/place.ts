@@ -3,8 +3,8 @@
  * fill one table see each other. A Supabase project is told by its ref, which the addresses of its API, its
  * database and its pooler have in common; any other by what initdb gave the server, and the database's name.
  */
-import { cell, type Database } from "./database.ts";
-import { failureCode } from "./failure.ts";
+import { cell, type Database } from "../database.ts";
+import { failureCode } from "../failure.ts";
 
 /** Undefined where the address is of no project. */
 export function projectRef(address: string): string | undefined {
