@@ -1,9 +1,12 @@
 // A long journal has what it comes to beside it. Is what is known by it always what the journal tells, whatever becomes
 // of either file?
 import { mkdir, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { createHash } from "node:crypto";
 import { join } from "node:path";
+import { deserialize, serialize } from "node:v8";
 import { describe, expect, test } from "vitest";
 import { systemClock } from "../../src/clock.ts";
+import { packageVersion } from "../../src/disk/package-version.ts";
 import { parseHeader } from "../../src/manifest/event.ts";
 import type { ManifestState } from "../../src/manifest/fold.ts";
 import { readState, saveState } from "../../src/manifest/saved/saved-state.ts";
@@ -32,6 +35,12 @@ async function savedAfter(count: number, journal = fixture): Promise<string> {
 async function save(folder: string): Promise<void> {
   const { state, content } = await readState(folder);
   await saveState(folder, { state, savedBytes: NOTHING_SAVED }, content);
+}
+
+/** As anybody can make it who has read jobs/README.md. */
+function withProof(body: Buffer): Buffer {
+  const writer = `vecfill ${packageVersion()}, v8 ${process.versions.v8}\n`;
+  return Buffer.concat([createHash("sha256").update(writer).update(body).digest(), body]);
 }
 
 /** What the journal alone comes to. */
@@ -110,6 +119,29 @@ describe("it does not count", () => {
     } finally {
       Object.defineProperty(process, "versions", { value: versions });
     }
+  });
+
+  const forged: Readonly<Record<string, (state: ManifestState) => void>> = {
+    "the id of a job": ({ jobs }) => {
+      for (const [id, job] of jobs) jobs.set(id, { ...job, id: `../${id}` });
+    },
+    "the number of the last job": (state) => Object.assign(state, { lastJob: "/../1" }),
+    "the id of a child": ({ jobs }) => {
+      for (const [id, job] of jobs) jobs.set(id, { ...job, children: ["../x"] });
+    },
+  };
+
+  test.each(Object.entries(forged))("where %s would name a file elsewhere", async (_, forge) => {
+    const folder = await savedAfter(half);
+    const path = join(folder, STATE);
+    const saved: { state: ManifestState } = deserialize((await readFile(path)).subarray(32));
+    await writeFile(path, withProof(serialize(saved)));
+    expect((await readState(folder)).savedBytes).toBeGreaterThan(0);
+    forge(saved.state);
+    await writeFile(path, withProof(serialize(saved)));
+    const { state, savedBytes } = await readState(folder);
+    expect(savedBytes).toBe(0);
+    expect(state).toEqual(await replayed(fixture));
   });
 
   test("where there is no journal any more", async () => {

@@ -10,6 +10,7 @@ import { hashStart, replaceFile } from "../../disk/durable-file.ts";
 import { packageVersion } from "../../disk/package-version.ts";
 import { errorCode } from "../../disk/presence.ts";
 import { UserError } from "../../errors.ts";
+import { JOB_ID, MANIFEST_ID } from "../event.ts";
 import { manifestPath, savedStatePath } from "../file-names.ts";
 import { apply, emptyState, type ManifestState } from "../fold.ts";
 import { type JournalContent, type Place, readJournal } from "../journal.ts";
@@ -63,9 +64,24 @@ async function findSaved(folder: string): Promise<Found | undefined> {
   const bytes = await readFile(savedStatePath(folder));
   const body = bytes.subarray(PROOF_BYTES);
   if (!proofOf(body).equals(bytes.subarray(0, PROOF_BYTES))) return undefined;
-  const { place, sha256, state }: Saved = deserialize(body);
+  const saved: Saved = deserialize(body);
+  if (!namesAreSound(saved)) return undefined;
+  const { place, sha256, state } = saved;
   const hash = await hashStart(manifestPath(folder), place.endsAt);
   return hash.copy().digest("hex") === sha256 ? { state, place: { ...place, hash } } : undefined;
+}
+
+/**
+ * Anybody can make a proof, and what is found in a folder is data: names of which files and batches are made are such
+ * as the journal's check lets through.
+ */
+function namesAreSound({ place, state }: Saved): boolean {
+  const ids = [...state.jobs].flatMap(([id, job]) => [id, job.id, ...job.parents, ...job.children]);
+  return (
+    MANIFEST_ID.test(String(place.header?.manifest)) &&
+    Number.isSafeInteger(state.lastJob) &&
+    ids.every((id) => JOB_ID.test(id))
+  );
 }
 
 const PROOF_BYTES = 32;
