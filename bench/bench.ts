@@ -11,6 +11,7 @@ import { measureCommands } from "./commands.ts";
 import { measureExport } from "./export.ts";
 import { measureImport } from "./import.ts";
 import { measureGrid, measureThroughPipeline } from "./quota.ts";
+import { measureLastMile } from "./last-mile.ts";
 import { measureParse } from "./parse.ts";
 import { type Figure, type Row, shown } from "./rounds.ts";
 import { measureRun } from "./run.ts";
@@ -32,6 +33,8 @@ const FIGURES: Readonly<Record<string, (sizes: Sizes) => Promise<Figure>>> = {
   parse: () => measureParse({ lines: 4000, rounds: 7 }),
   import: () =>
     withServer((url) => measureImport(url, SCRATCH, { rows: 30_000, slowRows: 4000, rounds: 5 })),
+  "last-mile": () =>
+    withServer((url) => measureLastMile(url, SCRATCH, { rows: 50_000, rounds: 3 })),
   index: () => withServer((url) => measureUnderIndex(url, SCRATCH, { rows: 20_000, rounds: 2 })),
   export: () => withServer((url) => measureExport(url, SCRATCH, { rows: 300_000, rounds: 7 })),
   "quota-grid": () => measureGrid(),

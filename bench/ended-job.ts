@@ -23,11 +23,14 @@ const QUIET = { report: () => {}, signal: new AbortController().signal };
 /** The vector of the nth line, as it stands between the brackets. */
 type VectorOfLine = (line: number) => string;
 
+/** `until`: the results file is there in either case. */
+type Ended = Readonly<{ vectorOfLine?: VectorOfLine; until?: "succeeded" | "downloaded" }>;
+
 /** Exports the store's pending rows, and writes results as if the service had embedded them. */
 export async function makeEndedJob(
   folder: string,
   store: Store,
-  vectorOfLine: VectorOfLine = sharedVectors(),
+  { vectorOfLine = sharedVectors(), until = "downloaded" }: Ended = {},
 ): Promise<void> {
   const manifest = await openManifest(folder, systemClock);
   try {
@@ -38,7 +41,8 @@ export async function makeEndedJob(
     const [job] = manifest.jobs();
     if (job === undefined) throw new Error("nothing was exported");
     const file = await writeResults(manifest, job.id, vectorOfLine);
-    await recordUntilDownloaded(manifest, job.id, file);
+    await recordUntilSucceeded(manifest, job.id);
+    if (until === "downloaded") await manifest.record({ type: "downloaded", job: job.id, file });
   } finally {
     await manifest.close();
   }
@@ -81,16 +85,11 @@ export function resultLine(key: string, values: string): string {
   return `{"response":{"tokenCount":"24","embedding":{"values":[${values}]}},"key":${JSON.stringify(key)}}\n`;
 }
 
-async function recordUntilDownloaded(
-  manifest: Manifest,
-  job: string,
-  file: Readonly<{ bytes: number; sha256: string }>,
-): Promise<void> {
+async function recordUntilSucceeded(manifest: Manifest, job: string): Promise<void> {
   const keyId = "bench";
   await manifest.record({ type: "uploaded", job, remoteFile: { name: "files/bench" } });
   const displayName = "bench";
   await manifest.record({ type: "submitting", job, displayName, submission: 1, keyId });
   await manifest.record({ type: "submitted", job, batch: "batches/bench", adopted: false, keyId });
   await manifest.record({ type: "succeeded", job, resultsName: "files/results" });
-  await manifest.record({ type: "downloaded", job, file });
 }

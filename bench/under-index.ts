@@ -39,7 +39,9 @@ export async function measureUnderIndex(
   });
   try {
     await fillTable(database, rows);
-    await makeEndedJob(jobs, createSqlStore(database, TARGET, { where: undefined }), randomVector);
+    await makeEndedJob(jobs, createSqlStore(database, TARGET, { where: undefined }), {
+      vectorOfLine: randomVector,
+    });
     return await alternate({ name: "index", unit: "s", rounds, note: NOTE }, [
       contestant("with --rebuild-index: dropped, written, built", true),
       contestant("the index left as it is", false),

@@ -16,6 +16,7 @@ export const LAYERS: readonly (readonly string[])[] = [
   ["settings"],
   ["words"],
   ["cost", "jobs-folder"],
+  ["manifest/saved"],
   ["manifest"],
   [
     "manifest/quota",

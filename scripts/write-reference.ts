@@ -3,7 +3,7 @@ import { execFileSync } from "node:child_process";
 import { readFileSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { configSchema } from "./config-schema.ts";
-import { packageVersion } from "../src/cli/package-version.ts";
+import { packageVersion } from "../src/disk/package-version.ts";
 import { manPage } from "./man-page.ts";
 import { referencePage } from "./reference.ts";
 

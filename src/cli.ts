@@ -32,7 +32,7 @@ import {
   listenForInterrupts,
 } from "./cli/interrupt.ts";
 import { COMMANDS } from "./commands/commands.ts";
-import { packageVersion } from "./cli/package-version.ts";
+import { packageVersion } from "./disk/package-version.ts";
 import { misused } from "./cli/misused.ts";
 import { useProxy } from "./cli/proxy.ts";
 import { COMMAND_NAMES, type CommandName } from "./settings/option.ts";
@@ -149,6 +149,12 @@ async function pageAsked({ args, world }: Session): Promise<string | undefined> 
   if (first === "version" || args.some((arg) => VERSION_FLAGS.includes(arg))) {
     return packageVersion();
   }
+  // a shell waits for it at each start
+  if (first === "completion" && second !== undefined && args.length === 2) {
+    const { completionScript } = await import("./commands/completion/show.ts");
+    const script = completionScript(second, COMMANDS);
+    if (script !== undefined) return script;
+  }
   const asked = first === "help" ? second : args.find((arg) => !arg.startsWith("-"));
   if (first !== "help" && !args.some((arg) => HELP_FLAGS.includes(arg))) return undefined;
   if (asked === undefined) return mainPage(COMMANDS, columns);
@@ -203,7 +209,7 @@ async function start(name: CommandName, argv: Flags, session: Session): Promise<
   const { origins } = configuration;
   session.complete = (hint) => withCompleteCommands(hint, origins);
   for (const message of configuration.warnings) warn(output, message);
-  const proxy = LOCAL_COMMANDS.includes(name) ? {} : useProxy(env);
+  const proxy = LOCAL_COMMANDS.includes(name) ? {} : await useProxy(env);
   if (proxy.warning !== undefined) warn(output, proxy.warning);
   const interrupt = interruptible(session, serves);
   const watch = await watchOver(name, configuration, session);

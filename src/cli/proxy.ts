@@ -1,5 +1,4 @@
 /** HTTPS_PROXY and NO_PROXY, as other programs follow them. */
-import http from "node:http";
 import { usageError } from "../errors.ts";
 import { PROXY_VARIABLES } from "../settings/access.ts";
 
@@ -10,7 +9,7 @@ const LOCAL = ["localhost", "127.0.0.1", "::1"];
 type Proxied = Readonly<{ warning?: string; release?: () => void }>;
 
 /** For the whole process. The real environment alone is asked: what is sent passes through there. */
-export function useProxy(env: NodeJS.ProcessEnv, node: object = http): Proxied {
+export async function useProxy(env: NodeJS.ProcessEnv, node?: object): Promise<Proxied> {
   const named = PROXY_VARIABLES.find((name) => env[name]);
   // Node passes over what has another scheme, or none: without a proxy, and without a word
   if (named !== undefined && !isFollowed(env[named] ?? "")) {
@@ -21,10 +20,12 @@ export function useProxy(env: NodeJS.ProcessEnv, node: object = http): Proxied {
   }
   // by that Node follows them itself, from its start on
   if (named === undefined || env["NODE_USE_ENV_PROXY"] === "1") return {};
-  const set: unknown = Reflect.get(node, "setGlobalProxyFromEnv");
+  // to load it takes as long as all else of a short command
+  const http = node ?? (await import("node:http")).default;
+  const set: unknown = Reflect.get(http, "setGlobalProxyFromEnv");
   if (typeof set !== "function") return { warning: notFollowed(named) };
   const NO_PROXY = [env["NO_PROXY"] ?? env["no_proxy"] ?? "", ...LOCAL].filter(Boolean).join(",");
-  const restore: unknown = Reflect.apply(set, node, [{ ...env, NO_PROXY, no_proxy: NO_PROXY }]);
+  const restore: unknown = Reflect.apply(set, http, [{ ...env, NO_PROXY, no_proxy: NO_PROXY }]);
   if (typeof restore !== "function") return {};
   return { release: () => void Reflect.apply(restore, undefined, []) };
 }

@@ -3,7 +3,7 @@
  * and the folder synced. After a crash there is the old file or the new one, and perhaps a
  * `.part`, which nobody reads and, in the jobs folder, a later run sweeps.
  */
-import { createHash, randomBytes } from "node:crypto";
+import { createHash, type Hash, randomBytes } from "node:crypto";
 import { type FileHandle, open, rename, rm } from "node:fs/promises";
 import { dirname } from "node:path";
 import { UserError } from "../errors.ts";
@@ -95,6 +95,18 @@ export async function hashFile(path: string): Promise<FileDigest> {
     bytes += block.length;
   }
   return { bytes, sha256: hash.digest("hex") };
+}
+
+/** Of its first so many bytes, to be gone on with. */
+export async function hashStart(path: string, bytes: number): Promise<Hash> {
+  const hash = createHash("sha256");
+  let left = bytes;
+  for await (const block of readBlocks(path)) {
+    hash.update(block.subarray(0, left));
+    left -= Math.min(left, block.length);
+    if (left === 0) break;
+  }
+  return hash;
 }
 
 /** Makes renames and removals within the folder survive a power cut. */

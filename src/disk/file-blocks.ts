@@ -15,19 +15,23 @@ const statFile = promisify(fstat);
 const readFile = promisify(read);
 const closeFile = promisify(close);
 
-/** Each block holds until the next one is asked for. Rejects with the system's error. */
-export async function* readBlocks(path: string): AsyncGenerator<Buffer> {
+/** Each block holds until the next one is asked for. Rejects with the system's error. `start`: where the first one begins. */
+export async function* readBlocks(path: string, start = 0): AsyncGenerator<Buffer> {
   const file = await openFile(path, "r");
   const { size } = await statFile(file);
   const bytes = Math.min(Math.max(size, MIN_BLOCK_BYTES), BLOCK_BYTES);
   let [filling, spare] = [Buffer.allocUnsafeSlow(bytes), Buffer.allocUnsafeSlow(bytes)];
-  let reading = fill(file, filling);
+  let next = start;
+  // a pipe has no places: it is read from where it is
+  const from = () => (start === 0 ? null : next);
+  let reading = fill(file, filling, from());
   try {
     for (;;) {
       const block = await reading;
       if (block.length === 0) return;
+      next += block.length;
       [filling, spare] = [spare, filling];
-      reading = fill(file, filling);
+      reading = fill(file, filling, from());
       yield block;
     }
   } finally {
@@ -38,8 +42,8 @@ export async function* readBlocks(path: string): AsyncGenerator<Buffer> {
 }
 
 /** Empty at the end of the file. One that fails is told where it is awaited. */
-function fill(file: number, buffer: Buffer): Promise<Buffer> {
-  const filled = readFile(file, buffer, 0, buffer.length, null).then(({ bytesRead }) =>
+function fill(file: number, buffer: Buffer, place: number | null): Promise<Buffer> {
+  const filled = readFile(file, buffer, 0, buffer.length, place).then(({ bytesRead }) =>
     buffer.subarray(0, bytesRead),
   );
   filled.catch(() => {});

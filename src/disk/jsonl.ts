@@ -50,20 +50,20 @@ export async function* splitLines(
   if (last !== undefined) yield [last];
 }
 
-/** Lines that follow each other, and what they take in the file; or what is wrong with the next one. */
+/** Lines that follow each other, and as they stand in the file; or what is wrong with the next one. */
 export type TextLines =
-  | Readonly<{ texts: readonly string[]; bytes: number }>
+  | Readonly<{ texts: readonly string[]; bytes: Buffer }>
   | Readonly<{ texts: "torn"; tail: string }>
   | Readonly<{ texts: "too long" }>;
 
 /**
  * Whole lines without their LF, those of a block at once: decoded line by line, a file of many short
  * ones takes three times as long. `torn`: the file ends without an LF, after `tail` (or what of it is kept). Nothing
- * comes after a line that is too long.
+ * comes after a line that is too long. `start`: where the first line begins.
  */
-export async function* readTextLines(path: string): AsyncGenerator<TextLines> {
+export async function* readTextLines(path: string, start = 0): AsyncGenerator<TextLines> {
   let carried = Buffer.alloc(0);
-  for await (const block of readBlocks(path)) {
+  for await (const block of readBlocks(path, start)) {
     const end = block.lastIndexOf(LF) + 1;
     if (end > 0 && carried.length > DEFAULT_MAX_LINE_BYTES) {
       yield { texts: "too long" };
@@ -71,7 +71,7 @@ export async function* readTextLines(path: string): AsyncGenerator<TextLines> {
     }
     if (end > 0) {
       const bytes = Buffer.concat([carried, block.subarray(0, end)]);
-      yield { texts: bytes.toString("utf8", 0, bytes.length - 1).split("\n"), bytes: bytes.length };
+      yield { texts: bytes.toString("utf8", 0, bytes.length - 1).split("\n"), bytes };
       carried = Buffer.from(block.subarray(end));
     } else if (carried.length <= DEFAULT_MAX_LINE_BYTES) {
       // what has become too long is kept no more, and still waits for its end: it may be torn
@@ -103,7 +103,8 @@ export class LineCounter {
   }
 }
 
-class LineSplitter {
+/** Lines share memory with the chunk that ends them. */
+export class LineSplitter {
   readonly #maxLineBytes: number;
   /** The start of a line whose end has not come yet; empty once it is too long. */
   #pieces: Buffer[] = [];
@@ -111,7 +112,7 @@ class LineSplitter {
   #number = 1;
   #offset = 0;
 
-  constructor(maxLineBytes: number) {
+  constructor(maxLineBytes = DEFAULT_MAX_LINE_BYTES) {
     this.#maxLineBytes = maxLineBytes;
   }
 

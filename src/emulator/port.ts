@@ -1,6 +1,6 @@
 /** The emulator as others know it: a program of its own, for trying out and rehearsals. */
 import { setTimeout as delay } from "node:timers/promises";
-import { type Emulator, startEmulator } from "./emulator.ts";
+import type { Emulator } from "./emulator.ts";
 import type { EmulatorOptions } from "./faults/emulator-options.ts";
 
 export {
@@ -28,6 +28,7 @@ export async function serveEmulator(
   print: (line: string) => void,
   signal: AbortSignal,
 ): Promise<Served> {
+  const { startEmulator } = await import("./emulator.ts");
   const emulator = await startEmulator(options);
   try {
     print(`The emulator listens on ${emulator.url}, its state is in ${emulator.folder}.`);

@@ -116,8 +116,8 @@ function ownCalls(services: Services, sdk: GoogleGenAI): Pick<Gemini, OwnCall> {
 
     openResults,
 
-    downloadResults: (file, path, { onBytes, ...options }) =>
-      saveResults(openResults(file, options), path, torn, onBytes),
+    downloadResults: (file, path, { onBytes, reader, ...options }) =>
+      saveResults(openResults(file, options), path, torn, { onBytes, reader }),
 
     async isOtherFile(name, file, signal) {
       const stored = await find(name, signal).catch(unlessRefusedToTell);

@@ -86,6 +86,14 @@ export type ResultsOptions = Readonly<{
   noCache?: boolean | undefined;
 }>;
 
+/** What is told while results come. */
+export type Watching = Readonly<{
+  /** How many have come; fewer again after a new start. */
+  onBytes?: ((bytes: number) => void) | undefined;
+  /** Told of each start, also of one in the middle, and shown each chunk, which is gone afterwards. */
+  reader?: Readonly<{ restart(): void; push(chunk: Uint8Array): void }> | undefined;
+}>;
+
 /** The service's own limit of one interactive call. */
 export const MAX_TEXTS_NOW = 100;
 
@@ -135,14 +143,11 @@ export type Gemini = {
    * the connection does. There is no going on in the middle: the reader starts again.
    */
   openResults(file: string, options?: ResultsOptions): AsyncIterable<Uint8Array>;
-  /**
-   * The results file, whole and untouched, at `path`, or nothing there. `onBytes` is told how many
-   * bytes have come; fewer again after a new start.
-   */
+  /** The results file, whole and untouched, at `path`, or nothing there. */
   downloadResults(
     file: string,
     path: string,
-    options: ResultsOptions & Readonly<{ onBytes?: (bytes: number) => void }>,
+    options: ResultsOptions & Watching,
   ): Promise<SavedResults>;
   /** True where the service tells the file's size or hash, and it is not this one's. */
   isOtherFile(name: string, file: FileDigest, signal?: AbortSignal): Promise<boolean>;

@@ -4,7 +4,7 @@ import { LineCounter } from "../disk/jsonl.ts";
 import { serviceError, unusable } from "./http/failure.ts";
 import { fields, text } from "./http/json.ts";
 import { parseJson } from "../row/json-value.ts";
-import type { SavedResults } from "./port.ts";
+import type { SavedResults, Watching } from "./port.ts";
 
 const LF = 0x0a;
 const CLOSING_BRACE = 0x7d;
@@ -21,11 +21,11 @@ export async function saveResults(
   chunks: AsyncIterable<Uint8Array>,
   path: string,
   torn: TornDownloads,
-  onBytes: ((bytes: number) => void) | undefined,
+  watching: Watching,
 ): Promise<SavedResults> {
   const file = await createDurableFile(path);
   try {
-    const { last, start, lines } = await writeAll(file, chunks, onBytes);
+    const { last, start, lines } = await writeAll(file, chunks, watching);
     if (isErrorBody(start)) throw unusable(`it is an error instead of results: ${start}`);
     const isWhole = last === undefined || last === LF || last === CLOSING_BRACE;
     if (!isWhole && torn.get(path) !== file.bytes) {
@@ -47,14 +47,16 @@ type Written = Readonly<{ start: string; last: number | undefined; lines: number
 async function writeAll(
   file: DurableFile,
   chunks: AsyncIterable<Uint8Array>,
-  onBytes: ((bytes: number) => void) | undefined,
+  { onBytes, reader }: Watching,
 ): Promise<Written> {
+  reader?.restart();
   let start = "";
   let last: number | undefined;
   const counter = new LineCounter();
   for await (const chunk of chunks) {
     if (start.length < START_BYTES) start += Buffer.from(chunk.subarray(0, START_BYTES)).toString();
     counter.push(chunk);
+    reader?.push(chunk);
     await file.write(chunk);
     last = chunk.at(-1) ?? last;
     onBytes?.(file.bytes);

@@ -8,6 +8,8 @@ import { recordDeadBatch } from "../jobs-folder/dead-batch.ts";
 import { type Job, linesOf } from "../manifest/job.ts";
 import type { Manifest } from "../manifest/manifest.ts";
 import { isImported } from "../manifest/states.ts";
+import type { JobFiles } from "../manifest/file-names.ts";
+import { exists } from "../disk/presence.ts";
 import { hasResults } from "../jobs-folder/results-file.ts";
 import {
   doubtfulSince,
@@ -17,8 +19,8 @@ import {
 } from "../jobs-folder/incoming-results.ts";
 import { JobBlocked, UserError } from "../errors.ts";
 import { doubted } from "./doubted.ts";
-import { type ScannedResults, scanJob } from "./import-job.ts";
-import { unansweredRows } from "./scan.ts";
+import { knownRows, scanJob } from "./import-job.ts";
+import { ResultsScan, type ScannedResults, unansweredRows } from "./scan.ts";
 
 export type DownloadServices = StageServices &
   Readonly<{
@@ -44,7 +46,8 @@ export async function downloadResults(
 ): Promise<DownloadedJob> {
   const { manifest } = services;
   const files = manifest.files(job.id);
-  if (await hasResults(files, job)) return { job };
+  const here = await foundHere(files, job);
+  if (here !== undefined) return here;
   if (job.lane === "sync") throw new JobBlocked(job.id, lostForGood(files.results, job));
   try {
     const fetched = await fetchBelieved(services, job);
@@ -56,6 +59,14 @@ export async function downloadResults(
       return { job: await recordGone(services, job, error) };
     throw explain(error, `downloading the results of job ${job.id}`);
   }
+}
+
+/** Read once, for its checksum and its lines. */
+async function foundHere(files: JobFiles, job: Job): Promise<DownloadedJob | undefined> {
+  if (job.resultsFile === undefined || !(await exists(files.results))) return undefined;
+  if (await lacksRows(files, job)) return (await hasResults(files, job)) ? { job } : undefined;
+  const scanned = await scanJob(files, job);
+  return scanned.sha256 === job.resultsFile.sha256 ? { job, scanned } : undefined;
 }
 
 /**
@@ -156,9 +167,15 @@ async function fetchOnce(
   if (job.resultsName === undefined) throw new Error(`job ${job.id} has no results to download`);
   const files = manifest.files(job.id);
   const onBytes = (bytes: number) => report({ type: "downloading", job: job.id, bytes });
-  const options = { ...way, onBytes, signal };
+  const rows = await knownRows(files, job);
+  const scan = rows && new ResultsScan(rows);
+  const options = { ...way, onBytes, reader: scan, signal };
   const { file } = await gemini.downloadResults(job.resultsName, files.incoming, options);
-  return { file, scanned: await scanJob(files, job, files.incoming) };
+  const summary = await scan?.end(files.incoming);
+  // where nothing was shown, the file itself is looked at
+  return scan !== undefined && summary !== undefined && summary.lines > 0
+    ? { file, scanned: { rows: scan.rows, summary, sha256: file.sha256 } }
+    : { file, scanned: await scanJob(files, job, files.incoming) };
 }
 
 async function take({ manifest, report }: DownloadServices, job: Job, { file }: Fetched) {

@@ -23,7 +23,7 @@ import { failedAgain } from "./failed-again.ts";
 import type { IndexKeeper } from "./index-keeper.ts";
 import { type Pacer, UNPACED } from "./pace.ts";
 import { RequestRows } from "./row-outcomes.ts";
-import { scanResults, type ScanSummary } from "./scan.ts";
+import { type ScannedResults, scanResults, type ScanSummary } from "./scan.ts";
 import { ChunkWriter } from "./chunk-writer.ts";
 
 export type ImportJobServices = Readonly<{
@@ -84,8 +84,6 @@ export async function importJob(
   return imported;
 }
 
-export type ScannedResults = Readonly<{ rows: RequestRows; summary: ScanSummary }>;
-
 /** `path`: of the results, or of what may become them. */
 export async function scanJob(
   files: JobFiles,
@@ -93,7 +91,13 @@ export async function scanJob(
   path = files.results,
 ): Promise<ScannedResults> {
   const rows = await blockedBy(job, () => readRows(files, job, path));
-  return { rows, summary: await scanResults(path, rows) };
+  return scanResults(path, rows);
+}
+
+/** Its rows, where they are known without its results. */
+export async function knownRows(files: JobFiles, job: Job): Promise<RequestRows | undefined> {
+  if (await lacksRows(files, job)) return undefined;
+  return blockedBy(job, () => readRequestRows(files, job));
 }
 
 /** What does not fit about this job keeps no other from being imported. */

@@ -2,7 +2,7 @@ import type { Failure } from "../row/failed-line.ts";
 import { KeyTable } from "../row/key-table.ts";
 import type { RowOutcome } from "../row/question.ts";
 import { NO_ROWS, type Sums } from "../row/sums.ts";
-import { CopyLinks } from "./copies.ts";
+import { CopyLinks } from "../row/copy-links.ts";
 
 /** What is known of a request while its job's results are read. */
 const CODE = {
@@ -91,6 +91,11 @@ export class RequestRows {
     for (const { place, id } of this.#links.of(ordinal)) {
       yield { ordinal: this.#requests + place, id };
     }
+  }
+
+  /** For another file. */
+  forgetLines(): void {
+    this.#flags.fill(0);
   }
 
   /** Says which of the row's lines it is: the first, the second, or a later one. */

@@ -1,10 +1,11 @@
 /**
- * First reading of a results file, before anything is written: which rows have more than one line,
+ * First look at a results file, as it comes or from the disk, before anything is written: which rows have more than one line,
  * and whether those lines agree. Two that contradict each other fail the row, since nobody can know
  * which is right, and that must be known before either is written.
  */
 import { createHash } from "node:crypto";
-import { readLines } from "../disk/jsonl.ts";
+import { readBlocks } from "../disk/file-blocks.ts";
+import { type Line, LineSplitter, readLines } from "../disk/jsonl.ts";
 import {
   parseResultLine,
   readResultKey,
@@ -26,23 +27,69 @@ export type ScanSummary = Readonly<{
   doubled: number;
 }>;
 
-export async function scanResults(path: string, rows: RequestRows): Promise<ScanSummary> {
-  let [lineCount, answered, unreadable, foreign, doubled] = [0, 0, 0, 0, 0];
-  for await (const lines of readLines(path)) {
-    for (const { bytes, byteLength } of lines) {
-      if (byteLength === 0) continue;
-      lineCount += 1;
-      const ordinal = ordinalOf(bytes, rows);
-      if (ordinal !== undefined) {
-        const nth = rows.noteLine(ordinal);
-        if (nth === 1) answered += 1;
-        if (nth === 2) doubled += 1;
-      } else if (isReadable(bytes)) foreign += 1;
-      else unreadable += 1;
+const NO_LINES = { lines: 0, answered: 0, unreadable: 0, foreign: 0, doubled: 0 };
+
+/** Of a file that is handed over in chunks, which may be gone afterwards. */
+export class ResultsScan {
+  readonly rows: RequestRows;
+  #splitter = new LineSplitter();
+  #summary = { ...NO_LINES };
+
+  constructor(rows: RequestRows) {
+    this.rows = rows;
+  }
+
+  /** From the start of a file, whatever came before. */
+  restart(): void {
+    this.#splitter = new LineSplitter();
+    this.#summary = { ...NO_LINES };
+    this.rows.forgetLines();
+  }
+
+  push(chunk: Uint8Array): void {
+    const { buffer, byteOffset, byteLength } = chunk;
+    for (const line of this.#splitter.push(Buffer.from(buffer, byteOffset, byteLength))) {
+      this.#note(line);
     }
   }
-  if (doubled > 0) await findConflicts(path, rows);
-  return { lines: lineCount, answered, unreadable, foreign, doubled };
+
+  /** `path`: where all of it stands, should lines have to be compared. */
+  async end(path: string): Promise<ScanSummary> {
+    const last = this.#splitter.end();
+    if (last !== undefined) this.#note(last);
+    if (this.#summary.doubled > 0) await findConflicts(path, this.rows);
+    return this.#summary;
+  }
+
+  #note({ bytes, byteLength }: Line): void {
+    if (byteLength === 0) return;
+    this.#summary.lines += 1;
+    const ordinal = ordinalOf(bytes, this.rows);
+    if (ordinal !== undefined) {
+      const nth = this.rows.noteLine(ordinal);
+      if (nth === 1) this.#summary.answered += 1;
+      if (nth === 2) this.#summary.doubled += 1;
+    } else if (isReadable(bytes)) this.#summary.foreign += 1;
+    else this.#summary.unreadable += 1;
+  }
+}
+
+export type ScannedResults = Readonly<{
+  rows: RequestRows;
+  summary: ScanSummary;
+  /** Of the file. */
+  sha256: string;
+}>;
+
+/** With the file's SHA-256, for which it need not be read once more. */
+export async function scanResults(path: string, rows: RequestRows): Promise<ScannedResults> {
+  const scan = new ResultsScan(rows);
+  const hash = createHash("sha256");
+  for await (const block of readBlocks(path)) {
+    hash.update(block);
+    scan.push(block);
+  }
+  return { rows, summary: await scan.end(path), sha256: hash.digest("hex") };
 }
 
 /** Of a file that was scanned with them. */

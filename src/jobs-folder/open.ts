@@ -14,7 +14,7 @@ import {
 import { UserError } from "../errors.ts";
 import { byParent, type JobEvent, parentsOf } from "../manifest/event.ts";
 import { lockPath, manifestPath } from "../manifest/file-names.ts";
-import { apply, emptyState, indexOf } from "../manifest/fold.ts";
+import { apply, indexOf } from "../manifest/fold.ts";
 import type { JobHistoryEntry } from "../manifest/job.ts";
 import { openJournal, readJournal } from "../manifest/journal.ts";
 import {
@@ -24,6 +24,7 @@ import {
   viewOf,
   writing,
 } from "../manifest/manifest.ts";
+import { readState, saveState } from "../manifest/saved/saved-state.ts";
 import { move } from "../manifest/transitions.ts";
 import { finishReplacedFailedFiles } from "./failed-file.ts";
 import { answeredJobs, findJobFile, prepareFolder, sweepLeft, sweepUnrecorded } from "./files.ts";
@@ -34,8 +35,7 @@ import { findAnswers, seeBegun } from "./found-answers.ts";
  * the lock would find them, and so not only what the journal says.
  */
 export async function readManifest(folder: string): Promise<ManifestView> {
-  const state = emptyState();
-  const content = await readJournal(manifestPath(folder), (event) => apply(state, event));
+  const { state, content } = await readState(folder);
   for (const { id, updatedAt } of await seeBegun(folder, indexOf(state).all())) {
     apply(state, { type: "embedding", job: id, at: updatedAt });
   }
@@ -86,9 +86,8 @@ export async function readHistory(folder: string, job: string): Promise<JobHisto
 }
 
 async function openLocked(folder: string, clock: Clock, lock: Lock): Promise<Manifest> {
-  const path = manifestPath(folder);
-  const state = emptyState();
-  const content = await readJournal(path, (event) => apply(state, event));
+  const folded = await readState(folder);
+  const { state, content } = folded;
   if (content.header === undefined) await refuseOrphans(folder);
   const header = content.header ?? newHeader(clock.now());
   const base = viewOf(folder, state);
@@ -103,8 +102,15 @@ async function openLocked(folder: string, clock: Clock, lock: Lock): Promise<Man
     folder,
     base.jobs().filter(({ id }) => answered.has(id)),
   );
-  const journal = await openJournal(path, content, header);
-  const writer = writing({ state, journal, lock, clock, answered });
+  const journal = await openJournal(manifestPath(folder), content, header);
+  const writer = writing({
+    state,
+    journal,
+    save: (place) => saveState(folder, folded, place),
+    lock,
+    clock,
+    answered,
+  });
   try {
     for (const { id } of found.begun) await writer.record({ type: "embedding", job: id });
   } catch (error) {

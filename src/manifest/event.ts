@@ -20,7 +20,9 @@ export const UNSEALED_VERSION = 1;
 const text = withSureCheck(z.string(), isText);
 const number = withSureCheck(z.number(), Number.isFinite);
 const count = withSureCheck(z.number().int().nonnegative(), isCount);
-const jobId = matching(/^\d{4,}$/);
+export const JOB_ID = /^\d{4,}$/;
+export const MANIFEST_ID = /^[a-z0-9]{8}$/;
+const jobId = matching(JOB_ID);
 const at = withSureCheck(z.iso.datetime(), isUsualTime);
 const file = z.object({ bytes: count, sha256: matching(/^[0-9a-f]{64}$/) });
 const model = withSureCheck(
@@ -99,7 +101,7 @@ const migrationPlan = z.object({
 const header = z.object({
   format: z.literal(FORMAT_NAME),
   version: number,
-  manifest: matching(/^[a-z0-9]{8}$/),
+  manifest: matching(MANIFEST_ID),
   createdAt: at,
 });
 

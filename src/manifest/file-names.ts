@@ -28,6 +28,11 @@ export function manifestPath(folder: string): string {
   return join(folder, "manifest.ndjson");
 }
 
+/** See `saved-state.ts`. */
+export function savedStatePath(folder: string): string {
+  return join(folder, "manifest.state");
+}
+
 export function lockPath(folder: string): string {
   return join(folder, "manifest.lock");
 }

@@ -6,7 +6,9 @@
  * journal that cannot be trusted must not decide what is paid for. An append that fails is taken
  * back.
  */
+import { createHash, type Hash } from "node:crypto";
 import { openAppendFile } from "../disk/append-file.ts";
+import { hashStart } from "../disk/durable-file.ts";
 import { UserError } from "../errors.ts";
 import { readTextLines } from "../disk/jsonl.ts";
 import {
@@ -21,38 +23,47 @@ import { exists } from "../disk/presence.ts";
 import { contentOf, FIRST_SEAL, hasMoreThanALine, sealed, sealOf } from "../disk/seal.ts";
 import { upgradeJournal } from "./upgrade.ts";
 
-export type JournalContent = Readonly<{
+/** Up to where a journal was read or written, the last whole line, and what stands there. */
+export type Place = Readonly<{
   /** Undefined when there is no journal yet, or only the torn start of one. */
   header: JournalHeader | undefined;
-  /** Bytes up to the last whole line: where the next event goes. */
+  /** Bytes: where the next event goes. */
   endsAt: number;
-  /** Of the last whole line. */
+  lines: number;
+  /** Of the last line. */
   seal: number;
-  warnings: readonly string[];
+  /** Of all bytes. */
+  hash: Hash;
 }>;
 
-export type JournalWriter = { append(event: JournalEvent): Promise<void>; close(): Promise<void> };
+export type JournalContent = Place & Readonly<{ warnings: readonly string[] }>;
 
-/** Reads the journal from its start and hands each event to `onEvent`, in order. */
+export type JournalWriter = {
+  append(event: JournalEvent): Promise<void>;
+  /** Says where it ends. */
+  close(): Promise<Place>;
+};
+
+/** Hands each event after `from` to `onEvent`, in order; without it, from the start. */
 export async function readJournal(
   path: string,
   onEvent: (event: JournalEvent) => void,
+  from?: Place,
 ): Promise<JournalContent> {
-  let header: JournalHeader | undefined;
-  let endsAt = 0;
-  let number = 0;
-  let seal = FIRST_SEAL;
-  if (!(await exists(path))) return { header, endsAt, seal, warnings: [] };
+  const hash = from?.hash ?? createHash("sha256");
+  let { header, endsAt = 0, lines: number = 0, seal = FIRST_SEAL } = from ?? {};
+  const soFar = () => ({ header, endsAt, lines: number, seal, hash });
+  if (!(await exists(path))) return { ...soFar(), warnings: [] };
   const isSealed = () => header?.version !== UNSEALED_VERSION;
   const unsealed = (text: string): string => {
     seal = sealOf(text, seal) ?? brokenSeal(path, number);
     return contentOf(text);
   };
-  for await (const lines of readTextLines(path)) {
+  for await (const lines of readTextLines(path, endsAt)) {
     if (lines.texts === "too long") throw damaged(path, number + 1, "the line is far too long");
     if (lines.texts === "torn") {
       if (isSealed() && hasMoreThanALine(lines.tail, seal)) brokenSeal(path, number + 1);
-      return { header, endsAt, seal, warnings: [tornWarning(path, number + 1)] };
+      return { ...soFar(), warnings: [tornWarning(path, number + 1)] };
     }
     for (const text of lines.texts) {
       number += 1;
@@ -60,9 +71,10 @@ export async function readJournal(
       const json = isSealed() ? unsealed(text) : text;
       if (number > 1) checked(path, number, () => onEvent(parseEvent(json)));
     }
-    endsAt += lines.bytes;
+    endsAt += lines.bytes.length;
+    hash.update(lines.bytes);
   }
-  return { header, endsAt, seal, warnings: [] };
+  return { ...soFar(), warnings: [] };
 }
 
 /** Opens for appending after `endsAt`; what stands behind it is the torn line, and is cut off. */
@@ -72,29 +84,37 @@ export async function openJournal(
   newHeader: JournalHeader,
 ): Promise<JournalWriter> {
   const start = await startOf(path, content);
+  const { hash } = start;
   const file = await openAppendFile(path, start.endsAt);
-  let { seal } = start;
+  let { endsAt, lines, seal } = start;
   const append = async (event: JournalEvent | JournalHeader) => {
     const next = sealed(JSON.stringify(event), seal);
+    const bytes = Buffer.from(`${next.line}\n`);
     try {
-      await file.append(Buffer.from(`${next.line}\n`));
+      await file.append(bytes);
     } catch (error) {
       throw cannotWrite(path, error);
     }
-    seal = next.seal;
+    hash.update(bytes);
+    [endsAt, lines, seal] = [endsAt + bytes.length, lines + 1, next.seal];
   };
   try {
-    if (content.header === undefined) await append(newHeader);
+    if (start.header === undefined) await append(newHeader);
   } catch (error) {
     await file.close();
     throw error;
   }
-  return { append, close: () => file.close() };
+  const header = start.header ?? newHeader;
+  const soFar = () => ({ header, endsAt, lines, seal, hash });
+  return { append, close: () => file.close().then(soFar) };
 }
 
-async function startOf(path: string, content: JournalContent) {
+async function startOf(path: string, content: JournalContent): Promise<Place> {
   const { header } = content;
-  return header?.version === UNSEALED_VERSION ? upgradeJournal(path, header) : content;
+  if (header?.version !== UNSEALED_VERSION) return content;
+  const upgraded = await upgradeJournal(path, header);
+  const hash = await hashStart(path, upgraded.endsAt);
+  return { ...content, ...upgraded, header: { ...header, version: FORMAT_VERSION }, hash };
 }
 
 function readHeader(path: string, text: string): JournalHeader {

@@ -22,7 +22,7 @@ import {
 } from "./event.ts";
 import { changeOf, commit, indexOf, type ManifestState, type RecordedJob } from "./fold.ts";
 import { type Job, type NewJob, type TokenCount } from "./job.ts";
-import { type JournalWriter } from "./journal.ts";
+import { type JournalWriter, type Place } from "./journal.ts";
 import { NEW_QUOTA, type QuotaLog } from "./quota/quota-log.ts";
 import {
   type Migration,
@@ -131,6 +131,8 @@ function countOf({ targets, counts }: ManifestState, target: Target): TokenCount
 type Writing = Readonly<{
   state: ManifestState;
   journal: JournalWriter;
+  /** Once all is written. */
+  save: (place: Place) => Promise<void>;
   lock: Lock;
   clock: Clock;
   /** Jobs of which answers were found: also where only a later manifest knew them, their numbers are taken. */
@@ -138,7 +140,7 @@ type Writing = Readonly<{
 }>;
 
 /** The part of a Manifest that writes: one event after the other, each checked before it is written. */
-export function writing({ state, journal, lock, clock, answered }: Writing) {
+export function writing({ state, journal, save, lock, clock, answered }: Writing) {
   let queue: Promise<unknown> = Promise.resolve();
   const inTurn = <T>(task: () => Promise<T>): Promise<T> => {
     const done = queue.then(task);
@@ -203,7 +205,7 @@ export function writing({ state, journal, lock, clock, answered }: Writing) {
     stillHeld: () => lock.stillHeld(),
     close: async () => {
       await queue;
-      await journal.close();
+      await save(await journal.close());
       await lock.release();
     },
   };

@@ -8,7 +8,7 @@ import { systemClock } from "../../src/clock.ts";
 import { paceWords, verdictOn } from "../../src/words/verdict.ts";
 import { openManifest, readManifest } from "../../src/jobs-folder/open.ts";
 import type { JobState } from "../../src/manifest/job.ts";
-import { type StateChange, readStateChanges } from "../../src/manifest/state-changes.ts";
+import { type StateChange, readStateChanges } from "../../src/jobs-folder/state-changes.ts";
 import { html } from "../../src/commands/report/html.ts";
 import {
   exportedRows,

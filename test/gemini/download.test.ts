@@ -202,7 +202,7 @@ describe("to a file", () => {
       yield shared;
     })();
     const path = join(folder, "results.jsonl");
-    expect(await saveResults(pieces, path, new Map(), undefined)).toMatchObject({ lines: 2 });
+    expect(await saveResults(pieces, path, new Map(), {})).toMatchObject({ lines: 2 });
     expect(await readFile(path, "utf8")).toBe(`{}\n${LINE}`);
     expect(own.buffer.detached).toBe(true);
     expect(shared.toString()).toBe(LINE);

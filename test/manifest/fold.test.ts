@@ -9,6 +9,7 @@ import type { JobEvent, JournalEvent } from "../../src/manifest/event.ts";
 import { apply, emptyState, type ManifestState } from "../../src/manifest/fold.ts";
 import type { JobState } from "../../src/manifest/job.ts";
 import { type Manifest } from "../../src/manifest/manifest.ts";
+import { readState, saveState } from "../../src/manifest/saved/saved-state.ts";
 import { newJob, TARGET, temporaryFolder } from "./sample.ts";
 
 const at = "2026-11-22T10:00:00.000Z";
@@ -384,6 +385,11 @@ test("whatever legal events happen, what is read back is what the writer knew", 
       expect(known.map(({ id }) => id)).toEqual(known.map(({ id }) => id).toSorted());
       await manifest.close();
       expect((await readManifest(folder)).jobs()).toEqual(known);
+      const { state, content } = await readState(folder);
+      await saveState(folder, { state, savedBytes: -Infinity }, content);
+      const saved = await readState(folder);
+      expect(saved.savedBytes).toBe(content.endsAt);
+      expect(saved.state).toEqual({ ...state, index: undefined });
       const reopened = await openManifest(folder, systemClock);
       expect(reopened.jobs()).toEqual(known);
       expect(Number(reopened.reserveJobId())).toBe(known.length + 1);

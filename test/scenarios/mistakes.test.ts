@@ -358,14 +358,14 @@ test("HTTP_PROXY is followed, and NO_PROXY", FOLLOWS_PROXIES, async () => {
   const past = passed;
   // what is on this machine is reached as it is
   await vecfill(["doctor"], { HTTP_PROXY: env.HTTP_PROXY });
-  const { release } = useProxy({ HTTP_PROXY: env.HTTP_PROXY, NO_PROXY: "gemini.invalid" });
+  const { release } = await useProxy({ HTTP_PROXY: env.HTTP_PROXY, NO_PROXY: "gemini.invalid" });
   await expect(fetch(env.GOOGLE_GEMINI_BASE_URL)).rejects.toThrow("fetch failed");
   release?.();
   expect(passed).toBe(past);
 });
 
-test("a Node that cannot follow a proxy says so", () => {
-  const { warning } = useProxy({ HTTPS_PROXY: "http://proxy:3128" }, {});
+test("a Node that cannot follow a proxy says so", async () => {
+  const { warning } = await useProxy({ HTTPS_PROXY: "http://proxy:3128" }, {});
   expect(warning).toMatch(/HTTPS_PROXY is set, and Node .+NODE_USE_ENV_PROXY=1/);
 });
 

@@ -9,17 +9,24 @@ import { zshCompletion } from "./zsh.ts";
 
 const SHELLS = { bash: bashCompletion, zsh: zshCompletion, fish: fishCompletion };
 
+type Commands = Parameters<typeof completedCommands>[0];
+
+/** Undefined for a shell that there is none for. */
+export function completionScript(shell: string, commands: Commands): string | undefined {
+  const known = SHELL_NAMES.find((name) => name === shell);
+  return known && SHELLS[known](completedCommands(commands)).trimEnd();
+}
+
 /** Throws a UserError for a shell that there is no script for. */
 export function showCompletion(
   { environment }: CommandContext,
   [named]: readonly string[],
-  commands: Parameters<typeof completedCommands>[0],
+  commands: Commands,
 ): CommandResult {
   const asked = named ?? basename(valueOf(environment, "SHELL") ?? "");
-  const shell = SHELL_NAMES.find((name) => name === asked);
-  if (shell === undefined) throw unknownShell(named, asked);
-  const script = SHELLS[shell](completedCommands(commands));
-  return { json: { shell, script }, text: script.trimEnd() };
+  const script = completionScript(asked, commands);
+  if (script === undefined) throw unknownShell(named, asked);
+  return { json: { shell: asked, script: `${script}\n` }, text: script };
 }
 
 function unknownShell(named: string | undefined, shell: string): UserError {

@@ -6,7 +6,7 @@ import { finalSums } from "../../cost/final-sums.ts";
 import type { Job } from "../../manifest/job.ts";
 import type { ManifestView } from "../../manifest/manifest.ts";
 import type { Migration } from "../../manifest/migration/table-migration.ts";
-import { readStateChanges } from "../../manifest/state-changes.ts";
+import { readStateChanges } from "../../jobs-folder/state-changes.ts";
 import type { Sums } from "../../row/sums.ts";
 import { sameTarget, tableName, type Target } from "../../row/target.ts";
 import { type Failures, readFailures } from "../../jobs-folder/failures.ts";

@@ -1,5 +1,5 @@
 /** The page: one file, no script, nothing from the network. */
-import { packageVersion } from "../../cli/package-version.ts";
+import { packageVersion } from "../../disk/package-version.ts";
 import { MS_PER_SECOND } from "../../clock.ts";
 import type { Job } from "../../manifest/job.ts";
 import {

@@ -1,6 +1,6 @@
 /** What the charts show: totals over time, from the changes of the jobs' states. */
 import type { Job, JobState } from "../../manifest/job.ts";
-import type { StateChange } from "../../manifest/state-changes.ts";
+import type { StateChange } from "../../jobs-folder/state-changes.ts";
 import { isImported, isOpen, isQueued, isRolledBack } from "../../manifest/states.ts";
 
 /** `value` from `atMs` on, until the next point. */

@@ -1,4 +1,4 @@
-import { parseKey, type QuestionKey } from "../row/question.ts";
+import { parseKey, type QuestionKey } from "./question.ts";
 
 /** A row that is embedded with another one: its place after the requests, and its id. */
 export type Copy = Readonly<{ place: number; id: string }>;

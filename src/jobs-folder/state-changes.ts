@@ -1,9 +1,9 @@
 /** When each job came into which state, in the order of the journal: for timelines. */
-import type { JobEvent, JournalEvent } from "./event.ts";
-import { manifestPath } from "./file-names.ts";
-import type { JobState } from "./job.ts";
-import { readJournal } from "./journal.ts";
-import { move } from "./transitions.ts";
+import type { JobEvent, JournalEvent } from "../manifest/event.ts";
+import { manifestPath } from "../manifest/file-names.ts";
+import type { JobState } from "../manifest/job.ts";
+import { readJournal } from "../manifest/journal.ts";
+import { move } from "../manifest/transitions.ts";
 
 export type StateChange = Readonly<{ job: string; state: JobState; at: string }>;
 
