@@ -2,6 +2,8 @@
  * The composition root: picks the adapters for the settings, and loads each only when a command
  * asks for it. Only the two entries, `cli.ts` and `vecfill.ts`, load this file; others use its types.
  */
+import { mkdir } from "node:fs/promises";
+import { join } from "node:path";
 import {
   geminiAccess,
   ifNamed,
@@ -49,8 +51,11 @@ export type Services = Readonly<{
   tables(): Promise<FoundTables>;
   /** What the address of a database names; nothing is asked. */
   addressed(url: URL): Promise<AddressedHost>;
-  /** The columns of a migration. Throws a UserError (usage) where only the database's API is named. */
-  migration(plan: MigrationPlan): Promise<MigrationStore>;
+  /**
+   * The columns of a migration; with a folder, the changes are files there, for people to run. Without, throws a
+   * UserError (usage) where only the database's API is named.
+   */
+  migration(plan: MigrationPlan, folder?: string): Promise<MigrationStore>;
   /** For `execute`. */
   functionsSql(target: Target): Promise<FunctionsSql>;
   /** All or none of them, on the database itself. Throws a UserError (usage) where only its API is named. */
@@ -91,7 +96,7 @@ export function openServices(options: ServicesOptions): Services {
       ? postgresStores(await database(), options)
       : supabaseStores(await api(), options);
   });
-  return {
+  const services: Services = {
     manifest: once(async () => {
       const { openManifest } = await import("./jobs-folder/open.ts");
       const { reportedManifest } = await import("./cost/reported-manifest.ts");
@@ -120,7 +125,7 @@ export function openServices(options: ServicesOptions): Services {
         ? examineDatabase(await database(), target)
         : examineApi(await api(), target, { clock, report });
     },
-    migration: async (plan) => migrationStore(await database(), options, plan),
+    migration: (plan, folder) => migrationOf({ services, database, options }, plan, folder),
     tables: () => tablesOf(options, database),
     addressed,
     functionsSql,
@@ -140,17 +145,35 @@ export function openServices(options: ServicesOptions): Services {
       await Promise.all(closers.splice(0).map((close) => close()));
     },
   };
+  return services;
 }
 
-async function migrationStore(
-  database: Database,
-  options: ServicesOptions,
+type OfMigration = Readonly<{
+  services: Services;
+  database: () => Promise<Database>;
+  options: ServicesOptions;
+}>;
+
+async function migrationOf(
+  { services, database, options }: OfMigration,
   plan: MigrationPlan,
+  folder: string | undefined,
 ): Promise<MigrationStore> {
-  const { createMigrationStore } = await import("./store/migration/migration-store.ts");
-  const { repeating } = await import("./store/retry.ts");
-  const { where } = options.settings;
-  return createMigrationStore({ database, again: repeating(options), where }, plan);
+  if (folder === undefined) {
+    const { createMigrationStore } = await import("./store/migration/migration-store.ts");
+    const { repeating } = await import("./store/retry.ts");
+    const { where } = options.settings;
+    const ground = { database: await database(), again: repeating(options), where };
+    return createMigrationStore(ground, plan);
+  }
+  const { createPastedStore } = await import("./store/migration/pasted-store.ts");
+  const { replaceFileUnlocked } = await import("./disk/durable-file.ts");
+  const writeFile = async (name: string, content: string) => {
+    await mkdir(folder, { recursive: true });
+    await replaceFileUnlocked(join(folder, name), content);
+    return join(folder, name);
+  };
+  return createPastedStore({ ...services, writeFile }, plan);
 }
 
 async function tablesOf(

@@ -55,6 +55,12 @@ export const MIGRATE_OPTIONS = named({
     describe: 'lines of {"query": "…", "relevant": ["17"]}: how well both columns find these',
     ...OF_MIGRATE,
   }),
+  sql: text({
+    value: "<folder>",
+    default: undefined,
+    describe: "each change of the database is a file there, for you to run",
+    ...OF_MIGRATE,
+  }),
   status: toggle({ describe: "say how far it is, and do nothing", ...OF_MIGRATE }),
   finish: toggle({ describe: "drop the column that is not needed any more", ...OF_MIGRATE }),
   undo: toggle({ describe: "put all back as it was; the new column is dropped", ...OF_MIGRATE }),

@@ -108,6 +108,8 @@ async function neighboursOf(
   { old, next, isIndexed, report }: GateServices,
   ids: readonly string[],
 ): Promise<Readonly<{ recall: number | undefined; agreement: number | undefined }>> {
+  // an API searches nothing
+  if (next.nearest === undefined) return { recall: undefined, agreement: undefined };
   const [recalls, agreements]: [number[], number[]] = [[], []];
   for (const [place, row] of ids.entries()) {
     report({ type: "searching", searches: place, of: ids.length });
@@ -128,7 +130,7 @@ async function queriesOf(
   targets: Readonly<{ old: Target; next: Target }>,
   queries: readonly Query[],
 ): Promise<Gate["queries"]> {
-  if (queries.length === 0) return undefined;
+  if (queries.length === 0 || services.next.nearest === undefined) return undefined;
   const found = async (store: Store, target: Target): Promise<Found> => {
     const texts = queries.map(({ query }) => query);
     const vectors = await queryVectors(services, target, texts);

@@ -16,7 +16,7 @@ import { isOpen } from "../manifest/states.ts";
 import { sameColumn } from "../manifest/vector-space.ts";
 import type { Report } from "../progress.ts";
 import { columnName, tableName, type Target } from "../row/target.ts";
-import type { Follower, MigrationStore } from "../store/migration/port.ts";
+import { type Follower, indexesOn, type MigrationStore } from "../store/migration/port.ts";
 import type { AnnIndex, Store, StoreIndexes } from "../store/port.ts";
 import { watchedBuild } from "../gates/watched-build.ts";
 import { checkColumn, type Gate, type GateOptions } from "./gate.ts";
@@ -112,26 +112,26 @@ async function catchUp(
 }
 
 async function buildTwins(services: MigrateServices, migration: Migration): Promise<void> {
+  const { table, report, clock, signal } = services;
   const { old, next, names, columnType } = migration;
-  const { report, clock, signal } = services;
+  const twins = (await indexesOn(await services.store(old))).flatMap(
+    ({ obstacle: _obstacle, ...index }) => {
+      const named = names.indexes.find((each) => each.old === index.name);
+      const columns = { old: names.old, next: names.next, type: columnType };
+      return named === undefined ? [] : [twinOf(index, named, columns)];
+    },
+  );
+  if (table.build !== undefined) return table.build(twins);
   const watching = { indexes: indexesOf(await services.store(next)), report, clock };
-  for (const { obstacle: _obstacle, ...index } of await oldIndexes(services, old)) {
-    const named = names.indexes.find((each) => each.old === index.name);
-    if (named === undefined) continue;
-    const columns = { old: names.old, next: names.next, type: columnType };
-    const twin = twinOf(index, named, columns);
-    const { how, seconds } = await watchedBuild(watching, twin, signal);
+  for (const twin of twins) {
     // one of that name that somebody has built there in another way is as good
+    const { how, seconds } = await watchedBuild(watching, twin, signal);
     report({
       type: "indexBuilt",
       index: twin.name,
       seconds: how === "built" ? seconds : undefined,
     });
   }
-}
-
-async function oldIndexes({ store }: MigrateServices, old: Target) {
-  return indexesOf(await store(old)).read(true);
 }
 
 function indexesOf({ indexes }: Store): StoreIndexes {

@@ -231,6 +231,45 @@ test("what follows the old column and cannot be made again holds the swap back, 
   });
 });
 
+/** As people do who paste each file that they are told of; resolves to the end, and the files' names. */
+async function pasting(folders: Folders, ...args: readonly string[]) {
+  const [folder, names]: [string, string[]] = [join(folders.home, "sql"), []];
+  for (;;) {
+    const ended = await migrate(folders, "--sql", folder, ...args);
+    const name = /yours: run .*\/([\w.-]+)\.$/m.exec(ended.stderr)?.[1];
+    if (ended.code !== EXIT_CODES.unfinished || name === undefined) return { ended, names };
+    expect(names).not.toContain(name);
+    names.push(name);
+    const content = await readFile(join(folder, name), "utf8");
+    for (const statement of content.split(/;\n(?:\n|$)/).filter(Boolean)) {
+      await folders.sql(statement);
+    }
+  }
+}
+
+test("files that I run myself, in order, do the same, and undo it", async () => {
+  const folders = await inUse();
+  const before = await schema(folders);
+  const { ended, names } = await pasting(folders);
+  expect(ended, ended.stderr).toMatchObject({ code: 0, stdout: expect.stringMatching(/swapped/) });
+  expect(names).toEqual(["1-add.sql", "2-index.sql", "3-swap.sql"]);
+  const pasted = await schema(folders);
+  expect(await wrong(folders, "embedding", NEW)).toEqual([]);
+  expect(await pasting(folders, "--undo")).toMatchObject({
+    ended: { code: 0 },
+    names: ["undo.sql"],
+  });
+  expect(await schema(folders)).toEqual(before);
+  expect(await wrong(folders, "embedding", OLD)).toEqual([]);
+  expect(await migrate(folders)).toMatchObject({ code: 0 });
+  expect(await schema(folders)).toEqual(pasted);
+  expect(await pasting(folders, "--finish")).toMatchObject({
+    ended: { code: 0 },
+    names: ["finish.sql"],
+  });
+  expect(await wrong(folders, "embedding", NEW)).toEqual([]);
+});
+
 test.each([
   ["--finish", /No migration of public.questions is under way/],
   ["--undo", /No migration/],

@@ -10,7 +10,7 @@ import { checkTarget } from "../../row/target-check.ts";
 import { type Target, tableName } from "../../row/target.ts";
 import { queueWindow } from "../../stages.ts";
 import { batchSeconds } from "../../quota/duration.ts";
-import { type Follower, LOCK_WAITS } from "../../store/migration/port.ts";
+import { type Follower, indexesOn, LOCK_WAITS } from "../../store/migration/port.ts";
 import { ANN_METHODS } from "../../row/write-cost.ts";
 import { ANN_DIMENSIONS_MAX, type VectorType, vectorType, widthCost } from "../../row/width.ts";
 import { targetOf } from "../../settings/config.ts";
@@ -25,6 +25,8 @@ export type Planned = Readonly<{ plan: MigrationPlan; question: string }>;
 
 /** Characters a token, about, where no text is read for it. */
 const CHARS_A_TOKEN = 4;
+/** Where an API does not tell. */
+const CHARS_A_TEXT = 200;
 
 /** Throws a UserError where something stands against it. */
 export async function planMigration(
@@ -39,8 +41,9 @@ export async function planMigration(
   const oldType = vectorType(embedding.typeName) ?? "vector";
   const old = { ...asked, dimensions: embedding.dimensions ?? asked.dimensions };
   checkTarget(old, description);
-  if (store.indexes === undefined) throw needsDatabase("A migration", ".");
-  const found = await store.indexes.read(true);
+  if (store.indexes === undefined && options.sql === undefined)
+    throw needsDatabase("A migration", ", or give --sql <folder>, and run the files it writes.");
+  const found = await indexesOn(store);
   const indexes = found.filter(({ valid, obstacle }) => valid && obstacle === undefined);
   const names = migrationNames(old, indexes, {
     column: options.column,
@@ -49,7 +52,7 @@ export async function planMigration(
   const next = { ...asked, model: options.to, embedding: names.next };
   const columnType = options.type === "same" ? usualType(oldType, next) : options.type;
   const plan = { old, next, names, columnType, swaps: options.swap };
-  const table = await services.migration(plan);
+  const table = await services.migration(plan, options.sql);
   const ann = indexes.filter(({ method }) => ANN_METHODS.includes(method));
   const takesIndex = next.dimensions <= ANN_DIMENSIONS_MAX[columnType];
   checkPlan(plan, { columns: await table.columns(), indexes: ann, takesIndex });
@@ -67,13 +70,13 @@ function questionOf(
   { old, next, columnType, swaps }: Planned["plan"],
   size: Readonly<{
     rows: number;
-    chars: number;
+    chars: number | undefined;
     indexes: readonly AnnIndex[];
     followers: readonly Follower[];
   }>,
 ): string {
   const { rows, chars, indexes, followers } = size;
-  const tokens = Math.ceil(chars / CHARS_A_TOKEN);
+  const tokens = Math.ceil((chars ?? rows * CHARS_A_TEXT) / CHARS_A_TOKEN);
   const usd = priceOf(tokens, pricesOf(settings)(next.model, "batch"));
   const { rowBytes, indexBytes = 0 } = widthCost(columnType, next.dimensions);
   const [column, index] = [rowBytes * rows, indexBytes * indexes.length * rows];

@@ -22,8 +22,8 @@ export async function showMigrate(
     throw usageError("--status, --finish and --undo exclude each other.", "Give one of them.");
   }
   if (status) return showStatus(context);
-  if (finish) return endMigration(context, "finished");
-  return undo ? endMigration(context, "undone") : goOn(context, options);
+  if (finish) return endMigration(context, "finished", options);
+  return undo ? endMigration(context, "undone", options) : goOn(context, options);
 }
 
 async function showStatus({ settings }: CommandContext): Promise<CommandResult> {
@@ -60,7 +60,7 @@ async function goOn(context: CommandContext, options: MigrateOptions): Promise<C
       signal,
       report,
       clock,
-      table: await services.migration(migration),
+      table: await services.migration(migration, options.sql),
       store: (target) => services.store(target),
       fill: (next, late) => fill(context, next, late),
     },
@@ -94,6 +94,7 @@ async function fill(context: CommandContext, next: Target, late: boolean): Promi
 async function endMigration(
   context: CommandContext,
   step: "finished" | "undone",
+  { sql }: MigrateOptions,
 ): Promise<CommandResult> {
   const { services, settings, confirm } = context;
   const target = targetOf(settings);
@@ -104,7 +105,7 @@ async function endMigration(
   if (step === "finished" && !isReady) {
     throw usageError("The migration is not at its end yet.", "`vecfill migrate` goes on with it.");
   }
-  const table = await services.migration(found);
+  const table = await services.migration(found, sql);
   const isSwapped = ["swapping", "swapped"].includes(found.step);
   const edited = step === "undone" && isSwapped ? await table.withoutOld(IDS_SHOWN + 1) : [];
   const dropped = step === "finished" ? found.old.embedding : found.next.embedding;

@@ -1,4 +1,5 @@
 /** A table on its way to a new column, in our words. Every call may be repeated. */
+import type { AnnIndex, StandingIndex, Store } from "../port.ts";
 
 /** For how long each waits for the table: all who come after it wait, too. Then it tries again. */
 export const LOCK_WAITS = { add: "150 ms", swap: "2 s" } as const;
@@ -14,8 +15,8 @@ export type Follower = Readonly<{
 type MigrationSize = Readonly<{
   /** Those that have a text. */
   rows: number;
-  /** Of their texts. */
-  chars: number;
+  /** Of their texts; undefined where only an API is to be had. */
+  chars: number | undefined;
 }>;
 
 export type MigrationStore = Readonly<{
@@ -26,6 +27,8 @@ export type MigrationStore = Readonly<{
   add(): Promise<void>;
   /** Ids, at most so many, of rows that have a text and no new vector. */
   lacking(limit: number): Promise<readonly string[]>;
+  /** Undefined: the store of the new column builds them. */
+  build?: (indexes: readonly AnnIndex[]) => Promise<void>;
   /** Those that keep the names from being swapped. */
   obstacles(): Promise<readonly Follower[]>;
   /** The names of the columns and of their indexes, in one transaction; from then on the trigger empties the kept one. */
@@ -37,3 +40,10 @@ export type MigrationStore = Readonly<{
   /** The old column is dropped, and the trigger. */
   finish(): Promise<void>;
 }>;
+
+/** Of the column; an API tells of those that hold its vectors. */
+export async function indexesOn(store: Store): Promise<readonly StandingIndex[]> {
+  if (store.indexes !== undefined) return store.indexes.read(true);
+  const unknown = { tablespace: undefined, comment: undefined, obstacle: undefined };
+  return (await store.describe()).embeddingIndexes.map((each) => ({ ...each, ...unknown }));
+}
