@@ -3,8 +3,10 @@
 // A shell reads the second line and gives way to Node, for which it is a comment. Without the two dashes Node
 // takes --env-file for its own wherever it stands; env's -S, which could pass them, Alpine's has not.
 // Only syntax that Node 12 can read, so that an old one gets to say that it is too old.
+import fs from "node:fs";
 import module from "node:module";
 import process from "node:process";
+import url from "node:url";
 
 const NEEDED = [22, 18];
 const [major, minor] = process.versions.node.split(".").map(Number);
@@ -17,6 +19,12 @@ if (major < NEEDED[0] || (major === NEEDED[0] && minor < NEEDED[1])) {
       process.version +
       ".\n" +
       "hint: Install a current one from https://nodejs.org, then run the same command again.\n",
+  );
+  process.exitCode = 2;
+} else if (!fs.existsSync(url.fileURLToPath(new URL("../dist/cli.js", import.meta.url)))) {
+  process.stderr.write(
+    "This checkout of vecfill is not built.\n" +
+      "hint: Run `npm run build` once, or from the source: `npm run dev -- jobs`.\n",
   );
   process.exitCode = 2;
 } else {

@@ -12,6 +12,9 @@ export function misused(message: string, args: readonly string[]): UserError {
   if (empty !== undefined) return usageError(`--${empty} needs a value.`, helpHint(command));
   if (unknown !== undefined) return notKnown(unknown, command, args);
   const isMissing = command !== undefined && message.startsWith("Not enough non-option arguments");
+  if (isMissing && command === "search") {
+    return usageError("`search` needs a text to look for.", 'As in: vecfill search "a text"');
+  }
   if (isMissing) {
     return usageError(`\`${command}\` needs to be told which job.`, "`vecfill jobs` lists them.");
   }

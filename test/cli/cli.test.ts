@@ -3,7 +3,7 @@
  * behave as I expect of a program, also when I mistype something or run an old Node?
  */
 import { EventEmitter } from "node:events";
-import { readFile, rm, writeFile } from "node:fs/promises";
+import { cp, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { PassThrough } from "node:stream";
 import { fileURLToPath } from "node:url";
@@ -341,6 +341,14 @@ describe("Ctrl-C", () => {
     await manifest.close();
     expect(manifest.job("0001").state).toBe("submitting");
   });
+});
+
+it("a checkout that is not built says how to build it", async () => {
+  const bin = join(await temporaryFolder(), "bin", "vecfill.mjs");
+  await cp(BIN, bin);
+  const { code, stdout, stderr } = await start([bin, "jobs"]).ended;
+  expect([code, stdout]).toEqual([2, ""]);
+  expect(stderr).toMatch(/^This checkout of vecfill is not built\.\nhint: Run `npm run build`/);
 });
 
 describe("an old Node", () => {

@@ -78,6 +78,7 @@ describe("what is mistyped", () => {
     ["run --zzzzzz", "There is no option --zzzzzz of run.", "`vecfill run --help` says"],
     ["run extra", "`run` does not know what to do with extra.", "`vecfill run --help` says"],
     ["cancel", "`cancel` needs to be told which job.", "`vecfill jobs` lists them."],
+    ["search", "`search` needs a text to look for.", 'As in: vecfill search "a text"'],
     ["run --jobs-dir", "--jobs-dir needs a value.", "`vecfill run --help` says"],
     ["help rnu", "There is no command rnu.", "Did you mean `vecfill run`?"],
     ["--json", "No command is named.", "`vecfill --help` lists the commands"],

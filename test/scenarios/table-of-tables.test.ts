@@ -380,9 +380,11 @@ describe.each(KINDS)("on a database that is %s", (kind) => {
       await inDatabase("LATIN1", rows, async (own) => {
         await vecfillAt(own, "encoded", "export");
         await sqlAt(own, "encoded", ["UPDATE $ SET question_text = 'kase' WHERE id = 1"]);
+        await vecfillAt(own, "encoded", "submit");
+        await vecfillAt(own, "encoded", "poll", "--poll-interval", "0.2");
+        expect((await vecfillAt(own, "encoded", "import")).stdout).toMatch(/1 stale/);
         const ended = await vecfillAt(own, "encoded", "run", ...QUICKLY);
         expect(ended.code, ended.stderr).toBe(0);
-        expect(ended.stdout).toMatch(/1 stale/);
         expect(await sqlAt(own, "encoded", [EMPTY])).toEqual([]);
       });
     },
