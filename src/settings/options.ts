@@ -211,7 +211,8 @@ export const OPTIONS = named({
   }),
   canary: toggle({
     default: true,
-    describe: "a hundred rows go through first, alone; --no-canary for all at once",
+    describe:
+      "of 5,000 rows or more a hundred go through first, alone; --no-canary for all at once",
     group: "Jobs",
     commands: ["run", "plan", "migrate"],
   }),

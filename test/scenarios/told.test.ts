@@ -37,6 +37,8 @@ describe("rows that failed for good", () => {
       /^failed +7 failed, permanent, code 3 .+: ids 1, 2, 3, 4, 5 …, in/m,
     );
     expect([status.code, next(job), next(status)]).toEqual([0, undefined, undefined]);
+    const again = await vecfill("jobs", "run");
+    expect([again.code, next(again)]).toEqual([0, expect.stringMatching(/^vecfill status /)]);
     const list = await vecfill("jobs", "jobs", "--state", "failed");
     expect(list.stdout).toMatch(
       /^Rows failed in 0001 and 2 more all the same: `vecfill jobs 0001 /m,

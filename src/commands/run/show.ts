@@ -83,7 +83,9 @@ function nextOf(
   if (unfinished || hasMore)
     return next("run", ...(indexes.missing.length > 0 ? ["--rebuild-index"] : []));
   if (hasRetryable) return next("resubmit");
-  return remaining === 0 ? next("verify") : undefined;
+  if (remaining === 0) return next("verify");
+  // what failed in an earlier run waits for a person, who has to know of what
+  return failed === 0 && (skipped?.failedBefore ?? 0) > 0 ? next("status") : undefined;
 }
 
 /** A column that is full is there to be searched. */
