@@ -10,9 +10,9 @@ test("a dry run's next line has what bounds and selects", async () => {
 
 test("a run that goes on with a limit counts the rows that are under way", async () => {
   const { vecfill, vecfillInTime, books } = await openFolders(TEXTS);
-  const bounded = ["run", "--limit", "3", "--timeout", "0.05"];
+  const bounded = ["run", "--limit", "3", "--timeout", "1"];
   const { stderr } = await vecfill("jobs", ...bounded);
-  expect(stderr).toMatch(/^next: vecfill run --limit 3 --timeout 0.05 --jobs-dir \S+$/m);
+  expect(stderr).toMatch(/^next: vecfill run --limit 3 --timeout 1 --jobs-dir \S+$/m);
   await vecfill("jobs", ...bounded);
   const { stdout } = await vecfill("jobs", "jobs", "--json");
   const { jobs } = JSON.parse(stdout);
