@@ -8,7 +8,7 @@ import { openManifest } from "../src/jobs-folder/open.ts";
 import type { Database } from "../src/store/database.ts";
 import { connectPostgres } from "../src/store/postgres/postgres.ts";
 import { createSqlStore } from "../src/store/postgres/sql-store.ts";
-import { CopyOut } from "./copy-out.ts";
+import { CopyOut } from "./copy.ts";
 import { TARGET, emptyTable } from "./questions.ts";
 import { alternate, type Contestant, type Figure, secondsOf } from "./rounds.ts";
 

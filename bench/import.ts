@@ -15,8 +15,8 @@ import { applySql } from "../src/store/sql.ts";
 import { encodeVectorArray } from "../src/store/postgres/vector-array.ts";
 import { checkVector } from "../src/row/vector.ts";
 import { copyJobs, makeEndedJob } from "./ended-job.ts";
-import { countWritten, DIMENSIONS, emptyTable, fillTable, TARGET } from "./questions.ts";
-import { alternate, type Contestant, type Figure, secondsOf } from "./rounds.ts";
+import { DIMENSIONS, filling, fillTable, TARGET } from "./questions.ts";
+import { alternate, type Figure, secondsOf } from "./rounds.ts";
 
 /** As the import has it. */
 const CHUNK_ROWS = 500;
@@ -41,16 +41,8 @@ export async function measureImport(
     const encoded = await encodeAll(results, database);
     const statement = await statementOf(database);
     const few = Math.min(rows, slowRows);
-    const contestant = (name: string, n: number, work: () => Promise<number>): Contestant => ({
-      name,
-      run: async () => {
-        await emptyTable(database, rows);
-        const seconds = await work();
-        const written = await countWritten(database);
-        if (written !== n) throw new Error(`${name} wrote ${written} of ${n} rows`);
-        return { value: n / seconds, size: `${n} rows` };
-      },
-    });
+    const contestant = (name: string, n: number, work: () => Promise<number>) =>
+      filling(database, name, { rows, filled: n }, work);
     return await alternate({ name: "import", unit: "rows/s", rounds, note: NOTE }, [
       contestant("vecfill: read, checked, normalised, guarded", rows, () =>
         importOneJob(database, jobs, `${jobs}-copy`),

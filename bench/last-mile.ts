@@ -5,7 +5,6 @@
  */
 import { mkdtemp, rm } from "node:fs/promises";
 import { join } from "node:path";
-import type { Connection, Submittable } from "pg";
 import pg from "pg";
 import { systemClock } from "../src/clock.ts";
 import { readBlocks } from "../src/disk/file-blocks.ts";
@@ -16,16 +15,10 @@ import { openManifest } from "../src/jobs-folder/open.ts";
 import type { Database } from "../src/store/database.ts";
 import { connectPostgres } from "../src/store/postgres/postgres.ts";
 import { createSqlStore } from "../src/store/postgres/sql-store.ts";
+import { CopyIn } from "./copy.ts";
 import { copyJobs, makeEndedJob } from "./ended-job.ts";
-import {
-  countWritten,
-  DIMENSIONS,
-  emptyTable,
-  fillTable,
-  someValues,
-  TARGET,
-} from "./questions.ts";
-import { alternate, type Contestant, type Figure, secondsOf } from "./rounds.ts";
+import { DIMENSIONS, filling, fillTable, someValues, TARGET } from "./questions.ts";
+import { alternate, type Figure, secondsOf } from "./rounds.ts";
 
 const MS = 1000;
 const CHUNK_BYTES = 64 * 1024;
@@ -39,26 +32,16 @@ export async function measureLastMile(
   const client = new pg.Client({ connectionString: url });
   await client.connect();
   const jobs = await mkdtemp(join(folder, "last-"));
-  const contestant = (name: string, work: () => Promise<number>): Contestant => ({
-    name,
-    run: async () => {
-      await emptyTable(database, rows);
-      const seconds = await work();
-      const written = await countWritten(database);
-      if (written !== rows) throw new Error(`${name} wrote ${written} of ${rows} rows`);
-      return { value: rows / seconds, size: `${rows} rows` };
-    },
-  });
   try {
     await fillTable(database, rows);
     const store = createSqlStore(database, TARGET, { where: undefined });
     await makeEndedJob(jobs, store, { until: "succeeded" });
     const encoded = copyBinaryOf(rows);
     return await alternate({ name: "last-mile", unit: "rows/s", rounds, note: NOTE }, [
-      contestant("vecfill: from the last byte of the download", () =>
+      filling(database, "vecfill: from the last byte of the download", { rows }, () =>
         lastMile(database, jobs, `${jobs}-copy`),
       ),
-      contestant("COPY BINARY into a temporary table, one UPDATE", () =>
+      filling(database, "COPY BINARY into a temporary table, one UPDATE", { rows }, () =>
         secondsOf(() => copyAndUpdate(client, encoded)),
       ),
     ]);
@@ -141,56 +124,6 @@ async function copyAndUpdate(client: pg.Client, encoded: readonly Buffer[]): Pro
     "UPDATE questions SET embedding = given.embedding FROM given WHERE questions.id = given.id",
   );
   await client.query("COMMIT");
-}
-
-/** COPY … FROM STDIN through `pg`, which knows the messages but has no call for it. */
-class CopyIn implements Submittable {
-  readonly done: Promise<void>;
-  readonly #sql: string;
-  readonly #chunks: readonly Buffer[];
-  #resolve: () => void = () => {};
-  #reject: (error: Error) => void = () => {};
-
-  constructor(sql: string, chunks: readonly Buffer[]) {
-    this.#sql = sql;
-    this.#chunks = chunks;
-    this.done = new Promise((resolve, reject) => {
-      this.#resolve = resolve;
-      this.#reject = reject;
-    });
-  }
-
-  submit(connection: Connection): void {
-    connection.query(this.#sql);
-  }
-
-  handleCopyInResponse(connection: Connection): void {
-    for (const chunk of this.#chunks) {
-      connection.stream.write(messageHead("d", chunk.length));
-      connection.stream.write(chunk);
-    }
-    connection.stream.write(messageHead("c", 0));
-  }
-
-  handleCommandComplete(): void {}
-
-  handleReadyForQuery(): void {
-    this.#resolve();
-  }
-
-  handleError(error: Error): void {
-    this.#reject(error);
-  }
-}
-
-const LENGTH_BYTES = 4;
-
-/** Of the wire's own messages: a letter, and the length with that of the length itself. */
-function messageHead(letter: string, bytes: number): Buffer {
-  const head = Buffer.alloc(1 + LENGTH_BYTES);
-  head.write(letter);
-  head.writeInt32BE(LENGTH_BYTES + bytes, 1);
-  return head;
 }
 
 const COPY_SIGNATURE = Buffer.from("PGCOPY\n\u00FF\r\n\0", "latin1");

@@ -1,6 +1,7 @@
 /** The table that every figure is taken on, and the vectors that go into it. */
 import type { Database } from "../src/store/database.ts";
 import type { Target } from "../src/row/target.ts";
+import type { Contestant } from "./rounds.ts";
 
 export const DIMENSIONS = 768;
 
@@ -45,6 +46,23 @@ export async function countWritten(database: Database): Promise<number> {
     "SELECT count(*)::text AS n FROM questions WHERE embedding IS NOT NULL",
   );
   return Number(row?.["n"]);
+}
+
+/** Fills an empty table of so many rows, or a part of them, in the seconds that the work resolves to. */
+export function filling(
+  database: Database,
+  name: string,
+  { rows, filled = rows }: Readonly<{ rows: number; filled?: number }>,
+  work: () => Promise<number>,
+): Contestant {
+  const run = async () => {
+    await emptyTable(database, rows);
+    const seconds = await work();
+    const written = await countWritten(database);
+    if (written !== filled) throw new Error(`${name} wrote ${written} of ${filled} rows`);
+    return { value: filled / seconds, size: `${filled} rows` };
+  };
+  return { name, run };
 }
 
 /** Whole vectors as the service writes them: nine decimals, a length of about 0.6. */
