@@ -12,6 +12,7 @@ import {
   IN_COLUMN,
   isOwn,
   isRefused,
+  keyChunks,
   prepareReplacement,
   readFailedLines,
   takeReplacement,
@@ -25,13 +26,7 @@ import type { Manifest, ManifestView } from "../manifest/manifest.ts";
 import { isOpen, wasImported } from "../manifest/states.ts";
 import type { Report } from "../progress.ts";
 import type { FailedLine } from "../row/failed-line.ts";
-import {
-  type EmbeddedQuestion,
-  formatKey,
-  parseKey,
-  type QuestionKey,
-  type RowOutcome,
-} from "../row/question.ts";
+import { type EmbeddedQuestion, formatKey, parseKey, type RowOutcome } from "../row/question.ts";
 import type { Target } from "../row/target.ts";
 import { type Holding, type RowEnd, type Store, TableRefusal } from "../store/port.ts";
 import { CHUNK_ROWS, failureOf, writeAround } from "./chunk-writer.ts";
@@ -175,10 +170,11 @@ async function dropUnneeded(
   if (job.digest !== "sha256") return ends;
   const store = await storeOf(job.target);
   for await (const keys of keyChunks(lines)) {
-    const holdings = await holdingsOf(store, keys, job.target);
-    for (const [place, key] of keys.entries()) {
+    const rows = keys.map(parseKey).filter((row) => row !== undefined);
+    const holdings = await holdingsOf(store, rows, job.target);
+    for (const [place, row] of rows.entries()) {
       const end = UNNEEDED[holdings[place] ?? "empty"];
-      if (end !== undefined) ends.set(formatKey(key), end);
+      if (end !== undefined) ends.set(formatKey(row), end);
     }
   }
   await takeOut(manifest, job, ends, isOwn);
@@ -192,18 +188,6 @@ const UNNEEDED: Readonly<Record<Holding, RowOutcome | undefined>> = {
   gone: "gone",
   empty: undefined,
 };
-
-async function* keyChunks(lines: AsyncIterable<FailedLine>): AsyncGenerator<QuestionKey[]> {
-  let keys: QuestionKey[] = [];
-  for await (const line of lines) {
-    const key = parseKey(line.key);
-    if (key !== undefined) keys.push(key);
-    if (keys.length < CHUNK_ROWS) continue;
-    yield keys;
-    keys = [];
-  }
-  if (keys.length > 0) yield keys;
-}
 
 type Choice = Readonly<{ from?: Job; takes?: (line: FailedLine, job: Job) => boolean }>;
 

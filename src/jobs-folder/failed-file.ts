@@ -70,6 +70,20 @@ export async function* readFailedLines(path: string): AsyncGenerator<FailedLine>
   }
 }
 
+const KEYS_AT_ONCE = 1000;
+
+/** The lines' keys, many at once. */
+export async function* keyChunks(lines: AsyncIterable<FailedLine>): AsyncGenerator<string[]> {
+  let keys: string[] = [];
+  for await (const { key } of lines) {
+    keys.push(key);
+    if (keys.length < KEYS_AT_ONCE) continue;
+    yield keys;
+    keys = [];
+  }
+  if (keys.length > 0) yield keys;
+}
+
 /** Those lines of a job's own failed file whose rows its table has refused: their vectors are still needed. */
 export async function* refusedLines(job: Job, { failed }: JobFiles): AsyncGenerator<FailedLine> {
   if (job.outstanding.lines === 0 || !(await exists(failed))) return;

@@ -1,7 +1,7 @@
 import { KeySet } from "../row/key-table.ts";
 import { parseKey } from "../row/question.ts";
 import { sameTarget, type Target } from "../row/target.ts";
-import { readFailedLines } from "./failed-file.ts";
+import { keyChunks, readFailedLines } from "./failed-file.ts";
 import { holdingsOf } from "./holdings.ts";
 import { isMissing } from "../disk/presence.ts";
 import type { Job } from "../manifest/job.ts";
@@ -120,20 +120,11 @@ function sameRows(a: Target, b: Target): boolean {
   return sameColumn(a, b) && a.id === b.id;
 }
 
-const KEYS_AT_ONCE = 1000;
-
 /** None where the file is gone: somebody deleted it, or its rows were resubmitted meanwhile. */
 async function* waitingKeys(path: string): AsyncGenerator<string[]> {
-  let keys: string[] = [];
   try {
-    for await (const { key } of readFailedLines(path)) {
-      keys.push(key);
-      if (keys.length < KEYS_AT_ONCE) continue;
-      yield keys;
-      keys = [];
-    }
+    yield* keyChunks(readFailedLines(path));
   } catch (error) {
     if (!isMissing(error)) throw error;
   }
-  if (keys.length > 0) yield keys;
 }
