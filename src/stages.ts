@@ -333,7 +333,9 @@ async function fitForRun(each: readonly StageContext[], services: RunServices): 
       await checkBeside(its, services, target);
       const store = await its.services.store(target);
       await warnOfLostRows({ ...services, store }, target);
-      await countChangedTexts(store, its.report);
+      // it reads the whole column: only where somebody is told
+      const { metricsFile, progressJson } = its.settings;
+      if (metricsFile !== undefined || progressJson) await countChangedTexts(store, its.report);
       fit.push(its);
     } catch (error) {
       const isItsOwn = error instanceof UserError && ["fatal", "usage"].includes(error.exit);
