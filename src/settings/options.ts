@@ -58,8 +58,8 @@ const PRICES: readonly CommandName[] = [
   "plan",
   "verify",
 ];
-/** They are started by cron and the like, with nobody there. */
 const OF_INIT = { group: "Set-up", commands: ["init"], inConfigFile: false } as const;
+/** They are started by cron and the like, with nobody there. */
 const WATCHED: readonly CommandName[] = [
   "run",
   "export",
