@@ -278,14 +278,21 @@ async function processSpace(): Promise<string> {
   }
 }
 
+/** Behind the process's name. */
+const STATE_FIELD = 0;
+const THREADS_FIELD = 17;
 const START_TIME_FIELD = 19;
+/** No process starts at such a time. */
+const ENDED = "ended";
 
 /** The process's start in clock ticks since boot; empty where the system does not tell. */
 async function processStart(pid: number): Promise<string> {
   try {
     const line = await readFile(`/proc/${pid}/stat`, "utf8");
-    const afterName = line.slice(line.lastIndexOf(")") + 2);
-    return afterName.split(" ")[START_TIME_FIELD] ?? "";
+    const fields = line.slice(line.lastIndexOf(")") + 2).split(" ");
+    // killed, and its parent has not asked yet; with a thread left it may still write
+    if (fields[STATE_FIELD] === "Z" && Number(fields[THREADS_FIELD]) <= 1) return ENDED;
+    return fields[START_TIME_FIELD] ?? "";
   } catch {
     return "";
   }

@@ -5,9 +5,9 @@ import { readdir, readFile, utimes, writeFile } from "node:fs/promises";
 import { hostname } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { describe, expect, test } from "vitest";
+import { describe, expect, onTestFinished, test, vi } from "vitest";
 import { type Clock, systemClock } from "../../src/clock.ts";
-import { openManifest } from "../../src/jobs-folder/open.ts";
+import { atWork, openManifest } from "../../src/jobs-folder/open.ts";
 import { here, newJob, temporaryFolder } from "../manifest/sample.ts";
 import { onlyWhere } from "../size.ts";
 
@@ -161,6 +161,28 @@ test("a pid that now belongs to another process does not hold the lock", async (
   await writeFile(join(folder, LOCK), reused);
   await expectFree(folder);
 });
+
+test(
+  "a holder that was killed is dead at once, also while its parent has not asked for it",
+  onlyWhere(process.platform === "linux", "take Linux"),
+  async () => {
+    const folder = await temporaryFolder();
+    // sleep takes the shell's place, and asks after no child
+    const script = '"$0" "$1" "$2" & exec sleep 60';
+    const parent = spawn("sh", ["-c", script, process.execPath, HOLDER, folder], {
+      stdio: ["ignore", "pipe", "inherit"],
+    });
+    onTestFinished(() => void parent.kill("SIGKILL"));
+    await once(parent.stdout, "data");
+    const { pid } = JSON.parse(await readFile(join(folder, LOCK), "utf8"));
+    const stateOf = async () => (await readFile(`/proc/${pid}/stat`, "utf8")).split(") ")[1];
+    expect(await atWork(folder, systemClock)).toMatchObject({ pid });
+    process.kill(pid, "SIGKILL");
+    await vi.waitFor(async () => expect(await stateOf()).toMatch(/^Z/));
+    expect(await atWork(folder, systemClock)).toBeUndefined();
+    await expectFree(folder);
+  },
+);
 
 test("a writer whose lock was taken over writes nothing more", async () => {
   const folder = await temporaryFolder();
