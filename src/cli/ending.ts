@@ -1,7 +1,7 @@
 /** The end of a long command, in one block: what was written, what failed and why, how long it took, what it cost. */
 import type { Cost } from "../cost/cost.ts";
 import { MS_PER_SECOND } from "../clock.ts";
-import { readFailures } from "../jobs-folder/failures.ts";
+import { readFailures } from "../words/failures.ts";
 import type { Sums } from "../row/sums.ts";
 import { failureLines, failuresJson, mendLines } from "../words/failures-text.ts";
 import { count, dollars, duration, pace } from "../words/figures.ts";

@@ -12,12 +12,11 @@ import {
   IN_COLUMN,
   isOwn,
   isRefused,
-  keyChunks,
   prepareReplacement,
   readFailedLines,
   takeReplacement,
 } from "../jobs-folder/failed-file.ts";
-import { holdingsOf } from "../jobs-folder/holdings.ts";
+import { heldLines } from "../jobs-folder/holdings.ts";
 import { failedRequests, readRequestKeys } from "../jobs-folder/request-file.ts";
 import { KeySet } from "../row/key-table.ts";
 import { hasResults } from "../jobs-folder/results-file.ts";
@@ -26,7 +25,7 @@ import type { Manifest, ManifestView } from "../manifest/manifest.ts";
 import { isOpen, wasImported } from "../manifest/states.ts";
 import type { Report } from "../progress.ts";
 import type { FailedLine } from "../row/failed-line.ts";
-import { type EmbeddedQuestion, formatKey, parseKey, type RowOutcome } from "../row/question.ts";
+import { type EmbeddedQuestion, formatKey, type RowOutcome } from "../row/question.ts";
 import type { Target } from "../row/target.ts";
 import { type Holding, type RowEnd, type Store, TableRefusal } from "../store/port.ts";
 import { CHUNK_ROWS, failureOf, writeAround } from "./chunk-writer.ts";
@@ -166,16 +165,10 @@ async function dropUnneeded(
   lines: AsyncIterable<FailedLine>,
 ): Promise<PaidRows> {
   const ends = new Map<string, RowOutcome>();
-  // keys of earlier versions do not tell whether a text is the same
-  if (job.digest !== "sha256") return ends;
   const store = await storeOf(job.target);
-  for await (const keys of keyChunks(lines)) {
-    const rows = keys.map(parseKey).filter((row) => row !== undefined);
-    const holdings = await holdingsOf(store, rows, job.target);
-    for (const [place, row] of rows.entries()) {
-      const end = UNNEEDED[holdings[place] ?? "empty"];
-      if (end !== undefined) ends.set(formatKey(row), end);
-    }
+  for await (const [{ key }, holding] of heldLines(store, job, lines)) {
+    const end = UNNEEDED[holding];
+    if (end !== undefined) ends.set(key, end);
   }
   await takeOut(manifest, job, ends, isOwn);
   return ends;

@@ -70,18 +70,18 @@ export async function* readFailedLines(path: string): AsyncGenerator<FailedLine>
   }
 }
 
-const KEYS_AT_ONCE = 1000;
+const LINES_AT_ONCE = 1000;
 
-/** The lines' keys, many at once. */
-export async function* keyChunks(lines: AsyncIterable<FailedLine>): AsyncGenerator<string[]> {
-  let keys: string[] = [];
-  for await (const { key } of lines) {
-    keys.push(key);
-    if (keys.length < KEYS_AT_ONCE) continue;
-    yield keys;
-    keys = [];
+/** Many at once. */
+export async function* lineChunks(lines: AsyncIterable<FailedLine>): AsyncGenerator<FailedLine[]> {
+  let chunk: FailedLine[] = [];
+  for await (const line of lines) {
+    chunk.push(line);
+    if (chunk.length < LINES_AT_ONCE) continue;
+    yield chunk;
+    chunk = [];
   }
-  if (keys.length > 0) yield keys;
+  if (chunk.length > 0) yield chunk;
 }
 
 /** Those lines of a job's own failed file whose rows its table has refused: their vectors are still needed. */

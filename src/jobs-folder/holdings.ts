@@ -1,13 +1,37 @@
-import type { QuestionKey } from "../row/question.ts";
+import type { Job } from "../manifest/job.ts";
+import type { FailedLine } from "../row/failed-line.ts";
+import { parseKey, type QuestionKey } from "../row/question.ts";
 import type { Target } from "../row/target.ts";
 import type { Holding, Store } from "../store/port.ts";
+import { lineChunks } from "./failed-file.ts";
+
+type Asked = Pick<Store, "compare">;
 
 /** What rows hold as far as their keys tell, in the order given: of no vector of ours, so any that is there is `other`. */
 export function holdingsOf(
-  store: Pick<Store, "compare">,
+  store: Asked,
   rows: readonly QuestionKey[],
-  { dimensions }: Target,
+  { dimensions }: Pick<Target, "dimensions">,
 ): Promise<Holding[]> {
   const vector = new Float32Array(dimensions);
   return store.compare(rows.map((row) => ({ ...row, vector })));
+}
+
+/** Failed lines, each with what its row holds by now: `empty` where it waits still, or nothing tells. */
+export async function* heldLines(
+  store: Asked | undefined,
+  { digest, target }: Pick<Job, "digest" | "target">,
+  lines: AsyncIterable<FailedLine>,
+): AsyncGenerator<readonly [line: FailedLine, holding: Holding]> {
+  for await (const chunk of lineChunks(lines)) {
+    const rows = chunk.map(({ key }) => parseKey(key));
+    const known = rows.filter((row) => row !== undefined);
+    // keys of earlier versions do not tell whether a text is the same
+    const isTold = store !== undefined && digest === "sha256" && known.length > 0;
+    const holdings = isTold ? await holdingsOf(store, known, target) : [];
+    for (const [place, line] of chunk.entries()) {
+      const holding = rows[place] === undefined ? undefined : holdings.shift();
+      yield [line, holding ?? "empty"];
+    }
+  }
 }

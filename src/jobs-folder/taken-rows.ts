@@ -1,7 +1,7 @@
 import { KeySet } from "../row/key-table.ts";
 import { parseKey } from "../row/question.ts";
 import { sameTarget, type Target } from "../row/target.ts";
-import { keyChunks, readFailedLines } from "./failed-file.ts";
+import { lineChunks, readFailedLines } from "./failed-file.ts";
 import { holdingsOf } from "./holdings.ts";
 import { isMissing } from "../disk/presence.ts";
 import type { Job } from "../manifest/job.ts";
@@ -123,7 +123,7 @@ function sameRows(a: Target, b: Target): boolean {
 /** None where the file is gone: somebody deleted it, or its rows were resubmitted meanwhile. */
 async function* waitingKeys(path: string): AsyncGenerator<string[]> {
   try {
-    yield* keyChunks(readFailedLines(path));
+    for await (const lines of lineChunks(readFailedLines(path))) yield lines.map(({ key }) => key);
   } catch (error) {
     if (!isMissing(error)) throw error;
   }

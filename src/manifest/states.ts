@@ -148,7 +148,7 @@ export function isRolledBack(job: Stated): boolean {
   return endOf(job) === "takenBack";
 }
 
-/** The command that takes these jobs further; undefined when nothing is left to do with them. */
+/** For who goes stage by stage: the stage that takes these jobs further. */
 export function nextCommand(
   jobs: readonly Pick<Job, "state" | "outstanding">[],
 ): NextCommand | undefined {

@@ -16,7 +16,9 @@ import { IDLE, type Lane, type Step } from "../gates/step.ts";
 import { type World, worldOf } from "../gates/world.ts";
 import { importLane } from "../import/import-lane.ts";
 import type { ImportServices } from "../import/import.ts";
+import { jobInHand } from "../import/in-hand.ts";
 import { type IndexSummary, NO_INDEXES } from "../import/index-keeper.ts";
+import { readFailures } from "../words/failures.ts";
 import { copiesOf, type Job } from "../manifest/job.ts";
 import { isOpen, needs } from "../manifest/states.ts";
 import { pollLane, type PollOptions } from "../poll/poll-lane.ts";
@@ -30,6 +32,7 @@ import type { Store } from "../store/port.ts";
 import { Creates } from "../submit/creates.ts";
 import { SettleLane } from "../submit/settle-lane.ts";
 import { type SendOptions, SubmitLane } from "../submit/submit-lane.ts";
+import type { InHand } from "../words/sums-text.ts";
 import { drive } from "./drive.ts";
 
 export type RunServices = ImportServices & Readonly<{ store: Store }>;
@@ -78,6 +81,7 @@ export type RunSummary = Sums &
     tooLongFile: string | undefined;
     /** Jobs that have not ended yet. */
     pending: readonly string[];
+    inHand: InHand | undefined;
     failedFiles: readonly string[];
     timedOut: boolean;
     /** It stopped although rows were left that it would have taken. */
@@ -132,9 +136,10 @@ export async function run(services: RunServices, options: RunOptions): Promise<R
     atOnce: jobs.filter((job) => job.lane === "sync").map((job) => job.id),
     remaining: sumOf(remaining),
     cost: spentOn(jobs, options.prices),
-    skipped: lasts.map(({ skipped }) => skipped).reduce(addSkipped, undefined),
+    skipped: await skippedAtTheEnd(services, parts, jobs, lasts),
     tooLongFile: exports.find((each) => each.tooLongFile !== undefined)?.tooLongFile,
     pending: jobs.filter(isOpen).map((job) => job.id),
+    inHand: services.signal.aborted ? await firstInHand(manifest, parts, jobs) : undefined,
     failedFiles: jobs
       .filter((job) => job.outstanding.lines > 0)
       .map((job) => services.manifest.files(job.id).failed),
@@ -159,6 +164,38 @@ function pendingOf(parts: readonly Part[]): Promise<readonly number[]> {
 }
 
 type Skipped = ExportSummary["skipped"];
+
+async function firstInHand(
+  manifest: RunServices["manifest"],
+  parts: readonly Part[],
+  jobs: readonly Job[],
+): Promise<InHand | undefined> {
+  for (const { store, export: options } of parts) {
+    const own = jobs.filter((job) => sameTarget(job.target, options.target));
+    const found = await jobInHand(store, manifest, own);
+    if (found !== undefined) return found;
+  }
+  return undefined;
+}
+
+/** By the last passes; but of what they saw in failed files some was sent since, and what failed in this run is told as that. */
+async function skippedAtTheEnd(
+  { manifest }: RunServices,
+  parts: readonly Part[],
+  own: readonly Job[],
+  lasts: readonly ExportSummary[],
+): Promise<Skipped | undefined> {
+  const seen = lasts.map(({ skipped }) => skipped).reduce(addSkipped, undefined);
+  if (seen === undefined || seen.failedBefore === 0) return seen;
+  const ids = new Set(own.map(({ id }) => id));
+  const before = manifest.jobs().filter(({ id }) => !ids.has(id));
+  let failedBefore = 0;
+  for (const { store, export: options } of parts) {
+    const jobs = before.filter((job) => sameTarget(job.target, options.target));
+    failedBefore += (await readFailures(jobs, (id) => manifest.files(id), store)).waiting;
+  }
+  return { ...seen, failedBefore };
+}
 
 function addSkipped(sum: Skipped | undefined, skipped: Skipped): Skipped {
   if (sum === undefined) return skipped;

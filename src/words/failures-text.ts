@@ -1,5 +1,5 @@
 /** Why rows failed, in words. */
-import type { FailureGroup, Failures } from "../jobs-folder/failures.ts";
+import type { FailureGroup, Failures } from "./failures.ts";
 import { count, counted } from "./figures.ts";
 
 const MAX_REASONS = 5;

@@ -4,7 +4,7 @@ import { count, counted } from "./figures.ts";
 /** The sums for people: what adds up to what. */
 export function sumsText(sums: Sums & Readonly<{ copies: number }>): string {
   const { requests, written, failed, stale, filled, gone } = sums;
-  if (requests === 0) return "No row has an outcome yet.";
+  if (requests === 0) return "No job has ended yet.";
   const parts: [number, string][] = [
     [written, "written"],
     [failed, "failed"],
@@ -15,6 +15,13 @@ export function sumsText(sums: Sums & Readonly<{ copies: number }>): string {
   const shown = parts.filter(([rows, name]) => rows > 0 || name === "written" || name === "failed");
   const equation = shown.map(([rows, name]) => `${count(rows)} ${name}`).join(" + ");
   return [`${counted(requests, "request")} = ${equation}`, ...copiesLines(sums.copies)].join("\n");
+}
+
+/** A job whose import was stopped, and how many of its rows have a vector already. */
+export type InHand = Readonly<{ job: string; filled: number; requests: number }>;
+
+export function inHandText({ job, filled, requests }: InHand): string {
+  return `Of job ${job}, ${count(filled)} of ${counted(requests, "row")} are in the column already: a run goes on with the rest.`;
 }
 
 /** How many rows are not sent; nothing where there are none. */

@@ -1,7 +1,7 @@
 /** How it stands with a column, in a sentence, and what to do about it. */
 import { MS_PER_SECOND } from "../clock.ts";
 import type { Job } from "../manifest/job.ts";
-import { isOpen } from "../manifest/states.ts";
+import { isOpen, nextCommand } from "../manifest/states.ts";
 import { count, counted, duration, pace, roughly } from "./figures.ts";
 
 /** Rows that a run does not take, by why. */
@@ -14,6 +14,8 @@ type Standing = Readonly<{
    */
   coverage: Readonly<{ total: number; pending: number; leftOut?: LeftOut | undefined }> | string;
   jobs: readonly Pick<Job, "state" | "requests" | "outstanding">[];
+  /** Rows that failed and wait still; where nobody asked the table, those of every failed line. */
+  failed?: number;
 }>;
 
 export type Verdict = Readonly<{
@@ -23,13 +25,13 @@ export type Verdict = Readonly<{
   next: "plan" | "run" | "verify" | "resubmit" | undefined;
 }>;
 
-export function verdictOn({ coverage, jobs }: Standing): Verdict {
+export function verdictOn({ coverage, jobs, failed = failedRows(jobs) }: Standing): Verdict {
   const open = jobs.filter(isOpen);
-  const failed = failedRows(jobs);
+  const step = open.length + failed > 0 ? nextStep(jobs) : undefined;
   if (open.length > 0) {
     const rows = open.reduce((sum, { requests }) => sum + requests, 0);
     const words = `Under way: ${counted(rows, "row")} in ${counted(open.length, "job")}.`;
-    return { tone: "working", words, next: "run" };
+    return { tone: "working", words, next: step };
   }
   if (jobs.length === 0 && typeof coverage === "string") {
     return { tone: "working", words: "There are no jobs yet.", next: "plan" };
@@ -40,17 +42,23 @@ export function verdictOn({ coverage, jobs }: Standing): Verdict {
     typeof coverage === "string" ? {} : coverage;
   if (isWhole({ pending, leftOut })) {
     const words = `Done but for ${counted(pending, "row")} ${whyText(leftOut)}.`;
-    const hasRetryable = jobs.some(({ outstanding }) => outstanding.retryable > 0);
-    const tone = leftOut.failedBefore > 0 ? "bad" : "good";
-    return { tone, words, next: hasRetryable ? "resubmit" : undefined };
+    return { tone: leftOut.failedBefore > 0 ? "bad" : "good", words, next: step };
   }
   const ofThem = failed === 0 ? "" : `, of which ${count(failed)} failed`;
   const words = `Not finished: ${counted(pending, "row")} without a vector${ofThem}.`;
-  return { tone: "working", words, next: jobs.length === 0 ? "plan" : "run" };
+  return { tone: "working", words, next: step ?? (jobs.length === 0 ? "plan" : "run") };
+}
+
+/** The one command that takes these jobs all the way; undefined where there is nothing left to do with them. */
+export function nextStep(
+  jobs: readonly Pick<Job, "state" | "outstanding">[],
+): "run" | "resubmit" | undefined {
+  const command = nextCommand(jobs);
+  return command === undefined || command === "resubmit" ? command : "run";
 }
 
 /** Whether no run takes any of them. */
-export function isWhole({
+function isWhole({
   pending,
   leftOut,
 }: Readonly<{ pending: number; leftOut?: LeftOut | undefined }>): boolean {

@@ -149,7 +149,7 @@ describe("settings", () => {
       atWork: null,
       jobs: [],
       indexes: { missing: [] },
-      next: "vecfill export",
+      next: "vecfill plan",
     });
     await rm(cwd, { recursive: true });
   });
@@ -190,7 +190,7 @@ describe("a reader that goes away", () => {
     const command = [process.execPath, CLI, "jobs", "--format", "csv", "--jobs-dir", jobsDir];
     const { stdout, stderr } = await startProgram("sh", ["-c", line, ...command]).ended;
     expect(stdout).toMatch(/^id,state,.*\n$/);
-    expect(stderr).toBe(`next: vecfill submit --jobs-dir ${jobsDir}\ncode 0\n`);
+    expect(stderr).toBe(`next: vecfill run --jobs-dir ${jobsDir}\ncode 0\n`);
   });
 });
 

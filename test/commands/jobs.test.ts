@@ -71,13 +71,12 @@ describe("the table", () => {
     const { stdout, code } = await inFolder();
     const lines = stdout.split("\n").map((line) => line.replace(/\d{4}-\d\d-\d\d \d\d:\d\d$/, "…"));
     expect(lines).toEqual([
-      "job   state        rows  written  failed  wait  other  tokens  updated (UTC)",
-      "0001  imported   50,000   49,990       4     4      6   1.2 M  …",
-      "0002  failed          7        0       7     7             70  …",
-      "0003  submitted      20        -       -                  200  …",
-      "0004  exported        3        -       -                   30  …",
+      "job   state        rows  written  failed  other  tokens  updated (UTC)",
+      "0001  imported   50,000   49,990       4      6   1.2 M  …",
+      "0002  failed          7        0       7             70  …",
+      "0003  submitted      20        -       -            200  …",
+      "0004  exported        3        -       -             30  …",
       "",
-      "wait: failed rows that were not sent again",
       "other: rows whose text changed, that were filled by someone else, or deleted",
       "4 jobs, 50,030 rows: 49,990 written, 11 failed, 3 stale, 2 filled, 1 gone, 23 on",
       "  the way",
@@ -97,6 +96,33 @@ describe("the table", () => {
     const [titles = "", line = ""] = table.split("\n");
     expect(Math.max(titles.length, line.length)).toBeLessThanOrEqual(80);
   });
+});
+
+it("failed rows that went on into another job count there: each column adds up to the sum", () => {
+  const [first] = jobs;
+  if (first === undefined) throw new Error("no job");
+  const none = { stale: 0, filled: 0, gone: 0 };
+  const parent = {
+    ...first,
+    requests: 10,
+    sums: { requests: 10, written: 4, failed: 6, ...none },
+    outstanding: { lines: 1, retryable: 0 },
+  };
+  const child = {
+    ...first,
+    id: "0002",
+    requests: 5,
+    sums: { requests: 5, written: 3, failed: 2, ...none },
+    outstanding: { lines: 2, retryable: 2 },
+  };
+  const lines = jobsTable([parent, child], PRICES, 100).split("\n");
+  expect(lines.slice(0, 3).map((line) => line.split(/ {2,}/).slice(2, 6))).toEqual([
+    ["rows", "written", "failed", "again"],
+    ["10", "4", "1", "5"],
+    ["5", "3", "2", "1.2 M"],
+  ]);
+  expect(lines).toContain("2 jobs, 10 rows: 7 written, 3 failed");
+  expect(lines).toContain("again: failed rows that were sent again: they count in their new job");
 });
 
 function fill(n: number, from: Job): Job[] {
@@ -201,12 +227,12 @@ describe("--watch", () => {
 });
 
 describe("the next command", () => {
-  it("is named: what is paid for is fetched first", async () => {
-    expect((await inFolder()).stderr).toBe(`next: vecfill poll --jobs-dir ${folder}\n`);
+  it("is named, for all jobs and for one", async () => {
+    expect((await inFolder()).stderr).toBe(`next: vecfill run --jobs-dir ${folder}\n`);
     expect((await inFolder("0002")).stderr).toBe(
       `next: vecfill resubmit ${join(folder, "0002.failed.jsonl")} --jobs-dir ${folder}\n`,
     );
-    expect((await inFolder("0004")).stderr).toBe(`next: vecfill submit --jobs-dir ${folder}\n`);
+    expect((await inFolder("0004")).stderr).toBe(`next: vecfill run --jobs-dir ${folder}\n`);
   });
 
   it("is the nearest to the column, and none when nothing is left", () => {
@@ -355,7 +381,7 @@ describe("an empty folder", () => {
     const empty = join(folder, "nothing-here");
     const { code, stdout, stderr } = await runHere(["jobs", "--jobs-dir", empty]);
     expect([code, stdout]).toEqual([0, `There are no jobs in ${empty} yet.\n`]);
-    expect(stderr).toBe(`next: vecfill export --jobs-dir ${empty}\n`);
+    expect(stderr).toBe(`next: vecfill plan --jobs-dir ${empty}\n`);
   });
 });
 

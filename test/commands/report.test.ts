@@ -167,7 +167,7 @@ describe("the verdict", () => {
     ],
     [
       "Not finished: 5 rows without a vector, of which 1 failed.",
-      "run",
+      "resubmit",
       { ...filled, pending: 5 },
       [jobIn("imported", 1)],
     ],

@@ -1,5 +1,7 @@
 // I type the line that a command names as the next one: does it go on with what I asked for, and no more?
-import { expect, test } from "vitest";
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { expect, it, test } from "vitest";
 import { openFolders, TEXTS } from "../folders.ts";
 
 test("a dry run's next line has what bounds and selects", async () => {
@@ -19,4 +21,33 @@ test("a run that goes on with a limit counts the rows that are under way", async
   expect(jobs.map((job: { requests: number }) => job.requests)).toEqual([3]);
   await vecfillInTime("jobs", "run", "--limit", "3");
   expect(await books()).toMatchObject({ paid: 3, empty: TEXTS.length - 3 });
+});
+
+/** What was done, and the command that goes on: the same one, whoever is asked. */
+const STATES = [
+  ["nothing", [], "plan"],
+  ["exported", ["export"], "run"],
+  ["submitted", ["export", "submit"], "run"],
+  ["ended at Gemini", ["export", "submit", "poll"], "run"],
+  ["failed, and may succeed", ["export", "submit", "poll", "fail"], "resubmit"],
+  ["sent again", ["export", "submit", "poll", "fail", "resubmit"], "run"],
+] as const;
+
+const named = (text: string) => /(?:^next: |<code>)vecfill (\w+) /m.exec(text)?.[1];
+
+it.each(STATES)("%s: status, jobs and report name one command", async (_, steps, next) => {
+  const faults = steps.some((step) => step === "fail") ? "batch-fail=3x" : "";
+  const { vecfill, endBatches, home } = await openFolders(TEXTS, { faults });
+  let last = "";
+  for (const step of steps.filter((each) => each !== "fail")) {
+    last = (await vecfill("jobs", step)).stderr;
+    await endBatches();
+  }
+  const told = [await vecfill("jobs", "status"), await vecfill("jobs", "jobs")];
+  const report = await vecfill("jobs", "report");
+  const page = await readFile(join(home, "jobs", "report.html"), "utf8").catch(() => "");
+  expect(told.map(({ stderr }) => named(stderr))).toEqual([next, next]);
+  // of no job there is no page
+  expect(named(page)).toBe(report.code === 0 ? next : undefined);
+  expect(named(last)).toBe(steps.at(-1) === "resubmit" ? next : named(last));
 });

@@ -2,6 +2,7 @@
  * At three in the morning I read the end of a run, `jobs` and `status`: do they say what was done, what failed
  * and why, who is at work, and the one thing to type next?
  */
+import { EventEmitter } from "node:events";
 import { readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, it, test } from "vitest";
@@ -11,6 +12,7 @@ import { openManifest } from "../../src/jobs-folder/open.ts";
 import { openWatch } from "../../src/notify/watch.ts";
 import { dollarsTogether } from "../../src/words/figures.ts";
 import { folded } from "../../src/words/text-lines.ts";
+import { runHere } from "../command-line.ts";
 import { parseExposition } from "../exposition.ts";
 import { openFolders, TEXTS } from "../folders.ts";
 
@@ -43,7 +45,7 @@ describe("rows that failed for good", () => {
     expect(list.stdout).toMatch(
       /^Rows failed in 0001 and 2 more all the same: `vecfill jobs 0001 /m,
     );
-    expect((await vecfill("jobs", "jobs")).stdout).toMatch(/^job .+ failed +wait /m);
+    expect((await vecfill("jobs", "jobs")).stdout).toMatch(/^job .+ failed +tokens /m);
     const json = JSON.parse((await vecfill("jobs", "jobs", "1", "--json")).stdout);
     expect(json.failures).toMatchObject([
       { class: "permanent", code: 3, rows: 3, files: [join(home, "jobs", "0001.failed.jsonl")] },
@@ -112,7 +114,7 @@ describe("while a command works in the folder", () => {
       expect(busy.stdout).toMatch(
         /at work:? +vecfill run since \d{4}-\d\d-\d\d \d\d:\d\d UTC \(.+\), process \d+ on /i,
       );
-      expect(busy.stdout).toContain("There is nothing to do");
+      expect(busy.stdout).not.toMatch(/nothing to do/i);
       expect(next(busy)).toBeUndefined();
       const { atWork } = JSON.parse((await vecfill("jobs", command, "--json")).stdout);
       expect(atWork).toMatchObject({ command: "run", pid: process.pid });
@@ -123,7 +125,7 @@ describe("while a command works in the folder", () => {
       expect.stringMatching(/in use by `vecfill run`, process/),
     ]);
     await manifest.close();
-    expect(next(await vecfill("jobs", "jobs"))).toMatch(/^vecfill submit /);
+    expect(next(await vecfill("jobs", "jobs"))).toMatch(/^vecfill run /);
     expect(next(await vecfill("jobs", "status"))).toMatch(/^vecfill run /);
   });
 });
@@ -156,6 +158,57 @@ describe("the end of a run", () => {
     const { vecfillInTime } = await openFolders(["only one"]);
     expect((await vecfillInTime("jobs", "run")).stdout).toMatch(/^1 request = 1 written/m);
   });
+});
+
+test("what a run saw waiting in a failed file and sent again is not left out at its end", async () => {
+  const { vecfill, vecfillInTime, endBatches } = await openFolders(TEXTS, {
+    faults: "batch-fail=1x",
+  });
+  const step = async (...args: string[]) => expect((await vecfill("jobs", ...args)).code).toBe(0);
+  await step("export", "--limit", "2");
+  await step("submit");
+  await endBatches();
+  await vecfill("jobs", "poll");
+  await step("export", "--limit", "3");
+  await step("submit");
+  const { stdout } = await vecfillInTime("jobs", "run");
+  expect(stdout).toMatch(/^7 requests = 7 written \+ 0 failed$/m);
+  expect(stdout).not.toContain("Left out");
+});
+
+test("a dry run of resubmit asks the table, and counts as resubmit does", async () => {
+  const { vecfill, vecfillInTime, sql } = await openFolders(TEXTS, { faults: "permanent=1" });
+  await vecfillInTime("jobs", "run");
+  await sql("UPDATE questions SET embedding = array_fill(0.5, ARRAY[128]) WHERE id = 1");
+  await sql("UPDATE questions SET question_text = 'mended' WHERE id = 2");
+  await sql("DELETE FROM questions WHERE id = 3");
+  const resubmit = async (...args: string[]) => await vecfill("jobs", "resubmit", ...args);
+  const dry = await resubmit("--dry-run");
+  expect(dry.stdout).toContain("Would resubmit 4 failed lines of 2 jobs (0002, 0003).");
+  expect(dry.stdout).toContain("3 rows that had failed need no vector of these lines any more");
+  const { requests } = JSON.parse((await resubmit("--dry-run", "--json")).stdout);
+  expect([requests, JSON.parse((await resubmit("--json")).stdout).requests]).toEqual([4, 4]);
+});
+
+test("rows that were written before an import was stopped are in the column, and told so", async () => {
+  const many = Array.from({ length: 1_500 }, (_, n) => `Question ${n}?`);
+  const { vecfill, endBatches, home, env, sql } = await openFolders(many);
+  await vecfill("jobs", "export", "--max-job-rows", "1500");
+  await vecfill("jobs", "submit");
+  await endBatches();
+  const signals = new EventEmitter();
+  const listen = (text: string) => void (/importing/.test(text) && signals.emit("SIGINT"));
+  const args = ["run", "--jobs-dir", join(home, "jobs")];
+  const stopped = await runHere(args, { env, folder: home, signals, listen });
+  const [row] = await sql("SELECT count(embedding)::int AS n FROM questions");
+  const written = Number(row?.["n"]).toLocaleString("en");
+  expect([stopped.code, Number(row?.["n"])]).toEqual([130, expect.closeTo(750, -3)]);
+  const said = `Of job 0001, ${written} of 1,500 rows are in the column already`;
+  expect(stopped.stdout).toContain(said);
+  const status = await vecfill("jobs", "status");
+  expect(status.stdout).toContain(
+    `1,500 rows in 1 job, of which ${written} of job 0001 are in the column already`,
+  );
 });
 
 test("status fits a screen of 80 columns and 24 lines, with a batch at Gemini and somebody at work", async () => {
@@ -204,8 +257,11 @@ test("where no run takes what is left, status and verify say what it is; once a 
   );
   await sql("UPDATE questions SET embedding = NULL WHERE id = 2");
   await sql("UPDATE questions SET question_text = 'mended' WHERE id = 1");
-  const more = "Not finished: 9 rows without a vector, of which 7 failed.";
+  const more = "Not finished: 9 rows without a vector, of which 6 failed.";
   expect(await told("status")).toEqual(["run", more]);
+  const { stdout: some } = await vecfill("jobs", "status");
+  expect(some).toMatch(/^failed +6 failed, permanent, code 3 .+: ids 2, 3, 4, 5, 6 …, in/m);
+  expect(some).toMatch(/^ +Failed before, and mended or gone by now: 1 row\.$/m);
   expect(await told("verify")).toEqual(["run", more]);
   await sql("DELETE FROM questions WHERE id < 8");
   expect(await told("status")).toEqual([undefined, "Done but for 2 rows without text."]);

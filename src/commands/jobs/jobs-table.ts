@@ -24,13 +24,16 @@ const COLUMNS: readonly Column[] = [
   { title: "job", align: "left", cell: ({ id }) => id },
   { title: "state", align: "left", cell: ({ state }) => state },
   { title: "rows", align: "right", cell: ({ requests }) => count(requests) },
-  { title: "written", align: "right", cell: ({ sums }) => ended(sums, (of) => of.written) },
-  { title: "failed", align: "right", cell: ({ sums }) => ended(sums, (of) => of.failed) },
+  { title: "written", align: "right", cell: (job) => ended(job, ({ written }) => written) },
+  { title: "failed", align: "right", cell: (job) => ended(job, ({ failed }) => failed) },
   {
-    title: "wait",
+    title: "again",
     align: "right",
-    cell: ({ outstanding: { lines } }) => (lines ? count(lines) : ""),
-    means: "failed rows that were not sent again",
+    cell: ({ sums, outstanding }) => {
+      const again = (sums?.failed ?? 0) - outstanding.lines;
+      return again > 0 ? count(again) : "";
+    },
+    means: "failed rows that were sent again: they count in their new job",
   },
   {
     title: "other",
@@ -47,7 +50,7 @@ const COLUMNS: readonly Column[] = [
 ];
 
 /** In which they are given up where there is less room: what is in the totals as well comes first. */
-const GIVEN_UP = ["tokens", "other", "wait", "updated (UTC)", "rows"];
+const GIVEN_UP = ["tokens", "other", "again", "updated (UTC)", "rows"];
 
 /** Where there is more room, as far as it goes. */
 function extraColumns(costText: (job: Job) => string): Column[] {
@@ -133,9 +136,9 @@ function aligned({ align, cells, width }: Filled, at: number): string {
   return align === "right" ? cell.padStart(width) : cell.padEnd(width);
 }
 
-/** A dash until the job has ended: nothing is known yet. */
-function ended(sums: Sums | undefined, figure: (sums: Sums) => number): string {
-  return sums === undefined ? "-" : count(figure(sums));
+/** As the sum below counts it. A dash until the job has ended: nothing is known yet. */
+function ended(job: Job, figure: (sums: Sums) => number): string {
+  return job.sums === undefined ? "-" : count(figure(finalSums([job])));
 }
 
 function neitherNor({ stale, filled, gone }: Sums): number {

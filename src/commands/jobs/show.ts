@@ -1,8 +1,7 @@
 import { atWork, readHistory, readManifest } from "../../jobs-folder/open.ts";
-import { type CommandContext, type CommandResult, nextFor } from "../../cli/command.ts";
+import type { CommandContext, CommandResult } from "../../cli/command.ts";
 import { pricesOf } from "../../cost/tariff.ts";
 import { countAnswered } from "../../jobs-folder/checkpoint.ts";
-import { laneToGoOn } from "../../cost/lane.ts";
 import type { Job } from "../../manifest/job.ts";
 import type { ManifestView } from "../../manifest/manifest.ts";
 import { queueWindow } from "../../stages.ts";
@@ -12,10 +11,11 @@ import { droppedIndexesText } from "../../words/dropped-index-text.ts";
 import { fullText } from "../../quota/full-text.ts";
 import { nextTry } from "../../quota/next-try.ts";
 import type { LockHolder } from "../../disk/folder-lock.ts";
-import { readFailures } from "../../jobs-folder/failures.ts";
+import { readFailures } from "../../words/failures.ts";
 import { atWorkText } from "../../words/at-work-text.ts";
 import { failureLines, failuresJson, mendLines } from "../../words/failures-text.ts";
 import { textOf } from "../../words/text-lines.ts";
+import { nextStep } from "../../words/verdict.ts";
 import { jobsCsv } from "./jobs-csv.ts";
 import { jobsNdjson } from "./jobs-ndjson.ts";
 import { jobDetail } from "./detail.ts";
@@ -23,7 +23,7 @@ import { listedJob, type ListedJob } from "./listed-job.ts";
 import { jobsTable } from "./jobs-table.ts";
 import { timelineOf } from "./timeline.ts";
 import { isAskedFor, watchJobs } from "./jobs-watch.ts";
-import { isDead, isOpen, needs, nextCommand } from "../../manifest/states.ts";
+import { isDead, isOpen, needs } from "../../manifest/states.ts";
 
 /** Lists all jobs, or shows the one with this id. Without `--reconcile` it changes nothing. */
 export async function showJobs(
@@ -61,11 +61,11 @@ async function listJobs(context: CommandContext, manifest: ManifestView): Promis
   };
   const isData = isForPrograms(settings.format);
   const missing = manifest.droppedIndexes().map(({ index }) => index.name);
+  const step = all.length === 0 ? "plan" : nextStep(jobs);
   return {
     json: settings.json ? { jobs: listed(), indexes: { missing }, atWork: busy ?? null } : {},
     text: settings.json ? "" : textOf([await text(), !isData && busyText(context, busy)]),
-    next:
-      busy === undefined ? (nextFor(context, all, jobs) ?? buildIndexes(missing, next)) : undefined,
+    next: busy === undefined ? (step ? next(step) : buildIndexes(missing, next)) : undefined,
     isData,
   };
 }
@@ -77,9 +77,7 @@ async function busyWith({ settings, clock }: CommandContext): Promise<LockHolder
 }
 
 function busyText({ clock }: CommandContext, busy: LockHolder | undefined): string {
-  return busy === undefined
-    ? ""
-    : `At work: ${atWorkText(busy, clock.now())}. There is nothing to do.`;
+  return busy === undefined ? "" : `At work: ${atWorkText(busy, clock.now())}.`;
 }
 
 /** A job that was imported may have rows that failed all the same. */
@@ -148,8 +146,7 @@ async function showJob(
     timeline: timelineOf(history, isOpen(job), clock.now()),
   };
   const busy = isOpen(job) ? await busyWith(context) : undefined;
-  const step = busy === undefined ? nextCommand([job]) : undefined;
-  const args = { submit: laneToGoOn([job]), resubmit: [files.failed] };
+  const step = busy === undefined ? nextStep([job]) : undefined;
   const isData = isForPrograms(settings.format);
   const { timeline } = waiting;
   return {
@@ -165,7 +162,7 @@ async function showJob(
       ? await dataText(settings.format, [listed])
       : textOf([jobDetail(job, files, history, waiting), busyText(context, busy)]),
     isData,
-    next: step && next(step, ...(step === "submit" || step === "resubmit" ? args[step] : [])),
+    next: step && next(step, ...(step === "resubmit" ? [files.failed] : [])),
   };
 }
 

@@ -9,7 +9,8 @@ import type { Migration } from "../../manifest/migration/table-migration.ts";
 import { readStateChanges } from "../../jobs-folder/state-changes.ts";
 import type { Sums } from "../../row/sums.ts";
 import { sameTarget, tableName, type Target } from "../../row/target.ts";
-import { type Failures, readFailures } from "../../jobs-folder/failures.ts";
+import type { Store } from "../../store/port.ts";
+import { type Failures, readFailures } from "../../words/failures.ts";
 import {
   exportedRows,
   queuedTokens,
@@ -50,6 +51,8 @@ export type ReportOptions = Readonly<{
   prices: Prices;
   enqueuedTokensMax: number;
   now: Date;
+  /** Undefined where the database was not asked. */
+  store: Store | undefined;
 }>;
 
 export async function gatherReport(
@@ -57,7 +60,7 @@ export async function gatherReport(
   coverage: Coverage | string,
   options: ReportOptions,
 ): Promise<ReportData> {
-  const { jobsDir, target, prices, enqueuedTokensMax, now } = options;
+  const { jobsDir, target, prices, enqueuedTokensMax, now, store } = options;
   const all = manifest.jobs();
   const jobs = all.filter((job) => sameTarget(job.target, target));
   const byId = new Map(jobs.map((job) => [job.id, job]));
@@ -81,7 +84,7 @@ export async function gatherReport(
     queued: queuedTokens(changes, byId),
     span: spanOf([...lives.values()].flat(), now),
     enqueuedTokensMax,
-    failures: await readFailures(jobs, (job) => manifest.files(job)),
+    failures: await readFailures(jobs, (job) => manifest.files(job), store),
     migration: manifest.migration(target),
   };
 }

@@ -13,11 +13,11 @@ import {
 } from "../../words/figures.ts";
 import { stepChart } from "./charts.ts";
 import type { ReportData, ReportJob } from "./data.ts";
-import type { FailureGroup, Failures } from "../../jobs-folder/failures.ts";
+import type { FailureGroup, Failures } from "../../words/failures.ts";
 import { Html, html } from "./html.ts";
 import type { Stretch } from "./series.ts";
 import { STYLE } from "./style.ts";
-import { failedRows, paceWords, verdictOn } from "../../words/verdict.ts";
+import { paceWords, verdictOn } from "../../words/verdict.ts";
 import { JOB_STATES, colourOf } from "../../manifest/states.ts";
 import type { CommandName } from "../../settings/option.ts";
 
@@ -75,7 +75,8 @@ function heading({ table: name, target, madeAt, otherJobs, coverage: told }: Rep
 const PERCENT = 100;
 
 function verdict(data: ReportData, next: (command: CommandName) => string): Html {
-  const standing = { ...data, jobs: data.jobs.map(({ job }) => job) };
+  const jobs = data.jobs.map(({ job }) => job);
+  const standing = { ...data, jobs, failed: data.failures.waiting };
   const { tone, words, next: command } = verdictOn(standing);
   return html`<section class="verdict ${tone}">
     <h2>${words} ${command === undefined ? "" : html`<code>${next(command)}</code>`}</h2>
@@ -84,12 +85,12 @@ function verdict(data: ReportData, next: (command: CommandName) => string): Html
   </section>`;
 }
 
-function coverage({ coverage: told, jobs }: ReportData): Html {
+function coverage({ coverage: told, failures: { waiting } }: ReportData): Html {
   if (typeof told === "string") return html`<p>The database could not be asked: ${told}</p>`;
   const { total, pending } = told;
   const filled = total - pending;
   const percent = total === 0 ? 0 : Math.floor((filled / total) * PERCENT * 10) / 10;
-  const failed = Math.min(failedRows(jobs.map(({ job }) => job)), pending);
+  const failed = Math.min(waiting, pending);
   const failedPercent = total === 0 ? 0 : (failed / total) * PERCENT;
   return html`<div class="bar" role="img" aria-label="${percent} percent filled, ${failed} failed">
       <i style="width:${percent}%"></i

@@ -19,12 +19,14 @@ export async function showReport(context: CommandContext): Promise<CommandResult
   const name = nameAmongSeveral(context);
   if (name !== undefined && settings.reportFile !== undefined) throw oneFile();
   const file = settings.reportFile ?? reportPath(settings.jobsDir, name);
-  const data = await gatherReport(manifest, await askDatabase(context, target, manifest), {
+  const coverage = await askDatabase(context, target, manifest);
+  const data = await gatherReport(manifest, coverage, {
     jobsDir: settings.jobsDir,
     target,
     prices: pricesOf(settings),
     enqueuedTokensMax: queueWindow(settings).maxEnqueuedTokens,
     now: clock.now(),
+    store: typeof coverage === "string" ? undefined : await context.services.store(target),
   });
   const written = await replaceFileUnlocked(file, reportPage(data, context.next));
   return {

@@ -1,8 +1,13 @@
 import { resolve } from "node:path";
 import type { CommandContext, CommandResult } from "../../cli/command.ts";
 import type { Job } from "../../manifest/job.ts";
-import { refusedLines } from "../../jobs-folder/failed-file.ts";
+import { exists } from "../../disk/presence.ts";
+import { isOwn, isRefused, readFailedLines } from "../../jobs-folder/failed-file.ts";
+import { heldLines } from "../../jobs-folder/holdings.ts";
 import { readManifest } from "../../jobs-folder/open.ts";
+import { hasResults } from "../../jobs-folder/results-file.ts";
+import type { ManifestView } from "../../manifest/manifest.ts";
+import { said } from "../../words/text-lines.ts";
 import { paidRows } from "../../words/paid-rows.ts";
 import { counted } from "../../words/figures.ts";
 import { hasFailedLines, resubmitFromSettings } from "../../stages.ts";
@@ -24,7 +29,7 @@ export async function showResubmit(
   return {
     json: { jobs: ids, requests, written, refused },
     text: [...lines, ...madeLines(ids, requests)].join("\n") || NOTHING,
-    next: made.length > 0 ? next("submit") : undefined,
+    next: made.length > 0 ? next("run") : undefined,
     exit: refused > 0 ? "rowsFailed" : "done",
   };
 }
@@ -37,39 +42,59 @@ function madeLines(ids: readonly string[], requests: number): string[] {
 }
 
 async function showDryRun(
-  { next, settings }: CommandContext,
+  context: CommandContext,
   paths: readonly string[],
 ): Promise<CommandResult> {
+  const { next, settings } = context;
   const view = await readManifest(settings.jobsDir);
   const isOf = (path: string, job: Job) => resolve(path) === resolve(view.files(job.id).failed);
-  const isNamed = (job: Job) => paths.length === 0 || paths.some((path) => isOf(path, job));
+  const isNamed = (job: Job) =>
+    paths.length === 0 ? settings.beside || !job.recovered : paths.some((path) => isOf(path, job));
   const others = paths.filter((path) => !view.jobs().some((job) => isOf(path, job)));
   const waiting = view.jobs().filter((job) => hasFailedLines(job) && isNamed(job));
-  let requests = waiting.reduce((sum, job) => sum + job.outstanding.lines, 0);
-  let refused = 0;
-  for (const job of waiting) {
-    for await (const _ of refusedLines(job, view.files(job.id))) refused += 1;
-  }
-  const ids = waiting.map((job) => job.id);
-  const texts =
-    waiting.length === 0
-      ? []
-      : [
-          `Would resubmit ${counted(requests, "failed line")} of ${counted(waiting.length, "job")} (${ids.join(", ")}).`,
-        ];
-  if (refused > 0) {
-    texts.push(
+  const { ids, refused, unneeded, ...own } = await countWaiting(context, view, waiting);
+  let { requests } = own;
+  const texts = said([
+    requests > 0 &&
+      `Would resubmit ${counted(requests, "failed line")} of ${counted(ids.length, "job")} (${ids.join(", ")}).`,
+    refused > 0 &&
       `Of ${counted(refused, "line")} the table refused the vector: it is offered once more, at no cost.`,
-    );
-  }
+    unneeded > 0 &&
+      `${counted(unneeded, "row")} that had failed ${unneeded === 1 ? "needs" : "need"} no vector of these lines any more: nothing is sent for them.`,
+  ]);
   for (const path of others) {
     const lines = await countLines(path);
     requests += lines;
     if (lines > 0) texts.push(`Would submit up to ${counted(lines, "line")} of ${path}.`);
   }
   return {
-    json: { jobs: [], wouldResubmit: ids, requests, refused, dryRun: true },
+    json: { jobs: [], wouldResubmit: ids, requests, refused, unneeded, dryRun: true },
     text: texts.length === 0 ? NOTHING : texts.join("\n"),
-    next: requests > 0 ? next("resubmit", ...paths) : undefined,
+    next: texts.length > 0 ? next("resubmit", ...paths) : undefined,
   };
+}
+
+/** The jobs' own lines, by what would become of them. */
+async function countWaiting(
+  { services }: CommandContext,
+  view: ManifestView,
+  jobs: readonly Job[],
+): Promise<Readonly<{ ids: string[]; requests: number; refused: number; unneeded: number }>> {
+  const sums = { ids: new Array<string>(), requests: 0, refused: 0, unneeded: 0 };
+  for (const job of jobs) {
+    const files = view.files(job.id);
+    if (!(await exists(files.failed))) continue;
+    let isPaid: Promise<boolean> | undefined;
+    const before = sums.requests;
+    const store = await services.store(job.target);
+    for await (const [line, holding] of heldLines(store, job, readFailedLines(files.failed))) {
+      if (!isOwn(line, job)) continue;
+      if (holding !== "empty") sums.unneeded += 1;
+      else if (isRefused(line, job) && (await (isPaid ??= hasResults(files, job))))
+        sums.refused += 1;
+      else sums.requests += 1;
+    }
+    if (sums.requests > before) sums.ids.push(job.id);
+  }
+  return sums;
 }

@@ -1,4 +1,4 @@
-import { INTERRUPTED_EARLY, copiesLines, skippedLines } from "../../words/sums-text.ts";
+import { INTERRUPTED_EARLY, copiesLines, inHandText, skippedLines } from "../../words/sums-text.ts";
 import { usdOfRun } from "../../plan/lane-cost.ts";
 import type { CommandContext, CommandResult } from "../../cli/command.ts";
 import { endingOf } from "../../cli/ending.ts";
@@ -160,6 +160,7 @@ function runText(summary: RunSummary, ending: Ending, isInterrupted: boolean): s
       `Embedded at once, at full price: ${counted(atOnce.length, "job")} (${atOnce.join(", ")}).`,
     pending.length > 0 &&
       `${counted(pending.length, "job")} not ended yet: ${pending.join(", ")}${timedOut ? " (--timeout is over; the batches go on)" : ""}.`,
+    summary.inHand && inHandText(summary.inHand),
     remaining === undefined ? "" : remainingText(remaining),
     costStop === undefined ? "" : costStopText(costStop),
     ...(isNothing ? [] : ending.figures),

@@ -5,7 +5,8 @@ import { MS_PER_SECOND } from "../../clock.ts";
 import { spentOn } from "../../cost/cost.ts";
 import { pricesOf } from "../../cost/tariff.ts";
 import type { LockHolder } from "../../disk/folder-lock.ts";
-import { readFailures } from "../../jobs-folder/failures.ts";
+import { readFailures } from "../../words/failures.ts";
+import { jobInHand } from "../../import/in-hand.ts";
 import { atWork, readManifest } from "../../jobs-folder/open.ts";
 import type { Job } from "../../manifest/job.ts";
 import { isAtGemini, isBack, isToSend } from "../../manifest/states.ts";
@@ -15,7 +16,7 @@ import { atWorkText } from "../../words/at-work-text.ts";
 import { failureLines, failuresJson, mendLines } from "../../words/failures-text.ts";
 import * as words from "../../words/figures.ts";
 import { aligned, type Fact, said, textOf } from "../../words/text-lines.ts";
-import { failedRows, isWhole, verdictOn } from "../../words/verdict.ts";
+import { failedRows, verdictOn } from "../../words/verdict.ts";
 
 type Standing = Awaited<ReturnType<typeof standingOf>>;
 
@@ -40,18 +41,20 @@ async function standingOf(context: CommandContext) {
   const coverage = await askDatabase(context, target, manifest);
   const busy = await atWork(settings.jobsDir, clock);
   const now = clock.now();
+  const store = typeof coverage === "string" ? undefined : await context.services.store(target);
+  const failures = await readFailures(jobs, (job) => manifest.files(job), store);
   return {
     target,
     now,
     coverage,
     busy,
-    verdict: verdictOn({ coverage, jobs }),
+    verdict: verdictOn({ coverage, jobs, failed: failures.waiting }),
     atGemini: { ...placeOf(jobs, isAtGemini), ...oldestOf(jobs.filter(isAtGemini)) },
     results: placeOf(jobs, isBack),
+    inHand: store && (await jobInHand(store, manifest, jobs)),
     notSent: placeOf(jobs, isToSend),
     speed: busy && speedOf(jobs, coverage, busy, now),
-    failed: failedRows(jobs),
-    failures: await readFailures(jobs, (job) => manifest.files(job)),
+    failures,
     cost: spentOn(jobs, pricesOf(settings)),
   };
 }
@@ -89,21 +92,21 @@ function speedOf(
 
 function statusText(standing: Standing): string {
   const { target, now, verdict, busy, failures, cost, results, notSent } = standing;
-  const mended = mendedRows(standing);
-  const told = [...failureLines(failures), ...mendLines(failures)];
+  const { settled } = failures;
   const failed = [
-    ...(mended < standing.failed ? told : []),
-    mended > 0 && `Failed before, and mended or gone by now: ${words.counted(mended, "row")}.`,
+    ...failureLines(failures),
+    ...mendLines(failures),
+    settled > 0 && `Failed before, and mended or gone by now: ${words.counted(settled, "row")}.`,
   ];
   const money = `about ${words.dollars(cost.usd)} so far, ${words.counted(cost.tokens, "token")}`;
   const facts: Fact[] = [
     ...columnFacts(standing),
     ["at Gemini", atGeminiText(standing)],
-    ["results", results.jobs > 0 ? `${placeText(results)}, not in the column yet` : undefined],
+    ["results", results.jobs > 0 ? `${placeText(results)}, ${backText(standing)}` : undefined],
     ["not sent", notSent.jobs > 0 ? placeText(notSent) : undefined],
     ["pace", busy && paceText(standing)],
     ...said(failed).map((line, at): Fact => [at === 0 ? "failed" : "", line]),
-    ["at work", busy && `${atWorkText(busy, now)}. There is nothing to do.`],
+    ["at work", busy && atWorkText(busy, now)],
     ["cost", cost.tokens > 0 ? money : undefined],
   ];
   return textOf([
@@ -111,12 +114,6 @@ function statusText(standing: Standing): string {
     verdict.words,
     ...aligned(facts),
   ]);
-}
-
-/** Of those that failed; their lines stay in the files. */
-function mendedRows({ coverage, failed }: Standing): number {
-  if (typeof coverage === "string" || !isWhole(coverage)) return 0;
-  return Math.max(0, failed - (coverage.leftOut?.failedBefore ?? 0));
 }
 
 const BAR_COLUMNS = 30;
@@ -135,6 +132,11 @@ function columnFacts({ coverage }: Standing): Fact[] {
 
 function placeText({ jobs, rows }: Place): string {
   return `${words.counted(rows, "row")} in ${words.counted(jobs, "job")}`;
+}
+
+function backText({ inHand }: Standing): string {
+  if (inHand === undefined) return "not in the column yet";
+  return `of which ${words.count(inHand.filled)} of job ${inHand.job} are in the column already`;
 }
 
 function atGeminiText({ atGemini, now }: Standing): string | undefined {
@@ -162,9 +164,9 @@ function statusJson(standing: Standing): Record<string, unknown> {
     withoutEmbedding: column?.pending ?? null,
     percentComplete: column ? words.percent(column.total - column.pending, column.total) : null,
     atGemini,
-    results,
+    results: { ...results, written: standing.inHand?.filled ?? 0 },
     notSent,
-    failed: standing.failed,
+    failed: standing.failures.waiting,
     failures: failuresJson(standing.failures),
     speed: speed ?? null,
     atWork: busy ?? null,

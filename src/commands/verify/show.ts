@@ -8,6 +8,7 @@ import type { Job } from "../../manifest/job.ts";
 import { UserError, usageError } from "../../errors.ts";
 import { priceOf, pricesOf } from "../../cost/tariff.ts";
 import { verifyPath } from "../../manifest/file-names.ts";
+import { readFailures } from "../../words/failures.ts";
 import { readManifest } from "../../jobs-folder/open.ts";
 import { count, counted, decimal, dollars, duration, percent } from "../../words/figures.ts";
 import type { ChangedTexts } from "../../row/question.ts";
@@ -46,7 +47,8 @@ export async function showVerify(context: CommandContext): Promise<CommandResult
   const coverage = { total: column.total, pending: column.total - column.withEmbedding };
   const left = await whatIsLeft(context, target, { store, manifest, ...coverage });
   const jobs = manifest.jobs().filter((job) => sameTarget(job.target, target));
-  const verdict = verdictOn({ coverage: { ...coverage, leftOut: left }, jobs });
+  const { waiting } = await readFailures(jobs, (job) => manifest.files(job), store);
+  const verdict = verdictOn({ coverage: { ...coverage, leftOut: left }, jobs, failed: waiting });
   const verified: Verified = {
     target,
     description,

@@ -5,7 +5,9 @@ import type { JobFiles } from "../manifest/file-names.ts";
 import type { Job } from "../manifest/job.ts";
 import type { FailedLine } from "../row/failed-line.ts";
 import { parseKey } from "../row/question.ts";
-import { readFailedLines } from "./failed-file.ts";
+import type { Holding, Store } from "../store/port.ts";
+import { readFailedLines } from "../jobs-folder/failed-file.ts";
+import { heldLines } from "../jobs-folder/holdings.ts";
 
 export type FailureGroup = Readonly<{
   class: string;
@@ -24,6 +26,10 @@ export type Failures = Readonly<{
   groups: readonly FailureGroup[];
   /** Rows that were not looked at: there are too many, or the file was broken by hand. */
   unread: number;
+  /** Rows in the groups, and unread ones. */
+  waiting: number;
+  /** Rows whose lines wait for nothing: they have a vector or another text by now, or are gone. */
+  settled: number;
 }>;
 
 const MAX_LINES = 100_000;
@@ -31,17 +37,23 @@ const MAX_GROUPS = 50;
 const MAX_IDS = 5;
 const MAX_MESSAGE_CHARS = 200;
 
-/** Of the rows that still wait. */
+/** Of the rows that still wait: where there is no store to be asked, those of every line. */
 export async function readFailures(
   jobs: readonly Job[],
   files: (job: string) => JobFiles,
+  store?: Pick<Store, "compare">,
 ): Promise<Failures> {
   const groups = new Map<string, { -readonly [K in keyof FailureGroup]: FailureGroup[K] }>();
   const waiting = jobs.filter((job) => job.outstanding.lines > 0);
   let read = 0;
-  for await (const { line, file } of linesOf(waiting, files)) {
+  let settled = 0;
+  for await (const { line, file, holding } of linesOf(waiting, files, store)) {
     if (read >= MAX_LINES) break;
     read += 1;
+    if (holding !== "empty") {
+      settled += 1;
+      continue;
+    }
     const found = groupOf(line);
     const name = JSON.stringify([found.class, found.reason, found.code, found.message]);
     const group = groups.get(name) ?? { ...found, rows: 0, ids: [], files: [] };
@@ -53,19 +65,23 @@ export async function readFailures(
   const all = waiting.reduce((sum, job) => sum + job.outstanding.lines, 0);
   const told = [...groups.values()].toSorted((a, b) => b.rows - a.rows);
   const grouped = told.reduce((sum, group) => sum + group.rows, 0);
-  return { groups: told, unread: Math.max(0, all - grouped) };
+  const unread = Math.max(0, all - settled - grouped);
+  return { groups: told, unread, waiting: grouped + unread, settled };
 }
 
-type FoundLine = Readonly<{ line: FailedLine; file: string }>;
+type FoundLine = Readonly<{ line: FailedLine; file: string; holding: Holding }>;
 
 async function* linesOf(
   jobs: readonly Job[],
   files: (job: string) => JobFiles,
+  store: Pick<Store, "compare"> | undefined,
 ): AsyncGenerator<FoundLine> {
-  for (const { failed: file } of jobs.map((job) => files(job.id))) {
+  for (const job of jobs) {
+    const { failed: file } = files(job.id);
     if (!(await exists(file))) continue;
     try {
-      for await (const line of readFailedLines(file)) yield { line, file };
+      const lines = heldLines(store, job, readFailedLines(file));
+      for await (const [line, holding] of lines) yield { line, file, holding };
     } catch (error) {
       // what a person broke in it is told when it is sent; here its rows are unread
       if (!(error instanceof UserError)) throw error;
