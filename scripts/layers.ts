@@ -17,6 +17,7 @@ export const LAYERS: readonly (readonly string[])[] = [
   ["words"],
   ["cost", "jobs-folder"],
   ["manifest/saved"],
+  ["manifest/journal"],
   ["manifest"],
   [
     "manifest/quota",

@@ -228,10 +228,10 @@ describe("the rules", () => {
     ["src/gemini/client.ts", 'import { a } from "../manifest/manifest.ts";'],
     ["src/emulator/routes.ts", 'import { a } from "../gemini/transport.ts";'],
     [
-      "src/manifest/journal.ts",
+      "src/manifest/event.ts",
       'import { a } from "../store/port.ts";\nimport { b } from "../settings/config.ts";',
     ],
-    ["src/manifest/journal.ts", 'import {\n  a,\n  b,\n} from "../export/export.ts";'],
+    ["src/manifest/event.ts", 'import {\n  a,\n  b,\n} from "../export/export.ts";'],
     ["src/row/sums.ts", 'export { a } from "../manifest/job.ts";'],
     ["src/store/sql.ts", 'import pg from "pg";'],
     ["src/gemini/upload.ts", 'import { GoogleGenAI } from "@google/genai";'],

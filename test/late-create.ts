@@ -13,8 +13,8 @@ const [folder = "", baseUrl = "", apiKey = "", moment = ""] = process.argv.slice
 const manifest = await openManifest(folder, systemClock);
 const stopping: Manifest = {
   ...manifest,
-  record: async (event) => {
-    const job = await manifest.record(event);
+  recordIf: async (holds, event) => {
+    const job = await manifest.recordIf(holds, event);
     if (event.type === "submitting") stopAt("after the intent");
     return job;
   },

@@ -20,16 +20,16 @@ export function reportedManifest(manifest: Manifest, report: Report, prices: Pri
   for (const job of manifest.jobs()) if (isOpen(job)) told(job);
   return {
     ...manifest,
-    recordExported: async (job) => told(await manifest.recordExported(job)),
+    recordExported: async (job, isFree) => told(await manifest.recordExported(job, isFree)),
     recordRecovered: async (job) => told(await manifest.recordRecovered(job)),
-    record: async (event) => told(await manifest.record(event)),
+    record: async (event, inHand) => told(await manifest.record(event, inHand)),
     recordIf: async (holds, event) => {
       const job = await manifest.recordIf(holds, event);
       return job && told(job);
     },
     recordResubmitted: async (children, parents) => {
       const made = await manifest.recordResubmitted(children, parents);
-      for (const { job } of parents) told(manifest.job(job));
+      for (const { job } of parents) told(manifest.job(job.id));
       return made.map(told);
     },
   };

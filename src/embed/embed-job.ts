@@ -61,7 +61,7 @@ function isFree(job: Job): boolean {
 
 async function recordEmbedded(manifest: Manifest, job: Job): Promise<Job> {
   const file = await placeResults(manifest.files(job.id));
-  return manifest.record({ type: "downloaded", job: job.id, file });
+  return manifest.record({ type: "downloaded", job: job.id, file }, job);
 }
 
 /** Returns early when the signal is aborted. The first call that fails stops the others, and is thrown. */

@@ -7,6 +7,7 @@ import { UserError } from "../errors.ts";
 import { IDLE, type Lane, type Step } from "../gates/step.ts";
 import type { World } from "../gates/world.ts";
 import { jobsWithoutRows } from "../jobs-folder/found-rows.ts";
+import { HoldLost } from "../manifest/event-log.ts";
 import type { Job } from "../manifest/job.ts";
 import { isOpen } from "../manifest/states.ts";
 import { sameTarget } from "../row/target.ts";
@@ -37,7 +38,7 @@ type Condition = () => boolean;
 export class ExportLane implements Lane {
   readonly #world: ExportWorld;
   readonly #stop = new AbortController();
-  readonly #work: AsyncGenerator<Condition, void>;
+  #work: AsyncGenerator<Condition, void>;
   /** Undefined at its end. */
   #until: Condition | undefined = () => true;
   #isQuiet = false;
@@ -67,10 +68,17 @@ export class ExportLane implements Lane {
       const { value, done } = await this.#work.next();
       this.#until = done === true ? undefined : value;
     } catch (error) {
+      if (error instanceof HoldLost) return this.#beginAnew();
       const { shared, blocked, export: exporting } = this.#world;
       if (shared !== true || !(error instanceof UserError)) throw error;
       blocked.giveUp(exporting.target, error);
     }
+  }
+
+  /** Another process has selected rows meanwhile: whoever goes on has to know them. */
+  #beginAnew(): void {
+    this.#work = this.#passes();
+    this.#until = () => true;
   }
 
   async *#passes(): AsyncGenerator<Condition, void> {

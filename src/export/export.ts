@@ -7,7 +7,8 @@ import { type CutFile, type CutRow, type JobBounds, RequestCutter } from "../job
 import { correctionBy, uncorrected } from "../cost/correction.ts";
 import { learnedBounds } from "../quota/learned-bounds.ts";
 import { tooLongPath } from "../manifest/file-names.ts";
-import type { NewJob } from "../manifest/job.ts";
+import type { Job, NewJob } from "../manifest/job.ts";
+import type { ManifestView } from "../manifest/manifest.ts";
 import type { StageServices } from "../manifest/stage-services.ts";
 import { openRequestFile } from "../jobs-folder/request-file.ts";
 import type { PendingQuestion } from "../row/question.ts";
@@ -16,7 +17,7 @@ import type { Store } from "../store/port.ts";
 import { checkTarget } from "../row/target-check.ts";
 import type { Target } from "../row/target.ts";
 import { readTakenRows } from "../jobs-folder/taken-rows.ts";
-import { checkVectorSpace } from "../manifest/vector-space.ts";
+import { checkVectorSpace, sameColumn } from "../manifest/vector-space.ts";
 import { pendingPages } from "../jobs-folder/pending-pages.ts";
 import { type OnTooLong, screen, type SkipReason, type Accepted } from "./screen.ts";
 
@@ -58,8 +59,8 @@ export async function* exportJobs(
   const { store, manifest, signal } = services;
   checkTarget(options.target, await store.describe());
   checkVectorSpace(manifest.jobs(), options.target);
-  const taken = await readTakenRows({ manifest, store }, options.target);
   const pass = new ExportPass(services, options);
+  const taken = await readTakenRows({ manifest, store }, options.target);
   try {
     for await (const page of pendingPages(store)) {
       for (const question of page) {
@@ -118,6 +119,8 @@ class ExportPass {
   #ratio: number;
   #tooLong: DurableFile | undefined;
   #closing: Closing | undefined;
+  /** Jobs that have selected rows of the column: none but those seen before the first page, and its own. */
+  #selections: number;
 
   constructor(services: ExportServices, options: ExportOptions) {
     this.#services = services;
@@ -125,6 +128,7 @@ class ExportPass {
     const openNext = () => openRequestFile(services.manifest);
     this.#cutter = new RequestCutter(() => this.#bounds(), openNext);
     this.#format = requestLineFormat(options.target);
+    this.#selections = selectionsOf(services.manifest, options.target);
     this.#ratio = this.#correction();
   }
 
@@ -228,13 +232,10 @@ class ExportPass {
     this.#sums.copies += cut.copies?.rows ?? 0;
     const { manifest, report } = this.#services;
     const { target } = this.#options;
-    const job = await manifest.recordExported({
-      ...cut,
-      target,
-      parents: [],
-      attempt: 1,
-      digest: "sha256",
-    });
+    const made = { ...cut, target, parents: [], attempt: 1, digest: "sha256" } as const;
+    const isAlone = () => selectionsOf(manifest, target) === this.#selections;
+    const job = await manifest.recordExported(made, isAlone);
+    this.#selections += 1;
     this.#jobs.push(job.id);
     const { id, requests, tokens, requestFile } = job;
     report({ type: "exported", job: id, requests, tokens, bytes: requestFile.bytes });
@@ -262,4 +263,10 @@ class ExportPass {
       `${JSON.stringify({ id: question.id, tokens: Math.round(tokens), action: what })}\n`,
     );
   }
+}
+
+/** How many jobs have selected rows that had no vector, and took them from no failed file. */
+function selectionsOf(manifest: ManifestView, target: Target): number {
+  const isOne = (job: Job) => job.parents.length === 0 && sameColumn(job.target, target);
+  return manifest.jobs().filter(isOne).length;
 }

@@ -235,7 +235,7 @@ async function takeOut(
   const prepared = await prepareReplacement(files, lines, IN_COLUMN);
   const sums = job.sums && { ...job.sums, failed: job.sums.failed - settled.length };
   for (const outcome of settled) if (sums !== undefined) sums[outcome] += 1;
-  await manifest.recordResubmitted([], [{ job: job.id, ...prepared, sums }]);
+  await manifest.recordResubmitted([], [{ job, ...prepared, sums }]);
   await takeReplacement(files, prepared);
 }
 

@@ -181,7 +181,7 @@ async function fetchOnce(
 async function take({ manifest, report }: DownloadServices, job: Job, { file }: Fetched) {
   await takeIncoming(manifest.files(job.id), file);
   if (isImported(job)) await recordOther(manifest, job, file);
-  else await manifest.record({ type: "downloaded", job: job.id, file });
+  else await manifest.record({ type: "downloaded", job: job.id, file }, job);
   report({ type: "downloaded", job: job.id, bytes: file.bytes });
   return manifest.job(job.id);
 }
@@ -190,7 +190,7 @@ async function take({ manifest, report }: DownloadServices, job: Job, { file }: 
 async function recordOther(manifest: Manifest, job: Job, results: FileDigest): Promise<void> {
   if (results.sha256 === job.resultsFile?.sha256) return;
   const { outstanding, failedFile } = job;
-  await manifest.recordResubmitted([], [{ job: job.id, outstanding, failedFile, results }]);
+  await manifest.recordResubmitted([], [{ job, outstanding, failedFile, results }]);
 }
 
 /** It answers more rows, and none that was answered before is not. */

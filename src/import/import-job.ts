@@ -73,13 +73,8 @@ export async function importJob(
       : await failedAgain({ store, manifest }, job, rows);
   const sums = rows.sums();
   const failed = await writeFailedFile(files, sums.failed === 0 ? [] : failures);
-  const imported = await manifest.record({
-    type: "imported",
-    job: job.id,
-    tokens,
-    sums,
-    ...failed,
-  });
+  const end = { type: "imported", job: job.id, tokens, sums, ...failed } as const;
+  const imported = await manifest.record(end, job);
   report({ type: "imported", job: job.id, ...sums });
   return imported;
 }

@@ -29,5 +29,5 @@ export async function recordDeadBatch(
     isKnown ? failedRequests(files, job, () => failure) : [],
   );
   const sums = { ...NO_ROWS, requests: job.requests, failed: job.requests };
-  return manifest.record({ type: state, job: job.id, error, sums, ...failed });
+  return manifest.record({ type: state, job: job.id, error, sums, ...failed }, job);
 }

@@ -16,7 +16,8 @@ import { byParent, type JobEvent, parentsOf } from "../manifest/event.ts";
 import { lockPath, manifestPath } from "../manifest/file-names.ts";
 import { apply, indexOf } from "../manifest/fold.ts";
 import type { JobHistoryEntry } from "../manifest/job.ts";
-import { openJournal, readJournal } from "../manifest/journal.ts";
+import { folderLog } from "../manifest/journal/folder-log.ts";
+import { openJournal, type Place, readJournal } from "../manifest/journal/journal.ts";
 import {
   type Manifest,
   type ManifestView,
@@ -103,14 +104,9 @@ async function openLocked(folder: string, clock: Clock, lock: Lock): Promise<Man
     base.jobs().filter(({ id }) => answered.has(id)),
   );
   const journal = await openJournal(manifestPath(folder), content, header);
-  const writer = writing({
-    state,
-    journal,
-    save: (place) => saveState(folder, folded, place),
-    lock,
-    clock,
-    answered,
-  });
+  const save = (place: Place) => saveState(folder, folded, place);
+  const log = folderLog({ journal, save, lock, clock, answered });
+  const writer = writing({ state, log, clock });
   try {
     for (const { id } of found.begun) await writer.record({ type: "embedding", job: id });
   } catch (error) {

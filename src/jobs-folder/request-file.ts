@@ -39,7 +39,7 @@ export type RequestFileWriter = {
 export async function openRequestFile(
   manifest: Pick<Manifest, "reserveJobId" | "files">,
 ): Promise<{ job: string; writer: RequestFileWriter }> {
-  const job = manifest.reserveJobId();
+  const job = await manifest.reserveJobId();
   const files = manifest.files(job);
   return { job, writer: new RequestWriter(files, await createDurableFile(files.requests)) };
 }

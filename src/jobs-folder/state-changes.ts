@@ -2,7 +2,7 @@
 import type { JobEvent, JournalEvent } from "../manifest/event.ts";
 import { manifestPath } from "../manifest/file-names.ts";
 import type { JobState } from "../manifest/job.ts";
-import { readJournal } from "../manifest/journal.ts";
+import { readJournal } from "../manifest/journal/journal.ts";
 import { move } from "../manifest/transitions.ts";
 
 export type StateChange = Readonly<{ job: string; state: JobState; at: string }>;

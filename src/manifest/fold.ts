@@ -219,11 +219,15 @@ function next(state: ManifestState, before: Job | undefined, event: JobEvent): J
   return after;
 }
 
+/** Nobody who works on the job relies on what these change. */
+const ASIDE: readonly JobEvent["type"][] = ["cleaned", "duplicate"];
+
 type Draft = { -readonly [Member in keyof Job]: Job[Member] };
 
 /** Makes of the job what it is after the event. Throws, and changes nothing, where that cannot be. */
 function advance(job: Draft, event: Changing, moved: JobState): void {
   change(job, event);
+  if (!ASIDE.includes(event.type)) job.seq += 1;
   job.state = moved;
   job.updatedAt = event.at;
 }
@@ -357,6 +361,7 @@ function created(state: ManifestState, job: RecordedJob, at: string): Job {
   const target = targetOf(state, job.target, `job ${job.job}`);
   return {
     id: job.job,
+    seq: 1,
     state: "exported",
     lane: "batch",
     target,

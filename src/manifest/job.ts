@@ -67,6 +67,8 @@ export type Outstanding = Readonly<{ lines: number; retryable: number }>;
 /** One job as the journal tells it. */
 export type Job = Readonly<{
   id: string;
+  /** How often it was moved: whoever has it in hand knows by it whether others went on with it. */
+  seq: number;
   state: JobState;
   lane: JobLane;
   target: Target;

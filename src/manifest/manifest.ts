@@ -6,10 +6,9 @@ import { formatJobId, jobFiles, type JobFiles } from "./file-names.ts";
 import { randomInt } from "node:crypto";
 import type { Clock } from "../clock.ts";
 import { usageError } from "../errors.ts";
-import { type Lock } from "../disk/folder-lock.ts";
 import type { ModelName } from "../row/models.ts";
 import type { Sums } from "../row/sums.ts";
-import { sameTarget, type Target } from "../row/target.ts";
+import { sameTarget, tableName, type Target } from "../row/target.ts";
 import type { Bill, Sent } from "./bill.ts";
 import type { DroppedIndex } from "./dropped-index.ts";
 import {
@@ -17,12 +16,11 @@ import {
   FORMAT_VERSION,
   type IndexEvent,
   type JobEvent,
-  type JournalEvent,
   type JournalHeader,
 } from "./event.ts";
+import { checkHold, type EventLog, HoldLost, type Undated } from "./event-log.ts";
 import { changeOf, commit, indexOf, type ManifestState, type RecordedJob } from "./fold.ts";
 import { type Job, type NewJob, type TokenCount } from "./job.ts";
-import { type JournalWriter, type Place } from "./journal.ts";
 import { NEW_QUOTA, type QuotaLog } from "./quota/quota-log.ts";
 import {
   type Migration,
@@ -45,7 +43,8 @@ type DistributiveOmit<T, K extends PropertyKey> = T extends unknown ? Omit<T, K>
 
 /** A job whose failed lines went into new ones, and what stays in its failed file. */
 export type Parent = Readonly<{
-  job: string;
+  /** As it was when its lines were read. */
+  job: Job;
   outstanding: Job["outstanding"];
   failedFile: Job["failedFile"];
   /** Where rows were written without being sent; undefined: as they were. */
@@ -88,18 +87,22 @@ export type Manifest = ManifestView & {
   readonly id: string;
   readonly folder: string;
   /** A number that no other job of this manifest has or will get. */
-  reserveJobId(): string;
-  recordExported(job: NewJob): Promise<Job>;
+  reserveJobId(): Promise<string>;
+  /** Throws HoldLost where `isFree` does not hold once all before it is recorded: its rows may be another job's by now. */
+  recordExported(job: NewJob, isFree?: () => boolean): Promise<Job>;
   recordRecovered(job: RecoveredJob): Promise<Job>;
   /** Makes all children known in one step, together with what stays in their parents' failed files. */
   recordResubmitted(children: readonly NewJob[], parents: Parents): Promise<readonly Job[]>;
-  record(event: NewEvent): Promise<Job>;
+  /** `inHand`: as whoever works on the job knows it. Throws HoldLost where others have moved it since. */
+  record(event: NewEvent, inHand?: Job): Promise<Job>;
   /** Only if it still holds of the job once all before it is recorded; undefined where it does not. */
   recordIf(holds: (job: Job) => boolean, event: NewEvent): Promise<Job | undefined>;
   recordCounted(target: Target, count: TokenCount): Promise<void>;
   recordIndex(event: NewIndexEvent): Promise<void>;
   /** As it is after the step. */
   recordMigration(migration: MigrationPlan, told: MigrationTold): Promise<Migration>;
+  /** What others have recorded since counts from now on. */
+  refresh(): Promise<void>;
   /** Throws a UserError when another process has the folder by now. */
   stillHeld(): Promise<void>;
   /** Gives the lock back. */
@@ -128,87 +131,152 @@ function countOf({ targets, counts }: ManifestState, target: Target): TokenCount
   return known && counts.get(known);
 }
 
-type Writing = Readonly<{
-  state: ManifestState;
-  journal: JournalWriter;
-  /** Once all is written. */
-  save: (place: Place) => Promise<void>;
-  lock: Lock;
-  clock: Clock;
-  /** Jobs of which answers were found: also where only a later manifest knew them, their numbers are taken. */
-  answered: ReadonlySet<string>;
-}>;
+type Writing = Readonly<{ state: ManifestState; log: EventLog; clock: Clock }>;
 
-/** The part of a Manifest that writes: one event after the other, each checked before it is written. */
-export function writing({ state, journal, save, lock, clock, answered }: Writing) {
+/** The part of a Manifest that writes: one event after the other, each judged by the state that it is written behind. */
+export function writing(its: Writing) {
+  const { log } = its;
+  const appending = appendingTo(its);
+  return {
+    ...recordingJobs(its, appending),
+    ...recordingTables(its, appending),
+    refresh: () => appending.inTurn(appending.readOthers),
+    stillHeld: () => log.stillHeld(),
+    close: async () => {
+      await appending.inTurn(async () => {});
+      await log.close();
+    },
+  };
+}
+
+type Appending = ReturnType<typeof appendingTo>;
+
+function appendingTo({ state, log, clock }: Writing) {
   let queue: Promise<unknown> = Promise.resolve();
   const inTurn = <T>(task: () => Promise<T>): Promise<T> => {
     const done = queue.then(task);
     queue = done.catch(() => {});
     return done;
   };
-  const at = () => clock.now().toISOString();
-  const appendEvent = async (event: JournalEvent) => {
-    await lock.stillHeld();
-    const change = changeOf(state, event);
-    await journal.append(event);
-    commit(state, change);
+  const readOthers = async () => {
+    for (const event of await log.readOthers()) commit(state, changeOf(state, event));
   };
+  /** `make` is asked again where others came first; false where it makes none. */
+  const writeNext = async (make: () => Undated | undefined): Promise<boolean> => {
+    for (;;) {
+      const event = make();
+      if (event === undefined) return false;
+      const judged = changeOf(state, { ...event, at: clock.now().toISOString() });
+      const at = await log.append(event, judged);
+      if (at !== undefined) {
+        commit(state, changeOf(state, { ...event, at }));
+        return true;
+      }
+      await readOthers();
+    }
+  };
+  const numberIn = (target: Target) => state.targets.findIndex((each) => sameTarget(each, target));
   const numberOf = async (target: Target): Promise<number> => {
-    const known = state.targets.findIndex((each) => sameTarget(each, target));
-    return known >= 0 ? known : addTarget(target);
+    await writeNext(() =>
+      numberIn(target) < 0 ? { type: "target", number: state.targets.length, target } : undefined,
+    );
+    return numberIn(target);
   };
+  return { inTurn, readOthers, writeNext, numberOf };
+}
+
+function recordingJobs(
+  { state, log }: Writing,
+  { inTurn, writeNext, numberOf }: Appending,
+): Pick<
+  Manifest,
+  | "reserveJobId"
+  | "recordExported"
+  | "recordRecovered"
+  | "recordResubmitted"
+  | "record"
+  | "recordIf"
+> {
   const numbered = async (job: NewJob) => recordedJob(job, await numberOf(job.target));
-  const addTarget = async (target: Target): Promise<number> => {
-    const number = state.targets.length;
-    await appendEvent({ type: "target", at: at(), number, target });
-    return number;
-  };
   const jobNow = (id: string) => jobOf(state, id);
-  const recorded = async (event: JobEvent): Promise<Job> =>
-    appendEvent(event).then(() => jobNow(event.job));
-  const recordNow = (event: NewEvent) => recorded({ ...event, at: at() });
   return {
-    reserveJobId: () => {
-      do state.lastJob += 1;
-      while (answered.has(formatJobId(state.lastJob)));
-      return formatJobId(state.lastJob);
-    },
-    recordExported: (job: NewJob) =>
-      inTurn(async () => recorded({ type: "exported", at: at(), ...(await numbered(job)) })),
-    recordRecovered: ({ target, ...job }: RecoveredJob) =>
-      inTurn(async () =>
-        recorded({ type: "recovered", at: at(), ...job, target: await numberOf(target) }),
-      ),
-    recordResubmitted: (children: readonly NewJob[], [first, ...more]: Parents) =>
+    reserveJobId: () =>
+      inTurn(async () => {
+        state.lastJob = await log.reserve(state.lastJob);
+        return formatJobId(state.lastJob);
+      }),
+    recordExported: (job, isFree = () => true) =>
+      inTurn(async () => {
+        const recorded = await numbered(job);
+        await writeNext(() => {
+          if (!isFree()) throw new HoldLost(`The rows of ${tableName(job.target)}`);
+          return { type: "exported", ...recorded };
+        });
+        return jobNow(job.job);
+      }),
+    recordRecovered: ({ target, ...job }) =>
+      inTurn(async () => {
+        const number = await numberOf(target);
+        await writeNext(() => ({ type: "recovered", ...job, target: number }));
+        return jobNow(job.job);
+      }),
+    recordResubmitted: (children, parents) =>
       inTurn(async () => {
         const made: RecordedJob[] = [];
         for (const child of children) made.push(await numbered(child));
-        const others = more.length > 0 ? more : undefined;
-        await appendEvent({ type: "resubmitted", at: at(), children: made, ...first, others });
+        await writeNext(() => {
+          for (const { job } of parents) checkHold(state.jobs.get(job.id), job);
+          return resubmittedEvent(made, parents);
+        });
         return children.map((child) => jobNow(child.job));
       }),
-    record: (event: NewEvent) => inTurn(() => recordNow(event)),
-    recordIf: (holds: (job: Job) => boolean, event: NewEvent) =>
-      inTurn(async () => (holds(jobNow(event.job)) ? recordNow(event) : undefined)),
-    recordCounted: (target: Target, count: TokenCount) =>
-      inTurn(async () =>
-        appendEvent({ type: "counted", at: at(), target: await numberOf(target), ...count }),
-      ),
-    recordIndex: ({ target, ...event }: NewIndexEvent) =>
-      inTurn(async () => appendEvent({ ...event, at: at(), target: await numberOf(target) })),
-    recordMigration: (migration: MigrationPlan, told: MigrationTold) =>
+    record: (event, inHand) =>
       inTurn(async () => {
-        await appendEvent({ ...(await migrationEvent(migration, told, numberOf)), at: at() });
+        await writeNext(() => {
+          if (inHand !== undefined) checkHold(state.jobs.get(inHand.id), inHand);
+          return event;
+        });
+        return jobNow(event.job);
+      }),
+    recordIf: (holds, event) =>
+      inTurn(async () => {
+        const isRecorded = await writeNext(() => (holds(jobNow(event.job)) ? event : undefined));
+        return isRecorded ? jobNow(event.job) : undefined;
+      }),
+  };
+}
+
+function recordingTables(
+  { state }: Writing,
+  { inTurn, writeNext, numberOf }: Appending,
+): Pick<Manifest, "recordCounted" | "recordIndex" | "recordMigration"> {
+  return {
+    recordCounted: (target, count) =>
+      inTurn(async () => {
+        const number = await numberOf(target);
+        await writeNext(() => ({ type: "counted", target: number, ...count }));
+      }),
+    recordIndex: ({ target, ...event }) =>
+      inTurn(async () => {
+        const number = await numberOf(target);
+        await writeNext(() => ({ ...event, target: number }));
+      }),
+    recordMigration: (migration, told) =>
+      inTurn(async () => {
+        const event = await migrationEvent(migration, told, numberOf);
+        await writeNext(() => event);
         return recordedMigration(state, migration.next);
       }),
-    stillHeld: () => lock.stillHeld(),
-    close: async () => {
-      await queue;
-      await save(await journal.close());
-      await lock.release();
-    },
   };
+}
+
+function resubmittedEvent(children: RecordedJob[], [first, ...more]: Parents): Undated {
+  const others = more.length > 0 ? more.map(asRecorded) : undefined;
+  return { type: "resubmitted", children, ...asRecorded(first), others };
+}
+
+function asRecorded({ job, ...parent }: Parent) {
+  return { job: job.id, ...parent };
 }
 
 /** The plan stands with the first step. */

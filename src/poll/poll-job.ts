@@ -108,7 +108,7 @@ async function recordSucceeded(
   job: Job,
   resultsName: string,
 ): Promise<Job> {
-  const ended = await manifest.record({ type: "succeeded", job: job.id, resultsName });
+  const ended = await manifest.record({ type: "succeeded", job: job.id, resultsName }, job);
   report({ type: "ended", job: job.id, state: ended.state, message: undefined });
   return ended;
 }

@@ -147,6 +147,7 @@ async function resubmitLines(
   bounds: JobBounds,
   given: AsyncIterable<Given>,
 ): Promise<readonly Job[]> {
+  const inHand = [...jobs.keys()].map((id) => manifest.job(id));
   const waiting = await placesIn(manifest, jobs.keys());
   const taken = new KeySet();
   let attempt = 1;
@@ -156,22 +157,23 @@ async function resubmitLines(
     taken.add(lineKey(parent, line));
     attempt = Math.max(attempt, line.attempt + 1);
   });
-  const left = await prepareFailedFiles(manifest, cuts, taken);
+  const left = await prepareFailedFiles(manifest, inHand, cuts, taken);
   const [first, ...others] = left;
   if (first === undefined) return [];
   const digest = [...jobs.values()].every((job) => job.digest === "sha256") ? "sha256" : undefined;
   const children = cuts.map((cut) => ({ ...cut, target, attempt, digest }) as const);
   const made = await manifest.recordResubmitted(children, [first, ...others]);
-  for (const { job, ...prepared } of left) await takeReplacement(manifest.files(job), prepared);
+  for (const { job, ...prepared } of left) await takeReplacement(manifest.files(job.id), prepared);
   const into = made.map((job) => job.id);
-  const from = left.map(({ job }) => job);
-  report({ type: "resubmitted", job: first.job, jobs: from, into, requests: taken.size });
+  const from = left.map(({ job }) => job.id);
+  report({ type: "resubmitted", job: first.job.id, jobs: from, into, requests: taken.size });
   return made;
 }
 
 /** What is to stay of each failed file from which lines were taken, beside it. */
 async function prepareFailedFiles(
   manifest: Manifest,
+  inHand: readonly Job[],
   cuts: readonly Cut[],
   taken: KeySet,
 ): Promise<Parent[]> {
@@ -180,9 +182,11 @@ async function prepareFailedFiles(
     for (const parent of parents) firstChild.set(parent, firstChild.get(parent) ?? job);
   }
   const left: Parent[] = [];
-  for (const [job, child] of firstChild) {
-    const files = manifest.files(job);
-    const staying = linesWithout(files.failed, job, taken);
+  for (const job of inHand) {
+    const child = firstChild.get(job.id);
+    if (child === undefined) continue;
+    const files = manifest.files(job.id);
+    const staying = linesWithout(files.failed, job.id, taken);
     left.push({ job, ...(await prepareReplacement(files, staying, child)) });
   }
   return left;

@@ -6,6 +6,7 @@
 import type { Clock } from "../clock.ts";
 import { IDLE, type Lane, type Step } from "../gates/step.ts";
 import type { World } from "../gates/world.ts";
+import { HoldLost } from "../manifest/event-log.ts";
 
 /** True where it was stopped after `timeoutMs`. */
 export async function drive(
@@ -30,7 +31,8 @@ export async function drive(
     try {
       await step();
     } catch (error) {
-      fail(error);
+      // others went on with it: the lane sees what is left to do
+      if (!(error instanceof HoldLost)) fail(error);
     }
     inHand.delete(lane);
     wake?.();

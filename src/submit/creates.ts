@@ -1,8 +1,7 @@
 import type { StageServices } from "../manifest/stage-services.ts";
 import type { Job } from "../manifest/job.ts";
-import type { Probe } from "../manifest/quota/quota-log.ts";
 import { adoptFound, type Found } from "./adopt.ts";
-import { submitJob, type SubmitOutcome } from "./submit-job.ts";
+import { type Sending, submitJob, type SubmitOutcome } from "./submit-job.ts";
 
 /** The create requests of one process: what was read before them, and how many stay without an answer. */
 export class Creates {
@@ -53,10 +52,10 @@ export class Creates {
     return found;
   }
 
-  async send(job: Job, probe: Probe | undefined): Promise<SubmitOutcome> {
+  async send(job: Job, sending: Sending): Promise<SubmitOutcome> {
     this.#sending.add(job.id);
     try {
-      const outcome = await submitJob(this.#services, job, probe);
+      const outcome = await submitJob(this.#services, job, sending);
       this.lost = outcome.kind === "uncertain" ? this.lost + 1 : 0;
       return outcome;
     } finally {

@@ -44,7 +44,7 @@ export async function recoverBatches(
     const tokens = Math.round(requests * tokensARow);
     const told = new Date(createdAt ?? "");
     const made = Number.isNaN(told.getTime()) ? clock.now() : told;
-    const job = manifest.reserveJobId();
+    const job = await manifest.reserveJobId();
     const its = { job, target, batch, displayName, requests, tokens, keyId };
     jobs.push(await manifest.recordRecovered({ ...its, createdAt: made.toISOString() }));
   }

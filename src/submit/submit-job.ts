@@ -8,6 +8,7 @@ import type { Clock } from "../clock.ts";
 import { explain } from "../words/explain.ts";
 import { GeminiError } from "../gemini/port.ts";
 import { deleteIdleInputs } from "../jobs-folder/input-file.ts";
+import { checkHold } from "../manifest/event-log.ts";
 import type { Job } from "../manifest/job.ts";
 import type { Probe } from "../manifest/quota/quota-log.ts";
 import { checkRequestFile } from "../jobs-folder/request-file.ts";
@@ -22,24 +23,29 @@ export type SubmitOutcome =
       job: Job;
       message: string;
     }>
+  /** What spoke for sending it does not hold any more: others were first. Nothing left. */
+  | Readonly<{ kind: "waits"; job: Job }>
   /** Whether there is a batch is not known; the job is `submitting`. */
   | Readonly<{ kind: "uncertain"; job: Job; message: string }>;
 
 /**
- * Throws a UserError where the request file, the key or the request itself is refused. `probe`: the
- * books say that the queue is full, and the answer is to tell whether they are right.
+ * `mayStart` is asked in the very step that records the intent: of several who send, each sees what the others have sent.
+ * `probe`: the books say that the queue is full, and the answer is to tell whether they are right.
  */
+export type Sending = Readonly<{ mayStart?: () => boolean; probe?: Probe | undefined }>;
+
+/** Throws a UserError where the request file, the key or the request itself is refused. */
 export async function submitJob(
   services: StageServices,
   exported: Job,
-  probe?: Probe,
+  sending: Sending = {},
 ): Promise<SubmitOutcome> {
   // also where it is uploaded already: without it nobody could match the results to rows
   await checkRequestFile(services.manifest.files(exported.id), exported);
   const uploaded = await uploadedJob(services, exported);
-  const outcome = await createOnce(services, uploaded, probe);
+  const outcome = await createOnce(services, uploaded, sending);
   if (outcome.kind !== "fileGone") return outcome;
-  const again = await createOnce(services, await uploadRequests(services, outcome.job), probe);
+  const again = await createOnce(services, await uploadRequests(services, outcome.job), sending);
   if (again.kind !== "fileGone") return again;
   throw explain(again.error, `starting the batch of job ${exported.id}`);
 }
@@ -65,7 +71,7 @@ async function uploadRequests(services: StageServices, job: Job): Promise<Job> {
     const remoteFile = await sendFile().catch((error: unknown) =>
       afterMakingRoom(services, error, sendFile),
     );
-    return await manifest.record({ type: "uploaded", job: job.id, remoteFile });
+    return await manifest.record({ type: "uploaded", job: job.id, remoteFile }, job);
   } catch (error) {
     throw error instanceof GeminiError ? explain(error, `uploading job ${job.id}`) : error;
   }
@@ -94,7 +100,7 @@ type FileGone = Readonly<{ kind: "fileGone"; job: Job; error: GeminiError }>;
 async function createOnce(
   services: StageServices,
   job: Job,
-  probe: Probe | undefined,
+  { mayStart = () => true, probe }: Sending,
 ): Promise<SubmitOutcome | FileGone> {
   const { gemini, manifest, keyId } = services;
   const file = job.remoteFile?.name;
@@ -103,14 +109,13 @@ async function createOnce(
   const mark = await services.markOf?.(job.target);
   const displayName = batchDisplayName(manifest.id, job, submission, mark);
   const since = momentOf(services.clock);
-  const intent = await manifest.record({
-    type: "submitting",
-    job: job.id,
-    displayName,
-    submission,
-    keyId,
-    probe,
-  });
+  const isAdmitted = (now: Job) => {
+    checkHold(now, job);
+    return mayStart();
+  };
+  const event = { type: "submitting", job: job.id, displayName, submission, keyId, probe } as const;
+  const intent = await manifest.recordIf(isAdmitted, event);
+  if (intent === undefined) return { kind: "waits", job };
   const tooLate = await pauseSince(services, since);
   if (tooLate !== undefined) return { kind: "uncertain", job: intent, message: tooLate };
   try {
@@ -148,12 +153,12 @@ async function pauseSince(
 
 async function recordSubmitted(
   { manifest, report, keyId }: StageServices,
-  { id: job }: Job,
+  intent: Job,
   batch: string,
 ): Promise<Job> {
-  const adopted = false;
-  const submitted = await manifest.record({ type: "submitted", job, batch, adopted, keyId });
-  report({ type: "submitted", job, batch, adopted });
+  const its = { type: "submitted", job: intent.id, batch, adopted: false } as const;
+  const submitted = await manifest.record({ ...its, keyId }, intent);
+  report(its);
   return submitted;
 }
 
@@ -165,7 +170,7 @@ async function afterFailedCreate(
   const { kind, message, retryAfterMs, limit } = error;
   if (kind === "uncertain") return { kind, job, message };
   const fileGone = kind === "notFound";
-  const refused = await manifest.record({
+  const event = {
     type: "refused",
     job: job.id,
     // to the quota log a 429 is one; this is none
@@ -173,7 +178,8 @@ async function afterFailedCreate(
     fileGone,
     limit,
     retryAfterMs: retryAfterMs === undefined ? undefined : Math.round(retryAfterMs),
-  });
+  } as const;
+  const refused = await manifest.record(event, job);
   if (fileGone) return { kind: "fileGone", job: refused, error };
   if (kind === "quota") return { kind, job: refused, message };
   throw explain(error, `starting the batch of job ${job.id}`);

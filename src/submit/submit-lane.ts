@@ -64,20 +64,30 @@ export class SubmitLane implements Lane {
   }
 
   #nextToSubmit(): Next | undefined {
-    const { manifest, clock, costLimit, lane, window, quotaWaitMs, gate, shared } = this.#world;
+    const { manifest, clock, costLimit, lane, gate, shared } = this.#world;
     const mayBegin = gate();
     const passing = withinLimit(manifest, costLimit);
     const ready = passing.filter((each) => !isForSync(each, lane) && mayBegin(each));
-    const jobs = manifest.needing("settle", "poll");
     const nowMs = clock.now().getTime();
-    const tryOf = (job: Job): Next => {
-      const log = manifest.quota(job.target.model);
-      return { job, try: nextTry(job, { jobs, window, log, quotaWaitMs, nowMs }) };
-    };
-    const tries = [...(shared === true ? this.#fairest(ready) : ready.take(1))].map(tryOf);
+    const tries = [...(shared === true ? this.#fairest(ready) : ready.take(1))].map(this.#tryOf);
     const dueMs = (next: Next) => Math.max(next.try.atMs, nowMs);
     // two that wait for a batch's end are as good as each other
     return tries.toSorted((a, b) => dueMs(a) - dueMs(b))[0];
+  }
+
+  readonly #tryOf = (job: Job): Next => {
+    const { manifest, clock, window, quotaWaitMs } = this.#world;
+    const jobs = manifest.needing("settle", "poll");
+    const log = manifest.quota(job.target.model);
+    const nowMs = clock.now().getTime();
+    return { job, try: nextTry(job, { jobs, window, log, quotaWaitMs, nowMs }) };
+  };
+
+  /** Others may have sent something while its file was uploaded. */
+  #mayStart({ id }: Job): boolean {
+    const { manifest, costLimit } = this.#world;
+    const job = withinLimit(manifest, costLimit).find((each) => each.id === id);
+    return job !== undefined && this.#waitMs(this.#tryOf(job)) <= 0;
   }
 
   /** The fairest first, one of each model: what one queue does not take may have room in the other. */
@@ -120,7 +130,9 @@ export class SubmitLane implements Lane {
 
   async #create({ job, try: { probe } }: Next): Promise<void> {
     const { outages, creates, alone = false } = this.#world;
-    const outcome = await creates.send(job, probe);
+    const mayStart = () => this.#mayStart(job);
+    const outcome = await creates.send(job, { mayStart, probe });
+    if (outcome.kind === "waits") return;
     outages.hasAnswered ||= outcome.kind !== "uncertain";
     if (outcome.kind === "uncertain") return this.#afterLost(job, outcome.message);
     if (outcome.kind === "submitted") {

@@ -60,7 +60,7 @@ describe("a folder that another process writes in", () => {
     child.kill("SIGKILL");
     await once(child, "exit");
     const manifest = await openManifest(folder, systemClock);
-    await manifest.recordExported(newJob(manifest.reserveJobId()));
+    await manifest.recordExported(newJob(await manifest.reserveJobId()));
     await manifest.close();
   });
 

@@ -29,7 +29,7 @@ async function deadJob() {
   const folder = await temporaryFolder();
   const files = jobFiles(folder, "0001");
   const manifest = await openManifest(folder, systemClock);
-  const job = manifest.reserveJobId();
+  const job = await manifest.reserveJobId();
   await manifest.recordExported(newJob(job));
   await manifest.record({ type: "submitting", job, displayName: "d", submission: 1 });
   await manifest.record({ type: "submitted", job, batch: "batches/b", adopted: false, keyId: "k" });
@@ -53,10 +53,10 @@ async function resubmitting(
   staying: readonly number[],
   steps: "prepared" | "recorded" | "csv" | "done",
 ): Promise<void> {
-  const child = manifest.reserveJobId();
+  const child = await manifest.reserveJobId();
   const prepared = await prepareReplacement(files, staying.map(failedLine), child);
   const children = [newJob(child, { parents: ["0001"], attempt: 2 })];
-  const parent = { job: "0001", ...prepared };
+  const parent = { job: manifest.job("0001"), ...prepared };
   if (steps !== "prepared") await manifest.recordResubmitted(children, [parent]);
   if (steps === "csv") await rename(`${files.failedCsv}.next`, files.failedCsv);
   if (steps === "done") await takeReplacement(files, prepared);

@@ -355,8 +355,11 @@ function draw(state: JobState, choice: number): EventType | undefined {
 async function record(manifest: Manifest, id: string, type: EventType, n: number): Promise<void> {
   if (type === "exported" || type === "recovered") return;
   if (type === "resubmitted") {
-    const next = newJob(manifest.reserveJobId(), { parents: [id], attempt: 2, tokens: n });
-    await manifest.recordResubmitted([next], [{ job: id, failedFile: undefined, ...nothingLeft }]);
+    const next = newJob(await manifest.reserveJobId(), { parents: [id], attempt: 2, tokens: n });
+    await manifest.recordResubmitted(
+      [next],
+      [{ job: manifest.job(id), failedFile: undefined, ...nothingLeft }],
+    );
   } else if (type === "submitting") {
     const submission = manifest.job(id).submissions + 1;
     await manifest.record({ ...EVENTS.submitting, job: id, submission });
@@ -371,7 +374,7 @@ test("whatever legal events happen, what is read back is what the writer knew", 
     fc.asyncProperty(steps, async (choices) => {
       const folder = await temporaryFolder();
       const manifest = await openManifest(folder, systemClock);
-      const [first, second] = [manifest.reserveJobId(), manifest.reserveJobId()];
+      const [first, second] = [await manifest.reserveJobId(), await manifest.reserveJobId()];
       // in the order in which they become complete, which need not be that of their numbers
       await manifest.recordExported(newJob(second, { target: { ...TARGET, table: "others" } }));
       await manifest.recordExported(newJob(first));
@@ -392,7 +395,7 @@ test("whatever legal events happen, what is read back is what the writer knew", 
       expect(saved.state).toEqual({ ...state, index: undefined });
       const reopened = await openManifest(folder, systemClock);
       expect(reopened.jobs()).toEqual(known);
-      expect(Number(reopened.reserveJobId())).toBe(known.length + 1);
+      expect(Number(await reopened.reserveJobId())).toBe(known.length + 1);
       await reopened.close();
       await rm(folder, { recursive: true });
     }),

@@ -59,8 +59,14 @@ async function step(manifest: Manifest, { id: job, state, submissions }: Job, ch
     case "cancelled":
     case "rolledBack":
       return manifest.recordResubmitted(
-        [newJob(manifest.reserveJobId(), { parents: [job], attempt: 2 })],
-        [{ job, outstanding: { lines: 0, retryable: 0 }, failedFile: undefined }],
+        [newJob(await manifest.reserveJobId(), { parents: [job], attempt: 2 })],
+        [
+          {
+            job: manifest.job(job),
+            outstanding: { lines: 0, retryable: 0 },
+            failedFile: undefined,
+          },
+        ],
       );
   }
 }
@@ -83,7 +89,7 @@ test("a journal cut after any byte tells what was known after its last whole lin
       const remember = async () =>
         known.set(linesIn(await readFile(path)), structuredClone(manifest.jobs()));
       await remember();
-      await manifest.recordExported(newJob(manifest.reserveJobId()));
+      await manifest.recordExported(newJob(await manifest.reserveJobId()));
       await remember();
       for (const [which, choice] of choices) {
         const jobs = manifest.jobs();
@@ -102,7 +108,7 @@ test("a journal cut after any byte tells what was known after its last whole lin
         expect((await readManifest(folder)).jobs()).toEqual(before);
         const next = await openManifest(folder, systemClock);
         expect(next.jobs()).toEqual(before);
-        await next.recordExported(newJob(next.reserveJobId()));
+        await next.recordExported(newJob(await next.reserveJobId()));
         await next.close();
         expect((await readManifest(folder)).warnings).toEqual([]);
       }

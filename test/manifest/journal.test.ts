@@ -192,7 +192,7 @@ describe("a manifest of the format before this one", () => {
     const known = (await readManifest(folder)).jobs();
     expect(await readFile(join(folder, FILE))).toEqual(await readFile(OLD));
     const writer = await openManifest(folder, systemClock);
-    await writer.recordExported(newJob(writer.reserveJobId()));
+    await writer.recordExported(newJob(await writer.reserveJobId()));
     await writer.close();
     const after = await readManifest(folder);
     expect(after.jobs().slice(0, known.length)).toEqual(known);
@@ -238,7 +238,7 @@ describe("what may be recorded", () => {
   test("events recorded at the same time all stand there, in their order", async () => {
     const folder = await temporaryFolder();
     const manifest = await openManifest(folder, systemClock);
-    const ids = Array.from({ length: 20 }, () => manifest.reserveJobId());
+    const ids = await Promise.all(Array.from({ length: 20 }, () => manifest.reserveJobId()));
     await Promise.all(ids.map((id) => manifest.recordExported(newJob(id))));
     await manifest.close();
     expect((await readManifest(folder)).jobs().map((job) => job.id)).toEqual(ids);
@@ -247,11 +247,11 @@ describe("what may be recorded", () => {
   test("two reservations never give the same number, recorded or not", async () => {
     const folder = await temporaryFolder();
     const manifest = await openManifest(folder, systemClock);
-    const first = manifest.reserveJobId();
-    const second = manifest.reserveJobId();
+    const first = await manifest.reserveJobId();
+    const second = await manifest.reserveJobId();
     await manifest.recordExported(newJob(second));
     await manifest.recordExported(newJob(first));
-    expect(new Set([first, second, manifest.reserveJobId()]).size).toBe(3);
+    expect(new Set([first, second, await manifest.reserveJobId()]).size).toBe(3);
     await manifest.close();
   });
 

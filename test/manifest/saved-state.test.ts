@@ -39,7 +39,7 @@ async function save(folder: string): Promise<void> {
 
 /** As anybody can make it who has read jobs/README.md. */
 function withProof(body: Buffer): Buffer {
-  const writer = `vecfill ${packageVersion()}, v8 ${process.versions.v8}\n`;
+  const writer = `vecfill ${packageVersion()}, shape 2, v8 ${process.versions.v8}\n`;
   return Buffer.concat([createHash("sha256").update(writer).update(body).digest(), body]);
 }
 
@@ -170,13 +170,13 @@ test("a line that is damaged or torn behind its place has the number that it has
 /** Long in bytes, by what a service said. */
 async function longJournal(folder: string): Promise<void> {
   const manifest = await openManifest(folder, systemClock);
-  const job = manifest.reserveJobId();
+  const job = await manifest.reserveJobId();
   await manifest.recordExported(newJob(job));
   await manifest.record({ type: "submitting", job, displayName: "d", submission: 1 });
   const error = { code: 429, message: LONG };
   await manifest.record({ type: "refused", job, error, fileGone: false });
   // recorded by nobody
-  manifest.reserveJobId();
+  await manifest.reserveJobId();
   await manifest.close();
 }
 
@@ -190,7 +190,7 @@ describe("a writer", () => {
     const next = await openManifest(folder, systemClock);
     expect(next.jobs()).toEqual(before.jobs());
     expect(next.quota("gemini-embedding-001")).toEqual(before.quota("gemini-embedding-001"));
-    expect(next.reserveJobId()).toBe("0002");
+    expect(await next.reserveJobId()).toBe("0002");
     await next.recordExported(newJob("0002"));
     await next.close();
     // not made anew for a line

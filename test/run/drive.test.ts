@@ -6,6 +6,7 @@ import { systemClock } from "../../src/clock.ts";
 import { UserError } from "../../src/errors.ts";
 import { Outages } from "../../src/gates/outages.ts";
 import { openManifest } from "../../src/jobs-folder/open.ts";
+import { HoldLost } from "../../src/manifest/event-log.ts";
 import { IDLE, type Lane, type Step } from "../../src/gates/step.ts";
 import { drive } from "../../src/run/drive.ts";
 import { temporaryFolder } from "../manifest/sample.ts";
@@ -13,6 +14,10 @@ import { temporaryFolder } from "../manifest/sample.ts";
 function around() {
   const stop = new AbortController();
   return { clock: systemClock, signal: stop.signal, stop };
+}
+
+async function loseHold(): Promise<never> {
+  throw new HoldLost("Job 0001");
 }
 
 /** Takes these steps, one after the other, and is idle then. */
@@ -54,6 +59,13 @@ test("a lane is told whether all rests that is asked before it, and nothing work
 test("it ends when nothing works and nothing waits for a time, however many are idle", async () => {
   expect(await drive([stepping(), stepping(1, 1)], around())).toBe(false);
   expect(await drive([], around())).toBe(false);
+});
+
+test("who lost what it had in hand to another process is asked again, and stops nobody", async () => {
+  let steps = 0;
+  const goOn = async () => (steps += 1);
+  await drive([stepping(loseHold, goOn), stepping(goOn)], around());
+  expect(steps).toBe(2);
 });
 
 test("the first that fails stops the others, which come to their end, and is thrown", async () => {

@@ -161,8 +161,8 @@ describe("a process that was held up between its intent and its create", () => {
       const outcome = await trial.services({}, (all) => {
         const manifest: Manifest = {
           ...all.manifest,
-          record: async (event) => {
-            const job = await all.manifest.record(event);
+          recordIf: async (holds, event) => {
+            const job = await all.manifest.recordIf(holds, event);
             if (event.type === "submitting") offMs = HELD_UP_MS;
             return job;
           },

@@ -141,17 +141,15 @@ async function endEmbedding(manifest: Manifest, job: Job): Promise<Cancelled> {
     await deleteCheckpoint(files);
     return "givenUp";
   }
-  await manifest.record({ type: "downloaded", job: job.id, file: await placeResults(files) });
+  const file = await placeResults(files);
+  await manifest.record({ type: "downloaded", job: job.id, file }, job);
   return "kept";
 }
 
 /** Its rows are in no failed file, so the next export takes them again. */
 async function recordGivenUp(manifest: Manifest, job: Job): Promise<void> {
-  await manifest.record({
-    type: "cancelled",
-    job: job.id,
-    error: { message: "given up: no batch of it is known" },
-    sums: { ...NO_ROWS, requests: job.requests, failed: job.requests },
-    outstanding: { lines: 0, retryable: 0 },
-  });
+  const error = { message: "given up: no batch of it is known" };
+  const sums = { ...NO_ROWS, requests: job.requests, failed: job.requests };
+  const outstanding = { lines: 0, retryable: 0 };
+  await manifest.record({ type: "cancelled", job: job.id, error, sums, outstanding }, job);
 }

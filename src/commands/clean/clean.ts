@@ -52,7 +52,7 @@ export async function clean(
 async function deleteLocal(manifest: Manifest, { job, local }: Cleaning): Promise<void> {
   const parts = local.map(({ part }) => part);
   if (parts.some((part) => !job.cleaned.includes(part))) {
-    await manifest.record({ type: "cleaned", job: job.id, files: parts });
+    await manifest.record({ type: "cleaned", job: job.id, files: parts }, job);
   }
   for (const { path } of local) await rm(path, { force: true });
 }

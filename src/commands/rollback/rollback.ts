@@ -95,7 +95,7 @@ export async function rollbackJob(
     rows += await pacer.paced(its.length, signal, () => emptied(store, its));
     report({ type: "rollingBack", job: job.id, rows, requests: job.rollback.rows });
   }
-  const done = await manifest.record({ type: "rolledBack", job: job.id, rows });
+  const done = await manifest.record({ type: "rolledBack", job: job.id, rows }, job);
   report({ type: "rolledBack", job: job.id, rows });
   return done;
 }
@@ -109,7 +109,7 @@ async function withIntent(services: RollbackServices, job: Job): Promise<Job | u
   }
   const list = await writeRollbackFile(files, heldKeys(services, job));
   if (signal.aborted) return undefined;
-  return manifest.record({ type: "rollingBack", job: job.id, ...list });
+  return manifest.record({ type: "rollingBack", job: job.id, ...list }, job);
 }
 
 async function* heldKeys(

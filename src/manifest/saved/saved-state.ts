@@ -13,7 +13,7 @@ import { UserError } from "../../errors.ts";
 import { JOB_ID, MANIFEST_ID } from "../event.ts";
 import { manifestPath, savedStatePath } from "../file-names.ts";
 import { apply, emptyState, type ManifestState } from "../fold.ts";
-import { type JournalContent, type Place, readJournal } from "../journal.ts";
+import { type JournalContent, type Place, readJournal } from "../journal/journal.ts";
 
 /** So many bytes of a journal are read in an instant. */
 const WORTH_SAVING_BYTES = 1024 * 1024;
@@ -85,10 +85,12 @@ function namesAreSound({ place, state }: Saved): boolean {
 }
 
 const PROOF_BYTES = 32;
+/** Counts the shapes that the state has had: a version under work has the number of the one before it. */
+const SHAPE = 2;
 
 /** Another for other bytes, and where another version of vecfill or of its engine wrote them. */
 function proofOf(body: Uint8Array): Buffer {
-  const writer = `vecfill ${packageVersion()}, v8 ${process.versions.v8}\n`;
+  const writer = `vecfill ${packageVersion()}, shape ${SHAPE}, v8 ${process.versions.v8}\n`;
   return createHash("sha256").update(writer).update(body).digest();
 }
 

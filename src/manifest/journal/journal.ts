@@ -7,10 +7,10 @@
  * back.
  */
 import { createHash, type Hash } from "node:crypto";
-import { openAppendFile } from "../disk/append-file.ts";
-import { hashStart } from "../disk/durable-file.ts";
-import { UserError } from "../errors.ts";
-import { readTextLines } from "../disk/jsonl.ts";
+import { openAppendFile } from "../../disk/append-file.ts";
+import { hashStart } from "../../disk/durable-file.ts";
+import { UserError } from "../../errors.ts";
+import { readTextLines } from "../../disk/jsonl.ts";
 import {
   FORMAT_VERSION,
   type JournalEvent,
@@ -18,9 +18,9 @@ import {
   parseEvent,
   parseHeader,
   UNSEALED_VERSION,
-} from "./event.ts";
-import { exists } from "../disk/presence.ts";
-import { contentOf, FIRST_SEAL, hasMoreThanALine, sealed, sealOf } from "../disk/seal.ts";
+} from "../event.ts";
+import { exists } from "../../disk/presence.ts";
+import { contentOf, FIRST_SEAL, hasMoreThanALine, sealed, sealOf } from "../../disk/seal.ts";
 import { upgradeJournal } from "./upgrade.ts";
 
 /** Up to where a journal was read or written, the last whole line, and what stands there. */

@@ -3,11 +3,11 @@
  * it; the new one takes its place in one step, so a crash leaves one of the two.
  */
 import { readFile } from "node:fs/promises";
-import { createDurableFile, hashFile, replaceFile } from "../disk/durable-file.ts";
-import { readTextLines } from "../disk/jsonl.ts";
-import { exists } from "../disk/presence.ts";
-import { FORMAT_VERSION, type JournalHeader } from "./event.ts";
-import { FIRST_SEAL, sealed } from "../disk/seal.ts";
+import { createDurableFile, hashFile, replaceFile } from "../../disk/durable-file.ts";
+import { readTextLines } from "../../disk/jsonl.ts";
+import { exists } from "../../disk/presence.ts";
+import { FORMAT_VERSION, type JournalHeader } from "../event.ts";
+import { FIRST_SEAL, sealed } from "../../disk/seal.ts";
 
 type Upgraded = Readonly<{ endsAt: number; seal: number }>;
 

@@ -1,0 +1,50 @@
+/**
+ * Where events are kept, in one order for all who write: the manifest is a fold over them. A jobs folder has one writer
+ * at a time. Several may share another log: then an event is written only behind all others, and whoever was not
+ * the first reads what came before and judges anew. What must hold at any moment:
+ * - an event is judged by the state after the one before it, whoever wrote that;
+ * - work on a job that has moved since it was taken in hand records nothing, and drops what it has (`HoldLost`);
+ * - a number is given to one job only.
+ */
+import { UserError } from "../errors.ts";
+import type { JournalEvent } from "./event.ts";
+import type { Change } from "./fold.ts";
+import type { Job } from "./job.ts";
+
+type DistributiveOmit<T, K extends PropertyKey> = T extends unknown ? Omit<T, K> : never;
+
+/** The log adds the time: writers' clocks differ. */
+export type Undated = DistributiveOmit<JournalEvent, "at">;
+
+export type EventLog = {
+  /**
+   * Says when it was written, once it is durable; undefined where others' events came first, which are to be read before.
+   * Throws where nothing more may be written. `change`: what it comes to.
+   */
+  append(event: Undated, change: Change): Promise<string | undefined>;
+  /** What others have written since, oldest first. */
+  readOthers(): Promise<readonly JournalEvent[]>;
+  /** The number of a job that nobody else has or will get; it is after `last`. */
+  reserve(last: number): Promise<number>;
+  /** Throws where nothing more may be written. */
+  stillHeld(): Promise<void>;
+  close(): Promise<void>;
+};
+
+/** Others have gone on with what was in hand: nothing of it counts any more. */
+export class HoldLost extends UserError {
+  constructor(what: string) {
+    super(
+      `${what} was gone on with by another process meanwhile; what was in hand here is dropped.`,
+      {
+        hint: "Nothing is lost: run the same command again, it sees how things stand now.",
+        exit: "unfinished",
+      },
+    );
+  }
+}
+
+/** Throws where the job is no longer as it was taken in hand. */
+export function checkHold(now: Job | undefined, inHand: Job): void {
+  if (now?.seq !== inHand.seq) throw new HoldLost(`Job ${inHand.id}`);
+}

@@ -1,0 +1,99 @@
+/**
+ * Another process goes on with the very work that this one has in hand: does this one drop it, record nothing, pay for
+ * nothing, and go on with the rest? The other one is played within the process, over the same manifest.
+ */
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { exportAll } from "../../src/export/export.ts";
+import { importResults } from "../../src/import/import.ts";
+import { HoldLost } from "../../src/manifest/event-log.ts";
+import { pollJob } from "../../src/poll/poll-job.ts";
+import { submit } from "../../src/run/alone.ts";
+import { run } from "../../src/run/run.ts";
+import type { Store } from "../../src/store/port.ts";
+import { submitJob } from "../../src/submit/submit-job.ts";
+import { range, startTrial, texts } from "../trial.ts";
+import { openWorkshop, type Workshop } from "../workshop.ts";
+
+let workshop: Workshop;
+
+beforeAll(async () => {
+  workshop = await openWorkshop();
+});
+afterAll(() => workshop.close());
+
+/** The same store; others do their work before it answers with its first rows. */
+function after(store: Store, others: () => Promise<unknown>): Store {
+  let isFirst = true;
+  return {
+    ...store,
+    readPending: async (page) => {
+      const rows = await store.readPending(page);
+      if (isFirst) {
+        isFirst = false;
+        await others();
+      }
+      return rows;
+    },
+  };
+}
+
+test("of two that select rows at once, one drops what it has: each row is in one job", async () => {
+  const trial = await startTrial(workshop, texts(10));
+  await trial.services({}, async (all) => {
+    const other = () => exportAll(all, trial.exportOptions({ limit: 4 }));
+    const late = exportAll({ ...all, store: after(all.store, other) }, trial.exportOptions());
+    await expect(late).rejects.toThrow(HoldLost);
+    expect(all.manifest.jobs().map(({ requests }) => requests)).toEqual([4]);
+  });
+});
+
+test("a run selects anew, and each row is paid for once", async () => {
+  const trial = await startTrial(workshop, texts(10));
+  await trial.services({}, async (all) => {
+    const other = () => exportAll(all, trial.exportOptions({ limit: 4 }));
+    // the rows are counted and tried before
+    const store = after(all.store, other);
+    const summary = await run({ ...all, store }, trial.runOptions());
+    expect(summary).toMatchObject({ requests: 10, written: 10, remaining: 0 });
+  });
+  expect(Object.values(await trial.paid())).toEqual(range(1, 10).map(() => 1));
+});
+
+test("what others sent while a file was uploaded fills the window: nothing more is sent", async () => {
+  const trial = await startTrial(workshop, texts(4));
+  await trial.export({ bounds: { ...workshop.bounds, maxRows: 2 } });
+  let isFirst = true;
+  await trial.services({}, async (all) => {
+    const gemini = {
+      ...all.gemini,
+      uploadFile: async (...given: Parameters<typeof all.gemini.uploadFile>) => {
+        const file = await all.gemini.uploadFile(...given);
+        if (isFirst) {
+          isFirst = false;
+          await submitJob(all, all.manifest.job("0002"));
+        }
+        return file;
+      },
+    };
+    const window = { maxActiveJobs: 1, maxEnqueuedTokens: 500_000 };
+    await submit({ ...all, gemini }, { window, reconcileGraceMs: 0 });
+  });
+  expect(await trial.states()).toEqual(["0001 exported", "0002 submitted"]);
+  expect(trial.emulator.batches()).toHaveLength(1);
+});
+
+test("a job that others have seen end, or imported, keeps what they recorded of it", async () => {
+  const trial = await startTrial(workshop, texts(2));
+  await trial.export();
+  await trial.submit();
+  await trial.services({}, async (all) => {
+    const inHand = all.manifest.job("0001");
+    const ended = await pollJob(all, inHand);
+    await expect(pollJob(all, inHand)).rejects.toThrow(HoldLost);
+    await importResults(all, ended);
+    const imported = all.manifest.job("0001");
+    await expect(importResults(all, ended)).rejects.toThrow(HoldLost);
+    expect(all.manifest.job("0001")).toBe(imported);
+  });
+  expect(await trial.rightIds()).toEqual([1, 2]);
+});
