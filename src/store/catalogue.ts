@@ -155,7 +155,7 @@ export function catalogueExpression(target: Target): string {
       'mayWrite', coalesce(has_column_privilege(vecfill_table.oid, ${numberOf(literal(target.embedding))}, 'UPDATE'), false),
       'readOnly', current_setting('default_transaction_read_only') = 'on' OR pg_catalog.pg_is_in_recovery(),
       'rowSecurity', coalesce(pg_catalog.row_security_active(vecfill_table.oid), false),
-      'statementTimeoutMs', (SELECT setting::int FROM pg_catalog.pg_settings WHERE name = 'statement_timeout'),
+      'statementTimeoutMs', floor(extract(epoch FROM current_setting('statement_timeout')::interval) * 1000)::int,
       'databaseTimeMs', floor(extract(epoch FROM clock_timestamp()) * 1000)
     )
   ) FROM vecfill_table`;
@@ -250,16 +250,18 @@ const CHILDREN_SQL = `
     FROM pg_catalog.pg_inherits i JOIN pg_catalog.pg_class p ON p.oid = i.inhparent
     WHERE i.inhparent = vecfill_table.oid AND p.relkind = 'r'`;
 
-/** Those for which Postgres refuses every UPDATE: they publish it, and nothing identifies the row. */
+/**
+ * Those for which Postgres refuses every UPDATE: they publish it, and nothing identifies the row. The function, not
+ * the view `pg_publication_tables`: planning that took a third of this whole query.
+ */
 const PUBLICATIONS_SQL = `
     SELECT coalesce(jsonb_agg(p.pubname ORDER BY p.pubname), '[]')
-    FROM pg_catalog.pg_class c
-    JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-    JOIN pg_catalog.pg_publication_tables t ON t.schemaname = n.nspname AND t.tablename = c.relname
-    JOIN pg_catalog.pg_publication p ON p.pubname = t.pubname AND p.pubupdate
-    WHERE c.oid = vecfill_table.oid AND c.relreplident IN ('d', 'n')
+    FROM pg_catalog.pg_class c CROSS JOIN pg_catalog.pg_publication p
+    WHERE c.oid = vecfill_table.oid AND c.relreplident IN ('d', 'n') AND p.pubupdate
       AND NOT (c.relreplident = 'd' AND EXISTS (
-        SELECT FROM pg_catalog.pg_index i WHERE i.indrelid = c.oid AND i.indisprimary))`;
+        SELECT FROM pg_catalog.pg_index i WHERE i.indrelid = c.oid AND i.indisprimary))
+      AND EXISTS (SELECT FROM pg_catalog.pg_get_publication_tables(p.pubname::text) t
+        WHERE t.relid = c.oid)`;
 
 /** Type 2 is UPDATE. */
 const RULES_SQL = `
