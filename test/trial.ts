@@ -41,6 +41,8 @@ export type Instead = Partial<WorkshopServices>;
 
 export type Trial = Awaited<ReturnType<typeof startTrial>>;
 
+/** Of the clock that the trial has: what is asked for each half second of a virtual hour costs seconds of work. */
+const POLL_INTERVAL_MS = { virtual: 10_000, fast: 500 };
 const STUCK_AFTER_MS = 24 * 3_600_000;
 const ROOM: SubmitOptions["window"] = { maxActiveJobs: 90, maxEnqueuedTokens: 500_000 };
 
@@ -81,6 +83,7 @@ export async function startTrial(
   const emulator = await startEmulator({ batchSeconds: 0, tier: "off", ...rest });
   onTestFinished(() => emulator.close());
   const clock = options.frozen === true ? virtualClock(emulator) : fastClock;
+  const pollIntervalMs = POLL_INTERVAL_MS[options.frozen === true ? "virtual" : "fast"];
   const baseUrl = (await through?.(emulator.url)) ?? emulator.url;
   const wire: { now: Wire } = { now: (_call, send) => send() };
   const clientOf = (key: string): Gemini => {
@@ -109,7 +112,7 @@ export async function startTrial(
     prices: pricesOf({}),
     reconcileGraceMs: 50,
     quotaWaitMs: 1_000,
-    pollIntervalMs: 500,
+    pollIntervalMs,
     stuckAfterMs: STUCK_AFTER_MS,
     maxAttempts: 3,
     timeoutMs: undefined,
@@ -153,7 +156,7 @@ export async function startTrial(
     poll: (changes: Partial<PollAloneOptions> = {}, instead: Instead = {}) =>
       services(instead, (all) =>
         poll(all, {
-          pollIntervalMs: 500,
+          pollIntervalMs,
           once: false,
           timeoutMs: undefined,
           stuckAfterMs: STUCK_AFTER_MS,

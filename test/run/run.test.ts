@@ -223,7 +223,7 @@ describe("the table changes under it", () => {
   });
 
   test("a table that never rests is left at last, with what changed to be exported again", async () => {
-    const trial = await startTrial(workshop, texts(3), { batchSeconds: 0.5 });
+    const trial = await startTrial(workshop, texts(3), { batchSeconds: 0.1 });
     const pending: Promise<unknown>[] = [];
     const report = ({ type }: ProgressEvent) => {
       const sql = "UPDATE questions SET question_text = question_text || '!' WHERE id = 1";
@@ -240,7 +240,7 @@ describe("the table changes under it", () => {
 
 describe("Gemini makes difficulties", () => {
   test("it refuses for quota: waited out", async () => {
-    const trial = await startTrial(workshop, texts(8), { faults: "create-429=3x" });
+    const trial = await startTrial(workshop, texts(8), { faults: "create-429=3x", frozen: true });
     expect(await trial.run(small(trial, 4))).toMatchObject({ written: 8, failed: 0 });
     await expectPaidOncePerAttempt(trial);
     expect((await trial.job("0001")).submissions).toBe(4);
@@ -303,8 +303,10 @@ describe("Gemini makes difficulties", () => {
 
 describe("a run that ends early", () => {
   test("at its timeout: the batches go on, and the next run takes what they gave", async () => {
-    const trial = await startTrial(workshop, texts(6), { batchSeconds: 0.7 });
-    const summary = await trial.run({ ...small(trial, 3), timeoutMs: 20_000 });
+    const trial = await startTrial(workshop, texts(6), { batchSeconds: 600 });
+    // a second for the clock of a trial: both batches are made by then, on a busy machine too
+    const lasts = { timeoutMs: 100_000, pollIntervalMs: 10_000 };
+    const summary = await trial.run({ ...small(trial, 3), ...lasts });
     expect(summary).toMatchObject({
       timedOut: true,
       requests: 0,
@@ -313,6 +315,7 @@ describe("a run that ends early", () => {
     });
     expect(trial.emulator.calls("cancel")).toBe(0);
     await expectConsistent(trial);
+    await trial.emulator.advance(600_000);
     expect(await trial.run()).toMatchObject({ written: 6, timedOut: false });
     expect(Object.values(await trial.paid())).toEqual(range(1, 6).map(() => 1));
   });
