@@ -8,6 +8,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type Emulator, startEmulator } from "../../../src/emulator/emulator.ts";
 import { runHere, type Ended } from "../../command-line.ts";
 import { temporaryFolder } from "../../manifest/sample.ts";
+import { sized } from "../../size.ts";
 import { sectionsOf, settingsBefore, words } from "../../page.ts";
 import { hasNativeServer } from "../postgres/native-database.ts";
 import { SECRET_KEY } from "./keys.ts";
@@ -38,7 +39,9 @@ it("the page has the whole way", () => {
   ]);
 });
 
-describe.each(["13.0.8", "14.17"] as const)("with the API of PostgREST %s", (version) => {
+const VERSIONS = sized({ quick: ["14.17"], full: ["13.0.8", "14.17"] } as const);
+
+describe.each(VERSIONS)("with the API of PostgREST %s", (version) => {
   let project: Project & Readonly<{ url?: string }>;
   let emulator: Emulator;
   let folder: string;
