@@ -250,10 +250,7 @@ const CHILDREN_SQL = `
     FROM pg_catalog.pg_inherits i JOIN pg_catalog.pg_class p ON p.oid = i.inhparent
     WHERE i.inhparent = vecfill_table.oid AND p.relkind = 'r'`;
 
-/**
- * Those for which Postgres refuses every UPDATE: they publish it, and nothing identifies the row. The function, not
- * the view `pg_publication_tables`: planning that took a third of this whole query.
- */
+/** Those for which Postgres refuses every UPDATE: they publish it, and nothing identifies the row. Planning the view takes long. */
 const PUBLICATIONS_SQL = `
     SELECT coalesce(jsonb_agg(p.pubname ORDER BY p.pubname), '[]')
     FROM pg_catalog.pg_class c CROSS JOIN pg_catalog.pg_publication p
