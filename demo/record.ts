@@ -21,7 +21,7 @@ const SESSIONS = join(ROOT, "docs", "sessions");
 const QUESTIONS = new URL("questions.jsonl", import.meta.url);
 const BATCH_SECONDS = 12;
 /** With this seed two rows fail for good, neither of them in the first job. */
-const FAULTS = { faults: "permanent=0.01", seed: 1 };
+const FAULTS = { faults: "permanent=0.01", seed: 28 };
 const SETTINGS = { maxJobRows: 60, pollInterval: 1 };
 const SHOT_EVERY_MS = 500;
 const SHOT_SECONDS = 0.5;

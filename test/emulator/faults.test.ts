@@ -5,7 +5,15 @@ import { COMMANDS } from "../../src/commands/commands.ts";
 import { UserError } from "../../src/errors.ts";
 import { BEHAVIOURS } from "../../src/emulator/faults/behaviour.ts";
 import { Faults, FAULTS } from "../../src/emulator/faults/faults.ts";
-import { call, createBatch, emulatorFor, requestLines, runBatch, uploadLines } from "./client.ts";
+import {
+  call,
+  createBatch,
+  emulatorFor,
+  requestLine,
+  requestLines,
+  runBatch,
+  uploadLines,
+} from "./client.ts";
 
 type Line = {
   key?: string;
@@ -102,6 +110,19 @@ test("a retryable row may pass in the next batch, a permanent one never; neither
     const paid = [first, second].filter((run) => run.get(key) === undefined).length;
     expect(bill.get(key) ?? 0).toBe(paid);
   }
+});
+
+test("a row that fails for good may pass once its text is mended, under the same key", async () => {
+  const emulator = await emulatorFor({ faults: "permanent=0.5" });
+  const failing = async (text: string) => {
+    const lines = Array.from({ length: 40 }, (_, n) => requestLine(`key-${n}`, text));
+    const { results } = await runBatch(emulator, lines);
+    return new Set(parsed(results).flatMap(({ key, error }) => (error === undefined ? [] : [key])));
+  };
+  const before = await failing("What is it?");
+  const after = await failing("What is this?");
+  expect(await failing("What is it?")).toEqual(before);
+  expect(before.difference(after).size).toBeGreaterThan(3);
 });
 
 test("a lost line was paid for all the same, and shows when it is paid again", async () => {

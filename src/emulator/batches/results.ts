@@ -95,11 +95,10 @@ class ResultWriter {
   row(row: RequestRow): void {
     const isFirst = this.#successful + this.#failed === 0;
     const { faults, batchNumber } = this.#job;
-    const struck = struckBy(faults, batchNumber, { key: row.key, isFirst });
-    const outcome =
-      row.outcome instanceof ServiceError
-        ? row.outcome
-        : (rowError(struck, this.#variant(row)) ?? row.outcome);
+    if (row.outcome instanceof ServiceError) return this.#failure(row, row.outcome);
+    const { text } = row.outcome;
+    const struck = struckBy(faults, batchNumber, { key: row.key, text, isFirst });
+    const outcome = rowError(struck, this.#variant(row)) ?? row.outcome;
     if (outcome instanceof ServiceError) this.#failure(row, outcome);
     else this.#success(row, outcome, struck);
   }

@@ -3,7 +3,7 @@
  * table says what there is; --help is made from it. Whether a fault strikes is drawn from the seed,
  * so that a run can be had again:
  * - in results by the row's key and the batch's number, so that a row sent again gets a new draw;
- *   only `permanent` looks at the key alone;
+ *   only `permanent` looks at the key and the text, so that a mended text may pass;
  * - for requests and batches by how many of that kind there have been.
  */
 import { UserError, usageError } from "../../errors.ts";
@@ -28,7 +28,7 @@ export const FAULTS = {
   conflict: ofRows("a key has two lines with different vectors"),
   malformed: ofRows("a line is cut off, garbage, or JSON of another shape"),
   retryable: ofRows("a row fails with code 1, 2, 4, 8, 10, 13 or 14; sent again, it may pass"),
-  permanent: ofRows("a row fails with code 3, every time"),
+  permanent: ofRows("a row fails with code 3, every time that its text is the same"),
   "unknown-key": ofRows("an extra line has a key that nobody sent"),
   "no-key": ofRows("a result line has lost its key"),
   "wrong-width": ofRows("a vector is one value short"),
@@ -102,11 +102,12 @@ export class Faults {
     return "share" in setting && draw(this.#seed, name, count) < setting.share;
   }
 
-  /** For rows; the same question always gets the same answer. */
-  strikesRow(name: FaultName, batchNumber: number, key: string): boolean {
+  /** For rows; the same question always gets the same answer, and for good where that is the fault: with another text another one. */
+  strikesRow(name: FaultName, batchNumber: number, key: string, text = ""): boolean {
     const setting = this.#settings.get(name);
     if (setting === undefined || !("share" in setting)) return false;
-    return draw(this.#seed, name, name === "permanent" ? "" : batchNumber, key) < setting.share;
+    const row = name === "permanent" ? [key, text] : [batchNumber, key];
+    return draw(this.#seed, name, ...row) < setting.share;
   }
 
   /** Every row is struck. */

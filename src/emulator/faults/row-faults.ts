@@ -37,11 +37,16 @@ const ODD_VALUES = ['"NaN"', "null", "1e999"] as const;
 export function struckBy(
   faults: Faults,
   batchNumber: number,
-  { key = "", isFirst }: Readonly<{ key: string | undefined; isFirst: boolean }>,
+  {
+    key = "",
+    text,
+    isFirst,
+  }: Readonly<{ key?: string | undefined; text: string; isFirst: boolean }>,
 ): ReadonlySet<RowFault> {
   if (faults.text === "") return NONE;
   const isSpared = (name: RowFault) => isFirst && UNNAMING.includes(name) && !faults.isSure(name);
-  const strikes = (name: RowFault) => faults.strikesRow(name, batchNumber, key) && !isSpared(name);
+  const strikes = (name: RowFault) =>
+    faults.strikesRow(name, batchNumber, key, text) && !isSpared(name);
   return new Set(ROW_FAULTS.filter(strikes));
 }
 
