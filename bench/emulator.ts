@@ -6,7 +6,7 @@ import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 
 const CLI = fileURLToPath(new URL("../src/cli.ts", import.meta.url));
-const ADDRESS = /^GOOGLE_GEMINI_BASE_URL=(?<url>\S+)$/;
+const ADDRESS = /^export GOOGLE_GEMINI_BASE_URL=(?<url>\S+)$/;
 
 /** Without latency and without quota. What it stores goes to `folder`, which is removed at the end. */
 export async function withEmulator<T>(

@@ -278,8 +278,7 @@ async function processSpace(): Promise<string> {
   }
 }
 
-/** Behind the process's name. */
-const STATE_FIELD = 0;
+/** Behind the process's name, of which its state is the first. */
 const THREADS_FIELD = 17;
 const START_TIME_FIELD = 19;
 /** No process starts at such a time. */
@@ -291,7 +290,7 @@ async function processStart(pid: number): Promise<string> {
     const line = await readFile(`/proc/${pid}/stat`, "utf8");
     const fields = line.slice(line.lastIndexOf(")") + 2).split(" ");
     // killed, and its parent has not asked yet; with a thread left it may still write
-    if (fields[STATE_FIELD] === "Z" && Number(fields[THREADS_FIELD]) <= 1) return ENDED;
+    if (fields[0] === "Z" && Number(fields[THREADS_FIELD]) <= 1) return ENDED;
     return fields[START_TIME_FIELD] ?? "";
   } catch {
     return "";

@@ -33,8 +33,8 @@ export async function serveEmulator(
   try {
     print(`The emulator listens on ${emulator.url}, its state is in ${emulator.folder}.`);
     print("Set these for vecfill, or for any other client:");
-    print(`GOOGLE_GEMINI_BASE_URL=${emulator.url}`);
-    print("GEMINI_API_KEY=anything");
+    print(`export GOOGLE_GEMINI_BASE_URL=${emulator.url}`);
+    print("export GEMINI_API_KEY=anything");
     await aborted(signal);
     return await served(emulator);
   } finally {

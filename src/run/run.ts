@@ -81,6 +81,7 @@ export type RunSummary = Sums &
     tooLongFile: string | undefined;
     /** Jobs that have not ended yet. */
     pending: readonly string[];
+    /** Of the first target, where it was interrupted. */
     inHand: InHand | undefined;
     failedFiles: readonly string[];
     timedOut: boolean;
@@ -128,6 +129,7 @@ export async function run(services: RunServices, options: RunOptions): Promise<R
     const error = end.errorOf(target);
     return { ...finalSums(own), name, target, remaining: left, pending, error };
   };
+  const first = jobs.filter((job) => sameTarget(job.target, options.export.target));
   const others = end.others.filter((target) => end.errorOf(target) !== undefined);
   return {
     ...finalSums(jobs),
@@ -139,7 +141,7 @@ export async function run(services: RunServices, options: RunOptions): Promise<R
     skipped: await skippedAtTheEnd(services, parts, jobs, lasts),
     tooLongFile: exports.find((each) => each.tooLongFile !== undefined)?.tooLongFile,
     pending: jobs.filter(isOpen).map((job) => job.id),
-    inHand: services.signal.aborted ? await firstInHand(manifest, parts, jobs) : undefined,
+    inHand: services.signal.aborted ? await jobInHand(services.store, manifest, first) : undefined,
     failedFiles: jobs
       .filter((job) => job.outstanding.lines > 0)
       .map((job) => services.manifest.files(job.id).failed),
@@ -164,19 +166,6 @@ function pendingOf(parts: readonly Part[]): Promise<readonly number[]> {
 }
 
 type Skipped = ExportSummary["skipped"];
-
-async function firstInHand(
-  manifest: RunServices["manifest"],
-  parts: readonly Part[],
-  jobs: readonly Job[],
-): Promise<InHand | undefined> {
-  for (const { store, export: options } of parts) {
-    const own = jobs.filter((job) => sameTarget(job.target, options.target));
-    const found = await jobInHand(store, manifest, own);
-    if (found !== undefined) return found;
-  }
-  return undefined;
-}
 
 /** By the last passes; but of what they saw in failed files some was sent since, and what failed in this run is told as that. */
 async function skippedAtTheEnd(

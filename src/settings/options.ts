@@ -358,7 +358,7 @@ export const OPTIONS = named({
   }),
   rebuildIndex: toggle({
     describe:
-      "drop the ANN index, write, build it again (direct Postgres only); searches are slow meanwhile",
+      "drop the index for nearest-neighbour search, write, build it again (direct Postgres only); searches are slow meanwhile",
     group: "Target",
     commands: ["import", "run"],
   }),

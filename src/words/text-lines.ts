@@ -20,6 +20,9 @@ export function aligned(facts: readonly Fact[]): string[] {
   return known.map(([name, value]) => `${name.padEnd(width)}  ${value}`);
 }
 
+/** Of what is too wide to stand below the last column. */
+const SHALLOW = 4;
+
 /** In lines of so many columns: no word is cut, nor a command in backticks, which is there to be copied. */
 export function wrapped(text: string, columns: number, indent = ""): string[] {
   const lines: string[] = [];
@@ -29,7 +32,7 @@ export function wrapped(text: string, columns: number, indent = ""): string[] {
     // what is wider than a whole line is no better off below
     if (line !== "" && line.length + piece.length > columns && room >= 0) {
       lines.push(line);
-      line = `${indent.slice(0, room)}${piece.trimStart()}`;
+      line = `${indent.length <= room ? indent : indent.slice(0, Math.min(room, SHALLOW))}${piece.trimStart()}`;
     } else line += piece;
   }
   return [...lines, line];

@@ -18,7 +18,7 @@ export function writeCostWarnings(
     const names = indexes.map(({ name, method }) => `${name} (${method})`);
     const { least, most } = ROWS_A_SECOND_UNDER_INDEX;
     warnings.push({
-      message: `${column} has ${names.length === 1 ? "an ANN index" : "ANN indexes"}, ${names.join(", ")}: writing under it is about ${TIMES_SLOWER_UNDER_INDEX} times slower, ${least} to ${most} rows a second, so ${range(seconds)} for ${counted(rows, "row")}.`,
+      message: `${column} has ${names.length === 1 ? "an index" : "indexes"} for nearest-neighbour search, ${names.join(", ")}: writing under it is about ${TIMES_SLOWER_UNDER_INDEX} times slower, ${least} to ${most} rows a second, so ${range(seconds)} for ${counted(rows, "row")}.`,
       hint: "With --rebuild-index it is dropped before the first row is written and built again after the last; meanwhile searches are slow. A few rows are better written as it is.",
     });
   }

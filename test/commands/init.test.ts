@@ -225,6 +225,16 @@ test("a target of several is written under its name", async () => {
   expect(settings).toMatchObject({ table: "notes", text: "note", target: "notes" });
 });
 
+test("without a database it says that it has seen no table, and doctor counts the warnings told above", async () => {
+  const folder = await newFolder();
+  await writeFile(join(folder, ".env.local"), "GEMINI_API_KEY=a-secret-key\n", { mode: 0o644 });
+  const { stdout, stderr } = await runHere(["init"], { env: {}, folder });
+  expect(stdout).toContain("The table by these settings, which was not seen: public.questions");
+  expect(stdout).toContain("No SQL functions are needed unless SUPABASE_URL is set");
+  expect(stderr).toMatch(/^warning: .*\.env\.local/m);
+  expect(stdout).toMatch(/failures?, 1 warning\.$/m);
+});
+
 test("config show tells every setting, its value and its place, and no secret", async () => {
   const folder = await newFolder();
   await init(folder);
@@ -239,6 +249,7 @@ test("config show tells every setting, its value and its place, and no secret", 
   expect(stdout).toMatch(/^GEMINI_API_KEY +set +GEMINI_API_KEY in \.env\.local$/m);
   expect(stdout).toMatch(/^GOOGLE_API_KEY +not set$/m);
   expect(stdout).not.toContain("a-secret-key");
+  expect(Math.max(...stdout.split("\n").map((line) => line.length))).toBeLessThan(80);
 });
 
 test("config show of several targets tells for each where its own values are from", async () => {
@@ -249,7 +260,7 @@ test("config show of several targets tells for each where its own values are fro
   ];
   await writeFile(join(folder, "vecfill.config.json"), JSON.stringify({ targets }));
   const { stdout } = await runHere(["config", "show", "--target", "all"], { env: env(), folder });
-  expect(stdout).toMatch(/^text +answer +text of target two in vecfill\.config\.json$/m);
+  expect(stdout).toMatch(/^text +answer \(text of target two in vecfill\.config\.json\)$/m);
 });
 
 test("config show tells that --table names the schema, too", async () => {

@@ -326,7 +326,7 @@ describe("one job", () => {
       "target        public.questions.embedding, key id, text question_text",
     );
     expect(stdout).toContain("batch         batches/of-0002");
-    expect(stdout).toContain("to resubmit   7 rows, 7 retryable");
+    expect(stdout).toContain("still failed  7 rows, of which 7 may succeed if sent again");
     expect(stdout).toContain('error         =HYPERLINK("http://x"), and "more" (code 9)');
     expect(stdout).toContain(`failed file   ${join(folder, "0002.failed.jsonl")}, 700 B`);
     const history = stdout.slice(stdout.indexOf("history (UTC)")).trimEnd().split("\n").slice(1);

@@ -111,7 +111,7 @@ async function served(): Promise<{ child: ChildProcess; url: string }> {
   });
   children.push(child);
   for await (const line of createInterface({ input: child.stdout })) {
-    const url = /^GOOGLE_GEMINI_BASE_URL=(?<url>.+)$/.exec(line)?.groups?.["url"];
+    const url = /^export GOOGLE_GEMINI_BASE_URL=(?<url>.+)$/.exec(line)?.groups?.["url"];
     if (url !== undefined) return { child, url };
   }
   throw new Error("the emulator said no address");
@@ -138,11 +138,11 @@ test("served as a program, it says what to set, and at the end what was paid for
   const stop = new AbortController();
   const serving = serveEmulator({ folder, port: 0 }, (line) => lines.push(line), stop.signal);
   await expect.poll(() => lines.length).toBe(4);
-  const url = lines[2]?.replace("GOOGLE_GEMINI_BASE_URL=", "") ?? "";
+  const url = lines[2]?.replace("export GOOGLE_GEMINI_BASE_URL=", "") ?? "";
   const remote = { url };
   await createBatch(remote, await uploadLines(remote, requestLines(3)));
   stop.abort();
   const { text } = await serving;
-  expect(lines[3]).toBe("GEMINI_API_KEY=anything");
+  expect(lines[3]).toBe("export GEMINI_API_KEY=anything");
   expect(text).toBe("Batches created: 1. Requests paid for: 3, of these more than once: 0.");
 });

@@ -1,4 +1,4 @@
-// The column has an ANN index, under which writing is a hundred times slower. Am I told so, does
+// The column has an index for nearest-neighbour search, under which writing is a hundred times slower. Am I told so, does
 // --rebuild-index take it out of the way, and does it stand again whatever comes between?
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import type { Clock } from "../../src/clock.ts";
@@ -127,7 +127,7 @@ describe("without the option", () => {
       {
         type: "warning",
         message:
-          "public.questions.embedding has an ANN index, My ann (hnsw): writing under it is about 100 times slower, 130 to 380 rows a second, so about 1 s for 6 rows.",
+          "public.questions.embedding has an index for nearest-neighbour search, My ann (hnsw): writing under it is about 100 times slower, 130 to 380 rows a second, so about 1 s for 6 rows.",
         hint: expect.stringContaining("--rebuild-index"),
       },
     ]);

@@ -139,6 +139,9 @@ describe("the end of a run", () => {
       "4 rows have no vector yet.",
       expect.stringMatching(/^Took .+\.$/),
       expect.stringMatching(/^Cost: about \$0\.000001 for \d+ tokens/),
+      expect.stringMatching(
+        /^Gemini is asked at http:\S+ \(GOOGLE_GEMINI_BASE_URL\), not at Google/,
+      ),
     ]);
     expect(next(part)).toMatch(/^vecfill run --limit 3 /);
     const rest = await vecfillInTime("jobs", "run", "--limit", "4");
@@ -184,7 +187,7 @@ test("a dry run of resubmit asks the table, and counts as resubmit does", async 
   await sql("DELETE FROM questions WHERE id = 3");
   const resubmit = async (...args: string[]) => await vecfill("jobs", "resubmit", ...args);
   const dry = await resubmit("--dry-run");
-  expect(dry.stdout).toContain("Would resubmit 4 failed lines of 2 jobs (0002, 0003).");
+  expect(dry.stdout).toContain("Would resubmit 4 failed lines of 3 jobs (0001, 0002, 0003).");
   expect(dry.stdout).toContain("3 rows that had failed need no vector of these lines any more");
   const { requests } = JSON.parse((await resubmit("--dry-run", "--json")).stdout);
   expect([requests, JSON.parse((await resubmit("--json")).stdout).requests]).toEqual([4, 4]);
@@ -335,6 +338,10 @@ describe("a line that is too long for the terminal", () => {
     );
     expect(folded("ab  sent  files/of-twenty-columns", 26)).toBe(
       ["ab  sent", "   files/of-twenty-columns"].join("\n"),
+    );
+    // what is too wide for its column stands near the margin
+    expect(folded("2026-11-30  ended  files/of-more-than-thirty-columns", 40)).toBe(
+      ["2026-11-30  ended", "    files/of-more-than-thirty-columns"].join("\n"),
     );
     // below there would be no more room for it
     expect(folded("file: a-name-of-more-columns-than-there-are", 20)).toBe(

@@ -36,7 +36,7 @@ test("the nearest rows come first, with their texts, and as many as were asked f
   const { code, stdout } = await vecfill("jobs", "search", QUERY, "--top", "2");
   expect(code).toBe(0);
   expect(stdout).toMatch(
-    /^0\.\d{4}  1  Which planet has rings\?\n0\.\d{4}  4  Which planet is the largest\?\n$/,
+    /^similarity  id  text\n0\.\d{4} {6} 1  Which planet has rings\?\n0\.\d{4} {6} 4  Which planet is the largest\?\n$/,
   );
   const json = JSON.parse((await vecfill("jobs", "search", QUERY, "--json")).stdout);
   expect(json).toMatchObject({ query: QUERY, taskType: "RETRIEVAL_QUERY", dimensions: 128 });

@@ -9,8 +9,9 @@ import { MS_PER_SECOND } from "../../clock.ts";
 
 type Line = Readonly<{ name: string; value: string; from: string }>;
 
-/** Of a value that is long: the rest follows all the same, on the next line. */
-const VALUE_COLUMNS = 24;
+const VALUE_COLUMNS = 20;
+/** Of a terminal that is no wider. */
+const LINE_COLUMNS = 79;
 
 export function showConfig(
   { settings, origins, environment }: CommandContext,
@@ -46,7 +47,8 @@ function originText(origin: Origin): string {
 
 function lineText({ name, value, from }: Line, width: number): string {
   const start = `${name.padEnd(width)}  `;
-  return value.length <= VALUE_COLUMNS
-    ? `${start}${value.padEnd(VALUE_COLUMNS)}  ${from}`.trimEnd()
-    : `${start}${value}\n${" ".repeat(start.length + VALUE_COLUMNS)}  ${from}`;
+  const line = `${start}${value.padEnd(VALUE_COLUMNS)}  ${from}`.trimEnd();
+  const fits = value.length <= VALUE_COLUMNS && line.length <= LINE_COLUMNS;
+  // what is folded stands below the value
+  return fits ? line : `${start}${value} (${from})`;
 }

@@ -1,14 +1,16 @@
+import { geminiElsewhere } from "../../cli/gemini-address.ts";
 import { storeAccess } from "../../settings/access.ts";
 import type { CommandContext, CommandResult } from "../../cli/command.ts";
 import { targetOf } from "../../settings/config.ts";
 import { lookBeside } from "../../stages.ts";
 import { counted } from "../../words/figures.ts";
-import type { Check } from "./check.ts";
+import { type Check, ok } from "./check.ts";
 import { doctor } from "./doctor.ts";
 import { live, liveText } from "./live/show-live.ts";
 
 export async function showDoctor(context: CommandContext): Promise<CommandResult> {
   const { services, settings, environment, clock, next } = context;
+  const elsewhere = geminiElsewhere(environment);
   const checks = await doctor(
     {
       gemini: () => services.gemini(),
@@ -23,7 +25,9 @@ export async function showDoctor(context: CommandContext): Promise<CommandResult
   );
   const asked = settings.live && isGeminiWell(checks) ? await live(context) : undefined;
   const failures = checks.filter(({ status }) => status === "failure").length;
-  const warnings = checks.filter(({ status }) => status === "warning").length;
+  // those on variables and files are told before any check
+  const told = context.warnings.length;
+  const warnings = told + checks.filter(({ status }) => status === "warning").length;
   const verdict = `${counted(failures, "failure")}, ${counted(warnings, "warning")}.`;
   return {
     json: {
@@ -33,7 +37,7 @@ export async function showDoctor(context: CommandContext): Promise<CommandResult
       ...(asked === undefined ? {} : { live: asked }),
     },
     text: [
-      ...checks.map(checkLine),
+      ...[...checks, ...(elsewhere ? [ok("address", elsewhere)] : [])].map(checkLine),
       "",
       ...(asked === undefined ? [] : [liveText(asked), ""]),
       verdict,

@@ -20,7 +20,7 @@ export async function showInit(context: CommandContext): Promise<Initiated> {
     throw excluding(
       "--remove and what it takes out (--trigger, --fingerprint-column) exclude each other.",
     );
-  const { target, lacks } = await chosen(context);
+  const { target, lacks, isSeen } = await chosen(context);
   const isToMake = await mayMake(context, lacks);
   const left = isToMake ? [] : lacks;
   const summary = await init(
@@ -45,8 +45,8 @@ export async function showInit(context: CommandContext): Promise<Initiated> {
     json: { ...summary, migration: summary.migration ?? null, lacks: left, dryRun },
     text: textOf([
       initText(summary, { dryRun, remove }),
-      !remove && targetLine(target),
-      !remove && `The column: ${widthAdvice(target)}.`,
+      !remove && targetLine(target, isSeen),
+      !remove && `${isSeen ? "The column" : "Its column is to be"}: ${widthAdvice(target)}.`,
       ...lines,
     ]),
     next: remove ? undefined : next("doctor"),
@@ -57,10 +57,10 @@ export async function showInit(context: CommandContext): Promise<Initiated> {
 }
 
 /** Without a database that can be looked into, as the settings are. */
-async function chosen(context: CommandContext): Promise<Chosen> {
+async function chosen(context: CommandContext): Promise<Chosen & { isSeen: boolean }> {
   const { services, settings, environment, origins, choose, report } = context;
   const target = targetOf(settings);
-  if (settings.remove) return { target, lacks: [] };
+  if (settings.remove) return { target, lacks: [], isSeen: false };
   const set = MEMBERS.filter((name) => origins[name].source !== "default");
   const found = await services.tables().catch((error: unknown) => {
     // the settings can be written all the same
@@ -68,9 +68,10 @@ async function chosen(context: CommandContext): Promise<Chosen> {
     report({ type: "warning", message: error.message, hint: error.hint });
     return undefined;
   });
-  if (found === undefined) return { target, lacks: [] };
+  if (found === undefined) return { target, lacks: [], isSeen: false };
   if (settings.apply && namesSupabase(environment) && !found.isProject) throw noProject();
-  return chooseTarget(found, { target, set: new Set(set), choose });
+  const choice = await chooseTarget(found, { target, set: new Set(set), choose });
+  return { ...choice, isSeen: found.tables.length > 0 };
 }
 
 function noProject(): UserError {
@@ -92,8 +93,9 @@ async function mayMake(
   return settings.apply || (choose !== undefined && (await confirm(question)));
 }
 
-function targetLine({ id, text, embedding, ...table }: Target): string {
-  return `The table: ${tableName(table)}, key ${id}, text ${text}, vectors in ${embedding}.`;
+function targetLine({ id, text, embedding, ...table }: Target, isSeen: boolean): string {
+  const what = isSeen ? "The table" : "The table by these settings, which was not seen";
+  return `${what}: ${tableName(table)}, key ${id}, text ${text}, vectors in ${embedding}.`;
 }
 
 function excluding(message: string): UserError {
@@ -113,7 +115,7 @@ function initText(summary: InitSummary, asked: Asked): string {
       ? "No migration of vecfill's is there for this target."
       : undefined,
     migration === undefined
-      ? "No SQL functions are needed: the database's own address does not go through an API."
+      ? "No SQL functions are needed unless SUPABASE_URL is set: they are for a project's API."
       : undefined,
     applied ? appliedLine(functions, asked) : undefined,
     !applied && migration?.changed === true && !asked.dryRun

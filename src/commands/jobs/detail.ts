@@ -105,13 +105,12 @@ function waitingFor(job: Job, { now, stuckAfterMs, cancel }: Waiting): string {
 
 function whatBecame({ sums, outstanding, error }: Job, { failures }: Waiting): Fact[] {
   const { lines, retryable } = outstanding;
+  const hope =
+    retryable === 0 ? "for good" : `of which ${count(retryable)} may succeed if sent again`;
   const code = error?.code === undefined ? "" : ` (code ${error.code})`;
   return [
     ["outcome", sums === undefined ? undefined : outcomes(sums)],
-    [
-      "to resubmit",
-      lines === 0 ? undefined : `${counted(lines, "row")}, ${count(retryable)} retryable`,
-    ],
+    ["still failed", lines === 0 ? undefined : `${counted(lines, "row")}, ${hope}`],
     ...failures.map((line, at): Fact => [at === 0 ? "failures" : "", line]),
     ["error", error === undefined ? undefined : `${error.message}${code}`],
   ];

@@ -48,10 +48,10 @@ function sameText({ copies }: Portion, savedTokens: number): string {
 }
 
 function howKnown({ by, tokens, ratio }: Correction): string {
-  const percent = `${ratio >= 1 ? "+" : ""}${((ratio - 1) * 100).toFixed(1)}%`;
-  if (by === "count") return `corrected by ${percent}: Gemini counted ${count(tokens)} of them`;
-  if (by === "bill") return `corrected by ${percent}: Gemini billed ${count(tokens)} before`;
-  return "not corrected: neither a key nor a bill was there to compare with";
+  const change = `${Math.abs((ratio - 1) * 100).toFixed(1)}% ${ratio >= 1 ? "more" : "less"}`;
+  if (by === "count") return `${change} than guessed, as Gemini counted ${count(tokens)} of them`;
+  if (by === "bill") return `${change} than guessed, as Gemini billed ${count(tokens)} before`;
+  return "guessed: neither a key nor a bill was there to compare with";
 }
 
 function whatItCosts({ total, usdSync, price, spentUsd, target }: Plan): Line[] {
@@ -68,7 +68,10 @@ function whatItCosts({ total, usdSync, price, spentUsd, target }: Plan): Line[] 
 
 function howLong({ seconds, enqueuedTokenLimit }: Plan, tier: Tier): Line[] {
   const { refillMinutes, turnaroundMinutes } = PROJECT_LIMITS;
-  const tiers = TIERS.map((each) => `tier ${each} ${duration(seconds.byTier[each])}`).join(", ");
+  const times = TIERS.map((each) => duration(seconds.byTier[each]));
+  const tiers = times.every((time) => time === times[0])
+    ? "the same on every tier"
+    : TIERS.map((each, at) => `tier ${each} ${times[at]}`).join(", ");
   return [
     [
       "time, batch",

@@ -5,6 +5,8 @@ import { readManifest } from "../../jobs-folder/open.ts";
 import { decimal } from "../../words/figures.ts";
 import { widthCost } from "../../row/width.ts";
 import type { Plan, Portion } from "../../plan/plan.ts";
+import { geminiElsewhere } from "../../cli/gemini-address.ts";
+import { textOf } from "../../words/text-lines.ts";
 import { planTable } from "./plan-table.ts";
 
 export async function showPlan(context: CommandContext): Promise<CommandResult> {
@@ -17,7 +19,7 @@ export async function showPlan(context: CommandContext): Promise<CommandResult> 
   const free = await freeBytes(settings.jobsDir);
   return {
     json: planJson(planned, free),
-    text: planTable(planned, free, settings.tier),
+    text: textOf([planTable(planned, free, settings.tier), geminiElsewhere(context.environment)]),
     next: planned.total.rows > 0 ? next("run") : undefined,
   };
 }

@@ -52,7 +52,8 @@ async function showDryRun(
     paths.length === 0 ? settings.beside || !job.recovered : paths.some((path) => isOf(path, job));
   const others = paths.filter((path) => !view.jobs().some((job) => isOf(path, job)));
   const waiting = view.jobs().filter((job) => hasFailedLines(job) && isNamed(job));
-  const { ids, refused, unneeded, ...own } = await countWaiting(context, view, waiting);
+  const ids = waiting.map((job) => job.id);
+  const { refused, unneeded, ...own } = await countWaiting(context, view, waiting);
   let { requests } = own;
   const texts = said([
     requests > 0 &&
@@ -79,13 +80,12 @@ async function countWaiting(
   { services }: CommandContext,
   view: ManifestView,
   jobs: readonly Job[],
-): Promise<Readonly<{ ids: string[]; requests: number; refused: number; unneeded: number }>> {
-  const sums = { ids: new Array<string>(), requests: 0, refused: 0, unneeded: 0 };
+): Promise<Readonly<{ requests: number; refused: number; unneeded: number }>> {
+  const sums = { requests: 0, refused: 0, unneeded: 0 };
   for (const job of jobs) {
     const files = view.files(job.id);
     if (!(await exists(files.failed))) continue;
     let isPaid: Promise<boolean> | undefined;
-    const before = sums.requests;
     const store = await services.store(job.target);
     for await (const [line, holding] of heldLines(store, job, readFailedLines(files.failed))) {
       if (!isOwn(line, job)) continue;
@@ -94,7 +94,6 @@ async function countWaiting(
         sums.refused += 1;
       else sums.requests += 1;
     }
-    if (sums.requests > before) sums.ids.push(job.id);
   }
   return sums;
 }

@@ -2,6 +2,7 @@ import { INTERRUPTED_EARLY, copiesLines, inHandText, skippedLines } from "../../
 import { usdOfRun } from "../../plan/lane-cost.ts";
 import type { CommandContext, CommandResult } from "../../cli/command.ts";
 import { endingOf } from "../../cli/ending.ts";
+import { geminiElsewhere } from "../../cli/gemini-address.ts";
 import { targetOf } from "../../settings/config.ts";
 import { type ExitReason, type UserError, usageError } from "../../errors.ts";
 import type { Plan } from "../../plan/plan.ts";
@@ -63,6 +64,7 @@ async function runResult(
     },
     text: textOf([
       runText(summary, ending, signal.aborted),
+      jobs.length > 0 && geminiElsewhere(context.environment),
       ...(isShared ? summary.parts.map(partText) : [await indexText(context, summary)]),
     ]),
     next: nextOf(next, summary, ending, unfinished),

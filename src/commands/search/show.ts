@@ -39,13 +39,14 @@ export async function showSearch(
 const COLUMNS = 100;
 const SIMILARITY_DIGITS = 4;
 
+const HEAD = "similarity";
+
 /** A line a row: its similarity, its id, the start of its text. */
 function rowsText(rows: readonly NearRow[], columns = COLUMNS): string {
-  const width = Math.max(...rows.map(({ id }) => id.length));
-  return rows
-    .map(({ id, similarity, text }) => {
-      const line = `${similarity.toFixed(SIMILARITY_DIGITS)}  ${id.padStart(width)}  ${text.replaceAll(/\s+/g, " ")}`;
-      return fit(line, columns);
-    })
-    .join("\n");
+  const width = Math.max(...rows.map(({ id }) => id.length), "id".length);
+  const lines = rows.map(({ id, similarity, text }) => {
+    const near = similarity.toFixed(SIMILARITY_DIGITS).padEnd(HEAD.length);
+    return fit(`${near}  ${id.padStart(width)}  ${text.replaceAll(/\s+/g, " ")}`, columns);
+  });
+  return [`${HEAD}  ${"id".padStart(width)}  text`, ...lines].join("\n");
 }

@@ -67,7 +67,7 @@ describe.each(VERSIONS)("with the API of PostgREST %s", (version) => {
     const filled = settings.replace(/^(\w+)=.*$/gm, (_, name: string) => `${name}=${values[name]}`);
     const poll = "VECFILL_POLL_INTERVAL=0.05\n";
     const gemini = `GOOGLE_GEMINI_BASE_URL=${emulator.url}\n`;
-    await writeFile(join(folder, ".env.local"), filled + gemini + poll);
+    await writeFile(join(folder, ".env.local"), filled + gemini + poll, { mode: 0o600 });
   }
 
   async function pasteTheMigration(): Promise<void> {
