@@ -71,10 +71,31 @@ function lent(database: PGlite, onClose: () => Promise<unknown>): PGlite {
     get: (target, name) => {
       if (name === "close") return close;
       if (isClosed) throw new Error("PGlite is closed");
+      if (name === "query") return queryPlanned(target);
       const value: unknown = Reflect.get(target, name, target);
       return typeof value === "function" ? value.bind(target) : value;
     },
   });
+}
+
+/** The catalogue's query has more, and hardly another. */
+const LONG_SQL = 5_000;
+/** Of the session: names of prepared statements by their text. */
+const prepared = new WeakMap<PGlite, Map<string, string>>();
+
+/** As `query`; a long statement is planned once a session: here that takes longer than to run it. */
+function queryPlanned(database: PGlite): PGlite["query"] {
+  return async (sql, parameters, options) => {
+    if (sql.length < LONG_SQL || (parameters ?? []).length > 0) {
+      return database.query(sql, parameters, options);
+    }
+    const names = prepared.get(database) ?? new Map<string, string>();
+    prepared.set(database, names);
+    const name = names.get(sql) ?? `planned_${names.size}`;
+    if (!names.has(sql)) await database.exec(`PREPARE ${name} AS ${sql}`);
+    names.set(sql, name);
+    return database.query(`EXECUTE ${name}`, [], options);
+  };
 }
 
 async function start(): Promise<PGlite> {
@@ -94,6 +115,7 @@ async function giveBack(database: PGlite): Promise<void> {
 async function endSession(database: PGlite): Promise<void> {
   await database.exec("ROLLBACK");
   await database.exec("DISCARD ALL");
+  prepared.delete(database);
 }
 
 /** As after initdb: no schema but an empty `public`, no extension, no role of a test's own. */

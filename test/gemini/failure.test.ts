@@ -13,10 +13,14 @@ const apiKey = "AIzaSyNotAKeyButJustAsLong0123456789abc";
 let stub: Stub | undefined;
 afterEach(async () => stub?.close());
 
-const limits = { callMs: 150, createMs: 150, idleMs: 150 };
+/** As long as silence takes; what is answered has as long as a busy machine needs for it. */
+const SILENT_MS = 500;
+const ANSWERED_MS = 30_000;
 
 async function connectTo(reply: Reply): Promise<Gemini> {
   stub = await startStub(() => reply);
+  const ms = reply === "hang" ? SILENT_MS : ANSWERED_MS;
+  const limits = { callMs: ms, createMs: ms, idleMs: ms };
   return connectGemini({ apiKey, baseUrl: stub.baseUrl, limits });
 }
 
