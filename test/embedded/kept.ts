@@ -83,10 +83,11 @@ const LONG_SQL = 5_000;
 /** Of the session: names of prepared statements by their text. */
 const prepared = new WeakMap<PGlite, Map<string, string>>();
 
-/** As `query`; a long statement is planned once a session: here that takes longer than to run it. */
+/** As `query`; a long SELECT is planned once a session: here that takes longer than to run it. */
 function queryPlanned(database: PGlite): PGlite["query"] {
   return async (sql, parameters, options) => {
-    if (sql.length < LONG_SQL || (parameters ?? []).length > 0) {
+    const isLong = sql.length >= LONG_SQL && sql.startsWith("SELECT");
+    if (!isLong || (parameters ?? []).length > 0) {
       return database.query(sql, parameters, options);
     }
     const names = prepared.get(database) ?? new Map<string, string>();
