@@ -10,10 +10,15 @@ export function paidRows(ends: readonly RowEnd[]) {
   const lines = [
     written > 0 &&
       `${counted(written, "row")} that had failed ${written === 1 ? "is" : "are"} written, from the results, at no cost.`,
-    unneeded > 0 &&
-      `${counted(unneeded, "row")} that had failed ${unneeded === 1 ? "needs" : "need"} these vectors no more.`,
+    unneeded > 0 && unneededText(unneeded),
     refusals[0] !== undefined &&
       `The table takes no vector for ${counted(refusals.length, "row")}: ${refusals[0].message} What was paid for stays in the results.`,
   ];
   return { written, refused: refusals.length, lines: said(lines) };
+}
+
+/** Of failed lines whose rows have another text by now, or a vector, or are gone. */
+export function unneededText(rows: number): string {
+  const verb = rows === 1 ? "was" : "were";
+  return `${counted(rows, "row")} that had failed ${verb} changed, filled or deleted since: nothing is sent for ${rows === 1 ? "it" : "them"} here; \`vecfill run\` takes changed texts.`;
 }

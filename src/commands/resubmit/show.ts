@@ -8,7 +8,7 @@ import { readManifest } from "../../jobs-folder/open.ts";
 import { hasResults } from "../../jobs-folder/results-file.ts";
 import type { ManifestView } from "../../manifest/manifest.ts";
 import { said } from "../../words/text-lines.ts";
-import { paidRows } from "../../words/paid-rows.ts";
+import { paidRows, unneededText } from "../../words/paid-rows.ts";
 import { counted } from "../../words/figures.ts";
 import { hasFailedLines, resubmitFromSettings } from "../../stages.ts";
 import { countLines } from "../../resubmit/resubmit.ts";
@@ -60,8 +60,7 @@ async function showDryRun(
       `Would resubmit ${counted(requests, "failed line")} of ${counted(ids.length, "job")} (${ids.join(", ")}).`,
     refused > 0 &&
       `Of ${counted(refused, "line")} the table refused the vector: it is offered once more, at no cost.`,
-    unneeded > 0 &&
-      `${counted(unneeded, "row")} that had failed ${unneeded === 1 ? "needs" : "need"} no vector of these lines any more: nothing is sent for them.`,
+    unneeded > 0 && unneededText(unneeded),
   ]);
   for (const path of others) {
     const lines = await countLines(path);
