@@ -7,8 +7,7 @@ import { type CutFile, type CutRow, type JobBounds, RequestCutter } from "../job
 import { correctionBy, uncorrected } from "../cost/correction.ts";
 import { learnedBounds } from "../quota/learned-bounds.ts";
 import { tooLongPath } from "../manifest/file-names.ts";
-import type { Job, NewJob } from "../manifest/job.ts";
-import type { ManifestView } from "../manifest/manifest.ts";
+import type { NewJob } from "../manifest/job.ts";
 import type { StageServices } from "../manifest/stage-services.ts";
 import { openRequestFile } from "../jobs-folder/request-file.ts";
 import type { PendingQuestion } from "../row/question.ts";
@@ -17,7 +16,7 @@ import type { Store } from "../store/port.ts";
 import { checkTarget } from "../row/target-check.ts";
 import type { Target } from "../row/target.ts";
 import { readTakenRows } from "../jobs-folder/taken-rows.ts";
-import { checkVectorSpace, sameColumn } from "../manifest/vector-space.ts";
+import { checkVectorSpace } from "../manifest/vector-space.ts";
 import { pendingPages } from "../jobs-folder/pending-pages.ts";
 import { type OnTooLong, screen, type SkipReason, type Accepted } from "./screen.ts";
 
@@ -128,7 +127,7 @@ class ExportPass {
     const openNext = () => openRequestFile(services.manifest);
     this.#cutter = new RequestCutter(() => this.#bounds(), openNext);
     this.#format = requestLineFormat(options.target);
-    this.#selections = selectionsOf(services.manifest, options.target);
+    this.#selections = services.manifest.selections(options.target);
     this.#ratio = this.#correction();
   }
 
@@ -233,7 +232,7 @@ class ExportPass {
     const { manifest, report } = this.#services;
     const { target } = this.#options;
     const made = { ...cut, target, parents: [], attempt: 1, digest: "sha256" } as const;
-    const isAlone = () => selectionsOf(manifest, target) === this.#selections;
+    const isAlone = () => manifest.selections(target) === this.#selections;
     const job = await manifest.recordExported(made, isAlone);
     this.#selections += 1;
     this.#jobs.push(job.id);
@@ -263,10 +262,4 @@ class ExportPass {
       `${JSON.stringify({ id: question.id, tokens: Math.round(tokens), action: what })}\n`,
     );
   }
-}
-
-/** How many jobs have selected rows that had no vector, and took them from no failed file. */
-function selectionsOf(manifest: ManifestView, target: Target): number {
-  const isOne = (job: Job) => job.parents.length === 0 && sameColumn(job.target, target);
-  return manifest.jobs().filter(isOne).length;
 }

@@ -105,7 +105,7 @@ async function openLocked(folder: string, clock: Clock, lock: Lock): Promise<Man
   );
   const journal = await openJournal(manifestPath(folder), content, header);
   const save = (place: Place) => saveState(folder, folded, place);
-  const log = folderLog({ journal, save, lock, clock, answered });
+  const log = folderLog({ journal, save, lock, answered });
   const writer = writing({ state, log, clock });
   try {
     for (const { id } of found.begun) await writer.record({ type: "embedding", job: id });

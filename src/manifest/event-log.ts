@@ -8,20 +8,16 @@
  */
 import { UserError } from "../errors.ts";
 import type { JournalEvent } from "./event.ts";
-import type { Change } from "./fold.ts";
 import type { Job } from "./job.ts";
 
-type DistributiveOmit<T, K extends PropertyKey> = T extends unknown ? Omit<T, K> : never;
-
-/** The log adds the time: writers' clocks differ. */
-export type Undated = DistributiveOmit<JournalEvent, "at">;
+export type DistributiveOmit<T, K extends PropertyKey> = T extends unknown ? Omit<T, K> : never;
 
 export type EventLog = {
   /**
-   * Says when it was written, once it is durable; undefined where others' events came first, which are to be read before.
-   * Throws where nothing more may be written. `change`: what it comes to.
+   * Says when it was written, once it is durable: at the event's time, or at the log's own, since writers' clocks differ.
+   * Undefined where others' events came first, which are to be read before. Throws where nothing more may be written.
    */
-  append(event: Undated, change: Change): Promise<string | undefined>;
+  append(event: JournalEvent): Promise<string | undefined>;
   /** What others have written since, oldest first. */
   readOthers(): Promise<readonly JournalEvent[]>;
   /** The number of a job that nobody else has or will get; it is after `last`. */

@@ -15,6 +15,7 @@ import {
 } from "./bill.ts";
 import type { Job } from "./job.ts";
 import { type Need, needs } from "./states.ts";
+import { sameColumn } from "./vector-space.ts";
 
 export class JobIndex {
   readonly #all: SortedJobs;
@@ -22,6 +23,8 @@ export class JobIndex {
   /** By target, of the jobs whose results told what was counted. */
   readonly #bills = new Map<Target, Bill>();
   readonly #sent = new Map<Target, Sent>();
+  /** By target, how many jobs have no parents. */
+  readonly #selections = new Map<Target, number>();
 
   constructor(jobs: Iterable<Job>) {
     this.#all = new SortedJobs([...jobs].toSorted(byId));
@@ -31,6 +34,7 @@ export class JobIndex {
     for (const job of this.#all.seen()) {
       this.#addBill(job);
       this.#addSent(job, 1);
+      this.#addSelection(job);
     }
   }
 
@@ -42,7 +46,8 @@ export class JobIndex {
     if (is !== undefined) this.#of(is).put(after);
     // a bill stays what it is, whatever becomes of the job
     if (before?.billedTokens === undefined) this.#addBill(after);
-    if (before !== undefined) this.#addSent(before, -1);
+    if (before === undefined) this.#addSelection(after);
+    else this.#addSent(before, -1);
     this.#addSent(after, 1);
   }
 
@@ -69,6 +74,16 @@ export class JobIndex {
   sent(target: Target): Sent {
     const own = [...this.#sent].filter(([other]) => sameTarget(other, target));
     return own.reduce((sum, [, sent]) => addSent(sum, sent), NOTHING_SENT);
+  }
+
+  selections(target: Target): number {
+    const own = [...this.#selections].filter(([other]) => sameColumn(other, target));
+    return own.reduce((sum, [, jobs]) => sum + jobs, 0);
+  }
+
+  #addSelection({ target, parents }: Job): void {
+    if (parents.length > 0) return;
+    this.#selections.set(target, (this.#selections.get(target) ?? 0) + 1);
   }
 
   #addSent(job: Job, times: 1 | -1): void {

@@ -16,9 +16,10 @@ import {
   FORMAT_VERSION,
   type IndexEvent,
   type JobEvent,
+  type JournalEvent,
   type JournalHeader,
 } from "./event.ts";
-import { checkHold, type EventLog, HoldLost, type Undated } from "./event-log.ts";
+import { checkHold, type DistributiveOmit, type EventLog, HoldLost } from "./event-log.ts";
 import { changeOf, commit, indexOf, type ManifestState, type RecordedJob } from "./fold.ts";
 import { type Job, type NewJob, type TokenCount } from "./job.ts";
 import { NEW_QUOTA, type QuotaLog } from "./quota/quota-log.ts";
@@ -39,7 +40,7 @@ type NewEvent = DistributiveOmit<
 type RecoveredJob = Omit<Extract<JobEvent, { type: "recovered" }>, "type" | "at" | "target"> &
   Readonly<{ target: Target }>;
 type NewIndexEvent = DistributiveOmit<IndexEvent, "at" | "target"> & Readonly<{ target: Target }>;
-type DistributiveOmit<T, K extends PropertyKey> = T extends unknown ? Omit<T, K> : never;
+type Undated = DistributiveOmit<JournalEvent, "at">;
 
 /** A job whose failed lines went into new ones, and what stays in its failed file. */
 export type Parent = Readonly<{
@@ -68,6 +69,8 @@ export type ManifestView = {
   billed(target: Target): Bill;
   /** What of the target's jobs was or may have been paid for. */
   sent(target: Target): Sent;
+  /** How many jobs have selected rows of the target's column that had no vector, and took them from no failed file. */
+  selections(target: Target): number;
   /** Throws a UserError when there is no such job. */
   job(id: string): Job;
   files(job: string): JobFiles;
@@ -116,6 +119,7 @@ export function viewOf(folder: string, state: ManifestState) {
     needing: (...wanted: readonly Need[]) => indexOf(state).needing(...wanted),
     billed: (target: Target) => indexOf(state).billed(target),
     sent: (target: Target) => indexOf(state).sent(target),
+    selections: (target: Target) => indexOf(state).selections(target),
     job: (id: string) => jobOf(state, id),
     files: (job: string) => jobFiles(folder, job),
     counted: (target: Target) => countOf(state, target),
@@ -166,10 +170,11 @@ function appendingTo({ state, log, clock }: Writing) {
     for (;;) {
       const event = make();
       if (event === undefined) return false;
-      const judged = changeOf(state, { ...event, at: clock.now().toISOString() });
-      const at = await log.append(event, judged);
+      const dated = { ...event, at: clock.now().toISOString() };
+      const change = changeOf(state, dated);
+      const at = await log.append(dated);
       if (at !== undefined) {
-        commit(state, changeOf(state, { ...event, at }));
+        commit(state, at === dated.at ? change : changeOf(state, { ...event, at }));
         return true;
       }
       await readOthers();

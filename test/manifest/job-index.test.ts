@@ -25,6 +25,10 @@ const NEEDS: readonly Need[] = ["send", "embed", "settle", "poll", "fetch", "wri
 
 const EVENTS: readonly ((job: string) => JournalEvent)[] = [
   (job) => ({ type: "exported", at, job, target: 0, requests: 3, tokens: 30, file, attempt: 1 }),
+  (job) => {
+    const its = { target: 0, requests: 2, tokens: 20, file, attempt: 2, parent: "0001" };
+    return { type: "exported", at, job, ...its };
+  },
   (job) => ({ type: "embedding", at, job }),
   (job) => ({ type: "submitting", at, job, displayName: `d-${job}`, submission: 1 }),
   (job) => ({ type: "refused", at, job, error, fileGone: false }),
@@ -55,6 +59,7 @@ function scanned(state: ManifestState) {
     open: all.filter((job) => needs(job) !== undefined),
     ratio: correctionOf(all, undefined, TARGET),
     sent: all.map(sentBy).reduce((sum, sent) => addSent(sum, sent), NOTHING_SENT),
+    selections: all.filter(({ parents }) => parents.length === 0).length,
   };
 }
 
@@ -66,6 +71,7 @@ function indexed(state: ManifestState) {
     open: index.needing(...NEEDS),
     ratio: correctionBy(index.billed({ ...TARGET }), undefined),
     sent: index.sent({ ...TARGET }),
+    selections: index.selections({ ...TARGET }),
   };
 }
 
