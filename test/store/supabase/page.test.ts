@@ -65,9 +65,9 @@ describe.each(VERSIONS)("with the API of PostgREST %s", (version) => {
       SUPABASE_SECRET_KEY: SECRET_KEY,
     };
     const filled = settings.replace(/^(\w+)=.*$/gm, (_, name: string) => `${name}=${values[name]}`);
-    const poll = "VECFILL_POLL_INTERVAL=0.05\n";
+    const own = `VECFILL_POLL_INTERVAL=0.05\nVECFILL_JOBS_DIR=${join(folder, "jobs")}\n`;
     const gemini = `GOOGLE_GEMINI_BASE_URL=${emulator.url}\n`;
-    await writeFile(join(folder, ".env.local"), filled + gemini + poll, { mode: 0o600 });
+    await writeFile(join(folder, ".env.local"), filled + gemini + own, { mode: 0o600 });
   }
 
   async function pasteTheMigration(): Promise<void> {
