@@ -78,8 +78,8 @@ async function wouldExport(context: StageContext): Promise<ExportSummary> {
     canary: false,
   });
   const { rows: exported, copies, tokens, jobs: jobCount } = planned.pending;
-  const { skipped } = planned;
-  return { exported, copies, skipped, tokens, jobCount, jobs: [], tooLongFile: undefined };
+  const nothing = { jobs: [], paidIn: [], tooLongFile: undefined };
+  return { ...nothing, exported, copies, skipped: planned.skipped, tokens, jobCount };
 }
 
 /** Rows that are on their way must not be selected, and of some jobs nobody knows yet which they are. */
@@ -317,7 +317,6 @@ type Fit = Readonly<{
 
 /** Throws where nothing can be sent for any of them; what stands against some is told. */
 async function fitForRun(each: readonly StageContext[], services: RunServices): Promise<Fit> {
-  const { warnOfLostRows } = await import("./import/lost-rows.ts");
   const { NO_ROWS } = await import("./row/sums.ts");
   const fit: StageContext[] = [];
   const refused: PartSummary[] = [];
@@ -332,7 +331,6 @@ async function fitForRun(each: readonly StageContext[], services: RunServices): 
       await tryTarget(its, services.manifest, target);
       await checkBeside(its, services, target);
       const store = await its.services.store(target);
-      await warnOfLostRows({ ...services, store }, target);
       // it reads the whole column: only where somebody is told
       const { metricsFile, progressJson } = its.settings;
       if (metricsFile !== undefined || progressJson) await countChangedTexts(store, its.report);

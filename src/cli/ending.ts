@@ -31,9 +31,12 @@ export async function endingOf(
   };
 }
 
+/** Of fewer, a rate says more about the waiting than about the work. */
+const LEAST_FOR_A_RATE = 10;
+
 function tookText(seconds: number, written: number): string {
   if (seconds < 1) return "Took less than a second.";
-  const rate = written === 0 ? "" : `, ${pace(written / seconds)}`;
+  const rate = written < LEAST_FOR_A_RATE ? "" : `, ${pace(written / seconds)}`;
   return `Took ${duration(seconds)}${rate}.`;
 }
 

@@ -241,7 +241,7 @@ export const COMMANDS: Readonly<Record<CommandName, Command>> = {
       const { text, json, next } = await showDoctor({ ...context, settings });
       return {
         json: { ...result.json, doctor: json },
-        text: `${result.text}\n\n${text}`,
+        text: `${result.text}\n\nAs vecfill doctor sees it:\n${text}`,
         next: next ?? result.next,
       };
     },

@@ -23,6 +23,8 @@ type ExportWorld = World &
     beside?: boolean;
     /** Other targets are exported at the same time: each has jobs ahead of its own. */
     shared?: boolean;
+    /** Writes what is paid for and waits again; how many rows that were. */
+    writeLost: (job: Job, store: Store) => Promise<number>;
     /** Whether rows of this run changed while they were under way. */
     hasStaleRows: () => boolean;
   }>;
@@ -44,6 +46,8 @@ export class ExportLane implements Lane {
   #isQuiet = false;
   /** Of each pass. */
   readonly summaries: ExportSummary[] = [];
+  /** Rows that had lost their vectors and have them again. */
+  restored = 0;
 
   constructor(world: ExportWorld) {
     const signal = AbortSignal.any([world.signal, world.outages.halted, this.#stop.signal]);
@@ -84,7 +88,7 @@ export class ExportLane implements Lane {
   async *#passes(): AsyncGenerator<Condition, void> {
     if (this.#world.signal.aborted || !(yield* this.#rowsAreKnown())) return;
     for (let pass = 0; pass < MAX_PASSES && !this.#world.signal.aborted; pass++) {
-      const summary = yield* this.#pass();
+      const summary = await this.#withoutLost(yield* this.#pass());
       this.summaries.push(summary);
       if (summary.exported === 0 || this.#world.export.limit !== undefined) return;
       yield () => this.#isQuiet;
@@ -114,6 +118,15 @@ export class ExportLane implements Lane {
       yield () => !this.#isAhead() || this.#isStopped();
       if (this.#isStopped()) this.#stop.abort();
     }
+  }
+
+  async #withoutLost(summary: ExportSummary): Promise<ExportSummary> {
+    const { manifest, store, writeLost } = this.#world;
+    let rows = 0;
+    for (const id of summary.paidIn) rows += await writeLost(manifest.job(id), store);
+    this.restored += rows;
+    const paidBefore = Math.max(0, summary.skipped.paidBefore - rows);
+    return { ...summary, skipped: { ...summary.skipped, paidBefore } };
   }
 
   /** Jobs of a table that takes no vectors wait for nothing here. */

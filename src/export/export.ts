@@ -7,7 +7,7 @@ import { type CutFile, type CutRow, type JobBounds, RequestCutter } from "../job
 import { correctionBy, uncorrected } from "../cost/correction.ts";
 import { learnedBounds } from "../quota/learned-bounds.ts";
 import { tooLongPath } from "../manifest/file-names.ts";
-import type { NewJob } from "../manifest/job.ts";
+import type { Job, NewJob } from "../manifest/job.ts";
 import type { StageServices } from "../manifest/stage-services.ts";
 import { openRequestFile } from "../jobs-folder/request-file.ts";
 import type { PendingQuestion } from "../row/question.ts";
@@ -15,10 +15,18 @@ import { requestLineFormat } from "../row/request-line.ts";
 import type { Store } from "../store/port.ts";
 import { checkTarget } from "../row/target-check.ts";
 import type { Target } from "../row/target.ts";
-import { readTakenRows } from "../jobs-folder/taken-rows.ts";
 import { checkVectorSpace } from "../manifest/vector-space.ts";
 import { pendingPages } from "../jobs-folder/pending-pages.ts";
-import { type OnTooLong, screen, type SkipReason, type Accepted } from "./screen.ts";
+import {
+  type Accepted,
+  lookAtPage,
+  NONE_SKIPPED,
+  type OnTooLong,
+  readKnownRows,
+  screen,
+  type Skipped,
+  type SkipReason,
+} from "./screen.ts";
 
 export type ExportServices = Pick<StageServices, "manifest" | "report" | "signal"> &
   Readonly<{ store: Store }>;
@@ -37,7 +45,9 @@ export type ExportOptions = Readonly<{
 
 export type ExportSummary = Readonly<{
   exported: number;
-  skipped: Readonly<Record<SkipReason, number>>;
+  skipped: Skipped;
+  /** Jobs whose results may have the vectors of rows that are `paidBefore`. */
+  paidIn: readonly string[];
   /** Ids of the new jobs; none in a dry run. */
   jobs: readonly string[];
   /** How many jobs there are, or would be in a dry run. */
@@ -59,12 +69,13 @@ export async function* exportJobs(
   checkTarget(options.target, await store.describe());
   checkVectorSpace(manifest.jobs(), options.target);
   const pass = new ExportPass(services, options);
-  const taken = await readTakenRows({ manifest, store }, options.target);
+  const known = await readKnownRows({ manifest, store }, options.target);
   try {
     for await (const page of pendingPages(store)) {
+      await lookAtPage(page, options.target, known);
       for (const question of page) {
         if (pass.isFull() || signal.aborted) break;
-        const verdict = screen(question, options.target, taken, options.onTooLong, pass.ratio);
+        const verdict = screen(question, options.target, known, options.onTooLong, pass.ratio);
         if ("skip" in verdict) await pass.skip(question, verdict.skip, verdict.tokens);
         else if (!pass.takeHere(verdict)) {
           await pass.take(question, verdict);
@@ -80,7 +91,7 @@ export async function* exportJobs(
     await pass.closeFile();
     await pass.recordClosed();
     if (!signal.aborted) pass.reportProgress("exportEnded");
-    return await pass.finish();
+    return await pass.finish(known.imported.answering);
   } finally {
     await pass.abandon();
   }
@@ -111,7 +122,7 @@ class ExportPass {
   readonly #options: ExportOptions;
   readonly #cutter: RequestCutter;
   readonly #format: (question: PendingQuestion) => string;
-  readonly #skipped = { empty: 0, tooLong: 0, inFlight: 0, failedBefore: 0 };
+  readonly #skipped = { ...NONE_SKIPPED };
   readonly #jobs: string[] = [];
   readonly #sums = { exported: 0, tokens: 0, copies: 0 };
   /** Of the file in hand: what the next bills tell is for the next file. */
@@ -199,12 +210,13 @@ class ExportPass {
     await this.#record({ ...cut, uncorrected: uncorrected(cut.tokens, closing.ratio) });
   }
 
-  async finish(): Promise<ExportSummary> {
+  async finish(paidIn: readonly Job[]): Promise<ExportSummary> {
     await this.#tooLong?.commit();
     const tooLongFile = this.#tooLong && this.#tooLongPath;
     return {
       ...this.#sums,
       skipped: this.#skipped,
+      paidIn: paidIn.map(({ id }) => id),
       jobs: this.#jobs,
       jobCount: this.#jobs.length,
       tooLongFile,

@@ -2,12 +2,30 @@ import { type UserError, usageError } from "../errors.ts";
 import { MODELS, textPrefix } from "../row/models.ts";
 import { formatKey, MAX_TEXT_CHARS, type PendingQuestion } from "../row/question.ts";
 import type { Target } from "../row/target.ts";
+import { isEmptyText } from "../row/recipe.ts";
 import { estimateTokens } from "../row/tokens.ts";
-import { hasFailedBefore, isInFlight, type TakenRows } from "../jobs-folder/taken-rows.ts";
+import {
+  hasFailedBefore,
+  isInFlight,
+  readTakenRows,
+  type TakenRows,
+} from "../jobs-folder/taken-rows.ts";
+import { ImportedRows } from "./imported-rows.ts";
 
 export type OnTooLong = "fail" | "skip" | "truncate";
 
-export type SkipReason = "empty" | "tooLong" | "inFlight" | "failedBefore";
+export type SkipReason = "empty" | "tooLong" | "inFlight" | "failedBefore" | "paidBefore";
+
+/** Rows by why they are left out. */
+export type Skipped = Readonly<Record<SkipReason, number>>;
+
+export const NONE_SKIPPED: Skipped = {
+  empty: 0,
+  tooLong: 0,
+  inFlight: 0,
+  failedBefore: 0,
+  paidBefore: 0,
+};
 
 /** `take` is the question with the text that is sent: another one only where it was truncated. */
 export type Accepted = Readonly<{ take: PendingQuestion; tokens: number; tooLong: boolean }>;
@@ -15,20 +33,44 @@ export type Accepted = Readonly<{ take: PendingQuestion; tokens: number; tooLong
 /** What is to be done with a pending row; `tokens` is the corrected estimate for what would be sent. */
 export type Verdict = Accepted | Readonly<{ skip: SkipReason; tokens: number }>;
 
+/** Rows that are not to be sent, and those that are paid for. */
+export type KnownRows = TakenRows & Readonly<{ imported: ImportedRows }>;
+
+export async function readKnownRows(
+  services: Parameters<typeof readTakenRows>[0],
+  target: Target,
+): Promise<KnownRows> {
+  const imported = new ImportedRows(services.manifest, target);
+  return { ...(await readTakenRows(services, target)), imported };
+}
+
+/** To be awaited before the rows of a page are screened. */
+export async function lookAtPage(
+  page: readonly PendingQuestion[],
+  target: Target,
+  known: KnownRows,
+): Promise<void> {
+  if (known.imported.isNone) return;
+  const rows = page.filter(({ text }) => !isEmptyText(text, target.text)).map(formatKey);
+  const isTaken = (key: string) => isInFlight(known, key) || hasFailedBefore(known, key);
+  await known.imported.lookAt(rows.filter((key) => !isTaken(key)));
+}
+
 /** Decides on one pending row, or throws a UserError where one that is too long is to end it all. A text is only ever cut where the user asked for `truncate`. */
 export function screen(
   question: PendingQuestion,
   target: Target,
-  taken: TakenRows,
+  known: KnownRows,
   onTooLong: OnTooLong,
   /** Of the service's tokens to estimated ones. */
   ratio: number,
 ): Verdict {
   const isCut = question.text.length > MAX_TEXT_CHARS;
-  if (isBlank(question.text) && !isCut) return { skip: "empty", tokens: 0 };
+  if (isEmptyText(question.text, target.text) && !isCut) return { skip: "empty", tokens: 0 };
   const key = formatKey(question);
-  if (isInFlight(taken, key)) return { skip: "inFlight", tokens: 0 };
-  if (hasFailedBefore(taken, key)) return { skip: "failedBefore", tokens: 0 };
+  if (isInFlight(known, key)) return { skip: "inFlight", tokens: 0 };
+  if (hasFailedBefore(known, key)) return { skip: "failedBefore", tokens: 0 };
+  if (known.imported.has(key)) return { skip: "paidBefore", tokens: 0 };
 
   const model = MODELS[target.model];
   const prefixTokens = estimateTokens(textPrefix(model, target.taskType)) * ratio;

@@ -26,7 +26,7 @@ import { isOpen, wasImported } from "../manifest/states.ts";
 import type { Report } from "../progress.ts";
 import type { FailedLine } from "../row/failed-line.ts";
 import { type EmbeddedQuestion, formatKey, type RowOutcome } from "../row/question.ts";
-import type { Target } from "../row/target.ts";
+import { columnName, type Target } from "../row/target.ts";
 import { type Holding, type RowEnd, type Store, TableRefusal } from "../store/port.ts";
 import { CHUNK_ROWS, failureOf, writeAround } from "./chunk-writer.ts";
 import { type Pacer, UNPACED } from "./pace.ts";
@@ -47,16 +47,35 @@ export function canBeWrittenAgain(manifest: ManifestView, job: Job): Promise<boo
   return hasResults(manifest.files(job.id), job);
 }
 
-/** How many of the job's rows are NULL, with the text that was sent. */
+/** How many of the job's rows would be written that are not `counted`, as they are afterwards. */
 export async function countEmpty(
   { store, manifest }: Pick<AgainServices, "store" | "manifest">,
   job: Job,
+  counted: KeySet,
 ): Promise<number> {
+  const sent = await keysOnTheirWay(manifest, job);
   let empty = 0;
   for await (const chunk of writableRows(manifest.files(job.id), job, CHUNK_ROWS)) {
-    empty += (await emptyOf(store, chunk)).length;
+    const rows = await emptyOf(store, chunk);
+    const free = rows.map(formatKey).filter((key) => !sent.has(key));
+    empty += free.filter((key) => counted.add(`${columnName(job.target)} ${key}`)).length;
   }
   return empty;
+}
+
+/**
+ * Of an imported job, `rows` that had lost their vectors and have them again, and what came of those that failed
+ * or were refused. First of those that wait in failed files, since of them the sums change.
+ */
+export async function writeLostRows(
+  services: RefusedRowsServices & AgainServices,
+  job: Job,
+): Promise<Readonly<{ rows: number; ends: readonly RowEnd[] }>> {
+  const paid = await writeWaiting(services, job);
+  const again = await writeAgain(services, job, paid);
+  const refusals = again.filter((end) => end instanceof TableRefusal);
+  const rows = again.filter((end) => end === "written").length;
+  return { rows, ends: [...paid.values(), ...refusals] };
 }
 
 /** What came of the job's rows that are NULL and not among those `known`. */
@@ -185,7 +204,7 @@ const UNNEEDED: Readonly<Record<Holding, RowOutcome | undefined>> = {
 type Choice = Readonly<{ from?: Job; takes?: (line: FailedLine, job: Job) => boolean }>;
 
 /** The same for any that wait, also in jobs made of its lines: its results may have been fetched again since. */
-export async function writeWaiting(services: RefusedRowsServices, from: Job): Promise<PaidRows> {
+async function writeWaiting(services: RefusedRowsServices, from: Job): Promise<PaidRows> {
   const ends = new Map<string, RowEnd>();
   for (const job of familyOf(services.manifest, from)) {
     const lines = readFailedLines(services.manifest.files(job.id).failed);

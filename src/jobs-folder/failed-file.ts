@@ -13,7 +13,7 @@ import { createDurableFile, hashFile, replaceFile, syncFolder } from "../disk/du
 import { UserError } from "../errors.ts";
 import { type FailedLine, formatFailedLine, parseFailedLine } from "../row/failed-line.ts";
 import { readLines } from "../disk/jsonl.ts";
-import { parseKey } from "../row/question.ts";
+import { fingerprintOf, parseKey } from "../row/question.ts";
 import { sameTarget, type Target } from "../row/target.ts";
 import { jobFiles, type JobFiles } from "../manifest/file-names.ts";
 import type { FileRecord, Job, Outstanding } from "../manifest/job.ts";
@@ -92,6 +92,12 @@ export async function* refusedLines(job: Job, { failed }: JobFiles): AsyncGenera
 
 export function isRefused(line: FailedLine, job: Job): boolean {
   return line.error?.reason === "table" && isOwn(line, job);
+}
+
+/** It failed for good, and its text is still the row's that was sent. */
+export function isUnmended({ key, error, request }: FailedLine): boolean {
+  const isForGood = error?.class === "permanent" && error.reason !== "table";
+  return isForGood && parseKey(key)?.fingerprint === fingerprintOf(request.content.parts[0].text);
 }
 
 /** Lines of another job that were pasted into the file are none of this one's. */

@@ -5,10 +5,17 @@
 import type { TargetDescription } from "../row/target-description.ts";
 import { type JobBounds, JobContent, type SizedText } from "../jobs-folder/cut.ts";
 import type { ManifestView } from "../manifest/manifest.ts";
-import { readTakenRows } from "../jobs-folder/taken-rows.ts";
 import { checkVectorSpace } from "../manifest/vector-space.ts";
 import { pendingPages } from "../jobs-folder/pending-pages.ts";
-import { type OnTooLong, screen, type SkipReason } from "../export/screen.ts";
+import {
+  lookAtPage,
+  NONE_SKIPPED,
+  type OnTooLong,
+  readKnownRows,
+  screen,
+  type Skipped,
+  type SkipReason,
+} from "../export/screen.ts";
 import { MODELS, textPrefix } from "../row/models.ts";
 import { KeySet } from "../row/key-table.ts";
 import type { PendingQuestion } from "../row/question.ts";
@@ -41,7 +48,7 @@ export type Survey = Readonly<{
   rows: number;
   /** Undefined where they were not counted. */
   distinctTexts: number | undefined;
-  skipped: Readonly<Record<SkipReason, number>>;
+  skipped: Skipped;
   /** Rows that would not be sent, since another row of their job has the same text. */
   copies: number;
   /** Of what would be sent. Estimated, without any correction. */
@@ -60,12 +67,13 @@ export async function survey(services: SurveyServices, options: SurveyOptions): 
   const description = await store.describe();
   checkTarget(target, description);
   checkVectorSpace(manifest.jobs(), target);
-  const taken = await readTakenRows({ manifest, store }, target);
+  const known = await readKnownRows({ manifest, store }, target);
   const tally = new Tally(options);
   for await (const page of pendingPages(store)) {
+    await lookAtPage(page, target, known);
     for (const question of page) {
       if (tally.rows >= (options.limit ?? Infinity) || signal.aborted) break;
-      const verdict = screen(question, target, taken, options.onTooLong, options.ratio);
+      const verdict = screen(question, target, known, options.onTooLong, options.ratio);
       if ("skip" in verdict) tally.skip(verdict.skip);
       else tally.take(verdict.take, verdict.tokens);
     }
@@ -76,20 +84,30 @@ export async function survey(services: SurveyServices, options: SurveyOptions): 
   return { description, ...tally.result() };
 }
 
-type Looking = Readonly<{ target: Target; onTooLong: OnTooLong; ratio: number }>;
+type Looking = Readonly<{
+  target: Target;
+  onTooLong: OnTooLong;
+  ratio: number;
+  told?: ((id: string, reason: SkipReason) => void) | undefined;
+}>;
 
-/** Rows that a run leaves out, by why, up to the first that it takes. */
+/** Rows that a run leaves out, by why, up to the first that it takes; all of them where somebody is `told` of each. */
 export async function leftOut(
   { store, manifest }: Pick<SurveyServices, "store" | "manifest">,
-  { target, onTooLong, ratio }: Looking,
-): Promise<Survey["skipped"]> {
-  const taken = await readTakenRows({ manifest, store }, target);
-  const skipped = { empty: 0, tooLong: 0, inFlight: 0, failedBefore: 0 };
+  { target, onTooLong, ratio, told }: Looking,
+): Promise<Skipped> {
+  const known = await readKnownRows({ manifest, store }, target);
+  const skipped = { ...NONE_SKIPPED };
   for await (const page of pendingPages(store)) {
+    await lookAtPage(page, target, known);
     for (const question of page) {
-      const verdict = screen(question, target, taken, onTooLong, ratio);
-      if ("take" in verdict) return skipped;
-      skipped[verdict.skip] += 1;
+      const verdict = screen(question, target, known, onTooLong, ratio);
+      const reason = "skip" in verdict ? verdict.skip : undefined;
+      const isTaken = reason === undefined || reason === "paidBefore";
+      if (isTaken && told === undefined) return skipped;
+      if (reason === undefined) continue;
+      skipped[reason] += 1;
+      told?.(question.id, reason);
     }
   }
   return skipped;
@@ -98,7 +116,7 @@ export async function leftOut(
 class Tally {
   readonly #format: (question: PendingQuestion) => string;
   readonly #prefix: string;
-  readonly #skipped = { empty: 0, tooLong: 0, inFlight: 0, failedBefore: 0 };
+  readonly #skipped = { ...NONE_SKIPPED };
   readonly #texts: KeySet | undefined;
   readonly #jobs: JobCount;
   readonly #sample = new TokenSample();

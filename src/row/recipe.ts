@@ -22,6 +22,30 @@ export function recipeColumns(parts: readonly RecipePart[]): string[] {
   return [...new Set(parts.flatMap((part) => ("column" in part ? [part.column] : [])))];
 }
 
+/** Whether a text made by the recipe has nothing of a row: each of its columns is empty, or holds white space alone. */
+export function isEmptyText(text: string, recipe: string): boolean {
+  const literals = literalsOf(recipe);
+  let matched = 0;
+  for (const character of text) {
+    if (character.trim() === "") continue;
+    if (literals[matched] !== character) return false;
+    matched += 1;
+  }
+  return matched === literals.length;
+}
+
+const LITERALS = new Map<string, readonly string[]>();
+
+/** Their characters but for white space: this is asked of every row. */
+function literalsOf(recipe: string): readonly string[] {
+  const known = LITERALS.get(recipe);
+  if (known !== undefined) return known;
+  const literals = parseRecipe(recipe).map((part) => ("literal" in part ? part.literal : ""));
+  const made = Array.from(literals.join("").replace(/\s+/g, ""));
+  LITERALS.set(recipe, made);
+  return made;
+}
+
 /** Every character belongs to exactly one token; a brace on its own is the mistake. */
 const TOKEN = /(?<escaped>\{\{|\}\})|\{(?<column>[^{}]*)\}|(?<literal>[^{}]+)|(?<stray>[{}])/gs;
 

@@ -14,6 +14,7 @@ import { blockedJobs } from "../gates/blocked-jobs.ts";
 import { doubtedJobs } from "../gates/doubted-jobs.ts";
 import { IDLE, type Lane, type Step } from "../gates/step.ts";
 import { type World, worldOf } from "../gates/world.ts";
+import { writeLostRows } from "../import/again.ts";
 import { importLane } from "../import/import-lane.ts";
 import type { ImportServices } from "../import/import.ts";
 import { jobInHand } from "../import/in-hand.ts";
@@ -78,6 +79,8 @@ export type RunSummary = Sums &
     cost: Cost;
     /** Rows that no job took, by the last pass. */
     skipped: ExportSummary["skipped"] | undefined;
+    /** Rows that had lost their vectors and have them again, from results in the jobs folder. */
+    restored: number;
     tooLongFile: string | undefined;
     /** Jobs that have not ended yet. */
     pending: readonly string[];
@@ -139,6 +142,7 @@ export async function run(services: RunServices, options: RunOptions): Promise<R
     remaining: sumOf(remaining),
     cost: spentOn(jobs, options.prices),
     skipped: await skippedAtTheEnd(services, parts, jobs, lasts),
+    restored: end.restored,
     tooLongFile: exports.find((each) => each.tooLongFile !== undefined)?.tooLongFile,
     pending: jobs.filter(isOpen).map((job) => job.id),
     inHand: services.signal.aborted ? await jobInHand(services.store, manifest, first) : undefined,
@@ -193,6 +197,7 @@ function addSkipped(sum: Skipped | undefined, skipped: Skipped): Skipped {
     tooLong: sum.tooLong + skipped.tooLong,
     inFlight: sum.inFlight + skipped.inFlight,
     failedBefore: sum.failedBefore + skipped.failedBefore,
+    paidBefore: sum.paidBefore + skipped.paidBefore,
   };
 }
 
@@ -201,6 +206,7 @@ type RunEnd = Readonly<{
   jobs: readonly Job[];
   /** Of each target. */
   exports: readonly (readonly ExportSummary[])[];
+  restored: number;
   timedOut: boolean;
   errorOf: (target: Target) => UserError | undefined;
   /** Targets of these jobs that nothing is exported for. */
@@ -250,7 +256,8 @@ async function driveAll(
   for (const { message, hint } of [...asked, ...others].flatMap((each) => errorOf(each) ?? []))
     services.report({ type: "warning", message, hint });
   const exports = exporting.map(({ summaries }) => summaries);
-  return { jobs, exports, timedOut, errorOf, others };
+  const restored = sumOf(exporting.map((each) => each.restored));
+  return { jobs, exports, restored, timedOut, errorOf, others };
 }
 
 type RunWorld = World &
@@ -276,10 +283,13 @@ function lanesOf(its: RunWorld, parts: readonly Part[], canaries: readonly Canar
   const world = { ...its, bounds, creates, readList, doubted, gate, instead };
   const again = againLane(world);
   const ending = { ...world, onEnded: again.add };
+  const writeLost = async (job: Job, store: Store) =>
+    (await writeLostRows({ ...its, store }, job)).rows;
   const exporting = parts.map(({ store, export: options }) => {
     const canary = canaries.find(({ target }) => sameTarget(target, options.target));
     const boundsOfNext = () => canary?.boundsOfNext(options.bounds) ?? options.bounds;
-    return new ExportLane({ ...world, store, export: { ...options, boundsOfNext } });
+    const exported = { ...options, boundsOfNext };
+    return new ExportLane({ ...world, store, export: exported, writeLost });
   });
   const fallen = () =>
     canaries.find((canary) => !blocked.refuses(canary.target) && canary.hasFallen());

@@ -5,6 +5,7 @@
 import { randomInt } from "node:crypto";
 import { MODELS } from "../row/models.ts";
 import type { PickedRow } from "../store/port.ts";
+import { isEmptyText } from "../row/recipe.ts";
 import type { Target } from "../row/target.ts";
 import { estimateTokens } from "../row/tokens.ts";
 import { type NowServices, sentText, vectorsNow } from "./vectors-now.ts";
@@ -22,7 +23,8 @@ export function drawPlaces(size: number, rows: number): number[] {
 /** Rows that the model takes whole; the service refuses the others, or cuts them silently. */
 export function comparable(rows: readonly PickedRow[], target: Target): PickedRow[] {
   const { inputTokenLimit } = MODELS[target.model];
-  return rows.filter(({ text }) => text.trim() !== "" && estimateTokens(text) <= inputTokenLimit);
+  const hasText = ({ text }: PickedRow) => !isEmptyText(text, target.text);
+  return rows.filter((row) => hasText(row) && estimateTokens(row.text) <= inputTokenLimit);
 }
 
 /** Estimated, as they are sent. */

@@ -35,9 +35,11 @@ export function textExpression(target: Target, row = quoteIdentifier(target.tabl
     .join(" || ");
 }
 
-/** As the export has it: a row without a text is never filled. */
+/** As the export has it: a row of which each column is empty has no text, whatever stands between them. */
 export function hasText(target: Target): string {
-  return `(${textExpression(target)}) ~ '[^[:space:]]'`;
+  const columns = parseRecipe(target.text).filter((part) => "column" in part);
+  const text = columns.map((part) => partExpression(quoteIdentifier(target.table), part));
+  return `(${text.join(" || ")}) ~ '[^[:space:]]'`;
 }
 
 /**

@@ -33,7 +33,9 @@ export function copiesLines(copies: number): string[] {
 }
 
 /** Rows that were left out of the jobs. */
-type Skipped = Readonly<{ empty: number; tooLong: number; inFlight: number; failedBefore: number }>;
+type Skipped = Readonly<
+  Record<"empty" | "tooLong" | "inFlight" | "failedBefore" | "paidBefore", number>
+>;
 
 export const INTERRUPTED_EARLY = "Interrupted before there was a job.";
 
@@ -49,7 +51,11 @@ export function skippedLines({
     [skipped.inFlight, "already in a job that has not ended"],
     [
       skipped.failedBefore,
-      "waiting in a failed file: `vecfill status` says why, `vecfill resubmit` sends them again",
+      "waiting in a failed file: `vecfill status` says why, and what can be done",
+    ],
+    [
+      skipped.paidBefore,
+      "paid for before, with results in the jobs folder: `vecfill run` and `vecfill import --again` write them at no cost",
     ],
   ];
   return lines

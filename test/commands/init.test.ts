@@ -211,6 +211,40 @@ test("of several none is guessed", async () => {
   await sql("DROP TABLE more");
 });
 
+test("another table than the config file's gets its own columns, and the change is told", async () => {
+  const folder = await newFolder();
+  await writeFile(
+    join(folder, "vecfill.config.json"),
+    JSON.stringify({ table: "questions", id: "id", text: "question_text", embedding: "embedding" }),
+  );
+  expect(await init(folder, "--table", "articles", "--yes")).toMatchObject({
+    code: done,
+    stdout: expect.stringMatching(
+      /^Wrote vecfill\.config\.json\.\nBefore, it named the table questions\.$/m,
+    ),
+  });
+  expect(JSON.parse(await written(folder))).toMatchObject({
+    table: "articles",
+    id: "slug",
+    text: "title",
+    embedding: "vec",
+    dimensions: 128,
+  });
+});
+
+test("a table that is not there, or cannot be filled, is named, and nothing is written", async () => {
+  const folder = await newFolder();
+  expect(await init(folder, "--table", "artikles", "--yes")).toMatchObject({
+    code: EXIT_CODES.fatal,
+    stderr: expect.stringMatching(/did you mean[^\n]*articles/i),
+  });
+  expect(await init(folder, "--table", "logs", "--yes")).toMatchObject({
+    code: usage,
+    stderr: expect.stringMatching(/^error: public\.logs has no key of one column/m),
+  });
+  await expect(written(folder)).rejects.toThrow("ENOENT");
+});
+
 test("a target of several is written under its name", async () => {
   const folder = await newFolder();
   await init(folder, "--target", "articles", "--table", "articles");

@@ -78,8 +78,8 @@ describe("the table", () => {
       "0004  exported        3        -       -             30  …",
       "",
       "other: rows whose text changed, that were filled by someone else, or deleted",
-      "4 jobs, 50,030 rows: 49,990 written, 11 failed, 3 stale, 2 filled, 1 gone, 23 on",
-      "  the way",
+      "4 jobs, 50,030 requests: 49,990 written, 11 failed, 3 stale, 2 filled, 1 gone,",
+      "  23 on the way",
       "about $0.092613 for 1,234,837 tokens, $0.092593 of it as counted by Gemini",
       "",
     ]);
@@ -121,7 +121,7 @@ it("failed rows that went on into another job count there: each column adds up t
     ["10", "4", "1", "5"],
     ["5", "3", "2", "1.2 M"],
   ]);
-  expect(lines).toContain("2 jobs, 10 rows: 7 written, 3 failed");
+  expect(lines).toContain("2 jobs, 10 requests: 7 written, 3 failed");
   expect(lines).toContain("again: failed rows that were sent again: they count in their new job");
 });
 
@@ -150,7 +150,7 @@ describe("a width", () => {
     const [first] = jobs;
     const table = jobsTable(first === undefined ? [] : [first], PRICES, 80, jobs);
     expect(table.split("\n").filter((line) => /^\d{4} /.test(line))).toHaveLength(1);
-    expect(table).toContain("4 jobs, 50,030 rows");
+    expect(table).toContain("4 jobs, 50,030 requests");
   });
 
   it("with room tells more: what a job cost, its batch, its error", () => {
@@ -164,7 +164,7 @@ describe("a width", () => {
 describe("--state", () => {
   it("lists those jobs only, in every format, with what they come to", async () => {
     const { stdout } = await inFolder("--state", "failed,exported");
-    expect(stdout).toContain("2 jobs, 10 rows:");
+    expect(stdout).toContain("2 jobs, 10 requests:");
     expect(stdout).not.toMatch(/^0001/m);
     const json = JSON.parse((await inFolder("--state", "failed", "--json")).stdout);
     expect(json.jobs.map(({ id }: { id: string }) => id)).toEqual(["0002"]);

@@ -25,7 +25,7 @@ test("with a column that tells, it is told to the second", async () => {
   expect(tooOld).toMatchObject({
     code: EXIT_CODES.rowsFailed,
     stdout: expect.stringMatching(
-      /^ {2}the oldest: row 1, for 3 h.*\n {2}That is longer than 1 h \(--max-age\)\.$/m,
+      /^ {2}waiting longest: row 1, for 3 h.*\n {2}That is longer than 1 h \(--max-age\)\.$/m,
     ),
   });
   expect(await vecfill("jobs", "verify", "--max-age", "4h", ...AGE)).toMatchObject({ code: 0 });

@@ -9,12 +9,7 @@ import { openDatabase } from "../../src/store/postgres/open-database.ts";
 import { createSqlStore } from "../../src/store/postgres/sql-store.ts";
 import { verifyColumn } from "../../src/commands/verify/column.ts";
 import { type Finding, Findings } from "../../src/commands/verify/findings.ts";
-import {
-  checkFiles,
-  emptiedSince,
-  unbalancedJobs,
-} from "../../src/commands/verify/recorded-jobs.ts";
-import { rollbackJob } from "../../src/commands/rollback/rollback.ts";
+import { checkFiles, unbalancedJobs } from "../../src/commands/verify/recorded-jobs.ts";
 import { comparable, drawPlaces, unlikeRows } from "../../src/search/sample.ts";
 import { runHere } from "../command-line.ts";
 import { temporaryFolder } from "../manifest/sample.ts";
@@ -161,16 +156,6 @@ describe("the manifest", () => {
     const lost: Job = { ...job, id: "0002", sums: { ...job.sums, written: 2 } };
     const invented: Job = { ...job, id: "0003", requests: 4 };
     expect(unbalancedJobs([job, lost, invented])).toEqual(["0002", "0003"]);
-  });
-
-  test("says how many rows that jobs wrote have no vector now", async () => {
-    const trial = await filled(texts(5));
-    const jobs = await trial.jobs();
-    expect(emptiedSince(jobs, trial.target, 5)).toBe(0);
-    expect(emptiedSince(jobs, trial.target, 3)).toBe(2);
-    expect(emptiedSince(jobs, { ...trial.target, embedding: "another" }, 0)).toBe(0);
-    await trial.services({}, (all) => rollbackJob(all, all.manifest.job("0001")));
-    expect(emptiedSince(await trial.jobs(), trial.target, 0)).toBe(0);
   });
 
   test("names files that are needed and gone or changed, and no others", async () => {

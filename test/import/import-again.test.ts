@@ -4,6 +4,7 @@ import { rm } from "node:fs/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { countEmpty, writeAgain } from "../../src/import/again.ts";
 import { wasImported } from "../../src/manifest/states.ts";
+import { KeySet } from "../../src/row/key-table.ts";
 import { rollbackJob } from "../../src/commands/rollback/rollback.ts";
 import { runHere } from "../command-line.ts";
 import { startTrial, texts, type Trial } from "../trial.ts";
@@ -30,7 +31,7 @@ async function again(trial: Trial): Promise<number> {
 }
 
 function counted(trial: Trial): Promise<number> {
-  return trial.services({}, (all) => countEmpty(all, all.manifest.job("0001")));
+  return trial.services({}, (all) => countEmpty(all, all.manifest.job("0001"), new KeySet()));
 }
 
 describe("what the database has lost", () => {

@@ -166,7 +166,13 @@ describe("the plan", () => {
     const { pending, waiting, retried, total, ...rest } = await planned(trial);
     expect([pending.rows, waiting.rows, retried.rows, total.rows]).toEqual([3, 1, 2, 6]);
     expect(total.usd).toBeCloseTo(pending.usd + waiting.usd + retried.usd, 12);
-    expect(rest.skipped).toEqual({ empty: 1, tooLong: 1, inFlight: 1, failedBefore: 2 });
+    expect(rest.skipped).toEqual({
+      empty: 1,
+      tooLong: 1,
+      inFlight: 1,
+      failedBefore: 2,
+      paidBefore: 0,
+    });
     expect(rest.distinctTexts).toBe(2);
     expect([pending.copies, total.copies]).toEqual([1, 1]);
     expect(rest.savedTokens).toBeGreaterThan(0);

@@ -1,7 +1,7 @@
 /** What does --text mean, and what does it say about a recipe that means nothing? */
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, test } from "vitest";
 import { UserError } from "../../src/errors.ts";
-import { parseRecipe, recipeColumns } from "../../src/row/recipe.ts";
+import { isEmptyText, parseRecipe, recipeColumns } from "../../src/row/recipe.ts";
 
 describe("a recipe", () => {
   it.each([
@@ -38,3 +38,20 @@ describe("a recipe", () => {
     expect(recipeColumns(parseRecipe("{b} {a} {b} {{c}}"))).toEqual(["b", "a"]);
   });
 });
+
+test.each([
+  ["question_text", "", true],
+  ["question_text", " \n\u00a0", true],
+  ["question_text", "a", false],
+  ["{title}: {body}", ": ", true],
+  ["{title}: {body}", "  :  \t", true],
+  ["{title}: {body}", "a: ", false],
+  ["{title}: {body}", ":: ", false],
+  ["{title}: {body}", "", false],
+  ["{{{title}}}", "{}", true],
+])(
+  "of a row that has nothing to say, %j makes a text that counts as empty: %j",
+  (recipe, text, isEmpty) => {
+    expect(isEmptyText(text, recipe)).toBe(isEmpty);
+  },
+);

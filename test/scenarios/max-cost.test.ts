@@ -67,7 +67,7 @@ describe("a run", () => {
     await trial.run({ export: trial.exportOptions({ limit: 4 }), prices });
     const spent = await spentUsd(trial);
     expect(spent).toBeGreaterThan(0);
-    await trial.sql("UPDATE questions SET embedding = NULL");
+    await trial.sql("UPDATE questions SET embedding = NULL, question_text = 'new ' || id");
     expect(await runUpTo(trial, 1)).toMatchObject({
       written: 0,
       costStop: { spentUsd: spent, maxUsd: 1 },

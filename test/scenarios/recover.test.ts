@@ -1,6 +1,6 @@
 // The jobs folder is gone, with batches under way and others that have ended: does `recover`, and then `run`, fill
 // every row without paying for a line twice, also beside jobs of this folder, and where rows have failed?
-import { readFile, rm } from "node:fs/promises";
+import { readFile, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { EXIT_CODES } from "../../src/errors.ts";
@@ -162,20 +162,64 @@ describe("a request file that is lost while its batch is under way", () => {
   });
 });
 
-test("rows that the database has lost since they were imported are told before they are paid for again", async () => {
-  const { vecfill, vecfillInTime, sql, books } = await openFolders(TEXTS);
-  await vecfillInTime("jobs", "run");
-  // somebody's own wish, or a new text, is no loss
-  await sql("UPDATE questions SET embedding = NULL WHERE id = 1");
-  await sql("UPDATE questions SET embedding = NULL, question_text = 'new ' || id WHERE id > 3");
-  const LOST = /^warning: Of 3 rows that job 0001 was imported with, 3 have no vector any more/m;
-  expect((await vecfill("jobs", "run", "--timeout", "0.01")).stderr).not.toMatch(/any more/);
-  await sql("UPDATE questions SET embedding = NULL WHERE id <= 3");
-  const { stderr } = await vecfill("jobs", "run", "--timeout", "0.01");
-  expect(stderr).toMatch(LOST);
-  expect(stderr).toMatch(/^hint: `vecfill import --again/m);
-  await vecfill("jobs", "import", "--again");
-  expect((await books()).empty).toBe(4);
+describe("rows that the database has lost since they were imported", () => {
+  const LEFT_OUT = /^Left out: 4 rows paid for before, with results in the jobs folder/m;
+
+  test("are not paid for again, whichever job had them: a run writes them, and others say so", async () => {
+    const { vecfill, vecfillInTime, sql, books } = await openFolders([...TEXTS, TEXTS[0] ?? ""]);
+    await vecfillInTime("jobs", "run");
+    const { paid } = await books();
+    // of the first job, of the second, and one that was not sent, since row 1 has its text
+    await sql("UPDATE questions SET embedding = NULL WHERE id IN (1, 2, 5, 8)");
+    for (const command of [["plan"], ["run", "--dry-run"], ["export"]]) {
+      expect(await vecfill("jobs", ...command)).toMatchObject({
+        code: 0,
+        stdout: expect.stringMatching(LEFT_OUT),
+        stderr: expect.stringMatching(/^next: vecfill run /m),
+      });
+    }
+    expect(await vecfill("jobs", "status")).toMatchObject({
+      stdout: expect.stringMatching(/^Not finished: 4 rows without a vector\.$/m),
+    });
+    expect(await vecfill("jobs", "verify")).toMatchObject({
+      code: EXIT_CODES.rowsFailed,
+      stdout: expect.stringMatching(/^  4 rows that jobs wrote have no vector now\./m),
+    });
+    expect(await vecfill("jobs", "import", "--again", "--dry-run")).toMatchObject({
+      stdout: expect.stringMatching(/ 4 rows are NULL,/),
+    });
+    // another text is another row
+    await sql("UPDATE questions SET embedding = NULL, question_text = 'new' WHERE id = 3");
+    expect(await vecfillInTime("jobs", "run")).toMatchObject({
+      code: 0,
+      stdout: expect.stringMatching(
+        /^1 request = 1 written [^]*^Written again, at no cost: 4 rows that had lost their vectors\.$/m,
+      ),
+      stderr: expect.stringMatching(/^next: vecfill verify /m),
+    });
+    expect(await books()).toEqual({ ...ALL_FILLED, paid: paid + 1 });
+    expect(await vecfill("jobs", "verify")).toMatchObject({ code: 0 });
+    expect(await vecfillInTime("jobs", "run")).toMatchObject({
+      stdout: expect.stringMatching(/^Nothing to do\./m),
+    });
+  });
+
+  test("are paid for where their results are gone, and told once, though two jobs had them", async () => {
+    const { vecfill, vecfillInTime, sql, books, home } = await openFolders(TEXTS.slice(0, 3));
+    await vecfillInTime("jobs", "run");
+    await sql("UPDATE questions SET embedding = NULL");
+    await rename(join(home, "jobs", "0001.results.jsonl"), join(home, "aside"));
+    await vecfillInTime("jobs", "run");
+    expect(await books()).toMatchObject({ paid: 6, empty: 0 });
+    await rename(join(home, "aside"), join(home, "jobs", "0001.results.jsonl"));
+    await sql("UPDATE questions SET embedding = NULL WHERE id = 1");
+    expect(await vecfill("jobs", "import", "--again", "--dry-run")).toMatchObject({
+      stdout: expect.stringMatching(/ 1 row is NULL,/),
+    });
+    expect(await vecfill("jobs", "verify", "--json")).toMatchObject({
+      stdout: expect.stringMatching(/"emptiedSince":1/),
+    });
+  });
 });
 
 test("rows that failed and were sent again are no rows that the database has lost", async () => {

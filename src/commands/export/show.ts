@@ -14,7 +14,7 @@ export async function showExport(context: CommandContext): Promise<CommandResult
   return {
     json: { exported, copies, skipped, jobs, tokens },
     text: exportText(summary, settings.dryRun, signal.aborted),
-    next: waiting ? next("submit") : undefined,
+    next: waiting ? next("submit") : skipped.paidBefore > 0 ? next("run") : undefined,
   };
 }
 

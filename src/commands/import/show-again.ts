@@ -4,12 +4,13 @@ import { JobBlocked, UserError, usageError } from "../../errors.ts";
 import type { Job } from "../../manifest/job.ts";
 import type { ManifestView } from "../../manifest/manifest.ts";
 import { count, counted } from "../../words/figures.ts";
-import { canBeWrittenAgain, countEmpty, writeAgain, writeWaiting } from "../../import/again.ts";
+import { canBeWrittenAgain, countEmpty, writeLostRows } from "../../import/again.ts";
 import { refetchResults } from "../../import/download.ts";
 import { wasImported } from "../../manifest/states.ts";
 import { hasGeminiKey } from "../../settings/access.ts";
+import { KeySet } from "../../row/key-table.ts";
 import { withTables } from "../../stages.ts";
-import { type RowEnd, TableRefusal } from "../../store/port.ts";
+import type { RowEnd } from "../../store/port.ts";
 import { paidRows } from "../../words/paid-rows.ts";
 import { textOf } from "../../words/text-lines.ts";
 
@@ -60,18 +61,17 @@ async function goThrough(
 ): Promise<Readonly<{ rows: number; ends: readonly RowEnd[] }>> {
   const ends: RowEnd[] = [];
   let rows = 0;
+  const seen = new KeySet();
   for (const job of jobs) {
     if (signal.aborted) break;
     const store = await services.store(job.target);
     if ("view" in tables) {
-      rows += await countEmpty({ store, manifest: tables.view }, job);
+      rows += await countEmpty({ store, manifest: tables.view }, job, seen);
       continue;
     }
-    // those first that wait in failed files, since of them the sums change
-    const paid = await writeWaiting(tables, job);
-    const again = await writeAgain({ ...tables, store }, job, paid);
-    rows += again.filter((end) => end === "written").length;
-    ends.push(...paid.values(), ...again.filter((end) => end instanceof TableRefusal));
+    const its = await writeLostRows({ ...tables, store }, job);
+    rows += its.rows;
+    ends.push(...its.ends);
   }
   return { rows, ends };
 }

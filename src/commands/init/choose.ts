@@ -20,6 +20,7 @@ export async function chooseTarget(found: FoundTables, choosing: Choosing): Prom
   const { target, set } = choosing;
   const table = set.has("table") ? tableNamed(found, target) : await chosenTable(found, choosing);
   if (table === undefined) return { target, lacks: [] };
+  requireColumns(table, set);
   const columns = await chosenColumns(table, choosing);
   const lacks = [
     ...(found.hasVectors ? [] : ["create extension if not exists vector"]),
@@ -28,6 +29,21 @@ export async function chooseTarget(found: FoundTables, choosing: Choosing): Prom
       : [addingColumn(columns, columns.embedding)]),
   ];
   return { target: columns, lacks };
+}
+
+function requireColumns(table: FoundTable, set: Choosing["set"]): void {
+  const name = tableName(table);
+  if (table.keys.length === 0 && !set.has("id")) {
+    throw usageError(
+      `${name} has no key of one column that is an integer, a uuid or text.`,
+      "Give its rows a primary key, or name a unique column that is never NULL with --id.",
+    );
+  }
+  if (table.texts.length > 0 || set.has("text")) return;
+  throw usageError(
+    `${name} has no column with text.`,
+    "Name what is to be embedded with --text: a column, or a recipe such as '{name}: {price}'.",
+  );
 }
 
 /** Undefined where it is not there: who looks at it next says so. */

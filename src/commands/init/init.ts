@@ -45,7 +45,8 @@ export type InitServices = Readonly<{
 
 /** `changed`: written now, or would be. Undefined: there is no such file, nor need for one. */
 export type InitSummary = Readonly<{
-  config: Readonly<{ file: string; changed: boolean }>;
+  /** `before`: another table that it named. */
+  config: Readonly<{ file: string; changed: boolean; before: string | undefined }>;
   gitignore: Readonly<{ file: string; changed: boolean }>;
   migration: Readonly<{ file: string; changed: boolean }> | undefined;
   /** With the functions for an API; else it has the trigger alone. */
@@ -61,13 +62,13 @@ export async function init(services: InitServices, options: InitOptions): Promis
   if (options.lacks.length > 0) await services.execute(options.lacks);
   const sql = await draftMigration(services, options);
   if (!dryRun) {
-    if (config !== undefined) await replaceFile(configPath, config);
+    if (config !== undefined) await replaceFile(configPath, config.content);
     if (ignored !== undefined) await appendFile(join(folder, GITIGNORE), ignored);
     if (sql?.content !== undefined) await writeMigration(sql.path, sql.content);
     if (sql !== undefined && options.apply) await services.execute(sql.statements);
   }
   return {
-    config: { file: configFile, changed: config !== undefined },
+    config: { file: configFile, changed: config !== undefined, before: config?.before },
     gitignore: { file: GITIGNORE, changed: ignored !== undefined },
     migration:
       sql?.path === undefined ? undefined : { file: sql.file, changed: sql.content !== undefined },
@@ -162,7 +163,7 @@ const ABOUT_TRIGGER = `-- Triggers: with _reset, a row whose text changes loses 
 async function draftConfigFile(
   path: string,
   { target, name, folder }: InitOptions,
-): Promise<string | undefined> {
+): Promise<Readonly<{ content: string; before: string | undefined }> | undefined> {
   const content = await ifThere(readFile(path, "utf8"));
   const now: unknown = JSON.parse(content ?? "{}");
   if (!isJsonObject(now))
@@ -174,9 +175,13 @@ async function draftConfigFile(
     name === undefined
       ? withTarget(named, target)
       : { ...named, [TARGETS_KEY]: withTargetNamed(name, target, now[TARGETS_KEY]) };
-  return JSON.stringify(next) === JSON.stringify(now)
-    ? undefined
-    : `${JSON.stringify(next, undefined, 2)}\n`;
+  if (JSON.stringify(next) === JSON.stringify(now)) return undefined;
+  const { table } = now;
+  const isOther = name === undefined && typeof table === "string" && table !== target.table;
+  return {
+    content: `${JSON.stringify(next, undefined, 2)}\n`,
+    before: isOther ? table : undefined,
+  };
 }
 
 function withTargetNamed(name: string, target: Target, given: unknown): readonly JsonObject[] {

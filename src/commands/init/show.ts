@@ -61,7 +61,11 @@ async function chosen(context: CommandContext): Promise<Chosen & { isSeen: boole
   const { services, settings, environment, origins, choose, report } = context;
   const target = targetOf(settings);
   if (settings.remove) return { target, lacks: [], isSeen: false };
-  const set = MEMBERS.filter((name) => origins[name].source !== "default");
+  // what the file says is of its own table
+  const isOfFile = (name: Member) => origins[name].source === "file";
+  const isOther = !isOfFile("table") && origins.table.source !== "default";
+  const isSet = (name: Member) => origins[name].source !== "default";
+  const set = MEMBERS.filter((name) => isSet(name) && !(isOther && isOfFile(name)));
   const found = await services.tables().catch((error: unknown) => {
     // the settings can be written all the same
     if (!(error instanceof UserError) || settings.apply) throw error;
@@ -70,6 +74,9 @@ async function chosen(context: CommandContext): Promise<Chosen & { isSeen: boole
   });
   if (found === undefined) return { target, lacks: [], isSeen: false };
   if (settings.apply && namesSupabase(environment) && !found.isProject) throw noProject();
+  const isThere = found.tables.some((each) => tableName(each) === tableName(target));
+  // says what is wrong with it
+  if (set.includes("table") && found.tables.length > 0 && !isThere) await services.examine(target);
   const choice = await chooseTarget(found, { target, set: new Set(set), choose });
   return { ...choice, isSeen: found.tables.length > 0 };
 }
@@ -82,6 +89,7 @@ function noProject(): UserError {
 }
 
 const MEMBERS = ["schema", "table", "id", "text", "embedding", "dimensions"] as const;
+type Member = (typeof MEMBERS)[number];
 
 /** Who applies migrations, or says yes, has them run now. */
 async function mayMake(
@@ -109,6 +117,7 @@ function initText(summary: InitSummary, asked: Asked): string {
   const wrote = asked.dryRun ? "Would write" : "Wrote";
   const lines = [
     asked.remove ? undefined : fileLine(config, wrote),
+    config.before === undefined ? undefined : `Before, it named the table ${config.before}.`,
     asked.remove || !gitignore.changed ? undefined : fileLine(gitignore, wrote),
     migration === undefined || migration.file === "" ? undefined : fileLine(migration, wrote),
     asked.remove && migration?.file === ""

@@ -151,12 +151,12 @@ function short(tokens: number): string {
   return tokens < MILLION ? count(tokens) : `${(tokens / MILLION).toFixed(1)} M`;
 }
 
-/** Rows as they are in the end: one that was sent again is counted in its last job. */
+/** One that was sent again is counted in its last job; a row whose text changed has a request for each text. */
 function totals(jobs: readonly Job[]): string {
   const sums = finalSums(jobs);
   const open = jobs.reduce((rows, job) => rows + (job.sums === undefined ? job.requests : 0), 0);
   const rest = open === 0 ? "" : `, ${count(open)} on the way`;
-  const rows = counted(sums.requests + open, "row");
+  const rows = counted(sums.requests + open, "request");
   return `${counted(jobs.length, "job")}, ${rows}: ${outcomes(sums)}${rest}`;
 }
 

@@ -48,10 +48,11 @@ function sameText({ copies }: Portion, savedTokens: number): string {
 }
 
 function howKnown({ by, tokens, ratio }: Correction): string {
-  const change = `${Math.abs((ratio - 1) * 100).toFixed(1)}% ${ratio >= 1 ? "more" : "less"}`;
-  if (by === "count") return `${change} than guessed, as Gemini counted ${count(tokens)} of them`;
-  if (by === "bill") return `${change} than guessed, as Gemini billed ${count(tokens)} before`;
-  return "guessed: neither a key nor a bill was there to compare with";
+  const change = `${ratio >= 1 ? "+" : "-"}${Math.abs((ratio - 1) * 100).toFixed(1)}%`;
+  if (by === "count")
+    return `estimated, and ${change} since Gemini counted ${count(tokens)} of them`;
+  if (by === "bill") return `estimated, and ${change} since Gemini billed ${count(tokens)} before`;
+  return "estimated: there is no key to ask Gemini with, and no bill yet";
 }
 
 function whatItCosts({ total, usdSync, price, spentUsd, target }: Plan): Line[] {

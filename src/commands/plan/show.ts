@@ -20,7 +20,7 @@ export async function showPlan(context: CommandContext): Promise<CommandResult> 
   return {
     json: planJson(planned, free),
     text: textOf([planTable(planned, free, settings.tier), geminiElsewhere(context.environment)]),
-    next: planned.total.rows > 0 ? next("run") : undefined,
+    next: planned.total.rows + planned.skipped.paidBefore > 0 ? next("run") : undefined,
   };
 }
 

@@ -2,7 +2,7 @@ import { resolve } from "node:path";
 import type { CommandContext, CommandResult } from "../../cli/command.ts";
 import type { Job } from "../../manifest/job.ts";
 import { exists } from "../../disk/presence.ts";
-import { isOwn, isRefused, readFailedLines } from "../../jobs-folder/failed-file.ts";
+import { isOwn, isRefused, isUnmended, readFailedLines } from "../../jobs-folder/failed-file.ts";
 import { heldLines } from "../../jobs-folder/holdings.ts";
 import { readManifest } from "../../jobs-folder/open.ts";
 import { hasResults } from "../../jobs-folder/results-file.ts";
@@ -20,44 +20,63 @@ export async function showResubmit(
   context: CommandContext,
   paths: readonly string[],
 ): Promise<CommandResult> {
-  const { settings, next } = context;
-  if (settings.dryRun) return showDryRun(context, paths);
+  if (context.settings.dryRun) return showDryRun(context, paths);
+  const { unmended } = await countWaiting(context, await waitingJobs(context, paths));
   const { jobs: made, paid } = await resubmitFromSettings(context, paths);
   const { written, refused, lines } = paidRows(paid);
   const requests = made.reduce((sum, job) => sum + job.requests, 0);
   const ids = made.map((job) => job.id);
   return {
     json: { jobs: ids, requests, written, refused },
-    text: [...lines, ...madeLines(ids, requests)].join("\n") || NOTHING,
-    next: made.length > 0 ? next("run") : undefined,
+    text: [...lines, ...madeLines(ids, requests, unmended)].join("\n") || NOTHING,
+    // where nothing is left to send, a run may have changed texts to take
+    next: made.length + paid.length > 0 ? context.next("run") : undefined,
     exit: refused > 0 ? "rowsFailed" : "done",
   };
 }
 
-function madeLines(ids: readonly string[], requests: number): string[] {
+function madeLines(ids: readonly string[], requests: number, unmended: number): string[] {
   if (ids.length === 0) return [];
   return [
     `Made ${counted(ids.length, "job")} (${ids.join(", ")}) of ${counted(requests, "failed line")}.`,
+    ...unmendedLines(unmended),
   ];
+}
+
+/** A person decided to send them, and perhaps does not know. */
+function unmendedLines(rows: number): string[] {
+  if (rows === 0) return [];
+  return [
+    `Of these, ${counted(rows, "line")} failed for good, with the same text: ${rows === 1 ? "it is" : "they are"} likely to fail again.`,
+  ];
+}
+
+async function waitingJobs({ settings }: CommandContext, paths: readonly string[]) {
+  const view = await readManifest(settings.jobsDir);
+  const isOf = (path: string, job: Job) => resolve(path) === resolve(view.files(job.id).failed);
+  const isNamed = (job: Job) =>
+    paths.length === 0 ? settings.beside || !job.recovered : paths.some((path) => isOf(path, job));
+  const others = paths.filter((path) => !view.jobs().some((job) => isOf(path, job)));
+  return {
+    view,
+    others,
+    waiting: view.jobs().filter((job) => hasFailedLines(job) && isNamed(job)),
+  };
 }
 
 async function showDryRun(
   context: CommandContext,
   paths: readonly string[],
 ): Promise<CommandResult> {
-  const { next, settings } = context;
-  const view = await readManifest(settings.jobsDir);
-  const isOf = (path: string, job: Job) => resolve(path) === resolve(view.files(job.id).failed);
-  const isNamed = (job: Job) =>
-    paths.length === 0 ? settings.beside || !job.recovered : paths.some((path) => isOf(path, job));
-  const others = paths.filter((path) => !view.jobs().some((job) => isOf(path, job)));
-  const waiting = view.jobs().filter((job) => hasFailedLines(job) && isNamed(job));
+  const { next } = context;
+  const { view, waiting, others } = await waitingJobs(context, paths);
   const ids = waiting.map((job) => job.id);
-  const { refused, unneeded, ...own } = await countWaiting(context, view, waiting);
+  const { refused, unneeded, unmended, ...own } = await countWaiting(context, { view, waiting });
   let { requests } = own;
   const texts = said([
     requests > 0 &&
       `Would resubmit ${counted(requests, "failed line")} of ${counted(ids.length, "job")} (${ids.join(", ")}).`,
+    ...unmendedLines(unmended),
     refused > 0 &&
       `Of ${counted(refused, "line")} the table refused the vector: it is offered once more, at no cost.`,
     unneeded > 0 && unneededText(unneeded),
@@ -70,18 +89,21 @@ async function showDryRun(
   return {
     json: { jobs: [], wouldResubmit: ids, requests, refused, unneeded, dryRun: true },
     text: texts.length === 0 ? NOTHING : texts.join("\n"),
-    next: texts.length > 0 ? next("resubmit", ...paths) : undefined,
+    next:
+      requests + refused > 0 ? next("resubmit", ...paths) : unneeded > 0 ? next("run") : undefined,
   };
 }
+
+/** `unmended`: of the requests. */
+type Waiting = Readonly<Record<"requests" | "refused" | "unneeded" | "unmended", number>>;
 
 /** The jobs' own lines, by what would become of them. */
 async function countWaiting(
   { services }: CommandContext,
-  view: ManifestView,
-  jobs: readonly Job[],
-): Promise<Readonly<{ requests: number; refused: number; unneeded: number }>> {
-  const sums = { requests: 0, refused: 0, unneeded: 0 };
-  for (const job of jobs) {
+  { view, waiting }: Readonly<{ view: ManifestView; waiting: readonly Job[] }>,
+): Promise<Waiting> {
+  const sums = { requests: 0, refused: 0, unneeded: 0, unmended: 0 };
+  for (const job of waiting) {
     const files = view.files(job.id);
     if (!(await exists(files.failed))) continue;
     let isPaid: Promise<boolean> | undefined;
@@ -91,7 +113,10 @@ async function countWaiting(
       if (holding !== "empty") sums.unneeded += 1;
       else if (isRefused(line, job) && (await (isPaid ??= hasResults(files, job))))
         sums.refused += 1;
-      else sums.requests += 1;
+      else {
+        sums.requests += 1;
+        if (isUnmended(line)) sums.unmended += 1;
+      }
     }
   }
   return sums;

@@ -5,6 +5,7 @@ import { endingOf } from "../../cli/ending.ts";
 import { geminiElsewhere } from "../../cli/gemini-address.ts";
 import { targetOf } from "../../settings/config.ts";
 import { type ExitReason, type UserError, usageError } from "../../errors.ts";
+import { NONE_SKIPPED } from "../../export/screen.ts";
 import type { Plan } from "../../plan/plan.ts";
 import { tableName } from "../../row/target.ts";
 import { readManifest } from "../../jobs-folder/open.ts";
@@ -55,6 +56,7 @@ async function runResult(
       copies: summary.copies,
       jobs,
       embedded: summary.atOnce,
+      restored: summary.restored,
       remaining: remaining ?? null,
       cost: { tokens: cost.tokens, usd: decimal(cost.usd) },
       costStop: costStopJson(summary.costStop),
@@ -80,14 +82,17 @@ function nextOf(
   { hasRetryable }: Ending,
   unfinished: boolean,
 ): string | undefined {
-  const leftOut = skipped && skipped.empty + skipped.tooLong + skipped.failedBefore;
-  const hasMore = jobs.length > 0 && (remaining ?? 0) > failed + (leftOut ?? 0);
+  const { empty, tooLong, failedBefore, paidBefore } = skipped ?? NONE_SKIPPED;
+  const leftOut = empty + tooLong + failedBefore + paidBefore;
+  const hasMore = jobs.length > 0 && (remaining ?? 0) > failed + leftOut;
   if (unfinished || hasMore)
     return next("run", ...(indexes.missing.length > 0 ? ["--rebuild-index"] : []));
   if (hasRetryable) return next("resubmit");
+  // the table refused them: there it is told why
+  if (paidBefore > 0) return next("import", "--again");
   if (remaining === 0) return next("verify");
   // what failed in an earlier run waits for a person, who has to know of what
-  return failed === 0 && (skipped?.failedBefore ?? 0) > 0 ? next("status") : undefined;
+  return failed === 0 && failedBefore > 0 ? next("status") : undefined;
 }
 
 /** A column that is full is there to be searched. */
@@ -132,7 +137,7 @@ async function showDryRun(context: CommandContext): Promise<CommandResult> {
       ...copiesLines(total.copies),
       ...skippedLines({ skipped, tooLongFile: undefined }),
     ].join("\n"),
-    next: total.rows > 0 ? context.next("run") : undefined,
+    next: total.rows + skipped.paidBefore > 0 ? context.next("run") : undefined,
   };
 }
 
@@ -151,9 +156,12 @@ async function warnOfIndexes(
 
 function runText(summary: RunSummary, ending: Ending, isInterrupted: boolean): string {
   const { remaining, pending, skipped, tooLongFile, timedOut, costStop, atOnce } = summary;
+  const { restored } = summary;
   const isNothing = summary.jobs.length === 0;
   return textOf([
-    ...(isNothing ? [noJobsText(summary, isInterrupted)] : ending.sums),
+    ...(isNothing && restored === 0 ? [noJobsText(summary, isInterrupted)] : []),
+    ...(isNothing ? [] : ending.sums),
+    restored > 0 && restoredText(restored),
     // what was on its way when the last pass began has ended since
     ...(skipped === undefined
       ? []
@@ -167,6 +175,10 @@ function runText(summary: RunSummary, ending: Ending, isInterrupted: boolean): s
     costStop === undefined ? "" : costStopText(costStop),
     ...(isNothing ? [] : ending.figures),
   ]);
+}
+
+function restoredText(rows: number): string {
+  return `Written again, at no cost: ${counted(rows, "row")} that had lost ${rows === 1 ? "its vector" : "their vectors"}.`;
 }
 
 function remainingText(rows: number): string {

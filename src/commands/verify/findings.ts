@@ -3,7 +3,7 @@ import { rm } from "node:fs/promises";
 import { replaceFileUnlocked } from "../../disk/durable-file.ts";
 import { prepareFolder } from "../../jobs-folder/files.ts";
 
-type Problem = "dimensions" | "length" | "notFinite" | "identical" | "sample" | "text";
+type Problem = "dimensions" | "length" | "notFinite" | "identical" | "sample" | "text" | "lost";
 
 export type Finding = Readonly<{ id: string; problem: Problem; detail: string }>;
 

@@ -2,10 +2,8 @@ import { hashFile } from "../../disk/durable-file.ts";
 import { exists } from "../../disk/presence.ts";
 import type { FileRecord, Job } from "../../manifest/job.ts";
 import type { ManifestView } from "../../manifest/manifest.ts";
-import { sameColumn } from "../../manifest/vector-space.ts";
 import { balanced } from "../../row/sums.ts";
-import type { Target } from "../../row/target.ts";
-import { isOpen, needs, wasImported } from "../../manifest/states.ts";
+import { isOpen, needs } from "../../manifest/states.ts";
 
 export type FileProblem = Readonly<{
   job: string;
@@ -19,18 +17,6 @@ export function unbalancedJobs(jobs: readonly Job[]): string[] {
   return jobs
     .filter(({ sums, requests }) => sums && !(balanced(sums) && sums.requests === requests))
     .map(({ id }) => id);
-}
-
-/**
- * Rows that jobs wrote into the target's column, beyond those that hold a vector now. They were
- * emptied or deleted since, or the database has lost them.
- */
-export function emptiedSince(jobs: readonly Job[], target: Target, withEmbedding: number): number {
-  const written = jobs
-    .filter(wasImported)
-    .filter((job) => sameColumn(job.target, target))
-    .reduce((sum, job) => sum + (job.sums?.written ?? 0), 0);
-  return Math.max(0, written - withEmbedding);
 }
 
 /**

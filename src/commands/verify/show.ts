@@ -16,7 +16,7 @@ import type { Store } from "../../store/port.ts";
 import { columnName, sameTarget, type Target } from "../../row/target.ts";
 import { type ColumnSummary, verifyColumn } from "./column.ts";
 import { Findings } from "./findings.ts";
-import { checkFiles, emptiedSince, unbalancedJobs } from "./recorded-jobs.ts";
+import { checkFiles, unbalancedJobs } from "./recorded-jobs.ts";
 import {
   comparable,
   drawPlaces,
@@ -45,7 +45,17 @@ export async function showVerify(context: CommandContext): Promise<CommandResult
   const sample = await takeSample(context, target, column, findings);
   const manifest = await readManifest(settings.jobsDir);
   const coverage = { total: column.total, pending: column.total - column.withEmbedding };
-  const left = await whatIsLeft(context, target, { store, manifest, ...coverage });
+  let lost = 0;
+  const left = await whatIsLeft(context, target, {
+    store,
+    manifest,
+    pending: coverage.pending,
+    told: (id, why) => {
+      if (why !== "paidBefore") return;
+      lost += 1;
+      findings.add({ id, problem: "lost", detail: "`vecfill run` writes it, at no cost" });
+    },
+  });
   const jobs = manifest.jobs().filter((job) => sameTarget(job.target, target));
   const { waiting } = await readFailures(jobs, (job) => manifest.files(job), store);
   const verdict = verdictOn({ coverage: { ...coverage, leftOut: left }, jobs, failed: waiting });
@@ -63,7 +73,7 @@ export async function showVerify(context: CommandContext): Promise<CommandResult
       ? await waitOf(context, store, target, manifest.jobs(), column)
       : undefined,
     verdict,
-    emptied: emptiedSince(manifest.jobs(), target, column.withEmbedding),
+    lost,
     path: verifyPath(settings.jobsDir, nameAmongSeveral(context)),
   };
   if (!settings.dryRun) await findings.write(settings.jobsDir, verified.path);
@@ -129,8 +139,8 @@ type Verified = Readonly<{
   jobs: number;
   wait: Wait | undefined;
   verdict: Verdict;
-  /** Rows that jobs wrote and that hold no vector now, or are gone. */
-  emptied: number;
+  /** Rows that jobs wrote and that hold no vector now. */
+  lost: number;
   path: string;
 }>;
 
@@ -161,6 +171,8 @@ function resultOf({ settings, next }: CommandContext, verified: Verified): Comma
     files.problems.length > 0 ||
     isTooOld(verified, settings) ||
     !fitsTarget(verified);
+  const follows = withoutEmbedding > 0 && !isOff ? verdict.next : undefined;
+  const step = verified.lost > 0 ? "run" : follows;
   return {
     json: {
       total,
@@ -173,7 +185,7 @@ function resultOf({ settings, next }: CommandContext, verified: Verified): Comma
       manifestBalanced: unbalanced.length === 0,
       unbalancedJobs: unbalanced,
       oldestWaiting: verified.wait ?? null,
-      emptiedSince: verified.emptied,
+      emptiedSince: verified.lost,
       changedTexts: verified.changed ?? null,
       files: { checked: files.checked, problems: files.problems },
       sample: sample === undefined ? null : { ...sample, usd: decimal(sample.usd) },
@@ -181,7 +193,7 @@ function resultOf({ settings, next }: CommandContext, verified: Verified): Comma
       ...(settings.dryRun ? { dryRun: true } : {}),
     },
     text: verifiedText(verified, settings, { isListed, isOff }),
-    next: withoutEmbedding > 0 && !isOff ? verdict.next && next(verdict.next) : undefined,
+    next: step && next(step),
     exit: isOff ? "rowsFailed" : "done",
   };
 }
@@ -260,14 +272,14 @@ function waitLines(verified: Verified, asked: Asked): string[] {
   return [waitText(wait, ageColumn), isTooOld(verified, asked) ? tooOld : ""];
 }
 
-function manifestLines({ unbalanced, files, jobs, emptied, column }: Verified): string[] {
+function manifestLines({ unbalanced, files, jobs, lost }: Verified): string[] {
   const sums =
     unbalanced.length === 0
       ? "the sums balance"
       : `the sums of ${unbalanced.join(", ")} do not balance, which is a bug of vecfill`;
   return [
     `manifest: ${counted(jobs, "job")}, ${sums}`,
-    ...(emptied > 0 && column.withEmbedding < column.total ? [emptiedText(emptied)] : []),
+    ...(lost > 0 ? [lostText(lost)] : []),
     `files: ${filesText(files)}`,
     ...files.problems.map(({ job, path, problem }) => `  ${path} of job ${job} is ${problem}`),
   ];
@@ -279,10 +291,10 @@ function filesText({ checked, problems }: Verified["files"]): string {
   return `${counted(checked, "file")} that ${checked === 1 ? "is" : "are"} still needed, ${found}`;
 }
 
-function emptiedText(rows: number): string {
+function lostText(rows: number): string {
   return [
-    `  ${counted(rows, "row")} that jobs wrote ${rows === 1 ? "has" : "have"} no vector now, or ${rows === 1 ? "is" : "are"} gone. Was the database restored from a backup, or did a`,
-    "  server take over? Then `vecfill import --again` writes them from the jobs folder; `run` would pay for them again.",
+    `  ${counted(rows, "row")} that jobs wrote ${rows === 1 ? "has" : "have"} no vector now. Was the database restored from a backup, or did a`,
+    "  server take over? `vecfill run` writes them from the jobs folder, at no cost.",
   ].join("\n");
 }
 

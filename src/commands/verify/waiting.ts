@@ -37,7 +37,7 @@ export async function longestWait(
 export function waitText(wait: Wait | undefined, ageColumn: string | undefined): string {
   if (wait !== undefined) {
     const { who, since, seconds, isLeast } = wait;
-    return `  the oldest: ${who}, for ${isLeast ? "at least " : ""}${duration(seconds)}, since ${since}`;
+    return `  waiting longest: ${who}, for ${isLeast ? "at least " : ""}${duration(seconds)}, since ${since}`;
   }
   return ageColumn === undefined
     ? "  For how long is not known: no job has them. `--age-column` names a column that tells, such as created_at."
