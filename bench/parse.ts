@@ -2,7 +2,7 @@
 import { isUtf8 } from "node:buffer";
 import { Readable } from "node:stream";
 import ndjson from "ndjson";
-import { parseResultLine, roomForValues } from "../src/result-line/result-line.ts";
+import { parseResultLine, roomForValues } from "../src/row/result-line/result-line.ts";
 import { checkVector } from "../src/row/vector.ts";
 import { resultLine } from "./ended-job.ts";
 import { DIMENSIONS, someValues } from "./questions.ts";

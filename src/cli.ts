@@ -50,7 +50,7 @@ import type { Display } from "./output/display.ts";
 import type { Screen } from "./output/terminal-screen.ts";
 import type { Report } from "./progress.ts";
 import { redactor } from "./settings/secret.ts";
-import type { Watch } from "./notify/watch.ts";
+import type { Watch } from "./output/notify/watch.ts";
 import { tuneCollector } from "./cli/collector.ts";
 
 const PROGRAM = "vecfill";
@@ -272,7 +272,7 @@ async function withServices(
         : event,
     );
   };
-  const { openServices } = await import("./services.ts");
+  const { openServices } = await import("./composition/services.ts");
   const services = openServices({
     ...configuration,
     command,
@@ -316,7 +316,7 @@ async function watchOver(
   // a dry run tells nobody anything
   const isWatched = optionsOf(command).includes(OPTIONS.onEvent) && !settings.dryRun;
   if (!isWatched || (onEvent === undefined && metricsFile === undefined)) return undefined;
-  const { openWatch } = await import("./notify/watch.ts");
+  const { openWatch } = await import("./output/notify/watch.ts");
   const { pricesOf } = await import("./cost/tariff.ts");
   return openWatch({
     command,

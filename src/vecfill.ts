@@ -16,13 +16,13 @@ import {
   searchFromSettings,
   type StageContext,
   submitFromSettings,
-} from "./stages.ts";
+} from "./composition/stages.ts";
 import type { CommandContext } from "./cli/command.ts";
 import { nextCommandLine } from "./cli/command-line.ts";
 import type { CommandName } from "./settings/option.ts";
 import type { Plan } from "./plan/plan.ts";
 import type { JsonObject } from "./row/json-value.ts";
-import type { Services } from "./services.ts";
+import type { Services } from "./composition/services.ts";
 import { type Configuration, type Flags, loadConfiguration } from "./settings/config.ts";
 import { UserError, usageError } from "./errors.ts";
 import type { ExportSummary } from "./export/export.ts";
@@ -139,7 +139,7 @@ export async function openVecfill(options: VecfillOptions = {}): Promise<Vecfill
   const configuration = await loadConfiguration({ flags: flagsOf(settings), env, folder });
   for (const message of configuration.warnings)
     report({ type: "warning", message, hint: undefined });
-  const { openServices } = await import("./services.ts");
+  const { openServices } = await import("./composition/services.ts");
   const around = { report, signal, clock: systemClock };
   const services = openServices({ ...configuration, ...around, beforeRows: () => {} });
   return stages({ ...configuration, ...around, services, folder });

@@ -15,7 +15,12 @@ const ROOT = fileURLToPath(new URL("..", import.meta.url));
 const ADAPTERS = ["gemini", "store", "emulator"];
 /** What may be loaded before a command runs. */
 const SHELL_FOLDERS = ["cli", "settings"];
-const SHELL = ["src/cli.ts", "src/output/failure.ts", "src/output/output.ts", "src/services.ts"];
+const SHELL = [
+  "src/cli.ts",
+  "src/output/failure.ts",
+  "src/output/output.ts",
+  "src/composition/services.ts",
+];
 /** Of these there may be one in several rooms. */
 const NAMES_OF_MANY = ["failure.ts", "port.ts", "retry.ts", "show.ts"];
 const ROOM_LINES_MAX = 2_000;
@@ -53,7 +58,7 @@ const RULES: readonly Rule[] = [
   {
     why: "an adapter is imported by the composition root only; its port by everybody above",
     breaks: ({ file, to }) =>
-      isAdapter(to) && folderOf(file) !== folderOf(to) && file !== "src/services.ts",
+      isAdapter(to) && folderOf(file) !== folderOf(to) && file !== "src/composition/services.ts",
   },
   {
     why: "only one file imports this package",
@@ -66,7 +71,9 @@ const RULES: readonly Rule[] = [
   {
     why: "the composition root is loaded by the two entries, when a command or a script runs",
     breaks: ({ file, to, kind }) =>
-      to === "src/services.ts" && kind !== "type" && !(ENTRIES.includes(file) && kind === "lazy"),
+      to === "src/composition/services.ts" &&
+      kind !== "type" &&
+      !(ENTRIES.includes(file) && kind === "lazy"),
   },
   {
     why: "a command loads its work when it runs, so that --help is quick",
@@ -266,9 +273,9 @@ describe("the rules", () => {
       "src/manifest/fold.ts",
       'import { MODELS } from "../row/models.ts";\nimport { z } from "zod";',
     ],
-    ["src/cli.ts", 'const { openServices } = await import("./services.ts");'],
-    ["src/vecfill.ts", 'const { openServices } = await import("./services.ts");'],
-    ["src/cli/command.ts", 'import type { Services } from "../services.ts";'],
+    ["src/cli.ts", 'const { openServices } = await import("./composition/services.ts");'],
+    ["src/vecfill.ts", 'const { openServices } = await import("./composition/services.ts");'],
+    ["src/cli/command.ts", 'import type { Services } from "../composition/services.ts";'],
   ])("let %s do %s", (file, source) => {
     expect(violations(new Map([[file, source]]))).toEqual([]);
   });

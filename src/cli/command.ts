@@ -9,7 +9,7 @@ import type { CommandName, Option } from "../settings/option.ts";
 import type { Output } from "../output/output.ts";
 import type { Screen } from "../output/terminal-screen.ts";
 import type { Report } from "../progress.ts";
-import type { Services } from "../services.ts";
+import type { Services } from "../composition/services.ts";
 
 export type CommandContext = Configuration &
   Readonly<{

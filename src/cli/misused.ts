@@ -1,5 +1,4 @@
-import { type UserError, usageError } from "../errors.ts";
-import { nearest } from "../nearest.ts";
+import { nearest, usageError, type UserError } from "../errors.ts";
 import { COMMAND_NAMES, type CommandName } from "../settings/option.ts";
 import { OPTION_LIST, optionsOf } from "../settings/options.ts";
 

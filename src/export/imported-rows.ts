@@ -8,7 +8,7 @@ import type { JobFiles } from "../manifest/file-names.ts";
 import type { Job } from "../manifest/job.ts";
 import type { ManifestView } from "../manifest/manifest.ts";
 import { wasImported } from "../manifest/states.ts";
-import { parseResultLine, roomForValues } from "../result-line/result-line.ts";
+import { parseResultLine, roomForValues } from "../row/result-line/result-line.ts";
 import { KeySet, KeyTable } from "../row/key-table.ts";
 import { parseKey } from "../row/question.ts";
 import { sameTarget, type Target } from "../row/target.ts";

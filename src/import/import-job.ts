@@ -15,7 +15,7 @@ import { checkRequestFile, failedRequests, readRequestKeys } from "../jobs-folde
 import { readLines } from "../disk/jsonl.ts";
 import { type EmbeddedQuestion, parseKey } from "../row/question.ts";
 import type { Report } from "../progress.ts";
-import { parseResultLine, type ResultLine, roomForValues } from "../result-line/result-line.ts";
+import { parseResultLine, type ResultLine, roomForValues } from "../row/result-line/result-line.ts";
 import { type Store, TableRefusal } from "../store/port.ts";
 import { checkTarget } from "../row/target-check.ts";
 import { checkVector } from "../row/vector.ts";

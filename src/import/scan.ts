@@ -11,7 +11,7 @@ import {
   readResultKey,
   type ResultLine,
   roomForValues,
-} from "../result-line/result-line.ts";
+} from "../row/result-line/result-line.ts";
 import { parseJson } from "../row/json-value.ts";
 import type { RequestRows } from "./row-outcomes.ts";
 

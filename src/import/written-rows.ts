@@ -5,7 +5,7 @@ import type { JobFiles } from "../manifest/file-names.ts";
 import type { Job } from "../manifest/job.ts";
 import { readLines } from "../disk/jsonl.ts";
 import { type EmbeddedQuestion, parseKey } from "../row/question.ts";
-import { parseResultLine, roomForValues } from "../result-line/result-line.ts";
+import { parseResultLine, roomForValues } from "../row/result-line/result-line.ts";
 import { checkVector } from "../row/vector.ts";
 
 /**

@@ -14,7 +14,7 @@ import { isJsonObject } from "../row/json-value.ts";
 import { readLines } from "../disk/jsonl.ts";
 import { KeySet } from "../row/key-table.ts";
 import { parseJson } from "../row/json-value.ts";
-import { readResultKey } from "../result-line/result-line.ts";
+import { readResultKey } from "../row/result-line/result-line.ts";
 import type { JobFiles } from "../manifest/file-names.ts";
 import { type FileRecord, type Job, linesOf } from "../manifest/job.ts";
 import { markOf } from "../manifest/mark.ts";

@@ -15,7 +15,7 @@ import type { FileRecord, Job } from "../manifest/job.ts";
 import type { Manifest, ManifestView } from "../manifest/manifest.ts";
 import { isToSend, needs } from "../manifest/states.ts";
 import { sameColumn } from "../manifest/vector-space.ts";
-import { readResultKey } from "../result-line/result-line.ts";
+import { readResultKey } from "../row/result-line/result-line.ts";
 import { KeySet } from "../row/key-table.ts";
 import { formatKey, parseKey } from "../row/question.ts";
 import type { Target } from "../row/target.ts";

@@ -17,7 +17,7 @@ import { UserError } from "../errors.ts";
 import type { FailedLine, Failure } from "../row/failed-line.ts";
 import { readLines } from "../disk/jsonl.ts";
 import { parseRequestLine } from "../row/request-line.ts";
-import { readResultKey } from "../result-line/result-line.ts";
+import { readResultKey } from "../row/result-line/result-line.ts";
 import { filesAside, hasAside, setAside } from "./files.ts";
 import type { Copies, FileRecord, Job } from "../manifest/job.ts";
 import type { Manifest } from "../manifest/manifest.ts";

@@ -10,7 +10,7 @@ import { spentForTarget } from "../cost/cost.ts";
 import { copiesOf, type Job } from "../manifest/job.ts";
 import { learnedBounds } from "../quota/learned-bounds.ts";
 import type { QuotaLog } from "../manifest/quota/quota-log.ts";
-import { resultBytes } from "../result-line/result-size.ts";
+import { resultBytes } from "../row/result-line/result-size.ts";
 import type { Target } from "../row/target.ts";
 import { canaryBounds, isCanaryToCome } from "../quota/canary.ts";
 import { countSample, type SampleCount } from "../cost/token-sample.ts";

@@ -5,7 +5,7 @@
  * which zod takes several times as long.
  */
 import { z } from "zod";
-import { isJsonObject } from "../row/json-value.ts";
+import { isJsonObject } from "./json-value.ts";
 
 /** True: surely. False: perhaps. */
 type Sure = (value: unknown) => boolean;

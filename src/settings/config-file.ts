@@ -1,8 +1,7 @@
 /** `vecfill.config.json`: options under their names, in camelCase or with dashes. */
 import { resolve } from "node:path";
 import { isMissing } from "../disk/presence.ts";
-import { UserError, usageError } from "../errors.ts";
-import { nearest } from "../nearest.ts";
+import { nearest, usageError, UserError } from "../errors.ts";
 import type { Given, Option } from "./option.ts";
 import { OPTION_LIST, OPTIONS_OF_TARGET, configKeyOf } from "./options.ts";
 import { isJsonObject, type JsonObject } from "../row/json-value.ts";

@@ -12,9 +12,8 @@ import {
   valueOf,
   withEnvFiles,
 } from "./environment/env-file.ts";
-import { UserError, usageError } from "../errors.ts";
+import { nearest, usageError, UserError } from "../errors.ts";
 import { MODELS } from "../row/models.ts";
-import { nearest } from "../nearest.ts";
 import type { CommandName, Given, Option } from "./option.ts";
 import {
   OPTIONS,

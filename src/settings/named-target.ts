@@ -1,6 +1,5 @@
 /** Which of the config file's targets are meant. */
-import { type UserError, usageError } from "../errors.ts";
-import { nearest } from "../nearest.ts";
+import { nearest, usageError, type UserError } from "../errors.ts";
 import { columnName } from "../row/target.ts";
 import { ALL_TARGETS, TARGET_NAME } from "./config-file.ts";
 import type { CommandName } from "./option.ts";

@@ -10,7 +10,7 @@ import { addingColumn, tableName, type Target } from "../row/target.ts";
 import { cell, type Database } from "./database.ts";
 import { type Session, TableRefusal } from "./port.ts";
 import { quoteLiteral } from "./sql.ts";
-import { nearest, nearFirst } from "../nearest.ts";
+import { nearest, nearFirst } from "../errors.ts";
 
 export type Catalogue = Readonly<{
   description: TargetDescription;

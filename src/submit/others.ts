@@ -18,7 +18,7 @@ import { RESULTS_KEPT_MS } from "../jobs-folder/batch-age.ts";
 import { ANY_PREFIX, batchesOf, isSameColumn, parseBatchName } from "../jobs-folder/batch-names.ts";
 import { holdingsOf } from "../jobs-folder/holdings.ts";
 import type { ManifestView } from "../manifest/manifest.ts";
-import { parseResultLine } from "../result-line/result-line.ts";
+import { parseResultLine } from "../row/result-line/result-line.ts";
 import { parseKey, type QuestionKey } from "../row/question.ts";
 import { columnName, tableName, type Target } from "../row/target.ts";
 import type { Store } from "../store/port.ts";

@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { fingerprint } from "../fingerprints.ts";
 import { exportAll } from "../../src/export/export.ts";
 import { loadConfiguration } from "../../src/settings/config.ts";
-import { exportFromSettings } from "../../src/stages.ts";
+import { exportFromSettings } from "../../src/composition/stages.ts";
 import { nextLimit } from "../../src/jobs-folder/pending-pages.ts";
 import { truncate } from "../../src/export/screen.ts";
 import type { Store } from "../../src/store/port.ts";

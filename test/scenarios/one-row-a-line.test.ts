@@ -2,7 +2,7 @@
 // that the second reading gives to a row, however damaged it is, count for that very row in the first?
 import * as fc from "fast-check";
 import { expect, test } from "vitest";
-import { parseResultLine, readResultKey } from "../../src/result-line/result-line.ts";
+import { parseResultLine, readResultKey } from "../../src/row/result-line/result-line.ts";
 
 const keys = fc.string({
   unit: fc.constantFrom("7", "@", "a", '"', "\\", "{", "}", ",", ":", "\u2028", "é", "key"),

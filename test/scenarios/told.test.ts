@@ -9,7 +9,7 @@ import { describe, expect, it, test } from "vitest";
 import { systemClock } from "../../src/clock.ts";
 import { pricesOf } from "../../src/cost/tariff.ts";
 import { openManifest } from "../../src/jobs-folder/open.ts";
-import { openWatch } from "../../src/notify/watch.ts";
+import { openWatch } from "../../src/output/notify/watch.ts";
 import { dollarsTogether } from "../../src/words/figures.ts";
 import { folded } from "../../src/words/text-lines.ts";
 import { runHere } from "../command-line.ts";

@@ -3,7 +3,7 @@ import { access, constants } from "node:fs/promises";
 import { freeBytes, nearestFolder } from "../../disk/free-space.ts";
 import { readManifest } from "../../jobs-folder/open.ts";
 import { bytes, counted } from "../../words/figures.ts";
-import { fileBytes } from "../../result-line/result-size.ts";
+import { fileBytes } from "../../row/result-line/result-size.ts";
 import { type Check, failure, ok, warning } from "./check.ts";
 
 export async function checkJobsFolder(folder: string): Promise<Check[]> {

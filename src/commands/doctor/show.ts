@@ -2,7 +2,7 @@ import { geminiElsewhere } from "../../cli/gemini-address.ts";
 import { storeAccess } from "../../settings/access.ts";
 import type { CommandContext, CommandResult } from "../../cli/command.ts";
 import { targetOf } from "../../settings/config.ts";
-import { lookBeside } from "../../stages.ts";
+import { lookBeside } from "../../composition/stages.ts";
 import { counted } from "../../words/figures.ts";
 import { type Check, ok } from "./check.ts";
 import { doctor } from "./doctor.ts";

@@ -3,7 +3,7 @@ import type { CommandContext, CommandResult } from "../../cli/command.ts";
 import { readManifest } from "../../jobs-folder/open.ts";
 import { count, counted } from "../../words/figures.ts";
 import type { ExportSummary } from "../../export/export.ts";
-import { exportFromSettings } from "../../stages.ts";
+import { exportFromSettings } from "../../composition/stages.ts";
 
 export async function showExport(context: CommandContext): Promise<CommandResult> {
   const { settings, next, signal } = context;

@@ -9,7 +9,7 @@ import { refetchResults } from "../../import/download.ts";
 import { wasImported } from "../../manifest/states.ts";
 import { hasGeminiKey } from "../../settings/access.ts";
 import { KeySet } from "../../row/key-table.ts";
-import { withTables } from "../../stages.ts";
+import { withTables } from "../../composition/stages.ts";
 import type { RowEnd } from "../../store/port.ts";
 import { paidRows } from "../../words/paid-rows.ts";
 import { textOf } from "../../words/text-lines.ts";

@@ -9,7 +9,7 @@ import { endingOf } from "../../cli/ending.ts";
 import { spentOn } from "../../cost/cost.ts";
 import { pricesOf } from "../../cost/tariff.ts";
 import { balanced, NO_ROWS } from "../../row/sums.ts";
-import { importFromSettings, indexKeeper } from "../../stages.ts";
+import { importFromSettings, indexKeeper } from "../../composition/stages.ts";
 import type { IndexSummary } from "../../import/index-keeper.ts";
 import { showAgain } from "./show-again.ts";
 import { isBack, isOpen } from "../../manifest/states.ts";

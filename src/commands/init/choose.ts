@@ -1,8 +1,7 @@
 /** Which table and columns are meant, by what there is in the database and what was said already. */
-import { usageError } from "../../errors.ts";
+import { nearFirst, usageError } from "../../errors.ts";
 import { addingColumn, tableName, type Target } from "../../row/target.ts";
 import type { FoundTable, FoundTables } from "../../row/target-description.ts";
-import { nearFirst } from "../../nearest.ts";
 
 export type Choosing = Readonly<{
   /** As it is without being chosen. */

@@ -4,7 +4,7 @@ import { pricesOf } from "../../cost/tariff.ts";
 import { countAnswered } from "../../jobs-folder/checkpoint.ts";
 import type { Job } from "../../manifest/job.ts";
 import type { ManifestView } from "../../manifest/manifest.ts";
-import { queueWindow } from "../../stages.ts";
+import { queueWindow } from "../../composition/stages.ts";
 import { counted, someJobs } from "../../words/figures.ts";
 import { heldText } from "../../words/held-text.ts";
 import { droppedIndexesText } from "../../words/dropped-index-text.ts";

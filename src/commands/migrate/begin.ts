@@ -8,7 +8,7 @@ import { checkPlan } from "../../migrate/migrate.ts";
 import { migrationNames } from "../../row/migration-names.ts";
 import { checkTarget } from "../../row/target-check.ts";
 import { type Target, tableName } from "../../row/target.ts";
-import { queueWindow } from "../../stages.ts";
+import { queueWindow } from "../../composition/stages.ts";
 import { batchSeconds } from "../../quota/duration.ts";
 import { type Follower, indexesOn, LOCK_WAITS } from "../../store/migration/port.ts";
 import { ANN_METHODS } from "../../row/write-cost.ts";

@@ -6,7 +6,7 @@ import { isUnderWay, type Migration } from "../../manifest/migration/table-migra
 import { advance } from "../../migrate/migrate.ts";
 import { columnName, type Target, tableName } from "../../row/target.ts";
 import { type Flags, flagValues, targetOf } from "../../settings/config.ts";
-import { runFromSettings } from "../../stages.ts";
+import { runFromSettings } from "../../composition/stages.ts";
 import { aligned, textOf } from "../../words/text-lines.ts";
 import { type MigrateOptions, planMigration } from "./begin.ts";
 import { readQueries } from "./queries-file.ts";

@@ -1,4 +1,4 @@
-import { planOnly, unfitTargets } from "../../stages.ts";
+import { planOnly, unfitTargets } from "../../composition/stages.ts";
 import type { CommandContext, CommandResult } from "../../cli/command.ts";
 import { freeBytes } from "../../disk/free-space.ts";
 import { readManifest } from "../../jobs-folder/open.ts";

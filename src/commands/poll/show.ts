@@ -1,7 +1,7 @@
 import { type CommandContext, type CommandResult, nextFor } from "../../cli/command.ts";
 import { isStuck } from "../../jobs-folder/batch-age.ts";
 import { counted } from "../../words/figures.ts";
-import { pollFromSettings } from "../../stages.ts";
+import { pollFromSettings } from "../../composition/stages.ts";
 import type { PollSummary } from "../../run/alone.ts";
 import { stuckText } from "../../poll/stuck.ts";
 import { isOpen } from "../../manifest/states.ts";

@@ -2,7 +2,7 @@ import type { CommandContext, CommandResult } from "../../cli/command.ts";
 import { readManifest } from "../../jobs-folder/open.ts";
 import { sameTarget, columnName } from "../../row/target.ts";
 import { targetOf } from "../../settings/config.ts";
-import { recoverableFromSettings, recoverFromSettings } from "../../stages.ts";
+import { recoverableFromSettings, recoverFromSettings } from "../../composition/stages.ts";
 import { counted, someJobs } from "../../words/figures.ts";
 import { endingOf } from "../../cli/ending.ts";
 

@@ -4,7 +4,7 @@ import { replaceFileUnlocked } from "../../disk/durable-file.ts";
 import { type UserError, usageError } from "../../errors.ts";
 import { pricesOf } from "../../cost/tariff.ts";
 import { readManifest } from "../../jobs-folder/open.ts";
-import { nameAmongSeveral, queueWindow } from "../../stages.ts";
+import { nameAmongSeveral, queueWindow } from "../../composition/stages.ts";
 import { reportPath } from "../../manifest/file-names.ts";
 import { bytes, counted } from "../../words/figures.ts";
 import { gatherReport } from "./data.ts";

@@ -10,7 +10,7 @@ import type { ManifestView } from "../../manifest/manifest.ts";
 import { said } from "../../words/text-lines.ts";
 import { paidRows, unneededText } from "../../words/paid-rows.ts";
 import { counted } from "../../words/figures.ts";
-import { hasFailedLines, resubmitFromSettings } from "../../stages.ts";
+import { hasFailedLines, resubmitFromSettings } from "../../composition/stages.ts";
 import { countLines } from "../../resubmit/resubmit.ts";
 
 const NOTHING = "Nothing to resubmit: no failed line waits.";

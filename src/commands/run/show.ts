@@ -17,7 +17,7 @@ import {
   plansOf,
   runFromSettings,
   type StageContext,
-} from "../../stages.ts";
+} from "../../composition/stages.ts";
 import { count, counted, decimal, dollars } from "../../words/figures.ts";
 import { costStopJson, costStopText } from "../../words/cost-text.ts";
 import { writeCostWarnings } from "../../words/write-cost-text.ts";

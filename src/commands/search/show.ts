@@ -5,7 +5,7 @@ import { readManifest } from "../../jobs-folder/open.ts";
 import { otherSpace } from "../../manifest/vector-space.ts";
 import { queriesOf } from "../../search/vectors-now.ts";
 import { type Flags, flagValues, targetOf } from "../../settings/config.ts";
-import { queryVectorFromSettings, searchFromSettings } from "../../stages.ts";
+import { queryVectorFromSettings, searchFromSettings } from "../../composition/stages.ts";
 import type { NearRow } from "../../store/port.ts";
 import { tableName } from "../../row/target.ts";
 

@@ -5,7 +5,7 @@ import { addCosts, costOf, NO_COST, withinLimit } from "../../cost/cost.ts";
 import type { Job } from "../../manifest/job.ts";
 import { begunAtOnce, isForSync, type LaneChoice, laneOf, laneToGoOn } from "../../cost/lane.ts";
 import { readManifest } from "../../jobs-folder/open.ts";
-import { costLimitOfSubmit, laneChoice, submitFromSettings } from "../../stages.ts";
+import { costLimitOfSubmit, laneChoice, submitFromSettings } from "../../composition/stages.ts";
 import type { Settings } from "../../settings/options.ts";
 import { costStopJson, costStopText } from "../../words/cost-text.ts";
 import { count, counted, dollars } from "../../words/figures.ts";

@@ -24,7 +24,7 @@ import {
   unlikeRows,
   tokensToSend,
 } from "../../search/sample.ts";
-import { countChangedTexts, nameAmongSeveral } from "../../stages.ts";
+import { countChangedTexts, nameAmongSeveral } from "../../composition/stages.ts";
 import { longestWait, type Wait, waitText } from "./waiting.ts";
 import { textOf } from "../../words/text-lines.ts";
 import { type Verdict, verdictOn } from "../../words/verdict.ts";

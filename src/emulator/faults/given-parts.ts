@@ -1,6 +1,5 @@
 /** What faults and behaviours are given as: `name=value,name,name=value`. */
-import { UserError, usageError } from "../../errors.ts";
-import { byNearness } from "../../nearest.ts";
+import { byNearness, usageError, UserError } from "../../errors.ts";
 
 const SHOWN = 3;
 

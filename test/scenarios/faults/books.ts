@@ -14,7 +14,7 @@ import { type ManifestView } from "../../../src/manifest/manifest.ts";
 import { isOpen } from "../../../src/manifest/states.ts";
 import { readLines } from "../../../src/disk/jsonl.ts";
 import { parseRequestLine, type RequestLine } from "../../../src/row/request-line.ts";
-import { parseResultLine } from "../../../src/result-line/result-line.ts";
+import { parseResultLine } from "../../../src/row/result-line/result-line.ts";
 import { cell, type Database } from "../../../src/store/database.ts";
 import { fingerprintExpression, textExpression } from "../../../src/store/sql.ts";
 import { balanced } from "../../../src/row/sums.ts";

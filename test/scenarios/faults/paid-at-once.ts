@@ -11,7 +11,7 @@ import type { JobFiles } from "../../../src/manifest/file-names.ts";
 import { readManifest } from "../../../src/jobs-folder/open.ts";
 import { readLines } from "../../../src/disk/jsonl.ts";
 import { parseRequestLine } from "../../../src/row/request-line.ts";
-import { parseResultLine } from "../../../src/result-line/result-line.ts";
+import { parseResultLine } from "../../../src/row/result-line/result-line.ts";
 import type { Struck } from "./outside.ts";
 
 /** How a process went. */

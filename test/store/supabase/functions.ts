@@ -1,5 +1,5 @@
 /** Functions, found by their name and the names of their parameters, and called. */
-import { nearest } from "../../../src/nearest.ts";
+import { nearest } from "../../../src/errors.ts";
 import { quoteIdentifier as quoted } from "../../../src/row/target.ts";
 import { type Answer, page, refusal } from "./answer.ts";
 import type { Request } from "./dialect.ts";

@@ -1,5 +1,5 @@
 /** What a request comes to in the database: the statements that PostgREST makes of it. */
-import { nearest } from "../../../src/nearest.ts";
+import { nearest } from "../../../src/errors.ts";
 import { quoteIdentifier as quoted } from "../../../src/row/target.ts";
 import { type Answer, beyondTheEnd, contentRange, page, refusal, statusOf } from "./answer.ts";
 import { type Request, type Table, orderClause, selectList, whereClause } from "./dialect.ts";

@@ -1,5 +1,5 @@
 /** Runs the command of `--on-event` through the shell. Whatever comes of it is told, never thrown. */
-import { MS_PER_SECOND } from "../clock.ts";
+import { MS_PER_SECOND } from "../../clock.ts";
 import { spawn } from "node:child_process";
 
 export type HookOptions = Readonly<{

@@ -2,7 +2,7 @@
 // an import, and is no vector ever given to the wrong row?
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { parseResultLine, readResultKey } from "../../src/result-line/result-line.ts";
+import { parseResultLine, readResultKey } from "../../../src/row/result-line/result-line.ts";
 
 const key = "17@0123456789abcdef0123456789abcdef";
 const values = [-0.034119852, 0.0025719088, 0.017325249];

@@ -2,8 +2,8 @@
 // line that is no JSON, or put the numbers where they do not belong?
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { findNumbers, parseLineJson } from "../../src/result-line/line-json.ts";
-import { readNumberArray } from "../../src/result-line/number-array.ts";
+import { findNumbers, parseLineJson } from "../../../src/row/result-line/line-json.ts";
+import { readNumberArray } from "../../../src/row/result-line/number-array.ts";
 
 const ROOM = 1000;
 /** What follows the array in a line; without it the last numbers are read in another way. */

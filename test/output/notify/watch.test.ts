@@ -6,17 +6,17 @@ import { copyFile, mkdir, readFile, readdir, rm, stat, writeFile } from "node:fs
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it, test } from "vitest";
-import { systemClock } from "../../src/clock.ts";
-import type { ExitReason } from "../../src/errors.ts";
-import type { Status } from "../../src/jobs-folder/status-file.ts";
-import type { ProgressEvent } from "../../src/progress.ts";
-import { exposition } from "../../src/notify/exposition.ts";
-import { Health } from "../../src/notify/health.ts";
-import { runHook } from "../../src/notify/hook.ts";
-import { runHere } from "../command-line.ts";
-import { parseExposition } from "../exposition.ts";
-import { temporaryFolder } from "../manifest/sample.ts";
-import { EXAMPLES, jobReport } from "../output/reports.ts";
+import { systemClock } from "../../../src/clock.ts";
+import type { ExitReason } from "../../../src/errors.ts";
+import type { Status } from "../../../src/jobs-folder/status-file.ts";
+import type { ProgressEvent } from "../../../src/progress.ts";
+import { exposition } from "../../../src/output/notify/exposition.ts";
+import { Health } from "../../../src/output/notify/health.ts";
+import { runHook } from "../../../src/output/notify/hook.ts";
+import { runHere } from "../../command-line.ts";
+import { parseExposition } from "../../exposition.ts";
+import { temporaryFolder } from "../../manifest/sample.ts";
+import { EXAMPLES, jobReport } from "../reports.ts";
 
 let home: string;
 beforeAll(async () => {
@@ -123,8 +123,8 @@ describe("a hook", () => {
   });
 });
 
-const FIXTURE = fileURLToPath(new URL("../fixtures/manifest-v1.ndjson", import.meta.url));
-const PAGE = fileURLToPath(new URL("../../docs/keeping-fresh.md", import.meta.url));
+const FIXTURE = fileURLToPath(new URL("../../fixtures/manifest-v1.ndjson", import.meta.url));
+const PAGE = fileURLToPath(new URL("../../../docs/keeping-fresh.md", import.meta.url));
 
 describe("the metrics file", () => {
   it("is valid, readable by others, complete, and as the page describes it", async () => {

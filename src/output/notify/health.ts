@@ -2,11 +2,11 @@
  * When somebody is to be told: at the change from one state to another, once, also over several
  * processes. Rows that failed are told whenever a command has new ones: each time it is other rows.
  */
-import type { Clock } from "../clock.ts";
-import { EXIT_CODES, type ExitReason } from "../errors.ts";
-import type { Status } from "../jobs-folder/status-file.ts";
-import type { ProgressEvent } from "../progress.ts";
-import { needs, parseState } from "../manifest/states.ts";
+import type { Clock } from "../../clock.ts";
+import { EXIT_CODES, type ExitReason } from "../../errors.ts";
+import type { Status } from "../../jobs-folder/status-file.ts";
+import type { ProgressEvent } from "../../progress.ts";
+import { needs, parseState } from "../../manifest/states.ts";
 
 type HookEvent = "done" | "failed" | "stalled" | "recovered" | "budget";
 

@@ -4,7 +4,7 @@
  * the array is put where the `true` came out. There must be no other `true`, not even within a text;
  * a line that has one, and any other shape of array, JSON.parse reads whole.
  */
-import { parseJson } from "../row/json-value.ts";
+import { parseJson } from "../json-value.ts";
 import { type NumberArray, readNumberArray } from "./number-array.ts";
 
 const BACKSLASH = 0x5c;

@@ -9,8 +9,8 @@
  * where there is no vector. A vector's entry that is no number (null, "NaN") stands as NaN, so that the
  * check of the vector names it.
  */
-import { isJsonObject, type JsonObject } from "../row/json-value.ts";
-import { parseJson } from "../row/json-value.ts";
+import { isJsonObject, type JsonObject } from "../json-value.ts";
+import { parseJson } from "../json-value.ts";
 import { findNumbers, parseLineJson } from "./line-json.ts";
 
 /** Numbers as they were sent. */

@@ -2,35 +2,35 @@
  * Each stage as the settings have it, for its command and for scripts. A stage is loaded when it is called
  * first, so that no command waits for the code of another.
  */
-import type { Clock } from "./clock.ts";
-import type { CostLimit } from "./cost/cost.ts";
-import type { LaneChoice } from "./cost/lane.ts";
-import { pricesOf, QUOTAS } from "./cost/tariff.ts";
-import type { ExportOptions, ExportSummary } from "./export/export.ts";
-import type { Batch, Gemini } from "./gemini/port.ts";
-import type { IndexKeeper } from "./import/index-keeper.ts";
-import type { JobBounds } from "./jobs-folder/cut.ts";
-import type { Job } from "./manifest/job.ts";
-import type { Manifest, ManifestView } from "./manifest/manifest.ts";
-import { usdOfRun } from "./plan/lane-cost.ts";
-import type { Plan } from "./plan/plan.ts";
-import { isOpen, needs } from "./manifest/states.ts";
-import { freeBytes } from "./disk/free-space.ts";
-import { fileBytes } from "./result-line/result-size.ts";
-import type { Report } from "./progress.ts";
-import { JobBlocked, UserError } from "./errors.ts";
-import type { ResubmitServices } from "./resubmit/resubmit.ts";
-import { sameTarget, type Target } from "./row/target.ts";
-import type { ImportSummary, PollSummary, SubmitSummary } from "./run/alone.ts";
-import type { Part, PartSummary, RunOptions, RunServices, RunSummary } from "./run/run.ts";
-import { hasGeminiKey, ifNamed } from "./settings/access.ts";
-import { targetOf } from "./settings/config.ts";
-import type { Environment } from "./settings/environment/env-file.ts";
-import type { Settings } from "./settings/options.ts";
-import { bytes, someJobs } from "./words/figures.ts";
-import type { ChangedTexts } from "./row/question.ts";
-import type { NearRow, RowEnd, Store } from "./store/port.ts";
-import type { Beside } from "./submit/others.ts";
+import type { Clock } from "../clock.ts";
+import type { CostLimit } from "../cost/cost.ts";
+import type { LaneChoice } from "../cost/lane.ts";
+import { pricesOf, QUOTAS } from "../cost/tariff.ts";
+import type { ExportOptions, ExportSummary } from "../export/export.ts";
+import type { Batch, Gemini } from "../gemini/port.ts";
+import type { IndexKeeper } from "../import/index-keeper.ts";
+import type { JobBounds } from "../jobs-folder/cut.ts";
+import type { Job } from "../manifest/job.ts";
+import type { Manifest, ManifestView } from "../manifest/manifest.ts";
+import { usdOfRun } from "../plan/lane-cost.ts";
+import type { Plan } from "../plan/plan.ts";
+import { isOpen, needs } from "../manifest/states.ts";
+import { freeBytes } from "../disk/free-space.ts";
+import { fileBytes } from "../row/result-line/result-size.ts";
+import type { Report } from "../progress.ts";
+import { JobBlocked, UserError } from "../errors.ts";
+import type { ResubmitServices } from "../resubmit/resubmit.ts";
+import { sameTarget, type Target } from "../row/target.ts";
+import type { ImportSummary, PollSummary, SubmitSummary } from "../run/alone.ts";
+import type { Part, PartSummary, RunOptions, RunServices, RunSummary } from "../run/run.ts";
+import { hasGeminiKey, ifNamed } from "../settings/access.ts";
+import { targetOf } from "../settings/config.ts";
+import type { Environment } from "../settings/environment/env-file.ts";
+import type { Settings } from "../settings/options.ts";
+import { bytes, someJobs } from "../words/figures.ts";
+import type { ChangedTexts } from "../row/question.ts";
+import type { NearRow, RowEnd, Store } from "../store/port.ts";
+import type { Beside } from "../submit/others.ts";
 
 /** What a stage needs to be run as the settings say: by its command, or by a script. */
 export type StageContext = Readonly<{
@@ -54,7 +54,7 @@ export type StageContext = Readonly<{
 export async function exportFromSettings(context: StageContext): Promise<ExportSummary> {
   const { services, settings, report, signal } = context;
   if (settings.dryRun) return wouldExport(context);
-  const { exportAll } = await import("./export/export.ts");
+  const { exportAll } = await import("../export/export.ts");
   const options = exportOptions(context);
   const store = await services.store(options.target);
   const manifest = await services.manifest();
@@ -67,7 +67,7 @@ export async function exportFromSettings(context: StageContext): Promise<ExportS
 
 async function wouldExport(context: StageContext): Promise<ExportSummary> {
   const { services, settings } = context;
-  const { readManifest } = await import("./jobs-folder/open.ts");
+  const { readManifest } = await import("../jobs-folder/open.ts");
   const manifest = await readManifest(settings.jobsDir);
   const gemini = await ifNamed(() => services.gemini());
   if (gemini !== undefined) await checkBeside(context, { manifest, gemini }, targetOf(settings));
@@ -84,7 +84,7 @@ async function wouldExport(context: StageContext): Promise<ExportSummary> {
 
 /** Rows that are on their way must not be selected, and of some jobs nobody knows yet which they are. */
 async function checkRowsKnown(manifest: Manifest, target: Target): Promise<void> {
-  const { jobsWithoutRows } = await import("./jobs-folder/found-rows.ts");
+  const { jobsWithoutRows } = await import("../jobs-folder/found-rows.ts");
   const jobs = (await jobsWithoutRows(manifest, target)).map(({ id }) => id);
   if (jobs.length === 0) return;
   throw new UserError(
@@ -113,7 +113,7 @@ export function nameAmongSeveral({
 
 export async function submitFromSettings(context: StageContext): Promise<SubmitSummary> {
   const { settings } = context;
-  const { submit } = await import("./run/alone.ts");
+  const { submit } = await import("../run/alone.ts");
   const sending = await withGemini(context);
   const targets = new Set(sending.manifest.needing("send").map(({ target }) => target));
   for (const target of targets) await tryTarget(context, sending.manifest, target);
@@ -127,11 +127,11 @@ export async function submitFromSettings(context: StageContext): Promise<SubmitS
 }
 
 export async function pollFromSettings(context: StageContext): Promise<PollSummary> {
-  const { poll } = await import("./run/alone.ts");
+  const { poll } = await import("../run/alone.ts");
   const looking = await withGemini(context);
   if (looking.manifest.needing("settle").length > 0) {
     // what `submit` left held may have a batch by now
-    const { adoptFound } = await import("./submit/adopt.ts");
+    const { adoptFound } = await import("../submit/adopt.ts");
     await adoptFound(looking);
   }
   return poll(looking, context.settings);
@@ -147,7 +147,7 @@ async function withGemini({ services, report, clock, signal }: StageContext) {
 
 export async function importFromSettings(context: StageContext): Promise<ImportSummary> {
   const { services } = context;
-  const { importEnded } = await import("./run/alone.ts");
+  const { importEnded } = await import("../run/alone.ts");
   const manifest = await services.manifest();
   const gemini = await services.gemini();
   return importEnded({
@@ -167,9 +167,9 @@ export type Recovered = Readonly<{
 
 /** Makes jobs of other folders' batches, and imports what has ended of them. Jobs of this folder stay as they are. */
 export async function recoverFromSettings(context: StageContext): Promise<Recovered> {
-  const { recoverBatches } = await import("./submit/recover.ts");
-  const { pollJob } = await import("./poll/poll-job.ts");
-  const { importEnded } = await import("./run/alone.ts");
+  const { recoverBatches } = await import("../submit/recover.ts");
+  const { pollJob } = await import("../poll/poll-job.ts");
+  const { importEnded } = await import("../run/alone.ts");
   const { target } = exportOptions(context);
   const store = await context.services.store(target);
   const sending = await withGemini(context);
@@ -195,7 +195,7 @@ export async function recoverableFromSettings(
   { gemini, manifest }: Asked,
 ): Promise<readonly Batch[]> {
   const { services, clock, signal } = context;
-  const { recoverable } = await import("./submit/recover.ts");
+  const { recoverable } = await import("../submit/recover.ts");
   const { target } = exportOptions(context);
   await services.store(target);
   const mark = (await services.markOf(target)) ?? "";
@@ -207,7 +207,7 @@ export async function withTables(
   { services, settings, report, clock, signal }: StageContext,
   manifest: Manifest,
 ) {
-  const { createPacer } = await import("./import/pace.ts");
+  const { createPacer } = await import("../import/pace.ts");
   const redact = (text: string) => services.redact(text);
   const storeOf = (target: Target) => services.store(target);
   const pacer = createPacer(settings.pace, clock);
@@ -216,7 +216,7 @@ export async function withTables(
 }
 
 export async function indexKeeper(context: StageContext, manifest: Manifest): Promise<IndexKeeper> {
-  const { IndexKeeper } = await import("./import/index-keeper.ts");
+  const { IndexKeeper } = await import("../import/index-keeper.ts");
   const rebuild = context.settings.rebuildIndex;
   return new IndexKeeper({ ...(await withTables(context, manifest)), rebuild });
 }
@@ -230,8 +230,8 @@ export async function resubmitFromSettings(
   paths: readonly string[],
 ): Promise<Resubmitted> {
   const { services, settings, report } = context;
-  const { everyLine, resubmitFile, resubmitJobs } = await import("./resubmit/resubmit.ts");
-  const { settleUnsent } = await import("./import/again.ts");
+  const { everyLine, resubmitFile, resubmitJobs } = await import("../resubmit/resubmit.ts");
+  const { settleUnsent } = await import("../import/again.ts");
   const manifest = await services.manifest();
   const bounds = jobBounds(settings);
   const again = await withTables(context, manifest);
@@ -274,8 +274,8 @@ export async function runFromSettings(
   context: StageContext,
   agreed: (each: readonly StageContext[]) => Promise<readonly Plan[]> = async () => [],
 ): Promise<RunSummary> {
-  const { run } = await import("./run/run.ts");
-  const { fetchingOnFailure } = await import("./import/import.ts");
+  const { run } = await import("../run/run.ts");
+  const { fetchingOnFailure } = await import("../import/import.ts");
   const services = await runServices(context);
   const { fit, refused, unfit } = await fetchingOnFailure(services, () =>
     fitForRun(eachTarget(context), services),
@@ -317,7 +317,7 @@ type Fit = Readonly<{
 
 /** Throws where nothing can be sent for any of them; what stands against some is told. */
 async function fitForRun(each: readonly StageContext[], services: RunServices): Promise<Fit> {
-  const { NO_ROWS } = await import("./row/sums.ts");
+  const { NO_ROWS } = await import("../row/sums.ts");
   const fit: StageContext[] = [];
   const refused: PartSummary[] = [];
   const nothing = {
@@ -517,7 +517,7 @@ async function planFromSettings(
   }: With,
 ): Promise<Plan> {
   const { services, settings, report, signal, targets = [] } = context;
-  const { plan } = await import("./plan/plan.ts");
+  const { plan } = await import("../plan/plan.ts");
   const { onTooLong, tier, maxAttempts } = settings;
   const target = targetOf(settings);
   const store = await services.store(target);
@@ -546,7 +546,7 @@ export async function planOnly(
   options: Readonly<{ countsDistinct?: boolean }> = {},
 ): Promise<Plan> {
   const { services, settings, environment } = context;
-  const { readManifest } = await import("./jobs-folder/open.ts");
+  const { readManifest } = await import("../jobs-folder/open.ts");
   const manifest = await readManifest(settings.jobsDir);
   const gemini = hasGeminiKey(environment) ? await services.gemini() : undefined;
   const beside = gemini && (await lookBeside(context, { manifest, gemini }, targetOf(settings)));
@@ -565,7 +565,7 @@ async function tryTarget(
   target: Target,
 ): Promise<void> {
   const { services, report } = context;
-  const { notTried, tryTable } = await import("./plan/trial-write.ts");
+  const { notTried, tryTable } = await import("../plan/trial-write.ts");
   const warn = (warning: Readonly<{ message: string; hint: string }>) =>
     report({ type: "warning", ...warning });
   // jobs that were exported before can be sent from where there is no database
@@ -593,7 +593,7 @@ export async function lookBeside(
   asked: Asked,
   target: Target,
 ): Promise<Beside | undefined> {
-  const { lookBeside: look } = await import("./submit/others.ts");
+  const { lookBeside: look } = await import("../submit/others.ts");
   const mark = await services.markOf(target);
   // whoever is interrupted sends nothing
   if (mark === undefined || signal.aborted) return undefined;
@@ -629,7 +629,7 @@ export async function searchFromSettings(
   text: string,
   top: number,
 ): Promise<readonly NearRow[]> {
-  const { searchRows } = await import("./search/search.ts");
+  const { searchRows } = await import("../search/search.ts");
   const target = targetOf(context.settings);
   const store = await context.services.store(target);
   return searchRows({ ...(await asking(context)), store }, target, { text, top });
@@ -640,7 +640,7 @@ export async function queryVectorFromSettings(
   context: StageContext,
   text: string,
 ): Promise<Float32Array> {
-  const { queryVector } = await import("./search/search.ts");
+  const { queryVector } = await import("../search/search.ts");
   return queryVector(await asking(context), targetOf(context.settings), text);
 }
 

@@ -4,13 +4,13 @@
  */
 import { rename, rm, writeFile } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
-import { type Clock, MS_PER_SECOND } from "../clock.ts";
-import { EXIT_CODES } from "../errors.ts";
-import type { Prices } from "../cost/tariff.ts";
-import type { Job } from "../manifest/job.ts";
-import { readManifest } from "../jobs-folder/open.ts";
-import { readStatus, writeStatus } from "../jobs-folder/status-file.ts";
-import type { ProgressEvent, Report } from "../progress.ts";
+import { type Clock, MS_PER_SECOND } from "../../clock.ts";
+import { EXIT_CODES } from "../../errors.ts";
+import type { Prices } from "../../cost/tariff.ts";
+import type { Job } from "../../manifest/job.ts";
+import { readManifest } from "../../jobs-folder/open.ts";
+import { readStatus, writeStatus } from "../../jobs-folder/status-file.ts";
+import type { ProgressEvent, Report } from "../../progress.ts";
 import { exposition } from "./exposition.ts";
 import { type Ending, Health, type Occurrence } from "./health.ts";
 import { runHook } from "./hook.ts";

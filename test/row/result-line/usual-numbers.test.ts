@@ -5,7 +5,9 @@ import { fileURLToPath } from "node:url";
 import { expect, test } from "vitest";
 import wabt from "wabt";
 
-const SOURCE = fileURLToPath(new URL("../../src/result-line/usual-numbers.wat", import.meta.url));
+const SOURCE = fileURLToPath(
+  new URL("../../../src/row/result-line/usual-numbers.wat", import.meta.url),
+);
 
 test("the binary is the assembled source", async () => {
   const assembler = await wabt();
@@ -17,5 +19,5 @@ test("the binary is the assembled source", async () => {
 export const USUAL_NUMBERS_WASM =
   "${base64}";
 `,
-  ).toMatchFileSnapshot("../../src/result-line/usual-numbers-wasm.ts");
+  ).toMatchFileSnapshot("../../../src/row/result-line/usual-numbers-wasm.ts");
 });

@@ -1,14 +1,14 @@
 /** What is measured: the jobs as the manifest has them, and how the last command ended. */
-import { MS_PER_SECOND } from "../clock.ts";
-import type { Prices } from "../cost/tariff.ts";
-import { batchAgeMs } from "../jobs-folder/batch-age.ts";
-import { spentOn } from "../cost/cost.ts";
-import { finalSums } from "../cost/final-sums.ts";
-import type { Job } from "../manifest/job.ts";
-import { isRolledBack, JOB_STATES, needs } from "../manifest/states.ts";
-import { waitingSince } from "../jobs-folder/waiting-since.ts";
-import type { Status } from "../jobs-folder/status-file.ts";
-import { decimal } from "../words/figures.ts";
+import { MS_PER_SECOND } from "../../clock.ts";
+import type { Prices } from "../../cost/tariff.ts";
+import { batchAgeMs } from "../../jobs-folder/batch-age.ts";
+import { spentOn } from "../../cost/cost.ts";
+import { finalSums } from "../../cost/final-sums.ts";
+import type { Job } from "../../manifest/job.ts";
+import { isRolledBack, JOB_STATES, needs } from "../../manifest/states.ts";
+import { waitingSince } from "../../jobs-folder/waiting-since.ts";
+import type { Status } from "../../jobs-folder/status-file.ts";
+import { decimal } from "../../words/figures.ts";
 import type { Metric } from "./exposition.ts";
 
 export type Measured = Readonly<{

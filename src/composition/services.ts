@@ -10,26 +10,26 @@ import {
   requireDatabase,
   secretsIn,
   storeAccess,
-} from "./settings/access.ts";
-import { keyIdOf } from "./settings/key-id.ts";
-import type { Clock } from "./clock.ts";
-import { type Configuration, targetOf } from "./settings/config.ts";
-import type { Environment } from "./settings/environment/env-file.ts";
-import type { Gemini, Probe } from "./gemini/port.ts";
-import { type Redact, redactor } from "./settings/secret.ts";
-import { minuteLimits } from "./cost/minute-limits.ts";
-import type { MigrationPlan } from "./manifest/migration/table-migration.ts";
-import type { MigrationStore } from "./store/migration/port.ts";
-import type { Manifest } from "./manifest/manifest.ts";
-import type { Report } from "./progress.ts";
-import type { Database } from "./store/database.ts";
-import { needsDatabase } from "./words/needs-database.ts";
-import { once } from "./store/rows.ts";
-import type { AddressedHost, Examination, FunctionsSql, Store } from "./store/port.ts";
-import type { Api } from "./store/supabase/supabase.ts";
-import type { FoundTables } from "./row/target-description.ts";
-import { sameTarget, tableName, type Target } from "./row/target.ts";
-import type { Settings } from "./settings/options.ts";
+} from "../settings/access.ts";
+import { keyIdOf } from "../settings/key-id.ts";
+import type { Clock } from "../clock.ts";
+import { type Configuration, targetOf } from "../settings/config.ts";
+import type { Environment } from "../settings/environment/env-file.ts";
+import type { Gemini, Probe } from "../gemini/port.ts";
+import { type Redact, redactor } from "../settings/secret.ts";
+import { minuteLimits } from "../cost/minute-limits.ts";
+import type { MigrationPlan } from "../manifest/migration/table-migration.ts";
+import type { MigrationStore } from "../store/migration/port.ts";
+import type { Manifest } from "../manifest/manifest.ts";
+import type { Report } from "../progress.ts";
+import type { Database } from "../store/database.ts";
+import { needsDatabase } from "../words/needs-database.ts";
+import { once } from "../store/rows.ts";
+import type { AddressedHost, Examination, FunctionsSql, Store } from "../store/port.ts";
+import type { Api } from "../store/supabase/supabase.ts";
+import type { FoundTables } from "../row/target-description.ts";
+import { sameTarget, tableName, type Target } from "../row/target.ts";
+import type { Settings } from "../settings/options.ts";
 
 /** Whatever is asked for is opened once and closed when the command ends. */
 export type Services = Readonly<{
@@ -98,9 +98,9 @@ export function openServices(options: ServicesOptions): Services {
   });
   const services: Services = {
     manifest: once(async () => {
-      const { openManifest } = await import("./jobs-folder/open.ts");
-      const { reportedManifest } = await import("./cost/reported-manifest.ts");
-      const { pricesOf } = await import("./cost/tariff.ts");
+      const { openManifest } = await import("../jobs-folder/open.ts");
+      const { reportedManifest } = await import("../cost/reported-manifest.ts");
+      const { pricesOf } = await import("../cost/tariff.ts");
       const manifest = opened(await openManifest(settings.jobsDir, clock, options.command));
       return reportedManifest(manifest, report, pricesOf(settings));
     }),
@@ -113,14 +113,14 @@ export function openServices(options: ServicesOptions): Services {
     store: async (target) => {
       const known = stores.find((each) => sameTarget(each.target, target));
       if (known !== undefined) return known.store;
-      const { withRetry } = await import("./store/retry.ts");
+      const { withRetry } = await import("../store/retry.ts");
       const store = withRetry((await newStore())(target), { clock, report, signal });
       stores.push({ target, store });
       return store;
     },
     markOf: async (target) => markAt(await place(), target),
     examine: async (target) => {
-      const { examineApi, examineDatabase } = await import("./store/supabase/examine.ts");
+      const { examineApi, examineDatabase } = await import("../store/supabase/examine.ts");
       return storeAccess(environment).kind === "postgres"
         ? examineDatabase(await database(), target)
         : examineApi(await api(), target, { clock, report });
@@ -130,14 +130,14 @@ export function openServices(options: ServicesOptions): Services {
     addressed,
     functionsSql,
     execute: async (statements) => {
-      const { inOneStatement } = await import("./store/supabase-functions.ts");
+      const { inOneStatement } = await import("../store/supabase-functions.ts");
       const server = await database();
       await inOurWords(server, settings, () => server.query(inOneStatement(statements)));
     },
     probe: once(() => openProbe(environment)),
     emulatorProbe: once(async () => {
-      const { startEmulator } = await import("./emulator/emulator.ts");
-      const { connectProbe } = await import("./gemini/probe.ts");
+      const { startEmulator } = await import("../emulator/emulator.ts");
+      const { connectProbe } = await import("../gemini/probe.ts");
       const emulator = opened(await startEmulator({ batchSeconds: EMULATOR_BATCH_SECONDS }));
       return connectProbe({ apiKey: EMULATOR_KEY, baseUrl: emulator.url });
     }),
@@ -160,14 +160,14 @@ async function migrationOf(
   folder: string | undefined,
 ): Promise<MigrationStore> {
   if (folder === undefined) {
-    const { createMigrationStore } = await import("./store/migration/migration-store.ts");
-    const { repeating } = await import("./store/retry.ts");
+    const { createMigrationStore } = await import("../store/migration/migration-store.ts");
+    const { repeating } = await import("../store/retry.ts");
     const { where } = options.settings;
     const ground = { database: await database(), again: repeating(options), where };
     return createMigrationStore(ground, plan);
   }
-  const { createPastedStore } = await import("./store/migration/pasted-store.ts");
-  const { replaceFileUnlocked } = await import("./disk/durable-file.ts");
+  const { createPastedStore } = await import("../store/migration/pasted-store.ts");
+  const { replaceFileUnlocked } = await import("../disk/durable-file.ts");
   const writeFile = async (name: string, content: string) => {
     await mkdir(folder, { recursive: true });
     await replaceFileUnlocked(join(folder, name), content);
@@ -182,7 +182,7 @@ async function tablesOf(
 ): Promise<FoundTables> {
   const access = await ifNamed(() => storeAccess(environment));
   if (access?.kind !== "postgres") return { hasVectors: true, isProject: true, tables: [] };
-  const { findTables } = await import("./store/postgres/found-table.ts");
+  const { findTables } = await import("../store/postgres/found-table.ts");
   const server = await database();
   return inOurWords(server, settings, () => findTables(server));
 }
@@ -192,25 +192,25 @@ async function inOurWords<T>(
   settings: Settings,
   work: () => Promise<T>,
 ): Promise<T> {
-  const { explainFailure } = await import("./store/failure.ts");
+  const { explainFailure } = await import("../store/failure.ts");
   return work().catch((error: unknown) => {
     throw explainFailure(error, { label, target: targetOf(settings) });
   });
 }
 
 async function addressed(url: URL): Promise<AddressedHost> {
-  const { addressedHost } = await import("./store/postgres/database-address.ts");
+  const { addressedHost } = await import("../store/postgres/database-address.ts");
   return addressedHost(url);
 }
 
 async function functionsSql(target: Target): Promise<FunctionsSql> {
-  const functions = await import("./store/supabase-functions.ts");
+  const functions = await import("../store/supabase-functions.ts");
   return functions.functionsSql(target);
 }
 
 async function openProbe(environment: Environment): Promise<Probe> {
   const { apiKey, baseUrl } = geminiAccess(environment);
-  const { connectProbe } = await import("./gemini/probe.ts");
+  const { connectProbe } = await import("../gemini/probe.ts");
   return connectProbe({ apiKey: apiKey.reveal(), baseUrl });
 }
 
@@ -221,7 +221,7 @@ const EMULATOR_KEY = "the-emulator-takes-any-key";
 type NewStore = (target: Target) => Store;
 
 async function connectDatabase({ environment, signal }: ServicesOptions): Promise<Database> {
-  const { openDatabase } = await import("./store/postgres/open-database.ts");
+  const { openDatabase } = await import("../store/postgres/open-database.ts");
   const { url, takesPasswords } = requireDatabase(environment);
   return openDatabase({ url: url.reveal(), takesPasswords, signal });
 }
@@ -230,7 +230,7 @@ async function postgresStores(
   database: Database,
   { settings, targets = [settings], report }: ServicesOptions,
 ): Promise<NewStore> {
-  const { createSqlStore } = await import("./store/postgres/sql-store.ts");
+  const { createSqlStore } = await import("../store/postgres/sql-store.ts");
   return (target) => {
     // a condition is one on the rows of the table that it is given with, whatever the column
     const own =
@@ -241,7 +241,7 @@ async function postgresStores(
 }
 
 async function markAt(place: string | undefined, target: Target): Promise<string | undefined> {
-  const { targetMark } = await import("./jobs-folder/batch-names.ts");
+  const { targetMark } = await import("../jobs-folder/batch-names.ts");
   return place && targetMark(place, target);
 }
 
@@ -250,8 +250,8 @@ async function placeOfTable(
   options: ServicesOptions,
   database: () => Promise<Database>,
 ): Promise<string | undefined> {
-  const { databasePlace, projectRef } = await import("./store/postgres/place.ts");
-  const { repeating } = await import("./store/retry.ts");
+  const { databasePlace, projectRef } = await import("../store/postgres/place.ts");
+  const { repeating } = await import("../store/retry.ts");
   const access = await ifNamed(() => storeAccess(options.environment));
   if (access === undefined) return undefined;
   if (access.kind === "supabase") return projectRef(access.url) ?? access.url;
@@ -264,7 +264,7 @@ async function connectApi(environment: Environment, report: Report): Promise<Api
   const access = storeAccess(environment);
   if (access.kind !== "supabase") throw new Error("the database has an address of its own");
   for (const message of access.warnings) report({ type: "warning", message, hint: undefined });
-  const { connectSupabase } = await import("./store/supabase/supabase.ts");
+  const { connectSupabase } = await import("../store/supabase/supabase.ts");
   return connectSupabase({ url: access.url, key: access.key.reveal() });
 }
 
@@ -279,7 +279,7 @@ async function supabaseStores(
       "Dropping and building an index (--rebuild-index)",
       ", or leave --rebuild-index out.",
     );
-  const { createSupabaseStore } = await import("./store/supabase/supabase-store.ts");
+  const { createSupabaseStore } = await import("../store/supabase/supabase-store.ts");
   return (target) => createSupabaseStore(api, target, { report });
 }
 
@@ -287,9 +287,9 @@ async function openGemini(options: ServicesOptions): Promise<Gemini> {
   const { environment, settings, clock, report } = options;
   const { apiKey, baseUrl, warnings } = geminiAccess(environment);
   for (const message of warnings) report({ type: "warning", message, hint: undefined });
-  const { connectGemini } = await import("./gemini/client.ts");
-  const { limitedGemini } = await import("./gemini/minute-limit.ts");
-  const { retryingGemini } = await import("./gemini/retry.ts");
+  const { connectGemini } = await import("../gemini/client.ts");
+  const { limitedGemini } = await import("../gemini/minute-limit.ts");
+  const { retryingGemini } = await import("../gemini/retry.ts");
   const client = connectGemini({ apiKey: apiKey.reveal(), baseUrl, clock });
   const limited = limitedGemini(client, minuteLimits(settings), clock, report);
   return retryingGemini(limited, clock, report);
