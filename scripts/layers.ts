@@ -10,6 +10,7 @@ export const LAYERS: readonly (readonly string[])[] = [
   ["composition/stages.ts"],
   ["composition/services.ts"],
   ["run", "plan"],
+  ["import/again"],
   ["export", "submit", "embed", "poll", "import", "resubmit", "migrate"],
   ["gates"],
   ["quota", "output/notify", "search"],

@@ -4,7 +4,7 @@
  */
 import { openManifest } from "../src/jobs-folder/open.ts";
 import { rm } from "node:fs/promises";
-import { keyIdOf } from "../src/settings/key-id.ts";
+import { keyIdOf } from "../src/settings/secret.ts";
 import { type Clock, systemClock } from "../src/clock.ts";
 import { type Emulator, startEmulator } from "../src/emulator/emulator.ts";
 import { emulatedVector, type VectorShape } from "../src/emulator/vectors/embedding.ts";

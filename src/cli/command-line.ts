@@ -15,7 +15,7 @@ export function nextCommandLine(
   const flags = OPTION_LIST.flatMap(([name, { flag, group, commands }]) => {
     const origin = origins[name];
     const isCarried = group !== "Output" && commands.includes(command);
-    if (!isCarried || origin.source === "default" || args.includes(`--${flag}`)) return [];
+    if (!isCarried || args.includes(`--${flag}`)) return [];
     return origin.words ?? [];
   });
   return commandLine([command, ...args, ...flags]);

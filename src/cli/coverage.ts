@@ -8,7 +8,6 @@ import { sameTarget, type Target } from "../row/target.ts";
 import { targetOf } from "../settings/config.ts";
 import type { Settings } from "../settings/options.ts";
 import type { Store } from "../store/port.ts";
-import type { leftOut } from "../plan/survey.ts";
 import type { LeftOut } from "../words/verdict.ts";
 import type { CommandContext } from "./command.ts";
 
@@ -46,19 +45,18 @@ export async function askDatabase(
   }
 }
 
-type Looking = Readonly<{ store: Store; manifest: ManifestView; pending: number }> &
-  Pick<Parameters<typeof leftOut>[1], "told">;
+type Looking = Readonly<{ store: Store; manifest: ManifestView; pending: number }>;
 
 /** What a run leaves out of the rows without a vector, where all jobs have ended. */
 export async function whatIsLeft(
   { settings }: CommandContext,
   target: Target,
-  { store, manifest, pending, told }: Looking,
+  { store, manifest, pending }: Looking,
 ): Promise<LeftOut | undefined> {
   const jobs = manifest.jobs().filter((job) => sameTarget(job.target, target));
   if (pending === 0 || jobs.length === 0 || jobs.some(isOpen)) return undefined;
   const { leftOut } = await import("../plan/survey.ts");
   const { ratio } = correctionOf(jobs, manifest.counted(target), target);
   const onTooLong = settings.onTooLong === "fail" ? "skip" : settings.onTooLong;
-  return leftOut({ store, manifest }, { target, onTooLong, ratio, told });
+  return leftOut({ store, manifest }, { target, onTooLong, ratio });
 }

@@ -11,12 +11,11 @@ import {
   secretsIn,
   storeAccess,
 } from "../settings/access.ts";
-import { keyIdOf } from "../settings/key-id.ts";
+import { keyIdOf, type Redact, redactor } from "../settings/secret.ts";
 import type { Clock } from "../clock.ts";
 import { type Configuration, targetOf } from "../settings/config.ts";
 import type { Environment } from "../settings/environment/env-file.ts";
 import type { Gemini, Probe } from "../gemini/port.ts";
-import { type Redact, redactor } from "../settings/secret.ts";
 import { minuteLimits } from "../cost/minute-limits.ts";
 import type { MigrationPlan } from "../manifest/migration/table-migration.ts";
 import type { MigrationStore } from "../store/migration/port.ts";

@@ -62,7 +62,10 @@ export async function exportFromSettings(context: StageContext): Promise<ExportS
   const gemini = await ifNamed(() => services.gemini());
   if (gemini !== undefined) await checkBeside(context, { manifest, gemini }, options.target);
   if (!settings.beside) await checkRowsKnown(manifest, options.target);
-  return exportAll({ store, manifest, report, signal }, options);
+  const { PaidRows } = await import("../import/again/paid-for.ts");
+  const paid = new PaidRows({ manifest, store, report }, options.target);
+  const askPaid = (keys: readonly string[]) => paid.of(keys);
+  return exportAll({ store, manifest, report, signal, askPaid }, options);
 }
 
 async function wouldExport(context: StageContext): Promise<ExportSummary> {
@@ -78,7 +81,7 @@ async function wouldExport(context: StageContext): Promise<ExportSummary> {
     canary: false,
   });
   const { rows: exported, copies, tokens, jobs: jobCount } = planned.pending;
-  const nothing = { jobs: [], paidIn: [], tooLongFile: undefined };
+  const nothing = { jobs: [], tooLongFile: undefined };
   return { ...nothing, exported, copies, skipped: planned.skipped, tokens, jobCount };
 }
 
@@ -231,7 +234,7 @@ export async function resubmitFromSettings(
 ): Promise<Resubmitted> {
   const { services, settings, report } = context;
   const { everyLine, resubmitFile, resubmitJobs } = await import("../resubmit/resubmit.ts");
-  const { settleUnsent } = await import("../import/again.ts");
+  const { settleUnsent } = await import("../import/again/again.ts");
   const manifest = await services.manifest();
   const bounds = jobBounds(settings);
   const again = await withTables(context, manifest);
@@ -249,7 +252,8 @@ export async function resubmitFromSettings(
   const jobs: Job[] = [];
   const target = (context.targets ?? []).length > 1 ? undefined : targetOf(settings);
   for (const path of paths) jobs.push(...(await resubmitFile(its, path, bounds, target)));
-  const failed = paths.length > 0 ? [] : manifest.jobs().filter(hasFailedLines);
+  const failed =
+    paths.length > 0 ? [] : manifest.jobs().filter((job) => hasFailedLines(job, context));
   const waiting = failed.filter(({ recovered }) => settings.beside || !recovered);
   if (waiting.length < failed.length) {
     report({
@@ -262,8 +266,13 @@ export async function resubmitFromSettings(
   return { jobs, paid };
 }
 
-export function hasFailedLines(job: Job): boolean {
-  return job.outstanding.lines > 0;
+/** Of a target that was named only its own. */
+export function hasFailedLines(
+  { outstanding, target }: Job,
+  { settings, targets = [settings] }: Pick<StageContext, "settings" | "targets">,
+): boolean {
+  const isAsked = () => targets.some((each) => sameTarget(targetOf(each), target));
+  return outstanding.lines > 0 && (settings.target === undefined || isAsked());
 }
 
 /**

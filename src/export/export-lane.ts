@@ -14,6 +14,7 @@ import { sameTarget } from "../row/target.ts";
 import type { Store } from "../store/port.ts";
 import { someJobs } from "../words/figures.ts";
 import { exportJobs, type ExportOptions, type ExportSummary } from "./export.ts";
+import type { AskPaid } from "./screen.ts";
 
 type ExportWorld = World &
   Readonly<{
@@ -23,11 +24,17 @@ type ExportWorld = World &
     beside?: boolean;
     /** Other targets are exported at the same time: each has jobs ahead of its own. */
     shared?: boolean;
-    /** Writes what is paid for and waits again; how many rows that were. */
-    writeLost: (job: Job, store: Store) => Promise<number>;
+    /** Rows that are paid for and wait again, as a pass finds them. */
+    paidRows: () => PaidRows;
     /** Whether rows of this run changed while they were under way. */
     hasStaleRows: () => boolean;
   }>;
+
+type PaidRows = Readonly<{
+  ask: AskPaid;
+  /** Writes those that were asked for; how many have their vectors again. */
+  write: () => Promise<number>;
+}>;
 
 /** How many exported jobs may wait for submission before export pauses. */
 const MAX_JOBS_AHEAD = 4;
@@ -88,7 +95,8 @@ export class ExportLane implements Lane {
   async *#passes(): AsyncGenerator<Condition, void> {
     if (this.#world.signal.aborted || !(yield* this.#rowsAreKnown())) return;
     for (let pass = 0; pass < MAX_PASSES && !this.#world.signal.aborted; pass++) {
-      const summary = await this.#withoutLost(yield* this.#pass());
+      const paid = this.#world.paidRows();
+      const summary = await this.#withWritten(yield* this.#pass(paid.ask), paid);
       this.summaries.push(summary);
       if (summary.exported === 0 || this.#world.export.limit !== undefined) return;
       yield () => this.#isQuiet;
@@ -110,8 +118,8 @@ export class ExportLane implements Lane {
     return jobs.every(isKnown);
   }
 
-  async *#pass(): AsyncGenerator<Condition, ExportSummary> {
-    const jobs = exportJobs(this.#world, this.#world.export);
+  async *#pass(askPaid: AskPaid): AsyncGenerator<Condition, ExportSummary> {
+    const jobs = exportJobs({ ...this.#world, askPaid }, this.#world.export);
     for (;;) {
       const step = await jobs.next();
       if (step.done === true) return step.value;
@@ -120,12 +128,10 @@ export class ExportLane implements Lane {
     }
   }
 
-  async #withoutLost(summary: ExportSummary): Promise<ExportSummary> {
-    const { manifest, store, writeLost } = this.#world;
-    let rows = 0;
-    for (const id of summary.paidIn) rows += await writeLost(manifest.job(id), store);
+  async #withWritten(summary: ExportSummary, paid: PaidRows): Promise<ExportSummary> {
+    const rows = await paid.write();
     this.restored += rows;
-    const paidBefore = Math.max(0, summary.skipped.paidBefore - rows);
+    const paidBefore = summary.skipped.paidBefore - rows;
     return { ...summary, skipped: { ...summary.skipped, paidBefore } };
   }
 

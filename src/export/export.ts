@@ -7,7 +7,7 @@ import { type CutFile, type CutRow, type JobBounds, RequestCutter } from "../job
 import { correctionBy, uncorrected } from "../cost/correction.ts";
 import { learnedBounds } from "../quota/learned-bounds.ts";
 import { tooLongPath } from "../manifest/file-names.ts";
-import type { Job, NewJob } from "../manifest/job.ts";
+import type { NewJob } from "../manifest/job.ts";
 import type { StageServices } from "../manifest/stage-services.ts";
 import { openRequestFile } from "../jobs-folder/request-file.ts";
 import type { PendingQuestion } from "../row/question.ts";
@@ -15,21 +15,22 @@ import { requestLineFormat } from "../row/request-line.ts";
 import type { Store } from "../store/port.ts";
 import { checkTarget } from "../row/target-check.ts";
 import type { Target } from "../row/target.ts";
+import { readTakenRows } from "../jobs-folder/taken-rows.ts";
 import { checkVectorSpace } from "../manifest/vector-space.ts";
 import { pendingPages } from "../jobs-folder/pending-pages.ts";
 import {
   type Accepted,
-  lookAtPage,
+  type AskPaid,
   NONE_SKIPPED,
   type OnTooLong,
-  readKnownRows,
+  paidOf,
   screen,
   type Skipped,
   type SkipReason,
 } from "./screen.ts";
 
 export type ExportServices = Pick<StageServices, "manifest" | "report" | "signal"> &
-  Readonly<{ store: Store }>;
+  Readonly<{ store: Store; askPaid?: AskPaid }>;
 
 export type ExportOptions = Readonly<{
   /** Of one of several targets. */
@@ -46,8 +47,6 @@ export type ExportOptions = Readonly<{
 export type ExportSummary = Readonly<{
   exported: number;
   skipped: Skipped;
-  /** Jobs whose results may have the vectors of rows that are `paidBefore`. */
-  paidIn: readonly string[];
   /** Ids of the new jobs; none in a dry run. */
   jobs: readonly string[];
   /** How many jobs there are, or would be in a dry run. */
@@ -69,13 +68,20 @@ export async function* exportJobs(
   checkTarget(options.target, await store.describe());
   checkVectorSpace(manifest.jobs(), options.target);
   const pass = new ExportPass(services, options);
-  const known = await readKnownRows({ manifest, store }, options.target);
+  const taken = await readTakenRows({ manifest, store }, options.target);
   try {
     for await (const page of pendingPages(store)) {
-      await lookAtPage(page, options.target, known);
+      const paid = await paidOf(page, options.target, taken, services.askPaid);
       for (const question of page) {
         if (pass.isFull() || signal.aborted) break;
-        const verdict = screen(question, options.target, known, options.onTooLong, pass.ratio);
+        const verdict = screen(
+          question,
+          options.target,
+          taken,
+          options.onTooLong,
+          pass.ratio,
+          paid,
+        );
         if ("skip" in verdict) await pass.skip(question, verdict.skip, verdict.tokens);
         else if (!pass.takeHere(verdict)) {
           await pass.take(question, verdict);
@@ -91,7 +97,7 @@ export async function* exportJobs(
     await pass.closeFile();
     await pass.recordClosed();
     if (!signal.aborted) pass.reportProgress("exportEnded");
-    return await pass.finish(known.imported.answering);
+    return await pass.finish();
   } finally {
     await pass.abandon();
   }
@@ -210,13 +216,12 @@ class ExportPass {
     await this.#record({ ...cut, uncorrected: uncorrected(cut.tokens, closing.ratio) });
   }
 
-  async finish(paidIn: readonly Job[]): Promise<ExportSummary> {
+  async finish(): Promise<ExportSummary> {
     await this.#tooLong?.commit();
     const tooLongFile = this.#tooLong && this.#tooLongPath;
     return {
       ...this.#sums,
       skipped: this.#skipped,
-      paidIn: paidIn.map(({ id }) => id),
       jobs: this.#jobs,
       jobCount: this.#jobs.length,
       tooLongFile,

@@ -4,13 +4,7 @@ import { formatKey, MAX_TEXT_CHARS, type PendingQuestion } from "../row/question
 import type { Target } from "../row/target.ts";
 import { isEmptyText } from "../row/recipe.ts";
 import { estimateTokens } from "../row/tokens.ts";
-import {
-  hasFailedBefore,
-  isInFlight,
-  readTakenRows,
-  type TakenRows,
-} from "../jobs-folder/taken-rows.ts";
-import { ImportedRows } from "./imported-rows.ts";
+import { hasFailedBefore, isInFlight, type TakenRows } from "../jobs-folder/taken-rows.ts";
 
 export type OnTooLong = "fail" | "skip" | "truncate";
 
@@ -33,44 +27,39 @@ export type Accepted = Readonly<{ take: PendingQuestion; tokens: number; tooLong
 /** What is to be done with a pending row; `tokens` is the corrected estimate for what would be sent. */
 export type Verdict = Accepted | Readonly<{ skip: SkipReason; tokens: number }>;
 
-/** Rows that are not to be sent, and those that are paid for. */
-export type KnownRows = TakenRows & Readonly<{ imported: ImportedRows }>;
+/** Of rows that wait, by their keys, those that are paid for. */
+export type AskPaid = (keys: readonly string[]) => Promise<ReadonlySet<string>>;
 
-export async function readKnownRows(
-  services: Parameters<typeof readTakenRows>[0],
-  target: Target,
-): Promise<KnownRows> {
-  const imported = new ImportedRows(services.manifest, target);
-  return { ...(await readTakenRows(services, target)), imported };
-}
-
-/** To be awaited before the rows of a page are screened. */
-export async function lookAtPage(
+/** Of a page; only rows that would be sent are asked for. */
+export async function paidOf(
   page: readonly PendingQuestion[],
   target: Target,
-  known: KnownRows,
-): Promise<void> {
-  if (known.imported.isNone) return;
+  taken: TakenRows,
+  ask: AskPaid | undefined,
+): Promise<ReadonlySet<string>> {
+  if (ask === undefined) return NONE_PAID;
   const rows = page.filter(({ text }) => !isEmptyText(text, target.text)).map(formatKey);
-  const isTaken = (key: string) => isInFlight(known, key) || hasFailedBefore(known, key);
-  await known.imported.lookAt(rows.filter((key) => !isTaken(key)));
+  return ask(rows.filter((key) => !isInFlight(taken, key) && !hasFailedBefore(taken, key)));
 }
+
+const NONE_PAID: ReadonlySet<string> = new Set();
 
 /** Decides on one pending row, or throws a UserError where one that is too long is to end it all. A text is only ever cut where the user asked for `truncate`. */
 export function screen(
   question: PendingQuestion,
   target: Target,
-  known: KnownRows,
+  taken: TakenRows,
   onTooLong: OnTooLong,
   /** Of the service's tokens to estimated ones. */
   ratio: number,
+  paid = NONE_PAID,
 ): Verdict {
   const isCut = question.text.length > MAX_TEXT_CHARS;
   if (isEmptyText(question.text, target.text) && !isCut) return { skip: "empty", tokens: 0 };
   const key = formatKey(question);
-  if (isInFlight(known, key)) return { skip: "inFlight", tokens: 0 };
-  if (hasFailedBefore(known, key)) return { skip: "failedBefore", tokens: 0 };
-  if (known.imported.has(key)) return { skip: "paidBefore", tokens: 0 };
+  if (isInFlight(taken, key)) return { skip: "inFlight", tokens: 0 };
+  if (hasFailedBefore(taken, key)) return { skip: "failedBefore", tokens: 0 };
+  if (paid.has(key)) return { skip: "paidBefore", tokens: 0 };
 
   const model = MODELS[target.model];
   const prefixTokens = estimateTokens(textPrefix(model, target.taskType)) * ratio;

@@ -13,7 +13,8 @@ import { createDurableFile, hashFile, replaceFile, syncFolder } from "../disk/du
 import { UserError } from "../errors.ts";
 import { type FailedLine, formatFailedLine, parseFailedLine } from "../row/failed-line.ts";
 import { readLines } from "../disk/jsonl.ts";
-import { fingerprintOf, parseKey } from "../row/question.ts";
+import { MODELS, textPrefix } from "../row/models.ts";
+import { isFingerprintOf, parseKey } from "../row/question.ts";
 import { sameTarget, type Target } from "../row/target.ts";
 import { jobFiles, type JobFiles } from "../manifest/file-names.ts";
 import type { FileRecord, Job, Outstanding } from "../manifest/job.ts";
@@ -95,9 +96,12 @@ export function isRefused(line: FailedLine, job: Job): boolean {
 }
 
 /** It failed for good, and its text is still the row's that was sent. */
-export function isUnmended({ key, error, request }: FailedLine): boolean {
-  const isForGood = error?.class === "permanent" && error.reason !== "table";
-  return isForGood && parseKey(key)?.fingerprint === fingerprintOf(request.content.parts[0].text);
+export function isUnmended({ key, error, request }: FailedLine, { target }: Job): boolean {
+  if (error?.class !== "permanent" || error.reason === "table") return false;
+  const prefix = textPrefix(MODELS[target.model], target.taskType);
+  const { text } = request.content.parts[0];
+  const sent = text.startsWith(prefix) ? text.slice(prefix.length) : text;
+  return isFingerprintOf(parseKey(key)?.fingerprint ?? "", sent);
 }
 
 /** Lines of another job that were pasted into the file are none of this one's. */

@@ -1,5 +1,5 @@
 import { KeySet } from "../row/key-table.ts";
-import { parseKey } from "../row/question.ts";
+import { parseKey, rowIdOf } from "../row/question.ts";
 import { sameTarget, type Target } from "../row/target.ts";
 import { lineChunks, readFailedLines } from "./failed-file.ts";
 import { holdingsOf } from "./holdings.ts";
@@ -45,7 +45,7 @@ export async function readTakenRows(
     const hasOwnKeys = sameTarget(job.target, target) && job.digest === "sha256";
     if (hasOwnKeys)
       keys.forEach((key) => (isUnderWay ? taken.inFlight : taken.failedBefore).add(key));
-    else if (isUnderWay) keys.forEach((key) => taken.inFlightIds.add(idOf(key)));
+    else if (isUnderWay) keys.forEach((key) => taken.inFlightIds.add(rowIdOf(key)));
     else (await unchangedIds(store, keys, target)).forEach((id) => taken.failedIds.add(id));
   }
   return taken;
@@ -55,7 +55,7 @@ export async function readTakenRows(
 export async function readTakenIds(manifest: ManifestView, target: Target): Promise<KeySet> {
   const ids = new KeySet();
   for await (const { keys } of takenKeys(manifest, target)) {
-    for (const key of keys) ids.add(idOf(key));
+    for (const key of keys) ids.add(rowIdOf(key));
   }
   return ids;
 }
@@ -71,7 +71,7 @@ export function hasFailedBefore({ failedBefore, failedIds }: TakenRows, key: str
 
 /** Nearly always there are none. */
 function hasId(ids: KeySet, key: string): boolean {
-  return ids.size > 0 && ids.has(idOf(key));
+  return ids.size > 0 && ids.has(rowIdOf(key));
 }
 
 type TakenKeys = Readonly<{ job: Job; keys: readonly string[]; isUnderWay: boolean }>;
@@ -98,7 +98,7 @@ async function unchangedIds(
   keys: readonly string[],
   target: Target,
 ): Promise<string[]> {
-  const given = new Map(keys.map((key) => [idOf(key), parseKey(key)]));
+  const given = new Map(keys.map((key) => [rowIdOf(key), parseKey(key)]));
   const rows = [...given.values()].filter((row) => row !== undefined);
   const holdings = await holdingsOf(store, rows, target);
   return rows.filter((_, place) => holdings[place] === "empty").map(({ id }) => id);
@@ -110,10 +110,6 @@ async function* keysOf(manifest: ManifestView, job: Job): AsyncGenerator<string[
   if (await lacksRows(files, job)) return;
   await checkRequestFile(files, job);
   yield* readRequestKeys(files, job);
-}
-
-function idOf(key: string): string {
-  return parseKey(key)?.id ?? key;
 }
 
 function sameRows(a: Target, b: Target): boolean {

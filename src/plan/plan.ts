@@ -80,6 +80,11 @@ export type Plan = Readonly<{
   columnType: VectorType | undefined;
 }>;
 
+/** Something is to be sent, waited for, or written again. */
+export function hasWork({ total, skipped }: Pick<Plan, "total" | "skipped">): boolean {
+  return total.rows + skipped.inFlight + skipped.paidBefore > 0;
+}
+
 export async function plan(services: PlanServices, options: PlanOptions): Promise<Plan> {
   const { manifest, gemini, report } = services;
   const { target } = options;

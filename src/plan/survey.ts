@@ -5,20 +5,21 @@
 import type { TargetDescription } from "../row/target-description.ts";
 import { type JobBounds, JobContent, type SizedText } from "../jobs-folder/cut.ts";
 import type { ManifestView } from "../manifest/manifest.ts";
+import { PaidRows } from "../import/again/paid-for.ts";
+import { readTakenRows } from "../jobs-folder/taken-rows.ts";
 import { checkVectorSpace } from "../manifest/vector-space.ts";
 import { pendingPages } from "../jobs-folder/pending-pages.ts";
 import {
-  lookAtPage,
   NONE_SKIPPED,
   type OnTooLong,
-  readKnownRows,
+  paidOf,
   screen,
   type Skipped,
   type SkipReason,
 } from "../export/screen.ts";
 import { MODELS, textPrefix } from "../row/models.ts";
 import { KeySet } from "../row/key-table.ts";
-import type { PendingQuestion } from "../row/question.ts";
+import { formatKey, type PendingQuestion } from "../row/question.ts";
 import type { StageServices } from "../manifest/stage-services.ts";
 import { requestLineFormat } from "../row/request-line.ts";
 import type { Store } from "../store/port.ts";
@@ -67,13 +68,14 @@ export async function survey(services: SurveyServices, options: SurveyOptions): 
   const description = await store.describe();
   checkTarget(target, description);
   checkVectorSpace(manifest.jobs(), target);
-  const known = await readKnownRows({ manifest, store }, target);
+  const taken = await readTakenRows({ manifest, store }, target);
+  const known = new PaidRows(services, target);
   const tally = new Tally(options);
   for await (const page of pendingPages(store)) {
-    await lookAtPage(page, target, known);
+    const paid = await paidOf(page, target, taken, (keys) => known.of(keys));
     for (const question of page) {
       if (tally.rows >= (options.limit ?? Infinity) || signal.aborted) break;
-      const verdict = screen(question, target, known, options.onTooLong, options.ratio);
+      const verdict = screen(question, target, taken, options.onTooLong, options.ratio, paid);
       if ("skip" in verdict) tally.skip(verdict.skip);
       else tally.take(verdict.take, verdict.tokens);
     }
@@ -84,33 +86,38 @@ export async function survey(services: SurveyServices, options: SurveyOptions): 
   return { description, ...tally.result() };
 }
 
-type Looking = Readonly<{
-  target: Target;
-  onTooLong: OnTooLong;
-  ratio: number;
-  told?: ((id: string, reason: SkipReason) => void) | undefined;
-}>;
+type Looking = Readonly<{ target: Target; onTooLong: OnTooLong; ratio: number }>;
 
-/** Rows that a run leaves out, by why, up to the first that it takes; all of them where somebody is `told` of each. */
+/** Rows that a run leaves out, by why, up to the first that it takes, or has paid for. */
 export async function leftOut(
   { store, manifest }: Pick<SurveyServices, "store" | "manifest">,
-  { target, onTooLong, ratio, told }: Looking,
+  { target, onTooLong, ratio }: Looking,
 ): Promise<Skipped> {
-  const known = await readKnownRows({ manifest, store }, target);
+  const taken = await readTakenRows({ manifest, store }, target);
   const skipped = { ...NONE_SKIPPED };
   for await (const page of pendingPages(store)) {
-    await lookAtPage(page, target, known);
     for (const question of page) {
-      const verdict = screen(question, target, known, onTooLong, ratio);
-      const reason = "skip" in verdict ? verdict.skip : undefined;
-      const isTaken = reason === undefined || reason === "paidBefore";
-      if (isTaken && told === undefined) return skipped;
-      if (reason === undefined) continue;
-      skipped[reason] += 1;
-      told?.(question.id, reason);
+      const verdict = screen(question, target, taken, onTooLong, ratio);
+      if ("take" in verdict) return skipped;
+      skipped[verdict.skip] += 1;
     }
   }
   return skipped;
+}
+
+/** Ids of rows that are paid for and have lost their vectors. */
+export async function* lostRows(
+  services: Omit<SurveyServices, "signal">,
+  target: Target,
+): AsyncGenerator<string> {
+  const { store, manifest } = services;
+  const known = new PaidRows(services, target);
+  if (known.isNone) return;
+  const taken = await readTakenRows({ manifest, store }, target);
+  for await (const page of pendingPages(store)) {
+    const paid = await paidOf(page, target, taken, (keys) => known.of(keys));
+    for (const row of page) if (paid.has(formatKey(row))) yield row.id;
+  }
 }
 
 class Tally {

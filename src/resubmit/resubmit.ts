@@ -22,7 +22,7 @@ import { deleteRequestFiles, openRequestFile } from "../jobs-folder/request-file
 import { readTakenIds } from "../jobs-folder/taken-rows.ts";
 import { checkVectorSpace } from "../manifest/vector-space.ts";
 import { KeySet } from "../row/key-table.ts";
-import { fingerprintOf, parseKey } from "../row/question.ts";
+import { fingerprintOf, parseKey, rowIdOf } from "../row/question.ts";
 import type { Report } from "../progress.ts";
 import { requireTarget } from "../row/request-line.ts";
 import { tableName, type Target } from "../row/target.ts";
@@ -204,7 +204,7 @@ async function exportLines(
   await tryTable?.(target);
   // by id: the key of such a line may be an earlier version's
   const taken = await readTakenIds(manifest, target);
-  const isFree = ({ line }: Given) => !taken.has(rowId(line));
+  const isFree = ({ line }: Given) => !taken.has(rowIdOf(line.key));
   const cuts = await cutLines(manifest, only(given, isFree), sizing);
   if (cuts.length > 0) warnOfTarget(report, path, target);
   const made: Job[] = [];
@@ -254,8 +254,9 @@ async function cutLines(
     for await (const each of given) {
       const { path, line, parent } = each;
       checkLine(path, line, target);
-      if (!rowsOfParents.add(`${parent} ${rowId(line)}`)) throw doubled(path, rowId(line));
-      if (!rows.add(rowId(line))) continue;
+      if (!rowsOfParents.add(`${parent} ${rowIdOf(line.key)}`))
+        throw doubled(path, rowIdOf(line.key));
+      if (!rows.add(rowIdOf(line.key))) continue;
       finished(await cutter.add(rowOf(line, ratio)));
       if (parent !== undefined) parents.add(parent);
       taken(each);
@@ -277,11 +278,6 @@ function rowOf(line: FailedLine, ratio: number): CutRow {
   const tokens = estimateTokens(text) * ratio;
   const digest = fingerprintOf(text);
   return { line: JSON.stringify(requestOf(line)), fingerprint, digest, tokens };
-}
-
-/** A job asks for each row once, even where two lines have different texts for it. */
-function rowId({ key }: FailedLine): string {
-  return parseKey(key)?.id ?? key;
 }
 
 async function* ownLines(

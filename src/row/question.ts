@@ -49,6 +49,11 @@ export function parseKey(key: string): QuestionKey | undefined {
   return FINGERPRINT.test(fingerprint) ? { id: key.slice(0, at), fingerprint } : undefined;
 }
 
+/** The key's row; what is no key stands for itself. */
+export function rowIdOf(key: string): string {
+  return parseKey(key)?.id ?? key;
+}
+
 /**
  * Rows whose text is another one than their vector was made of, where a trigger tells: `fingerprint` has recorded
  * the texts, `reset` leaves no such row.

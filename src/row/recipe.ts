@@ -31,7 +31,8 @@ export function isEmptyText(text: string, recipe: string): boolean {
     if (literals[matched] !== character) return false;
     matched += 1;
   }
-  return matched === literals.length;
+  // where nothing at all could be read, not even the literals are there
+  return matched === 0 || matched === literals.length;
 }
 
 const LITERALS = new Map<string, readonly string[]>();

@@ -14,7 +14,8 @@ import { blockedJobs } from "../gates/blocked-jobs.ts";
 import { doubtedJobs } from "../gates/doubted-jobs.ts";
 import { IDLE, type Lane, type Step } from "../gates/step.ts";
 import { type World, worldOf } from "../gates/world.ts";
-import { writeLostRows } from "../import/again.ts";
+import { PaidRows, writePaid } from "../import/again/paid-for.ts";
+import { refetchResults } from "../import/download.ts";
 import { importLane } from "../import/import-lane.ts";
 import type { ImportServices } from "../import/import.ts";
 import { jobInHand } from "../import/in-hand.ts";
@@ -283,13 +284,12 @@ function lanesOf(its: RunWorld, parts: readonly Part[], canaries: readonly Canar
   const world = { ...its, bounds, creates, readList, doubted, gate, instead };
   const again = againLane(world);
   const ending = { ...world, onEnded: again.add };
-  const writeLost = async (job: Job, store: Store) =>
-    (await writeLostRows({ ...its, store }, job)).rows;
   const exporting = parts.map(({ store, export: options }) => {
     const canary = canaries.find(({ target }) => sameTarget(target, options.target));
     const boundsOfNext = () => canary?.boundsOfNext(options.bounds) ?? options.bounds;
     const exported = { ...options, boundsOfNext };
-    return new ExportLane({ ...world, store, export: exported, writeLost });
+    const paidRows = () => writablePaid({ ...its, store }, options.target);
+    return new ExportLane({ ...world, store, export: exported, paidRows });
   });
   const fallen = () =>
     canaries.find((canary) => !blocked.refuses(canary.target) && canary.hasFallen());
@@ -304,6 +304,14 @@ function lanesOf(its: RunWorld, parts: readonly Part[], canaries: readonly Canar
     ...exporting,
   ];
   return { lanes, again, exporting };
+}
+
+function writablePaid(services: RunServices, target: Target) {
+  const rows = new PaidRows({ ...services, fetch: (job) => refetchResults(services, job) }, target);
+  return {
+    ask: (keys: readonly string[]) => rows.of(keys),
+    write: () => writePaid(services, rows.found()),
+  };
 }
 
 /** Beside others it costs its own target alone the rest. */

@@ -3,7 +3,7 @@
  * checked here, and trusted everywhere else.
  */
 import { isSecretVariable } from "./access.ts";
-import { type ConfigFile, loadConfigFile } from "./config-file.ts";
+import { ALL_TARGETS, type ConfigFile, loadConfigFile } from "./config-file.ts";
 import {
   type Environment,
   isFound,
@@ -36,7 +36,7 @@ export type GivenOrigin = Readonly<{
   words?: readonly string[];
 }>;
 
-export type Origin = GivenOrigin | Readonly<{ source: "default" }>;
+export type Origin = GivenOrigin | Readonly<{ source: "default"; words?: readonly string[] }>;
 
 export type Origins = Readonly<Record<OptionName, Origin>>;
 
@@ -78,9 +78,13 @@ export async function loadConfiguration(sources: ConfigurationSources): Promise<
   const [first] = each;
   if (first === undefined) throw new Error("there is no target");
   const targets = each.map(({ settings }) => settings);
+  // what follows a command without a target has to name one
+  const isNamed = file.targets.size < 2 || OPTIONS.target.commands.includes(command ?? "run");
+  const target: Origin = { source: "default", words: ["--target", ALL_TARGETS] };
   requireColumns(targets);
   return {
     ...first,
+    origins: isNamed ? first.origins : { ...first.origins, target },
     targets,
     originsOfEach: each.map(({ origins }) => origins),
     environment,
@@ -136,11 +140,12 @@ function resolveSettings(
   return { settings, origins: { ...origins, schema: { ...table, words: [] } } };
 }
 
-/** `--table app.questions` names both, where no schema is given. */
-function schemaOfTable({ table }: Pick<Settings, "table">, { schema: origin }: Origins) {
+/** `--table app.questions` names both, where no schema is given but by the file, whose table is another. */
+function schemaOfTable({ table }: Pick<Settings, "table">, origins: Origins) {
   const [schema, name, ...more] = table.split(".");
-  const isQualified = origin.source === "default" && schema && name && more.length === 0;
-  return isQualified ? { schema, table: name } : {};
+  const others = origins.table.source === "file" ? ["default"] : ["default", "file"];
+  const isFree = others.includes(origins.schema.source);
+  return isFree && schema && name && more.length === 0 ? { schema, table: name } : {};
 }
 
 type OptionTable = Readonly<Record<string, Option<unknown>>>;

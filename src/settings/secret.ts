@@ -2,6 +2,7 @@
  * What must never be printed. A Secret does not turn into text by accident, and the redactor is
  * the second line: everything the program prints goes through it.
  */
+import { hash } from "node:crypto";
 import { inspect } from "node:util";
 
 const REDACTED = "[secret]";
@@ -92,3 +93,14 @@ function decoded(value: string): string {
     return value; // a stray percent sign: it was never encoded
   }
 }
+
+/**
+ * Tells keys apart without telling the key: only the key that made a batch is sure to see it. The
+ * same key at another address, such as the emulator's, sees other batches, so it is another one.
+ */
+export function keyIdOf(apiKey: Secret, baseUrl?: string): string {
+  const address = baseUrl === undefined ? "" : `\n${new URL(baseUrl).origin}`;
+  return hash("sha256", apiKey.reveal() + address).slice(0, KEY_ID_DIGITS);
+}
+
+const KEY_ID_DIGITS = 12;

@@ -232,6 +232,17 @@ test("another table than the config file's gets its own columns, and the change 
   });
 });
 
+test("the recipe of the file's own table stays, also where the table is named again", async () => {
+  const folder = await newFolder();
+  const own = { table: "articles", id: "slug", text: "{title}: {body}", embedding: "vec" };
+  await writeFile(join(folder, "vecfill.config.json"), JSON.stringify(own));
+  for (const table of ["articles", "public.articles"]) {
+    const ended = await init(folder, "--table", table, "--yes");
+    expect(ended, ended.stderr).toMatchObject({ code: done });
+    expect(JSON.parse(await written(folder))).toMatchObject(own);
+  }
+});
+
 test("a table that is not there, or cannot be filled, is named, and nothing is written", async () => {
   const folder = await newFolder();
   expect(await init(folder, "--table", "artikles", "--yes")).toMatchObject({

@@ -2,7 +2,7 @@
 // imported are NULL again. Do I get their vectors back from the jobs folder without paying, and only theirs?
 import { rm } from "node:fs/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { countEmpty, writeAgain } from "../../src/import/again.ts";
+import { countEmpty, writeAgain } from "../../src/import/again/again.ts";
 import { wasImported } from "../../src/manifest/states.ts";
 import { KeySet } from "../../src/row/key-table.ts";
 import { rollbackJob } from "../../src/commands/rollback/rollback.ts";

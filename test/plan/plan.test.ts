@@ -184,7 +184,7 @@ describe("the plan", () => {
     const nothing = await planned(trial);
     expect(nothing.total).toEqual({ rows: 0, copies: 0, tokens: 0, jobs: 0, usd: 0 });
     expect(nothing.seconds.batch).toBe(0);
-    expect(planTable(nothing, 1e12, "1")).toContain("Nothing to do.");
+    expect(planTable(nothing, 1e12, "1")).toContain("Nothing new to send.");
   });
 });
 

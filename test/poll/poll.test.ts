@@ -2,7 +2,7 @@
 // how often is Gemini asked?
 import { rm, writeFile } from "node:fs/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { keyIdOf } from "../../src/settings/key-id.ts";
+import { keyIdOf } from "../../src/settings/secret.ts";
 import type { Job } from "../../src/manifest/job.ts";
 import { adaptiveIntervalMs, pollSchedule } from "../../src/poll/schedule.ts";
 import { Secret } from "../../src/settings/secret.ts";

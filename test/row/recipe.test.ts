@@ -47,7 +47,7 @@ test.each([
   ["{title}: {body}", "  :  \t", true],
   ["{title}: {body}", "a: ", false],
   ["{title}: {body}", ":: ", false],
-  ["{title}: {body}", "", false],
+  ["{title}: {body}", "", true],
   ["{{{title}}}", "{}", true],
 ])(
   "of a row that has nothing to say, %j makes a text that counts as empty: %j",

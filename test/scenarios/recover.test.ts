@@ -1,6 +1,6 @@
 // The jobs folder is gone, with batches under way and others that have ended: does `recover`, and then `run`, fill
 // every row without paying for a line twice, also beside jobs of this folder, and where rows have failed?
-import { readFile, rename, rm } from "node:fs/promises";
+import { appendFile, copyFile, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { EXIT_CODES } from "../../src/errors.ts";
@@ -204,14 +204,30 @@ describe("rows that the database has lost since they were imported", () => {
     });
   });
 
-  test("are paid for where their results are gone, and told once, though two jobs had them", async () => {
+  test("are fetched where Gemini has them still, and paid for where clean has taken all", async () => {
     const { vecfill, vecfillInTime, sql, books, home } = await openFolders(TEXTS.slice(0, 3));
     await vecfillInTime("jobs", "run");
     await sql("UPDATE questions SET embedding = NULL");
-    await rename(join(home, "jobs", "0001.results.jsonl"), join(home, "aside"));
+    await rm(join(home, "jobs", "0001.results.jsonl"));
+    expect(await vecfill("jobs", "import", "--again", "--dry-run")).toMatchObject({
+      stderr: expect.stringMatching(/^next: vecfill import --again /m),
+    });
+    await vecfillInTime("jobs", "run");
+    expect(await books()).toEqual({ ...ALL_FILLED, paid: 3 });
+    await vecfill("jobs", "clean", "--yes");
+    await sql("UPDATE questions SET embedding = NULL");
+    await vecfillInTime("jobs", "run");
+    expect(await books()).toMatchObject({ empty: 0, paid: 6 });
+  });
+
+  test("are counted once, though two jobs have them", async () => {
+    const { vecfill, vecfillInTime, sql, books, home } = await openFolders(TEXTS.slice(0, 3));
+    await vecfillInTime("jobs", "run");
+    await copyFile(join(home, "jobs", "0001.requests.jsonl"), join(home, "mine.jsonl"));
+    await sql("UPDATE questions SET embedding = NULL");
+    await vecfill("jobs", "resubmit", join(home, "mine.jsonl"));
     await vecfillInTime("jobs", "run");
     expect(await books()).toMatchObject({ paid: 6, empty: 0 });
-    await rename(join(home, "aside"), join(home, "jobs", "0001.results.jsonl"));
     await sql("UPDATE questions SET embedding = NULL WHERE id = 1");
     expect(await vecfill("jobs", "import", "--again", "--dry-run")).toMatchObject({
       stdout: expect.stringMatching(/ 1 row is NULL,/),
@@ -219,6 +235,73 @@ describe("rows that the database has lost since they were imported", () => {
     expect(await vecfill("jobs", "verify", "--json")).toMatchObject({
       stdout: expect.stringMatching(/"emptiedSince":1/),
     });
+  });
+
+  test("are not those that a job answered twice, nor what was rolled back since: they are sent", async () => {
+    const { vecfill, vecfillInTime, books, emulator } = await openFolders(TEXTS.slice(0, 3), {
+      faults: "conflict=1",
+    });
+    await vecfillInTime("jobs", "run", "--max-attempts", "1");
+    expect(await vecfill("jobs", "resubmit")).toMatchObject({ code: 0 });
+    await vecfill("jobs", "cancel", "0002", "--yes");
+    emulator.setFaults("");
+    await vecfillInTime("jobs", "run");
+    expect(await books()).toMatchObject({ empty: 0, paid: 6 });
+    await vecfill("jobs", "rollback", "0003", "--yes");
+    await vecfillInTime("jobs", "run");
+    expect(await books()).toMatchObject({ empty: 0, paid: 9 });
+  });
+
+  test("are written also where their job's lines were written by hand", async () => {
+    const { vecfill, vecfillInTime, sql, books, home } = await openFolders(TEXTS.slice(0, 3));
+    await vecfill("jobs", "export");
+    const requests = await readFile(join(home, "jobs", "0001.requests.jsonl"), "utf8");
+    await vecfill("jobs", "cancel", "0001", "--yes");
+    await writeFile(join(home, "mine.jsonl"), requests);
+    await vecfill("jobs", "resubmit", join(home, "mine.jsonl"));
+    await vecfillInTime("jobs", "run");
+    await sql("UPDATE questions SET embedding = NULL");
+    await vecfillInTime("jobs", "run");
+    expect(await books()).toEqual({ ...ALL_FILLED, paid: 3 });
+  });
+
+  test("cost no new row anything where what their job was made of is damaged, or gone", async () => {
+    const same = TEXTS[0] ?? "";
+    const { vecfill, vecfillInTime, sql, books, home } = await openFolders([same, same]);
+    await vecfillInTime("jobs", "run");
+    await appendFile(join(home, "jobs", "0001.requests.jsonl"), " ");
+    await sql("UPDATE questions SET embedding = NULL WHERE id = 1");
+    await sql("INSERT INTO questions VALUES (9, 'A new one')");
+    expect(await vecfillInTime("jobs", "run")).toMatchObject({
+      code: 0,
+      stderr: expect.stringMatching(/^warning: What job 0001 wrote cannot be written again: /m),
+    });
+    expect(await books()).toMatchObject({ empty: 0, wrong: 0 });
+    await rm(join(home, "jobs", "0001.copies.jsonl"));
+    await sql("UPDATE questions SET embedding = NULL WHERE id = 2");
+    for (const command of ["plan", "status", "verify"])
+      expect((await vecfill("jobs", command)).code).not.toBe(EXIT_CODES.fatal);
+    await vecfillInTime("jobs", "run");
+    expect(await books()).toMatchObject({ empty: 0, wrong: 0 });
+  });
+
+  test("are told by verify also while a job is open, and by a run where the table refuses one", async () => {
+    const { vecfill, vecfillInTime, sql, books } = await openFolders(TEXTS);
+    await vecfillInTime("jobs", "run");
+    await sql("UPDATE questions SET embedding = NULL WHERE id < 4");
+    await sql("ALTER TABLE questions ADD CHECK (id <> 1 OR embedding IS NULL) NOT VALID");
+    await sql("INSERT INTO questions VALUES (9, 'A new one')");
+    await vecfill("jobs", "export");
+    expect(await vecfill("jobs", "verify", "--json")).toMatchObject({
+      stdout: expect.stringMatching(/"emptiedSince":3/),
+    });
+    expect(await vecfillInTime("jobs", "run", "--where", "id <> 2")).toMatchObject({
+      stdout: expect.stringMatching(
+        /^Written again, at no cost: 1 row that had lost its vector\.\nLeft out: 1 row paid for before/m,
+      ),
+      stderr: expect.stringMatching(/^warning: Job 0001: The table takes no vector for 1 row: /m),
+    });
+    expect(await books()).toMatchObject({ empty: 2, wrong: 0 });
   });
 });
 

@@ -6,7 +6,7 @@ import { writeFile } from "node:fs/promises";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { planCleaning } from "../../src/commands/clean/what-may-go.ts";
 import { JobBlocked, UserError } from "../../src/errors.ts";
-import { settleUnsent, writeRefused } from "../../src/import/again.ts";
+import { settleUnsent, writeRefused } from "../../src/import/again/again.ts";
 import { IN_COLUMN, readFailedLines } from "../../src/jobs-folder/failed-file.ts";
 import { everyLine, resubmitJobs, type ResubmitServices } from "../../src/resubmit/resubmit.ts";
 import { TableRefusal } from "../../src/store/port.ts";

@@ -9,7 +9,7 @@ import { join } from "node:path";
 import { inspect } from "node:util";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { geminiAccess, secretsIn, storeAccess } from "../../src/settings/access.ts";
-import { keyIdOf } from "../../src/settings/key-id.ts";
+import { keyIdOf } from "../../src/settings/secret.ts";
 import { nextCommandLine } from "../../src/cli/command-line.ts";
 import { type Flags, loadConfiguration, targetOf } from "../../src/settings/config.ts";
 import { realEnvironment } from "../../src/settings/environment/env-file.ts";

@@ -44,7 +44,7 @@ function dryRunResult({ next }: CommandContext, plan: readonly Cleaning[]): Comm
     uploads === 0 ? "" : `Would delete ${counted(uploads, "uploaded request file")} at Gemini.`,
     ending === 0
       ? ""
-      : `${counted(ending, "job")} could not be rolled back any more; --keep-results keeps what that needs.`,
+      : `${counted(ending, "job")} could not be rolled back any more, nor written again where the database loses rows; --keep-results keeps what that needs.`,
   ];
   return {
     json: {

@@ -4,7 +4,7 @@ import { JobBlocked, UserError, usageError } from "../../errors.ts";
 import type { Job } from "../../manifest/job.ts";
 import type { ManifestView } from "../../manifest/manifest.ts";
 import { count, counted } from "../../words/figures.ts";
-import { canBeWrittenAgain, countEmpty, writeLostRows } from "../../import/again.ts";
+import { canBeWrittenAgain, countEmpty, writeLostRows } from "../../import/again/again.ts";
 import { refetchResults } from "../../import/download.ts";
 import { wasImported } from "../../manifest/states.ts";
 import { hasGeminiKey } from "../../settings/access.ts";
@@ -46,7 +46,7 @@ export async function showAgain(
       ...lines,
       lostText(without),
     ]),
-    next: dryRun && rows > 0 ? next("import", ...ids, "--again") : undefined,
+    next: dryRun && rows + lost.length > 0 ? next("import", ...ids, "--again") : undefined,
     exit: refused > 0 ? "rowsFailed" : "done",
   };
 }
@@ -144,5 +144,5 @@ function lostText(ids: readonly string[]): string {
   const named = ids.slice(0, MAX_JOBS_NAMED).join(", ");
   const more =
     ids.length > MAX_JOBS_NAMED ? `, and ${count(ids.length - MAX_JOBS_NAMED)} more` : "";
-  return `Not looked at, since their results are not in the jobs folder any more: ${named}${more}. Gemini keeps results for six weeks, for a key of their project.`;
+  return `Not looked at, since their results are not in the jobs folder any more: ${named}${more}. What Gemini still has, for six weeks and with a key of their project, \`vecfill import --again\` and a run fetch once more.`;
 }

@@ -1,10 +1,10 @@
 import { namesSupabase } from "../../settings/access.ts";
 import type { CommandContext, CommandResult } from "../../cli/command.ts";
-import { usualConfigFile } from "../../settings/config-file.ts";
+import { loadConfigFile, usualConfigFile } from "../../settings/config-file.ts";
 import { targetOf } from "../../settings/config.ts";
 import { UserError, usageError } from "../../errors.ts";
 import { tableName, type Target } from "../../row/target.ts";
-import type { Settings } from "../../settings/options.ts";
+import { OPTIONS, type Settings } from "../../settings/options.ts";
 import { chooseTarget, type Chosen } from "./choose.ts";
 import { textOf } from "../../words/text-lines.ts";
 import { widthAdvice } from "../../words/width-text.ts";
@@ -62,10 +62,8 @@ async function chosen(context: CommandContext): Promise<Chosen & { isSeen: boole
   const target = targetOf(settings);
   if (settings.remove) return { target, lacks: [], isSeen: false };
   // what the file says is of its own table
-  const isOfFile = (name: Member) => origins[name].source === "file";
-  const isOther = !isOfFile("table") && origins.table.source !== "default";
-  const isSet = (name: Member) => origins[name].source !== "default";
-  const set = MEMBERS.filter((name) => isSet(name) && !(isOther && isOfFile(name)));
+  const others = (await isOfFile(context, target)) ? ["default"] : ["default", "file"];
+  const set = MEMBERS.filter((name) => !others.includes(origins[name].source));
   const found = await services.tables().catch((error: unknown) => {
     // the settings can be written all the same
     if (!(error instanceof UserError) || settings.apply) throw error;
@@ -88,8 +86,19 @@ function noProject(): UserError {
   );
 }
 
+/** Whether the config file's settings, or those of the target that was named, are of this very table. */
+async function isOfFile({ folder, settings }: CommandContext, target: Target): Promise<boolean> {
+  const { entries, targets } = await loadConfigFile(folder, settings.config);
+  const own = targets.get(settings.target ?? "");
+  const said = (name: "schema" | "table") => {
+    const { flag, default: usual } = OPTIONS[name];
+    return String((own?.get(flag) ?? entries.get(flag))?.given ?? usual);
+  };
+  const table = said("table");
+  return tableName(target) === (table.includes(".") ? table : `${said("schema")}.${table}`);
+}
+
 const MEMBERS = ["schema", "table", "id", "text", "embedding", "dimensions"] as const;
-type Member = (typeof MEMBERS)[number];
 
 /** Who applies migrations, or says yes, has them run now. */
 async function mayMake(

@@ -14,7 +14,7 @@ type Line = readonly [name: string, value: string];
 export function planTable(planned: Plan, free: number, tier: Tier): string {
   const { target, total } = planned;
   const head = `${columnName(target)}, ${target.model}, ${target.dimensions} dimensions.\nEvery figure is an estimate.`;
-  if (total.rows === 0) return [head, "", "Nothing to do.", ...leftOut(planned)].join("\n");
+  if (total.rows === 0) return [head, "", "Nothing new to send.", ...leftOut(planned)].join("\n");
   const lines: Line[] = [
     ...whatIsSent(planned),
     ...whatItCosts(planned),
@@ -49,9 +49,9 @@ function sameText({ copies }: Portion, savedTokens: number): string {
 
 function howKnown({ by, tokens, ratio }: Correction): string {
   const change = `${ratio >= 1 ? "+" : "-"}${Math.abs((ratio - 1) * 100).toFixed(1)}%`;
-  if (by === "count")
-    return `estimated, and ${change} since Gemini counted ${count(tokens)} of them`;
-  if (by === "bill") return `estimated, and ${change} since Gemini billed ${count(tokens)} before`;
+  const known = `(${count(tokens)} tokens)`;
+  if (by === "count") return `estimated, with ${change} from a sample that Gemini counted ${known}`;
+  if (by === "bill") return `estimated, with ${change} from what Gemini billed before ${known}`;
   return "estimated: there is no key to ask Gemini with, and no bill yet";
 }
 

@@ -7,6 +7,7 @@ import { widthCost } from "../../row/width.ts";
 import type { Plan, Portion } from "../../plan/plan.ts";
 import { geminiElsewhere } from "../../cli/gemini-address.ts";
 import { textOf } from "../../words/text-lines.ts";
+import { hasWork } from "../../plan/plan.ts";
 import { planTable } from "./plan-table.ts";
 
 export async function showPlan(context: CommandContext): Promise<CommandResult> {
@@ -20,7 +21,7 @@ export async function showPlan(context: CommandContext): Promise<CommandResult> 
   return {
     json: planJson(planned, free),
     text: textOf([planTable(planned, free, settings.tier), geminiElsewhere(context.environment)]),
-    next: planned.total.rows + planned.skipped.paidBefore > 0 ? next("run") : undefined,
+    next: hasWork(planned) ? next("run") : undefined,
   };
 }
 

@@ -30,7 +30,7 @@ export async function showResubmit(
     json: { jobs: ids, requests, written, refused },
     text: [...lines, ...madeLines(ids, requests, unmended)].join("\n") || NOTHING,
     // where nothing is left to send, a run may have changed texts to take
-    next: made.length + paid.length > 0 ? context.next("run") : undefined,
+    next: made.length > 0 || paid.length > refused ? context.next("run") : undefined,
     exit: refused > 0 ? "rowsFailed" : "done",
   };
 }
@@ -51,7 +51,8 @@ function unmendedLines(rows: number): string[] {
   ];
 }
 
-async function waitingJobs({ settings }: CommandContext, paths: readonly string[]) {
+async function waitingJobs(context: CommandContext, paths: readonly string[]) {
+  const { settings } = context;
   const view = await readManifest(settings.jobsDir);
   const isOf = (path: string, job: Job) => resolve(path) === resolve(view.files(job.id).failed);
   const isNamed = (job: Job) =>
@@ -60,7 +61,7 @@ async function waitingJobs({ settings }: CommandContext, paths: readonly string[
   return {
     view,
     others,
-    waiting: view.jobs().filter((job) => hasFailedLines(job) && isNamed(job)),
+    waiting: view.jobs().filter((job) => hasFailedLines(job, context) && isNamed(job)),
   };
 }
 
@@ -70,8 +71,10 @@ async function showDryRun(
 ): Promise<CommandResult> {
   const { next } = context;
   const { view, waiting, others } = await waitingJobs(context, paths);
-  const ids = waiting.map((job) => job.id);
-  const { refused, unneeded, unmended, ...own } = await countWaiting(context, { view, waiting });
+  const { refused, unneeded, unmended, ids, ...own } = await countWaiting(context, {
+    view,
+    waiting,
+  });
   let { requests } = own;
   const texts = said([
     requests > 0 &&
@@ -95,7 +98,8 @@ async function showDryRun(
 }
 
 /** `unmended`: of the requests. */
-type Waiting = Readonly<Record<"requests" | "refused" | "unneeded" | "unmended", number>>;
+type Waiting = Readonly<Record<"requests" | "refused" | "unneeded" | "unmended", number>> &
+  Readonly<{ /** Of jobs with lines to send. */ ids: readonly string[] }>;
 
 /** The jobs' own lines, by what would become of them. */
 async function countWaiting(
@@ -103,6 +107,7 @@ async function countWaiting(
   { view, waiting }: Readonly<{ view: ManifestView; waiting: readonly Job[] }>,
 ): Promise<Waiting> {
   const sums = { requests: 0, refused: 0, unneeded: 0, unmended: 0 };
+  const ids = new Set<string>();
   for (const job of waiting) {
     const files = view.files(job.id);
     if (!(await exists(files.failed))) continue;
@@ -115,9 +120,10 @@ async function countWaiting(
         sums.refused += 1;
       else {
         sums.requests += 1;
-        if (isUnmended(line)) sums.unmended += 1;
+        ids.add(job.id);
+        if (isUnmended(line, job)) sums.unmended += 1;
       }
     }
   }
-  return sums;
+  return { ...sums, ids: [...ids] };
 }

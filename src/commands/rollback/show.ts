@@ -60,7 +60,7 @@ async function showDryRun(
       dryRun: true,
     },
     text: [`Would set ${counted(rows, "vector")} back to NULL:`, ...lines].join("\n"),
-    next: next("rollback", ...jobs.map(({ id }) => id)),
+    next: rows > 0 ? next("rollback", ...jobs.map(({ id }) => id)) : undefined,
   };
 }
 
@@ -102,7 +102,7 @@ function changedSince(jobs: readonly Job[], takenBack: number): number {
 }
 
 function changedText(changed: number): string {
-  return changed === 0 ? "" : `; ${count(changed)} changed since, left as they are`;
+  return changed === 0 ? "" : `; ${count(changed)} changed or emptied since, left as they are`;
 }
 
 function sum(figures: readonly number[]): number {

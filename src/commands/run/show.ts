@@ -6,7 +6,7 @@ import { geminiElsewhere } from "../../cli/gemini-address.ts";
 import { targetOf } from "../../settings/config.ts";
 import { type ExitReason, type UserError, usageError } from "../../errors.ts";
 import { NONE_SKIPPED } from "../../export/screen.ts";
-import type { Plan } from "../../plan/plan.ts";
+import { hasWork, type Plan } from "../../plan/plan.ts";
 import { tableName } from "../../row/target.ts";
 import { readManifest } from "../../jobs-folder/open.ts";
 import { droppedIndexesText } from "../../words/dropped-index-text.ts";
@@ -137,7 +137,7 @@ async function showDryRun(context: CommandContext): Promise<CommandResult> {
       ...copiesLines(total.copies),
       ...skippedLines({ skipped, tooLongFile: undefined }),
     ].join("\n"),
-    next: total.rows + skipped.paidBefore > 0 ? context.next("run") : undefined,
+    next: hasWork(planned) ? context.next("run") : undefined,
   };
 }
 

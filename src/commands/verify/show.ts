@@ -45,17 +45,15 @@ export async function showVerify(context: CommandContext): Promise<CommandResult
   const sample = await takeSample(context, target, column, findings);
   const manifest = await readManifest(settings.jobsDir);
   const coverage = { total: column.total, pending: column.total - column.withEmbedding };
+  const left = await whatIsLeft(context, target, { store, manifest, ...coverage });
   let lost = 0;
-  const left = await whatIsLeft(context, target, {
-    store,
-    manifest,
-    pending: coverage.pending,
-    told: (id, why) => {
-      if (why !== "paidBefore") return;
+  if (coverage.pending > 0) {
+    const { lostRows } = await import("../../plan/survey.ts");
+    for await (const id of lostRows({ store, manifest, report }, target)) {
       lost += 1;
       findings.add({ id, problem: "lost", detail: "`vecfill run` writes it, at no cost" });
-    },
-  });
+    }
+  }
   const jobs = manifest.jobs().filter((job) => sameTarget(job.target, target));
   const { waiting } = await readFailures(jobs, (job) => manifest.files(job), store);
   const verdict = verdictOn({ coverage: { ...coverage, leftOut: left }, jobs, failed: waiting });
@@ -292,10 +290,7 @@ function filesText({ checked, problems }: Verified["files"]): string {
 }
 
 function lostText(rows: number): string {
-  return [
-    `  ${counted(rows, "row")} that jobs wrote ${rows === 1 ? "has" : "have"} no vector now. Was the database restored from a backup, or did a`,
-    "  server take over? `vecfill run` writes them from the jobs folder, at no cost.",
-  ].join("\n");
+  return `  ${counted(rows, "row")} that jobs wrote ${rows === 1 ? "has" : "have"} no vector now. Was the database restored from a backup, or did a server take over? \`vecfill run\` writes them from the jobs folder, at no cost.`;
 }
 
 function sampleLines({ sample }: Verified): string[] {

@@ -40,6 +40,6 @@ export function waitText(wait: Wait | undefined, ageColumn: string | undefined):
     return `  waiting longest: ${who}, for ${isLeast ? "at least " : ""}${duration(seconds)}, since ${since}`;
   }
   return ageColumn === undefined
-    ? "  For how long is not known: no job has them. `--age-column` names a column that tells, such as created_at."
+    ? "  Since when they wait is not known, as no job has them: `--age-column` names a column that tells, such as created_at."
     : `  None of them waits: they have no text, or nothing in ${ageColumn}.`;
 }

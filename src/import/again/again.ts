@@ -7,7 +7,7 @@
  * again since, leave it as they are written, in the step of the journal that counts them as what they came to:
  * so they are not paid for again, and none counts twice.
  */
-import { exists } from "../disk/presence.ts";
+import { exists } from "../../disk/presence.ts";
 import {
   IN_COLUMN,
   isOwn,
@@ -15,22 +15,23 @@ import {
   prepareReplacement,
   readFailedLines,
   takeReplacement,
-} from "../jobs-folder/failed-file.ts";
-import { heldLines } from "../jobs-folder/holdings.ts";
-import { failedRequests, readRequestKeys } from "../jobs-folder/request-file.ts";
-import { KeySet } from "../row/key-table.ts";
-import { hasResults } from "../jobs-folder/results-file.ts";
-import type { Job } from "../manifest/job.ts";
-import type { Manifest, ManifestView } from "../manifest/manifest.ts";
-import { isOpen, wasImported } from "../manifest/states.ts";
-import type { Report } from "../progress.ts";
-import type { FailedLine } from "../row/failed-line.ts";
-import { type EmbeddedQuestion, formatKey, type RowOutcome } from "../row/question.ts";
-import { columnName, type Target } from "../row/target.ts";
-import { type Holding, type RowEnd, type Store, TableRefusal } from "../store/port.ts";
-import { CHUNK_ROWS, failureOf, writeAround } from "./chunk-writer.ts";
-import { type Pacer, UNPACED } from "./pace.ts";
-import { writableRows } from "./written-rows.ts";
+} from "../../jobs-folder/failed-file.ts";
+import { lacksRows } from "../../jobs-folder/found-rows.ts";
+import { heldLines } from "../../jobs-folder/holdings.ts";
+import { failedRequests, readRequestKeys } from "../../jobs-folder/request-file.ts";
+import { KeySet } from "../../row/key-table.ts";
+import { hasResults } from "../../jobs-folder/results-file.ts";
+import type { Job } from "../../manifest/job.ts";
+import type { Manifest, ManifestView } from "../../manifest/manifest.ts";
+import { isOpen, wasImported } from "../../manifest/states.ts";
+import type { Report } from "../../progress.ts";
+import type { FailedLine } from "../../row/failed-line.ts";
+import { type EmbeddedQuestion, formatKey, type RowOutcome } from "../../row/question.ts";
+import { columnName, type Target } from "../../row/target.ts";
+import { type Holding, type RowEnd, type Store, TableRefusal } from "../../store/port.ts";
+import { CHUNK_ROWS, failureOf, writeAround } from "../chunk-writer.ts";
+import { type Pacer, UNPACED } from "../pace.ts";
+import { writableRows } from "../written-rows.ts";
 
 export type AgainServices = Readonly<{
   /** The store of the job's own target. */
@@ -72,22 +73,28 @@ export async function writeLostRows(
   job: Job,
 ): Promise<Readonly<{ rows: number; ends: readonly RowEnd[] }>> {
   const paid = await writeWaiting(services, job);
-  const again = await writeAgain(services, job, paid);
+  const again = await writeAgain(services, job, { known: paid });
   const refusals = again.filter((end) => end instanceof TableRefusal);
   const rows = again.filter((end) => end === "written").length;
   return { rows, ends: [...paid.values(), ...refusals] };
 }
 
-/** What came of the job's rows that are NULL and not among those `known`. */
+/** What came of the job's rows that are NULL, not among those `known`, and, where some are named, among these. */
 export async function writeAgain(
   services: AgainServices,
   job: Job,
-  known: ReadonlyMap<string, RowEnd> = new Map(),
+  { known = new Map(), named }: Readonly<{ known?: PaidRows; named?: KeySet }> = {},
 ): Promise<readonly RowEnd[]> {
   const { store } = services;
   const sent = await keysOnTheirWay(services.manifest, job);
-  const isNew = (row: EmbeddedQuestion) => !known.has(formatKey(row)) && !sent.has(formatKey(row));
-  const ends = await offer(services, job, (chunk) => emptyOf(store, chunk.filter(isNew)));
+  const isWanted = (key: string) =>
+    !known.has(key) && !sent.has(key) && (named === undefined || named.has(key));
+  const ends = await offer(services, job, (chunk) =>
+    emptyOf(
+      store,
+      chunk.filter((row) => isWanted(formatKey(row))),
+    ),
+  );
   return [...ends.values()];
 }
 
@@ -95,13 +102,14 @@ export async function writeAgain(
 async function keysOnTheirWay(manifest: ManifestView, job: Job): Promise<KeySet> {
   const sent = new KeySet();
   for (const child of familyOf(manifest, job).filter(isOpen)) {
-    for await (const keys of readRequestKeys(manifest.files(child.id), child))
-      keys.forEach((key) => sent.add(key));
+    const files = manifest.files(child.id);
+    if (await lacksRows(files, child)) continue;
+    for await (const keys of readRequestKeys(files, child)) keys.forEach((key) => sent.add(key));
   }
   return sent;
 }
 
-async function emptyOf(store: Store, rows: readonly EmbeddedQuestion[]) {
+export async function emptyOf(store: Pick<Store, "compare">, rows: readonly EmbeddedQuestion[]) {
   const holdings = await store.compare(rows);
   return rows.filter((_, place) => holdings[place] === "empty");
 }
