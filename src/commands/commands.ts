@@ -226,7 +226,7 @@ export const COMMANDS: Readonly<Record<CommandName, Command>> = {
   init: {
     summary: "writes a config file, and SQL functions for Supabase",
     about:
-      "Writes vecfill.config.json for this target and, for a Supabase project, a migration with the SQL functions that make its API safe and fast to fill a column through. With DATABASE_URL set it needs no functions. Running it again changes nothing.",
+      "Writes vecfill.config.json for this target and, for a Supabase project, a migration with the SQL functions that make its API safe and fast to fill a column through. With DATABASE_URL set it needs no functions. Running it again with the same settings changes nothing.",
     examples: [
       ["vecfill init", "config file, and a migration where SUPABASE_URL is set"],
       ["vecfill init --trigger", "also a trigger: a row whose text changes loses its vector"],
@@ -235,10 +235,10 @@ export const COMMANDS: Readonly<Record<CommandName, Command>> = {
     ],
     work: async (context) => {
       const { showInit } = await import("./init/show.ts");
-      const { result, settings, isReady } = await showInit(context);
+      const { result, settings, isReady, next: nextCommand } = await showInit(context);
       if (!isReady) return result;
       const { showDoctor } = await import("./doctor/show.ts");
-      const { text, json, next } = await showDoctor({ ...context, settings });
+      const { text, json, next } = await showDoctor({ ...context, settings, next: nextCommand });
       return {
         json: { ...result.json, doctor: json },
         text: `${result.text}\n\nAs vecfill doctor sees it:\n${text}`,

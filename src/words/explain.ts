@@ -9,7 +9,7 @@ const HINTS: Readonly<Record<GeminiErrorKind, string>> = {
     "This is money, not quota, and waiting does not mend it: batches need a project with billing, credit and room under its spending cap. https://aistudio.google.com/projects shows and changes that; then run the same command again.",
   model: `Choose another --model: vecfill knows ${Object.keys(MODELS).join(" and ")}. \`vecfill doctor\` tells what there is for this key.`,
   unreachable:
-    "Check the network, and GOOGLE_GEMINI_BASE_URL if it is set, then run the same command again.",
+    "Check the network, and GOOGLE_GEMINI_BASE_URL if it is set (does `vecfill emulator` run, where that is meant?), then run the same command again.",
   quota:
     "Run the same command again later: it goes on where it stopped. https://aistudio.google.com/usage shows the project's limits.",
   uncertain: "Run the same command again: it finds out what took effect, and goes on from there.",

@@ -23,11 +23,11 @@ export function aligned(facts: readonly Fact[]): string[] {
 /** Of what is too wide to stand below the last column. */
 const SHALLOW = 4;
 
-/** In lines of so many columns: no word is cut, nor a command in backticks, which is there to be copied. */
+/** In lines of so many columns: no word is cut, no unit from its figure, and no command in backticks, which is there to be copied. */
 export function wrapped(text: string, columns: number, indent = ""): string[] {
   const lines: string[] = [];
   let line = "";
-  for (const [piece] of text.matchAll(/\s*(?:`[^`]*`|[^\s])+/g)) {
+  for (const [piece] of text.matchAll(/\s*(?:`[^`]*`|\d (?:ms|s|min|h|d|B|[kMGT]B)\b|[^\s])+/g)) {
     const room = columns - piece.trimStart().length;
     // what is wider than a whole line is no better off below
     if (line !== "" && line.length + piece.length > columns && room >= 0) {

@@ -105,7 +105,9 @@ test("the only table with a vector column is taken, with its columns and its wid
 test("what is said is kept, and the rest found; a missing column is offered", async () => {
   const folder = await newFolder();
   await writeFile(join(folder, ".gitignore"), "node_modules\njobs");
-  const { stdout } = await init(folder, "--table", "notes", "--embedding", "v");
+  const { stdout, stderr } = await init(folder, "--table", "notes", "--embedding", "v");
+  // the config file has the rest
+  expect(stderr).toMatch(/^next: vecfill doctor$/m);
   expect(JSON.parse(await written(folder))).toMatchObject({
     table: "notes",
     text: "note",
@@ -248,6 +250,11 @@ test("a table that is not there, or cannot be filled, is named, and nothing is w
   expect(await init(folder, "--table", "artikles", "--yes")).toMatchObject({
     code: EXIT_CODES.fatal,
     stderr: expect.stringMatching(/did you mean[^\n]*articles/i),
+  });
+  expect(
+    await init(folder, "--table", "articles", "--embedding", "vecc", "--dry-run"),
+  ).toMatchObject({
+    stderr: expect.stringMatching(/no column vecc yet\.\nhint: Did you mean --embedding vec\?/),
   });
   expect(await init(folder, "--table", "logs", "--yes")).toMatchObject({
     code: usage,

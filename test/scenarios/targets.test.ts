@@ -263,6 +263,28 @@ test("one of them alone, by its name; and none is guessed", async () => {
   }
 });
 
+test("what is of one alone is: failed lines, and requests of the other are told apart", async () => {
+  const folders = await twoTables();
+  const { vecfill, vecfillInTime, emulator, sql } = folders;
+  emulator.setFaults("permanent=1");
+  await vecfillInTime("jobs", "run", "--target", "questions");
+  emulator.setFaults("");
+  await sql("DELETE FROM answers WHERE id > 2");
+  expect(await vecfill("jobs", "jobs")).toMatchObject({ stderr: "" });
+  for (const args of [["--dry-run"], []]) {
+    expect(await vecfill("jobs", "resubmit", "--target", "answers", ...args)).toMatchObject({
+      stdout: expect.stringMatching(/^Nothing to resubmit/),
+    });
+  }
+  await vecfill("jobs", "resubmit", "--target", "questions");
+  expect(await vecfill("jobs", "jobs")).toMatchObject({
+    stderr: expect.stringMatching(/^next: vecfill run --target all /m),
+  });
+  expect(await vecfillInTime("jobs", "run", "--target", "answers")).toMatchObject({
+    stdout: expect.stringMatching(/^Of these, 9 requests are of other targets' jobs: 0004/m),
+  });
+});
+
 test.each([
   ["the only one", {}, { text: "body" }, "answers", "body"],
   ["a table beside the only one", { table: "questions" }, {}, "questions", undefined],

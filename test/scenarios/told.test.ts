@@ -324,6 +324,11 @@ describe("a line that is too long for the terminal", () => {
     }
   });
 
+  it("leaves a unit at its figure", () => {
+    expect(folded("since 09:27 (1 min 9 s)", 20)).toBe("since 09:27 (1 min\n  9 s)");
+    expect(folded("since 09:27 (100 min)", 19)).toBe("since 09:27\n  (100 min)");
+  });
+
   it("stands below its last column, and leaves a command whole", () => {
     expect(folded("ok  table  it is there and has all that is needed", 24)).toBe(
       [

@@ -2,7 +2,9 @@ import { namesSupabase } from "../../settings/access.ts";
 import type { CommandContext, CommandResult } from "../../cli/command.ts";
 import { loadConfigFile, usualConfigFile } from "../../settings/config-file.ts";
 import { targetOf } from "../../settings/config.ts";
-import { UserError, usageError } from "../../errors.ts";
+import { nearest, UserError, usageError } from "../../errors.ts";
+import { nextCommandLine } from "../../cli/command-line.ts";
+import type { FoundTable } from "../../row/target-description.ts";
 import { tableName, type Target } from "../../row/target.ts";
 import { OPTIONS, type Settings } from "../../settings/options.ts";
 import { chooseTarget, type Chosen } from "./choose.ts";
@@ -11,16 +13,23 @@ import { widthAdvice } from "../../words/width-text.ts";
 import { init, type InitSummary } from "./init.ts";
 
 /** The settings as they are then; `isReady`: no SQL is left for a person to run. */
-type Initiated = Readonly<{ result: CommandResult; settings: Settings; isReady: boolean }>;
+type Initiated = Readonly<{
+  result: CommandResult;
+  settings: Settings;
+  isReady: boolean;
+  /** Without what the config file has from now on. */
+  next: CommandContext["next"];
+}>;
 
 export async function showInit(context: CommandContext): Promise<Initiated> {
-  const { services, environment, folder, clock, next } = context;
+  const { services, environment, folder, clock } = context;
   const { trigger, fingerprintColumn, apply, remove, dryRun, config, jobsDir } = context.settings;
   if ((trigger || fingerprintColumn) && remove)
     throw excluding(
       "--remove and what it takes out (--trigger, --fingerprint-column) exclude each other.",
     );
   const { target, lacks, isSeen } = await chosen(context);
+  const next = nextOfWritten(context);
   const isToMake = await mayMake(context, lacks);
   const left = isToMake ? [] : lacks;
   const summary = await init(
@@ -46,14 +55,19 @@ export async function showInit(context: CommandContext): Promise<Initiated> {
     text: textOf([
       initText(summary, { dryRun, remove }),
       !remove && targetLine(target, isSeen),
-      !remove && `${isSeen ? "The column" : "Its column is to be"}: ${widthAdvice(target)}.`,
+      !remove && `${isSeen ? "The column is" : "Its column is to be"} ${widthAdvice(target)}.`,
       ...lines,
     ]),
     next: remove ? undefined : next("doctor"),
   };
   const isToRun = summary.migration?.changed === true && !summary.applied;
   const isReady = !dryRun && !remove && !isToRun && left.length === 0;
-  return { result, settings: { ...context.settings, ...target }, isReady };
+  return { result, settings: { ...context.settings, ...target }, isReady, next };
+}
+
+function nextOfWritten({ origins }: CommandContext): CommandContext["next"] {
+  const written = Object.fromEntries(MEMBERS.map((name) => [name, { source: "default" } as const]));
+  return (name, ...args) => nextCommandLine({ ...origins, ...written }, name, args);
 }
 
 /** Without a database that can be looked into, as the settings are. */
@@ -72,9 +86,20 @@ async function chosen(context: CommandContext): Promise<Chosen & { isSeen: boole
   });
   if (found === undefined) return { target, lacks: [], isSeen: false };
   if (settings.apply && namesSupabase(environment) && !found.isProject) throw noProject();
-  const isThere = found.tables.some((each) => tableName(each) === tableName(target));
+  const isNamed = (each: FoundTable) => tableName(each) === tableName(target);
+  const isThere = found.tables.some(isNamed);
   // says what is wrong with it
   if (set.includes("table") && found.tables.length > 0 && !isThere) await services.examine(target);
+  const { embedding } = target;
+  const { vectors = [] } = found.tables.find(isNamed) ?? {};
+  const near = nearest(
+    embedding,
+    vectors.map(({ name }) => name),
+  );
+  if (set.includes("embedding") && near !== undefined && near !== embedding) {
+    const message = `${tableName(target)} has no column ${embedding} yet.`;
+    report({ type: "warning", message, hint: `Did you mean --embedding ${near}?` });
+  }
   const choice = await chooseTarget(found, { target, set: new Set(set), choose });
   return { ...choice, isSeen: found.tables.length > 0 };
 }

@@ -130,7 +130,9 @@ function warnings({ bytes: size, writing, columnType, target }: Plan): string[] 
   ]);
 }
 
-function leftOut({ skipped }: Plan): string[] {
-  const lines = skippedLines({ skipped, tooLongFile: undefined });
+/** Jobs that wait to be sent are in the plan. */
+function leftOut({ skipped, waiting }: Plan): string[] {
+  const inFlight = Math.max(0, skipped.inFlight - waiting.rows);
+  const lines = skippedLines({ skipped: { ...skipped, inFlight }, tooLongFile: undefined });
   return lines.length === 0 ? [] : ["", ...lines];
 }

@@ -32,7 +32,7 @@ export async function showRollback(
   return {
     json: { rolledBack: done.map(({ id }) => id), rows, changed },
     text: `Rolled back ${counted(done.length, "job")}: ${counted(rows, "vector")} set back to NULL${changedText(changed)}.`,
-    next: next("export"),
+    next: next("run"),
   };
 }
 

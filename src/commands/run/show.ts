@@ -7,7 +7,7 @@ import { targetOf } from "../../settings/config.ts";
 import { type ExitReason, type UserError, usageError } from "../../errors.ts";
 import { NONE_SKIPPED } from "../../export/screen.ts";
 import { hasWork, type Plan } from "../../plan/plan.ts";
-import { tableName } from "../../row/target.ts";
+import { sameTarget, tableName } from "../../row/target.ts";
 import { readManifest } from "../../jobs-folder/open.ts";
 import { droppedIndexesText } from "../../words/dropped-index-text.ts";
 import {
@@ -18,7 +18,7 @@ import {
   runFromSettings,
   type StageContext,
 } from "../../composition/stages.ts";
-import { count, counted, decimal, dollars } from "../../words/figures.ts";
+import { count, counted, decimal, dollars, someJobs } from "../../words/figures.ts";
 import { costStopJson, costStopText } from "../../words/cost-text.ts";
 import { writeCostWarnings } from "../../words/write-cost-text.ts";
 import { balanced } from "../../row/sums.ts";
@@ -66,6 +66,7 @@ async function runResult(
     },
     text: textOf([
       runText(summary, ending, signal.aborted),
+      await othersText(context, summary),
       jobs.length > 0 && geminiElsewhere(context.environment),
       ...(isShared ? summary.parts.map(partText) : [await indexText(context, summary)]),
     ]),
@@ -73,6 +74,21 @@ async function runResult(
     exit: worstOf([exitOf(summary, unfinished), ...summary.parts.map(exitOfPart)]),
     remaining,
   };
+}
+
+/** A run takes all jobs of the folder to their end. */
+async function othersText(
+  { services, targets }: CommandContext,
+  { jobs }: RunSummary,
+): Promise<string> {
+  const manifest = await services.manifest();
+  const asked = targets.map(targetOf);
+  const others = jobs
+    .map((id) => manifest.job(id))
+    .filter(({ target }) => !asked.some((each) => sameTarget(each, target)));
+  if (others.length === 0) return "";
+  const requests = others.reduce((sum, job) => sum + job.requests, 0);
+  return `Of these, ${counted(requests, "request")} are of other targets' jobs: ${someJobs(others.map(({ id }) => id))}.`;
 }
 
 /** A limit leaves rows that the same command takes next; what failed for good waits for a person. */
