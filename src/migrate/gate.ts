@@ -17,8 +17,8 @@ const TOP = 10;
 const SEARCHES = 50;
 /** A row that has changed in this moment is filled after the swap: one in so many may be. */
 const ROWS_A_LATECOMER = 100;
-/** A row that Gemini refuses, or that is too long: one in so many may be. */
-const ROWS_A_LEFT_OUT = 1_000;
+
+const PAGE_ROWS = 1_000;
 
 export type Query = Readonly<{ query: string; relevant: readonly string[] }>;
 
@@ -36,6 +36,8 @@ export type Gate = Readonly<{
   lacking: number;
   /** Of these, those that the last pass should have filled: the others changed since. */
   left: number;
+  /** Of these, those that have a vector in the old column, and would be found no more. */
+  losing: number;
   flawed: number;
   sampled: number;
   off: number;
@@ -70,10 +72,12 @@ export async function checkColumn(
   const ids = look.picked.slice(0, SEARCHES).map(({ id }) => id);
   const now = await lacking();
   const before = new Set(options.before);
+  const left = now.filter((id) => before.has(id));
   const found = {
     rows: total - pending,
     lacking: now.length,
-    left: now.filter((id) => before.has(id)).length,
+    left: left.length,
+    losing: await countFilled(services.old, left),
     flawed: look.flawed,
     sampled: rows.length,
     off: off.length,
@@ -81,6 +85,19 @@ export async function checkColumn(
     queries: await queriesOf(services, targets, options.queries),
   };
   return { ...found, against: against(found, options) };
+}
+
+/** How many of these rows have a vector: what Gemini refused, or is too long, mostly has none in either column. */
+async function countFilled(store: Store, ids: readonly string[]): Promise<number> {
+  const filled = new Set(ids);
+  let after: string | undefined;
+  while (filled.size > 0) {
+    const page = await store.readPending({ after, limit: PAGE_ROWS });
+    for (const { id } of page) filled.delete(id);
+    after = page.at(-1)?.id;
+    if (after === undefined) break;
+  }
+  return filled.size;
 }
 
 async function lookThrough(
@@ -187,10 +204,11 @@ function mean(values: readonly number[]): number {
 }
 
 function against(gate: Omit<Gate, "against">, { minRecall }: GateOptions): string[] {
-  const { rows, lacking, left, flawed, off, recall } = gate;
-  const isLacking = lacking > rows / ROWS_A_LATECOMER || left > rows / ROWS_A_LEFT_OUT;
+  const { rows, lacking, losing, flawed, off, recall } = gate;
+  const isLacking = lacking > rows / ROWS_A_LATECOMER;
   return [
     ...(isLacking ? ["rows have a text and no vector"] : []),
+    ...(losing > 0 ? ["rows have a vector in the old column and none in the new one"] : []),
     ...(flawed > 0 ? ["vectors have a wrong width or length"] : []),
     ...(off > 0 ? ["vectors are not those of their texts"] : []),
     ...(recall !== undefined && recall < minRecall

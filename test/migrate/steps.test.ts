@@ -181,6 +181,23 @@ describe("the check", () => {
     expect(await rightIn(trial, "embedding", false)).toBe(40);
   });
 
+  test.each([
+    ["holds the swap back where one row", "", "added"],
+    [
+      "takes no notice of one row that had none in the old one either",
+      ", embedding = NULL",
+      "swapped",
+    ],
+  ])("%s would lose its vector", async (_, old, step) => {
+    const given = await inUse(120);
+    const emptied = `UPDATE questions SET embedding_new = NULL${old} WHERE id = 7`;
+    // once it is swapped there is no such column
+    const spoil = () => given.trial.sql(emptied).catch(() => {});
+    const { gate, migration } = await goOn(given, undefined, spoil);
+    expect(gate).toMatchObject({ lacking: 1, left: 1, losing: step === "added" ? 1 : 0 });
+    expect(migration.step).toBe(step);
+  });
+
   test("holds the swap back where the index misses too much", async () => {
     const given = await inUse(250, "WITH (m = 2, ef_construction = 4)");
     const { gate, migration } = await goOn(given);
