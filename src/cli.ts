@@ -49,7 +49,7 @@ import { canMove, painter } from "./output/color.ts";
 import type { Display } from "./output/display.ts";
 import type { Screen } from "./output/terminal-screen.ts";
 import type { Report } from "./progress.ts";
-import { redactor } from "./settings/secret.ts";
+import { redactor } from "./settings/environment/secret.ts";
 import type { Watch } from "./output/notify/watch.ts";
 import { tuneCollector } from "./cli/collector.ts";
 

@@ -4,8 +4,8 @@ import { UserError } from "../src/errors.ts";
 import { connectGemini } from "../src/gemini/client.ts";
 import { openManifest } from "../src/jobs-folder/open.ts";
 import type { Manifest } from "../src/manifest/manifest.ts";
-import { keyIdOf } from "../src/settings/secret.ts";
-import { Secret } from "../src/settings/secret.ts";
+import { keyIdOf } from "../src/settings/environment/secret.ts";
+import { Secret } from "../src/settings/environment/secret.ts";
 import { submitJob } from "../src/submit/submit-job.ts";
 
 const [folder = "", baseUrl = "", apiKey = "", moment = ""] = process.argv.slice(2);

@@ -4,7 +4,7 @@
  */
 import { openManifest } from "../src/jobs-folder/open.ts";
 import { rm } from "node:fs/promises";
-import { keyIdOf } from "../src/settings/secret.ts";
+import { keyIdOf } from "../src/settings/environment/secret.ts";
 import { type Clock, systemClock } from "../src/clock.ts";
 import { type Emulator, startEmulator } from "../src/emulator/emulator.ts";
 import { emulatedVector, type VectorShape } from "../src/emulator/vectors/embedding.ts";
@@ -16,7 +16,7 @@ import type { IndexKeeper } from "../src/import/index-keeper.ts";
 import type { JobBounds } from "../src/jobs-folder/cut.ts";
 import { type Manifest } from "../src/manifest/manifest.ts";
 import type { ProgressEvent } from "../src/progress.ts";
-import { Secret } from "../src/settings/secret.ts";
+import { Secret } from "../src/settings/environment/secret.ts";
 import type { Database } from "../src/store/database.ts";
 import { openDatabase } from "../src/store/postgres/open-database.ts";
 import type { Store } from "../src/store/port.ts";

@@ -2,13 +2,15 @@
 import { createInterface } from "node:readline/promises";
 import { usageError } from "../errors.ts";
 import { canMove } from "../output/color.ts";
+import { folded } from "../words/text-lines.ts";
 import type { Picking } from "./picker.ts";
 
 export type Asking = Readonly<{
   /** `--yes`. */
   yes: boolean;
   stdin: NodeJS.ReadableStream & Readonly<{ isTTY?: boolean | undefined }>;
-  stderr: NodeJS.WritableStream & Readonly<{ isTTY?: boolean | undefined }>;
+  stderr: NodeJS.WritableStream &
+    Readonly<{ isTTY?: boolean | undefined; columns?: number | undefined }>;
   signal: AbortSignal;
   /** The same command line with `--yes`. */
   again: string;
@@ -27,9 +29,11 @@ export async function askConsent(question: string, asking: Asking): Promise<bool
       `To agree beforehand: ${again}`,
     );
   }
-  return /^y(?:es)?$/i.test(await answer(`${question} [y/N] `, asking));
+  const prompt = folded(`${question} [y/N]`, (stderr.columns ?? USUAL_COLUMNS) - 1);
+  return /^y(?:es)?$/i.test(await answer(`${prompt} `, asking));
 }
 
+const USUAL_COLUMNS = 80;
 const TRIES = 3;
 
 /** The place of the one that is chosen. Undefined: there is nobody to ask. */

@@ -4,7 +4,8 @@ import { fit } from "../output/fit.ts";
 
 export type Picking = Readonly<{
   stdin: NodeJS.ReadableStream & Readonly<{ setRawMode(on: boolean): unknown }>;
-  stderr: NodeJS.WritableStream & Readonly<{ columns?: number; rows?: number }>;
+  stderr: NodeJS.WritableStream &
+    Readonly<{ columns?: number | undefined; rows?: number | undefined }>;
   signal: AbortSignal;
 }>;
 

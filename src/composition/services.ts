@@ -11,7 +11,7 @@ import {
   secretsIn,
   storeAccess,
 } from "../settings/access.ts";
-import { keyIdOf, type Redact, redactor } from "../settings/secret.ts";
+import { keyIdOf, type Redact, redactor } from "../settings/environment/secret.ts";
 import type { Clock } from "../clock.ts";
 import { type Configuration, targetOf } from "../settings/config.ts";
 import type { Environment } from "../settings/environment/env-file.ts";
@@ -43,7 +43,7 @@ export type Services = Readonly<{
   /** Repeats what fails. Stores of several targets share the database; do not close them. */
   store(target: Target): Promise<Store>;
   /** A mark of the target's column, the same from everywhere; undefined where no database is named. */
-  markOf(target: Target): Promise<string | undefined>;
+  targetMarkOf(target: Target): Promise<string | undefined>;
   /** A look at the table and the way to it; an API that has lost its database is waited for, a minute. */
   examine(target: Target): Promise<Examination>;
   /** Every table of the database; none where only its API is named. */
@@ -117,7 +117,7 @@ export function openServices(options: ServicesOptions): Services {
       stores.push({ target, store });
       return store;
     },
-    markOf: async (target) => markAt(await place(), target),
+    targetMarkOf: async (target) => markAt(await place(), target),
     examine: async (target) => {
       const { examineApi, examineDatabase } = await import("../store/supabase/examine.ts");
       return storeAccess(environment).kind === "postgres"

@@ -40,7 +40,7 @@ export type StageContext = Readonly<{
     redact(text: string): string;
     keyId(): string;
     store(target: Target): Promise<Store>;
-    markOf(target: Target): Promise<string | undefined>;
+    targetMarkOf(target: Target): Promise<string | undefined>;
   }>;
   settings: Settings;
   /** Of each of several targets. */
@@ -144,8 +144,8 @@ export async function pollFromSettings(context: StageContext): Promise<PollSumma
 async function withGemini({ services, report, clock, signal }: StageContext) {
   const gemini = await services.gemini();
   const manifest = await services.manifest();
-  const markOf = (target: Target) => services.markOf(target);
-  return { gemini, manifest, report, clock, signal, keyId: services.keyId(), markOf };
+  const targetMarkOf = (target: Target) => services.targetMarkOf(target);
+  return { gemini, manifest, report, clock, signal, keyId: services.keyId(), targetMarkOf };
 }
 
 export async function importFromSettings(context: StageContext): Promise<ImportSummary> {
@@ -201,7 +201,7 @@ export async function recoverableFromSettings(
   const { recoverable } = await import("../submit/recover.ts");
   const { target } = exportOptions(context);
   await services.store(target);
-  const mark = (await services.markOf(target)) ?? "";
+  const mark = (await services.targetMarkOf(target)) ?? "";
   return recoverable({ gemini, manifest, now: clock.now(), signal }, mark);
 }
 
@@ -603,7 +603,7 @@ export async function lookBeside(
   target: Target,
 ): Promise<Beside | undefined> {
   const { lookBeside: look } = await import("../submit/others.ts");
-  const mark = await services.markOf(target);
+  const mark = await services.targetMarkOf(target);
   // whoever is interrupted sends nothing
   if (mark === undefined || signal.aborted) return undefined;
   const store = await services.store(target);

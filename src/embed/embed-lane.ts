@@ -48,7 +48,7 @@ async function beginCalls(
   onEmbedded: (job: Job) => void,
 ): Promise<void> {
   const { outages, readList, pause } = embedding;
-  if (needs(first) === "send" && !(await outages.askForList(readList, pause))) return;
+  if (needs(first) === "send" && !(await outages.guarded(readList, pause))) return;
   // what was found just now may be this very job's batch
   const job = nextToEmbed(embedding);
   if (job === undefined) return;

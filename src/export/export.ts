@@ -1,6 +1,7 @@
 /**
  * Export: pending rows become request files, one job each. A job is recorded only when its file is
- * complete and durable, so a crash at any moment leaves nothing but a part file to sweep.
+ * complete and durable. A crash leaves a part file to sweep, or a whole file of no job, whose number is given out
+ * again (`jobs-folder/request-file.ts`).
  */
 import { createDurableFile, type DurableFile } from "../disk/durable-file.ts";
 import { type CutFile, type CutRow, type JobBounds, RequestCutter } from "../jobs-folder/cut.ts";
@@ -83,7 +84,7 @@ export async function* exportJobs(
           paid,
         );
         if ("skip" in verdict) await pass.skip(question, verdict.skip, verdict.tokens);
-        else if (!pass.takeHere(verdict)) {
+        else if (!pass.takeAtOnce(verdict)) {
           await pass.take(question, verdict);
           yield;
         }
@@ -161,10 +162,10 @@ class ExportPass {
     if (reason === "tooLong") await this.#listTooLong(question, tokens, "skipped");
   }
 
-  /** Nearly every row, and at once: false when it is one that `take` has to take. */
-  takeHere(row: Accepted): boolean {
+  /** Adds the row to the open file without waiting, as it can nearly always; false where `take` has to. */
+  takeAtOnce(row: Accepted): boolean {
     if (row.tooLong) return false;
-    const isTaken = this.#cutter.addHere(this.#cutRow(row));
+    const isTaken = this.#cutter.addAtOnce(this.#cutRow(row));
     if (isTaken) this.#sums.exported += 1;
     return isTaken;
   }
@@ -172,7 +173,7 @@ class ExportPass {
   async take(question: PendingQuestion, accepted: Accepted): Promise<void> {
     if (accepted.tooLong) await this.#listTooLong(question, accepted.tokens, "truncated");
     const row = this.#cutRow(accepted);
-    if (!this.#cutter.addHere(row)) {
+    if (!this.#cutter.addAtOnce(row)) {
       await this.closeFile();
       await this.#cutter.add(row);
     }

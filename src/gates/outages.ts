@@ -41,8 +41,8 @@ export class Outages {
     report({ type: "warning", message, hint: error.hint });
   }
 
-  /** Reads the list. False where Gemini does not tell it, and the lane waits, or where another has halted: then nothing is sent. */
-  async askForList(ask: () => Promise<unknown>, pause: Pause): Promise<boolean> {
+  /** Work that begins with the list. False where Gemini does not tell it, and the lane waits, or where another has halted: then nothing is sent. */
+  async guarded(ask: () => Promise<unknown>, pause: Pause): Promise<boolean> {
     try {
       await ask();
       this.hasAnswered = true;

@@ -38,7 +38,7 @@ export type ImportJobServices = Readonly<{
   pacer?: Pacer;
   /** Without one, the indexes are no matter. */
   indexes?: IndexKeeper;
-  /** The job with a file that answers more rows than these are not, where there is one. */
+  /** Fetches the results once more: the job, where the new file answers some of these rows and loses none. */
   fetchBetter?: ((job: Job, unanswered: readonly number[]) => Promise<Job | undefined>) | undefined;
 }>;
 

@@ -14,8 +14,8 @@ export type Pacer = Readonly<{
   /** More rows in one statement would be a burst. */
   maxRows: number;
   /**
-   * Writes when its turn has come, and watches the time it takes. Nothing waits once the signal is
-   * aborted: what is in hand gets written.
+   * Writes when its turn has come. `rows`: offered to the store, whatever comes of them. Once the signal is aborted
+   * nothing waits: the few chunks in hand are written at once.
    */
   paced<T>(rows: number, signal: AbortSignal, write: () => Promise<T>): Promise<T>;
 }>;

@@ -3,7 +3,7 @@ import { hash, randomInt } from "node:crypto";
 import type { Batch } from "../gemini/port.ts";
 import type { Target } from "../row/target.ts";
 import type { Job } from "../manifest/job.ts";
-import { markOf } from "../manifest/mark.ts";
+import { requestMarkOf } from "../manifest/mark.ts";
 
 /** Start of the display names of the batches of every folder. */
 export const ANY_PREFIX = "vecfill-";
@@ -21,10 +21,10 @@ export function batchDisplayName(
   manifest: string,
   job: NamedJob,
   submission: number,
-  target?: string,
+  markOfTarget?: string,
 ): string {
   const name = `${batchPrefix(manifest)}${job.id}-${submission}-${nameMark(job)}`;
-  return target === undefined ? name : `${name}-${target}`;
+  return markOfTarget === undefined ? name : `${name}-${markOfTarget}`;
 }
 
 /** Of the database, column, model and width, the same in every folder; and behind it of the task. */
@@ -85,7 +85,7 @@ export function isBatchOf(job: NamedJob & Pick<Job, "displayName">, displayName:
 }
 
 function nameMark(job: NamedJob): string {
-  return markOf(job).slice(0, NAME_MARK_DIGITS);
+  return requestMarkOf(job).slice(0, NAME_MARK_DIGITS);
 }
 
 const NAME_MARK_DIGITS = 8;

@@ -17,7 +17,7 @@ import { parseJson } from "../row/json-value.ts";
 import { readResultKey } from "../row/result-line/result-line.ts";
 import type { JobFiles } from "../manifest/file-names.ts";
 import { type FileRecord, type Job, linesOf } from "../manifest/job.ts";
-import { markOf } from "../manifest/mark.ts";
+import { requestMarkOf } from "../manifest/mark.ts";
 import { needs } from "../manifest/states.ts";
 
 export type Checkpoint = {
@@ -36,7 +36,7 @@ export type Answer = Readonly<{ key: string; content: object }>;
 export async function openCheckpoint(files: JobFiles, job: Job): Promise<Checkpoint> {
   await takeBackResults(files);
   const keys = new KeySet(linesOf(job));
-  const mark = markOf(job);
+  const mark = requestMarkOf(job);
   const endsAt = (await exists(files.sync)) ? await readAnswered(files.sync, keys) : 0;
   const file = await openAppendFile(files.sync, endsAt);
   return {
@@ -131,7 +131,7 @@ async function isCheckpointOf(path: string, job: Job): Promise<boolean> {
   for await (const [first] of readLines(path)) {
     if (first?.terminated !== true || first.bytes === undefined) return false;
     const line = parseJson(first.bytes);
-    return isJsonObject(line) && line["of"] === markOf(job);
+    return isJsonObject(line) && line["of"] === requestMarkOf(job);
   }
   return false;
 }

@@ -108,7 +108,7 @@ export class RequestCutter {
    * Takes a row where it fits into the file in hand, and says whether it did; else `add` has to take
    * it. Await `room` now and then: this does not.
    */
-  addHere(row: CutRow): boolean {
+  addAtOnce(row: CutRow): boolean {
     if (this.#open === undefined) return false;
     const line = this.#encoded(row.line);
     const part = this.#open.content.take(row, line.length);
@@ -125,10 +125,10 @@ export class RequestCutter {
 
   /** Takes a row; the file before it, when the row did not fit into that. */
   async add(row: CutRow): Promise<CutFile | undefined> {
-    const isTaken = this.addHere(row);
+    const isTaken = this.addAtOnce(row);
     const done = isTaken ? undefined : await this.finish();
     this.#open ??= { ...(await this.#openFile()), content: new JobContent(this.#boundsOfNext()) };
-    if (!isTaken && !this.addHere(row)) throw new Error("a row does not fit into an empty job");
+    if (!isTaken && !this.addAtOnce(row)) throw new Error("a row does not fit into an empty job");
     await this.room();
     return done;
   }

@@ -72,7 +72,7 @@ export type Job = Readonly<{
   state: JobState;
   lane: JobLane;
   target: Target;
-  /** Rows: one a line of the request file, and the copies. */
+  /** All its rows, copies too: the name is the journal's. For what is sent see `linesOf`. */
   requests: number;
   /** As in NewJob: estimates of jobs made at different times may be corrected differently. */
   tokens: number;

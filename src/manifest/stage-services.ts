@@ -14,5 +14,5 @@ export type StageServices = Readonly<{
   /** Names the API key without telling it. */
   keyId: string;
   /** A mark of the target's column, for the names of batches; see `targetMark`. */
-  markOf?: (target: Target) => Promise<string | undefined>;
+  targetMarkOf?: (target: Target) => Promise<string | undefined>;
 }>;

@@ -1,5 +1,5 @@
 /**
- * What each state of a job means: the only place that knows states by their names. Everybody else asks
+ * What each state of a job means: the only place that knows it (the legal moves are in `transitions.ts`). Everybody else asks
  * what is needed, whether it is open, or which command comes next, so that a new state is one line here.
  */
 import type { Job, JobState } from "./job.ts";

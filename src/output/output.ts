@@ -10,7 +10,7 @@ import { progressJson } from "./progress-json.ts";
 import type { Log } from "./log-file.ts";
 import { displayReporter, jsonReporter, labelled, plainReporter, type Words } from "./reporter.ts";
 import type { Report } from "../progress.ts";
-import type { Redact } from "../settings/secret.ts";
+import type { Redact } from "../settings/environment/secret.ts";
 import { folded } from "../words/text-lines.ts";
 
 const SCHEMA_VERSION = 1;

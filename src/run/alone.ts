@@ -42,7 +42,7 @@ export type SubmitSummary = Readonly<{
 }>;
 
 /** Creates in a row whose answer is lost before the rest is left for the next call. */
-const MAX_LOST_CREATES = 2;
+const MAX_LOST_ALONE = 2;
 
 /** Every exported job that there is room for, the oldest first: batches, which work while the other lane is embedded. */
 export async function submit(
@@ -51,13 +51,15 @@ export async function submit(
 ): Promise<SubmitSummary> {
   const { manifest, signal } = services;
   const { lane, costLimit } = options;
-  const creates = new Creates(services, MAX_LOST_CREATES);
+  const creates = new Creates(services, MAX_LOST_ALONE);
   const world = { ...worldOf(services), ...options, quotaWaitMs: 0, creates, alone: true };
   const batches = new SubmitLane(world);
   const embedded: string[] = [];
-  const atOnce = embedLane({ ...world, readList: creates.readList }, ({ id }) => embedded.push(id));
+  const atOnce = embedLane({ ...world, readList: creates.adoptOnce }, ({ id }) =>
+    embedded.push(id),
+  );
   // once in any case: a manifest restored from a backup does not know of its last batches
-  if (manifest.jobs().some(isToSend)) await creates.readList();
+  if (manifest.jobs().some(isToSend)) await creates.adoptOnce();
   await drive([batches, new SettleLane(world)], world);
   // begun at once or not: without that lane nothing is paid for at its price
   const isSync = lane !== undefined && lane.lane !== "batch";
@@ -79,8 +81,8 @@ export async function submit(
 
 /** Finds out what became of uncertain submissions, and whether any job has a second batch. */
 export async function reconcile(services: StageServices, reconcileGraceMs: number): Promise<void> {
-  const creates = new Creates(services, MAX_LOST_CREATES);
-  await creates.readList();
+  const creates = new Creates(services, MAX_LOST_ALONE);
+  await creates.adoptOnce();
   const world = { ...worldOf(services), creates, reconcileGraceMs, alone: true };
   await drive([new SettleLane(world)], world);
 }

@@ -215,7 +215,7 @@ type RunEnd = Readonly<{
 }>;
 
 /** Creates in a row without an answer and without a batch before a run gives up: some five hours. */
-const MAX_LOST_CREATES = 24;
+const MAX_LOST_IN_RUN = 24;
 
 /** `waiting`: of each target, the rows that were NULL at the start. */
 async function driveAll(
@@ -270,7 +270,7 @@ type RunWorld = World &
 function lanesOf(its: RunWorld, parts: readonly Part[], canaries: readonly Canary[]) {
   const { manifest, blocked, clock } = its;
   const { bounds } = its.export;
-  const creates = new Creates(its, MAX_LOST_CREATES);
+  const creates = new Creates(its, MAX_LOST_IN_RUN);
   const gate = () => {
     const gates = canaries.map((canary) => canary.gate());
     return (job: Job) => gates.every((mayStart) => mayStart(job)) && !blocked.refuses(job.target);
@@ -279,7 +279,7 @@ function lanesOf(its: RunWorld, parts: readonly Part[], canaries: readonly Canar
     isTooLarge(job, bounds, manifest.quota(job.target.model))
       ? () => cutAgain(its, job, bounds)
       : undefined;
-  const { readList } = creates;
+  const readList = creates.adoptOnce;
   const doubted = doubtedJobs(clock);
   const world = { ...its, bounds, creates, readList, doubted, gate, instead };
   const again = againLane(world);

@@ -11,7 +11,7 @@ import {
 } from "./environment/env-file.ts";
 import { UserError, usageError } from "../errors.ts";
 import { type JsonObject, LineError, parseJsonObject } from "../row/json-value.ts";
-import { type Redact, Secret, secretsOfUrl } from "./secret.ts";
+import { type Redact, Secret, secretsOfUrl } from "./environment/secret.ts";
 
 export type GeminiAccess = Readonly<{
   apiKey: Secret;

@@ -61,6 +61,7 @@ export type Unnamed<T> = Readonly<{
   defaultText: string | undefined;
   default: T;
   group: OptionGroup;
+  /** Whose flag it is; from variables and the config file every command gets it. */
   commands: readonly CommandName[];
   /** The words it may be; undefined where it may be anything. */
   choices: readonly string[] | undefined;

@@ -1,5 +1,5 @@
 /**
- * Every option, once. This table is what yargs is told, what the environment and the config file
+ * Every option but those that one command has by flags alone (`cli/*-options.ts`), once. This table is what yargs is told, what the environment and the config file
  * may set, what the defaults are and what the help says. A new option is one entry here: its type
  * appears in `Settings` by itself.
  */
@@ -354,7 +354,7 @@ export const OPTIONS = named({
     max: PACE_MAX,
     describe: "most rows a second to write, or auto: back off when the database slows down",
     group: "Quota and waiting",
-    commands: ["import", "run", "recover", "rollback", "migrate"],
+    commands: ["import", "run", "recover", "resubmit", "rollback", "migrate"],
   }),
   rebuildIndex: toggle({
     describe:

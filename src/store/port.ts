@@ -226,8 +226,8 @@ export type Store = {
   /** Rows whose embedding is NULL, in id order; fewer than `limit` only at the end. */
   readPending(page: PendingPage): Promise<PendingQuestion[]>;
   /**
-   * Writes each vector whose row still has that fingerprint and a NULL column, in one statement,
-   * and says for every row, in the order given, what became of it. A row that already holds exactly
+   * Writes each vector whose row still has that fingerprint and a NULL column. Each row is checked and written in one
+   * statement; what stays open is offered again. Says for every row, in the order given, what became of it. A row that already holds exactly
    * this vector counts as written. Ids within a call are distinct.
    */
   apply(rows: readonly EmbeddedQuestion[]): Promise<RowOutcome[]>;

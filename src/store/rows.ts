@@ -17,7 +17,7 @@ export type Placed = Readonly<{ place: number; row: EmbeddedQuestion }>;
 
 type Say<Answer> = (row: Placed, answer: Answer) => void;
 
-/** What lies behind a store: it says of each row what became of it; of one that is not there, nothing. */
+/** What lies behind a store: it says of rows what became of them. A row of which nothing is said is gone. */
 export type RowWork = Readonly<{
   /** An id that the column's type cannot hold has no row; to the database it would be an error. */
   canBeId: (id: string) => boolean;

@@ -1,5 +1,5 @@
 /**
- * Every statement on the target table. One expression yields a row's text, and the start of its
+ * The statements that select rows and write vectors. One expression yields a row's text, and the start of its
  * SHA-256 the fingerprint; reading and writing use the very same one, so that the check of the text
  * and the write of its vector are one statement. Columns are qualified by the table's name, which
  * leaves `--where` free to name them with or without it.

@@ -20,7 +20,7 @@ export class Creates {
     this.#mostLost = mostLost;
   }
 
-  get isGivenUp(): boolean {
+  get hasLostTooMany(): boolean {
     return this.lost > this.#mostLost;
   }
 
@@ -29,15 +29,15 @@ export class Creates {
 
   /** Once more for a job that was sent before: a batch of it may have shown meanwhile. */
   async lookBefore({ submissions }: Job): Promise<void> {
-    await this.readList();
-    if (submissions > 0) await this.look();
+    await this.adoptOnce();
+    if (submissions > 0) await this.adoptListed();
   }
 
   /**
-   * Once in any case: a manifest restored from a backup does not know of its last batches. Again where
+   * Reads the list, and takes over the batches of our jobs that are in it. Once in any case: a manifest restored from a backup does not know of its last batches. Again where
    * there are some that no job has: a job that is exported now may be theirs.
    */
-  readonly readList = (): Promise<void> => {
+  readonly adoptOnce = (): Promise<void> => {
     this.#listRead ??= this.#read().catch((error: unknown) => {
       this.#listRead = undefined;
       throw error;
@@ -45,7 +45,7 @@ export class Creates {
     return this.#listRead;
   };
 
-  async look(): Promise<Found> {
+  async adoptListed(): Promise<Found> {
     const found = await adoptFound(this.#services, this.isBeingSent);
     if (found.adopted.length > 0) this.lost = 0;
     this.adopted.push(...found.adopted);
@@ -67,7 +67,7 @@ export class Creates {
     const { manifest } = this.#services;
     for (;;) {
       const jobs = manifest.jobs().length;
-      if ((await this.look()).unknown.length === 0) return;
+      if ((await this.adoptListed()).unknown.length === 0) return;
       // one that was exported meanwhile may be theirs, and must not be sent before that is known
       if (manifest.jobs().length === jobs) break;
     }

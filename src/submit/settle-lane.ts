@@ -22,19 +22,19 @@ import { isSameSubmission, revokeInput } from "./revoke.ts";
 const READS_PER_GRACE = 6;
 const MIN_READS = 2;
 const MAX_WAIT_BETWEEN_READS_MS = 15_000;
-const HELD_LOOK_MS = 10 * 60 * 1000;
+const SELDOM_READ_MS = 10 * 60 * 1000;
 
 /** What was seen of a submission since this process watches it. */
 type Watch = {
   readonly submission: number;
-  /** Readings of the list, and since when; anew once the file is gone. */
+  /** Readings of the list, and since when: from the start, or, once the file is gone, from then on. */
   reads: number;
   sinceMs: number;
   /** Since when its file is being revoked; and how often in a row it was found gone. */
   revokedSinceMs: number | undefined;
   gone: number;
-  /** Its file has to expire, or nobody tells: it is looked at seldom, and not waited for. */
-  held: boolean;
+  /** Its file has to expire, or nobody tells: the list is read seldom, and nobody waits for it. */
+  isSeldom: boolean;
 };
 
 type SettleWorld = World &
@@ -46,7 +46,7 @@ type SettleWorld = World &
     alone?: boolean;
   }>;
 
-/** Settles every job that is uncertain, each in its own time while other lanes work; a batch of a job that was recorded as absent is found too. */
+/** Settles every job that is uncertain, each in its own time while other lanes work. A batch of a job that was recorded as absent is found by any reading, too (`adopt.ts`). */
 export class SettleLane implements Lane {
   readonly #world: SettleWorld;
   readonly #pause: Pause = {};
@@ -61,13 +61,13 @@ export class SettleLane implements Lane {
   next(isQuiet: boolean): Step {
     const { outages, creates, clock, alone = false } = this.#world;
     const open = this.#open();
-    if (open.length === 0 || creates.isGivenUp || (alone && !isQuiet)) return IDLE;
+    if (open.length === 0 || creates.hasLostTooMany || (alone && !isQuiet)) return IDLE;
     const restMs = outages.sendingRestMs(this.#pause);
     if (restMs > 0) return restMs;
     const isNew = (job: Job) => this.#watches.get(job.id)?.submission !== job.submissions;
     const leftMs = open.some(isNew) ? 0 : this.#dueMs - clock.elapsedMs();
-    if (leftMs < 1) return () => outages.askForList(() => this.#look(), this.#pause);
-    return alone && open.every(this.#isHeld) ? IDLE : leftMs;
+    if (leftMs < 1) return () => outages.guarded(() => this.#readAndAdvance(), this.#pause);
+    return alone && open.every(this.#isSeldom) ? IDLE : leftMs;
   }
 
   #open(): readonly Job[] {
@@ -75,12 +75,12 @@ export class SettleLane implements Lane {
     return manifest.needing("settle").filter((job) => !creates.isBeingSent(job));
   }
 
-  readonly #isHeld = ({ id }: Job): boolean => this.#watches.get(id)?.held === true;
+  readonly #isSeldom = ({ id }: Job): boolean => this.#watches.get(id)?.isSeldom === true;
 
   /** One reading of the whole list, and what comes of it for each uncertain job. */
-  async #look(): Promise<void> {
+  async #readAndAdvance(): Promise<void> {
     const readAtMs = this.#world.clock.elapsedMs();
-    const found = await this.#world.creates.look();
+    const found = await this.#world.creates.adoptListed();
     const open = this.#open();
     checkKey(this.#world, open, found);
     for (const job of open) {
@@ -94,7 +94,7 @@ export class SettleLane implements Lane {
   /** Until the next look. */
   #waitMs(): number {
     const open = this.#open();
-    if (open.every(this.#isHeld)) return HELD_LOOK_MS;
+    if (open.every(this.#isSeldom)) return SELDOM_READ_MS;
     const waitMs = waitBetweenMs(this.#world.reconcileGraceMs);
     const why = `for a batch of job ${open.map(({ id }) => id).join(", ")} to show at Gemini`;
     this.#world.report({ type: "waiting", why, seconds: Math.ceil(waitMs / MS_PER_SECOND) });
@@ -110,7 +110,7 @@ export class SettleLane implements Lane {
       sinceMs: nowMs,
       revokedSinceMs: undefined,
       gone: 0,
-      held: false,
+      isSeldom: false,
     };
     this.#watches.set(job.id, watch);
     return watch;
@@ -121,13 +121,15 @@ export class SettleLane implements Lane {
     watch: Watch,
     { readAtMs, found }: Readonly<{ readAtMs: number; found: Found }>,
   ): Promise<void> {
+    // of the first grace, or of the one after the file is gone
     const isGraceOver =
       watch.reads >= MIN_READS && readAtMs - watch.sinceMs >= this.#world.reconcileGraceMs;
-    // last: the list, once more over a grace, after the file is gone
+    // third: the list, once more over a grace, after the file is gone
     if (watch.gone >= GONE_TIMES)
       return isGraceOver ? this.#recordAbsent(job, watch, found) : undefined;
     // first: the list alone, over a grace
     if (job.revoking === undefined && (!isGraceOver || this.#isYoung(job))) return;
+    // second: the file
     checkNameless(this.#world, job, found.nameless);
     await this.#revoke(job, watch, readAtMs);
   }
@@ -140,7 +142,7 @@ export class SettleLane implements Lane {
     const isLate =
       readAtMs > sinceMs &&
       readAtMs - sinceMs >= REVOKE_TAKES_GRACES * this.#world.reconcileGraceMs;
-    watch.held = revocation === "held" || (revocation === "open" && isLate);
+    watch.isSeldom = revocation === "held" || (revocation === "open" && isLate);
     if (watch.gone < GONE_TIMES) return;
     watch.reads = 0;
     watch.sinceMs = this.#world.clock.elapsedMs();

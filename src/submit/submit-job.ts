@@ -106,7 +106,7 @@ async function createOnce(
   const file = job.remoteFile?.name;
   if (file === undefined) throw new Error(`job ${job.id} has no uploaded file`);
   const submission = job.submissions + 1;
-  const mark = await services.markOf?.(job.target);
+  const mark = await services.targetMarkOf?.(job.target);
   const displayName = batchDisplayName(manifest.id, job, submission, mark);
   const since = momentOf(services.clock);
   const isAdmitted = (now: Job) => {

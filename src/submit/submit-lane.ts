@@ -55,7 +55,7 @@ export class SubmitLane implements Lane {
     const { outages, creates, alone } = this.#world;
     const restMs = outages.sendingRestMs(this.#pause);
     if (restMs > 0) return restMs;
-    const next = this.#isRefused || creates.isGivenUp ? undefined : this.#nextToSubmit();
+    const next = this.#isRefused || creates.hasLostTooMany ? undefined : this.#nextToSubmit();
     if (next === undefined) return IDLE;
     const waitMs = this.#waitMs(next);
     if (waitMs <= 0) return () => this.#submit(next.job);
@@ -120,7 +120,7 @@ export class SubmitLane implements Lane {
 
   async #submit(job: Job): Promise<void> {
     const { outages, creates, instead } = this.#world;
-    if (!(await outages.askForList(() => creates.lookBefore(job), this.#pause))) return;
+    if (!(await outages.guarded(() => creates.lookBefore(job), this.#pause))) return;
     // what was found just now may fill the window, or be this very job's batch
     const next = this.#nextToSubmit();
     if (next === undefined || this.#waitMs(next) > 0) return;
@@ -153,7 +153,8 @@ export class SubmitLane implements Lane {
   #afterLost(job: Job, message: string): void {
     const { outages, creates, alone } = this.#world;
     this.why = `no answer to the create: ${message}`;
-    if (creates.isGivenUp && alone !== true) outages.halt(noAnswers(job, creates.lost, message));
+    if (creates.hasLostTooMany && alone !== true)
+      outages.halt(noAnswers(job, creates.lost, message));
     else if (creates.lost > 1) {
       outages.rest(this.#pause, `for answers at Gemini (job ${job.id}: ${message})`);
     }

@@ -157,7 +157,7 @@ async function dryExport(trial: Trial) {
         gemini: async () => trial.gemini,
         redact: String,
         keyId: () => "",
-        markOf: async () => undefined,
+        targetMarkOf: async () => undefined,
       },
     }),
   );

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { systemClock } from "../../src/clock.ts";
 import { countAnswered } from "../../src/jobs-folder/checkpoint.ts";
-import { markOf } from "../../src/manifest/mark.ts";
+import { requestMarkOf } from "../../src/manifest/mark.ts";
 import { openManifest, readManifest } from "../../src/jobs-folder/open.ts";
 import { newJob, temporaryFolder } from "../manifest/sample.ts";
 
@@ -36,7 +36,8 @@ async function answered(state: "exported" | "embedding"): Promise<string> {
   const manifest = await openManifest(folder, systemClock);
   const job = await manifest.recordExported(newJob("0001"));
   if (state === "embedding") await manifest.record({ type: "embedding", job: "0001" });
-  const line = (row: number) => JSON.stringify({ error: {}, of: markOf(job), key: `${row}@f` });
+  const line = (row: number) =>
+    JSON.stringify({ error: {}, of: requestMarkOf(job), key: `${row}@f` });
   await writeFile(manifest.files("0001").sync, `${line(1)}\n${line(2)}\n`);
   await manifest.close();
   return folder;

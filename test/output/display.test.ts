@@ -13,7 +13,7 @@ import { openDisplay } from "../../src/output/display.ts";
 import { textWidth } from "../../src/output/fit.ts";
 import { noteProgress, startProgress } from "../../src/output/progress-state.ts";
 import type { ProgressEvent } from "../../src/progress.ts";
-import { Secret, redactor } from "../../src/settings/secret.ts";
+import { Secret, redactor } from "../../src/settings/environment/secret.ts";
 import { EXAMPLES, jobReport } from "./reports.ts";
 
 const MINUTE = { now: new Date("2026-11-25T10:01:00.000Z"), elapsedMs: 60_000 };

@@ -11,7 +11,7 @@ import { GeminiError } from "../../src/gemini/port.ts";
 import { type OutputOptions, createOutput } from "../../src/output/output.ts";
 import { bytes, count, counted, dollars, duration } from "../../src/words/figures.ts";
 import type { ProgressEvent } from "../../src/progress.ts";
-import { Secret, redactor } from "../../src/settings/secret.ts";
+import { Secret, redactor } from "../../src/settings/environment/secret.ts";
 
 const KEY = "AIza-very-secret";
 const ESCAPE = "\u{1b}";

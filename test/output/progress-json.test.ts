@@ -14,7 +14,7 @@ import { UserError } from "../../src/errors.ts";
 import { failureOf } from "../../src/output/failure.ts";
 import { createOutput } from "../../src/output/output.ts";
 import { openDatabase } from "../../src/store/postgres/open-database.ts";
-import { Secret, redactor } from "../../src/settings/secret.ts";
+import { Secret, redactor } from "../../src/settings/environment/secret.ts";
 import { runHere } from "../command-line.ts";
 import { temporaryFolder } from "../manifest/sample.ts";
 import { EXAMPLES } from "./reports.ts";

@@ -2,10 +2,10 @@
 // how often is Gemini asked?
 import { rm, writeFile } from "node:fs/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { keyIdOf } from "../../src/settings/secret.ts";
+import { keyIdOf } from "../../src/settings/environment/secret.ts";
 import type { Job } from "../../src/manifest/job.ts";
 import { adaptiveIntervalMs, pollSchedule } from "../../src/poll/schedule.ts";
-import { Secret } from "../../src/settings/secret.ts";
+import { Secret } from "../../src/settings/environment/secret.ts";
 import { startTrial, texts, type Trial } from "../trial.ts";
 import { openWorkshop, type Workshop } from "../workshop.ts";
 

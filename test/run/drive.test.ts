@@ -127,7 +127,7 @@ test("what one lane asked tells it to send nothing where another has halted mean
   const manifest = await openManifest(await temporaryFolder(), systemClock);
   const outages = new Outages({ manifest, clock: systemClock, report: () => {} }, 1_000);
   const halting = async () => outages.halt(new UserError("the key is another", { hint: "-" }));
-  expect(await outages.askForList(async () => {}, {})).toBe(true);
-  expect(await outages.askForList(halting, {})).toBe(false);
+  expect(await outages.guarded(async () => {}, {})).toBe(true);
+  expect(await outages.guarded(halting, {})).toBe(false);
   await manifest.close();
 });

@@ -133,7 +133,7 @@ describe("plan and run --dry-run", () => {
     expect(code).toBe(EXIT_CODES.done);
     expect(stdout).toMatch(/^rows +30$/m);
     expect(stdout).toMatch(
-      /^tokens +\d+, estimated, with [+-][\d.]+% from a sample that Gemini counted \([\d,]+ tokens\)$/m,
+      /^tokens +\d+, estimated, (?:as|with [+-][\d.]+% from a sample that) Gemini counted(?: a sample)? \([\d,]+ tokens\)$/m,
     );
     expect(stdout).toMatch(
       /^cost, batch +.*at \$0\.075 a million tokens \(prices of \d{4}-\d\d-\d\d\)$/m,

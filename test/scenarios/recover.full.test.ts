@@ -44,7 +44,7 @@ const TICK_MS = 20;
 const ROOM = { maxActiveJobs: 90, maxEnqueuedTokens: 500_000 };
 const LASTS = { stuckAfterMs: 24 * HOUR_MS, timeoutMs: undefined };
 
-type Services = WorkshopServices & Readonly<{ markOf: () => Promise<string> }>;
+type Services = WorkshopServices & Readonly<{ targetMarkOf: () => Promise<string> }>;
 
 /** As one process has them; what leaves it goes over the border. */
 function withServices<T>(emulator: Emulator, work: (services: Services) => Promise<T>): Promise<T> {
@@ -55,8 +55,8 @@ function withServices<T>(emulator: Emulator, work: (services: Services) => Promi
   const open = createSqlStore(borderDatabase(database), target, { where: undefined });
   const store = withRetry(open, { clock, report: () => {} });
   const signal = underTest.getStore()?.death ?? new AbortController().signal;
-  const markOf = async () => targetMark("here", target);
-  const instead = { gemini, store, storeOf: async () => store, clock, signal, markOf };
+  const targetMarkOf = async () => targetMark("here", target);
+  const instead = { gemini, store, storeOf: async () => store, clock, signal, targetMarkOf };
   return workshop.withServices((services) => work({ ...services, ...instead }), clock);
 }
 
@@ -65,7 +65,7 @@ const isRecovered = ({ recovered }: Job) => recovered;
 async function recover(services: Services): Promise<void> {
   const { target } = workshop;
   const its = { ...services, now: services.clock.now() };
-  const batches = await recoverable(its, await services.markOf());
+  const batches = await recoverable(its, await services.targetMarkOf());
   await recoverBatches(services, batches, target);
   await poll(services, { ...LASTS, pollIntervalMs: 5, once: true });
   await importEnded(services, isRecovered);

@@ -9,12 +9,12 @@ import { join } from "node:path";
 import { inspect } from "node:util";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { geminiAccess, secretsIn, storeAccess } from "../../src/settings/access.ts";
-import { keyIdOf } from "../../src/settings/secret.ts";
+import { keyIdOf } from "../../src/settings/environment/secret.ts";
 import { nextCommandLine } from "../../src/cli/command-line.ts";
 import { type Flags, loadConfiguration, targetOf } from "../../src/settings/config.ts";
 import { realEnvironment } from "../../src/settings/environment/env-file.ts";
 import { UserError } from "../../src/errors.ts";
-import { Secret, redactor } from "../../src/settings/secret.ts";
+import { Secret, redactor } from "../../src/settings/environment/secret.ts";
 
 let folder: string;
 

@@ -2,8 +2,8 @@
 // gone, is there exactly one batch for every job in the end, and is nothing paid for twice?
 import { readFile, rename, rm, writeFile } from "node:fs/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { keyIdOf } from "../../src/settings/secret.ts";
-import { Secret } from "../../src/settings/secret.ts";
+import { keyIdOf } from "../../src/settings/environment/secret.ts";
+import { Secret } from "../../src/settings/environment/secret.ts";
 import { batchDisplayName, jobOfBatch, remoteFileName } from "../../src/jobs-folder/batch-names.ts";
 import { newJob } from "../manifest/sample.ts";
 import { nextTry } from "../../src/quota/next-try.ts";

@@ -16,7 +16,7 @@ export async function showClean(context: CommandContext): Promise<CommandResult>
   const manifest = await services.manifest();
   const plan = await planCleaning(manifest, options);
   const ending = plan.filter(({ endsRollback }) => endsRollback);
-  if (ending.length > 0 && !(await confirm(question(ending)))) throw refused();
+  if (ending.length > 0 && !(await confirm(question(plan, ending.length)))) throw refused();
   const { cleaned, files, uploads, ...freed } = await clean(
     {
       manifest,
@@ -66,8 +66,8 @@ function nothingToClean(): CommandResult {
   return { json: { cleaned: [], files: 0, bytes: 0, uploads: 0 }, text: NOTHING };
 }
 
-function question(ending: readonly Cleaning[]): string {
-  return `Delete the request and results files of ${counted(ending.length, "imported job")} (${bytes(bytesOf(ending))})? They cannot be rolled back afterwards.`;
+function question(plan: readonly Cleaning[], ending: number): string {
+  return `Delete the request and results files of ${counted(plan.length, "job")} (${bytes(bytesOf(plan))})? Of these, ${counted(ending, "job")} cannot be rolled back afterwards, nor written again.`;
 }
 
 function refused(): UserError {

@@ -76,6 +76,7 @@ async function chosen(context: CommandContext): Promise<Chosen & { isSeen: boole
   const target = targetOf(settings);
   if (settings.remove) return { target, lacks: [], isSeen: false };
   // what the file says is of its own table
+  if (await isBesideFlat(context)) report({ type: "warning", ...BESIDE_FLAT });
   const others = (await isOfFile(context, target)) ? ["default"] : ["default", "file"];
   const set = MEMBERS.filter((name) => !others.includes(origins[name].source));
   const found = await services.tables().catch((error: unknown) => {
@@ -110,6 +111,17 @@ function noProject(): UserError {
     "Set DATABASE_URL to the project's own database (dashboard: Connect), or leave --apply out. With that database alone, and SUPABASE_URL unset, vecfill needs no functions.",
   );
 }
+
+/** A target of a name is written into a file that names a table by itself. */
+async function isBesideFlat({ folder, settings }: CommandContext): Promise<boolean> {
+  const { entries } = await loadConfigFile(folder, settings.config);
+  return settings.target !== undefined && entries.has(OPTIONS.table.flag);
+}
+
+const BESIDE_FLAT = {
+  message: "The config file names a table beside its targets: `--target all` leaves that one out.",
+  hint: "Write it as a target, too, and take it out of the top of the file.",
+};
 
 /** Whether the config file's settings, or those of the target that was named, are of this very table. */
 async function isOfFile({ folder, settings }: CommandContext, target: Target): Promise<boolean> {

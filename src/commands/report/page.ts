@@ -290,7 +290,7 @@ function jobRow({ job }: ReportJob, cost: string): Html {
     <td>${id}</td>
     <td class="state ${state}">${stateWords(job)}</td>
     <td class="n">${count(requests)}</td>
-    ${figureCell(sums?.written)}${figureCell(sums?.failed, "bad")}${figureCell(other)}
+    ${figureCell(sums?.written)}${figureCell(sums && job.outstanding.lines, "bad")}${figureCell(other)}
     <td class="n">${count(billedTokens ?? tokens)}</td>
     <td class="n">${cost}</td>
     <td class="date">${minute(updatedAt)}</td>

@@ -198,9 +198,9 @@ function rowWork(database: Database, target: Target, layout: Layout): RowWork {
     canBeId: CAN_BE_ID[shape.idType],
     async apply(rows, say) {
       const written = await writeChunk(database, target, layout, rows);
-      const settled = new Set(written.map((answer) => placeOf(rows, answer)));
-      for (const row of settled) say(row, "written");
-      const others = rows.filter((row) => !settled.has(row));
+      const writtenRows = new Set(written.map((answer) => placeOf(rows, answer)));
+      for (const row of writtenRows) say(row, "written");
+      const others = rows.filter((row) => !writtenRows.has(row));
       if (others.length === 0) return;
       const sql = classifySql(target, shape);
       for (const answer of await database.query(sql, parameters(others, extension))) {

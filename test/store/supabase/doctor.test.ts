@@ -10,7 +10,7 @@ import { checkAddress } from "../../../src/commands/doctor/address-checks.ts";
 import { checkDisk } from "../../../src/commands/doctor/folder-checks.ts";
 import { checkExamination } from "../../../src/commands/doctor/table-checks.ts";
 import { type Emulator, startEmulator } from "../../../src/emulator/emulator.ts";
-import { Secret } from "../../../src/settings/secret.ts";
+import { Secret } from "../../../src/settings/environment/secret.ts";
 import { runHere } from "../../command-line.ts";
 import { temporaryFolder } from "../../manifest/sample.ts";
 import { DIMENSIONS, QUESTIONS } from "../contract.ts";

@@ -6,7 +6,7 @@ import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Exchange } from "../../../gemini/port.ts";
 import { prepareFolder } from "../../../jobs-folder/files.ts";
-import type { Redact } from "../../../settings/secret.ts";
+import type { Redact } from "../../../settings/environment/secret.ts";
 
 const FILE_MODE = 0o600;
 const NUMBER_DIGITS = 3;

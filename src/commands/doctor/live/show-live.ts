@@ -5,7 +5,7 @@ import { explain } from "../../../words/explain.ts";
 import { GeminiError } from "../../../gemini/port.ts";
 import { counted } from "../../../words/figures.ts";
 import { compareWithEmulator, type Comparison } from "./compare.ts";
-import { redactor } from "../../../settings/secret.ts";
+import { redactor } from "../../../settings/environment/secret.ts";
 import { rawBodies } from "./raw-bodies.ts";
 
 /** A batch of a few lines is done in minutes on most days. */
