@@ -129,9 +129,8 @@ class ExportPass {
   readonly #options: ExportOptions;
   readonly #cutter: RequestCutter;
   readonly #format: (question: PendingQuestion) => string;
-  readonly #skipped = { ...NONE_SKIPPED };
   readonly #jobs: string[] = [];
-  readonly #sums = { exported: 0, tokens: 0, copies: 0 };
+  readonly #sums = { exported: 0, tokens: 0, copies: 0, skipped: { ...NONE_SKIPPED } };
   /** Of the file in hand: what the next bills tell is for the next file. */
   #ratio: number;
   #tooLong: DurableFile | undefined;
@@ -158,7 +157,7 @@ class ExportPass {
   }
 
   async skip(question: PendingQuestion, reason: SkipReason, tokens: number): Promise<void> {
-    this.#skipped[reason] += 1;
+    this.#sums.skipped[reason] += 1;
     if (reason === "tooLong") await this.#listTooLong(question, tokens, "skipped");
   }
 
@@ -222,7 +221,6 @@ class ExportPass {
     const tooLongFile = this.#tooLong && this.#tooLongPath;
     return {
       ...this.#sums,
-      skipped: this.#skipped,
       jobs: this.#jobs,
       jobCount: this.#jobs.length,
       tooLongFile,
@@ -240,7 +238,7 @@ class ExportPass {
   }
 
   reportProgress(type: "exporting" | "exportEnded"): void {
-    const skipped = Object.values(this.#skipped).reduce((sum, count) => sum + count, 0);
+    const skipped = Object.values(this.#sums.skipped).reduce((sum, count) => sum + count, 0);
     this.#services.report({ type, exported: this.#sums.exported, skipped });
   }
 

@@ -28,11 +28,7 @@ export type ChunkWriterOptions = Readonly<{
 
 /** Hands checked vectors to the store in chunks, a few at a time, and notes each row's outcome. */
 export class ChunkWriter {
-  readonly #store: Store;
-  readonly #rows: RequestRows;
-  readonly #dimensions: number;
-  readonly #pacer: Pacer;
-  readonly #signal: AbortSignal;
+  readonly #options: ChunkWriterOptions;
   readonly #underWay = new Set<Promise<void>>();
   /** Of chunks that are written: new memory for every chunk costs more than what is done with it. */
   readonly #spare: Float32Array[] = [];
@@ -43,12 +39,8 @@ export class ChunkWriter {
   /** Of the first rows. */
   #refusedOfFirst = 0;
 
-  constructor({ store, rows, dimensions, pacer, signal }: ChunkWriterOptions) {
-    this.#store = store;
-    this.#rows = rows;
-    this.#dimensions = dimensions;
-    this.#pacer = pacer;
-    this.#signal = signal;
+  constructor(options: ChunkWriterOptions) {
+    this.#options = options;
     this.#chunk = this.#newChunk();
   }
 
@@ -65,8 +57,9 @@ export class ChunkWriter {
   /** Where the vector of the next row is to be made. It is free again if that row is not added. */
   roomForVector(): Float32Array {
     const { questions, vectors } = this.#chunk;
-    const start = questions.length * this.#dimensions;
-    return vectors.subarray(start, start + this.#dimensions);
+    const { dimensions } = this.#options;
+    const start = questions.length * dimensions;
+    return vectors.subarray(start, start + dimensions);
   }
 
   add(ordinal: number, question: EmbeddedQuestion): void {
@@ -76,7 +69,7 @@ export class ChunkWriter {
 
   /** A full chunk has to be sent before the next row is added. */
   isFull(): boolean {
-    return this.#chunk.questions.length >= Math.min(CHUNK_ROWS, this.#pacer.maxRows);
+    return this.#chunk.questions.length >= Math.min(CHUNK_ROWS, this.#options.pacer.maxRows);
   }
 
   /** Waits while enough is under way. Throws what a write before it failed with. */
@@ -93,7 +86,7 @@ export class ChunkWriter {
   }
 
   #newChunk(): Chunk {
-    const vectors = this.#spare.pop() ?? new Float32Array(CHUNK_ROWS * this.#dimensions);
+    const vectors = this.#spare.pop() ?? new Float32Array(CHUNK_ROWS * this.#options.dimensions);
     return { ordinals: [], questions: [], vectors };
   }
 
@@ -116,23 +109,25 @@ export class ChunkWriter {
     before: readonly Promise<void>[],
   ): Promise<void> {
     if (before.length >= MAX_WRITES_AT_ONCE) await Promise.race(before);
-    const write = (rows: readonly EmbeddedQuestion[]) =>
-      this.#pacer.paced(rows.length, this.#signal, () => this.#store.apply(rows));
+    const { store, rows, pacer, signal } = this.#options;
+    const write = (part: readonly EmbeddedQuestion[]) =>
+      pacer.paced(part.length, signal, () => store.apply(part));
     await writeAround(questions, write, (place, end) => {
       const ordinal = ordinals[place];
       if (ordinal === undefined) throw new Error("the store told more outcomes than rows");
       this.#settled += 1;
       if (end === "written") this.#written += 1;
       if (end instanceof TableRefusal) this.#refuse(ordinal, first + place, end);
-      else this.#rows.settle(ordinal, end);
+      else rows.settle(ordinal, end);
     });
     this.#spare.push(vectors);
   }
 
   /** `place`: among all that were added. */
   #refuse(ordinal: number, place: number, error: TableRefusal): void {
-    this.#rows.failRow(ordinal, failureOf(error));
-    const ofFirst = Math.min(FIRST_ROWS, this.#rows.size);
+    const { rows } = this.#options;
+    rows.failRow(ordinal, failureOf(error));
+    const ofFirst = Math.min(FIRST_ROWS, rows.size);
     if (place < ofFirst) this.#refusedOfFirst += 1;
     // thrown at each refusal from then on, so that chunks under way end as well
     if (this.#refusedOfFirst * 2 > ofFirst) throw refusesMost(error, this.#refusedOfFirst, ofFirst);
