@@ -11,15 +11,18 @@ const ROWS_A_SLICE = CANARY_ROWS;
 export class JobCount {
   readonly #bounds: JobBounds;
   readonly #slices: JobSize[] = [];
+  readonly #rowsASlice: number;
   #open: JobSize = EMPTY;
 
   constructor(bounds: JobBounds) {
     this.#bounds = bounds;
+    // whole jobs, where these are smaller
+    this.#rowsASlice = ROWS_A_SLICE - (ROWS_A_SLICE % Math.min(bounds.maxRows, ROWS_A_SLICE));
   }
 
   add(row: JobSize): void {
     this.#open = plus(this.#open, row);
-    if (this.#open.rows < ROWS_A_SLICE) return;
+    if (this.#open.rows < this.#rowsASlice) return;
     this.#slices.push(this.#open);
     this.#open = EMPTY;
   }

@@ -274,6 +274,16 @@ describe("the number of jobs", () => {
   });
 
   test.each([
+    [40, 248, 7],
+    [60, 204, 4],
+    [99, 1_000, 11],
+  ])("counts jobs of %i rows whole: %i rows", (maxRows, rows, jobs) => {
+    const count = new JobCount({ maxRows, maxTokens: 1e9, maxBytes: 1e9 });
+    for (let n = 0; n < rows; n += 1) count.add({ rows: 1, tokens: 10, bytes: 200 });
+    expect(count.jobs(1, true)).toBe(jobs);
+  });
+
+  test.each([
     ["rows", { maxRows: 1_000, maxTokens: 1e9, maxBytes: 1e9 }, 1, 10],
     ["tokens", { maxRows: 1e9, maxTokens: 30_000, maxBytes: 1e9 }, 1, 4],
     [
