@@ -218,6 +218,7 @@ test("status fits a screen of 80 columns and 24 lines, with a batch at Gemini an
   const { vecfill, home } = await openFolders(TEXTS);
   await vecfill("jobs", "export", "--limit", "3");
   await vecfill("jobs", "submit");
+  expect((await vecfill("jobs", "status")).stdout).toMatch(/^in no job +4 rows, to be exported/m);
   const manifest = await openManifest(join(home, "jobs"), systemClock, "run");
   const { stdout } = await vecfill("jobs", "status");
   await manifest.close();

@@ -9,7 +9,7 @@ import { readFailures } from "../../words/failures.ts";
 import { jobInHand } from "../../import/in-hand.ts";
 import { atWork, readManifest } from "../../jobs-folder/open.ts";
 import type { Job } from "../../manifest/job.ts";
-import { isAtGemini, isBack, isToSend } from "../../manifest/states.ts";
+import { isAtGemini, isBack, isOpen, isToSend } from "../../manifest/states.ts";
 import { columnName, sameTarget } from "../../row/target.ts";
 import { targetOf } from "../../settings/config.ts";
 import { atWorkText } from "../../words/at-work-text.ts";
@@ -53,6 +53,7 @@ async function standingOf(context: CommandContext) {
     results: placeOf(jobs, isBack),
     inHand: store && (await jobInHand(store, manifest, jobs)),
     notSent: placeOf(jobs, isToSend),
+    underWay: placeOf(jobs, isOpen).rows,
     speed: busy && speedOf(jobs, coverage, busy, now),
     failures,
     cost: spentOn(jobs, pricesOf(settings)),
@@ -104,6 +105,7 @@ function statusText(standing: Standing): string {
     ["at Gemini", atGeminiText(standing)],
     ["results", results.jobs > 0 ? `${placeText(results)}, ${backText(standing)}` : undefined],
     ["not sent", notSent.jobs > 0 ? placeText(notSent) : undefined],
+    ["in no job", inNoJobText(standing)],
     ["pace", busy && paceText(standing)],
     ...said(failed).map((line, at): Fact => [at === 0 ? "failed" : "", line]),
     ["at work", busy && atWorkText(busy, now)],
@@ -132,6 +134,13 @@ function columnFacts({ coverage }: Standing): Fact[] {
 
 function placeText({ jobs, rows }: Place): string {
   return `${words.counted(rows, "row")} in ${words.counted(jobs, "job")}`;
+}
+
+/** While jobs are under way: then nobody has looked whether a run would take the rest. */
+function inNoJobText({ coverage, underWay, inHand, failures }: Standing): string | undefined {
+  if (typeof coverage === "string" || underWay === 0) return undefined;
+  const rows = coverage.pending - underWay + (inHand?.filled ?? 0) - failures.waiting;
+  return rows > 0 ? `${words.counted(rows, "row")}, to be exported or without text` : undefined;
 }
 
 function backText({ inHand }: Standing): string {
