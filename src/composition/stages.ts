@@ -64,8 +64,7 @@ export async function exportFromSettings(context: StageContext): Promise<ExportS
   if (!settings.beside) await checkRowsKnown(manifest, options.target);
   const { PaidRows } = await import("../import/again/paid-for.ts");
   const paid = new PaidRows({ manifest, store, report }, options.target);
-  const askPaid = (keys: readonly string[]) => paid.of(keys);
-  return exportAll({ store, manifest, report, signal, askPaid }, options);
+  return exportAll({ store, manifest, report, signal, askPaid: paid.ask }, options);
 }
 
 async function wouldExport(context: StageContext): Promise<ExportSummary> {

@@ -31,7 +31,7 @@ type ExportWorld = World &
   }>;
 
 type PaidRows = Readonly<{
-  ask: AskPaid;
+  ask: AskPaid | undefined;
   /** Writes those that were asked for; how many have their vectors again. */
   write: () => Promise<number>;
 }>;
@@ -118,7 +118,7 @@ export class ExportLane implements Lane {
     return jobs.every(isKnown);
   }
 
-  async *#pass(askPaid: AskPaid): AsyncGenerator<Condition, ExportSummary> {
+  async *#pass(askPaid: AskPaid | undefined): AsyncGenerator<Condition, ExportSummary> {
     const jobs = exportJobs({ ...this.#world, askPaid }, this.#world.export);
     for (;;) {
       const step = await jobs.next();

@@ -31,7 +31,7 @@ import {
 } from "./screen.ts";
 
 export type ExportServices = Pick<StageServices, "manifest" | "report" | "signal"> &
-  Readonly<{ store: Store; askPaid?: AskPaid }>;
+  Readonly<{ store: Store; askPaid?: AskPaid | undefined }>;
 
 export type ExportOptions = Readonly<{
   /** Of one of several targets. */

@@ -72,7 +72,7 @@ export async function survey(services: SurveyServices, options: SurveyOptions): 
   const known = new PaidRows(services, target);
   const tally = new Tally(options);
   for await (const page of pendingPages(store)) {
-    const paid = await paidOf(page, target, taken, (keys) => known.of(keys));
+    const paid = await paidOf(page, target, taken, known.ask);
     for (const question of page) {
       if (tally.rows >= (options.limit ?? Infinity) || signal.aborted) break;
       const verdict = screen(question, target, taken, options.onTooLong, options.ratio, paid);
@@ -112,10 +112,10 @@ export async function* lostRows(
 ): AsyncGenerator<string> {
   const { store, manifest } = services;
   const known = new PaidRows(services, target);
-  if (known.isNone) return;
+  if (known.ask === undefined) return;
   const taken = await readTakenRows({ manifest, store }, target);
   for await (const page of pendingPages(store)) {
-    const paid = await paidOf(page, target, taken, (keys) => known.of(keys));
+    const paid = await paidOf(page, target, taken, known.ask);
     for (const row of page) if (paid.has(formatKey(row))) yield row.id;
   }
 }

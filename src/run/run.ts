@@ -309,7 +309,7 @@ function lanesOf(its: RunWorld, parts: readonly Part[], canaries: readonly Canar
 function writablePaid(services: RunServices, target: Target) {
   const rows = new PaidRows({ ...services, fetch: (job) => refetchResults(services, job) }, target);
   return {
-    ask: (keys: readonly string[]) => rows.of(keys),
+    ask: rows.ask,
     write: () => writePaid(services, rows.found()),
   };
 }

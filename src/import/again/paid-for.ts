@@ -54,15 +54,15 @@ export class PaidRows {
       .toReversed();
   }
 
-  /** Whether there is any job whose rows could be paid for. */
-  get isNone(): boolean {
-    return !this.#jobs.some(wasImported);
+  /** Undefined where no job was imported: then nothing need be asked of any row. */
+  get ask(): ((keys: readonly string[]) => Promise<ReadonlySet<string>>) | undefined {
+    return this.#jobs.some(wasImported) ? (keys) => this.#paidAmong(keys) : undefined;
   }
 
   /** Of keys of rows that wait, and that no open job and no failed file has. */
-  async of(keys: readonly string[]): Promise<ReadonlySet<string>> {
+  async #paidAmong(keys: readonly string[]): Promise<ReadonlySet<string>> {
     const paid = new Set<string>();
-    if (this.isNone || keys.length === 0) return paid;
+    if (keys.length === 0) return paid;
     const places = await (this.#places ??= this.#readPlaces());
     for (const key of keys) {
       const place = places.get(key) ?? places.get(rowIdOf(key));
