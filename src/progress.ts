@@ -24,8 +24,8 @@ export type ProgressEvent =
   | Readonly<{ type: "waiting"; why: string; seconds: number }>
   /** What was waited for came early: `why` is that of the `waiting` before it. */
   | Readonly<{ type: "resumed"; why: string }>
-  /** After a round of looks at Gemini: how many jobs have not ended, and when the next look is. */
-  | Readonly<{ type: "looked"; pending: number; nextLookSeconds: number }>
+  /** After a round of polling: how many jobs have not ended, and when the next one is. */
+  | Readonly<{ type: "polled"; pending: number; nextPollSeconds: number }>
   /** The first rows go through to the column alone, and the rest waits for that. */
   | Readonly<{ type: "canary"; rows: number }>
   /** No job is sent for now: `why` says what is queued and when the next is tried; `refusals` in a row. */

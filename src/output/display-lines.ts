@@ -4,7 +4,7 @@ import { count, counted, dollars, duration, pace, roughly } from "../words/figur
 import { said } from "../words/text-lines.ts";
 import { fit, textWidth } from "./fit.ts";
 import type { Moment, ProgressState } from "./progress-state.ts";
-import { lookText, others } from "./progress-lines.ts";
+import { pollText, others } from "./progress-lines.ts";
 import { standing, type Standing } from "./standing.ts";
 
 export type Size = Readonly<{ columns: number; rows: number }>;
@@ -53,7 +53,7 @@ export function lastLines(
   { columns }: Size,
   { clean }: Look,
 ): string[] {
-  const now = { ...standing(state, moment), nextLookSeconds: undefined };
+  const now = { ...standing(state, moment), nextPollSeconds: undefined };
   return lastingLines(state, now).map((line) => laidOut(line, columns - 1, { ...PLAIN, clean }));
 }
 
@@ -85,7 +85,7 @@ function exportLine(state: ProgressState, now: Standing): Line | undefined {
   };
 }
 
-function geminiLine({ atGemini, nextLookSeconds }: Standing): Line | undefined {
+function geminiLine({ atGemini, nextPollSeconds }: Standing): Line | undefined {
   const { jobs, rows, oldest, oldestSeconds } = atGemini;
   if (jobs === 0) return undefined;
   return {
@@ -93,7 +93,7 @@ function geminiLine({ atGemini, nextLookSeconds }: Standing): Line | undefined {
     parts: [
       `${counted(rows, "row")} in ${counted(jobs, "job")}`,
       `oldest ${oldest ?? "-"} for ${duration(oldestSeconds)}`,
-      ...(nextLookSeconds === undefined ? [] : [lookText(nextLookSeconds)]),
+      ...(nextPollSeconds === undefined ? [] : [pollText(nextPollSeconds)]),
     ],
     short: count(rows),
     weight: 6,

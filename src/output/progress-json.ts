@@ -37,7 +37,7 @@ export function standingMembers(now: Standing): Members {
     etaSeconds: rounded(now.etaSeconds),
     oldestJob: atGemini.oldest,
     oldestSeconds: atGemini.oldest === undefined ? undefined : Math.round(atGemini.oldestSeconds),
-    nextLookSeconds: rounded(now.nextLookSeconds),
+    nextPollSeconds: rounded(now.nextPollSeconds),
     waitingFor: waits[0]?.why,
     waitingSeconds: rounded(waits[0]?.sinceSeconds),
   };

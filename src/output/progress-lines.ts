@@ -25,7 +25,7 @@ const SILENT: readonly ProgressEvent["type"][] = [
   "job",
   "goal",
   "exportEnded",
-  "looked",
+  "polled",
   "resumed",
   "stuck",
   "changedTexts",
@@ -121,8 +121,8 @@ function asItIs({ type, ...members }: Progress): string {
 }
 
 /** When Gemini is asked again; what is due is being done. */
-export function lookText(seconds: number): string {
-  return seconds < 0.5 ? "looking now" : `next look in ${duration(seconds)}`;
+export function pollText(seconds: number): string {
+  return seconds < 0.5 ? "polling now" : `next poll in ${duration(seconds)}`;
 }
 
 /** `49,990 written, 10 failed`: what there is none of is left out, but for the written. */

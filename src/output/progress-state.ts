@@ -30,7 +30,7 @@ export type ProgressState = {
   readonly export: { rows: number; recorded: number; ended: boolean; seen: boolean };
   readonly recordedJobs: Set<string>;
   readonly batchStates: Map<string, string>;
-  nextLookMs: number | undefined;
+  nextPollMs: number | undefined;
   /** By why; the one for room in the queue, whose words change, by its name. */
   readonly waits: Map<string, Waiting>;
   uploading: InHand | undefined;
@@ -51,7 +51,7 @@ export function startProgress({ elapsedMs }: Moment): ProgressState {
     export: { rows: 0, recorded: 0, ended: false, seen: false },
     recordedJobs: new Set(),
     batchStates: new Map(),
-    nextLookMs: undefined,
+    nextPollMs: undefined,
     waits: new Map(),
     uploading: undefined,
     downloading: undefined,
@@ -95,8 +95,8 @@ export function noteProgress(
     case "pending":
       state.batchStates.set(event.job, event.batchState);
       return;
-    case "looked":
-      state.nextLookMs = elapsedMs + event.nextLookSeconds * MS_PER_SECOND;
+    case "polled":
+      state.nextPollMs = elapsedMs + event.nextPollSeconds * MS_PER_SECOND;
       return;
     case "waiting":
       return noteWaiting(state, event.why, event, elapsedMs);

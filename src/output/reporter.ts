@@ -8,7 +8,7 @@ import {
   isMoving,
   isNoteworthy,
   isSilent,
-  lookText,
+  pollText,
   progressLine,
   subjectOf,
 } from "./progress-lines.ts";
@@ -59,7 +59,7 @@ export function plainReporter(words: Words, hasTimes = true): Reporter {
     noteProgress(state, event, momentOf(clock));
     if (event.type === "warning") return warn(words, event);
     if (quiet) return;
-    if (event.type === "looked" && heartbeat.isDue()) {
+    if (event.type === "polled" && heartbeat.isDue()) {
       toStderr(words.clean(atGeminiText(standing(state, momentOf(clock)))));
     }
     if (isSilent(event) || !(verbose || isNews(event))) return;
@@ -128,9 +128,9 @@ function isLong(seconds = Infinity): boolean {
 }
 
 /** One line on what is waited for, for where lines are never taken back. */
-function atGeminiText({ atGemini, nextLookSeconds }: Standing): string {
+function atGeminiText({ atGemini, nextPollSeconds }: Standing): string {
   const { jobs, rows, oldest, oldestSeconds } = atGemini;
-  const look = nextLookSeconds === undefined ? "" : `; ${lookText(nextLookSeconds)}`;
+  const look = nextPollSeconds === undefined ? "" : `; ${pollText(nextPollSeconds)}`;
   return `at Gemini: ${counted(rows, "row")} in ${counted(jobs, "job")}, the oldest, ${oldest ?? "-"}, for ${duration(oldestSeconds)}${look}`;
 }
 

@@ -25,7 +25,7 @@ export type Standing = Readonly<{
   /** Undefined where it would mean nothing yet. */
   rowsPerSecond: number | undefined;
   etaSeconds: number | undefined;
-  nextLookSeconds: number | undefined;
+  nextPollSeconds: number | undefined;
   /** The longest first; undefined where nobody knows when it is tried again. */
   waits: readonly Readonly<{
     why: string;
@@ -58,7 +58,7 @@ export function standing(state: ProgressState, moment: Moment): Standing {
     elapsedSeconds: elapsedMs / MS_PER_SECOND,
     rowsPerSecond: rate,
     etaSeconds: rate === undefined || left === undefined ? undefined : left / rate,
-    nextLookSeconds: secondsUntil(state.nextLookMs, moment),
+    nextPollSeconds: secondsUntil(state.nextPollMs, moment),
     waits: openWaits(state, moment),
   };
 }

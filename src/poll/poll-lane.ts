@@ -27,7 +27,7 @@ export function pollLane(world: World & PollOptions, endsAtMs = Infinity): Lane 
   let isOver = false;
   const lookLast = (jobs: readonly Job[]) => {
     isOver = true;
-    return lookAtJobs(polling, jobs);
+    return pollJobs(polling, jobs);
   };
   return {
     next: () => {
@@ -48,15 +48,15 @@ function waitedFor({ manifest, blocked }: World): readonly Job[] {
 /** Says how many are waited for, and when they are looked at next. */
 async function lookAtDue(polling: Polling, jobs: readonly Job[]): Promise<void> {
   const { schedule, report } = polling;
-  await lookAtJobs(polling, schedule.takeDue(jobs));
+  await pollJobs(polling, schedule.takeDue(jobs));
   const left = waitedFor(polling);
   if (left.length === 0) return;
-  const nextLookSeconds = Math.ceil(schedule.untilDueMs(left) / MS_PER_SECOND);
-  report({ type: "looked", pending: left.length, nextLookSeconds });
+  const nextPollSeconds = Math.ceil(schedule.untilDueMs(left) / MS_PER_SECOND);
+  report({ type: "polled", pending: left.length, nextPollSeconds });
 }
 
 /** What is wrong with one job is said once all the others have been looked at. */
-async function lookAtJobs(polling: Polling, jobs: readonly Job[]): Promise<void> {
+async function pollJobs(polling: Polling, jobs: readonly Job[]): Promise<void> {
   const { outages, blocked, report, signal } = polling;
   const failures: UserError[] = [];
   for (const job of jobs) {

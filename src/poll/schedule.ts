@@ -20,7 +20,7 @@ export function pollSchedule(clock: Clock, fixedMs: number | undefined) {
   const nextAtMs = new Map<string, number>();
   const intervalMs = (job: Job) => fixedMs ?? adaptiveIntervalMs(batchAgeMs(job, clock.now()));
   return {
-    /** Those of the jobs whose time has come; their next look is set. */
+    /** Those of the jobs whose time has come; their next poll is set. */
     takeDue: (jobs: readonly Job[]) => {
       const nowMs = clock.elapsedMs();
       const due = jobs.filter(({ id }) => (nextAtMs.get(id) ?? nowMs) <= nowMs);
@@ -32,7 +32,7 @@ export function pollSchedule(clock: Clock, fixedMs: number | undefined) {
       const nowMs = clock.elapsedMs();
       return Math.max(0, Math.min(...jobs.map(({ id }) => nextAtMs.get(id) ?? nowMs)) - nowMs);
     },
-    /** Forgets a job that has ended; the next look at one that has not is due at once. */
+    /** Forgets a job that has ended; the next poll at one that has not is due at once. */
     forget: (job: string) => nextAtMs.delete(job),
   };
 }

@@ -91,7 +91,7 @@ export class SettleLane implements Lane {
     this.#dueMs = readAtMs + this.#waitMs();
   }
 
-  /** Until the next look. */
+  /** Until the next poll. */
   #waitMs(): number {
     const open = this.#open();
     if (open.every(this.#isSeldom)) return SELDOM_READ_MS;

@@ -30,7 +30,7 @@ export type SubmitOutcome =
 
 /**
  * `mayStart` is asked in the very step that records the intent: of several who send, each sees what the others have sent.
- * `probe`: the books say that the queue is full, and the answer is to tell whether they are right.
+ * `probe`: by what is known the queue is full, and the answer is to tell whether that is so.
  */
 export type Sending = Readonly<{ mayStart?: () => boolean; probe?: Probe | undefined }>;
 

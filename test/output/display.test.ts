@@ -31,7 +31,7 @@ const MIDDLE: readonly ProgressEvent[] = [
   { type: "uploading", job: "0004", bytes: 1_000 },
   { type: "downloading", job: "0005", bytes: 1_000 },
   { type: "importing", job: "0002", rows: 300, written: 300, requests: 1_000 },
-  { type: "looked", pending: 1, nextLookSeconds: 6_000 },
+  { type: "polled", pending: 1, nextPollSeconds: 6_000 },
   {
     type: "waiting",
     why: "for quota at Gemini (job 0004: 混んでいます, try later)",
@@ -58,7 +58,7 @@ describe("the display", () => {
   it("says where every row is, what it costs, and what is waited for since when", () => {
     expect(linesAfter(MIDDLE, 120)).toEqual([
       "exported    6,500 of about 50,000 rows, 1 job not sent yet, uploading 0004",
-      "at Gemini   1,000 rows in 1 job, oldest 0003 for 1 h 23 min, next look in 17 min 15 s",
+      "at Gemini   1,000 rows in 1 job, oldest 0003 for 1 h 23 min, next poll in 17 min 15 s",
       "results     1,000 rows in 1 job, writing 0002: 300 of 1,000, downloading 0005",
       "written     1,290 of about 50,000 rows, 2% done, 7 failed, 2 stale, 1 gone",
       "cost        about $0.0045 so far, 60,000 tokens",

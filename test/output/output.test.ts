@@ -176,13 +176,13 @@ describe("progress", () => {
     output.report(submittedJob);
     const looks = Array.from({ length: 60 }, () => {
       pass(60_000);
-      output.report({ type: "looked", pending: 1, nextLookSeconds: 60 });
+      output.report({ type: "polled", pending: 1, nextPollSeconds: 60 });
       return stderr();
     });
     const said = looks.flatMap((line, minute) => (line === "" ? [] : [minute + 1]));
     expect(said).toEqual([1, 3, 7, 15, 25, 35, 45, 55]);
     expect(looks[0]).toMatch(
-      /^at Gemini: 50 rows in 1 job, the oldest, 0001, for .+; next look in 1 min\n$/,
+      /^at Gemini: 50 rows in 1 job, the oldest, 0001, for .+; next poll in 1 min\n$/,
     );
   });
 

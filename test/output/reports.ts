@@ -46,7 +46,7 @@ export const EXAMPLES: { [T in ProgressEvent["type"]]: Extract<ProgressEvent, { 
     seconds: 60,
     refusals: 0,
   },
-  looked: { type: "looked", pending: 2, nextLookSeconds: 30 },
+  polled: { type: "polled", pending: 2, nextPollSeconds: 30 },
   pending: { type: "pending", job: "0001", batchState: "BATCH_STATE_RUNNING", ageSeconds: 60 },
   stuck: { type: "stuck", job: "0001", ageSeconds: 90_000 },
   ended: { type: "ended", job: "0001", state: "failed", message: "no such file" },

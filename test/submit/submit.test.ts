@@ -430,7 +430,7 @@ describe("two batches of one job", () => {
     expect(warnings()).toHaveLength(1);
   });
 
-  test("a batch that shows up after its job was sent again is recorded at the next look", async () => {
+  test("a batch that shows up after its job was sent again is recorded at the next poll", async () => {
     const faults = "create-reset=1x,create-late=300";
     const trial = await exported(1, { faults, frozen: true });
     expect(await trial.submit({ reconcileGraceMs: 60_000 })).toMatchObject({

@@ -50,7 +50,7 @@ export class Health {
     if (event.type === "imported") this.#hasImported = true;
     switch (event.type) {
       case "warning":
-      case "looked":
+      case "polled":
       case "goal":
         return undefined;
       case "stuck":
