@@ -224,7 +224,12 @@ export async function indexKeeper(context: StageContext, manifest: Manifest): Pr
 }
 
 /** `paid`: what came of rows that the table had refused, and that were offered to it instead of being sent. */
-export type Resubmitted = Readonly<{ jobs: readonly Job[]; paid: readonly RowEnd[] }>;
+export type Resubmitted = Readonly<{
+  jobs: readonly Job[];
+  paid: readonly RowEnd[];
+  /** Lines that are sent with the text that failed for good. */
+  unmended: number;
+}>;
 
 /** New jobs from the files given, or from every failed file that waits, as the settings have it. */
 export async function resubmitFromSettings(
@@ -234,10 +239,12 @@ export async function resubmitFromSettings(
   const { services, settings, report } = context;
   const { everyLine, resubmitFile, resubmitJobs } = await import("../resubmit/resubmit.ts");
   const { settleUnsent } = await import("../import/again/again.ts");
+  const { isUnmended } = await import("../jobs-folder/failed-file.ts");
   const manifest = await services.manifest();
   const bounds = jobBounds(settings);
   const again = await withTables(context, manifest);
   const paid: RowEnd[] = [];
+  let unmended = 0;
   const its: ResubmitServices = {
     manifest,
     report,
@@ -246,6 +253,9 @@ export async function resubmitFromSettings(
       const ends = await settleUnsent(again, job, lines);
       paid.push(...ends.values());
       return ends;
+    },
+    onTaken: (line, job) => {
+      if (isUnmended(line, job)) unmended += 1;
     },
   };
   const jobs: Job[] = [];
@@ -262,7 +272,7 @@ export async function resubmitFromSettings(
     });
   }
   jobs.push(...(await resubmitJobs(its, waiting, bounds, everyLine)));
-  return { jobs, paid };
+  return { jobs, paid, unmended };
 }
 
 /** Of a target that was named only its own. */

@@ -12,6 +12,7 @@ import type { NewJob } from "../manifest/job.ts";
 import type { StageServices } from "../manifest/stage-services.ts";
 import { openRequestFile } from "../jobs-folder/request-file.ts";
 import type { PendingQuestion } from "../row/question.ts";
+import { NONE_SKIPPED, type Skipped, type SkipReason } from "../row/skipped.ts";
 import { requestLineFormat } from "../row/request-line.ts";
 import type { Store } from "../store/port.ts";
 import { checkTarget } from "../row/target-check.ts";
@@ -19,16 +20,7 @@ import type { Target } from "../row/target.ts";
 import { readTakenRows } from "../jobs-folder/taken-rows.ts";
 import { checkVectorSpace } from "../manifest/vector-space.ts";
 import { pendingPages } from "../jobs-folder/pending-pages.ts";
-import {
-  type Accepted,
-  type AskPaid,
-  NONE_SKIPPED,
-  type OnTooLong,
-  paidOf,
-  screen,
-  type Skipped,
-  type SkipReason,
-} from "./screen.ts";
+import { type Accepted, type AskPaid, type OnTooLong, paidOf, screen } from "./screen.ts";
 
 export type ExportServices = Pick<StageServices, "manifest" | "report" | "signal"> &
   Readonly<{ store: Store; askPaid?: AskPaid | undefined }>;

@@ -1,25 +1,13 @@
 import { type UserError, usageError } from "../errors.ts";
 import { MODELS, textPrefix } from "../row/models.ts";
 import { formatKey, MAX_TEXT_CHARS, type PendingQuestion } from "../row/question.ts";
+import type { SkipReason } from "../row/skipped.ts";
 import type { Target } from "../row/target.ts";
 import { isEmptyText } from "../row/recipe.ts";
 import { estimateTokens } from "../row/tokens.ts";
 import { hasFailedBefore, isInFlight, type TakenRows } from "../jobs-folder/taken-rows.ts";
 
 export type OnTooLong = "fail" | "skip" | "truncate";
-
-export type SkipReason = "empty" | "tooLong" | "inFlight" | "failedBefore" | "paidBefore";
-
-/** Rows by why they are left out. */
-export type Skipped = Readonly<Record<SkipReason, number>>;
-
-export const NONE_SKIPPED: Skipped = {
-  empty: 0,
-  tooLong: 0,
-  inFlight: 0,
-  failedBefore: 0,
-  paidBefore: 0,
-};
 
 /** `take` is the question with the text that is sent: another one only where it was truncated. */
 export type Accepted = Readonly<{ take: PendingQuestion; tokens: number; tooLong: boolean }>;

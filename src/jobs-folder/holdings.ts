@@ -1,4 +1,4 @@
-import type { Job } from "../manifest/job.ts";
+import { hasTextKeys, type Job } from "../manifest/job.ts";
 import type { FailedLine } from "../row/failed-line.ts";
 import { parseKey, type QuestionKey } from "../row/question.ts";
 import type { Target } from "../row/target.ts";
@@ -20,15 +20,14 @@ export function holdingsOf(
 /** Failed lines, each with what its row holds by now: `empty` where it waits still, or nothing tells. */
 export async function* heldLines(
   store: Asked | undefined,
-  { digest, target }: Pick<Job, "digest" | "target">,
+  job: Pick<Job, "digest" | "target">,
   lines: AsyncIterable<FailedLine>,
 ): AsyncGenerator<readonly [line: FailedLine, holding: Holding]> {
   for await (const chunk of lineChunks(lines)) {
     const rows = chunk.map(({ key }) => parseKey(key));
     const known = rows.filter((row) => row !== undefined);
-    // keys of earlier versions do not tell whether a text is the same
-    const isTold = store !== undefined && digest === "sha256" && known.length > 0;
-    const holdings = isTold ? await holdingsOf(store, known, target) : [];
+    const isTold = store !== undefined && hasTextKeys(job) && known.length > 0;
+    const holdings = isTold ? await holdingsOf(store, known, job.target) : [];
     for (const [place, line] of chunk.entries()) {
       const holding = rows[place] === undefined ? undefined : holdings.shift();
       yield [line, holding ?? "empty"];

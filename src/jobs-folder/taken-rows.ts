@@ -4,7 +4,7 @@ import { sameTarget, type Target } from "../row/target.ts";
 import { lineChunks, readFailedLines } from "./failed-file.ts";
 import { holdingsOf } from "./holdings.ts";
 import { isMissing } from "../disk/presence.ts";
-import type { Job } from "../manifest/job.ts";
+import { hasTextKeys, type Job } from "../manifest/job.ts";
 import type { ManifestView } from "../manifest/manifest.ts";
 import { isOpen } from "../manifest/states.ts";
 import { lacksRows } from "./found-rows.ts";
@@ -42,7 +42,7 @@ export async function readTakenRows(
     failedIds: new KeySet(),
   };
   for await (const { job, keys, isUnderWay } of takenKeys(manifest, target)) {
-    const hasOwnKeys = sameTarget(job.target, target) && job.digest === "sha256";
+    const hasOwnKeys = sameTarget(job.target, target) && hasTextKeys(job);
     if (hasOwnKeys)
       keys.forEach((key) => (isUnderWay ? taken.inFlight : taken.failedBefore).add(key));
     else if (isUnderWay) keys.forEach((key) => taken.inFlightIds.add(rowIdOf(key)));

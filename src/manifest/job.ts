@@ -132,6 +132,11 @@ export type Job = Readonly<{
   error: Readonly<{ code: number | undefined; message: string }> | undefined;
 }>;
 
+/** Keys of earlier versions do not tell whether a text is the same. */
+export function hasTextKeys({ digest }: Pick<Job, "digest">): boolean {
+  return digest === "sha256";
+}
+
 /** How many requests are sent for the job: lines of its request file. */
 export function linesOf({ requests, copies }: Pick<Job, "requests" | "copies">): number {
   return requests - (copies?.rows ?? 0);

@@ -6,6 +6,7 @@
  */
 import type { Report } from "../progress.ts";
 import type { Target } from "../row/target.ts";
+import { waitingPages } from "../store/migration/port.ts";
 import type { PickedRow, Store } from "../store/port.ts";
 import { comparable, drawPlaces, unlikeRows } from "../search/sample.ts";
 import { type NowServices, queryVectors } from "../search/vectors-now.ts";
@@ -17,8 +18,6 @@ const TOP = 10;
 const SEARCHES = 50;
 /** A row that has changed in this moment is filled after the swap: one in so many may be. */
 const ROWS_A_LATECOMER = 100;
-
-const PAGE_ROWS = 1_000;
 
 export type Query = Readonly<{ query: string; relevant: readonly string[] }>;
 
@@ -90,13 +89,8 @@ export async function checkColumn(
 /** How many of these rows have a vector: what Gemini refused, or is too long, mostly has none in either column. */
 async function countFilled(store: Store, ids: readonly string[]): Promise<number> {
   const filled = new Set(ids);
-  let after: string | undefined;
-  while (filled.size > 0) {
-    const page = await store.readPending({ after, limit: PAGE_ROWS });
-    for (const { id } of page) filled.delete(id);
-    after = page.at(-1)?.id;
-    if (after === undefined) break;
-  }
+  if (filled.size === 0) return 0;
+  for await (const page of waitingPages(store)) for (const { id } of page) filled.delete(id);
   return filled.size;
 }
 

@@ -15,7 +15,7 @@ import {
   takeReplacement,
 } from "../jobs-folder/failed-file.ts";
 import { exists } from "../disk/presence.ts";
-import type { Job, NewJob } from "../manifest/job.ts";
+import { hasTextKeys, type Job, type NewJob } from "../manifest/job.ts";
 import type { Manifest, Parent } from "../manifest/manifest.ts";
 import { learnedBounds } from "../quota/learned-bounds.ts";
 import { deleteRequestFiles, openRequestFile } from "../jobs-folder/request-file.ts";
@@ -36,6 +36,8 @@ export type ResubmitServices = Readonly<{
   tryTable?: (target: Target) => Promise<void>;
   /** Writes those of the lines whose vectors are at hand, and tells for which nobody need pay again. */
   writePaid?: (job: Job, lines: () => AsyncIterable<FailedLine>) => Promise<PaidFor>;
+  /** Told of each line that goes into a new job, and of the job it failed in. */
+  onTaken?: (line: FailedLine, job: Job) => void;
 }>;
 
 type PaidFor = Readonly<{ has(key: string): boolean }>;
@@ -142,7 +144,7 @@ async function* linesOfJob(given: AsyncIterable<Given>, job: string): AsyncGener
 }
 
 async function resubmitLines(
-  { manifest, report, tryTable }: ResubmitServices,
+  { manifest, report, tryTable, onTaken }: ResubmitServices,
   { first: { target }, jobs }: Pool,
   bounds: JobBounds,
   given: AsyncIterable<Given>,
@@ -156,11 +158,13 @@ async function resubmitLines(
   const cuts = await cutLines(manifest, tried, { target, bounds }, ({ parent, line }) => {
     taken.add(lineKey(parent, line));
     attempt = Math.max(attempt, line.attempt + 1);
+    const job = jobs.get(parent ?? "");
+    if (job !== undefined) onTaken?.(line, job);
   });
   const left = await prepareFailedFiles(manifest, inHand, cuts, taken);
   const [first, ...others] = left;
   if (first === undefined) return [];
-  const digest = [...jobs.values()].every((job) => job.digest === "sha256") ? "sha256" : undefined;
+  const digest = [...jobs.values()].every(hasTextKeys) ? "sha256" : undefined;
   const children = cuts.map((cut) => ({ ...cut, target, attempt, digest }) as const);
   const made = await manifest.recordResubmitted(children, [first, ...others]);
   for (const { job, ...prepared } of left) await takeReplacement(manifest.files(job.id), prepared);

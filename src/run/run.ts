@@ -28,6 +28,7 @@ import { Canary, CANARY_ROWS, isCanaryWorth } from "../quota/canary.ts";
 import { isTooLarge } from "../quota/learned-bounds.ts";
 import type { Window } from "../quota/next-try.ts";
 import { againLane, cutAgain } from "../resubmit/again-lane.ts";
+import type { Skipped } from "../row/skipped.ts";
 import type { Sums } from "../row/sums.ts";
 import { sameTarget, type Target } from "../row/target.ts";
 import type { Store } from "../store/port.ts";
@@ -79,7 +80,7 @@ export type RunSummary = Sums &
     remaining: number | undefined;
     cost: Cost;
     /** Rows that no job took, by the last pass. */
-    skipped: ExportSummary["skipped"] | undefined;
+    skipped: Skipped | undefined;
     /** Rows that had lost their vectors and have them again, from results in the jobs folder. */
     restored: number;
     tooLongFile: string | undefined;
@@ -169,8 +170,6 @@ function partsOf({ store }: RunServices, options: RunOptions): readonly Part[] {
 function pendingOf(parts: readonly Part[]): Promise<readonly number[]> {
   return Promise.all(parts.map(async ({ store }) => (await store.count()).pending));
 }
-
-type Skipped = ExportSummary["skipped"];
 
 /** By the last passes; but of what they saw in failed files some was sent since, and what failed in this run is told as that. */
 async function skippedAtTheEnd(

@@ -1,3 +1,4 @@
+import type { Skipped } from "../row/skipped.ts";
 import type { Sums } from "../row/sums.ts";
 import { count, counted } from "./figures.ts";
 
@@ -31,11 +32,6 @@ export function copiesLines(copies: number): string[] {
     `Not sent: ${counted(copies, "row")}. Another row of the job has the same text, and its vector is for all of them.`,
   ];
 }
-
-/** Rows that were left out of the jobs. */
-type Skipped = Readonly<
-  Record<"empty" | "tooLong" | "inFlight" | "failedBefore" | "paidBefore", number>
->;
 
 export const INTERRUPTED_EARLY = "Interrupted before there was a job.";
 

@@ -6,6 +6,7 @@ import { advance, type MigrateServices } from "../../src/migrate/migrate.ts";
 import { migrationNames } from "../../src/row/migration-names.ts";
 import { run } from "../../src/run/run.ts";
 import type { Target } from "../../src/row/target.ts";
+import { createPastedStore } from "../../src/store/migration/pasted-store.ts";
 import { createMigrationStore } from "../../src/store/migration/migration-store.ts";
 import { createSqlStore } from "../../src/store/postgres/sql-store.ts";
 import { sized } from "../size.ts";
@@ -20,7 +21,10 @@ afterAll(() => workshop.close());
 
 const NOW = new Date("2026-11-29T10:00:00.000Z");
 const KEPT = "embedding_20261129";
+const NAMES = { old: "embedding", next: "embedding_new", kept: KEPT, indexes: [] };
 const OPTIONS = { minRecall: 0.95, sample: 100, queries: [] };
+
+const unused = () => Promise.reject(new Error("not asked"));
 
 class Died extends Error {}
 
@@ -144,6 +148,22 @@ describe("killed at any call, and started again", () => {
     expect((await trial.jobs()).map(({ target }) => target.embedding)).toEqual([KEPT, "embedding"]);
     expect(fault.calls).toBe(nth);
   });
+});
+
+test("a row of which each column of the recipe is empty lacks nothing, also where others change the table", async () => {
+  const trial = await startTrial(workshop, texts(3));
+  await trial.sql("UPDATE questions SET question_text = NULL WHERE id < 3");
+  const recipe: Target = { ...workshop.target, text: "{question_text}: {question_text}" };
+  const plan = {
+    old: recipe,
+    next: recipe,
+    names: NAMES,
+    columnType: "vector",
+    swaps: true,
+  } as const;
+  const ground = { examine: unused, writeFile: unused, store: async () => storeOf(recipe) };
+  expect(await createPastedStore(ground, plan).lacking(10)).toEqual(["3"]);
+  expect(await trial.emptyIds()).toEqual([1, 2, 3]);
 });
 
 describe("the check", () => {

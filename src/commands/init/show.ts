@@ -1,6 +1,6 @@
 import { namesSupabase } from "../../settings/access.ts";
 import type { CommandContext, CommandResult } from "../../cli/command.ts";
-import { loadConfigFile, usualConfigFile } from "../../settings/config-file.ts";
+import { type ConfigFile, loadConfigFile, usualConfigFile } from "../../settings/config-file.ts";
 import { targetOf } from "../../settings/config.ts";
 import { nearest, UserError, usageError } from "../../errors.ts";
 import { nextCommandLine } from "../../cli/command-line.ts";
@@ -75,10 +75,12 @@ async function chosen(context: CommandContext): Promise<Chosen & { isSeen: boole
   const { services, settings, environment, origins, choose, report } = context;
   const target = targetOf(settings);
   if (settings.remove) return { target, lacks: [], isSeen: false };
+  const file = await loadConfigFile(context.folder, settings.config);
   // what the file says is of its own table
-  if (await isBesideFlat(context)) report({ type: "warning", ...BESIDE_FLAT });
-  const others = (await isOfFile(context, target)) ? ["default"] : ["default", "file"];
+  const others = isOfFile(file, settings.target, target) ? ["default"] : ["default", "file"];
   const set = MEMBERS.filter((name) => !others.includes(origins[name].source));
+  const isBesideTable = settings.target !== undefined && file.entries.has(OPTIONS.table.flag);
+  if (isBesideTable) report({ type: "warning", ...BESIDE_FLAT });
   const found = await services.tables().catch((error: unknown) => {
     // the settings can be written all the same
     if (!(error instanceof UserError) || settings.apply) throw error;
@@ -112,23 +114,16 @@ function noProject(): UserError {
   );
 }
 
-/** A target of a name is written into a file that names a table by itself. */
-async function isBesideFlat({ folder, settings }: CommandContext): Promise<boolean> {
-  const { entries } = await loadConfigFile(folder, settings.config);
-  return settings.target !== undefined && entries.has(OPTIONS.table.flag);
-}
-
 const BESIDE_FLAT = {
   message: "The config file names a table beside its targets: `--target all` leaves that one out.",
   hint: "Write it as a target, too, and take it out of the top of the file.",
 };
 
 /** Whether the config file's settings, or those of the target that was named, are of this very table. */
-async function isOfFile({ folder, settings }: CommandContext, target: Target): Promise<boolean> {
-  const { entries, targets } = await loadConfigFile(folder, settings.config);
-  const own = targets.get(settings.target ?? "");
-  const said = (name: "schema" | "table") => {
-    const { flag, default: usual } = OPTIONS[name];
+function isOfFile({ entries, targets }: ConfigFile, name: string | undefined, target: Target) {
+  const own = targets.get(name ?? "");
+  const said = (member: "schema" | "table") => {
+    const { flag, default: usual } = OPTIONS[member];
     return String((own?.get(flag) ?? entries.get(flag))?.given ?? usual);
   };
   const table = said("table");

@@ -21,8 +21,7 @@ export async function showResubmit(
   paths: readonly string[],
 ): Promise<CommandResult> {
   if (context.settings.dryRun) return showDryRun(context, paths);
-  const { unmended } = await countWaiting(context, await waitingJobs(context, paths));
-  const { jobs: made, paid } = await resubmitFromSettings(context, paths);
+  const { jobs: made, paid, unmended } = await resubmitFromSettings(context, paths);
   const { written, refused, lines } = paidRows(paid);
   const requests = made.reduce((sum, job) => sum + job.requests, 0);
   const ids = made.map((job) => job.id);

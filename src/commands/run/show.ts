@@ -5,7 +5,7 @@ import { endingOf } from "../../cli/ending.ts";
 import { geminiElsewhere } from "../../cli/gemini-address.ts";
 import { targetOf } from "../../settings/config.ts";
 import { type ExitReason, type UserError, usageError } from "../../errors.ts";
-import { NONE_SKIPPED } from "../../export/screen.ts";
+import { NONE_SKIPPED } from "../../row/skipped.ts";
 import { hasWork, type Plan } from "../../plan/plan.ts";
 import { sameTarget, tableName } from "../../row/target.ts";
 import { readManifest } from "../../jobs-folder/open.ts";

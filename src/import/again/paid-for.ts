@@ -9,15 +9,15 @@ import { UserError } from "../../errors.ts";
 import { lacksRows } from "../../jobs-folder/found-rows.ts";
 import { readRequestKeys } from "../../jobs-folder/request-file.ts";
 import { hasResults } from "../../jobs-folder/results-file.ts";
-import type { Job } from "../../manifest/job.ts";
+import { hasTextKeys, type Job } from "../../manifest/job.ts";
 import type { ManifestView } from "../../manifest/manifest.ts";
 import { isImported, wasImported } from "../../manifest/states.ts";
 import type { Report } from "../../progress.ts";
 import { KeySet, KeyTable } from "../../row/key-table.ts";
 import { formatKey, rowIdOf } from "../../row/question.ts";
 import { sameTarget, type Target } from "../../row/target.ts";
-import { type RowEnd, type Store, TableRefusal } from "../../store/port.ts";
-import { counted } from "../../words/figures.ts";
+import type { Store } from "../../store/port.ts";
+import { tableEnds } from "../../words/paid-rows.ts";
 import { type AgainServices, emptyOf, writeAgain } from "./again.ts";
 import { CHUNK_ROWS } from "../chunk-writer.ts";
 import { writableRows } from "../written-rows.ts";
@@ -98,7 +98,7 @@ export class PaidRows {
       const isOver = wasImported(job) && fetch === undefined && !(await exists(files.results));
       if (!isKnown || isOver) continue;
       for await (const keys of readRequestKeys(files, job))
-        for (const key of keys) places.add(hasOwnKeys(job) ? key : rowIdOf(key), place);
+        for (const key of keys) places.add(hasTextKeys(job) ? key : rowIdOf(key), place);
     }
     return places;
   }
@@ -120,7 +120,7 @@ export class PaidRows {
     try {
       if (!(await hasResults(files, job)) && (await fetch?.(job)) === undefined) return undefined;
       for await (const chunk of writableRows(files, job, CHUNK_ROWS)) {
-        if (hasOwnKeys(job)) for (const row of chunk) writable.add(formatKey(row));
+        if (hasTextKeys(job)) for (const row of chunk) writable.add(formatKey(row));
         else for (const { id } of await emptyOf(store, chunk)) writable.add(id);
       }
     } catch (error) {
@@ -143,30 +143,16 @@ export async function writePaid(
   for (const { job, keys: named } of found) {
     if (signal.aborted) break;
     try {
-      const { written, refused } = endsOf(await writeAgain(services, job, { named }));
+      const { written, refusal } = tableEnds(await writeAgain(services, job, { named }));
       rows += written;
-      if (refused === undefined) continue;
-      const message = `Job ${job.id}: The table takes no vector for ${counted(refused.rows, "row")}: ${refused.message}`;
-      report({ type: "warning", message, hint: undefined });
+      if (refusal === "") continue;
+      report({ type: "warning", message: `Job ${job.id}: ${refusal}`, hint: undefined });
     } catch (error) {
       if (!(error instanceof UserError)) throw error;
       report({ type: "warning", message: error.message, hint: "`vecfill import --again`" });
     }
   }
   return rows;
-}
-
-function endsOf(ends: readonly RowEnd[]) {
-  const refusals = ends.filter((end) => end instanceof TableRefusal);
-  const [first] = refusals;
-  return {
-    written: ends.filter((end) => end === "written").length,
-    refused: first && { rows: refusals.length, message: first.message },
-  };
-}
-
-function hasOwnKeys({ digest }: Job): boolean {
-  return digest === "sha256";
 }
 
 function isRolledBack({ rollback }: Job): boolean {

@@ -3,11 +3,12 @@
  * database shows it. So it works through an API, too; what only the database itself knows is asked by the files.
  */
 import { UserError } from "../../errors.ts";
+import { isEmptyText } from "../../row/recipe.ts";
 import type { Target } from "../../row/target.ts";
 import { type AnnIndex, type Examination, type Store, TableRefusal } from "../port.ts";
 import { shapeOf } from "../rows.ts";
 import { installStatements } from "../supabase-functions.ts";
-import { indexesOn, type MigrationStore } from "./port.ts";
+import { indexesOn, type MigrationStore, waitingPages } from "./port.ts";
 import { addScript, finishScript, type MigrationTable, swapScript, undoScript } from "./scripts.ts";
 
 type PastedGround = Readonly<{
@@ -16,8 +17,6 @@ type PastedGround = Readonly<{
   /** Resolves to the file, as it is named to people. */
   writeFile: (name: string, content: string) => Promise<string>;
 }>;
-
-const PAGE_ROWS = 1_000;
 
 export function createPastedStore(
   { examine, store, writeFile }: PastedGround,
@@ -47,7 +46,7 @@ export function createPastedStore(
       return asked.filter((_, at) => found[at]);
     },
     size: async () => ({ rows: (await (await store(old)).count()).total, chars: undefined }),
-    lacking: async (limit) => idsLacking(await store(next), limit),
+    lacking: async (limit) => idsLacking(await store(next), limit, next.text),
     obstacles: async () => [],
     withoutOld: async () => [],
     add: async () => {
@@ -97,13 +96,11 @@ async function isExamined(examining: Promise<Examination>): Promise<boolean> {
 }
 
 /** Rows without a text are never filled. */
-async function idsLacking(its: Store, limit: number): Promise<readonly string[]> {
+async function idsLacking(its: Store, limit: number, recipe: string): Promise<readonly string[]> {
   const ids: string[] = [];
-  let after: string | undefined;
-  do {
-    const page = await its.readPending({ after, limit: PAGE_ROWS });
-    ids.push(...page.filter(({ text }) => text.trim() !== "").map(({ id }) => id));
-    after = page.length < PAGE_ROWS ? undefined : page.at(-1)?.id;
-  } while (after !== undefined && ids.length < limit);
+  for await (const page of waitingPages(its)) {
+    ids.push(...page.filter(({ text }) => !isEmptyText(text, recipe)).map(({ id }) => id));
+    if (ids.length >= limit) break;
+  }
   return ids;
 }

@@ -1,4 +1,5 @@
 /** A table on its way to a new column, in our words. Every call may be repeated. */
+import type { PendingQuestion } from "../../row/question.ts";
 import type { AnnIndex, StandingIndex, Store } from "../port.ts";
 
 /** For how long each waits for the table: all who come after it wait, too. Then it tries again. */
@@ -40,6 +41,18 @@ export type MigrationStore = Readonly<{
   /** The old column is dropped, and the trigger. */
   finish(): Promise<void>;
 }>;
+
+const PAGE_ROWS = 1_000;
+
+/** Every row of the column without a vector, a page at a time. */
+export async function* waitingPages(store: Store): AsyncGenerator<readonly PendingQuestion[]> {
+  let after: string | undefined;
+  do {
+    const page = await store.readPending({ after, limit: PAGE_ROWS });
+    yield page;
+    after = page.length < PAGE_ROWS ? undefined : page.at(-1)?.id;
+  } while (after !== undefined);
+}
 
 /** Of the column; an API tells of those that hold its vectors. */
 export async function indexesOn(store: Store): Promise<readonly StandingIndex[]> {
