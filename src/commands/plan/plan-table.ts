@@ -49,7 +49,7 @@ function sameText({ copies }: Portion, savedTokens: number): string {
 
 function howKnown({ by, tokens, ratio }: Correction): string {
   const change = `${ratio >= 1 ? "+" : "-"}${Math.abs((ratio - 1) * 100).toFixed(1)}%`;
-  const known = `(${count(tokens)} tokens)`;
+  const known = `(${counted(tokens, "token")})`;
   if (by === "count" && ratio === 1) return `estimated, as Gemini counted a sample ${known}`;
   if (by === "count") return `estimated, with ${change} from a sample that Gemini counted ${known}`;
   if (by === "bill") return `estimated, with ${change} from what Gemini billed before ${known}`;
