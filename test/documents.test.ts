@@ -368,6 +368,7 @@ const JOB_EVENTS: Readonly<Record<JobEvent["type"], true>> = {
   resubmitted: true,
   rollingBack: true,
   rolledBack: true,
+  writtenAgain: true,
   cleaned: true,
   embedding: true,
 };

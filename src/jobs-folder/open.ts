@@ -159,11 +159,13 @@ function note(event: JobEvent): string | undefined {
     case "imported":
       return `${event.sums.written} written, ${event.sums.failed} failed`;
     case "resubmitted":
-      return event.children.map((child) => child.job).join(", ") || "from the results";
+      return event.children.map((child) => child.job).join(", ") || "no new job: written from the results, or needed no more";
     case "rollingBack":
       return `${event.rows} rows about to be emptied`;
     case "rolledBack":
       return `${event.rows} rows`;
+    case "writtenAgain":
+      return `${event.rows} rows that had lost their vectors, at no cost`;
     case "cleaned":
       return event.files.join(", ");
     case "embedding":

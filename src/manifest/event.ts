@@ -203,6 +203,8 @@ export const eventSchema = z.discriminatedUnion("type", [
   // `file`: the rows that are about to be emptied; see rollback-file.ts
   z.object({ type: z.literal("rollingBack"), at, job: jobId, rows: count, file }),
   z.object({ type: z.literal("rolledBack"), at, job: jobId, rows: count }),
+  // rows that had lost their vectors, from the results that are here
+  z.object({ type: z.literal("writtenAgain"), at, job: jobId, rows: count }),
   z.object({ type: z.literal("cleaned"), at, job: jobId, files: z.array(z.literal(CLEANABLE)) }),
   z.object({ type: z.literal("embedding"), at, job: jobId }),
   z.object({ type: z.literal("indexDropping"), at, target: count, index }),

@@ -220,15 +220,16 @@ function next(state: ManifestState, before: Job | undefined, event: JobEvent): J
 }
 
 /** Nobody who works on the job relies on what these change. */
-const ASIDE: readonly JobEvent["type"][] = ["cleaned", "duplicate"];
+const ASIDE: readonly JobEvent["type"][] = ["cleaned", "duplicate", "writtenAgain"];
 
 type Draft = { -readonly [Member in keyof Job]: Job[Member] };
 
 /** Makes of the job what it is after the event. Throws, and changes nothing, where that cannot be. */
 function advance(job: Draft, event: Changing, moved: JobState): void {
   change(job, event);
-  if (!ASIDE.includes(event.type)) job.seq += 1;
   job.state = moved;
+  if (ASIDE.includes(event.type)) return;
+  job.seq += 1;
   job.updatedAt = event.at;
 }
 

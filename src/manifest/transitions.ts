@@ -50,6 +50,7 @@ const MOVES: Readonly<
   // again where the list of rows was lost
   rollingBack: { from: ["imported"] },
   rolledBack: { from: ["imported"], to: "rolledBack" },
+  writtenAgain: { from: ["imported"] },
   // from `succeeded` and `downloaded`: the upload alone, which its batch has read
   cleaned: { from: ["succeeded", "downloaded", "imported", "rolledBack", ...ENDED_BADLY] },
   embedding: { from: ["exported"], to: "embedding" },

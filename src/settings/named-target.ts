@@ -34,8 +34,8 @@ export function namedTargets(
   if (naming !== undefined) return [undefined];
   if (names.length < 2) return [only];
   if (command === "config") return [undefined];
-  // only lines that name no job need one
-  if (command === "resubmit") return names;
+  // of `resubmit`, only lines that name no job need one; `status` costs nothing
+  if (command === "resubmit" || command === "status") return names;
   throw usageError(
     `${file} has ${names.length} targets: ${names.join(", ")}.`,
     `Give one with --target, as in --target ${names[0]}, or --target ${ALL_TARGETS}.`,

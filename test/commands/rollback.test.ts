@@ -185,15 +185,6 @@ describe("what cannot be taken back is refused in words", () => {
 });
 
 describe("the command", () => {
-  test("asks first: without a terminal and without --yes nothing happens", async () => {
-    const trial = await imported(3);
-    const { code, stderr } = await run(trial, "0001");
-    expect(code).toBe(2);
-    expect(stderr).toContain("Set up to 3 vectors of public.questions.embedding back to NULL");
-    expect(stderr).toContain("--yes");
-    expect((await trial.job("0001")).rollback).toBe(undefined);
-  });
-
   test("does nothing for a job that was rolled back, and touches none when one is refused", async () => {
     const trial = await imported(3);
     await rollback(trial);

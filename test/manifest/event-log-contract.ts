@@ -45,6 +45,7 @@ const STEPS: Readonly<Record<string, Step>> = {
   imported: on({ type: "imported", ...ENDING }),
   rollingBack: on({ type: "rollingBack", rows: 3, file: FILE }),
   rolledBack: on({ type: "rolledBack", rows: 3 }),
+  writtenAgain: on({ type: "writtenAgain", rows: 2 }),
   cleaned: on({ type: "cleaned", files: ["upload"] }),
   embedding: on({ type: "embedding" }),
   resubmitted: async (writer, job) => {
@@ -74,7 +75,7 @@ const WAYS: Readonly<
   ],
   imported: [
     ["embedding", "downloaded", "imported"],
-    ["duplicate", "resubmitted", "rollingBack", "rolledBack", "cleaned"],
+    ["duplicate", "resubmitted", "rollingBack", "rolledBack", "writtenAgain", "cleaned"],
   ],
   failed: [
     ["submitting", "submitted", "failed"],

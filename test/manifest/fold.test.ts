@@ -54,6 +54,7 @@ const EVENTS: { readonly [Type in JobEvent["type"]]: Extract<JobEvent, { type: T
   resubmitted: { type: "resubmitted", at, job, children: [child], ...nothingLeft },
   rollingBack: { type: "rollingBack", at, job, rows: 1, file },
   rolledBack: { type: "rolledBack", at, job, rows: 1 },
+  writtenAgain: { type: "writtenAgain", at, job, rows: 1 },
   cleaned: { type: "cleaned", at, job, files: ["requests", "upload"] },
   embedding: { type: "embedding", at, job },
 };
@@ -128,6 +129,7 @@ const MOVES: Readonly<Record<JobState | "none", Partial<Record<EventType, JobSta
     resubmitted: "imported",
     rollingBack: "imported",
     rolledBack: "rolledBack",
+    writtenAgain: "imported",
     cleaned: "imported",
   },
   failed: { duplicate: "failed", resubmitted: "failed", cleaned: "failed" },

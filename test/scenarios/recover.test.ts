@@ -238,7 +238,7 @@ describe("rows that the database has lost since they were imported", () => {
   });
 
   test("are not those that a job answered twice, nor what was rolled back since: they are sent", async () => {
-    const { vecfill, vecfillInTime, books, emulator } = await openFolders(TEXTS.slice(0, 3), {
+    const { vecfill, vecfillInTime, books, emulator, sql } = await openFolders(TEXTS.slice(0, 3), {
       faults: "conflict=1",
     });
     await vecfillInTime("jobs", "run", "--max-attempts", "1");
@@ -247,6 +247,15 @@ describe("rows that the database has lost since they were imported", () => {
     emulator.setFaults("");
     await vecfillInTime("jobs", "run");
     expect(await books()).toMatchObject({ empty: 0, paid: 6 });
+    // without a terminal and without --yes nothing happens
+    await sql("UPDATE questions SET embedding = NULL WHERE id = 2");
+    expect(await vecfill("jobs", "rollback", "0003")).toMatchObject({
+      code: EXIT_CODES.usage,
+      stderr: expect.stringMatching(
+        /Set 2 vectors of public\.questions\.embedding back to NULL[^]*--yes/,
+      ),
+    });
+    expect(await books()).toMatchObject({ empty: 1 });
     await vecfill("jobs", "rollback", "0003", "--yes");
     await vecfillInTime("jobs", "run");
     expect(await books()).toMatchObject({ empty: 0, paid: 9 });

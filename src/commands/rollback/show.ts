@@ -18,7 +18,11 @@ export async function showRollback(
   const manifest = await services.manifest();
   const jobs = await jobsToRollBack(manifest, ids);
   if (jobs.length === 0) return nothingLeft(ids);
-  if (!(await confirm(question(jobs)))) throw refused();
+  // counted for whoever is asked
+  if (!settings.yes) {
+    const counts = await countEach(services, manifest, jobs);
+    if (!(await confirm(question(jobs, sum(counts))))) throw refused();
+  }
   const done: Job[] = [];
   const pacer = createPacer(settings.pace, clock);
   for (const job of jobs) {
@@ -43,14 +47,12 @@ async function showDryRun(
   const manifest = await readManifest(settings.jobsDir);
   const jobs = await jobsToRollBack(manifest, ids);
   if (jobs.length === 0) return nothingLeft(ids);
-  const lines: string[] = [];
-  let rows = 0;
-  for (const job of jobs) {
-    const store = await services.store(job.target);
-    const its = await countRollback({ store, manifest }, job);
-    lines.push(`  ${job.id}: ${counted(its, "vector")}${changedText(changedSince([job], its))}`);
-    rows += its;
-  }
+  const counts = await countEach(services, manifest, jobs);
+  const rows = sum(counts);
+  const lines = jobs.map((job, at) => {
+    const its = counts[at] ?? 0;
+    return `  ${job.id}: ${counted(its, "vector")}${changedText(changedSince([job], its))}`;
+  });
   return {
     json: {
       rolledBack: [],
@@ -62,6 +64,18 @@ async function showDryRun(
     text: [`Would set ${counted(rows, "vector")} back to NULL:`, ...lines].join("\n"),
     next: rows > 0 ? next("rollback", ...jobs.map(({ id }) => id)) : undefined,
   };
+}
+
+/** How many vectors of each are in its column still. */
+async function countEach(
+  services: Pick<CommandContext["services"], "store">,
+  manifest: ManifestView,
+  jobs: readonly Job[],
+): Promise<readonly number[]> {
+  const counts: number[] = [];
+  for (const job of jobs)
+    counts.push(await countRollback({ store: await services.store(job.target), manifest }, job));
+  return counts;
 }
 
 /** Each once, those left out that were rolled back before. Throws before anything is touched. */
@@ -79,10 +93,10 @@ function nothingLeft(ids: readonly string[]): CommandResult {
   };
 }
 
-function question(jobs: readonly Job[]): string {
+function question(jobs: readonly Job[], rows: number): string {
   const columns = new Set(jobs.map(({ target }) => columnName(target)));
   const ids = jobs.map(({ id }) => id).join(", ");
-  return `Set up to ${counted(writtenBy(jobs), "vector")} of ${[...columns].join(", ")} back to NULL (${ids})? They are paid for again when they are filled again.`;
+  return `Set ${counted(rows, "vector")} of ${[...columns].join(", ")} back to NULL (${ids})? They are paid for again when they are filled again.`;
 }
 
 function refused(): UserError {

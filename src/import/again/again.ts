@@ -1,8 +1,8 @@
 /**
  * Writes once more what a database has lost after it was imported: it was restored from a backup, or
  * the server that took over had not got the last commits. The results are paid for and on disk. Of a
- * job's rows those are written that are NULL and still have their text; to the journal they have been
- * written all along, so nothing is recorded, and it can be repeated. A row in a child job that is open
+ * job's rows those are written that are NULL and still have their text; to the sums they have been
+ * written all along, so the journal only notes it, and it can be repeated. A row in a child job that is open
  * stays the child's. Rows that wait in a failed file, since the table refused them or the results were fetched
  * again since, leave it as they are written, in the step of the journal that counts them as what they came to:
  * so they are not paid for again, and none counts twice.
@@ -36,7 +36,7 @@ import { writableRows } from "../written-rows.ts";
 export type AgainServices = Readonly<{
   /** The store of the job's own target. */
   store: Store;
-  manifest: ManifestView;
+  manifest: Manifest;
   report: Report;
   signal: AbortSignal;
   /** Without one, as fast as can be. */
@@ -50,7 +50,7 @@ export function canBeWrittenAgain(manifest: ManifestView, job: Job): Promise<boo
 
 /** How many of the job's rows would be written that are not `counted`, as they are afterwards. */
 export async function countEmpty(
-  { store, manifest }: Pick<AgainServices, "store" | "manifest">,
+  { store, manifest }: Readonly<{ store: Store; manifest: ManifestView }>,
   job: Job,
   counted: KeySet,
 ): Promise<number> {
@@ -85,8 +85,8 @@ export async function writeAgain(
   job: Job,
   { known = new Map(), named }: Readonly<{ known?: PaidRows; named?: KeySet }> = {},
 ): Promise<readonly RowEnd[]> {
-  const { store } = services;
-  const sent = await keysOnTheirWay(services.manifest, job);
+  const { store, manifest } = services;
+  const sent = await keysOnTheirWay(manifest, job);
   const isWanted = (key: string) =>
     !known.has(key) && !sent.has(key) && (named === undefined || named.has(key));
   const ends = await offer(services, job, (chunk) =>
@@ -95,7 +95,10 @@ export async function writeAgain(
       chunk.filter((row) => isWanted(formatKey(row))),
     ),
   );
-  return [...ends.values()];
+  const again = [...ends.values()];
+  const rows = again.filter((end) => end === "written").length;
+  if (rows > 0) await manifest.record({ type: "writtenAgain", job: job.id, rows });
+  return again;
 }
 
 /** Of the job's rows, those that open jobs made of its failed lines are under way with. */

@@ -36,8 +36,8 @@ export type Redact = (text: string) => string;
 
 /** Shorter ones would be found inside ordinary words. */
 const SECRET_CHARS_MIN = 4;
-/** What local databases are set up with: no secrets, and in every other message. */
-const KNOWN_TO_ALL = ["postgres", "password", "supabase"];
+/** What local databases and the emulator are set up with: no secrets, and in every other message. */
+const KNOWN_TO_ALL = ["postgres", "password", "supabase", "anything"];
 
 /**
  * Of nobody's in particular, such as an address typed where a table's name belongs: a password in a
