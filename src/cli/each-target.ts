@@ -32,10 +32,12 @@ export async function forEachTarget<C extends CommandContext>(
     results.push({ ...result, name });
   }
   const exit = worstOf(results.map((each) => each.exit ?? "done"));
+  const following = results.filter((each) => (each.exit ?? "done") === exit && each.next);
   return {
     json: { targets: results.map(({ name, json }) => ({ target: name, ...json })) },
     text: results.map(({ name, text }) => `${name}:\n${text}`).join("\n\n"),
-    next: results.find((each) => (each.exit ?? "done") === exit && each.next)?.next,
+    // a full column needs nothing as much as another one needs rows
+    next: (following.find(({ remaining }) => remaining !== 0) ?? following[0])?.next,
     exit,
   };
 }

@@ -159,7 +159,7 @@ function note(event: JobEvent): string | undefined {
     case "imported":
       return `${event.sums.written} written, ${event.sums.failed} failed`;
     case "resubmitted":
-      return event.children.map((child) => child.job).join(", ") || "no new job: written from the results, or needed no more";
+      return event.children.map((child) => child.job).join(", ") || "settled without a new job";
     case "rollingBack":
       return `${event.rows} rows about to be emptied`;
     case "rolledBack":

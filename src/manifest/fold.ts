@@ -298,6 +298,9 @@ function change(job: Draft, event: Changing): void {
     case "embedding":
       job.lane = "sync";
       job.error = undefined;
+      return;
+    case "writtenAgain":
+      return;
   }
 }
 

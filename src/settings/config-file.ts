@@ -60,9 +60,11 @@ function entriesOf(settings: object, file: string, options: readonly Option<unkn
   return entries;
 }
 
+const A_LIST = 'such as [{"name": "questions", "table": "questions"}]';
+
 function targetsOf(given: unknown, file: string): ReadonlyMap<string, Entries> {
   const targets = new Map<string, Entries>();
-  if (!Array.isArray(given)) throw wrong(file, `has ${TARGETS_KEY} that are no list`);
+  if (!Array.isArray(given)) throw wrong(file, `has ${TARGETS_KEY} that are no list: ${A_LIST}`);
   for (const each of given) {
     const { [NAME_KEY]: name, ...settings } = isJsonObject(each) ? each : {};
     if (typeof name !== "string" || !TARGET_NAME.test(name) || name === ALL_TARGETS) {

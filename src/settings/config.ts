@@ -78,8 +78,9 @@ export async function loadConfiguration(sources: ConfigurationSources): Promise<
   const [first] = each;
   if (first === undefined) throw new Error("there is no target");
   const targets = each.map(({ settings }) => settings);
-  // what follows a command without a target has to name one
-  const isNamed = file.targets.size < 2 || OPTIONS.target.commands.includes(command ?? "run");
+  // what follows a command without a target, or over all of them, has to name one
+  const isOne = each.length === 1 && OPTIONS.target.commands.includes(command ?? "run");
+  const isNamed = file.targets.size < 2 || isOne || first.origins.target.source !== "default";
   const target: Origin = { source: "default", words: ["--target", ALL_TARGETS] };
   requireColumns(targets);
   return {

@@ -77,7 +77,8 @@ describe("the table", () => {
       "0003  submitted      20        -       -            200  …",
       "0004  exported        3        -       -             30  …",
       "",
-      "other: rows whose text changed, that were filled by someone else, or deleted",
+      "other: rows whose text changed, filled by someone else, deleted, or rolled back",
+      "No room for: cost.",
       "4 jobs, 50,030 requests: 49,990 written, 11 failed, 3 stale, 2 filled, 1 gone,",
       "  23 on the way",
       "about $0.092613 for 1,234,837 tokens, $0.092593 of it as counted by Gemini",
@@ -123,6 +124,19 @@ it("failed rows that went on into another job count there: each column adds up t
   ]);
   expect(lines).toContain("2 jobs, 10 requests: 7 written, 3 failed");
   expect(lines).toContain("again: failed rows that were sent again: they count in their new job");
+});
+
+it("the line of a job that was rolled back adds up", () => {
+  const [first] = jobs;
+  if (first?.sums === undefined) throw new Error("no job");
+  const rolledBack = { ...first, state: "rolledBack", rolledBack: 49_000 } as const;
+  const [, line = ""] = jobsTable([rolledBack], PRICES, 100).split("\n");
+  const [rows, written, failed, other] = line
+    .split(/ {2,}/)
+    .slice(2)
+    .map((figure) => Number(figure.replaceAll(",", "")));
+  expect([written, failed, other]).toEqual([990, 4, 49_006]);
+  expect(rows).toBe(990 + 4 + 49_006);
 });
 
 function fill(n: number, from: Job): Job[] {

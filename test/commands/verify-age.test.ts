@@ -55,7 +55,9 @@ test("without one, rows have waited since they were first exported, and at least
   const { vecfill, sql } = await aged();
   expect(await vecfill("jobs", "verify", "--max-age", "0s")).toMatchObject({
     code: 0,
-    stdout: expect.stringMatching(/Since when they wait is not known, as no job has them/),
+    stdout: expect.stringMatching(
+      /Since when they wait is not known, as no job is under way with them/,
+    ),
   });
   await vecfill("jobs", "export");
   const { code, stdout } = await vecfill("jobs", "verify", "--max-age", "0s", "--json");

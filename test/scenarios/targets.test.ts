@@ -245,6 +245,17 @@ test("plan, doctor and verify take them one after the other", async () => {
   expect(dry.stdout.match(/Would export 9 rows/g)).toHaveLength(2);
 });
 
+test("status tells of both, and goes on with the one that has rows", async () => {
+  const { vecfill, vecfillInTime } = await twoTables();
+  await vecfillInTime("jobs", "run", "--target", "questions");
+  const { code, stdout, stderr } = await vecfill("jobs", "status");
+  expect([code, stdout]).toEqual([
+    0,
+    expect.stringMatching(/^questions:$.+^Done: .+^answers:$.+^Not finished: 9 rows/ms),
+  ]);
+  expect(stderr).toMatch(/^next: vecfill plan --target all /m);
+});
+
 test("one of them alone, by its name; and none is guessed", async () => {
   const folders = await twoTables();
   const { vecfill } = folders;

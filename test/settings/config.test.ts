@@ -389,5 +389,7 @@ describe("secrets", () => {
     );
     expect(local("postgres is not running")).toBe("postgres is not running");
     expect(local("at postgres://postgres:postgres@localhost/postgres")).toBe("at [secret]");
+    const paste = "export GEMINI_API_KEY=anything";
+    expect(redactor([new Secret("anything")])(paste)).toBe(paste);
   });
 });

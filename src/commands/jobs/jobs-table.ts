@@ -4,9 +4,9 @@ import { finalSums } from "../../cost/final-sums.ts";
 import { mayHaveCost } from "../../manifest/bill.ts";
 import type { Job } from "../../manifest/job.ts";
 import { count, counted, dollarsTogether, minute, type Together } from "../../words/figures.ts";
-import { folded } from "../../words/text-lines.ts";
+import { folded, said } from "../../words/text-lines.ts";
 import { outcomes } from "../../output/progress-lines.ts";
-import type { Sums } from "../../row/sums.ts";
+import { NO_ROWS, type Sums } from "../../row/sums.ts";
 
 type Column = Readonly<{
   title: string;
@@ -38,8 +38,8 @@ const COLUMNS: readonly Column[] = [
   {
     title: "other",
     align: "right",
-    cell: ({ sums }) => (sums && neitherNor(sums) > 0 ? count(neitherNor(sums)) : ""),
-    means: "rows whose text changed, that were filled by someone else, or deleted",
+    cell: (job) => (neitherNor(job) > 0 ? count(neitherNor(job)) : ""),
+    means: "rows whose text changed, filled by someone else, deleted, or rolled back",
   },
   {
     title: "tokens",
@@ -52,10 +52,12 @@ const COLUMNS: readonly Column[] = [
 /** In which they are given up where there is less room: what is in the totals as well comes first. */
 const GIVEN_UP = ["tokens", "other", "again", "updated (UTC)", "rows"];
 
+const COST = "cost";
+
 /** Where there is more room, as far as it goes. */
 function extraColumns(costText: (job: Job) => string): Column[] {
   return [
-    { title: "cost", align: "right", cell: costText },
+    { title: COST, align: "right", cell: costText },
     { title: "try", align: "right", cell: ({ attempt }) => (attempt === 1 ? "" : count(attempt)) },
     { title: "batch", align: "left", cell: ({ batch }) => batch ?? "" },
     { title: "error", align: "left", cell: ({ error }) => error?.message.split("\n")[0] ?? "" },
@@ -87,12 +89,7 @@ function jobLines(jobs: readonly Job[], costText: (job: Job) => string, width: n
   const columns = fitting(known, width);
   // where something was given up, nothing is added
   const extra = columns.length === known.length ? extraColumns(costText) : [];
-  for (const each of extra) {
-    // nothing is made that cannot be shown: there may be tens of thousands of jobs
-    if (totalWidth(columns) + GAP.length + each.title.length > width) continue;
-    const column = withCells(each, jobs);
-    if (hasCells(column) && totalWidth([...columns, column]) <= width) columns.push(column);
-  }
+  for (const each of extra) addWhereItFits(columns, each, jobs, width);
   const lines = ["", ...jobs].map((_, at) =>
     columns
       .map((column) => aligned(column, at))
@@ -100,8 +97,29 @@ function jobLines(jobs: readonly Job[], costText: (job: Job) => string, width: n
       .trimEnd()
       .slice(0, width),
   );
+  const notes = notesOn(
+    columns,
+    known.map(({ title }) => title),
+  );
+  return [...lines, "", ...notes.map((line) => folded(line, width))];
+}
+
+function addWhereItFits(columns: Filled[], added: Column, jobs: readonly Job[], width: number) {
+  // nothing is made that cannot be shown: there may be tens of thousands of jobs
+  if (totalWidth(columns) + GAP.length + added.title.length > width) return;
+  const column = withCells(added, jobs);
+  if (hasCells(column) && totalWidth([...columns, column]) <= width) columns.push(column);
+}
+
+/** What titles mean, and what there is no room for. */
+function notesOn(columns: readonly Filled[], known: readonly string[]): string[] {
   const told = columns.filter(({ cells, means }) => means !== undefined && cells.length > 1);
-  return [...lines, "", ...told.map(({ title, means }) => folded(`${title}: ${means}`, width))];
+  const shown = columns.map(({ title }) => title);
+  const missing = [...known, COST].filter((each) => !shown.includes(each));
+  return said([
+    ...told.map(({ title, means }) => `${title}: ${means}`),
+    missing.length > 0 && `No room for: ${missing.join(", ")}.`,
+  ]);
 }
 
 /** A column with its cells, the title first. */
@@ -141,8 +159,8 @@ function ended(job: Job, figure: (sums: Sums) => number): string {
   return job.sums === undefined ? "-" : count(figure(finalSums([job])));
 }
 
-function neitherNor({ stale, filled, gone }: Sums): number {
-  return stale + filled + gone;
+function neitherNor({ sums: { written, stale, filled, gone } = NO_ROWS, rolledBack }: Job): number {
+  return stale + filled + gone + Math.min(rolledBack, written);
 }
 
 const MILLION = 1_000_000;

@@ -19,10 +19,8 @@ export async function showRollback(
   const jobs = await jobsToRollBack(manifest, ids);
   if (jobs.length === 0) return nothingLeft(ids);
   // counted for whoever is asked
-  if (!settings.yes) {
-    const counts = await countEach(services, manifest, jobs);
-    if (!(await confirm(question(jobs, sum(counts))))) throw refused();
-  }
+  const counts = settings.yes ? [] : await countEach(services, manifest, jobs);
+  if (!settings.yes && !(await confirm(question(jobs, sum(counts))))) throw refused();
   const done: Job[] = [];
   const pacer = createPacer(settings.pace, clock);
   for (const job of jobs) {

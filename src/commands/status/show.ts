@@ -23,12 +23,13 @@ type Standing = Awaited<ReturnType<typeof standingOf>>;
 /** Takes no lock, and needs no key. */
 export async function showStatus(context: CommandContext): Promise<CommandResult> {
   const standing = await standingOf(context);
-  const { busy, verdict } = standing;
+  const { busy, verdict, coverage } = standing;
   return {
     json: statusJson(standing),
     text: statusText(standing),
     // whoever is at work takes it further
     next: busy === undefined ? verdict.next && context.next(verdict.next) : undefined,
+    remaining: typeof coverage === "string" ? undefined : coverage.pending,
   };
 }
 
@@ -106,6 +107,7 @@ function statusText(standing: Standing): string {
     ["results", results.jobs > 0 ? `${placeText(results)}, ${backText(standing)}` : undefined],
     ["not sent", notSent.jobs > 0 ? placeText(notSent) : undefined],
     ["in no job", inNoJobText(standing)],
+    ["to fill", toFillText(standing)],
     ["pace", busy && paceText(standing)],
     ...said(failed).map((line, at): Fact => [at === 0 ? "failed" : "", line]),
     ["at work", busy && atWorkText(busy, now)],
@@ -141,6 +143,12 @@ function inNoJobText({ coverage, underWay, inHand, failures }: Standing): string
   if (typeof coverage === "string" || underWay === 0) return undefined;
   const rows = coverage.pending - underWay + (inHand?.filled ?? 0) - failures.waiting;
   return rows > 0 ? `${words.counted(rows, "row")}, to be exported or without text` : undefined;
+}
+
+/** Which is which only a pass over all of them tells. */
+function toFillText({ coverage, underWay, verdict }: Standing): string | undefined {
+  if (typeof coverage === "string" || underWay > 0 || verdict.next !== "run") return undefined;
+  return `${words.counted(coverage.pending, "row")}; \`vecfill plan\` says which are paid for already, left out, or to be paid`;
 }
 
 function backText({ inHand }: Standing): string {

@@ -286,7 +286,7 @@ function manifestLines({ unbalanced, files, jobs, lost }: Verified): string[] {
 function filesText({ checked, problems }: Verified["files"]): string {
   if (checked === 0) return "none is needed any more";
   const found = problems.length === 0 ? "as recorded" : `${count(problems.length)} not as recorded`;
-  return `${counted(checked, "file")} that ${checked === 1 ? "is" : "are"} still needed, ${found}`;
+  return `${counted(checked, "file")} checked, ${found}`;
 }
 
 function lostText(rows: number): string {

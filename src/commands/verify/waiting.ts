@@ -37,9 +37,11 @@ export async function longestWait(
 export function waitText(wait: Wait | undefined, ageColumn: string | undefined): string {
   if (wait !== undefined) {
     const { who, since, seconds, isLeast } = wait;
-    return `  waiting longest: ${who}, for ${isLeast ? "at least " : ""}${duration(seconds)}, since ${since}`;
+    return isLeast
+      ? `  waiting longest: ${who}, for at least ${duration(seconds)}: first exported ${since}`
+      : `  waiting longest: ${who}, for ${duration(seconds)}, since ${since}`;
   }
   return ageColumn === undefined
-    ? "  Since when they wait is not known, as no job has them: `--age-column` names a column that tells, such as created_at."
+    ? "  Since when they wait is not known, as no job is under way with them: `--age-column` names a column that tells, such as created_at."
     : `  None of them waits: they have no text, or nothing in ${ageColumn}.`;
 }

@@ -95,10 +95,13 @@ export async function writeAgain(
       chunk.filter((row) => isWanted(formatKey(row))),
     ),
   );
-  const again = [...ends.values()];
-  const rows = again.filter((end) => end === "written").length;
-  if (rows > 0) await manifest.record({ type: "writtenAgain", job: job.id, rows });
-  return again;
+  await note(manifest, job, [...ends.values()]);
+  return [...ends.values()];
+}
+
+async function note(manifest: Manifest, { id: job }: Job, ends: readonly RowEnd[]) {
+  const rows = ends.filter((end) => end === "written").length;
+  if (rows > 0) await manifest.record({ type: "writtenAgain", job, rows });
 }
 
 /** Of the job's rows, those that open jobs made of its failed lines are under way with. */
