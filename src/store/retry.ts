@@ -12,7 +12,7 @@ import type { Store } from "./port.ts";
 type RetryPolicy = Readonly<{ attempts: number; firstMs: number; maxMs: number }>;
 
 /** Other transactions finish within moments. */
-const CONTENTION: RetryPolicy = { attempts: 8, firstMs: 100, maxMs: 10_000 };
+const CONTENTION: RetryPolicy = { attempts: 20, firstMs: 100, maxMs: 2_000 };
 /** A restart or failover, or a network that comes back: about eight minutes in all. */
 const OUTAGE: RetryPolicy = { attempts: 14, firstMs: 1_000, maxMs: 60_000 };
 /** Load may have been the reason, but it may also be too slow for good. */

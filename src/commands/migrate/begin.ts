@@ -86,7 +86,7 @@ function questionOf(
     `  ${counted(rows, "row")} with a text, about ${count(tokens)} tokens, about ${dollars(usd)} as batches.`,
     `  time: about ${duration(batchSeconds(tokens, maxEnqueuedTokens))} to fill, by quota; then the index is built.`,
     `  disk: about ${bytes(column)} for the column, ${bytes(index)} for ${counted(indexes.length, "index")}, and as much again in the log of the database.`,
-    `  locks: the table for an instant when the column is added, waited for ${LOCK_WAITS.add} at a time${swaps ? `, and when the names are swapped, for ${LOCK_WAITS.swap}` : ""}.`,
+    `  locks: the table for an instant when the column is added${swaps ? ", and when the names are swapped" : ""}, waited for ${LOCK_WAITS.alone} at a time.`,
     swaps
       ? `  From the swap on, queries must be embedded with ${next.model}.`
       : `  No swap: your code goes over to ${next.embedding} by itself.`,

@@ -2,8 +2,8 @@
 import type { PendingQuestion } from "../../row/question.ts";
 import type { AnnIndex, StandingIndex, Store } from "../port.ts";
 
-/** For how long each waits for the table: all who come after it wait, too. Then it tries again. */
-export const LOCK_WAITS = { add: "150 ms", swap: "2 s" } as const;
+/** For how long the table is waited for, at a time. `alone`: all who come after it wait, too; `quiet`: only vacuum does. */
+export const LOCK_WAITS = { quiet: "5 s", alone: "150 ms" } as const;
 
 /** Something that follows the old column by its number, and would go along with it when it is renamed. */
 export type Follower = Readonly<{

@@ -21,8 +21,7 @@ export type MigrationTable = Readonly<{
 /** The new column, and a trigger that empties it where the text changes. */
 export function addScript({ old, next, names, columnType }: MigrationTable): string {
   const add = `${alter(old)} add column if not exists %I %I.${columnType}(${next.dimensions})`;
-  return script(LOCK_WAITS.add, [
-    lockTable(old),
+  return script(old, "null", [
     `execute (select pg_catalog.format(${literal(add)}, ${literal(names.next)}, n.nspname) from pg_catalog.pg_extension e
     join pg_catalog.pg_namespace n on n.oid = e.extnamespace where e.extname = 'vector')`,
     ...triggerStatements({ ...next, embedding: names.next }, false),
@@ -32,8 +31,7 @@ export function addScript({ old, next, names, columnType }: MigrationTable): str
 export function swapScript(plan: MigrationTable): string {
   const { old, next, names } = plan;
   const moved = swapped(old, names, (each) => [each.old, each.kept, each.next]);
-  return script(LOCK_WAITS.swap, [
-    ...lockViews(plan),
+  return script(old, lockViews(plan), [
     `if not ${isThere(old, names.kept)} then
   vecfill_facts := (${factsSql(old, names)});
   select string_agg(pg_catalog.concat_ws(': ', f ->> 'name', f ->> 'definition'), '; ') into vecfill_each ${OTHERS};
@@ -54,8 +52,7 @@ end if`,
 export function undoScript(plan: MigrationTable): string {
   const { old, names } = plan;
   const back = swapped(old, names, (each) => [each.old, each.next, each.kept]);
-  return script(LOCK_WAITS.swap, [
-    ...lockViews(plan),
+  return script(old, lockViews(plan), [
     `if ${isThere(old, names.kept)} then
   vecfill_facts := (${factsSql(old, names)});
   ${back.join(";\n  ")};
@@ -70,8 +67,7 @@ end if`,
 export function finishScript(plan: MigrationTable): string {
   const { old, names } = plan;
   const dropping = (name: string) => `${alter(old)} drop column if exists ${quoted(name)}`;
-  return script(LOCK_WAITS.swap, [
-    lockTable(old),
+  return script(old, "null", [
     `if not ${isThere(old, names.kept)} and ${isThere(old, names.next)} then ${dropping(names.old)}; else ${dropping(names.kept)}; end if`,
     ...triggersOff(plan),
   ]);
@@ -82,26 +78,29 @@ const VIEWS = `${FOLLOWERS} is not null`;
 const OTHERS = `${FOLLOWERS} is null`;
 
 /** Who reads a view locks it before its table: in another order each would wait for the other. */
-function lockViews({ old, names }: MigrationTable): string[] {
+function lockViews({ old, names }: MigrationTable): string {
   const lock = `select 'lock table ' || (f ->> 'view') || ' in access exclusive mode' ${VIEWS}`;
-  return [`vecfill_facts := (${factsSql(old, names)})`, again(lock), lockTable(old)];
-}
-
-function lockTable(target: Target): string {
-  return `lock table ${qualifiedTable(target)} in access exclusive mode`;
+  return `vecfill_facts := (${factsSql(old, names)});\n${again(lock)}`;
 }
 
 function again(statements: string): string {
   return `for vecfill_each in ${statements} loop execute vecfill_each; end loop`;
 }
 
-function script(lockTimeout: string, statements: readonly string[]): string {
+/** Vacuum is kept out first: it gives way after a second only, with all waiting behind us. `views`: what locks them. */
+function script(table: Target, views: string, statements: readonly string[]): string {
+  const lock = `lock table ${qualifiedTable(table)} in`;
+  const atMost = "perform pg_catalog.set_config('lock_timeout',";
   return `do ${dollarQuoted(`declare
   vecfill_path constant text := pg_catalog.current_setting('search_path');
   vecfill_facts jsonb;
   vecfill_each text;
 begin
-  perform pg_catalog.set_config('lock_timeout', ${literal(lockTimeout)}, true);
+  ${atMost} ${literal(LOCK_WAITS.quiet)}, true);
+  ${lock} share update exclusive mode;
+  ${atMost} ${literal(LOCK_WAITS.alone)}, true);
+  ${views};
+  ${lock} access exclusive mode;
 ${statements.map((statement) => `${statement};`).join("\n")}
   perform pg_catalog.set_config('search_path', vecfill_path, true);
 end`)}`;

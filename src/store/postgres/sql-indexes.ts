@@ -2,8 +2,8 @@
  * The ANN indexes on a table's embedding: read, dropped, and built again, each in a way that may be
  * repeated.
  *
- * Dropping is a plain DROP INDEX with a short lock_timeout: it needs the table for an instant, and
- * where it does not get it soon, it must not stand in front of everybody else's queries.
+ * Dropping is a plain DROP INDEX with a short lock_timeout: it must not stand in front of everybody else's queries for
+ * long. Vacuum, which gives way after a second only, is kept out before.
  *
  * Building goes CONCURRENTLY where the connection is a session of the server's own: others go on
  * writing to the table meanwhile, and an HNSW graph over a million rows can take an hour. The price:
@@ -33,9 +33,10 @@ import type {
   StandingIndex,
   StoreIndexes,
 } from "../port.ts";
-import { quoteLiteral } from "../sql.ts";
+import { qualifiedTable, quoteLiteral } from "../sql.ts";
 
 const LOCK_TIMEOUT = "2s";
+const ALONE_TIMEOUT = "150ms";
 
 /** Their errors for people are UserErrors; nothing is repeated here. */
 export function sqlIndexes(database: Database, target: Target): StoreIndexes {
@@ -109,6 +110,8 @@ async function drop(database: Database, target: Target, name: string): Promise<v
     await database.session((session) =>
       session.transaction([
         setting("lock_timeout", LOCK_TIMEOUT, "transaction"),
+        `LOCK TABLE ${qualifiedTable(target)} IN SHARE UPDATE EXCLUSIVE MODE`,
+        setting("lock_timeout", ALONE_TIMEOUT, "transaction"),
         `DROP INDEX IF EXISTS ${quoteIdentifier(target.schema)}.${quoteIdentifier(name)}`,
       ]),
     );
