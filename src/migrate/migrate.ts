@@ -90,9 +90,9 @@ export async function advance(
   if (migration.step === "swapping") {
     await services.table.swap();
     await to("swapped");
-    // what changed in the last moment
-    await services.fill(migration.next, true);
   }
+  // what changed in the last moment
+  if (migration.step === "swapped") await services.fill(migration.next, true);
   return told(false);
 }
 

@@ -1,7 +1,7 @@
 // The model changes, and people search my table meanwhile. Does `migrate` bring the new column into the old one's
 // place with all that belongs to it, also where it is killed at any step; do I get everything back as it was; and
 // does it hold the swap back where the new column is not as good as it should be?
-import { readFile } from "node:fs/promises";
+import { cp, readFile, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { EXIT_CODES } from "../../src/errors.ts";
@@ -144,6 +144,22 @@ test("the new column takes the old one's place with all that belongs to it, and 
   expect(await vecfill("jobs", "migrate", "--status")).toMatchObject({
     stdout: expect.stringMatching(/undone/),
   });
+});
+
+test("an undo that died before it was recorded is done again, and lists the same rows", async () => {
+  const folders = await inUse();
+  const { sql, home } = folders;
+  expect(await migrate(folders)).toMatchObject({ code: 0 });
+  await sql("UPDATE questions SET question_text = 'Another one' WHERE id = 3");
+  await cp(join(home, "jobs"), join(home, "before"), { recursive: true });
+  expect(await migrate(folders, "--undo")).toMatchObject({ code: 0 });
+  await rm(join(home, "jobs"), { recursive: true });
+  await rename(join(home, "before"), join(home, "jobs"));
+  expect(await migrate(folders, "--undo")).toMatchObject({
+    code: 0,
+    stdout: expect.stringMatching(/all is as it was[^]*no old vector: 3\./),
+  });
+  expect(await wrong(folders, "embedding", OLD)).toEqual(["3"]);
 });
 
 test("a text that changes meanwhile has no vector of the old one, and is filled", async () => {

@@ -150,6 +150,17 @@ describe("killed at any call, and started again", () => {
   });
 });
 
+test("the last pass is made by the next process where the first dies before it", async () => {
+  const given = await inUse(6);
+  const { trial } = given;
+  // the record of the swap
+  const fault: Fault = { nth: 10, when: "after", calls: 0 };
+  await expect(goOn(given, fault)).rejects.toThrow(Died);
+  await trial.sql("UPDATE questions SET embedding = NULL WHERE id = 3");
+  expect((await goOn(given)).migration.step).toBe("swapped");
+  expect(await rightIn(trial, "embedding", true)).toBe(6);
+});
+
 test("a row of which each column of the recipe is empty lacks nothing, also where others change the table", async () => {
   const trial = await startTrial(workshop, texts(3));
   await trial.sql("UPDATE questions SET question_text = NULL WHERE id < 3");

@@ -18,9 +18,8 @@ export async function showMigrate(
 ): Promise<CommandResult> {
   const options = flagValues(MIGRATE_OPTIONS, flags);
   const { status, finish, undo } = options;
-  if ([status, finish, undo].filter(Boolean).length > 1) {
+  if ([status, finish, undo].filter(Boolean).length > 1)
     throw usageError("--status, --finish and --undo exclude each other.", "Give one of them.");
-  }
   if (status) return showStatus(context);
   if (finish) return endMigration(context, "finished", options);
   return undo ? endMigration(context, "undone", options) : goOn(context, options);
@@ -102,19 +101,22 @@ async function endMigration(
   if (found === undefined || !isUnderWay(found))
     throw usageError(none(target), "`vecfill migrate` begins one.");
   const isReady = found.step === "swapped" || (found.step === "checked" && !found.swaps);
-  if (step === "finished" && !isReady) {
+  if (step === "finished" && !isReady)
     throw usageError("The migration is not at its end yet.", "`vecfill migrate` goes on with it.");
-  }
   const table = await services.migration(found, sql);
   const isSwapped = ["swapping", "swapped"].includes(found.step);
-  const edited = step === "undone" && isSwapped ? await table.withoutOld(IDS_SHOWN + 1) : [];
+  const withoutOld = async () =>
+    step === "undone" && isSwapped ? table.withoutOld(IDS_SHOWN + 1) : [];
+  const before = await withoutOld();
   const dropped = step === "finished" ? found.old.embedding : found.next.embedding;
-  const question = `${step === "finished" ? "Drop" : "Put all back as it was, and drop"} ${columnName({ ...target, embedding: dropped })}?${editedText(edited)}`;
-  if (settings.dryRun) return { json: { dryRun: true, edited }, text: question };
+  const question = `${step === "finished" ? "Drop" : "Put all back as it was, and drop"} ${columnName({ ...target, embedding: dropped })}?${editedText(before)}`;
+  if (settings.dryRun) return { json: { dryRun: true, edited: before }, text: question };
   if (!(await confirm(question))) throw saidNo();
   const manifest = await services.manifest();
   await (step === "finished" ? table.finish() : table.undo());
   const migration = await manifest.recordMigration(found, { step });
+  // others went on while this waited for the answer, and for the table
+  const edited = await withoutOld();
   return {
     json: { ...migration, edited },
     text: textOf([...stateLines(migration), editedText(edited).trim()]),

@@ -47,10 +47,10 @@ export function createMigrationStore(
       const { followers } = FACTS.parse(await one(factsSql(old, names)));
       return followers.filter(({ view }) => view === null);
     },
-    withoutOld: async (limit) =>
-      (await columns()).includes(names.kept)
-        ? lacking({ ...old, embedding: names.kept }, limit)
-        : [],
+    withoutOld: async (limit) => {
+      const embedding = (await columns()).includes(names.kept) ? names.kept : names.old;
+      return lacking({ ...old, embedding }, limit);
+    },
     add: () => change(addScript(plan)),
     swap: () => change(swapScript(plan)),
     undo: () => change(undoScript(plan)),
