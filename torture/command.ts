@@ -30,6 +30,7 @@ export type CommandOptions = Readonly<{
   jobsFolder: string;
   strikes: readonly Strike[];
   onMoment: (moment: Moment) => void;
+  limitMs?: number;
 }>;
 
 /** The program as its users start it. Resolves when the process has ended, however it did. */
@@ -72,7 +73,7 @@ export async function runCommand(options: CommandOptions): Promise<CommandEnd> {
     setTimeout(() => {
       isOverLimit = true;
       child.kill("SIGKILL");
-    }, COMMAND_LIMIT_MS),
+    }, options.limitMs ?? COMMAND_LIMIT_MS),
   );
   onMoment("start");
   try {
@@ -109,6 +110,8 @@ function fileKind(name: string): string {
   return name.replace(/^\d{4,}\./, "").replace(/\.[0-9a-f-]{36}$/, ".*");
 }
 
+const EVENT = /"type":"(?<type>\w+)"(?:.*?"step":"(?<step>\w+)")?/;
+
 class JournalTail {
   readonly #path: string;
   #endsAt = 0;
@@ -118,11 +121,14 @@ class JournalTail {
     this.#path = path;
   }
 
-  /** Types of the events since the last call; a line that is not whole yet is left for the next. */
+  /** Types of the events since the last call, with their steps; a line that is not whole yet is left for the next. */
   newEvents(): string[] {
     const lines = (this.#rest + this.#read()).split("\n");
     this.#rest = lines.pop() ?? "";
-    return lines.map((line) => /"type":"(?<type>\w+)"/.exec(line)?.groups?.["type"] ?? "header");
+    return lines.map((line) => {
+      const { type = "header", step } = EVENT.exec(line)?.groups ?? {};
+      return step === undefined ? type : `${type} ${step}`;
+    });
   }
 
   #read(): string {

@@ -375,7 +375,7 @@ function drawPlan(dice: Dice): Plan {
 }
 
 /** No key, address or setting of the person who runs this. */
-function plainEnvironment(): NodeJS.ProcessEnv {
+export function plainEnvironment(): NodeJS.ProcessEnv {
   const names = ["PATH", "HOME", "TMPDIR", "LANG", "NODE_COMPILE_CACHE", "SystemRoot"];
   return Object.fromEntries(names.map((name) => [name, process.env[name]]));
 }

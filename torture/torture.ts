@@ -3,6 +3,7 @@
  *
  *   npm run torture -- --kill N [--seed S]    N real kill -9 of real processes
  *   npm run torture -- --seeds N [--seed S]   N runs with random faults at every call to the outside
+ *   npm run torture -- --migrate [--questions file] [--rows N]   a migration of a table in use, killed at each step
  *
  * Exits with 1 where a promise was broken; docs/reliability.md says what is promised.
  */
@@ -11,14 +12,28 @@ import { parseArgs } from "node:util";
 
 const MAX_SEED = 1_000_000_000;
 const EXIT_INTERRUPTED = 130;
-const USAGE = "usage: npm run torture -- --kill N | --seeds N [--seed S]";
+const USAGE =
+  "usage: npm run torture -- --kill N | --seeds N [--seed S] | --migrate [--questions file] [--rows N]";
+const MIGRATED_ROWS = "2000";
 
 const stop = new AbortController();
 
 async function main(): Promise<number> {
   const { values } = parseArgs({
-    options: { kill: { type: "string" }, seeds: { type: "string" }, seed: { type: "string" } },
+    options: {
+      kill: { type: "string" },
+      seeds: { type: "string" },
+      seed: { type: "string" },
+      migrate: { type: "boolean" },
+      questions: { type: "string" },
+      rows: { type: "string", default: MIGRATED_ROWS },
+    },
   });
+  if (values.migrate === true) {
+    const { tortureMigration } = await import("./migrate.ts");
+    const { questions } = values;
+    return tortureMigration({ questions, rows: count(values.rows), say, stop: stop.signal });
+  }
   const seed = values.seed === undefined ? randomInt(1, MAX_SEED) : count(values.seed);
   say(`seed ${seed}`);
   if (values.kill !== undefined) {
