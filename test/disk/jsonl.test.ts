@@ -8,8 +8,10 @@ import { runInNewContext } from "node:vm";
 import * as fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type Line, LineCounter, readLines, splitLines } from "../../src/disk/jsonl.ts";
+import { sized } from "../size.ts";
 
 const MEBIBYTE = 1024 * 1024;
+const ENDLESS_MB = sized({ quick: 30, full: 100 });
 const LF = 0x0a;
 
 let folder = "";
@@ -92,13 +94,13 @@ describe("splitting", () => {
     expect(lines.map(({ bytes }) => bytes?.toString())).toEqual(["ab", "cd"]);
   });
 
-  test("keeps nothing of 100 MB without a newline", async () => {
+  test(`keeps nothing of ${ENDLESS_MB} MB without a newline`, async () => {
     const gc = garbageCollector();
     let mostHeld = 0;
     async function* endless(): AsyncGenerator<Uint8Array> {
-      for (let sent = 0; sent < 100; sent += 1) {
+      for (let sent = 0; sent < ENDLESS_MB; sent += 1) {
         yield Buffer.alloc(MEBIBYTE, "x");
-        if (sent % 30 !== 29) continue;
+        if (sent % 15 !== 14) continue;
         gc();
         // The memory of dead buffers is counted off on the side, by the end of the next collection.
         gc();
@@ -109,7 +111,7 @@ describe("splitting", () => {
     gc();
     const before = process.memoryUsage().arrayBuffers;
     const lines = await collect(splitLines(endless(), { maxLineBytes: MEBIBYTE }));
-    expect(lines.map(({ byteLength }) => byteLength)).toEqual([100 * MEBIBYTE, 5]);
+    expect(lines.map(({ byteLength }) => byteLength)).toEqual([ENDLESS_MB * MEBIBYTE, 5]);
     expect(lines.map(({ bytes }) => bytes?.toString())).toEqual([undefined, "short"]);
     expect(mostHeld).toBeLessThan(8 * MEBIBYTE);
   });

@@ -13,8 +13,8 @@ import {
 } from "./client.ts";
 
 const MINUTE_MS = 60_000;
-/** 2,000 tokens a line. */
-const LONG_TEXT = "word ".repeat(2000);
+/** 2,000 tokens a line, by characters. */
+const LONG_TEXT = "word ".repeat(1_600);
 
 async function emulatorWithFile(
   options: EmulatorOptions,
@@ -24,7 +24,12 @@ async function emulatorWithFile(
   create: () => Promise<number>;
   cancelFirst: () => Promise<unknown>;
 }> {
-  const emulator = await emulatorFor({ tier: "1", batchSeconds: 10 * 60, ...options });
+  const emulator = await emulatorFor({
+    tier: "1",
+    tokenizer: "characters",
+    batchSeconds: 10 * 60,
+    ...options,
+  });
   const file = await uploadLines(
     emulator,
     Array.from({ length: lines }, (_, i) => requestLine(`k${i}`, LONG_TEXT)),

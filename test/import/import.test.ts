@@ -10,6 +10,7 @@ import { createSqlStore } from "../../src/store/postgres/sql-store.ts";
 import { balanced } from "../../src/row/sums.ts";
 import { errorLine, idOf, range, startTrial, texts, type Trial } from "../trial.ts";
 import { openWorkshop, type Workshop } from "../workshop.ts";
+import { sized } from "../size.ts";
 
 let workshop: Workshop;
 
@@ -487,7 +488,7 @@ describe("any mixture of lines", () => {
         const told = failed.length === 0 ? {} : await failures(trial);
         expect(told).toEqual(Object.fromEntries(failed));
       }),
-      { numRuns: 15 },
+      { numRuns: sized({ quick: 6, full: 15 }) },
     );
   });
 });

@@ -3,12 +3,7 @@
  * as `embedding` was in the report?
  */
 import { describe, expect, it } from "vitest";
-import {
-  comparisonsIn,
-  comparisonsOf,
-  STATES_FILE,
-  stateNames,
-} from "../../scripts/state-comparisons.ts";
+import { comparisonsIn, STATES_FILE, stateNames } from "../../scripts/state-comparisons.ts";
 import { sourceTree } from "../../scripts/source.ts";
 import { colourOf, isAtGemini, isQueued, JOB_STATES } from "../../src/manifest/states.ts";
 import { STYLE } from "../../src/commands/report/style.ts";
@@ -19,10 +14,6 @@ const linesOf = (source: string) =>
   comparisonsIn("src/x.ts", source, NAMES).map(({ line }) => line);
 
 describe("the source", () => {
-  it("compares with names of states in the table's own file only", () => {
-    expect(comparisonsOf(TREE).map(({ file, line }) => `${file}:${line}`)).toEqual([]);
-  });
-
   it("has a table with every state", () => {
     expect([...NAMES].toSorted()).toEqual(JOB_STATES.toSorted());
   });

@@ -12,6 +12,7 @@ import { planTable } from "../../src/commands/plan/plan-table.ts";
 import { writingOf } from "../../src/plan/writing.ts";
 import { range, startTrial, texts, type Trial } from "../trial.ts";
 import { openWorkshop, type Workshop } from "../workshop.ts";
+import { sized } from "../size.ts";
 
 let workshop: Workshop;
 
@@ -69,7 +70,7 @@ function expectWithin(value: number, [least, most]: readonly [number, number]): 
   expect(value).toBeLessThanOrEqual(most);
 }
 
-const ROWS = 2_500;
+const ROWS = sized({ quick: 1_200, full: 2_500 });
 const LARGE = { maxRows: 300, maxTokens: 200_000, maxBytes: 10_000_000 };
 
 describe.each(["words", "characters", "bytes"] as const)(
@@ -230,7 +231,7 @@ function withRows(count: JobCount): JobCount {
 }
 
 describe("the number of jobs", () => {
-  test.each([true, false])(
+  test.each(sized({ quick: [true], full: [true, false] }))(
     "is the run's, copies too, with rows that repeat (a canary: %s)",
     { timeout: 120_000 },
     async (canary) => {

@@ -16,6 +16,7 @@ import { openDatabase } from "../../src/store/postgres/open-database.ts";
 import { bytes, count } from "../../src/words/figures.ts";
 import { openFolders } from "../folders.ts";
 import { tableAfter } from "../page.ts";
+import { sized } from "../size.ts";
 
 const PAGE = await readFile(
   fileURLToPath(new URL("../../docs/widths.md", import.meta.url)),
@@ -54,7 +55,7 @@ describe("Postgres", () => {
     ["vector", 768],
     ["halfvec", 1536],
   ] as const)("takes as many bytes for %s(%i)", async (type, width) => {
-    const rows = 120;
+    const rows = sized({ quick: 60, full: 120 });
     await database.query(`CREATE TABLE t AS SELECT n AS id, (SELECT array_agg(sin(n * i))
       FROM generate_series(1, ${width}) i)::vector::${type}(${width}) AS v FROM generate_series(1, ${rows}) n`);
     await database.query(

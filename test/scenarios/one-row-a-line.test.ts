@@ -3,6 +3,7 @@
 import * as fc from "fast-check";
 import { expect, test } from "vitest";
 import { parseResultLine, readResultKey } from "../../src/row/result-line/result-line.ts";
+import { sized } from "../size.ts";
 
 const keys = fc.string({
   unit: fc.constantFrom("7", "@", "a", '"', "\\", "{", "}", ",", ":", "\u2028", "é", "key"),
@@ -38,6 +39,6 @@ test("whatever happened to a line, a row that it is used for is the one it was c
       // of a line that is no JSON the quick reading may name a key that the other leaves out
       expect([key ?? readResultKey(line)]).toContain(readResultKey(line));
     }),
-    { numRuns: 5000 },
+    { numRuns: sized({ quick: 1_000, full: 5_000 }) },
   );
 });

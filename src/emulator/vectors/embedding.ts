@@ -64,9 +64,12 @@ function lengthOf(text: string, shape: VectorShape): number {
 }
 
 function addWords(sum: Float64Array, text: string, words: WordDirections): void {
-  for (const word of text.toLowerCase().match(WORD) ?? []) {
+  const times = new Map<string, number>();
+  for (const word of text.toLowerCase().match(WORD) ?? [])
+    times.set(word, (times.get(word) ?? 0) + 1);
+  for (const [word, count] of times) {
     const weight = COMMON_WORDS.has(word) ? COMMON_WORD_WEIGHT : 1;
-    add(sum, words.of(word), weight);
+    add(sum, words.of(word), weight * count);
   }
 }
 

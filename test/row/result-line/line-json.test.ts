@@ -4,6 +4,7 @@ import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { findNumbers, parseLineJson } from "../../../src/row/result-line/line-json.ts";
 import { readNumberArray } from "../../../src/row/result-line/number-array.ts";
+import { sized } from "../../size.ts";
 
 const ROOM = 1000;
 /** What follows the array in a line; without it the last numbers are read in another way. */
@@ -22,7 +23,7 @@ describe("an array of numbers", () => {
           expect(found?.values).toEqual(JSON.parse(text));
         },
       ),
-      { numRuns: 3000 },
+      { numRuns: sized({ quick: 1_000, full: 3_000 }) },
     );
   });
 
@@ -87,7 +88,7 @@ describe("a line", () => {
           expected(bytes),
         );
       }),
-      { numRuns: 5000 },
+      { numRuns: sized({ quick: 1_500, full: 5_000 }) },
     );
   });
 

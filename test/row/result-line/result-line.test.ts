@@ -3,6 +3,7 @@
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { parseResultLine, readResultKey } from "../../../src/row/result-line/result-line.ts";
+import { sized } from "../../size.ts";
 
 const key = "17@0123456789abcdef0123456789abcdef";
 const values = [-0.034119852, 0.0025719088, 0.017325249];
@@ -317,7 +318,7 @@ describe("a line that is like one before it, but for its numbers and its key", (
           expect(readResultKey(bytes), text).toBe(readResultKey(Buffer.from(`${text} `, "latin1")));
         }
       }),
-      { numRuns: 2000 },
+      { numRuns: sized({ quick: 700, full: 2_000 }) },
     );
   });
 });
@@ -329,7 +330,7 @@ describe("the key alone", () => {
         const bytes = Buffer.from(line);
         expect(readResultKey(bytes)).toBe(parseResultLine(bytes).key);
       }),
-      { numRuns: 3000 },
+      { numRuns: sized({ quick: 1_000, full: 3_000 }) },
     );
   });
 

@@ -174,7 +174,7 @@ describe("init for a Supabase project", () => {
 async function plainDatabase(): Promise<
   Readonly<{ url: string; database: () => Promise<Database> }>
 > {
-  const url = `pglite:${join(folder, "database")}`;
+  const url = keepOpen(join(folder, "database"));
   const database = await openDatabase({ url });
   await database.query("CREATE EXTENSION vector");
   await database.query(TABLE.replace("extensions.", ""));
@@ -241,7 +241,7 @@ describe("init with the database's own address", () => {
     const there = await database();
     expect(await there.query(FUNCTIONS)).toEqual([]);
     await there.close();
-    expect(await readdir(folder)).toEqual(["database"]);
+    expect(await readdir(folder)).toEqual([]);
   });
 
   it("is asked for when there is none to apply them to", async () => {

@@ -13,12 +13,13 @@ import type { Target } from "../../../src/row/target.ts";
 import { checkVector } from "../../../src/row/vector.ts";
 import { runHere } from "../../command-line.ts";
 import { temporaryFolder } from "../../manifest/sample.ts";
+import { sized } from "../../size.ts";
 import { hasNativeServer } from "../postgres/native-database.ts";
 import { QUESTIONS } from "../contract.ts";
 import { SECRET_KEY } from "./keys.ts";
 import { openNativeProject, openProject, type Project } from "./project.ts";
 
-const ROWS = Number(process.env["VECFILL_TEST_ROWS"] ?? 150);
+const ROWS = Number(process.env["VECFILL_TEST_ROWS"] ?? sized({ quick: 60, full: 150 }));
 const TIMEOUT_MS = 60_000 + ROWS * 100;
 const DIMENSIONS = 768;
 const TARGET: Target = { ...QUESTIONS, dimensions: DIMENSIONS };

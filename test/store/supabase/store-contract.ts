@@ -1,8 +1,8 @@
-/** The contract of every store, through the API of one version, with the SQL functions and without. */
+/** The contract of every store, through the API of one version, with the SQL functions or without. */
 import type { UserError } from "../../../src/errors.ts";
 import type { Target } from "../../../src/row/target.ts";
 import { hasNativeServer } from "../postgres/native-database.ts";
-import { storeContract } from "../contract.ts";
+import { type Ground, storeContract } from "../contract.ts";
 import {
   grantAll,
   openNativeProject,
@@ -14,9 +14,33 @@ import type { PostgrestVersion } from "./version.ts";
 
 const SCHEMAS = ["public", 'My "Schema"'];
 
-export function supabaseContract(version: PostgrestVersion): void {
-  /** `prepare`: what is done in the project for a table before its store is opened. */
-  const ground = (prepare: (project: Project, target: Target) => Promise<unknown>) => async () => {
+export function contractWithFunctions(version: PostgrestVersion): void {
+  storeContract(
+    `the API of PostgREST ${version} with the SQL functions`,
+    // a table that cannot be filled gets no functions; the API's own description has to do
+    ground(version, (project, target) =>
+      project.install(target).catch((error: UserError) => {
+        if (error.name !== "UserError") throw error;
+      }),
+    ),
+    { conditions: true, indexes: true },
+  );
+}
+
+export function contractWithout(version: PostgrestVersion): void {
+  storeContract(
+    `the API of PostgREST ${version} without the SQL functions`,
+    ground(version, async () => {}),
+    { conditions: true, recipes: true, catalogue: true, indexes: true, triggers: true },
+  );
+}
+
+/** `prepare`: what is done in the project for a table before its store is opened. */
+function ground(
+  version: PostgrestVersion,
+  prepare: (project: Project, target: Target) => Promise<unknown>,
+): () => Promise<Ground> {
+  return async () => {
     const open = hasNativeServer ? openNativeProject : openProject;
     const project = await open({ version, schemas: SCHEMAS });
     return {
@@ -30,21 +54,4 @@ export function supabaseContract(version: PostgrestVersion): void {
       takeDown: () => project.close(),
     };
   };
-
-  storeContract(
-    `the API of PostgREST ${version} with the SQL functions`,
-    // a table that cannot be filled gets no functions; the API's own description has to do
-    ground((project, target) =>
-      project.install(target).catch((error: UserError) => {
-        if (error.name !== "UserError") throw error;
-      }),
-    ),
-    { conditions: true, indexes: true },
-  );
-
-  storeContract(
-    `the API of PostgREST ${version} without the SQL functions`,
-    ground(async () => {}),
-    { conditions: true, recipes: true, catalogue: true, indexes: true, triggers: true },
-  );
 }
