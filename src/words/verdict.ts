@@ -33,13 +33,10 @@ export function verdictOn({ coverage, jobs, failed = failedRows(jobs) }: Standin
     const words = `Under way: ${counted(rows, "row")} in ${counted(open.length, "job")}.`;
     return { tone: "working", words, next: step };
   }
-  if (jobs.length === 0 && typeof coverage === "string") {
-    return { tone: "working", words: "There are no jobs yet.", next: "plan" };
-  }
-  const pending = typeof coverage === "string" ? failed : coverage.pending;
-  if (pending === 0) return { tone: "good", words: doneWords(coverage), next: "verify" };
-  const { leftOut = { empty: 0, tooLong: 0, failedBefore: failed } } =
-    typeof coverage === "string" ? {} : coverage;
+  if (typeof coverage === "string") return endedVerdict(jobs.length, failed, step);
+  const { pending, leftOut = { empty: 0, tooLong: 0, failedBefore: failed } } = coverage;
+  if (pending === 0)
+    return { tone: "good", words: "Done: every row has a vector.", next: "verify" };
   if (isWhole({ pending, leftOut })) {
     const words = `Done but for ${counted(pending, "row")} ${whyText(leftOut)}.`;
     return { tone: leftOut.failedBefore > 0 ? "bad" : "good", words, next: step };
@@ -47,6 +44,14 @@ export function verdictOn({ coverage, jobs, failed = failedRows(jobs) }: Standin
   const ofThem = failed === 0 ? "" : `, of which ${count(failed)} failed`;
   const words = `Not finished: ${counted(pending, "row")} without a vector${ofThem}.`;
   return { tone: "working", words, next: step ?? (jobs.length === 0 ? "plan" : "run") };
+}
+
+/** Where nobody asked the table, which may have rows that no job has seen. */
+function endedVerdict(jobs: number, failed: number, step: Verdict["next"]): Verdict {
+  if (jobs === 0) return { tone: "working", words: "There are no jobs yet.", next: "plan" };
+  if (failed === 0) return { tone: "good", words: "Every job has ended.", next: "verify" };
+  const words = `Every job has ended; ${counted(failed, "row")} failed.`;
+  return { tone: "bad", words, next: step };
 }
 
 /** The one command that takes these jobs all the way; undefined where there is nothing left to do with them. */
@@ -77,10 +82,6 @@ function whyText({ empty, tooLong, failedBefore }: LeftOut): string {
   const [[, only] = [0, ""], ...more] = there;
   if (more.length === 0) return only;
   return `that no run takes: ${there.map(([rows, why]) => `${count(rows)} ${why}`).join(", ")}`;
-}
-
-function doneWords(coverage: Standing["coverage"]): string {
-  return typeof coverage === "string" ? "Every job has ended." : "Done: every row has a vector.";
 }
 
 /** Rows that wait in failed files. */

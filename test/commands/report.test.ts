@@ -17,6 +17,7 @@ import {
   writtenRows,
 } from "../../src/commands/report/series.ts";
 import { runHere } from "../command-line.ts";
+import { openFolders } from "../folders.ts";
 import { newJob } from "../manifest/sample.ts";
 import { startTrial, type Trial } from "../trial.ts";
 import { openWorkshop, type Workshop } from "../workshop.ts";
@@ -105,6 +106,44 @@ describe("after a run in which a row failed", { timeout: 120_000 }, () => {
   });
 });
 
+const cellsOf = (row: string, kind: "td" | "th") =>
+  Array.from(row.matchAll(new RegExp(`<${kind}.*?</${kind}>`, "gs")), ([cell]) =>
+    cell.replaceAll(/<[^>]*>/g, "").trim(),
+  );
+
+/** The figures above the charts, and the table of jobs, each with its names. */
+function figuresOn(written: string) {
+  const figure = /<div class="figure">\s*<b[^>]*>([^<]*)<\/b><span class="soft">([^<]*)</g;
+  const heads = Array.from(written.matchAll(figure), ([, value, name]) => [name, value]);
+  const [, list = ""] = written.split("<h2>Jobs</h2>");
+  const [titles = "", ...rows] = list.match(/<tr>.*?<\/tr>/gs) ?? [];
+  const names = cellsOf(titles, "th");
+  const jobs = rows.map((row) =>
+    Object.fromEntries(cellsOf(row, "td").map((cell, at) => [names[at], cell])),
+  );
+  return { heads: Object.fromEntries(heads), jobs };
+}
+
+test("rows that were rolled back or sent again are named, and each line and the heading add up", async () => {
+  const { vecfill, vecfillInTime, home } = await openFolders(TEXTS, { faults: "batch-fail=1x" });
+  await vecfillInTime("jobs", "run");
+  expect(await vecfill("jobs", "rollback", "0002", "--yes")).toMatchObject({ code: 0 });
+  await vecfill("jobs", "report");
+  const { heads, jobs } = figuresOn(await readFile(join(home, "jobs", "report.html"), "utf8"));
+  expect(heads).toMatchObject({ written: "0", failed: "0", "rolled back": "3" });
+  expect(Object.keys(heads).at(-1)).toMatch(/^cost, .*as counted by Gemini$/);
+  const none = { written: "0", failed: "0", again: "0", other: "0" };
+  expect(jobs).toMatchObject([
+    { ...none, rows: "3", again: "3" },
+    { ...none, rows: "3", other: "3" },
+  ]);
+  const list = await vecfill("jobs", "jobs");
+  expect(list.stdout).toContain("2 jobs, 3 requests: 0 written, 3 rolled back\n");
+  expect((await vecfill("jobs", "jobs", "2")).stdout).toMatch(
+    /^outcome +3 written; 3 rows rolled back since$/m,
+  );
+});
+
 test("of many rows that failed for one reason it tells how many, and some ids", async () => {
   const texts = Array.from({ length: 9 }, (_, index) => `Why is ${index} a number?`);
   trial = await startTrial(workshop, texts, { faults: "permanent=1" });
@@ -187,7 +226,8 @@ describe("the verdict", () => {
     ["Not finished: 5 rows without a vector.", "plan", { ...filled, pending: 5 }, []],
     ["Every job has ended.", "verify", "no answer", [jobIn("imported")]],
     ["There are no jobs yet.", "plan", "no answer", []],
-    ["Done but for 3 rows that failed.", "resubmit", "no answer", [jobIn("failed", 3)]],
+    ["Every job has ended; 3 rows failed.", "resubmit", "no answer", [jobIn("failed", 3)]],
+    ["Every job has ended; 1 row failed.", undefined, "no answer", [jobIn("imported", 1, 0)]],
   ] as const)("%s", (words, next, coverage, jobs) => {
     expect(verdictOn({ coverage, jobs })).toMatchObject({ words, next });
   });
