@@ -1,5 +1,11 @@
-import type { CostStop } from "../cost/cost.ts";
+import type { Cost, CostStop } from "../cost/cost.ts";
 import { decimal, dollars } from "./figures.ts";
+
+/** How much of it is no estimate; nothing where nothing was spent. */
+export function byGeminiText({ usd, billedUsd }: Cost, text = dollars): string[] {
+  if (usd === 0) return [];
+  return [`${usd === billedUsd ? "" : `${text(billedUsd)} of it `}as counted by Gemini`];
+}
 
 /** For people: where the limit on cost stopped, and what it would take to go on. */
 export function costStopText({ spentUsd, maxUsd, neededUsd }: CostStop): string {

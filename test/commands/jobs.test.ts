@@ -69,18 +69,16 @@ const inFolder = (...args: readonly string[]) => runHere(["jobs", ...args, "--jo
 describe("the table", () => {
   it("has a line for each job, figures right-aligned, and what they come to", async () => {
     const { stdout, code } = await inFolder();
-    const lines = stdout.split("\n").map((line) => line.replace(/\d{4}-\d\d-\d\d \d\d:\d\d$/, "…"));
+    const lines = stdout.split("\n").map((line) => line.replace(/\d{4}-\d\d-\d\d \d\d:\d\d/, "…"));
     expect(lines).toEqual([
-      "job   state        rows  written  failed  other  tokens  updated (UTC)",
-      "0001  imported   50,000   49,990       4      6   1.2 M  …",
-      "0002  failed          7        0       7             70  …",
-      "0003  submitted      20        -       -            200  …",
-      "0004  exported        3        -       -             30  …",
+      "job   state        rows  written  failed  other  tokens  updated (UTC)          cost  batch            error",
+      "0001  imported   50,000   49,990       4      6   1.2 M  …  $0.092593  batches/of-0001",
+      '0002  failed          7        0       7             70  …  $0.000005  batches/of-0002  =HYPERLINK("http://x"), and "more"',
+      "0003  submitted      20        -       -            200  …  $0.000015  batches/of-0003",
+      "0004  exported        3        -       -             30  …          -",
       "",
       "other: rows whose text changed, filled by someone else, deleted, or rolled back",
-      "No room for: cost.",
-      "4 jobs, 50,030 requests: 49,990 written, 11 failed, 3 stale, 2 filled, 1 gone,",
-      "  23 on the way",
+      "4 jobs, 50,030 requests: 49,990 written, 11 failed, 3 stale, 2 filled, 1 gone, 23 on the way",
       "about $0.092613 for 1,234,837 tokens, $0.092593 of it as counted by Gemini",
       "",
     ]);
@@ -93,7 +91,7 @@ describe("the table", () => {
     const rows = 200_000;
     const sums = { requests: rows, written: rows, failed: rows, stale: rows, filled: 0, gone: 0 };
     const widest = { ...first, id: "12345", state: "downloaded", requests: rows, sums } as const;
-    const table = jobsTable([{ ...widest, billedTokens: 10_000_000 }], PRICES);
+    const table = jobsTable([{ ...widest, billedTokens: 10_000_000 }], PRICES, 80);
     const [titles = "", line = ""] = table.split("\n");
     expect(Math.max(titles.length, line.length)).toBeLessThanOrEqual(80);
   });
@@ -126,11 +124,15 @@ it("failed rows that went on into another job count there: each column adds up t
   expect(lines).toContain("again: failed rows that were sent again: they count in their new job");
 });
 
-it("the line of a job that was rolled back adds up", () => {
+it("of a job that was rolled back the line adds up, and the sum names what was", () => {
   const [first] = jobs;
   if (first?.sums === undefined) throw new Error("no job");
   const rolledBack = { ...first, state: "rolledBack", rolledBack: 49_000 } as const;
-  const [, line = ""] = jobsTable([rolledBack], PRICES, 100).split("\n");
+  const [, line = "", ...more] = jobsTable([rolledBack], PRICES, 200).split("\n");
+  expect(more).toContain(
+    "1 job, 50,000 requests: 990 written, 4 failed, 3 stale, 2 filled, 1 gone, 49,000 rolled back",
+  );
+  expect(listedJob(rolledBack, PRICES)).toMatchObject({ written: 49_990, rolledBack: 49_000 });
   const [rows, written, failed, other] = line
     .split(/ {2,}/)
     .slice(2)
@@ -172,6 +174,13 @@ describe("a width", () => {
     const wide = jobsTable(jobs, PRICES, 200);
     expect(wide).toContain("batches/of-0003");
     expect(wide.split("\n")[0]).toMatch(/updated \(UTC\) +cost +batch +error$/);
+  });
+
+  it("names each column that would tell something and for which there is no room", () => {
+    const again = jobs.map((job, at) => ({ ...job, attempt: at + 1 }));
+    expect(jobsTable(again, PRICES, 75)).toContain("\nNo room for: cost, try, batch, error.\n");
+    expect(jobsTable(jobs.slice(2), PRICES, 80)).toContain("\nNo room for: batch.\n");
+    expect(jobsTable(again, PRICES)).not.toContain("No room for");
   });
 });
 
@@ -279,6 +288,7 @@ describe("--json", () => {
       stale: 3,
       filled: 2,
       gone: 1,
+      rolledBack: 0,
       tokens: 1_234_567,
       usd: "0.092593",
       batch: "batches/of-0001",
@@ -314,13 +324,15 @@ describe("--format csv", () => {
     const lines = stdout.trimEnd().split("\n");
     expect(lines).toHaveLength(5);
     expect(lines[0]).toBe(
-      "id,state,requests,written,failed,stale,filled,gone,tokens,batch,parent,attempt,createdAt,updatedAt,requestsFile,resultsFile,failedFile,errorCode,errorMessage,usd,lane,copies,copiesFile,parents",
+      "id,state,requests,written,failed,stale,filled,gone,tokens,batch,parent,attempt,createdAt,updatedAt,requestsFile,resultsFile,failedFile,errorCode,errorMessage,usd,lane,copies,copiesFile,parents,rolledBack",
     );
     expect(lines[2]).toContain(`,9,"'=HYPERLINK(""http://x""), and ""more"""`);
   });
 
   it("has its titles also when there are no jobs", () => {
-    expect(jobsCsv([])).toMatch(/^id,state,.*,errorMessage,usd,lane,copies,copiesFile,parents$/);
+    expect(jobsCsv([])).toMatch(
+      /^id,state,.*,errorMessage,usd,lane,copies,copiesFile,parents,rolledBack$/,
+    );
   });
 });
 

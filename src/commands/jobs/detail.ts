@@ -3,6 +3,7 @@ import type { Prices } from "../../cost/tariff.ts";
 import { heldUntil } from "../../jobs-folder/input-file.ts";
 import { BATCH_LIFE_HOURS, batchAgeMs, isStuck } from "../../jobs-folder/batch-age.ts";
 import { costOf } from "../../cost/cost.ts";
+import { rolledBackRows } from "../../cost/final-sums.ts";
 import type { JobFiles } from "../../manifest/file-names.ts";
 import {
   type Cleanable,
@@ -103,17 +104,23 @@ function waitingFor(job: Job, { now, stuckAfterMs, cancel }: Waiting): string {
   return `${age}, stuck: Gemini ends it ${BATCH_LIFE_HOURS} hours after it was made; to give it up: ${cancel}`;
 }
 
-function whatBecame({ sums, outstanding, error }: Job, { failures }: Waiting): Fact[] {
+function whatBecame(job: Job, { failures }: Waiting): Fact[] {
+  const { sums, outstanding, error } = job;
   const { lines, retryable } = outstanding;
   const hope =
     retryable === 0 ? "for good" : `of which ${count(retryable)} may succeed if sent again`;
   const code = error?.code === undefined ? "" : ` (code ${error.code})`;
   return [
-    ["outcome", sums === undefined ? undefined : outcomes(sums)],
+    ["outcome", sums && [outcomes(sums), ...rolledBackText(job)].join("; ")],
     ["still failed", lines === 0 ? undefined : `${counted(lines, "row")}, ${hope}`],
     ...failures.map((line, at): Fact => [at === 0 ? "failures" : "", line]),
     ["error", error === undefined ? undefined : `${error.message}${code}`],
   ];
+}
+
+function rolledBackText(job: Job): string[] {
+  const rows = rolledBackRows([job]);
+  return rows === 0 ? [] : [`${counted(rows, "row")} rolled back since`];
 }
 
 function filesOf(job: Job, files: JobFiles): Fact[] {

@@ -28,6 +28,7 @@ const COLUMNS: readonly (readonly [title: string, cell: (job: ListedJob) => Cell
   ["copies", ({ copies }) => copies],
   ["copiesFile", ({ files }) => files.copies],
   ["parents", ({ parents }) => parents.join(" ")],
+  ["rolledBack", ({ rolledBack }) => rolledBack],
 ];
 
 /** A line of titles and a line for each job, without the last line's end. */

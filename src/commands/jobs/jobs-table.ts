@@ -1,12 +1,13 @@
 import type { Prices } from "../../cost/tariff.ts";
 import { costOf, spentOn } from "../../cost/cost.ts";
-import { finalSums } from "../../cost/final-sums.ts";
+import { finalSums, rolledBackRows } from "../../cost/final-sums.ts";
 import { mayHaveCost } from "../../manifest/bill.ts";
 import type { Job } from "../../manifest/job.ts";
 import { count, counted, dollarsTogether, minute, type Together } from "../../words/figures.ts";
 import { folded, said } from "../../words/text-lines.ts";
 import { outcomes } from "../../output/progress-lines.ts";
-import { NO_ROWS, type Sums } from "../../row/sums.ts";
+import { byGeminiText } from "../../words/cost-text.ts";
+import { FIGURES_MEAN, jobFigures } from "../../words/job-figures.ts";
 
 type Column = Readonly<{
   title: string;
@@ -16,30 +17,24 @@ type Column = Readonly<{
   means?: string;
 }>;
 
-/** What a list is made for where nobody knows how wide it may be. */
-const USUAL_WIDTH = 80;
-
 /** Fits 80 columns for jobs of up to 200,000 rows. */
 const COLUMNS: readonly Column[] = [
   { title: "job", align: "left", cell: ({ id }) => id },
   { title: "state", align: "left", cell: ({ state }) => state },
   { title: "rows", align: "right", cell: ({ requests }) => count(requests) },
-  { title: "written", align: "right", cell: (job) => ended(job, ({ written }) => written) },
-  { title: "failed", align: "right", cell: (job) => ended(job, ({ failed }) => failed) },
+  { title: "written", align: "right", cell: (job) => ended(jobFigures(job)?.written) },
+  { title: "failed", align: "right", cell: (job) => ended(jobFigures(job)?.failed) },
   {
     title: "again",
     align: "right",
-    cell: ({ sums, outstanding }) => {
-      const again = (sums?.failed ?? 0) - outstanding.lines;
-      return again > 0 ? count(again) : "";
-    },
-    means: "failed rows that were sent again: they count in their new job",
+    cell: (job) => ifAny(jobFigures(job)?.again),
+    means: FIGURES_MEAN.again,
   },
   {
     title: "other",
     align: "right",
-    cell: (job) => (neitherNor(job) > 0 ? count(neitherNor(job)) : ""),
-    means: "rows whose text changed, filled by someone else, deleted, or rolled back",
+    cell: (job) => ifAny(jobFigures(job)?.other),
+    means: FIGURES_MEAN.other,
   },
   {
     title: "tokens",
@@ -52,12 +47,10 @@ const COLUMNS: readonly Column[] = [
 /** In which they are given up where there is less room: what is in the totals as well comes first. */
 const GIVEN_UP = ["tokens", "other", "again", "updated (UTC)", "rows"];
 
-const COST = "cost";
-
 /** Where there is more room, as far as it goes. */
 function extraColumns(costText: (job: Job) => string): Column[] {
   return [
-    { title: COST, align: "right", cell: costText },
+    { title: "cost", align: "right", cell: costText },
     { title: "try", align: "right", cell: ({ attempt }) => (attempt === 1 ? "" : count(attempt)) },
     { title: "batch", align: "left", cell: ({ batch }) => batch ?? "" },
     { title: "error", align: "left", cell: ({ error }) => error?.message.split("\n")[0] ?? "" },
@@ -67,13 +60,13 @@ function extraColumns(costText: (job: Job) => string): Column[] {
 const GAP = "  ";
 
 /**
- * Every job in a line, and under them what they come to; no line is wider than `width`. `all`: those that the
- * sums are of, where not each has its line.
+ * Every job in a line, and under them what they come to; no line is wider than `width`, which is that of a terminal.
+ * `all`: those that the sums are of, where not each has its line.
  */
 export function jobsTable(
   jobs: readonly Job[],
   prices: Prices,
-  width = USUAL_WIDTH,
+  width = Infinity,
   all = jobs,
 ): string {
   const usdOf = (job: Job) => costOf(job, prices).usd;
@@ -87,9 +80,10 @@ export function jobsTable(
 function jobLines(jobs: readonly Job[], costText: (job: Job) => string, width: number): string[] {
   const known = COLUMNS.map((column) => withCells(column, jobs)).filter(hasCells);
   const columns = fitting(known, width);
+  const extra = extraColumns(costText);
   // where something was given up, nothing is added
-  const extra = columns.length === known.length ? extraColumns(costText) : [];
-  for (const each of extra) addWhereItFits(columns, each, jobs, width);
+  const room = columns.length === known.length ? width : 0;
+  for (const each of extra) addWhereItFits(columns, each, jobs, room);
   const lines = ["", ...jobs].map((_, at) =>
     columns
       .map((column) => aligned(column, at))
@@ -97,9 +91,10 @@ function jobLines(jobs: readonly Job[], costText: (job: Job) => string, width: n
       .trimEnd()
       .slice(0, width),
   );
+  const telling = extra.filter(({ cell }) => jobs.some((job) => cell(job) !== ""));
   const notes = notesOn(
     columns,
-    known.map(({ title }) => title),
+    [...known, ...telling].map(({ title }) => title),
   );
   return [...lines, "", ...notes.map((line) => folded(line, width))];
 }
@@ -111,11 +106,11 @@ function addWhereItFits(columns: Filled[], added: Column, jobs: readonly Job[], 
   if (hasCells(column) && totalWidth([...columns, column]) <= width) columns.push(column);
 }
 
-/** What titles mean, and what there is no room for. */
-function notesOn(columns: readonly Filled[], known: readonly string[]): string[] {
+/** What titles mean, and for which of those that tell something there is no room. */
+function notesOn(columns: readonly Filled[], telling: readonly string[]): string[] {
   const told = columns.filter(({ cells, means }) => means !== undefined && cells.length > 1);
   const shown = columns.map(({ title }) => title);
-  const missing = [...known, COST].filter((each) => !shown.includes(each));
+  const missing = telling.filter((each) => !shown.includes(each));
   return said([
     ...told.map(({ title, means }) => `${title}: ${means}`),
     missing.length > 0 && `No room for: ${missing.join(", ")}.`,
@@ -154,13 +149,13 @@ function aligned({ align, cells, width }: Filled, at: number): string {
   return align === "right" ? cell.padStart(width) : cell.padEnd(width);
 }
 
-/** As the sum below counts it. A dash until the job has ended: nothing is known yet. */
-function ended(job: Job, figure: (sums: Sums) => number): string {
-  return job.sums === undefined ? "-" : count(figure(finalSums([job])));
+/** A dash until the job has ended: nothing is known yet. */
+function ended(rows: number | undefined): string {
+  return rows === undefined ? "-" : count(rows);
 }
 
-function neitherNor({ sums: { written, stale, filled, gone } = NO_ROWS, rolledBack }: Job): number {
-  return stale + filled + gone + Math.min(rolledBack, written);
+function ifAny(rows = 0): string {
+  return rows > 0 ? count(rows) : "";
 }
 
 const MILLION = 1_000_000;
@@ -172,16 +167,19 @@ function short(tokens: number): string {
 /** One that was sent again is counted in its last job; a row whose text changed has a request for each text. */
 function totals(jobs: readonly Job[]): string {
   const sums = finalSums(jobs);
+  const taken = rolledBackRows(jobs);
   const open = jobs.reduce((rows, job) => rows + (job.sums === undefined ? job.requests : 0), 0);
-  const rest = open === 0 ? "" : `, ${count(open)} on the way`;
-  const rows = counted(sums.requests + open, "request");
-  return `${counted(jobs.length, "job")}, ${rows}: ${outcomes(sums)}${rest}`;
+  const requests = counted(sums.requests + taken + open, "request");
+  const became = said([
+    outcomes(sums),
+    taken > 0 && `${count(taken)} rolled back`,
+    open > 0 && `${count(open)} on the way`,
+  ]);
+  return `${counted(jobs.length, "job")}, ${requests}: ${became.join(", ")}`;
 }
 
 /** What was sent so far; a bill that Gemini has not counted yet is an estimate. */
 function spent(jobs: readonly Job[], prices: Prices, { text, sum }: Together): string {
-  const { tokens, usd, billedUsd } = spentOn(jobs, prices);
-  const byGemini =
-    usd === billedUsd ? "as counted by Gemini" : `${text(billedUsd)} of it as counted by Gemini`;
-  return `about ${sum} for ${count(tokens)} tokens${usd === 0 ? "" : `, ${byGemini}`}`;
+  const cost = spentOn(jobs, prices);
+  return [`about ${sum} for ${count(cost.tokens)} tokens`, ...byGeminiText(cost, text)].join(", ");
 }

@@ -1,5 +1,6 @@
 import type { Prices } from "../../cost/tariff.ts";
 import { costOf } from "../../cost/cost.ts";
+import { rolledBackRows } from "../../cost/final-sums.ts";
 import { heldUntil } from "../../jobs-folder/input-file.ts";
 import { jobFileNames } from "../../manifest/file-names.ts";
 import { type Cleanable, copiesOf, type Job } from "../../manifest/job.ts";
@@ -20,6 +21,8 @@ export type ListedJob = Outcomes &
     requests: number;
     /** Of the requests, rows that are embedded with another row of the same text. */
     copies: number;
+    /** Of those written: emptied since. */
+    rolledBack: number;
     tokens: number;
     /** A decimal string: what it has cost, or will where it was not sent yet; an estimate as long as `tokens` is. */
     usd: string;
@@ -52,6 +55,7 @@ export function listedJob(job: Job, prices: Prices): ListedJob {
     requests,
     copies: copiesOf([job]),
     ...outcomes,
+    rolledBack: rolledBackRows([job]),
     tokens: job.billedTokens ?? job.tokens,
     usd: decimal(costOf(job, prices).usd),
     batch: job.batch ?? null,

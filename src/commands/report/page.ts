@@ -1,6 +1,7 @@
 /** The page: one file, no script, nothing from the network. */
 import { packageVersion } from "../../disk/package-version.ts";
 import { MS_PER_SECOND } from "../../clock.ts";
+import { rolledBackRows } from "../../cost/final-sums.ts";
 import type { Job } from "../../manifest/job.ts";
 import {
   count,
@@ -17,6 +18,8 @@ import type { FailureGroup, Failures } from "../../words/failures.ts";
 import { Html, html } from "./html.ts";
 import type { Stretch } from "./series.ts";
 import { STYLE } from "./style.ts";
+import { byGeminiText } from "../../words/cost-text.ts";
+import { FIGURES_MEAN, jobFigures } from "../../words/job-figures.ts";
 import { paceWords, verdictOn } from "../../words/verdict.ts";
 import { JOB_STATES, colourOf } from "../../manifest/states.ts";
 import type { CommandName } from "../../settings/option.ts";
@@ -106,14 +109,16 @@ function figures({ sums, cost, jobs }: ReportData): Html {
   const open = jobs.filter(({ job }) => job.sums === undefined);
   const onTheWay = open.reduce((rows, { job }) => rows + job.requests, 0);
   const other = sums.stale + sums.filled + sums.gone;
+  const takenBack = rolledBackRows(jobs.map(({ job }) => job));
   return html`<section>
     <h2>What became of the rows that were sent</h2>
     <div class="figures">
       ${figure(count(sums.written), "written")}
       ${figure(count(sums.failed), "failed", sums.failed === 0 ? "" : BAD)}
-      ${figure(count(other), "stale, filled or gone")} ${figure(count(onTheWay), "on the way")}
-      ${figure(count(cost.tokens), "tokens")}
-      ${figure(dollars(cost.usd), `estimated, ${dollars(cost.billedUsd)} of it by Gemini's count`)}
+      ${figure(count(other), "stale, filled or gone")}
+      ${takenBack === 0 ? "" : figure(count(takenBack), "rolled back")}
+      ${figure(count(onTheWay), "on the way")} ${figure(count(cost.tokens), "tokens")}
+      ${figure(dollars(cost.usd), ["cost", ...byGeminiText(cost)].join(", "))}
     </div>
   </section>`;
 }
@@ -250,11 +255,14 @@ function jobList(jobs: readonly ReportJob[]): Html {
   return html`<section>
     <h2>Jobs${onlyLast(jobs)}</h2>
     ${folded(jobs, jobTable)}
+    <p class="soft">Again: ${FIGURES_MEAN.again}. Other: ${FIGURES_MEAN.other}.</p>
   </section>`;
 }
 
 const JOB_COLUMNS =
-  "job, state, # rows, # written, # failed, # other, # tokens, # cost, updated".split(", ");
+  "job, state, # rows, # written, # failed, # again, # other, # tokens, # cost, updated".split(
+    ", ",
+  );
 
 function jobTable(jobs: readonly ReportJob[]): Html {
   const { text } = dollarsTogether(jobs.map(({ usd }) => usd));
@@ -284,13 +292,13 @@ function table(titles: readonly string[], rows: readonly Html[]): Html {
 }
 
 function jobRow({ job }: ReportJob, cost: string): Html {
-  const { id, state, requests, sums, billedTokens, tokens, updatedAt } = job;
-  const other = sums === undefined ? undefined : sums.stale + sums.filled + sums.gone;
+  const { id, state, requests, billedTokens, tokens, updatedAt } = job;
+  const { written, failed, again, other } = jobFigures(job) ?? {};
   return html`<tr>
     <td>${id}</td>
     <td class="state ${state}">${stateWords(job)}</td>
     <td class="n">${count(requests)}</td>
-    ${figureCell(sums?.written)}${figureCell(sums && job.outstanding.lines, "bad")}${figureCell(other)}
+    ${figureCell(written)}${figureCell(failed, "bad")}${figureCell(again)}${figureCell(other)}
     <td class="n">${count(billedTokens ?? tokens)}</td>
     <td class="n">${cost}</td>
     <td class="date">${minute(updatedAt)}</td>
