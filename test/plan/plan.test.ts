@@ -189,6 +189,14 @@ describe("the plan", () => {
   });
 });
 
+test("what Gemini counted of a sample stands beside our own estimate of it", async () => {
+  const trial = await startTrial(workshop, texts(3));
+  const correction = { by: "count", ratio: 1.0537, tokens: 1_677 } as const;
+  expect(planTable({ ...(await planned(trial)), correction }, 1e12, "1")).toMatch(
+    /with \+5\.4% from a sample that Gemini counted \(1,767 tokens; our estimate: 1,677\)$/m,
+  );
+});
+
 describe("the time by what was learned", () => {
   const MINUTE_MS = 60_000;
   const learned = { ...NEW_QUOTA, limit: 250_000 };

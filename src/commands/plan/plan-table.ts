@@ -47,12 +47,15 @@ function sameText({ copies }: Portion, savedTokens: number): string {
   return `${counted(copies, "row")} not sent: another row of the job has the text${saved}`;
 }
 
+/** `tokens` is our own estimate of what was counted. */
 function howKnown({ by, tokens, ratio }: Correction): string {
   const change = `${ratio >= 1 ? "+" : "-"}${Math.abs((ratio - 1) * 100).toFixed(1)}%`;
-  const known = `(${counted(tokens, "token")})`;
-  if (by === "count" && ratio === 1) return `estimated, as Gemini counted a sample ${known}`;
-  if (by === "count") return `estimated, with ${change} from a sample that Gemini counted ${known}`;
-  if (by === "bill") return `estimated, with ${change} from what Gemini billed before ${known}`;
+  const known = `${counted(Math.round(tokens * ratio), "token")}; our estimate: ${count(tokens)}`;
+  if (by === "count" && ratio === 1)
+    return `estimated, as Gemini counted a sample (${counted(tokens, "token")})`;
+  if (by === "count")
+    return `estimated, with ${change} from a sample that Gemini counted (${known})`;
+  if (by === "bill") return `estimated, with ${change} from what Gemini billed before (${known})`;
   return "estimated: there is no key to ask Gemini with, and no bill yet";
 }
 
