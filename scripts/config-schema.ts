@@ -17,6 +17,7 @@ export function configSchema(): string {
       [TARGETS_KEY]: {
         description: "several tables or columns to fill: vecfill run --target <name>, or all",
         type: "array",
+        minItems: 1,
         items: {
           type: "object",
           additionalProperties: false,

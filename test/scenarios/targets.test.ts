@@ -311,6 +311,7 @@ test.each([
 
 test.each<readonly [targets: unknown, words: RegExp]>([
   [{ questions: {} }, /has targets that are no list/],
+  [[], /has no target in targets: name one, such as \[\{"name": "questions"/],
   [[{ table: "a" }], /has a target without a name/],
   [[{ name: "all" }], /has a target without a name/],
   [[{ name: "a" }, { name: "a" }], /has two targets of the name a/],
