@@ -65,8 +65,12 @@ const JOBS_FOLDER: LockedPlace = {
   meanwhile: "`vecfill jobs` can look meanwhile",
 };
 
-/** Everything the journal says of one job, oldest first. */
-export async function readHistory(folder: string, job: string): Promise<JobHistoryEntry[]> {
+/** Everything the journal says of one job, oldest first. `note`: a few words on what an event holds. */
+export async function readHistory(
+  folder: string,
+  job: string,
+  note: (event: JobEvent) => string | undefined,
+): Promise<JobHistoryEntry[]> {
   const entries: JobHistoryEntry[] = [];
   const add = (type: JobEvent["type"], at: string, words: string | undefined) => {
     const state = move(job, entries.at(-1)?.state, type);
@@ -124,51 +128,4 @@ async function refuseOrphans(folder: string): Promise<void> {
   throw new UserError(`The folder ${folder} has job files such as ${orphan}, but no manifest.`, {
     hint: `Restore ${manifestPath(folder)} from a backup, or move the files away, or name another folder with --jobs-dir.`,
   });
-}
-
-/** A few words on what an event holds. */
-function note(event: JobEvent): string | undefined {
-  switch (event.type) {
-    case "exported":
-      return `${event.requests} requests`;
-    case "recovered":
-      return `${event.batch}, which another folder sent as ${event.displayName}`;
-    case "uploaded":
-      return event.remoteFile.name;
-    case "submitting":
-      return event.displayName;
-    case "submitted":
-      return event.adopted ? `${event.batch}, found after an uncertain create` : event.batch;
-    case "duplicate":
-      return `${event.batch}: a second batch of this job, not used`;
-    case "succeeded":
-      return event.resultsName;
-    case "revoking":
-      return `${event.file ?? "no file"}: ${event.fences ? "to be deleted, so that no create comes late" : "to expire first, since its deletion would keep no create out"}`;
-    case "absent":
-      return `not at Gemini after ${event.reads} readings of the batch list`;
-    case "refused":
-    case "failed":
-    case "expired":
-    case "cancelled":
-      return event.error.message;
-    case "downloaded":
-      return `${event.file.bytes} bytes`;
-    case "rowsFound":
-      return `${event.requests} rows, of which ${event.copies} by the text of another`;
-    case "imported":
-      return `${event.sums.written} written, ${event.sums.failed} failed`;
-    case "resubmitted":
-      return event.children.map((child) => child.job).join(", ") || "settled without a new job";
-    case "rollingBack":
-      return `${event.rows} rows about to be emptied`;
-    case "rolledBack":
-      return `${event.rows} rows`;
-    case "writtenAgain":
-      return `${event.rows} rows that had lost their vectors, at no cost`;
-    case "cleaned":
-      return event.files.join(", ");
-    case "embedding":
-      return "at once, at the interactive price";
-  }
 }

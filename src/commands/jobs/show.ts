@@ -5,6 +5,7 @@ import { countAnswered } from "../../jobs-folder/checkpoint.ts";
 import type { Job } from "../../manifest/job.ts";
 import type { ManifestView } from "../../manifest/manifest.ts";
 import { queueWindow } from "../../composition/stages.ts";
+import { eventNote } from "../../words/event-note.ts";
 import { counted, someJobs } from "../../words/figures.ts";
 import { heldText } from "../../words/held-text.ts";
 import { droppedIndexesText } from "../../words/dropped-index-text.ts";
@@ -135,7 +136,7 @@ async function showJob(
   const failures = await readFailures([job], () => files);
   const prices = pricesOf(settings);
   const listed = listedJob(job, prices);
-  const history = await readHistory(settings.jobsDir, id);
+  const history = await readHistory(settings.jobsDir, id, eventNote);
   const waiting = {
     now: clock.now(),
     stuckAfterMs: settings.stuckAfterMs,
