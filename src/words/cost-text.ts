@@ -17,6 +17,17 @@ export function costStopText({ spentUsd, maxUsd, neededUsd }: CostStop): string 
   return `Stopped by --max-cost: ${spent}. All that is left needs about ${more} more: --max-cost ${enough(neededUsd)}.`;
 }
 
+/** The same of a dry run. */
+export function wouldStopText({ spentUsd, maxUsd, neededUsd }: CostStop): string {
+  const before = spentUsd > 0 ? `, with about ${dollars(spentUsd)} so far` : "";
+  return `Would stop by --max-cost: all of it comes to about ${dollars(neededUsd)}${before}, and the limit is ${dollars(maxUsd)}. It needs --max-cost ${enough(neededUsd)}.`;
+}
+
+/** For the next command: with the same limit it would stop again. */
+export function enoughFlag(stop: CostStop | undefined): string[] {
+  return stop === undefined ? [] : ["--max-cost", enough(stop.neededUsd)];
+}
+
 /** The same for scripts; null where nothing was stopped. */
 export function costStopJson(stop: CostStop | undefined): Record<string, string> | null {
   if (stop === undefined) return null;

@@ -43,7 +43,10 @@ export function skippedLines({
   const list = tooLongFile === undefined ? "" : `, listed in ${tooLongFile}`;
   const lines: [number, string][] = [
     [skipped.empty, "without text"],
-    [skipped.tooLong, `longer than the model takes${list}`],
+    [
+      skipped.tooLong,
+      `longer than the model takes${list}: with --on-too-long truncate a run sends what fits`,
+    ],
     [skipped.inFlight, "already in a job that has not ended"],
     [
       skipped.failedBefore,
@@ -51,7 +54,7 @@ export function skippedLines({
     ],
     [
       skipped.paidBefore,
-      "paid for before, with results in the jobs folder: `vecfill run` and `vecfill import --again` write them at no cost",
+      "paid for before, with results in the jobs folder: `vecfill run` or `vecfill import --again` writes them at no cost",
     ],
   ];
   return lines

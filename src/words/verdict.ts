@@ -63,7 +63,7 @@ export function nextStep(
 }
 
 /** Whether no run takes any of them. */
-function isWhole({
+export function isWhole({
   pending,
   leftOut,
 }: Readonly<{ pending: number; leftOut?: LeftOut | undefined }>): boolean {

@@ -50,6 +50,11 @@ function url(): string {
 /** A dollar for ten thousand tokens: the table costs some cents. */
 const PRICED = ["--price", "100"];
 
+/** The limit on cost that the next command has. */
+function enough({ stderr }: Readonly<{ stderr: string }>): number {
+  return Number(/^next: vecfill \w+ --max-cost (?<usd>[\d.]+) /m.exec(stderr)?.groups?.["usd"]);
+}
+
 function vecfill(...args: readonly string[]) {
   return runHere(args, { env, folder: home });
 }
@@ -85,6 +90,24 @@ describe("without a terminal", () => {
     expect(emulator.batches()).toEqual([]);
   });
 
+  it("past the limit a dry run says so, and each next command has one that is enough", async () => {
+    const limited = [...PRICED, "--max-cost", "0.005"];
+    const dry = await vecfill("run", ...limited, "--dry-run");
+    expect(dry.stdout).toMatch(
+      /^Would stop by --max-cost: .+ about \$0\.\d+, and the limit is \$0\.0050\. It needs --max-cost 0\.\d+\.$/m,
+    );
+    expect(enough(dry)).toBeGreaterThan(0.005);
+    const { costStop } = JSON.parse(
+      (await vecfill("run", ...limited, "--dry-run", "--json")).stdout,
+    );
+    expect(costStop).toMatchObject({ maxUsd: "0.005000", spentUsd: "0.000000" });
+    expect(enough(await vecfill("run", ...limited))).toBeCloseTo(enough(dry), 3);
+    expect(enough(await vecfill("submit", ...limited))).toBeCloseTo(enough(dry), 3);
+    const upTo = ["--max-cost", String(enough(dry))];
+    const wide = await vecfill("run", ...PRICED, ...upTo, "--dry-run");
+    expect(wide.stdout).not.toContain("--max-cost");
+  });
+
   it("a limit can be taken off for once where the config file sets one", async () => {
     env["VECFILL_MAX_COST"] = "0";
     expect((await vecfill("run", "--limit", "1")).code).toBe(EXIT_CODES.costLimit);
@@ -109,7 +132,7 @@ describe("plan and run --dry-run", () => {
       expect(plan.correction.by).toBe(key === undefined ? "nothing" : "count");
       expect(Number(plan.usdSync)).toBeCloseTo(2 * Number(plan.usdBatch), 5);
     }
-    expect((await vecfill("jobs")).stdout).toContain("There are no jobs");
+    expect((await vecfill("jobs")).stdout).toContain("There is no folder");
   });
 
   it("say of each lane what it costs, where small jobs are embedded at once too", async () => {
@@ -133,7 +156,7 @@ describe("plan and run --dry-run", () => {
     expect(code).toBe(EXIT_CODES.done);
     expect(stdout).toMatch(/^rows +30$/m);
     expect(stdout).toMatch(
-      /^tokens +\d+, estimated, (?:as|with [+-][\d.]+% from a sample that) Gemini counted(?: a sample)? \([\d,]+ tokens\)$/m,
+      /^tokens +\d+, estimated, (?:as|with [+-][\d.]+% from a sample that) Gemini counted(?: a sample)? \([\d,]+ tokens.*\)$/m,
     );
     expect(stdout).toMatch(
       /^cost, batch +.*at \$0\.075 a million tokens \(prices of \d{4}-\d\d-\d\d\)$/m,

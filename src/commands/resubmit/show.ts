@@ -28,8 +28,8 @@ export async function showResubmit(
   return {
     json: { jobs: ids, requests, written, refused },
     text: [...lines, ...madeLines(ids, requests, unmended)].join("\n") || NOTHING,
-    // where nothing is left to send, a run may have changed texts to take
-    next: made.length > 0 || paid.length > refused ? context.next("run") : undefined,
+    // where nothing is left to send, a run takes changed texts
+    next: made.length > 0 || paid.includes("stale") ? context.next("run") : undefined,
     exit: refused > 0 ? "rowsFailed" : "done",
   };
 }
@@ -70,7 +70,7 @@ async function showDryRun(
 ): Promise<CommandResult> {
   const { next } = context;
   const { view, waiting, others } = await waitingJobs(context, paths);
-  const { refused, unneeded, unmended, ids, ...own } = await countWaiting(context, {
+  const { refused, unneeded, unmended, changed, ids, ...own } = await countWaiting(context, {
     view,
     waiting,
   });
@@ -92,12 +92,14 @@ async function showDryRun(
     json: { jobs: [], wouldResubmit: ids, requests, refused, unneeded, dryRun: true },
     text: texts.length === 0 ? NOTHING : texts.join("\n"),
     next:
-      requests + refused > 0 ? next("resubmit", ...paths) : unneeded > 0 ? next("run") : undefined,
+      requests + refused > 0 ? next("resubmit", ...paths) : changed > 0 ? next("run") : undefined,
   };
 }
 
-/** `unmended`: of the requests. */
-type Waiting = Readonly<Record<"requests" | "refused" | "unneeded" | "unmended", number>> &
+/** `unmended`: of the requests; `changed`: of the unneeded. */
+type Waiting = Readonly<
+  Record<"requests" | "refused" | "unneeded" | "unmended" | "changed", number>
+> &
   Readonly<{ /** Of jobs with lines to send. */ ids: readonly string[] }>;
 
 /** The jobs' own lines, by what would become of them. */
@@ -105,7 +107,7 @@ async function countWaiting(
   { services }: CommandContext,
   { view, waiting }: Readonly<{ view: ManifestView; waiting: readonly Job[] }>,
 ): Promise<Waiting> {
-  const sums = { requests: 0, refused: 0, unneeded: 0, unmended: 0 };
+  const sums = { requests: 0, refused: 0, unneeded: 0, unmended: 0, changed: 0 };
   const ids = new Set<string>();
   for (const job of waiting) {
     const files = view.files(job.id);
@@ -114,6 +116,7 @@ async function countWaiting(
     const store = await services.store(job.target);
     for await (const [line, holding] of heldLines(store, job, readFailedLines(files.failed))) {
       if (!isOwn(line, job)) continue;
+      if (holding === "changed") sums.changed += 1;
       if (holding !== "empty") sums.unneeded += 1;
       else if (isRefused(line, job) && (await (isPaid ??= hasResults(files, job))))
         sums.refused += 1;

@@ -1,11 +1,12 @@
 import { INTERRUPTED_EARLY, copiesLines, inHandText, skippedLines } from "../../words/sums-text.ts";
 import { usdOfRun } from "../../plan/lane-cost.ts";
 import type { CommandContext, CommandResult } from "../../cli/command.ts";
+import { whatIsLeft } from "../../cli/coverage.ts";
 import { endingOf } from "../../cli/ending.ts";
 import { geminiElsewhere } from "../../cli/gemini-address.ts";
 import { targetOf } from "../../settings/config.ts";
 import { type ExitReason, type UserError, usageError } from "../../errors.ts";
-import { NONE_SKIPPED } from "../../row/skipped.ts";
+import { NONE_SKIPPED, type Skipped } from "../../row/skipped.ts";
 import { hasWork, type Plan } from "../../plan/plan.ts";
 import { sameTarget, tableName } from "../../row/target.ts";
 import { readManifest } from "../../jobs-folder/open.ts";
@@ -18,8 +19,10 @@ import {
   runFromSettings,
   type StageContext,
 } from "../../composition/stages.ts";
+import { isWhole } from "../../words/verdict.ts";
+import type { CostStop } from "../../cost/cost.ts";
 import { count, counted, decimal, dollars, someJobs } from "../../words/figures.ts";
-import { costStopJson, costStopText } from "../../words/cost-text.ts";
+import { costStopJson, costStopText, enoughFlag, wouldStopText } from "../../words/cost-text.ts";
 import { writeCostWarnings } from "../../words/write-cost-text.ts";
 import { balanced } from "../../row/sums.ts";
 import { writeCost } from "../../row/write-cost.ts";
@@ -30,9 +33,16 @@ import { textOf } from "../../words/text-lines.ts";
 import { exitOfPart, partJson, partText } from "./parts.ts";
 
 export async function showRun(context: CommandContext): Promise<CommandResult> {
-  if (context.settings.dryRun) return forEachTarget(context, showDryRun);
-  const startedMs = context.clock.elapsedMs();
-  const summary = await runFromSettings(context, (each) => agreedPlans(context, each));
+  if (context.settings.dryRun) return showDryRun(context);
+  const { clock, confirm } = context;
+  let startedMs = clock.elapsedMs();
+  // neither the start of a database nor the wait for an answer is work on rows
+  const begun = <T>(value: T): T => {
+    startedMs = clock.elapsedMs();
+    return value;
+  };
+  const asking = { ...context, confirm: async (what: string) => begun(await confirm(what)) };
+  const summary = await runFromSettings(context, (each) => agreedPlans(asking, begun(each)));
   return runResult(context, summary, await endingOf(context, summary, startedMs));
 }
 
@@ -70,7 +80,10 @@ async function runResult(
       jobs.length > 0 && geminiElsewhere(context.environment),
       ...(isShared ? summary.parts.map(partText) : [await indexText(context, summary)]),
     ]),
-    next: nextOf(next, summary, ending, unfinished),
+    next: nextOf(next, summary, ending, {
+      unfinished,
+      hasMore: await hasMore(context, summary),
+    }),
     exit: worstOf([exitOf(summary, unfinished), ...summary.parts.map(exitOfPart)]),
     remaining,
   };
@@ -94,21 +107,43 @@ async function othersText(
 /** A limit leaves rows that the same command takes next; what failed for good waits for a person. */
 function nextOf(
   next: CommandContext["next"],
-  { indexes, remaining, failed, skipped, jobs }: RunSummary,
+  { indexes, remaining, failed, skipped, costStop, jobs }: RunSummary,
   { hasRetryable }: Ending,
-  unfinished: boolean,
+  { unfinished, hasMore: more }: Readonly<{ unfinished: boolean; hasMore: boolean }>,
 ): string | undefined {
-  const { empty, tooLong, failedBefore, paidBefore } = skipped ?? NONE_SKIPPED;
-  const leftOut = empty + tooLong + failedBefore + paidBefore;
-  const hasMore = jobs.length > 0 && (remaining ?? 0) > failed + leftOut;
-  if (unfinished || hasMore)
-    return next("run", ...(indexes.missing.length > 0 ? ["--rebuild-index"] : []));
+  const { failedBefore, paidBefore } = skipped ?? NONE_SKIPPED;
+  if (unfinished || more) {
+    const rebuild = indexes.missing.length > 0 ? ["--rebuild-index"] : [];
+    return next("run", ...rebuild, ...enoughFlag(costStop));
+  }
   if (hasRetryable) return next("resubmit");
   // the table refused them: there it is told why
   if (paidBefore > 0) return next("import", "--again");
   if (remaining === 0) return next("verify");
-  // what failed in an earlier run waits for a person, who has to know of what
-  return failed === 0 && failedBefore > 0 ? next("status") : undefined;
+  // what failed in an earlier run waits for a person, who has to know of what; so do rows of which nothing was told
+  const isUntold = jobs.length > 0 && (remaining ?? 0) > failed + leftOutRows(skipped);
+  return isUntold || (failed === 0 && failedBefore > 0) ? next("status") : undefined;
+}
+
+/** Rows are left that a run would take. */
+async function hasMore(context: CommandContext, summary: RunSummary): Promise<boolean> {
+  const { jobs, remaining = 0, failed, skipped } = summary;
+  if (jobs.length === 0 || remaining <= failed + leftOutRows(skipped)) return false;
+  // a pass that a limit ended has not seen what lies behind
+  const manifest = await context.services.manifest();
+  for (const settings of context.targets) {
+    const target = targetOf(settings);
+    const own = summary.parts.find((part) => sameTarget(part.target, target));
+    const pending = own?.remaining ?? 0;
+    const store = await context.services.store(target);
+    const left = await whatIsLeft({ ...context, settings }, target, { store, manifest, pending });
+    if (pending > 0 && !isWhole({ pending, leftOut: left })) return true;
+  }
+  return false;
+}
+
+function leftOutRows(skipped: Skipped = NONE_SKIPPED): number {
+  return skipped.empty + skipped.tooLong + skipped.failedBefore + skipped.paidBefore;
 }
 
 /** A column that is full is there to be searched. */
@@ -133,7 +168,31 @@ function exitOf({ costStop, timedOut, failed }: RunSummary, unfinished: boolean)
 }
 
 async function showDryRun(context: CommandContext): Promise<CommandResult> {
+  const plans: Plan[] = [];
+  const result = await forEachTarget(context, (its) => dryRunOf(its, plans));
+  const stop = wouldStop(context, plans);
+  const json = { ...result.json, costStop: costStopJson(stop) };
+  if (stop === undefined) return { ...result, json };
+  const text = `${result.text}\n${wouldStopText(stop)}`;
+  return { ...result, json, text, next: context.next("run", ...enoughFlag(stop)) };
+}
+
+/** Where the limit on cost, which they share, lets less through than all of it. */
+function wouldStop({ settings }: CommandContext, plans: readonly Plan[]): CostStop | undefined {
+  const { maxUsd = Infinity } = costLimit(settings) ?? {};
+  const spentUsd = sumOver(plans, (plan) => plan.spentUsd);
+  const usd = sumOver(plans, (plan) => usdOfRun(plan, laneChoice(settings)));
+  const neededUsd = spentUsd + usd;
+  return usd > 0 && neededUsd > maxUsd ? { spentUsd, maxUsd, neededUsd } : undefined;
+}
+
+function sumOver(plans: readonly Plan[], figure: (plan: Plan) => number): number {
+  return plans.reduce((sum, plan) => sum + figure(plan), 0);
+}
+
+async function dryRunOf(context: CommandContext, plans: Plan[]): Promise<CommandResult> {
   const planned = await planOnly(context);
+  plans.push(planned);
   const { pending, total, skipped } = planned;
   const usd = usdOfRun(planned, laneChoice(context.settings));
   await warnOfIndexes(context, total.rows);
@@ -149,12 +208,18 @@ async function showDryRun(context: CommandContext): Promise<CommandResult> {
       usd: decimal(usd),
     },
     text: [
-      `Would export ${counted(pending.rows, "row")} into ${counted(pending.jobs, "job")} and submit ${counted(total.jobs, "job")}: about ${count(total.tokens)} tokens for about ${dollars(usd)}.`,
+      wouldText(planned, usd),
       ...copiesLines(total.copies),
       ...skippedLines({ skipped, tooLongFile: undefined }),
     ].join("\n"),
     next: hasWork(planned) ? context.next("run") : undefined,
   };
+}
+
+function wouldText(planned: Plan, usd: number): string {
+  const { pending, total } = planned;
+  if (total.rows === 0) return hasWork(planned) ? "Nothing new to send." : "Nothing to do.";
+  return `Would export ${counted(pending.rows, "row")} into ${counted(pending.jobs, "job")} and submit ${counted(total.jobs, "job")}: about ${count(total.tokens)} tokens for about ${dollars(usd)}.`;
 }
 
 async function warnOfIndexes(
@@ -220,7 +285,7 @@ async function agreedPlans(
   const gemini = await services.gemini();
   const manifest = await services.manifest();
   const plans = await plansOf(each, { manifest, gemini });
-  const sum = (of: (plan: Plan) => number) => plans.reduce((all, plan) => all + of(plan), 0);
+  const sum = (of: (plan: Plan) => number) => sumOver(plans, of);
   const spentUsd = sum((plan) => plan.spentUsd);
   const left = Math.max(0, (limit?.maxUsd ?? Infinity) - spentUsd);
   const usd = Math.min(

@@ -7,7 +7,7 @@ import { begunAtOnce, isForSync, type LaneChoice, laneOf, laneToGoOn } from "../
 import { readManifest } from "../../jobs-folder/open.ts";
 import { costLimitOfSubmit, laneChoice, submitFromSettings } from "../../composition/stages.ts";
 import type { Settings } from "../../settings/options.ts";
-import { costStopJson, costStopText } from "../../words/cost-text.ts";
+import { costStopJson, costStopText, enoughFlag } from "../../words/cost-text.ts";
 import { count, counted, dollars } from "../../words/figures.ts";
 import type { SubmitSummary } from "../../run/alone.ts";
 import { isToSend, needs } from "../../manifest/states.ts";
@@ -32,7 +32,8 @@ function submitResult(
   const polls = jobs.some((job) => needs(job) === "poll");
   const isOpen = waiting.length > 0;
   const isForOthers = waiting.length > begun.length;
-  const again = next("submit", ...(isForOthers ? laneFlag(settings) : laneToGoOn(jobs)));
+  const lane = isForOthers ? laneFlag(settings) : laneToGoOn(jobs);
+  const again = next("submit", ...lane, ...enoughFlag(summary.costStop));
   const first = jobs.length === 0 ? next("export") : undefined;
   return {
     json: { submitted, adopted, waiting, embedded, costStop: costStopJson(summary.costStop) },
