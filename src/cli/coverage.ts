@@ -5,6 +5,7 @@ import type { Job } from "../manifest/job.ts";
 import type { ManifestView } from "../manifest/manifest.ts";
 import { isOpen } from "../manifest/states.ts";
 import { sameTarget, type Target } from "../row/target.ts";
+import { ifNamed, storeAccess } from "../settings/access.ts";
 import { targetOf } from "../settings/config.ts";
 import type { Settings } from "../settings/options.ts";
 import type { Store } from "../store/port.ts";
@@ -24,6 +25,11 @@ export function targetToTell(jobs: readonly Job[], settings: Settings): Target |
   const set = targetOf(settings);
   const isMeant = settings.target !== undefined || jobs.some((job) => sameTarget(job.target, set));
   return isMeant && jobs.length > 0 ? set : jobs.at(-1)?.target;
+}
+
+/** Of somebody who has no job yet: without a database nothing can be planned. */
+export async function firstStep({ environment }: CommandContext): Promise<"init" | "plan"> {
+  return (await ifNamed(() => storeAccess(environment))) === undefined ? "init" : "plan";
 }
 
 /** Why it could not be asked, where that is so. */

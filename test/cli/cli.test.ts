@@ -149,7 +149,7 @@ describe("settings", () => {
       atWork: null,
       jobs: [],
       indexes: { missing: [] },
-      next: "vecfill plan",
+      next: "vecfill init",
     });
     await rm(cwd, { recursive: true });
   });

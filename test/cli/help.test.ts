@@ -101,7 +101,7 @@ describe("in an empty folder", () => {
     ["import", "Nothing to import", "export"],
     ["submit", "Nothing to submit", "export"],
     ["poll", "No job is at Gemini.", "export"],
-    ["jobs", "There are no jobs", "plan"],
+    ["jobs", "There is no folder", "plan"],
   ])("%s says that there is nothing, and what comes first", async (command, what, next) => {
     const { env, args } = settings(command);
     const { code, stdout, stderr } = await runHere([command, ...args], { env, folder });

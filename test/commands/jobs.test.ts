@@ -15,6 +15,7 @@ import { listedJob } from "../../src/commands/jobs/listed-job.ts";
 import { nextCommand } from "../../src/manifest/states.ts";
 import { jobsTable } from "../../src/commands/jobs/jobs-table.ts";
 import { timelineOf } from "../../src/commands/jobs/timeline.ts";
+import { eventNote } from "../../src/words/event-note.ts";
 import { runHere } from "../command-line.ts";
 import { newJob, temporaryFolder } from "../manifest/sample.ts";
 
@@ -177,7 +178,7 @@ describe("a width", () => {
   });
 
   it("names each column that would tell something and for which there is no room", () => {
-    const again = jobs.map((job, at) => ({ ...job, attempt: at + 1 }));
+    const again = jobs.map((job, place) => ({ ...job, attempt: place + 1 }));
     expect(jobsTable(again, PRICES, 75)).toContain("\nNo room for: cost, try, batch, error.\n");
     expect(jobsTable(jobs.slice(2), PRICES, 80)).toContain("\nNo room for: batch.\n");
     expect(jobsTable(again, PRICES)).not.toContain("No room for");
@@ -389,6 +390,14 @@ describe("one job", () => {
     ]);
   });
 
+  it("has a history that counts as people do", () => {
+    const its = { job: "0001", at: at(0) };
+    expect(eventNote({ type: "writtenAgain", ...its, rows: 1 })).toBe(
+      "1 row that had lost its vector, at no cost",
+    );
+    expect(eventNote({ type: "rolledBack", ...its, rows: 1_234 })).toBe("1,234 rows");
+  });
+
   it("carries its history in --json too", async () => {
     const printed = JSON.parse((await inFolder("0003", "--json")).stdout);
     expect(printed.jobs).toHaveLength(1);
@@ -404,8 +413,10 @@ describe("one job", () => {
 
 describe("an empty folder", () => {
   it("is no error, and says how to begin", async () => {
-    const empty = join(folder, "nothing-here");
-    const { code, stdout, stderr } = await runHere(["jobs", "--jobs-dir", empty]);
+    const empty = await temporaryFolder();
+    const env = { DATABASE_URL: "pglite:memory" };
+    const { code, stdout, stderr } = await runHere(["jobs", "--jobs-dir", empty], { env });
+    await rm(empty, { recursive: true });
     expect([code, stdout]).toEqual([0, `There are no jobs in ${empty} yet.\n`]);
     expect(stderr).toBe(`next: vecfill plan --jobs-dir ${empty}\n`);
   });

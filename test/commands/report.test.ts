@@ -119,7 +119,7 @@ function figuresOn(written: string) {
   const [titles = "", ...rows] = list.match(/<tr>.*?<\/tr>/gs) ?? [];
   const names = cellsOf(titles, "th");
   const jobs = rows.map((row) =>
-    Object.fromEntries(cellsOf(row, "td").map((cell, at) => [names[at], cell])),
+    Object.fromEntries(cellsOf(row, "td").map((cell, place) => [names[place], cell])),
   );
   return { heads: Object.fromEntries(heads), jobs };
 }

@@ -5,12 +5,15 @@
 import { EventEmitter } from "node:events";
 import { readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
+import { PassThrough } from "node:stream";
 import { describe, expect, it, test } from "vitest";
+import { run as runCli } from "../../src/cli.ts";
 import { systemClock } from "../../src/clock.ts";
 import { pricesOf } from "../../src/cost/tariff.ts";
 import { openManifest } from "../../src/jobs-folder/open.ts";
 import { openWatch } from "../../src/output/notify/watch.ts";
 import { dollarsTogether } from "../../src/words/figures.ts";
+import { skippedLines } from "../../src/words/sums-text.ts";
 import { folded } from "../../src/words/text-lines.ts";
 import { runHere } from "../command-line.ts";
 import { parseExposition } from "../exposition.ts";
@@ -130,6 +133,8 @@ describe("while a command works in the folder", () => {
   });
 });
 
+const terminal = () => Object.assign(new PassThrough({ encoding: "utf8" }), { isTTY: true });
+
 describe("the end of a run", () => {
   it("is one block: what was written, how long it took, what it cost, and what is next", async () => {
     const { vecfill, vecfillInTime } = await openFolders(TEXTS);
@@ -155,6 +160,21 @@ describe("the end of a run", () => {
       /^Done: every row has a vector\.\ncolumn +█{30} 100%\n +7 of 7 rows with a vector$/m,
     );
     expect((await vecfill("jobs", "verify")).stdout).toContain("No problem was found.");
+  });
+
+  it("has the time of the work, without the wait for an answer", async () => {
+    const { env, home } = await openFolders(TEXTS);
+    const waitMs = 3_000;
+    const [stdin, stdout, stderr] = [terminal(), terminal(), terminal()];
+    stderr.on("data", (text: string) => {
+      if (text.includes("Go on?")) setTimeout(() => stdin.write("y\n"), waitMs);
+    });
+    const folder = ["--jobs-dir", join(home, "jobs")];
+    const args = ["run", "--lane", "sync", "--consent-above", "0", "--json", ...folder];
+    const streams = { stdin, stdout, stderr, signals: new EventEmitter(), leave: () => undefined };
+    expect(await runCli(args, { ...streams, env, folder: home })).toBe(0);
+    const { written, seconds } = JSON.parse(String(stdout.read()));
+    expect([written, seconds]).toEqual([7, expect.toSatisfy((n) => n < waitMs / 1000)]);
   });
 
   it("of one row speaks of one request", async () => {
@@ -218,7 +238,9 @@ test("status fits a screen of 80 columns and 24 lines, with a batch at Gemini an
   const { vecfill, home } = await openFolders(TEXTS);
   await vecfill("jobs", "export", "--limit", "3");
   await vecfill("jobs", "submit");
-  expect((await vecfill("jobs", "status")).stdout).toMatch(/^in no job +4 rows, to be exported/m);
+  expect((await vecfill("jobs", "status")).stdout).toMatch(
+    /^in no job +4 rows; `vecfill plan .+` says which are left out, and why$/m,
+  );
   const manifest = await openManifest(join(home, "jobs"), systemClock, "run");
   const { stdout } = await vecfill("jobs", "status");
   await manifest.close();
@@ -229,6 +251,36 @@ test("status fits a screen of 80 columns and 24 lines, with a batch at Gemini an
     /^at Gemini +3 rows in 1 job, oldest 0001 since \d{4}-\d\d-\d\d \d\d:\d\d UTC \(.+\)$/m,
   );
   expect(stdout).toMatch(/^pace +not known yet$/m);
+});
+
+test("a folder that is not there is named by whoever looks into it", async () => {
+  const { vecfill } = await openFolders(TEXTS);
+  const none = /^(?:error: )?There is no folder \S+jbos yet\.$/m;
+  for (const [command, code] of [
+    ["status", 0],
+    ["verify", 0],
+    ["jobs", 0],
+    ["report", 2],
+  ] as const) {
+    const ended = await vecfill("jbos", command);
+    expect([ended.code, ended.stdout + ended.stderr]).toEqual([code, expect.stringMatching(none)]);
+  }
+  await vecfill("jobs", "export");
+  expect((await vecfill("jobs", "status")).stdout).not.toMatch(none);
+  expect((await vecfill("jobs", "verify")).stdout).toMatch(
+    /^files: 3 files checked, as recorded$/m,
+  );
+});
+
+test("rows that are left out as too long, or as paid for, come with what takes them", async () => {
+  const lines = skippedLines({
+    skipped: { empty: 0, tooLong: 2, inFlight: 0, failedBefore: 0, paidBefore: 45 },
+    tooLongFile: undefined,
+  });
+  expect(lines).toEqual([
+    "Left out: 2 rows longer than the model takes: with --on-too-long truncate a run sends what fits.",
+    "Left out: 45 rows paid for before, with results in the jobs folder: `vecfill run` or `vecfill import --again` writes them at no cost.",
+  ]);
 });
 
 test("status before anything was done counts the rows and names plan", async () => {

@@ -1,5 +1,6 @@
 import { atWork, readHistory, readManifest } from "../../jobs-folder/open.ts";
 import type { CommandContext, CommandResult } from "../../cli/command.ts";
+import { firstStep } from "../../cli/coverage.ts";
 import { pricesOf } from "../../cost/tariff.ts";
 import { countAnswered } from "../../jobs-folder/checkpoint.ts";
 import type { Job } from "../../manifest/job.ts";
@@ -15,6 +16,7 @@ import type { LockHolder } from "../../disk/folder-lock.ts";
 import { readFailures } from "../../words/failures.ts";
 import { atWorkText } from "../../words/at-work-text.ts";
 import { failureLines, failuresJson, mendLines } from "../../words/failures-text.ts";
+import { noFolderText } from "../../words/no-folder-text.ts";
 import { textOf } from "../../words/text-lines.ts";
 import { nextStep } from "../../words/verdict.ts";
 import { jobsCsv } from "./jobs-csv.ts";
@@ -50,10 +52,11 @@ async function listJobs(context: CommandContext, manifest: ManifestView): Promis
   const all = manifest.jobs();
   const jobs = all.filter((job) => isAskedFor(job, settings.state));
   const prices = pricesOf(settings);
+  const noFolder = await noFolderText(settings.jobsDir);
   const listed = () => jobs.map((job) => listedJob(job, prices));
   const text = () => {
     if (isData) return dataText(settings.format, listed());
-    if (all.length === 0) return `There are no jobs in ${settings.jobsDir} yet.`;
+    if (all.length === 0) return noFolder || `There are no jobs in ${settings.jobsDir} yet.`;
     return jobs.length === 0
       ? noneText(context, all)
       : [jobsTable(jobs, prices, width), ...heldJobs(all), ...fullQueue(context, manifest)].join(
@@ -62,7 +65,7 @@ async function listJobs(context: CommandContext, manifest: ManifestView): Promis
   };
   const isData = isForPrograms(settings.format);
   const missing = manifest.droppedIndexes().map(({ index }) => index.name);
-  const step = all.length === 0 ? "plan" : nextStep(jobs);
+  const step = all.length === 0 ? await firstStep(context) : nextStep(jobs);
   return {
     json: settings.json ? { jobs: listed(), indexes: { missing }, atWork: busy ?? null } : {},
     text: settings.json ? "" : textOf([await text(), !isData && busyText(context, busy)]),

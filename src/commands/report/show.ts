@@ -7,6 +7,7 @@ import { readManifest } from "../../jobs-folder/open.ts";
 import { nameAmongSeveral, queueWindow } from "../../composition/stages.ts";
 import { reportPath } from "../../manifest/file-names.ts";
 import { bytes, counted } from "../../words/figures.ts";
+import { noFolderText } from "../../words/no-folder-text.ts";
 import { gatherReport } from "./data.ts";
 import { reportPage } from "./page.ts";
 
@@ -15,7 +16,7 @@ export async function showReport(context: CommandContext): Promise<CommandResult
   const manifest = await readManifest(settings.jobsDir);
   for (const message of manifest.warnings) report({ type: "warning", message, hint: undefined });
   const target = targetToTell(manifest.jobs(), settings);
-  if (target === undefined) throw nothingYet(settings.jobsDir);
+  if (target === undefined) throw await nothingYet(settings.jobsDir);
   const name = nameAmongSeveral(context);
   if (name !== undefined && settings.reportFile !== undefined) throw oneFile();
   const file = settings.reportFile ?? reportPath(settings.jobsDir, name);
@@ -42,9 +43,9 @@ function oneFile(): UserError {
   );
 }
 
-function nothingYet(jobsDir: string): UserError {
+async function nothingYet(jobsDir: string): Promise<UserError> {
   return usageError(
-    `There are no jobs in ${jobsDir} to report on.`,
+    (await noFolderText(jobsDir)) || `There are no jobs in ${jobsDir} to report on.`,
     "Begin with `vecfill run`, or name the folder with --jobs-dir.",
   );
 }

@@ -1,5 +1,5 @@
 /** One screen: the column, what is at Gemini, how fast it goes, what failed, who is at work, what it cost. */
-import { askDatabase, type Coverage, targetToTell } from "../../cli/coverage.ts";
+import { askDatabase, type Coverage, firstStep, targetToTell } from "../../cli/coverage.ts";
 import type { CommandContext, CommandResult } from "../../cli/command.ts";
 import { MS_PER_SECOND } from "../../clock.ts";
 import { spentOn } from "../../cost/cost.ts";
@@ -15,6 +15,7 @@ import { targetOf } from "../../settings/config.ts";
 import { atWorkText } from "../../words/at-work-text.ts";
 import { failureLines, failuresJson, mendLines } from "../../words/failures-text.ts";
 import * as words from "../../words/figures.ts";
+import { noFolderText } from "../../words/no-folder-text.ts";
 import { aligned, type Fact, said, textOf } from "../../words/text-lines.ts";
 import { failedRows, verdictOn } from "../../words/verdict.ts";
 
@@ -24,11 +25,12 @@ type Standing = Awaited<ReturnType<typeof standingOf>>;
 export async function showStatus(context: CommandContext): Promise<CommandResult> {
   const standing = await standingOf(context);
   const { busy, verdict, coverage } = standing;
+  const step = verdict.next === "plan" ? await firstStep(context) : verdict.next;
   return {
     json: statusJson(standing),
     text: statusText(standing),
     // whoever is at work takes it further
-    next: busy === undefined ? verdict.next && context.next(verdict.next) : undefined,
+    next: busy === undefined ? step && context.next(step) : undefined,
     remaining: typeof coverage === "string" ? undefined : coverage.pending,
   };
 }
@@ -58,6 +60,7 @@ async function standingOf(context: CommandContext) {
     speed: busy && speedOf(jobs, coverage, busy, now),
     failures,
     cost: spentOn(jobs, pricesOf(settings)),
+    noFolder: await noFolderText(settings.jobsDir),
   };
 }
 
@@ -93,7 +96,7 @@ function speedOf(
 }
 
 function statusText(standing: Standing): string {
-  const { target, now, verdict, busy, failures, cost, results, notSent } = standing;
+  const { target, now, verdict, busy, failures, cost, results, notSent, noFolder } = standing;
   const { settled } = failures;
   const failed = [
     ...failureLines(failures),
@@ -115,6 +118,7 @@ function statusText(standing: Standing): string {
   ];
   return textOf([
     `${columnName(target)}, ${target.model}, ${target.dimensions} dimensions`,
+    noFolder,
     verdict.words,
     ...aligned(facts),
   ]);
@@ -142,7 +146,9 @@ function placeText({ jobs, rows }: Place): string {
 function inNoJobText({ coverage, underWay, inHand, failures }: Standing): string | undefined {
   if (typeof coverage === "string" || underWay === 0) return undefined;
   const rows = coverage.pending - underWay + (inHand?.filled ?? 0) - failures.waiting;
-  return rows > 0 ? `${words.counted(rows, "row")}, to be exported or without text` : undefined;
+  return rows > 0
+    ? `${words.counted(rows, "row")}; \`vecfill plan\` says which are left out, and why`
+    : undefined;
 }
 
 /** Which is which only a pass over all of them tells. */

@@ -26,6 +26,7 @@ import {
 } from "../../search/sample.ts";
 import { countChangedTexts, nameAmongSeveral } from "../../composition/stages.ts";
 import { longestWait, type Wait, waitText } from "./waiting.ts";
+import { noFolderText } from "../../words/no-folder-text.ts";
 import { textOf } from "../../words/text-lines.ts";
 import { type Verdict, verdictOn } from "../../words/verdict.ts";
 
@@ -66,6 +67,7 @@ export async function showVerify(context: CommandContext): Promise<CommandResult
     findings,
     unbalanced: unbalancedJobs(manifest.jobs()),
     files: await checkFiles(manifest),
+    noFolder: await noFolderText(settings.jobsDir),
     jobs: manifest.jobs().length,
     wait: isWaiting(verdict, settings)
       ? await waitOf(context, store, target, manifest.jobs(), column)
@@ -134,6 +136,7 @@ type Verified = Readonly<{
   findings: Findings;
   unbalanced: readonly string[];
   files: Awaited<ReturnType<typeof checkFiles>>;
+  noFolder: string;
   jobs: number;
   wait: Wait | undefined;
   verdict: Verdict;
@@ -190,7 +193,7 @@ function resultOf({ settings, next }: CommandContext, verified: Verified): Comma
       problemsFile: isListed ? path : null,
       ...(settings.dryRun ? { dryRun: true } : {}),
     },
-    text: verifiedText(verified, settings, { isListed, isOff }),
+    text: textOf([verified.noFolder, verifiedText(verified, settings, { isListed, isOff })]),
     next: step && next(step),
     exit: isOff ? "rowsFailed" : "done",
   };
@@ -284,7 +287,7 @@ function manifestLines({ unbalanced, files, jobs, lost }: Verified): string[] {
 }
 
 function filesText({ checked, problems }: Verified["files"]): string {
-  if (checked === 0) return "none is needed any more";
+  if (checked === 0) return "no job under way needs one";
   const found = problems.length === 0 ? "as recorded" : `${count(problems.length)} not as recorded`;
   return `${counted(checked, "file")} checked, ${found}`;
 }
