@@ -111,16 +111,15 @@ function whatBecame(job: Job, { failures }: Waiting): Fact[] {
     retryable === 0 ? "for good" : `of which ${count(retryable)} may succeed if sent again`;
   const code = error?.code === undefined ? "" : ` (code ${error.code})`;
   return [
-    ["outcome", sums && [outcomes(sums), ...rolledBackText(job)].join("; ")],
+    ["outcome", sums && `${outcomes(sums)}${rolledBackText(rolledBackRows([job]))}`],
     ["still failed", lines === 0 ? undefined : `${counted(lines, "row")}, ${hope}`],
     ...failures.map((line, at): Fact => [at === 0 ? "failures" : "", line]),
     ["error", error === undefined ? undefined : `${error.message}${code}`],
   ];
 }
 
-function rolledBackText(job: Job): string[] {
-  const rows = rolledBackRows([job]);
-  return rows === 0 ? [] : [`${counted(rows, "row")} rolled back since`];
+function rolledBackText(rows: number): string {
+  return rows === 0 ? "" : `; ${counted(rows, "row")} rolled back since`;
 }
 
 function filesOf(job: Job, files: JobFiles): Fact[] {

@@ -7,14 +7,14 @@ import { count, counted, dollarsTogether, minute, type Together } from "../../wo
 import { folded, said } from "../../words/text-lines.ts";
 import { outcomes } from "../../output/progress-lines.ts";
 import { byGeminiText } from "../../words/cost-text.ts";
-import { FIGURES_MEAN, jobFigures } from "../../words/job-figures.ts";
+import { FIGURES_MEAN, type JobFigures, jobFigures } from "../../words/job-figures.ts";
 
 type Column = Readonly<{
   title: string;
   align: "left" | "right";
   cell: (job: Job) => string;
   /** Where the title does not tell. */
-  means?: string;
+  means?: string | undefined;
 }>;
 
 /** Fits 80 columns for jobs of up to 200,000 rows. */
@@ -22,20 +22,10 @@ const COLUMNS: readonly Column[] = [
   { title: "job", align: "left", cell: ({ id }) => id },
   { title: "state", align: "left", cell: ({ state }) => state },
   { title: "rows", align: "right", cell: ({ requests }) => count(requests) },
-  { title: "written", align: "right", cell: (job) => ended(jobFigures(job)?.written) },
-  { title: "failed", align: "right", cell: (job) => ended(jobFigures(job)?.failed) },
-  {
-    title: "again",
-    align: "right",
-    cell: (job) => ifAny(jobFigures(job)?.again),
-    means: FIGURES_MEAN.again,
-  },
-  {
-    title: "other",
-    align: "right",
-    cell: (job) => ifAny(jobFigures(job)?.other),
-    means: FIGURES_MEAN.other,
-  },
+  figures("written", ended),
+  figures("failed", ended),
+  figures("again", ifAny),
+  figures("other", ifAny),
   {
     title: "tokens",
     align: "right",
@@ -147,6 +137,11 @@ function totalWidth(columns: readonly Filled[]): number {
 function aligned({ align, cells, width }: Filled, at: number): string {
   const cell = cells[at] ?? "";
   return align === "right" ? cell.padStart(width) : cell.padEnd(width);
+}
+
+function figures(title: keyof JobFigures, told: (rows: number | undefined) => string): Column {
+  const cell = (job: Job) => told(jobFigures(job)?.[title]);
+  return { title, align: "right", cell, means: FIGURES_MEAN[title] };
 }
 
 /** A dash until the job has ended: nothing is known yet. */

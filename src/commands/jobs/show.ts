@@ -52,11 +52,13 @@ async function listJobs(context: CommandContext, manifest: ManifestView): Promis
   const all = manifest.jobs();
   const jobs = all.filter((job) => isAskedFor(job, settings.state));
   const prices = pricesOf(settings);
-  const noFolder = await noFolderText(settings.jobsDir);
   const listed = () => jobs.map((job) => listedJob(job, prices));
-  const text = () => {
+  const text = async () => {
     if (isData) return dataText(settings.format, listed());
-    if (all.length === 0) return noFolder || `There are no jobs in ${settings.jobsDir} yet.`;
+    if (all.length === 0)
+      return (
+        (await noFolderText(settings.jobsDir)) || `There are no jobs in ${settings.jobsDir} yet.`
+      );
     return jobs.length === 0
       ? noneText(context, all)
       : [jobsTable(jobs, prices, width), ...heldJobs(all), ...fullQueue(context, manifest)].join(

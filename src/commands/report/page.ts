@@ -255,7 +255,7 @@ function jobList(jobs: readonly ReportJob[]): Html {
   return html`<section>
     <h2>Jobs${onlyLast(jobs)}</h2>
     ${folded(jobs, jobTable)}
-    <p class="soft">Again: ${FIGURES_MEAN.again}. Other: ${FIGURES_MEAN.other}.</p>
+    ${Object.entries(FIGURES_MEAN).map(([name, means]) => html`<p class="soft">${name}: ${means}</p>`)}
   </section>`;
 }
 

@@ -80,10 +80,7 @@ async function runResult(
       jobs.length > 0 && geminiElsewhere(context.environment),
       ...(isShared ? summary.parts.map(partText) : [await indexText(context, summary)]),
     ]),
-    next: nextOf(next, summary, ending, {
-      unfinished,
-      hasMore: await hasMore(context, summary),
-    }),
+    next: nextOf(next, summary, ending, unfinished || (await hasMore(context, summary))),
     exit: worstOf([exitOf(summary, unfinished), ...summary.parts.map(exitOfPart)]),
     remaining,
   };
@@ -109,13 +106,11 @@ function nextOf(
   next: CommandContext["next"],
   { indexes, remaining, failed, skipped, costStop, jobs }: RunSummary,
   { hasRetryable }: Ending,
-  { unfinished, hasMore: more }: Readonly<{ unfinished: boolean; hasMore: boolean }>,
+  goesOn: boolean,
 ): string | undefined {
   const { failedBefore, paidBefore } = skipped ?? NONE_SKIPPED;
-  if (unfinished || more) {
-    const rebuild = indexes.missing.length > 0 ? ["--rebuild-index"] : [];
-    return next("run", ...rebuild, ...enoughFlag(costStop));
-  }
+  const rebuild = indexes.missing.length > 0 ? ["--rebuild-index"] : [];
+  if (goesOn) return next("run", ...rebuild, ...enoughFlag(costStop));
   if (hasRetryable) return next("resubmit");
   // the table refused them: there it is told why
   if (paidBefore > 0) return next("import", "--again");
@@ -127,15 +122,16 @@ function nextOf(
 
 /** Rows are left that a run would take. */
 async function hasMore(context: CommandContext, summary: RunSummary): Promise<boolean> {
-  const { jobs, remaining = 0, failed, skipped } = summary;
+  const { jobs, remaining = 0, failed, skipped, parts } = summary;
+  const { services, targets, signal } = context;
   if (jobs.length === 0 || remaining <= failed + leftOutRows(skipped)) return false;
+  if (signal.aborted) return true;
   // a pass that a limit ended has not seen what lies behind
-  const manifest = await context.services.manifest();
-  for (const settings of context.targets) {
+  const manifest = await services.manifest();
+  for (const settings of targets) {
     const target = targetOf(settings);
-    const own = summary.parts.find((part) => sameTarget(part.target, target));
-    const pending = own?.remaining ?? 0;
-    const store = await context.services.store(target);
+    const pending = parts.find((part) => sameTarget(part.target, target))?.remaining ?? 0;
+    const store = await services.store(target);
     const left = await whatIsLeft({ ...context, settings }, target, { store, manifest, pending });
     if (pending > 0 && !isWhole({ pending, leftOut: left })) return true;
   }
