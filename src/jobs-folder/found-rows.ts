@@ -122,7 +122,7 @@ function copiesIn({ lines, others }: AnsweredText): readonly string[] {
   return lines === 1 ? others : [];
 }
 
-async function writeKeys(path: string, keys: readonly string[]): Promise<FileRecord> {
+export async function writeKeys(path: string, keys: readonly string[]): Promise<FileRecord> {
   const file = await createDurableFile(path);
   try {
     for (const key of keys) await file.write(`${JSON.stringify({ key })}\n`);

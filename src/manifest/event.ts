@@ -205,7 +205,14 @@ export const eventSchema = z.discriminatedUnion("type", [
   z.object({ type: z.literal("rolledBack"), at, job: jobId, rows: count }),
   // rows that had lost their vectors, from the results that are here
   z.object({ type: z.literal("writtenAgain"), at, job: jobId, rows: count }),
-  z.object({ type: z.literal("cleaned"), at, job: jobId, files: z.array(z.literal(CLEANABLE)) }),
+  // `rows`: where the requests are deleted, whose rows they were; see found-rows.ts
+  z.object({
+    type: z.literal("cleaned"),
+    at,
+    job: jobId,
+    files: z.array(z.literal(CLEANABLE)),
+    rows: file.optional(),
+  }),
   z.object({ type: z.literal("embedding"), at, job: jobId }),
   z.object({ type: z.literal("indexDropping"), at, target: count, index }),
   z.object({ type: z.literal("indexDropped"), at, target: count, name: text }),

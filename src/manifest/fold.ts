@@ -293,8 +293,7 @@ function change(job: Draft, event: Changing): void {
       job.rolledBack = event.rows;
       return;
     case "cleaned":
-      job.cleaned = [...new Set([...job.cleaned, ...event.files])];
-      return;
+      return cleaned(job, event);
     case "embedding":
       job.lane = "sync";
       job.error = undefined;
@@ -311,6 +310,11 @@ function foundRows(
   job.rowsFile = file;
   job.requests = requests;
   job.copies = rows === 0 ? undefined : { rows, file };
+}
+
+function cleaned(job: Draft, { files, rows: file }: Extract<JobEvent, { type: "cleaned" }>): void {
+  job.cleaned = [...new Set([...job.cleaned, ...files])];
+  job.rowsFile = file ?? job.rowsFile;
 }
 
 function absent(job: Draft): void {

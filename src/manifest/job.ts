@@ -81,7 +81,7 @@ export type Job = Readonly<{
   copies: Copies | undefined;
   /** Another folder has sent it, and may still be in use: there is no request file, and its failures wait. */
   recovered: boolean;
-  /** Its rows, found again by its results where there was no request file: they stand in `<job>.rows.jsonl`. */
+  /** Its rows, found again by its results where there was no request file, or kept by clean: they stand in `<job>.rows.jsonl`. */
   rowsFile: FileRecord | undefined;
   digest: KeyDigest;
   parents: readonly string[];

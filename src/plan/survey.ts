@@ -110,7 +110,10 @@ export async function* lostRows(
   const taken = await readTakenRows({ manifest, store }, target);
   for await (const page of pendingPages(store)) {
     const paid = await paidOf(page, target, taken, known.ask);
-    for (const row of page) if (paid.has(formatKey(row))) yield row.id;
+    for (const row of page) {
+      const key = formatKey(row);
+      if (paid.has(key) || known.isGone(key)) yield row.id;
+    }
   }
 }
 

@@ -38,7 +38,9 @@ export function namedTargets(
   if (command === "resubmit" || command === "status") return names;
   throw usageError(
     `${file} has ${names.length} targets: ${names.join(", ")}.`,
-    `Give one with --target, as in --target ${names[0]}, or --target ${ALL_TARGETS}.`,
+    command === "init"
+      ? "Name one of them with --target, or a new one, which is added."
+      : `Give one with --target, as in --target ${names[0]}, or --target ${ALL_TARGETS}.`,
   );
 }
 

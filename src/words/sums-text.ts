@@ -54,7 +54,7 @@ export function skippedLines({
     ],
     [
       skipped.paidBefore,
-      "paid for before, with results in the jobs folder: `vecfill run` or `vecfill import --again` writes them at no cost",
+      "paid for before: `vecfill run` or `vecfill import --again` writes them at no cost",
     ],
   ];
   return lines

@@ -72,6 +72,7 @@ describe("a job that was imported", () => {
     expect(await trial.files()).toEqual([
       "0001.failed.csv",
       "0001.failed.jsonl",
+      "0001.rows.jsonl",
       "manifest.ndjson",
     ]);
     expect(await uploadStatus(trial, "0001")).not.toBe(200);
@@ -133,7 +134,7 @@ describe("a job that was imported", () => {
     expect(await cleaned(trial, true)).toMatchObject({ files: 0, uploads: 1 });
     await trial.services({}, (all) => rollbackJob(all, all.manifest.job("0001")));
     expect(await cleaned(trial, true)).toMatchObject({ files: 3, cleaned: ["0001"] });
-    expect(await trial.files()).toEqual(["manifest.ndjson"]);
+    expect(await trial.files()).toEqual(["0001.rows.jsonl", "manifest.ndjson"]);
   });
 
   test("is left alone in the middle of a rollback", async () => {
@@ -195,7 +196,7 @@ describe("interrupted, repeated, or without a key", () => {
       return clean({ ...all, manifest, gemini, keyId: () => all.keyId }, plan);
     });
     await expect(dies).rejects.toThrow("disk is full");
-    expect(await trial.files()).toEqual(before);
+    expect(await trial.files()).toEqual([...before, "0001.rows.jsonl"].toSorted());
   });
 
   test("files sent with another key are left, and said to be", async () => {
@@ -248,7 +249,7 @@ describe("the command", () => {
       stdout: expect.stringMatching(/^Freed .* 2 files of 1 job/),
     });
     expect(done.stderr).toContain("1 uploaded request file is left at Gemini.");
-    expect(await trial.files()).toEqual(["manifest.ndjson"]);
+    expect(await trial.files()).toEqual(["0001.rows.jsonl", "manifest.ndjson"]);
   });
 
   test("has nothing to do in an empty folder, and makes none", async () => {

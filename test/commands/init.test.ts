@@ -277,6 +277,22 @@ test("a target of several is written under its name", async () => {
   expect(settings).toMatchObject({ table: "notes", text: "note", target: "notes" });
 });
 
+test("a new target is of the table of its name, and never of the one beside the targets", async () => {
+  await sql("CREATE TABLE more (id bigint PRIMARY KEY, t text, e vector(128))");
+  const folder = await newFolder();
+  const path = join(folder, "vecfill.config.json");
+  await writeFile(path, JSON.stringify({ table: "articles", text: "body" }));
+  expect(await init(folder, "--target", "others", "--yes")).toMatchObject({
+    code: usage,
+    stderr: expect.stringMatching(/nobody to ask which[^]*Give --table/),
+  });
+  expect(await init(folder, "--target", "more", "--yes")).toMatchObject({ code: done });
+  expect(JSON.parse(await written(folder)).targets).toEqual([
+    expect.objectContaining({ name: "more", table: "more", text: "t", embedding: "e" }),
+  ]);
+  await sql("DROP TABLE more");
+});
+
 test("without a database it says that it has seen no table, and doctor counts the warnings told above", async () => {
   const folder = await newFolder();
   await writeFile(join(folder, ".env.local"), "GEMINI_API_KEY=a-secret-key\n", { mode: 0o644 });

@@ -3,6 +3,10 @@
 import { rm } from "node:fs/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { countEmpty, writeAgain } from "../../src/import/again/again.ts";
+import { PaidRows } from "../../src/import/again/paid-for.ts";
+import { UserError } from "../../src/errors.ts";
+import { readRequestKeys } from "../../src/jobs-folder/request-file.ts";
+import type { Job } from "../../src/manifest/job.ts";
 import { wasImported } from "../../src/manifest/states.ts";
 import { KeySet } from "../../src/row/key-table.ts";
 import { rollbackJob } from "../../src/commands/rollback/rollback.ts";
@@ -34,6 +38,10 @@ function counted(trial: Trial): Promise<number> {
   return trial.services({}, (all) => countEmpty(all, all.manifest.job("0001"), new KeySet()));
 }
 
+function away(): Promise<undefined> {
+  return Promise.reject(new UserError("Gemini is away.", { hint: "Later.", exit: "unfinished" }));
+}
+
 describe("what the database has lost", () => {
   test("is written again where the text is the same, paid once, and noted once", async () => {
     const trial = await imported(texts(5));
@@ -56,6 +64,25 @@ describe("what the database has lost", () => {
     await trial.sql("UPDATE questions SET embedding = NULL");
     expect(await again(trial)).toBe(4);
     expect(await trial.rightIds()).toEqual([1, 2, 3, 4]);
+  });
+
+  test("waits where its results are lost and cannot be fetched now: nobody pays again for what Gemini has", async () => {
+    const trial = await imported(texts(2));
+    const keys = await trial.services({}, async ({ manifest }) => {
+      const found = [];
+      for await (const some of readRequestKeys(manifest.files("0001"), manifest.job("0001")))
+        found.push(...some);
+      return found;
+    });
+    await rm(trial.path("0001.results.jsonl"));
+    const known = (fetch: () => Promise<Job | undefined>) =>
+      trial.services({}, async (all) => {
+        const rows = new PaidRows({ ...all, fetch }, trial.target);
+        const held = await rows.ask?.(keys);
+        return { held: held?.size, gone: keys.filter((key) => rows.isGone(key)).length };
+      });
+    expect(await known(away)).toEqual({ held: 2, gone: 0 });
+    expect(await known(async () => undefined)).toEqual({ held: 0, gone: 2 });
   });
 
   test("is not what a rollback took out, or another gave a vector", async () => {

@@ -55,7 +55,7 @@ const EVENTS: { readonly [Type in JobEvent["type"]]: Extract<JobEvent, { type: T
   rollingBack: { type: "rollingBack", at, job, rows: 1, file },
   rolledBack: { type: "rolledBack", at, job, rows: 1 },
   writtenAgain: { type: "writtenAgain", at, job, rows: 1 },
-  cleaned: { type: "cleaned", at, job, files: ["requests", "upload"] },
+  cleaned: { type: "cleaned", at, job, files: ["requests", "upload"], rows: file },
   embedding: { type: "embedding", at, job },
 };
 type EventType = keyof typeof EVENTS;

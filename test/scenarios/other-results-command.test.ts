@@ -118,7 +118,11 @@ test("import ends with exit code 4, says what came, and writes all later", async
   expect([await all.filled(), all.creates()]).toEqual([4, 2]);
   expect(await readdir(join(home, "portal"))).toContain("0001.results.jsonl.doubtful-1");
   expect((await all.command("clean", "--yes")).code).toBe(0);
-  expect(await readdir(join(home, "portal"))).toEqual(["manifest.ndjson"]);
+  expect(await readdir(join(home, "portal"))).toEqual([
+    "0001.rows.jsonl",
+    "0002.rows.jsonl",
+    "manifest.ndjson",
+  ]);
 });
 
 test("run waits for the results and pays for none again; when it is stopped, the next one ends with 0", async () => {

@@ -163,7 +163,7 @@ describe("a request file that is lost while its batch is under way", () => {
 });
 
 describe("rows that the database has lost since they were imported", () => {
-  const LEFT_OUT = /^Left out: 4 rows paid for before, with results in the jobs folder/m;
+  const LEFT_OUT = /^Left out: 4 rows paid for before/m;
 
   test("are not paid for again, whichever job had them: a run writes them, and others say so", async () => {
     const { vecfill, vecfillInTime, sql, books } = await openFolders([...TEXTS, TEXTS[0] ?? ""]);
@@ -204,20 +204,40 @@ describe("rows that the database has lost since they were imported", () => {
     });
   });
 
-  test("are fetched where Gemini has them still, and paid for where clean has taken all", async () => {
-    const { vecfill, vecfillInTime, sql, books, home } = await openFolders(TEXTS.slice(0, 3));
+  test("are fetched where Gemini has them still, and paid for where clean has taken all, which is said before", async () => {
+    const { vecfill, vecfillInTime, sql, books, home } = await openFolders(["one", "two", "one"]);
     await vecfillInTime("jobs", "run");
     await sql("UPDATE questions SET embedding = NULL");
     await rm(join(home, "jobs", "0001.results.jsonl"));
     expect(await vecfill("jobs", "import", "--again", "--dry-run")).toMatchObject({
       stderr: expect.stringMatching(/^next: vecfill import --again /m),
     });
+    expect(await vecfill("jobs", "plan")).toMatchObject({
+      stderr: expect.stringMatching(/^warning: Rows of job 0001 .* a run asks Gemini for them/m),
+    });
+    // also by stages
+    expect(await vecfill("jobs", "export", "--json")).toMatchObject({
+      stdout: expect.stringMatching(/"exported":0,.*"paidBefore":3/),
+    });
     await vecfillInTime("jobs", "run");
-    expect(await books()).toEqual({ ...ALL_FILLED, paid: 3 });
+    expect(await books()).toEqual({ ...ALL_FILLED, paid: 2 });
     await vecfill("jobs", "clean", "--yes");
     await sql("UPDATE questions SET embedding = NULL");
-    await vecfillInTime("jobs", "run");
-    expect(await books()).toMatchObject({ empty: 0, paid: 6 });
+    await sql("INSERT INTO questions VALUES (50, 'a new one')");
+    const said = expect.stringMatching(
+      /^warning: Rows of job 0001 have lost their vectors, and its results were deleted by clean: they are paid for again\.$/m,
+    );
+    expect(await vecfill("jobs", "plan")).toMatchObject({ code: EXIT_CODES.done, stderr: said });
+    expect(await vecfill("jobs", "verify", "--json")).toMatchObject({
+      code: EXIT_CODES.rowsFailed,
+      stdout: expect.stringMatching(/"emptiedSince":3/),
+      stderr: said,
+    });
+    expect(await vecfill("jobs", "import", "--again")).toMatchObject({
+      stdout: expect.stringMatching(/since clean deleted their results: 0001\.$/m),
+    });
+    expect(await vecfillInTime("jobs", "run")).toMatchObject({ stderr: said });
+    expect(await books()).toMatchObject({ empty: 0, paid: 5 });
   });
 
   test("are counted once, though two jobs have them", async () => {
@@ -252,7 +272,7 @@ describe("rows that the database has lost since they were imported", () => {
     expect(await vecfill("jobs", "rollback", "0003")).toMatchObject({
       code: EXIT_CODES.usage,
       stderr: expect.stringMatching(
-        /Set 2 vectors of public\.questions\.embedding back to NULL[^]*--yes/,
+        /Set 2 vectors of public\.questions\.embedding back to NULL[^]*1 more changed or lost theirs[^]*--yes/,
       ),
     });
     expect(await books()).toMatchObject({ empty: 1 });

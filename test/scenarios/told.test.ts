@@ -279,7 +279,7 @@ test("rows that are left out as too long, or as paid for, come with what takes t
   });
   expect(lines).toEqual([
     "Left out: 2 rows longer than the model takes: with --on-too-long truncate a run sends what fits.",
-    "Left out: 45 rows paid for before, with results in the jobs folder: `vecfill run` or `vecfill import --again` writes them at no cost.",
+    "Left out: 45 rows paid for before: `vecfill run` or `vecfill import --again` writes them at no cost.",
   ]);
 });
 

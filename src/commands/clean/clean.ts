@@ -7,6 +7,9 @@ import { rm } from "node:fs/promises";
 import { syncFolder } from "../../disk/durable-file.ts";
 import { UserError } from "../../errors.ts";
 import { type Gemini, GeminiError } from "../../gemini/port.ts";
+import { lacksRows, writeKeys } from "../../jobs-folder/found-rows.ts";
+import { readRequestKeys } from "../../jobs-folder/request-file.ts";
+import type { Cleanable, FileRecord, Job } from "../../manifest/job.ts";
 import type { Manifest } from "../../manifest/manifest.ts";
 import type { Report } from "../../progress.ts";
 import type { Cleaning } from "./what-may-go.ts";
@@ -52,9 +55,24 @@ export async function clean(
 async function deleteLocal(manifest: Manifest, { job, local }: Cleaning): Promise<void> {
   const parts = local.map(({ part }) => part);
   if (parts.some((part) => !job.cleaned.includes(part))) {
-    await manifest.record({ type: "cleaned", job: job.id, files: parts }, job);
+    const rows = await keptRows(manifest, job, parts);
+    await manifest.record({ type: "cleaned", job: job.id, files: parts, rows }, job);
   }
   for (const { path } of local) await rm(path, { force: true });
+}
+
+/** Whose rows the job has, from the requests that are about to go. */
+async function keptRows(
+  manifest: Manifest,
+  job: Job,
+  parts: readonly Cleanable[],
+): Promise<FileRecord | undefined> {
+  const files = manifest.files(job.id);
+  const isKept = job.rowsFile === undefined && parts.includes("requests");
+  if (!isKept || (await lacksRows(files, job))) return undefined;
+  const keys = [];
+  for await (const some of readRequestKeys(files, job)) keys.push(...some);
+  return keys.length === job.requests ? writeKeys(files.rows, keys) : undefined;
 }
 
 /** Ids of the jobs whose upload is gone. What cannot be deleted is told, and expires by itself. */

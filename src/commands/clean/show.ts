@@ -67,7 +67,7 @@ function nothingToClean(): CommandResult {
 }
 
 function question(plan: readonly Cleaning[], ending: number): string {
-  return `Delete the request and results files of ${counted(plan.length, "job")} (${bytes(bytesOf(plan))})? Of these, ${counted(ending, "job")} cannot be rolled back afterwards, nor written again.`;
+  return `Delete the request and results files of ${counted(plan.length, "job")} (${bytes(bytesOf(plan))})? Of these, ${counted(ending, "job")} cannot be rolled back afterwards, nor written again: rows of theirs that lose their vectors are paid for again.`;
 }
 
 function refused(): UserError {

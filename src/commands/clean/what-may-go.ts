@@ -27,7 +27,8 @@ export async function planCleaning(
   const cleanings: Cleaning[] = [];
   for (const job of manifest.jobs()) {
     const files = manifest.files(job.id);
-    const local = (await isNeeded(job, files)) ? [] : await there(files, partsToGo(job, options));
+    const parts = (await isNeeded(job, files)) ? [] : partsToGo(job, options);
+    const local = await there(files, parts);
     const upload = uploadToGo(job, options.now);
     if (local.length === 0 && upload === undefined) continue;
     const endsRollback = wasImported(job) && local.some(({ part }) => part === "results");
@@ -69,9 +70,12 @@ async function there(files: JobFiles, parts: readonly LocalFile["part"][]): Prom
   return found;
 }
 
-/** The copies go with the requests, and what was not believed with the results. */
+/**
+ * The copies go with the requests, and what was not believed with the results. Whose rows a job had is kept: one that
+ * has lost its vector is told from one that was never paid for.
+ */
 function pathsOf(files: JobFiles, part: LocalFile["part"]): readonly string[] {
-  if (part === "requests") return [files.requests, files.copies, files.rows];
+  if (part === "requests") return [files.requests, files.copies];
   if (part === "results") return [files.results, files.doubtful, files.doubtfulBefore];
   return [files[part]];
 }

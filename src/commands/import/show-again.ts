@@ -44,7 +44,7 @@ export async function showAgain(
     text: textOf([
       dryRun ? wouldText(rows, jobs) : didText(rows, jobs),
       ...lines,
-      lostText(without),
+      ...lostTexts(lost),
     ]),
     next: dryRun && rows + lost.length > 0 ? next("import", ...ids, "--again") : undefined,
     exit: refused > 0 ? "rowsFailed" : "done",
@@ -139,10 +139,22 @@ function wouldText(rows: number, jobs: readonly Job[]): string {
 
 const MAX_JOBS_NAMED = 8;
 
-function lostText(ids: readonly string[]): string {
-  if (ids.length === 0) return "";
-  const named = ids.slice(0, MAX_JOBS_NAMED).join(", ");
-  const more =
-    ids.length > MAX_JOBS_NAMED ? `, and ${count(ids.length - MAX_JOBS_NAMED)} more` : "";
-  return `Not looked at, since their results are not in the jobs folder any more: ${named}${more}. What Gemini still has, for six weeks and with a key of their project, \`vecfill import --again\` and a run fetch once more.`;
+function lostTexts(lost: readonly Job[]): string[] {
+  const { cleaned = [], away = [] } = Object.groupBy(lost, (job) =>
+    job.cleaned.includes("results") ? "cleaned" : "away",
+  );
+  return [
+    lostText(away, "since their results are not in the jobs folder any more", FETCHED),
+    lostText(cleaned, "since clean deleted their results", ""),
+  ];
+}
+
+const FETCHED =
+  " What Gemini still has, for six weeks and with a key of their project, `vecfill import --again` and a run fetch once more.";
+
+function lostText(jobs: readonly Job[], why: string, more: string): string {
+  if (jobs.length === 0) return "";
+  const named = jobs.slice(0, MAX_JOBS_NAMED).map(({ id }) => id);
+  const others = jobs.length - named.length;
+  return `Not looked at, ${why}: ${named.join(", ")}${others > 0 ? `, and ${count(others)} more` : ""}.${more}`;
 }

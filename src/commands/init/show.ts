@@ -103,8 +103,21 @@ async function chosen(context: CommandContext): Promise<Chosen & { isSeen: boole
     const message = `${tableName(target)} has no column ${embedding} yet.`;
     report({ type: "warning", message, hint: `Did you mean --embedding ${near}?` });
   }
-  const choice = await chooseTarget(found, { target, set: new Set(set), choose });
+  const meant = newTarget(context, file, found.tables) ?? target;
+  const choice = await chooseTarget(found, { target: meant, set: new Set(set), choose });
   return { ...choice, isSeen: found.tables.length > 0 };
+}
+
+/** One that is new to the file is of the table of its name, and not of that which the file has for all. */
+function newTarget(
+  { settings: { target: name, ...settings }, origins }: CommandContext,
+  { targets, entries }: ConfigFile,
+  tables: readonly FoundTable[],
+): Target | undefined {
+  if (name === undefined || targets.has(name) || origins.table.source === "flag") return undefined;
+  const isThere = tables.some(({ table }) => table === name);
+  const isSet = isThere || entries.has(OPTIONS.table.flag);
+  return isSet ? { ...targetOf({ ...settings, target: name }), table: name } : undefined;
 }
 
 function noProject(): UserError {
@@ -122,6 +135,7 @@ const BESIDE_FLAT = {
 /** Whether the config file's settings, or those of the target that was named, are of this very table. */
 function isOfFile({ entries, targets }: ConfigFile, name: string | undefined, target: Target) {
   const own = targets.get(name ?? "");
+  if (name !== undefined && own === undefined) return false;
   const said = (member: "schema" | "table") => {
     const { flag, default: usual } = OPTIONS[member];
     return String((own?.get(flag) ?? entries.get(flag))?.given ?? usual);

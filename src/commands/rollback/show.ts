@@ -6,6 +6,7 @@ import type { Job } from "../../manifest/job.ts";
 import { type ManifestView } from "../../manifest/manifest.ts";
 import { count, counted } from "../../words/figures.ts";
 import { columnName } from "../../row/target.ts";
+import { textOf } from "../../words/text-lines.ts";
 import { countRollback, requireRollbackable, rollbackJob } from "./rollback.ts";
 import { isRolledBack } from "../../manifest/states.ts";
 
@@ -59,7 +60,11 @@ async function showDryRun(
       changed: changedSince(jobs, rows),
       dryRun: true,
     },
-    text: [`Would set ${counted(rows, "vector")} back to NULL:`, ...lines].join("\n"),
+    text: textOf([
+      `Would set ${counted(rows, "vector")} back to NULL:`,
+      ...lines,
+      takenAwayText(changedSince(jobs, rows)).trim(),
+    ]),
     next: rows > 0 ? next("rollback", ...jobs.map(({ id }) => id)) : undefined,
   };
 }
@@ -94,7 +99,12 @@ function nothingLeft(ids: readonly string[]): CommandResult {
 function question(jobs: readonly Job[], rows: number): string {
   const columns = new Set(jobs.map(({ target }) => columnName(target)));
   const ids = jobs.map(({ id }) => id).join(", ");
-  return `Set ${counted(rows, "vector")} of ${[...columns].join(", ")} back to NULL (${ids})? They are paid for again when they are filled again.`;
+  return `Set ${counted(rows, "vector")} of ${[...columns].join(", ")} back to NULL (${ids})? They are paid for again when they are filled again.${takenAwayText(changedSince(jobs, rows))}`;
+}
+
+function takenAwayText(changed: number): string {
+  if (changed === 0) return "";
+  return ` ${count(changed)} more changed or lost theirs since: what is lost \`vecfill import --again\` writes at no cost, but not after this.`;
 }
 
 function refused(): UserError {

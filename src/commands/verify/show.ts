@@ -293,7 +293,7 @@ function filesText({ checked, problems }: Verified["files"]): string {
 }
 
 function lostText(rows: number): string {
-  return `  ${counted(rows, "row")} that jobs wrote ${rows === 1 ? "has" : "have"} no vector now. Was the database restored from a backup, or did a server take over? \`vecfill run\` writes them from the jobs folder, at no cost.`;
+  return `  ${counted(rows, "row")} that jobs wrote ${rows === 1 ? "has" : "have"} no vector now. Was the database restored from a backup, or did a server take over? \`vecfill run\` writes them at no cost, but for those that a warning above says are paid for again.`;
 }
 
 function sampleLines({ sample }: Verified): string[] {
@@ -303,7 +303,7 @@ function sampleLines({ sample }: Verified): string[] {
     `sample: ${counted(rows, "row")} embedded again (about ${dollars(usd)}), ${off === 0 ? "all alike" : `${count(off)} of them differ`} (cosine of at least ${LEAST_COSINE})`,
     off === 0
       ? ""
-      : "  A row whose text was changed after it was filled differs, too: set it to NULL, and the next run fills it again.",
+      : "  A row whose text was changed after it was filled differs, too: set it to NULL, and the next run fills it again. So does one whose failed line was mended in its file: it keeps the vector of that text, until its own changes.",
     leftOut === 0 ? "" : `  ${counted(leftOut, "row")} left out: without a text, or too long.`,
   ];
 }

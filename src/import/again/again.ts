@@ -243,7 +243,8 @@ async function unchanged(
   const { failed } = manifest.files(job.id);
   const wanted = new Set<string>();
   if (!wasImported(from) || job.outstanding.lines === 0) return wanted;
-  if (!(await exists(files.requests)) || !(await exists(failed))) return wanted;
+  const hasTexts = from.rowsFile === undefined && (await exists(files.requests));
+  if (!hasTexts || !(await exists(failed))) return wanted;
   for await (const line of readFailedLines(failed)) if (takes(line, job)) wanted.add(line.key);
   if (wanted.size === 0 || !(await hasResults(files, from))) return new Set();
   const texts = new Map<string, string>();

@@ -2,10 +2,11 @@
  * Rows that are paid for and hold no vector any more: the database was restored from a backup, or lost its last commits
  * in a failover. Such a row waits with the very text that a job was imported with, and that job's results, which
  * are here, would be written into it. No row of these is sent: a run and `import --again` write them, at no cost.
- * What a person rolled back is sent again.
+ * Where nobody has the results any more they are sent again, which is said before; while Gemini is away they wait. What
+ * a person rolled back is sent again.
  */
 import { exists } from "../../disk/presence.ts";
-import { UserError } from "../../errors.ts";
+import { JobBlocked, UserError } from "../../errors.ts";
 import { lacksRows } from "../../jobs-folder/found-rows.ts";
 import { readRequestKeys } from "../../jobs-folder/request-file.ts";
 import { hasResults } from "../../jobs-folder/results-file.ts";
@@ -43,14 +44,17 @@ export class PaidRows {
   readonly #jobs: readonly Job[];
   #places: Promise<KeyTable> | undefined;
   /** What the job at this place would write; of jobs of earlier versions, ids. */
-  readonly #writable = new Map<number, KeySet>();
+  readonly #writable = new Map<number, Writable>();
   readonly #found = new Map<number, KeySet>();
+  /** A job wrote them, and nobody has their vectors any more. */
+  readonly #gone = new KeySet();
+  #isAway = false;
 
   constructor(services: Services, target: Target) {
     this.#services = services;
     this.#jobs = services.manifest
       .jobs()
-      .filter((job) => sameTarget(job.target, target) && (isImported(job) || isRolledBack(job)))
+      .filter((job) => sameTarget(job.target, target) && hasWritten(job))
       .toReversed();
   }
 
@@ -66,12 +70,21 @@ export class PaidRows {
     const places = await (this.#places ??= this.#readPlaces());
     for (const key of keys) {
       const place = places.get(key) ?? places.get(rowIdOf(key));
-      const writable = place === undefined ? undefined : await this.#writableOf(place);
-      if (place === undefined || !(writable?.has(key) || writable?.has(rowIdOf(key)))) continue;
-      paid.add(key);
-      this.#foundIn(place).add(key);
+      if (place === undefined) continue;
+      const writable = await this.#writableOf(place);
+      if (writable === "gone") this.#gone.add(key);
+      else if (writable === "later") paid.add(key);
+      else if (writable.has(key) || writable.has(rowIdOf(key))) {
+        paid.add(key);
+        this.#foundIn(place).add(key);
+      }
     }
     return paid;
+  }
+
+  /** It has to be paid for again. */
+  isGone(key: string): boolean {
+    return this.#gone.has(key);
   }
 
   /** What was found so far, by job. */
@@ -91,46 +104,87 @@ export class PaidRows {
   async #readPlaces(): Promise<KeyTable> {
     const rows = this.#jobs.reduce((sum, { requests }) => sum + requests, 0);
     const places = new KeyTable(rows);
-    const { manifest, fetch } = this.#services;
+    const { manifest } = this.#services;
     for (const [place, job] of this.#jobs.entries()) {
       const files = manifest.files(job.id);
-      const isKnown = !(await lacksRows(files, job)) && (await hasCopies(files.copies, job));
-      const isOver = wasImported(job) && fetch === undefined && !(await exists(files.results));
-      if (!isKnown || isOver) continue;
+      if ((await lacksRows(files, job)) || !(await hasCopies(files.copies, job))) continue;
       for await (const keys of readRequestKeys(files, job))
         for (const key of keys) places.add(hasTextKeys(job) ? key : rowIdOf(key), place);
     }
     return places;
   }
 
-  async #writableOf(place: number): Promise<KeySet> {
+  async #writableOf(place: number): Promise<Writable> {
     const known = this.#writable.get(place);
     if (known !== undefined) return known;
     const job = this.#jobs[place];
-    const found = job !== undefined && wasImported(job) ? await this.#readWritable(job) : undefined;
-    this.#writable.set(place, found ?? new KeySet());
-    return found ?? new KeySet();
+    const found = job !== undefined && wasImported(job) ? await this.#readWritable(job) : NOTHING;
+    this.#writable.set(place, found);
+    return found;
+  }
+
+  async #readWritable(job: Job): Promise<Writable> {
+    const files = this.#services.manifest.files(job.id);
+    const fetched = (await hasResults(files, job)) ? job : await this.#fetched(job);
+    if (fetched === "later") return fetched;
+    if (fetched !== undefined) return this.#keysOf(job);
+    // an older key does not prove that the text is the same
+    if (!hasTextKeys(job)) return NOTHING;
+    this.#warn(goneText(job, this.#services.fetch === undefined));
+    return "gone";
+  }
+
+  /** While Gemini is away nothing more is asked of it. */
+  async #fetched(job: Job): Promise<Job | "later" | undefined> {
+    if (this.#isAway) return "later";
+    try {
+      return await this.#services.fetch?.(job);
+    } catch (error) {
+      if (!(error instanceof UserError)) throw error;
+      this.#warn(`The results of job ${job.id} could not be fetched again: ${error.message}`);
+      this.#isAway = !(error instanceof JobBlocked);
+      return this.#isAway && hasTextKeys(job) ? "later" : undefined;
+    }
   }
 
   /** As the import would write them. Keys of earlier versions do not tell whether a text is the same: the table does. */
-  async #readWritable(job: Job): Promise<KeySet | undefined> {
-    const { manifest, store, report, fetch } = this.#services;
-    const files = manifest.files(job.id);
-    const writable = new KeySet();
+  async #keysOf(job: Job): Promise<KeySet> {
+    const { manifest, store } = this.#services;
+    const keys = new KeySet();
     try {
-      if (!(await hasResults(files, job)) && (await fetch?.(job)) === undefined) return undefined;
-      for await (const chunk of writableRows(files, job, CHUNK_ROWS)) {
-        if (hasTextKeys(job)) for (const row of chunk) writable.add(formatKey(row));
-        else for (const { id } of await emptyOf(store, chunk)) writable.add(id);
+      for await (const chunk of writableRows(manifest.files(job.id), job, CHUNK_ROWS)) {
+        if (hasTextKeys(job)) for (const row of chunk) keys.add(formatKey(row));
+        else for (const { id } of await emptyOf(store, chunk)) keys.add(id);
       }
+      return keys;
     } catch (error) {
       if (!(error instanceof UserError)) throw error;
-      const message = `What job ${job.id} wrote cannot be written again: ${error.message}`;
-      report({ type: "warning", message, hint: undefined });
-      return undefined;
+      this.#warn(`What job ${job.id} wrote cannot be written again: ${error.message}`);
+      return NOTHING;
     }
-    return writable;
   }
+
+  #warn(message: string): void {
+    this.#services.report({ type: "warning", message, hint: undefined });
+  }
+}
+
+/** `gone`: nobody has the results; `later`: they could not be fetched for now. */
+type Writable = KeySet | "gone" | "later";
+
+const NOTHING = new KeySet();
+
+function goneText({ id, cleaned }: Job, isUnasked: boolean): string {
+  const lost = `Rows of job ${id} have lost their vectors, and its results`;
+  if (cleaned.includes("results")) return `${lost} were deleted by clean: they are paid for again.`;
+  return isUnasked
+    ? `${lost} are not in the jobs folder: a run asks Gemini for them, and pays again for what it does not get.`
+    : `${lost} are not to be had any more: they are paid for again.`;
+}
+
+/** What it was paid for may be in the column, or was and is rolled back. */
+function hasWritten(job: Job): boolean {
+  return isRolledBack(job) || (isImported(job) && job.sums?.written !== 0);
 }
 
 /** How many rows have their vectors again. What stands against one job is told, and keeps no other from it. */
@@ -159,6 +213,6 @@ function isRolledBack({ rollback }: Job): boolean {
   return rollback !== undefined;
 }
 
-async function hasCopies(path: string, { copies }: Job): Promise<boolean> {
-  return copies === undefined || exists(path);
+async function hasCopies(path: string, { copies, rowsFile }: Job): Promise<boolean> {
+  return copies === undefined || rowsFile !== undefined || exists(path);
 }

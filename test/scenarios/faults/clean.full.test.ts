@@ -60,8 +60,10 @@ async function disturbed(trial: Trial, fault: Fault): Promise<readonly string[]>
   }
   expect([fault, await missingUnrecorded(trial)]).toEqual([fault, []]);
   await cleanAll(trial);
-  expect([fault, await trial.files()]).toEqual([fault, ["manifest.ndjson"]]);
-  for (const { cleaned, remoteFile } of await trial.jobs()) {
+  const jobs = await trial.jobs();
+  const kept = [...jobs.map(({ id }) => `${id}.rows.jsonl`), "manifest.ndjson"];
+  expect([fault, await trial.files()]).toEqual([fault, kept]);
+  for (const { cleaned, remoteFile } of jobs) {
     expect([fault, cleaned.toSorted()]).toEqual([fault, ["requests", "results", "upload"]]);
     expect([fault, await statusOf(trial, remoteFile?.name)]).toEqual([fault, GONE]);
   }
