@@ -13,6 +13,7 @@ import { measureImport } from "./import.ts";
 import { measureGrid, measureThroughPipeline } from "./quota.ts";
 import { measureLastMile } from "./last-mile.ts";
 import { measureParse } from "./parse.ts";
+import { measurePeers } from "./peers.ts";
 import { type Figure, type Row, shown } from "./rounds.ts";
 import { measureRun } from "./run.ts";
 import { withServer } from "./server.ts";
@@ -36,6 +37,7 @@ const FIGURES: Readonly<Record<string, (sizes: Sizes) => Promise<Figure>>> = {
   "last-mile": () =>
     withServer((url) => measureLastMile(url, SCRATCH, { rows: 50_000, rounds: 3 })),
   index: () => withServer((url) => measureUnderIndex(url, SCRATCH, { rows: 20_000, rounds: 2 })),
+  peers: () => withServer((url) => measurePeers(url, SCRATCH, { rows: 10_000, rounds: 3 })),
   export: () => withServer((url) => measureExport(url, SCRATCH, { rows: 300_000, rounds: 7 })),
   "quota-grid": () => measureGrid(),
   "quota-pipeline": () => measureThroughPipeline(),
