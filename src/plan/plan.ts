@@ -106,6 +106,7 @@ export async function plan(services: PlanServices, options: PlanOptions): Promis
   return {
     ...portions,
     ...outlook(portions.total, options, found, quota),
+    writing: await writingThere(services, portions.total, found),
     spentUsd: spentForTarget(manifest.jobs(), target, options.prices).usd,
     skipped: found.skipped,
     savedTokens: Math.round(found.savedTokens * correction.ratio),
@@ -113,6 +114,18 @@ export async function plan(services: PlanServices, options: PlanOptions): Promis
     correction,
     sample,
   };
+}
+
+/** Rows with a vector are counted only where they tell something. */
+async function writingThere(
+  { store }: PlanServices,
+  { rows }: Portion,
+  { description }: Survey,
+): Promise<Writing> {
+  const writing = writingOf(rows, description);
+  if (writing.annIndexes.length === 0 || rows === 0) return writing;
+  const { total, pending } = await store.count();
+  return writingOf(rows, description, total - pending);
 }
 
 /** As `run` decides it, before it has looked at a row. */
@@ -185,14 +198,7 @@ function sumOf(portions: readonly Portion[]): Portion {
 
 type Outlook = Pick<
   Plan,
-  | "target"
-  | "usdSync"
-  | "price"
-  | "enqueuedTokenLimit"
-  | "seconds"
-  | "bytes"
-  | "writing"
-  | "columnType"
+  "target" | "usdSync" | "price" | "enqueuedTokenLimit" | "seconds" | "bytes" | "columnType"
 >;
 
 function outlook(total: Portion, options: PlanOptions, found: Survey, quota: QuotaLog): Outlook {
@@ -214,7 +220,6 @@ function outlook(total: Portion, options: PlanOptions, found: Survey, quota: Quo
       requests: found.requestBytes,
       results: resultBytes(total.rows - total.copies, target.dimensions),
     },
-    writing: writingOf(total.rows, found.description),
     columnType: vectorType(found.description.embedding.typeName),
   };
 }

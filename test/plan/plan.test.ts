@@ -336,5 +336,9 @@ describe("the time", () => {
     expect(slow.annIndexes).toEqual(["by_vector"]);
     expect(slow.seconds).toBeGreaterThan(20 * slow.bareSeconds);
     expect(writingOf(100_000, description).seconds).toBe(slow.bareSeconds);
+    expect(slow.rebuildSeconds).toBeLessThan(slow.seconds);
+    const few = writingOf(100, { ...description, embeddingIndexes: [index] }, 1_000_000);
+    expect(few.rebuildSeconds).toBeGreaterThan(few.seconds);
+    expect(writingOf(100, description).rebuildSeconds).toBe(undefined);
   });
 });

@@ -7,7 +7,7 @@ import { tooWideText, widthText } from "../../words/width-text.ts";
 import { bytes, count, counted, dollars, duration } from "../../words/figures.ts";
 import { columnName } from "../../row/target.ts";
 import type { Plan, Portion } from "../../plan/plan.ts";
-import type { Writing } from "../../plan/writing.ts";
+import { ROWS_A_SECOND, type Writing } from "../../plan/writing.ts";
 
 type Line = readonly [name: string, value: string];
 
@@ -106,6 +106,7 @@ function whereItGoes(planned: Plan, free: number): Line[] {
       `${bytes(all)} while the files are kept, ${bytes(free)} free${all > free ? ": NOT ENOUGH" : ""}`,
     ],
     ["writing", writingText(writing)],
+    ...rebuildLines(writing),
     ...(columnType === undefined
       ? []
       : [["column", widthText(target, columnType, total.rows)] as const]),
@@ -122,15 +123,30 @@ function writingText({ seconds, bareSeconds, annIndexes, triggers }: Writing): s
   return `${duration(seconds)}${without}`;
 }
 
-function warnings({ bytes: size, writing, columnType, target }: Plan): string[] {
+/** Which way is the quicker one for this table. */
+function rebuildLines({ seconds, rebuildSeconds, annIndexes }: Writing): Line[] {
+  if (rebuildSeconds === undefined) return [];
+  const quicker =
+    rebuildSeconds < seconds ? "quicker: --rebuild-index" : "slower: leave it as it is";
+  const { underAnnIndex, builtIntoAnnIndex } = ROWS_A_SECOND;
+  return [
+    [
+      "",
+      `${duration(rebuildSeconds)} with ${annIndexes.join(", ")} dropped and built again, which is ${quicker}`,
+    ],
+    [
+      "",
+      `(if ${underAnnIndex} rows a second are written under an index, and ${builtIntoAnnIndex} built into one)`,
+    ],
+  ];
+}
+
+function warnings({ bytes: size, columnType, target }: Plan): string[] {
   const tooWide = columnType && tooWideText(target, columnType);
-  const index = writing.annIndexes[0];
   return said([
     tooWide && `\n${tooWide.message}. ${tooWide.hint}`,
     size.results > PROJECT_LIMITS.storageBytes &&
       `\nThe results exceed the ${bytes(PROJECT_LIMITS.storageBytes)} that a project may keep at Gemini for 48 hours: it may refuse for a while.`,
-    index !== undefined &&
-      `\nThe index ${index} makes writing up to a hundred times slower: for a large fill, \`vecfill run --rebuild-index\` drops it first and builds it again afterwards.`,
   ]);
 }
 

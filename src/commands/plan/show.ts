@@ -49,7 +49,7 @@ function planJson(planned: Plan, free: number): Record<string, unknown> {
     price: { batch: decimal(planned.price.batch), sync: decimal(planned.price.sync) },
     correction,
     bytes: { ...planned.bytes, free },
-    writing,
+    writing: { ...writing, rebuildSeconds: writing.rebuildSeconds ?? null },
     column: columnType && { type: columnType, ...widthCost(columnType, planned.target.dimensions) },
   };
 }
