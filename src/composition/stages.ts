@@ -63,20 +63,20 @@ export async function exportFromSettings(context: StageContext): Promise<ExportS
   if (gemini !== undefined) await checkBeside(context, { manifest, gemini }, options.target);
   if (!settings.beside) await checkRowsKnown(manifest, options.target);
   const { PaidRows } = await import("../import/again/paid-for.ts");
-  const fetch = gemini && (await fetcherOfResults(context, { manifest, gemini }));
+  const fetch = gemini && fetcherOfResults(context, { manifest, gemini });
   const paid = new PaidRows({ manifest, store, report, ...(fetch && { fetch }) }, options.target);
   return exportAll({ store, manifest, report, signal, askPaid: paid.ask }, options);
 }
 
-async function fetcherOfResults(
+function fetcherOfResults(
   context: StageContext,
-  asked: Readonly<{ manifest: Manifest; gemini: Gemini }>,
+  { manifest, gemini }: Readonly<{ manifest: Manifest; gemini: Gemini }>,
 ) {
-  const { refetchResults } = await import("../import/download.ts");
-  const { services, settings, report, clock, signal } = context;
-  const { resultsGraceMs } = settings;
-  const its = { ...asked, report, clock, signal, keyId: services.keyId(), resultsGraceMs };
-  return (job: Job) => refetchResults(its, job);
+  return async (job: Job) => {
+    const { refetchResults } = await import("../import/download.ts");
+    const tables = await withTables(context, manifest);
+    return refetchResults({ ...tables, gemini, keyId: context.services.keyId() }, job);
+  };
 }
 
 async function wouldExport(context: StageContext): Promise<ExportSummary> {

@@ -65,9 +65,9 @@ const A_LIST = 'such as [{"name": "questions", "table": "questions"}]';
 function targetsOf(given: unknown, file: string): ReadonlyMap<string, Entries> {
   const targets = new Map<string, Entries>();
   if (given === undefined) return targets;
-  if (Array.isArray(given) && given.length === 0)
-    throw wrong(file, `has no target in ${TARGETS_KEY}: name one, ${A_LIST}, or leave it out`);
   if (!Array.isArray(given)) throw wrong(file, `has ${TARGETS_KEY} that are no list: ${A_LIST}`);
+  if (given.length === 0)
+    throw wrong(file, `has no target in ${TARGETS_KEY}: name one, ${A_LIST}, or leave it out`);
   for (const each of given) {
     const { [NAME_KEY]: name, ...settings } = isJsonObject(each) ? each : {};
     if (typeof name !== "string" || !TARGET_NAME.test(name) || name === ALL_TARGETS) {

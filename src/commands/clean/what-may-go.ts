@@ -27,8 +27,7 @@ export async function planCleaning(
   const cleanings: Cleaning[] = [];
   for (const job of manifest.jobs()) {
     const files = manifest.files(job.id);
-    const parts = (await isNeeded(job, files)) ? [] : partsToGo(job, options);
-    const local = await there(files, parts);
+    const local = (await isNeeded(job, files)) ? [] : await there(files, partsToGo(job, options));
     const upload = uploadToGo(job, options.now);
     if (local.length === 0 && upload === undefined) continue;
     const endsRollback = wasImported(job) && local.some(({ part }) => part === "results");

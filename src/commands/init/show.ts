@@ -103,21 +103,21 @@ async function chosen(context: CommandContext): Promise<Chosen & { isSeen: boole
     const message = `${tableName(target)} has no column ${embedding} yet.`;
     report({ type: "warning", message, hint: `Did you mean --embedding ${near}?` });
   }
-  const meant = newTarget(context, file, found.tables) ?? target;
+  const table = set.includes("table") ? target.table : tableOfNew(settings, file, found.tables);
+  const meant = { ...target, table: table ?? target.table };
   const choice = await chooseTarget(found, { target: meant, set: new Set(set), choose });
   return { ...choice, isSeen: found.tables.length > 0 };
 }
 
-/** One that is new to the file is of the table of its name, and not of that which the file has for all. */
-function newTarget(
-  { settings: { target: name, ...settings }, origins }: CommandContext,
+/** A target that is new to the file is of the table of its name, and not of that which the file has for all. */
+function tableOfNew(
+  { target: name }: Settings,
   { targets, entries }: ConfigFile,
   tables: readonly FoundTable[],
-): Target | undefined {
-  if (name === undefined || targets.has(name) || origins.table.source === "flag") return undefined;
+): string | undefined {
+  if (name === undefined || targets.has(name)) return undefined;
   const isThere = tables.some(({ table }) => table === name);
-  const isSet = isThere || entries.has(OPTIONS.table.flag);
-  return isSet ? { ...targetOf({ ...settings, target: name }), table: name } : undefined;
+  return isThere || entries.has(OPTIONS.table.flag) ? name : undefined;
 }
 
 function noProject(): UserError {

@@ -12,7 +12,7 @@ import { FIGURES_MEAN, type JobFigures, jobFigures } from "../../words/job-figur
 type Column = Readonly<{
   title: string;
   align: "left" | "right";
-  cell: (job: Job) => string;
+  cell: (job: Job, figures: JobFigures | undefined) => string;
   /** Where the title does not tell. */
   means?: string | undefined;
 }>;
@@ -68,12 +68,13 @@ export function jobsTable(
 
 /** A line of titles, a line for each job, and what titles mean. */
 function jobLines(jobs: readonly Job[], costText: (job: Job) => string, width: number): string[] {
-  const known = COLUMNS.map((column) => withCells(column, jobs)).filter(hasCells);
+  const listed: Listed = { jobs, figures: jobs.map(jobFigures) };
+  const known = COLUMNS.map((column) => withCells(column, listed)).filter(hasCells);
   const columns = fitting(known, width);
   const extra = extraColumns(costText);
   // where something was given up, nothing is added
   const room = columns.length === known.length ? width : 0;
-  for (const each of extra) addWhereItFits(columns, each, jobs, room);
+  for (const each of extra) addWhereItFits(columns, each, listed, room);
   const lines = ["", ...jobs].map((_, at) =>
     columns
       .map((column) => aligned(column, at))
@@ -81,7 +82,9 @@ function jobLines(jobs: readonly Job[], costText: (job: Job) => string, width: n
       .trimEnd()
       .slice(0, width),
   );
-  const telling = extra.filter(({ cell }) => jobs.some((job) => cell(job) !== ""));
+  const telling = extra.filter(({ cell }) =>
+    jobs.some((job, at) => cell(job, listed.figures[at]) !== ""),
+  );
   const notes = notesOn(
     columns,
     [...known, ...telling].map(({ title }) => title),
@@ -89,10 +92,10 @@ function jobLines(jobs: readonly Job[], costText: (job: Job) => string, width: n
   return [...lines, "", ...notes.map((line) => folded(line, width))];
 }
 
-function addWhereItFits(columns: Filled[], added: Column, jobs: readonly Job[], width: number) {
+function addWhereItFits(columns: Filled[], added: Column, listed: Listed, width: number) {
   // nothing is made that cannot be shown: there may be tens of thousands of jobs
   if (totalWidth(columns) + GAP.length + added.title.length > width) return;
-  const column = withCells(added, jobs);
+  const column = withCells(added, listed);
   if (hasCells(column) && totalWidth([...columns, column]) <= width) columns.push(column);
 }
 
@@ -107,11 +110,14 @@ function notesOn(columns: readonly Filled[], telling: readonly string[]): string
   ]);
 }
 
+/** Jobs with the figures of each. */
+type Listed = Readonly<{ jobs: readonly Job[]; figures: readonly (JobFigures | undefined)[] }>;
+
 /** A column with its cells, the title first. */
 type Filled = Column & Readonly<{ cells: readonly string[]; width: number }>;
 
-function withCells(column: Column, jobs: readonly Job[]): Filled {
-  const cells = [column.title, ...jobs.map(column.cell)];
+function withCells(column: Column, { jobs, figures: known }: Listed): Filled {
+  const cells = [column.title, ...jobs.map((job, at) => column.cell(job, known[at]))];
   const width = cells.reduce((widest, cell) => Math.max(widest, cell.length), 0);
   return { ...column, cells, width };
 }
@@ -140,7 +146,7 @@ function aligned({ align, cells, width }: Filled, at: number): string {
 }
 
 function figures(title: keyof JobFigures, told: (rows: number | undefined) => string): Column {
-  const cell = (job: Job) => told(jobFigures(job)?.[title]);
+  const cell = (_: Job, known: JobFigures | undefined) => told(known?.[title]);
   return { title, align: "right", cell, means: FIGURES_MEAN[title] };
 }
 

@@ -75,8 +75,7 @@ export async function writeLostRows(
   const paid = await writeWaiting(services, job);
   const again = await writeAgain(services, job, { known: paid });
   const refusals = again.filter((end) => end instanceof TableRefusal);
-  const rows = again.filter((end) => end === "written").length;
-  return { rows, ends: [...paid.values(), ...refusals] };
+  return { rows: writtenOf(again), ends: [...paid.values(), ...refusals] };
 }
 
 /** What came of the job's rows that are NULL, not among those `known`, and, where some are named, among these. */
@@ -95,13 +94,15 @@ export async function writeAgain(
       chunk.filter((row) => isWanted(formatKey(row))),
     ),
   );
-  await note(manifest, job, [...ends.values()]);
+  const rows = writtenOf(ends.values());
+  if (rows > 0) await manifest.record({ type: "writtenAgain", job: job.id, rows });
   return [...ends.values()];
 }
 
-async function note(manifest: Manifest, { id: job }: Job, ends: readonly RowEnd[]) {
-  const rows = ends.filter((end) => end === "written").length;
-  if (rows > 0) await manifest.record({ type: "writtenAgain", job, rows });
+function writtenOf(ends: Iterable<RowEnd>): number {
+  let rows = 0;
+  for (const end of ends) if (end === "written") rows += 1;
+  return rows;
 }
 
 /** Of the job's rows, those that open jobs made of its failed lines are under way with. */
@@ -144,7 +145,7 @@ async function offer(
       (place, end) => ends.set(keys[place] ?? "", end),
     );
     looked += chunk.length;
-    const written = [...ends.values()].filter((end) => end === "written").length;
+    const written = writtenOf(ends.values());
     report({ type: "importing", job: job.id, rows: looked, written, requests: job.requests });
   }
   return ends;

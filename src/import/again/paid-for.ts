@@ -136,15 +136,14 @@ export class PaidRows {
 
   /** While Gemini is away nothing more is asked of it. */
   async #fetched(job: Job): Promise<Job | "later" | undefined> {
-    if (this.#isAway) return "later";
     try {
-      return await this.#services.fetch?.(job);
+      if (!this.#isAway) return await this.#services.fetch?.(job);
     } catch (error) {
       if (!(error instanceof UserError)) throw error;
       this.#warn(`The results of job ${job.id} could not be fetched again: ${error.message}`);
       this.#isAway = !(error instanceof JobBlocked);
-      return this.#isAway && hasTextKeys(job) ? "later" : undefined;
     }
+    return this.#isAway && hasTextKeys(job) ? "later" : undefined;
   }
 
   /** As the import would write them. Keys of earlier versions do not tell whether a text is the same: the table does. */

@@ -33,10 +33,10 @@ import type {
   StandingIndex,
   StoreIndexes,
 } from "../port.ts";
+import { LOCK_WAITS } from "../migration/port.ts";
 import { qualifiedTable, quoteLiteral } from "../sql.ts";
 
 const LOCK_TIMEOUT = "2s";
-const ALONE_TIMEOUT = "150ms";
 
 /** Their errors for people are UserErrors; nothing is repeated here. */
 export function sqlIndexes(database: Database, target: Target): StoreIndexes {
@@ -111,7 +111,7 @@ async function drop(database: Database, target: Target, name: string): Promise<v
       session.transaction([
         setting("lock_timeout", LOCK_TIMEOUT, "transaction"),
         `LOCK TABLE ${qualifiedTable(target)} IN SHARE UPDATE EXCLUSIVE MODE`,
-        setting("lock_timeout", ALONE_TIMEOUT, "transaction"),
+        setting("lock_timeout", LOCK_WAITS.alone, "transaction"),
         `DROP INDEX IF EXISTS ${quoteIdentifier(target.schema)}.${quoteIdentifier(name)}`,
       ]),
     );
