@@ -499,7 +499,8 @@ function limitOfRun({ settings }: StageContext, manifest: ManifestView): number 
 
 function firstRows(context: StageContext, { manifest, gemini }: RunServices): Promise<Plan> {
   const limit = Math.min(limitOfRun(context, manifest) ?? Infinity, ROWS_COUNTED);
-  return planForRun(context, { manifest, gemini, limit });
+  // what is paid for the pass that exports looks up, and tells
+  return planForRun(context, { manifest, gemini, limit, asksPaid: false });
 }
 
 async function runServices(context: StageContext): Promise<RunServices> {
@@ -529,6 +530,7 @@ type With = Readonly<{
   gemini: Gemini | undefined;
   limit?: number | undefined;
   countsDistinct?: boolean;
+  asksPaid?: boolean;
   canary?: boolean;
   /** Of several targets, one plan has what there is to send for targets that were not asked for. */
   hasTheRest?: boolean;
@@ -542,6 +544,7 @@ async function planFromSettings(
     gemini,
     limit = limitOfRun(context, manifest),
     countsDistinct = false,
+    asksPaid,
     canary,
     hasTheRest = true,
   }: With,
@@ -560,6 +563,7 @@ async function planFromSettings(
       limit,
       onTooLong,
       countsDistinct,
+      asksPaid,
       prices: pricesOf(settings),
       tier,
       maxEnqueuedTokens: queueWindow(settings).maxEnqueuedTokens,

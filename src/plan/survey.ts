@@ -36,6 +36,8 @@ export type SurveyOptions = Readonly<{
   ratio: number;
   /** Sixteen bytes a row. */
   countsDistinct: boolean;
+  /** False: rows that are paid for are counted as if they were to be sent. */
+  asksPaid?: boolean | undefined;
 }>;
 
 export type Survey = Readonly<{
@@ -63,10 +65,11 @@ export async function survey(services: SurveyServices, options: SurveyOptions): 
   checkTarget(target, description);
   checkVectorSpace(manifest.jobs(), target);
   const taken = await readTakenRows({ manifest, store }, target);
-  const known = new PaidRows(services, target);
+  const { asksPaid = true } = options;
+  const ask = asksPaid ? new PaidRows(services, target).ask : undefined;
   const tally = new Tally(options);
   for await (const page of pendingPages(store)) {
-    const paid = await paidOf(page, target, taken, known.ask);
+    const paid = await paidOf(page, target, taken, ask);
     for (const question of page) {
       if (tally.rows >= (options.limit ?? Infinity) || signal.aborted) break;
       const verdict = screen(question, target, taken, options.onTooLong, options.ratio, paid);

@@ -236,7 +236,9 @@ describe("rows that the database has lost since they were imported", () => {
     expect(await vecfill("jobs", "import", "--again")).toMatchObject({
       stdout: expect.stringMatching(/since clean deleted their results: 0001\.$/m),
     });
-    expect(await vecfillInTime("jobs", "run")).toMatchObject({ stderr: said });
+    const run = await vecfillInTime("jobs", "run", "--yes");
+    expect(run).toMatchObject({ stderr: said });
+    expect(run.stderr.match(/^warning: Rows of job 0001/gm)).toHaveLength(1);
     expect(await books()).toMatchObject({ empty: 0, paid: 5 });
   });
 
