@@ -41,7 +41,7 @@ export type Emulator = Readonly<{
   /** Every batch ever created, also deleted ones, oldest first. */
   batches: () => EmulatedBatch[];
   /** How often each request key was paid for. */
-  billing: () => Promise<ReadonlyMap<string, number>>;
+  billing: (model?: string) => Promise<ReadonlyMap<string, number>>;
   /** Texts embedded through the interactive API since the start. */
   embeddedNow: () => number;
   /** How often each text was paid for there, over all the starts of this folder. */
@@ -79,7 +79,7 @@ export async function startEmulator(options: EmulatorOptions = {}): Promise<Emul
     url,
     folder: settings.folder,
     batches: () => emulatedBatches(state),
-    billing: () => billing(state),
+    billing: (model) => billing(state, model),
     embeddedNow: () => state.embeddedNow,
     paidTexts: () => state.paidTexts.times,
     createsOfGoneFiles: () => state.createsOfGoneFiles,

@@ -47,15 +47,19 @@ async function aborted(signal: AbortSignal): Promise<void> {
 }
 
 async function served(emulator: Emulator): Promise<Served> {
-  const bill = await emulator.billing();
-  const paidMoreThanOnce = [...bill.values()].filter((times) => times > 1).length;
-  const batches = emulator.batches().length;
+  const batches = emulator.batches();
+  const bill: number[] = [];
+  // who goes over to another model pays for the same rows once more
+  for (const model of new Set(batches.map((batch) => batch.model)))
+    bill.push(...(await emulator.billing(model)).values());
+  const paidMoreThanOnce = bill.filter((times) => times > 1).length;
   const textsEmbeddedAtOnce = [...emulator.paidTexts().values()].reduce(
     (sum, times) => sum + times,
     0,
   );
   const atOnce =
     textsEmbeddedAtOnce === 0 ? "" : ` Texts embedded at once: ${textsEmbeddedAtOnce}.`;
-  const line = `Batches created: ${batches}. Requests paid for: ${bill.size}, of these more than once: ${paidMoreThanOnce}.${atOnce}`;
-  return { batches, requestsPaidFor: bill.size, paidMoreThanOnce, textsEmbeddedAtOnce, text: line };
+  const line = `Batches created: ${batches.length}. Requests paid for: ${bill.length}, of these more than once: ${paidMoreThanOnce}.${atOnce}`;
+  const counts = { batches: batches.length, requestsPaidFor: bill.length, paidMoreThanOnce };
+  return { ...counts, textsEmbeddedAtOnce, text: line };
 }

@@ -141,8 +141,11 @@ test("served as a program, it says what to set, and at the end what was paid for
   const url = lines[2]?.replace("export GOOGLE_GEMINI_BASE_URL=", "") ?? "";
   const remote = { url };
   await createBatch(remote, await uploadLines(remote, requestLines(3)));
+  // the same rows by another model are other requests
+  const two = await uploadLines(remote, requestLines(2));
+  await createBatch(remote, two, "next", "gemini-embedding-2");
   stop.abort();
   const { text } = await serving;
   expect(lines[3]).toBe("export GEMINI_API_KEY=anything");
-  expect(text).toBe("Batches created: 1. Requests paid for: 3, of these more than once: 0.");
+  expect(text).toBe("Batches created: 2. Requests paid for: 5, of these more than once: 0.");
 });

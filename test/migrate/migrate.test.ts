@@ -133,7 +133,7 @@ test("the new column takes the old one's place with all that belongs to it, and 
   const undone = await migrate(folders, "--undo");
   expect(undone).toMatchObject({
     code: 0,
-    stdout: expect.stringMatching(/all is as it was[^]*no old vector: 3, 99\./),
+    stdout: expect.stringMatching(/all is as it was[^]*no old vector: ids 3, 99\./),
   });
   expect(await schema(folders)).toEqual(before);
   const after = await sql(
@@ -157,7 +157,7 @@ test("an undo that died before it was recorded is done again, and lists the same
   await rename(join(home, "before"), join(home, "jobs"));
   expect(await migrate(folders, "--undo")).toMatchObject({
     code: 0,
-    stdout: expect.stringMatching(/all is as it was[^]*no old vector: 3\./),
+    stdout: expect.stringMatching(/all is as it was[^]*no old vector: ids 3\./),
   });
   expect(await wrong(folders, "embedding", OLD)).toEqual(["3"]);
 });

@@ -128,7 +128,7 @@ const IDS_SHOWN = 100;
 function editedText(ids: readonly string[]): string {
   if (ids.length === 0) return "";
   const more = ids.length > IDS_SHOWN ? " and more" : "";
-  return `\nRows that were changed or came meanwhile, and have no old vector: ${ids.slice(0, IDS_SHOWN).join(", ")}${more}.`;
+  return `\nRows that were changed or came meanwhile, and have no old vector: ids ${ids.slice(0, IDS_SHOWN).join(", ")}${more}.`;
 }
 
 function resultOf(

@@ -9,10 +9,11 @@ import { lineBlocks } from "../faults/lines.ts";
 import { isJsonObject, parseJson } from "../../row/json-value.ts";
 import { inputPath, type State, unpaidPath } from "./state.ts";
 
-/** How often each key was paid for. A batch that still waits or runs counts as paid. */
-export async function billing(state: State): Promise<ReadonlyMap<string, number>> {
+/** How often each key was paid for, of one model where it is named. A batch that still waits or runs counts as paid. */
+export async function billing(state: State, model?: string): Promise<ReadonlyMap<string, number>> {
   const bill = new Map<string, number>();
-  for (const batch of state.batches.all().filter(isPaid)) {
+  const batches = state.batches.all().filter((each) => model === undefined || each.model === model);
+  for (const batch of batches.filter(isPaid)) {
     const done = batch.end === undefined ? Infinity : batch.end.successful + batch.end.failed;
     await charge(inputPath(state, batch.id), keyOfRequest, 1, bill, done);
     if (batch.end === undefined || !existsSync(unpaidPath(state, batch.id))) continue;
