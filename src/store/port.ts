@@ -122,6 +122,9 @@ export type AnnIndex = Readonly<{
   valid: boolean;
 }>;
 
+/** For how long a table is waited for, at a time. `alone`: all who come after it wait, too; `quiet`: only vacuum does. */
+export const LOCK_WAITS = { quiet: "5 s", alone: "150 ms" } as const;
+
 /** `obstacle`: why it has to be left alone, in words; undefined where it can be dropped and built. */
 export type StandingIndex = AnnIndex & Readonly<{ obstacle: string | undefined }>;
 

@@ -2,9 +2,6 @@
 import type { PendingQuestion } from "../../row/question.ts";
 import type { AnnIndex, StandingIndex, Store } from "../port.ts";
 
-/** For how long the table is waited for, at a time. `alone`: all who come after it wait, too; `quiet`: only vacuum does. */
-export const LOCK_WAITS = { quiet: "5 s", alone: "150 ms" } as const;
-
 /** Something that follows the old column by its number, and would go along with it when it is renamed. */
 export type Follower = Readonly<{
   /** As the database describes it: `view v`, `policy p on table t`. */

@@ -8,7 +8,7 @@ import type { MigrationNames, Renamed } from "../../row/migration-names.ts";
 import { dollarQuoted, qualifiedTable, quoteLiteral as literal } from "../sql.ts";
 import { removeStatements, triggerStatements } from "../supabase-functions.ts";
 import { factsSql } from "./facts.ts";
-import { LOCK_WAITS } from "./port.ts";
+import { LOCK_WAITS } from "../port.ts";
 
 export type MigrationTable = Readonly<{
   /** Of the old column and of the new one, before any swap. */

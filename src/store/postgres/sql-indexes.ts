@@ -26,14 +26,14 @@ import { ANN_METHODS } from "../../row/write-cost.ts";
 import { isOnEmbedding, tableQuery } from "../catalogue.ts";
 import { cell, type Database, type Session } from "../database.ts";
 import { explainFailure, failureCode } from "../failure.ts";
-import type {
-  AnnIndex,
-  BuildOutcome,
-  IndexProgress,
-  StandingIndex,
-  StoreIndexes,
+import {
+  type AnnIndex,
+  type BuildOutcome,
+  type IndexProgress,
+  type StandingIndex,
+  type StoreIndexes,
+  LOCK_WAITS,
 } from "../port.ts";
-import { LOCK_WAITS } from "../migration/port.ts";
 import { qualifiedTable, quoteLiteral } from "../sql.ts";
 
 const LOCK_TIMEOUT = "2s";
