@@ -47,6 +47,16 @@ export class JobBlocked extends UserError {
 /** What came in place of the job's results is not known to be them; they may still come. */
 export class ResultsDoubted extends JobBlocked {}
 
+/** Others have gone on with what was in hand: nothing of it counts any more. */
+export class HoldLost extends UserError {
+  constructor(what: string) {
+    super(`${what} was gone on with by another process; what was in hand here is dropped.`, {
+      hint: "Nothing is lost: run the same command again, which sees how things stand now.",
+      exit: "unfinished",
+    });
+  }
+}
+
 /** The name that somebody may have meant: the nearest of those there are, if it is near. */
 export function nearest(name: string, known: readonly string[]): string | undefined {
   const [best] = byNearness(name, known);

@@ -3,11 +3,10 @@
  * is through, rows whose text changed under way are exported anew.
  */
 import type { CostLimit } from "../cost/cost.ts";
-import { UserError } from "../errors.ts";
+import { HoldLost, UserError } from "../errors.ts";
 import { IDLE, type Lane, type Step } from "../gates/step.ts";
 import type { World } from "../gates/world.ts";
 import { jobsWithoutRows } from "../jobs-folder/found-rows.ts";
-import { HoldLost } from "../manifest/event-log.ts";
 import type { Job } from "../manifest/job.ts";
 import { isOpen } from "../manifest/states.ts";
 import { sameTarget } from "../row/target.ts";

@@ -1,6 +1,6 @@
 import type { Failure } from "../row/failed-line.ts";
 import type { EmbeddedQuestion, RowOutcome } from "../row/question.ts";
-import { type RowEnd, type Store, TableRefusal } from "../store/port.ts";
+import { type Hold, type RowEnd, type Store, TableRefusal } from "../store/port.ts";
 import type { Pacer } from "./pace.ts";
 import type { RequestRows } from "./row-outcomes.ts";
 
@@ -21,6 +21,7 @@ export type ChunkWriterOptions = Readonly<{
   store: Store;
   rows: RequestRows;
   dimensions: number;
+  hold: Hold | undefined;
   pacer: Pacer;
   /** Once it is aborted, nothing waits for its turn. */
   signal: AbortSignal;
@@ -109,9 +110,9 @@ export class ChunkWriter {
     before: readonly Promise<void>[],
   ): Promise<void> {
     if (before.length >= MAX_WRITES_AT_ONCE) await Promise.race(before);
-    const { store, rows, pacer, signal } = this.#options;
+    const { store, rows, hold, pacer, signal } = this.#options;
     const write = (part: readonly EmbeddedQuestion[]) =>
-      pacer.paced(part.length, signal, () => store.apply(part));
+      pacer.paced(part.length, signal, () => store.apply(part, hold));
     await writeAround(questions, write, (place, end) => {
       const ordinal = ordinals[place];
       if (ordinal === undefined) throw new Error("the store told more outcomes than rows");

@@ -132,13 +132,14 @@ async function readRequestRows(files: JobFiles, job: Job): Promise<RequestRows> 
 
 /** Second reading: checks each line and writes its vector. The tokens billed, where told for each vector. */
 async function writeVectors(
-  { store, report, signal, pacer = UNPACED, redact = String }: ImportJobServices,
+  { store, manifest, report, signal, pacer = UNPACED, redact = String }: ImportJobServices,
   job: Job,
   path: string,
   rows: RequestRows,
 ): Promise<number | undefined> {
   const { dimensions } = job.target;
-  const writer = new ChunkWriter({ store, rows, dimensions, pacer, signal });
+  const hold = manifest.holdOf(job);
+  const writer = new ChunkWriter({ store, rows, dimensions, hold, pacer, signal });
   const tokens = new TokenCount();
   const reading: Reading = { job, rows, writer, tokens, redact, room: roomForValues() };
   for await (const lines of readLines(path)) {

@@ -6,7 +6,7 @@
  * - work on a job that has moved since it was taken in hand records nothing, and drops what it has (`HoldLost`);
  * - a number is given to one job only.
  */
-import { UserError } from "../errors.ts";
+import { HoldLost } from "../errors.ts";
 import type { JournalEvent } from "./event.ts";
 import type { Job } from "./job.ts";
 
@@ -26,19 +26,6 @@ export type EventLog = {
   stillHeld(): Promise<void>;
   close(): Promise<void>;
 };
-
-/** Others have gone on with what was in hand: nothing of it counts any more. */
-export class HoldLost extends UserError {
-  constructor(what: string) {
-    super(
-      `${what} was gone on with by another process meanwhile; what was in hand here is dropped.`,
-      {
-        hint: "Nothing is lost: run the same command again, it sees how things stand now.",
-        exit: "unfinished",
-      },
-    );
-  }
-}
 
 /** Throws where the job is no longer as it was taken in hand. */
 export function checkHold(now: Job | undefined, inHand: Job): void {

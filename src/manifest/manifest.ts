@@ -5,7 +5,8 @@
 import { formatJobId, jobFiles, type JobFiles } from "./file-names.ts";
 import { randomInt } from "node:crypto";
 import type { Clock } from "../clock.ts";
-import { usageError } from "../errors.ts";
+import { HoldLost, usageError } from "../errors.ts";
+import type { Hold } from "../store/port.ts";
 import type { ModelName } from "../row/models.ts";
 import type { Sums } from "../row/sums.ts";
 import { sameTarget, tableName, type Target } from "../row/target.ts";
@@ -19,7 +20,7 @@ import {
   type JournalEvent,
   type JournalHeader,
 } from "./event.ts";
-import { checkHold, type DistributiveOmit, type EventLog, HoldLost } from "./event-log.ts";
+import { checkHold, type DistributiveOmit, type EventLog } from "./event-log.ts";
 import { changeOf, commit, indexOf, type ManifestState, type RecordedJob } from "./fold.ts";
 import { type Job, type NewJob, type TokenCount } from "./job.ts";
 import { NEW_QUOTA, type QuotaLog } from "./quota/quota-log.ts";
@@ -74,6 +75,8 @@ export type ManifestView = {
   /** Throws a UserError when there is no such job. */
   job(id: string): Job;
   files(job: string): JobFiles;
+  /** What a write of the job's vectors is bound to; undefined where nobody else writes. */
+  holdOf(job: Job): Hold | undefined;
   /** The last sample of the target's rows that the service counted. */
   counted(target: Target): TokenCount | undefined;
   /** Those that do not stand again yet. */
@@ -127,6 +130,7 @@ export function viewOf(folder: string, state: ManifestState) {
     migration: (table: Pick<Target, "schema" | "table">) => migrationOf(state, table),
     quota: (model: ModelName) => state.quotas.get(model) ?? NEW_QUOTA,
     fences: (keyId: string) => state.fences.get(keyId),
+    holdOf: (_job: Job): Hold | undefined => undefined,
   };
 }
 
@@ -311,15 +315,19 @@ function recordedJob({ parents, ...job }: NewJob, target: number): RecordedJob {
 const ID_LENGTH = 8;
 const ID_ALPHABET = "abcdefghijklmnopqrstuvwxyz0123456789";
 
-export function newHeader(now: Date): JournalHeader {
+export function newManifestId(): string {
   const letters = Array.from(
     { length: ID_LENGTH },
     () => ID_ALPHABET[randomInt(ID_ALPHABET.length)],
   );
+  return letters.join("");
+}
+
+export function newHeader(now: Date): JournalHeader {
   return {
     format: FORMAT_NAME,
     version: FORMAT_VERSION,
-    manifest: letters.join(""),
+    manifest: newManifestId(),
     createdAt: now.toISOString(),
   };
 }

@@ -4,9 +4,9 @@
  * fails stops the others where their files and the manifest agree.
  */
 import type { Clock } from "../clock.ts";
+import { HoldLost } from "../errors.ts";
 import { IDLE, type Lane, type Step } from "../gates/step.ts";
 import type { World } from "../gates/world.ts";
-import { HoldLost } from "../manifest/event-log.ts";
 
 /** True where it was stopped after `timeoutMs`. */
 export async function drive(

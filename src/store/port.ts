@@ -101,6 +101,9 @@ export type PendingPage = Readonly<{
   limit: number;
 }>;
 
+/** What is written is of a job that several may go on with; `seq` is its last move that whoever writes knows of. */
+export type Hold = Readonly<{ manifest: string; job: string; seq: number }>;
+
 /** `kept`: the row holds another vector, none, or is gone, so nothing was cleared. */
 export type ClearOutcome = "cleared" | "kept";
 
@@ -231,9 +234,10 @@ export type Store = {
   /**
    * Writes each vector whose row still has that fingerprint and a NULL column. Each row is checked and written in one
    * statement; what stays open is offered again. Says for every row, in the order given, what became of it. A row that already holds exactly
-   * this vector counts as written. Ids within a call are distinct.
+   * this vector counts as written. Ids within a call are distinct. Throws HoldLost, and this call wrote nothing more, where the job has
+   * moved since.
    */
-  apply(rows: readonly EmbeddedQuestion[]): Promise<RowOutcome[]>;
+  apply(rows: readonly EmbeddedQuestion[], hold?: Hold): Promise<RowOutcome[]>;
   /**
    * Offers up to five pending rows a vector, each by itself and in the statement of `apply`, until one
    * takes it, and takes it back; triggers fire. Throws a UserError where any row would be refused.

@@ -108,7 +108,7 @@ export function withRetry(store: Store, options: RetryOptions): Store {
     oldestPending: oldestPending && ((column) => again(() => oldestPending(column))),
     describe: () => again(() => store.describe()),
     readPending: (page) => again(() => store.readPending(page)),
-    apply: (rows) => again(() => store.apply(rows)),
+    apply: (rows, hold) => again(() => store.apply(rows, hold)),
     tryWrite: (except) => again(() => store.tryWrite(except)),
     count: () => again(() => store.count()),
     look: (window) => again(() => store.look(window)),

@@ -107,10 +107,10 @@ export function countSql(target: Target, where: string | undefined): string {
 }
 
 /**
- * How rows are handed over. `arrays`: `$1` ids, `$2` fingerprints, `$3` vectors in binary. Else the name of
- * a jsonb array of objects with id, fingerprint and vector as strings.
+ * How rows are handed over. `arrays`: `$1` ids, `$2` fingerprints, `$3` vectors in binary; `held`: so, and written only
+ * where `vecfill_hold` has a row. Else the name of a jsonb array of objects with id, fingerprint and vector as strings.
  */
-export type GivenAs = "arrays" | "$1" | "vecfill_offer";
+export type GivenAs = "arrays" | "held" | "$1" | "vecfill_offer";
 
 /**
  * A row for each one written, with its place. Fails as a whole where a trigger makes another row of
@@ -122,7 +122,7 @@ export function applySql(target: Target, shape: TableShape, as: GivenAs = "array
     FROM ${givenRows(shape, as)}
     WHERE ${qualifiedColumn(target, target.id)} = ${GIVEN}.id
       AND ${qualifiedColumn(target, target.embedding)} IS NULL
-      AND ${hasGivenText(target)}
+      AND ${hasGivenText(target)}${as === "held" ? " AND EXISTS (SELECT FROM vecfill_hold)" : ""}
     RETURNING ${placeOfUnchanged(target, shape)} AS place`;
 }
 
@@ -275,7 +275,7 @@ function givenRows(shape: TableShape, as: GivenAs): string {
   const id = ID_TYPES[shape.idType];
   const vector = `${quoteIdentifier(shape.vectorSchema)}.vector`;
   const rows =
-    as === "arrays"
+    as === "arrays" || as === "held"
       ? `unnest($1::${id}[], $2::text[], $3::${vector}[])`
       : `ROWS FROM (jsonb_to_recordset(${as}) AS (id ${id}, fingerprint text, vector ${vector}))`;
   return `${rows} WITH ORDINALITY AS ${GIVEN}(id, fingerprint, vector, place)`;

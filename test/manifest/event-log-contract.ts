@@ -2,7 +2,7 @@
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import type { Job, JobState } from "../../src/manifest/job.ts";
 import type { Manifest } from "../../src/manifest/manifest.ts";
-import { HoldLost } from "../../src/manifest/event-log.ts";
+import { HoldLost } from "../../src/errors.ts";
 import type { Target } from "../../src/row/target.ts";
 import { needs } from "../../src/manifest/states.ts";
 import { newJob, TARGET } from "./sample.ts";

@@ -3,10 +3,9 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { expect, test } from "vitest";
 import { systemClock } from "../../src/clock.ts";
-import { UserError } from "../../src/errors.ts";
+import { HoldLost, UserError } from "../../src/errors.ts";
 import { Outages } from "../../src/gates/outages.ts";
 import { openManifest } from "../../src/jobs-folder/open.ts";
-import { HoldLost } from "../../src/manifest/event-log.ts";
 import { IDLE, type Lane, type Step } from "../../src/gates/step.ts";
 import { drive } from "../../src/run/drive.ts";
 import { temporaryFolder } from "../manifest/sample.ts";

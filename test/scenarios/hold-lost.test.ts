@@ -5,7 +5,7 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { exportAll } from "../../src/export/export.ts";
 import { importResults } from "../../src/import/import.ts";
-import { HoldLost } from "../../src/manifest/event-log.ts";
+import { HoldLost } from "../../src/errors.ts";
 import { pollJob } from "../../src/poll/poll-job.ts";
 import { submit } from "../../src/run/alone.ts";
 import { run } from "../../src/run/run.ts";

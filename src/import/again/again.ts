@@ -141,7 +141,7 @@ async function offer(
     const keys = rows.map(formatKey);
     await writeAround(
       rows,
-      (part) => pacer.paced(part.length, signal, () => store.apply(part)),
+      (part) => pacer.paced(part.length, signal, () => store.apply(part, manifest.holdOf(job))),
       (place, end) => ends.set(keys[place] ?? "", end),
     );
     looked += chunk.length;

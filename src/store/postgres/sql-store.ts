@@ -14,7 +14,7 @@ import {
 } from "../database.ts";
 import { explainFailure, type FailureContext, isMissing } from "../failure.ts";
 import { parseLook, requireWritable } from "../port.ts";
-import type { Look, LookOptions, PendingPage, Store } from "../port.ts";
+import type { Hold, Look, LookOptions, PendingPage, Store } from "../port.ts";
 import {
   CAN_BE_ID,
   HOLDING,
@@ -41,6 +41,7 @@ import {
 } from "../sql.ts";
 import { trialOf, trialScript } from "../trial.ts";
 import { changedTexts } from "./changed-texts.ts";
+import { writeHeld } from "./held-write.ts";
 import { nearestRows } from "./nearest-rows.ts";
 import { oldestPending } from "./oldest-pending.ts";
 import { sqlIndexes } from "./sql-indexes.ts";
@@ -66,7 +67,8 @@ export function createSqlStore(
   const seen = once(() => visibleCatalogue(database, target, options));
   const layout = once(async () => layoutOf(target, await seen()));
   const column = once(async () => columnShapeOf(target, await seen()));
-  const ofRows = rowCalls(target, async () => rowWork(database, target, await layout()));
+  const ofRows = (hold?: Hold) =>
+    rowCalls(target, async () => rowWork(database, target, await layout(), hold));
   const { where } = options;
   const condition = once(async () => {
     if (where !== undefined) await database.query(checkConditionSql(target, where), [""]);
@@ -95,7 +97,7 @@ export function createSqlStore(
         },
         { where },
       ),
-    apply: (rows) => explained(() => ofRows.apply(rows), { writes: true }),
+    apply: (rows, hold) => explained(() => ofRows(hold).apply(rows), { writes: true }),
     tryWrite: (except) =>
       explained(
         async () => {
@@ -117,8 +119,8 @@ export function createSqlStore(
         { where },
       ),
     look: (asked) => explained(async () => lookAtRows(database, target, await column(), asked)),
-    compare: (rows) => explained(() => ofRows.compare(rows)),
-    clear: (rows) => explained(() => ofRows.clear(rows)),
+    compare: (rows) => explained(() => ofRows().compare(rows)),
+    clear: (rows) => explained(() => ofRows().clear(rows)),
     close: () => database.close(),
   };
 }
@@ -192,12 +194,17 @@ async function count(
   return { total: Number(cell(row, "total")), pending: Number(cell(row, "pending")) };
 }
 
-function rowWork(database: Database, target: Target, layout: Layout): RowWork {
+function rowWork(
+  database: Database,
+  target: Target,
+  layout: Layout,
+  hold: Hold | undefined,
+): RowWork {
   const { shape, extension } = layout;
   return {
     canBeId: CAN_BE_ID[shape.idType],
     async apply(rows, say) {
-      const written = await writeChunk(database, target, layout, rows);
+      const written = await writeChunk(database, target, layout, { rows, hold });
       const writtenRows = new Set(written.map((answer) => placeOf(rows, answer)));
       for (const row of writtenRows) say(row, "written");
       const others = rows.filter((row) => !writtenRows.has(row));
@@ -226,10 +233,13 @@ async function writeChunk(
   database: Database,
   target: Target,
   { shape, extension, spareRooms }: Layout,
-  rows: readonly Placed[],
+  { rows, hold }: Readonly<{ rows: readonly Placed[]; hold: Hold | undefined }>,
 ): Promise<Row[]> {
   const vectors = vectorsOf(rows, extension, spareRooms.pop());
-  const written = await database.query(applySql(target, shape), [...keysOf(rows), vectors]);
+  const given = [...keysOf(rows), vectors];
+  const written = await (hold === undefined
+    ? database.query(applySql(target, shape), given)
+    : writeHeld(database, applySql(target, shape, "held"), given, hold));
   // not where the statement failed: the driver may not have sent it yet
   spareRooms.push(Buffer.from(vectors.bytes.buffer));
   return written;
