@@ -18,7 +18,7 @@ export const LAYERS: readonly (readonly string[])[] = [
   ["settings"],
   ["words"],
   ["cost", "jobs-folder"],
-  ["manifest/saved"],
+  ["manifest/saved", "manifest/tables"],
   ["manifest/journal"],
   ["manifest"],
   [

@@ -21,7 +21,7 @@ export async function endingOf(
   const { failedFiles, written, cost } = ended;
   const isListed = (id: string) => failedFiles.includes(manifest.files(id).failed);
   const jobs = failedFiles.length === 0 ? [] : manifest.jobs().filter(({ id }) => isListed(id));
-  const failures = await readFailures(jobs, (id) => manifest.files(id));
+  const failures = await readFailures(jobs, (job) => manifest.bring(job));
   const seconds = (clock.elapsedMs() - startedMs) / MS_PER_SECOND;
   return {
     json: { failedFiles, failures: failuresJson(failures), seconds: Math.round(seconds) },

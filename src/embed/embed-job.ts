@@ -33,7 +33,7 @@ const MAX_CALLS_UNDER_WAY = 4;
  */
 export async function embedJob(services: EmbedServices, job: Job): Promise<Job | undefined> {
   const { manifest, report } = services;
-  const files = manifest.files(job.id);
+  const files = await manifest.bring(job);
   await checkRequestFile(files, job);
   const begun = await beginEmbedding(manifest, job);
   if (begun === undefined) return undefined;

@@ -45,7 +45,7 @@ export async function downloadResults(
   job: Job,
 ): Promise<DownloadedJob> {
   const { manifest } = services;
-  const files = manifest.files(job.id);
+  const files = await manifest.bring(job);
   const here = await foundHere(files, job);
   if (here !== undefined) return here;
   if (job.lane === "sync") throw new JobBlocked(job.id, lostForGood(files.results, job));
@@ -81,7 +81,7 @@ export async function fetchBetter(
   unanswered: readonly number[],
 ): Promise<Job | undefined> {
   const { manifest, clock } = services;
-  const files = manifest.files(job.id);
+  const files = await manifest.bring(job);
   return unlessGone(services, job, async () => {
     for (const way of WAYS_AGAIN) {
       const fetched = await fetchOnce(services, job, way);
@@ -98,8 +98,11 @@ export async function fetchBetter(
  * The results of an imported job as Gemini has them, at no cost: in the place of a file that is not there
  * any more or was changed, or of one that answers fewer rows. Undefined where Gemini has none.
  */
-export function refetchResults(services: DownloadServices, job: Job): Promise<Job | undefined> {
-  const files = services.manifest.files(job.id);
+export async function refetchResults(
+  services: DownloadServices,
+  job: Job,
+): Promise<Job | undefined> {
+  const files = await services.manifest.bring(job);
   return unlessGone(services, job, async () => {
     if (!(await hasResults(files, job))) {
       return take(services, job, await fetchBelieved(services, job));

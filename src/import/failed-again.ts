@@ -14,7 +14,7 @@ import type { Holding, Store } from "../store/port.ts";
 import { CHUNK_ROWS } from "./chunk-writer.ts";
 import type { RequestRows } from "./row-outcomes.ts";
 
-type Services = Readonly<{ store: Store; manifest: Pick<ManifestView, "files"> }>;
+type Services = Readonly<{ store: Store; manifest: Pick<ManifestView, "bring"> }>;
 
 /** Settles those of the failed rows that wait for nothing any more; the lines of the rest, read when asked for. */
 export async function failedAgain(
@@ -24,7 +24,7 @@ export async function failedAgain(
 ): Promise<AsyncIterable<FailedLine>> {
   const waiting: FailedRows = new Map();
   let place = -1;
-  for await (const keys of readRequestKeys(manifest.files(job.id), job)) {
+  for await (const keys of readRequestKeys(await manifest.bring(job), job)) {
     const failed = keys.flatMap((key) => {
       place += 1;
       const [row, failure] = [parseKey(key), rows.failureOf(place)];

@@ -52,7 +52,7 @@ export async function importJob(
   scanned?: ScannedResults,
 ): Promise<Job | undefined> {
   const { store, manifest, report } = services;
-  const files = manifest.files(job.id);
+  const files = await manifest.bring(job);
   // that the database is away is not about this job alone
   const description = await blockedBy(job, () => store.describe(), TableRefusal);
   await blockedBy(job, async () => checkTarget(job.target, description));

@@ -57,7 +57,7 @@ export async function importResults(services: ImportServices, job: Job): Promise
 /** Where there is no request file, its rows are found; with those of others, for one reading of the table. */
 async function withRows(services: ImportServices, store: Store, job: Job): Promise<Job> {
   const { manifest } = services;
-  if (!(await lacksRows(manifest.files(job.id), job))) return job;
+  if (!(await lacksRows(await manifest.bring(job), job))) return job;
   const unknown = async (need: Need) =>
     (await jobsWithoutRows(manifest, job.target)).filter((each) => needs(each) === need);
   await downloadEnded(services, await unknown("fetch"));

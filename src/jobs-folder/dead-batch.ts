@@ -20,7 +20,7 @@ export async function recordDeadBatch(
   error: Readonly<{ code?: number; message: string }>,
   failureClass: FailureClass = "retryable",
 ): Promise<Job> {
-  const files = manifest.files(job.id);
+  const files = await manifest.bring(job);
   const isKnown = !(await lacksRows(files, job));
   if (isKnown) await checkRequestFile(files, job);
   const failure: Failure = { class: failureClass, reason: "batch", ...error };

@@ -114,12 +114,12 @@ const MAX_REFUSED_IDS = 10_000;
 
 /** Ids of rows of the target that the table has refused, each for a reason of its own. */
 export async function refusedIds(
-  manifest: Readonly<{ jobs(): readonly Job[]; files(job: string): JobFiles }>,
+  manifest: Readonly<{ jobs(): readonly Job[]; bring(job: Job): Promise<JobFiles> }>,
   target: Target,
 ): Promise<string[]> {
   const ids: string[] = [];
   for (const job of manifest.jobs().filter((each) => sameTarget(each.target, target))) {
-    for await (const { key } of refusedLines(job, manifest.files(job.id))) {
+    for await (const { key } of refusedLines(job, await manifest.bring(job))) {
       if (ids.length < MAX_REFUSED_IDS) ids.push(parseKey(key)?.id ?? key);
     }
   }

@@ -35,7 +35,7 @@ export async function jobsWithoutRows(manifest: ManifestView, target: Target): P
   const jobs: Job[] = [];
   const needing = manifest.needing("poll", "fetch", "write");
   for (const job of needing.filter((each) => sameColumn(each.target, target))) {
-    if (await lacksRows(manifest.files(job.id), job)) jobs.push(job);
+    if (await lacksRows(await manifest.bring(job), job)) jobs.push(job);
   }
   return jobs;
 }

@@ -86,7 +86,7 @@ async function* takenKeys(manifest: ManifestView, target: Target): AsyncGenerato
       if (isOpen(job) && sameRows(job.target, target)) {
         for await (const keys of keysOf(manifest, job)) yield { job, keys, isUnderWay: true };
       } else if (isOwn && !isOpen(job) && job.outstanding.lines > 0) {
-        for await (const keys of waitingKeys(manifest.files(job.id).failed))
+        for await (const keys of waitingKeys((await manifest.bring(job)).failed))
           yield { job, keys, isUnderWay: false };
       }
     }
@@ -106,7 +106,7 @@ async function unchangedIds(
 
 /** None where nothing tells them: whoever selects rows has waited for these, or was told not to. */
 async function* keysOf(manifest: ManifestView, job: Job): AsyncGenerator<string[]> {
-  const files = manifest.files(job.id);
+  const files = await manifest.bring(job);
   if (await lacksRows(files, job)) return;
   await checkRequestFile(files, job);
   yield* readRequestKeys(files, job);

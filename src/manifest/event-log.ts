@@ -8,6 +8,7 @@
  */
 import { HoldLost } from "../errors.ts";
 import type { JournalEvent } from "./event.ts";
+import type { Change } from "./fold.ts";
 import type { Job } from "./job.ts";
 
 export type DistributiveOmit<T, K extends PropertyKey> = T extends unknown ? Omit<T, K> : never;
@@ -15,9 +16,9 @@ export type DistributiveOmit<T, K extends PropertyKey> = T extends unknown ? Omi
 export type EventLog = {
   /**
    * Says when it was written, once it is durable: at the event's time, or at the log's own, since writers' clocks differ.
-   * Undefined where others' events came first, which are to be read before. Throws where nothing more may be written.
+   * `change` is what it makes of the state. Undefined where others' events came first, which are to be read before. Throws where nothing more may be written.
    */
-  append(event: JournalEvent): Promise<string | undefined>;
+  append(event: JournalEvent, change: Change): Promise<string | undefined>;
   /** What others have written since, oldest first. */
   readOthers(): Promise<readonly JournalEvent[]>;
   /** The number of a job that nobody else has or will get; it is after `last`. */

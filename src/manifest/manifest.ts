@@ -75,6 +75,8 @@ export type ManifestView = {
   /** Throws a UserError when there is no such job. */
   job(id: string): Job;
   files(job: string): JobFiles;
+  /** The same, where those that are recorded are: what others have written is fetched first. */
+  bring(job: Job): Promise<JobFiles>;
   /** What a write of the job's vectors is bound to; undefined where nobody else writes. */
   holdOf(job: Job): Hold | undefined;
   /** The last sample of the target's rows that the service counted. */
@@ -125,6 +127,7 @@ export function viewOf(folder: string, state: ManifestState) {
     selections: (target: Target) => indexOf(state).selections(target),
     job: (id: string) => jobOf(state, id),
     files: (job: string) => jobFiles(folder, job),
+    bring: async ({ id }: Job) => jobFiles(folder, id),
     counted: (target: Target) => countOf(state, target),
     droppedIndexes: () => [...state.indexes.values()],
     migration: (table: Pick<Target, "schema" | "table">) => migrationOf(state, table),
@@ -176,7 +179,7 @@ function appendingTo({ state, log, clock }: Writing) {
       if (event === undefined) return false;
       const dated = { ...event, at: clock.now().toISOString() };
       const change = changeOf(state, dated);
-      const at = await log.append(dated);
+      const at = await log.append(dated, change);
       if (at !== undefined) {
         commit(state, at === dated.at ? change : changeOf(state, { ...event, at }));
         return true;

@@ -140,7 +140,8 @@ async function canaryFailure(
 ): Promise<UserError> {
   const [first] = family;
   const last = family.findLast((job) => job.outstanding.lines > 0);
-  const why = last === undefined ? "" : `: ${await firstFailure(manifest.files(last.id).failed)}`;
+  const why =
+    last === undefined ? "" : `: ${await firstFailure((await manifest.bring(last)).failed)}`;
   return new UserError(
     `Of the first ${requests} rows, sent alone as a trial (job ${first?.id}), ${failed} failed${why}. Nothing else was sent.`,
     {

@@ -189,7 +189,7 @@ async function prepareFailedFiles(
   for (const job of inHand) {
     const child = firstChild.get(job.id);
     if (child === undefined) continue;
-    const files = manifest.files(job.id);
+    const files = await manifest.bring(job);
     const staying = linesWithout(files.failed, job.id, taken);
     left.push({ job, ...(await prepareReplacement(files, staying, child)) });
   }
@@ -290,7 +290,8 @@ async function* ownLines(
   take: TakeLine,
 ): AsyncGenerator<Given> {
   for (const id of jobs.keys()) {
-    const lines = givenLines(manifest.files(id).failed, id, (parent) => parent === id);
+    const { failed } = await manifest.bring(manifest.job(id));
+    const lines = givenLines(failed, id, (parent) => parent === id);
     yield* only(lines, ({ line }) => take(line));
   }
 }
@@ -336,7 +337,7 @@ function lineKey(job: string | undefined, { key }: FailedLine): string {
 async function placesIn(manifest: Manifest, jobs: Iterable<string>): Promise<KeySet> {
   const places = new KeySet();
   for (const job of jobs) {
-    const { failed } = manifest.files(job);
+    const { failed } = await manifest.bring(manifest.job(job));
     if (!(await exists(failed))) continue;
     for await (const line of readFailedLines(failed)) places.add(lineKey(job, line));
   }

@@ -185,7 +185,7 @@ async function skippedAtTheEnd(
   let failedBefore = 0;
   for (const { store, export: options } of parts) {
     const jobs = before.filter((job) => sameTarget(job.target, options.target));
-    failedBefore += (await readFailures(jobs, (id) => manifest.files(id), store)).waiting;
+    failedBefore += (await readFailures(jobs, (job) => manifest.bring(job), store)).waiting;
   }
   return { ...seen, failedBefore };
 }

@@ -41,7 +41,7 @@ export async function submitJob(
   sending: Sending = {},
 ): Promise<SubmitOutcome> {
   // also where it is uploaded already: without it nobody could match the results to rows
-  await checkRequestFile(services.manifest.files(exported.id), exported);
+  await checkRequestFile(await services.manifest.bring(exported), exported);
   const uploaded = await uploadedJob(services, exported);
   const outcome = await createOnce(services, uploaded, sending);
   if (outcome.kind !== "fileGone") return outcome;

@@ -40,14 +40,14 @@ const MAX_MESSAGE_CHARS = 200;
 /** Of the rows that still wait: where there is no store to be asked, those of every line. */
 export async function readFailures(
   jobs: readonly Job[],
-  files: (job: string) => JobFiles,
+  bring: (job: Job) => Promise<JobFiles>,
   store?: Pick<Store, "compare">,
 ): Promise<Failures> {
   const groups = new Map<string, { -readonly [K in keyof FailureGroup]: FailureGroup[K] }>();
   const waiting = jobs.filter((job) => job.outstanding.lines > 0);
   let read = 0;
   let settled = 0;
-  for await (const { line, file, holding } of linesOf(waiting, files, store)) {
+  for await (const { line, file, holding } of linesOf(waiting, bring, store)) {
     if (read >= MAX_LINES) break;
     read += 1;
     if (holding !== "empty") {
@@ -73,11 +73,11 @@ type FoundLine = Readonly<{ line: FailedLine; file: string; holding: Holding }>;
 
 async function* linesOf(
   jobs: readonly Job[],
-  files: (job: string) => JobFiles,
+  bring: (job: Job) => Promise<JobFiles>,
   store: Pick<Store, "compare"> | undefined,
 ): AsyncGenerator<FoundLine> {
   for (const job of jobs) {
-    const { failed: file } = files(job.id);
+    const { failed: file } = await bring(job);
     if (!(await exists(file))) continue;
     try {
       const lines = heldLines(store, job, readFailedLines(file));

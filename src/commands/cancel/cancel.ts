@@ -120,7 +120,7 @@ export function cancellableBatch(job: Job, insist: boolean): string | undefined 
  * comes in its place is not believed.
  */
 async function lacksFile(manifest: ManifestView, job: Job): Promise<boolean> {
-  const files = manifest.files(job.id);
+  const files = await manifest.bring(job);
   if (needs(job) === "fetch" && (await exists(files.doubtful))) return true;
   try {
     await checkRequestFile(files, job);

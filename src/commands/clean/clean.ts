@@ -67,7 +67,7 @@ async function keptRows(
   job: Job,
   parts: readonly Cleanable[],
 ): Promise<FileRecord | undefined> {
-  const files = manifest.files(job.id);
+  const files = await manifest.bring(job);
   const isKept = job.rowsFile === undefined && parts.includes("requests");
   if (!isKept || (await lacksRows(files, job))) return undefined;
   const keys = [];

@@ -138,7 +138,7 @@ async function showJob(
   const job = manifest.job(given);
   const { id } = job;
   const files = manifest.files(id);
-  const failures = await readFailures([job], () => files);
+  const failures = await readFailures([job], (each) => manifest.bring(each));
   const prices = pricesOf(settings);
   const listed = listedJob(job, prices);
   const history = await readHistory(settings.jobsDir, id, eventNote);

@@ -84,7 +84,7 @@ export async function gatherReport(
     queued: queuedTokens(changes, byId),
     span: spanOf([...lives.values()].flat(), now),
     enqueuedTokensMax,
-    failures: await readFailures(jobs, (job) => manifest.files(job), store),
+    failures: await readFailures(jobs, (job) => manifest.bring(job), store),
     migration: manifest.migration(target),
   };
 }

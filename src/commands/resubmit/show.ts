@@ -110,7 +110,7 @@ async function countWaiting(
   const sums = { requests: 0, refused: 0, unneeded: 0, unmended: 0, changed: 0 };
   const ids = new Set<string>();
   for (const job of waiting) {
-    const files = view.files(job.id);
+    const files = await view.bring(job);
     if (!(await exists(files.failed))) continue;
     let isPaid: Promise<boolean> | undefined;
     const store = await services.store(job.target);

@@ -45,7 +45,7 @@ async function requireFile(
   part: "requests" | "copies" | "results",
   record: FileRecord | undefined,
 ): Promise<void> {
-  const path = manifest.files(job.id)[part];
+  const path = (await manifest.bring(job))[part];
   if (!(await exists(path))) {
     const wasCleaned = job.cleaned.includes(part === "copies" ? "requests" : part);
     throw unknownVectors(
@@ -64,7 +64,7 @@ export async function countRollback(
   { store, manifest }: Readonly<{ store: Store; manifest: ManifestView }>,
   job: Job,
 ): Promise<number> {
-  const files = manifest.files(job.id);
+  const files = await manifest.bring(job);
   const listed = job.rollback && (await readRollbackFile(files, job.rollback));
   let rows = 0;
   for await (const chunk of writableRows(files, job, CHUNK_ROWS)) {
@@ -85,7 +85,7 @@ export async function rollbackJob(
   const { store, manifest, report, signal, pacer = UNPACED } = services;
   const job = await withIntent(services, given);
   if (job?.rollback === undefined) return undefined;
-  const files = manifest.files(job.id);
+  const files = await manifest.bring(job);
   const listed = await readRollbackFile(files, job.rollback);
   if (listed === undefined) throw new Error(`the list of rows of job ${job.id} was just written`);
   let rows = 0;
@@ -103,7 +103,7 @@ export async function rollbackJob(
 /** With the list of an earlier try, or a new one; undefined when the signal was aborted first. */
 async function withIntent(services: RollbackServices, job: Job): Promise<Job | undefined> {
   const { manifest, signal } = services;
-  const files = manifest.files(job.id);
+  const files = await manifest.bring(job);
   if (job.rollback !== undefined && (await readRollbackFile(files, job.rollback)) !== undefined) {
     return job;
   }
@@ -116,7 +116,7 @@ async function* heldKeys(
   { store, manifest, signal }: RollbackServices,
   job: Job,
 ): AsyncGenerator<string[]> {
-  for await (const chunk of writableRows(manifest.files(job.id), job, CHUNK_ROWS)) {
+  for await (const chunk of writableRows(await manifest.bring(job), job, CHUNK_ROWS)) {
     if (signal.aborted) return;
     const holdings = await store.compare(chunk);
     yield chunk.filter((_, place) => holdings[place] === "same").map(formatKey);

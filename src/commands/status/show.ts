@@ -45,7 +45,7 @@ async function standingOf(context: CommandContext) {
   const busy = await atWork(settings.jobsDir, clock);
   const now = clock.now();
   const store = typeof coverage === "string" ? undefined : await context.services.store(target);
-  const failures = await readFailures(jobs, (job) => manifest.files(job), store);
+  const failures = await readFailures(jobs, (job) => manifest.bring(job), store);
   return {
     target,
     now,

@@ -30,7 +30,7 @@ export async function checkFiles(
   const problems: FileProblem[] = [];
   let checked = 0;
   for (const job of manifest.jobs()) {
-    const files = manifest.files(job.id);
+    const files = await manifest.bring(job);
     for (const { file, record } of neededFiles(job)) {
       checked += 1;
       const path = files[file];

@@ -56,7 +56,7 @@ export async function showVerify(context: CommandContext): Promise<CommandResult
     }
   }
   const jobs = manifest.jobs().filter((job) => sameTarget(job.target, target));
-  const { waiting } = await readFailures(jobs, (job) => manifest.files(job), store);
+  const { waiting } = await readFailures(jobs, (job) => manifest.bring(job), store);
   const verdict = verdictOn({ coverage: { ...coverage, leftOut: left }, jobs, failed: waiting });
   const verified: Verified = {
     target,

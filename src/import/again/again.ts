@@ -56,7 +56,7 @@ export async function countEmpty(
 ): Promise<number> {
   const sent = await keysOnTheirWay(manifest, job);
   let empty = 0;
-  for await (const chunk of writableRows(manifest.files(job.id), job, CHUNK_ROWS)) {
+  for await (const chunk of writableRows(await manifest.bring(job), job, CHUNK_ROWS)) {
     const rows = await emptyOf(store, chunk);
     const free = rows.map(formatKey).filter((key) => !sent.has(key));
     empty += free.filter((key) => counted.add(`${columnName(job.target)} ${key}`)).length;
@@ -109,7 +109,7 @@ function writtenOf(ends: Iterable<RowEnd>): number {
 async function keysOnTheirWay(manifest: ManifestView, job: Job): Promise<KeySet> {
   const sent = new KeySet();
   for (const child of familyOf(manifest, job).filter(isOpen)) {
-    const files = manifest.files(child.id);
+    const files = await manifest.bring(child);
     if (await lacksRows(files, child)) continue;
     for await (const keys of readRequestKeys(files, child)) keys.forEach((key) => sent.add(key));
   }
@@ -135,7 +135,7 @@ async function offer(
   const ends = new Map<string, RowEnd>();
   const chunkRows = Math.min(CHUNK_ROWS, pacer.maxRows);
   let looked = 0;
-  for await (const chunk of writableRows(manifest.files(job.id), job, chunkRows)) {
+  for await (const chunk of writableRows(await manifest.bring(job), job, chunkRows)) {
     if (signal.aborted) break;
     const rows = await choose(chunk);
     const keys = rows.map(formatKey);
@@ -222,7 +222,7 @@ type Choice = Readonly<{ from?: Job; takes?: (line: FailedLine, job: Job) => boo
 async function writeWaiting(services: RefusedRowsServices, from: Job): Promise<PaidRows> {
   const ends = new Map<string, RowEnd>();
   for (const job of familyOf(services.manifest, from)) {
-    const lines = readFailedLines(services.manifest.files(job.id).failed);
+    const lines = readFailedLines((await services.manifest.bring(job)).failed);
     const written = await writeRefused(services, job, lines, { from, takes: isOwn });
     for (const [key, end] of written) ends.set(key, end);
   }
@@ -240,8 +240,8 @@ async function unchanged(
   lines: AsyncIterable<FailedLine>,
   { from, takes }: Required<Choice>,
 ): Promise<ReadonlySet<string>> {
-  const files = manifest.files(from.id);
-  const { failed } = manifest.files(job.id);
+  const files = await manifest.bring(from);
+  const { failed } = await manifest.bring(job);
   const wanted = new Set<string>();
   if (!wasImported(from) || job.outstanding.lines === 0) return wanted;
   const hasTexts = from.rowsFile === undefined && (await exists(files.requests));
@@ -265,7 +265,7 @@ async function takeOut(
 ): Promise<void> {
   const settled = [...ends.values()].filter(isSettled);
   if (settled.length === 0) return;
-  const files = manifest.files(job.id);
+  const files = await manifest.bring(job);
   const lines = staying(readFailedLines(files.failed), ends, (line) => takes(line, job));
   const prepared = await prepareReplacement(files, lines, IN_COLUMN);
   const sums = job.sums && { ...job.sums, failed: job.sums.failed - settled.length };

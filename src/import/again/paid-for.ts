@@ -106,7 +106,7 @@ export class PaidRows {
     const places = new KeyTable(rows);
     const { manifest } = this.#services;
     for (const [place, job] of this.#jobs.entries()) {
-      const files = manifest.files(job.id);
+      const files = await manifest.bring(job);
       if ((await lacksRows(files, job)) || !(await hasCopies(files.copies, job))) continue;
       for await (const keys of readRequestKeys(files, job))
         for (const key of keys) places.add(hasTextKeys(job) ? key : rowIdOf(key), place);
@@ -124,7 +124,7 @@ export class PaidRows {
   }
 
   async #readWritable(job: Job): Promise<Writable> {
-    const files = this.#services.manifest.files(job.id);
+    const files = await this.#services.manifest.bring(job);
     const fetched = (await hasResults(files, job)) ? job : await this.#fetched(job);
     if (fetched === "later") return fetched;
     if (fetched !== undefined) return this.#keysOf(job);
@@ -151,7 +151,7 @@ export class PaidRows {
     const { manifest, store } = this.#services;
     const keys = new KeySet();
     try {
-      for await (const chunk of writableRows(manifest.files(job.id), job, CHUNK_ROWS)) {
+      for await (const chunk of writableRows(await manifest.bring(job), job, CHUNK_ROWS)) {
         if (hasTextKeys(job)) for (const row of chunk) keys.add(formatKey(row));
         else for (const { id } of await emptyOf(store, chunk)) keys.add(id);
       }

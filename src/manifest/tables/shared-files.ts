@@ -1,0 +1,128 @@
+/**
+ * The files of jobs, for every process: what is recorded of a job with a checksum stands in the tables before the event that
+ * speaks of it, under that checksum. Whoever works on the job fetches what is not in its own scratch folder. Results do
+ * not stand here: Gemini keeps them for six weeks.
+ */
+import { mkdir, readFile } from "node:fs/promises";
+import { dirname } from "node:path";
+import { promisify } from "node:util";
+import { zstdCompress, zstdDecompress } from "node:zlib";
+import { hashFile, replaceFileUnlocked } from "../../disk/durable-file.ts";
+import { sizeOf } from "../../disk/presence.ts";
+import { UserError } from "../../errors.ts";
+import { jobFiles, type JobFiles } from "../file-names.ts";
+import type { FileRecord, Job } from "../job.ts";
+import type { Sharing } from "./shared-log.ts";
+import { textIn } from "./tables.ts";
+
+const compressed = promisify(zstdCompress);
+const decompressed = promisify(zstdDecompress);
+
+/** Of the type bytea. */
+const BYTES_OID = 17;
+
+const KNOWN = `SELECT sha256 FROM vecfill.file WHERE manifest = $1 AND sha256 = ANY ($2::text[])`;
+const STORE = `INSERT INTO vecfill.file (manifest, sha256, bytes) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING`;
+const FETCH = `SELECT encode(bytes, 'base64') AS bytes FROM vecfill.file WHERE manifest = $1 AND sha256 = $2`;
+
+type Recorded = Readonly<{ path: string; record: FileRecord }>;
+
+export class SharedFiles {
+  readonly #its: Omit<Sharing, "holder">;
+  readonly #scratch: string;
+  /** Checksums of what is in the tables. */
+  readonly #stored = new Set<string>();
+  /** By path: the checksum of what was seen there. */
+  readonly #here = new Map<string, string>();
+
+  constructor(its: Omit<Sharing, "holder">, scratch: string) {
+    this.#its = its;
+    this.#scratch = scratch;
+  }
+
+  /** All that is recorded of these jobs is in the tables once it resolves. */
+  async store(jobs: readonly Job[]): Promise<void> {
+    const all = jobs.flatMap((job) => recordedFiles(jobFiles(this.#scratch, job.id), job));
+    const isUnknown = ({ record }: Recorded) => !this.#stored.has(record.sha256);
+    if (!all.some(isUnknown)) return;
+    await this.#lookUp(all.filter(isUnknown));
+    for (const { path, record } of all.filter(isUnknown)) {
+      await this.#put(record, await readRecorded(path, record));
+      this.#stored.add(record.sha256);
+    }
+  }
+
+  /** Where to find the job's files, each as it is recorded. */
+  async bring(job: Job): Promise<JobFiles> {
+    const files = jobFiles(this.#scratch, job.id);
+    for (const recorded of recordedFiles(files, job)) {
+      if (!(await this.#isHere(recorded))) await this.#fetch(job, recorded);
+    }
+    return files;
+  }
+
+  async #lookUp(files: readonly Recorded[]): Promise<void> {
+    const { tables, id, again } = this.#its;
+    const wanted = files.map(({ record }) => record.sha256);
+    const found = await again(() => tables.query(KNOWN, [id, wanted]));
+    for (const row of found) this.#stored.add(textIn(row, "sha256"));
+  }
+
+  async #put({ sha256 }: FileRecord, content: Buffer): Promise<void> {
+    const { tables, id, again } = this.#its;
+    const bytes = { typeOid: BYTES_OID, bytes: await compressed(content) };
+    await again(() => tables.query(STORE, [id, sha256, bytes]));
+  }
+
+  async #isHere({ path, record }: Recorded): Promise<boolean> {
+    if ((await sizeOf(path)) !== record.bytes) return false;
+    if (this.#here.get(path) === record.sha256) return true;
+    const { sha256 } = await hashFile(path);
+    this.#here.set(path, sha256);
+    return sha256 === record.sha256;
+  }
+
+  async #fetch({ id: job }: Job, { path, record: { sha256 } }: Recorded): Promise<void> {
+    const { tables, id, again } = this.#its;
+    const [row] = await again(() => tables.query(FETCH, [id, sha256]));
+    if (row === undefined) throw notStored(job, path);
+    await mkdir(dirname(path), { recursive: true });
+    const content = await decompressed(Buffer.from(textIn(row, "bytes"), "base64"));
+    const written = await replaceFileUnlocked(path, content);
+    if (written.sha256 !== sha256) throw notStored(job, path);
+    this.#stored.add(sha256);
+    this.#here.set(path, sha256);
+  }
+}
+
+/** Without those that were deleted on purpose. */
+function recordedFiles(files: JobFiles, job: Job): readonly Recorded[] {
+  const { requestFile, copies, rowsFile, failedFile, rollback, cleaned, recovered } = job;
+  const sent = !recovered && !cleaned.includes("requests");
+  const all: readonly (readonly [path: string, record: FileRecord | undefined])[] = [
+    [files.requests, sent ? requestFile : undefined],
+    [files.copies, sent && rowsFile === undefined ? copies?.file : undefined],
+    [files.rows, rowsFile],
+    [files.failed, failedFile],
+    [files.rollback, cleaned.includes("rollback") ? undefined : rollback?.file],
+  ];
+  return all.flatMap(([path, record]) => (record === undefined ? [] : [{ path, record }]));
+}
+
+/** A failed file's successor stands beside it until it is recorded. */
+async function readRecorded(path: string, { bytes, sha256 }: FileRecord): Promise<Buffer> {
+  for (const each of [path, `${path}.next`]) {
+    if ((await sizeOf(each)) !== bytes) continue;
+    if ((await hashFile(each)).sha256 === sha256) return readFile(each);
+  }
+  throw new Error(`${path} is not what is about to be recorded of it`);
+}
+
+function notStored(job: string, path: string): UserError {
+  return new UserError(
+    `A file of job ${job} is not in the shared manifest as it was recorded: ${path}.`,
+    {
+      hint: `Restore the database's schema vecfill from a backup, or give the job up: \`vecfill cancel ${job} --give-up\`.`,
+    },
+  );
+}

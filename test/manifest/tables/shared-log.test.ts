@@ -1,0 +1,136 @@
+/** The manifest stands in a database and several write to it. Is it as sound as a journal that one alone writes? */
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { readShared } from "../../../src/manifest/tables/open-shared.ts";
+import { type Database } from "../../../src/store/database.ts";
+import { openDatabase } from "../../../src/store/postgres/open-database.ts";
+import { eventLogContract } from "../event-log-contract.ts";
+import { newJob } from "../sample.ts";
+import { startFaultyProxy } from "../../store/postgres/faulty-proxy.ts";
+import {
+  createNativeDatabase,
+  ON_NATIVE,
+  type NativeDatabase,
+} from "../../store/postgres/native-database.ts";
+import { CLOCK, openLog, sharing } from "./sharing.ts";
+
+async function dropTables(database: Database): Promise<void> {
+  await database.query("DROP SCHEMA IF EXISTS vecfill CASCADE");
+}
+
+describe("on the embedded database", () => {
+  let database: Database;
+  beforeAll(async () => (database = await openDatabase({ url: "pglite:memory" })));
+  afterAll(() => database.close());
+  beforeEach(() => dropTables(database));
+
+  test("no table is made by who only reads, and nothing is there", async () => {
+    const view = await readShared(sharing(database));
+    expect([view.id, view.jobs()]).toEqual([undefined, []]);
+    expect(
+      await database.query("SELECT nspname FROM pg_namespace WHERE nspname = 'vecfill'"),
+    ).toEqual([]);
+  });
+
+  test("who reads sees what was written, and the manifest keeps its id", async () => {
+    const manifest = await openLog(database);
+    await manifest.recordExported(newJob(await manifest.reserveJobId()));
+    const [again, view] = [await openLog(database), await readShared(sharing(database))];
+    expect([again.id, view.id]).toEqual([manifest.id, manifest.id]);
+    expect([again.jobs(), view.jobs()]).toEqual([manifest.jobs(), manifest.jobs()]);
+  });
+
+  test("an event keeps what a service said, be it no text for a database", async () => {
+    const manifest = await openLog(database);
+    const { id } = await manifest.recordExported(newJob(await manifest.reserveJobId()));
+    await manifest.record({ type: "submitting", job: id, displayName: "d", submission: 1 });
+    const error = { code: 500, message: 'a zero \u0000, half a pair \ud800, a "quote"' };
+    await manifest.record({ type: "refused", job: id, error, fileGone: false });
+    expect((await readShared(sharing(database))).job(id).error).toEqual(error);
+  });
+
+  test.each([
+    "UPDATE vecfill.event SET holder = 'me'",
+    "DELETE FROM vecfill.event",
+    "TRUNCATE vecfill.event",
+  ])("no event can be changed: %s", async (statement) => {
+    const manifest = await openLog(database);
+    await manifest.recordExported(newJob(await manifest.reserveJobId()));
+    await expect(database.query(statement)).rejects.toThrow("append-only");
+  });
+
+  test.each(["state = 'paused'", "epoch = epoch + 1"])(
+    "where the manifest has %s, whoever worked on it writes nothing more",
+    async (change) => {
+      const manifest = await openLog(database);
+      const { id } = await manifest.recordExported(newJob(await manifest.reserveJobId()));
+      await database.query(`UPDATE vecfill.manifest SET ${change}`);
+      const intent = { type: "submitting", job: id, displayName: "d", submission: 1 } as const;
+      await expect(manifest.record(intent)).rejects.toMatchObject({ exit: "locked" });
+      await expect(manifest.stillHeld()).rejects.toMatchObject({ exit: "locked" });
+      await expect(manifest.refresh()).rejects.toMatchObject({ exit: "locked" });
+      const events = await database.query("SELECT body->>'type' AS type FROM vecfill.event");
+      expect(events.map(({ type }) => type)).toEqual(["target", "exported"]);
+    },
+  );
+
+  test("tables that a newer vecfill has made are left alone", async () => {
+    await openLog(database);
+    await database.query("UPDATE vecfill.manifest SET version = version + 1");
+    await expect(openLog(database)).rejects.toThrow("version 2");
+    await expect(readShared(sharing(database))).rejects.toThrow("version 2");
+  });
+
+  test("times are the database's, whatever the clock of who writes says", async () => {
+    const late = { ...CLOCK, now: () => new Date("2001-01-01") };
+    const manifest = await openLog(database, late);
+    const job = await manifest.recordExported(newJob(await manifest.reserveJobId()));
+    const [row] = await database.query("SELECT extract(year FROM now())::text AS year");
+    expect(job.createdAt.slice(0, 4)).toBe(row?.["year"]);
+  });
+});
+
+describe("on a native server", ON_NATIVE, () => {
+  let native: NativeDatabase;
+  beforeAll(async () => (native = await createNativeDatabase()));
+  afterAll(() => native.drop());
+
+  eventLogContract("a native server", async () => {
+    await dropTables(native.database);
+    const opened: Database[] = [];
+    return {
+      writer: async () => {
+        const database = await openDatabase({ url: native.url });
+        opened.push(database);
+        return openLog(database);
+      },
+      takeDown: async () => {
+        await Promise.all(opened.map((database) => database.close()));
+      },
+    };
+  });
+
+  test("eight who open it at once where there is none make one", async () => {
+    await dropTables(native.database);
+    const databases = await Promise.all(
+      Array.from({ length: 8 }, () => openDatabase({ url: native.url })),
+    );
+    const manifests = await Promise.all(databases.map((database) => openLog(database)));
+    await Promise.all(databases.map((database) => database.close()));
+    expect(new Set(manifests.map(({ id }) => id)).size).toBe(1);
+  });
+
+  test("an append whose answer was lost counts once", async () => {
+    await dropTables(native.database);
+    const proxy = await startFaultyProxy(native.url);
+    const database = await openDatabase({ url: proxy.url });
+    const manifest = await openLog(database);
+    const { id } = await manifest.recordExported(newJob(await manifest.reserveJobId()));
+    proxy.loseAnswers(1);
+    await manifest.record({ type: "embedding", job: id }, manifest.job(id));
+    const view = await readShared(sharing(native.database));
+    expect(view.job(id)).toEqual(manifest.job(id));
+    expect(view.job(id).seq).toBe(2);
+    await database.close();
+    await proxy.close();
+  });
+});
