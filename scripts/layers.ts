@@ -9,6 +9,7 @@ export const LAYERS: readonly (readonly string[])[] = [
   ["cli"],
   ["composition/stages.ts"],
   ["composition/services.ts"],
+  ["composition/kept-manifest.ts"],
   ["run", "plan"],
   ["import/again"],
   ["export", "submit", "embed", "poll", "import", "resubmit", "migrate"],

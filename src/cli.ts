@@ -323,6 +323,7 @@ async function watchOver(
     onEvent,
     metricsFile,
     jobsDir,
+    hasJobs: settings.manifestIn === "folder",
     folder: world.folder,
     env: withoutSecrets(world.env, redactor(secretsIn(environment))),
     prices: pricesOf(settings),

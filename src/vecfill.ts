@@ -164,10 +164,7 @@ function stages(context: Context): Vecfill {
     search: async (text, { top = SEARCH_OPTIONS.top.default } = {}) =>
       searchFromSettings(ofOne(context), text, top),
     queryVector: async (text) => queryVectorFromSettings(ofOne(context), text),
-    jobs: async () => {
-      const { readManifest } = await import("./jobs-folder/open.ts");
-      return (await readManifest(context.settings.jobsDir)).jobs();
-    },
+    jobs: async () => (await context.services.view()).jobs(),
     close: () => context.services.close(),
   };
 }

@@ -15,7 +15,7 @@ import { type IndexEvent, type JobEvent, parseEvent, parseHeader } from "../src/
 import { jobFiles } from "../src/manifest/file-names.ts";
 import type { JobState } from "../src/manifest/job.ts";
 import { contentOf } from "../src/disk/seal.ts";
-import { readHistory, readManifest } from "../src/jobs-folder/open.ts";
+import { readEvents, readHistory, readManifest } from "../src/jobs-folder/open.ts";
 import { move } from "../src/manifest/transitions.ts";
 import { COMMAND_NAMES } from "../src/settings/option.ts";
 import { OPTION_LIST, variableOf } from "../src/settings/options.ts";
@@ -277,7 +277,13 @@ describe("a manifest that was committed", () => {
     expect(manifest.jobs().filter(({ sums }) => sums && !balanced(sums))).toEqual([]);
     expect(manifest.droppedIndexes()).toEqual([]);
     expect(
-      (await readHistory(folder, "0002", () => undefined)).map(({ event }) => event),
+      (
+        await readHistory(
+          (on) => readEvents(folder, on),
+          "0002",
+          () => undefined,
+        )
+      ).map(({ event }) => event),
     ).toContain("duplicate");
   });
 });

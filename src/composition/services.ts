@@ -13,6 +13,7 @@ import {
 } from "../settings/access.ts";
 import { keyIdOf, type Redact, redactor } from "../settings/environment/secret.ts";
 import type { Clock } from "../clock.ts";
+import { UserError } from "../errors.ts";
 import { type Configuration, targetOf } from "../settings/config.ts";
 import type { Environment } from "../settings/environment/env-file.ts";
 import type { Gemini, Probe } from "../gemini/port.ts";
@@ -24,6 +25,7 @@ import type { Report } from "../progress.ts";
 import type { Database } from "../store/database.ts";
 import { needsDatabase } from "../words/needs-database.ts";
 import { once } from "../store/rows.ts";
+import { type Kept, keptManifest } from "./kept-manifest.ts";
 import type { AddressedHost, Examination, FunctionsSql, Store } from "../store/port.ts";
 import type { Api } from "../store/supabase/supabase.ts";
 import type { FoundTables } from "../row/target-description.ts";
@@ -32,8 +34,10 @@ import type { Settings } from "../settings/options.ts";
 
 /** Whatever is asked for is opened once and closed when the command ends. */
 export type Services = Readonly<{
-  /** Takes the lock of the jobs folder. */
+  /** Takes the lock of the jobs folder; or others write to it, too, where it stands in the database. */
   manifest(): Promise<Manifest>;
+  view: Kept["view"];
+  events: Kept["events"];
   /** Repeats what fails, but for the create request. */
   gemini(): Promise<Gemini>;
   /** What others said, without our secrets. */
@@ -87,6 +91,7 @@ export function openServices(options: ServicesOptions): Services {
     return service;
   };
   const database = once(async () => opened(await connectDatabase(options)));
+  const kept = keptManifest(options, () => sharedTables(options, database));
   const api = once(() => connectApi(environment, report));
   const place = once(() => placeOfTable(options, database));
   const newStore = once(async () => {
@@ -96,13 +101,9 @@ export function openServices(options: ServicesOptions): Services {
       : supabaseStores(await api(), options);
   });
   const services: Services = {
-    manifest: once(async () => {
-      const { openManifest } = await import("../jobs-folder/open.ts");
-      const { reportedManifest } = await import("../cost/reported-manifest.ts");
-      const { pricesOf } = await import("../cost/tariff.ts");
-      const manifest = opened(await openManifest(settings.jobsDir, clock, options.command));
-      return reportedManifest(manifest, report, pricesOf(settings));
-    }),
+    manifest: once(async () => opened(await kept.open())),
+    view: () => kept.view(),
+    events: (onEvent) => kept.events(onEvent),
     gemini: once(() => openGemini(options)),
     redact: redactor(secretsIn(environment)),
     keyId: () => {
@@ -194,6 +195,31 @@ async function inOurWords<T>(
   const { explainFailure } = await import("../store/failure.ts");
   return work().catch((error: unknown) => {
     throw explainFailure(error, { label, target: targetOf(settings) });
+  });
+}
+
+/** For a shared manifest. */
+async function sharedTables(options: ServicesOptions, database: () => Promise<Database>) {
+  const { repeating } = await import("../store/retry.ts");
+  const { failureCode } = await import("../store/failure.ts");
+  const tables = await database();
+  const repeated = repeating(options);
+  const again = <T>(work: () => Promise<T>) =>
+    inOurWords(tables, options.settings, () =>
+      repeated(work).catch((error: unknown) => {
+        throw failureCode(error) === NO_RIGHT ? mayNotShare(error) : error;
+      }),
+    );
+  return { tables, again };
+}
+
+const NO_RIGHT = "42501";
+
+function mayNotShare(cause: unknown): UserError {
+  const why = cause instanceof Error ? `: ${cause.message}` : "";
+  return new UserError(`The database role may not keep a shared manifest there${why}.`, {
+    hint: "As the database's owner: grant create on database <name> to <role>; and where another role has made the tables: grant usage on schema vecfill to <role>; grant select, insert, update, delete on all tables in schema vecfill to <role>;",
+    cause,
   });
 }
 

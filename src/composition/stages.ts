@@ -36,6 +36,7 @@ import type { Beside } from "../submit/others.ts";
 export type StageContext = Readonly<{
   services: Readonly<{
     manifest(): Promise<Manifest>;
+    view(): Promise<ManifestView>;
     gemini(): Promise<Gemini>;
     redact(text: string): string;
     keyId(): string;
@@ -68,7 +69,8 @@ export async function exportFromSettings(context: StageContext): Promise<ExportS
   return exportAll({ store, manifest, report, signal, askPaid: paid.ask }, options);
 }
 
-function fetcherOfResults(
+/** Of imported jobs, as Gemini has them still. */
+export function fetcherOfResults(
   context: StageContext,
   { manifest, gemini }: Readonly<{ manifest: Manifest; gemini: Gemini }>,
 ) {
@@ -81,8 +83,7 @@ function fetcherOfResults(
 
 async function wouldExport(context: StageContext): Promise<ExportSummary> {
   const { services, settings } = context;
-  const { readManifest } = await import("../jobs-folder/open.ts");
-  const manifest = await readManifest(settings.jobsDir);
+  const manifest = await services.view();
   const gemini = await ifNamed(() => services.gemini());
   if (gemini !== undefined) await checkBeside(context, { manifest, gemini }, targetOf(settings));
   const planned = await planFromSettings(context, {
@@ -580,8 +581,7 @@ export async function planOnly(
   options: Readonly<{ countsDistinct?: boolean }> = {},
 ): Promise<Plan> {
   const { services, settings, environment } = context;
-  const { readManifest } = await import("../jobs-folder/open.ts");
-  const manifest = await readManifest(settings.jobsDir);
+  const manifest = await services.view();
   const gemini = hasGeminiKey(environment) ? await services.gemini() : undefined;
   const beside = gemini && (await lookBeside(context, { manifest, gemini }, targetOf(settings)));
   if (beside !== undefined) {

@@ -12,7 +12,7 @@ import {
   sweepLeftovers,
 } from "../disk/folder-lock.ts";
 import { UserError } from "../errors.ts";
-import { byParent, type JobEvent, parentsOf } from "../manifest/event.ts";
+import { byParent, type JobEvent, type JournalEvent, parentsOf } from "../manifest/event.ts";
 import { lockPath, manifestPath } from "../manifest/file-names.ts";
 import { apply, indexOf } from "../manifest/fold.ts";
 import type { JobHistoryEntry } from "../manifest/job.ts";
@@ -65,9 +65,19 @@ const JOBS_FOLDER: LockedPlace = {
   meanwhile: "`vecfill jobs` can look meanwhile",
 };
 
-/** Everything the journal says of one job, oldest first. `note`: a few words on what an event holds. */
-export async function readHistory(
+/** All that the journal says, oldest first, without the lock. */
+export async function readEvents(
   folder: string,
+  onEvent: (event: JournalEvent) => void,
+): Promise<void> {
+  await readJournal(manifestPath(folder), onEvent);
+}
+
+export type ReadEvents = (onEvent: (event: JournalEvent) => void) => Promise<void>;
+
+/** Everything that is recorded of one job, oldest first. `note`: a few words on what an event holds. */
+export async function readHistory(
+  read: ReadEvents,
   job: string,
   note: (event: JobEvent) => string | undefined,
 ): Promise<JobHistoryEntry[]> {
@@ -76,7 +86,7 @@ export async function readHistory(
     const state = move(job, entries.at(-1)?.state, type);
     entries.push({ at, event: type, state, note: words });
   };
-  await readJournal(manifestPath(folder), (event) => {
+  await read((event) => {
     if (!("job" in event)) return;
     if (event.type !== "resubmitted") {
       if (event.job === job) add(event.type, event.at, note(event));

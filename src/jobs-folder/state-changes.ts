@@ -1,14 +1,13 @@
 /** When each job came into which state, in the order of the journal: for timelines. */
-import type { JobEvent, JournalEvent } from "../manifest/event.ts";
-import { manifestPath } from "../manifest/file-names.ts";
+import type { JobEvent } from "../manifest/event.ts";
 import type { JobState } from "../manifest/job.ts";
-import { readJournal } from "../manifest/journal/journal.ts";
 import { move } from "../manifest/transitions.ts";
+import type { ReadEvents } from "./open.ts";
 
 export type StateChange = Readonly<{ job: string; state: JobState; at: string }>;
 
-/** Takes no lock. Throws as the manifest does where the journal is damaged. */
-export async function readStateChanges(folder: string): Promise<StateChange[]> {
+/** `read`: all that the manifest says. */
+export async function readStateChanges(read: ReadEvents): Promise<StateChange[]> {
   const states = new Map<string, JobState>();
   const changes: StateChange[] = [];
   const enter = (job: string, event: JobEvent["type"], at: string) => {
@@ -18,7 +17,7 @@ export async function readStateChanges(folder: string): Promise<StateChange[]> {
     states.set(job, state);
     changes.push({ job, state, at });
   };
-  await readJournal(manifestPath(folder), (event: JournalEvent) => {
+  await read((event) => {
     if (!("job" in event)) return;
     enter(event.job, event.type, event.at);
     if (event.type !== "resubmitted") return;

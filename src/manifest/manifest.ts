@@ -62,6 +62,8 @@ export type ManifestView = {
   /** Part of every display name; undefined when there is no manifest yet. */
   readonly id: string | undefined;
   readonly warnings: readonly string[];
+  /** Others may write to it, too: what they have recorded is known after `refresh`. */
+  readonly isShared: boolean;
   /** In the order of their ids. */
   jobs(): readonly Job[];
   /** The open jobs that need one of these, in the order of their ids: cheap to ask after each event, and good until the next one. */
@@ -120,6 +122,7 @@ export type Manifest = ManifestView & {
 /** What is read of a state; the folder is where its files are. */
 export function viewOf(folder: string, state: ManifestState) {
   return {
+    isShared: false,
     jobs: () => indexOf(state).all(),
     needing: (...wanted: readonly Need[]) => indexOf(state).needing(...wanted),
     billed: (target: Target) => indexOf(state).billed(target),

@@ -1,4 +1,5 @@
 /** Sends failed rows again that may succeed, those of many jobs in few: they wait for more until they fill one or none can come. */
+import { HoldLost } from "../errors.ts";
 import type { DoubtedJobs } from "../gates/doubted-jobs.ts";
 import { IDLE } from "../gates/step.ts";
 import type { World } from "../gates/world.ts";
@@ -29,17 +30,26 @@ type AgainWorld = World &
 export function againLane(world: AgainWorld) {
   const pools = new Pools();
   const isDue = (pool: Pool) => isPoolDue(world, pool);
+  const addEnded = (job: Job) => {
+    const { maxAttempts, beside } = world;
+    // the folder that has sent it may do so itself
+    if (job.recovered && beside !== true) return;
+    if (job.outstanding.retryable > 0 && job.attempt < maxAttempts) pools.add(job);
+  };
   const sendDue = async () => {
-    for (const pool of pools.take(isDue)) await sendPool(world, pool);
+    const due = pools.take(isDue);
+    try {
+      for (const pool of due) await sendPool(world, pool);
+    } catch (error) {
+      // others took lines of one of them: what is left of all goes again
+      if (!(error instanceof HoldLost)) throw error;
+      for (const id of due.flatMap(({ jobs }) => [...jobs.keys()]))
+        addEnded(world.manifest.job(id));
+    }
   };
   return {
     /** A job that has ended. */
-    add: (job: Job) => {
-      const { maxAttempts, beside } = world;
-      // the folder that has sent it may do so itself
-      if (job.recovered && beside !== true) return;
-      if (job.outstanding.retryable > 0 && job.attempt < maxAttempts) pools.add(job);
-    },
+    add: addEnded,
     isEmpty: () => pools.isEmpty,
     next: () => (!world.outages.halted.aborted && pools.some(isDue) ? sendDue : IDLE),
     sendDue,

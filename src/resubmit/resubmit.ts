@@ -83,6 +83,8 @@ export async function resubmitFile(
   const own = services.manifest
     .jobs()
     .find((job) => resolve(services.manifest.files(job.id).failed) === resolve(path));
+  // what stands there is fetched anew, and what was edited would be lost
+  if (own !== undefined && services.manifest.isShared) throw inScratch(path);
   const parents = [...(await readParents(path, own?.id))];
   const hasOthers = parents.includes(undefined);
   if (hasOthers && target === undefined) throw ofNoTarget(path);
@@ -378,6 +380,13 @@ function doubled(path: string, id: string): UserError {
   return usageError(
     `The row ${id} stands twice in ${path}.`,
     "Delete one of the two lines and run the same command again; nothing was submitted.",
+  );
+}
+
+function inScratch(path: string): UserError {
+  return usageError(
+    `${path} is a copy of what the shared manifest has, and is fetched from there each time.`,
+    "`vecfill resubmit` without a file sends it as it is. To edit it, copy it to another place, and name that file.",
   );
 }
 

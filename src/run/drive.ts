@@ -5,13 +5,19 @@
  */
 import type { Clock } from "../clock.ts";
 import { HoldLost } from "../errors.ts";
+import type { Manifest } from "../manifest/manifest.ts";
 import { IDLE, type Lane, type Step } from "../gates/step.ts";
 import type { World } from "../gates/world.ts";
 
 /** True where it was stopped after `timeoutMs`. */
 export async function drive(
   lanes: readonly Lane[],
-  { clock, signal, stop }: Pick<World, "clock" | "signal" | "stop">,
+  {
+    manifest,
+    clock,
+    signal,
+    stop,
+  }: Pick<World, "clock" | "signal" | "stop"> & Readonly<{ manifest: Pick<Manifest, "refresh"> }>,
   timeoutMs = Infinity,
 ): Promise<boolean> {
   const endsAtMs = clock.elapsedMs() + timeoutMs;
@@ -32,7 +38,8 @@ export async function drive(
       await step();
     } catch (error) {
       // others went on with it: the lane sees what is left to do
-      if (!(error instanceof HoldLost)) fail(error);
+      if (error instanceof HoldLost) await manifest.refresh().catch(fail);
+      else fail(error);
     }
     inHand.delete(lane);
     wake?.();

@@ -37,6 +37,7 @@ import { SettleLane } from "../submit/settle-lane.ts";
 import { type SendOptions, SubmitLane } from "../submit/submit-lane.ts";
 import type { InHand } from "../words/sums-text.ts";
 import { drive } from "./drive.ts";
+import { othersLane } from "./others-lane.ts";
 
 export type RunServices = ImportServices & Readonly<{ store: Store }>;
 
@@ -301,6 +302,7 @@ function lanesOf(its: RunWorld, parts: readonly Part[], canaries: readonly Canar
     pollLane(ending),
     importLane(ending),
     ...exporting,
+    othersLane(ending),
   ];
   return { lanes, again, exporting };
 }

@@ -85,7 +85,7 @@ const FALSE_WORDS: readonly Given[] = [false, "false", "0", "no", "off"];
 type Table = Readonly<Record<string, Unnamed<unknown>>>;
 type Named<O> = { readonly [K in keyof O]: O[K] & Readonly<{ flag: string }> };
 
-/** `pollIntervalMs` is given as `--poll-interval`. */
+/** `pollIntervalMs` is given as `--poll-interval`, and `manifestIn` as `--manifest`. */
 export function named<O extends Table>(table: O): Named<O> {
   const options = Object.fromEntries(
     Object.entries(table).map(([name, unnamed]) => [name, { ...unnamed, flag: flagOf(name) }]),
@@ -99,7 +99,9 @@ function haveNames<O extends Table>(table: O, options: Table): options is Named<
 }
 
 function flagOf(name: string): string {
-  return name.replace(/Ms$/, "").replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+  return name
+    .replace(/(?:Ms|In)$/, "")
+    .replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
 }
 
 type Described<D> = Readonly<{

@@ -546,6 +546,13 @@ export const OPTIONS = named({
     group: "Files",
     commands: WITH_JOBS,
   }),
+  manifestIn: choice({
+    default: "folder",
+    choices: ["folder", "postgres"],
+    describe: "where the manifest is; in the target's own database several machines may share it",
+    group: "Files",
+    commands: WITH_JOBS,
+  }),
   envFile: text({
     value: "<file>",
     default: undefined,

@@ -6,7 +6,7 @@ import fc from "fast-check";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { systemClock } from "../../src/clock.ts";
 import { paceWords, verdictOn } from "../../src/words/verdict.ts";
-import { openManifest, readManifest } from "../../src/jobs-folder/open.ts";
+import { openManifest, readEvents, readManifest } from "../../src/jobs-folder/open.ts";
 import type { JobState } from "../../src/manifest/job.ts";
 import { type StateChange, readStateChanges } from "../../src/jobs-folder/state-changes.ts";
 import { html } from "../../src/commands/report/html.ts";
@@ -98,7 +98,8 @@ describe("after a run in which a row failed", { timeout: 120_000 }, () => {
 
   test("the changes of state end where the manifest's jobs are", async () => {
     const last = new Map<string, string>();
-    for (const { job, state } of await readStateChanges(workshop.folder)) last.set(job, state);
+    for (const { job, state } of await readStateChanges((on) => readEvents(workshop.folder, on)))
+      last.set(job, state);
     const jobs = (await readManifest(workshop.folder)).jobs();
     expect(Object.fromEntries(last)).toEqual(
       Object.fromEntries(jobs.map(({ id, state }) => [id, state])),

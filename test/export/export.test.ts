@@ -5,6 +5,7 @@ import { rm } from "node:fs/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { fingerprint } from "../fingerprints.ts";
 import { exportAll } from "../../src/export/export.ts";
+import { readManifest } from "../../src/jobs-folder/open.ts";
 import { loadConfiguration } from "../../src/settings/config.ts";
 import { exportFromSettings } from "../../src/composition/stages.ts";
 import { nextLimit } from "../../src/jobs-folder/pending-pages.ts";
@@ -154,6 +155,7 @@ async function dryExport(trial: Trial) {
       services: {
         store: async () => store,
         manifest: () => expect.unreachable("takes no lock"),
+        view: () => readManifest(trial.folder),
         gemini: async () => trial.gemini,
         redact: String,
         keyId: () => "",

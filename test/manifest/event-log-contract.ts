@@ -7,7 +7,7 @@ import type { Target } from "../../src/row/target.ts";
 import { needs } from "../../src/manifest/states.ts";
 import { newJob, TARGET } from "./sample.ts";
 
-type Writer = Omit<Manifest, "folder" | "warnings" | "id">;
+type Writer = Omit<Manifest, "folder" | "warnings" | "id" | "isShared">;
 export type SharedLog = Readonly<{
   /** A process of its own: it knows what was written before it, and what it reads. */
   writer(): Promise<Writer>;

@@ -12,7 +12,7 @@ import { temporaryFolder } from "../manifest/sample.ts";
 
 function around() {
   const stop = new AbortController();
-  return { clock: systemClock, signal: stop.signal, stop };
+  return { manifest: { refresh: async () => {} }, clock: systemClock, signal: stop.signal, stop };
 }
 
 async function loseHold(): Promise<never> {

@@ -6,12 +6,14 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { exportAll } from "../../src/export/export.ts";
 import { importResults } from "../../src/import/import.ts";
 import { HoldLost } from "../../src/errors.ts";
+import type { Manifest } from "../../src/manifest/manifest.ts";
 import { pollJob } from "../../src/poll/poll-job.ts";
+import { everyLine, resubmitJobs } from "../../src/resubmit/resubmit.ts";
 import { submit } from "../../src/run/alone.ts";
 import { run } from "../../src/run/run.ts";
 import type { Store } from "../../src/store/port.ts";
 import { submitJob } from "../../src/submit/submit-job.ts";
-import { range, startTrial, texts } from "../trial.ts";
+import { errorLine, range, startTrial, texts } from "../trial.ts";
 import { openWorkshop, type Workshop } from "../workshop.ts";
 
 let workshop: Workshop;
@@ -96,4 +98,27 @@ test("a job that others have seen end, or imported, keeps what they recorded of 
     expect(all.manifest.job("0001")).toBe(imported);
   });
   expect(await trial.rightIds()).toEqual([1, 2]);
+});
+
+test("of failed lines that several jobs left, those go again that others did not take meanwhile", async () => {
+  const trial = await startTrial(workshop, texts(4));
+  trial.setResults({ 1: errorLine(13), 3: errorLine(13) });
+  await trial.untilEnded({ bounds: { ...workshop.bounds, maxRows: 2 } });
+  await trial.import();
+  trial.setWire((_call, send) => send());
+  await trial.services({}, async (all) => {
+    let isFirst = true;
+    const recordResubmitted: Manifest["recordResubmitted"] = async (children, parents) => {
+      if (isFirst) {
+        isFirst = false;
+        await resubmitJobs(all, [all.manifest.job("0001")], workshop.bounds, everyLine);
+      }
+      return all.manifest.recordResubmitted(children, parents);
+    };
+    const manifest = { ...all.manifest, recordResubmitted };
+    const summary = await run({ ...all, manifest }, trial.runOptions());
+    expect(summary).toMatchObject({ written: 2, failed: 0, remaining: 0 });
+    expect(manifest.jobs().map(({ parents }) => parents)).toEqual([[], [], ["0001"], ["0002"]]);
+  });
+  expect(await trial.rightIds()).toEqual([1, 2, 3, 4]);
 });

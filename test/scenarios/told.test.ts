@@ -92,9 +92,10 @@ test("the metrics are there before anything is asked, and count at the end what 
       (sample) => sample.name === `vecfill_${name}`,
     )?.value;
   const jobsDir = join(home, "jobs");
-  const around = { jobsDir, folder: home, env: {}, onEvent: undefined, clock: systemClock };
+  const around = { jobsDir, hasJobs: true, folder: home, env: {}, onEvent: undefined };
   const watch = await openWatch({
     ...around,
+    clock: systemClock,
     command: "run",
     metricsFile,
     prices: pricesOf({}),

@@ -1,4 +1,3 @@
-import { readManifest } from "../../jobs-folder/open.ts";
 import type { CommandContext, CommandResult } from "../../cli/command.ts";
 import { type Job, linesOf } from "../../manifest/job.ts";
 import { type ManifestView } from "../../manifest/manifest.ts";
@@ -53,10 +52,10 @@ function jobsToCancel(
 }
 
 async function showDryRun(
-  { settings, next }: CommandContext,
+  { services, settings, next }: CommandContext,
   ids: readonly string[],
 ): Promise<CommandResult> {
-  const manifest = await readManifest(settings.jobsDir);
+  const manifest = await services.view();
   const { jobs, before } = jobsToCancel(manifest, ids);
   const wouldCancel = jobs.map(({ id }) => id);
   const lines: string[] = [];

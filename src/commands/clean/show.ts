@@ -1,6 +1,5 @@
 import type { CommandContext, CommandResult } from "../../cli/command.ts";
 import { UserError, usageError } from "../../errors.ts";
-import { readManifest } from "../../jobs-folder/open.ts";
 import { bytes, counted } from "../../words/figures.ts";
 import { clean } from "./clean.ts";
 import { type Cleaning, planCleaning } from "./what-may-go.ts";
@@ -9,7 +8,7 @@ import { textOf } from "../../words/text-lines.ts";
 export async function showClean(context: CommandContext): Promise<CommandResult> {
   const { services, settings, report, signal, clock, confirm } = context;
   const options = { keepResults: settings.keepResults, now: clock.now() };
-  const view = await readManifest(settings.jobsDir);
+  const view = await services.view();
   const preview = await planCleaning(view, options);
   if (settings.dryRun) return dryRunResult(context, preview);
   if (preview.length === 0) return nothingToClean();

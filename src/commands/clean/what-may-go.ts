@@ -26,7 +26,7 @@ export async function planCleaning(
 ): Promise<Cleaning[]> {
   const cleanings: Cleaning[] = [];
   for (const job of manifest.jobs()) {
-    const files = manifest.files(job.id);
+    const files = await manifest.bring(job);
     const local = (await isNeeded(job, files)) ? [] : await there(files, partsToGo(job, options));
     const upload = uploadToGo(job, options.now);
     if (local.length === 0 && upload === undefined) continue;

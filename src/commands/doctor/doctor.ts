@@ -4,7 +4,7 @@ import type { Clock } from "../../clock.ts";
 import type { Gemini, OfferedModel } from "../../gemini/port.ts";
 import type { ManifestView } from "../../manifest/manifest.ts";
 import { tryTable } from "../../plan/trial-write.ts";
-import { readManifest } from "../../jobs-folder/open.ts";
+import type { JobsPlace } from "../../words/no-folder-text.ts";
 import { count as figure } from "../../words/figures.ts";
 import type { AddressedHost, Examination, Store } from "../../store/port.ts";
 import type { Beside } from "../../submit/others.ts";
@@ -17,6 +17,7 @@ import { checkExamination } from "./table-checks.ts";
 
 export type DoctorServices = Readonly<{
   gemini(): Promise<Gemini>;
+  view(): Promise<ManifestView>;
   store(target: Target): Promise<Store>;
   examine(target: Target): Promise<Examination>;
   storeAccess(): StoreAccess;
@@ -26,13 +27,14 @@ export type DoctorServices = Readonly<{
   beside(asked: Readonly<{ manifest: ManifestView; gemini: Gemini }>): Promise<Beside | undefined>;
 }>;
 
-export type DoctorOptions = Readonly<{ target: Target; jobsDir: string }>;
+export type DoctorOptions = Readonly<{ target: Target }> & JobsPlace;
 
 export async function doctor(services: DoctorServices, options: DoctorOptions): Promise<Check[]> {
-  const { target, jobsDir } = options;
-  const folder = await attempt("jobs folder", () => checkJobsFolder(jobsDir));
+  const { target } = options;
+  const { view } = services;
+  const folder = await attempt("jobs folder", () => checkJobsFolder(options, view));
   const isReadable = folder.every(({ status }) => status !== "failure");
-  const manifest = isReadable ? await readManifest(jobsDir) : undefined;
+  const manifest = isReadable ? await view() : undefined;
   const [gemini, database] = await Promise.all([
     checkGemini(services, target),
     checkDatabase(services, options, manifest),

@@ -1,13 +1,17 @@
 /** The jobs folder, and the room on its disk for the results. */
 import { access, constants } from "node:fs/promises";
 import { freeBytes, nearestFolder } from "../../disk/free-space.ts";
-import { readManifest } from "../../jobs-folder/open.ts";
+import type { ManifestView } from "../../manifest/manifest.ts";
+import { type JobsPlace, placeText } from "../../words/no-folder-text.ts";
 import { bytes, counted } from "../../words/figures.ts";
 import { fileBytes } from "../../row/result-line/result-size.ts";
 import { type Check, failure, ok, warning } from "./check.ts";
 
-export async function checkJobsFolder(folder: string): Promise<Check[]> {
-  const place = await nearestFolder(folder);
+export async function checkJobsFolder(
+  its: JobsPlace,
+  view: () => Promise<ManifestView>,
+): Promise<Check[]> {
+  const place = await nearestFolder(its.jobsDir);
   try {
     await access(place, constants.W_OK);
   } catch {
@@ -19,10 +23,10 @@ export async function checkJobsFolder(folder: string): Promise<Check[]> {
       ),
     ];
   }
-  const manifest = await readManifest(folder);
+  const manifest = await view();
   const jobs = manifest.jobs().length;
   return [
-    ok("jobs folder", `${folder}: ${counted(jobs, "job")}`),
+    ok("jobs folder", `${placeText(its)}: ${counted(jobs, "job")}`),
     ...manifest.warnings.map((message) =>
       warning("jobs folder", message, "The next command that writes mends it."),
     ),

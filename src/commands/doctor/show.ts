@@ -16,12 +16,13 @@ export async function showDoctor(context: CommandContext): Promise<CommandResult
       gemini: () => services.gemini(),
       store: (target) => services.store(target),
       examine: (target) => services.examine(target),
+      view: () => services.view(),
       storeAccess: () => storeAccess(environment),
       addressed: (url) => services.addressed(url),
       clock,
       beside: (asked) => lookBeside(context, asked, targetOf(settings)),
     },
-    { target: targetOf(settings), jobsDir: settings.jobsDir },
+    { ...settings, target: targetOf(settings) },
   );
   const asked = settings.live && isGeminiWell(checks) ? await live(context) : undefined;
   const failures = checks.filter(({ status }) => status === "failure").length;

@@ -1,15 +1,14 @@
 import { INTERRUPTED_EARLY, copiesLines, skippedLines } from "../../words/sums-text.ts";
 import type { CommandContext, CommandResult } from "../../cli/command.ts";
-import { readManifest } from "../../jobs-folder/open.ts";
 import { count, counted } from "../../words/figures.ts";
 import type { ExportSummary } from "../../export/export.ts";
 import { exportFromSettings } from "../../composition/stages.ts";
 
 export async function showExport(context: CommandContext): Promise<CommandResult> {
-  const { settings, next, signal } = context;
+  const { services, settings, next, signal } = context;
   const summary = await exportFromSettings(context);
   const { exported, copies, skipped, jobs, tokens } = summary;
-  const manifest = await readManifest(settings.jobsDir);
+  const manifest = await services.view();
   const waiting = manifest.needing("send").length > 0;
   return {
     json: { exported, copies, skipped, jobs, tokens },

@@ -1,4 +1,3 @@
-import { readManifest } from "../../jobs-folder/open.ts";
 import type { CommandContext, CommandResult } from "../../cli/command.ts";
 import { JobBlocked, UserError, usageError } from "../../errors.ts";
 import type { Job } from "../../manifest/job.ts";
@@ -20,9 +19,9 @@ export async function showAgain(
   ids: readonly string[],
 ): Promise<CommandResult> {
   const { services, settings, next } = context;
-  const { dryRun, jobsDir } = settings;
+  const { dryRun } = settings;
   const manifest = dryRun ? undefined : await services.manifest();
-  const view = manifest ?? (await readManifest(jobsDir));
+  const view = manifest ?? (await services.view());
   const tables = manifest && (await withTables(context, manifest));
   const { jobs, lost, refetched, failure } = await jobsToWrite(context, importedJobs(view, ids), {
     isHere: (job) => canBeWrittenAgain(view, job),

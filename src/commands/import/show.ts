@@ -1,4 +1,3 @@
-import { readManifest } from "../../jobs-folder/open.ts";
 import { type CommandContext, type CommandResult, nextFor } from "../../cli/command.ts";
 import type { Job } from "../../manifest/job.ts";
 import { type Manifest } from "../../manifest/manifest.ts";
@@ -76,8 +75,8 @@ function nothingToImport(
 }
 
 async function showDryRun(context: CommandContext): Promise<CommandResult> {
-  const { settings, report, next } = context;
-  const manifest = await readManifest(settings.jobsDir);
+  const { services, report, next } = context;
+  const manifest = await services.view();
   const jobs = manifest.jobs().filter(isBack);
   const dropped = manifest.droppedIndexes();
   for (const warning of droppedIndexesText(dropped)) report({ type: "warning", ...warning });

@@ -3,7 +3,6 @@
  * the list stands still and its figures change; elsewhere a line is printed for every job that moved.
  * It ends when every job that is watched has ended.
  */
-import { readManifest } from "../../jobs-folder/open.ts";
 import { sizeOf } from "../../disk/presence.ts";
 import type { CommandContext } from "../../cli/command.ts";
 import { pricesOf } from "../../cost/tariff.ts";
@@ -12,6 +11,7 @@ import type { Job } from "../../manifest/job.ts";
 import type { ManifestView } from "../../manifest/manifest.ts";
 import { isOpen } from "../../manifest/states.ts";
 import { counted } from "../../words/figures.ts";
+import { placeText } from "../../words/no-folder-text.ts";
 import { fit } from "../../output/fit.ts";
 import { outcomes } from "../../output/progress-lines.ts";
 import type { Screen } from "../../output/terminal-screen.ts";
@@ -27,16 +27,16 @@ export function isAskedFor({ state }: Job, states: readonly string[] | undefined
 
 /** Resolves when all have ended; rejects with the signal's reason. Throws for a job that is not there. */
 export async function watchJobs(context: CommandContext, id: string | undefined): Promise<void> {
-  const { settings, clock, signal } = context;
+  const { services, settings, clock, signal } = context;
   const screen = settings.json ? undefined : await context.screen();
   const told = new Map<string, string>();
   let bytes = -1;
   try {
     for (;;) {
       const now = (await sizeOf(manifestPath(settings.jobsDir))) ?? 0;
-      if (now !== bytes || screen !== undefined) {
+      if (now !== bytes || screen !== undefined || settings.manifestIn === "postgres") {
         bytes = now;
-        const jobs = watched(await readManifest(settings.jobsDir), id);
+        const jobs = watched(await services.view(), id);
         if (screen !== undefined) draw(screen, context, jobs);
         else if (!settings.json) tellMoves(context, jobs, told);
         if (!jobs.some(isOpen)) return;
@@ -60,7 +60,7 @@ function draw(screen: Screen, { settings, clock }: CommandContext, jobs: readonl
   // the last column stays free: some terminals fold a line that reaches it
   const table = jobsTable(shown, pricesOf(settings), columns - 1, asked);
   const time = clock.now().toISOString().slice(TIME_FROM, TIME_TO);
-  const heading = `Jobs in ${settings.jobsDir}, ${time} UTC. Ctrl-C leaves; the work goes on.`;
+  const heading = `Jobs in ${placeText(settings)}, ${time} UTC. Ctrl-C leaves; the work goes on.`;
   const rest = left === 0 ? [] : [`and ${counted(left, "job")} that moved longer ago`];
   screen.draw([heading, "", ...table.split("\n"), ...rest].map((line) => fit(line, columns - 1)));
 }

@@ -1,4 +1,4 @@
-import { atWork, readHistory, readManifest } from "../../jobs-folder/open.ts";
+import { atWork, readHistory } from "../../jobs-folder/open.ts";
 import type { CommandContext, CommandResult } from "../../cli/command.ts";
 import { firstStep } from "../../cli/coverage.ts";
 import { pricesOf } from "../../cost/tariff.ts";
@@ -16,7 +16,7 @@ import type { LockHolder } from "../../disk/folder-lock.ts";
 import { readFailures } from "../../words/failures.ts";
 import { atWorkText } from "../../words/at-work-text.ts";
 import { failureLines, failuresJson, mendLines } from "../../words/failures-text.ts";
-import { noFolderText } from "../../words/no-folder-text.ts";
+import { noFolderText, placeText } from "../../words/no-folder-text.ts";
 import { textOf } from "../../words/text-lines.ts";
 import { nextStep } from "../../words/verdict.ts";
 import { jobsCsv } from "./jobs-csv.ts";
@@ -35,7 +35,7 @@ export async function showJobs(
 ): Promise<CommandResult> {
   if (context.settings.reconcile) await settle(context);
   if (context.settings.watch) await watchJobs(context, id);
-  const manifest = await readManifest(context.settings.jobsDir);
+  const manifest = await context.services.view();
   for (const message of manifest.warnings) {
     context.report({ type: "warning", message, hint: undefined });
   }
@@ -56,9 +56,7 @@ async function listJobs(context: CommandContext, manifest: ManifestView): Promis
   const text = async () => {
     if (isData) return dataText(settings.format, listed());
     if (all.length === 0)
-      return (
-        (await noFolderText(settings.jobsDir)) || `There are no jobs in ${settings.jobsDir} yet.`
-      );
+      return (await noFolderText(settings)) || `There are no jobs in ${placeText(settings)} yet.`;
     return jobs.length === 0
       ? noneText(context, all)
       : [jobsTable(jobs, prices, width), ...heldJobs(all), ...fullQueue(context, manifest)].join(
@@ -141,7 +139,7 @@ async function showJob(
   const failures = await readFailures([job], (each) => manifest.bring(each));
   const prices = pricesOf(settings);
   const listed = listedJob(job, prices);
-  const history = await readHistory(settings.jobsDir, id, eventNote);
+  const history = await readHistory(context.services.events, id, eventNote);
   const waiting = {
     now: clock.now(),
     stuckAfterMs: settings.stuckAfterMs,
@@ -177,7 +175,7 @@ async function showJob(
  * the lock and the key only where something was ever submitted.
  */
 async function settle({ services, settings, ...context }: CommandContext): Promise<void> {
-  const view = await readManifest(settings.jobsDir);
+  const view = await services.view();
   if (!view.jobs().some((job) => job.submissions > 0)) return;
   const { reconcile } = await import("../../run/alone.ts");
   const gemini = await services.gemini();

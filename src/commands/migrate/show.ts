@@ -1,7 +1,7 @@
+import { needsFolder } from "../../words/needs-folder.ts";
 import type { CommandContext, CommandResult } from "../../cli/command.ts";
 import { MIGRATE_OPTIONS } from "../../cli/migrate-options.ts";
 import { usageError } from "../../errors.ts";
-import { readManifest } from "../../jobs-folder/open.ts";
 import { isUnderWay, type Migration } from "../../manifest/migration/table-migration.ts";
 import { advance } from "../../migrate/migrate.ts";
 import { columnName, type Target, tableName } from "../../row/target.ts";
@@ -17,6 +17,8 @@ export async function showMigrate(
   flags: Flags,
 ): Promise<CommandResult> {
   const options = flagValues(MIGRATE_OPTIONS, flags);
+  if (context.settings.manifestIn === "postgres")
+    throw needsFolder("vecfill migrate", "Migrate on one machine, with a jobs folder of its own.");
   const { status, finish, undo } = options;
   if ([status, finish, undo].filter(Boolean).length > 1)
     throw usageError("--status, --finish and --undo exclude each other.", "Give one of them.");
@@ -25,9 +27,9 @@ export async function showMigrate(
   return undo ? endMigration(context, "undone", options) : goOn(context, options);
 }
 
-async function showStatus({ settings }: CommandContext): Promise<CommandResult> {
+async function showStatus({ services, settings }: CommandContext): Promise<CommandResult> {
   const target = targetOf(settings);
-  const migration = (await readManifest(settings.jobsDir)).migration(target);
+  const migration = (await services.view()).migration(target);
   if (migration === undefined) return { json: { step: null }, text: none(target) };
   return { json: { ...migration }, text: textOf(stateLines(migration)) };
 }
@@ -35,7 +37,7 @@ async function showStatus({ settings }: CommandContext): Promise<CommandResult> 
 async function goOn(context: CommandContext, options: MigrateOptions): Promise<CommandResult> {
   const { settings, services, signal, report, clock, confirm } = context;
   const queries = await readQueries(options.queries);
-  const known = (await readManifest(settings.jobsDir)).migration(targetOf(settings));
+  const known = (await services.view()).migration(targetOf(settings));
   const goesOn = known !== undefined && isUnderWay(known);
   const planned = goesOn ? undefined : await planMigration(context, options);
   if (settings.dryRun) {
@@ -97,7 +99,7 @@ async function endMigration(
 ): Promise<CommandResult> {
   const { services, settings, confirm } = context;
   const target = targetOf(settings);
-  const found = (await readManifest(settings.jobsDir)).migration(target);
+  const found = (await services.view()).migration(target);
   if (found === undefined || !isUnderWay(found))
     throw usageError(none(target), "`vecfill migrate` begins one.");
   const isReady = found.step === "swapped" || (found.step === "checked" && !found.swaps);

@@ -1,7 +1,6 @@
 import { planOnly, unfitTargets } from "../../composition/stages.ts";
 import type { CommandContext, CommandResult } from "../../cli/command.ts";
 import { freeBytes } from "../../disk/free-space.ts";
-import { readManifest } from "../../jobs-folder/open.ts";
 import { decimal } from "../../words/figures.ts";
 import { widthCost } from "../../row/width.ts";
 import type { Plan, Portion } from "../../plan/plan.ts";
@@ -11,11 +10,11 @@ import { hasWork } from "../../plan/plan.ts";
 import { planTable } from "./plan-table.ts";
 
 export async function showPlan(context: CommandContext): Promise<CommandResult> {
-  const { settings, next } = context;
+  const { services, settings, next } = context;
   const planned = await planOnly(context, { countsDistinct: true });
   if (!settings.dryRun) {
     // a warning here, and the end of a run
-    await unfitTargets(context, await readManifest(settings.jobsDir), [planned.target]);
+    await unfitTargets(context, await services.view(), [planned.target]);
   }
   const free = await freeBytes(settings.jobsDir);
   return {

@@ -1,12 +1,14 @@
 import type { CommandContext, CommandResult } from "../../cli/command.ts";
-import { readManifest } from "../../jobs-folder/open.ts";
 import { sameTarget, columnName } from "../../row/target.ts";
 import { targetOf } from "../../settings/config.ts";
 import { recoverableFromSettings, recoverFromSettings } from "../../composition/stages.ts";
 import { counted, someJobs } from "../../words/figures.ts";
+import { needsFolder } from "../../words/needs-folder.ts";
 import { endingOf } from "../../cli/ending.ts";
 
 export async function showRecover(context: CommandContext): Promise<CommandResult> {
+  if (context.settings.manifestIn === "postgres")
+    throw needsFolder("vecfill recover", "Recover into a jobs folder: name one with --jobs-dir.");
   if (context.settings.dryRun) return showDryRun(context);
   const startedMs = context.clock.elapsedMs();
   const { jobs, pending, imported } = await recoverFromSettings(context);
@@ -33,7 +35,7 @@ export async function showRecover(context: CommandContext): Promise<CommandResul
 }
 
 async function showDryRun(context: CommandContext): Promise<CommandResult> {
-  const manifest = await readManifest(context.settings.jobsDir);
+  const manifest = await context.services.view();
   const gemini = await context.services.gemini();
   const batches = (await recoverableFromSettings(context, { manifest, gemini })).map(
     ({ name: batch, displayName, rawState: state, counts }) => ({

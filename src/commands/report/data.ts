@@ -7,6 +7,7 @@ import type { Job } from "../../manifest/job.ts";
 import type { ManifestView } from "../../manifest/manifest.ts";
 import type { Migration } from "../../manifest/migration/table-migration.ts";
 import { readStateChanges } from "../../jobs-folder/state-changes.ts";
+import type { ReadEvents } from "../../jobs-folder/open.ts";
 import type { Sums } from "../../row/sums.ts";
 import { sameTarget, tableName, type Target } from "../../row/target.ts";
 import type { Store } from "../../store/port.ts";
@@ -46,7 +47,7 @@ export type ReportData = Readonly<{
 }>;
 
 export type ReportOptions = Readonly<{
-  jobsDir: string;
+  readEvents: ReadEvents;
   target: Target;
   prices: Prices;
   enqueuedTokensMax: number;
@@ -60,11 +61,11 @@ export async function gatherReport(
   coverage: Coverage | string,
   options: ReportOptions,
 ): Promise<ReportData> {
-  const { jobsDir, target, prices, enqueuedTokensMax, now, store } = options;
+  const { readEvents, target, prices, enqueuedTokensMax, now, store } = options;
   const all = manifest.jobs();
   const jobs = all.filter((job) => sameTarget(job.target, target));
   const byId = new Map(jobs.map((job) => [job.id, job]));
-  const changes = (await readStateChanges(jobsDir)).filter(({ job }) => byId.has(job));
+  const changes = (await readStateChanges(readEvents)).filter(({ job }) => byId.has(job));
   const lives = stretches(changes, now.getTime());
   return {
     madeAt: now,

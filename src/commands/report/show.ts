@@ -2,27 +2,27 @@ import type { CommandContext, CommandResult } from "../../cli/command.ts";
 import { askDatabase, targetToTell } from "../../cli/coverage.ts";
 import { replaceFileUnlocked } from "../../disk/durable-file.ts";
 import { type UserError, usageError } from "../../errors.ts";
+import type { Settings } from "../../settings/options.ts";
 import { pricesOf } from "../../cost/tariff.ts";
-import { readManifest } from "../../jobs-folder/open.ts";
 import { nameAmongSeveral, queueWindow } from "../../composition/stages.ts";
 import { reportPath } from "../../manifest/file-names.ts";
 import { bytes, counted } from "../../words/figures.ts";
-import { noFolderText } from "../../words/no-folder-text.ts";
+import { noFolderText, placeText } from "../../words/no-folder-text.ts";
 import { gatherReport } from "./data.ts";
 import { reportPage } from "./page.ts";
 
 export async function showReport(context: CommandContext): Promise<CommandResult> {
-  const { settings, clock, report } = context;
-  const manifest = await readManifest(settings.jobsDir);
+  const { services, settings, clock, report } = context;
+  const manifest = await services.view();
   for (const message of manifest.warnings) report({ type: "warning", message, hint: undefined });
   const target = targetToTell(manifest.jobs(), settings);
-  if (target === undefined) throw await nothingYet(settings.jobsDir);
+  if (target === undefined) throw await nothingYet(settings);
   const name = nameAmongSeveral(context);
   if (name !== undefined && settings.reportFile !== undefined) throw oneFile();
   const file = settings.reportFile ?? reportPath(settings.jobsDir, name);
   const coverage = await askDatabase(context, target, manifest);
   const data = await gatherReport(manifest, coverage, {
-    jobsDir: settings.jobsDir,
+    readEvents: services.events,
     target,
     prices: pricesOf(settings),
     enqueuedTokensMax: queueWindow(settings).maxEnqueuedTokens,
@@ -43,9 +43,9 @@ function oneFile(): UserError {
   );
 }
 
-async function nothingYet(jobsDir: string): Promise<UserError> {
+async function nothingYet(settings: Settings): Promise<UserError> {
   return usageError(
-    (await noFolderText(jobsDir)) || `There are no jobs in ${jobsDir} to report on.`,
+    (await noFolderText(settings)) || `There are no jobs in ${placeText(settings)} to report on.`,
     "Begin with `vecfill run`, or name the folder with --jobs-dir.",
   );
 }

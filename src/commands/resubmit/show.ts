@@ -4,7 +4,6 @@ import type { Job } from "../../manifest/job.ts";
 import { exists } from "../../disk/presence.ts";
 import { isOwn, isRefused, isUnmended, readFailedLines } from "../../jobs-folder/failed-file.ts";
 import { heldLines } from "../../jobs-folder/holdings.ts";
-import { readManifest } from "../../jobs-folder/open.ts";
 import { hasResults } from "../../jobs-folder/results-file.ts";
 import type { ManifestView } from "../../manifest/manifest.ts";
 import { said } from "../../words/text-lines.ts";
@@ -51,8 +50,8 @@ function unmendedLines(rows: number): string[] {
 }
 
 async function waitingJobs(context: CommandContext, paths: readonly string[]) {
-  const { settings } = context;
-  const view = await readManifest(settings.jobsDir);
+  const { services, settings } = context;
+  const view = await services.view();
   const isOf = (path: string, job: Job) => resolve(path) === resolve(view.files(job.id).failed);
   const isNamed = (job: Job) =>
     paths.length === 0 ? settings.beside || !job.recovered : paths.some((path) => isOf(path, job));

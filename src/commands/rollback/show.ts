@@ -1,14 +1,14 @@
-import { readManifest } from "../../jobs-folder/open.ts";
 import type { CommandContext, CommandResult } from "../../cli/command.ts";
 import { UserError, usageError } from "../../errors.ts";
 import { createPacer } from "../../import/pace.ts";
 import type { Job } from "../../manifest/job.ts";
-import { type ManifestView } from "../../manifest/manifest.ts";
+import type { Manifest, ManifestView } from "../../manifest/manifest.ts";
 import { count, counted } from "../../words/figures.ts";
 import { columnName } from "../../row/target.ts";
+import { fetcherOfResults } from "../../composition/stages.ts";
 import { textOf } from "../../words/text-lines.ts";
 import { countRollback, requireRollbackable, rollbackJob } from "./rollback.ts";
-import { isRolledBack } from "../../manifest/states.ts";
+import { isImported, isRolledBack } from "../../manifest/states.ts";
 
 export async function showRollback(
   context: CommandContext,
@@ -17,6 +17,7 @@ export async function showRollback(
   const { services, settings, report, signal, clock, next, confirm } = context;
   if (settings.dryRun) return showDryRun(context, ids);
   const manifest = await services.manifest();
+  await fetchResults(context, manifest, ids);
   const jobs = await jobsToRollBack(manifest, ids);
   if (jobs.length === 0) return nothingLeft(ids);
   // counted for whoever is asked
@@ -39,11 +40,11 @@ export async function showRollback(
   };
 }
 
-async function showDryRun(
-  { services, settings, next }: CommandContext,
-  ids: readonly string[],
-): Promise<CommandResult> {
-  const manifest = await readManifest(settings.jobsDir);
+async function showDryRun(context: CommandContext, ids: readonly string[]): Promise<CommandResult> {
+  const { services, settings, next } = context;
+  const isShared = settings.manifestIn === "postgres";
+  const manifest = isShared ? await services.manifest() : await services.view();
+  if (isShared) await fetchResults(context, await services.manifest(), ids);
   const jobs = await jobsToRollBack(manifest, ids);
   if (jobs.length === 0) return nothingLeft(ids);
   const counts = await countEach(services, manifest, jobs);
@@ -79,6 +80,21 @@ async function countEach(
   for (const job of jobs)
     counts.push(await countRollback({ store: await services.store(job.target), manifest }, job));
   return counts;
+}
+
+/** Where several share the manifest Gemini alone keeps the results, for six weeks. */
+async function fetchResults(
+  context: CommandContext,
+  manifest: Manifest,
+  ids: readonly string[],
+): Promise<void> {
+  if (!manifest.isShared) return;
+  const { hasResults } = await import("../../jobs-folder/results-file.ts");
+  for (const job of ids.map((id) => manifest.job(id)).filter(isImported)) {
+    if (await hasResults(await manifest.bring(job), job)) continue;
+    const gemini = await context.services.gemini();
+    await fetcherOfResults(context, { manifest, gemini })(job);
+  }
 }
 
 /** Each once, those left out that were rolled back before. Throws before anything is touched. */

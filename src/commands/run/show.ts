@@ -9,7 +9,6 @@ import { type ExitReason, type UserError, usageError } from "../../errors.ts";
 import { NONE_SKIPPED, type Skipped } from "../../row/skipped.ts";
 import { hasWork, type Plan } from "../../plan/plan.ts";
 import { sameTarget, tableName } from "../../row/target.ts";
-import { readManifest } from "../../jobs-folder/open.ts";
 import { droppedIndexesText } from "../../words/dropped-index-text.ts";
 import {
   costLimit,
@@ -223,7 +222,7 @@ async function warnOfIndexes(
   rows: number,
 ): Promise<void> {
   const target = targetOf(settings);
-  const manifest = await readManifest(settings.jobsDir);
+  const manifest = await services.view();
   const cost = writeCost(await (await services.store(target)).describe(), rows);
   const costly = rows > 0 ? writeCostWarnings(target, cost, rows) : [];
   for (const warning of [...costly, ...droppedIndexesText(manifest.droppedIndexes())]) {

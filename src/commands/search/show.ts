@@ -1,7 +1,6 @@
 import type { CommandContext, CommandResult } from "../../cli/command.ts";
 import { SEARCH_OPTIONS } from "../../cli/search-options.ts";
 import { fit } from "../../output/fit.ts";
-import { readManifest } from "../../jobs-folder/open.ts";
 import { otherSpace } from "../../manifest/vector-space.ts";
 import { queriesOf } from "../../search/vectors-now.ts";
 import { type Flags, flagValues, targetOf } from "../../settings/config.ts";
@@ -19,7 +18,7 @@ export async function showSearch(
   const query = words.join(" ");
   const { model, dimensions, taskType } = queriesOf(target);
   const asked = { query, model, dimensions, taskType };
-  const manifest = await readManifest(context.settings.jobsDir);
+  const manifest = await context.services.view();
   // nothing fails then; the neighbours are just wrong
   const other = otherSpace(manifest.jobs(), target);
   if (other !== undefined)

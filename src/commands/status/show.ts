@@ -7,7 +7,7 @@ import { pricesOf } from "../../cost/tariff.ts";
 import type { LockHolder } from "../../disk/folder-lock.ts";
 import { readFailures } from "../../words/failures.ts";
 import { jobInHand } from "../../import/in-hand.ts";
-import { atWork, readManifest } from "../../jobs-folder/open.ts";
+import { atWork } from "../../jobs-folder/open.ts";
 import type { Job } from "../../manifest/job.ts";
 import { isAtGemini, isBack, isOpen, isToSend } from "../../manifest/states.ts";
 import { columnName, sameTarget } from "../../row/target.ts";
@@ -36,8 +36,8 @@ export async function showStatus(context: CommandContext): Promise<CommandResult
 }
 
 async function standingOf(context: CommandContext) {
-  const { settings, clock, report } = context;
-  const manifest = await readManifest(settings.jobsDir);
+  const { services, settings, clock, report } = context;
+  const manifest = await services.view();
   for (const message of manifest.warnings) report({ type: "warning", message, hint: undefined });
   const target = targetToTell(manifest.jobs(), settings) ?? targetOf(settings);
   const jobs = manifest.jobs().filter((job) => sameTarget(job.target, target));
@@ -60,7 +60,7 @@ async function standingOf(context: CommandContext) {
     speed: busy && speedOf(jobs, coverage, busy, now),
     failures,
     cost: spentOn(jobs, pricesOf(settings)),
-    noFolder: await noFolderText(settings.jobsDir),
+    noFolder: await noFolderText(settings),
   };
 }
 

@@ -4,7 +4,6 @@ import { pricesOf } from "../../cost/tariff.ts";
 import { addCosts, costOf, NO_COST, withinLimit } from "../../cost/cost.ts";
 import type { Job } from "../../manifest/job.ts";
 import { begunAtOnce, isForSync, type LaneChoice, laneOf, laneToGoOn } from "../../cost/lane.ts";
-import { readManifest } from "../../jobs-folder/open.ts";
 import { costLimitOfSubmit, laneChoice, submitFromSettings } from "../../composition/stages.ts";
 import type { Settings } from "../../settings/options.ts";
 import { costStopJson, costStopText, enoughFlag } from "../../words/cost-text.ts";
@@ -62,10 +61,10 @@ async function agree({ services, settings, confirm }: CommandContext): Promise<v
   );
 }
 
-async function showDryRun({ settings, next }: CommandContext): Promise<CommandResult> {
+async function showDryRun({ services, settings, next }: CommandContext): Promise<CommandResult> {
   const choice = laneChoice(settings);
   const isOpen = (job: Job) => isToSend(job) || isForSync(job, choice);
-  const jobs = (await readManifest(settings.jobsDir)).jobs().filter(isOpen);
+  const jobs = (await services.view()).jobs().filter(isOpen);
   const { batch = [], sync = [] } = Object.groupBy(jobs, (job) => laneOf(job, choice));
   const ids = jobs.map((job) => job.id);
   const isLeft = choice.lane === "batch" && batch.length === 0;

@@ -31,7 +31,7 @@ export async function checkFiles(
   let checked = 0;
   for (const job of manifest.jobs()) {
     const files = await manifest.bring(job);
-    for (const { file, record } of neededFiles(job)) {
+    for (const { file, record } of neededFiles(job, manifest)) {
       checked += 1;
       const path = files[file];
       const problem = await problemOf(path, record);
@@ -44,10 +44,12 @@ export async function checkFiles(
 /** `record` undefined: its content may have changed. */
 type Needed = Readonly<{ file: FileProblem["file"]; record: FileRecord | undefined }>;
 
-function neededFiles(job: Job): Needed[] {
+function neededFiles(job: Job, { isShared }: ManifestView): Needed[] {
   const needed: Needed[] = [];
   if (isOpen(job)) needed.push(...filesOfRows(job));
-  if (needs(job) === "write") needed.push({ file: "results", record: job.resultsFile });
+  // where several share the manifest, whoever imports fetches them
+  if (needs(job) === "write" && !isShared)
+    needed.push({ file: "results", record: job.resultsFile });
   if (job.outstanding.lines > 0) needed.push({ file: "failed", record: undefined });
   return needed;
 }

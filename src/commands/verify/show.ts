@@ -9,7 +9,6 @@ import { UserError, usageError } from "../../errors.ts";
 import { priceOf, pricesOf } from "../../cost/tariff.ts";
 import { verifyPath } from "../../manifest/file-names.ts";
 import { readFailures } from "../../words/failures.ts";
-import { readManifest } from "../../jobs-folder/open.ts";
 import { count, counted, decimal, dollars, duration, percent } from "../../words/figures.ts";
 import type { ChangedTexts } from "../../row/question.ts";
 import type { Store } from "../../store/port.ts";
@@ -44,7 +43,7 @@ export async function showVerify(context: CommandContext): Promise<CommandResult
     findings.add({ id, problem: "text", detail: "its text has changed" });
   }
   const sample = await takeSample(context, target, column, findings);
-  const manifest = await readManifest(settings.jobsDir);
+  const manifest = await services.view();
   const coverage = { total: column.total, pending: column.total - column.withEmbedding };
   const left = await whatIsLeft(context, target, { store, manifest, ...coverage });
   let lost = 0;
@@ -67,7 +66,7 @@ export async function showVerify(context: CommandContext): Promise<CommandResult
     findings,
     unbalanced: unbalancedJobs(manifest.jobs()),
     files: await checkFiles(manifest),
-    noFolder: await noFolderText(settings.jobsDir),
+    noFolder: await noFolderText(settings),
     jobs: manifest.jobs().length,
     wait: isWaiting(verdict, settings)
       ? await waitOf(context, store, target, manifest.jobs(), column)

@@ -1,8 +1,9 @@
 /** Opens the manifest that a database holds: to read it, or to write to it together with others. */
 import { randomUUID } from "node:crypto";
 import type { Clock } from "../../clock.ts";
+import type { JournalEvent } from "../event.ts";
 import type { EventLog } from "../event-log.ts";
-import { emptyState } from "../fold.ts";
+import { emptyState, type ManifestState } from "../fold.ts";
 import { type Manifest, type ManifestView, newManifestId, viewOf, writing } from "../manifest.ts";
 import type { Job } from "../job.ts";
 import type { Hold } from "../../store/port.ts";
@@ -12,45 +13,73 @@ import { makeTables, readHead } from "./tables.ts";
 
 export type SharedOptions = Pick<Sharing, "tables" | "again"> &
   Readonly<{
-    /** Where files are kept for as long as they are needed here. */
-    scratch: string;
+    /** Where files of that manifest are kept for as long as they are needed here. */
+    scratchOf: (id: string) => Promise<string>;
     clock: Clock;
   }>;
 
 /** Makes the tables where there are none. */
 export async function openShared(options: SharedOptions): Promise<Manifest> {
-  const { tables, again, scratch } = options;
+  const { tables, again, scratchOf } = options;
   await again(() => makeTables(tables, newManifestId()));
   const head = await again(() => readHead(tables));
   if (head === undefined) throw new Error("the tables that were made hold no manifest");
-  return { ...(await enterManifest(options, head.id)), id: head.id, folder: scratch, warnings: [] };
+  const folder = await scratchOf(head.id);
+  const its = await enterManifest(options, head.id, folder);
+  return { ...its, id: head.id, folder, warnings: [] };
 }
 
 /** Of nothing, where there is none. */
 export async function readShared(options: SharedOptions): Promise<ManifestView> {
-  const head = await options.again(() => readHead(options.tables));
-  const none = { ...viewOf(options.scratch, emptyState()), id: undefined, warnings: [] };
-  if (head === undefined) return none;
-  return { ...(await enterManifest(options, head.id)), id: head.id, warnings: [] };
+  const { tables, again, scratchOf } = options;
+  const head = await again(() => readHead(tables));
+  if (head === undefined) {
+    return { ...viewOf(await scratchOf(""), emptyState()), id: undefined, warnings: [] };
+  }
+  const its = await enterManifest({ ...options, reads: true }, head.id, await scratchOf(head.id));
+  return { ...its, id: head.id, warnings: [] };
 }
 
-async function enterManifest({ tables, again, scratch, clock }: SharedOptions, id: string) {
+/** All that it says, oldest first. */
+export async function readSharedEvents(
+  { tables, again }: Pick<SharedOptions, "tables" | "again">,
+  onEvent: (event: JournalEvent) => void,
+): Promise<void> {
+  const head = await again(() => readHead(tables));
+  if (head === undefined) return;
+  const log = new SharedLog({ tables, id: head.id, holder: "", again, reads: true });
+  for (const event of await log.readOthers()) onEvent(event);
+}
+
+async function enterManifest(
+  { tables, again, clock, reads }: SharedOptions & Pick<Sharing, "reads">,
+  id: string,
+  scratch: string,
+) {
   const state = emptyState();
   const files = new SharedFiles({ tables, id, again }, scratch);
-  const log = new SharedLog({ tables, id, holder: randomUUID(), again });
-  const storing = storingFirst(log, files);
+  const log = new SharedLog({ tables, id, holder: randomUUID(), again, reads });
+  const storing = storingFirst(log, files, state);
   const its = writing({ state, log: storing, clock });
   await its.refresh();
   const holdOf = (job: Job): Hold => ({ manifest: id, job: job.id, seq: job.seq });
-  return { ...viewOf(scratch, state), ...its, holdOf, bring: (job: Job) => files.bring(job) };
+  const view = { ...viewOf(scratch, state), isShared: true };
+  return { ...view, ...its, holdOf, bring: (job: Job) => files.bring(job) };
 }
 
-/** A file before the event that speaks of it. */
-function storingFirst(log: SharedLog, files: SharedFiles): EventLog {
+/** A file before the event that speaks of it; and one that is not needed any more after the event that says so. */
+function storingFirst(log: SharedLog, files: SharedFiles, { jobs }: ManifestState): EventLog {
   return {
     append: async (event, change) => {
-      await files.store(change.jobs ?? []);
-      return log.append(event, change);
+      const moved = change.jobs ?? [];
+      await files.store(moved);
+      const at = await log.append(event, change);
+      const before = event.type === "cleaned" ? jobs.get(event.job) : undefined;
+      if (at !== undefined && before !== undefined) {
+        const others = [...jobs.values()].filter(({ id }) => id !== before.id);
+        await files.drop(before, [...others, ...moved]);
+      }
+      return at;
     },
     readOthers: () => log.readOthers(),
     reserve: (last) => log.reserve(last),

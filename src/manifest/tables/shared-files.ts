@@ -3,7 +3,7 @@
  * speaks of it, under that checksum. Whoever works on the job fetches what is not in its own scratch folder. Results do
  * not stand here: Gemini keeps them for six weeks.
  */
-import { mkdir, readFile } from "node:fs/promises";
+import { mkdir, readFile, rm } from "node:fs/promises";
 import { dirname } from "node:path";
 import { promisify } from "node:util";
 import { zstdCompress, zstdDecompress } from "node:zlib";
@@ -12,6 +12,7 @@ import { sizeOf } from "../../disk/presence.ts";
 import { UserError } from "../../errors.ts";
 import { jobFiles, type JobFiles } from "../file-names.ts";
 import type { FileRecord, Job } from "../job.ts";
+import { isOpen } from "../states.ts";
 import type { Sharing } from "./shared-log.ts";
 import { textIn } from "./tables.ts";
 
@@ -24,6 +25,8 @@ const BYTES_OID = 17;
 const KNOWN = `SELECT sha256 FROM vecfill.file WHERE manifest = $1 AND sha256 = ANY ($2::text[])`;
 const STORE = `INSERT INTO vecfill.file (manifest, sha256, bytes) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING`;
 const FETCH = `SELECT encode(bytes, 'base64') AS bytes FROM vecfill.file WHERE manifest = $1 AND sha256 = $2`;
+
+const DELETE = `DELETE FROM vecfill.file WHERE manifest = $1 AND sha256 = ANY ($2::text[])`;
 
 type Recorded = Readonly<{ path: string; record: FileRecord }>;
 
@@ -55,10 +58,23 @@ export class SharedFiles {
   /** Where to find the job's files, each as it is recorded. */
   async bring(job: Job): Promise<JobFiles> {
     const files = jobFiles(this.#scratch, job.id);
+    // others have sent again all that failed: what stands here of it must not be sent once more
+    if (!isOpen(job) && job.failedFile === undefined) await rm(files.failed, { force: true });
     for (const recorded of recordedFiles(files, job)) {
       if (!(await this.#isHere(recorded))) await this.#fetch(job, recorded);
     }
     return files;
+  }
+
+  /** What `before` had recorded, and no job of these has: it was cleaned. */
+  async drop(before: Job, jobs: readonly Job[]): Promise<void> {
+    const { tables, id, again } = this.#its;
+    const recordedOf = (job: Job) =>
+      recordedFiles(jobFiles(this.#scratch, job.id), job).map(({ record }) => record.sha256);
+    const kept = new Set(jobs.flatMap(recordedOf));
+    const gone = recordedOf(before).filter((sha256) => !kept.has(sha256));
+    if (gone.length > 0) await again(() => tables.query(DELETE, [id, gone]));
+    for (const sha256 of gone) this.#stored.delete(sha256);
   }
 
   async #lookUp(files: readonly Recorded[]): Promise<void> {

@@ -20,6 +20,8 @@ export type Sharing = Readonly<{
   holder: string;
   /** Repeats work that fails for a while. */
   again: <T>(work: () => Promise<T>) => Promise<T>;
+  /** Only reads: what is paused can be looked at. */
+  reads?: boolean | undefined;
 }>;
 
 const APPEND = `
@@ -107,11 +109,11 @@ export class SharedLog implements EventLog {
 
   /** Events that follow. Throws where nothing may be written any more. */
   async #read(limit: number) {
-    const { tables, id, again } = this.#its;
+    const { tables, id, again, reads = false } = this.#its;
     const rows = await again(() => tables.query(READ, [id, this.#last, limit]));
     const { epoch, state } = rows[0] ?? {};
     this.#epoch ??= epoch ?? undefined;
-    if (epoch !== this.#epoch || state !== "active") throw notActive(state);
+    if (!reads && (epoch !== this.#epoch || state !== "active")) throw notActive(state);
     return rows.filter(({ number }) => number !== null);
   }
 }

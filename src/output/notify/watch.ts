@@ -27,6 +27,8 @@ export type WatchOptions = Readonly<{
   onEvent: string | undefined;
   metricsFile: string | undefined;
   jobsDir: string;
+  /** False where the manifest is not in that folder: then the metrics tell nothing of jobs. */
+  hasJobs: boolean;
   /** In which hooks run. */
   folder: string;
   /** For hooks: without secrets. */
@@ -132,11 +134,11 @@ class CommandWatch implements Watch {
   }
 
   async #writeMetrics(exitCode: number | undefined): Promise<void> {
-    const { metricsFile, jobsDir, prices, clock } = this.#options;
+    const { metricsFile, jobsDir, hasJobs, prices, clock } = this.#options;
     if (metricsFile === undefined) return;
     const metrics = metricsOf({
       jobsDir: resolve(jobsDir),
-      jobs: await jobsIn(jobsDir),
+      jobs: hasJobs ? await jobsIn(jobsDir) : undefined,
       prices,
       now: clock.now(),
       status: this.#health.status,

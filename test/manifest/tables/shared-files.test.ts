@@ -1,10 +1,11 @@
 /** A job goes on in another process, with another disk or none that lasts. Are its rows, its failed lines and its lists there? */
-import { readFile, rm, writeFile } from "node:fs/promises";
+import { copyFile, readFile, rm, writeFile } from "node:fs/promises";
+import { join } from "node:path";
 import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
 import { exportAll } from "../../../src/export/export.ts";
 import { importResults } from "../../../src/import/import.ts";
 import { pollJob } from "../../../src/poll/poll-job.ts";
-import { everyLine, resubmitJobs } from "../../../src/resubmit/resubmit.ts";
+import { everyLine, resubmitFile, resubmitJobs } from "../../../src/resubmit/resubmit.ts";
 import { run } from "../../../src/run/run.ts";
 import { openShared } from "../../../src/manifest/tables/open-shared.ts";
 import { submitJob } from "../../../src/submit/submit-job.ts";
@@ -26,7 +27,9 @@ async function elsewhere() {
 }
 
 test("each step of a job can be taken by another process, with an empty disk", async () => {
-  const trial = await startTrial(workshop, [...texts(3), texts(1)[0] ?? ""], { frozen: true });
+  const trial = await startTrial(workshop, [...texts(3), texts(1)[0] ?? ""], {
+    batchSeconds: 0.05,
+  });
   trial.setResults({ 2: errorLine(13) });
   await trial.services({}, async (all) => {
     await exportAll({ ...all, manifest: await elsewhere() }, trial.exportOptions());
@@ -79,6 +82,26 @@ test("a file in the scratch folder that is not the recorded one is fetched anew"
     await rm(other.folder, { recursive: true });
     await third.bring(third.job("0001"));
     expect(await readFile(files.requests, "utf8")).toBe(content);
+  });
+});
+
+test("a failed file of which others sent all again is gone here, too", async () => {
+  const trial = await startTrial(workshop, texts(2), { frozen: true });
+  trial.setResults({ 2: errorLine(13) });
+  await trial.services({}, async (all) => {
+    const first = await elsewhere();
+    await exportAll({ ...all, manifest: first }, trial.exportOptions());
+    await submitJob({ ...all, manifest: first }, first.job("0001"));
+    await trial.emulator.advance(1_000);
+    await pollJob({ ...all, manifest: first }, first.job("0001"));
+    await importResults({ ...all, manifest: first }, first.job("0001"));
+    const copy = join(first.folder, "mended.jsonl");
+    await copyFile(first.files("0001").failed, copy);
+    const other = await elsewhere();
+    const { bounds } = workshop;
+    await resubmitJobs({ ...all, manifest: other }, [other.job("0001")], bounds, everyLine);
+    await first.refresh();
+    expect(await resubmitFile({ ...all, manifest: first }, copy, bounds, undefined)).toEqual([]);
   });
 });
 

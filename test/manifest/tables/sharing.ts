@@ -11,7 +11,12 @@ import { repeating } from "../../../src/store/retry.ts";
 export const CLOCK = { ...systemClock, sleep: async () => {} };
 
 export function sharing(tables: Database, scratch = "scratch"): SharedOptions {
-  return { tables, again: repeating({ clock: CLOCK, report: () => {} }), scratch, clock: CLOCK };
+  return {
+    tables,
+    again: repeating({ clock: CLOCK, report: () => {} }),
+    scratchOf: async () => scratch,
+    clock: CLOCK,
+  };
 }
 
 /** The manifest of a process for which the files of jobs are no matter: there are none. */

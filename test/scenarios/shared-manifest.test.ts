@@ -1,0 +1,69 @@
+/** No disk of mine lasts: does every command go on, from an empty folder each time, with what stands in the database? */
+import { rm } from "node:fs/promises";
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import { type Ended, runHere } from "../command-line.ts";
+import { type Folders, openFolders, TEXTS } from "../folders.ts";
+
+const OVER = ["--manifest", "postgres"];
+
+/** Each command with a folder of its own, which is gone afterwards. */
+async function openShared(texts: readonly string[], faults: string) {
+  const folders = await openFolders(texts, { faults });
+  await folders.sql("DROP SCHEMA IF EXISTS vecfill CASCADE");
+  let number = 0;
+  const without =
+    (run: Folders["vecfill"]) =>
+    async (...args: readonly string[]): Promise<Ended> => {
+      number += 1;
+      const folder = `scratch-${number}`;
+      const ended = await run(folder, ...args, ...OVER);
+      await rm(join(folders.home, folder), { recursive: true, force: true });
+      return ended;
+    };
+  const vecfill = without(folders.vecfill);
+  const json = async (...args: readonly string[]) =>
+    JSON.parse((await vecfill(...args, "--json")).stdout);
+  return { ...folders, vecfill, json, inTime: without(folders.vecfillInTime) };
+}
+
+test("a run, a look, a rollback, another run, what failed again, and a clean", async () => {
+  const its = await openShared(TEXTS, "permanent=0.2");
+  expect(await its.json("jobs")).toMatchObject({ jobs: [] });
+  expect((await its.inTime("run")).code).toBe(1);
+  const { jobs } = await its.json("jobs");
+  expect(jobs).toMatchObject([{ written: 3 }, { written: 2, failed: 1 }, { written: 1 }]);
+  expect((await its.json("jobs", "1")).history.at(-1)).toMatchObject({ event: "imported" });
+  expect((await its.vecfill("verify")).code).toBe(0);
+  expect(await its.json("rollback", "1", "--yes")).toMatchObject({ rows: 3 });
+  expect(await its.json("resubmit")).toMatchObject({ jobs: ["0004"] });
+  expect((await its.inTime("run")).code).toBe(1);
+  expect(await its.books()).toMatchObject({ wrong: 0, empty: 1 });
+  expect(await its.json("jobs")).toMatchObject({ jobs: [{}, {}, {}, {}, { written: 3 }] });
+  const kept = () => its.sql("SELECT sha256 FROM vecfill.file");
+  const before = (await kept()).length;
+  expect((await its.json("clean", "--yes")).cleaned).toContain("0002");
+  expect((await kept()).length).toBeLessThan(before);
+  expect((await its.vecfill("verify")).code).toBe(0);
+});
+
+test.each([
+  [["migrate"], "vecfill migrate does not work over a shared manifest"],
+  [["recover"], "vecfill recover does not work over a shared manifest"],
+  [["run", "--lane", "sync"], "--lane sync does not work over a shared manifest"],
+  [["run", "--rebuild-index"], "--rebuild-index does not work over a shared manifest"],
+])("what does not work over it says so: %s", async (args, why) => {
+  const env = { DATABASE_URL: "postgres://nobody@127.0.0.1:1/none", GEMINI_API_KEY: "a-key" };
+  const { code, stderr } = await runHere([...args, ...OVER], { env });
+  expect([code, stderr]).toEqual([2, expect.stringContaining(why)]);
+});
+
+test("who has a project's URL and key only is told which address it needs", async () => {
+  const env = {
+    SUPABASE_URL: "https://abcdefghijklmnopqrst.supabase.co",
+    SUPABASE_SECRET_KEY: "sb_secret_aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+    VECFILL_MANIFEST: "postgres",
+  };
+  const { code, stderr } = await runHere(["jobs"], { env });
+  expect([code, stderr]).toEqual([2, expect.stringContaining("Session pooler")]);
+});
