@@ -315,10 +315,6 @@ describe("the rules", () => {
 });
 
 describe("the figures of the house", () => {
-  it("are what they may be", () => {
-    expect(told(over(sourceTree()))).toEqual([]);
-  });
-
   it("count arrows between rooms, those that run back up, and circles", () => {
     const tree = new Map([
       ["src/disk/rows.ts", 'import { a } from "../row/key.ts";\nimport "../errors.ts";'],

@@ -17,6 +17,7 @@ import {
 } from "../../src/disk/durable-file.ts";
 import { UserError } from "../../src/errors.ts";
 import { onlyWhere } from "../size.ts";
+import { anyText } from "../any-text.ts";
 
 const MEBIBYTE = 1024 * 1024;
 const MODULE = new URL("../../src/disk/durable-file.ts", import.meta.url).href;
@@ -195,7 +196,7 @@ describe("a place that cannot be written", () => {
 /** Texts and bytes from nothing up to more than two blocks. */
 function pieces(): fc.Arbitrary<(string | Uint8Array)[]> {
   const large = fc.nat({ max: 2 * MEBIBYTE + 7 }).map((size) => Buffer.alloc(size, "0123456789\n"));
-  const piece = fc.oneof(fc.string({ unit: "binary" }), fc.uint8Array({ maxLength: 40 }), {
+  const piece = fc.oneof(anyText(), fc.uint8Array({ maxLength: 40 }), {
     weight: 1,
     arbitrary: large,
   });

@@ -11,7 +11,7 @@ import { type Line, LineCounter, readLines, splitLines } from "../../src/disk/js
 import { sized } from "../size.ts";
 
 const MEBIBYTE = 1024 * 1024;
-const ENDLESS_MB = sized({ quick: 30, full: 100 });
+const ENDLESS_MB = sized({ quick: 15, full: 100 });
 const LF = 0x0a;
 
 let folder = "";

@@ -6,6 +6,7 @@ import {
   UNITS_PER_ONE,
 } from "../../src/emulator/vectors/embedding.ts";
 import { LineBytes } from "../../src/emulator/vectors/line-bytes.ts";
+import { IN_FULL } from "../size.ts";
 
 const SHAPE = {
   model: "gemini-embedding-001",
@@ -22,7 +23,7 @@ function cosine(a: readonly number[], b: readonly number[]): number {
   return a.reduce((sum, value, i) => sum + value * (b[i] ?? 0), 0) / norm(a) / norm(b);
 }
 
-test("the same text gives the same vector, whatever was embedded in between", () => {
+test("the same text gives the same vector, whatever was embedded in between", IN_FULL, () => {
   const first = emulatedVector(QUESTION, SHAPE);
   for (let i = 0; i < 20_000; i++) emulatedUnits(`word${i}`, { ...SHAPE, dimensions: 256 });
   for (let i = 0; i < 6_000; i++) emulatedUnits(`word${i}`, SHAPE);

@@ -14,6 +14,7 @@ import { connectGemini } from "../../src/gemini/client.ts";
 import type { RequestFile } from "../../src/gemini/port.ts";
 import { retryingGemini } from "../../src/gemini/retry.ts";
 import { describeGemini } from "./contract.ts";
+import { IN_FULL } from "../size.ts";
 
 /** Sleeps for no time at all. */
 const hasty: Clock = {
@@ -158,7 +159,7 @@ describe("a create", () => {
 });
 
 describe("results", () => {
-  test("that break off do so as an error, and are whole the next time", async () => {
+  test("that break off do so as an error, and are whole the next time", IN_FULL, async () => {
     const { gemini, batch } = await ended({ faults: "download-cut=1x" });
     const read = () => Array.fromAsync(gemini.openResults(batch?.resultsFile ?? ""));
     await expect(read()).rejects.toMatchObject({ kind: "uncertain" });
@@ -169,7 +170,7 @@ describe("results", () => {
     expect(lines).toHaveLength(1500);
   });
 
-  test("cannot always be deleted, and this is said", async () => {
+  test("cannot always be deleted, and this is said", IN_FULL, async () => {
     const { gemini, batch } = await ended({ behaviour: "delete-output=refused" });
     const deletion = gemini.deleteFile(batch?.resultsFile ?? "");
     await expect(deletion).rejects.toMatchObject({ kind: "refused" });

@@ -7,6 +7,7 @@ import { failureFromAnswer } from "../../src/gemini/http/failure.ts";
 import { startProxiedTrial, texts } from "../trial.ts";
 import { openWorkshop, type Workshop } from "../workshop.ts";
 import { errorBody } from "./stub-server.ts";
+import { sized } from "../size.ts";
 
 let workshop: Workshop;
 
@@ -22,13 +23,13 @@ const FREE_TIER =
 
 const money: Readonly<Record<string, readonly [number, string, string]>> = {
   "prepaid credits are used up": [429, "RESOURCE_EXHAUSTED", PREPAID],
+  "no billing, as 400": [400, "FAILED_PRECONDITION", "Please enable billing on your project."],
   "the spending cap": [
     429,
     "RESOURCE_EXHAUSTED",
     "Your project exceeded its monthly spending cap.",
   ],
   "the free tier": [429, "RESOURCE_EXHAUSTED", FREE_TIER],
-  "no billing, as 400": [400, "FAILED_PRECONDITION", "Please enable billing on your project."],
   "no billing, as 403": [
     403,
     "PERMISSION_DENIED",
@@ -36,7 +37,7 @@ const money: Readonly<Record<string, readonly [number, string, string]>> = {
   ],
 };
 
-test.each(Object.entries(money))(
+test.each(Object.entries(money).slice(0, sized({ quick: 2, full: undefined })))(
   "%s: what is at Gemini is fetched, and the run ends with what to do",
   async (_, [status, word, message]) => {
     const { trial, proxy } = await startProxiedTrial(workshop, texts(6), {

@@ -6,6 +6,7 @@ import { describe, expect, test } from "vitest";
 import { isJsonObject } from "../../src/row/json-value.ts";
 import { eventSchema, parseEvent } from "../../src/manifest/event.ts";
 import { sureCheckOf } from "../../src/row/sure-check.ts";
+import { sized } from "../size.ts";
 
 /** One of each kind. */
 const EXAMPLES = readFileSync(new URL("../fixtures/manifest-v1.ndjson", import.meta.url), "utf8")
@@ -100,7 +101,7 @@ describe("a line of the journal", () => {
           expect(read(json), json).toEqual(fully(json));
         },
       ),
-      { numRuns: 3000 },
+      { numRuns: sized({ quick: 1_000, full: 3_000 }) },
     );
   });
 

@@ -11,6 +11,7 @@ import type { JobState } from "../../src/manifest/job.ts";
 import { type Manifest } from "../../src/manifest/manifest.ts";
 import { readState, saveState } from "../../src/manifest/saved/saved-state.ts";
 import { newJob, TARGET, temporaryFolder } from "./sample.ts";
+import { sized } from "../size.ts";
 
 const at = "2026-11-22T10:00:00.000Z";
 const job = "0001";
@@ -401,7 +402,7 @@ test("whatever legal events happen, what is read back is what the writer knew", 
       await reopened.close();
       await rm(folder, { recursive: true });
     }),
-    { numRuns: 25 },
+    { numRuns: sized({ quick: 12, full: 25 }) },
   );
 });
 

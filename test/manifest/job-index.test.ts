@@ -15,6 +15,7 @@ import {
 } from "../../src/manifest/fold.ts";
 import { type Need, needs } from "../../src/manifest/states.ts";
 import { TARGET } from "./sample.ts";
+import { sized } from "../size.ts";
 
 const at = "2026-11-29T10:00:00.000Z";
 const file = { bytes: 300, sha256: "a".repeat(64) };
@@ -99,6 +100,6 @@ test("after every event it says what a look at all jobs says, and so after the j
       }
       expect(indexed(read)).toEqual(scanned(live));
     }),
-    { numRuns: 200 },
+    { numRuns: sized({ quick: 70, full: 200 }) },
   );
 });

@@ -9,6 +9,7 @@ import { systemClock } from "../../src/clock.ts";
 import type { Job } from "../../src/manifest/job.ts";
 import { type Manifest } from "../../src/manifest/manifest.ts";
 import { newJob, temporaryFolder } from "./sample.ts";
+import { sized } from "../size.ts";
 
 const LF = 0x0a;
 /** Even, where drawn doubles crowd at the ends. */
@@ -114,6 +115,6 @@ test("a journal cut after any byte tells what was known after its last whole lin
       }
       await rm(folder, { recursive: true });
     }),
-    { numRuns: 12 },
+    { numRuns: sized({ quick: 5, full: 12 }) },
   );
 });

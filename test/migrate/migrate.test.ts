@@ -9,6 +9,7 @@ import { judged } from "../../src/migrate/gate.ts";
 import { twinOf } from "../../src/migrate/twin-index.ts";
 import { type Folders, openFolders } from "../folders.ts";
 import { isRight } from "../workshop.ts";
+import { IN_FULL } from "../size.ts";
 
 const TEXTS = Array.from({ length: 12 }, (_, n) => `What is known of number ${n + 1}?`);
 const OLD = {
@@ -263,7 +264,7 @@ async function pasting(folders: Folders, ...args: readonly string[]) {
   }
 }
 
-test("files that I run myself, in order, do the same, and undo it", async () => {
+test("files that I run myself, in order, do the same, and undo it", IN_FULL, async () => {
   const folders = await inUse();
   const before = await schema(folders);
   const { ended, names } = await pasting(folders);

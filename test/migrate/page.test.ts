@@ -4,10 +4,11 @@ import { join } from "node:path";
 import { expect, test } from "vitest";
 import { read, sectionsOf } from "../page.ts";
 import { openStage } from "../stage.ts";
+import { IN_FULL } from "../size.ts";
 
 const LIMIT_MS = 120_000;
 
-test("every command of the page", { timeout: LIMIT_MS }, async () => {
+test("every command of the page", { timeout: LIMIT_MS, ...IN_FULL }, async () => {
   const stage = await openStage("embedded");
   try {
     await stage.sql("create extension if not exists vector");

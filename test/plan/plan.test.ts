@@ -73,7 +73,7 @@ function expectWithin(value: number, [least, most]: readonly [number, number]): 
 const ROWS = sized({ quick: 1_200, full: 2_500 });
 const LARGE = { maxRows: 300, maxTokens: 200_000, maxBytes: 10_000_000 };
 
-describe.each(["words", "characters", "bytes"] as const)(
+describe.each(sized({ quick: ["bytes"], full: ["words", "characters", "bytes"] } as const))(
   "where tokens are counted by %s",
   (tokenizer) => {
     test("the plan is within 5% of the bill, in tokens and in dollars, and exact in rows and jobs", async () => {

@@ -3,8 +3,9 @@ import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { fingerprint } from "../fingerprints.ts";
 import { KeySet, KeyTable } from "../../src/row/key-table.ts";
+import { sized } from "../size.ts";
 
-const ROWS = 200_000;
+const ROWS = sized({ quick: 60_000, full: 200_000 });
 const BYTES_A_KEY_IN_A_SET = 8 / 0.75;
 const BYTES_A_KEY_IN_A_TABLE = 12 / 0.75;
 /** Arrays are a whole number of slots long. */

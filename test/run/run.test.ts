@@ -9,6 +9,7 @@ import type { Store } from "../../src/store/port.ts";
 import { balanced } from "../../src/row/sums.ts";
 import { errorLine, range, startTrial, texts, type Trial } from "../trial.ts";
 import { openWorkshop, type Workshop } from "../workshop.ts";
+import { IN_FULL, sized } from "../size.ts";
 
 let workshop: Workshop;
 
@@ -246,19 +247,23 @@ describe("Gemini makes difficulties", () => {
     expect((await trial.job("0001")).submissions).toBe(4);
   });
 
-  test("it takes one batch at a time: the next one goes as soon as the first has ended", async () => {
-    const options = { activeBatchesMax: 1, batchSeconds: 1.5 };
-    const trial = await startTrial(workshop, texts(8), options);
-    workshop.events.length = 0;
-    const startedMs = performance.now();
-    // twenty seconds for the clock of a trial
-    const summary = await trial.run({ ...small(trial, 4), quotaWaitMs: 2_000_000 });
-    expect(performance.now() - startedMs).toBeLessThan(15_000);
-    const waited = workshop.events.filter(({ type }) => type === "quotaFull");
-    expect(waited).toContainEqual(expect.objectContaining({ refusals: 1 }));
-    expect(summary).toMatchObject({ written: 8, failed: 0 });
-    await expectPaidOncePerAttempt(trial);
-  });
+  test(
+    "it takes one batch at a time: the next one goes as soon as the first has ended",
+    IN_FULL,
+    async () => {
+      const options = { activeBatchesMax: 1, batchSeconds: 1.5 };
+      const trial = await startTrial(workshop, texts(8), options);
+      workshop.events.length = 0;
+      const startedMs = performance.now();
+      // twenty seconds for the clock of a trial
+      const summary = await trial.run({ ...small(trial, 4), quotaWaitMs: 2_000_000 });
+      expect(performance.now() - startedMs).toBeLessThan(15_000);
+      const waited = workshop.events.filter(({ type }) => type === "quotaFull");
+      expect(waited).toContainEqual(expect.objectContaining({ refusals: 1 }));
+      expect(summary).toMatchObject({ written: 8, failed: 0 });
+      await expectPaidOncePerAttempt(trial);
+    },
+  );
 
   test("it answers no create, breaks connections, and is down at times", async () => {
     const faults =
@@ -321,16 +326,15 @@ describe("a run that ends early", () => {
   });
 
   test.each([
-    "exporting",
-    "exported",
-    "uploading",
+    ...sized({
+      quick: [],
+      full: ["exporting", "exported", "uploading", "downloaded", "resubmitted"],
+    }),
     "submitted",
     "ended",
     "downloading",
-    "downloaded",
     "importing",
     "imported",
-    "resubmitted",
   ])("interrupted at `%s`: consistent at once, and finished by the next run", async (at) => {
     const faults = "shuffle,retryable=0.5";
     const trial = await startTrial(workshop, texts(6), { faults });

@@ -15,7 +15,7 @@ import { submitJob } from "../../src/submit/submit-job.ts";
 import { runHere, start } from "../command-line.ts";
 import { startTrial, texts, type Trial } from "../trial.ts";
 import { API_KEY, hastyClock, openWorkshop, type Workshop } from "../workshop.ts";
-import { onlyWhere } from "../size.ts";
+import { onlyWhere, sized } from "../size.ts";
 
 const LATE_CREATE = fileURLToPath(new URL("../late-create.ts", import.meta.url));
 const HOUR_MS = 3_600_000;
@@ -265,25 +265,28 @@ describe("a create without an answer and without a batch", () => {
     },
   };
 
-  test.each(Object.entries(commands))("holds up no other job: %s", async (_, command) => {
-    const trial = await startTrial(workshop, texts(6), { faults: "create-lost=1x" });
-    const { emulator } = trial;
-    // the list that settles it is not to be had before the others are at Gemini
-    trial.setWire(async ({ method, url }, send) => {
-      if (method === "GET" && url.pathname.endsWith("/batches")) {
-        while (emulator.calls("create") > 0 && emulator.batches().length < 2) {
-          await systemClock.sleep(5);
+  test.each(Object.entries(commands).slice(sized({ quick: 1, full: 0 })))(
+    "holds up no other job: %s",
+    async (_, command) => {
+      const trial = await startTrial(workshop, texts(6), { faults: "create-lost=1x" });
+      const { emulator } = trial;
+      // the list that settles it is not to be had before the others are at Gemini
+      trial.setWire(async ({ method, url }, send) => {
+        if (method === "GET" && url.pathname.endsWith("/batches")) {
+          while (emulator.calls("create") > 0 && emulator.batches().length < 2) {
+            await systemClock.sleep(5);
+          }
         }
-      }
-      return send();
-    });
-    await command(trial);
-    const events = await told(trial);
-    const others = ["0002 submitted", "0003 submitted"].map((event) => events.indexOf(event));
-    expect(Math.min(...others)).toBeGreaterThan(0);
-    expect(Math.max(...others)).toBeLessThan(events.indexOf("0001 absent"));
-    expect(batchesOf(trial)).toHaveLength(3);
-  });
+        return send();
+      });
+      await command(trial);
+      const events = await told(trial);
+      const others = ["0002 submitted", "0003 submitted"].map((event) => events.indexOf(event));
+      expect(Math.min(...others)).toBeGreaterThan(0);
+      expect(Math.max(...others)).toBeLessThan(events.indexOf("0001 absent"));
+      expect(batchesOf(trial)).toHaveLength(3);
+    },
+  );
 });
 
 describe("where deletion is seen late", () => {

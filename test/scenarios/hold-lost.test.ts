@@ -70,10 +70,9 @@ test("what others sent while a file was uploaded fills the window: nothing more 
       ...all.gemini,
       uploadFile: async (...given: Parameters<typeof all.gemini.uploadFile>) => {
         const file = await all.gemini.uploadFile(...given);
-        if (isFirst) {
-          isFirst = false;
-          await submitJob(all, all.manifest.job("0002"));
-        }
+        // on a busy machine its upload may fail, and this one is sent once more
+        if (isFirst) await submitJob(all, all.manifest.job("0002"));
+        isFirst = false;
         return file;
       },
     };

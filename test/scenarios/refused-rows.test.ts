@@ -13,6 +13,7 @@ import { TableRefusal } from "../../src/store/port.ts";
 import { paidRows } from "../../src/words/paid-rows.ts";
 import { errorLine, range, startTrial, texts, type Trial } from "../trial.ts";
 import { openWorkshop, type Workshop } from "../workshop.ts";
+import { IN_FULL } from "../size.ts";
 
 let workshop: Workshop;
 
@@ -90,7 +91,7 @@ describe("nine hundred rows in three jobs", () => {
     expect(await trial.paid()).toEqual(once(range(1, 900)));
   });
 
-  test("of which 600 are refused: it is the table, and no row is sent again", async () => {
+  test("of which 600 are refused: it is the table, and no row is sent again", IN_FULL, async () => {
     const trial = await startTrial(workshop, texts(900));
     // nothing more would be sent once the first job is refused
     await trial.untilEnded({ bounds: BOUNDS });

@@ -165,7 +165,7 @@ describe.each(["SIGINT", "SIGTERM"] as const)("%s once", (signal) => {
     },
   );
 
-  it("in poll, while it waits", signal === "SIGINT" ? IN_FULL : {}, async () => {
+  it("in poll, while it waits", IN_FULL, async () => {
     const trial = await startTrial(3);
     await trial.here(["export", ...trial.ofTable]);
     await trial.here(["submit", ...trial.jobsDir]);
@@ -243,29 +243,33 @@ it("in submit, with a create under way: its answer is waited for and recorded", 
   expect(trial.service.batches()).toHaveLength(2);
 });
 
-it("twice, with a create under way: it leaves at once, and the batch is found again", async () => {
-  const trial = await startTrial(3, { faults: "create-silent=1x" });
-  const run = trial.start(["run", "--reconcile-grace", "1", ...trial.ofTable]);
-  await untilCreating(trial);
-  run.kill("SIGINT");
-  await run.says("Stopping");
-  const pressedMs = performance.now();
-  run.kill("SIGINT");
-  const { code } = await run.ended;
-  expect([code, performance.now() - pressedMs < LONG_BEFORE_A_TIMEOUT_MS]).toEqual([
-    EXIT_CODES.interrupted,
-    true,
-  ]);
-  expect(await trial.states()).toEqual(["submitting"]);
-  // the batch was made, and nobody was told
-  expect(trial.service.batches()).toHaveLength(1);
-  await trial.service.advance(HOUR_MS);
-  const again = await trial.here(["run", "--reconcile-grace", "1", ...trial.ofTable]);
-  expect(again.code, again.stderr).toBe(EXIT_CODES.done);
-  expect(again.stderr).toContain("found at Gemini");
-  expect(trial.service.batches()).toHaveLength(1);
-  await trial.expectDone();
-});
+it(
+  "twice, with a create under way: it leaves at once, and the batch is found again",
+  IN_FULL,
+  async () => {
+    const trial = await startTrial(3, { faults: "create-silent=1x" });
+    const run = trial.start(["run", "--reconcile-grace", "1", ...trial.ofTable]);
+    await untilCreating(trial);
+    run.kill("SIGINT");
+    await run.says("Stopping");
+    const pressedMs = performance.now();
+    run.kill("SIGINT");
+    const { code } = await run.ended;
+    expect([code, performance.now() - pressedMs < LONG_BEFORE_A_TIMEOUT_MS]).toEqual([
+      EXIT_CODES.interrupted,
+      true,
+    ]);
+    expect(await trial.states()).toEqual(["submitting"]);
+    // the batch was made, and nobody was told
+    expect(trial.service.batches()).toHaveLength(1);
+    await trial.service.advance(HOUR_MS);
+    const again = await trial.here(["run", "--reconcile-grace", "1", ...trial.ofTable]);
+    expect(again.code, again.stderr).toBe(EXIT_CODES.done);
+    expect(again.stderr).toContain("found at Gemini");
+    expect(trial.service.batches()).toHaveLength(1);
+    await trial.expectDone();
+  },
+);
 
 describe("before there is a job, the result does not say that there was nothing to do", () => {
   it("in run, while it counts", IN_FULL, async () => {

@@ -7,7 +7,7 @@ import { readManifest } from "../../src/jobs-folder/open.ts";
 import { type Folders, openFolders } from "../folders.ts";
 import { loadConfiguration } from "../../src/settings/config.ts";
 import { temporaryFolder } from "../manifest/sample.ts";
-import { sized } from "../size.ts";
+import { IN_FULL, sized } from "../size.ts";
 
 const ROWS = sized({ quick: 24, full: 5_000 });
 const ROWS_A_JOB = Math.ceil(ROWS / 30);
@@ -43,7 +43,7 @@ async function emptyRows({ sql }: Folders): Promise<readonly string[]> {
   return [row["q"] ?? "", row["a"] ?? ""];
 }
 
-test("share one queue evenly, and both are filled", { timeout: LIMIT_MS }, async () => {
+test("share one queue evenly, and both are filled", { timeout: LIMIT_MS, ...IN_FULL }, async () => {
   const folders = await twoTables(TARGETS, ROWS);
   const { vecfillInTime, home, emulator } = folders;
   const ended = await vecfillInTime(

@@ -255,7 +255,7 @@ describe("a line that cannot be read", () => {
         expect(parseResultLine(bytes).kind).toMatch(/^(?:vector|error|malformed)$/);
         expect(typeof readResultKey(bytes)).toMatch(/^(?:string|undefined)$/);
       }),
-      { numRuns: 500 },
+      { numRuns: sized({ quick: 150, full: 500 }) },
     );
     const deep = `{"key":"${key}","error":${"[".repeat(50_000)}${"]".repeat(50_000)}}`;
     expect(parse(deep)).toMatchObject({ kind: "error", key });

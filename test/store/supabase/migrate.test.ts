@@ -11,6 +11,7 @@ import { isRight } from "../../workshop.ts";
 import { DIMENSIONS, QUESTIONS } from "../contract.ts";
 import { SECRET_KEY } from "./keys.ts";
 import { openProject, type Project } from "./project.ts";
+import { IN_FULL } from "../../size.ts";
 
 const NEW = { model: "gemini-embedding-2", dimensions: DIMENSIONS } as const;
 const OLD = {
@@ -30,7 +31,7 @@ async function right({ database }: Project, shape: typeof NEW | typeof OLD): Pro
     .map(({ id }) => id ?? "");
 }
 
-test("by files alone", { timeout: 60_000 }, async () => {
+test("by files alone", { timeout: 60_000, ...IN_FULL }, async () => {
   const [project, folder] = [await openProject(), await temporaryFolder()];
   const emulator = await startEmulator({ batchSeconds: 0, tier: "off" });
   const env = {

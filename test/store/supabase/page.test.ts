@@ -8,7 +8,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type Emulator, startEmulator } from "../../../src/emulator/emulator.ts";
 import { runHere, type Ended } from "../../command-line.ts";
 import { temporaryFolder } from "../../manifest/sample.ts";
-import { sized } from "../../size.ts";
+import { IN_FULL, sized } from "../../size.ts";
 import { sectionsOf, settingsBefore, words } from "../../page.ts";
 import { hasNativeServer } from "../postgres/native-database.ts";
 import { SECRET_KEY } from "./keys.ts";
@@ -82,27 +82,31 @@ describe.each(VERSIONS)("with the API of PostgREST %s", (version) => {
     return runHere(words(line), { env, folder });
   }
 
-  it("every command ends well, and the column is full", { timeout: LIMIT_MS }, async () => {
-    await project.runScript("CREATE TABLE questions (id bigint PRIMARY KEY, question_text text)");
-    await project.runScript(tableSql);
-    await project.runScript(
-      `INSERT INTO questions SELECT i, 'Which number is ' || i || '?' FROM generate_series(1, ${ROWS}) i`,
-    );
-    await mkdir(folder, { recursive: true });
-    await writeSettings();
-    const said = new Map<string, string>();
-    for (const line of lines.filter((each) => !NOT_OURS.test(each))) {
-      if (line.startsWith("DATABASE_URL") && project.url === undefined) continue;
-      const ended = await typed(line);
-      expect({ line, ...ended }).toMatchObject({ line, code: 0 });
-      if (line === "vecfill init") await pasteTheMigration();
-      said.set(line, ended.stdout);
-      expect(ended.stderr).not.toMatch(/row by row/);
-    }
-    expect(said.get("vecfill doctor")).toMatch(/0 failures, 0 warnings/);
-    const [state] = await project.database.query(
-      "SELECT count(*)::text AS rows, count(embedding)::text AS filled FROM questions",
-    );
-    expect(state).toEqual({ rows: String(ROWS), filled: String(ROWS) });
-  });
+  it(
+    "every command ends well, and the column is full",
+    { timeout: LIMIT_MS, ...IN_FULL },
+    async () => {
+      await project.runScript("CREATE TABLE questions (id bigint PRIMARY KEY, question_text text)");
+      await project.runScript(tableSql);
+      await project.runScript(
+        `INSERT INTO questions SELECT i, 'Which number is ' || i || '?' FROM generate_series(1, ${ROWS}) i`,
+      );
+      await mkdir(folder, { recursive: true });
+      await writeSettings();
+      const said = new Map<string, string>();
+      for (const line of lines.filter((each) => !NOT_OURS.test(each))) {
+        if (line.startsWith("DATABASE_URL") && project.url === undefined) continue;
+        const ended = await typed(line);
+        expect({ line, ...ended }).toMatchObject({ line, code: 0 });
+        if (line === "vecfill init") await pasteTheMigration();
+        said.set(line, ended.stdout);
+        expect(ended.stderr).not.toMatch(/row by row/);
+      }
+      expect(said.get("vecfill doctor")).toMatch(/0 failures, 0 warnings/);
+      const [state] = await project.database.query(
+        "SELECT count(*)::text AS rows, count(embedding)::text AS filled FROM questions",
+      );
+      expect(state).toEqual({ rows: String(ROWS), filled: String(ROWS) });
+    },
+  );
 });

@@ -102,7 +102,7 @@ type Way = "the SQL functions" | "the API alone" | "the database itself";
 
 const WAYS: readonly Way[] = [
   "the SQL functions",
-  "the API alone",
+  ...sized({ quick: [], full: ["the API alone"] as const }),
   // the embedded one has no address here
   ...(hasNativeServer ? (["the database itself"] as const) : []),
 ];
