@@ -29,7 +29,7 @@ export default defineConfig(({ mode }) => ({
     // files share a process: modules and the embedded database are loaded once in each
     isolate: false,
     // more than there are cores: tests wait for processes and timers, and on a native server for that, too
-    maxWorkers: availableParallelism() + (mode === "rest" ? 3 : 0),
+    maxWorkers: availableParallelism() + (mode === "rest" ? 3 : 1),
     // Node strips the types itself, as it does for users
     experimental: { viteModuleRunner: false },
     // an optimising compiler takes longer over the database than a test does with it, and a heap that

@@ -127,9 +127,11 @@ function acceptWith(
   name: CommandName,
   { argument }: Command,
 ): Argv {
-  // no type for what takes a value: it is checked with the same words wherever it comes from
+  // no type for what takes a value: it is checked with the same words wherever it comes from.
+  // Hidden, since yargs makes a page of what is not at each command, and nobody sees it
   for (const { flag, value } of [...(own?.options ?? []), ...optionsOf(name)]) {
-    args.option(flag, value === undefined ? { type: "boolean" } : { requiresArg: true });
+    const takes = value === undefined ? { type: "boolean" as const } : { requiresArg: true };
+    args.option(flag, { ...takes, hidden: true });
   }
   if (argument !== undefined) args.positional(argumentName(argument.form), { type: "string" });
   return args;

@@ -71,11 +71,37 @@ function lent(database: PGlite, onClose: () => Promise<unknown>): PGlite {
     get: (target, name) => {
       if (name === "close") return close;
       if (isClosed) throw new Error("PGlite is closed");
-      if (name === "query") return queryPlanned(target);
-      const value: unknown = Reflect.get(target, name, target);
-      return typeof value === "function" ? value.bind(target) : value;
+      if (withVector.has(target) && CALLS.includes(name)) return firstCall(target, name);
+      return member(target, name);
     },
   });
+}
+
+function member(database: PGlite, name: string | symbol): unknown {
+  if (name === "query") return queryPlanned(database);
+  const value: unknown = Reflect.get(database, name, database);
+  return typeof value === "function" ? value.bind(database) : value;
+}
+
+/**
+ * To make the extension, and to drop it, takes half as long as a file's tests do. So it stays in an empty database, for a
+ * borrower whose first statement makes it; for any other one it goes first.
+ */
+const withVector = new WeakSet<PGlite>();
+const CALLS: readonly (string | symbol)[] = ["query", "exec", "transaction"];
+const MAKES_VECTOR = /^CREATE EXTENSION (?:IF NOT EXISTS )?vector$/;
+
+function firstCall(database: PGlite, name: string | symbol) {
+  return async (...given: unknown[]): Promise<unknown> => {
+    if (withVector.delete(database)) {
+      const nothing = { rows: [], fields: [], affectedRows: 0 };
+      if (MAKES_VECTOR.test(String(given[0]))) return name === "exec" ? [nothing] : nothing;
+      await database.exec("DROP EXTENSION vector CASCADE");
+    }
+    const call = member(database, name);
+    if (typeof call !== "function") throw new TypeError(`${String(name)} is no call`);
+    return call(...given);
+  };
 }
 
 /** The catalogue's query has more, and hardly another. */
@@ -108,7 +134,10 @@ async function start(): Promise<PGlite> {
 
 async function giveBack(database: PGlite): Promise<void> {
   await endSession(database);
+  withVector.delete(database);
   await database.exec(EMPTY);
+  const { rows } = await database.query("SELECT FROM pg_extension WHERE extname = 'vector'");
+  if (rows.length > 0) withVector.add(database);
   idle.push(database);
 }
 
@@ -119,19 +148,31 @@ async function endSession(database: PGlite): Promise<void> {
   prepared.delete(database);
 }
 
-/** As after initdb: no schema but an empty `public`, no extension, no role of a test's own. */
+/** As after initdb: no schema but an empty `public`, no extension, no role of a test's own. But for `vector`, as it was made. */
 const EMPTY = `
   DO $$
-  DECLARE each text;
+  DECLARE
+    each text;
+    aside text := 'aside of the tests';
   BEGIN
+    EXECUTE format('CREATE SCHEMA %I', aside);
     FOR each IN SELECT evtname FROM pg_event_trigger LOOP
       EXECUTE format('DROP EVENT TRIGGER %I', each);
     END LOOP;
-    FOR each IN SELECT extname FROM pg_extension WHERE extname <> 'plpgsql' LOOP
+    FOR each IN SELECT extname FROM pg_extension e WHERE extname <> 'plpgsql' AND (
+      extname <> 'vector' OR extowner::regrole::text <> current_user OR EXISTS (
+        SELECT FROM pg_depend d LEFT JOIN pg_proc p ON d.classid = 'pg_proc'::regclass AND p.oid = d.objid
+        LEFT JOIN pg_type t ON d.classid = 'pg_type'::regclass AND t.oid = d.objid
+        WHERE d.refobjid = e.oid AND d.deptype = 'e' AND coalesce(p.proacl, t.typacl) IS NOT NULL
+      )
+    ) LOOP
       EXECUTE format('DROP EXTENSION %I CASCADE', each);
     END LOOP;
+    FOR each IN SELECT extname FROM pg_extension WHERE extname = 'vector' LOOP
+      EXECUTE format('ALTER EXTENSION %I SET SCHEMA %I', each, aside);
+    END LOOP;
     FOR each IN SELECT nspname FROM pg_namespace
-      WHERE nspname !~ '^pg_' AND nspname <> 'information_schema'
+      WHERE nspname !~ '^pg_' AND nspname NOT IN ('information_schema', aside)
     LOOP
       EXECUTE format('DROP SCHEMA %I CASCADE', each);
     END LOOP;
@@ -147,4 +188,8 @@ const EMPTY = `
     CREATE SCHEMA public AUTHORIZATION pg_database_owner;
     GRANT USAGE ON SCHEMA public TO PUBLIC;
     COMMENT ON SCHEMA public IS 'standard public schema';
+    FOR each IN SELECT extname FROM pg_extension WHERE extname = 'vector' LOOP
+      EXECUTE format('ALTER EXTENSION %I SET SCHEMA public', each);
+    END LOOP;
+    EXECUTE format('DROP SCHEMA %I', aside);
   END $$`;
