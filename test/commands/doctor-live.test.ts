@@ -10,6 +10,7 @@ import { type Emulator, startEmulator } from "../../src/emulator/emulator.ts";
 import type { EmulatorOptions } from "../../src/emulator/faults/emulator-options.ts";
 import { type Ended, runHere } from "../command-line.ts";
 import { temporaryFolder } from "../manifest/sample.ts";
+import { IN_FULL } from "../size.ts";
 
 const KEY = "AIza-a-key-that-must-not-be-kept";
 const REPORT = z.object({
@@ -64,7 +65,7 @@ test("a service that is as the emulator is answers everything as expected", asyn
   expect(found.filter(({ differs }) => differs)).toEqual([]);
 });
 
-test("each way in which it behaves otherwise is named, and nothing else", async () => {
+test("each way in which it behaves otherwise is named, and nothing else", IN_FULL, async () => {
   const behaviour = [
     "nested-config=honoured",
     "line-codes=http",
@@ -94,7 +95,7 @@ test("each way in which it behaves otherwise is named, and nothing else", async 
   });
 });
 
-test("a whole batch that fails for one line is told as that", async () => {
+test("a whole batch that fails for one line is told as that", IN_FULL, async () => {
   const emulator = await service({ behaviour: "empty-text=batch-failed" });
   const found = comparisons(await doctor(emulator, "--json")).find(({ differs }) => differs);
   expect(found).toMatchObject({
@@ -130,7 +131,7 @@ test("what was sent and what came back is kept, without the key; nothing is left
   expect(batches.every(({ deleted }) => deleted)).toBe(true);
 });
 
-test("a key that comes back in a header or an address is not kept either", async () => {
+test("a key that comes back in a header or an address is not kept either", IN_FULL, async () => {
   const gateway = await service({});
   const target = new URL(gateway.url);
   const echoing = createServer((message, response) => {

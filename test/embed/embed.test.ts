@@ -16,6 +16,7 @@ import { resealed } from "../manifest/sample.ts";
 import { embedAtOnce, startTrial, texts, type Trial, type Wire } from "../trial.ts";
 import { adoptFound } from "../../src/submit/adopt.ts";
 import { openWorkshop, type Workshop, type WorkshopServices } from "../workshop.ts";
+import { IN_FULL } from "../size.ts";
 
 let workshop: Workshop;
 
@@ -146,7 +147,7 @@ describe("the same rows", () => {
 });
 
 describe("what was answered is never paid for again", () => {
-  test("when a call fails for good: the next time goes on behind it", async () => {
+  test("when a call fails for good: the next time goes on behind it", IN_FULL, async () => {
     const trial = await exported();
     trial.setWire(afterCalls(2, refusedKey));
     await expect(trial.embed()).rejects.toMatchObject({ exit: "fatal" });
@@ -293,18 +294,22 @@ describe("a job that was begun at once", () => {
     expect(payments(trial)).toEqual({ 1: ROWS });
   });
 
-  test("ends with what it has when it is cancelled: that is imported, the rest may be sent again", async () => {
-    const trial = await halfDone();
-    expect(await cancel(trial)).toBe("kept");
-    expect(await trial.import()).toMatchObject({ written: 200, failed: 250 });
-    const job = await trial.job("0001");
-    expect(job.outstanding).toEqual({ lines: 250, retryable: 250 });
-    await trial.run({ export: trial.exportOptions({ bounds: BOUNDS }) });
-    expect(await trial.rightIds()).toHaveLength(ROWS);
-    expect(payments(trial)).toEqual({ 1: 200 });
-    const paid = Object.values(await trial.paid());
-    expect([paid.length, new Set(paid)]).toEqual([250, new Set([1])]);
-  });
+  test(
+    "ends with what it has when it is cancelled: that is imported, the rest may be sent again",
+    IN_FULL,
+    async () => {
+      const trial = await halfDone();
+      expect(await cancel(trial)).toBe("kept");
+      expect(await trial.import()).toMatchObject({ written: 200, failed: 250 });
+      const job = await trial.job("0001");
+      expect(job.outstanding).toEqual({ lines: 250, retryable: 250 });
+      await trial.run({ export: trial.exportOptions({ bounds: BOUNDS }) });
+      expect(await trial.rightIds()).toHaveLength(ROWS);
+      expect(payments(trial)).toEqual({ 1: 200 });
+      const paid = Object.values(await trial.paid());
+      expect([paid.length, new Set(paid)]).toEqual([250, new Set([1])]);
+    },
+  );
 
   test("is given up when it is cancelled before its first answer", async () => {
     const trial = await exported();
@@ -402,17 +407,21 @@ describe("a manifest restored from a backup that is older than the answers", () 
     expect(payments(trial)).toEqual({ 1: ROWS });
   });
 
-  test("calls a job exported whose answers are not for its requests, without the lock as with it", async () => {
-    const trial = await restoredAfter(async (whole) => {
-      await whole.submit();
-      await whole.poll();
-      await whole.import();
-    });
-    const files = await trial.files();
-    expect(files).toContain("0001.results.jsonl");
-    expect(await trial.states()).toEqual(["0001 exported"]);
-    expect(await trial.files()).toEqual(files);
-  });
+  test(
+    "calls a job exported whose answers are not for its requests, without the lock as with it",
+    IN_FULL,
+    async () => {
+      const trial = await restoredAfter(async (whole) => {
+        await whole.submit();
+        await whole.poll();
+        await whole.import();
+      });
+      const files = await trial.files();
+      expect(files).toContain("0001.results.jsonl");
+      expect(await trial.states()).toEqual(["0001 exported"]);
+      expect(await trial.files()).toEqual(files);
+    },
+  );
 
   test("lets a job be cancelled without losing what it was answered", async () => {
     const trial = await restoredAfter((whole) => whole.embed());
@@ -431,28 +440,32 @@ describe("a manifest restored from a backup that is older than the answers", () 
     expect(await trial.lines("0001.results.jsonl.unknown")).toHaveLength(ROWS);
   });
 
-  test("keeps a batch's results aside, and says so, before others take their place", async () => {
-    const trial = await restoredAfter(async (whole) => {
-      await whole.submit();
-      await whole.poll();
-      await whole.import();
-      await whole.sql("UPDATE questions SET embedding = NULL");
-    });
-    const results = await trial.text("0001.results.jsonl");
-    const events: ProgressEvent[] = [];
-    await trial.services({}, async ({ manifest }) => {
-      reportedManifest(manifest, (event) => events.push(event), pricesOf({}));
-    });
-    expect(events[0]).toMatchObject({
-      type: "warning",
-      message: expect.stringContaining("0001.results.jsonl.unknown"),
-    });
-    expect(await trial.run()).toMatchObject({ written: ROWS, atOnce: [] });
-    expect(await trial.text("0001.results.jsonl.unknown")).toBe(results);
-    const paid = Object.values(await trial.paid());
-    expect([paid.length, new Set(paid)]).toEqual([ROWS, new Set([1])]);
-    expect(trial.emulator.embeddedNow()).toBe(0);
-  });
+  test(
+    "keeps a batch's results aside, and says so, before others take their place",
+    IN_FULL,
+    async () => {
+      const trial = await restoredAfter(async (whole) => {
+        await whole.submit();
+        await whole.poll();
+        await whole.import();
+        await whole.sql("UPDATE questions SET embedding = NULL");
+      });
+      const results = await trial.text("0001.results.jsonl");
+      const events: ProgressEvent[] = [];
+      await trial.services({}, async ({ manifest }) => {
+        reportedManifest(manifest, (event) => events.push(event), pricesOf({}));
+      });
+      expect(events[0]).toMatchObject({
+        type: "warning",
+        message: expect.stringContaining("0001.results.jsonl.unknown"),
+      });
+      expect(await trial.run()).toMatchObject({ written: ROWS, atOnce: [] });
+      expect(await trial.text("0001.results.jsonl.unknown")).toBe(results);
+      const paid = Object.values(await trial.paid());
+      expect([paid.length, new Set(paid)]).toEqual([ROWS, new Set([1])]);
+      expect(trial.emulator.embeddedNow()).toBe(0);
+    },
+  );
 
   test("gives no number out again whose answers are there", async () => {
     const trial = await startTrial(workshop, texts(30));

@@ -7,6 +7,7 @@ import type { EmulatorOptions } from "../../src/emulator/faults/emulator-options
 import { connectGemini } from "../../src/gemini/client.ts";
 import { limitedGemini } from "../../src/gemini/minute-limit.ts";
 import { type Gemini, GeminiError, type MinuteLimits } from "../../src/gemini/port.ts";
+import { IN_FULL } from "../size.ts";
 
 const request = {
   model: "gemini-embedding-001",
@@ -56,13 +57,17 @@ async function embedMuch(
   }
 }
 
-test("under tier 1's limits nothing is refused, and every minute is used whole", async () => {
-  const limits = { requestsPerMinute: 3_000, tokensPerMinute: 1_000_000 };
-  const { seconds, embedded } = await embedMuch(limits, { tier: "1" }, 90);
-  expect(embedded).toBe(9_000);
-  // 30 calls at the start, 30 after each of two minutes
-  expect(seconds).toBeCloseTo(120, 0);
-});
+test(
+  "under tier 1's limits nothing is refused, and every minute is used whole",
+  IN_FULL,
+  async () => {
+    const limits = { requestsPerMinute: 3_000, tokensPerMinute: 1_000_000 };
+    const { seconds, embedded } = await embedMuch(limits, { tier: "1" }, 90);
+    expect(embedded).toBe(9_000);
+    // 30 calls at the start, 30 after each of two minutes
+    expect(seconds).toBeCloseTo(120, 0);
+  },
+);
 
 test("nor with several calls under way, which count from their sending until after their answer", async () => {
   const limits = { requestsPerMinute: 3_000, tokensPerMinute: 1_000_000 };

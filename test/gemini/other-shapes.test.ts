@@ -15,6 +15,7 @@ import {
   type RewritingProxy,
 } from "./rewriting-proxy.ts";
 import { errorBody } from "./stub-server.ts";
+import { IN_FULL } from "../size.ts";
 
 let workshop: Workshop;
 
@@ -290,21 +291,30 @@ describe("a create whose answer is lost", () => {
     await expectPaidOnce(trial, proxy, ROWS);
   });
 
-  test("a batch without a name that cannot be the job's does not stand in its way", async () => {
-    const { trial, proxy } = await proxied({ faults: "create-lost=1x" });
-    const model = "models/gemini-embedding-001";
-    const createTime = new Date(trial.clock.now().getTime() + 1_000).toISOString();
-    const strangers = [
-      { name: "batches/old", metadata: { model, createTime: "2026-01-01T00:00:00Z" } },
-      { name: "batches/chat", metadata: { model: "models/gemini-2.5-flash", createTime } },
-      { name: "batches/b", metadata: { model, createTime, inputConfig: { fileName: "files/b" } } },
-    ];
-    proxy.rewrite(
-      rewriteJson("list", ({ operations = [] }) => ({ operations: [...strangers, ...operations] })),
-    );
-    expect(await ended(trial)).toMatchObject(ALL_WELL);
-    await expectPaidOnce(trial, proxy, 2);
-  });
+  test(
+    "a batch without a name that cannot be the job's does not stand in its way",
+    IN_FULL,
+    async () => {
+      const { trial, proxy } = await proxied({ faults: "create-lost=1x" });
+      const model = "models/gemini-embedding-001";
+      const createTime = new Date(trial.clock.now().getTime() + 1_000).toISOString();
+      const strangers = [
+        { name: "batches/old", metadata: { model, createTime: "2026-01-01T00:00:00Z" } },
+        { name: "batches/chat", metadata: { model: "models/gemini-2.5-flash", createTime } },
+        {
+          name: "batches/b",
+          metadata: { model, createTime, inputConfig: { fileName: "files/b" } },
+        },
+      ];
+      proxy.rewrite(
+        rewriteJson("list", ({ operations = [] }) => ({
+          operations: [...strangers, ...operations],
+        })),
+      );
+      expect(await ended(trial)).toMatchObject(ALL_WELL);
+      await expectPaidOnce(trial, proxy, 2);
+    },
+  );
 });
 
 function named({ metadata, ...operation }: Json, displayName: string): Json {
@@ -466,7 +476,7 @@ describe("a results file", () => {
     },
   ];
 
-  test("is fetched the other way where one way is refused", async () => {
+  test("is fetched the other way where one way is refused", IN_FULL, async () => {
     const cases = refusals.flatMap((refusal) =>
       [/^\/v1beta\//, /^\/download\//].map((way) => ({ refusal, way })),
     );

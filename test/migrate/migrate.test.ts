@@ -180,30 +180,36 @@ test("a text that changes meanwhile has no vector of the old one, and is filled"
   expect(await wrong(folders, "embedding", NEW)).toEqual([]);
 });
 
-test("without a swap the old column stays until it is dropped; the type and the name are mine", async () => {
-  const folders = await inUse();
-  const { sql } = folders;
-  const args = ["--no-swap", "--type", "halfvec", "--column", "meaning", "--where", "id <> 7"];
-  expect(await migrate(folders, ...args)).toMatchObject({
-    code: 0,
-    stdout: expect.stringMatching(/checked, and not to be swapped[^]*Search in meaning/),
-  });
-  expect(
-    await sql("SELECT indexdef FROM pg_indexes WHERE indexname = 'by_meaning_new'"),
-  ).toMatchObject([{ indexdef: expect.stringMatching(/\(meaning halfvec_ip_ops\)/) }]);
-  // what the condition leaves out is not missing
-  expect(await sql("SELECT id::text FROM questions WHERE meaning IS NULL")).toEqual([{ id: "7" }]);
-  await sql("DROP VIEW asked");
-  expect(await migrate(folders, "--finish")).toMatchObject({ code: 0 });
-  expect(
-    await sql(
-      "SELECT attname::text FROM pg_attribute WHERE attrelid = 'questions'::regclass AND attnum > 0 AND NOT attisdropped ORDER BY 1",
-    ),
-  ).toEqual([{ attname: "id" }, { attname: "meaning" }, { attname: "question_text" }]);
-  expect(await sql("SELECT tgname FROM pg_trigger WHERE tgrelid = 'questions'::regclass")).toEqual(
-    [],
-  );
-});
+test(
+  "without a swap the old column stays until it is dropped; the type and the name are mine",
+  IN_FULL,
+  async () => {
+    const folders = await inUse();
+    const { sql } = folders;
+    const args = ["--no-swap", "--type", "halfvec", "--column", "meaning", "--where", "id <> 7"];
+    expect(await migrate(folders, ...args)).toMatchObject({
+      code: 0,
+      stdout: expect.stringMatching(/checked, and not to be swapped[^]*Search in meaning/),
+    });
+    expect(
+      await sql("SELECT indexdef FROM pg_indexes WHERE indexname = 'by_meaning_new'"),
+    ).toMatchObject([{ indexdef: expect.stringMatching(/\(meaning halfvec_ip_ops\)/) }]);
+    // what the condition leaves out is not missing
+    expect(await sql("SELECT id::text FROM questions WHERE meaning IS NULL")).toEqual([
+      { id: "7" },
+    ]);
+    await sql("DROP VIEW asked");
+    expect(await migrate(folders, "--finish")).toMatchObject({ code: 0 });
+    expect(
+      await sql(
+        "SELECT attname::text FROM pg_attribute WHERE attrelid = 'questions'::regclass AND attnum > 0 AND NOT attisdropped ORDER BY 1",
+      ),
+    ).toEqual([{ attname: "id" }, { attname: "meaning" }, { attname: "question_text" }]);
+    expect(
+      await sql("SELECT tgname FROM pg_trigger WHERE tgrelid = 'questions'::regclass"),
+    ).toEqual([]);
+  },
+);
 
 test("what follows the old column and cannot be made again holds the swap back, by name", async () => {
   const folders = await inUse();

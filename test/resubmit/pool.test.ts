@@ -8,6 +8,7 @@ import { everyLine, resubmitJobs } from "../../src/resubmit/resubmit.ts";
 import { runHere } from "../command-line.ts";
 import { errorLine, range, startTrial, texts, type Trial } from "../trial.ts";
 import { openWorkshop, type Workshop } from "../workshop.ts";
+import { IN_FULL } from "../size.ts";
 
 let workshop: Workshop;
 
@@ -87,7 +88,7 @@ async function expectAllThere(trial: Trial, rows: number): Promise<void> {
 }
 
 describe("the rows that many jobs have failed", () => {
-  test("make one job by `resubmit`, in one line of the journal", async () => {
+  test("make one job by `resubmit`, in one line of the journal", IN_FULL, async () => {
     const trial = await failed(13);
     expect(await resubmit(trial)).toMatchObject([poolOf(13)]);
     const events = (await trial.lines("manifest.ndjson")).filter((line) =>

@@ -185,7 +185,7 @@ describe("rows that fail", () => {
     expect((await trial.job("0001")).outstanding).toEqual({ lines: 2, retryable: 2 });
   });
 
-  test("because their batch died are sent again", async () => {
+  test("because their batch died are sent again", IN_FULL, async () => {
     const faults = "batch-fail=1x,batch-expire=1x,batch-cancel=1x";
     const trial = await startTrial(workshop, texts(20), { faults });
     expect(await trial.run(small(trial, 4))).toMatchObject({
@@ -223,20 +223,24 @@ describe("the table changes under it", () => {
     expect(await trial.rightIds()).toEqual(range(1, 12));
   });
 
-  test("a table that never rests is left at last, with what changed to be exported again", async () => {
-    const trial = await startTrial(workshop, texts(3), { batchSeconds: 0.1 });
-    const pending: Promise<unknown>[] = [];
-    const report = ({ type }: ProgressEvent) => {
-      const sql = "UPDATE questions SET question_text = question_text || '!' WHERE id = 1";
-      if (type === "submitted") pending.push(trial.sql(sql));
-    };
-    const summary = await trial.run({ timeoutMs: 1_000_000 }, { report });
-    await Promise.all(pending);
-    expect(summary).toMatchObject({ written: 2, remaining: 1, timedOut: false });
-    expect(summary.stale).toBe(summary.jobs.length);
-    expect(summary.jobs.length).toBeLessThan(5);
-    expect(await trial.run()).toMatchObject({ written: 1, remaining: 0 });
-  });
+  test(
+    "a table that never rests is left at last, with what changed to be exported again",
+    IN_FULL,
+    async () => {
+      const trial = await startTrial(workshop, texts(3), { batchSeconds: 0.1 });
+      const pending: Promise<unknown>[] = [];
+      const report = ({ type }: ProgressEvent) => {
+        const sql = "UPDATE questions SET question_text = question_text || '!' WHERE id = 1";
+        if (type === "submitted") pending.push(trial.sql(sql));
+      };
+      const summary = await trial.run({ timeoutMs: 1_000_000 }, { report });
+      await Promise.all(pending);
+      expect(summary).toMatchObject({ written: 2, remaining: 1, timedOut: false });
+      expect(summary.stale).toBe(summary.jobs.length);
+      expect(summary.jobs.length).toBeLessThan(5);
+      expect(await trial.run()).toMatchObject({ written: 1, remaining: 0 });
+    },
+  );
 });
 
 describe("Gemini makes difficulties", () => {

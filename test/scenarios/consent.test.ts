@@ -9,6 +9,7 @@ import { openDatabase } from "../../src/store/postgres/open-database.ts";
 import { runHere } from "../command-line.ts";
 import { temporaryFolder } from "../manifest/sample.ts";
 import { keepOpen } from "../embedded/kept.ts";
+import { IN_FULL } from "../size.ts";
 
 const ROWS = 30;
 
@@ -135,21 +136,25 @@ describe("plan and run --dry-run", () => {
     expect((await vecfill("jobs")).stdout).toContain("There is no folder");
   });
 
-  it("say of each lane what it costs, where small jobs are embedded at once too", async () => {
-    const dryRun = ["run", "--dry-run", ...PRICED, "--price-sync", "200"];
-    const usd = async (...args: readonly string[]) =>
-      Number(JSON.parse((await vecfill(...dryRun, "--json", ...args)).stdout).usd);
-    const batch = await usd();
-    expect(batch).toBeGreaterThan(0.01);
-    expect(await usd("--lane", "sync")).toBeCloseTo(2 * batch, 5);
-    const small = ["--lane", "auto", "--max-job-rows", "5"];
-    // each of the six jobs is small enough, though all of them together are not
-    expect(await usd(...small, "--sync-up-to", "60")).toBeCloseTo(2 * batch, 5);
-    expect(await usd(...small, "--sync-up-to", "0")).toBeCloseTo(batch, 5);
-    expect(await usd("--lane", "auto", "--sync-up-to", "60")).toBeCloseTo(batch, 5);
-    const said = await vecfill(...dryRun, "--lane", "sync");
-    expect(said.stdout).toContain(`for about $${2 * batch}`);
-  });
+  it(
+    "say of each lane what it costs, where small jobs are embedded at once too",
+    IN_FULL,
+    async () => {
+      const dryRun = ["run", "--dry-run", ...PRICED, "--price-sync", "200"];
+      const usd = async (...args: readonly string[]) =>
+        Number(JSON.parse((await vecfill(...dryRun, "--json", ...args)).stdout).usd);
+      const batch = await usd();
+      expect(batch).toBeGreaterThan(0.01);
+      expect(await usd("--lane", "sync")).toBeCloseTo(2 * batch, 5);
+      const small = ["--lane", "auto", "--max-job-rows", "5"];
+      // each of the six jobs is small enough, though all of them together are not
+      expect(await usd(...small, "--sync-up-to", "60")).toBeCloseTo(2 * batch, 5);
+      expect(await usd(...small, "--sync-up-to", "0")).toBeCloseTo(batch, 5);
+      expect(await usd("--lane", "auto", "--sync-up-to", "60")).toBeCloseTo(batch, 5);
+      const said = await vecfill(...dryRun, "--lane", "sync");
+      expect(said.stdout).toContain(`for about $${2 * batch}`);
+    },
+  );
 
   it("say it in a table for people, with the source of the tokens and the price", async () => {
     const { stdout, stderr, code } = await vecfill("plan", "--tier", "2");

@@ -18,6 +18,7 @@ import { serve, type Stub } from "../gemini/stub-server.ts";
 import { temporaryFolder } from "../manifest/sample.ts";
 import { startTrial } from "../trial.ts";
 import { openWorkshop, type Workshop } from "../workshop.ts";
+import { IN_FULL } from "../size.ts";
 
 let workshop: Workshop;
 let stub: Stub | undefined;
@@ -72,20 +73,24 @@ describe("a service that asks for patience", () => {
     expect(pauseMs(log, 1_000)).toBe(86_400_000);
   });
 
-  it("by never answering a create: run gives up, and the next one finds out first", async () => {
-    const trial = await startTrial(workshop, ["a", "b"], { frozen: true, faults: "create-lost" });
-    await expect(trial.run({ reconcileGraceMs: 1_000 })).rejects.toMatchObject({
-      exit: "unfinished",
-      message: expect.stringContaining("25 times in a row"),
-    });
-    // and one with a throw-away file, which was refused
-    expect(trial.emulator.calls("create")).toBe(26);
-    expect(trial.emulator.createsOfGoneFiles()).toBe(1);
-    expect(await trial.states()).toEqual(["0001 submitting"]);
-    trial.emulator.setFaults("");
-    expect(await trial.run()).toMatchObject({ written: 2, remaining: 0 });
-    expect(await trial.paid()).toEqual({ 1: 1, 2: 1 });
-  });
+  it(
+    "by never answering a create: run gives up, and the next one finds out first",
+    IN_FULL,
+    async () => {
+      const trial = await startTrial(workshop, ["a", "b"], { frozen: true, faults: "create-lost" });
+      await expect(trial.run({ reconcileGraceMs: 1_000 })).rejects.toMatchObject({
+        exit: "unfinished",
+        message: expect.stringContaining("25 times in a row"),
+      });
+      // and one with a throw-away file, which was refused
+      expect(trial.emulator.calls("create")).toBe(26);
+      expect(trial.emulator.createsOfGoneFiles()).toBe(1);
+      expect(await trial.states()).toEqual(["0001 submitting"]);
+      trial.emulator.setFaults("");
+      expect(await trial.run()).toMatchObject({ written: 2, remaining: 0 });
+      expect(await trial.paid()).toEqual({ 1: 1, 2: 1 });
+    },
+  );
 });
 
 it("a settings file without an end is no settings file", async () => {

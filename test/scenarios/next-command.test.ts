@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { expect, it, test } from "vitest";
 import { runHere } from "../command-line.ts";
 import { openFolders, TEXTS } from "../folders.ts";
+import { IN_FULL } from "../size.ts";
 
 test("a dry run's next line has what bounds and selects", async () => {
   const { vecfill } = await openFolders(TEXTS);
@@ -24,44 +25,52 @@ test("a run that goes on with a limit counts the rows that are under way", async
   expect(await books()).toMatchObject({ paid: 3, empty: TEXTS.length - 3 });
 });
 
-test("what a limit kept a run from seeing is looked at before another run is named", async () => {
-  const { vecfill, vecfillInTime, sql } = await openFolders(TEXTS);
-  await sql("UPDATE questions SET question_text = '' WHERE id > 3");
-  await vecfill("jobs", "export");
-  const run = await vecfillInTime("jobs", "run", "--limit", "2", "--lane", "sync");
-  expect([run.code, run.stdout, named(run.stderr)]).toEqual([
-    0,
-    expect.stringContaining("4 rows have no vector yet."),
-    "status",
-  ]);
-  const dry = await vecfill("jobs", "run", "--dry-run");
-  expect([dry.stdout, named(dry.stderr)]).toEqual([
-    expect.stringMatching(/^Nothing to do\.\nLeft out: 4 rows without text\.$/m),
-    undefined,
-  ]);
-  await sql("UPDATE questions SET question_text = 'mended' WHERE id > 6");
-  const more = await vecfillInTime("jobs", "run", "--limit", "1");
-  expect([more.code, more.stdout, named(more.stderr)]).toEqual([
-    0,
-    expect.stringContaining("Left out: 3 rows without text."),
-    undefined,
-  ]);
-});
+test(
+  "what a limit kept a run from seeing is looked at before another run is named",
+  IN_FULL,
+  async () => {
+    const { vecfill, vecfillInTime, sql } = await openFolders(TEXTS);
+    await sql("UPDATE questions SET question_text = '' WHERE id > 3");
+    await vecfill("jobs", "export");
+    const run = await vecfillInTime("jobs", "run", "--limit", "2", "--lane", "sync");
+    expect([run.code, run.stdout, named(run.stderr)]).toEqual([
+      0,
+      expect.stringContaining("4 rows have no vector yet."),
+      "status",
+    ]);
+    const dry = await vecfill("jobs", "run", "--dry-run");
+    expect([dry.stdout, named(dry.stderr)]).toEqual([
+      expect.stringMatching(/^Nothing to do\.\nLeft out: 4 rows without text\.$/m),
+      undefined,
+    ]);
+    await sql("UPDATE questions SET question_text = 'mended' WHERE id > 6");
+    const more = await vecfillInTime("jobs", "run", "--limit", "1");
+    expect([more.code, more.stdout, named(more.stderr)]).toEqual([
+      0,
+      expect.stringContaining("Left out: 3 rows without text."),
+      undefined,
+    ]);
+  },
+);
 
-test("failed lines whose rows were filled meanwhile leave nothing to do; changed texts leave a run", async () => {
-  const { vecfill, vecfillInTime, sql } = await openFolders(TEXTS, { faults: "permanent=1" });
-  await vecfillInTime("jobs", "run");
-  const both = async () => [
-    named((await vecfill("jobs", "resubmit", "--dry-run")).stderr),
-    named((await vecfill("jobs", "resubmit")).stderr),
-  ];
-  await sql("UPDATE questions SET embedding = array_fill(0.5, ARRAY[128])");
-  expect(await both()).toEqual([undefined, undefined]);
-  await sql("INSERT INTO questions VALUES (8, 'another', NULL)");
-  await vecfillInTime("jobs", "run");
-  await sql("UPDATE questions SET question_text = 'mended' WHERE id = 8");
-  expect(await both()).toEqual(["run", "run"]);
-});
+test(
+  "failed lines whose rows were filled meanwhile leave nothing to do; changed texts leave a run",
+  IN_FULL,
+  async () => {
+    const { vecfill, vecfillInTime, sql } = await openFolders(TEXTS, { faults: "permanent=1" });
+    await vecfillInTime("jobs", "run");
+    const both = async () => [
+      named((await vecfill("jobs", "resubmit", "--dry-run")).stderr),
+      named((await vecfill("jobs", "resubmit")).stderr),
+    ];
+    await sql("UPDATE questions SET embedding = array_fill(0.5, ARRAY[128])");
+    expect(await both()).toEqual([undefined, undefined]);
+    await sql("INSERT INTO questions VALUES (8, 'another', NULL)");
+    await vecfillInTime("jobs", "run");
+    await sql("UPDATE questions SET question_text = 'mended' WHERE id = 8");
+    expect(await both()).toEqual(["run", "run"]);
+  },
+);
 
 test.each(["status", "jobs"])(
   "where no database is named, %s begins with init",

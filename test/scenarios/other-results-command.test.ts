@@ -16,6 +16,7 @@ import {
 } from "../gemini/rewriting-proxy.ts";
 import { errorBody } from "../gemini/stub-server.ts";
 import { temporaryFolder } from "../manifest/sample.ts";
+import { IN_FULL } from "../size.ts";
 
 let home: string;
 let emulator: Emulator;
@@ -232,7 +233,7 @@ test("results that were lost here are fetched by themselves, the same ones, and 
   expect(await again(all)).toMatchObject({ withoutResults: ["0001"], refetched: [] });
 });
 
-test("rows in a child job that is open stay the child's", async () => {
+test("rows in a child job that is open stay the child's", IN_FULL, async () => {
   const all = await partlyFailed("with_child", 1, 2);
   await all.command("resubmit");
   expect(await again(all, "--refetch")).toMatchObject({ rows: 0, refetched: ["0001"] });
@@ -259,32 +260,42 @@ test("rows that failed in a child, too, are written from the parent's results, a
   expect(all.creates()).toBe(2);
 });
 
-test("a file that answers fewer rows takes no other's place, and no page is taken for one", async () => {
-  const all = await partlyFailed("worse");
-  const results = await readFile(all.path("0001.results.jsonl"), "utf8");
-  proxy.rewrite(garbled(3));
-  expect(await again(all, "--refetch")).toMatchObject({ looked: ["0001"] });
-  expect(await readFile(all.path("0001.results.jsonl"), "utf8")).toBe(results);
-  proxy.rewrite(signIn());
-  await sql("UPDATE worse SET embedding = NULL WHERE id < 3");
-  expect(await again(all, "--refetch")).toMatchObject({ rows: 2 });
-  expect(await readFile(all.path("0001.results.jsonl"), "utf8")).toBe(results);
-  await rm(all.path("0001.results.jsonl"));
-  const doubted = await all.command("import", "--again");
-  expect([doubted.code, await all.filled()]).toEqual([4, 4]);
-  expect(doubted.stderr).toMatch(/Job 0001: None of the 1 line/);
-});
+test(
+  "a file that answers fewer rows takes no other's place, and no page is taken for one",
+  IN_FULL,
+  async () => {
+    const all = await partlyFailed("worse");
+    const results = await readFile(all.path("0001.results.jsonl"), "utf8");
+    proxy.rewrite(garbled(3));
+    expect(await again(all, "--refetch")).toMatchObject({ looked: ["0001"] });
+    expect(await readFile(all.path("0001.results.jsonl"), "utf8")).toBe(results);
+    proxy.rewrite(signIn());
+    await sql("UPDATE worse SET embedding = NULL WHERE id < 3");
+    expect(await again(all, "--refetch")).toMatchObject({ rows: 2 });
+    expect(await readFile(all.path("0001.results.jsonl"), "utf8")).toBe(results);
+    await rm(all.path("0001.results.jsonl"));
+    const doubted = await all.command("import", "--again");
+    expect([doubted.code, await all.filled()]).toEqual([4, 4]);
+    expect(doubted.stderr).toMatch(/Job 0001: None of the 1 line/);
+  },
+);
 
-test("what Gemini has no more is told, and what cannot be written again is refused", async () => {
-  const all = await partlyFailed("gone_there");
-  await rm(all.path("0001.results.jsonl"));
-  proxy.rewrite((call, send) =>
-    call.kind === "download"
-      ? { status: 404, body: errorBody(404, "NOT_FOUND", "no such file") }
-      : send(),
-  );
-  expect(await again(all)).toMatchObject({ withoutResults: ["0001"], refetched: [] });
-  expect((await all.command("import", "0001")).stdout).toMatch(/not in the jobs folder.*: 0001\./);
-  await all.command("export");
-  expect(await all.command("import", "--again", "0009")).toMatchObject({ code: 2 });
-});
+test(
+  "what Gemini has no more is told, and what cannot be written again is refused",
+  IN_FULL,
+  async () => {
+    const all = await partlyFailed("gone_there");
+    await rm(all.path("0001.results.jsonl"));
+    proxy.rewrite((call, send) =>
+      call.kind === "download"
+        ? { status: 404, body: errorBody(404, "NOT_FOUND", "no such file") }
+        : send(),
+    );
+    expect(await again(all)).toMatchObject({ withoutResults: ["0001"], refetched: [] });
+    expect((await all.command("import", "0001")).stdout).toMatch(
+      /not in the jobs folder.*: 0001\./,
+    );
+    await all.command("export");
+    expect(await all.command("import", "--again", "0009")).toMatchObject({ code: 2 });
+  },
+);

@@ -11,6 +11,7 @@ import { connectGemini } from "../../src/gemini/client.ts";
 import { otherBatches } from "../../src/submit/others.ts";
 import { type Folders, openFolders, TEXTS } from "../folders.ts";
 import { newJob } from "../manifest/sample.ts";
+import { IN_FULL } from "../size.ts";
 
 /** The folder `one` has sent all rows; its batches are under way. */
 async function sentByOne(): Promise<Folders> {
@@ -63,15 +64,19 @@ describe("batches of another folder that are under way", () => {
     );
   });
 
-  test("do not keep their own folder, another column or another table from anything", async () => {
-    const { vecfill, sql, endBatches } = await sentByOne();
-    await sql("ALTER TABLE questions ADD other vector(128)");
-    expect(await vecfill("two", "export", "--embedding", "other")).toMatchObject({ code: 0 });
-    await sql("CREATE TABLE answers (LIKE questions INCLUDING ALL)");
-    expect(await vecfill("three", "export", "--table", "answers")).toMatchObject({ code: 0 });
-    await endBatches();
-    expect(await vecfill("one", "run")).toMatchObject({ code: 0 });
-  });
+  test(
+    "do not keep their own folder, another column or another table from anything",
+    IN_FULL,
+    async () => {
+      const { vecfill, sql, endBatches } = await sentByOne();
+      await sql("ALTER TABLE questions ADD other vector(128)");
+      expect(await vecfill("two", "export", "--embedding", "other")).toMatchObject({ code: 0 });
+      await sql("CREATE TABLE answers (LIKE questions INCLUDING ALL)");
+      expect(await vecfill("three", "export", "--table", "answers")).toMatchObject({ code: 0 });
+      await endBatches();
+      expect(await vecfill("one", "run")).toMatchObject({ code: 0 });
+    },
+  );
 
   test("are no obstacle where a person says so: both folders end well", async () => {
     const { vecfill, vecfillInTime, books } = await sentByOne();
@@ -103,7 +108,7 @@ describe("batches of another folder that have ended", () => {
     expect(await books()).toMatchObject({ twice: [] });
   });
 
-  test("are no more than mentioned once their rows are filled", async () => {
+  test("are no more than mentioned once their rows are filled", IN_FULL, async () => {
     const { vecfill, vecfillInTime, endBatches, sql, books } = await sentByOne();
     await endBatches();
     await vecfill("one", "run");

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { EXIT_CODES } from "../../src/errors.ts";
 import { type Folders, openFolders, TEXTS } from "../folders.ts";
+import { IN_FULL } from "../size.ts";
 
 const ALL_FILLED = { twice: [], empty: 0, wrong: 0 };
 
@@ -122,7 +123,7 @@ describe("a folder that has jobs of its own", () => {
     expect(await books()).toEqual({ ...ALL_FILLED, paid: 7 });
   });
 
-  test("counts what was recovered in its limit on cost", async () => {
+  test("counts what was recovered in its limit on cost", IN_FULL, async () => {
     const { vecfill, vecfillInTime, sql, emulator } = await lost();
     await vecfill("jobs", "recover");
     await sql("INSERT INTO questions VALUES (50, 'one more')");
@@ -242,7 +243,7 @@ describe("rows that the database has lost since they were imported", () => {
     expect(await books()).toMatchObject({ empty: 0, paid: 5 });
   });
 
-  test("are counted once, though two jobs have them", async () => {
+  test("are counted once, though two jobs have them", IN_FULL, async () => {
     const { vecfill, vecfillInTime, sql, books, home } = await openFolders(TEXTS.slice(0, 3));
     await vecfillInTime("jobs", "run");
     await copyFile(join(home, "jobs", "0001.requests.jsonl"), join(home, "mine.jsonl"));
@@ -283,7 +284,7 @@ describe("rows that the database has lost since they were imported", () => {
     expect(await books()).toMatchObject({ empty: 0, paid: 9 });
   });
 
-  test("are written also where their job's lines were written by hand", async () => {
+  test("are written also where their job's lines were written by hand", IN_FULL, async () => {
     const { vecfill, vecfillInTime, sql, books, home } = await openFolders(TEXTS.slice(0, 3));
     await vecfill("jobs", "export");
     const requests = await readFile(join(home, "jobs", "0001.requests.jsonl"), "utf8");
@@ -316,34 +317,42 @@ describe("rows that the database has lost since they were imported", () => {
     expect(await books()).toMatchObject({ empty: 0, wrong: 0 });
   });
 
-  test("are told by verify also while a job is open, and by a run where the table refuses one", async () => {
-    const { vecfill, vecfillInTime, sql, books } = await openFolders(TEXTS);
-    await vecfillInTime("jobs", "run");
-    await sql("UPDATE questions SET embedding = NULL WHERE id < 4");
-    await sql("ALTER TABLE questions ADD CHECK (id <> 1 OR embedding IS NULL) NOT VALID");
-    await sql("INSERT INTO questions VALUES (9, 'A new one')");
-    await vecfill("jobs", "export");
-    expect(await vecfill("jobs", "verify", "--json")).toMatchObject({
-      stdout: expect.stringMatching(/"emptiedSince":3/),
-    });
-    expect(await vecfillInTime("jobs", "run", "--where", "id <> 2")).toMatchObject({
-      stdout: expect.stringMatching(
-        /^Written again, at no cost: 1 row that had lost its vector\.\nLeft out: 1 row paid for before/m,
-      ),
-      stderr: expect.stringMatching(/^warning: Job 0001: The table takes no vector for 1 row: /m),
-    });
-    expect(await books()).toMatchObject({ empty: 2, wrong: 0 });
-  });
+  test(
+    "are told by verify also while a job is open, and by a run where the table refuses one",
+    IN_FULL,
+    async () => {
+      const { vecfill, vecfillInTime, sql, books } = await openFolders(TEXTS);
+      await vecfillInTime("jobs", "run");
+      await sql("UPDATE questions SET embedding = NULL WHERE id < 4");
+      await sql("ALTER TABLE questions ADD CHECK (id <> 1 OR embedding IS NULL) NOT VALID");
+      await sql("INSERT INTO questions VALUES (9, 'A new one')");
+      await vecfill("jobs", "export");
+      expect(await vecfill("jobs", "verify", "--json")).toMatchObject({
+        stdout: expect.stringMatching(/"emptiedSince":3/),
+      });
+      expect(await vecfillInTime("jobs", "run", "--where", "id <> 2")).toMatchObject({
+        stdout: expect.stringMatching(
+          /^Written again, at no cost: 1 row that had lost its vector\.\nLeft out: 1 row paid for before/m,
+        ),
+        stderr: expect.stringMatching(/^warning: Job 0001: The table takes no vector for 1 row: /m),
+      });
+      expect(await books()).toMatchObject({ empty: 2, wrong: 0 });
+    },
+  );
 });
 
-test("rows that failed and were sent again are no rows that the database has lost", async () => {
-  const { vecfill, endBatches } = await openFolders(TEXTS, { faults: "retryable=1" });
-  await vecfill("jobs", "export");
-  await vecfill("jobs", "submit");
-  await endBatches();
-  await vecfill("jobs", "poll");
-  await vecfill("jobs", "import");
-  await vecfill("jobs", "resubmit");
-  await vecfill("jobs", "submit");
-  expect((await vecfill("jobs", "run", "--timeout", "0.01")).stderr).not.toMatch(/any more/);
-});
+test(
+  "rows that failed and were sent again are no rows that the database has lost",
+  IN_FULL,
+  async () => {
+    const { vecfill, endBatches } = await openFolders(TEXTS, { faults: "retryable=1" });
+    await vecfill("jobs", "export");
+    await vecfill("jobs", "submit");
+    await endBatches();
+    await vecfill("jobs", "poll");
+    await vecfill("jobs", "import");
+    await vecfill("jobs", "resubmit");
+    await vecfill("jobs", "submit");
+    expect((await vecfill("jobs", "run", "--timeout", "0.01")).stderr).not.toMatch(/any more/);
+  },
+);

@@ -13,7 +13,7 @@ import { TableRefusal } from "../../src/store/port.ts";
 import { paidRows } from "../../src/words/paid-rows.ts";
 import { errorLine, range, startTrial, texts, type Trial } from "../trial.ts";
 import { openWorkshop, type Workshop } from "../workshop.ts";
-import { IN_FULL } from "../size.ts";
+import { IN_FULL, sized } from "../size.ts";
 
 let workshop: Workshop;
 
@@ -67,8 +67,8 @@ async function refused(rows = "id IN (2, 4, 5)"): Promise<Trial> {
 
 describe("nine hundred rows in three jobs", () => {
   test.each([
-    [1, "id = 450", [450]],
     [3, "id IN (7, 301, 302)", [7, 301, 302]],
+    ...sized<[number, string, number[]][]>({ quick: [], full: [[1, "id = 450", [450]]] }),
   ])("of which %i are refused: the others are written", async (_, rows, ids) => {
     const trial = await startTrial(workshop, texts(900));
     await refuse(rows);

@@ -286,7 +286,7 @@ describe("before there is a job, the result does not say that there was nothing 
     expect(ended.stdout).not.toContain("Nothing to do");
   });
 
-  it("in export, before the first page", async () => {
+  it("in export, before the first page", IN_FULL, async () => {
     const trial = await startTrial(3);
     const signals = new EventEmitter();
     signals.on("newListener", () => queueMicrotask(() => signals.emit("SIGINT")));

@@ -74,7 +74,7 @@ test("share one queue evenly, and both are filled", { timeout: LIMIT_MS, ...IN_F
   expect(Math.max(...(await emulator.billing()).values())).toBe(1);
 });
 
-test("the full queue of one model keeps no other model waiting", async () => {
+test("the full queue of one model keeps no other model waiting", IN_FULL, async () => {
   const [first, second] = TARGETS;
   const folders = await twoTables([first ?? {}, { ...second, model: "gemini-embedding-2" }]);
   const { home, vecfill, emulator } = folders;
@@ -274,27 +274,31 @@ test("one of them alone, by its name; and none is guessed", async () => {
   }
 });
 
-test("what is of one alone is: failed lines, and requests of the other are told apart", async () => {
-  const folders = await twoTables();
-  const { vecfill, vecfillInTime, emulator, sql } = folders;
-  emulator.setFaults("permanent=1");
-  await vecfillInTime("jobs", "run", "--target", "questions");
-  emulator.setFaults("");
-  await sql("DELETE FROM answers WHERE id > 2");
-  expect(await vecfill("jobs", "jobs")).toMatchObject({ stderr: "" });
-  for (const args of [["--dry-run"], []]) {
-    expect(await vecfill("jobs", "resubmit", "--target", "answers", ...args)).toMatchObject({
-      stdout: expect.stringMatching(/^Nothing to resubmit/),
+test(
+  "what is of one alone is: failed lines, and requests of the other are told apart",
+  IN_FULL,
+  async () => {
+    const folders = await twoTables();
+    const { vecfill, vecfillInTime, emulator, sql } = folders;
+    emulator.setFaults("permanent=1");
+    await vecfillInTime("jobs", "run", "--target", "questions");
+    emulator.setFaults("");
+    await sql("DELETE FROM answers WHERE id > 2");
+    expect(await vecfill("jobs", "jobs")).toMatchObject({ stderr: "" });
+    for (const args of [["--dry-run"], []]) {
+      expect(await vecfill("jobs", "resubmit", "--target", "answers", ...args)).toMatchObject({
+        stdout: expect.stringMatching(/^Nothing to resubmit/),
+      });
+    }
+    await vecfill("jobs", "resubmit", "--target", "questions");
+    expect(await vecfill("jobs", "jobs")).toMatchObject({
+      stderr: expect.stringMatching(/^next: vecfill run --target all /m),
     });
-  }
-  await vecfill("jobs", "resubmit", "--target", "questions");
-  expect(await vecfill("jobs", "jobs")).toMatchObject({
-    stderr: expect.stringMatching(/^next: vecfill run --target all /m),
-  });
-  expect(await vecfillInTime("jobs", "run", "--target", "answers")).toMatchObject({
-    stdout: expect.stringMatching(/^Of these, 9 requests are of other targets' jobs: 0004/m),
-  });
-});
+    expect(await vecfillInTime("jobs", "run", "--target", "answers")).toMatchObject({
+      stdout: expect.stringMatching(/^Of these, 9 requests are of other targets' jobs: 0004/m),
+    });
+  },
+);
 
 test.each([
   ["the only one", {}, { text: "body" }, "answers", "body"],

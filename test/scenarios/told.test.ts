@@ -18,6 +18,7 @@ import { folded } from "../../src/words/text-lines.ts";
 import { runHere } from "../command-line.ts";
 import { parseExposition } from "../exposition.ts";
 import { openFolders, TEXTS } from "../folders.ts";
+import { IN_FULL } from "../size.ts";
 
 const next = ({ stderr }: Readonly<{ stderr: string }>) =>
   stderr.match(/^next: (?<line>.*)$/m)?.groups?.["line"];
@@ -200,7 +201,7 @@ test("what a run saw waiting in a failed file and sent again is not left out at 
   expect(stdout).not.toContain("Left out");
 });
 
-test("a dry run of resubmit asks the table, and counts as resubmit does", async () => {
+test("a dry run of resubmit asks the table, and counts as resubmit does", IN_FULL, async () => {
   const { vecfill, vecfillInTime, sql } = await openFolders(TEXTS, { faults: "permanent=1" });
   await vecfillInTime("jobs", "run");
   await sql("UPDATE questions SET embedding = array_fill(0.5, ARRAY[128]) WHERE id = 1");
@@ -327,22 +328,26 @@ test("where no run takes what is left, status and verify say what it is; once a 
   expect([verified.code, verified.stdout]).toEqual([0, expect.not.stringMatching(/oldest/)]);
 });
 
-test("a log file has each line with its time, what was typed first, and no key", async () => {
-  const { vecfillInTime, home } = await openFolders(TEXTS);
-  const log = join(home, "run.log");
-  await vecfillInTime("jobs", "run", "--log-file", log);
-  await vecfillInTime("jobs", "run", "--quiet", "--log-file", log);
-  const lines = (await readFile(log, "utf8")).trimEnd().split("\n");
-  expect(lines.filter((line) => !/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ /.test(line))).toEqual([]);
-  const said = lines.map((line) => line.slice("2026-11-22T10:00:00Z ".length));
-  expect(said[0]).toMatch(/^vecfill run --jobs-dir|^vecfill run --log-file/);
-  expect(said.filter((line) => line.startsWith("vecfill run"))).toHaveLength(2);
-  expect(said).toContain("7 requests = 7 written + 0 failed");
-  expect(said.some((line) => line.startsWith("0001 submitted: batches/"))).toBe(true);
-  expect(said.some((line) => line.startsWith("next: vecfill verify"))).toBe(true);
-  expect((await stat(log)).mode & 0o777).toBe(0o600);
-  expect(lines.join()).not.toContain("a-key-for-tests");
-});
+test(
+  "a log file has each line with its time, what was typed first, and no key",
+  IN_FULL,
+  async () => {
+    const { vecfillInTime, home } = await openFolders(TEXTS);
+    const log = join(home, "run.log");
+    await vecfillInTime("jobs", "run", "--log-file", log);
+    await vecfillInTime("jobs", "run", "--quiet", "--log-file", log);
+    const lines = (await readFile(log, "utf8")).trimEnd().split("\n");
+    expect(lines.filter((line) => !/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ /.test(line))).toEqual([]);
+    const said = lines.map((line) => line.slice("2026-11-22T10:00:00Z ".length));
+    expect(said[0]).toMatch(/^vecfill run --jobs-dir|^vecfill run --log-file/);
+    expect(said.filter((line) => line.startsWith("vecfill run"))).toHaveLength(2);
+    expect(said).toContain("7 requests = 7 written + 0 failed");
+    expect(said.some((line) => line.startsWith("0001 submitted: batches/"))).toBe(true);
+    expect(said.some((line) => line.startsWith("next: vecfill verify"))).toBe(true);
+    expect((await stat(log)).mode & 0o777).toBe(0o600);
+    expect(lines.join()).not.toContain("a-key-for-tests");
+  },
+);
 
 test("plain progress has times, and a log file that cannot be written is told before anything else", async () => {
   const { vecfill } = await openFolders(TEXTS);

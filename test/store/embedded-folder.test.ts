@@ -110,7 +110,7 @@ it("a folder that cannot be made is told as one", async () => {
   );
 });
 
-it("a process whose lock was taken over changes nothing more", async () => {
+it("a process whose lock was taken over changes nothing more", IN_FULL, async () => {
   const database = await openDatabase({ url });
   await database.query("CREATE TABLE notes (note text)");
   await rm(join(parent, "data.lock"));

@@ -11,6 +11,7 @@ import { SECRET_KEY } from "./keys.ts";
 import { PROJECT_ROLES } from "./postgrest.ts";
 import { openProject, type Project } from "./project.ts";
 import { keepOpen } from "../../embedded/kept.ts";
+import { IN_FULL } from "../../size.ts";
 
 const TABLE = `CREATE TABLE questions (id bigint PRIMARY KEY, question_text text, embedding extensions.vector(${DIMENSIONS}))`;
 const FUNCTIONS =
@@ -213,23 +214,31 @@ describe("init with the database's own address", () => {
     expect(await sql(FUNCTIONS)).toEqual([]);
   });
 
-  it("without a Supabase project gets the trigger alone, and nothing for roles that are not there", async () => {
-    const { url, database } = await plainDatabase();
-    const only = { SUPABASE_URL: "", SUPABASE_SECRET_KEY: "", DATABASE_URL: url };
-    const applied = await init(["--trigger", "--apply"], only);
-    expect(applied).toMatchObject({ code: 0 });
-    expect(applied.stdout).toMatch(
-      /Wrote vecfill-migrations\/\d+_vecfill_[0-9a-f]+\.sql\.\nInstalled the trigger/,
-    );
-    const again = await init(["--trigger", "--apply"], only);
-    expect(again.stdout).toMatch(/is as it should be[^]*Installed the trigger/);
-    const there = await database();
-    expect(await there.query(FUNCTIONS)).toEqual([{ name: expect.stringMatching(/_reset$/) }]);
-    await there.query("INSERT INTO questions VALUES (1, 'a', array_fill(0.5, ARRAY[128])::vector)");
-    await there.query("UPDATE questions SET question_text = 'b'");
-    expect(await there.query("SELECT embedding::text AS v FROM questions")).toEqual([{ v: null }]);
-    await there.close();
-  });
+  it(
+    "without a Supabase project gets the trigger alone, and nothing for roles that are not there",
+    IN_FULL,
+    async () => {
+      const { url, database } = await plainDatabase();
+      const only = { SUPABASE_URL: "", SUPABASE_SECRET_KEY: "", DATABASE_URL: url };
+      const applied = await init(["--trigger", "--apply"], only);
+      expect(applied).toMatchObject({ code: 0 });
+      expect(applied.stdout).toMatch(
+        /Wrote vecfill-migrations\/\d+_vecfill_[0-9a-f]+\.sql\.\nInstalled the trigger/,
+      );
+      const again = await init(["--trigger", "--apply"], only);
+      expect(again.stdout).toMatch(/is as it should be[^]*Installed the trigger/);
+      const there = await database();
+      expect(await there.query(FUNCTIONS)).toEqual([{ name: expect.stringMatching(/_reset$/) }]);
+      await there.query(
+        "INSERT INTO questions VALUES (1, 'a', array_fill(0.5, ARRAY[128])::vector)",
+      );
+      await there.query("UPDATE questions SET question_text = 'b'");
+      expect(await there.query("SELECT embedding::text AS v FROM questions")).toEqual([
+        { v: null },
+      ]);
+      await there.close();
+    },
+  );
 
   it("of another database than the project's applies no functions to it", async () => {
     const { url, database } = await plainDatabase();
