@@ -128,11 +128,9 @@ function acceptWith(
   { argument }: Command,
 ): Argv {
   // no type for what takes a value: it is checked with the same words wherever it comes from.
-  // Hidden, since yargs makes a page of what is not at each command, and nobody sees it
-  for (const { flag, value } of [...(own?.options ?? []), ...optionsOf(name)]) {
-    const takes = value === undefined ? { type: "boolean" as const } : { requiresArg: true };
-    args.option(flag, { ...takes, hidden: true });
-  }
+  // Hidden, since yargs lays out at each command a page of what is not, and nobody sees it
+  for (const { flag, value } of [...(own?.options ?? []), ...optionsOf(name)])
+    args.option(flag, { ...(value ? { requiresArg: true } : { type: "boolean" }), hidden: true });
   if (argument !== undefined) args.positional(argumentName(argument.form), { type: "string" });
   return args;
 }
