@@ -10,7 +10,7 @@ export const LAYERS: readonly (readonly string[])[] = [
   ["composition/stages.ts"],
   ["composition/services.ts"],
   ["composition/kept-manifest.ts"],
-  ["run", "plan"],
+  ["run", "plan", "worker"],
   ["import/again"],
   ["export", "submit", "embed", "poll", "import", "resubmit", "migrate"],
   ["gates"],

@@ -31,6 +31,7 @@ const ONE_IMPORTER: Readonly<Record<string, string>> = {
   "@electric-sql/pglite": "src/store/postgres/pglite.ts",
   "@electric-sql/pglite-pgvector": "src/store/postgres/pglite.ts",
   "@supabase/supabase-js": "src/store/supabase/supabase.ts",
+  "pg-boss": "src/worker/pg-boss.ts",
   "log-update": "src/output/terminal-screen.ts",
   "string-width": "src/output/fit.ts",
   "csv-stringify": "src/disk/csv.ts",

@@ -172,6 +172,34 @@ export const COMMANDS: Readonly<Record<CommandName, Command>> = {
     ],
     work: async (context) => (await import("./clean/show.ts")).showClean(context),
   },
+  worker: {
+    summary: "works on a shared manifest, beside other workers",
+    about:
+      "Does what `run` does, until it is told to stop, over a manifest that several processes share (--manifest postgres): any number of workers on any number of machines. Each takes what nobody else does, and goes on with what one that died has left, within a minute. It asks nothing: --yes says that it may spend, --max-cost how much, all workers together. Exit code 4: something is at Gemini still.",
+    examples: [
+      ["vecfill worker --manifest postgres --yes", "until Ctrl-C or SIGTERM"],
+      ["vecfill worker --once --yes", "what can be done now: for cron, with VECFILL_MANIFEST set"],
+      ["vecfill worker --only import --yes", "write results alone"],
+    ],
+    ownOptions: async () => {
+      const { WORKER_OPTIONS } = await import("../cli/worker-options.ts");
+      return { options: Object.values(WORKER_OPTIONS), sections: {} };
+    },
+    work: async (context, _words, flags) =>
+      (await import("./worker/show.ts")).showWorker(context, flags),
+  },
+  manifest: {
+    summary: "pauses all who work on a shared manifest, or lets them on",
+    about:
+      "Pausing keeps every process on every machine from sending, importing and recording anything, from its next step on: before the database is restored or copied, say. Resuming lets them on; those that had ended have to be started again.",
+    examples: [
+      ["vecfill manifest pause --manifest postgres", "nobody goes on"],
+      ["vecfill manifest resume --manifest postgres", "they may again"],
+    ],
+    argument: { form: "<what>", describe: "pause or resume" },
+    work: async (context, words) =>
+      (await import("./manifest/show.ts")).showManifest(context, words),
+  },
   status: {
     summary: "how it stands: the column, Gemini, failures, cost",
     about:

@@ -1,14 +1,22 @@
 /** Where the manifest is kept, as the settings have it: in a folder for one process, or in the target's database for several. */
+import { randomUUID } from "node:crypto";
+import { hostname } from "node:os";
 import type { Clock } from "../clock.ts";
+import { usageError } from "../errors.ts";
 import type { SharedPlace } from "../jobs-folder/scratch.ts";
 import type { JournalEvent } from "../manifest/event.ts";
 import type { Manifest, ManifestView } from "../manifest/manifest.ts";
+import type { Worker } from "../manifest/tables/workers.ts";
 import type { Report } from "../progress.ts";
 import { storeAccess } from "../settings/access.ts";
 import type { Configuration } from "../settings/config.ts";
+import type { OpenCrew, Working } from "../worker/crew.ts";
 import type { Settings } from "../settings/options.ts";
 import { needsDatabase } from "../words/needs-database.ts";
 import { needsFolder } from "../words/needs-folder.ts";
+
+/** Statements of a library's own. */
+type Native = (sql: string, values?: unknown[]) => Promise<{ rows: unknown[] }>;
 
 export type Kept = Readonly<{
   open(): Promise<Manifest>;
@@ -16,10 +24,22 @@ export type Kept = Readonly<{
   view(): Promise<ManifestView>;
   /** All that it says, oldest first. */
   events(onEvent: (event: JournalEvent) => void): Promise<void>;
+  /** Of a shared one, who works on it. */
+  workers(): Promise<readonly Worker[]>;
+  /** The work shared out among those who work on it; undefined where one process does it all. */
+  crew(manifest: Manifest, working: Working): Promise<OpenCrew | undefined>;
+  /** Undefined where there is none. Throws a UserError (usage) where it is not shared. */
+  change(state: "active" | "paused"): Promise<string | undefined>;
 }>;
 
 /** The database, and work on it in words for people. */
-type Reach = () => Promise<Pick<SharedPlace, "tables" | "again">>;
+type Reached = Pick<SharedPlace, "tables" | "again">;
+
+type Reach = Readonly<{
+  tables(): Promise<Reached>;
+  /** By a way of its own, so that tasks need not wait for vectors that are written; undefined for an embedded database. */
+  native(): Promise<Native | undefined>;
+}>;
 
 type KeptOptions = Pick<Configuration, "settings" | "environment"> &
   Readonly<{ clock: Clock; report: Report; signal: AbortSignal; command?: string }>;
@@ -42,6 +62,14 @@ function inFolder({ settings: { jobsDir }, clock, command }: KeptOptions): Kept 
     open: async () => (await openFolder()).openManifest(jobsDir, clock, command),
     view: async () => (await openFolder()).readManifest(jobsDir),
     events: async (onEvent) => (await openFolder()).readEvents(jobsDir, onEvent),
+    workers: async () => [],
+    crew: async () => undefined,
+    change: async () => {
+      throw usageError(
+        "A manifest in a folder is not paused: one process works on it at a time.",
+        "Stop that process; or name the shared manifest: --manifest postgres.",
+      );
+    },
   };
 }
 
@@ -53,7 +81,7 @@ function inDatabase(options: KeptOptions, reach: Reach): Kept {
   const { settings, environment, clock, command } = options;
   const place = async () => {
     if (storeAccess(environment).kind === "supabase") throw needsDatabase(SHARED, ONE_MACHINE);
-    return { ...(await reach()), clock, jobsDir: settings.jobsDir };
+    return { ...(await reach.tables()), clock, jobsDir: settings.jobsDir };
   };
   return {
     open: async () => {
@@ -64,6 +92,41 @@ function inDatabase(options: KeptOptions, reach: Reach): Kept {
     events: async (onEvent) => {
       const { readSharedEvents } = await import("../manifest/tables/open-shared.ts");
       return readSharedEvents(await place(), onEvent);
+    },
+    crew: async (manifest, working) => {
+      const statements = await reach.native();
+      if (statements === undefined) return undefined;
+      const { openBoss } = await import("../worker/pg-boss.ts");
+      const { openCrew } = await import("../worker/crew.ts");
+      const openEngine = () => openBoss(statements, working);
+      const note = noteIn(await place(), command);
+      const crew = await openCrew({ ...options, ...working, manifest, openEngine, ...note });
+      return crew;
+    },
+    workers: async () => {
+      const { readWorkers } = await import("../manifest/tables/workers.ts");
+      const { tables, again } = await place();
+      return again(() => readWorkers(tables));
+    },
+    change: async (state) => {
+      const { changeState } = await import("../manifest/tables/tables.ts");
+      const { tables, again } = await place();
+      return again(() => changeState(tables, state));
+    },
+  };
+}
+
+/** Who works, and what it does, for `jobs --workers`. */
+function noteIn({ tables, again }: Reached, command = "") {
+  const me = { id: randomUUID(), host: hostname(), pid: process.pid, command };
+  return {
+    note: async (duties: readonly string[]) => {
+      const { noteWorker } = await import("../manifest/tables/workers.ts");
+      await again(() => noteWorker(tables, me, duties));
+    },
+    leave: async () => {
+      const { forgetWorker } = await import("../manifest/tables/workers.ts");
+      await again(() => forgetWorker(tables, me.id));
     },
   };
 }

@@ -25,6 +25,8 @@ import type { Report } from "../progress.ts";
 import type { Database } from "../store/database.ts";
 import { needsDatabase } from "../words/needs-database.ts";
 import { once } from "../store/rows.ts";
+import type { Crew } from "../gates/duties.ts";
+import type { OpenCrew, Working } from "../worker/crew.ts";
 import { type Kept, keptManifest } from "./kept-manifest.ts";
 import type { AddressedHost, Examination, FunctionsSql, Store } from "../store/port.ts";
 import type { Api } from "../store/supabase/supabase.ts";
@@ -36,8 +38,12 @@ import type { Settings } from "../settings/options.ts";
 export type Services = Readonly<{
   /** Takes the lock of the jobs folder; or others write to it, too, where it stands in the database. */
   manifest(): Promise<Manifest>;
+  /** Of those who share that manifest, with what was asked for at first; undefined where one process does it all. */
+  crew(working?: Working): Promise<Crew | undefined>;
   view: Kept["view"];
   events: Kept["events"];
+  workers: Kept["workers"];
+  change: Kept["change"];
   /** Repeats what fails, but for the create request. */
   gemini(): Promise<Gemini>;
   /** What others said, without our secrets. */
@@ -91,7 +97,10 @@ export function openServices(options: ServicesOptions): Services {
     return service;
   };
   const database = once(async () => opened(await connectDatabase(options)));
-  const kept = keptManifest(options, () => sharedTables(options, database));
+  const kept = keptManifest(options, {
+    tables: () => sharedTables(options, database),
+    native: async () => (await database()).native && opened(await connectDatabase(options)).native,
+  });
   const api = once(() => connectApi(environment, report));
   const place = once(() => placeOfTable(options, database));
   const newStore = once(async () => {
@@ -101,9 +110,7 @@ export function openServices(options: ServicesOptions): Services {
       : supabaseStores(await api(), options);
   });
   const services: Services = {
-    manifest: once(async () => opened(await kept.open())),
-    view: () => kept.view(),
-    events: (onEvent) => kept.events(onEvent),
+    ...ofManifest(kept, opened),
     gemini: once(() => openGemini(options)),
     redact: redactor(secretsIn(environment)),
     keyId: () => {
@@ -142,10 +149,30 @@ export function openServices(options: ServicesOptions): Services {
       return connectProbe({ apiKey: EMULATOR_KEY, baseUrl: emulator.url });
     }),
     close: async () => {
-      await Promise.all(closers.splice(0).map((close) => close()));
+      // what was opened last rests on what was opened before
+      for (const close of closers.splice(0).toReversed()) await close();
     },
   };
   return services;
+}
+
+type OfManifest = Pick<Services, "manifest" | "crew" | "view" | "events" | "workers" | "change">;
+
+function ofManifest(
+  kept: Kept,
+  opened: <T extends { close(): Promise<void> }>(service: T) => T,
+): OfManifest {
+  const manifest = once(async () => opened(await kept.open()));
+  let crew: OpenCrew | undefined;
+  const openedCrew = async (working: Working) => {
+    const its = await kept.crew(await manifest(), working);
+    return its && opened(its);
+  };
+  return {
+    ...kept,
+    manifest,
+    crew: async (working = {}) => (crew ??= await openedCrew(working)),
+  };
 }
 
 type OfMigration = Readonly<{

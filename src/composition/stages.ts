@@ -7,6 +7,7 @@ import type { CostLimit } from "../cost/cost.ts";
 import type { LaneChoice } from "../cost/lane.ts";
 import { pricesOf, QUOTAS } from "../cost/tariff.ts";
 import type { ExportOptions, ExportSummary } from "../export/export.ts";
+import type { Crew } from "../gates/duties.ts";
 import type { Batch, Gemini } from "../gemini/port.ts";
 import type { IndexKeeper } from "../import/index-keeper.ts";
 import type { JobBounds } from "../jobs-folder/cut.ts";
@@ -37,6 +38,7 @@ export type StageContext = Readonly<{
   services: Readonly<{
     manifest(): Promise<Manifest>;
     view(): Promise<ManifestView>;
+    crew(): Promise<Crew | undefined>;
     gemini(): Promise<Gemini>;
     redact(text: string): string;
     keyId(): string;
@@ -323,7 +325,7 @@ export async function runFromSettings(
     if (first === undefined) throw new Error("nothing stands against none of the targets");
     const usd = plans.reduce((sum, plan) => sum + usdOfRun(plan, laneChoice(context.settings)), 0);
     const expectedUsd = plans.length === 0 ? undefined : usd;
-    const options = { ...runOptions(context, first), alongside, unfit, expectedUsd };
+    const options = { ...(await runOptions(context, first)), alongside, unfit, expectedUsd };
     const summary = await run({ ...services, store: first.store }, options);
     const remaining = refused.length > 0 ? undefined : summary.remaining;
     const isAway = (part: PartSummary) =>
@@ -511,7 +513,10 @@ async function runServices(context: StageContext): Promise<RunServices> {
   return { ...sending, ...(await withTables(context, sending.manifest)), store, indexes };
 }
 
-function runOptions({ settings, targets }: StageContext, first: Part): RunOptions {
+async function runOptions(
+  { services, settings, targets }: StageContext,
+  first: Part,
+): Promise<RunOptions> {
   return {
     // an option goes to the member of its name
     ...settings,
@@ -522,6 +527,7 @@ function runOptions({ settings, targets }: StageContext, first: Part): RunOption
     prices: pricesOf(settings),
     costLimit: costLimit(settings, targets?.map(targetOf)),
     lane: laneChoice(settings),
+    crew: await services.crew(),
   };
 }
 

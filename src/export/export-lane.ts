@@ -63,7 +63,7 @@ export class ExportLane implements Lane {
 
   next(isQuiet: boolean): Step {
     this.#isQuiet = isQuiet;
-    return this.#until?.() === true ? () => this.#goOn() : IDLE;
+    return this.#until?.() === true && this.#world.duties.has("export") ? () => this.#goOn() : IDLE;
   }
 
   /** The rows in hand become the last job. */

@@ -5,5 +5,5 @@ export const IDLE = Infinity;
 
 export type Lane = Readonly<{
   /** Answers, and does nothing itself. `isQuiet`: no lane works, and none that is asked before this one waits for a time. */
-  next(isQuiet: boolean): Step;
+  next(isQuiet: boolean, nobodyWorks: boolean): Step;
 }>;

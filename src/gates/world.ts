@@ -1,6 +1,7 @@
 import type { Job } from "../manifest/job.ts";
 import type { StageServices } from "../manifest/stage-services.ts";
 import { type BlockedJobs, blockedJobs } from "./blocked-jobs.ts";
+import { ALL_DUTIES, type Duties } from "./duties.ts";
 import { Outages } from "./outages.ts";
 
 /** What the lanes of one drive share. */
@@ -12,6 +13,8 @@ export type World = StageServices &
     blocked: BlockedJobs;
     /** Which jobs may be begun now, by canary and blocked tables (`run.ts`). The limit on cost is asked apart from it. */
     gate: () => (job: Job) => boolean;
+    /** Which of the lanes work here, where several processes share the work. */
+    duties: Duties;
     /** Told of each job whose batch or import has ended. */
     onEnded: (job: Job) => void;
   }>;
@@ -25,6 +28,6 @@ export function worldOf<S extends StageServices>(
   const stop = new AbortController();
   const signal = AbortSignal.any([services.signal, stop.signal]);
   const outages = new Outages(services, firstMs);
-  const shared = { signal, stop, outages, blocked, gate: () => () => true, onEnded: () => {} };
-  return { ...services, ...shared };
+  const open = { gate: () => () => true, duties: ALL_DUTIES, onEnded: () => {} };
+  return { ...services, ...open, signal, stop, outages, blocked };
 }

@@ -19,7 +19,10 @@ export function importLane(world: ImportWorld, takes: (job: Job) => boolean = ()
   const { manifest, outages, blocked, doubted } = world;
   const pause: Pause = {};
   const isDue = (job: Job) =>
-    takes(job) && !blocked.has(job) && !(doubted?.isResting(job) ?? false);
+    takes(job) &&
+    world.duties.imports(job) &&
+    !blocked.has(job) &&
+    !(doubted?.isResting(job) ?? false);
   return {
     next: (isQuiet) => {
       const restMs = outages.restMs(pause);

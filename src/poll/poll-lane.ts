@@ -32,7 +32,7 @@ export function pollLane(world: World & PollOptions, endsAtMs = Infinity): Lane 
   return {
     next: () => {
       const jobs = waitedFor(world);
-      if (isOver || jobs.length === 0) return IDLE;
+      if (isOver || jobs.length === 0 || !world.duties.has("poll")) return IDLE;
       const leftMs = endsAtMs - world.clock.elapsedMs();
       if (leftMs <= 0) return () => lookLast(jobs);
       const dueMs = schedule.untilDueMs(jobs);

@@ -51,7 +51,10 @@ export function againLane(world: AgainWorld) {
     /** A job that has ended. */
     add: addEnded,
     isEmpty: () => pools.isEmpty,
-    next: () => (!world.outages.halted.aborted && pools.some(isDue) ? sendDue : IDLE),
+    next: () => {
+      const mayWork = world.duties.has("resubmit") && !world.outages.halted.aborted;
+      return mayWork && pools.some(isDue) ? sendDue : IDLE;
+    },
     sendDue,
   };
 }

@@ -49,7 +49,8 @@ export async function drive(
     let waitMs = Infinity;
     for (const lane of lanes.filter((each) => !inHand.has(each))) {
       if (signal.aborted) break;
-      const step = nextOf(lane, inHand.size === 0 && waitMs === Infinity, fail);
+      const nobodyWorks = inHand.size === 0;
+      const step = nextOf(lane, [nobodyWorks && waitMs === Infinity, nobodyWorks], fail);
       if (typeof step === "number") waitMs = Math.min(waitMs, step);
       else void work(lane, step);
     }
@@ -73,9 +74,9 @@ export async function drive(
   }
 }
 
-function nextOf(lane: Lane, isQuiet: boolean, fail: (error: unknown) => Step): Step {
+function nextOf(lane: Lane, given: Parameters<Lane["next"]>, fail: (error: unknown) => Step): Step {
   try {
-    return lane.next(isQuiet);
+    return lane.next(...given);
   } catch (error) {
     return fail(error);
   }

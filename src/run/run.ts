@@ -10,6 +10,7 @@ import { embedLane } from "../embed/embed-lane.ts";
 import type { UserError } from "../errors.ts";
 import type { ExportOptions, ExportSummary } from "../export/export.ts";
 import { ExportLane } from "../export/export-lane.ts";
+import type { Crew } from "../gates/duties.ts";
 import { blockedJobs } from "../gates/blocked-jobs.ts";
 import { doubtedJobs } from "../gates/doubted-jobs.ts";
 import { IDLE, type Lane, type Step } from "../gates/step.ts";
@@ -68,6 +69,8 @@ export type RunOptions = PollOptions &
     timeoutMs: number | undefined;
     /** Another folder's batches are no reason to wait, nor to leave what failed in them. */
     beside?: boolean;
+    /** Several processes share the work; undefined: this one does all that it sees. */
+    crew?: Crew | undefined;
   }>;
 
 export type RunSummary = Sums &
@@ -236,11 +239,12 @@ async function driveAll(
   const blocked = blockedJobs(manifest, options.unfit, isVital);
   const hasStaleRows = () => ownJobs().some((job) => (job.sums?.stale ?? 0) > 0);
   const around = worldOf(services, options.quotaWaitMs, blocked);
-  const world = { ...options, ...around, hasStaleRows, shared };
+  const { duties = around.duties } = options.crew ?? {};
+  const world = { ...options, ...around, duties, hasStaleRows, shared };
   const { lanes, again, exporting } = lanesOf(world, parts, canaries);
   // what an earlier run or the single stages left
   for (const job of endedBefore) again.add(job);
-  await again.sendDue();
+  if (duties.has("resubmit")) await again.sendDue();
   let timedOut = false;
   try {
     timedOut = await drive(lanes, world, options.timeoutMs);
@@ -302,6 +306,7 @@ function lanesOf(its: RunWorld, parts: readonly Part[], canaries: readonly Canar
     pollLane(ending),
     importLane(ending),
     ...exporting,
+    ...(its.crew === undefined ? [] : [its.crew.laneIn(its)]),
     othersLane(ending),
   ];
   return { lanes, again, exporting };

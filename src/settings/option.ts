@@ -19,6 +19,8 @@ export const COMMAND_NAMES = [
   "clean",
   "status",
   "jobs",
+  "worker",
+  "manifest",
   "report",
   "migrate",
   "init",

@@ -29,7 +29,7 @@ const WITH_JOBS = COMMAND_NAMES.filter(
   (command) => !["emulator", "init", "completion"].includes(command),
 );
 /** They go through the rows that have no vector. */
-const SELECTS: readonly CommandName[] = ["export", "run", "plan"];
+const SELECTS: readonly CommandName[] = ["export", "run", "plan", "worker"];
 /** The others take the target from the job they work on. */
 const WITH_TABLE: readonly CommandName[] = [
   ...SELECTS,
@@ -44,10 +44,10 @@ const WITH_TABLE: readonly CommandName[] = [
   "doctor",
 ];
 const OF_THE_TARGET = { group: "Target", commands: WITH_TABLE } as const;
-const MAKES_JOBS: readonly CommandName[] = ["export", "run", "resubmit", "migrate"];
-const SUBMITS: readonly CommandName[] = ["submit", "run", "migrate"];
+const MAKES_JOBS: readonly CommandName[] = ["export", "run", "worker", "resubmit", "migrate"];
+const SUBMITS: readonly CommandName[] = ["submit", "run", "worker", "migrate"];
 const MAKES_OR_SENDS: readonly CommandName[] = [...MAKES_JOBS, "submit"];
-const SPENDS: readonly CommandName[] = ["submit", "run", "migrate"];
+const SPENDS: readonly CommandName[] = ["submit", "run", "worker", "migrate"];
 /** They tell what something costs. */
 const PRICES: readonly CommandName[] = [
   ...SPENDS,
@@ -62,6 +62,7 @@ const OF_INIT = { group: "Set-up", commands: ["init"], inConfigFile: false } as 
 /** They are started by cron and the like, with nobody there. */
 const WATCHED: readonly CommandName[] = [
   "run",
+  "worker",
   "export",
   "submit",
   "poll",
@@ -69,10 +70,11 @@ const WATCHED: readonly CommandName[] = [
   "resubmit",
   "migrate",
 ];
-const POLLS: readonly CommandName[] = ["poll", "run", "migrate"];
+const POLLS: readonly CommandName[] = ["poll", "run", "worker", "migrate"];
 /** With `--live` the doctor waits for batches too. */
 const WAITS: readonly CommandName[] = [...POLLS, "doctor"];
 const WRITES: readonly CommandName[] = [
+  "worker",
   "export",
   "submit",
   "import",
@@ -354,7 +356,7 @@ export const OPTIONS = named({
     max: PACE_MAX,
     describe: "most rows a second to write, or auto: back off when the database slows down",
     group: "Quota and waiting",
-    commands: ["import", "run", "recover", "resubmit", "rollback", "migrate"],
+    commands: ["import", "run", "worker", "recover", "resubmit", "rollback", "migrate"],
   }),
   rebuildIndex: toggle({
     describe:
@@ -390,7 +392,7 @@ export const OPTIONS = named({
     describe:
       "seconds over which results that are fewer than the batch's own count are fetched again before rows count as missing",
     group: "Quota and waiting",
-    commands: ["import", "run", "recover", "migrate"],
+    commands: ["import", "run", "worker", "recover", "migrate"],
   }),
   reconcile: toggle({
     describe: "settle uncertain submissions first",
@@ -432,6 +434,12 @@ export const OPTIONS = named({
     choices: JOB_STATES,
     describe: "only jobs in these states, with commas between",
     group: "Output",
+    commands: ["jobs"],
+    inConfigFile: false,
+  }),
+  workers: toggle({
+    describe: "over a shared manifest: who works on it, and what each does",
+    group: "Jobs",
     commands: ["jobs"],
     inConfigFile: false,
   }),

@@ -1,8 +1,4 @@
-/**
- * A database that takes SQL. Two of them exist, a server through `pg` and the embedded PGlite; all
- * statements on rows stand in `sql.ts` and are the same for both. Nothing is kept between two queries
- * (no prepared statement, no setting), so that a pooler in transaction mode may lie in between.
- */
+/** A database that takes SQL, a server or the embedded one: nothing is kept between queries, so that a pooler may lie in between. */
 
 /** A parameter in the binary form of its type. */
 export type BinaryParameter = Readonly<{ typeOid: number; bytes: Buffer }>;
@@ -21,6 +17,8 @@ export type Database = {
   script(sql: string): Promise<Row[]>;
   /** Work on a connection of its own, without a limit on time, which is closed after it. */
   session<T>(work: (session: Session) => Promise<T>): Promise<T>;
+  /** For a library's own statements: cells as the driver reads them. A server's only. */
+  native?: (sql: string, values?: unknown[]) => Promise<{ rows: unknown[] }>;
   close(): Promise<void>;
 };
 

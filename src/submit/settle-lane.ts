@@ -59,7 +59,8 @@ export class SettleLane implements Lane {
   }
 
   next(isQuiet: boolean): Step {
-    const { outages, creates, clock, alone = false } = this.#world;
+    const { duties, outages, creates, clock, alone = false } = this.#world;
+    if (!duties.has("submit")) return IDLE;
     const open = this.#open();
     if (open.length === 0 || creates.hasLostTooMany || (alone && !isQuiet)) return IDLE;
     const restMs = outages.sendingRestMs(this.#pause);

@@ -52,7 +52,8 @@ export class SubmitLane implements Lane {
   }
 
   next(): Step {
-    const { outages, creates, alone } = this.#world;
+    const { duties, outages, creates, alone } = this.#world;
+    if (!duties.has("submit")) return IDLE;
     const restMs = outages.sendingRestMs(this.#pause);
     if (restMs > 0) return restMs;
     const next = this.#isRefused || creates.hasLostTooMany ? undefined : this.#nextToSubmit();

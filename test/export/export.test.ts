@@ -156,6 +156,7 @@ async function dryExport(trial: Trial) {
         store: async () => store,
         manifest: () => expect.unreachable("takes no lock"),
         view: () => readManifest(trial.folder),
+        crew: async () => undefined,
         gemini: async () => trial.gemini,
         redact: String,
         keyId: () => "",

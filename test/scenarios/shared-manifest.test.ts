@@ -3,6 +3,7 @@ import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { type Ended, runHere } from "../command-line.ts";
+import { temporaryFolder } from "../manifest/sample.ts";
 import { type Folders, openFolders, TEXTS } from "../folders.ts";
 
 const OVER = ["--manifest", "postgres"];
@@ -42,6 +43,11 @@ test("a run, a look, a rollback, another run, what failed again, and a clean", a
   expect(await its.json("jobs")).toMatchObject({ jobs: [{}, {}, {}, {}, { written: 3 }] });
   const kept = () => its.sql("SELECT sha256 FROM vecfill.file");
   const before = (await kept()).length;
+  expect((await its.vecfill("manifest", "pause")).code).toBe(0);
+  const { code, stderr } = await its.vecfill("clean", "--yes");
+  expect([code, stderr]).toEqual([6, expect.stringContaining("is paused")]);
+  expect((await its.json("jobs")).jobs).toHaveLength(5);
+  expect((await its.vecfill("manifest", "resume")).code).toBe(0);
   expect((await its.json("clean", "--yes")).cleaned).toContain("0002");
   expect((await kept()).length).toBeLessThan(before);
   expect((await its.vecfill("verify")).code).toBe(0);
@@ -55,6 +61,18 @@ test.each([
 ])("what does not work over it says so: %s", async (args, why) => {
   const env = { DATABASE_URL: "postgres://nobody@127.0.0.1:1/none", GEMINI_API_KEY: "a-key" };
   const { code, stderr } = await runHere([...args, ...OVER], { env });
+  expect([code, stderr]).toEqual([2, expect.stringContaining(why)]);
+});
+
+test.each([
+  [["worker", "--yes"], {}, "a manifest that several share"],
+  [["worker", ...OVER], {}, "--yes"],
+  [["worker", "--yes", ...OVER], { DATABASE_URL: "pglite:memory" }, "no use for workers"],
+  [["manifest", "pause"], {}, "in a folder is not paused"],
+  [["manifest", "move", ...OVER], {}, "vecfill manifest pause"],
+])("what a worker needs, and what can be paused, is said: %s", async (args, env, why) => {
+  const its = { GEMINI_API_KEY: "a-key", ...env };
+  const { code, stderr } = await runHere(args, { env: its, folder: await temporaryFolder() });
   expect([code, stderr]).toEqual([2, expect.stringContaining(why)]);
 });
 

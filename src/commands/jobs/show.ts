@@ -33,6 +33,7 @@ export async function showJobs(
   context: CommandContext,
   [id]: readonly string[],
 ): Promise<CommandResult> {
+  if (context.settings.workers) return showWorkers(context);
   if (context.settings.reconcile) await settle(context);
   if (context.settings.watch) await watchJobs(context, id);
   const manifest = await context.services.view();
@@ -43,6 +44,20 @@ export async function showJobs(
     context.report({ type: "warning", ...warning });
   }
   return id === undefined ? listJobs(context, manifest) : showJob(context, manifest, id);
+}
+
+/** Whoever was heard of within the last minute and a half. */
+async function showWorkers({ services, settings }: CommandContext): Promise<CommandResult> {
+  const workers = await services.workers();
+  const none =
+    settings.manifestIn === "postgres"
+      ? "Nobody works on the shared manifest."
+      : "Only a shared manifest (--manifest postgres) has workers.";
+  const lines = workers.map(
+    ({ host, pid, command, duties, since, seconds }) =>
+      `${host} ${pid}  ${command}  since ${since}, seen ${seconds} s ago: ${duties.join(", ") || "waits"}`,
+  );
+  return { json: { workers }, text: lines.length === 0 ? none : lines.join("\n") };
 }
 
 /** Only what is shown is made: there may be tens of thousands of jobs. */

@@ -62,6 +62,15 @@ const TABLES_SQL = `
     PRIMARY KEY (manifest, sha256)
   );
   ALTER TABLE vecfill.file ALTER COLUMN bytes SET STORAGE EXTERNAL;
+  CREATE TABLE IF NOT EXISTS vecfill.worker (
+    id text PRIMARY KEY,
+    host text NOT NULL,
+    pid int NOT NULL,
+    command text NOT NULL,
+    duties text[] NOT NULL,
+    since timestamptz NOT NULL DEFAULT clock_timestamp(),
+    seen_at timestamptz NOT NULL DEFAULT clock_timestamp()
+  );
   CREATE OR REPLACE FUNCTION vecfill.refuse_change() RETURNS trigger LANGUAGE plpgsql AS $$
   BEGIN
     RAISE EXCEPTION 'vecfill.event is append-only: it says what was paid for';
@@ -86,6 +95,19 @@ export async function readHead(tables: Tables): Promise<Readonly<{ id: string }>
   if (row === undefined) return undefined;
   if (Number(row["version"]) !== TABLES_VERSION) throw newerTables(textIn(row, "version"));
   return { id: textIn(row, "id") };
+}
+
+/** Whoever works on it writes nothing more from then on; undefined where there is no shared manifest. */
+export async function changeState(
+  tables: Tables,
+  state: "active" | "paused",
+): Promise<string | undefined> {
+  if ((await readHead(tables)) === undefined) return undefined;
+  const [row] = await tables.query(
+    "UPDATE vecfill.manifest SET epoch = epoch + (state <> $1)::int, state = $1 RETURNING id",
+    [state],
+  );
+  return row && textIn(row, "id");
 }
 
 export function textIn(row: Row, name: string): string {

@@ -15,6 +15,7 @@ import {
   type ClientConfig,
   type CustomTypesConfig,
   type PoolClient,
+  types,
 } from "pg";
 import { z } from "zod";
 import { usageError } from "../../errors.ts";
@@ -91,6 +92,7 @@ export function connectPostgres(
       answered(() => ask(pool, sql, parameters.map(asDriverTakesIt))),
     script: (sql) => answered(async () => RESULTS.parse(await pool.query(sql)).at(-1)?.rows ?? []),
     session: (work) => connected(() => withSession(config, work)),
+    native: (sql, values) => answered(() => askNatively(pool, sql, values)),
     async close() {
       hangUp.release();
       await pool.end();
@@ -118,6 +120,17 @@ async function ask(pool: Pool, sql: string, values: readonly unknown[]): Promise
     client.release(isLost);
   }
 }
+
+async function askNatively(pool: Pool, text: string, values: unknown[] | undefined) {
+  const answers: unknown = await pool.query({ text, types, ...(values && { values }) });
+  const all = z
+    .array(NATIVE_ROWS)
+    .or(NATIVE_ROWS.transform((one) => [one]))
+    .parse(answers);
+  return { rows: all.flatMap(({ rows }) => rows) };
+}
+
+const NATIVE_ROWS = z.object({ rows: z.array(z.unknown()) });
 
 function ignore(): void {}
 

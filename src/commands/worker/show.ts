@@ -1,0 +1,65 @@
+/** A process that works on a shared manifest until it is told to stop, beside any number of others. */
+import type { CommandContext, CommandResult } from "../../cli/command.ts";
+import { WORKER_OPTIONS } from "../../cli/worker-options.ts";
+import { runFromSettings } from "../../composition/stages.ts";
+import { type UserError, usageError } from "../../errors.ts";
+import type { ManifestView } from "../../manifest/manifest.ts";
+import { isOpen } from "../../manifest/states.ts";
+import { type Flags, flagValues } from "../../settings/config.ts";
+import { counted } from "../../words/figures.ts";
+import { textOf } from "../../words/text-lines.ts";
+
+/** Between two looks for rows, where there was nothing to do. */
+const LOOK_EVERY_MS = 30_000;
+
+export async function showWorker(context: CommandContext, flags: Flags): Promise<CommandResult> {
+  const { services, settings, clock, signal } = context;
+  const { once, drain, only, leaseMs } = flagValues(WORKER_OPTIONS, flags);
+  if (settings.manifestIn !== "postgres") throw notShared();
+  if (!settings.yes) throw notAgreed();
+  if ((await services.crew({ only, once, leaseMs })) === undefined) throw embedded();
+  const manifest = await services.manifest();
+  const before = writtenIn(manifest);
+  for (;;) {
+    await runFromSettings(context);
+    if (once || drain || signal.aborted) break;
+    await clock.sleep(LOOK_EVERY_MS, signal).catch(() => {});
+    if (signal.aborted) break;
+    await manifest.refresh();
+  }
+  const written = writtenIn(manifest) - before;
+  const open = manifest.jobs().filter(isOpen);
+  return {
+    json: { written, open: open.map(({ id }) => id) },
+    text: textOf([
+      `${counted(written, "row")} got vectors meanwhile, by all who work on it.`,
+      open.length > 0 && `${counted(open.length, "job")} not ended yet.`,
+    ]),
+    exit: open.length > 0 ? "unfinished" : "done",
+  };
+}
+
+function writtenIn(manifest: ManifestView): number {
+  return manifest.jobs().reduce((sum, { sums }) => sum + (sums?.written ?? 0), 0);
+}
+
+function notShared(): UserError {
+  return usageError(
+    "A worker works on a manifest that several share.",
+    "Add --manifest postgres, or set VECFILL_MANIFEST=postgres. One machine alone needs no workers: `vecfill run`.",
+  );
+}
+
+function notAgreed(): UserError {
+  return usageError(
+    "A worker asks nobody: --yes has to say that it may spend.",
+    "Add --yes; --max-cost limits it, and all workers together.",
+  );
+}
+
+function embedded(): UserError {
+  return usageError(
+    "An embedded database has one process, and no use for workers.",
+    "`vecfill run` does the work; or name a server in DATABASE_URL.",
+  );
+}

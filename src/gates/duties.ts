@@ -1,0 +1,22 @@
+import type { Job } from "../manifest/job.ts";
+import type { Lane } from "./step.ts";
+
+/** What one of several processes on a backlog does at a time, while the others leave it alone. */
+export const DUTIES = ["export", "submit", "poll", "resubmit", "import"] as const;
+
+export type Duty = (typeof DUTIES)[number];
+
+/** After so long a process that is not heard of counts as dead: others do what it did. */
+export const LEASE_MS = 30_000;
+
+/** Of this process. An import is a duty of its own for each job. */
+export type Duties = Readonly<{ has(duty: Duty): boolean; imports(job: Job): boolean }>;
+
+/** Of one that works alone. */
+export const ALL_DUTIES: Duties = { has: () => true, imports: () => true };
+
+/** Shares duties out. Its lane takes and keeps them; it is to be asked after those that work. */
+export type Crew = Readonly<{
+  duties: Duties;
+  laneIn(world: Readonly<{ stop: AbortController }>): Lane;
+}>;

@@ -1,0 +1,228 @@
+/**
+ * What this process does of a backlog that several work on: it takes duties that nobody has, says every few seconds that it
+ * has them still, and offers what the manifest says there is to do, so that a task that was lost is made again. A duty only says
+ * who looks: whatever is recorded or written meanwhile counts only where nobody else has gone on with it.
+ */
+import type { Clock } from "../clock.ts";
+import { type Crew, DUTIES, type Duties, type Duty, LEASE_MS } from "../gates/duties.ts";
+import { IDLE, type Lane } from "../gates/step.ts";
+import { UserError } from "../errors.ts";
+import type { Job } from "../manifest/job.ts";
+import type { Manifest } from "../manifest/manifest.ts";
+import { isOpen } from "../manifest/states.ts";
+import type { Report } from "../progress.ts";
+import type { Engine, Lease, Task } from "./engine.ts";
+
+const TURN_MS = 2_000;
+/** Where there was something to import, and may be more. */
+const SHORT_TURN_MS = 250;
+/** What is lost of the tasks is made again within that time. */
+const OFFER_EVERY_MS = 15_000;
+const RENEWALS_A_LEASE = 3;
+/** More at once gain nothing in one process. */
+const IMPORTS = 4;
+
+export type Working = Readonly<{
+  /** The other duties are left to others. */
+  only?: readonly Duty[] | undefined;
+  /** It ends as soon as all there is to do is to wait. */
+  once?: boolean;
+  leaseMs?: number;
+}>;
+
+export type CrewOptions = Working &
+  Readonly<{
+    manifest: Manifest;
+    /** Asked again where the engine's own tables are gone. */
+    openEngine: () => Promise<Engine>;
+    clock: Clock;
+    report: Report;
+    /** Told what it does, each time that it renews. */
+    note?: (duties: readonly string[]) => Promise<void>;
+    /** Told that it has left. */
+    leave?: () => Promise<void>;
+  }>;
+
+export type OpenCrew = Crew & Readonly<{ close(): Promise<void> }>;
+
+export async function openCrew(options: CrewOptions): Promise<OpenCrew> {
+  const leases = new Leases(options, await options.openEngine());
+  return {
+    duties: leases,
+    laneIn: ({ stop }) => crewLane(options, leases, stop),
+    close: () => leases.close(),
+  };
+}
+
+/** Waits for as long as anybody has something under way; with `once`, only while somebody works here. */
+function crewLane(
+  { manifest, clock, once = false }: CrewOptions,
+  leases: Leases,
+  stop: AbortController,
+): Lane {
+  let dueMs = -Infinity;
+  let quietTurns = 0;
+  const turn = async () => {
+    const isBusy = await leases.turn();
+    dueMs = clock.elapsedMs() + (isBusy ? SHORT_TURN_MS : TURN_MS);
+  };
+  return {
+    next: (isQuiet, nobodyWorks) => {
+      const leftMs = dueMs - clock.elapsedMs();
+      quietTurns = nobodyWorks ? quietTurns + (leftMs < 1 ? 1 : 0) : 0;
+      if (leftMs < 1) return turn;
+      const isOver = isQuiet && leases.hasLooked && !manifest.jobs().some(isOpen);
+      if (isOver) return IDLE;
+      if (once && quietTurns >= QUIET_TURNS) return async () => stop.abort();
+      return leftMs;
+    },
+  };
+}
+
+const QUIET_TURNS = 3;
+
+class Leases implements Duties {
+  readonly #options: CrewOptions;
+  readonly #leaseMs: number;
+  #engine: Engine | undefined;
+  #held: readonly Lease[] = [];
+  #renewedMs = -Infinity;
+  /** When each task was, by its key. */
+  readonly #offered = new Map<string, number>();
+  #isWarned = false;
+  #told = "";
+
+  constructor(options: CrewOptions, engine: Engine) {
+    this.#options = options;
+    this.#engine = engine;
+    this.#leaseMs = options.leaseMs ?? LEASE_MS;
+  }
+
+  has(duty: Duty): boolean {
+    return this.#current().some((lease) => lease.duty === duty);
+  }
+
+  imports({ id }: Job): boolean {
+    return this.#current().some(({ duty, key }) => duty === "import" && key === id);
+  }
+
+  /** Whoever exports has seen whether there is anything to do; where that is not ours to do, there is nothing to wait for. */
+  get hasLooked(): boolean {
+    return this.has("export") || !this.#wants("export");
+  }
+
+  /** Whether the next one comes soon. What fails is said once, and tried again then: the work in hand goes on. */
+  async turn(): Promise<boolean> {
+    try {
+      const engine = (this.#engine ??= await this.#options.openEngine());
+      await this.#renew(engine);
+      await this.#giveBackDone(engine);
+      await this.#offer(engine);
+      const isBusy = await this.#take(engine);
+      await this.#tell();
+      this.#isWarned = false;
+      return isBusy;
+    } catch (error) {
+      await this.#engine?.close().catch(() => {});
+      this.#engine = undefined;
+      if (this.#isWarned) return false;
+      this.#isWarned = true;
+      const message = `Tasks could not be shared out: ${error instanceof Error ? error.message : String(error)}`;
+      const hint = error instanceof UserError ? error.hint : "It is tried again every few seconds.";
+      this.#options.report({ type: "warning", message, hint });
+      return false;
+    }
+  }
+
+  async close(): Promise<void> {
+    const [engine, held] = [this.#engine, this.#held];
+    this.#held = [];
+    // who cannot be told finds out when the leases are over
+    await engine?.giveBack(held).catch(() => {});
+    // for others to take at once
+    await engine?.offer(held.map(({ duty, key }) => ({ duty, key }))).catch(() => {});
+    await engine?.close().catch(() => {});
+    await this.#options.leave?.().catch(() => {});
+  }
+
+  /** None where they could not be renewed for too long: others may have them by now. */
+  #current(): readonly Lease[] {
+    const isOver = this.#options.clock.elapsedMs() - this.#renewedMs >= this.#leaseMs;
+    return isOver ? [] : this.#held;
+  }
+
+  #wants(duty: Duty): boolean {
+    return this.#options.only?.includes(duty) ?? true;
+  }
+
+  async #renew(engine: Engine): Promise<void> {
+    const nowMs = this.#options.clock.elapsedMs();
+    if (nowMs - this.#renewedMs < this.#leaseMs / RENEWALS_A_LEASE) return;
+    await engine.sweep();
+    this.#held = await engine.renew(this.#held);
+    this.#renewedMs = nowMs;
+    this.#told = "";
+  }
+
+  /** Each time that it has renewed, or does something else. */
+  async #tell(): Promise<void> {
+    const duties = this.#held.map(({ duty, key }) => (duty === "import" ? `${duty} ${key}` : duty));
+    const text = `at work: ${duties.join(", ")}`;
+    if (text === this.#told) return;
+    await this.#options.note?.(duties);
+    this.#told = text;
+  }
+
+  async #giveBackDone(engine: Engine): Promise<void> {
+    const due = new Set(this.#toImport().map(({ id }) => id));
+    const done = this.#held.filter(({ duty, key }) => duty === "import" && !due.has(key));
+    if (done.length === 0) return;
+    this.#held = this.#held.filter((lease) => !done.includes(lease));
+    await engine.giveBack(done);
+  }
+
+  /** What nobody has at the time is to be had by somebody: each task again from time to time. */
+  async #offer(engine: Engine): Promise<void> {
+    const nowMs = this.#options.clock.elapsedMs();
+    const imports = this.#toImport().slice(0, MAX_OFFERS);
+    const tasks: readonly Task[] = [
+      ...DUTIES.filter((duty) => duty !== "import").map((duty) => ({ duty, key: duty })),
+      ...imports.map(({ id }) => ({ duty: "import" as const, key: id })),
+    ];
+    const isToOffer = ({ duty, key }: Task) =>
+      !this.#isHeld(duty, key) && nowMs - (this.#offered.get(key) ?? -Infinity) >= OFFER_EVERY_MS;
+    const due = tasks.filter(isToOffer);
+    await engine.offer(due);
+    for (const { key } of due) this.#offered.set(key, nowMs);
+  }
+
+  /** Whether there was an import to be had. */
+  async #take(engine: Engine): Promise<boolean> {
+    let isBusy = false;
+    for (const duty of DUTIES.filter((each) => this.#wants(each))) {
+      const most = duty === "import" ? this.#freeHands() : Number(!this.#isHeld(duty, duty));
+      if (most <= 0) continue;
+      const taken = await engine.take(duty, most);
+      this.#held = [...this.#held, ...taken];
+      isBusy ||= duty === "import" && taken.length > 0;
+    }
+    return isBusy;
+  }
+
+  #freeHands(): number {
+    const left = this.#toImport().filter(({ id }) => !this.#isHeld("import", id));
+    const inHand = this.#held.filter(({ duty }) => duty === "import");
+    return Math.min(IMPORTS - inHand.length, left.length);
+  }
+
+  #isHeld(duty: Duty, key: string): boolean {
+    return this.#held.some((lease) => lease.duty === duty && lease.key === key);
+  }
+
+  #toImport(): readonly Job[] {
+    return this.#options.manifest.needing("fetch", "write");
+  }
+}
+
+/** The rest is offered when these are done. */
+const MAX_OFFERS = 20;

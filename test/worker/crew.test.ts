@@ -1,0 +1,139 @@
+/** Several processes work on one backlog. Does each thing have one of them that looks after it, and another once that one is gone? */
+import { beforeEach, expect, test } from "vitest";
+import { type Clock, systemClock } from "../../src/clock.ts";
+import { IDLE } from "../../src/gates/step.ts";
+import { openManifest } from "../../src/jobs-folder/open.ts";
+import type { ProgressEvent } from "../../src/progress.ts";
+import { type CrewOptions, openCrew } from "../../src/worker/crew.ts";
+import type { Engine, Lease } from "../../src/worker/engine.ts";
+import { temporaryFolder } from "../manifest/sample.ts";
+
+const LEASE_MS = 10_000;
+
+let nowMs = 0;
+const clock: Clock = { ...systemClock, elapsedMs: () => nowMs };
+beforeEach(() => (nowMs = 0));
+
+/** Hands out as the engine promises, in memory. */
+function newTable() {
+  type Standing = { lease: Lease; heldUntilMs: number | undefined };
+  const table = new Map<string, Standing>();
+  const state = { isGone: false };
+  const isOwn = (lease: Lease) => table.get(lease.key)?.lease.retryCount === lease.retryCount;
+  const there = () => {
+    if (state.isGone) throw new Error("relation does not exist");
+  };
+  const engine: Engine = {
+    offer: async (tasks) => {
+      there();
+      for (const task of tasks) {
+        if (table.has(task.key)) continue;
+        const lease = { ...task, id: task.key, retryCount: 0 };
+        table.set(task.key, { lease, heldUntilMs: undefined });
+      }
+    },
+    take: async (duty, most) => {
+      there();
+      const free = [...table.values()].filter(
+        ({ lease, heldUntilMs }) => lease.duty === duty && heldUntilMs === undefined,
+      );
+      return free.slice(0, most).map((standing) => {
+        standing.heldUntilMs = nowMs + LEASE_MS;
+        return standing.lease;
+      });
+    },
+    renew: async (leases) => {
+      there();
+      const held = leases.filter(isOwn);
+      for (const { key } of held) {
+        const standing = table.get(key);
+        if (standing !== undefined) standing.heldUntilMs = nowMs + LEASE_MS;
+      }
+      return held;
+    },
+    giveBack: async (leases) => {
+      there();
+      for (const lease of leases.filter(isOwn)) table.delete(lease.key);
+    },
+    sweep: async () => {
+      there();
+      for (const standing of table.values()) {
+        if ((standing.heldUntilMs ?? Infinity) > nowMs) continue;
+        const { lease } = standing;
+        standing.lease = { ...lease, retryCount: lease.retryCount + 1 };
+        standing.heldUntilMs = undefined;
+      }
+    },
+    close: async () => {},
+  };
+  return { engine, state, drop: () => table.clear() };
+}
+
+async function worker(engine: Engine, changes: Partial<CrewOptions> = {}) {
+  const manifest = await openManifest(await temporaryFolder(), systemClock);
+  const events: ProgressEvent[] = [];
+  const report = (event: ProgressEvent) => events.push(event);
+  const options = { manifest, openEngine: async () => engine, clock, report, leaseMs: LEASE_MS };
+  const crew = await openCrew({ ...options, ...changes });
+  const stop = new AbortController();
+  const lane = crew.laneIn({ stop });
+  const turn = async (nobodyWorks = true) => {
+    const step = lane.next(false, nobodyWorks);
+    if (typeof step !== "number") await step();
+    return step;
+  };
+  return { crew, events, stop, lane, turn };
+}
+
+test("one has a duty, until it gives it back", async () => {
+  const { engine } = newTable();
+  const [a, b] = [await worker(engine), await worker(engine)];
+  await a.turn();
+  await b.turn();
+  expect([a.crew.duties.has("submit"), b.crew.duties.has("submit")]).toEqual([true, false]);
+  await a.crew.close();
+  nowMs += 2_000;
+  await b.turn();
+  expect([a.crew.duties.has("submit"), b.crew.duties.has("submit")]).toEqual([false, true]);
+});
+
+test("what one has that is not heard of goes to another, and it knows so itself, even asleep", async () => {
+  const { engine } = newTable();
+  const [a, b] = [await worker(engine), await worker(engine)];
+  await a.turn();
+  for (; nowMs <= LEASE_MS + 2_000; nowMs += 2_000) await b.turn();
+  expect([a.crew.duties.has("poll"), b.crew.duties.has("poll")]).toEqual([false, true]);
+  await a.turn();
+  expect([a.crew.duties.has("poll"), b.crew.duties.has("poll")]).toEqual([false, true]);
+});
+
+test("with --only the others are left alone", async () => {
+  const { engine } = newTable();
+  const its = await worker(engine, { only: ["export"] });
+  await its.turn();
+  const all = ["export", "submit"] as const;
+  expect(all.map((duty) => its.crew.duties.has(duty))).toEqual([true, false]);
+});
+
+test("tasks that are gone are made again, and that they were is said once", async () => {
+  const { engine, state, drop } = newTable();
+  const its = await worker(engine);
+  await its.turn();
+  [state.isGone] = [true];
+  drop();
+  for (let turns = 0; turns < 4; turns += 1, nowMs += 4_000) await its.turn();
+  expect(its.events).toMatchObject([{ type: "warning" }]);
+  expect(its.crew.duties.has("export")).toBe(false);
+  state.isGone = false;
+  for (let turns = 0; turns < 3; turns += 1, nowMs += 8_000) await its.turn();
+  expect(its.crew.duties.has("export")).toBe(true);
+});
+
+test("it ends where all is done, and with --once where all there is to do is to wait", async () => {
+  const { engine } = newTable();
+  const [all, once] = [await worker(engine), await worker(engine, { once: true, only: [] })];
+  await all.turn();
+  expect(all.lane.next(true, true)).toBe(IDLE);
+  for (let turns = 0; turns < 9; turns += 1, nowMs += 1_000) await once.turn();
+  expect(once.stop.signal.aborted).toBe(true);
+});
