@@ -18,6 +18,7 @@ import { type Figure, type Row, shown } from "./rounds.ts";
 import { measureRun } from "./run.ts";
 import { withServer } from "./server.ts";
 import { tuneCollector } from "../src/cli/collector.ts";
+import { measureSupabase } from "./supabase.ts";
 import { measureUnderIndex } from "./under-index.ts";
 
 const FOLDER = resolve(".bench");
@@ -38,6 +39,7 @@ const FIGURES: Readonly<Record<string, (sizes: Sizes) => Promise<Figure>>> = {
     withServer((url) => measureLastMile(url, SCRATCH, { rows: 50_000, rounds: 3 })),
   index: () => withServer((url) => measureUnderIndex(url, SCRATCH, { rows: 20_000, rounds: 2 })),
   peers: () => withServer((url) => measurePeers(url, SCRATCH, { rows: 10_000, rounds: 3 })),
+  supabase: () => withServer((url) => measureSupabase(url, { rows: 1000, rounds: 3 })),
   export: () => withServer((url) => measureExport(url, SCRATCH, { rows: 300_000, rounds: 7 })),
   "quota-grid": () => measureGrid(),
   "quota-pipeline": () => measureThroughPipeline(),
