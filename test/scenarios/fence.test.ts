@@ -302,58 +302,58 @@ describe("where deletion is seen late", () => {
   });
 });
 
-describe.each(["create-input=unchecked", "delete-seen=late-by-creates"])(
-  "where a create passes although its file was deleted (%s)",
-  (behaviour) => {
-    const lost = { frozen: true, faults: "create-lost=1x", behaviour } as const;
+describe.each([
+  "create-input=unchecked",
+  ...sized({ quick: [], full: ["delete-seen=late-by-creates"] }),
+])("where a create passes although its file was deleted (%s)", (behaviour) => {
+  const lost = { frozen: true, faults: "create-lost=1x", behaviour } as const;
 
-    test("the job is held until its file has expired, said so, counted, and then sent once", async () => {
-      const trial = await exported(2, lost);
-      const summary = await trial.submit({ reconcileGraceMs: GRACE_MS });
-      expect(summary).toMatchObject({
-        submitted: ["0002"],
-        waiting: ["0001"],
-        why: expect.stringContaining("held: 0001 until "),
-      });
-      const { remoteFile, revoking } = await trial.job("0001");
-      expect(revoking).toMatchObject({ fences: false });
-      const { stdout } = await runHere(["jobs", "--jobs-dir", trial.folder]);
-      expect(stdout).toContain("Jobs held: 0001 until ");
-      const json = await runHere(["jobs", "0001", "--json", "--jobs-dir", trial.folder]);
-      const untilMs = Date.parse(remoteFile?.expiresAt ?? "") + HOUR_MS;
-      expect(JSON.parse(json.stdout).jobs[0]).toMatchObject({
-        state: "submitting",
-        heldUntil: new Date(untilMs).toISOString(),
-      });
-
-      await trial.clock.sleep(untilMs - trial.clock.now().getTime() - GRACE_MS);
-      expect(await trial.submit({ reconcileGraceMs: 1_000 })).toMatchObject({ submitted: [] });
-      await trial.clock.sleep(2 * GRACE_MS);
-      expect(await trial.submit({ reconcileGraceMs: GRACE_MS })).toMatchObject({
-        submitted: ["0001"],
-      });
-      expect(batchesOf(trial)).toHaveLength(2);
-      await expectPaidOnce(trial, 4);
+  test("the job is held until its file has expired, said so, counted, and then sent once", async () => {
+    const trial = await exported(2, lost);
+    const summary = await trial.submit({ reconcileGraceMs: GRACE_MS });
+    expect(summary).toMatchObject({
+      submitted: ["0002"],
+      waiting: ["0001"],
+      why: expect.stringContaining("held: 0001 until "),
+    });
+    const { remoteFile, revoking } = await trial.job("0001");
+    expect(revoking).toMatchObject({ fences: false });
+    const { stdout } = await runHere(["jobs", "--jobs-dir", trial.folder]);
+    expect(stdout).toContain("Jobs held: 0001 until ");
+    const json = await runHere(["jobs", "0001", "--json", "--jobs-dir", trial.folder]);
+    const untilMs = Date.parse(remoteFile?.expiresAt ?? "") + HOUR_MS;
+    expect(JSON.parse(json.stdout).jobs[0]).toMatchObject({
+      state: "submitting",
+      heldUntil: new Date(untilMs).toISOString(),
     });
 
-    test("run waits it out, and poll adopts a batch that shows after all", async () => {
-      const trial = await exported(1, lost);
-      expect(await trial.run({ reconcileGraceMs: GRACE_MS })).toMatchObject({ written: 2 });
-      expect(trial.clock.elapsedMs()).toBeGreaterThan(48 * HOUR_MS);
-      expect(Object.values(await trial.paid())).toEqual([1, 1]);
-
-      const late = await exported(1, { behaviour, faults: "create-reset=1x,create-late=600" });
-      const env = { GEMINI_API_KEY: "a-key-for-tests", GOOGLE_GEMINI_BASE_URL: late.emulator.url };
-      const flags = ["--jobs-dir", late.folder];
-      const submit = await runHere(["submit", "--reconcile-grace", "0", ...flags], { env });
-      expect(submit.code, submit.stderr).toBe(EXIT_CODES.unfinished);
-      await late.emulator.advance(600_000);
-      const poll = await runHere(["poll", "--poll-interval", "0.05", ...flags], { env });
-      expect(poll.code, poll.stderr).toBe(EXIT_CODES.done);
-      expect(batchesOf(late)).toHaveLength(1);
+    await trial.clock.sleep(untilMs - trial.clock.now().getTime() - GRACE_MS);
+    expect(await trial.submit({ reconcileGraceMs: 1_000 })).toMatchObject({ submitted: [] });
+    await trial.clock.sleep(2 * GRACE_MS);
+    expect(await trial.submit({ reconcileGraceMs: GRACE_MS })).toMatchObject({
+      submitted: ["0001"],
     });
-  },
-);
+    expect(batchesOf(trial)).toHaveLength(2);
+    await expectPaidOnce(trial, 4);
+  });
+
+  test("run waits it out, and poll adopts a batch that shows after all", async () => {
+    const trial = await exported(1, lost);
+    expect(await trial.run({ reconcileGraceMs: GRACE_MS })).toMatchObject({ written: 2 });
+    expect(trial.clock.elapsedMs()).toBeGreaterThan(48 * HOUR_MS);
+    expect(Object.values(await trial.paid())).toEqual([1, 1]);
+
+    const late = await exported(1, { behaviour, faults: "create-reset=1x,create-late=600" });
+    const env = { GEMINI_API_KEY: "a-key-for-tests", GOOGLE_GEMINI_BASE_URL: late.emulator.url };
+    const flags = ["--jobs-dir", late.folder];
+    const submit = await runHere(["submit", "--reconcile-grace", "0", ...flags], { env });
+    expect(submit.code, submit.stderr).toBe(EXIT_CODES.unfinished);
+    await late.emulator.advance(600_000);
+    const poll = await runHere(["poll", "--poll-interval", "0.05", ...flags], { env });
+    expect(poll.code, poll.stderr).toBe(EXIT_CODES.done);
+    expect(batchesOf(late)).toHaveLength(1);
+  });
+});
 
 async function unreachable(): Promise<never> {
   throw new GeminiError("unreachable", "no connection");
