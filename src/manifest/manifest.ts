@@ -172,12 +172,22 @@ function appendingTo({ state, log, clock }: Writing) {
     queue = done.catch(() => {});
     return done;
   };
+  /** Of an event that the state does not take: nothing may be judged by the state any more. */
+  let broken: unknown;
   const readOthers = async () => {
-    for (const event of await log.readOthers()) commit(state, changeOf(state, event));
+    for (const event of await log.readOthers()) {
+      try {
+        commit(state, changeOf(state, event));
+      } catch (error) {
+        broken ??= error;
+        throw error;
+      }
+    }
   };
   /** `make` is asked again where others came first; false where it makes none. */
   const writeNext = async (make: () => Undated | undefined): Promise<boolean> => {
     for (;;) {
+      if (broken !== undefined) throw broken;
       const event = make();
       if (event === undefined) return false;
       const dated = { ...event, at: clock.now().toISOString() };

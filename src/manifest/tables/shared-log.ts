@@ -16,7 +16,7 @@ export type Sharing = Readonly<{
   tables: Tables;
   /** Of the manifest. */
   id: string;
-  /** Names this process to itself: it knows by it what it has written when the answer was lost. */
+  /** Names this process. */
   holder: string;
   /** Repeats work that fails for a while. */
   again: <T>(work: () => Promise<T>) => Promise<T>;
@@ -24,10 +24,17 @@ export type Sharing = Readonly<{
   reads?: boolean | undefined;
 }>;
 
+/**
+ * A job's row may be held by a write of vectors, which may wait for a row of a user's: so it is taken first, and all others go
+ * on meanwhile. The event before is asked for by its mark: in a database that was set back another one may stand there.
+ */
 const APPEND = `
-  WITH head AS (
+  WITH held AS MATERIALIZED (
+    SELECT FROM vecfill.job WHERE manifest = $1 AND id = ANY ($4::text[]) ORDER BY id FOR UPDATE
+  ), head AS (
     UPDATE vecfill.manifest SET last_event = last_event + 1
-    WHERE id = $1 AND epoch = $2 AND state = 'active' AND last_event = $3
+    WHERE (SELECT count(*) FROM held) >= 0 AND id = $1 AND epoch = $2 AND state = 'active' AND last_event = $3
+      AND ($3 = 0 OR EXISTS (SELECT FROM vecfill.event WHERE manifest = $1 AND number = $3 AND holder = $9))
     RETURNING last_event, clock_timestamp() AS at
   ), moved AS (
     INSERT INTO vecfill.job (manifest, id, seq, state)
@@ -37,14 +44,16 @@ const APPEND = `
   )
   INSERT INTO vecfill.event (manifest, number, at, holder, body)
   SELECT $1, last_event, at, $7, $8::json FROM head
-  RETURNING ${timeText("at")} AS at`;
+  RETURNING ${timeText("at")} AS at,
+    -- what a crash of the server takes back may have been paid for
+    CASE current_setting('synchronous_commit') WHEN 'off' THEN set_config('synchronous_commit', 'local', true) END`;
 
 /** What stands at the place of an append whose answer was lost, if it is ours. */
 const OWN = `SELECT ${timeText("at")} AS at FROM vecfill.event WHERE manifest = $1 AND number = $2 AND holder = $3`;
 
 const READ = `
-  SELECT m.epoch::text AS epoch, m.state, e.number::text AS number, ${timeText("e.at")} AS at, e.body::text AS body
-  FROM vecfill.manifest m LEFT JOIN vecfill.event e ON e.manifest = m.id AND e.number > $2
+  SELECT m.epoch::text AS epoch, m.state, e.number::text AS number, e.holder, ${timeText("e.at")} AS at, e.body::text AS body
+  FROM vecfill.manifest m LEFT JOIN vecfill.event e ON e.manifest = m.id AND e.number >= $2
   WHERE m.id = $1 ORDER BY e.number LIMIT $3`;
 
 const RESERVE = `
@@ -56,8 +65,10 @@ const EVENTS_A_QUERY = 5_000;
 /** At first it has read nothing, and may not append before it has. */
 export class SharedLog implements EventLog {
   readonly #its: Sharing;
-  /** The number of the last event that was read or written here. */
+  /** The number of the last event that was read or written here, and its mark. */
   #last = 0;
+  #mark = "";
+  #appends = 0;
   /** In which it was first read: another one locks everybody out who worked before. */
   #epoch: string | undefined;
 
@@ -74,23 +85,31 @@ export class SharedLog implements EventLog {
     const before = [id, this.#epoch, this.#last];
     const moves = [jobs.map((job) => job.id), jobs.map(({ seq }) => `${seq}`)];
     const states = jobs.map(({ state }) => state);
-    const given = [...before, ...moves, states, holder, JSON.stringify(event)];
+    // of this very event: one before it may have been written, too, and its answer lost
+    const mark = `${holder} ${(this.#appends += 1)}`;
+    const given = [...before, ...moves, states, mark, JSON.stringify(event), this.#mark];
     const [row] = await again(async () => {
       const rows = await tables.query(APPEND, given);
-      return rows.length > 0 ? rows : tables.query(OWN, [id, this.#last + 1, holder]);
+      return rows.length > 0 ? rows : tables.query(OWN, [id, this.#last + 1, mark]);
     });
     if (row === undefined) return undefined;
     this.#last += 1;
+    this.#mark = mark;
     return textIn(row, "at");
   }
 
+  /** All of them or none: what cannot be read is not passed over. */
   async readOthers(): Promise<readonly JournalEvent[]> {
     const events: JournalEvent[] = [];
+    let mark = this.#mark;
     for (;;) {
-      const rows = await this.#read(EVENTS_A_QUERY);
-      this.#last += rows.length;
+      const rows = await this.#read(this.#last + events.length, mark, EVENTS_A_QUERY);
       events.push(...rows.map((row) => eventOf(textIn(row, "at"), textIn(row, "body"))));
-      if (rows.length < EVENTS_A_QUERY) return events;
+      mark = rows.at(-1)?.["holder"] ?? mark;
+      if (rows.length === EVENTS_A_QUERY) continue;
+      this.#last += events.length;
+      this.#mark = mark;
+      return events;
     }
   }
 
@@ -102,19 +121,23 @@ export class SharedLog implements EventLog {
   }
 
   async stillHeld(): Promise<void> {
-    await this.#read(1);
+    await this.#read(this.#last, this.#mark, 0);
   }
 
   async close(): Promise<void> {}
 
-  /** Events that follow. Throws where nothing may be written any more. */
-  async #read(limit: number) {
+  /** Events that follow the one of that number and mark. Throws where nothing may be written any more. */
+  async #read(last: number, mark: string, limit: number) {
     const { tables, id, again, reads = false } = this.#its;
-    const rows = await again(() => tables.query(READ, [id, this.#last, limit]));
+    const from = Math.max(last, 1);
+    const rows = await again(() => tables.query(READ, [id, from, limit + 1]));
     const { epoch, state } = rows[0] ?? {};
     this.#epoch ??= epoch ?? undefined;
     if (!reads && (epoch !== this.#epoch || state !== "active")) throw notActive(state);
-    return rows.filter(({ number }) => number !== null);
+    const events = rows.filter(({ number }) => number !== null);
+    if (last === 0) return events.slice(0, limit);
+    if (events[0]?.["holder"] !== mark) throw setBack();
+    return events.slice(1);
   }
 }
 
@@ -125,6 +148,16 @@ function timeText(column: string): string {
 /** As a line of a journal has it. */
 function eventOf(at: string, body: string): JournalEvent {
   return parseEvent(`{"at":"${at}",${body.slice(1)}`);
+}
+
+function setBack(): UserError {
+  return new UserError(
+    "The shared manifest is not the one that was read: its database was set back, to a copy or a standby without the last events.",
+    {
+      hint: "Stop all that work on it. What they have sent is at Gemini: the next run looks there before it sends anything.",
+      exit: "locked",
+    },
+  );
 }
 
 function notActive(state: string | null | undefined): UserError {

@@ -1,5 +1,6 @@
 /** The manifest stands in a database and several write to it. Is it as sound as a journal that one alone writes? */
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
+import type { Manifest } from "../../../src/manifest/manifest.ts";
 import { readShared } from "../../../src/manifest/tables/open-shared.ts";
 import { type Database } from "../../../src/store/database.ts";
 import { openDatabase } from "../../../src/store/postgres/open-database.ts";
@@ -15,6 +16,14 @@ import { CLOCK, openLog, sharing } from "./sharing.ts";
 
 async function dropTables(database: Database): Promise<void> {
   await database.query("DROP SCHEMA IF EXISTS vecfill CASCADE");
+}
+
+async function exported(manifest: Manifest): Promise<string> {
+  return (await manifest.recordExported(newJob(await manifest.reserveJobId()))).id;
+}
+
+function intentOf(job: string) {
+  return { type: "submitting", job, displayName: `batch of ${job}`, submission: 1 } as const;
 }
 
 describe("on the embedded database", () => {
@@ -72,6 +81,58 @@ describe("on the embedded database", () => {
       expect(events.map(({ type }) => type)).toEqual(["target", "exported"]);
     },
   );
+
+  test("an event whose answer was lost for good is not taken for the next one", async () => {
+    let isLost = false;
+    const query: Database["query"] = async (sql, parameters) => {
+      const rows = await database.query(sql, parameters);
+      if (isLost) throw new Error("no answer");
+      return rows;
+    };
+    const manifest = await openLog({ ...database, query });
+    const [one, two] = [await exported(manifest), await exported(manifest)];
+    isLost = true;
+    await expect(manifest.record(intentOf(one))).rejects.toThrow("no answer");
+    isLost = false;
+    await manifest.record(intentOf(two));
+    const states = (await readShared(sharing(database))).jobs().map(({ state }) => state);
+    expect(states).toEqual(["submitting", "submitting"]);
+    expect(manifest.jobs().map(({ state }) => state)).toEqual(states);
+  });
+
+  test("where the database was set back, nothing is written behind events that are not those that were read", async () => {
+    const manifest = await openLog(database);
+    const id = await exported(manifest);
+    const other = await openLog(database);
+    await manifest.record(intentOf(id));
+    await database.script(`ALTER TABLE vecfill.event DISABLE TRIGGER append_only;
+      DELETE FROM vecfill.event WHERE number = 3;
+      UPDATE vecfill.manifest SET last_event = 2;
+      ALTER TABLE vecfill.event ENABLE TRIGGER append_only`);
+    const error = { code: 500, message: "no" };
+    const refusal = { type: "refused", job: id, error, fileGone: false } as const;
+    const refused = { exit: "locked", message: expect.stringContaining("was set back") };
+    await expect(manifest.record(refusal)).rejects.toMatchObject(refused);
+    await other.record({ type: "embedding", job: id });
+    await expect(manifest.record(refusal)).rejects.toMatchObject(refused);
+    expect((await readShared(sharing(database))).job(id).state).toBe("embedding");
+  });
+
+  test.each([
+    ["that a newer vecfill wrote", '{"type":"invented"}'],
+    ["that the state does not take", '{"type":"imported","job":"0009"}'],
+  ])("behind an event %s nothing is written", async (_, body) => {
+    const manifest = await openLog(database);
+    const id = await exported(manifest);
+    await database.query(`INSERT INTO vecfill.event (manifest, number, at, holder, body)
+      SELECT id, last_event + 1, now(), 'other', '${body}' FROM vecfill.manifest`);
+    await database.query("UPDATE vecfill.manifest SET last_event = last_event + 1");
+    for (let times = 0; times < 2; times += 1)
+      await expect(manifest.record(intentOf(id))).rejects.toThrow();
+    expect(await database.query("SELECT count(*)::text AS n FROM vecfill.event")).toEqual([
+      { n: "3" },
+    ]);
+  });
 
   test("tables that a newer vecfill has made are left alone", async () => {
     await openLog(database);
@@ -132,5 +193,42 @@ describe("on a native server", ON_NATIVE, () => {
     expect(view.job(id).seq).toBe(2);
     await database.close();
     await proxy.close();
+  });
+
+  test("a job that is held by a slow write of vectors holds up no other job", async () => {
+    await dropTables(native.database);
+    const databases = await Promise.all(
+      Array.from({ length: 2 }, () => openDatabase({ url: native.url })),
+    );
+    const [one, two] = await Promise.all(databases.map((database) => openLog(database)));
+    if (one === undefined || two === undefined) throw new Error("two were opened");
+    const [held, free] = [await exported(one), await exported(one)];
+    await two.refresh();
+    const ended: string[] = [];
+    const end = (name: string) => () => ended.push(name);
+    const writing = native.database
+      .query(
+        `WITH hold AS MATERIALIZED (SELECT FROM vecfill.job WHERE id = '${held}' FOR SHARE)
+         SELECT (SELECT count(*) FROM hold)::text, pg_sleep(2)::text`,
+      )
+      .then(end("the write"));
+    await vi.waitFor(async () => {
+      const asleep = await native.database.query(
+        "SELECT pid::text FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND datname = current_database()",
+      );
+      expect(asleep).toHaveLength(1);
+    });
+    const waiting = one.record(intentOf(held)).then(end(held));
+    await vi.waitFor(async () => {
+      const waits = await native.database.query(
+        "SELECT pid::text FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()",
+      );
+      expect(waits).toHaveLength(1);
+    });
+    await two.record(intentOf(free)).then(end(free));
+    await Promise.all([writing, waiting]);
+    expect(ended.at(0)).toBe(free);
+    expect(ended.at(-1)).toBe(held);
+    await Promise.all(databases.map((database) => database.close()));
   });
 });
