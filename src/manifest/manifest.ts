@@ -173,13 +173,13 @@ function appendingTo({ state, log, clock }: Writing) {
     return done;
   };
   /** Of an event that the state does not take: nothing may be judged by the state any more. */
-  let broken: unknown;
+  let broken: Error | undefined;
   const readOthers = async () => {
     for (const event of await log.readOthers()) {
       try {
         commit(state, changeOf(state, event));
       } catch (error) {
-        broken ??= error;
+        broken ??= error instanceof Error ? error : new Error(String(error));
         throw error;
       }
     }

@@ -208,13 +208,18 @@ async function exportLines(
   const { target } = sizing;
   checkVectorSpace(manifest.jobs(), target);
   await tryTable?.(target);
+  // before what is taken is read: whoever selects rows meanwhile may have these
+  const selections = manifest.selections(target);
   // by id: the key of such a line may be an earlier version's
   const taken = await readTakenIds(manifest, target);
   const isFree = ({ line }: Given) => !taken.has(rowIdOf(line.key));
   const cuts = await cutLines(manifest, only(given, isFree), sizing);
   if (cuts.length > 0) warnOfTarget(report, path, target);
   const made: Job[] = [];
-  for (const cut of cuts) made.push(await manifest.recordExported({ ...cut, target, attempt: 1 }));
+  for (const cut of cuts) {
+    const isAlone = () => manifest.selections(target) === selections + made.length;
+    made.push(await manifest.recordExported({ ...cut, target, attempt: 1 }, isAlone));
+  }
   return made;
 }
 

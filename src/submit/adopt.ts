@@ -81,7 +81,7 @@ export async function readList(
 }
 
 /** True when the job had no batch and now has one. */
-async function adoptWithDuplicates(
+export async function adoptWithDuplicates(
   services: StageServices,
   job: Job,
   batches: Batch[],

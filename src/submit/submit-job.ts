@@ -6,7 +6,8 @@
 import type { StageServices } from "../manifest/stage-services.ts";
 import type { Clock } from "../clock.ts";
 import { explain } from "../words/explain.ts";
-import { GeminiError } from "../gemini/port.ts";
+import { HoldLost } from "../errors.ts";
+import { type Batch, GeminiError } from "../gemini/port.ts";
 import { deleteIdleInputs } from "../jobs-folder/input-file.ts";
 import { checkHold } from "../manifest/event-log.ts";
 import type { Job } from "../manifest/job.ts";
@@ -14,6 +15,7 @@ import type { Probe } from "../manifest/quota/quota-log.ts";
 import { checkRequestFile } from "../jobs-folder/request-file.ts";
 import { batchDisplayName, remoteFileName } from "../jobs-folder/batch-names.ts";
 import { duration } from "../words/figures.ts";
+import { adoptWithDuplicates } from "./adopt.ts";
 
 export type SubmitOutcome =
   | Readonly<{ kind: "submitted"; job: Job }>
@@ -120,7 +122,7 @@ async function createOnce(
   if (tooLate !== undefined) return { kind: "uncertain", job: intent, message: tooLate };
   try {
     const batch = await gemini.createBatch({ model: job.target.model, file, displayName });
-    return { kind: "submitted", job: await recordSubmitted(services, intent, batch.name) };
+    return { kind: "submitted", job: await recordSubmitted(services, intent, batch) };
   } catch (error) {
     if (!(error instanceof GeminiError)) throw error;
     return afterFailedCreate(services, intent, error);
@@ -151,15 +153,19 @@ async function pauseSince(
   return `the process was held up for ${duration(ageMs / 1000)} before the request left, and did not send it`;
 }
 
-async function recordSubmitted(
-  { manifest, report, keyId }: StageServices,
-  intent: Job,
-  batch: string,
-): Promise<Job> {
-  const its = { type: "submitted", job: intent.id, batch, adopted: false } as const;
-  const submitted = await manifest.record({ ...its, keyId }, intent);
-  report(its);
-  return submitted;
+async function recordSubmitted(services: StageServices, intent: Job, batch: Batch): Promise<Job> {
+  const { manifest, report, keyId } = services;
+  const its = { type: "submitted", job: intent.id, batch: batch.name, adopted: false } as const;
+  try {
+    const submitted = await manifest.record({ ...its, keyId }, intent);
+    report(its);
+    return submitted;
+  } catch (error) {
+    // others took this process for dead; but nobody else may know of the batch yet
+    const isLost = error instanceof HoldLost;
+    if (!isLost || !(await adoptWithDuplicates(services, intent, [batch]))) throw error;
+    return manifest.job(intent.id);
+  }
 }
 
 async function afterFailedCreate(

@@ -121,3 +121,30 @@ test("of failed lines that several jobs left, those go again that others did not
   });
   expect(await trial.rightIds()).toEqual([1, 2, 3, 4]);
 });
+
+test.each([["revoking"], ["revoking", "absent"]])(
+  "whose batch was made while others wrote %s of its job says which it is: nothing is sent again",
+  async (...written) => {
+    const trial = await startTrial(workshop, texts(3));
+    await trial.export();
+    await trial.services({}, async (all) => {
+      const createBatch: typeof all.gemini.createBatch = async (given) => {
+        const batch = await all.gemini.createBatch(given);
+        const its = { job: "0001", reads: 2, keyId: all.keyId } as const;
+        const { file } = given;
+        await all.manifest.record({ ...its, type: "revoking", file, fences: true });
+        if (written.includes("absent")) {
+          await all.manifest.record({ type: "absent", job: "0001", reads: 2, revoked: true });
+        }
+        return batch;
+      };
+      const window = { maxActiveJobs: 1, maxEnqueuedTokens: 500_000 };
+      // and the list does not show it yet
+      const gemini = { ...all.gemini, createBatch, findBatches: async () => [] };
+      const services = { ...all, gemini };
+      await submit(services, { window, reconcileGraceMs: 0 });
+      expect(all.manifest.job("0001")).toMatchObject({ state: "submitted", submissions: 1 });
+    });
+    expect(trial.emulator.batches()).toHaveLength(1);
+  },
+);

@@ -10,6 +10,7 @@ import { UserError } from "../../errors.ts";
 import { type JournalEvent, parseEvent } from "../event.ts";
 import type { EventLog } from "../event-log.ts";
 import type { Change } from "../fold.ts";
+import type { Job } from "../job.ts";
 import { textIn, type Tables } from "./tables.ts";
 
 export type Sharing = Readonly<{
@@ -82,19 +83,16 @@ export class SharedLog implements EventLog {
   ): Promise<string | undefined> {
     const { tables, id, holder, again } = this.#its;
     if (this.#epoch === undefined) throw new Error("nothing was read of the shared manifest");
-    const before = [id, this.#epoch, this.#last];
-    const moves = [jobs.map((job) => job.id), jobs.map(({ seq }) => `${seq}`)];
-    const states = jobs.map(({ state }) => state);
     // of this very event: one before it may have been written, too, and its answer lost
     const mark = `${holder} ${(this.#appends += 1)}`;
-    const given = [...before, ...moves, states, mark, JSON.stringify(event), this.#mark];
+    const before = [id, this.#epoch, this.#last];
+    const given = [...before, ...columnsOf(jobs), mark, JSON.stringify(event), this.#mark];
     const [row] = await again(async () => {
       const rows = await tables.query(APPEND, given);
       return rows.length > 0 ? rows : tables.query(OWN, [id, this.#last + 1, mark]);
     });
     if (row === undefined) return undefined;
-    this.#last += 1;
-    this.#mark = mark;
+    this.#follow(mark, 1);
     return textIn(row, "at");
   }
 
@@ -107,10 +105,14 @@ export class SharedLog implements EventLog {
       events.push(...rows.map((row) => eventOf(textIn(row, "at"), textIn(row, "body"))));
       mark = rows.at(-1)?.["holder"] ?? mark;
       if (rows.length === EVENTS_A_QUERY) continue;
-      this.#last += events.length;
-      this.#mark = mark;
+      this.#follow(mark, events.length);
       return events;
     }
+  }
+
+  #follow(mark: string, events: number): void {
+    this.#mark = mark;
+    this.#last += events;
   }
 
   async reserve(last: number): Promise<number> {
@@ -139,6 +141,14 @@ export class SharedLog implements EventLog {
     if (events[0]?.["holder"] !== mark) throw setBack();
     return events.slice(1);
   }
+}
+
+function columnsOf(jobs: readonly Job[]): string[][] {
+  return [
+    jobs.map(({ id }) => id),
+    jobs.map(({ seq }) => `${seq}`),
+    jobs.map(({ state }) => state),
+  ];
 }
 
 function timeText(column: string): string {

@@ -119,16 +119,16 @@ describe("on the embedded database", () => {
   });
 
   test.each([
-    ["that a newer vecfill wrote", '{"type":"invented"}'],
-    ["that the state does not take", '{"type":"imported","job":"0009"}'],
-  ])("behind an event %s nothing is written", async (_, body) => {
+    ["that a newer vecfill wrote", '{"type":"invented"}', "discriminator"],
+    ["that the state does not take", '{"type":"embedding","job":"0009"}', "is not possible"],
+  ])("behind an event %s nothing is written", async (_, body, why) => {
     const manifest = await openLog(database);
     const id = await exported(manifest);
     await database.query(`INSERT INTO vecfill.event (manifest, number, at, holder, body)
       SELECT id, last_event + 1, now(), 'other', '${body}' FROM vecfill.manifest`);
     await database.query("UPDATE vecfill.manifest SET last_event = last_event + 1");
     for (let times = 0; times < 2; times += 1)
-      await expect(manifest.record(intentOf(id))).rejects.toThrow();
+      await expect(manifest.record(intentOf(id))).rejects.toThrow(why);
     expect(await database.query("SELECT count(*)::text AS n FROM vecfill.event")).toEqual([
       { n: "3" },
     ]);
