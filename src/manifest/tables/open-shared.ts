@@ -75,10 +75,9 @@ function storingFirst(log: SharedLog, files: SharedFiles, { jobs }: ManifestStat
       await files.store(moved);
       const at = await log.append(event, change);
       const before = event.type === "cleaned" ? jobs.get(event.job) : undefined;
-      if (at !== undefined && before !== undefined) {
-        const others = [...jobs.values()].filter(({ id }) => id !== before.id);
-        await files.drop(before, [...others, ...moved]);
-      }
+      const now = moved.find(({ id }) => id === before?.id);
+      if (at !== undefined && before !== undefined && now !== undefined)
+        await files.drop(before, now);
       return at;
     },
     readOthers: () => log.readOthers(),

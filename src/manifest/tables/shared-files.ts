@@ -1,7 +1,7 @@
 /**
  * The files of jobs, for every process: what is recorded of a job with a checksum stands in the tables before the event that
- * speaks of it, under that checksum. Whoever works on the job fetches what is not in its own scratch folder. Results do
- * not stand here: Gemini keeps them for six weeks.
+ * speaks of it, by job and checksum: one of two jobs with equal files may be cleaned. Whoever works on the job fetches
+ * what is not in its own scratch folder. Results do not stand here: Gemini keeps them for six weeks.
  */
 import { mkdir, readFile, rm } from "node:fs/promises";
 import { dirname } from "node:path";
@@ -22,19 +22,19 @@ const decompressed = promisify(zstdDecompress);
 /** Of the type bytea. */
 const BYTES_OID = 17;
 
-const KNOWN = `SELECT sha256 FROM vecfill.file WHERE manifest = $1 AND sha256 = ANY ($2::text[])`;
-const STORE = `INSERT INTO vecfill.file (manifest, sha256, bytes) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING`;
-const FETCH = `SELECT encode(bytes, 'base64') AS bytes FROM vecfill.file WHERE manifest = $1 AND sha256 = $2`;
-
-const DELETE = `DELETE FROM vecfill.file WHERE manifest = $1 AND sha256 = ANY ($2::text[])`;
+const OF_JOB = "vecfill.file WHERE manifest = $1 AND job = $2";
+const KNOWN = `SELECT sha256 FROM ${OF_JOB} AND sha256 = ANY ($3::text[])`;
+const STORE = `INSERT INTO vecfill.file (manifest, job, sha256, bytes) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING`;
+const FETCH = `SELECT encode(bytes, 'base64') AS bytes FROM ${OF_JOB} AND sha256 = $3`;
+const DELETE = `DELETE FROM ${OF_JOB} AND sha256 = ANY ($3::text[])`;
 
 type Recorded = Readonly<{ path: string; record: FileRecord }>;
 
 export class SharedFiles {
   readonly #its: Omit<Sharing, "holder">;
   readonly #scratch: string;
-  /** Checksums of what is in the tables. */
-  readonly #stored = new Set<string>();
+  /** By job: checksums of what is in the tables. */
+  readonly #stored = new Map<string, Set<string>>();
   /** By path: the checksum of what was seen there. */
   readonly #here = new Map<string, string>();
 
@@ -45,13 +45,18 @@ export class SharedFiles {
 
   /** All that is recorded of these jobs is in the tables once it resolves. */
   async store(jobs: readonly Job[]): Promise<void> {
-    const all = jobs.flatMap((job) => recordedFiles(jobFiles(this.#scratch, job.id), job));
-    const isUnknown = ({ record }: Recorded) => !this.#stored.has(record.sha256);
+    for (const job of jobs) await this.#storeOf(job);
+  }
+
+  async #storeOf(job: Job): Promise<void> {
+    const stored = this.#storedOf(job);
+    const all = recordedFiles(jobFiles(this.#scratch, job.id), job);
+    const isUnknown = ({ record }: Recorded) => !stored.has(record.sha256);
     if (!all.some(isUnknown)) return;
-    await this.#lookUp(all.filter(isUnknown));
+    await this.#lookUp(job, all.filter(isUnknown));
     for (const { path, record } of all.filter(isUnknown)) {
-      await this.#put(record, await readRecorded(path, record));
-      this.#stored.add(record.sha256);
+      await this.#put(job, record, await readRecorded(path, record));
+      stored.add(record.sha256);
     }
   }
 
@@ -66,28 +71,34 @@ export class SharedFiles {
     return files;
   }
 
-  /** What `before` had recorded, and no job of these has: it was cleaned. */
-  async drop(before: Job, jobs: readonly Job[]): Promise<void> {
+  /** What `before` had recorded, and the job has no more: it was cleaned. */
+  async drop(before: Job, now: Job): Promise<void> {
     const { tables, id, again } = this.#its;
     const recordedOf = (job: Job) =>
       recordedFiles(jobFiles(this.#scratch, job.id), job).map(({ record }) => record.sha256);
-    const kept = new Set(jobs.flatMap(recordedOf));
+    const kept = new Set(recordedOf(now));
     const gone = recordedOf(before).filter((sha256) => !kept.has(sha256));
-    if (gone.length > 0) await again(() => tables.query(DELETE, [id, gone]));
-    for (const sha256 of gone) this.#stored.delete(sha256);
+    if (gone.length > 0) await again(() => tables.query(DELETE, [id, before.id, gone]));
+    for (const sha256 of gone) this.#storedOf(before).delete(sha256);
   }
 
-  async #lookUp(files: readonly Recorded[]): Promise<void> {
+  #storedOf({ id }: Job): Set<string> {
+    const stored = this.#stored.get(id) ?? new Set();
+    this.#stored.set(id, stored);
+    return stored;
+  }
+
+  async #lookUp(job: Job, files: readonly Recorded[]): Promise<void> {
     const { tables, id, again } = this.#its;
     const wanted = files.map(({ record }) => record.sha256);
-    const found = await again(() => tables.query(KNOWN, [id, wanted]));
-    for (const row of found) this.#stored.add(textIn(row, "sha256"));
+    const found = await again(() => tables.query(KNOWN, [id, job.id, wanted]));
+    for (const row of found) this.#storedOf(job).add(textIn(row, "sha256"));
   }
 
-  async #put({ sha256 }: FileRecord, content: Buffer): Promise<void> {
+  async #put({ id: job }: Job, { sha256 }: FileRecord, content: Buffer): Promise<void> {
     const { tables, id, again } = this.#its;
     const bytes = { typeOid: BYTES_OID, bytes: await compressed(content) };
-    await again(() => tables.query(STORE, [id, sha256, bytes]));
+    await again(() => tables.query(STORE, [id, job, sha256, bytes]));
   }
 
   async #isHere({ path, record }: Recorded): Promise<boolean> {
@@ -98,15 +109,15 @@ export class SharedFiles {
     return sha256 === record.sha256;
   }
 
-  async #fetch({ id: job }: Job, { path, record: { sha256 } }: Recorded): Promise<void> {
+  async #fetch(job: Job, { path, record: { sha256 } }: Recorded): Promise<void> {
     const { tables, id, again } = this.#its;
-    const [row] = await again(() => tables.query(FETCH, [id, sha256]));
-    if (row === undefined) throw notStored(job, path);
+    const [row] = await again(() => tables.query(FETCH, [id, job.id, sha256]));
+    if (row === undefined) throw notStored(job.id, path);
     await mkdir(dirname(path), { recursive: true });
     const content = await decompressed(Buffer.from(textIn(row, "bytes"), "base64"));
     const written = await replaceFileUnlocked(path, content);
-    if (written.sha256 !== sha256) throw notStored(job, path);
-    this.#stored.add(sha256);
+    if (written.sha256 !== sha256) throw notStored(job.id, path);
+    this.#storedOf(job).add(sha256);
     this.#here.set(path, sha256);
   }
 }

@@ -56,10 +56,11 @@ const TABLES_SQL = `
   );
   CREATE TABLE IF NOT EXISTS vecfill.file (
     manifest text NOT NULL,
+    job text NOT NULL,
     sha256 text NOT NULL,
     bytes bytea NOT NULL,
     stored_at timestamptz NOT NULL DEFAULT clock_timestamp(),
-    PRIMARY KEY (manifest, sha256)
+    PRIMARY KEY (manifest, job, sha256)
   );
   ALTER TABLE vecfill.file ALTER COLUMN bytes SET STORAGE EXTERNAL;
   CREATE TABLE IF NOT EXISTS vecfill.worker (

@@ -119,3 +119,25 @@ test("what is not what would be recorded of it is not recorded", async () => {
     expect((await elsewhere()).jobs()).toEqual([]);
   });
 });
+
+test("a job has its files though another one with the same lines was cleaned by somebody else", async () => {
+  const trial = await startTrial(workshop, texts(2), { frozen: true });
+  await trial.services({}, async (all) => {
+    const first = await elsewhere();
+    await exportAll({ ...all, manifest: first }, trial.exportOptions());
+    const other = await elsewhere();
+    await submitJob({ ...all, manifest: other }, other.job("0001"));
+    await trial.emulator.advance(1_000);
+    await pollJob({ ...all, manifest: other }, other.job("0001"));
+    await importResults({ ...all, manifest: other }, other.job("0001"));
+    await other.record({ type: "cleaned", job: "0001", files: ["requests"] });
+    await trial.sql("UPDATE questions SET embedding = NULL");
+    await first.refresh();
+    await exportAll({ ...all, manifest: first }, trial.exportOptions());
+    const third = await elsewhere();
+    const [one, two] = third.jobs();
+    if (one === undefined || two === undefined) throw new Error("there are two jobs");
+    expect(two.requestFile.sha256).toBe(one.requestFile.sha256);
+    expect((await readFile((await third.bring(two)).requests)).length).toBe(two.requestFile.bytes);
+  });
+});
