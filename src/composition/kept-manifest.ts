@@ -100,8 +100,7 @@ function inDatabase(options: KeptOptions, reach: Reach): Kept {
       const { openCrew } = await import("../worker/crew.ts");
       const openEngine = () => openBoss(statements, working);
       const note = noteIn(await place(), command);
-      const crew = await openCrew({ ...options, ...working, manifest, openEngine, ...note });
-      return crew;
+      return openCrew({ ...options, ...working, manifest, openEngine, ...note });
     },
     workers: async () => {
       const { readWorkers } = await import("../manifest/tables/workers.ts");

@@ -81,6 +81,12 @@ async function dies(): Promise<never> {
   throw new Error("died");
 }
 
+async function byBatch(trial: Trial): Promise<void> {
+  await trial.submit();
+  await trial.poll();
+  await trial.import();
+}
+
 /** Everything but the manifest is as it was left. */
 async function restoredAfter(work: (trial: Trial) => Promise<unknown>) {
   const trial = await exported();
@@ -411,11 +417,7 @@ describe("a manifest restored from a backup that is older than the answers", () 
     "calls a job exported whose answers are not for its requests, without the lock as with it",
     IN_FULL,
     async () => {
-      const trial = await restoredAfter(async (whole) => {
-        await whole.submit();
-        await whole.poll();
-        await whole.import();
-      });
+      const trial = await restoredAfter(byBatch);
       const files = await trial.files();
       expect(files).toContain("0001.results.jsonl");
       expect(await trial.states()).toEqual(["0001 exported"]);
@@ -445,9 +447,7 @@ describe("a manifest restored from a backup that is older than the answers", () 
     IN_FULL,
     async () => {
       const trial = await restoredAfter(async (whole) => {
-        await whole.submit();
-        await whole.poll();
-        await whole.import();
+        await byBatch(whole);
         await whole.sql("UPDATE questions SET embedding = NULL");
       });
       const results = await trial.text("0001.results.jsonl");

@@ -23,18 +23,20 @@ const decompressed = promisify(zstdDecompress);
 const BYTES_OID = 17;
 
 const OF_JOB = "vecfill.file WHERE manifest = $1 AND job = $2";
-const KNOWN = `SELECT sha256 FROM ${OF_JOB} AND sha256 = ANY ($3::text[])`;
+const KNOWN = `
+  SELECT job, sha256 FROM vecfill.file
+  WHERE manifest = $1 AND (job, sha256) IN (SELECT * FROM unnest($2::text[], $3::text[]))`;
 const STORE = `INSERT INTO vecfill.file (manifest, job, sha256, bytes) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING`;
 const FETCH = `SELECT encode(bytes, 'base64') AS bytes FROM ${OF_JOB} AND sha256 = $3`;
 const DELETE = `DELETE FROM ${OF_JOB} AND sha256 = ANY ($3::text[])`;
 
-type Recorded = Readonly<{ path: string; record: FileRecord }>;
+type Recorded = Readonly<{ job: string; path: string; record: FileRecord }>;
 
 export class SharedFiles {
   readonly #its: Omit<Sharing, "holder">;
   readonly #scratch: string;
-  /** By job: checksums of what is in the tables. */
-  readonly #stored = new Map<string, Set<string>>();
+  /** What is in the tables. */
+  readonly #stored = new Set<string>();
   /** By path: the checksum of what was seen there. */
   readonly #here = new Map<string, string>();
 
@@ -45,18 +47,13 @@ export class SharedFiles {
 
   /** All that is recorded of these jobs is in the tables once it resolves. */
   async store(jobs: readonly Job[]): Promise<void> {
-    for (const job of jobs) await this.#storeOf(job);
-  }
-
-  async #storeOf(job: Job): Promise<void> {
-    const stored = this.#storedOf(job);
-    const all = recordedFiles(jobFiles(this.#scratch, job.id), job);
-    const isUnknown = ({ record }: Recorded) => !stored.has(record.sha256);
+    const all = jobs.flatMap((job) => recordedFiles(jobFiles(this.#scratch, job.id), job));
+    const isUnknown = (each: Recorded) => !this.#stored.has(entryOf(each));
     if (!all.some(isUnknown)) return;
-    await this.#lookUp(job, all.filter(isUnknown));
-    for (const { path, record } of all.filter(isUnknown)) {
-      await this.#put(job, record, await readRecorded(path, record));
-      stored.add(record.sha256);
+    await this.#lookUp(all.filter(isUnknown));
+    for (const each of all.filter(isUnknown)) {
+      await this.#put(each, await readRecorded(each));
+      this.#stored.add(entryOf(each));
     }
   }
 
@@ -66,7 +63,7 @@ export class SharedFiles {
     // others have sent again all that failed: what stands here of it must not be sent once more
     if (!isOpen(job) && job.failedFile === undefined) await rm(files.failed, { force: true });
     for (const recorded of recordedFiles(files, job)) {
-      if (!(await this.#isHere(recorded))) await this.#fetch(job, recorded);
+      if (!(await this.#isHere(recorded))) await this.#fetch(recorded);
     }
     return files;
   }
@@ -74,28 +71,22 @@ export class SharedFiles {
   /** What `before` had recorded, and the job has no more: it was cleaned. */
   async drop(before: Job, now: Job): Promise<void> {
     const { tables, id, again } = this.#its;
-    const recordedOf = (job: Job) =>
-      recordedFiles(jobFiles(this.#scratch, job.id), job).map(({ record }) => record.sha256);
-    const kept = new Set(recordedOf(now));
-    const gone = recordedOf(before).filter((sha256) => !kept.has(sha256));
-    if (gone.length > 0) await again(() => tables.query(DELETE, [id, before.id, gone]));
-    for (const sha256 of gone) this.#storedOf(before).delete(sha256);
+    const recordedOf = (job: Job) => recordedFiles(jobFiles(this.#scratch, job.id), job);
+    const kept = new Set(recordedOf(now).map(entryOf));
+    const gone = recordedOf(before).filter((each) => !kept.has(entryOf(each)));
+    const checksums = gone.map(({ record }) => record.sha256);
+    if (gone.length > 0) await again(() => tables.query(DELETE, [id, before.id, checksums]));
+    for (const each of gone) this.#stored.delete(entryOf(each));
   }
 
-  #storedOf({ id }: Job): Set<string> {
-    const stored = this.#stored.get(id) ?? new Set();
-    this.#stored.set(id, stored);
-    return stored;
-  }
-
-  async #lookUp(job: Job, files: readonly Recorded[]): Promise<void> {
+  async #lookUp(files: readonly Recorded[]): Promise<void> {
     const { tables, id, again } = this.#its;
-    const wanted = files.map(({ record }) => record.sha256);
-    const found = await again(() => tables.query(KNOWN, [id, job.id, wanted]));
-    for (const row of found) this.#storedOf(job).add(textIn(row, "sha256"));
+    const wanted = [files.map(({ job }) => job), files.map(({ record }) => record.sha256)];
+    for (const row of await again(() => tables.query(KNOWN, [id, ...wanted])))
+      this.#stored.add(`${textIn(row, "job")} ${textIn(row, "sha256")}`);
   }
 
-  async #put({ id: job }: Job, { sha256 }: FileRecord, content: Buffer): Promise<void> {
+  async #put({ job, record: { sha256 } }: Recorded, content: Buffer): Promise<void> {
     const { tables, id, again } = this.#its;
     const bytes = { typeOid: BYTES_OID, bytes: await compressed(content) };
     await again(() => tables.query(STORE, [id, job, sha256, bytes]));
@@ -109,17 +100,23 @@ export class SharedFiles {
     return sha256 === record.sha256;
   }
 
-  async #fetch(job: Job, { path, record: { sha256 } }: Recorded): Promise<void> {
+  async #fetch(recorded: Recorded): Promise<void> {
     const { tables, id, again } = this.#its;
-    const [row] = await again(() => tables.query(FETCH, [id, job.id, sha256]));
-    if (row === undefined) throw notStored(job.id, path);
+    const { job, path, record } = recorded;
+    const { sha256 } = record;
+    const [row] = await again(() => tables.query(FETCH, [id, job, sha256]));
+    if (row === undefined) throw notStored(job, path);
     await mkdir(dirname(path), { recursive: true });
     const content = await decompressed(Buffer.from(textIn(row, "bytes"), "base64"));
     const written = await replaceFileUnlocked(path, content);
-    if (written.sha256 !== sha256) throw notStored(job.id, path);
-    this.#storedOf(job).add(sha256);
+    if (written.sha256 !== sha256) throw notStored(job, path);
+    this.#stored.add(entryOf(recorded));
     this.#here.set(path, sha256);
   }
+}
+
+function entryOf({ job, record: { sha256 } }: Recorded): string {
+  return `${job} ${sha256}`;
 }
 
 /** Without those that were deleted on purpose. */
@@ -133,11 +130,11 @@ function recordedFiles(files: JobFiles, job: Job): readonly Recorded[] {
     [files.failed, failedFile],
     [files.rollback, cleaned.includes("rollback") ? undefined : rollback?.file],
   ];
-  return all.flatMap(([path, record]) => (record === undefined ? [] : [{ path, record }]));
+  return all.flatMap(([path, record]) => (record ? [{ job: job.id, path, record }] : []));
 }
 
 /** A failed file's successor stands beside it until it is recorded. */
-async function readRecorded(path: string, { bytes, sha256 }: FileRecord): Promise<Buffer> {
+async function readRecorded({ path, record: { bytes, sha256 } }: Recorded): Promise<Buffer> {
   for (const each of [path, `${path}.next`]) {
     if ((await sizeOf(each)) !== bytes) continue;
     if ((await hashFile(each)).sha256 === sha256) return readFile(each);
