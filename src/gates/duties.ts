@@ -15,8 +15,15 @@ export type Duties = Readonly<{ has(duty: Duty): boolean; imports(job: Job): boo
 /** Of one that works alone. */
 export const ALL_DUTIES: Duties = { has: () => true, imports: () => true };
 
+/** What this process cannot do as things are: others may be able to. */
+export type Hindrances = Readonly<{
+  blocked: Readonly<{ has(job: Job): boolean }>;
+  /** Nothing more is sent. */
+  outages: Readonly<{ halted: AbortSignal }>;
+}>;
+
 /** Shares duties out. Its lane takes and keeps them; it is to be asked after those that work. */
 export type Crew = Readonly<{
   duties: Duties;
-  laneIn(world: Readonly<{ stop: AbortController }>): Lane;
+  laneIn(world: Hindrances & Readonly<{ stop: AbortController }>): Lane;
 }>;

@@ -4,7 +4,14 @@
  * who looks: whatever is recorded or written meanwhile counts only where nobody else has gone on with it.
  */
 import type { Clock } from "../clock.ts";
-import { type Crew, DUTIES, type Duties, type Duty, LEASE_MS } from "../gates/duties.ts";
+import {
+  type Crew,
+  DUTIES,
+  type Duties,
+  type Duty,
+  type Hindrances,
+  LEASE_MS,
+} from "../gates/duties.ts";
 import { IDLE, type Lane } from "../gates/step.ts";
 import { UserError } from "../errors.ts";
 import type { Job } from "../manifest/job.ts";
@@ -49,7 +56,7 @@ export async function openCrew(options: CrewOptions): Promise<OpenCrew> {
   const leases = new Leases(options, await options.openEngine());
   return {
     duties: leases,
-    laneIn: ({ stop }) => crewLane(options, leases, stop),
+    laneIn: (world) => crewLane(options, leases, world),
     close: () => leases.close(),
   };
 }
@@ -58,28 +65,35 @@ export async function openCrew(options: CrewOptions): Promise<OpenCrew> {
 function crewLane(
   { manifest, clock, once = false }: CrewOptions,
   leases: Leases,
-  stop: AbortController,
+  world: Parameters<Crew["laneIn"]>[0],
 ): Lane {
   let dueMs = -Infinity;
   let quietTurns = 0;
+  let isOver = false;
   const turn = async () => {
-    const isBusy = await leases.turn();
+    const isBusy = await leases.turn(world);
     dueMs = clock.elapsedMs() + (isBusy ? SHORT_TURN_MS : TURN_MS);
   };
   return {
     next: (isQuiet, nobodyWorks) => {
       const leftMs = dueMs - clock.elapsedMs();
       quietTurns = nobodyWorks ? quietTurns + (leftMs < 1 ? 1 : 0) : 0;
-      if (leftMs < 1) return turn;
-      const isOver = isQuiet && leases.hasLooked && !manifest.jobs().some(isOpen);
       if (isOver) return IDLE;
-      if (once && quietTurns >= QUIET_TURNS) return async () => stop.abort();
+      if (leftMs < 1) return turn;
+      // until it looks again others may find more to do
+      if (isQuiet && leases.hasLooked && !manifest.jobs().some(isOpen)) {
+        isOver = true;
+        return () => leases.giveAllBack();
+      }
+      if (once && quietTurns >= QUIET_TURNS) return async () => world.stop.abort();
       return leftMs;
     },
   };
 }
 
 const QUIET_TURNS = 3;
+/** What makes no sense where nothing more is sent. */
+const SENDS: readonly Duty[] = ["export", "submit", "resubmit"];
 
 class Leases implements Duties {
   readonly #options: CrewOptions;
@@ -91,6 +105,7 @@ class Leases implements Duties {
   readonly #offered = new Map<string, number>();
   #isWarned = false;
   #told = "";
+  #hindrances: Hindrances | undefined;
 
   constructor(options: CrewOptions, engine: Engine) {
     this.#options = options;
@@ -112,13 +127,15 @@ class Leases implements Duties {
   }
 
   /** Whether the next one comes soon. What fails is said once, and tried again then: the work in hand goes on. */
-  async turn(): Promise<boolean> {
+  async turn(hindrances: Hindrances): Promise<boolean> {
+    this.#hindrances = hindrances;
     try {
       const engine = (this.#engine ??= await this.#options.openEngine());
       await this.#renew(engine);
-      await this.#giveBackDone(engine);
+      await this.#giveBack(engine);
       await this.#offer(engine);
       const isBusy = await this.#take(engine);
+      await this.#giveBack(engine);
       await this.#tell();
       this.#isWarned = false;
       return isBusy;
@@ -134,14 +151,18 @@ class Leases implements Duties {
     }
   }
 
-  async close(): Promise<void> {
+  /** Who cannot be told finds out when the leases are over. */
+  async giveAllBack(): Promise<void> {
     const [engine, held] = [this.#engine, this.#held];
     this.#held = [];
-    // who cannot be told finds out when the leases are over
     await engine?.giveBack(held).catch(() => {});
     // for others to take at once
     await engine?.offer(held.map(({ duty, key }) => ({ duty, key }))).catch(() => {});
-    await engine?.close().catch(() => {});
+  }
+
+  async close(): Promise<void> {
+    await this.giveAllBack();
+    await this.#engine?.close().catch(() => {});
     await this.#options.leave?.().catch(() => {});
   }
 
@@ -152,7 +173,8 @@ class Leases implements Duties {
   }
 
   #wants(duty: Duty): boolean {
-    return this.#options.only?.includes(duty) ?? true;
+    const mayAtAll = this.#options.only?.includes(duty) ?? true;
+    return mayAtAll && !(this.#hindrances?.outages.halted.aborted === true && SENDS.includes(duty));
   }
 
   async #renew(engine: Engine): Promise<void> {
@@ -173,12 +195,17 @@ class Leases implements Duties {
     this.#told = text;
   }
 
-  async #giveBackDone(engine: Engine): Promise<void> {
+  /** What is done, and what cannot be done here. */
+  async #giveBack(engine: Engine): Promise<void> {
     const due = new Set(this.#toImport().map(({ id }) => id));
-    const done = this.#held.filter(({ duty, key }) => duty === "import" && !due.has(key));
-    if (done.length === 0) return;
-    this.#held = this.#held.filter((lease) => !done.includes(lease));
-    await engine.giveBack(done);
+    const isKept = ({ duty, key }: Task) =>
+      this.#wants(duty) && (duty !== "import" || due.has(key));
+    const [kept, left] = [this.#held.filter(isKept), this.#held.filter((each) => !isKept(each))];
+    if (left.length === 0) return;
+    this.#held = kept;
+    await engine.giveBack(left);
+    const forOthers = left.filter(({ duty }) => !this.#wants(duty));
+    await engine.offer(forOthers.map(({ duty, key }) => ({ duty, key })));
   }
 
   /** What nobody has at the time is to be had by somebody: each task again from time to time. */
@@ -220,7 +247,8 @@ class Leases implements Duties {
   }
 
   #toImport(): readonly Job[] {
-    return this.#options.manifest.needing("fetch", "write");
+    const jobs = this.#options.manifest.needing("fetch", "write");
+    return jobs.filter((job) => this.#hindrances?.blocked.has(job) !== true);
   }
 }
 

@@ -6,7 +6,8 @@ import { openManifest } from "../../src/jobs-folder/open.ts";
 import type { ProgressEvent } from "../../src/progress.ts";
 import { type CrewOptions, openCrew } from "../../src/worker/crew.ts";
 import type { Engine, Lease } from "../../src/worker/engine.ts";
-import { temporaryFolder } from "../manifest/sample.ts";
+import type { Job } from "../../src/manifest/job.ts";
+import { newJob, temporaryFolder } from "../manifest/sample.ts";
 
 const LEASE_MS = 10_000;
 
@@ -76,13 +77,16 @@ async function worker(engine: Engine, changes: Partial<CrewOptions> = {}) {
   const options = { manifest, openEngine: async () => engine, clock, report, leaseMs: LEASE_MS };
   const crew = await openCrew({ ...options, ...changes });
   const stop = new AbortController();
-  const lane = crew.laneIn({ stop });
+  const halt = new AbortController();
+  const refused = new Set<string>();
+  const blocked = { has: ({ id }: Job) => refused.has(id) };
+  const lane = crew.laneIn({ stop, blocked, outages: { halted: halt.signal } });
   const turn = async (nobodyWorks = true) => {
     const step = lane.next(false, nobodyWorks);
     if (typeof step !== "number") await step();
     return step;
   };
-  return { crew, events, stop, lane, turn };
+  return { crew, manifest, events, stop, halt, refused, lane, turn };
 }
 
 test("one has a duty, until it gives it back", async () => {
@@ -133,7 +137,46 @@ test("it ends where all is done, and with --once where all there is to do is to 
   const { engine } = newTable();
   const [all, once] = [await worker(engine), await worker(engine, { once: true, only: [] })];
   await all.turn();
+  const last = all.lane.next(true, true);
+  if (typeof last === "number") throw new Error("there is something to give back");
+  await last();
   expect(all.lane.next(true, true)).toBe(IDLE);
+  const other = await worker(engine);
+  await other.turn();
+  expect(other.crew.duties.has("poll")).toBe(true);
+  await other.crew.close();
   for (let turns = 0; turns < 9; turns += 1, nowMs += 1_000) await once.turn();
   expect(once.stop.signal.aborted).toBe(true);
+});
+
+test("who may send nothing more leaves that to others at once, and looks after what is there", async () => {
+  const { engine } = newTable();
+  const [a, b] = [await worker(engine), await worker(engine)];
+  await a.turn();
+  a.halt.abort();
+  nowMs += 2_000;
+  await a.turn();
+  await b.turn();
+  const all = ["export", "submit", "poll", "resubmit"] as const;
+  expect(all.map((duty) => a.crew.duties.has(duty))).toEqual([false, false, true, false]);
+  expect(all.map((duty) => b.crew.duties.has(duty))).toEqual([true, true, false, true]);
+});
+
+test("a job that cannot be imported here is left to others at once", async () => {
+  const { engine } = newTable();
+  const manifest = await openManifest(await temporaryFolder(), systemClock);
+  const [a, b] = [await worker(engine, { manifest }), await worker(engine, { manifest })];
+  const job = await manifest.recordExported(newJob(await manifest.reserveJobId()));
+  const its = { job: job.id, submission: 1, keyId: "k", displayName: "d" };
+  await manifest.record({ type: "submitting", ...its });
+  const { keyId, job: id } = its;
+  await manifest.record({ type: "submitted", job: id, batch: "b", adopted: false, keyId });
+  const back = await manifest.record({ type: "succeeded", job: id, resultsName: "r" });
+  await a.turn();
+  expect(a.crew.duties.imports(back)).toBe(true);
+  a.refused.add(id);
+  for (let turns = 0; turns < 2; turns += 1, nowMs += 2_000) await a.turn();
+  expect(a.crew.duties.imports(back)).toBe(false);
+  await b.turn();
+  expect(b.crew.duties.imports(back)).toBe(true);
 });
