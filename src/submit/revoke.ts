@@ -36,10 +36,13 @@ export async function revokeInput(
 
 /** The service may not know of what it was told a moment ago. */
 async function stateOfInput(
-  { gemini, clock, signal }: StageServices,
+  { gemini, manifest, clock, signal }: StageServices,
   job: Job,
 ): Promise<Revocation> {
   const file = job.remoteFile?.name ?? "";
+  // others may have found its batch, which reads the file
+  await manifest.refresh();
+  if (!isSameSubmission(manifest.job(job.id), job)) return "open";
   if (job.revoking?.fences === true) await gemini.deleteFile(file);
   else if (clock.now() < (heldUntil(job) ?? Infinity)) return "held";
   return (await gemini.hasFile(file, signal)) ? "open" : "gone";

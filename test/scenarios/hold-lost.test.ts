@@ -2,17 +2,23 @@
  * Another process goes on with the very work that this one has in hand: does this one drop it, record nothing, pay for
  * nothing, and go on with the rest? The other one is played within the process, over the same manifest.
  */
+import { writeFile } from "node:fs/promises";
+import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { exportAll } from "../../src/export/export.ts";
+import { GeminiError } from "../../src/gemini/port.ts";
 import { importResults } from "../../src/import/import.ts";
 import { HoldLost } from "../../src/errors.ts";
 import type { Manifest } from "../../src/manifest/manifest.ts";
 import { pollJob } from "../../src/poll/poll-job.ts";
-import { everyLine, resubmitJobs } from "../../src/resubmit/resubmit.ts";
+import { everyLine, resubmitFile, resubmitJobs } from "../../src/resubmit/resubmit.ts";
 import { submit } from "../../src/run/alone.ts";
+import { requestLine } from "../../src/row/request-line.ts";
 import { run } from "../../src/run/run.ts";
 import type { Store } from "../../src/store/port.ts";
+import { revokeInput } from "../../src/submit/revoke.ts";
 import { submitJob } from "../../src/submit/submit-job.ts";
+import { temporaryFolder } from "../manifest/sample.ts";
 import { errorLine, range, startTrial, texts } from "../trial.ts";
 import { openWorkshop, type Workshop } from "../workshop.ts";
 
@@ -46,6 +52,51 @@ test("of two that select rows at once, one drops what it has: each row is in one
     const late = exportAll({ ...all, store: after(all.store, other) }, trial.exportOptions());
     await expect(late).rejects.toThrow(HoldLost);
     expect(all.manifest.jobs().map(({ requests }) => requests)).toEqual([4]);
+  });
+});
+
+test("of two that send the same lines written by hand at once, one drops what it has", async () => {
+  const trial = await startTrial(workshop, texts(2));
+  const rows = await workshop.store.readPending({ after: undefined, limit: 2 });
+  const lines = rows.map((row) => ({ ...requestLine(row, trial.target), attempt: 1 }));
+  await trial.services({}, async (all) => {
+    const path = join(await temporaryFolder(), "mine.jsonl");
+    await writeFile(path, lines.map((line) => `${JSON.stringify(line)}\n`).join(""));
+    const { bounds, target } = workshop;
+    const other = () => resubmitFile(all, path, bounds, target);
+    const recordExported: Manifest["recordExported"] = async (...given) => {
+      await other();
+      return all.manifest.recordExported(...given);
+    };
+    const manifest = { ...all.manifest, recordExported };
+    const late = resubmitFile({ ...all, manifest }, path, bounds, target);
+    await expect(late).rejects.toThrow(HoldLost);
+    expect(all.manifest.jobs().map(({ requests }) => requests)).toEqual([2]);
+  });
+});
+
+test("no file is deleted of a batch that others found just before", async () => {
+  const trial = await startTrial(workshop, texts(2));
+  await trial.export();
+  await trial.services({}, async (all) => {
+    const { manifest, keyId } = all;
+    const gemini = { ...all.gemini };
+    gemini.createBatch = async (given) => {
+      await all.gemini.createBatch(given);
+      throw new GeminiError("uncertain", "no answer");
+    };
+    await submitJob({ ...all, gemini }, manifest.job("0001"));
+    const [batch] = await all.gemini.findBatches("", all.signal);
+    const record: Manifest["recordIf"] = async (...given) => {
+      const revoking = await manifest.recordIf(...given);
+      const its = { type: "submitted", job: "0001", batch: batch?.name ?? "" } as const;
+      await manifest.record({ ...its, adopted: true, keyId });
+      return revoking;
+    };
+    const services = { ...all, manifest: { ...manifest, recordIf: record } };
+    expect(await revokeInput(services, manifest.job("0001"), 2)).toBe("open");
+    const { name } = manifest.job("0001").remoteFile ?? {};
+    expect(await all.gemini.hasFile(name ?? "", all.signal)).toBe(true);
   });
 });
 

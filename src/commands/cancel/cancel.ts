@@ -120,10 +120,10 @@ export function cancellableBatch(job: Job, insist: boolean): string | undefined 
  * comes in its place is not believed.
  */
 async function lacksFile(manifest: ManifestView, job: Job): Promise<boolean> {
-  const files = await manifest.bring(job);
+  const files = manifest.files(job.id);
   if (needs(job) === "fetch" && (await exists(files.doubtful))) return true;
   try {
-    await checkRequestFile(files, job);
+    await checkRequestFile(await manifest.bring(job), job);
   } catch (error) {
     if (error instanceof UserError) return true;
     throw error;
