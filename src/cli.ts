@@ -6,7 +6,7 @@ import { realpathSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import type { Argv } from "yargs";
 import { secretsIn, withoutSecrets } from "./settings/access.ts";
-import { MS_PER_SECOND, systemClock } from "./clock.ts";
+import { MS_PER_SECOND, sharedClock, systemClock } from "./clock.ts";
 import { duration } from "./words/figures.ts";
 import { commandLine, nextCommandLine, withCompleteCommands } from "./cli/command-line.ts";
 import type { CommandContext, CommandResult } from "./cli/command.ts";
@@ -273,10 +273,11 @@ async function withServices(
     );
   };
   const { openServices } = await import("./composition/services.ts");
+  const clock = sharedClock(systemClock);
   const services = openServices({
     ...configuration,
     command,
-    clock: systemClock,
+    clock,
     report,
     signal,
     beforeRows: tuneCollector,
@@ -290,7 +291,7 @@ async function withServices(
       output,
       report,
       signal,
-      clock: systemClock,
+      clock,
       folder: world.folder,
       width: world.stdout.isTTY === true ? world.stdout.columns : undefined,
       screen: () => resultScreen(configuration, world),

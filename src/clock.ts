@@ -29,3 +29,27 @@ export const systemClock: Clock = {
 
 /** A timer of Node's set for longer than this fires at once. */
 const TIMER_MS_MAX = 2 ** 31 - 1;
+
+/** Goes by the clock of others, as far as it was heard of: two machines may differ by an hour. */
+export type SharedClock = Clock &
+  Readonly<{
+    /** Of this machine alone, as the times of its files are. */
+    own: Clock;
+    /** `told`: what the others' clock said at some moment since `since`, by our own. */
+    heard(told: string, since: Date): void;
+  }>;
+
+export function sharedClock(own: Clock): SharedClock {
+  let aheadMs = 0;
+  return {
+    ...own,
+    own,
+    now: () => new Date(own.now().getTime() + aheadMs),
+    // no more than it must: an answer that was long under way tells little, and must not hide that we slept
+    heard: (told, since) => {
+      const leastMs = Date.parse(told) - own.now().getTime();
+      const mostMs = Date.parse(told) - since.getTime();
+      aheadMs = Math.max(leastMs, Math.min(mostMs, aheadMs));
+    },
+  };
+}

@@ -4,7 +4,7 @@
  * spend, so there is no consent here.
  */
 import { SEARCH_OPTIONS } from "./cli/search-options.ts";
-import { systemClock } from "./clock.ts";
+import { sharedClock, systemClock } from "./clock.ts";
 import {
   exportFromSettings,
   importFromSettings,
@@ -140,7 +140,7 @@ export async function openVecfill(options: VecfillOptions = {}): Promise<Vecfill
   for (const message of configuration.warnings)
     report({ type: "warning", message, hint: undefined });
   const { openServices } = await import("./composition/services.ts");
-  const around = { report, signal, clock: systemClock };
+  const around = { report, signal, clock: sharedClock(systemClock) };
   const services = openServices({ ...configuration, ...around, beforeRows: () => {} });
   return stages({ ...configuration, ...around, services, folder });
 }

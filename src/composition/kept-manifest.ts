@@ -1,8 +1,9 @@
 /** Where the manifest is kept, as the settings have it: in a folder for one process, or in the target's database for several. */
 import { randomUUID } from "node:crypto";
 import { hostname } from "node:os";
-import type { Clock } from "../clock.ts";
+import type { SharedClock } from "../clock.ts";
 import { usageError } from "../errors.ts";
+import { LEASE_MS } from "../gates/duties.ts";
 import type { SharedPlace } from "../jobs-folder/scratch.ts";
 import type { JournalEvent } from "../manifest/event.ts";
 import type { Manifest, ManifestView } from "../manifest/manifest.ts";
@@ -42,7 +43,7 @@ type Reach = Readonly<{
 }>;
 
 type KeptOptions = Pick<Configuration, "settings" | "environment"> &
-  Readonly<{ clock: Clock; report: Report; signal: AbortSignal; command?: string }>;
+  Readonly<{ clock: SharedClock; report: Report; signal: AbortSignal; command?: string }>;
 
 export function keptManifest(options: KeptOptions, reach: Reach): Kept {
   const kept = options.settings.manifestIn === "postgres" ? inDatabase : inFolder;
@@ -98,8 +99,9 @@ function inDatabase(options: KeptOptions, reach: Reach): Kept {
       if (statements === undefined) return undefined;
       const { openBoss } = await import("../worker/pg-boss.ts");
       const { openCrew } = await import("../worker/crew.ts");
-      const openEngine = () => openBoss(statements, working);
-      const note = noteIn(await place(), command);
+      const reached = await place();
+      const openEngine = () => reached.again(() => openBoss(statements, working));
+      const note = noteIn(reached, working, command);
       return openCrew({ ...options, ...working, manifest, openEngine, ...note });
     },
     workers: async () => {
@@ -116,8 +118,8 @@ function inDatabase(options: KeptOptions, reach: Reach): Kept {
 }
 
 /** Who works, and what it does, for `jobs --workers`. */
-function noteIn({ tables, again }: Reached, command = "") {
-  const me = { id: randomUUID(), host: hostname(), pid: process.pid, command };
+function noteIn({ tables, again }: Reached, { leaseMs = LEASE_MS }: Working, command = "") {
+  const me = { id: randomUUID(), host: hostname(), pid: process.pid, command, leaseMs };
   return {
     note: async (duties: readonly string[]) => {
       const { noteWorker } = await import("../manifest/tables/workers.ts");

@@ -12,7 +12,7 @@ import {
   storeAccess,
 } from "../settings/access.ts";
 import { keyIdOf, type Redact, redactor } from "../settings/environment/secret.ts";
-import type { Clock } from "../clock.ts";
+import type { SharedClock } from "../clock.ts";
 import { UserError } from "../errors.ts";
 import { type Configuration, targetOf } from "../settings/config.ts";
 import type { Environment } from "../settings/environment/env-file.ts";
@@ -79,7 +79,7 @@ export type Services = Readonly<{
 export type ServicesOptions = Pick<Configuration, "settings" | "environment"> &
   Readonly<{
     targets?: readonly Settings[];
-    clock: Clock;
+    clock: SharedClock;
     report: Report;
     signal: AbortSignal;
     /** What others are told who find the jobs folder in use. */
@@ -245,7 +245,7 @@ const NO_RIGHT = "42501";
 function mayNotShare(cause: unknown): UserError {
   const why = cause instanceof Error ? `: ${cause.message}` : "";
   return new UserError(`The database role may not keep a shared manifest there${why}.`, {
-    hint: "As the database's owner: grant create on database <name> to <role>; and where another role has made the tables: grant usage on schema vecfill to <role>; grant select, insert, update, delete on all tables in schema vecfill to <role>;",
+    hint: "As the database's owner: grant create on database <name> to <role>; and where another role has made the tables: grant usage on schema vecfill, vecfill_boss to <role>; grant select, insert, update, delete on all tables in schema vecfill, vecfill_boss to <role>; (vecfill_boss is there once a worker or a run was).",
     cause,
   });
 }

@@ -52,8 +52,8 @@ async function freeScratch(
     const folder = join(jobsDir, `shared-${id}-${number}`);
     await prepareFolder(folder);
     try {
-      const lock = await acquireLock(lockPath(folder), clock, SCRATCH, command);
-      await sweepLeft(folder, clock.now());
+      const lock = await acquireLock(lockPath(folder), clock.own, SCRATCH, command);
+      await sweepLeft(folder, clock.own.now());
       await sweepLeftovers(lockPath(folder));
       return { folder, lock };
     } catch (error) {

@@ -101,8 +101,11 @@ export type PendingPage = Readonly<{
   limit: number;
 }>;
 
-/** What is written is of a job that several may go on with; `seq` is its last move that whoever writes knows of. */
-export type Hold = Readonly<{ manifest: string; job: string; seq: number }>;
+/**
+ * What is written is of a job that several may go on with; `seq` is its last move that whoever writes knows of, `epoch` the
+ * one in which the manifest was opened: a pause ends it.
+ */
+export type Hold = Readonly<{ manifest: string; epoch: string; job: string; seq: number }>;
 
 /** `kept`: the row holds another vector, none, or is gone, so nothing was cleared. */
 export type ClearOutcome = "cleared" | "kept";
@@ -250,8 +253,8 @@ export type Store = {
   look(options: LookOptions): Promise<Look>;
   /** What each row holds, in the order given; changes nothing. Ids within a call are distinct. */
   compare(rows: readonly EmbeddedQuestion[]): Promise<Holding[]>;
-  /** Sets to NULL each row that holds exactly the given vector. */
-  clear(rows: readonly EmbeddedQuestion[]): Promise<ClearOutcome[]>;
+  /** Sets to NULL each row that holds exactly the given vector; throws as `apply` does. */
+  clear(rows: readonly EmbeddedQuestion[], hold?: Hold): Promise<ClearOutcome[]>;
   close(): Promise<void>;
 };
 

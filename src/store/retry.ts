@@ -113,7 +113,7 @@ export function withRetry(store: Store, options: RetryOptions): Store {
     count: () => again(() => store.count()),
     look: (window) => again(() => store.look(window)),
     compare: (rows) => again(() => store.compare(rows)),
-    clear: (rows) => again(() => store.clear(rows)),
+    clear: (rows, hold) => again(() => store.clear(rows, hold)),
     close: () => store.close(),
   };
 }

@@ -122,8 +122,12 @@ export function applySql(target: Target, shape: TableShape, as: GivenAs = "array
     FROM ${givenRows(shape, as)}
     WHERE ${qualifiedColumn(target, target.id)} = ${GIVEN}.id
       AND ${qualifiedColumn(target, target.embedding)} IS NULL
-      AND ${hasGivenText(target)}${as === "held" ? " AND EXISTS (SELECT FROM vecfill_hold)" : ""}
+      AND ${hasGivenText(target)}${whileHeld(as)}
     RETURNING ${placeOfUnchanged(target, shape)} AS place`;
+}
+
+function whileHeld(as: GivenAs): string {
+  return as === "held" ? " AND EXISTS (SELECT FROM vecfill_hold)" : "";
 }
 
 /** Jobs of earlier versions have the md5; no text can be found whose md5 is a given SHA-256. */
@@ -199,7 +203,7 @@ export function clearSql(target: Target, shape: TableShape, as: GivenAs = "array
     UPDATE ${qualifiedTable(target)} SET ${quoteIdentifier(target.embedding)} = NULL
     FROM ${givenRows(shape, as)}
     WHERE ${qualifiedColumn(target, target.id)} = ${GIVEN}.id
-      AND ${qualifiedColumn(target, target.embedding)} ${equals(shape)} ${givenVector(shape)}
+      AND ${qualifiedColumn(target, target.embedding)} ${equals(shape)} ${givenVector(shape)}${whileHeld(as)}
     RETURNING ${GIVEN}.place::text AS place`;
 }
 

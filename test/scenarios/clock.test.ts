@@ -5,14 +5,19 @@
 import { rm, utimes, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { type Clock, systemClock } from "../../src/clock.ts";
+import { type Clock, sharedClock, systemClock } from "../../src/clock.ts";
 import { startEmulator } from "../../src/emulator/emulator.ts";
 import { EXIT_CODES } from "../../src/errors.ts";
+import { exportAll } from "../../src/export/export.ts";
 import { openManifest } from "../../src/jobs-folder/open.ts";
 import type { ProgressEvent } from "../../src/progress.ts";
+import { openShared } from "../../src/manifest/tables/open-shared.ts";
+import { pollJob } from "../../src/poll/poll-job.ts";
 import { openDatabase } from "../../src/store/postgres/open-database.ts";
 import { CLI, runHere, start } from "../command-line.ts";
+import { submitJob } from "../../src/submit/submit-job.ts";
 import { newJob, temporaryFolder } from "../manifest/sample.ts";
+import { sharing } from "../manifest/tables/sharing.ts";
 import { range, startTrial, texts } from "../trial.ts";
 import { hastyClock, openWorkshop, type Workshop } from "../workshop.ts";
 import { IN_FULL } from "../size.ts";
@@ -263,4 +268,45 @@ describe("several processes at once", () => {
       await rm(home, { recursive: true, force: true });
     },
   );
+});
+
+describe("several machines on one manifest", () => {
+  it.each([1, -1])("one whose clock is %i h off goes by the database's", async (hours) => {
+    await workshop.database.query("DROP SCHEMA IF EXISTS vecfill CASCADE");
+    const trial = await startTrial(workshop, texts(2));
+    const wrong: Clock = {
+      ...systemClock,
+      now: () => new Date(Date.now() + hours * HOUR_MS),
+    };
+    const clock = sharedClock(wrong);
+    await trial.services({ clock }, async (all) => {
+      const scratch = await temporaryFolder();
+      const manifest = await openShared(sharing(workshop.database, scratch, clock));
+      const gemini = {
+        ...all.gemini,
+        getBatch: async () => undefined,
+        findBatches: async () => [],
+      };
+      const its = { ...all, manifest, gemini };
+      await exportAll(its, trial.exportOptions());
+      await submitJob(its, manifest.job("0001"));
+      // it may not be visible yet: who is an hour ahead would give it up, and pay again
+      expect(await pollJob(its, manifest.job("0001"))).toMatchObject({ state: "submitted" });
+      expect(Math.abs(clock.now().getTime() - Date.now())).toBeLessThan(MINUTE_MS);
+      await manifest.close();
+    });
+  });
+
+  it("a pause of the process is seen also where an answer came after it; a clock that was set goes on as before", () => {
+    const moment = { ms: 0 };
+    const clock = sharedClock({ ...systemClock, now: () => new Date(moment.ms) });
+    const heard = (toldMs: number, sinceMs: number) =>
+      clock.heard(new Date(toldMs).toISOString(), new Date(sinceMs));
+    moment.ms = 10 * MINUTE_MS;
+    heard(1_000, 0);
+    expect(clock.now().getTime()).toBe(10 * MINUTE_MS);
+    moment.ms += HOUR_MS;
+    heard(10 * MINUTE_MS, moment.ms - 1_000);
+    expect(clock.now().getTime()).toBe(10 * MINUTE_MS + 1_000);
+  });
 });

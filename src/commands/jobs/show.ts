@@ -46,7 +46,7 @@ export async function showJobs(
   return id === undefined ? listJobs(context, manifest) : showJob(context, manifest, id);
 }
 
-/** Whoever was heard of within the last minute and a half. */
+/** Whoever was heard of within its lease, or a little later. */
 async function showWorkers({ services, settings }: CommandContext): Promise<CommandResult> {
   const workers = await services.workers();
   const none =
@@ -54,8 +54,8 @@ async function showWorkers({ services, settings }: CommandContext): Promise<Comm
       ? "Nobody works on the shared manifest."
       : "Only a shared manifest (--manifest postgres) has workers.";
   const lines = workers.map(
-    ({ host, pid, command, duties, since, seconds }) =>
-      `${host} ${pid}  ${command}  since ${since}, seen ${seconds} s ago: ${duties.join(", ") || "waits"}`,
+    ({ host, pid, command, duties, since, seconds, isLate }) =>
+      `${host} ${pid}  ${command}  since ${since}, seen ${seconds} s ago: ${isLate ? "gone, or held up: others go on" : duties.join(", ") || "waits"}`,
   );
   return { json: { workers }, text: lines.length === 0 ? none : lines.join("\n") };
 }

@@ -15,7 +15,7 @@ import { readRollbackFile, writeRollbackFile } from "../../jobs-folder/rollback-
 import type { KeySet } from "../../row/key-table.ts";
 import { type EmbeddedQuestion, formatKey } from "../../row/question.ts";
 import type { Report } from "../../progress.ts";
-import type { Holding, Store } from "../../store/port.ts";
+import type { Hold, Holding, Store } from "../../store/port.ts";
 import { isOpen, isImported, needs } from "../../manifest/states.ts";
 
 export type RollbackServices = Readonly<{
@@ -92,7 +92,7 @@ export async function rollbackJob(
   for await (const chunk of writableRows(files, job, Math.min(CHUNK_ROWS, pacer.maxRows))) {
     if (signal.aborted) return undefined;
     const its = chunk.filter((row) => isListed(listed, row));
-    rows += await pacer.paced(its.length, signal, () => emptied(store, its));
+    rows += await pacer.paced(its.length, signal, () => emptied(store, its, manifest.holdOf(job)));
     report({ type: "rollingBack", job: job.id, rows, requests: job.rollback.rows });
   }
   const done = await manifest.record({ type: "rolledBack", job: job.id, rows }, job);
@@ -127,8 +127,12 @@ async function* heldKeys(
  * How many of the listed rows are NULL after it. One that is not cleared and is NULL was cleared by
  * a call whose answer was lost, or by an earlier try.
  */
-async function emptied(store: Store, rows: readonly EmbeddedQuestion[]): Promise<number> {
-  const outcomes = await store.clear(rows);
+async function emptied(
+  store: Store,
+  rows: readonly EmbeddedQuestion[],
+  hold: Hold | undefined,
+): Promise<number> {
+  const outcomes = await store.clear(rows, hold);
   const others = rows.filter((_, place) => outcomes[place] !== "cleared");
   const holdings = await store.compare(others);
   return (

@@ -1,6 +1,5 @@
 /** Opens the manifest that a database holds: to read it, or to write to it together with others. */
 import { randomUUID } from "node:crypto";
-import type { Clock } from "../../clock.ts";
 import type { JournalEvent } from "../event.ts";
 import type { EventLog } from "../event-log.ts";
 import { emptyState, type ManifestState } from "../fold.ts";
@@ -11,11 +10,10 @@ import { type Sharing, SharedLog } from "./shared-log.ts";
 import { SharedFiles } from "./shared-files.ts";
 import { makeTables, readHead } from "./tables.ts";
 
-export type SharedOptions = Pick<Sharing, "tables" | "again"> &
+export type SharedOptions = Pick<Sharing, "tables" | "again" | "clock"> &
   Readonly<{
     /** Where files of that manifest are kept for as long as they are needed here. */
     scratchOf: (id: string) => Promise<string>;
-    clock: Clock;
   }>;
 
 /** Makes the tables where there are none. */
@@ -42,12 +40,13 @@ export async function readShared(options: SharedOptions): Promise<ManifestView> 
 
 /** All that it says, oldest first. */
 export async function readSharedEvents(
-  { tables, again }: Pick<SharedOptions, "tables" | "again">,
+  sharing: Pick<SharedOptions, "tables" | "again" | "clock">,
   onEvent: (event: JournalEvent) => void,
 ): Promise<void> {
+  const { tables, again } = sharing;
   const head = await again(() => readHead(tables));
   if (head === undefined) return;
-  const log = new SharedLog({ tables, id: head.id, holder: "", again, reads: true });
+  const log = new SharedLog({ ...sharing, id: head.id, holder: "", reads: true });
   for (const event of await log.readOthers()) onEvent(event);
 }
 
@@ -58,11 +57,11 @@ async function enterManifest(
 ) {
   const state = emptyState();
   const files = new SharedFiles({ tables, id, again }, scratch);
-  const log = new SharedLog({ tables, id, holder: randomUUID(), again, reads });
+  const log = new SharedLog({ tables, id, holder: randomUUID(), again, clock, reads });
   const storing = storingFirst(log, files, state);
   const its = writing({ state, log: storing, clock });
   await its.refresh();
-  const holdOf = (job: Job): Hold => ({ manifest: id, job: job.id, seq: job.seq });
+  const holdOf = ({ id: job, seq }: Job): Hold => ({ manifest: id, epoch: log.epoch, job, seq });
   const view = { ...viewOf(scratch, state), isShared: true };
   return { ...view, ...its, holdOf, bring: (job: Job) => files.bring(job) };
 }
@@ -72,12 +71,11 @@ function storingFirst(log: SharedLog, files: SharedFiles, { jobs }: ManifestStat
   return {
     append: async (event, change) => {
       const moved = change.jobs ?? [];
-      await files.store(moved);
+      const before = moved.flatMap(({ id }) => jobs.get(id) ?? []);
+      await files.store(moved, before);
       const at = await log.append(event, change);
-      const before = event.type === "cleaned" ? jobs.get(event.job) : undefined;
-      const now = moved.find(({ id }) => id === before?.id);
-      if (at !== undefined && before !== undefined && now !== undefined)
-        await files.drop(before, now);
+      const [was, now] = event.type === "cleaned" ? [before[0], moved[0]] : [];
+      if (at !== undefined && was !== undefined && now !== undefined) await files.drop(was, now);
       return at;
     },
     readOthers: () => log.readOthers(),

@@ -33,22 +33,24 @@ const DELETE = `DELETE FROM ${OF_JOB} AND sha256 = ANY ($3::text[])`;
 type Recorded = Readonly<{ job: string; path: string; record: FileRecord }>;
 
 export class SharedFiles {
-  readonly #its: Omit<Sharing, "holder">;
+  readonly #its: Pick<Sharing, "tables" | "id" | "again">;
   readonly #scratch: string;
   /** What is in the tables. */
   readonly #stored = new Set<string>();
   /** By path: the checksum of what was seen there. */
   readonly #here = new Map<string, string>();
 
-  constructor(its: Omit<Sharing, "holder">, scratch: string) {
+  constructor(its: Pick<Sharing, "tables" | "id" | "again">, scratch: string) {
     this.#its = its;
     this.#scratch = scratch;
   }
 
-  /** All that is recorded of these jobs is in the tables once it resolves. */
-  async store(jobs: readonly Job[]): Promise<void> {
-    const all = jobs.flatMap((job) => recordedFiles(jobFiles(this.#scratch, job.id), job));
-    const isUnknown = (each: Recorded) => !this.#stored.has(entryOf(each));
+  /** All that is recorded of these jobs is in the tables once it resolves; what was of `before` is, or was lost. */
+  async store(jobs: readonly Job[], before: readonly Job[]): Promise<void> {
+    const known = new Set(before.flatMap((job) => this.#recordedOf(job)).map(entryOf));
+    const all = jobs.flatMap((job) => this.#recordedOf(job));
+    const isUnknown = (each: Recorded) =>
+      !known.has(entryOf(each)) && !this.#stored.has(entryOf(each));
     if (!all.some(isUnknown)) return;
     await this.#lookUp(all.filter(isUnknown));
     for (const each of all.filter(isUnknown)) {
@@ -71,12 +73,15 @@ export class SharedFiles {
   /** What `before` had recorded, and the job has no more: it was cleaned. */
   async drop(before: Job, now: Job): Promise<void> {
     const { tables, id, again } = this.#its;
-    const recordedOf = (job: Job) => recordedFiles(jobFiles(this.#scratch, job.id), job);
-    const kept = new Set(recordedOf(now).map(entryOf));
-    const gone = recordedOf(before).filter((each) => !kept.has(entryOf(each)));
+    const kept = new Set(this.#recordedOf(now).map(entryOf));
+    const gone = this.#recordedOf(before).filter((each) => !kept.has(entryOf(each)));
     const checksums = gone.map(({ record }) => record.sha256);
     if (gone.length > 0) await again(() => tables.query(DELETE, [id, before.id, checksums]));
     for (const each of gone) this.#stored.delete(entryOf(each));
+  }
+
+  #recordedOf(job: Job): readonly Recorded[] {
+    return recordedFiles(jobFiles(this.#scratch, job.id), job);
   }
 
   async #lookUp(files: readonly Recorded[]): Promise<void> {
@@ -107,7 +112,9 @@ export class SharedFiles {
     const [row] = await again(() => tables.query(FETCH, [id, job, sha256]));
     if (row === undefined) throw notStored(job, path);
     await mkdir(dirname(path), { recursive: true });
-    const content = await decompressed(Buffer.from(textIn(row, "bytes"), "base64"));
+    const content = await decompressed(Buffer.from(textIn(row, "bytes"), "base64")).catch(() => {
+      throw notStored(job, path);
+    });
     const written = await replaceFileUnlocked(path, content);
     if (written.sha256 !== sha256) throw notStored(job, path);
     this.#stored.add(entryOf(recorded));

@@ -6,6 +6,7 @@
  * database's. Measured with fsync on two cores, much other work on them: 71 appends a second by one writer, 40 by eight at once;
  * ten projects that fill a billion rows need one or two.
  */
+import type { SharedClock } from "../../clock.ts";
 import { UserError } from "../../errors.ts";
 import { type JournalEvent, parseEvent } from "../event.ts";
 import type { EventLog } from "../event-log.ts";
@@ -21,6 +22,8 @@ export type Sharing = Readonly<{
   holder: string;
   /** Repeats work that fails for a while. */
   again: <T>(work: () => Promise<T>) => Promise<T>;
+  /** Told the database's time with each answer: by that one are all events. */
+  clock: SharedClock;
   /** Only reads: what is paused can be looked at. */
   reads?: boolean | undefined;
 }>;
@@ -53,7 +56,7 @@ const APPEND = `
 const OWN = `SELECT ${timeText("at")} AS at FROM vecfill.event WHERE manifest = $1 AND number = $2 AND holder = $3`;
 
 const READ = `
-  SELECT m.epoch::text AS epoch, m.state, e.number::text AS number, e.holder, ${timeText("e.at")} AS at, e.body::text AS body
+  SELECT (SELECT ${timeText("now()")}) AS now, m.epoch::text AS epoch, m.state, e.number::text AS number, e.holder, ${timeText("e.at")} AS at, e.body::text AS body
   FROM vecfill.manifest m LEFT JOIN vecfill.event e ON e.manifest = m.id AND e.number >= $2
   WHERE m.id = $1 ORDER BY e.number LIMIT $3`;
 
@@ -77,15 +80,21 @@ export class SharedLog implements EventLog {
     this.#its = its;
   }
 
+  /** In which what is written from here counts. */
+  get epoch(): string {
+    if (this.#epoch === undefined) throw new Error("nothing was read of the shared manifest");
+    return this.#epoch;
+  }
+
   async append(
     { at: _ours, ...event }: JournalEvent,
     { jobs = [] }: Change,
   ): Promise<string | undefined> {
-    const { tables, id, holder, again } = this.#its;
-    if (this.#epoch === undefined) throw new Error("nothing was read of the shared manifest");
+    const { tables, id, holder, again, clock } = this.#its;
+    const since = clock.own.now();
     // of this very event: one before it may have been written, too, and its answer lost
     const mark = `${holder} ${(this.#appends += 1)}`;
-    const before = [id, this.#epoch, this.#last];
+    const before = [id, this.epoch, this.#last];
     const given = [...before, ...columnsOf(jobs), mark, JSON.stringify(event), this.#mark];
     const [row] = await again(async () => {
       const rows = await tables.query(APPEND, given);
@@ -93,7 +102,9 @@ export class SharedLog implements EventLog {
     });
     if (row === undefined) return undefined;
     this.#follow(mark, 1);
-    return textIn(row, "at");
+    const at = textIn(row, "at");
+    clock.heard(at, since);
+    return at;
   }
 
   /** All of them or none: what cannot be read is not passed over. */
@@ -130,10 +141,12 @@ export class SharedLog implements EventLog {
 
   /** Events that follow the one of that number and mark. Throws where nothing may be written any more. */
   async #read(last: number, mark: string, limit: number) {
-    const { tables, id, again, reads = false } = this.#its;
+    const { tables, id, again, clock, reads = false } = this.#its;
     const from = Math.max(last, 1);
+    const since = clock.own.now();
     const rows = await again(() => tables.query(READ, [id, from, limit + 1]));
-    const { epoch, state } = rows[0] ?? {};
+    const { now, epoch, state } = rows[0] ?? {};
+    if (typeof now === "string") clock.heard(now, since);
     this.#epoch ??= epoch ?? undefined;
     if (!reads && (epoch !== this.#epoch || state !== "active")) throw notActive(state);
     const events = rows.filter(({ number }) => number !== null);

@@ -68,6 +68,7 @@ const TABLES_SQL = `
     host text NOT NULL,
     pid int NOT NULL,
     command text NOT NULL,
+    lease interval NOT NULL,
     duties text[] NOT NULL,
     since timestamptz NOT NULL DEFAULT clock_timestamp(),
     seen_at timestamptz NOT NULL DEFAULT clock_timestamp()
@@ -104,12 +105,15 @@ export async function changeState(
   state: "active" | "paused",
 ): Promise<string | undefined> {
   if ((await readHead(tables)) === undefined) return undefined;
-  const [row] = await tables.query(
-    "UPDATE vecfill.manifest SET epoch = epoch + (state <> $1)::int, state = $1 RETURNING id",
-    [state],
-  );
+  const [row] = await tables.query(CHANGE, [state]);
   return row && textIn(row, "id");
 }
+
+/** Once the statements are through that write vectors: none counts on the state as it was. */
+const CHANGE = `
+  WITH seen AS MATERIALIZED (SELECT FROM vecfill.manifest FOR UPDATE)
+  UPDATE vecfill.manifest SET epoch = epoch + (state <> $1)::int, state = $1
+  WHERE (SELECT count(*) FROM seen) > 0 RETURNING id`;
 
 export function textIn(row: Row, name: string): string {
   const value = row[name];

@@ -34,6 +34,7 @@ import {
   clearSql,
   compareSql,
   countSql,
+  type GivenAs,
   ID_TYPES,
   lookSql,
   readPendingSql,
@@ -120,7 +121,7 @@ export function createSqlStore(
       ),
     look: (asked) => explained(async () => lookAtRows(database, target, await column(), asked)),
     compare: (rows) => explained(() => ofRows().compare(rows)),
-    clear: (rows) => explained(() => ofRows().clear(rows)),
+    clear: (rows, hold) => explained(() => ofRows(hold).clear(rows)),
     close: () => database.close(),
   };
 }
@@ -201,6 +202,7 @@ function rowWork(
   hold: Hold | undefined,
 ): RowWork {
   const { shape, extension } = layout;
+  const clearing = (as: GivenAs) => clearSql(target, shape, as);
   return {
     canBeId: CAN_BE_ID[shape.idType],
     async apply(rows, say) {
@@ -221,8 +223,8 @@ function rowWork(
       }
     },
     async clear(rows, say) {
-      const sql = clearSql(target, shape);
-      for (const answer of await database.query(sql, parameters(rows, extension))) {
+      const given = parameters(rows, extension);
+      for (const answer of await writeHeld(database, clearing, given, hold)) {
         say(placeOf(rows, answer), "cleared");
       }
     },
@@ -237,9 +239,8 @@ async function writeChunk(
 ): Promise<Row[]> {
   const vectors = vectorsOf(rows, extension, spareRooms.pop());
   const given = [...keysOf(rows), vectors];
-  const written = await (hold === undefined
-    ? database.query(applySql(target, shape), given)
-    : writeHeld(database, applySql(target, shape, "held"), given, hold));
+  const sql = (as: GivenAs) => applySql(target, shape, as);
+  const written = await writeHeld(database, sql, given, hold);
   // not where the statement failed: the driver may not have sent it yet
   spareRooms.push(Buffer.from(vectors.bytes.buffer));
   return written;

@@ -1,6 +1,7 @@
 /** An importer sleeps, and another process goes on with its job. Does a vector of it reach the column when it wakes up? */
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { systemClock } from "../../../src/clock.ts";
+import { rollbackJob } from "../../../src/commands/rollback/rollback.ts";
 import { HoldLost } from "../../../src/errors.ts";
 import { exportAll } from "../../../src/export/export.ts";
 import { importResults } from "../../../src/import/import.ts";
@@ -10,6 +11,7 @@ import { pollJob } from "../../../src/poll/poll-job.ts";
 import type { EmbeddedQuestion } from "../../../src/row/question.ts";
 import { run } from "../../../src/run/run.ts";
 import { openShared } from "../../../src/manifest/tables/open-shared.ts";
+import { changeState } from "../../../src/manifest/tables/tables.ts";
 import type { Store } from "../../../src/store/port.ts";
 import { createSqlStore } from "../../../src/store/postgres/sql-store.ts";
 import { submitJob } from "../../../src/submit/submit-job.ts";
@@ -75,6 +77,32 @@ describe("over a manifest in the same database", () => {
       await expect(importResults({ ...its, storeOf }, ended)).rejects.toThrow(HoldLost);
     });
     expect(await workshop.emptyIds()).toEqual([1, 2, 3]);
+  });
+
+  test("a rollback that slept through another one clears nothing that was written since", async () => {
+    const trial = await startTrial(workshop, texts(3), { frozen: true });
+    await trial.services({}, async (all) => {
+      const manifest = await openShared(sharing(workshop.database, workshop.folder));
+      const other = await openShared(sharing(workshop.database, workshop.folder));
+      const its = { ...all, manifest };
+      await exportAll(its, trial.exportOptions());
+      await submitJob(its, manifest.job("0001"));
+      await trial.emulator.advance(1_000);
+      await importResults(its, await pollJob(its, manifest.job("0001")));
+      await trial.sql("CREATE TABLE written AS SELECT id, embedding FROM questions");
+      const clear: Store["clear"] = async (...given) => {
+        await other.refresh();
+        await rollbackJob({ ...all, manifest: other }, other.job("0001"));
+        await trial.sql(
+          "UPDATE questions q SET embedding = w.embedding FROM written w WHERE w.id = q.id",
+        );
+        return all.store.clear(...given);
+      };
+      const late = rollbackJob({ ...its, store: { ...all.store, clear } }, manifest.job("0001"));
+      await expect(late).rejects.toThrow(HoldLost);
+      await trial.sql("DROP TABLE written");
+    });
+    expect(await trial.rightIds()).toEqual([1, 2, 3]);
   });
 });
 
@@ -162,5 +190,32 @@ describe("one statement", ON_NATIVE, () => {
     await Promise.all([applied, moved]);
     expect(ends).toEqual(["applied", "moved"]);
     expect(await written()).toBe(3);
+  });
+
+  test("that is under way is waited for by who pauses, and what comes after that writes nothing", async () => {
+    const other = await openSession(native.url);
+    await other.query("BEGIN");
+    await other.query(`SELECT FROM ${TABLE} WHERE id = 3 FOR UPDATE`);
+    const ends: string[] = [];
+    const applied = store.apply(rows, manifest.holdOf(job)).then(() => ends.push("applied"));
+    await blocked();
+    // and meanwhile others record what they do
+    const { id } = await manifest.recordExported(newJob(await manifest.reserveJobId()));
+    const paused = changeState(native.database, "paused").then(() => ends.push("paused"));
+    await systemClock.sleep(50);
+    expect(ends).toEqual([]);
+    await other.query("COMMIT");
+    await other.end();
+    await Promise.all([applied, paused]);
+    expect(ends).toEqual(["applied", "paused"]);
+    await native.database.query(`UPDATE ${TABLE} SET embedding = NULL`);
+    for (const each of [manifest.job(id), job])
+      await expect(store.apply(rows, manifest.holdOf(each))).rejects.toThrow(HoldLost);
+    await changeState(native.database, "active");
+    await expect(store.apply(rows, manifest.holdOf(job))).rejects.toThrow(HoldLost);
+    await expect(store.clear(rows, manifest.holdOf(job))).rejects.toThrow(HoldLost);
+    expect(await written()).toBe(0);
+    manifest = await openLog(native.database);
+    expect(await store.apply(rows, manifest.holdOf(job))).toHaveLength(3);
   });
 });

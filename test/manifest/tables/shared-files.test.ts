@@ -2,6 +2,7 @@
 import { copyFile, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
+import { cancelJob } from "../../../src/commands/cancel/cancel.ts";
 import { exportAll } from "../../../src/export/export.ts";
 import { importResults } from "../../../src/import/import.ts";
 import { pollJob } from "../../../src/poll/poll-job.ts";
@@ -139,5 +140,22 @@ test("a job has its files though another one with the same lines was cleaned by 
     if (one === undefined || two === undefined) throw new Error("there are two jobs");
     expect(two.requestFile.sha256).toBe(one.requestFile.sha256);
     expect((await readFile((await third.bring(two)).requests)).length).toBe(two.requestFile.bytes);
+  });
+});
+
+test("a job whose file is lost or damaged in the tables can be given up", async () => {
+  const trial = await startTrial(workshop, texts(2));
+  await trial.services({}, async (all) => {
+    const bounds = { ...workshop.bounds, maxRows: 1 };
+    await exportAll({ ...all, manifest: await elsewhere() }, trial.exportOptions({ bounds }));
+    await trial.sql("DELETE FROM vecfill.file WHERE job = '0001'");
+    await trial.sql("UPDATE vecfill.file SET bytes = '\\x00' WHERE job = '0002'");
+    const manifest = await elsewhere();
+    const its = { ...all, manifest, gemini: async () => all.gemini };
+    for (const job of manifest.jobs()) {
+      await expect(manifest.bring(job)).rejects.toThrow("is not in the shared manifest");
+      expect(await cancelJob(its, job, true)).toBe("givenUp");
+    }
+    expect(manifest.jobs().map(({ state }) => state)).toEqual(["cancelled", "cancelled"]);
   });
 });

@@ -1,5 +1,6 @@
 /** The manifest stands in a database and several write to it. Is it as sound as a journal that one alone writes? */
 import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
+import { sharedClock } from "../../../src/clock.ts";
 import type { Manifest } from "../../../src/manifest/manifest.ts";
 import { readShared } from "../../../src/manifest/tables/open-shared.ts";
 import { type Database } from "../../../src/store/database.ts";
@@ -141,9 +142,28 @@ describe("on the embedded database", () => {
     await expect(readShared(sharing(database))).rejects.toThrow("version 2");
   });
 
+  test("an intent is durable though the database takes no care by itself", async () => {
+    const manifest = await openLog(database);
+    const id = await exported(manifest);
+    await database.script(`CREATE TABLE seen (commit text);
+      CREATE FUNCTION see() RETURNS trigger LANGUAGE plpgsql AS $$
+      BEGIN INSERT INTO seen VALUES (current_setting('synchronous_commit')); RETURN NULL; END $$;
+      CREATE CONSTRAINT TRIGGER at_the_end AFTER INSERT ON vecfill.event
+        DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION see()`);
+    await database.query("SET synchronous_commit = off");
+    await manifest.record(intentOf(id));
+    await database.query("SET synchronous_commit = remote_apply");
+    const error = { code: 500, message: "no" };
+    await manifest.record({ type: "refused", job: id, error, fileGone: false });
+    await database.query("RESET synchronous_commit");
+    const seen = await database.query("SELECT commit FROM seen");
+    expect(seen.map(({ commit }) => commit)).toEqual(["local", "remote_apply"]);
+  });
+
   test("times are the database's, whatever the clock of who writes says", async () => {
-    const late = { ...CLOCK, now: () => new Date("2001-01-01") };
+    const late = sharedClock({ ...CLOCK, now: () => new Date("2001-01-01") });
     const manifest = await openLog(database, late);
+    expect(Math.abs(late.now().getTime() - Date.now())).toBeLessThan(60_000);
     const job = await manifest.recordExported(newJob(await manifest.reserveJobId()));
     const [row] = await database.query("SELECT extract(year FROM now())::text AS year");
     expect(job.createdAt.slice(0, 4)).toBe(row?.["year"]);
