@@ -101,10 +101,7 @@ export type PendingPage = Readonly<{
   limit: number;
 }>;
 
-/**
- * What is written is of a job that several may go on with; `seq` is its last move that whoever writes knows of, `epoch` the
- * one in which the manifest was opened: a pause ends it.
- */
+/** What is written is of a job that several may go on with: `seq` is its last move that is known here; a pause ends the `epoch`. */
 export type Hold = Readonly<{ manifest: string; epoch: string; job: string; seq: number }>;
 
 /** `kept`: the row holds another vector, none, or is gone, so nothing was cleared. */

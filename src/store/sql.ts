@@ -126,9 +126,7 @@ export function applySql(target: Target, shape: TableShape, as: GivenAs = "array
     RETURNING ${placeOfUnchanged(target, shape)} AS place`;
 }
 
-function whileHeld(as: GivenAs): string {
-  return as === "held" ? " AND EXISTS (SELECT FROM vecfill_hold)" : "";
-}
+const whileHeld = (as: GivenAs) => (as === "held" ? " AND EXISTS (SELECT FROM vecfill_hold)" : "");
 
 /** Jobs of earlier versions have the md5; no text can be found whose md5 is a given SHA-256. */
 function hasGivenText(target: Target): string {
