@@ -43,6 +43,12 @@ export function sectionsOf(page: string): Section[] {
   }));
 }
 
+/** The code of the first block after a mark; empty where there is none. */
+export function blockAfter(page: string, mark: string): string {
+  const [, after = ""] = page.split(`<!-- ${mark} -->\n`);
+  return /^```\w+\n(?<code>.*?)^```/ms.exec(after)?.groups?.["code"] ?? "";
+}
+
 /** The settings in front of a command: `A=1 B=2 vecfill run`. */
 export function settingsBefore(line: string): Record<string, string> {
   const [front = ""] = /^(?:\w+=\S+ )*/.exec(line) ?? [];

@@ -7,17 +7,14 @@ import { spawn } from "node:child_process";
 import { chmod, cp, mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
-import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type Emulator, startEmulator } from "../../src/emulator/emulator.ts";
 import { openDatabase } from "../../src/store/postgres/open-database.ts";
 import { CLI } from "../command-line.ts";
 import { temporaryFolder } from "../manifest/sample.ts";
+import { blockAfter, read } from "../page.ts";
 
-const PAGE = await readFile(
-  fileURLToPath(new URL("../../docs/keeping-fresh.md", import.meta.url)),
-  "utf8",
-);
+const PAGE = read("docs/keeping-fresh.md");
 
 let home: string;
 let emulator: Emulator;
@@ -51,10 +48,7 @@ afterAll(async () => {
   await rm(home, { recursive: true, force: true });
 });
 
-function block(mark: string): string {
-  const after = PAGE.split(`<!-- ${mark} -->\n`)[1] ?? "";
-  return /^```\w+\n(?<code>.*?)^```/ms.exec(after)?.groups?.["code"] ?? "";
-}
+const block = (mark: string) => blockAfter(PAGE, mark);
 
 /** Runs a line as cron does: by /bin/sh, with HOME and little else. */
 async function shell(line: string, cwd: string, env: Record<string, string> = {}) {
