@@ -225,6 +225,12 @@ describe("the verdict", () => {
       { ...filled, pending: 2 },
       [jobIn("imported", 2, 0)],
     ],
+    [
+      "Done but for 2 rows too long for the model.",
+      undefined,
+      { ...filled, pending: 2, leftOut: { empty: 0, tooLong: 2, failedBefore: 0 } },
+      [jobIn("imported")],
+    ],
     ["Not finished: 5 rows without a vector.", "plan", { ...filled, pending: 5 }, []],
     ["Every job has ended.", "verify", "no answer", [jobIn("imported")]],
     ["There are no jobs yet.", "plan", "no answer", []],

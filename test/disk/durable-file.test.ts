@@ -2,12 +2,13 @@
 import { execFile, spawn } from "node:child_process";
 import { createHash } from "node:crypto";
 import { once } from "node:events";
-import { chmod, mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { chmod, mkdtemp, open, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import * as fc from "fast-check";
-import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import { openAppendFile } from "../../src/disk/append-file.ts";
 import {
   createDurableFile,
   explainWriteError,
@@ -126,6 +127,20 @@ describe("a file that is not committed", () => {
     expect(await readdir(folder)).toEqual(["0001.requests.jsonl"]);
     expect(await readFile(path, "utf8")).toBe("second try");
   });
+});
+
+test("a file that only grows takes back what could not be synced, and goes on from there", async () => {
+  const file = await openAppendFile(path, 0);
+  await file.append(Buffer.from("one\n"));
+  const other = await open(path);
+  const datasync = vi.spyOn(Object.getPrototypeOf(other), "datasync");
+  await other.close();
+  datasync.mockRejectedValueOnce(new Error("the disk fails"));
+  await expect(file.append(Buffer.from("two\n"))).rejects.toThrow("the disk fails");
+  expect(await readFile(path, "utf8")).toBe("one\n");
+  await file.append(Buffer.from("three\n"));
+  await file.close();
+  expect(await readFile(path, "utf8")).toBe("one\nthree\n");
 });
 
 describe("a place that cannot be written", () => {

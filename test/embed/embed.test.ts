@@ -14,6 +14,10 @@ import { reportedManifest } from "../../src/cost/reported-manifest.ts";
 import type { ProgressEvent } from "../../src/progress.ts";
 import { resealed } from "../manifest/sample.ts";
 import { embedAtOnce, startTrial, texts, type Trial, type Wire } from "../trial.ts";
+import { answerOf } from "../../src/embed/answer.ts";
+import type { Answer } from "../../src/jobs-folder/checkpoint.ts";
+import { requestLine } from "../../src/row/request-line.ts";
+import { parseResultLine } from "../../src/row/result-line/result-line.ts";
 import { adoptFound } from "../../src/submit/adopt.ts";
 import { openWorkshop, type Workshop, type WorkshopServices } from "../workshop.ts";
 import { IN_FULL } from "../size.ts";
@@ -570,4 +574,18 @@ test("without its request file a job is not begun: nobody could tell its rows ap
   await rm(trial.path("0001.requests.jsonl"));
   await expect(trial.embed()).rejects.toThrow("is missing");
   expect(trial.emulator.embeddedNow()).toBe(0);
+});
+
+test("the tokens that a call tells are on one of its lines: their sum is what was billed", async () => {
+  const kept: Answer[] = [];
+  const requests = ["1", "2", "3"].map((id) =>
+    requestLine({ id, text: "one", fingerprint: "0".repeat(32) }, workshop.target),
+  );
+  await answerOf(requests, {
+    embed: async (given) => ({ vectors: given.map(() => [1]), tokens: 12 }),
+    keep: async (answers) => void kept.push(...answers),
+  });
+  const lines = kept.map(({ key, content }) => JSON.stringify({ ...content, key }));
+  const told = lines.map((line) => parseResultLine(Buffer.from(line)));
+  expect(told.map((line) => line.kind === "vector" && line.tokens)).toEqual([12, 0, 0]);
 });

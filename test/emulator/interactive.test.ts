@@ -7,13 +7,14 @@ import { call, emulatorFor } from "./client.ts";
 const MINUTE_MS = 60_000;
 const MODEL = "gemini-embedding-001";
 
-function embed(emulator: Emulator, texts: readonly string[]) {
+function embed(emulator: Emulator, texts: readonly string[], key = "anything") {
   const requests = texts.map((text) => ({
     model: `models/${MODEL}`,
     content: { parts: [{ text }] },
     outputDimensionality: 8,
   }));
-  return call(emulator, "POST", `/v1beta/models/${MODEL}:batchEmbedContents`, { requests });
+  const path = `/v1beta/models/${MODEL}:batchEmbedContents`;
+  return call(emulator, "POST", path, { requests }, { "x-goog-api-key": key });
 }
 
 function numbered(count: number, from = 0): string[] {
@@ -31,6 +32,14 @@ test("tier 1 takes 3,000 texts in any minute: each text of a call counts", async
   await emulator.advance(1);
   expect((await embed(emulator, ["one more"])).status).toBe(200);
   expect([emulator.embeddedNow(), emulator.paidTexts().get("one more")]).toEqual([3_001, 1]);
+});
+
+test("each project has its own minute", async () => {
+  const keys = { anything: "one", same: "one", other: "two" };
+  const emulator = await emulatorFor({ requestsPerMinute: 1, keys });
+  expect((await embed(emulator, ["a"])).status).toBe(200);
+  expect((await embed(emulator, ["b"], "same")).status).toBe(429);
+  expect((await embed(emulator, ["b"], "other")).status).toBe(200);
 });
 
 test("where only calls count, as many texts pass as they hold", async () => {

@@ -66,6 +66,16 @@ describe("what the database has lost", () => {
     expect(await trial.rightIds()).toEqual([1, 2, 3, 4]);
   });
 
+  test("is no row for which its results contradict themselves", async () => {
+    const trial = await startTrial(workshop, texts(3));
+    trial.setResults({ 2: (line) => [line, line.replace(/0\.\d/, "0.123")] });
+    await trial.untilEnded();
+    await trial.import();
+    await trial.sql("UPDATE questions SET embedding = NULL");
+    expect([await counted(trial), await again(trial)]).toEqual([2, 2]);
+    expect(await trial.emptyIds()).toEqual([2]);
+  });
+
   test("waits where its results are lost and cannot be fetched now: nobody pays again for what Gemini has", async () => {
     const trial = await imported(texts(2));
     const keys = await trial.services({}, async ({ manifest }) => {

@@ -247,3 +247,22 @@ describe("the check", () => {
     expect(migration.step).toBe("added");
   });
 });
+
+test("no name is swapped while a job is on its way to the old column", async () => {
+  const trial = await startTrial(workshop, texts(1));
+  await trial.export();
+  const old = workshop.target;
+  const next: Target = { ...old, model: "gemini-embedding-2", embedding: NAMES.next };
+  const plan = { old, next, names: NAMES, columnType: "vector", swaps: true } as const;
+  const checked = { ...plan, step: "checked", since: "", at: "" } as const;
+  await trial.services({}, async (all) => {
+    const table = createMigrationStore(
+      { database: workshop.database, again: (work) => work() },
+      checked,
+    );
+    const services = { ...all, table, store: unused, fill: unused };
+    await expect(advance(services, checked, OPTIONS)).rejects.toMatchObject({
+      message: expect.stringMatching(/^Job 0001 is on its way/),
+    });
+  });
+});

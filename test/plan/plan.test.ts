@@ -7,6 +7,7 @@ import { correctionOf } from "../../src/cost/correction.ts";
 import { NEW_QUOTA } from "../../src/manifest/quota/quota-log.ts";
 import { JobCount } from "../../src/plan/job-count.ts";
 import { batchSeconds, learnedSeconds, syncSeconds } from "../../src/quota/duration.ts";
+import { usdOfRun } from "../../src/plan/lane-cost.ts";
 import { plan, type PlanOptions, type PlanServices } from "../../src/plan/plan.ts";
 import { planTable } from "../../src/commands/plan/plan-table.ts";
 import { writingOf } from "../../src/plan/writing.ts";
@@ -196,6 +197,22 @@ test("what Gemini counted of a sample stands beside our own estimate of it", asy
     /with \+5\.4% from a sample that Gemini counted \(1,767 tokens; our estimate: 1,677\)$/m,
   );
 });
+
+test.each(["pending", "waiting", "retried"])(
+  "with --lane auto, rows that are %s count at the price at which they go",
+  (which) => {
+    const none = { rows: 0, copies: 0, tokens: 0, jobs: 0, usd: 0 };
+    const some = { rows: 10, copies: 0, tokens: 1_000_000, jobs: 1, usd: 0.075 };
+    const portions = { pending: none, waiting: none, retried: none, [which]: some };
+    const price = { batch: 0.075, sync: 0.15 };
+    const usd = (syncUpToTokens: number) =>
+      usdOfRun(
+        { ...portions, total: some, usdSync: 0.15, price },
+        { lane: "auto", syncUpToTokens },
+      );
+    expect([usd(1_000_000), usd(999_999)]).toEqual([0.15, 0.075]);
+  },
+);
 
 describe("the time by what was learned", () => {
   const MINUTE_MS = 60_000;

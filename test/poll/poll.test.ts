@@ -149,6 +149,18 @@ describe("a batch that dies", () => {
   });
 });
 
+test("a batch without results that does not say when it ended may have run for two days", async () => {
+  const trial = await submitted({ batchSeconds: 60, frozen: true });
+  answerLooks(trial, ({ name }: { name?: string }) => ({
+    name,
+    metadata: { name, state: "BATCH_STATE_SUCCEEDED" },
+  }));
+  await trial.clock.sleep(2 * 24 * HOUR_MS);
+  expect(await trial.poll({ once: true })).toEqual({ ended: [], pending: ["0001"] });
+  await trial.clock.sleep(25 * HOUR_MS);
+  expect(await trial.poll({ once: true })).toEqual({ ended: ["0001"], pending: [] });
+});
+
 describe("a batch that is not there", () => {
   const keys = { "key-of-one-project": "one", "key-of-another": "another" };
   const apiKey = "key-of-one-project";

@@ -8,7 +8,11 @@ import { Outages } from "../../src/gates/outages.ts";
 import { openManifest } from "../../src/jobs-folder/open.ts";
 import { IDLE, type Lane, type Step } from "../../src/gates/step.ts";
 import { drive } from "../../src/run/drive.ts";
-import { temporaryFolder } from "../manifest/sample.ts";
+import { othersLane } from "../../src/run/others-lane.ts";
+import { GeminiError } from "../../src/gemini/port.ts";
+import { NO_ROWS } from "../../src/row/sums.ts";
+import { explain } from "../../src/words/explain.ts";
+import { newJob, temporaryFolder } from "../manifest/sample.ts";
 
 function around() {
   const stop = new AbortController();
@@ -129,4 +133,33 @@ test("what one lane asked tells it to send nothing where another has halted mean
   expect(await outages.guarded(async () => {}, {})).toBe(true);
   expect(await outages.guarded(halting, {})).toBe(false);
   await manifest.close();
+});
+
+test("a model that Gemini refuses stops what is sent, and not what is at Gemini", async () => {
+  const manifest = await openManifest(await temporaryFolder(), systemClock);
+  const outages = new Outages({ manifest, clock: systemClock, report: () => {} }, 1_000);
+  for (const kind of ["model", "billing"] as const) {
+    outages.fail(explain(new GeminiError(kind, "no such thing"), "starting the batch"), {});
+    expect(outages.halted.aborted).toBe(true);
+  }
+});
+
+test("of a job that another process has ended the lanes hear here, too", async () => {
+  const manifest = await openManifest(await temporaryFolder(), systemClock);
+  for (const id of ["0001", "0002"]) await manifest.recordExported(newJob(id));
+  const refresh = async () => {
+    const outcome = { sums: NO_ROWS, outstanding: { lines: 0, retryable: 0 } };
+    await manifest.record({ type: "cancelled", job: "0001", error: { message: "-" }, ...outcome });
+  };
+  const ended: string[] = [];
+  let elapsedMs = 0;
+  const lane = othersLane({
+    manifest: { ...manifest, isShared: true, refresh },
+    clock: { ...systemClock, elapsedMs: () => elapsedMs },
+    onEnded: ({ id }) => ended.push(id),
+  });
+  elapsedMs = 60_000;
+  const step = lane.next(false, false);
+  expect(typeof step === "function" && (await step())).toBe(undefined);
+  expect(ended).toEqual(["0001"]);
 });

@@ -104,6 +104,22 @@ describe("over a manifest in the same database", () => {
     });
     expect(await trial.rightIds()).toEqual([1, 2, 3]);
   });
+
+  test("whoever writes vectors locks the row of the job, so that nobody moves it meanwhile", async () => {
+    const trial = await startTrial(workshop, texts(1));
+    await trial.services({}, async (all) => {
+      const manifest = await openShared(sharing(workshop.database, workshop.folder));
+      await exportAll({ ...all, manifest }, trial.exportOptions());
+      const [row] = await all.store.readPending({ after: undefined, limit: 1 });
+      const vector = new Float32Array(trial.target.dimensions).fill(1);
+      const rows = row === undefined ? [] : [{ ...row, vector }];
+      await all.store.apply(rows, manifest.holdOf(manifest.job("0001")));
+    });
+    // of a row that nobody has locked or changed since it was written, it is 0
+    const [lock] = await workshop.database.query("SELECT xmax::text AS by FROM vecfill.job");
+    expect(await workshop.emptyIds()).toEqual([]);
+    expect(lock).not.toEqual({ by: "0" });
+  });
 });
 
 describe("one statement", ON_NATIVE, () => {

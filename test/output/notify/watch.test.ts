@@ -2,10 +2,13 @@
  * Nobody sits before it at three in the morning: am I told once when something changes, and not every
  * half hour again; can a bad hook harm the run; does it get my keys; is the metrics file valid?
  */
-import { copyFile, mkdir, readFile, readdir, rm, stat, writeFile } from "node:fs/promises";
+import { execFile } from "node:child_process";
+import { constants } from "node:fs";
+import { copyFile, mkdir, open, readFile, readdir, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { afterAll, beforeAll, describe, expect, it, test } from "vitest";
+import { promisify } from "node:util";
+import { afterAll, beforeAll, describe, expect, it, test, vi } from "vitest";
 import { systemClock } from "../../../src/clock.ts";
 import type { ExitReason } from "../../../src/errors.ts";
 import type { Status } from "../../../src/jobs-folder/status-file.ts";
@@ -116,9 +119,15 @@ describe("a hook", () => {
     expect(await hooked("echo no route >&2; exit 3")).toBe("exit code 3, no route");
     expect(await hooked("no-such-command-of-mine")).toMatch(/^exit code 127, .*not found/);
     expect(await hooked("exec <&-; true")).toBe(undefined);
-    expect(await hooked("sleep 600 & sleep 600", 200)).toBe(
+    const pipe = join(home, "pipe");
+    await promisify(execFile)("mkfifo", [pipe]);
+    const reader = await open(pipe, constants.O_RDONLY | constants.O_NONBLOCK);
+    expect(await hooked(`sleep 600 > "${pipe}" & sleep 600`, 200)).toBe(
       "it took longer than 0.2 s and was stopped",
     );
+    // at its end: what the hook had started is gone as well
+    await vi.waitFor(async () => expect((await reader.read(Buffer.alloc(1))).bytesRead).toBe(0));
+    await reader.close();
     expect(await hooked("sleep 5 >/dev/null 2>&1 &")).toBe(undefined);
   });
 });
