@@ -42,6 +42,8 @@ describe("the page", () => {
   });
 });
 
+const PAGE_BYTES = 8_192;
+
 describe("Postgres", () => {
   let database: Database;
   beforeAll(async () => {
@@ -67,7 +69,8 @@ describe("Postgres", () => {
     const cost = widthCost(type, width);
     await database.query("DROP TABLE t");
     expect(Math.abs(Number(found?.["row"]) - cost.rowBytes)).toBeLessThanOrEqual(8);
-    const perRow = Number(found?.["index"]) / rows;
+    // the first page is nobody's; the higher levels of the graph, drawn by lot, may take one more
+    const perRow = (Number(found?.["index"]) - PAGE_BYTES) / rows;
     expect(perRow / (cost.indexBytes ?? 0)).toBeGreaterThan(0.9);
     expect(perRow / (cost.indexBytes ?? 0)).toBeLessThan(1.15);
   });
