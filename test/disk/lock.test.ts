@@ -186,14 +186,16 @@ test(
   },
 );
 
-test("a writer whose lock was taken over writes nothing more", async () => {
+test("a writer whose lock was taken over writes nothing more, and leaves the lock to the other", async () => {
   const folder = await temporaryFolder();
   const manifest = await openManifest(folder, systemClock);
   const before = await readFile(join(folder, "manifest.ndjson"), "utf8");
-  await writeFile(join(folder, LOCK), foreignLock({}));
+  const foreign = foreignLock({});
+  await writeFile(join(folder, LOCK), foreign);
   await expect(manifest.recordExported(newJob("0001"))).rejects.toMatchObject({ exit: "locked" });
   expect(await readFile(join(folder, "manifest.ndjson"), "utf8")).toBe(before);
   await manifest.close();
+  expect(await readFile(join(folder, LOCK), "utf8")).toBe(foreign);
 });
 
 test("a lock file that cannot be read is refused with the mend", async () => {

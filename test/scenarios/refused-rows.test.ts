@@ -7,6 +7,10 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest"
 import { planCleaning } from "../../src/commands/clean/what-may-go.ts";
 import { JobBlocked, UserError } from "../../src/errors.ts";
 import { settleUnsent, writeRefused } from "../../src/import/again/again.ts";
+import { ChunkWriter } from "../../src/import/chunk-writer.ts";
+import { UNPACED } from "../../src/import/pace.ts";
+import { RequestRows } from "../../src/import/row-outcomes.ts";
+import type { EmbeddedQuestion } from "../../src/row/question.ts";
 import { IN_COLUMN, readFailedLines } from "../../src/jobs-folder/failed-file.ts";
 import { everyLine, resubmitJobs, type ResubmitServices } from "../../src/resubmit/resubmit.ts";
 import { TableRefusal } from "../../src/store/port.ts";
@@ -107,6 +111,26 @@ describe("nine hundred rows in three jobs", () => {
     expect(await trial.emptyIds()).toEqual([]);
     expect(await trial.paid()).toEqual(once(range(1, 900)));
   });
+});
+
+test("however many later rows of a job are refused, it is not the table", async () => {
+  const rows = new RequestRows(400);
+  const refusal = new TableRefusal("odd", { hint: "-", isOfARow: true });
+  const apply = async (some: readonly EmbeddedQuestion[]) => {
+    if (some.some(({ id }) => Number(id) > 100)) throw refusal;
+    return some.map(() => "written" as const);
+  };
+  const store = { ...workshop.store, apply };
+  const { signal } = new AbortController();
+  const options = { store, rows, dimensions: 1, hold: undefined, pacer: UNPACED, signal };
+  const writer = new ChunkWriter(options);
+  for (const id of range(1, 400).map(String)) {
+    const fingerprint = id.padStart(32, "0");
+    rows.add(`${id}@${fingerprint}`);
+    writer.add(Number(id) - 1, { id, fingerprint, vector: writer.roomForVector() });
+  }
+  await writer.finish();
+  expect(rows.sums()).toMatchObject({ written: 100, failed: 300 });
 });
 
 describe("rows that the table refused", () => {

@@ -87,6 +87,13 @@ describe("the window", () => {
     const window = { maxActiveJobs: 1, maxEnqueuedTokens: 500_000 };
     const next = nextTry(job, { jobs, window, quotaWaitMs: 60_000, nowMs: 0 });
     expect(next).toMatchObject({ atMs: Infinity, waitsFor: "jobs" });
+    // the tokens of a model are its own
+    const full = { maxActiveJobs: 90, maxEnqueuedTokens: job.tokens };
+    const waits = (model: typeof job.target.model) => {
+      const its = { ...job, target: { ...job.target, model } };
+      return nextTry(its, { jobs, window: full, quotaWaitMs: 60_000, nowMs: 0 }).atMs === Infinity;
+    };
+    expect([waits(job.target.model), waits("gemini-embedding-2")]).toEqual([true, false]);
   });
 });
 
