@@ -177,7 +177,11 @@ describe("the page on the jobs folder", () => {
     );
     expect(described.toSorted()).toEqual(types);
     expect(types).toEqual(
-      ["target", "counted", "migration", ...keysOf(INDEX_EVENTS), ...keysOf(JOB_EVENTS)].sort(),
+      [
+        ...["target", "counted", "limited", "trial", "migration"],
+        ...keysOf(INDEX_EVENTS),
+        ...keysOf(JOB_EVENTS),
+      ].sort(),
     );
   });
 

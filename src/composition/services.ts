@@ -38,6 +38,8 @@ import type { Settings } from "../settings/options.ts";
 export type Services = Readonly<{
   /** Takes the lock of the jobs folder; or others write to it, too, where it stands in the database. */
   manifest(): Promise<Manifest>;
+  /** Over a shared manifest: the limits that were given here hold for all from now on; once. */
+  setLimits(): Promise<void>;
   /** Of those who share that manifest, with what was asked for at first; undefined where one process does it all. */
   crew(working?: Working): Promise<Crew | undefined>;
   view: Kept["view"];
@@ -110,7 +112,7 @@ export function openServices(options: ServicesOptions): Services {
       : supabaseStores(await api(), options);
   });
   const services: Services = {
-    ...ofManifest(kept, opened),
+    ...ofManifest(kept, settings, opened),
     gemini: once(() => openGemini(options)),
     redact: redactor(secretsIn(environment)),
     keyId: () => {
@@ -156,10 +158,14 @@ export function openServices(options: ServicesOptions): Services {
   return services;
 }
 
-type OfManifest = Pick<Services, "manifest" | "crew" | "view" | "events" | "workers" | "change">;
+type OfManifest = Pick<
+  Services,
+  "manifest" | "setLimits" | "crew" | "view" | "events" | "workers" | "change"
+>;
 
 function ofManifest(
   kept: Kept,
+  settings: Settings,
   opened: <T extends { close(): Promise<void> }>(service: T) => T,
 ): OfManifest {
   const manifest = once(async () => opened(await kept.open()));
@@ -171,8 +177,16 @@ function ofManifest(
   return {
     ...kept,
     manifest,
+    setLimits: once(async () => setLimits(await manifest(), settings)),
     crew: async (working = {}) => (crew ??= await openedCrew(working)),
   };
+}
+
+async function setLimits(
+  { isShared, recordLimits }: Manifest,
+  { maxCost, maxEnqueuedTokens, maxActiveJobs }: Settings,
+): Promise<void> {
+  if (isShared) await recordLimits({ maxCost, maxEnqueuedTokens, maxActiveJobs });
 }
 
 type OfMigration = Readonly<{

@@ -12,6 +12,7 @@ import type { Batch, Gemini } from "../gemini/port.ts";
 import type { IndexKeeper } from "../import/index-keeper.ts";
 import type { JobBounds } from "../jobs-folder/cut.ts";
 import type { Job } from "../manifest/job.ts";
+import type { Limits } from "../manifest/quota/set-limits.ts";
 import type { Manifest, ManifestView } from "../manifest/manifest.ts";
 import { usdOfRun } from "../plan/lane-cost.ts";
 import type { Plan } from "../plan/plan.ts";
@@ -37,6 +38,7 @@ import type { Beside } from "../submit/others.ts";
 export type StageContext = Readonly<{
   services: Readonly<{
     manifest(): Promise<Manifest>;
+    setLimits(): Promise<void>;
     view(): Promise<ManifestView>;
     crew(): Promise<Crew | undefined>;
     gemini(): Promise<Gemini>;
@@ -135,6 +137,7 @@ export async function submitFromSettings(context: StageContext): Promise<SubmitS
   const targets = new Set(sending.manifest.needing("send").map(({ target }) => target));
   for (const target of targets) await tryTarget(context, sending.manifest, target);
   for (const target of targets) await checkBeside(context, sending, target);
+  await context.services.setLimits();
   return submit(sending, {
     window: queueWindow(settings),
     reconcileGraceMs: settings.reconcileGraceMs,
@@ -310,10 +313,11 @@ export async function runFromSettings(
   const { run } = await import("../run/run.ts");
   const { fetchingOnFailure } = await import("../import/import.ts");
   const services = await runServices(context);
-  const { fit, refused, unfit } = await fetchingOnFailure(services, () =>
-    fitForRun(eachTarget(context), services),
-  );
-  const plans = await agreed(fit);
+  const checked = await fetchingOnFailure(services, () => fitForRun(eachTarget(context), services));
+  const { refused, unfit } = checked;
+  const plans = await agreed(checked.fit);
+  await context.services.setLimits();
+  const fit = checked.fit.map((its) => withinLimits(its, services));
   return fetchingOnFailure(services, async () => {
     await checkRoom(fit, services, plans);
     for (const [at, its] of fit.entries()) {
@@ -325,7 +329,8 @@ export async function runFromSettings(
     if (first === undefined) throw new Error("nothing stands against none of the targets");
     const usd = plans.reduce((sum, plan) => sum + usdOfRun(plan, laneChoice(context.settings)), 0);
     const expectedUsd = plans.length === 0 ? undefined : usd;
-    const options = { ...(await runOptions(context, first)), alongside, unfit, expectedUsd };
+    const own = await runOptions(withinLimits(context, services), first);
+    const options = { ...own, alongside, unfit, expectedUsd };
     const summary = await run({ ...services, store: first.store }, options);
     const remaining = refused.length > 0 ? undefined : summary.remaining;
     const isAway = (part: PartSummary) =>
@@ -333,6 +338,12 @@ export async function runFromSettings(
     const parts = [...summary.parts.filter((part) => !isAway(part)), ...refused];
     return { ...summary, remaining, parts };
   });
+}
+
+/** What holds for all who share the manifest holds here, whatever was given when it was opened. */
+function withinLimits(context: StageContext, { manifest }: RunServices): StageContext {
+  const { targets: _all, ...limits } = manifest.limits() ?? {};
+  return { ...context, settings: { ...context.settings, ...limits } };
 }
 
 function eachTarget(context: StageContext): readonly StageContext[] {
@@ -447,8 +458,8 @@ async function rowsToExport(its: StageContext, manifest: ManifestView): Promise<
 
 /** How much of it the limit on cost lets through. */
 function shareWithin([first]: readonly StageContext[], plans: readonly Plan[]): number {
-  const limit = first && costLimit(first.settings);
-  if (first === undefined || limit === undefined) return 1;
+  if (first === undefined) return 1;
+  const limit = costLimit(first.settings);
   const usd = plans.reduce((sum, plan) => sum + usdOfRun(plan, laneChoice(first.settings)), 0);
   const leftUsd = plans.reduce((left, { spentUsd }) => left - spentUsd, limit.maxUsd);
   return usd <= leftUsd ? 1 : Math.max(0, leftUsd) / usd;
@@ -714,8 +725,16 @@ function jobBounds(
   };
 }
 
+/** Of the hundred that a project may have, some are left to others. */
+const MAX_ACTIVE_JOBS = 90;
+
 /** What may be queued at Gemini at once: as told, else what the tier allows. */
-export function queueWindow({ maxActiveJobs, maxEnqueuedTokens, tier, model }: QuotaSettings) {
+export function queueWindow({
+  maxActiveJobs = MAX_ACTIVE_JOBS,
+  maxEnqueuedTokens,
+  tier,
+  model,
+}: QuotaSettings) {
   return {
     maxActiveJobs,
     maxEnqueuedTokens: maxEnqueuedTokens ?? QUOTAS[tier].enqueuedTokens[model],
@@ -723,23 +742,22 @@ export function queueWindow({ maxActiveJobs, maxEnqueuedTokens, tier, model }: Q
   };
 }
 
-/** Undefined: none is set. */
+/** `shared`: what holds for those who share the manifest, where nothing is given here. */
 export function costLimit(
   settings: Pick<Settings, "maxCost" | "price" | "priceSync" | "lane" | "syncUpTo">,
   together: readonly Target[] = [],
-): CostLimit | undefined {
-  const { maxCost } = settings;
-  if (typeof maxCost !== "number") return undefined;
-  return { maxUsd: maxCost, prices: pricesOf(settings), lane: laneChoice(settings), together };
+  shared: Limits = {},
+): CostLimit {
+  const { maxCost = shared.maxCost } = settings;
+  const maxUsd = typeof maxCost === "number" ? maxCost : Infinity;
+  return { maxUsd, prices: pricesOf(settings), lane: laneChoice(settings), together };
 }
 
 /** One limit for all that waits to be sent, whatever it is for. */
-export function costLimitOfSubmit(
-  settings: Settings,
-  manifest: ManifestView,
-): CostLimit | undefined {
+export function costLimitOfSubmit(settings: Settings, manifest: ManifestView): CostLimit {
   const targets = new Set(manifest.needing("send").map(({ target }) => target));
-  return costLimit(settings, [...targets]);
+  const shared = manifest.limits();
+  return costLimit(settings, shared?.targets ?? [...targets], shared);
 }
 
 /** Which jobs are embedded at once. */

@@ -41,6 +41,7 @@ export function spentOn(jobs: readonly Job[], prices: Prices): Cost {
 }
 
 export type CostLimit = Readonly<{
+  /** Infinite: none. */
   maxUsd: number;
   prices: Prices;
   /** Which jobs that were not sent yet will be embedded at once; undefined: none. */
@@ -53,7 +54,17 @@ export type CostLimit = Readonly<{
 export type CostStop = Readonly<{ spentUsd: number; maxUsd: number; neededUsd: number }>;
 
 /** Of a manifest: the jobs that wait to be sent, and what was sent before them. */
-export type Books = Pick<ManifestView, "needing" | "sent">;
+export type Books = Pick<ManifestView, "needing" | "sent"> & Partial<Pick<ManifestView, "limits">>;
+
+/** Those who share a manifest have one limit on all of it, as it was set last; undefined: none. */
+function limitNow(
+  { limits }: Pick<Books, "limits">,
+  given: CostLimit | undefined,
+): CostLimit | undefined {
+  const { maxCost = given?.maxUsd, targets = given?.together } = limits?.() ?? {};
+  if (given === undefined || typeof maxCost !== "number" || maxCost === Infinity) return undefined;
+  return { ...given, maxUsd: maxCost, ...(targets && { together: targets }) };
+}
 
 /**
  * The exported jobs, in order, that the limit lets through one after the other: what the manifest's
@@ -63,9 +74,10 @@ export type Books = Pick<ManifestView, "needing" | "sent">;
  */
 export function* withinLimit(
   books: Books,
-  limit: CostLimit | undefined,
+  given: CostLimit | undefined,
   isAsked: (job: Job) => boolean = () => true,
 ): Generator<Job, void, undefined> {
+  const limit = limitNow(books, given);
   const ledger = limit && new Ledger(books, limit);
   for (const job of books.needing("send")) {
     if (isAsked(job) && ledger?.takes(job) !== false) yield job;
@@ -73,7 +85,8 @@ export function* withinLimit(
 }
 
 /** Of the targets that the limit stops, the one that lacks most; undefined where it stops none. */
-export function costStop(books: Books, limit: CostLimit | undefined): CostStop | undefined {
+export function costStop(books: Books, given: CostLimit | undefined): CostStop | undefined {
+  const limit = limitNow(books, given);
   if (limit === undefined) return undefined;
   const waiting = books.needing("send");
   const passing = new Set(withinLimit(books, limit));

@@ -2,7 +2,7 @@
  * Exports what is NULL, and waits while enough jobs wait to be sent, so that files and tokens do not pile up. Once all
  * is through, rows whose text changed under way are exported anew.
  */
-import type { CostLimit } from "../cost/cost.ts";
+import { type CostLimit, withinLimit } from "../cost/cost.ts";
 import { HoldLost, UserError } from "../errors.ts";
 import { IDLE, type Lane, type Step } from "../gates/step.ts";
 import type { World } from "../gates/world.ts";
@@ -149,9 +149,9 @@ export class ExportLane implements Lane {
   /** Nothing more is sent. Or the limit on cost holds jobs back, and nothing is under way that could still cost less than was estimated. */
   #isStopped(): boolean {
     const { manifest, outages, blocked, costLimit, export: exporting } = this.#world;
-    const mayHold = this.#isQuiet && costLimit !== undefined;
-    const isOwn = (job: Job) => sameTarget(job.target, exporting.target);
-    const isHeld = mayHold && manifest.needing("send").some(isOwn);
+    const passing = new Set(this.#isQuiet ? withinLimit(manifest, costLimit) : []);
+    const isHeldBack = (job: Job) => sameTarget(job.target, exporting.target) && !passing.has(job);
+    const isHeld = this.#isQuiet && manifest.needing("send").some(isHeldBack);
     return isHeld || outages.halted.aborted || blocked.refuses(exporting.target);
   }
 }

@@ -22,8 +22,15 @@ export type Hindrances = Readonly<{
   outages: Readonly<{ halted: AbortSignal }>;
 }>;
 
+export type CrewWorld = Hindrances &
+  Readonly<{
+    stop: AbortController;
+    /** Which jobs wait for a person, and for nobody who works. */
+    held: () => (job: Job) => boolean;
+  }>;
+
 /** Shares duties out. Its lane takes and keeps them; it is to be asked after those that work. */
 export type Crew = Readonly<{
   duties: Duties;
-  laneIn(world: Hindrances & Readonly<{ stop: AbortController }>): Lane;
+  laneIn(world: CrewWorld): Lane;
 }>;

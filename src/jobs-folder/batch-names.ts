@@ -3,7 +3,7 @@ import { hash, randomInt } from "node:crypto";
 import type { Batch } from "../gemini/port.ts";
 import type { Target } from "../row/target.ts";
 import type { Job } from "../manifest/job.ts";
-import { requestMarkOf } from "../manifest/mark.ts";
+import { requestMarkOf } from "./request-mark.ts";
 
 /** Start of the display names of the batches of every folder. */
 export const ANY_PREFIX = "vecfill-";

@@ -17,7 +17,7 @@ import { parseJson } from "../row/json-value.ts";
 import { readResultKey } from "../row/result-line/result-line.ts";
 import type { JobFiles } from "../manifest/file-names.ts";
 import { type FileRecord, type Job, linesOf } from "../manifest/job.ts";
-import { requestMarkOf } from "../manifest/mark.ts";
+import { requestMarkOf } from "./request-mark.ts";
 import { needs } from "../manifest/states.ts";
 
 export type Checkpoint = {

@@ -116,6 +116,15 @@ export const eventSchema = z.discriminatedUnion("type", [
     estimated: count,
     counted: count,
   }),
+  // of all who share the manifest: what is not there stays as it was. And the target's first job is imported before others are sent
+  z.object({
+    type: z.literal("limited"),
+    at,
+    maxCost: number.or(z.literal("off")).optional(),
+    maxEnqueuedTokens: count.optional(),
+    maxActiveJobs: count.optional(),
+  }),
+  z.object({ type: z.literal("trial"), at, target: count }),
   newJob.extend({ type: z.literal("exported"), at }),
   z.object({ type: z.literal("uploaded"), at, job: jobId, remoteFile }),
   z.object({
@@ -245,7 +254,7 @@ export type IndexEvent = Extract<
 >;
 export type JobEvent = Exclude<
   JournalEvent,
-  { type: "target" | "counted" | "migration" } | IndexEvent
+  { type: "target" | "counted" | "migration" | "limited" | "trial" } | IndexEvent
 >;
 
 export type Resubmitted = Extract<JobEvent, { type: "resubmitted" }>;

@@ -27,6 +27,7 @@ import {
   type RecordedMigration,
 } from "./migration/table-migration.ts";
 import { move } from "./transitions.ts";
+import { type Limits, withLimits } from "./quota/set-limits.ts";
 import { JobIndex } from "./job-index.ts";
 import { needs } from "./states.ts";
 
@@ -44,6 +45,9 @@ export type ManifestState = {
   index: JobIndex | undefined;
   /** What each model's quota has shown of itself. */
   readonly quotas: Map<ModelName, QuotaLog>;
+  limits: Limits;
+  /** Targets whose first job goes through before others are sent. */
+  readonly trials: Set<Target>;
   /** By key: whether Gemini refuses a create whose input file was deleted. */
   readonly fences: Map<string, boolean>;
 };
@@ -58,6 +62,8 @@ export function emptyState(): ManifestState {
     lastJob: 0,
     index: undefined,
     quotas: new Map(),
+    limits: {},
+    trials: new Set(),
     fences: new Map(),
   };
 }
@@ -71,6 +77,8 @@ export type Change = Readonly<{
   migration?: RecordedMigration;
   quotas?: readonly (readonly [ModelName, QuotaLog])[];
   fences?: readonly (readonly [string, boolean])[];
+  limits?: Limits;
+  trial?: Target;
 }>;
 
 /**
@@ -101,6 +109,8 @@ function makesJobs(event: JobEvent): event is Making | Resubmitted {
 export function changeOf(state: ManifestState, event: JournalEvent): Change {
   if (event.type === "target") return { targets: [newTarget(state, event)] };
   if (event.type === "counted") return { counts: [newCount(state, event)] };
+  if (event.type === "limited") return { limits: withLimits(state.limits, event) };
+  if (event.type === "trial") return { trial: targetOf(state, event.target, event.type) };
   if (event.type === "migration") return { migration: afterMigrationEvent(state, event) };
   if (!("job" in event)) {
     const target = targetOf(state, event.target, event.type);
@@ -123,7 +133,9 @@ export function commit(
   state: ManifestState,
   { jobs = [], targets = [], counts = [], indexes = state.indexes, ...learned }: Change,
 ): void {
-  const { quotas = [], fences = [], migration } = learned;
+  const { quotas = [], fences = [], limits = state.limits, trial, migration } = learned;
+  state.limits = limits;
+  if (trial !== undefined) state.trials.add(trial);
   if (migration !== undefined) {
     commitMigration(state, migration);
     state.index = undefined;

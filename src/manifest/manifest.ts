@@ -23,6 +23,7 @@ import {
 import { checkHold, type DistributiveOmit, type EventLog } from "./event-log.ts";
 import { changeOf, commit, indexOf, type ManifestState, type RecordedJob } from "./fold.ts";
 import { type Job, type NewJob, type TokenCount } from "./job.ts";
+import { type Limits, setsMore } from "./quota/set-limits.ts";
 import { NEW_QUOTA, type QuotaLog } from "./quota/quota-log.ts";
 import {
   type Migration,
@@ -89,9 +90,15 @@ export type ManifestView = {
   migration(table: Pick<Target, "schema" | "table">): Migration | undefined;
   /** What the model's quota has shown of itself. */
   quota(model: ModelName): QuotaLog;
+  /** Of all who share it, on all their targets together; undefined where nobody else writes. */
+  limits(): SharedLimits | undefined;
+  /** Targets whose first job goes through before others are sent, as those who share it have begun. */
+  trials(): Iterable<Target>;
   /** Whether Gemini, asked with that key, refuses a create whose input file was deleted; undefined: never tried. */
   fences(keyId: string): boolean | undefined;
 };
+
+type SharedLimits = Limits & Readonly<{ targets: readonly Target[] }>;
 
 export type Manifest = ManifestView & {
   readonly id: string;
@@ -108,6 +115,9 @@ export type Manifest = ManifestView & {
   /** Only if it still holds of the job once all before it is recorded; undefined where it does not. */
   recordIf(holds: (job: Job) => boolean, event: NewEvent): Promise<Job | undefined>;
   recordCounted(target: Target, count: TokenCount): Promise<void>;
+  /** What is undefined stays as it is. */
+  recordLimits(limits: Limits): Promise<void>;
+  recordTrial(target: Target): Promise<void>;
   recordIndex(event: NewIndexEvent): Promise<void>;
   /** As it is after the step. */
   recordMigration(migration: MigrationPlan, told: MigrationTold): Promise<Migration>;
@@ -135,6 +145,8 @@ export function viewOf(folder: string, state: ManifestState) {
     droppedIndexes: () => [...state.indexes.values()],
     migration: (table: Pick<Target, "schema" | "table">) => migrationOf(state, table),
     quota: (model: ModelName) => state.quotas.get(model) ?? NEW_QUOTA,
+    limits: (): SharedLimits | undefined => undefined,
+    trials: () => state.trials,
     fences: (keyId: string) => state.fences.get(keyId),
     holdOf: (_job: Job): Hold | undefined => undefined,
   };
@@ -185,11 +197,11 @@ function appendingTo({ state, log, clock }: Writing) {
     }
   };
   /** `make` is asked again where others came first; false where it makes none. */
-  const writeNext = async (make: () => Undated | undefined): Promise<boolean> => {
+  const writeNext = async (make: () => Undated | false | undefined): Promise<boolean> => {
     for (;;) {
       if (broken !== undefined) throw broken;
       const event = make();
-      if (event === undefined) return false;
+      if (event === undefined || event === false) return false;
       const dated = { ...event, at: clock.now().toISOString() };
       const change = changeOf(state, dated);
       const at = await log.append(dated, change);
@@ -274,12 +286,25 @@ function recordingJobs(
 function recordingTables(
   { state }: Writing,
   { inTurn, writeNext, numberOf }: Appending,
-): Pick<Manifest, "recordCounted" | "recordIndex" | "recordMigration"> {
+): Pick<
+  Manifest,
+  "recordCounted" | "recordLimits" | "recordTrial" | "recordIndex" | "recordMigration"
+> {
   return {
     recordCounted: (target, count) =>
       inTurn(async () => {
         const number = await numberOf(target);
         await writeNext(() => ({ type: "counted", target: number, ...count }));
+      }),
+    recordLimits: (set) =>
+      inTurn(async () => {
+        await writeNext(() => setsMore(state.limits, set) && { type: "limited", ...set });
+      }),
+    recordTrial: (target) =>
+      inTurn(async () => {
+        const number = await numberOf(target);
+        const isOnTrial = () => [...state.trials].some((each) => sameTarget(each, target));
+        await writeNext(() => !isOnTrial() && { type: "trial", target: number });
       }),
     recordIndex: ({ target, ...event }) =>
       inTurn(async () => {

@@ -46,7 +46,10 @@ export class Canary {
   #isThrough = false;
   #hasCut = false;
 
-  /** `endedBefore`: jobs of earlier runs, which are over: they neither sing nor stop this one. */
+  /**
+   * `endedBefore`: jobs of earlier runs, which are over: they neither sing nor stop this one. Among several who share the
+   * manifest there are none: what came of the first is the same for whoever comes later.
+   */
   constructor(manifest: Manifest, target: Target, endedBefore: ReadonlySet<string>) {
     this.#manifest = manifest;
     this.target = target;
@@ -145,9 +148,15 @@ async function canaryFailure(
   return new UserError(
     `Of the first ${requests} rows, sent alone as a trial (job ${first?.id}), ${failed} failed${why}. Nothing else was sent.`,
     {
-      hint: `\`vecfill jobs ${last?.id ?? first?.id}\` says more. Mend the cause, then run the same command again; --no-canary sends the rest all the same.`,
+      hint: `\`vecfill jobs ${last?.id ?? first?.id}\` says more. Mend the cause, then ${againText(manifest)}; --no-canary sends the rest all the same.`,
     },
   );
+}
+
+function againText({ isShared }: Manifest): string {
+  return isShared
+    ? "`vecfill resubmit` sends these once more, for all who share the manifest"
+    : "run the same command again";
 }
 
 async function firstFailure(path: string): Promise<string> {

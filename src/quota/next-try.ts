@@ -12,6 +12,7 @@
  * Two things alone go before that: a limit that a person has set, and the number of batches.
  */
 import type { Job } from "../manifest/job.ts";
+import type { ManifestView } from "../manifest/manifest.ts";
 import { dueMs, NEW_QUOTA, type Probe, type QuotaLog } from "../manifest/quota/quota-log.ts";
 import { isHeld } from "../jobs-folder/input-file.ts";
 import { isQueued } from "../manifest/states.ts";
@@ -23,6 +24,15 @@ export type Window = Readonly<{
   /** The tokens are what Gemini advertises, which it may be tried to exceed; not a person's wish. */
   isAdvertised?: boolean;
 }>;
+
+/** As those who share the manifest have it, where one of them has said so. */
+export function windowNow(
+  { limits }: Pick<ManifestView, "limits">,
+  { maxActiveJobs: ownJobs, ...own }: Window,
+): Window {
+  const { maxActiveJobs = ownJobs, maxEnqueuedTokens } = limits() ?? {};
+  return { maxActiveJobs, ...(maxEnqueuedTokens === undefined ? own : { maxEnqueuedTokens }) };
+}
 
 /** `atMs` is in the past where a job may be sent now, and infinite where a batch has to end first. */
 export type NextTry = Readonly<{

@@ -232,7 +232,7 @@ async function driveAll(
   const ownJobs = () => manifest.jobs().filter(({ id }) => !before.has(id));
   const parts = partsOf(services, options);
   const canaries =
-    options.canary === true ? chooseCanaries(services, { parts, waiting, before }) : [];
+    options.canary === true ? await chooseCanaries(services, { parts, waiting, before }) : [];
   const { shared = false } = options;
   // where the first job cannot be imported, no other is sent
   const isVital = (job: Job) => !shared && canaries.some((canary) => canary.mayBe(job));
@@ -267,16 +267,17 @@ async function driveAll(
 
 type RunWorld = World &
   RunServices &
-  Omit<RunOptions, "canary"> &
+  RunOptions &
   Readonly<{ hasStaleRows: () => boolean; shared: boolean }>;
 
 /** In the order in which they are asked: export last, which has to know whether all else rests. */
-function lanesOf(its: RunWorld, parts: readonly Part[], canaries: readonly Canary[]) {
+function lanesOf(its: RunWorld, parts: readonly Part[], known: Canary[]) {
   const { manifest, blocked, clock } = its;
+  const canaries = () => canariesNow(its, known);
   const { bounds } = its.export;
   const creates = new Creates(its, MAX_LOST_IN_RUN);
   const gate = () => {
-    const gates = canaries.map((canary) => canary.gate());
+    const gates = canaries().map((canary) => canary.gate());
     return (job: Job) => gates.every((mayStart) => mayStart(job)) && !blocked.refuses(job.target);
   };
   const instead = (job: Job) =>
@@ -289,24 +290,24 @@ function lanesOf(its: RunWorld, parts: readonly Part[], canaries: readonly Canar
   const again = againLane(world);
   const ending = { ...world, onEnded: again.add };
   const exporting = parts.map(({ store, export: options }) => {
-    const canary = canaries.find(({ target }) => sameTarget(target, options.target));
-    const boundsOfNext = () => canary?.boundsOfNext(options.bounds) ?? options.bounds;
+    const canary = () => canaries().find(({ target }) => sameTarget(target, options.target));
+    const boundsOfNext = () => canary()?.boundsOfNext(options.bounds) ?? options.bounds;
     const exported = { ...options, boundsOfNext };
     const paidRows = () => writablePaid({ ...its, store }, options.target);
     return new ExportLane({ ...world, store, export: exported, paidRows });
   });
   const fallen = () =>
-    canaries.find((canary) => !blocked.refuses(canary.target) && canary.hasFallen());
+    canaries().find((canary) => !blocked.refuses(canary.target) && canary.hasFallen());
   const lanes: readonly Lane[] = [
     again,
-    { next: (isQuiet) => (isQuiet && again.isEmpty() ? stepOf(its, fallen()) : IDLE) },
+    { next: (isQuiet) => (isQuiet && again.isEmpty() ? stepOf(its, parts, fallen()) : IDLE) },
     new SubmitLane(world),
     new SettleLane(world),
     embedLane(world),
     pollLane(ending),
     importLane(ending),
     ...exporting,
-    ...(its.crew === undefined ? [] : [its.crew.laneIn(its)]),
+    ...(its.crew === undefined ? [] : [its.crew.laneIn({ ...its, held: heldBy(its) })]),
     othersLane(ending),
   ];
   return { lanes, again, exporting };
@@ -321,11 +322,16 @@ function writablePaid(services: RunServices, target: Target) {
 }
 
 /** Beside others it costs its own target alone the rest. */
-function stepOf({ shared, blocked }: RunWorld, canary: Canary | undefined): Step {
+function stepOf(
+  { shared, blocked }: RunWorld,
+  parts: readonly Part[],
+  canary: Canary | undefined,
+): Step {
   if (canary === undefined) return IDLE;
+  const isOwn = parts.some((part) => sameTarget(part.export.target, canary.target));
   return async () => {
     const error = await canary.fall();
-    if (!shared) throw error;
+    if (!shared && isOwn) throw error;
     blocked.giveUp(canary.target, error);
   };
 }
@@ -337,18 +343,30 @@ type Start = Readonly<{
   before: ReadonlySet<string>;
 }>;
 
-function chooseCanaries(
+async function chooseCanaries(
   { manifest, report }: RunServices,
   { parts, waiting, before }: Start,
-): readonly Canary[] {
-  const canaries = parts.flatMap(({ export: { target, limit = Infinity } }, at) =>
-    isCanaryWorth(manifest.jobs(), target, Math.min(waiting[at] ?? 0, limit))
-      ? [new Canary(manifest, target, before)]
-      : [],
+): Promise<Canary[]> {
+  const targets = parts.flatMap(({ export: { target, limit = Infinity } }, at) =>
+    isCanaryWorth(manifest.jobs(), target, Math.min(waiting[at] ?? 0, limit)) ? [target] : [],
   );
-  if (canaries.length > 0) report({ type: "canary", rows: CANARY_ROWS });
-  return canaries;
+  if (targets.length > 0) report({ type: "canary", rows: CANARY_ROWS });
+  if (!manifest.isShared) return targets.map((target) => new Canary(manifest, target, before));
+  for (const target of targets) await manifest.recordTrial(target);
+  return [];
 }
+
+/** Those of this run; of those who share the manifest, what they have begun, whatever target it is of. */
+function canariesNow({ manifest, canary }: RunWorld, known: Canary[]): readonly Canary[] {
+  if (!manifest.isShared || canary !== true) return known;
+  for (const target of manifest.trials()) {
+    if (known.some((each) => sameTarget(each.target, target))) continue;
+    known.push(new Canary(manifest, target, NONE_BEFORE));
+  }
+  return known;
+}
+
+const NONE_BEFORE: ReadonlySet<string> = new Set();
 
 /** What is on its way is NULL still; here the limit no longer counts it (`limitOfRun`). */
 function reportGoal(
@@ -373,10 +391,20 @@ function withExpected(stop: CostStop | undefined, expectedUsd: number): CostStop
   return stop && { ...stop, neededUsd: Math.max(stop.neededUsd, expectedUsd) };
 }
 
-/** Jobs that the limit on cost holds back wait for a person; nothing comes of them by itself. */
 function hasNothingUnderWay({ timedOut, jobs }: RunEnd, stop: CostStop | undefined): boolean {
-  const isHeld = (job: Job) => stop !== undefined && needs(job) === "send";
-  return !timedOut && !jobs.some((job) => isOpen(job) && !isHeld(job));
+  return !timedOut && !jobs.some((job) => isOpen(job) && !isHeldBy(job, stop));
+}
+
+function heldBy({ manifest, costLimit }: RunWorld) {
+  return () => {
+    const stop = costStop(manifest, costLimit);
+    return (job: Job) => isHeldBy(job, stop);
+  };
+}
+
+/** Jobs that the limit on cost holds back wait for a person; nothing comes of them by itself. */
+function isHeldBy(job: Job, stop: CostStop | undefined): boolean {
+  return stop !== undefined && needs(job) === "send";
 }
 
 /** The last pass was not the one that finds nothing more, and rows changed while they were away. */

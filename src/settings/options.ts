@@ -216,7 +216,7 @@ export const OPTIONS = named({
     describe:
       "of 5,000 rows or more a hundred go through first, alone; --no-canary for all at once",
     group: "Jobs",
-    commands: ["run", "plan", "migrate"],
+    commands: ["run", "worker", "plan", "migrate"],
   }),
   beside: toggle({
     describe:
@@ -236,7 +236,7 @@ export const OPTIONS = named({
   maxCost: dollarsOr("off", {
     default: undefined,
     describe:
-      "most dollars to spend on this target in all, as the jobs folder knows (exit 5); off: no limit",
+      "most dollars to spend on this target in all, as the jobs folder knows (exit 5); off: no limit. Over a shared manifest one limit on all of it, for all who work on it, also for those who do not give it: the last one that was given",
     group: "Cost",
     commands: SPENDS,
   }),
@@ -303,10 +303,10 @@ export const OPTIONS = named({
   }),
   maxActiveJobs: wholeNumber({
     value: "<batches>",
-    default: 90,
+    default: undefined,
     min: 1,
     max: PROJECT_LIMITS.activeBatches,
-    describe: "most batches at Gemini at once",
+    describe: "most batches at Gemini at once (default: 90)",
     group: "Quota and waiting",
     commands: [...SUBMITS, "jobs"],
   }),

@@ -8,7 +8,7 @@ import { IDLE, type Lane, type Step } from "../gates/step.ts";
 import type { World } from "../gates/world.ts";
 import type { Job } from "../manifest/job.ts";
 import { fullText } from "../quota/full-text.ts";
-import { nextTry, type NextTry, type Window } from "../quota/next-try.ts";
+import { nextTry, type NextTry, type Window, windowNow } from "../quota/next-try.ts";
 import { nameUsualCauses, warnOfTooLarge } from "../quota/refused-alone.ts";
 import { columnName } from "../row/target.ts";
 import type { Creates } from "./creates.ts";
@@ -81,7 +81,8 @@ export class SubmitLane implements Lane {
     const jobs = manifest.needing("settle", "poll");
     const log = manifest.quota(job.target.model);
     const nowMs = clock.now().getTime();
-    return { job, try: nextTry(job, { jobs, window, log, quotaWaitMs, nowMs }) };
+    const asked = { jobs, window: windowNow(manifest, window), log, quotaWaitMs, nowMs };
+    return { job, try: nextTry(job, asked) };
   };
 
   /** Others may have sent something while its file was uploaded. */

@@ -6,6 +6,7 @@
 import type { Clock } from "../clock.ts";
 import {
   type Crew,
+  type CrewWorld,
   DUTIES,
   type Duties,
   type Duty,
@@ -65,11 +66,15 @@ export async function openCrew(options: CrewOptions): Promise<OpenCrew> {
 function crewLane(
   { manifest, clock, once = false }: CrewOptions,
   leases: Leases,
-  world: Parameters<Crew["laneIn"]>[0],
+  world: CrewWorld,
 ): Lane {
   let dueMs = -Infinity;
   let quietTurns = 0;
   let isOver = false;
+  const isMoreToCome = () => {
+    const isHeld = world.held();
+    return manifest.jobs().some((job) => isOpen(job) && !isHeld(job));
+  };
   const turn = async () => {
     const isBusy = await leases.turn(world);
     dueMs = clock.elapsedMs() + (isBusy ? SHORT_TURN_MS : TURN_MS);
@@ -81,7 +86,7 @@ function crewLane(
       if (isOver) return IDLE;
       if (leftMs < 1) return turn;
       // until it looks again others may find more to do
-      if (isQuiet && leases.hasLooked && !manifest.jobs().some(isOpen)) {
+      if (isQuiet && leases.hasLooked && !isMoreToCome()) {
         isOver = true;
         return () => leases.giveAllBack();
       }

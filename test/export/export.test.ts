@@ -155,6 +155,7 @@ async function dryExport(trial: Trial) {
       services: {
         store: async () => store,
         manifest: () => expect.unreachable("takes no lock"),
+        setLimits: async () => {},
         view: () => readManifest(trial.folder),
         crew: async () => undefined,
         gemini: async () => trial.gemini,

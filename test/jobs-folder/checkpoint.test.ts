@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { systemClock } from "../../src/clock.ts";
 import { countAnswered } from "../../src/jobs-folder/checkpoint.ts";
-import { requestMarkOf } from "../../src/manifest/mark.ts";
+import { requestMarkOf } from "../../src/jobs-folder/request-mark.ts";
 import { openManifest, readManifest } from "../../src/jobs-folder/open.ts";
 import { newJob, temporaryFolder } from "../manifest/sample.ts";
 

@@ -39,7 +39,7 @@ async function save(folder: string): Promise<void> {
 
 /** As anybody can make it who has read jobs/README.md. */
 function withProof(body: Buffer): Buffer {
-  const writer = `vecfill ${packageVersion()}, shape 2, v8 ${process.versions.v8}\n`;
+  const writer = `vecfill ${packageVersion()}, shape 3, v8 ${process.versions.v8}\n`;
   return Buffer.concat([createHash("sha256").update(writer).update(body).digest(), body]);
 }
 

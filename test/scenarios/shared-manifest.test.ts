@@ -53,6 +53,15 @@ test("a run, a look, a rollback, another run, what failed again, and a clean", a
   expect((await its.vecfill("verify")).code).toBe(0);
 });
 
+test("a limit on cost that was given once holds for whoever comes, until another is given", async () => {
+  const its = await openShared(TEXTS, "");
+  const codes: number[] = [];
+  for (const limit of [["--max-cost", "0.0000001"], [], ["--max-cost", "off"]])
+    codes.push((await its.inTime("run", ...limit)).code ?? -1);
+  expect(codes).toEqual([5, 5, 0]);
+  expect(await its.books()).toMatchObject({ wrong: 0, empty: 0 });
+});
+
 test.each([
   [["migrate"], "vecfill migrate does not work over a shared manifest"],
   [["recover"], "vecfill recover does not work over a shared manifest"],

@@ -78,15 +78,21 @@ async function worker(engine: Engine, changes: Partial<CrewOptions> = {}) {
   const crew = await openCrew({ ...options, ...changes });
   const stop = new AbortController();
   const halt = new AbortController();
-  const refused = new Set<string>();
+  const [refused, heldJobs] = [new Set<string>(), new Set<string>()];
   const blocked = { has: ({ id }: Job) => refused.has(id) };
-  const lane = crew.laneIn({ stop, blocked, outages: { halted: halt.signal } });
+  const isHeld = ({ id }: Job) => heldJobs.has(id);
+  const lane = crew.laneIn({
+    stop,
+    blocked,
+    held: () => isHeld,
+    outages: { halted: halt.signal },
+  });
   const turn = async (nobodyWorks = true) => {
     const step = lane.next(false, nobodyWorks);
     if (typeof step !== "number") await step();
     return step;
   };
-  return { crew, manifest, events, stop, halt, refused, lane, turn };
+  return { crew, manifest, events, stop, halt, refused, heldJobs, lane, turn };
 }
 
 test("one has a duty, until it gives it back", async () => {
@@ -147,6 +153,19 @@ test("it ends where all is done, and with --once where all there is to do is to 
   await other.crew.close();
   for (let turns = 0; turns < 9; turns += 1, nowMs += 1_000) await once.turn();
   expect(once.stop.signal.aborted).toBe(true);
+});
+
+test("what waits for a person alone is waited for by nobody", async () => {
+  const { engine } = newTable();
+  const its = await worker(engine);
+  const job = await its.manifest.recordExported(newJob(await its.manifest.reserveJobId()));
+  await its.turn();
+  expect(its.lane.next(true, true)).toBeTypeOf("number");
+  its.heldJobs.add(job.id);
+  const last = its.lane.next(true, true);
+  if (typeof last === "number") throw new Error("there is something to give back");
+  await last();
+  expect(its.lane.next(true, true)).toBe(IDLE);
 });
 
 test("who may send nothing more leaves that to others at once, and looks after what is there", async () => {

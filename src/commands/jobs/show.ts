@@ -11,7 +11,7 @@ import { counted, someJobs } from "../../words/figures.ts";
 import { heldText } from "../../words/held-text.ts";
 import { droppedIndexesText } from "../../words/dropped-index-text.ts";
 import { fullText } from "../../quota/full-text.ts";
-import { nextTry } from "../../quota/next-try.ts";
+import { nextTry, windowNow } from "../../quota/next-try.ts";
 import type { LockHolder } from "../../disk/folder-lock.ts";
 import { readFailures } from "../../words/failures.ts";
 import { atWorkText } from "../../words/at-work-text.ts";
@@ -137,7 +137,8 @@ function fullQueue({ settings, clock }: CommandContext, manifest: ManifestView):
   const nowMs = clock.now().getTime();
   const log = manifest.quota(job.target.model);
   const { quotaWaitMs } = settings;
-  const next = nextTry(job, { jobs, window: queueWindow(settings), log, quotaWaitMs, nowMs });
+  const window = windowNow(manifest, queueWindow(settings));
+  const next = nextTry(job, { jobs, window, log, quotaWaitMs, nowMs });
   return next.atMs <= nowMs ? [] : [fullText(next, jobs, log)];
 }
 

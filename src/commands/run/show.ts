@@ -165,7 +165,7 @@ function exitOf({ costStop, timedOut, failed }: RunSummary, unfinished: boolean)
 async function showDryRun(context: CommandContext): Promise<CommandResult> {
   const plans: Plan[] = [];
   const result = await forEachTarget(context, (its) => dryRunOf(its, plans));
-  const stop = wouldStop(context, plans);
+  const stop = await wouldStop(context, plans);
   const json = { ...result.json, costStop: costStopJson(stop) };
   if (stop === undefined) return { ...result, json };
   const text = `${result.text}\n${wouldStopText(stop)}`;
@@ -173,8 +173,13 @@ async function showDryRun(context: CommandContext): Promise<CommandResult> {
 }
 
 /** Where the limit on cost, which they share, lets less through than all of it. */
-function wouldStop({ settings }: CommandContext, plans: readonly Plan[]): CostStop | undefined {
-  const { maxUsd = Infinity } = costLimit(settings) ?? {};
+async function wouldStop(
+  { services, settings }: CommandContext,
+  plans: readonly Plan[],
+): Promise<CostStop | undefined> {
+  const isShared = settings.manifestIn === "postgres";
+  const shared = isShared ? (await services.view()).limits() : undefined;
+  const { maxUsd } = costLimit(settings, [], shared);
   const spentUsd = sumOver(plans, (plan) => plan.spentUsd);
   const usd = sumOver(plans, (plan) => usdOfRun(plan, laneChoice(settings)));
   const neededUsd = spentUsd + usd;
@@ -275,14 +280,14 @@ async function agreedPlans(
   { services, settings, targets, confirm }: CommandContext,
   each: readonly StageContext[],
 ): Promise<readonly Plan[]> {
-  const limit = costLimit(settings, targets.map(targetOf));
-  if (settings.yes && limit === undefined) return [];
-  const gemini = await services.gemini();
   const manifest = await services.manifest();
+  const limit = costLimit(settings, targets.map(targetOf), manifest.limits());
+  if (settings.yes && limit.maxUsd === Infinity) return [];
+  const gemini = await services.gemini();
   const plans = await plansOf(each, { manifest, gemini });
   const sum = (of: (plan: Plan) => number) => sumOver(plans, of);
   const spentUsd = sum((plan) => plan.spentUsd);
-  const left = Math.max(0, (limit?.maxUsd ?? Infinity) - spentUsd);
+  const left = Math.max(0, limit.maxUsd - spentUsd);
   const usd = Math.min(
     sum((plan) => usdOfRun(plan, laneChoice(settings))),
     left,

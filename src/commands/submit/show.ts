@@ -1,8 +1,9 @@
 import type { CommandContext, CommandResult } from "../../cli/command.ts";
 import { usageError } from "../../errors.ts";
 import { pricesOf } from "../../cost/tariff.ts";
-import { addCosts, costOf, NO_COST, withinLimit } from "../../cost/cost.ts";
+import { addCosts, type Books, costOf, NO_COST, withinLimit } from "../../cost/cost.ts";
 import type { Job } from "../../manifest/job.ts";
+import type { ManifestView } from "../../manifest/manifest.ts";
 import { begunAtOnce, isForSync, type LaneChoice, laneOf, laneToGoOn } from "../../cost/lane.ts";
 import { costLimitOfSubmit, laneChoice, submitFromSettings } from "../../composition/stages.ts";
 import type { Settings } from "../../settings/options.ts";
@@ -47,7 +48,7 @@ async function agree({ services, settings, confirm }: CommandContext): Promise<v
   // a missing key is told before anybody is asked
   await services.gemini();
   const manifest = await services.manifest();
-  const jobs = [...withinLimit(manifest, costLimitOfSubmit(settings, manifest))];
+  const jobs = [...withinLimit(ownBooks(manifest), costLimitOfSubmit(settings, manifest))];
   const prices = pricesOf(settings);
   const lane = laneChoice(settings);
   const cost = jobs.map((job) => costOf(job, prices, lane)).reduce(addCosts, NO_COST);
@@ -59,6 +60,11 @@ async function agree({ services, settings, confirm }: CommandContext): Promise<v
     "Not agreed to: nothing was sent.",
     "`vecfill jobs` tells what each job would cost; --max-cost spends less.",
   );
+}
+
+/** What is given here does not hold for those who share the manifest before it is agreed to. */
+function ownBooks({ needing, sent }: ManifestView): Books {
+  return { needing, sent };
 }
 
 async function showDryRun({ services, settings, next }: CommandContext): Promise<CommandResult> {

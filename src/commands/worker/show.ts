@@ -53,7 +53,7 @@ function notShared(): UserError {
 function notAgreed(): UserError {
   return usageError(
     "A worker asks nobody: --yes has to say that it may spend.",
-    "Add --yes. --max-cost counts what all have spent, and limits the worker that it was given to: give it to each.",
+    "Add --yes. --max-cost, given to one of them, is the limit of all that they spend together.",
   );
 }
 

@@ -86,7 +86,7 @@ function namesAreSound({ place, state }: Saved): boolean {
 
 const PROOF_BYTES = 32;
 /** Counts the shapes that the state has had: a version under work has the number of the one before it. */
-const SHAPE = 2;
+const SHAPE = 3;
 
 /** Another for other bytes, and where another version of vecfill or of its engine wrote them. */
 function proofOf(body: Uint8Array): Buffer {

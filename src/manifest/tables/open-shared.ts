@@ -62,7 +62,8 @@ async function enterManifest(
   const its = writing({ state, log: storing, clock });
   await its.refresh();
   const holdOf = ({ id: job, seq }: Job): Hold => ({ manifest: id, epoch: log.epoch, job, seq });
-  const view = { ...viewOf(scratch, state), isShared: true };
+  const limits = () => ({ ...state.limits, targets: state.targets });
+  const view = { ...viewOf(scratch, state), isShared: true, limits };
   return { ...view, ...its, holdOf, bring: (job: Job) => files.bring(job) };
 }
 

@@ -36,5 +36,6 @@ export async function openLog(tables: Database, clock = sharedClock(CLOCK)): Pro
     ...viewOf(shared.folder, state),
     ...written,
     holdOf: (job) => shared.holdOf(job),
+    limits: () => ({ ...state.limits, targets: state.targets }),
   };
 }

@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import type { Job } from "./job.ts";
+import type { Job } from "../manifest/job.ts";
 
 const MARK_DIGITS = 16;
 
