@@ -178,7 +178,11 @@ describe("the page on the jobs folder", () => {
     expect(described.toSorted()).toEqual(types);
     expect(types).toEqual(
       [
-        ...["target", "counted", "limited", "trial", "migration"],
+        "target",
+        "counted",
+        "limited",
+        "trial",
+        "migration",
         ...keysOf(INDEX_EVENTS),
         ...keysOf(JOB_EVENTS),
       ].sort(),

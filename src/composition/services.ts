@@ -183,10 +183,10 @@ function ofManifest(
 }
 
 async function setLimits(
-  { isShared, recordLimits }: Manifest,
+  manifest: Manifest,
   { maxCost, maxEnqueuedTokens, maxActiveJobs }: Settings,
 ): Promise<void> {
-  if (isShared) await recordLimits({ maxCost, maxEnqueuedTokens, maxActiveJobs });
+  if (manifest.isShared) await manifest.recordLimits({ maxCost, maxEnqueuedTokens, maxActiveJobs });
 }
 
 type OfMigration = Readonly<{

@@ -25,7 +25,7 @@ export type Hindrances = Readonly<{
 export type CrewWorld = Hindrances &
   Readonly<{
     stop: AbortController;
-    /** Which jobs wait for a person, and for nobody who works. */
+    /** Which jobs wait for a person, or are others' to go on with. */
     held: () => (job: Job) => boolean;
   }>;
 

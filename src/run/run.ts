@@ -23,7 +23,7 @@ import { jobInHand } from "../import/in-hand.ts";
 import { type IndexSummary, NO_INDEXES } from "../import/index-keeper.ts";
 import { readFailures } from "../words/failures.ts";
 import { copiesOf, type Job } from "../manifest/job.ts";
-import { isOpen, needs } from "../manifest/states.ts";
+import { isOpen, isToSend, needs } from "../manifest/states.ts";
 import { pollLane, type PollOptions } from "../poll/poll-lane.ts";
 import { Canary, CANARY_ROWS, isCanaryWorth } from "../quota/canary.ts";
 import { isTooLarge } from "../quota/learned-bounds.ts";
@@ -395,10 +395,11 @@ function hasNothingUnderWay({ timedOut, jobs }: RunEnd, stop: CostStop | undefin
   return !timedOut && !jobs.some((job) => isOpen(job) && !isHeldBy(job, stop));
 }
 
-function heldBy({ manifest, costLimit }: RunWorld) {
+/** By the limit on cost; or those that are others' to send, where nothing more is sent here. */
+function heldBy({ manifest, costLimit, outages }: RunWorld) {
   return () => {
     const stop = costStop(manifest, costLimit);
-    return (job: Job) => isHeldBy(job, stop);
+    return outages.halted.aborted ? isToSend : (job: Job) => isHeldBy(job, stop);
   };
 }
 

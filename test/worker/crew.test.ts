@@ -5,70 +5,14 @@ import { IDLE } from "../../src/gates/step.ts";
 import { openManifest } from "../../src/jobs-folder/open.ts";
 import type { ProgressEvent } from "../../src/progress.ts";
 import { type CrewOptions, openCrew } from "../../src/worker/crew.ts";
-import type { Engine, Lease } from "../../src/worker/engine.ts";
+import type { Engine } from "../../src/worker/engine.ts";
 import type { Job } from "../../src/manifest/job.ts";
 import { newJob, temporaryFolder } from "../manifest/sample.ts";
-
-const LEASE_MS = 10_000;
+import { LEASE_MS, newTable } from "./table-of-tasks.ts";
 
 let nowMs = 0;
 const clock: Clock = { ...systemClock, elapsedMs: () => nowMs };
 beforeEach(() => (nowMs = 0));
-
-/** Hands out as the engine promises, in memory. */
-function newTable() {
-  type Standing = { lease: Lease; heldUntilMs: number | undefined };
-  const table = new Map<string, Standing>();
-  const state = { isGone: false };
-  const isOwn = (lease: Lease) => table.get(lease.key)?.lease.retryCount === lease.retryCount;
-  const there = () => {
-    if (state.isGone) throw new Error("relation does not exist");
-  };
-  const engine: Engine = {
-    offer: async (tasks) => {
-      there();
-      for (const task of tasks) {
-        if (table.has(task.key)) continue;
-        const lease = { ...task, id: task.key, retryCount: 0 };
-        table.set(task.key, { lease, heldUntilMs: undefined });
-      }
-    },
-    take: async (duty, most) => {
-      there();
-      const free = [...table.values()].filter(
-        ({ lease, heldUntilMs }) => lease.duty === duty && heldUntilMs === undefined,
-      );
-      return free.slice(0, most).map((standing) => {
-        standing.heldUntilMs = nowMs + LEASE_MS;
-        return standing.lease;
-      });
-    },
-    renew: async (leases) => {
-      there();
-      const held = leases.filter(isOwn);
-      for (const { key } of held) {
-        const standing = table.get(key);
-        if (standing !== undefined) standing.heldUntilMs = nowMs + LEASE_MS;
-      }
-      return held;
-    },
-    giveBack: async (leases) => {
-      there();
-      for (const lease of leases.filter(isOwn)) table.delete(lease.key);
-    },
-    sweep: async () => {
-      there();
-      for (const standing of table.values()) {
-        if ((standing.heldUntilMs ?? Infinity) > nowMs) continue;
-        const { lease } = standing;
-        standing.lease = { ...lease, retryCount: lease.retryCount + 1 };
-        standing.heldUntilMs = undefined;
-      }
-    },
-    close: async () => {},
-  };
-  return { engine, state, drop: () => table.clear() };
-}
 
 async function worker(engine: Engine, changes: Partial<CrewOptions> = {}) {
   const manifest = await openManifest(await temporaryFolder(), systemClock);
@@ -96,7 +40,7 @@ async function worker(engine: Engine, changes: Partial<CrewOptions> = {}) {
 }
 
 test("one has a duty, until it gives it back", async () => {
-  const { engine } = newTable();
+  const { engine } = newTable(() => nowMs);
   const [a, b] = [await worker(engine), await worker(engine)];
   await a.turn();
   await b.turn();
@@ -108,7 +52,7 @@ test("one has a duty, until it gives it back", async () => {
 });
 
 test("what one has that is not heard of goes to another, and it knows so itself, even asleep", async () => {
-  const { engine } = newTable();
+  const { engine } = newTable(() => nowMs);
   const [a, b] = [await worker(engine), await worker(engine)];
   await a.turn();
   for (; nowMs <= LEASE_MS + 2_000; nowMs += 2_000) await b.turn();
@@ -118,7 +62,7 @@ test("what one has that is not heard of goes to another, and it knows so itself,
 });
 
 test("with --only the others are left alone", async () => {
-  const { engine } = newTable();
+  const { engine } = newTable(() => nowMs);
   const its = await worker(engine, { only: ["export"] });
   await its.turn();
   const all = ["export", "submit"] as const;
@@ -126,7 +70,7 @@ test("with --only the others are left alone", async () => {
 });
 
 test("tasks that are gone are made again, and that they were is said once", async () => {
-  const { engine, state, drop } = newTable();
+  const { engine, state, drop } = newTable(() => nowMs);
   const its = await worker(engine);
   await its.turn();
   [state.isGone] = [true];
@@ -140,7 +84,7 @@ test("tasks that are gone are made again, and that they were is said once", asyn
 });
 
 test("it ends where all is done, and with --once where all there is to do is to wait", async () => {
-  const { engine } = newTable();
+  const { engine } = newTable(() => nowMs);
   const [all, once] = [await worker(engine), await worker(engine, { once: true, only: [] })];
   await all.turn();
   const last = all.lane.next(true, true);
@@ -156,7 +100,7 @@ test("it ends where all is done, and with --once where all there is to do is to 
 });
 
 test("what waits for a person alone is waited for by nobody", async () => {
-  const { engine } = newTable();
+  const { engine } = newTable(() => nowMs);
   const its = await worker(engine);
   const job = await its.manifest.recordExported(newJob(await its.manifest.reserveJobId()));
   await its.turn();
@@ -169,7 +113,7 @@ test("what waits for a person alone is waited for by nobody", async () => {
 });
 
 test("who may send nothing more leaves that to others at once, and looks after what is there", async () => {
-  const { engine } = newTable();
+  const { engine } = newTable(() => nowMs);
   const [a, b] = [await worker(engine), await worker(engine)];
   await a.turn();
   a.halt.abort();
@@ -182,7 +126,7 @@ test("who may send nothing more leaves that to others at once, and looks after w
 });
 
 test("a job that cannot be imported here is left to others at once", async () => {
-  const { engine } = newTable();
+  const { engine } = newTable(() => nowMs);
   const manifest = await openManifest(await temporaryFolder(), systemClock);
   const [a, b] = [await worker(engine, { manifest }), await worker(engine, { manifest })];
   const job = await manifest.recordExported(newJob(await manifest.reserveJobId()));

@@ -63,8 +63,8 @@ async function agree({ services, settings, confirm }: CommandContext): Promise<v
 }
 
 /** What is given here does not hold for those who share the manifest before it is agreed to. */
-function ownBooks({ needing, sent }: ManifestView): Books {
-  return { needing, sent };
+function ownBooks(manifest: ManifestView): Books {
+  return { ...manifest, limits: () => undefined };
 }
 
 async function showDryRun({ services, settings, next }: CommandContext): Promise<CommandResult> {
