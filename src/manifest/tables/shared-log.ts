@@ -12,7 +12,7 @@ import { type JournalEvent, parseEvent } from "../event.ts";
 import type { EventLog } from "../event-log.ts";
 import type { Change } from "../fold.ts";
 import type { Job } from "../job.ts";
-import { textIn, type Tables } from "./tables.ts";
+import { type Row, textIn, type Tables } from "./tables.ts";
 
 export type Sharing = Readonly<{
   tables: Tables;
@@ -113,7 +113,7 @@ export class SharedLog implements EventLog {
     let mark = this.#mark;
     for (;;) {
       const rows = await this.#read(this.#last + events.length, mark, EVENTS_A_QUERY);
-      events.push(...rows.map((row) => eventOf(textIn(row, "at"), textIn(row, "body"))));
+      events.push(...rows.map(eventOf));
       mark = rows.at(-1)?.["holder"] ?? mark;
       if (rows.length === EVENTS_A_QUERY) continue;
       this.#follow(mark, events.length);
@@ -169,8 +169,24 @@ function timeText(column: string): string {
 }
 
 /** As a line of a journal has it. */
-function eventOf(at: string, body: string): JournalEvent {
-  return parseEvent(`{"at":"${at}",${body.slice(1)}`);
+function eventOf(row: Row): JournalEvent {
+  try {
+    return parseEvent(`{"at":"${textIn(row, "at")}",${textIn(row, "body").slice(1)}`);
+  } catch (error) {
+    throw isNewer(textIn(row, "number"), error);
+  }
+}
+
+/** Nobody else writes events, and what is written is not changed. */
+function isNewer(number: string, error: unknown): UserError {
+  const why = error instanceof Error ? error.message : String(error);
+  return new UserError(
+    `Event ${number} of the shared manifest was written by a newer vecfill; this one does not know it (${why}).`,
+    {
+      hint: "Use the newest here, too: `npm install --global vecfill@latest`. Nothing was changed.",
+      cause: error,
+    },
+  );
 }
 
 function setBack(): UserError {

@@ -7,7 +7,7 @@
 import { UserError } from "../../errors.ts";
 
 /** Every cell as the database prints it. */
-type Row = Readonly<Record<string, string | null>>;
+export type Row = Readonly<Record<string, string | null>>;
 type Parameter =
   | string
   | number

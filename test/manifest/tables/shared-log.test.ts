@@ -120,7 +120,11 @@ describe("on the embedded database", () => {
   });
 
   test.each([
-    ["that a newer vecfill wrote", '{"type":"invented"}', "discriminator"],
+    [
+      "that a newer vecfill wrote",
+      '{"type":"invented"}',
+      "Event 3 of the shared manifest was written by a newer vecfill",
+    ],
     ["that the state does not take", '{"type":"embedding","job":"0009"}', "is not possible"],
   ])("behind an event %s nothing is written", async (_, body, why) => {
     const manifest = await openLog(database);
