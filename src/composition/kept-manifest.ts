@@ -111,8 +111,9 @@ function inDatabase(options: KeptOptions, reach: Reach): Kept {
     },
     change: async (state) => {
       const { changeState } = await import("../manifest/tables/tables.ts");
+      const { whichDatabase } = await import("../manifest/tables/which-database.ts");
       const { tables, again } = await place();
-      return again(() => changeState(tables, state));
+      return again(async () => changeState(tables, state, await whichDatabase(tables)));
     },
   };
 }

@@ -8,7 +8,9 @@ import type { Job } from "../job.ts";
 import type { Hold } from "../../store/port.ts";
 import { type Sharing, SharedLog } from "./shared-log.ts";
 import { SharedFiles } from "./shared-files.ts";
-import { makeTables, readHead } from "./tables.ts";
+import { isCopy, refuseElsewhere } from "./elsewhere.ts";
+import { changeState, type Head, makeTables, readHead } from "./tables.ts";
+import { isSameDatabase, untoldText, whichDatabase } from "./which-database.ts";
 
 export type SharedOptions = Pick<Sharing, "tables" | "again" | "clock"> &
   Readonly<{
@@ -19,12 +21,28 @@ export type SharedOptions = Pick<Sharing, "tables" | "again" | "clock"> &
 /** Makes the tables where there are none. */
 export async function openShared(options: SharedOptions): Promise<Manifest> {
   const { tables, again, scratchOf } = options;
-  await again(() => makeTables(tables, newManifestId()));
+  const database = await again(() => whichDatabase(tables));
+  const first = { id: newManifestId(), database, state: "active" } as const;
+  await again(() => makeTables(tables, first));
   const head = await again(() => readHead(tables));
   if (head === undefined) throw new Error("the tables that were made hold no manifest");
+  refuseElsewhere(head);
+  await refuseCopy(options, head, database);
   const folder = await scratchOf(head.id);
   const its = await enterManifest(options, head.id, folder);
-  return { ...its, id: head.id, folder, warnings: [] };
+  const untold = untoldText(database);
+  return { ...its, id: head.id, folder, warnings: untold === undefined ? [] : [untold] };
+}
+
+/** Whoever works on the copy is stopped, too: nobody may have looked yet. `database`: this one. */
+async function refuseCopy(
+  { tables, again }: Pick<SharedOptions, "tables" | "again">,
+  head: Head,
+  database: string,
+): Promise<void> {
+  if (isSameDatabase(head.database, database)) return;
+  await again(() => changeState(tables, "paused", database));
+  throw isCopy();
 }
 
 /** Of nothing, where there is none. */
@@ -34,6 +52,7 @@ export async function readShared(options: SharedOptions): Promise<ManifestView> 
   if (head === undefined) {
     return { ...viewOf(await scratchOf(""), emptyState()), id: undefined, warnings: [] };
   }
+  refuseElsewhere(head);
   const its = await enterManifest({ ...options, reads: true }, head.id, await scratchOf(head.id));
   return { ...its, id: head.id, warnings: [] };
 }

@@ -12,6 +12,7 @@ import { type JournalEvent, parseEvent } from "../event.ts";
 import type { EventLog } from "../event-log.ts";
 import type { Change } from "../fold.ts";
 import type { Job } from "../job.ts";
+import { isNotActive } from "./elsewhere.ts";
 import { type Row, textIn, type Tables } from "./tables.ts";
 
 export type Sharing = Readonly<{
@@ -148,7 +149,7 @@ export class SharedLog implements EventLog {
     const { now, epoch, state } = rows[0] ?? {};
     if (typeof now === "string") clock.heard(now, since);
     this.#epoch ??= epoch ?? undefined;
-    if (!reads && (epoch !== this.#epoch || state !== "active")) throw notActive(state);
+    if (!reads && (epoch !== this.#epoch || state !== "active")) throw isNotActive(state);
     const events = rows.filter(({ number }) => number !== null);
     if (last === 0) return events.slice(0, limit);
     if (events[0]?.["holder"] !== mark) throw setBack();
@@ -197,12 +198,4 @@ function setBack(): UserError {
       exit: "locked",
     },
   );
-}
-
-function notActive(state: string | null | undefined): UserError {
-  const how = state === "active" ? "was paused and gone on with" : `is ${state ?? "gone"}`;
-  return new UserError(`The shared manifest ${how}: nothing more is written here.`, {
-    hint: "Run the same command again once it is active.",
-    exit: "locked",
-  });
 }

@@ -5,6 +5,7 @@
  * speak of by a checksum, compressed.
  */
 import { UserError } from "../../errors.ts";
+import { isElsewhere } from "./elsewhere.ts";
 
 /** Every cell as the database prints it. */
 export type Row = Readonly<Record<string, string | null>>;
@@ -37,6 +38,9 @@ const TABLES_SQL = `
     state text NOT NULL DEFAULT 'active',
     last_event bigint NOT NULL DEFAULT 0,
     last_job bigint NOT NULL DEFAULT 0,
+    -- in which it was made, or gone on with by a person's word: see which-database.ts
+    database text NOT NULL,
+    gone_to text,
     created_at timestamptz NOT NULL DEFAULT clock_timestamp()
   );
   CREATE TABLE IF NOT EXISTS vecfill.job (
@@ -81,39 +85,67 @@ const TABLES_SQL = `
     FOR EACH STATEMENT EXECUTE FUNCTION vecfill.refuse_change();
   REVOKE ALL ON SCHEMA vecfill FROM PUBLIC;`;
 
-/** Needs CREATE on the database where they are not there yet. `id`: of the manifest, if there is none. */
-export async function makeTables(tables: Tables, id: string): Promise<void> {
+/** `database`: as `whichDatabase` says it. */
+type First = Readonly<{ id: string; database: string; state: "active" }>;
+
+/** Needs CREATE on the database where they are not there yet. `first`: the manifest, if there is none. */
+export async function makeTables(tables: Tables, first: First): Promise<void> {
   if ((await readHead(tables)) !== undefined) return;
-  await tables.script(`${TABLES_SQL}
-    INSERT INTO vecfill.manifest (id, version)
-      SELECT '${id}', ${TABLES_VERSION} WHERE NOT EXISTS (SELECT FROM vecfill.manifest)`);
+  await tables.script(`${TABLES_SQL} ${firstSql(first)}`);
 }
+
+function firstSql({ id, database, state }: First): string {
+  return `
+    INSERT INTO vecfill.manifest (id, version, database, state)
+      SELECT '${id}', ${TABLES_VERSION}, '${database}', '${state}' WHERE NOT EXISTS (SELECT FROM vecfill.manifest)`;
+}
+
+export type Head = Readonly<{
+  id: string;
+  state: string;
+  epoch: string;
+  database: string;
+  /** Where it is on its way to, or has gone. */
+  goneTo: string | null;
+}>;
 
 /** Undefined where there is no shared manifest. Throws a UserError where a newer vecfill has made it. */
-export async function readHead(tables: Tables): Promise<Readonly<{ id: string }> | undefined> {
+export async function readHead(tables: Tables): Promise<Head | undefined> {
   const [there] = await tables.query("SELECT to_regclass('vecfill.manifest')::text AS found");
   if (there?.["found"] === null) return undefined;
-  const [row] = await tables.query("SELECT id, version::text AS version FROM vecfill.manifest");
+  const [row] = await tables.query(
+    "SELECT id, version::text AS version, state, epoch::text AS epoch, database, gone_to FROM vecfill.manifest",
+  );
   if (row === undefined) return undefined;
   if (Number(row["version"]) !== TABLES_VERSION) throw newerTables(textIn(row, "version"));
-  return { id: textIn(row, "id") };
+  const [id, state] = [textIn(row, "id"), textIn(row, "state")];
+  const [epoch, database] = [textIn(row, "epoch"), textIn(row, "database")];
+  return { id, state, epoch, database, goneTo: row["gone_to"] ?? null };
 }
 
-/** Whoever works on it writes nothing more from then on; undefined where there is no shared manifest. */
+/** Once the statements are through that write vectors: none counts on the state as it was. One that is on its way to a folder is called back by it. */
+const CHANGE = `
+  WITH seen AS MATERIALIZED (SELECT FROM vecfill.manifest FOR UPDATE)
+  UPDATE vecfill.manifest SET
+    epoch = epoch + (state <> $1 OR $1 = 'active' AND database <> $2)::int, state = $1,
+    database = CASE $1 WHEN 'active' THEN $2 ELSE database END
+  WHERE (SELECT count(*) FROM seen) > 0 AND state IN ('active', 'paused', 'leaving') RETURNING id`;
+
+/**
+ * Whoever works on it writes nothing more from then on. What is active is so in the `database` that is named. Undefined where there
+ * is no shared manifest. Throws a UserError where it is elsewhere.
+ */
 export async function changeState(
   tables: Tables,
   state: "active" | "paused",
+  database: string,
 ): Promise<string | undefined> {
-  if ((await readHead(tables)) === undefined) return undefined;
-  const [row] = await tables.query(CHANGE, [state]);
-  return row && textIn(row, "id");
+  const head = await readHead(tables);
+  if (head === undefined) return undefined;
+  const [row] = await tables.query(CHANGE, [state, database]);
+  if (row === undefined) throw isElsewhere(head);
+  return textIn(row, "id");
 }
-
-/** Once the statements are through that write vectors: none counts on the state as it was. */
-const CHANGE = `
-  WITH seen AS MATERIALIZED (SELECT FROM vecfill.manifest FOR UPDATE)
-  UPDATE vecfill.manifest SET epoch = epoch + (state <> $1)::int, state = $1
-  WHERE (SELECT count(*) FROM seen) > 0 RETURNING id`;
 
 export function textIn(row: Row, name: string): string {
   const value = row[name];

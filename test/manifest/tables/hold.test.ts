@@ -217,7 +217,7 @@ describe("one statement", ON_NATIVE, () => {
     await blocked();
     // and meanwhile others record what they do
     const { id } = await manifest.recordExported(newJob(await manifest.reserveJobId()));
-    const paused = changeState(native.database, "paused").then(() => ends.push("paused"));
+    const paused = changeState(native.database, "paused", "").then(() => ends.push("paused"));
     await systemClock.sleep(50);
     expect(ends).toEqual([]);
     await other.query("COMMIT");
@@ -227,7 +227,7 @@ describe("one statement", ON_NATIVE, () => {
     await native.database.query(`UPDATE ${TABLE} SET embedding = NULL`);
     for (const each of [manifest.job(id), job])
       await expect(store.apply(rows, manifest.holdOf(each))).rejects.toThrow(HoldLost);
-    await changeState(native.database, "active");
+    await changeState(native.database, "active", "");
     await expect(store.apply(rows, manifest.holdOf(job))).rejects.toThrow(HoldLost);
     await expect(store.clear(rows, manifest.holdOf(job))).rejects.toThrow(HoldLost);
     expect(await written()).toBe(0);

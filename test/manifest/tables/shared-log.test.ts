@@ -9,10 +9,14 @@ import { eventLogContract } from "../event-log-contract.ts";
 import { newJob } from "../sample.ts";
 import { startFaultyProxy } from "../../store/postgres/faulty-proxy.ts";
 import {
+  cloneDatabase,
   createNativeDatabase,
   ON_NATIVE,
   type NativeDatabase,
 } from "../../store/postgres/native-database.ts";
+import { changeState } from "../../../src/manifest/tables/tables.ts";
+import { whichDatabase } from "../../../src/manifest/tables/which-database.ts";
+import { sized } from "../../size.ts";
 import { CLOCK, openLog, sharing } from "./sharing.ts";
 
 async function dropTables(database: Database): Promise<void> {
@@ -164,6 +168,38 @@ describe("on the embedded database", () => {
     expect(seen.map(({ commit }) => commit)).toEqual(["local", "remote_apply"]);
   });
 
+  test.each(sized({ quick: ["number"], full: ["server", "number", "branch"] }))(
+    "in a copy, told by its %s, nobody goes on before a person says so",
+    async (part) => {
+      const manifest = await openLog(database);
+      const id = await exported(manifest);
+      const here = await whichDatabase(database);
+      const place = ["server", "number", "branch"].indexOf(part);
+      const other = here.split("/").map((own, index) => (index === place ? `${own}9` : own));
+      await database.query(`UPDATE vecfill.manifest SET database = '${other.join("/")}'`);
+      const refused = { exit: "locked", message: expect.stringContaining("a copy of it") };
+      await expect(openLog(database)).rejects.toMatchObject(refused);
+      await expect(openLog(database)).rejects.toMatchObject(refused);
+      await expect(manifest.record(intentOf(id))).rejects.toThrow("is paused");
+      expect((await readShared(sharing(database))).job(id).state).toBe("exported");
+      await changeState(database, "active", here);
+      const next = await openLog(database);
+      await next.record(intentOf(id));
+      await expect(manifest.record(intentOf(id))).rejects.toThrow("was paused and gone on with");
+    },
+  );
+
+  test("a database that does not say which it is takes any, and says what is not told", async () => {
+    await openLog(database);
+    const query: Database["query"] = async (sql, given) => {
+      if (sql.includes("pg_control_system"))
+        throw Object.assign(new Error("no"), { code: "42501" });
+      return database.query(sql, given);
+    };
+    const { warnings } = await openLog({ ...database, query });
+    expect(warnings).toEqual([expect.stringContaining("a copy on another server is not told")]);
+  });
+
   test("times are the database's, whatever the clock of who writes says", async () => {
     const late = sharedClock({ ...CLOCK, now: () => new Date("2001-01-01") });
     const manifest = await openLog(database, late);
@@ -202,6 +238,18 @@ describe("on a native server", ON_NATIVE, () => {
     const manifests = await Promise.all(databases.map((database) => openLog(database)));
     await Promise.all(databases.map((database) => database.close()));
     expect(new Set(manifests.map(({ id }) => id)).size).toBe(1);
+  });
+
+  test("a clone of the database is told from it, which goes on", async () => {
+    await dropTables(native.database);
+    const manifest = await openLog(native.database);
+    const id = await exported(manifest);
+    const clone = await cloneDatabase(native);
+    await expect(openLog(clone.database)).rejects.toThrow("a copy of it");
+    expect((await readShared(sharing(clone.database))).job(id).state).toBe("exported");
+    await clone.drop();
+    await manifest.record(intentOf(id));
+    expect((await openLog(native.database)).job(id).state).toBe("submitting");
   });
 
   test("an append whose answer was lost counts once", async () => {

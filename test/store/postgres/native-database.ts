@@ -25,12 +25,27 @@ export type NativeDatabase = Readonly<{
 
 /** An empty database of its own, with pgvector in the given schema. */
 export async function createNativeDatabase(vectorSchema = "public"): Promise<NativeDatabase> {
-  const name = `vecfill_${randomUUID().replaceAll("-", "")}`;
-  await onServer(`CREATE DATABASE ${name}`);
-  const url = urlOf(name);
-  const database = connectPostgres(url);
+  const native = await newDatabase("");
+  const { database } = native;
   if (vectorSchema !== "public") await database.query(`CREATE SCHEMA "${vectorSchema}"`);
   await database.query(`CREATE EXTENSION vector SCHEMA "${vectorSchema}"`);
+  return native;
+}
+
+/** As it is now; whoever is connected to it has to connect again. */
+export async function cloneDatabase({ url }: NativeDatabase): Promise<NativeDatabase> {
+  const name = new URL(url).pathname.slice(1);
+  await onServer(
+    `SELECT pg_terminate_backend(pid)::text FROM pg_stat_activity WHERE datname = '${name}'`,
+  );
+  return newDatabase(`TEMPLATE ${name}`);
+}
+
+async function newDatabase(how: string): Promise<NativeDatabase> {
+  const name = `vecfill_${randomUUID().replaceAll("-", "")}`;
+  await onServer(`CREATE DATABASE ${name} ${how}`);
+  const url = urlOf(name);
+  const database = connectPostgres(url);
   return {
     url,
     database,
