@@ -18,6 +18,7 @@ export const LAYERS: readonly (readonly string[])[] = [
   ["output"],
   ["settings"],
   ["words"],
+  ["jobs-folder/scratch"],
   ["cost", "jobs-folder"],
   ["manifest/saved", "manifest/tables"],
   ["manifest/journal"],

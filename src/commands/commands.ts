@@ -189,16 +189,23 @@ export const COMMANDS: Readonly<Record<CommandName, Command>> = {
       (await import("./worker/show.ts")).showWorker(context, flags),
   },
   manifest: {
-    summary: "pauses all who work on a shared manifest, or lets them on",
+    summary: "moves or exports a manifest; pauses all who share one",
     about:
-      "Pausing keeps every process on every machine from sending, importing and recording anything, from its next step on: before the database is restored or copied, say. Resuming lets them on; those that had ended have to be started again.",
+      "Moving takes the manifest of the jobs folder, its jobs under way and its failed rows, to the target's database, where several processes may share it, or back into a folder, when no job is under way. Killed anywhere, it goes on when it is called again. Exporting prints the journal, wherever the manifest is. Pausing keeps every process on every machine from sending, importing and recording anything, from its next step on: before the database is restored or copied, say. Resuming lets them on; those that had ended have to be started again.",
     examples: [
+      ["vecfill manifest move --to postgres", "from the jobs folder to the database"],
+      ["vecfill manifest move --to folder", "and back, when no job is under way"],
+      ["vecfill manifest export > manifest.ndjson", "the journal, as a folder has it"],
       ["vecfill manifest pause --manifest postgres", "nobody goes on"],
       ["vecfill manifest resume --manifest postgres", "they may again"],
     ],
-    argument: { form: "<what>", describe: "pause or resume" },
-    work: async (context, words) =>
-      (await import("./manifest/show.ts")).showManifest(context, words),
+    argument: { form: "[what]", describe: "move, export, pause or resume" },
+    ownOptions: async () => {
+      const { MANIFEST_OPTIONS } = await import("../cli/manifest-options.ts");
+      return { options: Object.values(MANIFEST_OPTIONS), sections: {} };
+    },
+    work: async (context, words, flags) =>
+      (await import("./manifest/show.ts")).showManifest(context, words, flags),
   },
   status: {
     summary: "how it stands: the column, Gemini, failures, cost",

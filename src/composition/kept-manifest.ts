@@ -4,7 +4,8 @@ import { hostname } from "node:os";
 import type { SharedClock } from "../clock.ts";
 import { usageError } from "../errors.ts";
 import { LEASE_MS } from "../gates/duties.ts";
-import type { SharedPlace } from "../jobs-folder/scratch.ts";
+import type { SharedPlace } from "../jobs-folder/scratch/scratch.ts";
+import type { Moved } from "../jobs-folder/scratch/to-database.ts";
 import type { JournalEvent } from "../manifest/event.ts";
 import type { Manifest, ManifestView } from "../manifest/manifest.ts";
 import type { Worker } from "../manifest/tables/workers.ts";
@@ -15,6 +16,8 @@ import type { OpenCrew, Working } from "../worker/crew.ts";
 import type { Settings } from "../settings/options.ts";
 import { needsDatabase } from "../words/needs-database.ts";
 import { needsFolder } from "../words/needs-folder.ts";
+
+type Place = "folder" | "postgres";
 
 /** Statements of a library's own. */
 type Native = (sql: string, values?: unknown[]) => Promise<{ rows: unknown[] }>;
@@ -29,6 +32,10 @@ export type Kept = Readonly<{
   workers(): Promise<readonly Worker[]>;
   /** The work shared out among those who work on it; undefined where one process does it all. */
   crew(manifest: Manifest, working: Working): Promise<OpenCrew | undefined>;
+  /** Of the manifest, also of one that has left for a folder. */
+  manifestId(): Promise<string | undefined>;
+  /** From the jobs folder to the target's database, or back, wherever the settings have it. */
+  move(to: Place): Promise<Moved>;
   /** Undefined where there is none. Throws a UserError (usage) where it is not shared. */
   change(state: "active" | "paused"): Promise<string | undefined>;
 }>;
@@ -50,6 +57,7 @@ export function keptManifest(options: KeptOptions, reach: Reach): Kept {
   const its = kept(options, reach);
   return {
     ...its,
+    move: async (to) => moveManifest(to, await sharedPlace(options, reach), options.command),
     open: async () => {
       const { reportedManifest } = await import("../cost/reported-manifest.ts");
       const { pricesOf } = await import("../cost/tariff.ts");
@@ -58,11 +66,23 @@ export function keptManifest(options: KeptOptions, reach: Reach): Kept {
   };
 }
 
-function inFolder({ settings: { jobsDir }, clock, command }: KeptOptions): Kept {
+async function moveManifest(to: Place, place: SharedPlace, command?: string): Promise<Moved> {
+  if (to === "folder") {
+    const { moveToFolder } = await import("../jobs-folder/scratch/to-folder.ts");
+    return moveToFolder(place, command);
+  }
+  const { moveToDatabase } = await import("../jobs-folder/scratch/to-database.ts");
+  return moveToDatabase(place, command);
+}
+
+type KeptThere = Omit<Kept, "move">;
+
+function inFolder({ settings: { jobsDir }, clock, command }: KeptOptions): KeptThere {
   return {
     open: async () => (await openFolder()).openManifest(jobsDir, clock, command),
     view: async () => (await openFolder()).readManifest(jobsDir),
     events: async (onEvent) => (await openFolder()).readEvents(jobsDir, onEvent),
+    manifestId: async () => (await (await openFolder()).readManifest(jobsDir)).id,
     workers: async () => [],
     crew: async () => undefined,
     change: async () => {
@@ -78,12 +98,17 @@ function openFolder() {
   return import("../jobs-folder/open.ts");
 }
 
-function inDatabase(options: KeptOptions, reach: Reach): Kept {
-  const { settings, environment, clock, command } = options;
-  const place = async () => {
-    if (storeAccess(environment).kind === "supabase") throw needsDatabase(SHARED, ONE_MACHINE);
-    return { ...(await reach.tables()), clock, jobsDir: settings.jobsDir };
-  };
+async function sharedPlace(
+  { settings, environment, clock }: KeptOptions,
+  reach: Reach,
+): Promise<SharedPlace> {
+  if (storeAccess(environment).kind === "supabase") throw needsDatabase(SHARED, ONE_MACHINE);
+  return { ...(await reach.tables()), clock, jobsDir: settings.jobsDir };
+}
+
+function inDatabase(options: KeptOptions, reach: Reach): KeptThere {
+  const { settings, command } = options;
+  const place = () => sharedPlace(options, reach);
   return {
     open: async () => {
       refuseAlone(settings);
@@ -108,6 +133,11 @@ function inDatabase(options: KeptOptions, reach: Reach): Kept {
       const { readWorkers } = await import("../manifest/tables/workers.ts");
       const { tables, again } = await place();
       return again(() => readWorkers(tables));
+    },
+    manifestId: async () => {
+      const { readHead } = await import("../manifest/tables/tables.ts");
+      const { tables, again } = await place();
+      return (await again(() => readHead(tables)))?.id;
     },
     change: async (state) => {
       const { changeState } = await import("../manifest/tables/tables.ts");
@@ -134,7 +164,7 @@ function noteIn({ tables, again }: Reached, { leaseMs = LEASE_MS }: Working, com
 }
 
 function openScratch() {
-  return import("../jobs-folder/scratch.ts");
+  return import("../jobs-folder/scratch/scratch.ts");
 }
 
 const SHARED = "A shared manifest (--manifest postgres)";

@@ -46,6 +46,8 @@ export type Services = Readonly<{
   events: Kept["events"];
   workers: Kept["workers"];
   change: Kept["change"];
+  move: Kept["move"];
+  manifestId: Kept["manifestId"];
   /** Repeats what fails, but for the create request. */
   gemini(): Promise<Gemini>;
   /** What others said, without our secrets. */
@@ -160,7 +162,7 @@ export function openServices(options: ServicesOptions): Services {
 
 type OfManifest = Pick<
   Services,
-  "manifest" | "setLimits" | "crew" | "view" | "events" | "workers" | "change"
+  "manifest" | "setLimits" | "crew" | Exclude<keyof Kept, "open" | "crew">
 >;
 
 function ofManifest(

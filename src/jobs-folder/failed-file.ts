@@ -61,6 +61,22 @@ export async function takeReplacement(files: JobFiles, prepared: FailedFile): Pr
   await syncFolder(join(files.failed, ".."));
 }
 
+/** Of a failed file that came without its CSV; none where there is no such file. */
+export async function writeFailedCsv({ failed, failedCsv }: JobFiles): Promise<void> {
+  if (await exists(failed)) await writeCsv(failedCsv, readFailedLines(failed));
+  else await rm(failedCsv, { force: true });
+}
+
+/** What the lines of a failed file come to, whoever wrote them. */
+export async function countFailedLines(path: string): Promise<Outstanding> {
+  const outstanding = { lines: 0, retryable: 0 };
+  for await (const { error } of readFailedLines(path)) {
+    outstanding.lines += 1;
+    if (error?.class === "retryable") outstanding.retryable += 1;
+  }
+  return outstanding;
+}
+
 /** Every line of a failed-lines file, of ours or by hand. Throws a UserError at a broken line. */
 export async function* readFailedLines(path: string): AsyncGenerator<FailedLine> {
   for await (const lines of readLines(path)) {

@@ -50,14 +50,19 @@ export async function atWork(folder: string, clock: Clock): Promise<LockHolder |
 
 /** Takes the lock, cuts a torn line off, sweeps part files. Throws a UserError when it is locked. */
 export async function openManifest(folder: string, clock: Clock, command = ""): Promise<Manifest> {
-  await prepareFolder(folder);
-  const lock = await acquireLock(lockPath(folder), clock, JOBS_FOLDER, command);
+  const lock = await lockFolder(folder, clock, command);
   try {
     return await openLocked(folder, clock, lock);
   } catch (error) {
     await lock.release();
     throw error;
   }
+}
+
+/** Makes the folder where there is none. Throws a UserError when it is locked. */
+export async function lockFolder(folder: string, clock: Clock, command: string): Promise<Lock> {
+  await prepareFolder(folder);
+  return acquireLock(lockPath(folder), clock, JOBS_FOLDER, command);
 }
 
 const JOBS_FOLDER: LockedPlace = {
@@ -132,7 +137,7 @@ async function openLocked(folder: string, clock: Clock, lock: Lock): Promise<Man
 }
 
 /** A new manifest beside old jobs would number over them, and pay for what is under way again. */
-async function refuseOrphans(folder: string): Promise<void> {
+export async function refuseOrphans(folder: string): Promise<void> {
   const orphan = await findJobFile(folder);
   if (orphan === undefined) return;
   throw new UserError(`The folder ${folder} has job files such as ${orphan}, but no manifest.`, {

@@ -14,6 +14,8 @@ import { sureCheckOf, withSureCheck } from "../row/sure-check.ts";
 
 export const FORMAT_NAME = "vecfill-manifest";
 export const FORMAT_VERSION = 2;
+/** Of a folder whose manifest has moved to the database: there is nothing but the header. */
+export const MOVED_VERSION = 3;
 /** It had no seals; the first writer turns it into ours. */
 export const UNSEALED_VERSION = 1;
 
@@ -103,6 +105,8 @@ const header = z.object({
   version: number,
   manifest: matching(MANIFEST_ID),
   createdAt: at,
+  // of one that has moved to the database: which arrival there it was, so that no other one is ended from this folder
+  epoch: text.optional(),
 });
 
 export const eventSchema = z.discriminatedUnion("type", [

@@ -184,7 +184,13 @@ function checkDollars(given: Given): Checked<number> {
 
 export function choice<const C extends string>(
   described: Described<NoInfer<C>> & { choices: readonly C[] },
-): Unnamed<C> {
+): Unnamed<C>;
+export function choice<const C extends string>(
+  described: Described<undefined> & { choices: readonly C[] },
+): Unnamed<C | undefined>;
+export function choice<C extends string>(
+  described: Described<C | undefined> & { choices: readonly C[] },
+): Unnamed<C | undefined> {
   const { choices, ...rest } = described;
   const check = (given: Given): Checked<C> => {
     // in the config file a number may stand for a word of digits
@@ -195,7 +201,7 @@ export function choice<const C extends string>(
   };
   const describe = `${described.describe}: ${choices.join(", ")}`;
   const kind = { check, defaultText: described.default, choices, value: "<word>" };
-  return option<C, C>({ ...rest, describe }, kind);
+  return option<C, C | undefined>({ ...rest, describe }, kind);
 }
 
 /** Several of them, with commas between. */

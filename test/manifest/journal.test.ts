@@ -170,9 +170,9 @@ describe("damage that a crash cannot cause", () => {
     const folder = await writtenManifest();
     const path = join(folder, FILE);
     const text = await readFile(path, "utf8");
-    await writeFile(path, text.replace('"version":2', '"version":3'));
+    await writeFile(path, text.replace('"version":2', '"version":4'));
     await expect(readManifest(folder)).rejects.toMatchObject({
-      message: expect.stringContaining("version 3"),
+      message: expect.stringContaining("version 4"),
     });
   });
 });

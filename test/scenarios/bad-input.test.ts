@@ -452,12 +452,12 @@ describe("a file that is not as it was", () => {
 
   it("a manifest of a newer version", async () => {
     const folder = await withManifest((lines) =>
-      lines.map((line) => line.replace('"version":2', '"version":3')),
+      lines.map((line) => line.replace('"version":2', '"version":4')),
     );
     const before = await contentOf(folder);
     expectMend(await vecfill(["run", "--jobs-dir", folder]), {
       exit: "fatal",
-      says: "has format version 3; this vecfill knows version 2",
+      says: "has format version 4; this vecfill knows version 2",
       mend: "npm install --global vecfill@latest",
     });
     expect(await contentOf(folder)).toEqual(before);

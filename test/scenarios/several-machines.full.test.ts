@@ -223,7 +223,7 @@ describe("on a native server", ON_NATIVE, () => {
     expect([...(await emulator.billing()).values()]).toEqual(Array.from({ length: rows }, () => 1));
   }
 
-  test("two shells, a pause, and a look at the column", { timeout: 120_000 }, async () => {
+  test("two shells, a pause, a move, and a look at the column", { timeout: 120_000 }, async () => {
     await addRows(60);
     const [first, second] = await Promise.all(
       ["first", "second"].map((mark) => shell(`${block("shared")}${block(mark)}`)),
@@ -233,6 +233,9 @@ describe("on a native server", ON_NATIVE, () => {
     const paused = await shell(`${block("shared")}${block("pause")}`);
     expect(paused.code, paused.stderr).toBe(0);
     expect(paused.stdout).toContain("No problem was found");
+    const [back, there] = ["folder", "postgres"].map((to) => `vecfill manifest move --to ${to}\n`);
+    const moved = await shell(`${block("shared")}${back}${block("move")}${there}`);
+    expect(moved.code, moved.stderr).toBe(0);
     await expectPaidOnce();
   });
 

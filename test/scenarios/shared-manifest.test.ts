@@ -1,9 +1,11 @@
 /** No disk of mine lasts: does every command go on, from an empty folder each time, with what stands in the database? */
-import { rm } from "node:fs/promises";
+import { mkdir, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { expect, test } from "vitest";
+import { readManifest } from "../../src/jobs-folder/open.ts";
 import { type Ended, runHere } from "../command-line.ts";
 import { temporaryFolder } from "../manifest/sample.ts";
+import { IN_FULL } from "../size.ts";
 import { type Folders, openFolders, TEXTS } from "../folders.ts";
 
 const OVER = ["--manifest", "postgres"];
@@ -25,7 +27,13 @@ async function openShared(texts: readonly string[], faults: string) {
   const vecfill = without(folders.vecfill);
   const json = async (...args: readonly string[]) =>
     JSON.parse((await vecfill(...args, "--json")).stdout);
-  return { ...folders, vecfill, json, inTime: without(folders.vecfillInTime) };
+  return {
+    ...folders,
+    vecfill,
+    json,
+    inTime: without(folders.vecfillInTime),
+    inFolder: folders.vecfill,
+  };
 }
 
 test("a run, a look, a rollback, another run, what failed again, and a clean", async () => {
@@ -62,6 +70,41 @@ test("a limit on cost that was given once holds for whoever comes, until another
   expect(await its.books()).toMatchObject({ wrong: 0, empty: 0 });
 });
 
+test(
+  "a folder's manifest goes to the database, its journal is printed, and it comes back",
+  IN_FULL,
+  async () => {
+    const its = await openShared(TEXTS, "permanent=0.2");
+    const inFolder = (...args: readonly string[]) => its.inFolder("jobs", ...args);
+    await inFolder("export");
+    await inFolder("submit", "--yes");
+    const moved = await inFolder("manifest", "move", "--to", "postgres");
+    expect([moved.code, moved.stderr]).toEqual([
+      0,
+      expect.stringContaining("next: vecfill run --manifest postgres --jobs-dir"),
+    ]);
+    const { code, stderr } = await inFolder("jobs");
+    expect([code, stderr]).toEqual([2, expect.stringContaining("--manifest postgres")]);
+    expect((await its.inTime("run")).code).toBe(1);
+    const { jobs } = await its.json("jobs");
+    await mkdir(join(its.home, "copy"));
+    const { stdout } = await its.vecfill("manifest", "export");
+    await writeFile(join(its.home, "copy", "manifest.ndjson"), stdout);
+    expect((await readManifest(join(its.home, "copy"))).jobs()).toHaveLength(jobs.length);
+    const back = await inFolder("manifest", "move", "--to", "folder", ...OVER);
+    expect([back.code, back.stderr]).toEqual([0, expect.stringContaining("--manifest folder")]);
+    expect(JSON.parse((await inFolder("jobs", "--json")).stdout).jobs).toMatchObject(
+      jobs.map(({ id, state, written }: Readonly<Record<string, unknown>>) => ({
+        id,
+        state,
+        written,
+      })),
+    );
+    expect((await its.vecfill("jobs")).stderr).toContain("has moved to a jobs folder");
+    expect(await its.books()).toMatchObject({ twice: [], wrong: 0, empty: 1 });
+  },
+);
+
 test.each([
   [["migrate"], "vecfill migrate does not work over a shared manifest"],
   [["recover"], "vecfill recover does not work over a shared manifest"],
@@ -78,7 +121,8 @@ test.each([
   [["worker", ...OVER], {}, "--yes"],
   [["worker", "--yes", ...OVER], { DATABASE_URL: "pglite:memory" }, "no use for workers"],
   [["manifest", "pause"], {}, "in a folder is not paused"],
-  [["manifest", "move", ...OVER], {}, "vecfill manifest pause"],
+  [["manifest", "copy", ...OVER], {}, "vecfill manifest pause"],
+  [["manifest", "move", ...OVER], {}, "Where the manifest goes"],
 ])("what a worker needs, and what can be paused, is said: %s", async (args, env, why) => {
   const its = { GEMINI_API_KEY: "a-key", ...env };
   const { code, stderr } = await runHere(args, { env: its, folder: await temporaryFolder() });

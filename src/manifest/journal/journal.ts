@@ -9,12 +9,13 @@
 import { createHash, type Hash } from "node:crypto";
 import { openAppendFile } from "../../disk/append-file.ts";
 import { hashStart } from "../../disk/durable-file.ts";
-import { UserError } from "../../errors.ts";
+import { UserError, usageError } from "../../errors.ts";
 import { readTextLines } from "../../disk/jsonl.ts";
 import {
   FORMAT_VERSION,
   type JournalEvent,
   type JournalHeader,
+  MOVED_VERSION,
   parseEvent,
   parseHeader,
   UNSEALED_VERSION,
@@ -77,6 +78,29 @@ export async function readJournal(
   return { ...soFar(), warnings: [] };
 }
 
+/** Of whatever format, also one that is refused otherwise; undefined where there is no journal, or only the torn start of one. */
+export async function readHeaderOf(path: string): Promise<JournalHeader | undefined> {
+  if (!(await exists(path))) return undefined;
+  for await (const { texts } of readTextLines(path)) {
+    const [first] = typeof texts === "string" ? [] : texts;
+    return first === undefined ? undefined : checked(path, 1, () => parseHeader(first));
+  }
+  return undefined;
+}
+
+/** A whole journal, a line after the other, each without its LF. */
+export function* journalLines(
+  header: JournalHeader,
+  events: readonly JournalEvent[],
+): Generator<string> {
+  let seal = FIRST_SEAL;
+  for (const each of [header, ...events]) {
+    const next = sealed(JSON.stringify(each), seal);
+    seal = next.seal;
+    yield next.line;
+  }
+}
+
 /** Opens for appending after `endsAt`; what stands behind it is the torn line, and is cut off. */
 export async function openJournal(
   path: string,
@@ -120,11 +144,19 @@ async function startOf(path: string, content: JournalContent): Promise<Place> {
 function readHeader(path: string, text: string): JournalHeader {
   const header = checked(path, 1, () => parseHeader(text));
   if (header.version === FORMAT_VERSION || header.version === UNSEALED_VERSION) return header;
+  if (header.version === MOVED_VERSION) throw hasMoved(path);
   throw new UserError(
     `The manifest ${path} has format version ${header.version}; this vecfill knows version ${FORMAT_VERSION}.`,
     {
       hint: "Use the vecfill that wrote it, or the newest: `npm install --global vecfill@latest`. Nothing was changed.",
     },
+  );
+}
+
+function hasMoved(path: string): UserError {
+  return usageError(
+    `The manifest ${path} has moved to the database of its table, where several may share it.`,
+    "Add --manifest postgres, or set VECFILL_MANIFEST=postgres. `vecfill manifest move --to folder` brings it back. Or name another folder with --jobs-dir.",
   );
 }
 

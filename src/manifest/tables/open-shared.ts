@@ -35,7 +35,7 @@ export async function openShared(options: SharedOptions): Promise<Manifest> {
 }
 
 /** Whoever works on the copy is stopped, too: nobody may have looked yet. `database`: this one. */
-async function refuseCopy(
+export async function refuseCopy(
   { tables, again }: Pick<SharedOptions, "tables" | "again">,
   head: Head,
   database: string,

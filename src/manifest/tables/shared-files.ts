@@ -30,7 +30,7 @@ const STORE = `INSERT INTO vecfill.file (manifest, job, sha256, bytes) VALUES ($
 const FETCH = `SELECT encode(bytes, 'base64') AS bytes FROM ${OF_JOB} AND sha256 = $3`;
 const DELETE = `DELETE FROM ${OF_JOB} AND sha256 = ANY ($3::text[])`;
 
-type Recorded = Readonly<{ job: string; path: string; record: FileRecord }>;
+export type Recorded = Readonly<{ job: string; path: string; record: FileRecord }>;
 
 export class SharedFiles {
   readonly #its: Pick<Sharing, "tables" | "id" | "again">;
@@ -127,7 +127,7 @@ function entryOf({ job, record: { sha256 } }: Recorded): string {
 }
 
 /** Without those that were deleted on purpose. */
-function recordedFiles(files: JobFiles, job: Job): readonly Recorded[] {
+export function recordedFiles(files: JobFiles, job: Job): readonly Recorded[] {
   const { requestFile, copies, rowsFile, failedFile, rollback, cleaned, recovered } = job;
   const sent = !recovered && !cleaned.includes("requests");
   const all: readonly (readonly [path: string, record: FileRecord | undefined])[] = [

@@ -157,7 +157,8 @@ export class SharedLog implements EventLog {
   }
 }
 
-function columnsOf(jobs: readonly Job[]): string[][] {
+/** Ids, seqs and states, as statements take them. */
+export function columnsOf(jobs: readonly Job[]): string[][] {
   return [
     jobs.map(({ id }) => id),
     jobs.map(({ seq }) => `${seq}`),

@@ -86,12 +86,24 @@ const TABLES_SQL = `
   REVOKE ALL ON SCHEMA vecfill FROM PUBLIC;`;
 
 /** `database`: as `whichDatabase` says it. */
-type First = Readonly<{ id: string; database: string; state: "active" }>;
+type First = Readonly<{ id: string; database: string; state: "active" | "arriving" }>;
 
 /** Needs CREATE on the database where they are not there yet. `first`: the manifest, if there is none. */
 export async function makeTables(tables: Tables, first: First): Promise<void> {
   if ((await readHead(tables)) !== undefined) return;
   await tables.script(`${TABLES_SQL} ${firstSql(first)}`);
+}
+
+/** It comes from a folder, and is not whole yet; whoever worked on it before it left is locked out. One that nobody has used makes way. */
+export async function beginArrival(tables: Tables, id: string, database: string): Promise<void> {
+  const first: First = { id, database, state: "arriving" };
+  await makeTables(tables, first);
+  await tables.script(`
+    SELECT pg_advisory_xact_lock(${MAKING_LOCK})::text;
+    DELETE FROM vecfill.manifest WHERE id <> '${id}' AND last_event = 0 AND last_job = 0;
+    ${firstSql(first)};
+    UPDATE vecfill.manifest SET state = 'arriving', epoch = epoch + 1, database = '${database}'
+      WHERE id = '${id}' AND state IN ('arriving', 'left')`);
 }
 
 function firstSql({ id, database, state }: First): string {

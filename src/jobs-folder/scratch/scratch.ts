@@ -3,12 +3,17 @@
  * within the jobs folder, which may be lost at any time: one for each that writes, another for those that look.
  */
 import { join } from "node:path";
-import { acquireLock, type Lock, type LockedPlace, sweepLeftovers } from "../disk/folder-lock.ts";
-import { UserError } from "../errors.ts";
-import { lockPath } from "../manifest/file-names.ts";
-import type { Manifest, ManifestView } from "../manifest/manifest.ts";
-import { openShared, readShared, type SharedOptions } from "../manifest/tables/open-shared.ts";
-import { prepareFolder, sweepLeft } from "./files.ts";
+import {
+  acquireLock,
+  type Lock,
+  type LockedPlace,
+  sweepLeftovers,
+} from "../../disk/folder-lock.ts";
+import { UserError } from "../../errors.ts";
+import { lockPath } from "../../manifest/file-names.ts";
+import type { Manifest, ManifestView } from "../../manifest/manifest.ts";
+import { openShared, readShared, type SharedOptions } from "../../manifest/tables/open-shared.ts";
+import { prepareFolder, sweepLeft } from "../files.ts";
 
 export type SharedPlace = Omit<SharedOptions, "scratchOf"> & Readonly<{ jobsDir: string }>;
 

@@ -1,0 +1,17 @@
+/** What a journal is called that does not count: its manifest has moved to the database, or has not come from there yet. */
+import { join } from "node:path";
+
+/** The journal of a manifest that has moved to the database, as it was then: for people. */
+export function movedJournalPath(folder: string): string {
+  return join(folder, "manifest.moved.ndjson");
+}
+
+/** The journal of one that comes from the database, until it has left there; `epoch` tells which leaving it is of. */
+export function arrivingJournalPath(folder: string, epoch: string): string {
+  return join(folder, `manifest.arriving-${epoch}.ndjson`);
+}
+
+/** Within the folder. */
+export function isArrivingJournal(name: string): boolean {
+  return /^manifest\.arriving-\d+\.ndjson$/.test(name);
+}
