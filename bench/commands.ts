@@ -2,6 +2,7 @@
  * What a person waits for: the help, and the list of a long manifest; as built JavaScript, which is
  * what people have, and from source. And what a long manifest takes in memory, beside its file.
  */
+import { createHash } from "node:crypto";
 import { mkdtemp, rename, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setFlagsFromString } from "node:v8";
@@ -16,7 +17,7 @@ import { TARGET } from "./questions.ts";
 import { alternate, type Contestant, type Figure, once } from "./rounds.ts";
 
 const AT = "2026-01-01T00:00:00.000Z";
-const FILE = { bytes: 10_000, sha256: "a".repeat(64) };
+const STEP_MS = 61_007;
 const ROWS_A_JOB = 6000;
 
 export type CommandSizes = Readonly<{ jobs: number; rounds: number }>;
@@ -117,8 +118,14 @@ function manifestOf(jobs: number): string {
   return lines.join("");
 }
 
-/** Everything that is recorded of a job that has no trouble. */
+/** Everything that is recorded of a job that has no trouble. No two have the same times, files and figures. */
 function wholeLife(job: string): JournalEvent[] {
+  const number = Number(job);
+  const at = new Date(Date.parse(AT) + number * STEP_MS).toISOString();
+  const file = {
+    bytes: 10_000 + number,
+    sha256: createHash("sha256").update(job).digest("hex"),
+  };
   const name = `vecfill-benchmrk-${job}-1`;
   const sums = {
     requests: ROWS_A_JOB,
@@ -129,8 +136,8 @@ function wholeLife(job: string): JournalEvent[] {
     gone: 0,
   };
   const outstanding = { lines: 0, retryable: 0 };
-  const tokens = 200_000;
-  const shared = { at: AT, job };
+  const tokens = 200_000 + number;
+  const shared = { at, job };
   return [
     {
       ...shared,
@@ -138,10 +145,10 @@ function wholeLife(job: string): JournalEvent[] {
       target: 0,
       requests: ROWS_A_JOB,
       tokens,
-      file: FILE,
+      file,
       attempt: 1,
     },
-    { ...shared, type: "uploaded", remoteFile: { name: `files/${name}`, expiresAt: AT } },
+    { ...shared, type: "uploaded", remoteFile: { name: `files/${name}`, expiresAt: at } },
     { ...shared, type: "submitting", displayName: name, submission: 1, keyId: "0123456789ab" },
     {
       ...shared,
@@ -151,7 +158,7 @@ function wholeLife(job: string): JournalEvent[] {
       keyId: "0123456789ab",
     },
     { ...shared, type: "succeeded", resultsName: `files/batch-${name}` },
-    { ...shared, type: "downloaded", file: FILE },
+    { ...shared, type: "downloaded", file },
     { ...shared, type: "imported", tokens, sums, outstanding },
   ];
 }

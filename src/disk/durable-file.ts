@@ -3,9 +3,10 @@
  * and the folder synced. After a crash there is the old file or the new one, and perhaps a
  * `.part`, which nobody reads and, in the jobs folder, a later run sweeps.
  */
-import { createHash, type Hash, randomBytes } from "node:crypto";
+import { createHash, randomBytes } from "node:crypto";
 import { type FileHandle, open, rename, rm } from "node:fs/promises";
 import { dirname } from "node:path";
+import { crc32 } from "node:zlib";
 import { UserError } from "../errors.ts";
 import { readBlocks } from "./file-blocks.ts";
 import { errorCode } from "./presence.ts";
@@ -97,16 +98,16 @@ export async function hashFile(path: string): Promise<FileDigest> {
   return { bytes, sha256: hash.digest("hex") };
 }
 
-/** Of its first so many bytes, to be gone on with. */
-export async function hashStart(path: string, bytes: number): Promise<Hash> {
-  const hash = createHash("sha256");
+/** The CRC-32 of its first so many bytes, to be gone on with. */
+export async function crcOfStart(path: string, bytes: number): Promise<number> {
+  let crc = 0;
   let left = bytes;
   for await (const block of readBlocks(path)) {
-    hash.update(block.subarray(0, left));
+    crc = crc32(block.subarray(0, left), crc);
     left -= Math.min(left, block.length);
     if (left === 0) break;
   }
-  return hash;
+  return crc;
 }
 
 /** Makes renames and removals within the folder survive a power cut. */

@@ -36,7 +36,9 @@ const MINUTE_CHARS = "2026-11-22T10:00".length;
 
 /** `2026-11-22 10:00`: in UTC, as all times that are told. */
 export function minute(time: string | number | Date): string {
-  return new Date(time).toISOString().slice(0, MINUTE_CHARS).replace("T", " ");
+  // a time of ours: a long list has tens of thousands
+  const text = typeof time === "string" && time.endsWith("Z") ? time : new Date(time).toISOString();
+  return text.slice(0, MINUTE_CHARS).replace("T", " ");
 }
 
 const BYTE_UNITS = ["B", "kB", "MB", "GB", "TB"];

@@ -1,21 +1,24 @@
 // A long journal has what it comes to beside it. Is what is known by it always what the journal tells, whatever becomes
 // of either file?
 import { mkdir, readFile, rm, stat, writeFile } from "node:fs/promises";
-import { createHash } from "node:crypto";
 import { join } from "node:path";
 import { deserialize, serialize } from "node:v8";
+import { crc32 } from "node:zlib";
 import { describe, expect, test } from "vitest";
 import { systemClock } from "../../src/clock.ts";
 import { packageVersion } from "../../src/disk/package-version.ts";
 import { parseHeader } from "../../src/manifest/event.ts";
 import type { ManifestState } from "../../src/manifest/fold.ts";
+import { type Column, columnOf, valuesIn } from "../../src/manifest/saved/columns.ts";
 import { readState, saveState } from "../../src/manifest/saved/saved-state.ts";
 import { openManifest, readManifest } from "../../src/jobs-folder/open.ts";
+import { isJsonObject } from "../../src/row/json-value.ts";
 import { sized } from "../size.ts";
 import { newJob, resealed, temporaryFolder } from "./sample.ts";
 
 const JOURNAL = "manifest.ndjson";
 const STATE = "manifest.state";
+const PROOF_BYTES = 4;
 /** Longer than any journal is, so that it is saved however short this one is. */
 const NOTHING_SAVED = -Infinity;
 const LONG = "x".repeat(1024 * 1024);
@@ -39,8 +42,10 @@ async function save(folder: string): Promise<void> {
 
 /** As anybody can make it who has read jobs/README.md. */
 function withProof(body: Buffer): Buffer {
-  const writer = `vecfill ${packageVersion()}, shape 3, v8 ${process.versions.v8}\n`;
-  return Buffer.concat([createHash("sha256").update(writer).update(body).digest(), body]);
+  const writer = `vecfill ${packageVersion()}, shape 4, v8 ${process.versions.v8}\n`;
+  const proof = Buffer.alloc(PROOF_BYTES);
+  proof.writeUInt32LE(crc32(body, crc32(writer)));
+  return Buffer.concat([proof, body]);
 }
 
 /** What the journal alone comes to. */
@@ -121,23 +126,26 @@ describe("it does not count", () => {
     }
   });
 
-  const forged: Readonly<Record<string, (state: ManifestState) => void>> = {
-    "the id of a job": ({ jobs }) => {
-      for (const [id, job] of jobs) jobs.set(id, { ...job, id: `../${id}` });
-    },
-    "the number of the last job": (state) => Object.assign(state, { lastJob: "/../1" }),
-    "the id of a child": ({ jobs }) => {
-      for (const [id, job] of jobs) jobs.set(id, { ...job, children: ["../x"] });
-    },
+  type Forged = { state: { lastJob: unknown }; count: number; jobs: Column };
+  const inJobs = (saved: Forged, forge: (id: unknown) => object) => {
+    const jobs = valuesIn(saved.jobs, saved.count).map((job) =>
+      isJsonObject(job) ? { ...job, ...forge(job["id"]) } : job,
+    );
+    saved.jobs = columnOf(jobs);
+  };
+  const forged: Readonly<Record<string, (saved: Forged) => void>> = {
+    "the id of a job": (saved) => inJobs(saved, (id) => ({ id: `../${String(id)}` })),
+    "the number of the last job": ({ state }) => Object.assign(state, { lastJob: "/../1" }),
+    "the id of a child": (saved) => inJobs(saved, () => ({ children: ["../x"] })),
   };
 
   test.each(Object.entries(forged))("where %s would name a file elsewhere", async (_, forge) => {
     const folder = await savedAfter(half);
     const path = join(folder, STATE);
-    const saved: { state: ManifestState } = deserialize((await readFile(path)).subarray(32));
+    const saved: Forged = deserialize((await readFile(path)).subarray(PROOF_BYTES));
     await writeFile(path, withProof(serialize(saved)));
     expect((await readState(folder)).savedBytes).toBeGreaterThan(0);
-    forge(saved.state);
+    forge(saved);
     await writeFile(path, withProof(serialize(saved)));
     const { state, savedBytes } = await readState(folder);
     expect(savedBytes).toBe(0);

@@ -6,9 +6,9 @@
  * journal that cannot be trusted must not decide what is paid for. An append that fails is taken
  * back.
  */
-import { createHash, type Hash } from "node:crypto";
+import { crc32 } from "node:zlib";
 import { openAppendFile } from "../../disk/append-file.ts";
-import { hashStart } from "../../disk/durable-file.ts";
+import { crcOfStart } from "../../disk/durable-file.ts";
 import { UserError, usageError } from "../../errors.ts";
 import { readTextLines } from "../../disk/jsonl.ts";
 import {
@@ -33,8 +33,8 @@ export type Place = Readonly<{
   lines: number;
   /** Of the last line. */
   seal: number;
-  /** Of all bytes. */
-  hash: Hash;
+  /** Of all bytes: it tells what was damaged, not what was forged. */
+  crc: number;
 }>;
 
 export type JournalContent = Place & Readonly<{ warnings: readonly string[] }>;
@@ -51,9 +51,8 @@ export async function readJournal(
   onEvent: (event: JournalEvent) => void,
   from?: Place,
 ): Promise<JournalContent> {
-  const hash = from?.hash ?? createHash("sha256");
-  let { header, endsAt = 0, lines: number = 0, seal = FIRST_SEAL } = from ?? {};
-  const soFar = () => ({ header, endsAt, lines: number, seal, hash });
+  let { header, endsAt = 0, lines: number = 0, seal = FIRST_SEAL, crc = 0 } = from ?? {};
+  const soFar = () => ({ header, endsAt, lines: number, seal, crc });
   if (!(await exists(path))) return { ...soFar(), warnings: [] };
   const isSealed = () => header?.version !== UNSEALED_VERSION;
   const unsealed = (text: string): string => {
@@ -73,7 +72,7 @@ export async function readJournal(
       if (number > 1) checked(path, number, () => onEvent(parseEvent(json)));
     }
     endsAt += lines.bytes.length;
-    hash.update(lines.bytes);
+    crc = crc32(lines.bytes, crc);
   }
   return { ...soFar(), warnings: [] };
 }
@@ -108,9 +107,8 @@ export async function openJournal(
   newHeader: JournalHeader,
 ): Promise<JournalWriter> {
   const start = await startOf(path, content);
-  const { hash } = start;
   const file = await openAppendFile(path, start.endsAt);
-  let { endsAt, lines, seal } = start;
+  let { endsAt, lines, seal, crc } = start;
   const append = async (event: JournalEvent | JournalHeader) => {
     const next = sealed(JSON.stringify(event), seal);
     const bytes = Buffer.from(`${next.line}\n`);
@@ -119,8 +117,8 @@ export async function openJournal(
     } catch (error) {
       throw cannotWrite(path, error);
     }
-    hash.update(bytes);
     [endsAt, lines, seal] = [endsAt + bytes.length, lines + 1, next.seal];
+    crc = crc32(bytes, crc);
   };
   try {
     if (start.header === undefined) await append(newHeader);
@@ -129,7 +127,7 @@ export async function openJournal(
     throw error;
   }
   const header = start.header ?? newHeader;
-  const soFar = () => ({ header, endsAt, lines, seal, hash });
+  const soFar = () => ({ header, endsAt, lines, seal, crc });
   return { append, close: () => file.close().then(soFar) };
 }
 
@@ -137,8 +135,8 @@ async function startOf(path: string, content: JournalContent): Promise<Place> {
   const { header } = content;
   if (header?.version !== UNSEALED_VERSION) return content;
   const upgraded = await upgradeJournal(path, header);
-  const hash = await hashStart(path, upgraded.endsAt);
-  return { ...content, ...upgraded, header: { ...header, version: FORMAT_VERSION }, hash };
+  const crc = await crcOfStart(path, upgraded.endsAt);
+  return { ...content, ...upgraded, header: { ...header, version: FORMAT_VERSION }, crc };
 }
 
 function readHeader(path: string, text: string): JournalHeader {

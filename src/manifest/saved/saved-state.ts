@@ -3,16 +3,19 @@
  * second truth: it counts only where it is whole, this very version wrote it, and the journal begins with the bytes
  * that it was made from. Else it counts as not there, and a later writer makes it anew.
  */
-import { createHash } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { deserialize, serialize } from "node:v8";
-import { hashStart, replaceFile } from "../../disk/durable-file.ts";
+import { crc32 } from "node:zlib";
+import { crcOfStart, replaceFile } from "../../disk/durable-file.ts";
 import { packageVersion } from "../../disk/package-version.ts";
 import { errorCode } from "../../disk/presence.ts";
 import { UserError } from "../../errors.ts";
 import { JOB_ID, MANIFEST_ID } from "../event.ts";
 import { manifestPath, savedStatePath } from "../file-names.ts";
+import { isJsonObject } from "../../row/json-value.ts";
+import { type Column, columnOf, valuesIn } from "./columns.ts";
 import { apply, emptyState, type ManifestState } from "../fold.ts";
+import type { Job } from "../job.ts";
 import { type JournalContent, type Place, readJournal } from "../journal/journal.ts";
 
 /** So many bytes of a journal are read in an instant. */
@@ -43,20 +46,28 @@ export async function saveState(
   if (place.endsAt - savedBytes < WORTH_SAVING_BYTES) return;
   // numbers that were reserved and never recorded are free again
   const lastJob = [...state.jobs.keys()].reduce((last, id) => Math.max(last, Number(id)), 0);
-  const { hash, ...rest } = place;
-  const sha256 = hash.copy().digest("hex");
-  const saved: Saved = { place: rest, sha256, state: { ...state, lastJob, index: undefined } };
+  const { jobs, index: _made, ...rest } = state;
+  const stored = [...jobs.values()].map(({ target, ...job }) => ({
+    ...job,
+    target: state.targets.indexOf(target),
+  }));
+  const columns = columnOf(stored);
+  const saved: Saved = { place, state: { ...rest, lastJob }, count: jobs.size, jobs: columns };
   const body = serialize(saved);
   const content = Buffer.concat([proofOf(body), body]);
   await unlessRefused(replaceFile(savedStatePath(folder), content));
 }
 
 type Saved = Readonly<{
-  place: Omit<Place, "hash">;
-  /** Of the journal up to there. */
-  sha256: string;
-  state: ManifestState;
+  place: Place;
+  state: Omit<ManifestState, "jobs" | "index">;
+  count: number;
+  /** In the order of their making. */
+  jobs: Column;
 }>;
+
+/** Its target by number. */
+type StoredJob = Omit<Job, "target"> & Readonly<{ target: number }>;
 
 type Found = Readonly<{ state: ManifestState; place: Place }>;
 
@@ -65,33 +76,48 @@ async function findSaved(folder: string): Promise<Found | undefined> {
   const body = bytes.subarray(PROOF_BYTES);
   if (!proofOf(body).equals(bytes.subarray(0, PROOF_BYTES))) return undefined;
   const saved: Saved = deserialize(body);
-  if (!namesAreSound(saved)) return undefined;
-  const { place, sha256, state } = saved;
-  const hash = await hashStart(manifestPath(folder), place.endsAt);
-  return hash.copy().digest("hex") === sha256 ? { state, place: { ...place, hash } } : undefined;
+  const { endsAt, crc, header } = saved.place;
+  const state = soundState(saved);
+  if (state === undefined || !MANIFEST_ID.test(String(header?.manifest))) return undefined;
+  if ((await crcOfStart(manifestPath(folder), endsAt)) !== crc) return undefined;
+  return { state, place: saved.place };
 }
 
 /**
  * Anybody can make a proof, and what is found in a folder is data: names of which files and batches are made are such
  * as the journal's check lets through.
  */
-function namesAreSound({ place, state }: Saved): boolean {
-  const ids = [...state.jobs].flatMap(([id, job]) => [id, job.id, ...job.parents, ...job.children]);
-  return (
-    MANIFEST_ID.test(String(place.header?.manifest)) &&
-    Number.isSafeInteger(state.lastJob) &&
-    ids.every((id) => JOB_ID.test(id))
+function soundState({ state, count, jobs: columns }: Saved): ManifestState | undefined {
+  const stored = valuesIn(columns, count);
+  if (!Number.isSafeInteger(state.lastJob) || !stored.every(isSound)) return undefined;
+  const jobs = new Map<string, Job>();
+  for (const job of stored) {
+    const target = state.targets[job.target];
+    if (target === undefined) return undefined;
+    jobs.set(job.id, { ...job, target });
+  }
+  return { ...state, jobs, index: undefined };
+}
+
+function isSound(job: unknown): job is StoredJob {
+  if (!isJsonObject(job)) return false;
+  const { id, parents, children } = job;
+  if (!Array.isArray(parents) || !Array.isArray(children)) return false;
+  return [id, ...parents, ...children].every(
+    (each) => typeof each === "string" && JOB_ID.test(each),
   );
 }
 
-const PROOF_BYTES = 32;
+const PROOF_BYTES = 4;
 /** Counts the shapes that the state has had: a version under work has the number of the one before it. */
-const SHAPE = 3;
+const SHAPE = 4;
 
 /** Another for other bytes, and where another version of vecfill or of its engine wrote them. */
 function proofOf(body: Uint8Array): Buffer {
   const writer = `vecfill ${packageVersion()}, shape ${SHAPE}, v8 ${process.versions.v8}\n`;
-  return createHash("sha256").update(writer).update(body).digest();
+  const proof = Buffer.alloc(PROOF_BYTES);
+  proof.writeUInt32LE(crc32(body, crc32(writer)));
+  return proof;
 }
 
 /** Undefined where the system does not let it be read or written: the journal tells the same, and later. */
