@@ -1,10 +1,19 @@
 /* How one job gets exactly one batch, whatever stops, dies, gets lost or comes late. `npm run model` has spin
  * look at every state of it. Two processes share a jobs folder; each may die at `mayDie`, and stand still
- * between any two steps for as long as it likes, while the other takes its lock. What is recorded bears the
- * names of the journal's events. What it covers and leaves out: docs/reliability.md. */
+ * between any two steps for as long as it likes, while the other takes its lock. With SHARED workers share a
+ * manifest in tables: there is no lock, each lease may have ended, and what is recorded counts only by what holds
+ * at that very place. What is recorded bears the names of the journal's events. What it covers and leaves out:
+ * docs/reliability.md. */
+#ifdef SHARED
+#ifndef PROCESSES
+#define PROCESSES 3
+#endif
+#else
+#define PROCESSES 2
+#endif
 #define SUBMISSIONS 2
-#define FILES 6                                             /* one for each submission and process */
-#define fileOf(submission, process) (2 * submission + process)
+#define FILES (PROCESSES * (SUBMISSIONS + 1))               /* one for each submission and process */
+#define fileOf(submission, process) (PROCESSES * submission + process)
 #ifdef SAME_NAMES
 #define ownFile(submission, process) fileOf(submission, 0)  /* both processes call a file the same */
 #else
@@ -12,8 +21,8 @@
 #endif
 mtype = { exported, uploaded, submitting, refused, revoking, absent, submitted, duplicate };
 
-/* the folder */
-byte lock = 9; mtype state = exported; byte submissions, remoteFile, batch; bool isRevoking;
+/* the manifest; `moves`: of the job, by which whoever has it in hand knows whether others went on with it */
+byte lock = 9, moves; mtype state = exported; byte submissions, remoteFile, batch; bool isRevoking;
 bool told[SUBMISSIONS + 1]; hidden byte k;
 /* Gemini, and the network before it: a create names its file, 0 is none */
 byte onItsWay[SUBMISSIONS + 1]; bool yes[SUBMISSIONS + 1], no[SUBMISSIONS + 1];
@@ -25,17 +34,38 @@ bool there[FILES], deleted[FILES], seen[FILES];             /* seen: by creates,
 #define takes(file) (there[file] && !deleted[file])
 #endif
 
+#ifdef SHARED
+#ifdef NO_COMPARING
+#define inHand true
+#define sameSubmission true
+#else
+#define inHand (moves == mine)
+#define sameSubmission (state == submitting && submissions == own)
+#endif
+#define asItIs true
+#define looksFirst true
+#define look mine = moves
+#define move moves++; mine = moves
+#define mayDie skip                                         /* one of them stands still for ever: it is dead */
+#else
+#define inHand (lock == me)
+#define sameSubmission inHand
+#define asItIs inHand
+#define looksFirst inHand
+#define look skip
+#define move skip
 #define mayDie if :: skip :: goto open fi
-#define mustHold if :: lock == me :: else -> goto open fi
+#endif
+#define must(hold) if :: hold :: else -> goto open fi
 #define say(event) printf("process %d records: %e\n", me, event)
-inline record(event) { say(event); mayDie }
+inline record(event) { move; say(event); mayDie }
 /* one reading of the whole list; a batch that shows is the job's, or a second one */
 inline read() {
   d_step { found = 0; k = 1; do :: k <= SUBMISSIONS -> if :: made[k] && listed[k] && k != batch && !told[k] -> found = k :: else fi; k++ :: else -> break od };
   mayDie;
   if
-  :: found > 0 -> atomic { mustHold; if
-       :: state != submitted -> state = submitted; batch = found; isRevoking = false; say(submitted)
+  :: found > 0 -> atomic { must(asItIs); if
+       :: state != submitted -> state = submitted; batch = found; isRevoking = false; move; say(submitted)
        :: state == submitted && batch != found -> told[found] = true; say(duplicate)
        :: else fi }; goto work
   :: else
@@ -45,35 +75,38 @@ inline read() {
 inline grace() { d_step { k = 1; do :: k <= SUBMISSIONS -> listed[k] = made[k] || listed[k]; k++ :: else -> break od } }
 inline readOverGrace() { read(); grace(); read() }
 
-active [2] proctype Process() {
-  byte me = _pid; byte found, own, file; mtype seems;
-open: lock = me;                                            /* whoever had it is dead, or seems to be */
-work: found = 0; d_step { seems = state; own = submissions; file = remoteFile };
+active [PROCESSES] proctype Process() {
+  byte me = _pid; byte found, own, file, mine; mtype seems;
+open:
+#ifndef SHARED
+  lock = me;                                                /* whoever had it is dead, or seems to be */
+#endif
+work: found = 0; d_step { seems = state; own = submissions; file = remoteFile; look };
   if
   :: seems == submitted || (seems == exported && own == SUBMISSIONS) -> goto done
   :: seems == exported && own < SUBMISSIONS -> read(); own++;
      if
      :: file == 0 -> file = ownFile(own, me); mayDie; d_step { there[file] = true; deleted[file] = false; printf("process %d uploads\n", me) }; mayDie;
-        atomic { mustHold; remoteFile = file; record(uploaded) }
+        atomic { must(inHand); remoteFile = file; record(uploaded) }
      :: else
      fi;
 #ifdef INTENT_AFTER_CREATE
      onItsWay[own] = file; printf("process %d sends create %d\n", me, own); mayDie;
 #endif
-     atomic { mustHold; submissions = own; state = submitting; record(submitting) };
+     atomic { must(inHand); submissions = own; state = submitting; record(submitting) };
 #ifndef INTENT_AFTER_CREATE
-     mustHold;                                              /* the check; behind it a machine may stop */
+     must(looksFirst);                                      /* the check; behind it a machine may stop */
      onItsWay[own] = file; printf("process %d sends create %d\n", me, own); mayDie;
 #endif
      if
-     :: yes[own] -> atomic { mustHold; state = submitted; batch = own; record(submitted) }
-     :: no[own] -> atomic { mustHold; if :: !takes(file) -> remoteFile = 0 :: else fi;
+     :: yes[own] -> atomic { must(inHand); state = submitted; batch = own; record(submitted) }
+     :: no[own] -> atomic { must(inHand); if :: !takes(file) -> remoteFile = 0 :: else fi;
                             state = exported; record(refused) }
      :: true                                                /* no answer, or none that can be used */
      fi
   :: seems == submitting ->
      if
-     :: !isRevoking -> readOverGrace(); atomic { mustHold; isRevoking = true; record(revoking) }
+     :: !isRevoking -> readOverGrace(); atomic { must(sameSubmission); isRevoking = true; record(revoking) }
      :: else
      fi;
 #ifndef NO_REVOCATION
@@ -86,7 +119,7 @@ work: found = 0; d_step { seems = state; own = submissions; file = remoteFile };
 #ifndef NO_SECOND_READING
      readOverGrace();
 #endif
-     atomic { mustHold; remoteFile = 0; isRevoking = false; state = exported; record(absent) }
+     atomic { must(sameSubmission); remoteFile = 0; isRevoking = false; state = exported; record(absent) }
   fi;
   goto work;
 done: skip

@@ -56,7 +56,7 @@ test(
   () => {
     const { status, stdout } = spawnSync(process.execPath, [RUNNER], { encoding: "utf8" });
     expect(status, stdout).toBe(0);
-    expect(stdout.match(/^[^ ].*: a breach/gm)).toHaveLength(5);
+    expect(stdout.match(/^[^ ].*: a breach/gm)).toHaveLength(11);
     expect(stdout).toContain("create 2 makes a batch");
   },
 );

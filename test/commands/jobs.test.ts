@@ -244,7 +244,7 @@ describe("--watch", () => {
   it("is ended by Ctrl-C, with 130", async () => {
     const signals = new EventEmitter();
     const watching = runHere(["jobs", "--watch", "--jobs-dir", folder], { signals });
-    await systemClock.sleep(500);
+    while (signals.listenerCount("SIGINT") === 0) await systemClock.sleep(5);
     signals.emit("SIGINT");
     expect((await watching).code).toBe(130);
   });

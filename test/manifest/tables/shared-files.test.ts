@@ -35,7 +35,8 @@ test("each step of a job can be taken by another process, with an empty disk", a
   await trial.services({}, async (all) => {
     await exportAll({ ...all, manifest: await elsewhere() }, trial.exportOptions());
     const sender = await elsewhere();
-    await submitJob({ ...all, manifest: sender }, sender.job("0001"));
+    const sent = await submitJob({ ...all, manifest: sender }, sender.job("0001"));
+    expect(sent).toMatchObject({ kind: "submitted" });
     await trial.emulator.advance(1_000);
     const looker = await elsewhere();
     await pollJob({ ...all, manifest: looker }, looker.job("0001"));
