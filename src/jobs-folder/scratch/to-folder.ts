@@ -140,7 +140,7 @@ function areOpen({ id }: Job, more: number): UserError {
   return new UserError(
     `Job ${id} has not ended${others}: a manifest goes to a folder when all have.`,
     {
-      hint: "Let them end first: `vecfill worker --drain --yes`, or `vecfill run`. Nothing was moved.",
+      hint: "Let them end first: `vecfill worker --drain --yes --manifest postgres`, or `vecfill run --manifest postgres`. Nothing was moved.",
       exit: "unfinished",
     },
   );

@@ -37,7 +37,7 @@ const HINTS: Readonly<Record<string, string | undefined>> = {
     "There, `vecfill manifest move --to postgres` once more goes on with the move. Until that is done the folder counts: leave --manifest postgres out.",
   leaving:
     "There, `vecfill manifest move --to folder` once more goes on with the move. Or `vecfill manifest resume`: then it stays here.",
-  left: "Go on there: without --manifest postgres and VECFILL_MANIFEST, and --jobs-dir names the folder. If that one does not say so, `vecfill manifest move --to folder` there ends the move. If it is lost, `vecfill manifest export > manifest.ndjson` is what it began with. What stands here is not needed any more: drop schema vecfill cascade makes room for another.",
+  left: "Go on there: without --manifest postgres and VECFILL_MANIFEST, and --jobs-dir names the folder. If that one does not say so, `vecfill manifest move --to folder` there ends the move. If it is lost, what `vecfill manifest export` prints is the manifest.ndjson that it began with. What stands here is not needed any more: drop schema vecfill cascade makes room for another.",
 };
 
 export function isCopy(): UserError {
