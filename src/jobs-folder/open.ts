@@ -2,6 +2,7 @@
  * Opens the manifest of a jobs folder: to read it, or, with the lock, to write to it. Whoever takes the lock
  * finds the folder as an interrupted writer left it, and puts it in order first.
  */
+import { readdir } from "node:fs/promises";
 import type { Clock } from "../clock.ts";
 import {
   acquireLock,
@@ -16,6 +17,7 @@ import { byParent, type JobEvent, type JournalEvent, parentsOf } from "../manife
 import { lockPath, manifestPath } from "../manifest/file-names.ts";
 import { apply, indexOf } from "../manifest/fold.ts";
 import type { JobHistoryEntry } from "../manifest/job.ts";
+import { isArrivingJournal } from "../manifest/journal/journal-names.ts";
 import { folderLog } from "../manifest/journal/folder-log.ts";
 import { openJournal, type Place, readJournal } from "../manifest/journal/journal.ts";
 import {
@@ -138,9 +140,17 @@ async function openLocked(folder: string, clock: Clock, lock: Lock): Promise<Man
 
 /** A new manifest beside old jobs would number over them, and pay for what is under way again. */
 export async function refuseOrphans(folder: string): Promise<void> {
+  const names = await readdir(folder);
+  if (names.some((name) => isArrivingJournal(name))) throw isArriving(folder);
   const orphan = await findJobFile(folder);
   if (orphan === undefined) return;
   throw new UserError(`The folder ${folder} has job files such as ${orphan}, but no manifest.`, {
     hint: `Restore ${manifestPath(folder)} from a backup, or move the files away, or name another folder with --jobs-dir.`,
+  });
+}
+
+function isArriving(folder: string): UserError {
+  return new UserError(`A shared manifest is on its way into the folder ${folder}.`, {
+    hint: "Go on with the move: `vecfill manifest move --to folder`. Or name another folder with --jobs-dir.",
   });
 }

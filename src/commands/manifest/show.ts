@@ -40,7 +40,7 @@ async function showMoved(
     to === "postgres"
       ? [
           "in the database",
-          "The folder is closed: VECFILL_MANIFEST=postgres leads every command to it.",
+          "The folder is closed, but keep it: results that were written from it are there alone. VECFILL_MANIFEST=postgres leads every command to the database.",
         ]
       : [`in ${settings.jobsDir}`, "Nobody works on it in the database any more."];
   const isAsSet = settings.manifestIn === to;

@@ -3,23 +3,30 @@
  * names: files first, then events, then the mark that no vecfill writes to the folder any more, then it is active. Killed
  * anywhere, the same command goes on; until the mark stands the folder counts, and may be gone on with.
  */
-import { readFile } from "node:fs/promises";
-import { replaceFile } from "../../disk/durable-file.ts";
+import { link, readFile, rm } from "node:fs/promises";
+import { replaceFile, syncFolder } from "../../disk/durable-file.ts";
+import { errorCode } from "../../disk/presence.ts";
 import { type UserError, usageError } from "../../errors.ts";
 import { type JournalEvent, type JournalHeader, MOVED_VERSION } from "../../manifest/event.ts";
 import { manifestPath } from "../../manifest/file-names.ts";
 import { movedJournalPath } from "../../manifest/journal/journal-names.ts";
-import { journalLines, readHeaderOf } from "../../manifest/journal/journal.ts";
+import { apply, emptyState } from "../../manifest/fold.ts";
+import { journalLines, readHeaderOf, readJournal } from "../../manifest/journal/journal.ts";
 import type { Job } from "../../manifest/job.ts";
 import type { Manifest } from "../../manifest/manifest.ts";
 import { isUnderWay } from "../../manifest/migration/table-migration.ts";
 import { isElsewhere } from "../../manifest/tables/elsewhere.ts";
-import { endArrival, storeHistory } from "../../manifest/tables/move-in.ts";
+import {
+  type Arriving,
+  endArrival,
+  isStartOf,
+  storeHistory,
+} from "../../manifest/tables/move-in.ts";
 import { SharedFiles } from "../../manifest/tables/shared-files.ts";
 import { beginArrival, readHead } from "../../manifest/tables/tables.ts";
 import { whichDatabase } from "../../manifest/tables/which-database.ts";
 import { answeredJobs } from "../files.ts";
-import { openManifest, readEvents } from "../open.ts";
+import { lockFolder, openManifest, readEvents } from "../open.ts";
 import { recordAsFound } from "./as-found.ts";
 import type { SharedPlace } from "./scratch.ts";
 
@@ -30,35 +37,47 @@ export async function moveToDatabase(place: SharedPlace, command = ""): Promise<
   const { jobsDir, clock } = place;
   const header = await readHeaderOf(manifestPath(jobsDir));
   if (header === undefined) throw nothingThere(jobsDir);
-  if (header.version === MOVED_VERSION) return endMove(place, header);
+  if (header.version === MOVED_VERSION) return endMove(place, header, command);
   const manifest = await openManifest(jobsDir, clock.own, command);
+  let epoch: string;
   try {
     refuseUnended(manifest);
     await recordAsFound(manifest);
-    const epoch = await storeAll(place, manifest);
-    await manifest.stillHeld();
-    await closeJournal(jobsDir, { ...header, epoch });
-    return await endMove(place, { ...header, epoch });
+    epoch = await beginMove(place, manifest);
+    await closeJournal(manifest, { ...header, epoch }, jobsDir);
   } finally {
     await manifest.close();
   }
+  return endMove(place, { ...header, epoch }, command);
 }
 
-/** Says the epoch in which it arrives. */
-async function storeAll(place: SharedPlace, manifest: Manifest): Promise<string> {
+/** Says the epoch in which it arrives. What is here of it is compared before anything is changed. */
+async function beginMove(place: SharedPlace, manifest: Manifest): Promise<string> {
   const { jobsDir, tables, again } = place;
   const { id } = manifest;
-  const jobs = manifest.jobs();
+  const events: JournalEvent[] = [];
+  await readEvents(jobsDir, (event) => events.push(event));
+  const before = await again(() => readHead(tables));
+  if (before?.id === id) {
+    if (!["left", "arriving"].includes(before.state)) throw hasAnother(id);
+    if (!(await again(() => isStartOf(tables, { id, events })))) throw isOtherHistory(id);
+  }
   await again(async () => beginArrival(tables, id, await whichDatabase(tables)));
   const head = await again(() => readHead(tables));
   if (head?.id !== id || head.state !== "arriving") throw hasAnother(head?.id ?? "");
-  await new SharedFiles({ tables, id, again }, jobsDir).store(jobs, []);
-  const events: JournalEvent[] = [];
-  await readEvents(jobsDir, (event) => events.push(event));
-  const lastJob = await lastNumber(jobsDir, jobs);
-  const history = { id, events, jobs, lastJob };
-  if (!(await again(() => storeHistory(tables, history)))) throw isOtherHistory(id);
+  await storeAll(place, { id, events, jobs: manifest.jobs() });
   return head.epoch;
+}
+
+/** May be repeated. */
+async function storeAll(
+  { jobsDir, tables, again }: SharedPlace,
+  { id, events, jobs }: Omit<Arriving, "lastJob">,
+): Promise<void> {
+  await new SharedFiles({ tables, id, again }, jobsDir).store(jobs, []);
+  const lastJob = await lastNumber(jobsDir, jobs);
+  const isStored = await again(() => storeHistory(tables, { id, events, jobs, lastJob }));
+  if (!isStored) throw isOtherHistory(id);
 }
 
 /** A number under which answers stand is not free. */
@@ -67,26 +86,58 @@ async function lastNumber(folder: string, jobs: readonly Job[]): Promise<number>
   return ids.reduce((last, id) => Math.max(last, Number(id)), 0);
 }
 
-/** The journal is kept beside it, for people. */
-async function closeJournal(folder: string, header: JournalHeader): Promise<void> {
-  const path = manifestPath(folder);
-  await replaceFile(movedJournalPath(folder), await readFile(path));
+/**
+ * The journal goes on under its other name, as the very same file: whoever has lost the lock and does not know it yet writes
+ * to that one, from which the move is ended.
+ */
+async function closeJournal(
+  manifest: Manifest,
+  header: JournalHeader,
+  folder: string,
+): Promise<void> {
+  const [path, moved] = [manifestPath(folder), movedJournalPath(folder)];
+  await rm(moved, { force: true });
+  await link(path, moved).catch((error: unknown) => copyWhereNoLinks(error, path, moved));
+  await syncFolder(folder);
   const lines = journalLines({ ...header, version: MOVED_VERSION }, []);
+  await manifest.stillHeld();
   await replaceFile(path, `${[...lines].join("\n")}\n`);
 }
 
-/** The folder is closed: all that it had is in the tables. */
+const NO_LINKS = ["EPERM", "ENOTSUP", "EOPNOTSUPP", "ENOSYS"];
+
+async function copyWhereNoLinks(error: unknown, path: string, copy: string): Promise<void> {
+  if (!NO_LINKS.includes(errorCode(error))) throw error;
+  await replaceFile(copy, await readFile(path));
+}
+
+/** The folder is closed, and nobody is at work in it any more: all that it has is in the tables before they count. */
 async function endMove(
-  { tables, again }: SharedPlace,
+  place: SharedPlace,
   { manifest: id, epoch = "0" }: JournalHeader,
+  command: string,
 ): Promise<Moved> {
-  const head = await again(() => readHead(tables));
-  if (head?.id !== id) throw isNotThere(id);
-  if (!(await again(() => endArrival(tables, id, epoch)))) throw isElsewhere(head);
-  const [row] = await again(() =>
-    tables.query("SELECT count(*)::text AS jobs FROM vecfill.job WHERE manifest = $1", [id]),
-  );
-  return { id, jobs: Number(row?.["jobs"]) };
+  const { jobsDir, clock, tables, again } = place;
+  const lock = await lockFolder(jobsDir, clock.own, command);
+  try {
+    const head = await again(() => readHead(tables));
+    if (head?.id !== id) throw isNotThere(id);
+    const history = await movedHistory(jobsDir, id);
+    if (head.state === "arriving" && head.epoch === epoch) await storeAll(place, history);
+    const arrived = { id, epoch, events: history.events.length };
+    if (!(await again(() => endArrival(tables, arrived)))) throw isElsewhere(head);
+    return { id, jobs: history.jobs.length };
+  } finally {
+    await lock.release();
+  }
+}
+
+async function movedHistory(folder: string, id: string): Promise<Omit<Arriving, "lastJob">> {
+  const events: JournalEvent[] = [];
+  await readJournal(movedJournalPath(folder), (event) => events.push(event));
+  const state = emptyState();
+  for (const event of events) apply(state, event);
+  return { id, events, jobs: [...state.jobs.values()] };
 }
 
 /** What is in the folder alone, or what one process alone can go on with. */

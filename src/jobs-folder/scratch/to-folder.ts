@@ -37,7 +37,7 @@ export async function moveToFolder(place: SharedPlace, command = ""): Promise<Mo
     if (head.state === "left") return await endHere(place, head);
     if (head.state === "arriving") throw isElsewhere(head);
     await refuseCopy(place, head, await again(() => whichDatabase(tables)));
-    await refuseOthers(place, head);
+    await refuseOthers(jobsDir, head.id);
     const { epoch, events, jobs } = await leave(place, head);
     await writeJournal(place, { ...head, epoch }, events);
     await bringFiles(place, head, jobs);
@@ -82,7 +82,7 @@ async function writeJournal(
   events: readonly JournalEvent[],
 ): Promise<void> {
   const header = { ...newHeader(new Date(events[0]?.at ?? clock.now())), manifest: id };
-  const file = await createDurableFile(arrivingJournalPath(jobsDir, epoch));
+  const file = await createDurableFile(arrivingJournalPath(jobsDir, id, epoch));
   try {
     for (const line of journalLines(header, events)) await file.write(`${line}\n`);
     await file.commit();
@@ -101,10 +101,13 @@ async function bringFiles(place: SharedPlace, { id }: Head, jobs: readonly Job[]
 
 /** It has left the tables for a folder: for this one, if its journal waits here, or has got its name. */
 async function endHere({ jobsDir }: SharedPlace, head: Head): Promise<Moved> {
-  const waiting = arrivingJournalPath(jobsDir, head.epoch);
-  if (await exists(waiting)) await rename(waiting, manifestPath(jobsDir));
-  else if (!(await isHere(jobsDir, head))) throw isElsewhere(head);
-  for (const name of (await readdir(jobsDir)).filter(isArrivingJournal))
+  const waiting = arrivingJournalPath(jobsDir, head.id, head.epoch);
+  if (await exists(waiting)) {
+    await refuseOthers(jobsDir, head.id);
+    await rename(waiting, manifestPath(jobsDir));
+  } else if (!(await isHere(jobsDir, head))) throw isElsewhere(head);
+  const names = await readdir(jobsDir);
+  for (const name of names.filter((each) => isArrivingJournal(each, head.id)))
     await rm(join(jobsDir, name), { force: true });
   await syncFolder(jobsDir);
   return { id: head.id, jobs: (await readManifest(jobsDir)).jobs().length };
@@ -116,10 +119,10 @@ async function isHere(folder: string, { id }: Head): Promise<boolean> {
 }
 
 /** A folder has one manifest: this one, which has gone from it, or none. */
-async function refuseOthers({ jobsDir }: SharedPlace, { id }: Head): Promise<void> {
+async function refuseOthers(jobsDir: string, id: string): Promise<void> {
   const header = await readHeaderOf(manifestPath(jobsDir));
   const isOwn = header?.manifest === id && header.version === MOVED_VERSION;
-  const begun = (await readdir(jobsDir)).some(isArrivingJournal);
+  const begun = (await readdir(jobsDir)).some((name) => isArrivingJournal(name, id));
   if (header === undefined && !begun) await refuseOrphans(jobsDir);
   if (header !== undefined && !isOwn)
     throw usageError(

@@ -7,11 +7,11 @@ export function movedJournalPath(folder: string): string {
 }
 
 /** The journal of one that comes from the database, until it has left there; `epoch` tells which leaving it is of. */
-export function arrivingJournalPath(folder: string, epoch: string): string {
-  return join(folder, `manifest.arriving-${epoch}.ndjson`);
+export function arrivingJournalPath(folder: string, id: string, epoch: string): string {
+  return join(folder, `manifest.arriving-${id}-${epoch}.ndjson`);
 }
 
-/** Within the folder. */
-export function isArrivingJournal(name: string): boolean {
-  return /^manifest\.arriving-\d+\.ndjson$/.test(name);
+/** Within the folder; of the manifest with that id, where one is named. */
+export function isArrivingJournal(name: string, id = "[a-z0-9]+"): boolean {
+  return new RegExp(`^manifest\\.arriving-${id}-\\d+\\.ndjson$`).test(name);
 }

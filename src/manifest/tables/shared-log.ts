@@ -13,7 +13,7 @@ import type { EventLog } from "../event-log.ts";
 import type { Change } from "../fold.ts";
 import type { Job } from "../job.ts";
 import { isNotActive } from "./elsewhere.ts";
-import { type Row, textIn, type Tables } from "./tables.ts";
+import { DURABLY, type Row, textIn, type Tables } from "./tables.ts";
 
 export type Sharing = Readonly<{
   tables: Tables;
@@ -50,8 +50,7 @@ const APPEND = `
   INSERT INTO vecfill.event (manifest, number, at, holder, body)
   SELECT $1, last_event, at, $7, $8::json FROM head
   RETURNING ${timeText("at")} AS at,
-    -- what a crash of the server takes back may have been paid for
-    CASE current_setting('synchronous_commit') WHEN 'off' THEN set_config('synchronous_commit', 'local', true) END`;
+    ${DURABLY}`;
 
 /** What stands at the place of an append whose answer was lost, if it is ours. */
 const OWN = `SELECT ${timeText("at")} AS at FROM vecfill.event WHERE manifest = $1 AND number = $2 AND holder = $3`;

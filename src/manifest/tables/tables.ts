@@ -22,6 +22,10 @@ export type Tables = Readonly<{
   script(sql: string): Promise<Row[]>;
 }>;
 
+/** In a statement that something is paid by, or a manifest goes on by: what a crash of the server takes back may have been paid for. */
+export const DURABLY =
+  "CASE current_setting('synchronous_commit') WHEN 'off' THEN set_config('synchronous_commit', 'local', true) END";
+
 /** Another number for tables that an older vecfill cannot read. */
 const TABLES_VERSION = 1;
 /** Two that make them at once would meet in the catalogue. */
@@ -141,7 +145,7 @@ const CHANGE = `
   UPDATE vecfill.manifest SET
     epoch = epoch + (state <> $1 OR $1 = 'active' AND database <> $2)::int, state = $1,
     database = CASE $1 WHEN 'active' THEN $2 ELSE database END
-  WHERE (SELECT count(*) FROM seen) > 0 AND state IN ('active', 'paused', 'leaving') RETURNING id`;
+  WHERE (SELECT count(*) FROM seen) > 0 AND state IN ('active', 'paused', 'leaving') RETURNING id, ${DURABLY}`;
 
 /**
  * Whoever works on it writes nothing more from then on. What is active is so in the `database` that is named. Undefined where there

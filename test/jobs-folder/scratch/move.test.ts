@@ -7,8 +7,13 @@ import { exportAll } from "../../../src/export/export.ts";
 import { openManifest, readManifest } from "../../../src/jobs-folder/open.ts";
 import { moveToDatabase } from "../../../src/jobs-folder/scratch/to-database.ts";
 import { moveToFolder } from "../../../src/jobs-folder/scratch/to-folder.ts";
-import { readHeaderOf } from "../../../src/manifest/journal/journal.ts";
-import type { Manifest } from "../../../src/manifest/manifest.ts";
+import {
+  journalLines,
+  openJournal,
+  readHeaderOf,
+  readJournal,
+} from "../../../src/manifest/journal/journal.ts";
+import { type Manifest, newHeader } from "../../../src/manifest/manifest.ts";
 import { openShared, readShared } from "../../../src/manifest/tables/open-shared.ts";
 import { changeState, readHead, type Tables } from "../../../src/manifest/tables/tables.ts";
 import { everyLine, resubmitJobs } from "../../../src/resubmit/resubmit.ts";
@@ -184,6 +189,34 @@ describe("to the database", () => {
     },
   );
 
+  test("what was written by one who had lost the lock and did not know it goes along", async () => {
+    const trial = await startTrial(workshop, texts(2));
+    await trial.export();
+    await closedFolder(trial);
+    const path = trial.path("manifest.moved.ndjson");
+    const content = await readJournal(path, () => {});
+    const journal = await openJournal(path, content, newHeader(CLOCK.now()));
+    await journal.append({ type: "counted", at: CLOCK.now().toISOString(), target: 0, ...COUNT });
+    await journal.close();
+    await moveToDatabase(placeOf());
+    expect((await elsewhere()).counted(trial.target)).toEqual(COUNT);
+  });
+
+  test("what the database has lost since is brought again before it counts", async () => {
+    const trial = await startTrial(workshop, texts(2));
+    await trial.export();
+    const before = await trial.jobs();
+    await closedFolder(trial);
+    await workshop.database.script(`
+      ALTER TABLE vecfill.event DISABLE TRIGGER append_only;
+      DELETE FROM vecfill.event WHERE number > 1; DELETE FROM vecfill.job; DELETE FROM vecfill.file;
+      UPDATE vecfill.manifest SET last_event = 0, last_job = 0`);
+    await moveToDatabase(placeOf());
+    const shared = await elsewhere();
+    expect(shared.jobs()).toEqual(before);
+    await shared.bring(shared.job("0001"));
+  });
+
   test("files that a person took away, and failed lines by hand, count there as they do in the folder", async () => {
     const trial = await underWay();
     const edited = (await trial.text("0001.failed.jsonl")).replace("retryable", "permanent");
@@ -253,7 +286,12 @@ describe("to the database", () => {
     await expect(moveToDatabase(placeOf())).rejects.toThrow("has a shared manifest already");
     expect((await elsewhere()).job("0001").state).toBe("submitted");
     await workshop.database.query("UPDATE vecfill.manifest SET state = 'left'");
+    const before = await readHead(workshop.database);
     await expect(moveToDatabase(placeOf())).rejects.toThrow("another history");
+    await trial.sql("INSERT INTO questions VALUES (3, 'Question number 3?')");
+    await trial.export();
+    await expect(moveToDatabase(placeOf())).rejects.toThrow("another history");
+    expect(await readHead(workshop.database)).toEqual(before);
   });
 });
 
@@ -273,6 +311,26 @@ describe("to a folder", () => {
     await shared.stillHeld();
     await moveToFolder(placeOf(workshop.database, folder));
     expect((await readManifest(folder)).jobs()).toEqual(shared.jobs());
+  });
+
+  test("where one is on its way, nobody begins another", async () => {
+    const { target } = await startTrial(workshop, texts(2));
+    await (await elsewhere()).recordCounted(target, COUNT);
+    const folder = await temporaryFolder();
+    const killed = dyingAt("SET state = 'left'", "after");
+    await expect(moveToFolder(placeOf(killed, folder))).rejects.toThrow("killed");
+    await expect(openManifest(folder, CLOCK)).rejects.toMatchObject({
+      message: expect.stringContaining("is on its way into the folder"),
+      hint: expect.stringContaining("`vecfill manifest move --to folder`"),
+    });
+    const path = join(folder, "manifest.ndjson");
+    await writeFile(path, [...journalLines(newHeader(CLOCK.now()), [])].join("\n") + "\n");
+    await expect(moveToFolder(placeOf(workshop.database, folder))).rejects.toThrow(
+      "has a manifest of its own",
+    );
+    await rm(path);
+    await moveToFolder(placeOf(workshop.database, folder));
+    expect((await readManifest(folder)).counted(target)).toEqual(COUNT);
   });
 
   test(
@@ -295,6 +353,23 @@ describe("to a folder", () => {
     },
   );
 });
+
+/** Closed, and not gone on with there yet. */
+async function closedFolder(trial: Trial): Promise<void> {
+  const killed = dyingAt("SET epoch = epoch + (state = 'arriving')", "before");
+  await expect(moveToDatabase(placeOf(killed))).rejects.toThrow("killed");
+  await expect(trial.jobs()).rejects.toThrow("has moved to the database");
+}
+
+/** Killed with that statement, before or after it has taken effect. */
+function dyingAt(part: string, when: "before" | "after"): Tables {
+  const query: Tables["query"] = async (sql, given) => {
+    if (!sql.includes(part)) return workshop.database.query(sql, given);
+    if (when === "after") await workshop.database.query(sql, given);
+    throw new Error("killed");
+  };
+  return { ...workshop.database, query };
+}
 
 /** A move is asleep before its last word in the tables, while something else is done. */
 function interrupted(meanwhile: () => Promise<unknown>): Tables {
