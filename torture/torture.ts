@@ -3,6 +3,7 @@
  *
  *   npm run torture -- --kill N [--seed S]    N real kill -9 of real processes
  *   npm run torture -- --seeds N [--seed S]   N runs with random faults at every call to the outside
+ *   npm run torture -- --workers N [--seconds S] [--seed S] [--sabotage name]   N workers on one manifest, on a native server
  *   npm run torture -- --migrate [--questions file] [--rows N]   a migration of a table in use, killed at each step
  *
  * Exits with 1 where a promise was broken; docs/reliability.md says what is promised.
@@ -13,8 +14,9 @@ import { parseArgs } from "node:util";
 const MAX_SEED = 1_000_000_000;
 const EXIT_INTERRUPTED = 130;
 const USAGE =
-  "usage: npm run torture -- --kill N | --seeds N [--seed S] | --migrate [--questions file] [--rows N]";
+  "usage: npm run torture -- --kill N | --seeds N [--seed S] | --workers N [--seconds S] [--sabotage name] | --migrate [--questions file] [--rows N]";
 const MIGRATED_ROWS = "2000";
+const WORKERS_SECONDS = "120";
 
 const stop = new AbortController();
 
@@ -24,6 +26,9 @@ async function main(): Promise<number> {
       kill: { type: "string" },
       seeds: { type: "string" },
       seed: { type: "string" },
+      workers: { type: "string" },
+      seconds: { type: "string", default: WORKERS_SECONDS },
+      sabotage: { type: "string" },
       migrate: { type: "boolean" },
       questions: { type: "string" },
       rows: { type: "string", default: MIGRATED_ROWS },
@@ -43,6 +48,12 @@ async function main(): Promise<number> {
   if (values.seeds !== undefined) {
     const { tortureBySeeds } = await import("./seeds.ts");
     return tortureBySeeds({ seeds: count(values.seeds), seed, say, stop: stop.signal });
+  }
+  if (values.workers !== undefined) {
+    const { tortureWorkers } = await import("./workers.ts");
+    const { sabotage } = values;
+    const its = { workers: count(values.workers), seconds: count(values.seconds), sabotage };
+    return tortureWorkers({ ...its, seed, say, stop: stop.signal });
   }
   throw new Error(USAGE);
 }
