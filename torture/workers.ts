@@ -107,6 +107,8 @@ class Torment {
   #underWay: Promise<unknown>[] = [];
   #limit = LIMIT_STEP;
   #mostActive = 0;
+  #keepsCreate = false;
+  #kept = 0;
   #starts = 0;
 
   constructor(options: WorkersOptions, place: Place) {
@@ -184,17 +186,22 @@ class Torment {
 
   /** Whoever sends it dies, and others take over before it arrives. */
   #keepNextCreate(): void {
-    for (const worker of this.#workers) {
-      worker.toGemini.keepNextCreate({
-        ms: LATE_MS,
-        onKept: () => {
-          this.#underWay.push(delay(LATE_MS + ANSWERED_MS));
-          worker.kill();
-          for (const { toGemini } of this.#workers) toGemini.keepNextCreate(undefined);
-        },
-        onAnswer: (status) => this.#answers.push(status),
-      });
-    }
+    this.#keepsCreate = true;
+    for (const worker of this.#workers) this.#keepNextOf(worker);
+  }
+
+  #keepNextOf(worker: WorkerProcess): void {
+    worker.toGemini.keepNextCreate({
+      ms: LATE_MS,
+      onKept: () => {
+        worker.kill();
+        this.#kept += 1;
+        this.#keepsCreate = false;
+        for (const { toGemini } of this.#workers) toGemini.keepNextCreate(undefined);
+        this.#underWay.push(delay(LATE_MS + ANSWERED_MS));
+      },
+      onAnswer: (status) => this.#answers.push(status),
+    });
   }
 
   /** What is on its way to the database then must not be written any more. */
@@ -232,7 +239,9 @@ class Torment {
     const clockOffMs = number % 3 === 0 ? this.#dice.pick([HOUR_MS, -HOUR_MS]) : 0;
     const args = number === 1 ? limits : [];
     await mkdir(join(this.#place.folder, `worker-${number}`));
-    return WorkerProcess.start(this.#crew, { number, args, clockOffMs });
+    const worker = await WorkerProcess.start(this.#crew, { number, args, clockOffMs });
+    if (this.#keepsCreate) this.#keepNextOf(worker);
+    return worker;
   }
 
   /** By a worker that is told another one, as a person would do it. */
@@ -276,7 +285,7 @@ class Torment {
     const { say, seed } = this.#options;
     const deeds = [...this.#deeds].map(([deed, times]) => `${deed} ${times}`).join(", ");
     say(
-      `seed ${seed}: ${rows} rows, ${this.#starts} workers; ${deeds}. Creates that came late: ${this.#answers.join(", ") || "none"}; ${this.#mostActive} of ${MAX_ACTIVE} batches at once. Breaches: ${breaches}.`,
+      `seed ${seed}: ${rows} rows, ${this.#starts} workers; ${deeds}. Creates that came late: ${this.#kept}, answered by ${this.#answers.join(", ") || "none"}; ${this.#mostActive} of ${MAX_ACTIVE} batches at once. Breaches: ${breaches}.`,
     );
   }
 }
