@@ -3,7 +3,8 @@ import { connect, createServer, type AddressInfo, type Server, type Socket } fro
 import { setTimeout as delay } from "node:timers/promises";
 
 /** Until the whole request has left the process, which may be killed then. */
-const REQUEST_LEAVES_MS = 50;
+const REQUEST_LEAVES_MS = 20;
+const MOST_WAITS = 100;
 const ANSWER_COMES_MS = 5_000;
 const CREATE = ":asyncBatchEmbedContent";
 
@@ -85,7 +86,8 @@ export class Way {
   async #bringLate(client: Socket, first: Buffer, keeping: Keeping): Promise<void> {
     const parts = [first];
     client.on("data", (data) => parts.push(data));
-    await delay(REQUEST_LEAVES_MS);
+    for (let waits = 0; waits < MOST_WAITS && !isWhole(Buffer.concat(parts)); waits += 1)
+      await delay(REQUEST_LEAVES_MS);
     keeping.onKept();
     await delay(keeping.ms);
     // the first one would be closed by now: nothing came on it
@@ -96,6 +98,13 @@ export class Way {
     await delay(ANSWER_COMES_MS);
     server.destroy();
   }
+}
+
+function isWhole(request: Buffer): boolean {
+  const text = request.toString("latin1");
+  const bodyAt = text.indexOf("\r\n\r\n") + "\r\n\r\n".length;
+  const bytes = Number(/^content-length: (\d+)/im.exec(text)?.[1] ?? Infinity);
+  return text.includes("\r\n\r\n") && text.length - bodyAt >= bytes;
 }
 
 function isAddress(address: AddressInfo | string | null): address is AddressInfo {

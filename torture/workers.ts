@@ -52,7 +52,7 @@ const WEIGHTS: Readonly<Record<Deed, number>> = {
   late: 3,
   tasks: 0.5,
   connections: 1,
-  pause: 1,
+  pause: 3,
 };
 
 /** Resolves to the number of breaches. */
