@@ -9,6 +9,7 @@ import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { startEmulator } from "../src/emulator/emulator.ts";
 import { changeState } from "../src/manifest/tables/tables.ts";
+import { whichDatabase } from "../src/manifest/tables/which-database.ts";
 import type { Database } from "../src/store/database.ts";
 import { Dice } from "./dice.ts";
 import { SABOTAGES } from "./sabotage.ts";
@@ -148,7 +149,7 @@ class Torment {
     const { seconds, stop } = this.#options;
     const endsAtMs = performance.now() + seconds * 1_000;
     while (performance.now() < endsAtMs && !stop.aborted) {
-      await delay(this.#dice.between(500, 3_000));
+      await delay(this.#dice.between(2_000, 8_000));
       await this.#raiseLimit();
       for (const worker of this.#workers.filter(({ hasEnded }) => hasEnded))
         await this.#replace(worker);
@@ -207,17 +208,18 @@ class Torment {
   /** What is on its way to the database then must not be written any more. */
   async #pause(): Promise<void> {
     const { open } = this.#place;
+    const database = await whichDatabase(open);
     const stalled = Promise.all(
       this.#workers.map(({ toDatabase }) => toDatabase.stall(PAUSE_SEEN_MS / 2)),
     );
-    await changeState(open, "paused");
+    await changeState(open, "paused", database);
     const before = await countEmpty(open);
     await stalled;
     await delay(PAUSE_SEEN_MS);
     const after = await countEmpty(open);
     if (after !== before)
       this.#breaches.push(`${before - after} vectors were written while paused`);
-    await changeState(open, "active");
+    await changeState(open, "active", database);
   }
 
   async #replace(worker: WorkerProcess): Promise<void> {
