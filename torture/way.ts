@@ -7,6 +7,7 @@ const REQUEST_LEAVES_MS = 20;
 const MOST_WAITS = 100;
 const ANSWER_COMES_MS = 5_000;
 const CREATE = ":asyncBatchEmbedContent";
+const WRITE = "vecfill_written";
 
 type Keeping = Readonly<{ ms: number; onKept: () => void; onAnswer: (status: number) => void }>;
 
@@ -16,6 +17,7 @@ export class Way {
   readonly #sockets = new Set<Socket>();
   #isStalled = false;
   #keeping: Keeping | undefined;
+  #meanwhile: (() => Promise<unknown>) | undefined;
 
   private constructor(target: URL) {
     this.#target = target;
@@ -46,6 +48,11 @@ export class Way {
     for (const socket of this.#sockets) socket.resume();
   }
 
+  /** The next statement that writes vectors arrives once that is done. */
+  holdNextWrite(meanwhile: (() => Promise<unknown>) | undefined): void {
+    this.#meanwhile = meanwhile;
+  }
+
   cut(): void {
     for (const socket of this.#sockets) socket.resetAndDestroy();
   }
@@ -74,13 +81,24 @@ export class Way {
         isKept = true;
         this.#keeping = undefined;
         void this.#bringLate(client, data, keeping);
-      } else if (!isKept) server.write(data);
+      } else if (!isKept) this.#pass(client, data, server);
     });
     server.on("data", (data) => client.writable && client.write(data));
     client.on("close", () => server.destroy());
     server.on("close", () => client.destroy());
     if (!this.#isStalled) client.resume();
     else server.pause();
+  }
+
+  #pass(client: Socket, data: Buffer, server: Socket): void {
+    const meanwhile = data.includes(WRITE) ? this.#meanwhile : undefined;
+    if (meanwhile === undefined) return void server.write(data);
+    this.#meanwhile = undefined;
+    client.pause();
+    void meanwhile().finally(() => {
+      server.write(data);
+      client.resume();
+    });
   }
 
   async #bringLate(client: Socket, first: Buffer, keeping: Keeping): Promise<void> {

@@ -110,6 +110,7 @@ class Torment {
   #mostActive = 0;
   #keepsCreate = false;
   #kept = 0;
+  #pauses = 0;
   #starts = 0;
 
   constructor(options: WorkersOptions, place: Place) {
@@ -181,7 +182,7 @@ class Torment {
       case "connections":
         return void (await cutConnections(open));
       case "pause":
-        return this.#pause();
+        return this.#pauseAtNextWrite();
     }
   }
 
@@ -206,20 +207,25 @@ class Torment {
   }
 
   /** What is on its way to the database then must not be written any more. */
+  #pauseAtNextWrite(): void {
+    for (const { toDatabase } of this.#workers) toDatabase.holdNextWrite(() => this.#pause());
+  }
+
   async #pause(): Promise<void> {
     const { open } = this.#place;
+    for (const { toDatabase } of this.#workers) toDatabase.holdNextWrite(undefined);
     const database = await whichDatabase(open);
-    const stalled = Promise.all(
-      this.#workers.map(({ toDatabase }) => toDatabase.stall(PAUSE_SEEN_MS / 2)),
-    );
     await changeState(open, "paused", database);
     const before = await countEmpty(open);
-    await stalled;
-    await delay(PAUSE_SEEN_MS);
-    const after = await countEmpty(open);
-    if (after !== before)
-      this.#breaches.push(`${before - after} vectors were written while paused`);
-    await changeState(open, "active", database);
+    this.#pauses += 1;
+    const look = async () => {
+      await delay(PAUSE_SEEN_MS);
+      const after = await countEmpty(open);
+      if (after !== before)
+        this.#breaches.push(`${before - after} vectors were written while paused`);
+      await changeState(open, "active", database);
+    };
+    this.#underWay.push(look());
   }
 
   async #replace(worker: WorkerProcess): Promise<void> {
@@ -287,7 +293,7 @@ class Torment {
     const { say, seed } = this.#options;
     const deeds = [...this.#deeds].map(([deed, times]) => `${deed} ${times}`).join(", ");
     say(
-      `seed ${seed}: ${rows} rows, ${this.#starts} workers; ${deeds}. Creates that came late: ${this.#kept}, answered by ${this.#answers.join(", ") || "none"}; ${this.#mostActive} of ${MAX_ACTIVE} batches at once. Breaches: ${breaches}.`,
+      `seed ${seed}: ${rows} rows, ${this.#starts} workers; ${deeds}. Pauses under a write: ${this.#pauses}. Creates that came late: ${this.#kept}, answered by ${this.#answers.join(", ") || "none"}; ${this.#mostActive} of ${MAX_ACTIVE} batches at once. Breaches: ${breaches}.`,
     );
   }
 }
