@@ -85,11 +85,11 @@ export class SubmitLane implements Lane {
     return { job, try: nextTry(job, asked) };
   };
 
-  /** Others may have sent something while its file was uploaded. */
+  /** Others may have sent something, or begun a trial, while its file was uploaded. */
   #mayStart({ id }: Job): boolean {
-    const { manifest, costLimit } = this.#world;
+    const { manifest, costLimit, gate } = this.#world;
     const job = withinLimit(manifest, costLimit).find((each) => each.id === id);
-    return job !== undefined && this.#waitMs(this.#tryOf(job)) <= 0;
+    return job !== undefined && gate()(job) && this.#waitMs(this.#tryOf(job)) <= 0;
   }
 
   /** The fairest first, one of each model: what one queue does not take may have room in the other. */

@@ -15,6 +15,10 @@ let workshop: Workshop;
 beforeAll(async () => (workshop = await openWorkshop()));
 afterAll(() => workshop.close());
 
+async function opened() {
+  return openShared(sharing(workshop.database, await temporaryFolder()));
+}
+
 test("what one has begun alone the others wait for, be it few rows that they have, and whoever comes when it has failed", async () => {
   const trial = await startTrial(workshop, texts(ROWS));
   const bounds = { ...workshop.bounds, maxRows: 2 };
@@ -23,7 +27,7 @@ test("what one has begun alone the others wait for, be it few rows that they hav
   await trial.services({}, async (all) => {
     const others = async () => ({
       ...all,
-      manifest: await openShared(sharing(workshop.database, await temporaryFolder())),
+      manifest: await opened(),
     });
     const first = await others();
     await first.manifest.recordTrial(trial.target);
@@ -47,4 +51,23 @@ test("what one has begun alone the others wait for, be it few rows that they hav
   });
   expect(await trial.rightIds()).toEqual(range(1, ROWS));
   expect(Object.values(await trial.paid())).toEqual([2, 2, 1, 1, 1, 1]);
+});
+
+test("what one had begun to upload when another began the trial waits for it, too", async () => {
+  const trial = await startTrial(workshop, texts(ROWS));
+  await workshop.database.query("DROP SCHEMA IF EXISTS vecfill CASCADE");
+  const bounds = { ...workshop.bounds, maxRows: 2 };
+  const options = trial.runOptions({ canary: true, export: trial.exportOptions({ bounds }) });
+  trial.setResults(Object.fromEntries(range(1, ROWS).map((row) => [row, errorLine(3)])));
+  await trial.services({}, async (all) => {
+    const [manifest, other] = [await opened(), await opened()];
+    const uploadFile: typeof all.gemini.uploadFile = async (...given) => {
+      if (manifest.needing("send").length < 3) await other.recordTrial(trial.target);
+      return all.gemini.uploadFile(...given);
+    };
+    await exportAll({ ...all, manifest }, options.export);
+    const late = run({ ...all, manifest, gemini: { ...all.gemini, uploadFile } }, options);
+    await expect(late).rejects.toMatchObject({ message: expect.stringContaining("first 2 rows") });
+  });
+  expect(trial.emulator.batches()).toHaveLength(1);
 });
