@@ -40,8 +40,9 @@ async function stateOfInput(
   job: Job,
 ): Promise<Revocation> {
   const file = job.remoteFile?.name ?? "";
-  // others may have found its batch, which reads the file
+  // others may have found its batch, which reads the file; those who have the folder by now are not read
   await manifest.refresh();
+  await manifest.stillHeld();
   if (!isSameSubmission(manifest.job(job.id), job)) return "open";
   if (job.revoking?.fences === true) await gemini.deleteFile(file);
   else if (clock.now() < (heldUntil(job) ?? Infinity)) return "held";

@@ -100,6 +100,28 @@ test("no file is deleted of a batch that others found just before", async () => 
   });
 });
 
+test("who slept until others had the folder deletes no file of theirs", async () => {
+  const trial = await startTrial(workshop, texts(2));
+  await trial.export();
+  await trial.services({}, async (all) => {
+    const { manifest } = all;
+    const gemini = { ...all.gemini };
+    gemini.createBatch = async () => {
+      throw new GeminiError("uncertain", "no answer");
+    };
+    await submitJob({ ...all, gemini }, manifest.job("0001"));
+    const lock = await trial.text("manifest.lock");
+    const refresh = () =>
+      writeFile(trial.path("manifest.lock"), JSON.stringify({ ...JSON.parse(lock), token: "-" }));
+    const services = { ...all, manifest: { ...manifest, refresh } };
+    const late = revokeInput(services, manifest.job("0001"), 2);
+    await expect(late).rejects.toMatchObject({ exit: "locked" });
+    await writeFile(trial.path("manifest.lock"), lock);
+    const { name } = manifest.job("0001").remoteFile ?? {};
+    expect(await all.gemini.hasFile(name ?? "", all.signal)).toBe(true);
+  });
+});
+
 test("a run selects anew, and each row is paid for once", async () => {
   const trial = await startTrial(workshop, texts(10));
   await trial.services({}, async (all) => {
