@@ -13,13 +13,15 @@ type OthersWorld = Pick<World, "manifest" | "clock" | "onEnded">;
 /** To be asked last. */
 export function othersLane({ manifest, clock, onEnded }: OthersWorld): Lane {
   let readAtMs = clock.elapsedMs();
+  // what was read elsewhere, behind an append that came second, counts as well
+  const told = new Set<string>();
   const readOthers = async () => {
     readAtMs = clock.elapsedMs();
-    const open = manifest.jobs().filter(isOpen);
     await manifest.refresh();
-    for (const { id } of open) {
-      const job = manifest.job(id);
-      if (!isOpen(job)) onEnded(job);
+    for (const job of manifest.jobs()) {
+      if (isOpen(job) || told.has(job.id)) continue;
+      told.add(job.id);
+      onEnded(job);
     }
   };
   return {

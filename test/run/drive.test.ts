@@ -146,20 +146,28 @@ test("a model that Gemini refuses stops what is sent, and not what is at Gemini"
 
 test("of a job that another process has ended the lanes hear here, too", async () => {
   const manifest = await openManifest(await temporaryFolder(), systemClock);
-  for (const id of ["0001", "0002"]) await manifest.recordExported(newJob(id));
-  const refresh = async () => {
+  for (const id of ["0001", "0002", "0003"]) await manifest.recordExported(newJob(id));
+  const end = async (job: string) => {
     const outcome = { sums: NO_ROWS, outstanding: { lines: 0, retryable: 0 } };
-    await manifest.record({ type: "cancelled", job: "0001", error: { message: "-" }, ...outcome });
+    await manifest.record({ type: "cancelled", job, error: { message: "-" }, ...outcome });
   };
+  const refreshed = ["0001", "0002"];
   const ended: string[] = [];
   let elapsedMs = 0;
   const lane = othersLane({
-    manifest: { ...manifest, isShared: true, refresh },
+    manifest: { ...manifest, isShared: true, refresh: () => end(refreshed.shift() ?? "") },
     clock: { ...systemClock, elapsedMs: () => elapsedMs },
     onEnded: ({ id }) => ended.push(id),
   });
-  elapsedMs = 60_000;
-  const step = lane.next(false, false);
-  expect(typeof step === "function" && (await step())).toBe(undefined);
+  const read = async () => {
+    elapsedMs += 60_000;
+    const step = lane.next(false, false);
+    expect(typeof step === "function" && (await step())).toBe(undefined);
+  };
+  await read();
   expect(ended).toEqual(["0001"]);
+  // as is read behind an append that came second
+  await end("0003");
+  await read();
+  expect(ended).toEqual(["0001", "0002", "0003"]);
 });
