@@ -12,7 +12,9 @@ const STATES: Readonly<Record<string, string | undefined>> = {
 /** For who was at work. `state`: now; undefined where it is not there. */
 export function isNotActive(state: string | null | undefined): UserError {
   const how =
-    state === "active" ? "was paused and gone on with" : (STATES[state ?? ""] ?? "is gone");
+    state === "active"
+      ? "was paused, moved or resumed meanwhile"
+      : (STATES[state ?? ""] ?? "is gone");
   return new UserError(`The shared manifest ${how}: nothing more is written here.`, {
     hint: "Run the same command again: it goes on once that is active, or says where it is.",
     exit: "locked",
@@ -44,7 +46,7 @@ export function isCopy(): UserError {
   return new UserError(
     "The shared manifest was made in another database: this one is a copy of it, restored or cloned, or a standby that has taken over. If both went on, the same rows would be paid for twice, so it is paused here.",
     {
-      hint: "If it is to go on here, stop all that work on the other one, then `vecfill manifest resume`. In a copy that only tries something: drop schema vecfill cascade, and it has a manifest of its own.",
+      hint: "If your server failed over or was restored and the old one is off: `vecfill manifest resume`, then start the workers. If the other one is there still, stop all that work on it before. In a copy that only tries something: drop schema vecfill cascade, and it has a manifest of its own.",
       exit: "locked",
     },
   );

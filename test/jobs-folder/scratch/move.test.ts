@@ -154,7 +154,7 @@ describe.each(["before", "after"])("killed at each step, %s it is done", IN_FULL
     const again = await elsewhere();
     trial.setResults({});
     await resubmitJobs({ ...all, manifest: again }, again.jobs(), workshop.bounds, everyLine);
-    await expect(shared.stillHeld()).rejects.toThrow("was paused and gone on with");
+    await expect(shared.stillHeld()).rejects.toThrow("was paused, moved or resumed meanwhile");
     expect(await run({ ...all, manifest: again }, trial.runOptions())).toMatchObject(NONE_LEFT);
     expect(await trial.rightIds()).toEqual(range(1, 7));
     // those that failed at first
@@ -343,7 +343,7 @@ describe("to a folder", () => {
       const [one, two] = [await temporaryFolder(), await temporaryFolder()];
       const resume = () => changeState(workshop.database, "active", "");
       await expect(moveToFolder(placeOf(interrupted(resume), one))).rejects.toThrow("called back");
-      await expect(shared.stillHeld()).rejects.toThrow("was paused and gone on with");
+      await expect(shared.stillHeld()).rejects.toThrow("was paused, moved or resumed meanwhile");
       await (await elsewhere()).recordCounted(target, COUNT);
       const other = () => moveToFolder(placeOf(workshop.database, two));
       await expect(moveToFolder(placeOf(interrupted(other), one))).rejects.toThrow("called back");

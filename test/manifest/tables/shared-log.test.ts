@@ -177,7 +177,11 @@ describe("on the embedded database", () => {
       const place = ["server", "number", "branch"].indexOf(part);
       const other = here.split("/").map((own, index) => (index === place ? `${own}9` : own));
       await database.query(`UPDATE vecfill.manifest SET database = '${other.join("/")}'`);
-      const refused = { exit: "locked", message: expect.stringContaining("a copy of it") };
+      const refused = {
+        exit: "locked",
+        message: expect.stringContaining("a copy of it"),
+        hint: expect.stringMatching(/failed over .* `vecfill manifest resume`, then start/),
+      };
       await expect(openLog(database)).rejects.toMatchObject(refused);
       await expect(openLog(database)).rejects.toMatchObject(refused);
       await expect(manifest.record(intentOf(id))).rejects.toThrow("is paused");
@@ -185,7 +189,9 @@ describe("on the embedded database", () => {
       await changeState(database, "active", here);
       const next = await openLog(database);
       await next.record(intentOf(id));
-      await expect(manifest.record(intentOf(id))).rejects.toThrow("was paused and gone on with");
+      await expect(manifest.record(intentOf(id))).rejects.toThrow(
+        "was paused, moved or resumed meanwhile",
+      );
     },
   );
 
