@@ -23,6 +23,7 @@ import type { MigrationStore } from "../store/migration/port.ts";
 import type { Manifest } from "../manifest/manifest.ts";
 import type { Report } from "../progress.ts";
 import type { Database } from "../store/database.ts";
+import { limitChanges } from "../words/limit-changes.ts";
 import { needsDatabase } from "../words/needs-database.ts";
 import { once } from "../store/rows.ts";
 import type { Crew } from "../gates/duties.ts";
@@ -114,7 +115,7 @@ export function openServices(options: ServicesOptions): Services {
       : supabaseStores(await api(), options);
   });
   const services: Services = {
-    ...ofManifest(kept, settings, opened),
+    ...ofManifest(kept, options, opened),
     gemini: once(() => openGemini(options)),
     redact: redactor(secretsIn(environment)),
     keyId: () => {
@@ -167,7 +168,7 @@ type OfManifest = Pick<
 
 function ofManifest(
   kept: Kept,
-  settings: Settings,
+  { settings, report }: ServicesOptions,
   opened: <T extends { close(): Promise<void> }>(service: T) => T,
 ): OfManifest {
   const manifest = once(async () => opened(await kept.open()));
@@ -179,7 +180,7 @@ function ofManifest(
   return {
     ...kept,
     manifest,
-    setLimits: once(async () => setLimits(await manifest(), settings)),
+    setLimits: once(async () => setLimits(await manifest(), settings, report)),
     crew: async (working = {}) => (crew ??= await openedCrew(working)),
   };
 }
@@ -187,8 +188,14 @@ function ofManifest(
 async function setLimits(
   manifest: Manifest,
   { maxCost, maxEnqueuedTokens, maxActiveJobs }: Settings,
+  report: Report,
 ): Promise<void> {
-  if (manifest.isShared) await manifest.recordLimits({ maxCost, maxEnqueuedTokens, maxActiveJobs });
+  if (!manifest.isShared) return;
+  const set = { maxCost, maxEnqueuedTokens, maxActiveJobs };
+  const changes = limitChanges(await manifest.recordLimits(set), set);
+  if (changes.length === 0) return;
+  const message = `Of all who share the manifest ${changes.join("; ")}.`;
+  report({ type: "warning", message, hint: undefined });
 }
 
 type OfMigration = Readonly<{

@@ -63,10 +63,17 @@ test("a run, a look, a rollback, another run, what failed again, and a clean", a
 
 test("a limit on cost that was given once holds for whoever comes, until another is given", async () => {
   const its = await openShared(TEXTS, "");
-  const codes: number[] = [];
-  for (const limit of [["--max-cost", "0.0000001"], [], ["--max-cost", "off"]])
-    codes.push((await its.inTime("run", ...limit)).code ?? -1);
-  expect(codes).toEqual([5, 5, 0]);
+  const ends: unknown[] = [];
+  for (const limit of [["--max-cost", "0.0000001"], [], ["--max-cost", "off"]]) {
+    const { code, stderr } = await its.inTime("run", ...limit);
+    ends.push([code, /--max-cost was .* now/.exec(stderr)?.[0]]);
+  }
+  const changed = "--max-cost was $0.0000001, is off now";
+  expect(ends).toEqual([
+    [5, undefined],
+    [5, undefined],
+    [0, changed],
+  ]);
   expect(await its.books()).toMatchObject({ wrong: 0, empty: 0 });
 });
 
