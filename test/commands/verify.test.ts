@@ -12,7 +12,7 @@ import { type Finding, Findings } from "../../src/commands/verify/findings.ts";
 import { checkFiles, unbalancedJobs } from "../../src/commands/verify/recorded-jobs.ts";
 import { comparable, drawPlaces, unlikeRows } from "../../src/search/sample.ts";
 import { runHere } from "../command-line.ts";
-import { temporaryFolder } from "../manifest/sample.ts";
+import { TARGET, temporaryFolder } from "../manifest/sample.ts";
 import { range, startTrial, texts, type Trial } from "../trial.ts";
 import { openWorkshop, type Workshop } from "../workshop.ts";
 import { keepOpen } from "../embedded/kept.ts";
@@ -137,6 +137,12 @@ describe("a sample", () => {
       ["4", "sample"],
       ["9", "sample"],
     ]);
+  });
+
+  test("leaves out rows that the model does not take whole", () => {
+    const given = ["short", "word ".repeat(3_000), " "];
+    const rows = given.map((text, place) => ({ id: `${place}`, text, vector: [] }));
+    expect(comparable(rows, TARGET).map(({ id }) => id)).toEqual(["0"]);
   });
 
   test("is drawn without repeats, within the rows there are", () => {

@@ -3,6 +3,7 @@
 // happens to a job that I stop half-way?
 import { readManifest } from "../../src/jobs-folder/open.ts";
 import { appendFile, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { setImmediate as nextTurn } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { cancelJob } from "../../src/commands/cancel/cancel.ts";
 import { pricesOf } from "../../src/cost/tariff.ts";
@@ -15,6 +16,7 @@ import type { ProgressEvent } from "../../src/progress.ts";
 import { resealed } from "../manifest/sample.ts";
 import { embedAtOnce, startTrial, texts, type Trial, type Wire } from "../trial.ts";
 import { answerOf } from "../../src/embed/answer.ts";
+import { CallGroup } from "../../src/embed/call-group.ts";
 import type { Answer } from "../../src/jobs-folder/checkpoint.ts";
 import { requestLine } from "../../src/row/request-line.ts";
 import { parseResultLine } from "../../src/row/result-line/result-line.ts";
@@ -67,6 +69,10 @@ const refusedKey = async () =>
     }),
     { status: 400 },
   );
+
+async function failingCall(): Promise<never> {
+  throw new Error("it was refused");
+}
 
 async function halfDone() {
   const trial = await exported();
@@ -228,6 +234,18 @@ describe("what was answered is never paid for again", () => {
     const never = await exported(60, { faults: "sync-cut" });
     await expect(never.embed()).rejects.toMatchObject({ exit: "unfinished" });
     expect(payments(never)).toEqual({ 3: 60 });
+  });
+
+  test("once a call has failed no further one leaves", async () => {
+    const group = new CallGroup(new AbortController().signal);
+    const sent: string[] = [];
+    const other = async () => {
+      sent.push("under way");
+      await nextTurn();
+      if (!group.stop.aborted) sent.push("one more");
+    };
+    await expect(group.all([failingCall, other])).rejects.toThrow("it was refused");
+    expect(sent).toEqual(["under way"]);
   });
 });
 

@@ -9,11 +9,13 @@ import { readManifest } from "../../src/jobs-folder/open.ts";
 import { loadConfiguration } from "../../src/settings/config.ts";
 import { exportFromSettings } from "../../src/composition/stages.ts";
 import { nextLimit } from "../../src/jobs-folder/pending-pages.ts";
-import { truncate } from "../../src/export/screen.ts";
+import { screen, truncate } from "../../src/export/screen.ts";
 import type { Store } from "../../src/store/port.ts";
 import { createSqlStore } from "../../src/store/postgres/sql-store.ts";
 import type { Target } from "../../src/row/target.ts";
+import { KeySet } from "../../src/row/key-table.ts";
 import { estimateTokens } from "../../src/row/tokens.ts";
+import { TARGET } from "../manifest/sample.ts";
 import { errorLine, range, startTrial, texts, type Trial } from "../trial.ts";
 import { openWorkshop, type Workshop } from "../workshop.ts";
 
@@ -55,6 +57,8 @@ describe("a text that is longer than the model takes", () => {
   const LONG = "word ".repeat(3_000);
   /** Nine tenths of a token for each half: the limit falls between two halves. */
   const EMOJI = "😀".repeat(3_000);
+  const none = new KeySet();
+  const NONE_TAKEN = { inFlight: none, failedBefore: none, inFlightIds: none, failedIds: none };
 
   test("is left out and listed by default, the others go", async () => {
     const trial = await startTrial(workshop, ["a", LONG, "b"]);
@@ -108,6 +112,14 @@ describe("a text that is longer than the model takes", () => {
       const [next = ""] = text.slice(cut.length);
       expect(estimateTokens(cut + next)).toBeGreaterThan(2_048);
     }
+  });
+
+  test("is cut by what the service counts, where that is known to be more than the estimate", () => {
+    const question = { id: "1", text: LONG, fingerprint: fingerprint(LONG) };
+    const verdict = screen(question, TARGET, NONE_TAKEN, "truncate", 2);
+    const tokens = "take" in verdict ? estimateTokens(verdict.take.text) * 2 : 0;
+    expect(tokens).toBeGreaterThan(2_040);
+    expect(tokens).toBeLessThanOrEqual(2_048);
   });
 });
 

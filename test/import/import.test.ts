@@ -4,6 +4,9 @@
 import fc from "fast-check";
 import { mkdir, readFile, rm, rmdir, writeFile } from "node:fs/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { failedAgain } from "../../src/import/failed-again.ts";
+import { RequestRows } from "../../src/import/row-outcomes.ts";
+import { MAX_TEXT_CHARS } from "../../src/row/question.ts";
 import { importEnded } from "../../src/run/alone.ts";
 import type { Store } from "../../src/store/port.ts";
 import { createSqlStore } from "../../src/store/postgres/sql-store.ts";
@@ -427,6 +430,21 @@ describe("the column", () => {
     expect(await trial.import()).toMatchObject({ written: 2, failed: 0 });
     expect(await trial.rightIds()).toEqual([1, 2]);
   });
+});
+
+test("a text that is read in part is not sent again under the key of the whole", async () => {
+  const trial = await startTrial(workshop, ["x".repeat(MAX_TEXT_CHARS + 9), "short"]);
+  await trial.export({ onTooLong: "truncate" });
+  const [, short = ""] = await workshop.keys();
+  const again: string[] = [];
+  await trial.services({}, async ({ manifest, store }) => {
+    const rows = new RequestRows(2);
+    for (const key of await workshop.keys()) rows.add(key);
+    rows.failTheRest();
+    const lines = await failedAgain({ store, manifest }, manifest.job("0001"), rows);
+    for await (const { key } of lines) again.push(key);
+  });
+  expect(again).toEqual([short]);
 });
 
 test("a second import does nothing", async () => {

@@ -319,7 +319,12 @@ test.each([
     'CREATE INDEX i ON public."embedding" USING ivfflat ("embedding")',
     'CREATE INDEX i_new ON public."embedding" USING ivfflat (embedding_new)',
   ],
-])("the twin of %s", (definition, twin) => {
+  [
+    "CREATE INDEX i ON public.t USING hnsw (embedding public.halfvec_ip_ops)",
+    "CREATE INDEX i_new ON public.t USING hnsw (embedding_new public.vector_ip_ops)",
+    "vector",
+  ],
+])("the twin of %s", (definition, twin, type = "halfvec") => {
   const index = {
     name: "i",
     method: "hnsw",
@@ -329,6 +334,6 @@ test.each([
     valid: true,
   };
   const names = { old: "i", next: "i_new", kept: "i_old" };
-  const columns = { old: "embedding", next: "embedding_new", type: "halfvec" };
+  const columns = { old: "embedding", next: "embedding_new", type };
   expect(twinOf(index, names, columns)).toMatchObject({ name: "i_new", definition: twin });
 });

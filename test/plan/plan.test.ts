@@ -11,6 +11,7 @@ import { usdOfRun } from "../../src/plan/lane-cost.ts";
 import { plan, type PlanOptions, type PlanServices } from "../../src/plan/plan.ts";
 import { planTable } from "../../src/commands/plan/plan-table.ts";
 import { writingOf } from "../../src/plan/writing.ts";
+import { NO_ROWS } from "../../src/row/sums.ts";
 import { range, startTrial, texts, type Trial } from "../trial.ts";
 import { openWorkshop, type Workshop } from "../workshop.ts";
 import { sized } from "../size.ts";
@@ -179,6 +180,18 @@ describe("the plan", () => {
     expect([pending.copies, total.copies]).toEqual([1, 1]);
     expect(rest.savedTokens).toBeGreaterThan(0);
     expect(rest.spentUsd).toBeGreaterThan(0);
+  });
+
+  test("counts of failed rows those alone that are sent again", async () => {
+    const trial = await startTrial(workshop, texts(4));
+    await trial.export();
+    await trial.services({}, async ({ manifest }) => {
+      const sums = { ...NO_ROWS, requests: 4, failed: 4 };
+      const outstanding = { lines: 4, retryable: 1 };
+      const ended = { error: { message: "it failed" }, sums, outstanding };
+      await manifest.record({ type: "cancelled", job: "0001", ...ended });
+    });
+    expect((await planned(trial)).retried).toMatchObject({ rows: 1, jobs: 1 });
   });
 
   test("of a table with nothing to do says so", async () => {

@@ -88,6 +88,18 @@ test("the first that fails stops the others, which come to their end, and is thr
   expect(ended).toBe(true);
 });
 
+test("of several that fail the first is told: the others may fail for it", async () => {
+  const its = around();
+  const late = stepping(async () => {
+    await systemClock.sleep(60_000, its.signal).catch(() => {});
+    throw new Error("it was stopped half-way");
+  });
+  const first = stepping(async () => {
+    throw new Error("the disk is full");
+  });
+  await expect(drive([late, first], its)).rejects.toThrow("the disk is full");
+});
+
 test("the time is over: what works is stopped, and that is told", async () => {
   const its = around();
   const waits = stepping(() => systemClock.sleep(60_000, its.signal), 60_000);

@@ -2,7 +2,11 @@
 // notices, and does a small run wait twice for nothing?
 import { expect, test } from "vitest";
 import { simulate, type Scenario } from "../../bench/quota/simulation.ts";
+import { systemClock } from "../../src/clock.ts";
 import { UserError } from "../../src/errors.ts";
+import { openManifest } from "../../src/jobs-folder/open.ts";
+import { Canary } from "../../src/quota/canary.ts";
+import { newJob, TARGET, temporaryFolder } from "../manifest/sample.ts";
 
 const BATCH_MS = 600_000;
 const BIG: Scenario = {
@@ -28,6 +32,16 @@ test("a hundred rows are in the column before the rest is sent, and then it goes
   expect((second ?? 0) - (first ?? 0)).toBeGreaterThanOrEqual(BATCH_MS);
   expect((others.at(-1) ?? 0) - (second ?? 0)).toBeLessThan(BATCH_MS);
   expect(written).toBe(6_000);
+});
+
+test("jobs of other tables do not wait for the trial of one", async () => {
+  const manifest = await openManifest(await temporaryFolder(), systemClock);
+  const other = { ...TARGET, table: "answers" };
+  for (const target of [TARGET, TARGET, other])
+    await manifest.recordExported(newJob(await manifest.reserveJobId(), { target }));
+  const mayStart = new Canary(manifest, TARGET, new Set()).gate();
+  expect(manifest.jobs().map(mayStart)).toEqual([true, false, true]);
+  await manifest.close();
 });
 
 test("vectors of the wrong width: the run ends there, and says what to do", async () => {

@@ -34,6 +34,8 @@ test("what works on one target takes no other for several", async () => {
   const vecfill = await open(folders, { target: "all" });
   await expect(vecfill.search("a text")).rejects.toThrow("Of several targets at once");
   await expect(vecfill.queryVector("a text")).rejects.toThrow("Of several targets at once");
+  await expect(vecfill.export()).rejects.toThrow("Of several targets at once");
+  await expect(vecfill.plan()).rejects.toThrow("Of several targets at once");
 });
 
 test("status of a named target without jobs is of no other", async () => {

@@ -116,6 +116,7 @@ test.each([
   [["migrate"], "vecfill migrate does not work over a shared manifest"],
   [["recover"], "vecfill recover does not work over a shared manifest"],
   [["run", "--lane", "sync"], "--lane sync does not work over a shared manifest"],
+  [["run", "--lane", "auto"], "--lane auto does not work over a shared manifest"],
   [["run", "--rebuild-index"], "--rebuild-index does not work over a shared manifest"],
 ])("what does not work over it says so: %s", async (args, why) => {
   const env = { DATABASE_URL: "postgres://nobody@127.0.0.1:1/none", GEMINI_API_KEY: "a-key" };

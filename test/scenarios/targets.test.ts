@@ -2,6 +2,7 @@
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { expect, test, vi } from "vitest";
+import { worstOf } from "../../src/cli/each-target.ts";
 import { EXIT_CODES } from "../../src/errors.ts";
 import { readManifest } from "../../src/jobs-folder/open.ts";
 import { type Folders, openFolders } from "../folders.ts";
@@ -151,6 +152,12 @@ test("beside a target that was refused, what stands against the other does not h
   expect(stdout).toMatch(/^answers: The text of row 9 /m);
   expect(stdout).not.toMatch(/Every row has a vector/);
   expect(stderr).toMatch(/The text of row 9 .+\nhint: /);
+});
+
+test("the exit code of several is the one that asks for most", () => {
+  expect(worstOf(["rowsFailed", "done", "unfinished"])).toBe("unfinished");
+  expect(worstOf(["unfinished", "costLimit", "fatal"])).toBe("fatal");
+  expect(worstOf(["done", "done"])).toBe("done");
 });
 
 test("spend from one budget", async () => {
