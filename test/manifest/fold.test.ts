@@ -186,6 +186,27 @@ describe.each(STATES)("a job in state %s", (from) => {
   });
 });
 
+test("a second clean does not forget where a job's rows are kept", () => {
+  const state = reached("imported");
+  apply(state, EVENTS.cleaned);
+  apply(state, { type: "cleaned", at, job, files: ["results"] });
+  expect(state.jobs.get(job)).toMatchObject({ rowsFile: file });
+});
+
+test("a migration that is undone before its swap leaves the columns their names", () => {
+  const next = { ...TARGET, embedding: "embedding_new" };
+  const names = { old: "embedding", next: "embedding_new", kept: "embedding_old", indexes: [] };
+  const plan = { old: 0, names, columnType: "vector", swaps: true } as const;
+  const migration = { type: "migration", at, target: 1 } as const;
+  const { targets } = stateAfter([
+    { type: "target", at, number: 1, target: next },
+    { ...migration, step: "planned", plan },
+    { ...migration, step: "added" },
+    { ...migration, step: "undone" },
+  ]);
+  expect(targets).toEqual([TARGET, next]);
+});
+
 describe("a batch that turns up late", () => {
   test("is taken by a job that was given up as absent, not by one that was never sent", () => {
     const sent = stateAfter([EVENTS.exported, EVENTS.submitting, EVENTS.absent]);

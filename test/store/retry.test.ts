@@ -98,6 +98,15 @@ describe("a failure that passes", () => {
     expect(await store.count()).toEqual({ total: 4, pending: 4 });
   });
 
+  it.each(["40001", "40P01", "55P03"])(
+    "is waited for where others are in the way: %s",
+    async (code) => {
+      const store = patient(faulty((n) => (n === 1 ? "before" : undefined), code));
+      expect(await store.count()).toEqual({ total: 5, pending: 5 });
+      expect(slept).toHaveLength(1);
+    },
+  );
+
   it("is told, with the reason and the wait", async () => {
     const store = patient(
       faulty((n) => (n < 3 ? "before" : undefined), "40P01"),
