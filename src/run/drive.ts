@@ -28,7 +28,7 @@ export async function drive(
   const onAbort = () => wake?.();
   const fail = (error: unknown) => {
     // what the stop itself makes is no failure
-    if (!signal.aborted || !isAbort(error)) failures.push(error);
+    if (!signal.aborted || !(isAbort(error) || error === signal.reason)) failures.push(error);
     stop.abort();
     return IDLE;
   };

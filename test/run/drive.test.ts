@@ -113,6 +113,15 @@ test("stopped from outside, it begins nothing, waits for nothing, and fails at n
   expect(await drive([waits, stepping()], its)).toBe(false);
 });
 
+test("stopped by a time limit of the caller's, it fails at nothing either", async () => {
+  const its = around();
+  const waits = stepping(async () => {
+    its.stop.abort(new DOMException("The operation was aborted due to timeout", "TimeoutError"));
+    its.signal.throwIfAborted();
+  });
+  expect(await drive([waits], its)).toBe(false);
+});
+
 test("a lane that fails where it is asked stops the others, which come to their end", async () => {
   const its = around();
   let ended = false;
