@@ -9,6 +9,8 @@ import { openWorkshop, type Workshop } from "../../workshop.ts";
 import { sharing } from "./sharing.ts";
 
 const RUNS = 3;
+/** On a busy machine: half a minute of CPU each. */
+const SEVERAL_MS = 240_000;
 const ROWS = sized({ quick: 40, full: 400 });
 
 let workshop: Workshop;
@@ -18,7 +20,7 @@ beforeEach(async () => {
   await workshop.database.query("DROP SCHEMA IF EXISTS vecfill CASCADE");
 });
 
-describe(`${RUNS} runs at once`, () => {
+describe(`${RUNS} runs at once`, { timeout: SEVERAL_MS }, () => {
   test("fill the column, and pay for each row once", async () => {
     const trial = await startTrial(workshop, texts(ROWS), { batchSeconds: 0.2 });
     await trial.services({}, async (all) => {
