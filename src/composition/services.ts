@@ -192,7 +192,9 @@ async function setLimits(
 ): Promise<void> {
   if (!manifest.isShared) return;
   const set = { maxCost, maxEnqueuedTokens, maxActiveJobs };
-  const changes = limitChanges(await manifest.recordLimits(set), set);
+  await manifest.refresh();
+  const changes = limitChanges(manifest.limits() ?? {}, set);
+  await manifest.recordLimits(set);
   if (changes.length === 0) return;
   const message = `Of all who share the manifest ${changes.join("; ")}.`;
   report({ type: "warning", message, hint: undefined });

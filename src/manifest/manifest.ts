@@ -115,8 +115,8 @@ export type Manifest = ManifestView & {
   /** Only if it still holds of the job once all before it is recorded; undefined where it does not. */
   recordIf(holds: (job: Job) => boolean, event: NewEvent): Promise<Job | undefined>;
   recordCounted(target: Target, count: TokenCount): Promise<void>;
-  /** What is undefined stays as it is. Says what held before. */
-  recordLimits(limits: Limits): Promise<Limits>;
+  /** What is undefined stays as it is. */
+  recordLimits(limits: Limits): Promise<void>;
   recordTrial(target: Target): Promise<void>;
   recordIndex(event: NewIndexEvent): Promise<void>;
   /** As it is after the step. */
@@ -298,12 +298,7 @@ function recordingTables(
       }),
     recordLimits: (set) =>
       inTurn(async () => {
-        let before: Limits = {};
-        await writeNext(() => {
-          before = state.limits;
-          return setsMore(before, set) && { type: "limited", ...set };
-        });
-        return before;
+        await writeNext(() => setsMore(state.limits, set) && { type: "limited", ...set });
       }),
     recordTrial: (target) =>
       inTurn(async () => {
