@@ -175,7 +175,7 @@ export const COMMANDS: Readonly<Record<CommandName, Command>> = {
   worker: {
     summary: "works on a shared manifest, beside other workers",
     about:
-      "Does what `run` does, until it is told to stop, over a manifest that several processes share (--manifest postgres): any number of workers on any number of machines. Each takes what nobody else does, and goes on with what one that died has left, within a minute. It asks nothing: --yes says that it may spend, --max-cost how much: it counts what all have spent, and holds for the worker that it was given to. Exit code 4: something is at Gemini still.",
+      "Does what `run` does, until it is told to stop, over a manifest that several processes share (--manifest postgres): any number of workers on any number of machines. Each takes what nobody else does, and goes on with what one that died has left, within a minute. It asks nothing: --yes says that it may spend, --max-cost how much: one limit on all that they spend, also of those who do not give it. Exit code 4: something is at Gemini still.",
     examples: [
       ["vecfill worker --manifest postgres --yes", "until Ctrl-C or SIGTERM"],
       ["vecfill worker --once --yes", "what can be done now: for cron, with VECFILL_MANIFEST set"],

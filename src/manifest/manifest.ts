@@ -364,11 +364,11 @@ export function newManifestId(): string {
   return letters.join("");
 }
 
-export function newHeader(now: Date): JournalHeader {
+export function newHeader(now: Date, manifest = newManifestId()): JournalHeader {
   return {
     format: FORMAT_NAME,
     version: FORMAT_VERSION,
-    manifest: newManifestId(),
+    manifest,
     createdAt: now.toISOString(),
   };
 }

@@ -57,7 +57,7 @@ async function showJournal({ services, clock }: CommandContext): Promise<Command
   if (id === undefined) throw nothingThere();
   const events: JournalEvent[] = [];
   await services.events((event) => events.push(event));
-  const header = { ...newHeader(new Date(events[0]?.at ?? clock.now())), manifest: id };
+  const header = newHeader(new Date(events[0]?.at ?? clock.now()), id);
   const text = [...journalLines(header, events)].join("\n");
   return { json: { manifest: id, events: events.length }, text, isData: true };
 }

@@ -10,24 +10,19 @@ import { type UserError, usageError } from "../../errors.ts";
 import { type JournalEvent, type JournalHeader, MOVED_VERSION } from "../../manifest/event.ts";
 import { manifestPath } from "../../manifest/file-names.ts";
 import { movedJournalPath } from "../../manifest/journal/journal-names.ts";
-import { apply, emptyState } from "../../manifest/fold.ts";
 import { journalLines, readHeaderOf, readJournal } from "../../manifest/journal/journal.ts";
 import type { Job } from "../../manifest/job.ts";
 import type { Manifest } from "../../manifest/manifest.ts";
 import { isUnderWay } from "../../manifest/migration/table-migration.ts";
 import { isElsewhere } from "../../manifest/tables/elsewhere.ts";
-import {
-  type Arriving,
-  endArrival,
-  isStartOf,
-  storeHistory,
-} from "../../manifest/tables/move-in.ts";
+import { endArrival, isStartOf, storeHistory } from "../../manifest/tables/move-in.ts";
 import { SharedFiles } from "../../manifest/tables/shared-files.ts";
 import { beginArrival, readHead } from "../../manifest/tables/tables.ts";
 import { whichDatabase } from "../../manifest/tables/which-database.ts";
 import { answeredJobs } from "../files.ts";
 import { lockFolder, openManifest, readEvents } from "../open.ts";
 import { recordAsFound } from "./as-found.ts";
+import { type History, historyFrom } from "./history.ts";
 import type { SharedPlace } from "./scratch.ts";
 
 /** Which manifest, and how many jobs it has. */
@@ -65,14 +60,15 @@ async function beginMove(place: SharedPlace, manifest: Manifest): Promise<string
   await again(async () => beginArrival(tables, id, await whichDatabase(tables)));
   const head = await again(() => readHead(tables));
   if (head?.id !== id || head.state !== "arriving") throw hasAnother(head?.id ?? "");
-  await storeAll(place, { id, events, jobs: manifest.jobs() });
+  await storeAll(place, id, { events, jobs: manifest.jobs() });
   return head.epoch;
 }
 
 /** May be repeated. */
 async function storeAll(
   { jobsDir, tables, again }: SharedPlace,
-  { id, events, jobs }: Omit<Arriving, "lastJob">,
+  id: string,
+  { events, jobs }: History,
 ): Promise<void> {
   await new SharedFiles({ tables, id, again }, jobsDir).store(jobs, []);
   const lastJob = await lastNumber(jobsDir, jobs);
@@ -122,22 +118,15 @@ async function endMove(
   try {
     const head = await again(() => readHead(tables));
     if (head?.id !== id) throw isNotThere(id);
-    const history = await movedHistory(jobsDir, id);
-    if (head.state === "arriving" && head.epoch === epoch) await storeAll(place, history);
+    const path = movedJournalPath(jobsDir);
+    const history = await historyFrom(async (onEvent) => void (await readJournal(path, onEvent)));
+    if (head.state === "arriving" && head.epoch === epoch) await storeAll(place, id, history);
     const arrived = { id, epoch, events: history.events.length };
     if (!(await again(() => endArrival(tables, arrived)))) throw isElsewhere(head);
     return { id, jobs: history.jobs.length };
   } finally {
     await lock.release();
   }
-}
-
-async function movedHistory(folder: string, id: string): Promise<Omit<Arriving, "lastJob">> {
-  const events: JournalEvent[] = [];
-  await readJournal(movedJournalPath(folder), (event) => events.push(event));
-  const state = emptyState();
-  for (const event of events) apply(state, event);
-  return { id, events, jobs: [...state.jobs.values()] };
 }
 
 /** What is in the folder alone, or what one process alone can go on with. */

@@ -12,7 +12,6 @@ import { UserError, usageError } from "../../errors.ts";
 import { type JournalEvent, MOVED_VERSION } from "../../manifest/event.ts";
 import { manifestPath } from "../../manifest/file-names.ts";
 import { arrivingJournalPath, isArrivingJournal } from "../../manifest/journal/journal-names.ts";
-import { apply, emptyState } from "../../manifest/fold.ts";
 import type { Job } from "../../manifest/job.ts";
 import { journalLines, readHeaderOf } from "../../manifest/journal/journal.ts";
 import { newHeader } from "../../manifest/manifest.ts";
@@ -25,6 +24,7 @@ import { type Head, readHead } from "../../manifest/tables/tables.ts";
 import { whichDatabase } from "../../manifest/tables/which-database.ts";
 import { writeFailedCsv } from "../failed-file.ts";
 import { lockFolder, readManifest, refuseOrphans } from "../open.ts";
+import { type History, historyFrom } from "./history.ts";
 import type { SharedPlace } from "./scratch.ts";
 import type { Moved } from "./to-database.ts";
 
@@ -49,14 +49,14 @@ export async function moveToFolder(place: SharedPlace, command = ""): Promise<Mo
   }
 }
 
-type Left = Readonly<{ epoch: string; events: readonly JournalEvent[]; jobs: readonly Job[] }>;
+type Left = History & Readonly<{ epoch: string }>;
 
 /** No job is open, and no event comes after these. */
 async function leave(place: SharedPlace, { id }: Head): Promise<Left> {
   const { jobsDir, tables, again } = place;
   const goneTo = `${resolve(jobsDir)} on ${hostname()}`;
   for (;;) {
-    const { events, jobs } = await readAll(place);
+    const { events, jobs } = await historyFrom((onEvent) => readSharedEvents(place, onEvent));
     const [open, ...more] = jobs.filter(isOpen);
     if (open !== undefined) throw areOpen(open, more.length);
     const leaving = { id, events: events.length, goneTo };
@@ -67,21 +67,12 @@ async function leave(place: SharedPlace, { id }: Head): Promise<Left> {
   }
 }
 
-async function readAll(place: SharedPlace) {
-  const events: JournalEvent[] = [];
-  const state = emptyState();
-  await readSharedEvents(place, (event) => events.push(event));
-  // a job's state changes in place: the events stay as they were
-  for (const event of events) apply(state, event);
-  return { events, jobs: [...state.jobs.values()] };
-}
-
 async function writeJournal(
   { jobsDir, clock }: SharedPlace,
   { id, epoch }: Head,
   events: readonly JournalEvent[],
 ): Promise<void> {
-  const header = { ...newHeader(new Date(events[0]?.at ?? clock.now())), manifest: id };
+  const header = newHeader(new Date(events[0]?.at ?? clock.now()), id);
   const file = await createDurableFile(arrivingJournalPath(jobsDir, id, epoch));
   try {
     for (const line of journalLines(header, events)) await file.write(`${line}\n`);

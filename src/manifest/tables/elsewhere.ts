@@ -1,6 +1,8 @@
 /** What people are told whose shared manifest is not to be gone on with in this database. */
 import { UserError, usageError } from "../../errors.ts";
-import type { Head } from "./tables.ts";
+
+/** Which manifest, and where it is on its way to, or has gone. */
+export type Place = Readonly<{ id: string; state: string; goneTo: string | null }>;
 
 const STATES: Readonly<Record<string, string | undefined>> = {
   paused: "is paused",
@@ -22,11 +24,11 @@ export function isNotActive(state: string | null | undefined): UserError {
 }
 
 /** For who opens it. */
-export function refuseElsewhere(head: Head): void {
+export function refuseElsewhere(head: Place): void {
   if (head.state in HINTS) throw isElsewhere(head);
 }
 
-export function isElsewhere({ id, state, goneTo }: Head): UserError {
+export function isElsewhere({ id, state, goneTo }: Place): UserError {
   const where = goneTo === null || state === "arriving" ? "" : `, ${goneTo}`;
   return usageError(
     `The shared manifest ${id} ${STATES[state] ?? "is not here"}${where}.`,

@@ -7,7 +7,7 @@ import type { Job } from "../job.ts";
 import { columnsOf } from "./shared-log.ts";
 import { DURABLY, type Tables } from "./tables.ts";
 
-export type Arriving = Readonly<{
+type Arriving = Readonly<{
   id: string;
   events: readonly JournalEvent[];
   jobs: readonly Job[];

@@ -5,7 +5,7 @@
  * speak of by a checksum, compressed.
  */
 import { UserError } from "../../errors.ts";
-import { isElsewhere } from "./elsewhere.ts";
+import { isElsewhere, type Place } from "./elsewhere.ts";
 
 /** Every cell as the database prints it. */
 export type Row = Readonly<Record<string, string | null>>;
@@ -116,14 +116,7 @@ function firstSql({ id, database, state }: First): string {
       SELECT '${id}', ${TABLES_VERSION}, '${database}', '${state}' WHERE NOT EXISTS (SELECT FROM vecfill.manifest)`;
 }
 
-export type Head = Readonly<{
-  id: string;
-  state: string;
-  epoch: string;
-  database: string;
-  /** Where it is on its way to, or has gone. */
-  goneTo: string | null;
-}>;
+export type Head = Place & Readonly<{ epoch: string; database: string }>;
 
 /** Undefined where there is no shared manifest. Throws a UserError where a newer vecfill has made it. */
 export async function readHead(tables: Tables): Promise<Head | undefined> {

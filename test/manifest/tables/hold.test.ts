@@ -23,8 +23,8 @@ import {
   ON_NATIVE,
   openSession,
 } from "../../store/postgres/native-database.ts";
-import { range, startTrial, texts } from "../../trial.ts";
-import { openWorkshop, type Workshop } from "../../workshop.ts";
+import { range, startTrial, texts, type Trial } from "../../trial.ts";
+import { openWorkshop, type Workshop, type WorkshopServices } from "../../workshop.ts";
 import { openLog, sharing } from "./sharing.ts";
 
 const NOTHING_LEFT = { outstanding: { lines: 0, retryable: 0 }, failedFile: undefined };
@@ -44,6 +44,17 @@ describe("over a manifest in the same database", () => {
     await workshop.database.query("DROP SCHEMA IF EXISTS vecfill CASCADE");
   });
 
+  /** Of two who share the manifest one has made a job whose batch has ended. */
+  async function endedOfTwo(trial: Trial, all: WorkshopServices) {
+    const manifest = await openShared(sharing(workshop.database, workshop.folder));
+    const other = await openShared(sharing(workshop.database, workshop.folder));
+    const its = { ...all, manifest };
+    await exportAll(its, trial.exportOptions());
+    await submitJob(its, manifest.job("0001"));
+    await trial.emulator.advance(1_000);
+    return { its, other, ended: await pollJob(its, manifest.job("0001")) };
+  }
+
   test("a run fills the column as over a folder, and each row is paid for once", async () => {
     const trial = await startTrial(workshop, texts(25));
     await trial.services({}, async (all) => {
@@ -61,13 +72,7 @@ describe("over a manifest in the same database", () => {
   test("no vector is written of a job that others have moved since it was taken in hand", async () => {
     const trial = await startTrial(workshop, texts(3), { frozen: true });
     await trial.services({}, async (all) => {
-      const manifest = await openShared(sharing(workshop.database, workshop.folder));
-      const other = await openShared(sharing(workshop.database, workshop.folder));
-      const its = { ...all, manifest };
-      await exportAll(its, trial.exportOptions());
-      await submitJob(its, manifest.job("0001"));
-      await trial.emulator.advance(1_000);
-      const ended = await pollJob(its, manifest.job("0001"));
+      const { its, ended, other } = await endedOfTwo(trial, all);
       const apply: Store["apply"] = async (...given) => {
         await other.refresh();
         await giveUp(other, "0001");
@@ -82,13 +87,8 @@ describe("over a manifest in the same database", () => {
   test("a rollback that slept through another one clears nothing that was written since", async () => {
     const trial = await startTrial(workshop, texts(3), { frozen: true });
     await trial.services({}, async (all) => {
-      const manifest = await openShared(sharing(workshop.database, workshop.folder));
-      const other = await openShared(sharing(workshop.database, workshop.folder));
-      const its = { ...all, manifest };
-      await exportAll(its, trial.exportOptions());
-      await submitJob(its, manifest.job("0001"));
-      await trial.emulator.advance(1_000);
-      await importResults(its, await pollJob(its, manifest.job("0001")));
+      const { its, ended, other } = await endedOfTwo(trial, all);
+      await importResults(its, ended);
       await trial.sql("CREATE TABLE written AS SELECT id, embedding FROM questions");
       const clear: Store["clear"] = async (...given) => {
         await other.refresh();
@@ -98,7 +98,10 @@ describe("over a manifest in the same database", () => {
         );
         return all.store.clear(...given);
       };
-      const late = rollbackJob({ ...its, store: { ...all.store, clear } }, manifest.job("0001"));
+      const late = rollbackJob(
+        { ...its, store: { ...all.store, clear } },
+        its.manifest.job("0001"),
+      );
       await expect(late).rejects.toThrow(HoldLost);
       await trial.sql("DROP TABLE written");
     });
