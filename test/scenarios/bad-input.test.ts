@@ -15,7 +15,7 @@ import { openDatabase } from "../../src/store/postgres/open-database.ts";
 import { CLI, type Ended, runHere, startProgram } from "../command-line.ts";
 import { resealed, temporaryFolder } from "../manifest/sample.ts";
 import { keepOpen } from "../embedded/kept.ts";
-import { IN_FULL } from "../size.ts";
+import { IN_FULL, onlyWhere } from "../size.ts";
 
 const KEY = "AIza-key-of-this-test-0123456789";
 const PASSWORD = "hunter2-of-this-test";
@@ -304,6 +304,14 @@ async function states(folder: string): Promise<string[]> {
 
 /** `nobody`, for a process that may not write everywhere although the tests may. */
 const NOBODY = 65_534;
+const IS_ROOT = process.getuid?.() === 0;
+const AS_NOBODY = IS_ROOT ? { uid: NOBODY, gid: NOBODY } : {};
+/** Not in a folder of root's alone, such as /root. */
+const AS_OTHER_USER = onlyWhere(
+  spawnSync(process.execPath, ["-e", "fs.accessSync(process.argv[1])", CLI], AS_NOBODY).status ===
+    0,
+  "take a checkout that every user may read, where root runs them",
+);
 
 describe("a jobs folder that cannot be used", () => {
   it.each(["export", "jobs"])("a file in its place, for %s", async (command) => {
@@ -319,16 +327,14 @@ describe("a jobs folder that cannot be used", () => {
     expect(await readFile(path, "utf8")).toBe("mine");
   });
 
-  it("one that this user may not write in", async () => {
-    const isRoot = process.getuid?.() === 0;
+  it("one that this user may not write in", AS_OTHER_USER, async () => {
     const folder = await exported();
     const before = await contentOf(folder);
-    const who = isRoot ? { uid: NOBODY, gid: NOBODY } : {};
-    spawnSync("chmod", isRoot ? ["755", home, folder] : ["500", folder]);
+    spawnSync("chmod", IS_ROOT ? ["755", home, folder] : ["500", folder]);
     const { status, stdout, stderr } = spawnSync(
       process.execPath,
       [CLI, "submit", "--jobs-dir", folder],
-      { env: { ...right, HOME: home }, encoding: "utf8", ...who },
+      { env: { ...right, HOME: home }, encoding: "utf8", ...AS_NOBODY },
     );
     spawnSync("chmod", ["700", folder]);
     expectMend(
