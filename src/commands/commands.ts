@@ -24,7 +24,11 @@ export const COMMANDS: Readonly<Record<CommandName, Command>> = {
       ["vecfill run --limit 1000", "a first thousand rows"],
       ["vecfill run --timeout 3600", "stop waiting after an hour; run again to go on"],
     ],
-    work: async (context) => (await import("./run/show.ts")).showRun(context),
+    ownOptions: async () => {
+      const { RUN_OPTIONS } = await import("../cli/run-options.ts");
+      return { options: Object.values(RUN_OPTIONS), sections: {} };
+    },
+    work: async (context, _words, flags) => (await import("./run/show.ts")).showRun(context, flags),
   },
   export: {
     summary: "selects rows without an embedding into request files",
@@ -175,7 +179,7 @@ export const COMMANDS: Readonly<Record<CommandName, Command>> = {
   worker: {
     summary: "works on a shared manifest, beside other workers",
     about:
-      "Does what `run` does, until it is told to stop, over a manifest that several processes share (--manifest postgres): any number of workers on any number of machines. Each takes what nobody else does, and goes on with what one that died has left, within a minute. It asks nothing: --yes says that it may spend, --max-cost how much: one limit on all that they spend, also of those who do not give it. Exit code 4: something is at Gemini still.",
+      "Does what `run` does, until it is told to stop, over a manifest that several processes share (--manifest postgres): any number of workers on any number of machines. Each takes what nobody else does, and goes on with what one that died has left, within a minute. It asks nothing: it spends what somebody has agreed to in `run`, of which --detach leaves the work to workers; or --yes says that it may spend, --max-cost how much: one limit on all that they spend, also of those who do not give it. Exit code 4: something is at Gemini still.",
     examples: [
       ["vecfill worker --manifest postgres --yes", "until Ctrl-C or SIGTERM"],
       ["vecfill worker --once --yes", "what can be done now: for cron, with VECFILL_MANIFEST set"],

@@ -108,7 +108,10 @@ async function sharedPlace(
 
 function inDatabase(options: KeptOptions, reach: Reach): KeptThere {
   const { settings, command } = options;
-  const place = () => sharedPlace(options, reach);
+  const place = async () => ({
+    ...(await sharedPlace(options, reach)),
+    jobsDir: settings.scratch ?? settings.jobsDir,
+  });
   return {
     open: async () => {
       refuseAlone(settings);

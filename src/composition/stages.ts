@@ -50,6 +50,8 @@ export type StageContext = Readonly<{
   settings: Settings;
   /** Of each of several targets. */
   targets?: readonly Settings[];
+  /** Nobody is asked: it spends what somebody has agreed to before. */
+  asAgreed?: boolean;
   report: Report;
   signal: AbortSignal;
   clock: Clock;
@@ -340,9 +342,20 @@ export async function runFromSettings(
   });
 }
 
+/** For others to do: nothing is sent here. */
+export async function agreeFromSettings(
+  context: StageContext,
+  agreed: (each: readonly StageContext[]) => Promise<readonly Plan[]>,
+): Promise<void> {
+  const services = await runServices(context);
+  const { fit } = await fitForRun(eachTarget(context), services);
+  await agreed(fit);
+  await context.services.setLimits();
+}
+
 /** What holds for all who share the manifest holds here, whatever was given when it was opened. */
 function withinLimits(context: StageContext, { manifest }: RunServices): StageContext {
-  const { targets: _all, ...limits } = manifest.limits() ?? {};
+  const { targets: _all, agreedCost: _agreed, ...limits } = manifest.limits() ?? {};
   return { ...context, settings: { ...context.settings, ...limits } };
 }
 
@@ -525,7 +538,7 @@ async function runServices(context: StageContext): Promise<RunServices> {
 }
 
 async function runOptions(
-  { services, settings, targets }: StageContext,
+  { services, settings, targets, asAgreed = false }: StageContext,
   first: Part,
 ): Promise<RunOptions> {
   return {
@@ -536,7 +549,7 @@ async function runOptions(
     shared: (targets ?? []).length > 1,
     window: queueWindow(settings),
     prices: pricesOf(settings),
-    costLimit: costLimit(settings, targets?.map(targetOf)),
+    costLimit: { ...costLimit(settings, targets?.map(targetOf)), asAgreed },
     lane: laneChoice(settings),
     crew: await services.crew(),
   };

@@ -48,10 +48,18 @@ export type CostLimit = Readonly<{
   lane?: LaneChoice | undefined;
   /** What these have cost counts as one; any other target counts by itself. */
   together?: readonly Target[];
+  /** No more than what somebody has agreed to, either. */
+  asAgreed?: boolean;
 }>;
 
 /** Where the limit stopped: what it would have to be for all of these jobs to be sent. */
-export type CostStop = Readonly<{ spentUsd: number; maxUsd: number; neededUsd: number }>;
+export type CostStop = Readonly<{
+  spentUsd: number;
+  maxUsd: number;
+  neededUsd: number;
+  /** It is what somebody has agreed to. */
+  isAgreed?: boolean;
+}>;
 
 /** Of a manifest: the jobs that wait to be sent, and what was sent before them. */
 export type Books = Pick<ManifestView, "needing" | "sent"> & Partial<Pick<ManifestView, "limits">>;
@@ -61,9 +69,12 @@ function limitNow(
   { limits }: Pick<Books, "limits">,
   given: CostLimit | undefined,
 ): CostLimit | undefined {
-  const { maxCost = given?.maxUsd, targets = given?.together } = limits?.() ?? {};
-  if (given === undefined || typeof maxCost !== "number" || maxCost === Infinity) return undefined;
-  return { ...given, maxUsd: maxCost, ...(targets && { together: targets }) };
+  const { maxCost = given?.maxUsd, targets = given?.together, agreedCost } = limits?.() ?? {};
+  const agreedUsd = given?.asAgreed === true ? (agreedCost ?? 0) : Infinity;
+  const maxUsd = typeof maxCost === "number" ? maxCost : Infinity;
+  if (given === undefined || Math.min(maxUsd, agreedUsd) === Infinity) return undefined;
+  const its = { ...given, ...(targets && { together: targets }), asAgreed: agreedUsd < maxUsd };
+  return { ...its, maxUsd: Math.min(maxUsd, agreedUsd) };
 }
 
 /**
@@ -89,7 +100,7 @@ export function costStop(books: Books, given: CostLimit | undefined): CostStop |
   const limit = limitNow(books, given);
   if (limit === undefined) return undefined;
   const waiting = books.needing("send");
-  const passing = new Set(withinLimit(books, limit));
+  const passing = new Set(withinLimit(books, given));
   const held = waiting.filter((job) => !passing.has(job));
   const targets = [...new Set(held.map((job) => job.target))];
   const stops = targets.map((target): CostStop => {
@@ -100,10 +111,12 @@ export function costStop(books: Books, given: CostLimit | undefined): CostStop |
       (sum, job) => sum + costOf(job, limit.prices, limit.lane).usd,
       spentUsd,
     );
-    return { spentUsd, maxUsd: limit.maxUsd, neededUsd };
+    return { spentUsd, maxUsd: limit.maxUsd, neededUsd, ...(limit.asAgreed && AGREED) };
   });
   return stops.toSorted((a, b) => b.neededUsd - a.neededUsd)[0];
 }
+
+const AGREED = { isAgreed: true };
 
 /** Those that spend from the same limit, the target among them. */
 function sharingWith(target: Target, { together = [] }: CostLimit): readonly Target[] {

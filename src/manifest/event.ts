@@ -127,6 +127,7 @@ export const eventSchema = z.discriminatedUnion("type", [
     maxCost: number.or(z.literal("off")).optional(),
     maxEnqueuedTokens: count.optional(),
     maxActiveJobs: count.optional(),
+    agreedCost: number.optional(),
   }),
   z.object({ type: z.literal("trial"), at, target: count }),
   newJob.extend({ type: z.literal("exported"), at }),

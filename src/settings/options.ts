@@ -554,6 +554,15 @@ export const OPTIONS = named({
     group: "Files",
     commands: WITH_JOBS,
   }),
+  scratch: text({
+    value: "<folder>",
+    default: undefined,
+    describe:
+      "where a worker has the files that it needs meanwhile; what is there may be lost (default: the jobs folder)",
+    group: "Files",
+    commands: ["worker"],
+    power: "writes",
+  }),
   manifestIn: choice({
     default: "folder",
     choices: ["folder", "postgres"],

@@ -8,12 +8,14 @@ export function byGeminiText({ usd, billedUsd }: Cost, text = dollars): string[]
 }
 
 /** For people: where the limit on cost stopped, and what it would take to go on. */
-export function costStopText({ spentUsd, maxUsd, neededUsd }: CostStop): string {
+export function costStopText({ spentUsd, maxUsd, neededUsd, isAgreed }: CostStop): string {
   const spent =
     spentUsd > maxUsd
       ? `about ${dollars(spentUsd)} is spent already, past the limit of ${dollars(maxUsd)}`
       : `about ${dollars(spentUsd)} of ${dollars(maxUsd)} is spent, and the next job would pass that`;
   const more = dollars(roundUp(neededUsd - maxUsd));
+  if (isAgreed === true)
+    return `Stopped: ${spent}, and nobody has agreed to more. All that is left needs about ${more} more: \`vecfill run --detach\` asks, --yes asks nobody.`;
   return `Stopped by --max-cost: ${spent}. All that is left needs about ${more} more: --max-cost ${enough(neededUsd)}.`;
 }
 
@@ -25,7 +27,7 @@ export function wouldStopText({ spentUsd, maxUsd, neededUsd }: CostStop): string
 
 /** For the next command: with the same limit it would stop again. */
 export function enoughFlag(stop: CostStop | undefined): string[] {
-  return stop === undefined ? [] : ["--max-cost", enough(stop.neededUsd)];
+  return stop === undefined || stop.isAgreed === true ? [] : ["--max-cost", enough(stop.neededUsd)];
 }
 
 /** The same for scripts; null where nothing was stopped. */
@@ -42,8 +44,12 @@ const HEADROOM = 1.05;
 
 /** A limit that lets everything through, in round figures. */
 function enough(usd: number): string {
+  return String(withHeadroom(usd));
+}
+
+export function withHeadroom(usd: number): number {
   const parts = usd < 1 ? SMALL_PARTS : CENTS;
-  return String(Math.ceil(usd * HEADROOM * parts) / parts);
+  return Math.ceil(usd * HEADROOM * parts) / parts;
 }
 
 function roundUp(usd: number): number {

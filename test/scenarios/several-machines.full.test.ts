@@ -239,6 +239,13 @@ describe("on a native server", ON_NATIVE, () => {
     await expectPaidOnce();
   });
 
+  test("what one agrees to is left to workers", { timeout: 60_000 }, async () => {
+    await addRows(5);
+    const { code, stdout, stderr } = await shell(`${block("shared")}${block("detach")}`);
+    expect([code, stdout], stderr).toEqual([0, expect.stringContaining("Agreed")]);
+    await expectPaidOnce();
+  });
+
   test("the Compose service, until it is told to stop", { timeout: 60_000 }, async () => {
     await addRows(5);
     const { command, environment } = readCompose();

@@ -77,6 +77,17 @@ test("a limit on cost that was given once holds for whoever comes, until another
   expect(await its.books()).toMatchObject({ wrong: 0, empty: 0 });
 });
 
+test("a run that is left to workers sends nothing, and says up to what they may spend", async () => {
+  const its = await openShared(TEXTS, "");
+  expect(await its.json("run", "--detach")).toMatchObject({ detached: true, workers: 0 });
+  expect((await its.vecfill("run", "--detach", "--yes")).stderr).toContain(
+    "vecfill worker --drain",
+  );
+  expect(await its.json("jobs")).toMatchObject({ jobs: [] });
+  const limited = await its.sql("SELECT body->>'agreedCost' AS usd FROM vecfill.event");
+  expect(limited).toMatchObject([{ usd: expect.stringMatching(/^0\.0\d+$/) }]);
+});
+
 test(
   "a folder's manifest goes to the database, its journal is printed, and it comes back",
   IN_FULL,
@@ -126,7 +137,7 @@ test.each([
 
 test.each([
   [["worker", "--yes"], {}, "a manifest that several share"],
-  [["worker", ...OVER], {}, "--yes"],
+  [["run", "--detach"], {}, "leaves the work to workers"],
   [["worker", "--yes", ...OVER], { DATABASE_URL: "pglite:memory" }, "no use for workers"],
   [["manifest", "pause"], {}, "in a folder is not paused"],
   [["manifest", "copy", ...OVER], {}, "vecfill manifest pause"],

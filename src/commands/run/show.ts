@@ -4,13 +4,16 @@ import type { CommandContext, CommandResult } from "../../cli/command.ts";
 import { whatIsLeft } from "../../cli/coverage.ts";
 import { endingOf } from "../../cli/ending.ts";
 import { geminiElsewhere } from "../../cli/gemini-address.ts";
-import { targetOf } from "../../settings/config.ts";
+import { RUN_OPTIONS } from "../../cli/run-options.ts";
+import type { Manifest } from "../../manifest/manifest.ts";
+import { type Flags, flagValues, targetOf } from "../../settings/config.ts";
 import { type ExitReason, type UserError, usageError } from "../../errors.ts";
 import { NONE_SKIPPED, type Skipped } from "../../row/skipped.ts";
 import { hasWork, type Plan } from "../../plan/plan.ts";
 import { sameTarget, tableName } from "../../row/target.ts";
 import { droppedIndexesText } from "../../words/dropped-index-text.ts";
 import {
+  agreeFromSettings,
   costLimit,
   laneChoice,
   planOnly,
@@ -21,7 +24,13 @@ import {
 import { isWhole } from "../../words/verdict.ts";
 import type { CostStop } from "../../cost/cost.ts";
 import { count, counted, decimal, dollars, someJobs } from "../../words/figures.ts";
-import { costStopJson, costStopText, enoughFlag, wouldStopText } from "../../words/cost-text.ts";
+import {
+  costStopJson,
+  costStopText,
+  enoughFlag,
+  withHeadroom,
+  wouldStopText,
+} from "../../words/cost-text.ts";
 import { writeCostWarnings } from "../../words/write-cost-text.ts";
 import { balanced } from "../../row/sums.ts";
 import { writeCost } from "../../row/write-cost.ts";
@@ -31,8 +40,9 @@ import { ANN_DIMENSIONS_MAX, vectorType } from "../../row/width.ts";
 import { textOf } from "../../words/text-lines.ts";
 import { exitOfPart, partJson, partText } from "./parts.ts";
 
-export async function showRun(context: CommandContext): Promise<CommandResult> {
+export async function showRun(context: CommandContext, flags: Flags): Promise<CommandResult> {
   if (context.settings.dryRun) return showDryRun(context);
+  if (flagValues(RUN_OPTIONS, flags).detach) return showDetached(context);
   const { clock, confirm } = context;
   let startedMs = clock.elapsedMs();
   // neither the start of a database nor the wait for an answer is work on rows
@@ -43,6 +53,27 @@ export async function showRun(context: CommandContext): Promise<CommandResult> {
   const asking = { ...context, confirm: async (what: string) => begun(await confirm(what)) };
   const summary = await runFromSettings(context, (each) => agreedPlans(asking, begun(each)));
   return runResult(context, summary, await endingOf(context, summary, startedMs));
+}
+
+/** The work is its workers'. */
+async function showDetached(context: CommandContext): Promise<CommandResult> {
+  const { services, settings, next } = context;
+  if (settings.manifestIn !== "postgres") throw notShared();
+  await agreeFromSettings(context, (each) => agreedPlans(context, each, true));
+  const { agreedCost = 0 } = (await services.manifest()).limits() ?? {};
+  const workers = (await services.workers()).filter(({ isLate }) => !isLate).length;
+  return {
+    json: { detached: true, agreedUsd: decimal(agreedCost), workers },
+    text: `Agreed: workers may spend ${dollars(agreedCost)} in all. ${counted(workers, "worker")} ${workers === 1 ? "is" : "are"} at work now.`,
+    next: workers === 0 ? next("worker", "--drain") : next("jobs", "--workers"),
+  };
+}
+
+function notShared(): UserError {
+  return usageError(
+    "--detach leaves the work to workers, and a manifest in a folder has none.",
+    "Leave --detach out; or add --manifest postgres, or set VECFILL_MANIFEST=postgres.",
+  );
 }
 
 type Ending = Awaited<ReturnType<typeof endingOf>>;
@@ -279,10 +310,11 @@ function noJobsText({ timedOut }: RunSummary, isInterrupted: boolean): string {
 async function agreedPlans(
   { services, settings, targets, confirm }: CommandContext,
   each: readonly StageContext[],
+  detach = false,
 ): Promise<readonly Plan[]> {
   const manifest = await services.manifest();
   const limit = costLimit(settings, targets.map(targetOf), manifest.limits());
-  if (settings.yes && limit.maxUsd === Infinity) return [];
+  if (settings.yes && limit.maxUsd === Infinity && !detach) return [];
   const gemini = await services.gemini();
   const plans = await plansOf(each, { manifest, gemini });
   const sum = (of: (plan: Plan) => number) => sumOver(plans, of);
@@ -297,8 +329,16 @@ async function agreedPlans(
   const [rows, jobs] = [sum(({ total }) => total.rows), sum(({ total }) => total.jobs)];
   const tables = plans.map(({ target }) => tableName(target)).join(", ");
   const question = `This run would spend ${upTo}${before}: ${counted(rows, "row")} of ${tables}, about ${count(sum(({ total }) => total.tokens))} tokens, in ${counted(jobs, "job")}. Go on?`;
-  if (usd <= settings.consentAbove || (await confirm(question))) return plans;
-  throw notAgreed();
+  if (usd > settings.consentAbove && !(await confirm(question))) throw notAgreed();
+  await recordAgreed(manifest, spentUsd + usd);
+  return plans;
+}
+
+/** For workers that ask nobody. What was agreed to before stays so. */
+async function recordAgreed(manifest: Manifest, usd: number): Promise<void> {
+  const { agreedCost = 0 } = manifest.limits() ?? {};
+  const agreed = withHeadroom(usd);
+  if (manifest.isShared && agreed > agreedCost) await manifest.recordLimits({ agreedCost: agreed });
 }
 
 function notAgreed(): UserError {

@@ -2,10 +2,13 @@
 import type { CommandContext, CommandResult } from "../../cli/command.ts";
 import { WORKER_OPTIONS } from "../../cli/worker-options.ts";
 import { runFromSettings } from "../../composition/stages.ts";
-import { type UserError, usageError } from "../../errors.ts";
+import { type ExitReason, type UserError, usageError } from "../../errors.ts";
+import type { Job } from "../../manifest/job.ts";
 import type { ManifestView } from "../../manifest/manifest.ts";
 import { isOpen } from "../../manifest/states.ts";
 import { type Flags, flagValues } from "../../settings/config.ts";
+import type { RunSummary } from "../../run/run.ts";
+import { costStopText } from "../../words/cost-text.ts";
 import { counted } from "../../words/figures.ts";
 import { textOf } from "../../words/text-lines.ts";
 
@@ -16,12 +19,16 @@ export async function showWorker(context: CommandContext, flags: Flags): Promise
   const { services, settings, clock, signal } = context;
   const { once, drain, only, leaseMs } = flagValues(WORKER_OPTIONS, flags);
   if (settings.manifestIn !== "postgres") throw notShared();
-  if (!settings.yes) throw notAgreed();
   if ((await services.crew({ only, once, leaseMs })) === undefined) throw embedded();
   const manifest = await services.manifest();
+  const asAgreed = !settings.yes;
+  if (asAgreed && manifest.limits()?.agreedCost === undefined) throw notAgreed();
   const before = writtenIn(manifest);
+  let summary: RunSummary;
+  let told = "";
   for (;;) {
-    await runFromSettings(context);
+    summary = await runFromSettings({ ...context, asAgreed });
+    told = tellStop(context, summary, told);
     if (once || drain || signal.aborted) break;
     await clock.sleep(LOOK_EVERY_MS, signal).catch(() => {});
     if (signal.aborted) break;
@@ -35,8 +42,21 @@ export async function showWorker(context: CommandContext, flags: Flags): Promise
       `${counted(written, "row")} got vectors meanwhile, by all who work on it.`,
       open.length > 0 && `${counted(open.length, "job")} not ended yet.`,
     ]),
-    exit: open.length > 0 ? "unfinished" : "done",
+    exit: exitOf(summary, open),
   };
+}
+
+/** Once for each that it is. */
+function tellStop({ report }: CommandContext, { costStop }: RunSummary, told: string): string {
+  const message = costStop === undefined ? "" : costStopText(costStop);
+  if (message !== "" && message !== told) report({ type: "warning", message, hint: undefined });
+  return message;
+}
+
+function exitOf({ costStop, failed }: RunSummary, open: readonly Job[]): ExitReason {
+  if (costStop !== undefined) return "costLimit";
+  if (open.length > 0) return "unfinished";
+  return failed > 0 ? "rowsFailed" : "done";
 }
 
 function writtenIn(manifest: ManifestView): number {
@@ -52,8 +72,8 @@ function notShared(): UserError {
 
 function notAgreed(): UserError {
   return usageError(
-    "A worker asks nobody: --yes has to say that it may spend.",
-    "Add --yes. --max-cost, given to one of them, is the limit of all that they spend together.",
+    "A worker asks nobody, and nobody has agreed to what it would spend.",
+    "`vecfill run --detach` tells what it would be, and asks. Or add --yes. --max-cost, given to one of them, is the limit of all that they spend together.",
   );
 }
 

@@ -3,6 +3,8 @@ export type Limits = Readonly<{
   maxCost?: number | "off" | undefined;
   maxEnqueuedTokens?: number | undefined;
   maxActiveJobs?: number | undefined;
+  /** Dollars in all that a person has agreed to: whoever asks nobody spends no more. */
+  agreedCost?: number | undefined;
 }>;
 
 /** What was set last holds. */
@@ -11,6 +13,7 @@ export function withLimits(before: Limits, set: Limits): Limits {
     maxCost: set.maxCost ?? before.maxCost,
     maxEnqueuedTokens: set.maxEnqueuedTokens ?? before.maxEnqueuedTokens,
     maxActiveJobs: set.maxActiveJobs ?? before.maxActiveJobs,
+    agreedCost: set.agreedCost ?? before.agreedCost,
   };
 }
 

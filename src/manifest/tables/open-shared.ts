@@ -30,8 +30,13 @@ export async function openShared(options: SharedOptions): Promise<Manifest> {
   await refuseCopy(options, head, database);
   const folder = await scratchOf(head.id);
   const its = await enterManifest(options, head.id, folder);
+  const stillHeld = async () => {
+    await its.stillHeld();
+    // whoever is connected anew may have come to a copy
+    await refuseCopy(options, head, await again(() => whichDatabase(tables)));
+  };
   const untold = untoldText(database);
-  return { ...its, id: head.id, folder, warnings: untold === undefined ? [] : [untold] };
+  return { ...its, stillHeld, id: head.id, folder, warnings: untold === undefined ? [] : [untold] };
 }
 
 /** Whoever works on the copy is stopped, too: nobody may have looked yet. `database`: this one. */

@@ -98,6 +98,16 @@ describe(`${RACERS} that send at once`, () => {
   );
 });
 
+test.each([
+  [true, 2],
+  [false, JOBS],
+])("who asks nobody (%s) sends as much as somebody has agreed to", async (asAgreed, sent) => {
+  const given: Given = { ...ROOMY, costLimit: { maxUsd: Infinity, prices, asAgreed } };
+  expect(await sentBy((tokens) => ({ given, set: { agreedCost: (2 * tokens) / ROOM } }))).toBe(
+    sent,
+  );
+});
+
 test("a limit is what was set last, on all targets together; one that is said again is no event", async () => {
   const [one, other] = [await openLog(workshop.database), await openLog(workshop.database)];
   await one.recordLimits({ maxCost: 5, maxActiveJobs: 3 });

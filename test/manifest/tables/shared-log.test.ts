@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
 import { sharedClock } from "../../../src/clock.ts";
 import type { Manifest } from "../../../src/manifest/manifest.ts";
-import { readShared } from "../../../src/manifest/tables/open-shared.ts";
+import { openShared, readShared } from "../../../src/manifest/tables/open-shared.ts";
 import { type Database } from "../../../src/store/database.ts";
 import { openDatabase } from "../../../src/store/postgres/open-database.ts";
 import { eventLogContract } from "../event-log-contract.ts";
@@ -194,6 +194,21 @@ describe("on the embedded database", () => {
       );
     },
   );
+
+  test("who is connected anew, and has come to a copy, sends nothing, and nobody else does", async () => {
+    let branch = "00000001";
+    const query: Database["query"] = async (sql, given) =>
+      sql.includes("pg_walfile_name") ? [{ part: branch }] : database.query(sql, given);
+    const manifest = await openShared(sharing({ ...database, query }));
+    await manifest.stillHeld();
+    branch = "00000009";
+    await expect(manifest.stillHeld()).rejects.toMatchObject({
+      exit: "locked",
+      message: expect.stringContaining("a copy of it"),
+    });
+    branch = "00000001";
+    await expect(manifest.stillHeld()).rejects.toThrow("is paused");
+  });
 
   test("a database that does not say which it is takes any, and says what is not told", async () => {
     await openLog(database);
