@@ -107,7 +107,7 @@ async function finish(session: Session): Promise<number> {
     if (page === undefined) await (await parser(session)).parseAsync(session.args);
     else session.output.result(page);
   } catch (error) {
-    const failure = failureOf(error);
+    const failure = failureOf(ofUsage(error, session.args));
     const hint = session.complete(failure.hint);
     session.output.failure(commandNamed(session.args), { ...failure, hint });
     session.exit = failure.exit;
@@ -176,12 +176,15 @@ async function parser(session: Session): Promise<Argv> {
     .strict()
     .demandCommand(1, NO_COMMAND)
     .fail((message, error) => {
-      // yargs passes on what a command threw; its own errors are all about usage
-      throw error instanceof Error && error.name !== "YError"
-        ? error
-        : misused(message, session.args);
+      throw error ?? misused(message, session.args);
     });
   return COMMAND_NAMES.reduce((registered, name) => register(registered, name, session), cli);
+}
+
+/** yargs passes on what a command threw; its own errors are all about usage. */
+function ofUsage(error: unknown, args: readonly string[]): unknown {
+  const isOwn = error instanceof Error && error.name === "YError";
+  return isOwn ? misused(error.message, args) : error;
 }
 
 function register(cli: Argv, name: CommandName, session: Session): Argv {

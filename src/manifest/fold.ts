@@ -82,9 +82,8 @@ export type Change = Readonly<{
 }>;
 
 /**
- * Applies one event in place. Throws, and changes nothing, where it does not fit what came before.
- * Only for a state whose jobs nobody has seen yet: they change under the eyes of who holds them. A
- * copy of each job at each of its events takes longer than all else about a long journal.
+ * Applies one event in place. Throws, and changes nothing, where it does not fit what came before. Only for a state whose
+ * jobs nobody has seen yet: they change under the eyes of who holds them. Copies would take most of the time of a long journal.
  */
 export function apply(state: ManifestState, event: JournalEvent): void {
   const before = "job" in event ? state.jobs.get(event.job) : undefined;

@@ -79,7 +79,8 @@ describe("what is mistyped", () => {
     ["run extra", "`run` does not know what to do with extra.", "`vecfill run --help` says"],
     ["cancel", "`cancel` needs to be told which job.", "`vecfill jobs` lists them."],
     ["search", "`search` needs a text to look for.", 'As in: vecfill search "a text"'],
-    ["run --jobs-dir", "--jobs-dir needs a value.", "`vecfill run --help` says"],
+    ["poll --jobs-dir", "--jobs-dir needs a value.", "`vecfill poll --help` says"],
+    ["worker --lease", "--lease needs a value.", "`vecfill worker --help` says"],
     ["help rnu", "There is no command rnu.", "Did you mean `vecfill run`?"],
     ["--json", "No command is named.", "`vecfill --help` lists the commands"],
   ])("vecfill %s: %s", async (line, what, hint) => {
