@@ -13,7 +13,6 @@ import {
   withEnvFiles,
 } from "./environment/env-file.ts";
 import { nearest, usageError, UserError } from "../errors.ts";
-import { MODELS } from "../row/models.ts";
 import type { CommandName, Given, Option } from "./option.ts";
 import {
   OPTIONS,
@@ -256,18 +255,6 @@ function isOrigins(origins: Record<string, Origin>): origins is Origins {
 
 /** What no option can tell by itself. */
 function checkTogether(settings: Settings, origins: Origins): void {
-  const model = MODELS[settings.model];
-  const { dimensions, taskType } = settings;
-  if (dimensions < model.minDimensions || dimensions > model.maxDimensions) {
-    const range = `${model.minDimensions} to ${model.maxDimensions}`;
-    throw disagree(
-      `${model.name} makes vectors of ${range} dimensions, not ${dimensions}`,
-      origins.dimensions,
-    );
-  }
-  if (!model.taskTypes.includes(taskType)) {
-    throw disagree(`${model.name} knows no task type ${taskType}`, origins.taskType);
-  }
   if (settings.quiet && settings.verbose) {
     throw disagree("Quiet and verbose exclude each other", origins.quiet);
   }
