@@ -23,14 +23,22 @@ type Setup = Partial<Pick<World, "env" | "folder" | "signals" | "leave">> &
   Readonly<{
     /** Told of what goes to stderr, before the command does anything else. */
     listen?: (text: string) => void;
+    /** What somebody at a terminal answers when asked; without it there is nobody. */
+    answer?: string;
+    /** Of the terminal that results go to; without it they go to none. */
+    screen?: Readonly<{ columns: number; rows: number }>;
   }>;
 
 /** Sees no variable and no `.env` but those given. */
 export async function runHere(
   args: readonly string[],
-  { listen, ...setup }: Setup = {},
+  { listen, answer, screen, ...setup }: Setup = {},
 ): Promise<Ended> {
-  const stdout = new PassThrough({ encoding: "utf8" });
+  const isTTY = answer !== undefined;
+  const stdout = Object.assign(
+    new PassThrough({ encoding: "utf8" }),
+    screen && { ...screen, isTTY: true },
+  );
   const stderr = new PassThrough({ encoding: "utf8" });
   const heard = new Writable({
     write: (chunk: Buffer, _encoding, done) => {
@@ -40,9 +48,9 @@ export async function runHere(
     },
   });
   const code = await run(args, {
-    stdin: new PassThrough(),
+    stdin: Object.assign(new PassThrough(), { isTTY }).end(isTTY ? `${answer}\n` : undefined),
     stdout,
-    stderr: heard,
+    stderr: Object.assign(heard, { isTTY }),
     env: {},
     folder: "/nonexistent",
     signals: new EventEmitter(),

@@ -99,6 +99,8 @@ describe("wrong arguments", () => {
     [["jobs", "0001", "0002"], "`jobs` does not know what to do with 0002.", "--help"],
     [["jobs", "--jobs-dir"], "--jobs-dir needs a value.", "--help"],
     [["jobs", "--format", "xml"], "--format is wrong: xml is not one of", "table, csv, json"],
+    [["emulator", "--port", "-1"], "--port is wrong: -1 is not a number from 0 up.", "--port"],
+    [["config", "shwo"], "There is no `config shwo`.", "vecfill config show"],
     [["jobs", "--format", "csv", "--format", "json"], "--format is given 2 times.", "--format"],
   ])("%j are refused with what may be meant", async (args, message, hint) => {
     const { code, stdout, stderr } = await runHere(args);

@@ -105,7 +105,7 @@ describe("a job that was imported", () => {
 });
 
 describe("interrupted and repeated", () => {
-  test("it counts the rows that the first try emptied, and not those that were empty before", async () => {
+  test("it counts the rows that the first try emptied, also those edited since, and not those that were empty before", async () => {
     const trial = await imported(6);
     await changedByOthers(trial);
     const dies = trial.services({}, async (all) => {
@@ -121,6 +121,7 @@ describe("interrupted and repeated", () => {
     await expect(dies).rejects.toThrow("dies here");
     expect(await trial.emptyIds()).toEqual([1, 4, 6]);
     expect(await trial.job("0001")).toMatchObject({ state: "imported", rollback: { rows: 2 } });
+    await trial.sql("UPDATE questions SET question_text = 'edited since' WHERE id = 1");
     expect(await counted(trial)).toBe(2);
     expect(await rollback(trial)).toMatchObject({ state: "rolledBack", rolledBack: 2 });
   });

@@ -67,6 +67,10 @@ async function sampled(trial: Trial) {
   return { ids: picked.map(({ id }) => Number(id)), rows: rows.length, off };
 }
 
+function away(): Promise<never> {
+  return Promise.reject(new Error("the table is away"));
+}
+
 const CLEAN = { wrongDimensions: 0, notUnitLength: 0, notFinite: 0, identicalVectors: 0 };
 
 describe("the column", () => {
@@ -169,19 +173,23 @@ describe("the manifest", () => {
     await trial.untilEnded({ limit: 1 });
     await trial.untilEnded({ limit: 1 });
     await trial.import();
+    await trial.untilEnded({ limit: 1 });
     await trial.export({ limit: 1 });
-    await trial.export({ limit: 1 });
+    const storeOf = async () => ({ ...workshop.store, apply: away });
+    await expect(trial.import({ storeOf })).rejects.toThrow("the table is away");
     const check = async () => checkFiles(await readManifest(trial.folder));
-    expect(await check()).toEqual({ checked: 3, problems: [] });
+    expect(await check()).toEqual({ checked: 4, problems: [] });
     await rm(trial.path("0002.requests.jsonl"));
     await rm(trial.path("0002.results.jsonl"));
-    expect(await check()).toEqual({ checked: 3, problems: [] });
+    expect(await check()).toEqual({ checked: 4, problems: [] });
     await rm(trial.path("0001.failed.jsonl"));
+    await rm(trial.path("0003.results.jsonl"));
     await appendFile(trial.path("0003.requests.jsonl"), "x");
     await rm(trial.path("0004.requests.jsonl"));
     expect((await check()).problems).toMatchObject([
       { job: "0001", file: "failed", problem: "missing" },
       { job: "0003", file: "requests", problem: "changed" },
+      { job: "0003", file: "results", problem: "missing" },
       { job: "0004", file: "requests", problem: "missing" },
     ]);
   });
@@ -203,10 +211,9 @@ describe("the command", () => {
       `INSERT INTO questions VALUES (1, 'one', '${unit}'), (2, 'two', NULL), (3, 'three', NULL)`,
     );
     const jobs = join(folder, "jobs");
-    const verify = (...args: readonly string[]) =>
-      runHere(["verify", "--dimensions", "128", "--jobs-dir", jobs, ...args], {
-        env: { DATABASE_URL: url },
-      });
+    const command = (...args: readonly string[]) =>
+      runHere([...args, "--dimensions", "128", "--jobs-dir", jobs], { env: { DATABASE_URL: url } });
+    const verify = (...args: readonly string[]) => command("verify", ...args);
     const fine = await verify("--json", "--sample", "5", "--dry-run");
     expect(fine.code).toBe(0);
     expect(JSON.parse(fine.stdout)).toMatchObject({
@@ -221,6 +228,12 @@ describe("the command", () => {
       sample: { rows: 1, off: 0, usd: expect.stringMatching(/^0\.0000/) },
       problemsFile: null,
     });
+    await command("export");
+    await rm(join(jobs, "0001.requests.jsonl"));
+    const missing = await verify();
+    expect(missing.code).toBe(1);
+    expect(missing.stdout).toMatch(/0001\.requests\.jsonl of job 0001 is missing$/m);
+    await rm(jobs, { recursive: true });
     await sql(`UPDATE questions SET embedding = '${unit}' WHERE id = 3`);
     const off = await verify();
     expect(off.code).toBe(1);

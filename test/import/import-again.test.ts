@@ -1,9 +1,9 @@
 // The database was restored from a backup, or lost its last commits in a failover, and rows that were
 // imported are NULL again. Do I get their vectors back from the jobs folder without paying, and only theirs?
-import { rm } from "node:fs/promises";
+import { appendFile, rm } from "node:fs/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { countEmpty, writeAgain } from "../../src/import/again/again.ts";
-import { PaidRows } from "../../src/import/again/paid-for.ts";
+import { PaidRows, writePaid } from "../../src/import/again/paid-for.ts";
 import { UserError } from "../../src/errors.ts";
 import { readRequestKeys } from "../../src/jobs-folder/request-file.ts";
 import type { Job } from "../../src/manifest/job.ts";
@@ -11,7 +11,7 @@ import { wasImported } from "../../src/manifest/states.ts";
 import { KeySet } from "../../src/row/key-table.ts";
 import { rollbackJob } from "../../src/commands/rollback/rollback.ts";
 import { runHere } from "../command-line.ts";
-import { startTrial, texts, type Trial } from "../trial.ts";
+import { type Instead, startTrial, texts, type Trial } from "../trial.ts";
 import { openWorkshop, type Workshop } from "../workshop.ts";
 
 let workshop: Workshop;
@@ -38,7 +38,7 @@ function counted(trial: Trial): Promise<number> {
   return trial.services({}, (all) => countEmpty(all, all.manifest.job("0001"), new KeySet()));
 }
 
-function away(): Promise<undefined> {
+function away(): Promise<never> {
   return Promise.reject(new UserError("Gemini is away.", { hint: "Later.", exit: "unfinished" }));
 }
 
@@ -76,6 +76,23 @@ describe("what the database has lost", () => {
     expect(await trial.emptyIds()).toEqual([2]);
   });
 
+  test("is no row that an open child job is under way with, though the parent's results have it by now", async () => {
+    const trial = await startTrial(workshop, texts(3));
+    const came: string[] = [];
+    const missing = (line: string) => {
+      came.push(line);
+      return [];
+    };
+    trial.setResults({ 2: missing });
+    await trial.untilEnded();
+    await trial.import();
+    await trial.resubmit();
+    await appendFile(trial.path("0001.results.jsonl"), `${came[0]}\n`);
+    await trial.sql("UPDATE questions SET embedding = NULL");
+    expect([await counted(trial), await again(trial)]).toEqual([2, 2]);
+    expect(await trial.emptyIds()).toEqual([2]);
+  });
+
   test("waits where its results are lost and cannot be fetched now: nobody pays again for what Gemini has", async () => {
     const trial = await imported(texts(2));
     const keys = await trial.services({}, async ({ manifest }) => {
@@ -93,6 +110,27 @@ describe("what the database has lost", () => {
       });
     expect(await known(away)).toEqual({ held: 2, gone: 0 });
     expect(await known(async () => undefined)).toEqual({ held: 0, gone: 2 });
+  });
+
+  test("is told where the table takes it no more, or fails, and stops nothing else", async () => {
+    const trial = await imported(texts(2));
+    await trial.sql("UPDATE questions SET embedding = NULL");
+    const paid = (instead: Instead) =>
+      trial.services(instead, async (all) => {
+        const job = all.manifest.job("0001");
+        const keys = new KeySet();
+        for await (const some of readRequestKeys(all.manifest.files("0001"), job))
+          for (const key of some) keys.add(key);
+        return writePaid(all, [{ job, keys }]);
+      });
+    const told = () => workshop.events.findLast(({ type }) => type === "warning");
+    await trial.sql("ALTER TABLE questions ADD CONSTRAINT odd CHECK (embedding IS NULL)");
+    expect(await paid({})).toBe(0);
+    expect(told()).toMatchObject({ message: expect.stringMatching(/^Job 0001: .* 2 rows: .*odd/) });
+    expect(await paid({ store: { ...workshop.store, apply: away } })).toBe(0);
+    expect(told()).toMatchObject({ message: "Gemini is away." });
+    await trial.sql("ALTER TABLE questions DROP CONSTRAINT odd");
+    expect(await paid({})).toBe(2);
   });
 
   test("is not what a rollback took out, or another gave a vector", async () => {

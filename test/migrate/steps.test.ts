@@ -9,6 +9,7 @@ import type { Target } from "../../src/row/target.ts";
 import { createPastedStore } from "../../src/store/migration/pasted-store.ts";
 import { createMigrationStore } from "../../src/store/migration/migration-store.ts";
 import { createSqlStore } from "../../src/store/postgres/sql-store.ts";
+import { type Examination, type Store, TableRefusal } from "../../src/store/port.ts";
 import { IN_FULL, sized } from "../size.ts";
 import { startTrial, texts, type Trial } from "../trial.ts";
 import { isRight, openWorkshop, type Workshop, type WorkshopServices } from "../workshop.ts";
@@ -22,7 +23,8 @@ afterAll(() => workshop.close());
 const NOW = new Date("2026-11-29T10:00:00.000Z");
 const KEPT = "embedding_20261129";
 const NAMES = { old: "embedding", next: "embedding_new", kept: KEPT, indexes: [] };
-const OPTIONS = { minRecall: 0.95, sample: 100, queries: [] };
+const QUERIES = [{ query: "Question number 1?", relevant: ["1"] }];
+const OPTIONS = { minRecall: 0.95, sample: 100, queries: QUERIES };
 
 const unused = () => Promise.reject(new Error("not asked"));
 
@@ -65,11 +67,18 @@ function storeOf(target: Target) {
   return createSqlStore(workshop.database, target, { where: undefined });
 }
 
+/** An index that finds nine of the ten nearest. */
+function storeThatMisses(target: Target): Store {
+  const { nearest = unused, ...store } = storeOf(target);
+  return { ...store, nearest: async (asked) => (await nearest(asked)).slice(asked.exact ? 0 : 1) };
+}
+
 /** One process: it goes on with what the manifest knows, and may die. `spoil`: once the column is filled. */
 async function goOn(
   { trial, plan }: Awaited<ReturnType<typeof inUse>>,
   fault: Fault = { nth: 0, when: "before", calls: 0 },
   spoil: () => Promise<unknown> = async () => {},
+  store: (target: Target) => Store = storeOf,
 ) {
   return trial.services({}, async (all) => {
     const { manifest } = all;
@@ -86,7 +95,7 @@ async function goOn(
       ...all,
       manifest: { ...manifest, recordMigration },
       table: { ...table, add: mortal(fault, table.add), swap: mortal(fault, table.swap) },
-      store: async (target) => storeOf(target),
+      store: async (target) => store(target),
       fill: mortal(fault, async (next: Target, _late: boolean) => {
         await fill(trial, all, next);
         await spoil();
@@ -161,6 +170,51 @@ test("the last pass is made by the next process where the first dies before it",
   expect(await rightIn(trial, "embedding", true)).toBe(6);
 });
 
+test("steps by hand are written into files, each as long as the database does not show it", async () => {
+  await startTrial(workshop, texts(1));
+  const old = workshop.target;
+  const names = { ...NAMES, next: "new", kept: "kept" };
+  const next = { ...old, embedding: "new" };
+  const plan = { old, next, names, columnType: "vector", swaps: true } as const;
+  const columns = new Set(["embedding"]);
+  const description = await storeOf(old).describe();
+  const files: Record<string, string> = {};
+  const ground = {
+    examine: async ({ embedding }: Target): Promise<Examination> => {
+      if (!columns.has(embedding)) throw new TableRefusal("no such column", { hint: "" });
+      const about = { label: "x", session: undefined, vectorSchema: "public", supabase: false };
+      return { ...about, description, functions: { state: "missing" } };
+    },
+    store: async () => storeOf(old),
+    writeFile: async (name: string, content: string) => {
+      files[name] = content;
+      return name;
+    },
+  };
+  const pasted = createPastedStore(ground, plan);
+  await pasted.undo();
+  await pasted.finish();
+  expect([await pasted.columns(), await pasted.size(), files]).toEqual([[], { rows: 1 }, {}]);
+  await expect(pasted.add()).rejects.toThrow("yours: run 1-add.sql.");
+  columns.add("new");
+  await pasted.add();
+  expect(await pasted.columns()).toEqual(["new"]);
+  const twin = { name: "twin", method: "hnsw", definition: "CREATE INDEX twin ON t" };
+  const indexes = [{ ...twin, tablespace: undefined, comment: undefined, valid: true }];
+  await expect(pasted.build?.(indexes)).rejects.toThrow("yours: run 2-index.sql.");
+  await expect(pasted.undo()).rejects.toThrow("yours: run undo.sql.");
+  await expect(pasted.swap()).rejects.toThrow("yours: run 3-swap.sql.");
+  columns.add("kept");
+  await pasted.swap();
+  await expect(pasted.finish()).rejects.toThrow("yours: run finish.sql.");
+  expect(files).toMatchObject({
+    "1-add.sql": expect.stringContaining("add column if not exists"),
+    "2-index.sql": "create index concurrently if not exists twin ON t;\n",
+    "3-swap.sql": expect.stringContaining("rename"),
+    "finish.sql": expect.stringContaining("kept"),
+  });
+});
+
 test("a row of which each column of the recipe is empty lacks nothing, also where others change the table", async () => {
   const trial = await startTrial(workshop, texts(3));
   await trial.sql("UPDATE questions SET question_text = NULL WHERE id < 3");
@@ -178,12 +232,18 @@ test("a row of which each column of the recipe is empty lacks nothing, also wher
 });
 
 describe("the check", () => {
+  const FOUND = { ndcg: 1, recall: 1 };
   test("lets a good column through", async () => {
     const given = await inUse(20);
     const { migration, gate } = await goOn(given);
     expect(migration.step).toBe("swapped");
     expect(gate).toMatchObject({ rows: 20, lacking: 0, flawed: 0, off: 0, recall: 1, against: [] });
     expect(gate?.agreement).toBeGreaterThan(0);
+    expect(gate?.queries).toEqual({ count: 1, old: FOUND, next: FOUND });
+    expect(migration.check).toContainEqual({
+      what: "nDCG@10, 1 query",
+      found: "1.000 before, 1.000 now",
+    });
   });
 
   test.each<[string, string, RegExp]>([
@@ -239,7 +299,15 @@ describe("the check", () => {
     expect(migration.step).toBe(step);
   });
 
-  test("holds the swap back where the index misses too much", IN_FULL, async () => {
+  test("holds the swap back where the index misses one of ten", async () => {
+    const given = await inUse(12);
+    const { gate, migration } = await goOn(given, undefined, undefined, storeThatMisses);
+    expect(gate?.recall).toBeCloseTo(0.9);
+    expect(gate?.against).toEqual(["the index misses too much (--min-recall)"]);
+    expect(migration.step).toBe("added");
+  });
+
+  test("holds the swap back where a poor index misses too much", IN_FULL, async () => {
     const given = await inUse(250, "WITH (m = 2, ef_construction = 4)");
     const { gate, migration } = await goOn(given);
     expect(gate?.recall).toBeLessThan(0.95);

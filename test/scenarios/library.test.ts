@@ -27,6 +27,32 @@ test("plan, doctor, run, verify and rollback", async () => {
   expect(await folders.books()).toMatchObject({ empty: TEXTS.length });
 });
 
+test("stage by stage, what failed again, and the jobs", async () => {
+  const folders = await openFolders(TEXTS.slice(0, 3), {
+    frozen: false,
+    batchSeconds: 0,
+    faults: "batch-fail=1x",
+  });
+  const vecfill = await open(folders, { pollInterval: 0.01 });
+  const stages = async () => {
+    expect(await vecfill.submit()).toMatchObject({ submitted: [expect.any(String)] });
+    expect(await vecfill.poll()).toMatchObject({ ended: [expect.any(String)] });
+    return vecfill.import();
+  };
+  expect(await vecfill.export()).toMatchObject({ exported: 3 });
+  expect(await stages()).toMatchObject({ written: 0 });
+  expect(await vecfill.resubmit()).toMatchObject([{ id: "0002", parents: ["0001"] }]);
+  expect(await stages()).toMatchObject({ written: 3, failed: 0 });
+  expect(await vecfill.jobs()).toMatchObject([{ state: "failed" }, { state: "imported" }]);
+  await vecfill.close();
+  expect(await folders.books()).toEqual({ paid: 3, twice: [], empty: 0, wrong: 0 });
+});
+
+test("a setting that there is not is refused by its name", async () => {
+  const settings: object = { jobDir: "jobs" };
+  await expect(openVecfill({ settings })).rejects.toThrow("There is no setting jobDir.");
+});
+
 test("what works on one target takes no other for several", async () => {
   const folders = await openFolders(TEXTS);
   const targets = [{ name: "one" }, { name: "two", embedding: "other" }];

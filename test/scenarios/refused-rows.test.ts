@@ -113,11 +113,12 @@ describe("nine hundred rows in three jobs", () => {
   });
 });
 
-test("however many later rows of a job are refused, it is not the table", async () => {
+/** Of 400 rows, those that are refused, and what they came to. */
+async function offered(isRefused: (id: number) => boolean) {
   const rows = new RequestRows(400);
-  const refusal = new TableRefusal("odd", { hint: "-", isOfARow: true });
+  const refusal = new TableRefusal("odd.", { hint: "-", isOfARow: true });
   const apply = async (some: readonly EmbeddedQuestion[]) => {
-    if (some.some(({ id }) => Number(id) > 100)) throw refusal;
+    if (some.some(({ id }) => isRefused(Number(id)))) throw refusal;
     return some.map(() => "written" as const);
   };
   const store = { ...workshop.store, apply };
@@ -130,7 +131,18 @@ test("however many later rows of a job are refused, it is not the table", async 
     writer.add(Number(id) - 1, { id, fingerprint, vector: writer.roomForVector() });
   }
   await writer.finish();
-  expect(rows.sums()).toMatchObject({ written: 100, failed: 300 });
+  return rows.sums();
+}
+
+test("however many later rows of a job are refused, it is not the table", async () => {
+  expect(await offered((id) => id > 100)).toMatchObject({ written: 100, failed: 300 });
+  expect(await offered((id) => id <= 50)).toMatchObject({ written: 350, failed: 50 });
+});
+
+test("where more than half of the first are refused, it is the table, which says of how many", async () => {
+  await expect(offered((id) => id <= 51)).rejects.toThrow(
+    /^odd\. So it is with 51 of the first 100 rows/,
+  );
 });
 
 describe("rows that the table refused", () => {

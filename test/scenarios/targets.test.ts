@@ -5,6 +5,7 @@ import { expect, test, vi } from "vitest";
 import { worstOf } from "../../src/cli/each-target.ts";
 import { EXIT_CODES } from "../../src/errors.ts";
 import { readManifest } from "../../src/jobs-folder/open.ts";
+import type { Job } from "../../src/manifest/job.ts";
 import { type Folders, openFolders } from "../folders.ts";
 import { loadConfiguration } from "../../src/settings/config.ts";
 import { temporaryFolder } from "../manifest/sample.ts";
@@ -44,9 +45,15 @@ async function emptyRows({ sql }: Folders): Promise<readonly string[]> {
   return [row["q"] ?? "", row["a"] ?? ""];
 }
 
+/** In the order in which they were sent. */
+async function sentJobs({ home }: Folders): Promise<readonly Job[]> {
+  const jobs = (await readManifest(join(home, "jobs"))).jobs();
+  return jobs.toSorted((a, b) => `${a.submittedAt}`.localeCompare(`${b.submittedAt}`));
+}
+
 test("share one queue evenly, and both are filled", { timeout: LIMIT_MS, ...IN_FULL }, async () => {
   const folders = await twoTables(TARGETS, ROWS);
-  const { vecfillInTime, home, emulator } = folders;
+  const { vecfillInTime, emulator } = folders;
   const ended = await vecfillInTime(
     "jobs",
     ...`run --target all --yes --json --max-job-rows ${ROWS_A_JOB}`.split(" "),
@@ -62,8 +69,7 @@ test("share one queue evenly, and both are filled", { timeout: LIMIT_MS, ...IN_F
     ],
   });
   expect(await emptyRows(folders)).toEqual(["0", "0"]);
-  const jobs = (await readManifest(join(home, "jobs"))).jobs();
-  const sent = jobs.toSorted((a, b) => `${a.submittedAt}`.localeCompare(`${b.submittedAt}`));
+  const sent = await sentJobs(folders);
   const tokens = { questions: 0, answers: 0 };
   for (const { target, tokens: its } of sent) {
     tokens[target.table === "questions" ? "questions" : "answers"] += its;
@@ -96,21 +102,20 @@ test("the full queue of one model keeps no other model waiting", IN_FULL, async 
   expect((await run).code).toBe(EXIT_CODES.done);
 });
 
-test("what stands against one stops no other, is told, and is the exit code", async () => {
+test("what stands against one stops no other, which go in turn, is told, and is the exit code", async () => {
   const targets = [...TARGETS, { name: "gone", table: "ghosts" }];
   const folders = await twoTables(targets);
-  const { code, stdout, stderr } = await folders.vecfillInTime(
-    "jobs",
-    "run",
-    "--target",
-    "all",
-    "--yes",
-  );
+  const all = "--target all --yes --max-job-rows 2".split(" ");
+  await folders.vecfill("jobs", "export", ...all);
+  const { code, stdout, stderr } = await folders.vecfillInTime("jobs", "run", ...all);
   expect(code).toBe(EXIT_CODES.fatal);
   expect(stdout).toMatch(/^questions: 9 written, 0 still without a vector\.$/m);
   expect(stdout).toMatch(/^answers: 9 written/m);
   expect(`${stdout}${stderr}`).toMatch(/^gone: There is no table public\.ghosts/m);
+  expect(stdout).not.toMatch(/other targets/);
   expect(await emptyRows(folders)).toEqual(["0", "0"]);
+  const first = (await sentJobs(folders)).slice(0, 4).map(({ target }) => target.table);
+  expect(first.toSorted()).toEqual(["answers", "answers", "questions", "questions"]);
 });
 
 test.each([

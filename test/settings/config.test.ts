@@ -154,6 +154,14 @@ describe("checked values", () => {
     ["a list in the file", { file: { table: ["a"] } }, "sets table to neither text, number"],
     ["a key in two spellings", { file: { "max-job-rows": 5, maxJobRows: 6 } }, "twice"],
     ["quiet and verbose", { flags: { quiet: true, verbose: true } }, "exclude each other"],
+    ["quiet and progress", { flags: { quiet: true, "progress-json": true } }, "exclude each other"],
+    ["a zero byte", { flags: { where: "a\0b" } }, "--where is wrong: it holds a zero byte"],
+    [
+      "a text without end",
+      { flags: { where: "x".repeat(100_001) } },
+      "--where is wrong: it is over",
+    ],
+    ["neither yes nor no", { env: { VECFILL_QUIET: "maybe" } }, "maybe is neither true nor false"],
   ])("refuses %s and says where it stands", async (_, given: Given, said) => {
     const error = await refusal(() => load(given));
     expect(error.message).toContain(said);
@@ -273,6 +281,9 @@ describe("keys and addresses", () => {
     [{ SUPABASE_SECRET_KEY: "sb_publishable_x" }, /publishable key/, /sb_secret_/],
     [{ SUPABASE_SECRET_KEY: jwtOf("anon") }, /role anon/, /sb_secret_/],
     [{ SUPABASE_SECRET_KEY: jwtOf("authenticated") }, /role authenticated/, /sb_secret_/],
+    [{ SUPABASE_SECRET_KEY: jwtOf("") }, /role , which/, /sb_secret_/],
+    [{ SUPABASE_SECRET_KEY: "e30.e30.c2ln" }, /role anon/, /sb_secret_/],
+    [{ SUPABASE_SECRET_KEY: "sb_secret_a b" }, /holds a space/, /sb_secret_/],
     [{ SUPABASE_SECRET_KEY: "your-api-key" }, /placeholder/, /sb_secret_/],
     [{ SUPABASE_URL: "x.supabase.co" }, /no http/, /supabase\.co/],
     [{ SUPABASE_URL: "https://supabase.com/dashboard/project/x" }, /dashboard/, /supabase\.co/],

@@ -2,6 +2,8 @@
 import { inspect } from "node:util";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { ExitReason } from "../../src/errors.ts";
+import { explainFailure } from "../../src/store/failure.ts";
+import { TableRefusal } from "../../src/store/port.ts";
 import { openStore } from "../../src/store/postgres/open-database.ts";
 import {
   createNativeDatabase,
@@ -61,6 +63,69 @@ describe("an address that leads nowhere", () => {
     expect(await failureAt(url.replace("PASSWORD", PASSWORD))).toEqual(
       userError(exit, message, hint),
     );
+  });
+});
+
+/** As the driver throws it; what has a severity is the server's. */
+function thrown(code: string, message = "its words", members: object = { severity: "ERROR" }) {
+  return Object.assign(new Error(message), { code, ...members });
+}
+
+function told(error: Error, context: object = {}): unknown {
+  return explainFailure(error, { label: "db.example", target: QUESTIONS, ...context });
+}
+
+describe("what the server says", () => {
+  it.each<[string, RegExp, RegExp]>([
+    ["57P03", /takes no connections now: its words/, /started/],
+    ["57P05", /connection .* was lost/, /goes on/],
+    ["08006", /connection .* was lost/, /goes on/],
+    ["57014", /took longer than it may/, /statement_timeout/],
+    ["40P01", /Other transactions hold/, /again/],
+    ["25006", /is read only/, /primary/],
+    ["28P01", /refuses the login/, /percent-encoded/],
+    ["3D000", /no such database/, /last \//],
+    ["42501", /lacks a right/, /grant select, update/],
+    ["42704", /type or object is missing/, /create extension/],
+    ["53100", /no room/, /goes on/],
+    ["53300", /no connection left/, /pooler/],
+    ["CERT_HAS_EXPIRED", /certificate .* is not trusted/, /sslrootcert/],
+    ["99999", /says: its words \(SQLSTATE 99999\)/, /vecfill doctor/],
+  ])("by %s", (code, message, hint) => {
+    expect(told(thrown(code))).toEqual(userError("fatal", message, hint));
+  });
+
+  it.each<[string, RegExp]>([
+    ["unrecognized command-line argument for server process", /does not take what options=/],
+    ["project is paused", /is paused/],
+    ["Tenant or user not found", /no such project or user/],
+    ["max clients reached", /no connection left/],
+  ])("in words only: %s", (words, message) => {
+    expect(told(thrown("XX000", words))).toEqual(userError("fatal", message));
+  });
+
+  it("of a condition is the condition's mistake, but for a right", () => {
+    const where = "nonsense = 1";
+    expect(told(thrown("42703"), { where })).toEqual(userError("usage", /--where/));
+    expect(told(thrown("42501"), { where })).toEqual(userError("fatal", /lacks a right/));
+  });
+
+  it.each<[string, object, RegExp, boolean]>([
+    ["23514", { constraint: "odd" }, /drop constraint odd/, true],
+    ["54000", {}, /drop index public\.too_wide/, true],
+    ["P0001", { where: "PL/pgSQL function notify() line 3" }, /The function notify\(\)/, true],
+    ["42501", { routine: "ExecWithCheckOptions" }, /policy/, true],
+    ["42809", {}, /columns, constraints, triggers/, false],
+  ])("of a write, by %s, names what refuses it", (code, members, hint, isOfARow) => {
+    const error = thrown(code, 'index "too_wide"', { severity: "ERROR", ...members });
+    const refusal = told(error, { writes: true });
+    expect(refusal).toBeInstanceOf(TableRefusal);
+    expect(refusal).toMatchObject({ hint: expect.stringMatching(hint), isOfARow });
+  });
+
+  it("is a bug where nobody knows it", () => {
+    const bug = new TypeError("no code");
+    expect(told(bug)).toBe(bug);
   });
 });
 

@@ -18,6 +18,10 @@ const fine: TargetDescription = {
   pgvectorVersion: "0.8.0",
 };
 
+function writing(changes: Partial<TargetDescription["writing"]>): Partial<TargetDescription> {
+  return { writing: { ...NOTHING_IN_THE_WAY, ...changes } };
+}
+
 describe("a target", () => {
   it.each([
     ["vector", 128],
@@ -31,6 +35,35 @@ describe("a target", () => {
 
   it.each<[string, Partial<Target>, Partial<TargetDescription>, RegExp, RegExp]>([
     ["a date as key", {}, { idType: undefined, idTypeName: "date" }, /type date/, /--id/],
+    [
+      "a key whose type the API does not know",
+      {},
+      { idType: undefined, idTypeName: "odd", namedBy: "14.17" },
+      /14\.17.*names the type of the key column .* odd/,
+      /vecfill init --apply/,
+    ],
+    [
+      "a column that is never empty",
+      {},
+      writing({ notNull: true }),
+      /is NOT NULL/,
+      /drop not null/,
+    ],
+    [
+      "heirs",
+      {},
+      writing({ children: ["a", "b"] }),
+      /inherit .*\(a, b\)/,
+      /alter table a no inherit/,
+    ],
+    [
+      "a publication",
+      {},
+      writing({ publications: ["p"] }),
+      /publication p /,
+      /replica identity full/,
+    ],
+    ["a rule", {}, writing({ rules: ["r"] }), /The rule r /, /disable rule r;/],
     ["a key that is not unique", {}, { idUnique: false }, /not unique/, /create unique index/],
     ["a view", {}, { idUnique: false, insteadOfTable: "view" }, /is a view/, /table below it/],
     [

@@ -80,8 +80,19 @@ describe("what is told", () => {
     expect(command("unfinished", stuck, jobReport(stuck.job, "succeeded"))).toEqual(["recovered"]);
   });
 
+  it("is a quarter of an hour of refusals, and not of a queue that is full of our own", () => {
+    const command = story();
+    const { quotaFull } = EXAMPLES;
+    const full = { ...quotaFull, refusals: 0 };
+    expect(command("unfinished", EXAMPLES.pending, 16, full, 14, full)).toEqual([]);
+    expect(command("interrupted", 16, { ...quotaFull, refusals: 2 })).toEqual(["stalled"]);
+  });
+
   it("is a quarter of an hour with nothing but waiting, until something happens", () => {
     const command = story();
+    const warning = { type: "warning", message: "", hint: undefined } as const;
+    expect(command("interrupted", EXAMPLES.pending, 10, warning, 6, waiting)).toEqual(["stalled"]);
+    expect(command("unfinished", EXAMPLES.pending)).toEqual(["recovered"]);
     expect(command("unfinished", EXAMPLES.pending, 14, waiting)).toEqual([]);
     const told = command(
       "unfinished",

@@ -334,6 +334,13 @@ describe("what a table tells", () => {
       { throughApi: false, now },
     ).filter(({ status }) => status !== "ok");
 
+  const L1 = "CREATE INDEX by_meaning ON questions USING hnsw (embedding vector_l1_ops)";
+  const indexed = (changes: object) => {
+    const definition = L1.replace("l1", "cosine");
+    const index = { name: "by_meaning", method: "hnsw", valid: true, definition, ...changes };
+    return { embeddingIndexes: [index] };
+  };
+
   it("is well", () => {
     expect(checks({})).toEqual([]);
   });
@@ -349,6 +356,16 @@ describe("what a table tells", () => {
     ["a short statement timeout", { statementTimeoutMs: 8_000 }, {}, /8 s: short/],
     ["an old pgvector", {}, { pgvectorVersion: "0.5.1" }, /0\.5\.1/],
     ["no pgvector", {}, { pgvectorVersion: undefined }, /does not have the extension/],
+    ["rows that a policy hides", { rowSecurity: true }, {}, /look as if they were not there/],
+    ["an index that no query uses", {}, indexed({ valid: false }), /is not valid/],
+    ["an index for other searches", {}, indexed({ definition: L1 }), /is for .*<\+>/],
+    [
+      "an index of another kind",
+      {},
+      indexed({ method: "btree" }),
+      /by_meaning \(btree\) .* slower$/,
+    ],
+    ["an index that serves", {}, indexed({}), /serves queries by <=>/],
     ["no right to read", { mayRead: false }, {}, /may not read/],
   ])("shows %s", (_, changes, described, message) => {
     expect(checks(changes, described)).toEqual([

@@ -7,7 +7,11 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { z } from "zod";
 import { systemClock } from "../../../src/clock.ts";
 import { UserError } from "../../../src/errors.ts";
-import { explainRestFailure, restErrorOf } from "../../../src/store/supabase/rest-failure.ts";
+import {
+  explainRestFailure,
+  RestError,
+  restErrorOf,
+} from "../../../src/store/supabase/rest-failure.ts";
 import { failureCode } from "../../../src/store/failure.ts";
 import { RETRIES, withRetry } from "../../../src/store/retry.ts";
 import { connectSupabase } from "../../../src/store/supabase/supabase.ts";
@@ -288,6 +292,18 @@ const STOPPED = {
   headers: { "content-type": "application/json" },
   body: '{"code":"57014","details":null,"hint":null,"message":"canceling statement due to statement timeout"}',
 };
+
+it.each<[string, RegExp, RegExp]>([
+  ["HTTP_402", /restricted/, /billing/],
+  ["HTTP_413", /too large/, /DATABASE_URL/],
+  ["HTTP_429", /too many requests/, /minute/],
+  ["PGRST126", /does not describe its tables/, /vecfill init/],
+  ["CERT_HAS_EXPIRED", /certificate/, /NODE_EXTRA_CA_CERTS/],
+])("what nobody could record is told by its code: %s", (code, message, hint) => {
+  const error = new RestError({ code, message: "its words", status: 400 });
+  const told = explainRestFailure(error, { label: "x.supabase.co", target: QUESTIONS });
+  expect(told).toEqual(userError("fatal", message, hint));
+});
 
 describe("every recorded failure", () => {
   const FAILURE = z.object({

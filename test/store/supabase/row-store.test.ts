@@ -101,6 +101,29 @@ describe("between reading a row and writing it", () => {
   });
 });
 
+it("what each row holds is told, also where it has changed since", async () => {
+  const rows = await all();
+  const store = project.store(target);
+  await store.apply(rows);
+  await project.database.query(
+    `UPDATE ${target.table} SET embedding = embedding OPERATOR(extensions.+) embedding WHERE id = 2`,
+  );
+  await project.database.query(`UPDATE ${target.table} SET embedding = NULL WHERE id = 3`);
+  expect(await store.compare(rows)).toEqual(["same", "other", "empty"]);
+  const look = await store.look({ after: undefined, wanted: [], picks: [0] });
+  expect(look).toMatchObject({
+    rows: 3,
+    withEmbedding: 2,
+    flawed: [{ id: "2", flaw: "length", detail: expect.stringMatching(/^(2|1\.99)/) }],
+    picked: [{ id: "1", text: `1 ${LONG}`, vector: expect.any(Array) }],
+    until: "3",
+  });
+  expect(Float32Array.from(look.picked[0]?.vector ?? [])).toEqual(rows[0]?.vector);
+  await project.database.query(`UPDATE ${target.table} SET question_text = 'x' WHERE id = 3`);
+  await project.database.query(`DELETE FROM ${target.table} WHERE id = 1`);
+  expect(await store.compare(rows)).toEqual(["gone", "other", "changed"]);
+});
+
 describe("where rows have no versions, as those of a view", () => {
   const noVersion = refusal(400, {
     code: "42703",
