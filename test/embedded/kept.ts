@@ -51,7 +51,7 @@ async function openKept(folder: string): Promise<PGlite> {
   const opened = kept.get(folder) ?? start();
   kept.set(folder, opened);
   const database = await opened;
-  return lent(database, () => endSession(database));
+  return lent(database, () => database.exec(NEXT_SESSION));
 }
 
 async function borrow(): Promise<PGlite> {
@@ -140,6 +140,10 @@ async function giveBack(database: PGlite): Promise<void> {
   if (rows.length > 0) withVector.add(database);
   idle.push(database);
 }
+
+/** As a new session finds it, but for the plans: the next command on the same folder asks the catalogue the same. */
+const NEXT_SESSION = `ROLLBACK; CLOSE ALL; SET SESSION AUTHORIZATION DEFAULT; RESET ALL; UNLISTEN *;
+  SELECT pg_advisory_unlock_all(); DISCARD TEMP; DISCARD SEQUENCES`;
 
 /** Two calls: what follows cannot run in the transaction of several statements. */
 async function endSession(database: PGlite): Promise<void> {

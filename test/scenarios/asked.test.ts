@@ -25,44 +25,44 @@ async function all({ home, sql, emulator }: Folders): Promise<unknown> {
   };
 }
 
-test.each([
-  [
-    "rollback 0001",
-    /Set 3 vectors of public\.questions\.embedding back to NULL \(0001\)/,
-    /Nothing was rolled back/,
-  ],
-  [
-    "clean",
-    /Delete the request and results files of 3 jobs .* 3 jobs\s+cannot be rolled back/,
-    /Nothing was deleted/,
-  ],
-  ["migrate --model gemini-embedding-2", /Go on\?/, /Nothing was changed/],
-  [
-    "verify --sample 5 --price-sync 100 --consent-above 0.0001",
-    /Embed 5 rows again/,
-    /No sample was taken/,
-  ],
-])("%s, and I say no", async (line, question, refusal) => {
+test("a rollback, a clean, a migration and a sample leave all as it was when I say no", async () => {
   const folders = await openFolders(TEXTS);
   await folders.vecfillInTime("jobs", "run");
   const before = await all(folders);
-  const { code, stderr } = await answered(folders, "n", line);
-  expect([code, stderr]).toEqual([EXIT_CODES.usage, expect.stringMatching(question)]);
-  expect(stderr).toMatch(refusal);
-  expect(await all(folders)).toEqual(before);
+  const refuse = async (line: string, question: RegExp, refusal: RegExp) => {
+    const { code, stderr } = await answered(folders, "n", line);
+    expect([code, stderr]).toEqual([EXIT_CODES.usage, expect.stringMatching(question)]);
+    expect(stderr).toMatch(refusal);
+    expect(await all(folders)).toEqual(before);
+  };
+  await refuse(
+    "rollback 0001",
+    /Set 3 vectors of public\.questions\.embedding back to NULL \(0001\)/,
+    /Nothing was rolled back/,
+  );
+  await refuse(
+    "clean",
+    /Delete the request and results files of 3 jobs .* 3 jobs\s+cannot be rolled back/,
+    /Nothing was deleted/,
+  );
+  await refuse("migrate --to gemini-embedding-2", /Go on\?/, /Nothing was changed/);
+  const sample = "verify --sample 5 --price-sync 100 --consent-above 0.0001";
+  await refuse(sample, /Embed 5 rows again/, /No sample was taken/);
 });
 
-test.each(["run", "submit"])("%s above the threshold, and I say no", async (command) => {
+test("a run or a submission above the threshold sends nothing when I say no", async () => {
   const folders = await openFolders(TEXTS);
   await folders.vecfill("jobs", "export");
   const before = await all(folders);
-  const line = `${command} --price 100 --consent-above 0.0001`;
-  const { code, stderr } = await answered(folders, "", line);
-  expect([code, stderr]).toEqual([
-    EXIT_CODES.usage,
-    expect.stringMatching(/Not agreed to: nothing was sent/),
-  ]);
-  expect(await all(folders)).toEqual(before);
+  for (const command of ["run", "submit"]) {
+    const line = `${command} --price 100 --consent-above 0.0001`;
+    const { code, stderr } = await answered(folders, "", line);
+    expect([code, stderr]).toEqual([
+      EXIT_CODES.usage,
+      expect.stringMatching(/Not agreed to: nothing was sent/),
+    ]);
+    expect(await all(folders)).toEqual(before);
+  }
   expect(folders.emulator.batches()).toEqual([]);
 });
 
@@ -117,20 +117,6 @@ test("failed rows: a dry run of resubmit tells what it would send, and leaves ou
   expect(await all(folders)).toEqual(before);
 });
 
-test("verify embeds a sample again, for leave, and lists the rows that differ", async () => {
-  const folders = await openFolders(TEXTS);
-  await folders.vecfillInTime("jobs", "run");
-  await folders.sql("UPDATE questions SET question_text = 'another' WHERE id = 4");
-  const line = "verify --sample 7 --price-sync 100 --consent-above 0.0001";
-  const { code, stdout } = await answered(folders, "y", line);
-  expect([code, stdout]).toEqual([
-    EXIT_CODES.rowsFailed,
-    expect.stringMatching(/^sample: 7 rows embedded again \(about \$0.*\), 1 of them differ/m),
-  ]);
-  const listed = await readFile(join(folders.home, "jobs", "verify.jsonl"), "utf8");
-  expect(listed).toMatch(/^\{"id":"4","problem":"sample","detail":"cosine 0\.\d{4}"\}\n$/);
-});
-
 test("status tells the pace of the command at work, and when it will have filled the rest", async () => {
   const folders = await openFolders(TEXTS);
   const { home, vecfill, vecfillInTime } = folders;
@@ -148,7 +134,7 @@ test("status tells the pace of the command at work, and when it will have filled
   }
 });
 
-test("jobs --watch on a terminal draws those that moved last, and ends with them", async () => {
+test("jobs --watch on a terminal draws those that moved last, and ends with them; verify lists what differs", async () => {
   const folders = await openFolders(TEXTS);
   await folders.vecfillInTime("jobs", "run");
   const { env, home } = folders;
@@ -165,4 +151,14 @@ test("jobs --watch on a terminal draws those that moved last, and ends with them
   expect(stdout).toMatch(/Jobs in .*jobs, \d\d:\d\d:\d\d UTC\. Ctrl-C/);
   expect(stdout).toMatch(/^000\d +imported.*\n000\d +imported/m);
   expect(stdout).toMatch(/and 1 job that moved longer ago/);
+
+  await folders.sql("UPDATE questions SET question_text = 'another' WHERE id = 4");
+  const line = "verify --sample 7 --price-sync 100 --consent-above 0.0001";
+  const verified = await answered(folders, "y", line);
+  expect([verified.code, verified.stdout]).toEqual([
+    EXIT_CODES.rowsFailed,
+    expect.stringMatching(/^sample: 7 rows embedded again \(about \$0.*\), 1 of them differ/m),
+  ]);
+  const listed = await readFile(join(folders.home, "jobs", "verify.jsonl"), "utf8");
+  expect(listed).toMatch(/^\{"id":"4","problem":"sample","detail":"cosine 0\.\d{4}"\}\n$/);
 });

@@ -9,7 +9,7 @@ import { eventNote } from "../../src/words/event-note.ts";
 import { failureLines, mendLines } from "../../src/words/failures-text.ts";
 import { count, counted, dollars, pace, percent, roughly } from "../../src/words/figures.ts";
 import { paidRows } from "../../src/words/paid-rows.ts";
-import { isWhole, paceWords, verdictOn } from "../../src/words/verdict.ts";
+import { isWhole, verdictOn } from "../../src/words/verdict.ts";
 import { widthAdvice } from "../../src/words/width-text.ts";
 import { writeCostWarnings } from "../../src/words/write-cost-text.ts";
 import { TARGET } from "../manifest/sample.ts";
@@ -21,7 +21,6 @@ function annIndex(name: string): AnnIndex {
 
 const NONE = { lines: 0, retryable: 0 };
 const ENDED = { state: "imported", requests: 10, outstanding: NONE } as const;
-const OPEN = { ...ENDED, state: "submitted" } as const;
 
 describe("figures", () => {
   test.each([
@@ -48,53 +47,18 @@ describe("figures", () => {
 });
 
 describe("how it stands", () => {
-  const coverage = { total: 20, pending: 5 };
-  const failed = { ...ENDED, outstanding: { lines: 2, retryable: 2 } };
-  test.each([
-    [{ coverage, jobs: [OPEN] }, "working", "Under way: 10 rows in 1 job.", "run"],
-    [{ coverage: "nobody asked", jobs: [] }, "working", "There are no jobs yet.", "plan"],
-    [{ coverage: "nobody asked", jobs: [ENDED] }, "good", "Every job has ended.", "verify"],
-    [
-      { coverage: "nobody asked", jobs: [failed] },
-      "bad",
-      "Every job has ended; 2 rows failed.",
-      "resubmit",
-    ],
-    [
-      { coverage: { total: 5, pending: 0 }, jobs: [] },
-      "good",
-      "Done: every row has a vector.",
-      "verify",
-    ],
-    [{ coverage, jobs: [] }, "working", "Not finished: 5 rows without a vector.", "plan"],
-    [{ coverage, jobs: [ENDED] }, "working", "Not finished: 5 rows without a vector.", "run"],
-    [
-      {
-        coverage: { ...coverage, leftOut: { empty: 2, tooLong: 3, failedBefore: 0 } },
-        jobs: [ENDED],
-      },
-      "good",
-      "Done but for 5 rows that no run takes: 2 without text, 3 too long for the model.",
-      undefined,
-    ],
-  ] as const)("%#", (standing, tone, words, next) => {
-    expect(verdictOn(standing)).toEqual({ tone, words, next });
+  test("rows that no run takes are told by why, where there is more than one reason", () => {
+    const leftOut = { empty: 2, tooLong: 3, failedBefore: 0 };
+    expect(verdictOn({ coverage: { total: 20, pending: 5, leftOut }, jobs: [ENDED] })).toEqual({
+      tone: "good",
+      words: "Done but for 5 rows that no run takes: 2 without text, 3 too long for the model.",
+      next: undefined,
+    });
   });
 
   test("it is whole only where somebody looked at what is left", () => {
     expect(isWhole({ pending: 0 })).toBe(false);
     expect(isWhole({ pending: 3, leftOut: { empty: 1, tooLong: 1, failedBefore: 0 } })).toBe(false);
-  });
-
-  test("the rest of the time goes by the pace so far, and is told only while it goes on", () => {
-    const span = { fromMs: 0, toMs: 100_000 };
-    const sums = { written: 50 };
-    const told = (jobs: readonly (typeof OPEN | typeof ENDED)[]) =>
-      paceWords({ coverage: { total: 150, pending: 100 }, jobs, sums, span });
-    expect(told([OPEN])).toBe(
-      "1 min 40 s since the first export, on average 30 rows a minute; at that pace about 4 min to go",
-    );
-    expect(told([ENDED])).toMatch(/^Took 1 min 40 s, .*, on average 30 rows a minute$/);
   });
 });
 

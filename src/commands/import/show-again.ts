@@ -129,11 +129,11 @@ async function jobsToWrite(
 }
 
 function didText(rows: number, jobs: readonly Job[]): string {
-  return `Of ${counted(jobs.length, "imported job")} ${counted(rows, "row")} had lost their vectors and have them again, at no cost.`;
+  return `Of ${counted(jobs.length, "imported job")} ${counted(rows, "row")} had lost ${rows === 1 ? "its vector and has it" : "their vectors and have them"} again, at no cost.`;
 }
 
 function wouldText(rows: number, jobs: readonly Job[]): string {
-  return `Of ${counted(jobs.length, "imported job")} ${counted(rows, "row")} ${rows === 1 ? "is" : "are"} NULL, with the text that was sent, and would get their vectors again, at no cost.`;
+  return `Of ${counted(jobs.length, "imported job")} ${counted(rows, "row")} ${rows === 1 ? "is" : "are"} NULL, with the text that was sent, and would get ${rows === 1 ? "its vector" : "their vectors"} again, at no cost.`;
 }
 
 const MAX_JOBS_NAMED = 8;
