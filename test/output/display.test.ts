@@ -55,6 +55,10 @@ function lastAfter(...events: ProgressEvent[]): string | undefined {
 }
 
 describe("the display", () => {
+  it("does not say of how many it is where nobody knows", () => {
+    expect(linesAfter(MIDDLE.slice(1), 120)[0]).toMatch(/^exported +[\d,]+ rows,/);
+  });
+
   it("says where every row is, what it costs, and what is waited for since when", () => {
     expect(linesAfter(MIDDLE, 120)).toEqual([
       "exported    6,500 of about 50,000 rows, 1 job not sent yet, uploading 0004",

@@ -316,6 +316,10 @@ describe.each([
       waiting: ["0001"],
       why: expect.stringContaining("held: 0001 until "),
     });
+    const checks = trial.emulator
+      .batches()
+      .filter(({ displayName }) => displayName.startsWith("vecfill-check-"));
+    expect(checks).toMatchObject([{ deleted: true }]);
     const { remoteFile, revoking } = await trial.job("0001");
     expect(revoking).toMatchObject({ fences: false });
     const { stdout } = await runHere(["jobs", "--jobs-dir", trial.folder]);

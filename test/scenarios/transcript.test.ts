@@ -1,6 +1,6 @@
 // A person and a script go all the way, by every command: is each word and figure that they are told as it was, or
 // changed on purpose? (`npx vitest run test/scenarios/transcript.test.ts -u` writes the pages anew, to be read.)
-import { writeFile } from "node:fs/promises";
+import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { expect, onTestFinished, test, vi } from "vitest";
 import { type Folders, openFolders } from "../folders.ts";
@@ -32,7 +32,8 @@ async function openTranscript(
     await type(line);
     await type(`${line} --json`);
   };
-  return { ...folders, type, both, page: () => neutral(folders, `${said.join("\n")}\n`) };
+  const neutral = (text: string) => withoutChance(folders, text);
+  return { ...folders, type, both, neutral, page: () => neutral(`${said.join("\n")}\n`) };
 }
 
 /** Of JSON a member a line. */
@@ -43,11 +44,13 @@ function laidOut(text: string): string {
 }
 
 /** Without what is another one each time. */
-function neutral({ home, env, emulator }: Folders, text: string): string {
+function withoutChance({ home, env, emulator }: Folders, text: string): string {
   return text
     .replaceAll(home, "~")
     .replaceAll(env["DATABASE_URL"] ?? "", "<database>")
     .replaceAll(emulator.url, "<emulator>")
+    .replaceAll(/^Took .*$/gm, "Took <time>.")
+    .replaceAll(/^ {2}seconds: \d+$/gm, "  seconds: <time>")
     .replaceAll(/\b[0-9a-f]{32,64}\b/g, "<hash>")
     .replaceAll(/\b(batches|files)\/[\w-]+/g, "$1/…")
     .replaceAll(/\bvecfill-\w{8}-(\d+-\d+)-\w+-\w+/g, "vecfill-…-$1-…")
@@ -58,10 +61,13 @@ function neutral({ home, env, emulator }: Folders, text: string): string {
 const TEXTS = Array.from({ length: 8 }, (_, n) => `What is known of number ${n + 1}?`);
 
 test("a table in three jobs, of which one dies", { timeout: 120_000 }, async () => {
-  const { type, both, page, sql, endBatches, emulator } = await openTranscript(TEXTS, {
-    faults: "permanent=0.2",
-    seed: 4,
-  });
+  const { type, both, page, neutral, sql, endBatches, emulator, home } = await openTranscript(
+    TEXTS,
+    {
+      faults: "permanent=0.2",
+      seed: 4,
+    },
+  );
   await sql("INSERT INTO questions VALUES (9, ' '), (10, NULL), (11, repeat('word and ', 4000))");
   for (const line of ["jobs", "status", "run --dry-run", "verify"]) await type(line);
   for (const line of ["plan", "doctor"]) await both(line);
@@ -89,7 +95,11 @@ test("a table in three jobs, of which one dies", { timeout: 120_000 }, async () 
   for (const line of ["rollback 0001 --dry-run", "rollback 0001 --yes", "clean --dry-run"])
     await both(line);
   for (const line of ["clean --yes", "jobs", "jobs 0001", "verify", "run"]) await type(line);
+  await type("report");
   await expect(page()).toMatchFileSnapshot("../fixtures/transcripts/one-table.txt");
+  const report = await readFile(join(home, "jobs", "report.html"), "utf8");
+  const lines = neutral(report.replace(/<style>[^]*?<\/style>/, "").replaceAll("><", ">\n<"));
+  await expect(lines).toMatchFileSnapshot("../fixtures/transcripts/report.html");
 });
 
 test("two targets, at once, within a limit", { timeout: 120_000 }, async () => {
