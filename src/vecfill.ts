@@ -18,6 +18,7 @@ import {
   submitFromSettings,
 } from "./composition/stages.ts";
 import type { CommandContext } from "./cli/command.ts";
+import { withLeaves } from "./cli/each-target.ts";
 import { nextCommandLine } from "./cli/command-line.ts";
 import type { CommandName } from "./settings/option.ts";
 import type { Plan } from "./plan/plan.ts";
@@ -149,13 +150,13 @@ type Context = Configuration & StageContext & Readonly<{ services: Services; fol
 
 function stages(context: Context): Vecfill {
   return {
-    export: async () => exportFromSettings(ofOne(context)),
+    export: async () => exportFromSettings(ofOne(await withLeaves(context))),
     submit: () => submitFromSettings(context),
     poll: () => pollFromSettings(context),
     import: () => importFromSettings(context),
-    run: () => runFromSettings(context),
+    run: async () => runFromSettings(await withLeaves(context)),
     resubmit: async (files = []) => (await resubmitFromSettings(context, files)).jobs,
-    plan: async () => planOnly(ofOne(context)),
+    plan: async () => planOnly(ofOne(await withLeaves(context))),
     verify: () => shown(context, "verify"),
     doctor: () => shown(context, "doctor"),
     status: () => shown(context, "status"),
@@ -174,7 +175,7 @@ function ofOne(context: Context): Context {
   if (context.targets.length === 1) return context;
   throw usageError(
     "Of several targets at once there are run(), verify() and doctor().",
-    "Open one with the name of each: openVecfill({ settings: { target: <name> } }).",
+    "Open one with the name of each: openVecfill({ settings: { target: <name> } }), or { table: <name> }.",
   );
 }
 

@@ -13,7 +13,7 @@ import { isRight } from "./workshop.ts";
 /** Of all tests of a file. */
 const DATABASE_HOME = await temporaryFolder();
 const WIDTH = 128;
-const SHAPE = {
+export const SHAPE = {
   model: "gemini-embedding-001",
   dimensions: WIDTH,
   taskType: "RETRIEVAL_DOCUMENT",

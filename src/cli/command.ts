@@ -55,6 +55,8 @@ export type CommandResult = Readonly<{
   exit?: ExitReason;
   /** Rows of the table without a vector, where they were counted. */
   remaining?: number | undefined;
+  /** Rows that were selected, or would be: they count towards a limit. */
+  selected?: number;
   /** `text` is for programs, too: no line of it is folded. */
   isData?: boolean;
 }>;

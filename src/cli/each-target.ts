@@ -1,6 +1,8 @@
 /** Commands over several targets, one after the other. */
-import type { ExitReason } from "../errors.ts";
+import { type ExitReason, UserError } from "../errors.ts";
+import { count, dollars } from "../words/figures.ts";
 import { failureObject, failureOf } from "../output/failure.ts";
+import { restOf } from "../settings/config.ts";
 import type { CommandContext, CommandResult } from "./command.ts";
 
 /** What the targets came to: the first of these that one of them had. */
@@ -10,6 +12,27 @@ export function worstOf(exits: readonly ExitReason[]): ExitReason {
   return WORST_FIRST.find((exit) => exits.includes(exit)) ?? "done";
 }
 
+/** With each table that a pattern or a partitioned table stands for as a target; found anew each time. */
+export async function withLeaves<
+  C extends Pick<CommandContext, "services" | "settings" | "targets">,
+>(context: C, again?: boolean): Promise<C> {
+  const targets = await context.services.leaves(again);
+  return { ...context, settings: targets[0] ?? context.settings, targets };
+}
+
+/** The same of each table. */
+export const forEachTable: typeof forEachTarget = async (context, work) =>
+  forEachTarget(await withLeaves(context), work);
+
+/** The same for what has something to say without the database, too: of the target itself where it cannot be asked. */
+export const forEachSeen: typeof forEachTarget = async (context, work) => {
+  const seen = withLeaves(context, false).catch((error: unknown) => {
+    if (error instanceof UserError && error.exit === "fatal") return context;
+    throw error;
+  });
+  return forEachTarget(await seen, work);
+};
+
 /** What stands against one is its result, and the others have theirs. */
 export async function forEachTarget<C extends CommandContext>(
   context: C,
@@ -18,8 +41,10 @@ export async function forEachTarget<C extends CommandContext>(
   const { targets, originsOfEach, signal, report } = context;
   if (targets.length < 2) return work(context);
   const results: (CommandResult & Readonly<{ name: string }>)[] = [];
-  for (const [at, settings] of targets.entries()) {
+  for (const [at, asked] of targets.entries()) {
     signal.throwIfAborted();
+    const selected = results.map((each) => each.selected ?? 0);
+    const settings = restOf(asked, targets, selected);
     const origins = originsOfEach[at] ?? context.origins;
     const name = settings.target ?? "";
     const result = await work({ ...context, settings, origins }).catch((error: unknown) => {
@@ -33,11 +58,28 @@ export async function forEachTarget<C extends CommandContext>(
   }
   const exit = worstOf(results.map((each) => each.exit ?? "done"));
   const following = results.filter((each) => (each.exit ?? "done") === exit && each.next);
+  const texts = results.map(({ name, text }) => `${name}:\n${text}`);
   return {
     json: { targets: results.map(({ name, json }) => ({ target: name, ...json })) },
-    text: results.map(({ name, text }) => `${name}:\n${text}`).join("\n\n"),
+    text: [...texts, ...sumsText(results)].join("\n\n"),
     // a full column needs nothing as much as another one needs rows
     next: (following.find(({ remaining }) => remaining !== 0) ?? following[0])?.next,
     exit,
   };
+}
+
+/** Members of the results that add up. */
+const ADDED = ["rows", "exported", "total", "withEmbedding", "tokens", "usdBatch", "usd"];
+
+/** `5 of 6 together`: what stands against the others is told of each. */
+function sumsText(results: readonly CommandResult[]): readonly string[] {
+  const told = results.filter(({ json }) => !("error" in json));
+  const sums = ADDED.flatMap((name) => {
+    const sum = told.reduce((all, { json }) => all + Number.parseFloat(String(json[name])), 0);
+    const words = name.replace(/[A-Z]/, (letter) => ` ${letter.toLowerCase()}`);
+    if (Number.isNaN(sum)) return [];
+    return [name.startsWith("usd") ? `about ${dollars(sum)}` : `${count(sum)} ${words}`];
+  });
+  if (told.length === 0 || sums.length === 0) return [];
+  return [`${told.length} of ${results.length} together: ${sums.join(", ")}.`];
 }

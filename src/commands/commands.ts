@@ -1,6 +1,6 @@
 /** Every command: what its help page says, and what it does. Each loads its work when it runs. */
 import type { Command } from "../cli/command.ts";
-import { forEachTarget } from "../cli/each-target.ts";
+import { forEachSeen, forEachTable, forEachTarget } from "../cli/each-target.ts";
 import type { CommandName } from "../settings/option.ts";
 
 export const COMMANDS: Readonly<Record<CommandName, Command>> = {
@@ -13,7 +13,7 @@ export const COMMANDS: Readonly<Record<CommandName, Command>> = {
       ["vecfill plan --limit 10000 --tier 2", "of ten thousand rows, on another tier"],
       ["vecfill plan --json", "the same for a script"],
     ],
-    work: async (context) => forEachTarget(context, (await import("./plan/show.ts")).showPlan),
+    work: async (context) => forEachTable(context, (await import("./plan/show.ts")).showPlan),
   },
   run: {
     summary: "all four stages as one pipeline",
@@ -39,7 +39,7 @@ export const COMMANDS: Readonly<Record<CommandName, Command>> = {
       ["vecfill export --limit 1000", "a first thousand"],
       ["vecfill export --text '{question_text} {options}'", "a text made of several columns"],
     ],
-    work: async (context) => forEachTarget(context, (await import("./export/show.ts")).showExport),
+    work: async (context) => forEachTable(context, (await import("./export/show.ts")).showExport),
   },
   submit: {
     summary: "uploads the exported jobs and starts their batches",
@@ -113,8 +113,7 @@ export const COMMANDS: Readonly<Record<CommandName, Command>> = {
       ["vecfill recover --dry-run", "which batches there are"],
       ["vecfill recover", "make jobs of them, and import what has ended; `vecfill run` goes on"],
     ],
-    work: async (context) =>
-      forEachTarget(context, (await import("./recover/show.ts")).showRecover),
+    work: async (context) => forEachSeen(context, (await import("./recover/show.ts")).showRecover),
   },
   verify: {
     summary: "checks the column, the sums and the files",
@@ -129,7 +128,7 @@ export const COMMANDS: Readonly<Record<CommandName, Command>> = {
         "exit code 1 also when a row has waited longer",
       ],
     ],
-    work: async (context) => forEachTarget(context, (await import("./verify/show.ts")).showVerify),
+    work: async (context) => forEachTable(context, (await import("./verify/show.ts")).showVerify),
   },
   search: {
     summary: "the rows nearest to a text",
@@ -219,7 +218,7 @@ export const COMMANDS: Readonly<Record<CommandName, Command>> = {
       ["vecfill status", "how it stands, and what to type next"],
       ["vecfill status --json", "the same for a script"],
     ],
-    work: async (context) => forEachTarget(context, (await import("./status/show.ts")).showStatus),
+    work: async (context) => forEachSeen(context, (await import("./status/show.ts")).showStatus),
   },
   jobs: {
     summary: "lists the jobs, or shows one",
@@ -242,7 +241,7 @@ export const COMMANDS: Readonly<Record<CommandName, Command>> = {
       ["vecfill report", "report.html in the jobs folder"],
       ["vecfill report --report-file /tmp/vectors.html", "somewhere else"],
     ],
-    work: async (context) => forEachTarget(context, (await import("./report/show.ts")).showReport),
+    work: async (context) => forEachSeen(context, (await import("./report/show.ts")).showReport),
   },
   migrate: {
     summary: "a new model or width for a table: fill, index, check, swap",
@@ -308,7 +307,7 @@ export const COMMANDS: Readonly<Record<CommandName, Command>> = {
       ["vecfill doctor --json", "the same for a script"],
       ["vecfill doctor --live", "also what Gemini really does, for less than a cent"],
     ],
-    work: async (context) => forEachTarget(context, (await import("./doctor/show.ts")).showDoctor),
+    work: async (context) => forEachSeen(context, (await import("./doctor/show.ts")).showDoctor),
   },
   emulator: {
     summary: "serves a local Gemini for trying out, tests and rehearsals",

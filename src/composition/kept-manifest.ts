@@ -174,7 +174,8 @@ const SHARED = "A shared manifest (--manifest postgres)";
 const ONE_MACHINE = ", or leave --manifest out: then one machine works alone, with a jobs folder.";
 
 /** What one process alone can do: its answers are on one disk, or it has to know when all is done. */
-function refuseAlone({ lane, rebuildIndex }: Settings): void {
+export function refuseAlone({ manifestIn, lane, rebuildIndex }: Settings): void {
+  if (manifestIn !== "postgres") return;
   if (lane !== "batch")
     throw needsFolder(`--lane ${lane}`, "Leave --lane out: batches cost half as much.");
   if (rebuildIndex)

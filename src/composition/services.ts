@@ -14,7 +14,7 @@ import {
 import { keyIdOf, type Redact, redactor } from "../settings/environment/secret.ts";
 import type { SharedClock } from "../clock.ts";
 import { UserError } from "../errors.ts";
-import { type Configuration, targetOf } from "../settings/config.ts";
+import { type Configuration, leavesOf, targetOf } from "../settings/config.ts";
 import type { Environment } from "../settings/environment/env-file.ts";
 import type { Gemini, Probe } from "../gemini/port.ts";
 import { minuteLimits } from "../cost/minute-limits.ts";
@@ -34,6 +34,7 @@ import type { Api } from "../store/supabase/supabase.ts";
 import type { FoundTables } from "../row/target-description.ts";
 import { sameTarget, tableName, type Target } from "../row/target.ts";
 import type { Settings } from "../settings/options.ts";
+import { requireColumns } from "../settings/named-target.ts";
 
 /** Whatever is asked for is opened once and closed when the command ends. */
 export type Services = Readonly<{
@@ -61,6 +62,8 @@ export type Services = Readonly<{
   targetMarkOf(target: Target): Promise<string | undefined>;
   /** A look at the table and the way to it; an API that has lost its database is waited for, a minute. */
   examine(target: Target): Promise<Examination>;
+  /** Of each target that was asked for, the tables that it stands for now. `again`: repeats what fails. */
+  leaves(again?: boolean): Promise<readonly Settings[]>;
   /** Every table of the database; none where only its API is named. */
   tables(): Promise<FoundTables>;
   /** What the address of a database names; nothing is asked. */
@@ -97,7 +100,8 @@ export function openServices(options: ServicesOptions): Services {
   const { settings, environment, clock, report, signal } = options;
   const closers: (() => Promise<void>)[] = [];
   const stores: { target: Target; store: Store }[] = [];
-  const opened = <T extends { close(): Promise<void> }>(service: T): T => {
+  const asked = { report, targets: options.targets ?? [settings] };
+  const opened: Opened = (service) => {
     closers.push(() => service.close());
     return service;
   };
@@ -111,7 +115,7 @@ export function openServices(options: ServicesOptions): Services {
   const newStore = once(async () => {
     options.beforeRows();
     return storeAccess(environment).kind === "postgres"
-      ? postgresStores(await database(), options)
+      ? postgresStores(await database(), asked)
       : supabaseStores(await api(), options);
   });
   const services: Services = {
@@ -138,6 +142,7 @@ export function openServices(options: ServicesOptions): Services {
         : examineApi(await api(), target, { clock, report });
     },
     migration: (plan, folder) => migrationOf({ services, database, options }, plan, folder),
+    leaves: async (patient = true) => (asked.targets = await leavesIn(options, database, patient)),
     tables: () => tablesOf(options, database),
     addressed,
     functionsSql,
@@ -147,12 +152,7 @@ export function openServices(options: ServicesOptions): Services {
       await inOurWords(server, settings, () => server.query(inOneStatement(statements)));
     },
     probe: once(() => openProbe(environment)),
-    emulatorProbe: once(async () => {
-      const { startEmulator } = await import("../emulator/emulator.ts");
-      const { connectProbe } = await import("../gemini/probe.ts");
-      const emulator = opened(await startEmulator({ batchSeconds: EMULATOR_BATCH_SECONDS }));
-      return connectProbe({ apiKey: EMULATOR_KEY, baseUrl: emulator.url });
-    }),
+    emulatorProbe: once(() => openEmulatorProbe(opened)),
     close: async () => {
       // what was opened last rests on what was opened before
       for (const close of closers.splice(0).toReversed()) await close();
@@ -166,11 +166,7 @@ type OfManifest = Pick<
   "manifest" | "setLimits" | "crew" | Exclude<keyof Kept, "open" | "crew">
 >;
 
-function ofManifest(
-  kept: Kept,
-  { settings, report }: ServicesOptions,
-  opened: <T extends { close(): Promise<void> }>(service: T) => T,
-): OfManifest {
+function ofManifest(kept: Kept, { settings, report }: ServicesOptions, opened: Opened): OfManifest {
   const manifest = once(async () => opened(await kept.open()));
   let crew: OpenCrew | undefined;
   const openedCrew = async (working: Working) => {
@@ -239,6 +235,30 @@ async function tablesOf(
   return inOurWords(server, settings, () => findTables(server));
 }
 
+async function leavesIn(
+  options: ServicesOptions,
+  database: () => Promise<Database>,
+  again: boolean,
+): Promise<readonly Settings[]> {
+  const { targets = [options.settings], environment } = options;
+  const access = await ifNamed(() => storeAccess(environment));
+  if (access?.kind === "supabase" && targets.some(({ table }) => table.includes("*")))
+    throw needsDatabase("A pattern of tables (--table)", ", or give each of them by its name.");
+  if (access?.kind !== "postgres") return targets;
+  const { findLeaves } = await import("../store/postgres/leaves.ts");
+  const { repeating } = await import("../store/retry.ts");
+  const found = targets.map(async (asked) => {
+    const look = async () => {
+      const server = await database();
+      return inOurWords(server, asked, () => findLeaves(server, asked));
+    };
+    return leavesOf(asked, await (again ? repeating(options)(look) : look()));
+  });
+  const leaves = (await Promise.all(found)).flat();
+  requireColumns(leaves);
+  return leaves;
+}
+
 async function inOurWords<T>(
   { label }: Database,
   settings: Settings,
@@ -285,6 +305,15 @@ async function functionsSql(target: Target): Promise<FunctionsSql> {
   return functions.functionsSql(target);
 }
 
+type Opened = <T extends { close(): Promise<void> }>(service: T) => T;
+
+async function openEmulatorProbe(opened: Opened): Promise<Probe> {
+  const { startEmulator } = await import("../emulator/emulator.ts");
+  const { connectProbe } = await import("../gemini/probe.ts");
+  const emulator = opened(await startEmulator({ batchSeconds: EMULATOR_BATCH_SECONDS }));
+  return connectProbe({ apiKey: EMULATOR_KEY, baseUrl: emulator.url });
+}
+
 async function openProbe(environment: Environment): Promise<Probe> {
   const { apiKey, baseUrl } = geminiAccess(environment);
   const { connectProbe } = await import("../gemini/probe.ts");
@@ -305,10 +334,11 @@ async function connectDatabase({ environment, signal }: ServicesOptions): Promis
 
 async function postgresStores(
   database: Database,
-  { settings, targets = [settings], report }: ServicesOptions,
+  asked: Readonly<{ targets: readonly Settings[]; report: Report }>,
 ): Promise<NewStore> {
   const { createSqlStore } = await import("../store/postgres/sql-store.ts");
   return (target) => {
+    const { targets, report } = asked;
     // a condition is one on the rows of the table that it is given with, whatever the column
     const own =
       targets.find((each) => sameTarget(targetOf(each), target)) ??

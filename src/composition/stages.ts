@@ -22,11 +22,11 @@ import { fileBytes } from "../row/result-line/result-size.ts";
 import type { Report } from "../progress.ts";
 import { JobBlocked, UserError } from "../errors.ts";
 import type { ResubmitServices } from "../resubmit/resubmit.ts";
-import { sameTarget, type Target } from "../row/target.ts";
+import { isOneOf, sameTarget, type Target } from "../row/target.ts";
 import type { ImportSummary, PollSummary, SubmitSummary } from "../run/alone.ts";
 import type { Part, PartSummary, RunOptions, RunServices, RunSummary } from "../run/run.ts";
 import { hasGeminiKey, ifNamed } from "../settings/access.ts";
-import { targetOf } from "../settings/config.ts";
+import { targetOf, restOf } from "../settings/config.ts";
 import type { Environment } from "../settings/environment/env-file.ts";
 import type { Settings } from "../settings/options.ts";
 import { bytes, someJobs } from "../words/figures.ts";
@@ -71,7 +71,8 @@ export async function exportFromSettings(context: StageContext): Promise<ExportS
   if (!settings.beside) await checkRowsKnown(manifest, options.target);
   const { PaidRows } = await import("../import/again/paid-for.ts");
   const fetch = gemini && fetcherOfResults(context, { manifest, gemini });
-  const paid = new PaidRows({ manifest, store, report, ...(fetch && { fetch }) }, options.target);
+  const known = { manifest, store, report, ...(fetch && { fetch }) };
+  const paid = new PaidRows(known, options.target, settings.siblings?.targets);
   return exportAll({ store, manifest, report, signal, askPaid: paid.ask }, options);
 }
 
@@ -119,9 +120,9 @@ async function checkRowsKnown(manifest: Manifest, target: Target): Promise<void>
 
 function exportOptions(context: Pick<StageContext, "settings" | "targets">): ExportOptions {
   const { settings } = context;
-  const { limit, onTooLong } = settings;
-  const name = nameAmongSeveral(context);
-  return { name, target: targetOf(settings), bounds: jobBounds(settings), limit, onTooLong };
+  const { siblings, limit, onTooLong } = settings;
+  const its = { name: nameAmongSeveral(context), target: targetOf(settings), siblings };
+  return { ...its, bounds: jobBounds(settings), limit, onTooLong };
 }
 
 /** Undefined where there is one target alone: then files need no name of it. */
@@ -484,8 +485,12 @@ export async function plansOf(
   asked: With,
 ): Promise<readonly Plan[]> {
   const plans: Plan[] = [];
-  for (const its of each)
-    plans.push(await planForRun(its, { ...asked, hasTheRest: plans.length === 0 }));
+  const of = each.map((its) => its.settings);
+  for (const its of each) {
+    const taken = plans.map(({ pending }) => pending.rows);
+    const limited = { ...its, settings: restOf(its.settings, of, taken) };
+    plans.push(await planForRun(limited, { ...asked, hasTheRest: plans.length === 0 }));
+  }
   return plans;
 }
 
@@ -518,8 +523,8 @@ const ROWS_COUNTED = 2_000;
 
 /** Rows under way count: a run that goes on selects what the earlier one had not. */
 function limitOfRun({ settings }: StageContext, manifest: ManifestView): number | undefined {
-  const target = targetOf(settings);
-  const underWay = manifest.jobs().filter((job) => isOpen(job) && sameTarget(job.target, target));
+  const isOwn = isOneOf(settings.siblings?.targets ?? [targetOf(settings)]);
+  const underWay = manifest.jobs().filter((job) => isOpen(job) && isOwn(job.target));
   const rows = underWay.reduce((sum, job) => sum + job.requests, 0);
   return settings.limit === undefined ? undefined : Math.max(0, settings.limit - rows);
 }
@@ -582,7 +587,7 @@ async function planFromSettings(
 ): Promise<Plan> {
   const { services, settings, report, signal, targets = [] } = context;
   const { plan } = await import("../plan/plan.ts");
-  const { onTooLong, tier, maxAttempts } = settings;
+  const { siblings, onTooLong, tier, maxAttempts } = settings;
   const target = targetOf(settings);
   const store = await services.store(target);
   const isAsked = (other: Target) => targets.some((each) => sameTarget(targetOf(each), other));
@@ -590,6 +595,7 @@ async function planFromSettings(
     { store, manifest, gemini, report, signal },
     {
       target,
+      siblings,
       bounds: jobBounds(settings),
       limit,
       onTooLong,

@@ -1,6 +1,8 @@
 /**
  * Exports what is NULL, and waits while enough jobs wait to be sent, so that files and tokens do not pile up. Once all
- * is through, rows whose text changed under way are exported anew.
+ * is through, rows whose text changed under way are exported anew. Tables that were asked for as one go one after the
+ * other, so that it is known of a row that goes from one to another whether it is under way; what was passed over for
+ * that, or was gone from where it was, is looked for once more.
  */
 import { type CostLimit, withinLimit } from "../cost/cost.ts";
 import { HoldLost, UserError } from "../errors.ts";
@@ -9,7 +11,7 @@ import type { World } from "../gates/world.ts";
 import { jobsWithoutRows } from "../jobs-folder/found-rows.ts";
 import type { Job } from "../manifest/job.ts";
 import { isOpen } from "../manifest/states.ts";
-import { sameTarget } from "../row/target.ts";
+import { isOneOf, sameTarget } from "../row/target.ts";
 import type { Store } from "../store/port.ts";
 import { someJobs } from "../words/figures.ts";
 import { exportJobs, type ExportOptions, type ExportSummary } from "./export.ts";
@@ -25,6 +27,8 @@ type ExportWorld = World &
     shared?: boolean;
     /** Rows that are paid for and wait again, as a pass finds them. */
     paidRows: () => PaidRows;
+    /** Of tables that were asked for as one with this, those that go before it. */
+    before: readonly ExportLane[];
     /** Whether rows of this run changed while they were under way. */
     hasStaleRows: () => boolean;
   }>;
@@ -52,6 +56,8 @@ export class ExportLane implements Lane {
   #isQuiet = false;
   /** Of each pass. */
   readonly summaries: ExportSummary[] = [];
+  /** How many are over. */
+  #passed = 0;
   /** Rows that had lost their vectors and have them again. */
   restored = 0;
 
@@ -77,7 +83,9 @@ export class ExportLane implements Lane {
     try {
       const { value, done } = await this.#work.next();
       this.#until = done === true ? undefined : value;
+      if (done === true) this.#passed = Infinity;
     } catch (error) {
+      this.#passed = Infinity;
       if (error instanceof HoldLost) return this.#beginAnew();
       const { shared, blocked, export: exporting } = this.#world;
       if (shared !== true || !(error instanceof UserError)) throw error;
@@ -87,19 +95,27 @@ export class ExportLane implements Lane {
 
   /** Another process has selected rows meanwhile: whoever goes on has to know them. */
   #beginAnew(): void {
+    this.#passed = 0;
     this.#work = this.#passes();
     this.#until = () => true;
   }
 
   async *#passes(): AsyncGenerator<Condition, void> {
+    const { before, hasStaleRows } = this.#world;
+    const { siblings, limit } = this.#world.export;
     if (this.#world.signal.aborted || !(yield* this.#rowsAreKnown())) return;
-    for (let pass = 0; pass < MAX_PASSES && !this.#world.signal.aborted; pass++) {
+    for (let pass = 0; pass < MAX_PASSES; pass++) {
+      if (before.length > 0) yield () => before.every((each) => each.#passed > pass);
+      if (this.#world.signal.aborted) return;
       const paid = this.#world.paidRows();
       const summary = await this.#withWritten(yield* this.#pass(paid.ask), paid);
       this.summaries.push(summary);
-      if (summary.exported === 0 || this.#world.export.limit !== undefined) return;
-      yield () => this.#isQuiet;
-      if (!this.#world.hasStaleRows() || this.#isStopped()) return;
+      this.#passed = pass + 1;
+      if ((summary.exported === 0 && siblings === undefined) || limit !== undefined) return;
+      const isInNext = (each: ExportLane) => each.#passed > pass + 1 && each.#passed < Infinity;
+      yield () => this.#isQuiet || before.some(isInNext);
+      const isPassedOver = siblings !== undefined && summary.skipped.inFlight > 0;
+      if (!(isPassedOver || hasStaleRows()) || this.#isStopped()) return;
     }
   }
 
@@ -118,7 +134,11 @@ export class ExportLane implements Lane {
   }
 
   async *#pass(askPaid: AskPaid | undefined): AsyncGenerator<Condition, ExportSummary> {
-    const jobs = exportJobs({ ...this.#world, askPaid }, this.#world.export);
+    const { before, export: exporting } = this.#world;
+    const taken = before.flatMap(({ summaries }) => summaries.map((each) => each.exported));
+    const left = exporting.limit && exporting.limit - taken.reduce((sum, rows) => sum + rows, 0);
+    const limited = { ...exporting, limit: left && Math.max(0, left) };
+    const jobs = exportJobs({ ...this.#world, askPaid }, limited);
     for (;;) {
       const step = await jobs.next();
       if (step.done === true) return step.value;
@@ -137,7 +157,8 @@ export class ExportLane implements Lane {
   /** Jobs of a table that takes no vectors wait for nothing here. */
   #isAhead(): boolean {
     const { manifest, blocked, shared, export: exporting } = this.#world;
-    const isAnothers = (job: Job) => shared === true && !sameTarget(job.target, exporting.target);
+    const isOwn = isOneOf(exporting.siblings?.targets ?? [exporting.target]);
+    const isAnothers = (job: Job) => shared === true && !isOwn(job.target);
     let ahead = 0;
     for (const job of manifest.needing("send")) {
       if (!blocked.refuses(job.target) && !isAnothers(job)) ahead += 1;

@@ -16,7 +16,7 @@ import { NONE_SKIPPED, type Skipped, type SkipReason } from "../row/skipped.ts";
 import { requestLineFormat } from "../row/request-line.ts";
 import type { Store } from "../store/port.ts";
 import { checkTarget } from "../row/target-check.ts";
-import type { Target } from "../row/target.ts";
+import type { Siblings, Target } from "../row/target.ts";
 import { readTakenRows } from "../jobs-folder/taken-rows.ts";
 import { checkVectorSpace } from "../manifest/vector-space.ts";
 import { pendingPages } from "../jobs-folder/pending-pages.ts";
@@ -29,6 +29,7 @@ export type ExportOptions = Readonly<{
   /** Of one of several targets. */
   name?: string | undefined;
   target: Target;
+  siblings?: Siblings | undefined;
   bounds: JobBounds;
   /** Asked for each file anew, in place of `bounds`. */
   boundsOfNext?: () => JobBounds;
@@ -61,7 +62,7 @@ export async function* exportJobs(
   checkTarget(options.target, await store.describe());
   checkVectorSpace(manifest.jobs(), options.target);
   const pass = new ExportPass(services, options);
-  const taken = await readTakenRows({ manifest, store }, options.target);
+  const taken = await readTakenRows({ manifest, store }, options.target, options.siblings?.targets);
   try {
     for await (const page of pendingPages(store)) {
       const paid = await paidOf(page, options.target, taken, services.askPaid);
@@ -127,7 +128,7 @@ class ExportPass {
   #ratio: number;
   #tooLong: DurableFile | undefined;
   #closing: Closing | undefined;
-  /** Jobs that have selected rows of the column: none but those seen before the first page, and its own. */
+  /** Jobs that have selected rows of the column, or of a sibling's: none but those seen before the first page, and its own. */
   #selections: number;
 
   constructor(services: ExportServices, options: ExportOptions) {
@@ -136,7 +137,7 @@ class ExportPass {
     const openNext = () => openRequestFile(services.manifest);
     this.#cutter = new RequestCutter(() => this.#bounds(), openNext);
     this.#format = requestLineFormat(options.target);
-    this.#selections = services.manifest.selections(options.target);
+    this.#selections = this.#selectionsNow();
     this.#ratio = this.#correction();
   }
 
@@ -240,12 +241,17 @@ class ExportPass {
     const { manifest, report } = this.#services;
     const { target } = this.#options;
     const made = { ...cut, target, parents: [], attempt: 1, digest: "sha256" } as const;
-    const isAlone = () => manifest.selections(target) === this.#selections;
+    const isAlone = () => this.#selectionsNow() === this.#selections;
     const job = await manifest.recordExported(made, isAlone);
     this.#selections += 1;
     this.#jobs.push(job.id);
     const { id, requests, tokens, requestFile } = job;
     report({ type: "exported", job: id, requests, tokens, bytes: requestFile.bytes });
+  }
+
+  #selectionsNow(): number {
+    const targets = this.#options.siblings?.targets ?? [this.#options.target];
+    return targets.reduce((sum, each) => sum + this.#services.manifest.selections(each), 0);
   }
 
   get #tooLongPath(): string {

@@ -1,6 +1,6 @@
 import { KeySet } from "../row/key-table.ts";
 import { parseKey, rowIdOf } from "../row/question.ts";
-import { sameTarget, type Target } from "../row/target.ts";
+import { isOneOf, sameTarget, type Target } from "../row/target.ts";
 import { lineChunks, readFailedLines } from "./failed-file.ts";
 import { holdingsOf } from "./holdings.ts";
 import { isMissing } from "../disk/presence.ts";
@@ -14,7 +14,8 @@ import type { Store } from "../store/port.ts";
 
 /**
  * Which rows are not to be exported again: those of unfinished jobs, and those that wait in failed
- * files. A row whose text changed has another key and is not among them. Eight bytes a row. Throws a
+ * files. A row whose text changed has another key and is not among them. A row that is under way for a sibling may
+ * have gone from there to here. Eight bytes a row. Throws a
  * UserError where a request file is not the one recorded: its rows would be paid for twice.
  */
 export type TakenRows = Readonly<{
@@ -34,15 +35,17 @@ export type TakenRows = Readonly<{
 export async function readTakenRows(
   { manifest, store }: Readonly<{ manifest: ManifestView; store: Pick<Store, "compare"> }>,
   target: Target,
+  siblings: readonly Target[] = [],
 ): Promise<TakenRows> {
+  const isAlike = isOneOf([target, ...siblings]);
   const taken = {
     inFlight: new KeySet(),
     failedBefore: new KeySet(),
     inFlightIds: new KeySet(),
     failedIds: new KeySet(),
   };
-  for await (const { job, keys, isUnderWay } of takenKeys(manifest, target)) {
-    const hasOwnKeys = sameTarget(job.target, target) && hasTextKeys(job);
+  for await (const { job, keys, isUnderWay } of takenKeys(manifest, target, isAlike)) {
+    const hasOwnKeys = isAlike(job.target) && hasTextKeys(job);
     if (hasOwnKeys)
       keys.forEach((key) => (isUnderWay ? taken.inFlight : taken.failedBefore).add(key));
     else if (isUnderWay) keys.forEach((key) => taken.inFlightIds.add(rowIdOf(key)));
@@ -76,14 +79,19 @@ function hasId(ids: KeySet, key: string): boolean {
 
 type TakenKeys = Readonly<{ job: Job; keys: readonly string[]; isUnderWay: boolean }>;
 
-async function* takenKeys(manifest: ManifestView, target: Target): AsyncGenerator<TakenKeys> {
+async function* takenKeys(
+  manifest: ManifestView,
+  target: Target,
+  isAlike: (other: Target) => boolean = () => false,
+): AsyncGenerator<TakenKeys> {
   const read = new Set<string>();
   const unread = () => manifest.jobs().filter((job) => !read.has(job.id));
   for (let jobs = unread(); jobs.length > 0; jobs = unread()) {
     for (const job of jobs) {
       read.add(job.id);
       const isOwn = sameTarget(job.target, target);
-      if (isOpen(job) && sameRows(job.target, target)) {
+      const isMeant = sameRows(job.target, target) || (isAlike(job.target) && hasTextKeys(job));
+      if (isOpen(job) && isMeant) {
         for await (const keys of keysOf(manifest, job)) yield { job, keys, isUnderWay: true };
       } else if (isOwn && !isOpen(job) && job.outstanding.lines > 0) {
         for await (const keys of waitingKeys((await manifest.bring(job)).failed))

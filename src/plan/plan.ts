@@ -11,6 +11,7 @@ import { copiesOf, type Job } from "../manifest/job.ts";
 import { learnedBounds } from "../quota/learned-bounds.ts";
 import type { QuotaLog } from "../manifest/quota/quota-log.ts";
 import { resultBytes } from "../row/result-line/result-size.ts";
+import { addSums } from "../row/sums.ts";
 import type { Target } from "../row/target.ts";
 import { canaryBounds, isCanaryToCome } from "../quota/canary.ts";
 import { countSample, type SampleCount } from "../cost/token-sample.ts";
@@ -133,10 +134,11 @@ async function isCanaryPlanned(
   { manifest, store }: PlanServices,
   options: PlanOptions,
 ): Promise<boolean> {
-  const { target, canary, limit = Infinity } = options;
+  const { target, siblings, canary, limit = Infinity } = options;
   const jobs = manifest.jobs();
   const retried = retriedJobs(jobs, options);
-  const isToCome = (rows: number) => isCanaryToCome(jobs, target, { rows, retried });
+  const isToCome = (rows: number) =>
+    isCanaryToCome(jobs, siblings?.targets ?? [target], { rows, retried });
   if (canary !== true || !isToCome(limit)) return false;
   return isToCome(Math.min((await store.count()).pending, limit));
 }
@@ -184,16 +186,7 @@ function partOf(job: Job, rows: number, prices: Prices): Portion {
 }
 
 function sumOf(portions: readonly Portion[]): Portion {
-  return portions.reduce(
-    (all, one) => ({
-      rows: all.rows + one.rows,
-      copies: all.copies + one.copies,
-      tokens: all.tokens + one.tokens,
-      jobs: all.jobs + one.jobs,
-      usd: all.usd + one.usd,
-    }),
-    { rows: 0, copies: 0, tokens: 0, jobs: 0, usd: 0 },
-  );
+  return portions.reduce(addSums, { rows: 0, copies: 0, tokens: 0, jobs: 0, usd: 0 });
 }
 
 type Outlook = Pick<

@@ -18,7 +18,7 @@ import type { StageServices } from "../manifest/stage-services.ts";
 import { requestLineFormat } from "../row/request-line.ts";
 import type { Store } from "../store/port.ts";
 import { checkTarget } from "../row/target-check.ts";
-import type { Target } from "../row/target.ts";
+import type { Siblings, Target } from "../row/target.ts";
 import { TokenSample } from "../cost/token-sample.ts";
 import { JobCount } from "./job-count.ts";
 
@@ -27,6 +27,7 @@ export type SurveyServices = Pick<StageServices, "report" | "signal"> &
 
 export type SurveyOptions = Readonly<{
   target: Target;
+  siblings?: Siblings | undefined;
   bounds: JobBounds;
   /** Of the first job. */
   firstBounds: JobBounds;
@@ -60,13 +61,13 @@ export type Survey = Readonly<{
 /** Throws a UserError where `run` would: table, column or vector space do not fit. */
 export async function survey(services: SurveyServices, options: SurveyOptions): Promise<Survey> {
   const { store, manifest, report, signal } = services;
-  const { target } = options;
+  const { target, siblings } = options;
   const description = await store.describe();
   checkTarget(target, description);
   checkVectorSpace(manifest.jobs(), target);
-  const taken = await readTakenRows({ manifest, store }, target);
+  const taken = await readTakenRows({ manifest, store }, target, siblings?.targets);
   const { asksPaid = true } = options;
-  const ask = asksPaid ? new PaidRows(services, target).ask : undefined;
+  const ask = asksPaid ? new PaidRows(services, target, siblings?.targets).ask : undefined;
   const tally = new Tally(options);
   for await (const page of pendingPages(store)) {
     const paid = await paidOf(page, target, taken, ask);
@@ -83,14 +84,14 @@ export async function survey(services: SurveyServices, options: SurveyOptions): 
   return { description, ...tally.result() };
 }
 
-type Looking = Readonly<{ target: Target; onTooLong: OnTooLong; ratio: number }>;
+type Looking = Pick<SurveyOptions, "target" | "siblings" | "onTooLong" | "ratio">;
 
 /** Rows that a run leaves out, by why, up to the first that it takes, or has paid for. */
 export async function leftOut(
   { store, manifest }: Pick<SurveyServices, "store" | "manifest">,
-  { target, onTooLong, ratio }: Looking,
+  { target, siblings, onTooLong, ratio }: Looking,
 ): Promise<Skipped> {
-  const taken = await readTakenRows({ manifest, store }, target);
+  const taken = await readTakenRows({ manifest, store }, target, siblings?.targets);
   const skipped = { ...NONE_SKIPPED };
   for await (const page of pendingPages(store)) {
     for (const question of page) {
@@ -106,11 +107,12 @@ export async function leftOut(
 export async function* lostRows(
   services: Omit<SurveyServices, "signal">,
   target: Target,
+  { targets }: Pick<Siblings, "targets"> = { targets: [] },
 ): AsyncGenerator<string> {
   const { store, manifest } = services;
-  const known = new PaidRows(services, target);
+  const known = new PaidRows(services, target, targets);
   if (known.ask === undefined) return;
-  const taken = await readTakenRows({ manifest, store }, target);
+  const taken = await readTakenRows({ manifest, store }, target, targets);
   for await (const page of pendingPages(store)) {
     const paid = await paidOf(page, target, taken, known.ask);
     for (const row of page) {

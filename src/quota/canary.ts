@@ -1,8 +1,8 @@
 /**
- * The canary: the first job of a target is small and goes through to the column before the rest is
- * paid for. Where a setting, the model or the table is wrong in a way that shows only in results,
- * it costs a hundred rows. It is through when a job of the target is in the column with most of its
- * rows; what was sent again from it belongs to it. Jobs of other targets have nothing to do with it.
+ * The canary: the first job of a target, or of tables that were asked for as one, is small and goes through to the
+ * column before the rest is paid for. Where a setting, the model or the table is wrong in a way that shows only in
+ * results, it costs a hundred rows. It is through when a job of the target is in the column with most of its rows;
+ * what was sent again from it belongs to it. Jobs of other targets have nothing to do with it.
  */
 import { UserError } from "../errors.ts";
 import type { JobBounds } from "../jobs-folder/cut.ts";
@@ -11,15 +11,15 @@ import { finalSums } from "../cost/final-sums.ts";
 import type { Job } from "../manifest/job.ts";
 import type { Manifest } from "../manifest/manifest.ts";
 import type { Sums } from "../row/sums.ts";
-import { sameTarget, type Target } from "../row/target.ts";
+import { isOneOf, type Target } from "../row/target.ts";
 import { isOpen, isImported, needs } from "../manifest/states.ts";
 
 export const CANARY_ROWS = 100;
 /** Fewer rows cost a few cents, and are not worth waiting twice for. */
 const WORTH_ROWS = 5_000;
 
-export function isCanaryWorth(jobs: readonly Job[], target: Target, rows: number): boolean {
-  return rows > WORTH_ROWS && !isThrough(ofTarget(jobs, target));
+export function isCanaryWorth(jobs: readonly Job[], of: readonly Target[], rows: number): boolean {
+  return rows > WORTH_ROWS && !isThrough(jobsOf(jobs, of));
 }
 
 /**
@@ -28,11 +28,11 @@ export function isCanaryWorth(jobs: readonly Job[], target: Target, rows: number
  */
 export function isCanaryToCome(
   jobs: readonly Job[],
-  target: Target,
+  targets: readonly Target[],
   { rows, retried }: Readonly<{ rows: number; retried: readonly Job[] }>,
 ): boolean {
-  const isOnItsWay = ofTarget(jobs, target).some(isOpen);
-  return isCanaryWorth(jobs, target, rows) && !isOnItsWay && ofTarget(retried, target).length === 0;
+  const isOnItsWay = jobsOf(jobs, targets).some(isOpen) || jobsOf(retried, targets).length > 0;
+  return isCanaryWorth(jobs, targets, rows) && !isOnItsWay;
 }
 
 export function canaryBounds(bounds: JobBounds): JobBounds {
@@ -41,7 +41,8 @@ export function canaryBounds(bounds: JobBounds): JobBounds {
 
 export class Canary {
   readonly #manifest: Manifest;
-  readonly target: Target;
+  readonly targets: readonly Target[];
+  readonly covers: (target: Target) => boolean;
   readonly #endedBefore: ReadonlySet<string>;
   #isThrough = false;
   #hasCut = false;
@@ -50,9 +51,10 @@ export class Canary {
    * `endedBefore`: jobs of earlier runs, which are over: they neither sing nor stop this one. Among several who share the
    * manifest there are none: what came of the first is the same for whoever comes later.
    */
-  constructor(manifest: Manifest, target: Target, endedBefore: ReadonlySet<string>) {
+  constructor(manifest: Manifest, targets: readonly Target[], endedBefore: ReadonlySet<string>) {
     this.#manifest = manifest;
-    this.target = target;
+    this.targets = targets;
+    this.covers = isOneOf(targets);
     this.#endedBefore = endedBefore;
   }
 
@@ -69,7 +71,7 @@ export class Canary {
 
   /** True while the rest waits for what becomes of this one. */
   mayBe(job: Job): boolean {
-    return !this.isThrough && sameTarget(job.target, this.target);
+    return !this.isThrough && this.covers(job.target);
   }
 
   /**
@@ -80,7 +82,7 @@ export class Canary {
     if (this.isThrough) return () => true;
     const family = this.#family();
     const passing = new Set((family.length > 0 ? family : this.#ownJobs().slice(0, 1)).map(idOf));
-    return (job) => passing.has(job.id) || !sameTarget(job.target, this.target);
+    return (job) => passing.has(job.id) || !this.covers(job.target);
   }
 
   /** True where it came to nothing. To be asked while no job is in hand. */
@@ -112,7 +114,7 @@ export class Canary {
   }
 
   #ownJobs(): Job[] {
-    const jobs = ofTarget(this.#manifest.jobs(), this.target);
+    const jobs = jobsOf(this.#manifest.jobs(), this.targets);
     return jobs.filter((job) => !this.#endedBefore.has(job.id));
   }
 }
@@ -121,8 +123,9 @@ function idOf({ id }: Job): string {
   return id;
 }
 
-function ofTarget(jobs: readonly Job[], target: Target): Job[] {
-  return jobs.filter((job) => sameTarget(job.target, target));
+function jobsOf(jobs: readonly Job[], targets: readonly Target[]): Job[] {
+  const isOneOfThese = isOneOf(targets);
+  return jobs.filter((job) => isOneOfThese(job.target));
 }
 
 function isThrough(jobs: readonly Job[]): boolean {

@@ -5,15 +5,13 @@ export type Sums = Outcomes & Readonly<{ requests: number }>;
 
 export const NO_ROWS: Sums = { requests: 0, written: 0, failed: 0, stale: 0, filled: 0, gone: 0 };
 
-export function addSums(a: Sums, b: Sums): Sums {
-  return {
-    requests: a.requests + b.requests,
-    written: a.written + b.written,
-    failed: a.failed + b.failed,
-    stale: a.stale + b.stale,
-    filled: a.filled + b.filled,
-    gone: a.gone + b.gone,
-  };
+type Counts<K extends string> = Readonly<Record<K, number>>;
+
+/** Member by member. */
+export function addSums<K extends string>(a: Counts<K>, b: Counts<K>): Counts<K> {
+  const sums: Record<K, number> = { ...a };
+  for (const name in b) sums[name] += b[name];
+  return sums;
 }
 
 export function balanced({ requests, written, failed, stale, filled, gone }: Sums): boolean {

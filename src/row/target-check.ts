@@ -75,7 +75,7 @@ function checkKind(target: Target, description: TargetDescription): void {
 
 const NO_KEY_THERE: Readonly<Partial<Record<string, string>>> = {
   "partitioned table":
-    "It is a partitioned table, whose keys hold what it is partitioned by: fill its partitions one by one, each as --table, with an --id that is unique in it.",
+    "It is a partitioned table, whose keys hold what it is partitioned by. With the database's own address vecfill fills its partitions, as far as it has some that are tables; through its API give each as --table, with an --id that is unique in it.",
   "foreign table": "It is a foreign table, which has no keys here: fill it in its own database.",
 };
 

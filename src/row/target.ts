@@ -15,8 +15,13 @@ export type Target = Readonly<{
   taskType: string;
 }>;
 
+export type TableName = Pick<Target, "schema" | "table">;
+
+/** Tables that were asked for as one, under that name, which is the first here: a row may go from one to another. */
+export type Siblings = Readonly<{ name: string; targets: readonly Target[] }>;
+
 /** `schema.table`, as people write it. */
-export function tableName(target: Pick<Target, "schema" | "table">): string {
+export function tableName(target: TableName): string {
   return `${target.schema}.${target.table}`;
 }
 
@@ -48,4 +53,14 @@ export function sameTarget(a: Target, b: Target): boolean {
     a.dimensions === b.dimensions &&
     a.taskType === b.taskType
   );
+}
+
+/** Whether a target is one of these; to be asked of many jobs, which share theirs. */
+export function isOneOf(targets: readonly Target[]): (target: Target) => boolean {
+  const known = new Map<Target, boolean>();
+  return (target) => {
+    const is = known.get(target) ?? targets.some((each) => sameTarget(each, target));
+    known.set(target, is);
+    return is;
+  };
 }

@@ -29,9 +29,9 @@ import { Canary, CANARY_ROWS, isCanaryWorth } from "../quota/canary.ts";
 import { isTooLarge } from "../quota/learned-bounds.ts";
 import type { Window } from "../quota/next-try.ts";
 import { againLane, cutAgain } from "../resubmit/again-lane.ts";
-import type { Skipped } from "../row/skipped.ts";
-import type { Sums } from "../row/sums.ts";
-import { sameTarget, type Target } from "../row/target.ts";
+import { NONE_SKIPPED, type Skipped } from "../row/skipped.ts";
+import { addSums, NO_ROWS, type Sums } from "../row/sums.ts";
+import { isOneOf, sameTarget, type Target } from "../row/target.ts";
 import type { Store } from "../store/port.ts";
 import { Creates } from "../submit/creates.ts";
 import { SettleLane } from "../submit/settle-lane.ts";
@@ -182,8 +182,9 @@ async function skippedAtTheEnd(
   own: readonly Job[],
   lasts: readonly ExportSummary[],
 ): Promise<Skipped | undefined> {
-  const seen = lasts.map(({ skipped }) => skipped).reduce(addSkipped, undefined);
-  if (seen === undefined || seen.failedBefore === 0) return seen;
+  if (lasts.length === 0) return undefined;
+  const seen = lasts.map(({ skipped }) => skipped).reduce(addSums, NONE_SKIPPED);
+  if (seen.failedBefore === 0) return seen;
   const ids = new Set(own.map(({ id }) => id));
   const before = manifest.jobs().filter(({ id }) => !ids.has(id));
   let failedBefore = 0;
@@ -192,17 +193,6 @@ async function skippedAtTheEnd(
     failedBefore += (await readFailures(jobs, (job) => manifest.bring(job), store)).waiting;
   }
   return { ...seen, failedBefore };
-}
-
-function addSkipped(sum: Skipped | undefined, skipped: Skipped): Skipped {
-  if (sum === undefined) return skipped;
-  return {
-    empty: sum.empty + skipped.empty,
-    tooLong: sum.tooLong + skipped.tooLong,
-    inFlight: sum.inFlight + skipped.inFlight,
-    failedBefore: sum.failedBefore + skipped.failedBefore,
-    paidBefore: sum.paidBefore + skipped.paidBefore,
-  };
 }
 
 type RunEnd = Readonly<{
@@ -237,7 +227,10 @@ async function driveAll(
   // where the first job cannot be imported, no other is sent
   const isVital = (job: Job) => !shared && canaries.some((canary) => canary.mayBe(job));
   const blocked = blockedJobs(manifest, options.unfit, isVital);
-  const hasStaleRows = () => ownJobs().some((job) => (job.sums?.stale ?? 0) > 0);
+  const mayMove = isOneOf(parts.flatMap((part) => part.export.siblings?.targets ?? []));
+  const awaitsOthers = ({ sums: { stale, gone } = NO_ROWS, target }: Job) =>
+    stale > 0 || (gone > 0 && mayMove(target));
+  const hasStaleRows = () => ownJobs().some(awaitsOthers);
   const around = worldOf(services, options.quotaWaitMs, blocked);
   const { duties = around.duties } = options.crew ?? {};
   const world = { ...options, ...around, duties, hasStaleRows, shared };
@@ -258,8 +251,8 @@ async function driveAll(
   const asked = parts.map((part) => part.export.target);
   const isAsked = (target: Target) => asked.some((each) => sameTarget(each, target));
   const others = [...new Set(jobs.map(({ target }) => target))].filter((each) => !isAsked(each));
-  for (const { message, hint } of [...asked, ...others].flatMap((each) => errorOf(each) ?? []))
-    services.report({ type: "warning", message, hint });
+  const errors = new Set([...asked, ...others].flatMap((each) => errorOf(each) ?? []));
+  for (const { message, hint } of errors) services.report({ type: "warning", message, hint });
   const exports = exporting.map(({ summaries }) => summaries);
   const restored = sumOf(exporting.map((each) => each.restored));
   return { jobs, exports, restored, timedOut, errorOf, others };
@@ -289,15 +282,18 @@ function lanesOf(its: RunWorld, parts: readonly Part[], known: Canary[]) {
   const world = { ...its, bounds, creates, readList, doubted, gate, instead };
   const again = againLane(world);
   const ending = { ...world, onEnded: again.add };
-  const exporting = parts.map(({ store, export: options }) => {
-    const canary = () => canaries().find(({ target }) => sameTarget(target, options.target));
+  const exporting: ExportLane[] = [];
+  for (const part of parts) {
+    const { store, export: options } = part;
+    const canary = () => canaries().find((each) => each.covers(options.target));
     const boundsOfNext = () => canary()?.boundsOfNext(options.bounds) ?? options.bounds;
     const exported = { ...options, boundsOfNext };
-    const paidRows = () => writablePaid({ ...its, store }, options.target);
-    return new ExportLane({ ...world, store, export: exported, paidRows });
-  });
+    const paidRows = () => writablePaid({ ...its, store }, options);
+    const before = exporting.filter((_, at) => isAsOne(parts[at], part));
+    exporting.push(new ExportLane({ ...world, store, export: exported, paidRows, before }));
+  }
   const fallen = () =>
-    canaries().find((canary) => !blocked.refuses(canary.target) && canary.hasFallen());
+    canaries().find((canary) => !canary.targets.every(blocked.refuses) && canary.hasFallen());
   const lanes: readonly Lane[] = [
     again,
     { next: (isQuiet) => (isQuiet && again.isEmpty() ? stepOf(its, parts, fallen()) : IDLE) },
@@ -313,8 +309,9 @@ function lanesOf(its: RunWorld, parts: readonly Part[], known: Canary[]) {
   return { lanes, again, exporting };
 }
 
-function writablePaid(services: RunServices, target: Target) {
-  const rows = new PaidRows({ ...services, fetch: (job) => refetchResults(services, job) }, target);
+function writablePaid(services: RunServices, { target, siblings }: ExportOptions) {
+  const fetch = (job: Job) => refetchResults(services, job);
+  const rows = new PaidRows({ ...services, fetch }, target, siblings?.targets);
   return {
     ask: rows.ask,
     write: () => writePaid(services, rows.found()),
@@ -328,11 +325,11 @@ function stepOf(
   canary: Canary | undefined,
 ): Step {
   if (canary === undefined) return IDLE;
-  const isOwn = parts.some((part) => sameTarget(part.export.target, canary.target));
+  const isOwn = parts.some((part) => canary.covers(part.export.target));
   return async () => {
     const error = await canary.fall();
     if (!shared && isOwn) throw error;
-    blocked.giveUp(canary.target, error);
+    for (const target of canary.targets) blocked.giveUp(target, error);
   };
 }
 
@@ -347,21 +344,39 @@ async function chooseCanaries(
   { manifest, report }: RunServices,
   { parts, waiting, before }: Start,
 ): Promise<Canary[]> {
-  const targets = parts.flatMap(({ export: { target, limit = Infinity } }, at) =>
-    isCanaryWorth(manifest.jobs(), target, Math.min(waiting[at] ?? 0, limit)) ? [target] : [],
-  );
-  if (targets.length > 0) report({ type: "canary", rows: CANARY_ROWS });
-  if (!manifest.isShared) return targets.map((target) => new Canary(manifest, target, before));
-  for (const target of targets) await manifest.recordTrial(target);
+  const firsts = firstsOf(parts).filter((first) => {
+    const own = waiting.filter((_, at) => isAsOne(parts[at], first));
+    const rows = Math.min(sumOf(own), first.export.limit ?? Infinity);
+    return isCanaryWorth(manifest.jobs(), targetsOf(first), rows);
+  });
+  if (firsts.length > 0) report({ type: "canary", rows: CANARY_ROWS });
+  if (!manifest.isShared) return firsts.map((one) => new Canary(manifest, targetsOf(one), before));
+  for (const first of firsts) await manifest.recordTrial(first.export.target);
   return [];
 }
 
+/** Of tables that were asked for as one the first, and each other target. */
+function firstsOf(parts: readonly Part[]): readonly Part[] {
+  return parts.filter((part) => parts.find((each) => isAsOne(each, part)) === part);
+}
+
+function isAsOne(one: Part | undefined, other: Part): boolean {
+  const { siblings } = other.export;
+  return one === other || (siblings !== undefined && one?.export.siblings === siblings);
+}
+
+function targetsOf({ export: { target, siblings } }: Part): readonly Target[] {
+  return siblings?.targets ?? [target];
+}
+
 /** Those of this run; of those who share the manifest, what they have begun, whatever target it is of. */
-function canariesNow({ manifest, canary }: RunWorld, known: Canary[]): readonly Canary[] {
+function canariesNow(its: RunWorld, known: Canary[]): readonly Canary[] {
+  const { manifest, canary } = its;
   if (!manifest.isShared || canary !== true) return known;
   for (const target of manifest.trials()) {
-    if (known.some((each) => sameTarget(each.target, target))) continue;
-    known.push(new Canary(manifest, target, NONE_BEFORE));
+    if (known.some((each) => each.covers(target))) continue;
+    const part = partsOf(its, its).find((each) => sameTarget(each.export.target, target));
+    known.push(new Canary(manifest, part ? targetsOf(part) : [target], NONE_BEFORE));
   }
   return known;
 }
@@ -377,7 +392,7 @@ function reportGoal(
   const onTheWay = manifest.jobs().filter(isOpen);
   const open = onTheWay.reduce((rows, { requests }) => rows + requests, 0);
   const pending = sumOf(waiting);
-  const limit = sumOf(parts.map((part) => part.export.limit ?? Infinity));
+  const limit = sumOf(firstsOf(parts).map((first) => first.export.limit ?? Infinity));
   const rows = Math.min(pending, open + limit);
   report({ type: "goal", rows, withoutVector: pending });
 }

@@ -22,7 +22,7 @@ import {
   type ValuesOf,
   variableOf,
 } from "./options.ts";
-import type { Target } from "../row/target.ts";
+import { type TableName, tableName, type Target } from "../row/target.ts";
 import { namedTargets, requireColumns } from "./named-target.ts";
 
 /** Where a value came from. `name` is what a person would look for: the flag, variable or key. */
@@ -173,6 +173,29 @@ function hasAll<O extends OptionTable>(
 export function targetOf(settings: Settings): Target {
   const { schema, table, id, text, embedding, model, dimensions, taskType } = settings;
   return { schema, table, id, text, embedding, model, dimensions, taskType };
+}
+
+/** Of the tables that the asked one stands for. Without any it is itself, and whoever goes there says what is wrong. */
+export function leavesOf(asked: Settings, tables: readonly TableName[]): readonly Settings[] {
+  const [first = asked] = tables;
+  if (tables.length < 2 && tableName(first) === tableName(asked)) return [asked];
+  const targets = [asked, ...tables].map((table) => targetOf({ ...asked, ...table }));
+  const siblings = { name: tableName(asked), targets };
+  return tables.map((table) => {
+    const own = table.schema === asked.schema ? table.table : tableName(table);
+    const name = asked.target === undefined ? own : `${asked.target}.${own}`;
+    // it stands in file names
+    const target = name.replaceAll(/[^\p{L}\p{N}\w.-]/gu, encodeURIComponent);
+    return { ...asked, ...table, target, siblings };
+  });
+}
+
+/** Tables that were asked for as one have one limit. `rows`: what was taken of it by the first `of` all. */
+export function restOf(its: Settings, of: readonly Settings[], rows: readonly number[]): Settings {
+  const { limit, siblings } = its;
+  const taken = rows.filter((_, at) => siblings !== undefined && of[at]?.siblings === siblings);
+  if (limit === undefined || taken.length === 0) return its;
+  return { ...its, limit: Math.max(0, limit - taken.reduce((sum, each) => sum + each, 0)) };
 }
 
 function describeOrigin(origin: Origin): string {

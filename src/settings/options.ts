@@ -6,6 +6,7 @@
 import { MS_PER_HOUR } from "../clock.ts";
 import { MODELS, isModelName } from "../row/models.ts";
 import { JOB_STATES } from "../manifest/states.ts";
+import type { Siblings } from "../row/target.ts";
 import { PROJECT_LIMITS, QUOTAS, TIERS } from "../cost/tariff.ts";
 import {
   COMMAND_NAMES,
@@ -124,7 +125,12 @@ export const OPTIONS = named({
     describe: "schema of the target table",
     ...OF_THE_TARGET,
   }),
-  table: identifier({ default: "questions", describe: "the target table", ...OF_THE_TARGET }),
+  table: identifier({
+    default: "questions",
+    describe:
+      "the target table; a partitioned one, or a pattern such as 'questions_p*', stands for several (direct Postgres only)",
+    ...OF_THE_TARGET,
+  }),
   id: identifier({
     default: "id",
     describe: "its key column: integer, uuid or text",
@@ -595,7 +601,8 @@ type ValueOf<O> = O extends Option<infer T> ? T : never;
 /** Every option's value, checked. Times are in milliseconds. */
 export type ValuesOf<O> = { readonly [K in keyof O]: ValueOf<O[K]> };
 
-export type Settings = ValuesOf<typeof OPTIONS>;
+/** `siblings`: of one of the tables that a pattern or a partitioned table stands for. */
+export type Settings = ValuesOf<typeof OPTIONS> & Readonly<{ siblings?: Siblings }>;
 
 export const OPTION_LIST: readonly (readonly [OptionName, Option<unknown>])[] = listOptions();
 

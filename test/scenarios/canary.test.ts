@@ -39,7 +39,7 @@ test("jobs of other tables do not wait for the trial of one", async () => {
   const other = { ...TARGET, table: "answers" };
   for (const target of [TARGET, TARGET, other])
     await manifest.recordExported(newJob(await manifest.reserveJobId(), { target }));
-  const mayStart = new Canary(manifest, TARGET, new Set()).gate();
+  const mayStart = new Canary(manifest, [TARGET], new Set()).gate();
   expect(manifest.jobs().map(mayStart)).toEqual([true, false, true]);
   await manifest.close();
 });

@@ -71,7 +71,7 @@ describe("a target", () => {
       {},
       { idUnique: false, insteadOfTable: "partitioned table" },
       /not unique/,
-      /partitions one by one/,
+      /fills its partitions/,
     ],
     ["no pgvector", {}, { pgvectorVersion: undefined }, /pgvector/, /create extension vector/],
     [

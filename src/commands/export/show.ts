@@ -13,6 +13,7 @@ export async function showExport(context: CommandContext): Promise<CommandResult
   return {
     json: { exported, copies, skipped, jobs, tokens },
     text: exportText(summary, settings.dryRun, signal.aborted),
+    selected: exported,
     next: waiting ? next("submit") : skipped.paidBefore > 0 ? next("run") : undefined,
   };
 }

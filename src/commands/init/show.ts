@@ -28,7 +28,7 @@ export async function showInit(context: CommandContext): Promise<Initiated> {
     throw excluding(
       "--remove and what it takes out (--trigger, --fingerprint-column) exclude each other.",
     );
-  const { target, lacks, isSeen } = await chosen(context);
+  const { target, lacks, isSeen, isSeveral = false } = await chosen(context);
   const next = nextOfWritten(context);
   const isToMake = await mayMake(context, lacks);
   const left = isToMake ? [] : lacks;
@@ -61,7 +61,7 @@ export async function showInit(context: CommandContext): Promise<Initiated> {
     next: remove ? undefined : next("doctor"),
   };
   const isToRun = summary.migration?.changed === true && !summary.applied;
-  const isReady = !dryRun && !remove && !isToRun && left.length === 0;
+  const isReady = !dryRun && !remove && !isToRun && !isSeveral && left.length === 0;
   return { result, settings: { ...context.settings, ...target }, isReady, next };
 }
 
@@ -70,8 +70,10 @@ function nextOfWritten({ origins }: CommandContext): CommandContext["next"] {
   return (name, ...args) => nextCommandLine({ ...origins, ...written }, name, args);
 }
 
-/** Without a database that can be looked into, as the settings are. */
-async function chosen(context: CommandContext): Promise<Chosen & { isSeen: boolean }> {
+type Seen = Chosen & { isSeen: boolean; isSeveral?: boolean };
+
+/** Without a database that can be looked into, and of several tables (`isSeveral`), as the settings are. */
+async function chosen(context: CommandContext): Promise<Seen> {
   const { services, settings, environment, origins, choose, report } = context;
   const target = targetOf(settings);
   if (settings.remove) return { target, lacks: [], isSeen: false };
@@ -88,6 +90,8 @@ async function chosen(context: CommandContext): Promise<Chosen & { isSeen: boole
     return undefined;
   });
   if (found === undefined) return { target, lacks: [], isSeen: false };
+  const isSeveral = (await services.leaves()).some((each) => each.siblings !== undefined);
+  if (isSeveral) return { target, lacks: [], isSeen: true, isSeveral };
   if (settings.apply && namesSupabase(environment) && !found.isProject) throw noProject();
   const isNamed = (each: FoundTable) => tableName(each) === tableName(target);
   const isThere = found.tables.some(isNamed);

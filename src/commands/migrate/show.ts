@@ -23,6 +23,12 @@ export async function showMigrate(
   if ([status, finish, undo].filter(Boolean).length > 1)
     throw usageError("--status, --finish and --undo exclude each other.", "Give one of them.");
   if (status) return showStatus(context);
+  // a partition has the columns of its table, and none of its own
+  if ((await context.services.leaves()).some(({ siblings }) => siblings !== undefined))
+    throw usageError(
+      "`vecfill migrate` takes one table, and no partitions.",
+      "By hand: alter table <table> add column <name> vector(<width>); then `vecfill run --embedding <name> --model <model>`, and rename the columns when it is full.",
+    );
   if (finish) return endMigration(context, "finished", options);
   return undo ? endMigration(context, "undone", options) : goOn(context, options);
 }

@@ -21,6 +21,7 @@ export async function showPlan(context: CommandContext): Promise<CommandResult> 
     json: planJson(planned, free),
     text: textOf([planTable(planned, free, settings.tier), geminiElsewhere(context.environment)]),
     next: hasWork(planned) ? next("run") : undefined,
+    selected: planned.pending.rows,
   };
 }
 

@@ -21,6 +21,7 @@ import {
   runFromSettings,
   type StageContext,
 } from "../../composition/stages.ts";
+import { refuseAlone } from "../../composition/kept-manifest.ts";
 import { isWhole } from "../../words/verdict.ts";
 import type { CostStop } from "../../cost/cost.ts";
 import { count, counted, decimal, dollars, someJobs } from "../../words/figures.ts";
@@ -35,24 +36,26 @@ import { writeCostWarnings } from "../../words/write-cost-text.ts";
 import { balanced } from "../../row/sums.ts";
 import { writeCost } from "../../row/write-cost.ts";
 import type { RunSummary } from "../../run/run.ts";
-import { forEachTarget, worstOf } from "../../cli/each-target.ts";
+import { forEachTable, withLeaves, worstOf } from "../../cli/each-target.ts";
 import { ANN_DIMENSIONS_MAX, vectorType } from "../../row/width.ts";
 import { textOf } from "../../words/text-lines.ts";
 import { exitOfPart, partJson, partText } from "./parts.ts";
 
 export async function showRun(context: CommandContext, flags: Flags): Promise<CommandResult> {
   if (context.settings.dryRun) return showDryRun(context);
-  if (flagValues(RUN_OPTIONS, flags).detach) return showDetached(context);
-  const { clock, confirm } = context;
+  refuseAlone(context.settings);
+  const its = await withLeaves(context);
+  if (flagValues(RUN_OPTIONS, flags).detach) return showDetached(its);
+  const { clock, confirm } = its;
   let startedMs = clock.elapsedMs();
   // neither the start of a database nor the wait for an answer is work on rows
   const begun = <T>(value: T): T => {
     startedMs = clock.elapsedMs();
     return value;
   };
-  const asking = { ...context, confirm: async (what: string) => begun(await confirm(what)) };
-  const summary = await runFromSettings(context, (each) => agreedPlans(asking, begun(each)));
-  return runResult(context, summary, await endingOf(context, summary, startedMs));
+  const asking = { ...its, confirm: async (what: string) => begun(await confirm(what)) };
+  const summary = await runFromSettings(its, (each) => agreedPlans(asking, begun(each)));
+  return runResult(its, summary, await endingOf(its, summary, startedMs));
 }
 
 /** The work is its workers'. */
@@ -195,7 +198,7 @@ function exitOf({ costStop, timedOut, failed }: RunSummary, unfinished: boolean)
 
 async function showDryRun(context: CommandContext): Promise<CommandResult> {
   const plans: Plan[] = [];
-  const result = await forEachTarget(context, (its) => dryRunOf(its, plans));
+  const result = await forEachTable(context, (its) => dryRunOf(its, plans));
   const stop = await wouldStop(context, plans);
   const json = { ...result.json, costStop: costStopJson(stop) };
   if (stop === undefined) return { ...result, json };
@@ -244,6 +247,7 @@ async function dryRunOf(context: CommandContext, plans: Plan[]): Promise<Command
       ...skippedLines({ skipped, tooLongFile: undefined }),
     ].join("\n"),
     next: hasWork(planned) ? context.next("run") : undefined,
+    selected: pending.rows,
   };
 }
 
@@ -327,7 +331,8 @@ async function agreedPlans(
   const before = spentUsd > 0 ? `, after ${dollars(spentUsd)} so far` : "";
   const upTo = usd < left ? `about ${dollars(usd)}` : `up to --max-cost, ${dollars(usd)}`;
   const [rows, jobs] = [sum(({ total }) => total.rows), sum(({ total }) => total.jobs)];
-  const tables = plans.map(({ target }) => tableName(target)).join(", ");
+  const names = each.map(({ settings: its }) => its.siblings?.name ?? tableName(its));
+  const tables = [...new Set(names)].join(", ");
   const question = `This run would spend ${upTo}${before}: ${counted(rows, "row")} of ${tables}, about ${count(sum(({ total }) => total.tokens))} tokens, in ${counted(jobs, "job")}. Go on?`;
   if (usd > settings.consentAbove && !(await confirm(question))) throw notAgreed();
   await recordAgreed(manifest, spentUsd + usd);

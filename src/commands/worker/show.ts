@@ -1,6 +1,7 @@
 /** A process that works on a shared manifest until it is told to stop, beside any number of others. */
 import type { CommandContext, CommandResult } from "../../cli/command.ts";
 import { WORKER_OPTIONS } from "../../cli/worker-options.ts";
+import { withLeaves } from "../../cli/each-target.ts";
 import { runFromSettings } from "../../composition/stages.ts";
 import { type ExitReason, type UserError, usageError } from "../../errors.ts";
 import type { Job } from "../../manifest/job.ts";
@@ -27,7 +28,7 @@ export async function showWorker(context: CommandContext, flags: Flags): Promise
   let summary: RunSummary;
   let told = "";
   for (;;) {
-    summary = await runFromSettings({ ...context, asAgreed });
+    summary = await runFromSettings({ ...(await withLeaves(context)), asAgreed });
     told = tellStop(context, summary, told);
     if (once || drain || signal.aborted) break;
     await clock.sleep(LOOK_EVERY_MS, signal).catch(() => {});

@@ -16,7 +16,7 @@ import { isImported, wasImported } from "../../manifest/states.ts";
 import type { Report } from "../../progress.ts";
 import { KeySet, KeyTable } from "../../row/key-table.ts";
 import { formatKey, rowIdOf } from "../../row/question.ts";
-import { sameTarget, type Target } from "../../row/target.ts";
+import { isOneOf, sameTarget, type Target } from "../../row/target.ts";
 import type { Store } from "../../store/port.ts";
 import { tableEnds } from "../../words/paid-rows.ts";
 import { type AgainServices, emptyOf, writeAgain } from "./again.ts";
@@ -40,7 +40,7 @@ export type PaidJob = Readonly<{ job: Job; keys: KeySet }>;
  */
 export class PaidRows {
   readonly #services: Services;
-  /** The newest first: what it came to holds for the row. */
+  /** Its own and then those of siblings, the newest first: what it came to holds for the row. */
   readonly #jobs: readonly Job[];
   #places: Promise<KeyTable> | undefined;
   /** What the job at this place would write; of jobs of earlier versions, ids. */
@@ -50,12 +50,15 @@ export class PaidRows {
   readonly #gone = new KeySet();
   #isAway = false;
 
-  constructor(services: Services, target: Target) {
+  /** `siblings`: a row that was gone from one of these may wait here. */
+  constructor(services: Services, target: Target, siblings: readonly Target[] = []) {
     this.#services = services;
-    this.#jobs = services.manifest
-      .jobs()
-      .filter((job) => sameTarget(job.target, target) && hasWritten(job))
-      .toReversed();
+    const jobs = services.manifest.jobs().toReversed();
+    const isSibling = isOneOf(siblings);
+    this.#jobs = [
+      ...jobs.filter((job) => sameTarget(job.target, target) && hasWritten(job)),
+      ...jobs.filter((job) => isSibling(job.target) && hasLostRows(job)),
+    ];
   }
 
   /** Undefined where no job was imported: then nothing need be asked of any row. */
@@ -184,6 +187,11 @@ function goneText({ id, cleaned }: Job, isUnasked: boolean): string {
 /** What it was paid for may be in the column, or was and is rolled back. */
 function hasWritten(job: Job): boolean {
   return isRolledBack(job) || (isImported(job) && job.sums?.written !== 0);
+}
+
+/** Of these its results are the only ones. */
+function hasLostRows(job: Job): boolean {
+  return isImported(job) && hasTextKeys(job) && (job.sums?.gone ?? 0) > 0;
 }
 
 /** How many rows have their vectors again. What stands against one job is told, and keeps no other from it. */

@@ -78,7 +78,9 @@ export function createSqlStore(
   return {
     indexes: sqlIndexes(database, target),
     nearest: (asked) =>
-      explained(async () => nearestRows(database, target, (await layout()).shape, asked)),
+      explained(async () =>
+        nearestRows(database, target, searchedShapeOf(target, await seen()), asked),
+      ),
     oldestPending: (name) =>
       explained(async () => {
         await seen();
@@ -157,6 +159,12 @@ function layoutOf(target: Target, { description, extension }: Catalogue): Layout
   checkTarget(target, description);
   if (extension === undefined) throw new Error("checkTarget let a table through without pgvector");
   return { shape: shapeOf(description, extension.schema), extension, spareRooms: [] };
+}
+
+/** A search needs no key: of a partitioned table it is one of all its partitions. */
+function searchedShapeOf(target: Target, { description, extension }: Catalogue): TableShape {
+  checkTarget(target, { ...description, idUnique: true });
+  return shapeOf(description, extension?.schema);
 }
 
 /** Of a column that need not fit the target. */
