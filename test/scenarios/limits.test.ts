@@ -18,6 +18,11 @@ import { serve, type Stub } from "../gemini/stub-server.ts";
 import { temporaryFolder } from "../manifest/sample.ts";
 import { startTrial } from "../trial.ts";
 import { openWorkshop, type Workshop } from "../workshop.ts";
+import { drive } from "../../src/run/drive.ts";
+import { worldOf } from "../../src/gates/world.ts";
+import { Creates } from "../../src/submit/creates.ts";
+import { SettleLane } from "../../src/submit/settle-lane.ts";
+import { SubmitLane } from "../../src/submit/submit-lane.ts";
 import { IN_FULL } from "../size.ts";
 
 let workshop: Workshop;
@@ -71,6 +76,25 @@ describe("a service that asks for patience", () => {
   it("for a year, is asked again after a day", () => {
     const log = { ...NEW_QUOTA, refusalsInRow: 1, retryAfterMs: 365 * 86_400_000 };
     expect(pauseMs(log, 1_000)).toBe(86_400_000);
+  });
+
+  it("by never answering a create is left after so many in a row", async () => {
+    const trial = await startTrial(workshop, ["a"], { frozen: true, faults: "create-lost" });
+    await trial.export();
+    const ended = trial.services({}, async (all) => {
+      const grace = { reconcileGraceMs: 1_000, quotaWaitMs: 0 };
+      const around = { ...worldOf(all), ...grace, creates: new Creates(all, 1) };
+      const world = { ...around, window: { maxActiveJobs: 9, maxEnqueuedTokens: 999 } };
+      await drive([new SubmitLane(world), new SettleLane(world)], world);
+      world.outages.halted.throwIfAborted();
+    });
+    await expect(ended).rejects.toMatchObject({
+      exit: "unfinished",
+      message: expect.stringMatching(
+        /^Starting the batch of job 0001 had no answer 2 times in a row/,
+      ),
+    });
+    expect(await trial.states()).toEqual(["0001 submitting"]);
   });
 
   it(

@@ -120,6 +120,15 @@ function servicesOf(trial: Trial) {
   return trial.services({}, async (all) => all);
 }
 
+const INDEX = {
+  name: "by_meaning",
+  method: "hnsw",
+  definition: "",
+  tablespace: undefined,
+  comment: undefined,
+  valid: true,
+};
+
 const NONE_LEFT = { remaining: 0, failed: 0 };
 
 describe.each(["before", "after"])("killed at each step, %s it is done", IN_FULL, (when) => {
@@ -245,6 +254,40 @@ describe("to the database", () => {
     expect(await readShared(sharing(workshop.database))).toMatchObject({ id: undefined });
   });
 
+  test.each<[string, RegExp, (manifest: Manifest, trial: Trial) => Promise<unknown>]>([
+    [
+      "a job that is being embedded at once",
+      /Job 0001 is being embedded at once/,
+      (manifest) => manifest.record({ type: "embedding", job: "0001" }),
+    ],
+    [
+      "an index that was dropped",
+      /The index by_meaning was dropped/,
+      (manifest, { target }) =>
+        manifest.recordIndex({ type: "indexDropping", target, index: INDEX }),
+    ],
+    [
+      "a migration under way",
+      /on its way to another model/,
+      (manifest, { target }) => {
+        const next = { ...target, embedding: "new" };
+        const names = { old: "embedding", next: "new", kept: "kept", indexes: [] };
+        const plan = { old: target, next, names, columnType: "vector", swaps: true } as const;
+        return manifest.recordMigration(plan, { step: "planned" });
+      },
+    ],
+  ])("%s ends in the folder first", async (_, words, begin) => {
+    const trial = await startTrial(workshop, texts(2));
+    await trial.export();
+    await trial.services({}, ({ manifest }) => begin(manifest, trial));
+    await expect(moveToDatabase(placeOf())).rejects.toMatchObject({
+      exit: "usage",
+      message: expect.stringMatching(words),
+      hint: expect.stringMatching(/Nothing was moved\.$/),
+    });
+    expect(await trial.jobs()).toHaveLength(1);
+  });
+
   test("a database has one manifest: one that nobody has used makes way, any other does not", async () => {
     const trial = await startTrial(workshop, texts(2));
     const all = await servicesOf(trial);
@@ -261,7 +304,7 @@ describe("to the database", () => {
     expect(await trial.jobs()).toEqual([]);
   });
 
-  test("a folder that it left before does not end the move of another", IN_FULL, async () => {
+  test("a folder that it left before does not end the move of another", async () => {
     const trial = await startTrial(workshop, texts(2));
     await trial.run();
     await moveToDatabase(placeOf());
@@ -276,7 +319,7 @@ describe("to the database", () => {
     expect((await elsewhere()).jobs()).toHaveLength(1);
   });
 
-  test("an older copy of the folder takes nothing back", IN_FULL, async () => {
+  test("an older copy of the folder takes nothing back", async () => {
     const trial = await startTrial(workshop, texts(2));
     await trial.export();
     const older = await readFile(trial.path("manifest.ndjson"));
