@@ -74,6 +74,7 @@ async function numbered(
 }
 
 async function answer(prompt: string, { stdin, stderr, signal }: Asking): Promise<string> {
+  if (!stdin.readable) return "";
   // not as a terminal: so Ctrl-C stays a signal, and ends the question as it ends all else
   const terminal = createInterface({ input: stdin, output: stderr, terminal: false });
   try {

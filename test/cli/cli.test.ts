@@ -9,7 +9,7 @@ import { PassThrough } from "node:stream";
 import { fileURLToPath } from "node:url";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { systemClock } from "../../src/clock.ts";
-import { type Asking, askConsent } from "../../src/cli/consent.ts";
+import { type Asking, askConsent, chooser } from "../../src/cli/consent.ts";
 import { EXIT_CODES } from "../../src/errors.ts";
 import { openManifest } from "../../src/jobs-folder/open.ts";
 import { OPTION_LIST, optionsOf } from "../../src/settings/options.ts";
@@ -301,6 +301,21 @@ describe("a question before money is spent", () => {
     const asked = askConsent("Submit?", { ...asking(silent), signal: controller.signal });
     controller.abort();
     await expect(asked).rejects.toMatchObject({ name: "AbortError" });
+  });
+});
+
+function choose(lines: string, yes = false): Promise<number> | undefined {
+  return chooser({ ...asking(typed(lines), yes), env: { TERM: "dumb" } })?.("Which?", ["a", "b"]);
+}
+
+describe("a choice", () => {
+  it("is a number of the list, asked for three times, and nobody's with --yes", async () => {
+    expect(await choose("2")).toBe(1);
+    expect(choose("1", true)).toBe(undefined);
+  });
+
+  it("that is none of them, also where the input has ended, ends with what to give instead", async () => {
+    await expect(choose("3\n0\nb")).rejects.toThrow("None of them was chosen.");
   });
 });
 

@@ -1,10 +1,11 @@
 // The model changes, and people search my table meanwhile. Does `migrate` bring the new column into the old one's
 // place with all that belongs to it, also where it is killed at any step; do I get everything back as it was; and
 // does it hold the swap back where the new column is not as good as it should be?
-import { cp, readFile, rename, rm } from "node:fs/promises";
+import { cp, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { EXIT_CODES } from "../../src/errors.ts";
+import { readQueries } from "../../src/commands/migrate/queries-file.ts";
 import { judged } from "../../src/migrate/gate.ts";
 import { twinOf } from "../../src/migrate/twin-index.ts";
 import { type Folders, openFolders } from "../folders.ts";
@@ -302,6 +303,18 @@ test.each([
     code: EXIT_CODES.usage,
     stderr: expect.stringMatching(words),
   });
+});
+
+test("a file of queries is read line by line, and a wrong line is named", async () => {
+  const { home } = await openFolders(TEXTS);
+  const path = join(home, "queries.jsonl");
+  await writeFile(path, '{"query": "planets", "relevant": [17, "23"]}\n\n');
+  expect(await readQueries(path)).toEqual([{ query: "planets", relevant: ["17", "23"] }]);
+  expect(await readQueries(undefined)).toEqual([]);
+  for (const line of ["planets", '{"query": "planets", "relevant": []}']) {
+    await writeFile(path, `\n${line}`);
+    await expect(readQueries(path)).rejects.toThrow("queries.jsonl, line 2, is no query");
+  }
 });
 
 test("queries with relevant rows are judged as nDCG and recall have it", () => {

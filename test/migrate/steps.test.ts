@@ -2,7 +2,7 @@
 // in the end, and is no row paid for twice? And is the swap held back where somebody spoils the new column?
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { MigrationPlan } from "../../src/manifest/migration/table-migration.ts";
-import { advance, type MigrateServices } from "../../src/migrate/migrate.ts";
+import { advance, checkPlan, type MigrateServices } from "../../src/migrate/migrate.ts";
 import { migrationNames } from "../../src/row/migration-names.ts";
 import { run } from "../../src/run/run.ts";
 import type { Target } from "../../src/row/target.ts";
@@ -213,6 +213,21 @@ test("steps by hand are written into files, each as long as the database does no
     "3-swap.sql": expect.stringContaining("rename"),
     "finish.sql": expect.stringContaining("kept"),
   });
+});
+
+test("what can be seen to stand in the way is told before anything is recorded", () => {
+  const { target: old } = workshop;
+  const next = { ...old, dimensions: 3072, embedding: NAMES.next };
+  const plan = { old, next, names: NAMES, columnType: "vector", swaps: true } as const;
+  const about = { method: "hnsw", definition: "", tablespace: undefined, comment: undefined };
+  const indexes = [{ name: "by_meaning", valid: true, ...about }];
+  const free = { columns: ["other"], indexes, takesIndex: true };
+  checkPlan(plan, free);
+  checkPlan(plan, { columns: [], indexes: [], takesIndex: false });
+  const check = (changes: Partial<typeof free>) => () => checkPlan(plan, { ...free, ...changes });
+  expect(check({ columns: [NAMES.next] })).toThrow("has a column embedding_new already");
+  expect(check({ columns: [KEPT] })).toThrow(`has a column ${KEPT} already`);
+  expect(check({ takesIndex: false })).toThrow(/No index takes 3072 dimensions .*\(by_meaning\)/);
 });
 
 test("a row of which each column of the recipe is empty lacks nothing, also where others change the table", async () => {

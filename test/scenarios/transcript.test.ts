@@ -96,6 +96,7 @@ test("a table in three jobs, of which one dies", { timeout: 120_000 }, async () 
     await both(line);
   for (const line of ["clean --yes", "jobs", "jobs 0001", "verify", "run"]) await type(line);
   await type("report");
+  await type("import --again 0003");
   await expect(page()).toMatchFileSnapshot("../fixtures/transcripts/one-table.txt");
   const report = await readFile(join(home, "jobs", "report.html"), "utf8");
   const lines = neutral(report.replace(/<style>[^]*?<\/style>/, "").replaceAll("><", ">\n<"));
@@ -124,5 +125,6 @@ test("two targets, at once, within a limit", { timeout: 120_000 }, async () => {
     await both(line);
   await type("migrate --target answers --to gemini-embedding-2 --dry-run");
   await type("report --target answers");
+  await type("report --target all --report-file page.html");
   await expect(page()).toMatchFileSnapshot("../fixtures/transcripts/two-targets.txt");
 });

@@ -50,6 +50,16 @@ test("without any vector it says so, and asks Gemini for no more than the query"
   expect([...emulator.paidTexts()]).toEqual([[QUERY, 1]]);
 });
 
+test("where Gemini gives no vector it says why, and what to do", async () => {
+  const { vecfill, emulator } = await openFolders(TEXTS.slice(0, 1));
+  emulator.setFaults("sync-bad-text=1");
+  const { code, stderr } = await vecfill("jobs", "search", QUERY);
+  expect([code, stderr]).toEqual([
+    EXIT_CODES.fatal,
+    expect.stringMatching(/^error: .*Gemini.*\nhint: /m),
+  ]);
+});
+
 test.each([
   ["gemini-embedding-001", "RETRIEVAL_DOCUMENT", "", "RETRIEVAL_QUERY"],
   ["gemini-embedding-001", "CLUSTERING", "", "CLUSTERING"],

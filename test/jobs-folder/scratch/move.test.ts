@@ -288,6 +288,12 @@ describe("to the database", () => {
     expect(await trial.jobs()).toHaveLength(1);
   });
 
+  test("where there is none, nothing moves", async () => {
+    const empty = placeOf(workshop.database, await temporaryFolder());
+    await expect(moveToDatabase(empty)).rejects.toThrow("There is no manifest in");
+    await expect(moveToFolder(empty)).rejects.toThrow("There is no shared manifest there");
+  });
+
   test("a database has one manifest: one that nobody has used makes way, any other does not", async () => {
     const trial = await startTrial(workshop, texts(2));
     const all = await servicesOf(trial);
