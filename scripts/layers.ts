@@ -20,7 +20,8 @@ export const LAYERS: readonly (readonly string[])[] = [
   ["words"],
   ["jobs-folder/scratch"],
   ["cost", "jobs-folder"],
-  ["manifest/saved", "manifest/tables"],
+  ["manifest/tables"],
+  ["manifest/saved"],
   ["manifest/journal"],
   ["manifest"],
   [

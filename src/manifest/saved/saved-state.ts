@@ -1,7 +1,7 @@
 /**
  * What the journal comes to up to some place, saved beside it, so that only what follows is read line by line. It is no
  * second truth: it counts only where it is whole, this very version wrote it, and the journal begins with the bytes
- * that it was made from. Else it counts as not there, and a later writer makes it anew.
+ * that it was made from. Else it counts as not there, and a later writer makes it anew. So it is in tables, with the last event.
  */
 import { readFile } from "node:fs/promises";
 import { deserialize, serialize } from "node:v8";
@@ -44,6 +44,11 @@ export async function saveState(
   place: Place,
 ): Promise<void> {
   if (place.endsAt - savedBytes < WORTH_SAVING_BYTES) return;
+  await unlessRefused(replaceFile(savedStatePath(folder), packed(state, place)));
+}
+
+/** `place`: in whatever way it is known. */
+export function packed(state: ManifestState, place: unknown): Buffer {
   // numbers that were reserved and never recorded are free again
   const lastJob = [...state.jobs.keys()].reduce((last, id) => Math.max(last, Number(id)), 0);
   const { jobs, index: _made, ...rest } = state;
@@ -52,14 +57,13 @@ export async function saveState(
     target: state.targets.indexOf(target),
   }));
   const columns = columnOf(stored);
-  const saved: Saved = { place, state: { ...rest, lastJob }, count: jobs.size, jobs: columns };
-  const body = serialize(saved);
-  const content = Buffer.concat([proofOf(body), body]);
-  await unlessRefused(replaceFile(savedStatePath(folder), content));
+  const saved = { place, state: { ...rest, lastJob }, count: jobs.size, jobs: columns };
+  const body = serialize(saved satisfies Saved<unknown>);
+  return Buffer.concat([proofOf(body), body]);
 }
 
-type Saved = Readonly<{
-  place: Place;
+type Saved<P> = Readonly<{
+  place: P;
   state: Omit<ManifestState, "jobs" | "index">;
   count: number;
   /** In the order of their making. */
@@ -69,25 +73,30 @@ type Saved = Readonly<{
 /** Its target by number. */
 type StoredJob = Omit<Job, "target"> & Readonly<{ target: number }>;
 
-type Found = Readonly<{ state: ManifestState; place: Place }>;
+type Found<P> = Readonly<{ state: ManifestState; place: P }>;
 
-async function findSaved(folder: string): Promise<Found | undefined> {
-  const bytes = await readFile(savedStatePath(folder));
+async function findSaved(folder: string): Promise<Found<Place> | undefined> {
+  const found = unpacked<Place>(await readFile(savedStatePath(folder)));
+  if (found === undefined) return undefined;
+  const { endsAt, crc, header } = found.place;
+  if (!MANIFEST_ID.test(String(header?.manifest))) return undefined;
+  return (await crcOfStart(manifestPath(folder), endsAt)) === crc ? found : undefined;
+}
+
+/** Undefined where it is not whole, or another version packed it. */
+export function unpacked<P>(bytes: Buffer): Found<P> | undefined {
   const body = bytes.subarray(PROOF_BYTES);
   if (!proofOf(body).equals(bytes.subarray(0, PROOF_BYTES))) return undefined;
-  const saved: Saved = deserialize(body);
-  const { endsAt, crc, header } = saved.place;
+  const saved: Saved<P> = deserialize(body);
   const state = soundState(saved);
-  if (state === undefined || !MANIFEST_ID.test(String(header?.manifest))) return undefined;
-  if ((await crcOfStart(manifestPath(folder), endsAt)) !== crc) return undefined;
-  return { state, place: saved.place };
+  return state && { state, place: saved.place };
 }
 
 /**
  * Anybody can make a proof, and what is found in a folder is data: names of which files and batches are made are such
  * as the journal's check lets through.
  */
-function soundState({ state, count, jobs: columns }: Saved): ManifestState | undefined {
+function soundState({ state, count, jobs: columns }: Saved<unknown>): ManifestState | undefined {
   const stored = valuesIn(columns, count);
   if (!Number.isSafeInteger(state.lastJob) || !stored.every(isSound)) return undefined;
   const jobs = new Map<string, Job>();

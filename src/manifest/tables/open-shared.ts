@@ -2,10 +2,11 @@
 import { randomUUID } from "node:crypto";
 import type { JournalEvent } from "../event.ts";
 import type { EventLog } from "../event-log.ts";
-import { emptyState, type ManifestState } from "../fold.ts";
+import { apply, emptyState, type ManifestState } from "../fold.ts";
 import { type Manifest, type ManifestView, newManifestId, viewOf, writing } from "../manifest.ts";
 import type { Job } from "../job.ts";
 import type { Hold } from "../../store/port.ts";
+import { findSaved, keepSaved } from "./saved-events.ts";
 import { type Sharing, SharedLog } from "./shared-log.ts";
 import { SharedFiles } from "./shared-files.ts";
 import { isCopy, refuseElsewhere } from "./elsewhere.ts";
@@ -71,7 +72,7 @@ export async function readSharedEvents(
   const head = await again(() => readHead(tables));
   if (head === undefined) return;
   const log = new SharedLog({ ...sharing, id: head.id, holder: "", reads: true });
-  for (const event of await log.readOthers()) onEvent(event);
+  await log.readEach(onEvent);
 }
 
 async function enterManifest(
@@ -79,12 +80,13 @@ async function enterManifest(
   id: string,
   scratch: string,
 ) {
-  const state = emptyState();
-  const files = new SharedFiles({ tables, id, again }, scratch);
-  const log = new SharedLog({ tables, id, holder: randomUUID(), again, clock, reads });
-  const storing = storingFirst(log, files, state);
-  const its = writing({ state, log: storing, clock });
-  await its.refresh();
+  const books = { tables, id, again };
+  const { state, place } = await findSaved(books);
+  const files = new SharedFiles(books, scratch);
+  const log = new SharedLog({ ...books, holder: randomUUID(), clock, reads }, place);
+  await log.readEach((event) => apply(state, event));
+  if (reads !== true) await keepSaved(books, { state, place: log.place }, place);
+  const its = writing({ state, log: storingFirst(log, files, state), clock });
   const holdOf = ({ id: job, seq }: Job): Hold => ({ manifest: id, epoch: log.epoch, job, seq });
   const limits = () => ({ ...state.limits, targets: state.targets });
   const view = { ...viewOf(scratch, state), isShared: true, limits };

@@ -14,13 +14,10 @@ import { jobFiles, type JobFiles } from "../file-names.ts";
 import type { FileRecord, Job } from "../job.ts";
 import { isOpen } from "../states.ts";
 import type { Sharing } from "./shared-log.ts";
-import { textIn } from "./tables.ts";
+import { BYTES_OID, textIn } from "./tables.ts";
 
 const compressed = promisify(zstdCompress);
 const decompressed = promisify(zstdDecompress);
-
-/** Of the type bytea. */
-const BYTES_OID = 17;
 
 const OF_JOB = "vecfill.file WHERE manifest = $1 AND job = $2";
 const KNOWN = `

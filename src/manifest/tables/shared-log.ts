@@ -66,18 +66,26 @@ const RESERVE = `
 
 const EVENTS_A_QUERY = 5_000;
 
+/** The last event that was read or written, and its mark. */
+export type EventPlace = Readonly<{ number: number; mark: string }>;
+
 /** At first it has read nothing, and may not append before it has. */
 export class SharedLog implements EventLog {
   readonly #its: Sharing;
-  /** The number of the last event that was read or written here, and its mark. */
-  #last = 0;
-  #mark = "";
+  #last: number;
+  #mark: string;
   #appends = 0;
   /** In which it was first read: another one locks everybody out who worked before. */
   #epoch: string | undefined;
 
-  constructor(its: Sharing) {
+  /** `from`: what follows it is read. */
+  constructor(its: Sharing, from: EventPlace = { number: 0, mark: "" }) {
     this.#its = its;
+    ({ number: this.#last, mark: this.#mark } = from);
+  }
+
+  get place(): EventPlace {
+    return { number: this.#last, mark: this.#mark };
   }
 
   /** In which what is written from here counts. */
@@ -101,7 +109,7 @@ export class SharedLog implements EventLog {
       return rows.length > 0 ? rows : tables.query(OWN, [id, this.#last + 1, mark]);
     });
     if (row === undefined) return undefined;
-    this.#follow(mark, 1);
+    this.#follow({ number: this.#last + 1, mark });
     const at = textIn(row, "at");
     clock.heard(at, since);
     return at;
@@ -110,20 +118,37 @@ export class SharedLog implements EventLog {
   /** All of them or none: what cannot be read is not passed over. */
   async readOthers(): Promise<readonly JournalEvent[]> {
     const events: JournalEvent[] = [];
-    let mark = this.#mark;
-    for (;;) {
-      const rows = await this.#read(this.#last + events.length, mark, EVENTS_A_QUERY);
-      events.push(...rows.map(eventOf));
-      mark = rows.at(-1)?.["holder"] ?? mark;
-      if (rows.length === EVENTS_A_QUERY) continue;
-      this.#follow(mark, events.length);
-      return events;
+    let at = this.place;
+    for await (const page of this.#pages()) {
+      events.push(...page.events);
+      ({ at } = page);
+    }
+    this.#follow(at);
+    return events;
+  }
+
+  /** A long history is not held as a whole; who meets an error is to read no more. */
+  async readEach(onEvent: (event: JournalEvent) => void): Promise<void> {
+    for await (const { events, at } of this.#pages()) {
+      for (const event of events) onEvent(event);
+      this.#follow(at);
     }
   }
 
-  #follow(mark: string, events: number): void {
+  async *#pages() {
+    let at = this.place;
+    for (;;) {
+      const rows = await this.#read(at.number, at.mark, EVENTS_A_QUERY);
+      const mark = rows.at(-1)?.["holder"] ?? at.mark;
+      at = { number: at.number + rows.length, mark };
+      yield { events: rows.map(eventOf), at };
+      if (rows.length < EVENTS_A_QUERY) return;
+    }
+  }
+
+  #follow({ number, mark }: EventPlace): void {
     this.#mark = mark;
-    this.#last += events;
+    this.#last = number;
   }
 
   async reserve(last: number): Promise<number> {

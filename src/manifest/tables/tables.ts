@@ -2,7 +2,7 @@
  * The manifest in tables, beside the column that it is about: schema `vecfill`, one manifest a database. `event` is the
  * truth, an event a row, in one order that `manifest.last_event` keeps; nobody may change or delete one. `job` says of each
  * job which of its moves was the last: a vector is written only while that is the one of whoever writes. `file` holds what events
- * speak of by a checksum, compressed.
+ * speak of by a checksum, compressed. `saved` is what the events come to up to one of them: derived, and made again where it is lost.
  */
 import { UserError } from "../../errors.ts";
 import { isElsewhere, type Place } from "./elsewhere.ts";
@@ -25,6 +25,9 @@ export type Tables = Readonly<{
 /** In a statement that something is paid by, or a manifest goes on by: what a crash of the server takes back may have been paid for. */
 export const DURABLY =
   "CASE current_setting('synchronous_commit') WHEN 'off' THEN set_config('synchronous_commit', 'local', true) END";
+
+/** Of the type bytea. */
+export const BYTES_OID = 17;
 
 /** Another number for tables that an older vecfill cannot read. */
 const TABLES_VERSION = 1;
@@ -71,6 +74,13 @@ const TABLES_SQL = `
     PRIMARY KEY (manifest, job, sha256)
   );
   ALTER TABLE vecfill.file ALTER COLUMN bytes SET STORAGE EXTERNAL;
+  CREATE TABLE IF NOT EXISTS vecfill.saved (
+    manifest text PRIMARY KEY,
+    number bigint NOT NULL,
+    holder text NOT NULL,
+    bytes bytea NOT NULL
+  );
+  ALTER TABLE vecfill.saved ALTER COLUMN bytes SET STORAGE EXTERNAL;
   CREATE TABLE IF NOT EXISTS vecfill.worker (
     id text PRIMARY KEY,
     host text NOT NULL,
