@@ -30,8 +30,8 @@ async function history(others: number) {
 }
 
 const known = async (open: typeof openShared | typeof readShared) => {
-  const { jobs, limits } = await open(sharing(database));
-  return [jobs(), limits()];
+  const manifest = await open(sharing(database));
+  return [manifest.jobs(), manifest.limits()];
 };
 
 /** Whoever reads these finds that they are not all. */
