@@ -17,7 +17,8 @@ const DOLLARS_A_MILLION = "1000000";
 const SAID_CHARACTERS = 400;
 
 export type Crew = Readonly<{
-  databaseUrl: string;
+  /** They take turns. */
+  databaseUrls: readonly [string, string];
   geminiUrl: string;
   folder: string;
   sabotage: string | undefined;
@@ -57,7 +58,7 @@ export class WorkerProcess {
   }
 
   static async start(crew: Crew, own: Own): Promise<WorkerProcess> {
-    const toDatabase = await Way.to(crew.databaseUrl);
+    const toDatabase = await Way.to(crew.databaseUrls[own.number % 2 === 0 ? 0 : 1]);
     return new WorkerProcess(crew, own, { toDatabase, toGemini: await Way.to(crew.geminiUrl) });
   }
 

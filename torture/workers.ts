@@ -1,7 +1,7 @@
 /**
  * `--workers N`: N real workers on one shared manifest, on a native server. They are killed, stopped beyond their leases, cut
- * off from the database or from Gemini, lose their disks and the tables of tasks; the clock of one is an hour off; creates
- * arrive after others have taken over. Then one of them ends the work undisturbed, and the books are checked.
+ * off from the database or from Gemini, lose their disks and the tables of tasks; the server crashes; half of them come to it by
+ * a pooler in transaction mode; the clock of one is an hour off; creates arrive after others have taken over. Then one of them ends the work undisturbed, and the books are checked.
  */
 import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -13,7 +13,7 @@ import { whichDatabase } from "../src/manifest/tables/which-database.ts";
 import type { Database } from "../src/store/database.ts";
 import { Dice } from "./dice.ts";
 import { SABOTAGES } from "./sabotage.ts";
-import { openTortureDatabase } from "./server.ts";
+import { openTortureDatabase, type OwnServer } from "./server.ts";
 import { judgeShared, limitsNow, spentNow } from "./shared-books.ts";
 import { addRows, countEmpty, cutConnections, makeTable } from "./table.ts";
 import { type Crew, LATE_MS, LEASE_MS, MAX_ACTIVE, WorkerProcess } from "./worker-process.ts";
@@ -39,21 +39,34 @@ const LIMIT_STEP = 6_000;
 const PAUSE_SEEN_MS = 3_000;
 const DRAIN_LIMIT_MS = 240_000;
 const MAX_DRAINS = 4;
+/** Between two deeds. */
+const REST_MS = { least: 1_500, most: 5_000 };
 const LOOK_EVERY_MS = 100;
 const ANSWERED_MS = 2_000;
 
-const DEEDS = ["kill", "stop", "stall", "cut", "late", "tasks", "connections", "pause"] as const;
+const DEEDS = [
+  "kill",
+  "stop",
+  "stall",
+  "cut",
+  "late",
+  "tasks",
+  "connections",
+  "pause",
+  "crash",
+] as const;
 type Deed = (typeof DEEDS)[number];
 /** How often each is drawn. */
 const WEIGHTS: Readonly<Record<Deed, number>> = {
-  kill: 4,
-  stop: 3,
-  stall: 3,
-  cut: 2,
-  late: 3,
-  tasks: 0.5,
-  connections: 1,
-  pause: 3,
+  kill: 10,
+  stop: 4,
+  stall: 2.5,
+  cut: 1.5,
+  late: 2,
+  tasks: 0.3,
+  connections: 0.5,
+  pause: 1.5,
+  crash: 0.8,
 };
 
 /** Resolves to the number of breaches. */
@@ -72,8 +85,9 @@ export async function tortureWorkers(options: WorkersOptions): Promise<number> {
   let breaches: readonly string[] = [];
   try {
     if (!database.native) throw new Error("workers take a native server");
+    if (database.own === undefined) say("VECFILL_TEST_DATABASE_URL: no pooler, and no crashes");
     breaches = await database.use((open) =>
-      new Torment(options, { folder, url: database.url, open, emulator }).run(),
+      new Torment(options, { folder, url: database.url, own: database.own, open, emulator }).run(),
     );
     for (const breach of breaches.slice(0, MAX_SAID)) say(`  BREACH ${breach}`);
     await writeFile(join(folder, "breaches.txt"), breaches.join("\n"));
@@ -92,6 +106,7 @@ const ACTIVE = /PENDING|RUNNING/;
 type Place = Readonly<{
   folder: string;
   url: string;
+  own: OwnServer | undefined;
   open: Database;
   emulator: Awaited<ReturnType<typeof startEmulator>>;
 }>;
@@ -112,14 +127,16 @@ class Torment {
   #kept = 0;
   #pauses = 0;
   #starts = 0;
+  #drains = "";
 
   constructor(options: WorkersOptions, place: Place) {
     this.#options = options;
     this.#place = place;
     this.#dice = new Dice(options.seed, "workers");
-    const { url, emulator, folder } = place;
+    const { url, own, emulator, folder } = place;
     const { sabotage } = options;
-    this.#crew = { databaseUrl: url, geminiUrl: emulator.url, folder, sabotage };
+    const databaseUrls = [url, own?.pooledUrl ?? url] as const;
+    this.#crew = { databaseUrls, geminiUrl: emulator.url, folder, sabotage };
   }
 
   async run(): Promise<readonly string[]> {
@@ -150,7 +167,7 @@ class Torment {
     const { seconds, stop } = this.#options;
     const endsAtMs = performance.now() + seconds * 1_000;
     while (performance.now() < endsAtMs && !stop.aborted) {
-      await delay(this.#dice.between(2_000, 8_000));
+      await delay(this.#dice.between(REST_MS.least, REST_MS.most));
       await this.#raiseLimit();
       for (const worker of this.#workers.filter(({ hasEnded }) => hasEnded))
         await this.#replace(worker);
@@ -183,6 +200,8 @@ class Torment {
         return void (await cutConnections(open));
       case "pause":
         return this.#pauseAtNextWrite();
+      case "crash":
+        return this.#place.own?.crash();
     }
   }
 
@@ -268,6 +287,7 @@ class Torment {
 
   /** Undisturbed, and with no limit on cost. */
   async #drain(): Promise<void> {
+    const sinceMs = performance.now();
     for (let drains = 1; drains <= MAX_DRAINS; drains += 1) {
       const number = (this.#starts += 1);
       await mkdir(join(this.#place.folder, `worker-${number}`));
@@ -276,6 +296,8 @@ class Torment {
       const code = await worker.ended(DRAIN_LIMIT_MS);
       const bug = await worker.end();
       if (bug !== undefined) this.#breaches.push(`the last worker ended by a bug: ${bug}`);
+      const seconds = Math.round((performance.now() - sinceMs) / 1_000);
+      this.#drains = `ended by ${drains} in ${seconds} s`;
       if (code === 0 && (await countEmpty(this.#place.open)) === 0) return;
       if (drains === MAX_DRAINS) this.#breaches.push(`not finished (${code}): ${worker.said}`);
     }
@@ -293,7 +315,7 @@ class Torment {
     const { say, seed } = this.#options;
     const deeds = [...this.#deeds].map(([deed, times]) => `${deed} ${times}`).join(", ");
     say(
-      `seed ${seed}: ${rows} rows, ${this.#starts} workers; ${deeds}. Pauses under a write: ${this.#pauses}. Creates that came late: ${this.#kept}, answered by ${this.#answers.join(", ") || "none"}; ${this.#mostActive} of ${MAX_ACTIVE} batches at once. Breaches: ${breaches}.`,
+      `seed ${seed}: ${rows} rows, ${this.#starts} workers; ${deeds}. Pauses under a write: ${this.#pauses}. Creates that came late: ${this.#kept}, answered by ${this.#answers.join(", ") || "none"}; ${this.#mostActive} of ${MAX_ACTIVE} batches at once; ${this.#drains}. Breaches: ${breaches}.`,
     );
   }
 }
