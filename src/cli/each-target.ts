@@ -20,7 +20,6 @@ export async function withLeaves<
   return { ...context, settings: targets[0] ?? context.settings, targets };
 }
 
-/** The same of each table. */
 export const forEachTable: typeof forEachTarget = async (context, work) =>
   forEachTarget(await withLeaves(context), work);
 
@@ -68,7 +67,6 @@ export async function forEachTarget<C extends CommandContext>(
   };
 }
 
-/** Members of the results that add up. */
 const ADDED = ["rows", "exported", "total", "withEmbedding", "tokens", "usdBatch", "usd"];
 
 /** `5 of 6 together`: what stands against the others is told of each. */

@@ -72,8 +72,8 @@ export async function exportFromSettings(context: StageContext): Promise<ExportS
   const { PaidRows } = await import("../import/again/paid-for.ts");
   const fetch = gemini && fetcherOfResults(context, { manifest, gemini });
   const known = { manifest, store, report, ...(fetch && { fetch }) };
-  const paid = new PaidRows(known, options.target, settings.siblings?.targets);
-  return exportAll({ store, manifest, report, signal, askPaid: paid.ask }, options);
+  const askPaid = () => new PaidRows(known, options.target, settings.siblings?.has).ask;
+  return exportAll({ store, manifest, report, signal, askPaid }, options);
 }
 
 /** Of imported jobs, as Gemini has them still. */
@@ -523,7 +523,7 @@ const ROWS_COUNTED = 2_000;
 
 /** Rows under way count: a run that goes on selects what the earlier one had not. */
 function limitOfRun({ settings }: StageContext, manifest: ManifestView): number | undefined {
-  const isOwn = isOneOf(settings.siblings?.targets ?? [targetOf(settings)]);
+  const isOwn = settings.siblings?.has ?? isOneOf([targetOf(settings)]);
   const underWay = manifest.jobs().filter((job) => isOpen(job) && isOwn(job.target));
   const rows = underWay.reduce((sum, job) => sum + job.requests, 0);
   return settings.limit === undefined ? undefined : Math.max(0, settings.limit - rows);

@@ -58,6 +58,7 @@ export class ExportLane implements Lane {
   readonly summaries: ExportSummary[] = [];
   /** How many are over. */
   #passed = 0;
+  #paid: PaidRows | undefined;
   /** Rows that had lost their vectors and have them again. */
   restored = 0;
 
@@ -107,8 +108,7 @@ export class ExportLane implements Lane {
     for (let pass = 0; pass < MAX_PASSES; pass++) {
       if (before.length > 0) yield () => before.every((each) => each.#passed > pass);
       if (this.#world.signal.aborted) return;
-      const paid = this.#world.paidRows();
-      const summary = await this.#withWritten(yield* this.#pass(paid.ask), paid);
+      const summary = await this.#withWritten(yield* this.#pass());
       this.summaries.push(summary);
       this.#passed = pass + 1;
       if ((summary.exported === 0 && siblings === undefined) || limit !== undefined) return;
@@ -133,11 +133,12 @@ export class ExportLane implements Lane {
     return jobs.every(isKnown);
   }
 
-  async *#pass(askPaid: AskPaid | undefined): AsyncGenerator<Condition, ExportSummary> {
+  async *#pass(): AsyncGenerator<Condition, ExportSummary> {
     const { before, export: exporting } = this.#world;
     const taken = before.flatMap(({ summaries }) => summaries.map((each) => each.exported));
     const left = exporting.limit && exporting.limit - taken.reduce((sum, rows) => sum + rows, 0);
     const limited = { ...exporting, limit: left && Math.max(0, left) };
+    const askPaid = () => (this.#paid = this.#world.paidRows()).ask;
     const jobs = exportJobs({ ...this.#world, askPaid }, limited);
     for (;;) {
       const step = await jobs.next();
@@ -147,8 +148,8 @@ export class ExportLane implements Lane {
     }
   }
 
-  async #withWritten(summary: ExportSummary, paid: PaidRows): Promise<ExportSummary> {
-    const rows = await paid.write();
+  async #withWritten(summary: ExportSummary): Promise<ExportSummary> {
+    const rows = (await this.#paid?.write()) ?? 0;
     this.restored += rows;
     const paidBefore = summary.skipped.paidBefore - rows;
     return { ...summary, skipped: { ...summary.skipped, paidBefore } };
@@ -157,7 +158,7 @@ export class ExportLane implements Lane {
   /** Jobs of a table that takes no vectors wait for nothing here. */
   #isAhead(): boolean {
     const { manifest, blocked, shared, export: exporting } = this.#world;
-    const isOwn = isOneOf(exporting.siblings?.targets ?? [exporting.target]);
+    const isOwn = exporting.siblings?.has ?? isOneOf([exporting.target]);
     const isAnothers = (job: Job) => shared === true && !isOwn(job.target);
     let ahead = 0;
     for (const job of manifest.needing("send")) {

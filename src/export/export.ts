@@ -23,7 +23,7 @@ import { pendingPages } from "../jobs-folder/pending-pages.ts";
 import { type Accepted, type AskPaid, type OnTooLong, paidOf, screen } from "./screen.ts";
 
 export type ExportServices = Pick<StageServices, "manifest" | "report" | "signal"> &
-  Readonly<{ store: Store; askPaid?: AskPaid | undefined }>;
+  Readonly<{ store: Store; askPaid?: () => AskPaid | undefined }>;
 
 export type ExportOptions = Readonly<{
   /** Of one of several targets. */
@@ -62,10 +62,12 @@ export async function* exportJobs(
   checkTarget(options.target, await store.describe());
   checkVectorSpace(manifest.jobs(), options.target);
   const pass = new ExportPass(services, options);
-  const taken = await readTakenRows({ manifest, store }, options.target, options.siblings?.targets);
+  const taken = await readTakenRows({ manifest, store }, options.target, options.siblings?.has);
+  // only then: a row of a job that has ended meanwhile is paid for
+  const askPaid = services.askPaid?.();
   try {
     for await (const page of pendingPages(store)) {
-      const paid = await paidOf(page, options.target, taken, services.askPaid);
+      const paid = await paidOf(page, options.target, taken, askPaid);
       for (const question of page) {
         if (pass.isFull() || signal.aborted) break;
         const verdict = screen(
@@ -250,8 +252,8 @@ class ExportPass {
   }
 
   #selectionsNow(): number {
-    const targets = this.#options.siblings?.targets ?? [this.#options.target];
-    return targets.reduce((sum, each) => sum + this.#services.manifest.selections(each), 0);
+    const { target, siblings } = this.#options;
+    return this.#services.manifest.selections(target, siblings?.has);
   }
 
   get #tooLongPath(): string {

@@ -1,6 +1,6 @@
 import { KeySet } from "../row/key-table.ts";
 import { parseKey, rowIdOf } from "../row/question.ts";
-import { isOneOf, sameTarget, type Target } from "../row/target.ts";
+import { type IsOwn, isOneOf, sameTarget, type Target } from "../row/target.ts";
 import { lineChunks, readFailedLines } from "./failed-file.ts";
 import { holdingsOf } from "./holdings.ts";
 import { isMissing } from "../disk/presence.ts";
@@ -35,9 +35,8 @@ export type TakenRows = Readonly<{
 export async function readTakenRows(
   { manifest, store }: Readonly<{ manifest: ManifestView; store: Pick<Store, "compare"> }>,
   target: Target,
-  siblings: readonly Target[] = [],
+  isAlike: IsOwn = isOneOf([target]),
 ): Promise<TakenRows> {
-  const isAlike = isOneOf([target, ...siblings]);
   const taken = {
     inFlight: new KeySet(),
     failedBefore: new KeySet(),
@@ -82,7 +81,7 @@ type TakenKeys = Readonly<{ job: Job; keys: readonly string[]; isUnderWay: boole
 async function* takenKeys(
   manifest: ManifestView,
   target: Target,
-  isAlike: (other: Target) => boolean = () => false,
+  isAlike: IsOwn = () => false,
 ): AsyncGenerator<TakenKeys> {
   const read = new Set<string>();
   const unread = () => manifest.jobs().filter((job) => !read.has(job.id));

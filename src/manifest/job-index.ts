@@ -2,7 +2,7 @@
  * The jobs in the order of their ids, and the open ones by what they need: kept as jobs change, since
  * whoever works on thirty thousand of them asks after every event what there is to do.
  */
-import { sameTarget, type Target } from "../row/target.ts";
+import { type IsOwn, sameTarget, type Target } from "../row/target.ts";
 import {
   addBills,
   addSent,
@@ -76,9 +76,9 @@ export class JobIndex {
     return own.reduce((sum, [, sent]) => addSent(sum, sent), NOTHING_SENT);
   }
 
-  selections(target: Target): number {
-    const own = [...this.#selections].filter(([other]) => sameColumn(other, target));
-    return own.reduce((sum, [, jobs]) => sum + jobs, 0);
+  selections(target: Target, isSibling: IsOwn = () => false): number {
+    const isOwn = (other: Target) => sameColumn(other, target) || isSibling(other);
+    return this.#selections.entries().reduce((sum, [of, jobs]) => sum + (isOwn(of) ? jobs : 0), 0);
   }
 
   #addSelection({ target, parents }: Job): void {

@@ -9,7 +9,7 @@ import { HoldLost, usageError } from "../errors.ts";
 import type { Hold } from "../store/port.ts";
 import type { ModelName } from "../row/models.ts";
 import type { Sums } from "../row/sums.ts";
-import { sameTarget, tableName, type Target } from "../row/target.ts";
+import { type IsOwn, sameTarget, tableName, type Target } from "../row/target.ts";
 import type { Bill, Sent } from "./bill.ts";
 import type { DroppedIndex } from "./dropped-index.ts";
 import {
@@ -74,7 +74,7 @@ export type ManifestView = {
   /** What of the target's jobs was or may have been paid for. */
   sent(target: Target): Sent;
   /** How many jobs have selected rows of the target's column that had no vector, and took them from no failed file. */
-  selections(target: Target): number;
+  selections(target: Target, isSibling?: IsOwn): number;
   /** Throws a UserError when there is no such job. */
   job(id: string): Job;
   files(job: string): JobFiles;
@@ -137,7 +137,7 @@ export function viewOf(folder: string, state: ManifestState) {
     needing: (...wanted: readonly Need[]) => indexOf(state).needing(...wanted),
     billed: (target: Target) => indexOf(state).billed(target),
     sent: (target: Target) => indexOf(state).sent(target),
-    selections: (target: Target) => indexOf(state).selections(target),
+    selections: (...of: [Target, IsOwn?]) => indexOf(state).selections(...of),
     job: (id: string) => jobOf(state, id),
     files: (job: string) => jobFiles(folder, job),
     bring: async ({ id }: Job) => jobFiles(folder, id),

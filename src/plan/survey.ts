@@ -18,7 +18,7 @@ import type { StageServices } from "../manifest/stage-services.ts";
 import { requestLineFormat } from "../row/request-line.ts";
 import type { Store } from "../store/port.ts";
 import { checkTarget } from "../row/target-check.ts";
-import type { Siblings, Target } from "../row/target.ts";
+import type { IsOwn, Siblings, Target } from "../row/target.ts";
 import { TokenSample } from "../cost/token-sample.ts";
 import { JobCount } from "./job-count.ts";
 
@@ -65,9 +65,9 @@ export async function survey(services: SurveyServices, options: SurveyOptions): 
   const description = await store.describe();
   checkTarget(target, description);
   checkVectorSpace(manifest.jobs(), target);
-  const taken = await readTakenRows({ manifest, store }, target, siblings?.targets);
+  const taken = await readTakenRows({ manifest, store }, target, siblings?.has);
   const { asksPaid = true } = options;
-  const ask = asksPaid ? new PaidRows(services, target, siblings?.targets).ask : undefined;
+  const ask = asksPaid ? new PaidRows(services, target, siblings?.has).ask : undefined;
   const tally = new Tally(options);
   for await (const page of pendingPages(store)) {
     const paid = await paidOf(page, target, taken, ask);
@@ -91,7 +91,7 @@ export async function leftOut(
   { store, manifest }: Pick<SurveyServices, "store" | "manifest">,
   { target, siblings, onTooLong, ratio }: Looking,
 ): Promise<Skipped> {
-  const taken = await readTakenRows({ manifest, store }, target, siblings?.targets);
+  const taken = await readTakenRows({ manifest, store }, target, siblings?.has);
   const skipped = { ...NONE_SKIPPED };
   for await (const page of pendingPages(store)) {
     for (const question of page) {
@@ -107,12 +107,12 @@ export async function leftOut(
 export async function* lostRows(
   services: Omit<SurveyServices, "signal">,
   target: Target,
-  { targets }: Pick<Siblings, "targets"> = { targets: [] },
+  isAlike?: IsOwn,
 ): AsyncGenerator<string> {
   const { store, manifest } = services;
-  const known = new PaidRows(services, target, targets);
+  const known = new PaidRows(services, target, isAlike);
   if (known.ask === undefined) return;
-  const taken = await readTakenRows({ manifest, store }, target, targets);
+  const taken = await readTakenRows({ manifest, store }, target, isAlike);
   for await (const page of pendingPages(store)) {
     const paid = await paidOf(page, target, taken, known.ask);
     for (const row of page) {

@@ -11,7 +11,7 @@ import { finalSums } from "../cost/final-sums.ts";
 import type { Job } from "../manifest/job.ts";
 import type { Manifest } from "../manifest/manifest.ts";
 import type { Sums } from "../row/sums.ts";
-import { isOneOf, type Target } from "../row/target.ts";
+import { type IsOwn, isOneOf, type Target } from "../row/target.ts";
 import { isOpen, isImported, needs } from "../manifest/states.ts";
 
 export const CANARY_ROWS = 100;
@@ -42,7 +42,7 @@ export function canaryBounds(bounds: JobBounds): JobBounds {
 export class Canary {
   readonly #manifest: Manifest;
   readonly targets: readonly Target[];
-  readonly covers: (target: Target) => boolean;
+  readonly covers: IsOwn;
   readonly #endedBefore: ReadonlySet<string>;
   #isThrough = false;
   #hasCut = false;
@@ -114,7 +114,7 @@ export class Canary {
   }
 
   #ownJobs(): Job[] {
-    const jobs = jobsOf(this.#manifest.jobs(), this.targets);
+    const jobs = this.#manifest.jobs().filter((job) => this.covers(job.target));
     return jobs.filter((job) => !this.#endedBefore.has(job.id));
   }
 }

@@ -16,9 +16,10 @@ export type Target = Readonly<{
 }>;
 
 export type TableName = Pick<Target, "schema" | "table">;
+export type IsOwn = (target: Target) => boolean;
 
 /** Tables that were asked for as one, under that name, which is the first here: a row may go from one to another. */
-export type Siblings = Readonly<{ name: string; targets: readonly Target[] }>;
+export type Siblings = Readonly<{ name: string; targets: readonly Target[]; has: IsOwn }>;
 
 /** `schema.table`, as people write it. */
 export function tableName(target: TableName): string {
@@ -56,7 +57,7 @@ export function sameTarget(a: Target, b: Target): boolean {
 }
 
 /** Whether a target is one of these; to be asked of many jobs, which share theirs. */
-export function isOneOf(targets: readonly Target[]): (target: Target) => boolean {
+export function isOneOf(targets: readonly Target[]): IsOwn {
   const known = new Map<Target, boolean>();
   return (target) => {
     const is = known.get(target) ?? targets.some((each) => sameTarget(each, target));

@@ -311,7 +311,7 @@ function lanesOf(its: RunWorld, parts: readonly Part[], known: Canary[]) {
 
 function writablePaid(services: RunServices, { target, siblings }: ExportOptions) {
   const fetch = (job: Job) => refetchResults(services, job);
-  const rows = new PaidRows({ ...services, fetch }, target, siblings?.targets);
+  const rows = new PaidRows({ ...services, fetch }, target, siblings?.has);
   return {
     ask: rows.ask,
     write: () => writePaid(services, rows.found()),

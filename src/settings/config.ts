@@ -22,7 +22,7 @@ import {
   type ValuesOf,
   variableOf,
 } from "./options.ts";
-import { type TableName, tableName, type Target } from "../row/target.ts";
+import { isOneOf, type TableName, tableName, type Target } from "../row/target.ts";
 import { namedTargets, requireColumns } from "./named-target.ts";
 
 /** Where a value came from. `name` is what a person would look for: the flag, variable or key. */
@@ -180,7 +180,7 @@ export function leavesOf(asked: Settings, tables: readonly TableName[]): readonl
   const [first = asked] = tables;
   if (tables.length < 2 && tableName(first) === tableName(asked)) return [asked];
   const targets = [asked, ...tables].map((table) => targetOf({ ...asked, ...table }));
-  const siblings = { name: tableName(asked), targets };
+  const siblings = { name: tableName(asked), targets, has: isOneOf(targets) };
   return tables.map((table) => {
     const own = table.schema === asked.schema ? table.table : tableName(table);
     const name = asked.target === undefined ? own : `${asked.target}.${own}`;

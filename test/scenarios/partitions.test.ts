@@ -1,12 +1,14 @@
 // My table is partitioned: is each partition filled, by the name of the whole or by a pattern, and is no row paid for twice?
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { describe, expect, test } from "vitest";
+import { describe, expect, onTestFinished, test } from "vitest";
+import { startEmulator } from "../../src/emulator/emulator.ts";
 import { EXIT_CODES } from "../../src/errors.ts";
 import { readManifest } from "../../src/jobs-folder/open.ts";
 import { runHere } from "../command-line.ts";
 import { type Folders, openFolders, SHAPE } from "../folders.ts";
 import { IN_FULL } from "../size.ts";
+import { createNativeDatabase, ON_NATIVE } from "../store/postgres/native-database.ts";
 import { isRight } from "../workshop.ts";
 
 const ROWS = 4;
@@ -291,4 +293,61 @@ test("a search is over all of them, the nearest first", async () => {
   expect(rows).toHaveLength(5);
   expect(rows[0].text).toBe("of 2025: 3");
   expect(new Set(rows.map(({ id }: { id: string }) => id)).size).toBeLessThan(5);
+});
+
+describe("on a server", ON_NATIVE, () => {
+  const LEAF_ROWS = 40;
+  const LEAF_COUNT = 6;
+
+  test("two workers fill all of it while rows go from one partition to another, and each is paid for once", async () => {
+    const emulator = await startEmulator({ batchSeconds: 0.5, tier: "off" });
+    const { url, database, drop } = await createNativeDatabase();
+    onTestFinished(async () => {
+      await emulator.close();
+      await drop();
+    });
+    await database.query(
+      "CREATE TABLE parts (id bigint, part int, question_text text, embedding vector(128)) PARTITION BY LIST (part)",
+    );
+    for (let part = 0; part < LEAF_COUNT; part += 1) {
+      await database.query(`CREATE TABLE parts_${part} PARTITION OF parts FOR VALUES IN (${part})`);
+      await database.query(`CREATE UNIQUE INDEX ON parts_${part} (id)`);
+    }
+    await database.query(
+      `INSERT INTO parts SELECT n, n % ${LEAF_COUNT}, 'number ' || n FROM generate_series(1, ${LEAF_COUNT * LEAF_ROWS}) n`,
+    );
+    const env = {
+      DATABASE_URL: url,
+      GEMINI_API_KEY: "a-key-for-tests",
+      GOOGLE_GEMINI_BASE_URL: emulator.url,
+      VECFILL_MANIFEST: "postgres",
+      VECFILL_POLL_INTERVAL: "0.05",
+    };
+    const fill = "--yes --table parts --dimensions 128 --max-job-rows 20".split(" ");
+    const workers = Promise.all(
+      [1, 2].map(() => runHere(["worker", "--drain", ...fill, "--lease", "10"], { env })),
+    );
+    let isOver = false;
+    const moving = (async () => {
+      while (!isOver) {
+        await database.query(
+          `UPDATE parts SET part = (part + 1) % ${LEAF_COUNT} WHERE (id, part) IN (SELECT id, part FROM parts WHERE embedding IS NULL ORDER BY random() LIMIT 3)`,
+        );
+      }
+    })();
+    for (const { code, stderr } of await workers.finally(() => (isOver = true)))
+      expect(code, stderr).toBe(EXIT_CODES.done);
+    await moving;
+    // what came in the last moment to a partition that had been passed
+    const last = await runHere(["run", ...fill, "--json"], { env });
+    expect([last.code, JSON.parse(last.stdout)]).toMatchObject([0, { remaining: 0 }]);
+    const bill = [...(await emulator.billing()).values()];
+    expect([bill.length, Math.max(...bill)]).toEqual([LEAF_COUNT * LEAF_ROWS, 1]);
+    const rows = await database.query(
+      "SELECT question_text AS text, embedding::text AS vector FROM parts",
+    );
+    expect(rows.filter(({ text, vector }) => !isRight(text ?? "", vector ?? "", SHAPE))).toEqual(
+      [],
+    );
+  }, 120_000);
 });

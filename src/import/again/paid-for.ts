@@ -16,7 +16,7 @@ import { isImported, wasImported } from "../../manifest/states.ts";
 import type { Report } from "../../progress.ts";
 import { KeySet, KeyTable } from "../../row/key-table.ts";
 import { formatKey, rowIdOf } from "../../row/question.ts";
-import { isOneOf, sameTarget, type Target } from "../../row/target.ts";
+import { type IsOwn, sameTarget, type Target } from "../../row/target.ts";
 import type { Store } from "../../store/port.ts";
 import { tableEnds } from "../../words/paid-rows.ts";
 import { type AgainServices, emptyOf, writeAgain } from "./again.ts";
@@ -50,11 +50,10 @@ export class PaidRows {
   readonly #gone = new KeySet();
   #isAway = false;
 
-  /** `siblings`: a row that was gone from one of these may wait here. */
-  constructor(services: Services, target: Target, siblings: readonly Target[] = []) {
+  /** A row that was gone from a sibling may wait here. */
+  constructor(services: Services, target: Target, isSibling: IsOwn = () => false) {
     this.#services = services;
     const jobs = services.manifest.jobs().toReversed();
-    const isSibling = isOneOf(siblings);
     this.#jobs = [
       ...jobs.filter((job) => sameTarget(job.target, target) && hasWritten(job)),
       ...jobs.filter((job) => isSibling(job.target) && hasLostRows(job)),
