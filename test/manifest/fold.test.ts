@@ -186,6 +186,19 @@ describe.each(STATES)("a job in state %s", (from) => {
   });
 });
 
+test("what is at Gemini counts towards its model's quota until its batch has ended, and once", () => {
+  const active = (...types: readonly JobEvent["type"][]) =>
+    stateAfter(types.map((type) => EVENTS[type])).quotas.get(TARGET.model)?.active;
+  const sent = ["exported", "submitting", "submitted"] as const;
+  const none = { tokens: 0, batches: 0 };
+  expect(active("exported", "submitting")).toEqual(none);
+  expect(active(...sent)).toEqual({ tokens: 30, batches: 1 });
+  expect(active(...sent, "duplicate")).toEqual({ tokens: 30, batches: 1 });
+  for (const end of ["succeeded", "failed", "expired", "cancelled"] as const)
+    expect(active(...sent, end)).toEqual(none);
+  expect(active(...sent, "succeeded", "downloaded", "imported", "rolledBack")).toEqual(none);
+});
+
 test("a second clean does not forget where a job's rows are kept", () => {
   const state = reached("imported");
   apply(state, EVENTS.cleaned);
