@@ -17,11 +17,11 @@ export function figuresOf(tree: Tree): readonly Figure[] {
   const sorted = sizes.toSorted((a, b) => a - b);
   return [
     { name: "rooms", value: rooms.length, max: 36 },
-    { name: "arrows", value: arrows.length, max: 267 },
+    { name: "arrows", value: arrows.length, max: 273 },
     { name: "arrows back up", value: arrows.filter(({ runsUp }) => runsUp).length, max: 1 },
     { name: "rooms in circles", value: inCircles(arrows).length, max: 0 },
     { name: "loose files", value: rooms.filter((room) => room.endsWith(".ts")).length, max: 8 },
-    { name: "lines", value: linesOf(tree), max: 47_073 },
+    { name: "lines", value: linesOf(tree), max: 47_602 },
     { name: "comparisons with states", value: comparisonsOf(tree).length, max: 0 },
     { name: "function names in three files", value: sharedNames(tree).length, max: 15 },
     { name: "lines a function: median", value: atShare(sorted, 0.5), max: 7 },

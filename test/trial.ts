@@ -213,7 +213,7 @@ export async function startTrial(
 /** Every exported job, at once, and nothing else. */
 export async function embedAtOnce(services: WorkshopServices) {
   const lane = { lane: "sync", syncUpToTokens: 0 } as const;
-  const world = { ...worldOf(services), lane, readList: async () => {} };
+  const world = { ...worldOf(services), lane, readLists: async () => {} };
   const embedded: string[] = [];
   await drive([embedLane(world, ({ id }) => embedded.push(id))], world);
   const left = services.manifest.jobs().filter((job) => isForSync(job, lane));

@@ -14,6 +14,7 @@ import type { Gemini } from "../src/gemini/port.ts";
 import { retryingGemini } from "../src/gemini/retry.ts";
 import type { IndexKeeper } from "../src/import/index-keeper.ts";
 import type { JobBounds } from "../src/jobs-folder/cut.ts";
+import type { Key } from "../src/jobs-folder/stage-services.ts";
 import { type Manifest } from "../src/manifest/manifest.ts";
 import type { ProgressEvent } from "../src/progress.ts";
 import { Secret } from "../src/settings/environment/secret.ts";
@@ -63,6 +64,8 @@ export type WorkshopServices = Readonly<{
   report: (event: ProgressEvent) => void;
   signal: AbortSignal;
   keyId: string;
+  project?: string;
+  keys?: readonly Key[];
   resultsGraceMs: number;
   /** None, unless a test brings one. */
   indexes?: IndexKeeper;

@@ -143,7 +143,7 @@ class Game {
   }
 
   #cut(tokens: number): boolean {
-    const most = learnedTokens(this.#size, this.#log);
+    const most = learnedTokens(this.#size, [this.#log]);
     if (tokens < (this.#log.tooLarge ?? Infinity) || tokens <= most) return false;
     const parts = Math.ceil(tokens / most);
     this.#waiting.pop();

@@ -31,7 +31,11 @@ export type Kept = Readonly<{
   /** Of a shared one, who works on it. */
   workers(): Promise<readonly Worker[]>;
   /** The work shared out among those who work on it; undefined where one process does it all. */
-  crew(manifest: Manifest, working: Working): Promise<OpenCrew | undefined>;
+  crew(
+    manifest: Manifest,
+    working: Working,
+    projects: readonly string[],
+  ): Promise<OpenCrew | undefined>;
   /** Of the manifest, also of one that has left for a folder. */
   manifestId(): Promise<string | undefined>;
   /** From the jobs folder to the target's database, or back, wherever the settings have it. */
@@ -122,15 +126,15 @@ function inDatabase(options: KeptOptions, reach: Reach): KeptThere {
       const { readSharedEvents } = await import("../manifest/tables/open-shared.ts");
       return readSharedEvents(await place(), onEvent);
     },
-    crew: async (manifest, working) => {
+    crew: async (manifest, working, projects) => {
       const statements = await reach.native();
       if (statements === undefined) return undefined;
       const { openBoss } = await import("../worker/pg-boss.ts");
       const { openCrew } = await import("../worker/crew.ts");
       const reached = await place();
-      const openEngine = () => reached.again(() => openBoss(statements, working));
+      const openEngine = () => reached.again(() => openBoss(statements, { ...working, projects }));
       const note = noteIn(reached, working, command);
-      return openCrew({ ...options, ...working, manifest, openEngine, ...note });
+      return openCrew({ ...options, ...working, projects, manifest, openEngine, ...note });
     },
     workers: async () => {
       const { readWorkers } = await import("../manifest/tables/workers.ts");

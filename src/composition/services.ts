@@ -4,19 +4,19 @@
  */
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
+import { ifNamed, requireDatabase, secretsIn, storeAccess } from "../settings/access.ts";
 import {
+  type GeminiAccess,
   geminiAccess,
-  ifNamed,
-  requireDatabase,
-  secretsIn,
-  storeAccess,
-} from "../settings/access.ts";
+  geminiKeys,
+} from "../settings/environment/gemini-access.ts";
 import { keyIdOf, type Redact, redactor } from "../settings/environment/secret.ts";
 import type { SharedClock } from "../clock.ts";
 import { UserError } from "../errors.ts";
 import { type Configuration, leavesOf, targetOf } from "../settings/config.ts";
 import type { Environment } from "../settings/environment/env-file.ts";
 import type { Gemini, Probe } from "../gemini/port.ts";
+import { type Key, type Keyed, projectOf } from "../jobs-folder/stage-services.ts";
 import { minuteLimits } from "../cost/minute-limits.ts";
 import type { MigrationPlan } from "../manifest/migration/table-migration.ts";
 import type { MigrationStore } from "../store/migration/port.ts";
@@ -27,6 +27,7 @@ import { limitChanges } from "../words/limit-changes.ts";
 import { needsDatabase } from "../words/needs-database.ts";
 import { once } from "../store/rows.ts";
 import type { Crew } from "../gates/duties.ts";
+import { eachProject } from "../gates/keys.ts";
 import type { OpenCrew, Working } from "../worker/crew.ts";
 import { type Kept, keptManifest } from "./kept-manifest.ts";
 import type { AddressedHost, Examination, FunctionsSql, Store } from "../store/port.ts";
@@ -50,12 +51,12 @@ export type Services = Readonly<{
   change: Kept["change"];
   move: Kept["move"];
   manifestId: Kept["manifestId"];
-  /** Repeats what fails, but for the create request. */
+  /** Of all projects; the first, where any will do. */
+  keys(): Promise<Keyed>;
+  /** By that one. */
   gemini(): Promise<Gemini>;
   /** What others said, without our secrets. */
   redact: Redact;
-  /** Names the key without telling it, as the manifest records it. */
-  keyId(): string;
   /** Repeats what fails. Stores of several targets share the database; do not close them. */
   store(target: Target): Promise<Store>;
   /** A mark of the target's column, the same from everywhere; undefined where no database is named. */
@@ -118,14 +119,12 @@ export function openServices(options: ServicesOptions): Services {
       ? postgresStores(await database(), asked)
       : supabaseStores(await api(), options);
   });
+  const keys = once(() => openKeys(options));
   const services: Services = {
-    ...ofManifest(kept, options, opened),
-    gemini: once(() => openGemini(options)),
+    ...ofManifest(kept, keys, options, opened),
+    keys,
+    gemini: async () => (await keys()).gemini,
     redact: redactor(secretsIn(environment)),
-    keyId: () => {
-      const { apiKey, baseUrl } = geminiAccess(environment);
-      return keyIdOf(apiKey, baseUrl);
-    },
     store: async (target) => {
       const known = stores.find((each) => sameTarget(each.target, target));
       if (known !== undefined) return known.store;
@@ -166,11 +165,17 @@ type OfManifest = Pick<
   "manifest" | "setLimits" | "crew" | Exclude<keyof Kept, "open" | "crew">
 >;
 
-function ofManifest(kept: Kept, { settings, report }: ServicesOptions, opened: Opened): OfManifest {
+function ofManifest(
+  kept: Kept,
+  keys: () => Promise<Keyed>,
+  { settings, report }: ServicesOptions,
+  opened: Opened,
+): OfManifest {
   const manifest = once(async () => opened(await kept.open()));
   let crew: OpenCrew | undefined;
   const openedCrew = async (working: Working) => {
-    const its = await kept.crew(await manifest(), working);
+    const projects = eachProject(await keys()).map(projectOf);
+    const its = await kept.crew(await manifest(), working, projects);
     return its && opened(its);
   };
   return {
@@ -390,14 +395,20 @@ async function supabaseStores(
   return (target) => createSupabaseStore(api, target, { report });
 }
 
-async function openGemini(options: ServicesOptions): Promise<Gemini> {
+/** What fails is repeated, but for the create request. */
+async function openKeys(options: ServicesOptions): Promise<Keyed> {
   const { environment, settings, clock, report } = options;
-  const { apiKey, baseUrl, warnings } = geminiAccess(environment);
-  for (const message of warnings) report({ type: "warning", message, hint: undefined });
+  const [first, ...others] = geminiKeys(environment, settings.projects);
+  for (const message of first.warnings) report({ type: "warning", message, hint: undefined });
   const { connectGemini } = await import("../gemini/client.ts");
   const { limitedGemini } = await import("../gemini/minute-limit.ts");
   const { retryingGemini } = await import("../gemini/retry.ts");
-  const client = connectGemini({ apiKey: apiKey.reveal(), baseUrl, clock });
-  const limited = limitedGemini(client, minuteLimits(settings), clock, report);
-  return retryingGemini(limited, clock, report);
+  const connect = ({ project, apiKey, baseUrl }: GeminiAccess): Key => {
+    const client = connectGemini({ apiKey: apiKey.reveal(), baseUrl, clock });
+    const limited = limitedGemini(client, minuteLimits(settings), clock, report);
+    const gemini = retryingGemini(limited, clock, report);
+    return { project, keyId: keyIdOf(apiKey, baseUrl), gemini };
+  };
+  const keys = [connect(first), ...others.map(connect)] as const;
+  return { ...keys[0], keys };
 }

@@ -8,6 +8,8 @@ import type { LaneChoice } from "../cost/lane.ts";
 import { pricesOf, QUOTAS } from "../cost/tariff.ts";
 import type { ExportOptions, ExportSummary } from "../export/export.ts";
 import type { Crew } from "../gates/duties.ts";
+import { eachProject, withKeyOf } from "../gates/keys.ts";
+import { type Keyed, projectOf } from "../jobs-folder/stage-services.ts";
 import type { Batch, Gemini } from "../gemini/port.ts";
 import type { IndexKeeper } from "../import/index-keeper.ts";
 import type { JobBounds } from "../jobs-folder/cut.ts";
@@ -25,7 +27,8 @@ import type { ResubmitServices } from "../resubmit/resubmit.ts";
 import { isOneOf, sameTarget, type Target } from "../row/target.ts";
 import type { ImportSummary, PollSummary, SubmitSummary } from "../run/alone.ts";
 import type { Part, PartSummary, RunOptions, RunServices, RunSummary } from "../run/run.ts";
-import { hasGeminiKey, ifNamed } from "../settings/access.ts";
+import { ifNamed } from "../settings/access.ts";
+import { hasGeminiKey } from "../settings/environment/gemini-access.ts";
 import { targetOf, restOf } from "../settings/config.ts";
 import type { Environment } from "../settings/environment/env-file.ts";
 import type { Settings } from "../settings/options.ts";
@@ -41,9 +44,9 @@ export type StageContext = Readonly<{
     setLimits(): Promise<void>;
     view(): Promise<ManifestView>;
     crew(): Promise<Crew | undefined>;
+    keys(): Promise<Keyed>;
     gemini(): Promise<Gemini>;
     redact(text: string): string;
-    keyId(): string;
     store(target: Target): Promise<Store>;
     targetMarkOf(target: Target): Promise<string | undefined>;
   }>;
@@ -66,11 +69,11 @@ export async function exportFromSettings(context: StageContext): Promise<ExportS
   const store = await services.store(options.target);
   const manifest = await services.manifest();
   await tryTarget(context, manifest, options.target);
-  const gemini = await ifNamed(() => services.gemini());
-  if (gemini !== undefined) await checkBeside(context, { manifest, gemini }, options.target);
+  const keyed = await ifNamed(() => services.keys());
+  if (keyed !== undefined) await checkBeside(context, { manifest, ...keyed }, options.target);
   if (!settings.beside) await checkRowsKnown(manifest, options.target);
   const { PaidRows } = await import("../import/again/paid-for.ts");
-  const fetch = gemini && fetcherOfResults(context, { manifest, gemini });
+  const fetch = keyed && fetcherOfResults(context, { manifest, ...keyed });
   const known = { manifest, store, report, ...(fetch && { fetch }) };
   const askPaid = () => new PaidRows(known, options.target, settings.siblings?.has).ask;
   return exportAll({ store, manifest, report, signal, askPaid }, options);
@@ -79,20 +82,20 @@ export async function exportFromSettings(context: StageContext): Promise<ExportS
 /** Of imported jobs, as Gemini has them still. */
 export function fetcherOfResults(
   context: StageContext,
-  { manifest, gemini }: Readonly<{ manifest: Manifest; gemini: Gemini }>,
+  { manifest, ...keyed }: Readonly<{ manifest: Manifest }> & Keyed,
 ) {
   return async (job: Job) => {
     const { refetchResults } = await import("../import/download.ts");
     const tables = await withTables(context, manifest);
-    return refetchResults({ ...tables, gemini, keyId: context.services.keyId() }, job);
+    return refetchResults({ ...tables, ...keyed }, job);
   };
 }
 
 async function wouldExport(context: StageContext): Promise<ExportSummary> {
   const { services, settings } = context;
   const manifest = await services.view();
-  const gemini = await ifNamed(() => services.gemini());
-  if (gemini !== undefined) await checkBeside(context, { manifest, gemini }, targetOf(settings));
+  const keyed = await ifNamed(() => services.keys());
+  if (keyed !== undefined) await checkBeside(context, { manifest, ...keyed }, targetOf(settings));
   const planned = await planFromSettings(context, {
     manifest,
     gemini: undefined,
@@ -162,21 +165,20 @@ export async function pollFromSettings(context: StageContext): Promise<PollSumma
 
 /** What sends to Gemini and looks there. The key is asked for before the folder is locked. */
 async function withGemini({ services, report, clock, signal }: StageContext) {
-  const gemini = await services.gemini();
+  const keyed = await services.keys();
   const manifest = await services.manifest();
   const targetMarkOf = (target: Target) => services.targetMarkOf(target);
-  return { gemini, manifest, report, clock, signal, keyId: services.keyId(), targetMarkOf };
+  return { ...keyed, manifest, report, clock, signal, targetMarkOf };
 }
 
 export async function importFromSettings(context: StageContext): Promise<ImportSummary> {
   const { services } = context;
   const { importEnded } = await import("../run/alone.ts");
   const manifest = await services.manifest();
-  const gemini = await services.gemini();
+  const keyed = await services.keys();
   return importEnded({
     ...(await withTables(context, manifest)),
-    gemini,
-    keyId: services.keyId(),
+    ...keyed,
     indexes: await indexKeeper(context, manifest),
   });
 }
@@ -197,13 +199,16 @@ export async function recoverFromSettings(context: StageContext): Promise<Recove
   const store = await context.services.store(target);
   const sending = await withGemini(context);
   const { manifest } = sending;
-  const batches = await recoverableFromSettings(context, sending);
-  const jobs = await recoverBatches({ ...sending, store }, batches, target);
+  const jobs: Job[] = [];
+  for (const own of eachProject(sending)) {
+    const batches = await recoverableFromSettings(context, own);
+    jobs.push(...(await recoverBatches({ ...own, store }, batches, target)));
+  }
   const underWay = () => manifest.needing("poll").filter(({ recovered }) => recovered);
   for (const job of underWay()) {
     if (context.signal.aborted) break;
     // what stands against one is said when it is looked at next
-    await pollJob(sending, job).catch((error: unknown) => {
+    await pollJob(withKeyOf(sending, job), job).catch((error: unknown) => {
       if (!(error instanceof JobBlocked)) throw error;
     });
   }
@@ -212,10 +217,10 @@ export async function recoverFromSettings(context: StageContext): Promise<Recove
   return { jobs, pending: underWay().map(({ id }) => id), imported };
 }
 
-/** Throws where no database is named. */
+/** With one key. Throws where no database is named. */
 export async function recoverableFromSettings(
   context: StageContext,
-  { gemini, manifest }: Asked,
+  { gemini, manifest }: Pick<Asked, "gemini" | "manifest">,
 ): Promise<readonly Batch[]> {
   const { services, clock, signal } = context;
   const { recoverable } = await import("../submit/recover.ts");
@@ -564,6 +569,8 @@ type With = Readonly<{
   manifest: ManifestView;
   /** Undefined: no key is set. */
   gemini: Gemini | undefined;
+  /** Whose queues there are; undefined: one. */
+  projects?: readonly string[] | undefined;
   limit?: number | undefined;
   countsDistinct?: boolean;
   asksPaid?: boolean;
@@ -578,6 +585,7 @@ async function planFromSettings(
   {
     manifest,
     gemini,
+    projects,
     limit = limitOfRun(context, manifest),
     countsDistinct = false,
     asksPaid,
@@ -604,6 +612,7 @@ async function planFromSettings(
       prices: pricesOf(settings),
       tier,
       maxEnqueuedTokens: queueWindow(settings).maxEnqueuedTokens,
+      projects,
       maxAttempts,
       isElsewhere: (other) => !sameTarget(other, target) && (!hasTheRest || isAsked(other)),
       canary: canary ?? settings.canary,
@@ -618,14 +627,16 @@ export async function planOnly(
 ): Promise<Plan> {
   const { services, settings, environment } = context;
   const manifest = await services.view();
-  const gemini = hasGeminiKey(environment) ? await services.gemini() : undefined;
-  const beside = gemini && (await lookBeside(context, { manifest, gemini }, targetOf(settings)));
+  const keyed = hasGeminiKey(environment) ? await services.keys() : undefined;
+  const beside = keyed && (await lookBeside(context, { manifest, ...keyed }, targetOf(settings)));
   if (beside !== undefined) {
     const { message, hint } = beside;
     context.report({ type: "warning", message, hint });
   }
   const hasTheRest = settings === (context.targets?.[0] ?? settings);
-  return planFromSettings(context, { manifest, gemini, hasTheRest, ...options });
+  const projects = keyed && eachProject(keyed).map(projectOf);
+  const its = { manifest, gemini: keyed?.gemini, projects, hasTheRest };
+  return planFromSettings(context, { ...its, ...options });
 }
 
 /** Throws the table's refusal, or whatever else stands against writing. */
@@ -644,7 +655,7 @@ async function tryTarget(
   (await tryTable(store, target, manifest)).warnings.forEach(warn);
 }
 
-type Asked = Readonly<{ manifest: ManifestView; gemini: Gemini }>;
+type Asked = Readonly<{ manifest: ManifestView }> & Keyed;
 
 /** Throws where the batches of another folder may fill the same rows; a dry run is told. */
 async function checkBeside(context: StageContext, asked: Asked, target: Target): Promise<void> {
@@ -670,8 +681,14 @@ export async function lookBeside(
   const store = await services.store(target);
   // where no row waits, none can be paid for twice
   if ((await store.readPending({ after: undefined, limit: 1 })).length === 0) return undefined;
-  const its = { ...asked, store, now: clock.now(), signal };
-  return look(its, { target, mark, isAgreed: settings.beside });
+  let found: Beside | undefined;
+  for (const own of eachProject(asked)) {
+    const its = { ...own, store, now: clock.now(), signal };
+    const beside = await look(its, { target, mark, isAgreed: settings.beside });
+    if (beside?.isInTheWay === true) return beside;
+    found ??= beside;
+  }
+  return found;
 }
 
 /** Those whose tables take no vector, which is told: nothing is to be sent for them. */

@@ -4,7 +4,7 @@
  * its place is given to another. The API cannot tell a repeated call from a new one, so a crash may
  * cost the calls under way, and never more: MAX_CALLS_UNDER_WAY times a hundred texts.
  */
-import type { StageServices } from "../manifest/stage-services.ts";
+import type { StageServices } from "../jobs-folder/stage-services.ts";
 import { explain } from "../words/explain.ts";
 import { GeminiError, MAX_TEXTS_NOW } from "../gemini/port.ts";
 import { type Checkpoint, openCheckpoint, placeResults } from "../jobs-folder/checkpoint.ts";

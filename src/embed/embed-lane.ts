@@ -14,7 +14,7 @@ type EmbedWorld = World &
     lane?: LaneChoice | undefined;
     costLimit?: CostLimit | undefined;
     /** Of batches, before a job is begun: it may have one. */
-    readList: () => Promise<void>;
+    readLists: () => Promise<void>;
   }>;
 
 /** Attempts in a row of which nothing came back, each of which may have been charged. */
@@ -47,8 +47,8 @@ async function beginCalls(
   first: Job,
   onEmbedded: (job: Job) => void,
 ): Promise<void> {
-  const { outages, readList, pause } = embedding;
-  if (needs(first) === "send" && !(await outages.guarded(readList, pause))) return;
+  const { outages, readLists, pause } = embedding;
+  if (needs(first) === "send" && !(await outages.guarded(readLists, pause))) return;
   // what was found just now may be this very job's batch
   const job = nextToEmbed(embedding);
   if (job === undefined) return;

@@ -31,6 +31,7 @@ type EmulatedBatch = Readonly<{
   model: string;
   requests: number;
   inputFile: string | undefined;
+  project: string;
   deleted: boolean;
 }>;
 
@@ -117,6 +118,7 @@ function emulatedBatches(state: State): EmulatedBatch[] {
       model: batch.model,
       requests: batch.requests,
       inputFile: batch.inputFile === undefined ? undefined : `files/${batch.inputFile}`,
+      project: batch.project,
       deleted: batch.deletedAtMs !== undefined,
     }));
 }

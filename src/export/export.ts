@@ -9,7 +9,7 @@ import { correctionBy, uncorrected } from "../cost/correction.ts";
 import { learnedBounds } from "../quota/learned-bounds.ts";
 import { tooLongPath } from "../manifest/file-names.ts";
 import type { NewJob } from "../manifest/job.ts";
-import type { StageServices } from "../manifest/stage-services.ts";
+import type { StageServices } from "../jobs-folder/stage-services.ts";
 import { openRequestFile } from "../jobs-folder/request-file.ts";
 import type { PendingQuestion } from "../row/question.ts";
 import { NONE_SKIPPED, type Skipped, type SkipReason } from "../row/skipped.ts";
@@ -18,7 +18,7 @@ import type { Store } from "../store/port.ts";
 import { checkTarget } from "../row/target-check.ts";
 import type { Siblings, Target } from "../row/target.ts";
 import { readTakenRows } from "../jobs-folder/taken-rows.ts";
-import { checkVectorSpace } from "../manifest/vector-space.ts";
+import { checkVectorSpace } from "../gates/vector-space.ts";
 import { pendingPages } from "../jobs-folder/pending-pages.ts";
 import { type Accepted, type AskPaid, type OnTooLong, paidOf, screen } from "./screen.ts";
 
@@ -263,7 +263,7 @@ class ExportPass {
   /** Of the next file: what was learned meanwhile counts. */
   #bounds(): JobBounds {
     const { target, bounds, boundsOfNext = () => bounds } = this.#options;
-    return learnedBounds(boundsOfNext(), this.#services.manifest.quota(target.model));
+    return learnedBounds(boundsOfNext(), this.#services.manifest.quotas(target.model));
   }
 
   #correction(): number {

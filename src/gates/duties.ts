@@ -6,11 +6,18 @@ export const DUTIES = ["export", "submit", "poll", "resubmit", "import"] as cons
 
 export type Duty = (typeof DUTIES)[number];
 
+/** What is done at Gemini, with a key of the project that it is about. */
+export const AT_GEMINI: readonly Duty[] = ["submit", "poll", "import"];
+
 /** After so long a process that is not heard of counts as dead: others do what it did. */
 export const LEASE_MS = 30_000;
 
 /** Of this process. An import is a duty of its own for each job. */
-export type Duties = Readonly<{ has(duty: Duty): boolean; imports(job: Job): boolean }>;
+export type Duties = Readonly<{
+  /** Of a project, what is done at Gemini. */
+  has(duty: Duty, project?: string): boolean;
+  imports(job: Job): boolean;
+}>;
 
 /** Of one that works alone. */
 export const ALL_DUTIES: Duties = { has: () => true, imports: () => true };

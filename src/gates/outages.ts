@@ -1,7 +1,7 @@
 import { MS_PER_SECOND } from "../clock.ts";
 import { UserError } from "../errors.ts";
 import { causeOf, isGarbled, isOutage, isUnanswered } from "../gemini/port.ts";
-import type { StageServices } from "../manifest/stage-services.ts";
+import type { StageServices } from "../jobs-folder/stage-services.ts";
 
 type Services = Pick<StageServices, "manifest" | "clock" | "report">;
 

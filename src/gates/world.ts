@@ -1,5 +1,5 @@
 import type { Job } from "../manifest/job.ts";
-import type { StageServices } from "../manifest/stage-services.ts";
+import type { StageServices } from "../jobs-folder/stage-services.ts";
 import { type BlockedJobs, blockedJobs } from "./blocked-jobs.ts";
 import { ALL_DUTIES, type Duties } from "./duties.ts";
 import { Outages } from "./outages.ts";

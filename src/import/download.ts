@@ -1,4 +1,5 @@
-import type { StageServices } from "../manifest/stage-services.ts";
+import { withKeyOf } from "../gates/keys.ts";
+import type { StageServices } from "../jobs-folder/stage-services.ts";
 import { explain } from "../words/explain.ts";
 import { GeminiError, isOutage, type ResultsOptions } from "../gemini/port.ts";
 import type { FileDigest } from "../disk/durable-file.ts";
@@ -50,12 +51,12 @@ export async function downloadResults(
   if (here !== undefined) return here;
   if (job.lane === "sync") throw new JobBlocked(job.id, lostForGood(files.results, job));
   try {
-    const fetched = await fetchBelieved(services, job);
+    const fetched = await fetchBelieved(withKeyOf(services, job), job);
     const { scanned, isAll } = fetched;
     return { job: await take(services, job, fetched), scanned, isAll };
   } catch (error) {
     if (!(error instanceof GeminiError)) throw error;
-    if (await isGoneForGood(services, job, error))
+    if (await isGoneForGood(withKeyOf(services, job), job, error))
       return { job: await recordGone(services, job, error) };
     throw explain(error, `downloading the results of job ${job.id}`);
   }
@@ -76,10 +77,11 @@ async function foundHere(files: JobFiles, job: Job): Promise<DownloadedJob | und
  * Undefined where nothing better is to be had.
  */
 export async function fetchBetter(
-  services: DownloadServices,
+  given: DownloadServices,
   job: Job,
   unanswered: readonly number[],
 ): Promise<Job | undefined> {
+  const services = withKeyOf(given, job);
   const { manifest, clock } = services;
   const files = await manifest.bring(job);
   return unlessGone(services, job, async () => {
@@ -98,10 +100,8 @@ export async function fetchBetter(
  * The results of an imported job as Gemini has them, at no cost: in the place of a file that is not there
  * any more or was changed, or of one that answers fewer rows. Undefined where Gemini has none.
  */
-export async function refetchResults(
-  services: DownloadServices,
-  job: Job,
-): Promise<Job | undefined> {
+export async function refetchResults(given: DownloadServices, job: Job): Promise<Job | undefined> {
+  const services = withKeyOf(given, job);
   const files = await services.manifest.bring(job);
   return unlessGone(services, job, async () => {
     if (!(await hasResults(files, job))) {

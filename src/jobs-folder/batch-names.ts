@@ -1,6 +1,5 @@
 /** Names at Gemini, by which a batch is found again and told from those of any other folder. */
 import { hash, randomInt } from "node:crypto";
-import type { Batch } from "../gemini/port.ts";
 import type { Target } from "../row/target.ts";
 import type { Job } from "../manifest/job.ts";
 import { requestMarkOf } from "./request-mark.ts";
@@ -89,19 +88,6 @@ function nameMark(job: NamedJob): string {
 }
 
 const NAME_MARK_DIGITS = 8;
-
-/**
- * True when a list read with some key shows a batch that was sent with another: then both are of one
- * project, and what the list does not show is not there. A folder may have used keys of several.
- */
-export function isSameProject(
-  listed: readonly Batch[],
-  jobs: readonly Job[],
-  keyId: string | undefined,
-): boolean {
-  const known = new Set(jobs.filter((job) => job.keyId === keyId).map((job) => job.batch));
-  return listed.some(({ name }) => known.has(name));
-}
 
 /** The names of all batches that these jobs are known to have, those of a second create included. */
 export function batchesOf(jobs: readonly Job[]): ReadonlySet<string | undefined> {

@@ -14,11 +14,10 @@ import type { JobFiles } from "../manifest/file-names.ts";
 import type { FileRecord, Job } from "../manifest/job.ts";
 import type { Manifest, ManifestView } from "../manifest/manifest.ts";
 import { isToSend, needs } from "../manifest/states.ts";
-import { sameColumn } from "../manifest/vector-space.ts";
 import { readResultKey } from "../row/result-line/result-line.ts";
 import { KeySet } from "../row/key-table.ts";
 import { formatKey, parseKey } from "../row/question.ts";
-import type { Target } from "../row/target.ts";
+import { sameColumn, type Target } from "../row/target.ts";
 import type { Store } from "../store/port.ts";
 import { pendingPages } from "./pending-pages.ts";
 

@@ -5,7 +5,7 @@
  * has a second batch, which may be running. To another project's key every file looks as if it were
  * gone, so only the key that sent the job deletes.
  */
-import type { StageServices } from "../manifest/stage-services.ts";
+import type { StageServices } from "./stage-services.ts";
 import { type Gemini, GeminiError } from "../gemini/port.ts";
 import type { Job } from "../manifest/job.ts";
 import { isBack, isOpen, needs } from "../manifest/states.ts";

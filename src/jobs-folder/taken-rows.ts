@@ -1,6 +1,6 @@
 import { KeySet } from "../row/key-table.ts";
 import { parseKey, rowIdOf } from "../row/question.ts";
-import { type IsOwn, isOneOf, sameTarget, type Target } from "../row/target.ts";
+import { type IsOwn, isOneOf, sameColumn, sameTarget, type Target } from "../row/target.ts";
 import { lineChunks, readFailedLines } from "./failed-file.ts";
 import { holdingsOf } from "./holdings.ts";
 import { isMissing } from "../disk/presence.ts";
@@ -9,7 +9,6 @@ import type { ManifestView } from "../manifest/manifest.ts";
 import { isOpen } from "../manifest/states.ts";
 import { lacksRows } from "./found-rows.ts";
 import { checkRequestFile, readRequestKeys } from "./request-file.ts";
-import { sameColumn } from "../manifest/vector-space.ts";
 import type { Store } from "../store/port.ts";
 
 /**

@@ -55,6 +55,8 @@ const sums = z.object({
 const outstanding = z.object({ lines: count, retryable: count });
 const error = z.object({ code: number.optional(), message: text });
 const remoteFile = z.object({ name: text, expiresAt: text.optional() });
+/** Whose queue it is about; absent: that of the key without a name. */
+const project = text.optional();
 
 /** `target` is the number of an earlier `target` event. */
 const newJob = z.object({
@@ -131,13 +133,14 @@ export const eventSchema = z.discriminatedUnion("type", [
   }),
   z.object({ type: z.literal("trial"), at, target: count }),
   newJob.extend({ type: z.literal("exported"), at }),
-  z.object({ type: z.literal("uploaded"), at, job: jobId, remoteFile }),
+  z.object({ type: z.literal("uploaded"), at, job: jobId, project, remoteFile }),
   z.object({
     type: z.literal("submitting"),
     at,
     job: jobId,
     displayName: text,
     submission: count,
+    project,
     keyId: text.optional(),
     // sent although the quota log says that the queue is full
     probe: z.literal("time").optional(),
@@ -178,6 +181,7 @@ export const eventSchema = z.discriminatedUnion("type", [
     job: jobId,
     batch: text,
     adopted: z.boolean(),
+    project,
     keyId: text,
   }),
   z.object({ type: z.literal("duplicate"), at, job: jobId, batch: text }),
@@ -191,6 +195,7 @@ export const eventSchema = z.discriminatedUnion("type", [
     displayName: text,
     requests: count,
     tokens: count,
+    project,
     keyId: text,
     createdAt: at,
   }),

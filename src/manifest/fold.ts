@@ -2,7 +2,6 @@
  * The state as a pure fold over the journal: the same events always give the same jobs. Nothing
  * else decides what state a job is in.
  */
-import type { ModelName } from "../row/models.ts";
 import type { Target } from "../row/target.ts";
 import { afterIndexEvent, type DroppedIndexes } from "./dropped-index.ts";
 import {
@@ -18,6 +17,8 @@ import {
   ended as quotaEnded,
   NEW_QUOTA,
   type QuotaLog,
+  quotaName,
+  type Quotas,
   refused,
   tried,
 } from "./quota/quota-log.ts";
@@ -27,6 +28,7 @@ import {
   type RecordedMigration,
 } from "./migration/table-migration.ts";
 import { move } from "./transitions.ts";
+import { DEFAULT_PROJECT } from "../row/project.ts";
 import { type Limits, withLimits } from "./quota/set-limits.ts";
 import { JobIndex } from "./job-index.ts";
 import { needs } from "./states.ts";
@@ -43,11 +45,13 @@ export type ManifestState = {
   lastJob: number;
   /** Undefined while a journal is read, in which no one asks. */
   index: JobIndex | undefined;
-  /** What each model's quota has shown of itself. */
-  readonly quotas: Map<ModelName, QuotaLog>;
+  /** What the quota of each model in each project has shown of itself. */
+  readonly quotas: Quotas;
   limits: Limits;
   /** Targets whose first job goes through before others are sent. */
   readonly trials: Set<Target>;
+  /** By key: its project, as it was called when it was used first. */
+  readonly keys: Map<string, string>;
   /** By key: whether Gemini refuses a create whose input file was deleted. */
   readonly fences: Map<string, boolean>;
 };
@@ -64,6 +68,7 @@ export function emptyState(): ManifestState {
     quotas: new Map(),
     limits: {},
     trials: new Set(),
+    keys: new Map(),
     fences: new Map(),
   };
 }
@@ -75,7 +80,8 @@ export type Change = Readonly<{
   counts?: readonly (readonly [Target, TokenCount])[];
   indexes?: DroppedIndexes;
   migration?: RecordedMigration;
-  quotas?: readonly (readonly [ModelName, QuotaLog])[];
+  quota?: readonly [string, QuotaLog] | undefined;
+  key?: readonly [string, string] | undefined;
   fences?: readonly (readonly [string, boolean])[];
   limits?: Limits;
   trial?: Target;
@@ -91,10 +97,10 @@ export function apply(state: ManifestState, event: JournalEvent): void {
     return commit(state, changeOf(state, event));
   }
   const moved = move(event.job, before.state, event.type);
-  const quotas = quotaChanges(state, before, { event, moved });
+  const quota = quotaChange(state, before, { event, moved });
   advance(before, event, moved);
   state.index = undefined;
-  commit(state, { quotas, fences: fencesOf(event) });
+  commit(state, { quota, key: sentKey(event), fences: fencesOf(event) });
 }
 
 type Making = Extract<JobEvent, { type: "exported" | "recovered" }>;
@@ -118,9 +124,21 @@ export function changeOf(state: ManifestState, event: JournalEvent): Change {
   if (event.type === "resubmitted") return { jobs: resubmission(state, event) };
   const before = state.jobs.get(event.job);
   const after = next(state, before, event);
-  const quotas =
-    before === undefined ? [] : quotaChanges(state, before, { event, moved: after.state });
-  return { jobs: [after], quotas, fences: fencesOf(event) };
+  const quota = before && quotaChange(state, before, { event, moved: after.state });
+  return { jobs: [after], quota, key: sentKey(event), fences: fencesOf(event) };
+}
+
+function sentKey(event: JobEvent): readonly [string, string] | undefined {
+  const isSent = event.type === "submitting" || event.type === "recovered";
+  return isSent && event.keyId !== undefined ? [event.keyId, projectIn(event)] : undefined;
+}
+
+function isAboutQueue(event: JobEvent) {
+  return event.type === "uploaded" || event.type === "submitting" || event.type === "submitted";
+}
+
+function projectIn({ project = DEFAULT_PROJECT }: Readonly<{ project?: string | undefined }>) {
+  return project;
 }
 
 function fencesOf(event: JobEvent): readonly (readonly [string, boolean])[] {
@@ -132,7 +150,7 @@ export function commit(
   state: ManifestState,
   { jobs = [], targets = [], counts = [], indexes = state.indexes, ...learned }: Change,
 ): void {
-  const { quotas = [], fences = [], limits = state.limits, trial, migration } = learned;
+  const { quota, key, fences = [], limits = state.limits, trial, migration } = learned;
   state.limits = limits;
   if (trial !== undefined) state.trials.add(trial);
   if (migration !== undefined) {
@@ -140,7 +158,8 @@ export function commit(
     state.index = undefined;
   }
   for (const [keyId, fence] of fences) state.fences.set(keyId, fence);
-  for (const [model, quota] of quotas) state.quotas.set(model, quota);
+  if (key !== undefined && !state.keys.has(key[0])) state.keys.set(...key);
+  if (quota !== undefined) state.quotas.set(...quota);
   state.targets.push(...targets);
   for (const [target, count] of counts) state.counts.set(target, count);
   state.indexes = indexes;
@@ -165,30 +184,26 @@ function targetOf(state: ManifestState, number: number, who: string): Target {
 const TOO_MANY = 429;
 
 /** A create that was answered, or a batch that is active no more. */
-function quotaChanges(
+function quotaChange(
   state: ManifestState,
   before: Job,
   { event, moved }: Readonly<{ event: JobEvent; moved: JobState }>,
-): readonly (readonly [ModelName, QuotaLog])[] {
-  const { model } = before.target;
-  const log = state.quotas.get(model) ?? NEW_QUOTA;
+): readonly [string, QuotaLog] | undefined {
+  const name = quotaName(before.target.model, projectIn(isAboutQueue(event) ? event : before));
+  const log = state.quotas.get(name) ?? NEW_QUOTA;
   const createSent = () => ({
     tokens: before.tokens,
     atMs: Date.parse(event.at),
     probe: before.probe,
   });
-  if (event.type === "submitting") return [[model, tried(log)]];
-  if (event.type === "submitted") return [[model, accepted(log, createSent())]];
+  if (event.type === "submitting") return [name, tried(log)];
+  if (event.type === "submitted") return [name, accepted(log, createSent())];
   if (event.type === "refused" && event.error.code === TOO_MANY) {
-    return [
-      [
-        model,
-        refused(log, { ...createSent(), limit: event.limit, retryAfterMs: event.retryAfterMs }),
-      ],
-    ];
+    const { limit, retryAfterMs } = event;
+    return [name, refused(log, { ...createSent(), limit, retryAfterMs })];
   }
   const hasEnded = needs(before) === "poll" && needs({ state: moved }) !== "poll";
-  return hasEnded ? [[model, quotaEnded(log, before.tokens, Date.parse(event.at))]] : [];
+  return hasEnded ? [name, quotaEnded(log, before.tokens, Date.parse(event.at))] : undefined;
 }
 
 function newTarget(
@@ -239,6 +254,7 @@ type Draft = { -readonly [Member in keyof Job]: Job[Member] };
 function advance(job: Draft, event: Changing, moved: JobState): void {
   change(job, event);
   job.state = moved;
+  if (isAboutQueue(event)) job.project = projectIn(event);
   if (ASIDE.includes(event.type)) return;
   job.seq += 1;
   job.updatedAt = event.at;
@@ -363,7 +379,8 @@ function recovered(
 ): Job {
   const { batch, displayName, keyId } = event;
   const job = created(state, { ...event, file: NO_FILE, attempt: 1 }, event.at);
-  const sent = { submissions: 1, batch, displayName, keyId, submittedAt: createdAt };
+  const project = projectIn(event);
+  const sent = { submissions: 1, batch, displayName, project, keyId, submittedAt: createdAt };
   return { ...job, ...sent, state: move(event.job, undefined, event.type), recovered: true };
 }
 
@@ -404,6 +421,7 @@ function created(state: ManifestState, job: RecordedJob, at: string): Job {
     probe: undefined,
     remoteFile: undefined,
     batch: undefined,
+    project: undefined,
     keyId: undefined,
     submittedAt: undefined,
     duplicateBatches: [],

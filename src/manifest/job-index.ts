@@ -2,7 +2,7 @@
  * The jobs in the order of their ids, and the open ones by what they need: kept as jobs change, since
  * whoever works on thirty thousand of them asks after every event what there is to do.
  */
-import { type IsOwn, sameTarget, type Target } from "../row/target.ts";
+import { type IsOwn, sameColumn, sameTarget, type Target } from "../row/target.ts";
 import {
   addBills,
   addSent,
@@ -15,7 +15,6 @@ import {
 } from "./bill.ts";
 import type { Job } from "./job.ts";
 import { type Need, needs } from "./states.ts";
-import { sameColumn } from "./vector-space.ts";
 
 export class JobIndex {
   readonly #all: SortedJobs;

@@ -106,6 +106,8 @@ export type Job = Readonly<{
   /** The uploaded request file, and when the service drops it. */
   remoteFile: Readonly<{ name: string; expiresAt: string | undefined }> | undefined;
   batch: string | undefined;
+  /** Whose queue it is sent to; undefined: none yet. It may change while nothing of it is at Gemini. */
+  project: string | undefined;
   /** Names the key of the last create without telling it: another key may not see the batch. */
   keyId: string | undefined;
   submittedAt: string | undefined;

@@ -24,7 +24,8 @@ import { checkHold, type DistributiveOmit, type EventLog } from "./event-log.ts"
 import { changeOf, commit, indexOf, type ManifestState, type RecordedJob } from "./fold.ts";
 import { type Job, type NewJob, type TokenCount } from "./job.ts";
 import { type Limits, setsMore } from "./quota/set-limits.ts";
-import { NEW_QUOTA, type QuotaLog } from "./quota/quota-log.ts";
+import { DEFAULT_PROJECT } from "../row/project.ts";
+import { NEW_QUOTA, type QuotaLog, quotaName, quotasOf } from "./quota/quota-log.ts";
 import {
   type Migration,
   migrationOf,
@@ -88,8 +89,12 @@ export type ManifestView = {
   droppedIndexes(): readonly DroppedIndex[];
   /** The last one of that table; undefined: there was none. */
   migration(table: Pick<Target, "schema" | "table">): Migration | undefined;
-  /** What the model's quota has shown of itself. */
-  quota(model: ModelName): QuotaLog;
+  /** What the model's quota in that project has shown of itself. */
+  quota(model: ModelName, project?: string): QuotaLog;
+  /** Of each project that was sent to. */
+  quotas(model: ModelName): readonly QuotaLog[];
+  /** The project of each key that has sent something. */
+  keys(): ReadonlyMap<string, string>;
   /** Of all who share it, on all their targets together; undefined where nobody else writes. */
   limits(): SharedLimits | undefined;
   /** Targets whose first job goes through before others are sent, as those who share it have begun. */
@@ -144,7 +149,10 @@ export function viewOf(folder: string, state: ManifestState) {
     counted: (target: Target) => countOf(state, target),
     droppedIndexes: () => [...state.indexes.values()],
     migration: (table: Pick<Target, "schema" | "table">) => migrationOf(state, table),
-    quota: (model: ModelName) => state.quotas.get(model) ?? NEW_QUOTA,
+    quota: (model: ModelName, project = DEFAULT_PROJECT) =>
+      state.quotas.get(quotaName(model, project)) ?? NEW_QUOTA,
+    quotas: (model: ModelName) => quotasOf(state.quotas, model),
+    keys: () => state.keys,
     limits: (): SharedLimits | undefined => undefined,
     trials: () => state.trials,
     fences: (keyId: string) => state.fences.get(keyId),

@@ -13,9 +13,8 @@ import type {
 } from "../manifest/migration/table-migration.ts";
 import type { Manifest } from "../manifest/manifest.ts";
 import { isOpen } from "../manifest/states.ts";
-import { sameColumn } from "../manifest/vector-space.ts";
 import type { Report } from "../progress.ts";
-import { columnName, tableName, type Target } from "../row/target.ts";
+import { columnName, sameColumn, tableName, type Target } from "../row/target.ts";
 import { type Follower, indexesOn, type MigrationStore } from "../store/migration/port.ts";
 import type { AnnIndex, Store, StoreIndexes } from "../store/port.ts";
 import { watchedBuild } from "../gates/watched-build.ts";

@@ -12,6 +12,7 @@ import { learnedBounds } from "../quota/learned-bounds.ts";
 import type { QuotaLog } from "../manifest/quota/quota-log.ts";
 import { resultBytes } from "../row/result-line/result-size.ts";
 import { addSums } from "../row/sums.ts";
+import { DEFAULT_PROJECT } from "../row/project.ts";
 import type { Target } from "../row/target.ts";
 import { canaryBounds, isCanaryToCome } from "../quota/canary.ts";
 import { countSample, type SampleCount } from "../cost/token-sample.ts";
@@ -28,7 +29,9 @@ export type PlanOptions = Omit<SurveyOptions, "ratio" | "firstBounds"> &
   Readonly<{
     prices: Prices;
     tier: Tier;
+    /** Of each project. */
     maxEnqueuedTokens: number;
+    projects?: readonly string[] | undefined;
     maxAttempts: number;
     /** Whose jobs another plan has. */
     isElsewhere?: (target: Target) => boolean;
@@ -88,9 +91,9 @@ export function hasWork({ total, skipped }: Pick<Plan, "total" | "skipped">): bo
 
 export async function plan(services: PlanServices, options: PlanOptions): Promise<Plan> {
   const { manifest, gemini, report } = services;
-  const { target } = options;
-  const quota = manifest.quota(target.model);
-  const bounds = learnedBounds(options.bounds, quota);
+  const { target, projects = [DEFAULT_PROJECT] } = options;
+  const quotas = projects.map((project) => manifest.quota(target.model, project));
+  const bounds = learnedBounds(options.bounds, manifest.quotas(target.model));
   const known = correctionOf(manifest.jobs(), manifest.counted(target), target);
   const withCanary = await isCanaryPlanned(services, options);
   const firstBounds = withCanary ? canaryBounds(bounds) : bounds;
@@ -106,7 +109,7 @@ export async function plan(services: PlanServices, options: PlanOptions): Promis
   );
   return {
     ...portions,
-    ...outlook(portions.total, options, found, quota),
+    ...outlook(portions.total, options, found, quotas),
     writing: await writingThere(services, portions.total, found),
     spentUsd: spentForTarget(manifest.jobs(), target, options.prices).usd,
     skipped: found.skipped,
@@ -194,20 +197,27 @@ type Outlook = Pick<
   "target" | "usdSync" | "price" | "enqueuedTokenLimit" | "seconds" | "bytes" | "columnType"
 >;
 
-function outlook(total: Portion, options: PlanOptions, found: Survey, quota: QuotaLog): Outlook {
+/** `quotas`: of each project. */
+function outlook(
+  total: Portion,
+  options: PlanOptions,
+  found: Survey,
+  quotas: readonly QuotaLog[],
+): Outlook {
   const { target, prices, tier, maxEnqueuedTokens } = options;
   const price = { batch: prices(target.model, "batch"), sync: prices(target.model, "sync") };
-  const byTier = (each: Tier) => batchSeconds(total.tokens, tierTokens(each, target.model));
+  const byTier = (each: Tier) =>
+    batchSeconds(total.tokens, tierTokens(each, target.model) * quotas.length);
   return {
     target,
     price,
     usdSync: priceOf(total.tokens, price.sync),
-    enqueuedTokenLimit: maxEnqueuedTokens,
+    enqueuedTokenLimit: maxEnqueuedTokens * quotas.length,
     seconds: {
-      batch: batchSeconds(total.tokens, maxEnqueuedTokens),
+      batch: batchSeconds(total.tokens, maxEnqueuedTokens * quotas.length),
       sync: syncSeconds(total.rows - total.copies, total.tokens, tier),
       byTier: { 1: byTier("1"), 2: byTier("2"), 3: byTier("3") },
-      learned: learnedSeconds(total.tokens, quota, maxEnqueuedTokens),
+      learned: learnedSeconds(total.tokens, quotas, maxEnqueuedTokens),
     },
     bytes: {
       requests: found.requestBytes,

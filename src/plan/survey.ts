@@ -7,14 +7,14 @@ import { type JobBounds, JobContent, type SizedText } from "../jobs-folder/cut.t
 import type { ManifestView } from "../manifest/manifest.ts";
 import { PaidRows } from "../import/again/paid-for.ts";
 import { readTakenRows } from "../jobs-folder/taken-rows.ts";
-import { checkVectorSpace } from "../manifest/vector-space.ts";
+import { checkVectorSpace } from "../gates/vector-space.ts";
 import { pendingPages } from "../jobs-folder/pending-pages.ts";
 import { type OnTooLong, paidOf, screen } from "../export/screen.ts";
 import { MODELS, textPrefix } from "../row/models.ts";
 import { KeySet } from "../row/key-table.ts";
 import { formatKey, type PendingQuestion } from "../row/question.ts";
 import { NONE_SKIPPED, type Skipped, type SkipReason } from "../row/skipped.ts";
-import type { StageServices } from "../manifest/stage-services.ts";
+import type { StageServices } from "../jobs-folder/stage-services.ts";
 import { requestLineFormat } from "../row/request-line.ts";
 import type { Store } from "../store/port.ts";
 import { checkTarget } from "../row/target-check.ts";

@@ -1,5 +1,6 @@
 /** One look at one batch, and what it means for the job. */
-import type { StageServices } from "../manifest/stage-services.ts";
+import { seesProjectOf } from "../gates/markers.ts";
+import type { StageServices } from "../jobs-folder/stage-services.ts";
 import { MS_PER_HOUR } from "../clock.ts";
 import { type FailureClass, retryableOnce } from "../row/error-code.ts";
 import { JobBlocked, UserError } from "../errors.ts";
@@ -13,10 +14,11 @@ import {
   isDeadBatch,
   UNEXPLAINED_END,
 } from "../gemini/port.ts";
-import { ANY_PREFIX, isSameProject } from "../jobs-folder/batch-names.ts";
+import { ANY_PREFIX } from "../jobs-folder/batch-names.ts";
 import { BATCH_LIFE_HOURS, batchAgeMs, RESULTS_KEPT_MS } from "../jobs-folder/batch-age.ts";
 import { recordDeadBatch } from "../jobs-folder/dead-batch.ts";
 import type { Job } from "../manifest/job.ts";
+import { missingKeyHint } from "../row/project.ts";
 
 /** Looks at the job's batch. The job comes back changed when the batch has ended. */
 export async function pollJob(services: StageServices, job: Job): Promise<Job> {
@@ -135,7 +137,7 @@ const BELIEVED_GONE_AFTER_MS = 10 * 60 * 1000;
  * and from a key of its project: for another project's key, every batch looks that way.
  */
 async function recordGone(services: StageServices, job: Job): Promise<Job> {
-  const { clock, gemini, manifest, signal } = services;
+  const { clock, gemini, signal } = services;
   const isYoung = batchAgeMs(job, clock.now()) < BELIEVED_GONE_AFTER_MS;
   if (isYoung && job.keyId === services.keyId) {
     return stillPending(services, job, "not visible yet");
@@ -144,18 +146,15 @@ async function recordGone(services: StageServices, job: Job): Promise<Job> {
   if (listed.some(({ name }) => name === job.batch)) {
     return stillPending(services, job, "visible in the list only");
   }
-  const isOurs = () => isSameProject(listed, manifest.jobs(), job.keyId);
-  if (job.keyId !== services.keyId && !isOurs()) throw notOurKey(job);
+  if (!(await seesProjectOf(services, job.keyId, listed))) throw notOurKey(job);
   const message = `the batch ${job.batch} was deleted at Gemini`;
   return recordEnd(services, job, "failed", { message });
 }
 
-function notOurKey(job: Job): UserError {
+function notOurKey({ id, batch, project }: Job): UserError {
   return new UserError(
-    `The batch ${job.batch} of job ${job.id} is not visible to this API key, which is not the one that made it.`,
-    {
-      hint: `Set GEMINI_API_KEY to a key of the project that submitted the job. Where there is none any more, give the job up with \`vecfill cancel ${job.id} --give-up\`. Nothing was changed.`,
-    },
+    `The batch ${batch} of job ${id} is not visible to this API key, which is not the one that made it.`,
+    { hint: missingKeyHint(id, project) },
   );
 }
 

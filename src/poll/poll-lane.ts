@@ -2,6 +2,7 @@
 import { MS_PER_SECOND } from "../clock.ts";
 import { JobBlocked, UserError } from "../errors.ts";
 import { IDLE, type Lane } from "../gates/step.ts";
+import { withKeyOf } from "../gates/keys.ts";
 import type { World } from "../gates/world.ts";
 import { isOutage } from "../gemini/port.ts";
 import { deleteInput } from "../jobs-folder/input-file.ts";
@@ -32,7 +33,7 @@ export function pollLane(world: World & PollOptions, endsAtMs = Infinity): Lane 
   return {
     next: () => {
       const jobs = waitedFor(world);
-      if (isOver || jobs.length === 0 || !world.duties.has("poll")) return IDLE;
+      if (isOver || jobs.length === 0) return IDLE;
       const leftMs = endsAtMs - world.clock.elapsedMs();
       if (leftMs <= 0) return () => lookLast(jobs);
       const dueMs = schedule.untilDueMs(jobs);
@@ -41,8 +42,9 @@ export function pollLane(world: World & PollOptions, endsAtMs = Infinity): Lane 
   };
 }
 
-function waitedFor({ manifest, blocked }: World): readonly Job[] {
-  return manifest.needing("poll").filter((job) => !blocked.has(job));
+function waitedFor({ manifest, blocked, duties }: World): readonly Job[] {
+  const isToPoll = (job: Job) => !blocked.has(job) && duties.has("poll", job.project);
+  return manifest.needing("poll").filter(isToPoll);
 }
 
 /** Says how many are waited for, and when they are looked at next. */
@@ -82,11 +84,12 @@ async function pollJobs(polling: Polling, jobs: readonly Job[]): Promise<void> {
 }
 
 async function lookAtOne(polling: Polling, job: Job): Promise<void> {
-  const after = await pollJob(polling, job);
+  const its = withKeyOf(polling, job);
+  const after = await pollJob(its, job);
   polling.outages.hasAnswered = true;
   polling.tellStuck(after);
   if (needs(after) === "poll") return;
   polling.schedule.forget(job.id);
   polling.onEnded(after);
-  await deleteInput(polling, after);
+  await deleteInput(its, after);
 }

@@ -3,7 +3,7 @@
  * for each job and process, and nothing else is done: the clock may have jumped, and a batch that is
  * late is still paid for.
  */
-import type { StageServices } from "../manifest/stage-services.ts";
+import type { StageServices } from "../jobs-folder/stage-services.ts";
 import { MS_PER_SECOND } from "../clock.ts";
 import { BATCH_LIFE_HOURS, batchAgeMs, isStuck } from "../jobs-folder/batch-age.ts";
 import type { Job } from "../manifest/job.ts";

@@ -4,7 +4,7 @@
  * refills, and the last batch takes its turn at Gemini. Whatever waits in Gemini's queue for other
  * reasons, up to its aim of 24 hours, comes on top.
  */
-import { MS_PER_SECOND } from "../clock.ts";
+import { MS_PER_MINUTE } from "../clock.ts";
 import type { ModelName } from "../row/models.ts";
 import type { QuotaLog } from "../manifest/quota/quota-log.ts";
 import { PROJECT_LIMITS, QUOTAS, type Tier } from "../cost/tariff.ts";
@@ -19,18 +19,23 @@ export function batchSeconds(tokens: number, tokensAtOnce: number): number {
   return Math.ceil((refills * refillMinutes + turnaroundMinutes) * SECONDS_A_MINUTE);
 }
 
-/** By what refusals told of the model's quota; undefined until there was one. */
+/** By what refusals told of the model's quota in each project; undefined until there was one. */
 export function learnedSeconds(
   tokens: number,
-  quota: QuotaLog,
+  quotas: readonly QuotaLog[],
   tokensAtOnce: number,
 ): number | undefined {
-  if (quota.limit === undefined && quota.pace === undefined) return undefined;
-  const limit = Math.min(quota.limit ?? Infinity, tokensAtOnce);
-  if (quota.pace === undefined) return batchSeconds(tokens, limit);
+  if (quotas.every(({ limit, pace }) => limit === undefined && pace === undefined))
+    return undefined;
   if (tokens === 0) return 0;
-  const drainMs = Math.max(0, tokens - limit) / quota.pace;
-  return Math.ceil(drainMs / MS_PER_SECOND + PROJECT_LIMITS.turnaroundMinutes * SECONDS_A_MINUTE);
+  const { refillMinutes, turnaroundMinutes } = PROJECT_LIMITS;
+  const limitOf = ({ limit = Infinity }: QuotaLog) => Math.min(limit, tokensAtOnce);
+  const paceOf = (quota: QuotaLog) =>
+    (quota.pace ?? limitOf(quota) / (refillMinutes * MS_PER_MINUTE)) * MS_PER_MINUTE;
+  const sumOver = (of: (quota: QuotaLog) => number) =>
+    quotas.reduce((sum, quota) => sum + of(quota), 0);
+  const drainMinutes = Math.max(0, tokens - sumOver(limitOf)) / sumOver(paceOf);
+  return Math.ceil((drainMinutes + turnaroundMinutes) * SECONDS_A_MINUTE);
 }
 
 /** Through the interactive API: as many requests and tokens a minute as the tier allows. */

@@ -7,12 +7,13 @@ const PARTS = 10;
 /** Smaller jobs than that would be too many: whoever else uses the project's quota stops some time. */
 const LEAST_SHARE = 0.05;
 
-/** No new job is as large as one that was refused with nothing else at Gemini. */
-export function learnedBounds(bounds: JobBounds, log: QuotaLog): JobBounds {
-  return { ...bounds, maxTokens: learnedTokens(bounds.maxTokens, log) };
+/** No new job is as large as one that was refused with nothing else at Gemini, by any of the projects. */
+export function learnedBounds(bounds: JobBounds, logs: readonly QuotaLog[]): JobBounds {
+  return { ...bounds, maxTokens: learnedTokens(bounds.maxTokens, logs) };
 }
 
-export function learnedTokens(most: number, { tooLarge = Infinity }: QuotaLog): number {
+export function learnedTokens(most: number, logs: readonly QuotaLog[]): number {
+  const tooLarge = Math.min(...logs.map((log) => log.tooLarge ?? Infinity));
   return Math.min(most, Math.max(Math.ceil(LEAST_SHARE * most), Math.floor(tooLarge / PARTS)));
 }
 
@@ -21,6 +22,6 @@ export function isTooLarge(job: Job, bounds: JobBounds, log: QuotaLog): boolean 
   const { tooLarge = Infinity } = log;
   // a batch of a create that had no answer may turn up still
   const canBeCut = job.requests > 1 && !job.wasAbsent;
-  const { maxTokens } = learnedBounds(bounds, log);
+  const { maxTokens } = learnedBounds(bounds, [log]);
   return canBeCut && job.tokens >= tooLarge && job.tokens > maxTokens;
 }

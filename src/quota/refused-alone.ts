@@ -11,7 +11,7 @@ const REFUSALS_TO_NAME_CAUSES = 3;
 
 /** The service's own words are the same for every cause. */
 export function nameUsualCauses({ manifest, report }: Telling, job: Job): void {
-  const { active, refusalsInRow } = manifest.quota(job.target.model);
+  const { active, refusalsInRow } = manifest.quota(job.target.model, job.project);
   if (active.batches > 0 || refusalsInRow < REFUSALS_TO_NAME_CAUSES) return;
   report({
     type: "warning",
@@ -22,7 +22,7 @@ export function nameUsualCauses({ manifest, report }: Telling, job: Job): void {
 
 /** It may be more than is ever taken: `submit` alone does not cut it again. */
 export function warnOfTooLarge({ manifest, report }: Telling, job: Job): void {
-  const { tooLarge = Infinity, refusalsInRow } = manifest.quota(job.target.model);
+  const { tooLarge = Infinity, refusalsInRow } = manifest.quota(job.target.model, job.project);
   if (job.tokens < tooLarge) return;
   const smaller = Math.max(1, Math.floor(job.tokens / 2));
   report({

@@ -7,7 +7,7 @@ import { isStuck } from "../jobs-folder/batch-age.ts";
 import { fillings, type JobBounds } from "../jobs-folder/cut.ts";
 import { recordDeadBatch } from "../jobs-folder/dead-batch.ts";
 import type { Job } from "../manifest/job.ts";
-import { jobOfOtherSpace } from "../manifest/vector-space.ts";
+import { jobOfOtherSpace } from "../gates/vector-space.ts";
 import { learnedBounds } from "../quota/learned-bounds.ts";
 import { sameTarget } from "../row/target.ts";
 import { count } from "../words/figures.ts";
@@ -61,7 +61,7 @@ export function againLane(world: AgainWorld) {
 
 function isPoolDue(world: AgainWorld, { first: { target }, size }: Pool): boolean {
   const { manifest, bounds, blocked, doubted, clock, stuckAfterMs } = world;
-  if (fillings(size, learnedBounds(bounds, manifest.quota(target.model))) >= 1) return true;
+  if (fillings(size, learnedBounds(bounds, manifest.quotas(target.model))) >= 1) return true;
   const isWaitedFor = (job: Job) =>
     !blocked.has(job) && !doubted.has(job) && !isStuck(job, clock.now(), stuckAfterMs);
   const mayFailRows = (job: Job) => sameTarget(job.target, target) && isWaitedFor(job);

@@ -20,7 +20,7 @@ import type { Manifest, Parent } from "../manifest/manifest.ts";
 import { learnedBounds } from "../quota/learned-bounds.ts";
 import { deleteRequestFiles, openRequestFile } from "../jobs-folder/request-file.ts";
 import { readTakenIds } from "../jobs-folder/taken-rows.ts";
-import { checkVectorSpace } from "../manifest/vector-space.ts";
+import { checkVectorSpace } from "../gates/vector-space.ts";
 import { KeySet } from "../row/key-table.ts";
 import { fingerprintOf, parseKey, rowIdOf } from "../row/question.ts";
 import type { Report } from "../progress.ts";
@@ -250,7 +250,7 @@ async function cutLines(
   taken: (line: Given) => void = () => {},
 ): Promise<Cut[]> {
   const { ratio } = correctionBy(manifest.billed(target), manifest.counted(target));
-  const boundsOfNext = () => learnedBounds(bounds, manifest.quota(target.model));
+  const boundsOfNext = () => learnedBounds(bounds, manifest.quotas(target.model));
   const cutter = new RequestCutter(boundsOfNext, () => openRequestFile(manifest));
   const cuts: Cut[] = [];
   const parents = new Set<string>();

@@ -65,3 +65,7 @@ export function isOneOf(targets: readonly Target[]): IsOwn {
     return is;
   };
 }
+
+export function sameColumn(a: Target, b: Target): boolean {
+  return a.schema === b.schema && a.table === b.table && a.embedding === b.embedding;
+}

@@ -2,17 +2,18 @@
 import { type CostStop, costStop } from "../cost/cost.ts";
 import { isForSync } from "../cost/lane.ts";
 import { embedLane } from "../embed/embed-lane.ts";
+import { blockKeyless } from "../gates/keys.ts";
 import { worldOf } from "../gates/world.ts";
 import { fetchingOnFailure, type ImportServices } from "../import/import.ts";
 import { importLane } from "../import/import-lane.ts";
 import { type IndexSummary, NO_INDEXES } from "../import/index-keeper.ts";
 import { copiesOf, type Job } from "../manifest/job.ts";
-import type { StageServices } from "../manifest/stage-services.ts";
+import type { StageServices } from "../jobs-folder/stage-services.ts";
 import { isBack, isImported, isOpen, isToSend, needs } from "../manifest/states.ts";
 import { pollLane, type PollOptions } from "../poll/poll-lane.ts";
 import type { Window } from "../quota/next-try.ts";
 import { addSums, NO_ROWS, type Sums } from "../row/sums.ts";
-import { Creates } from "../submit/creates.ts";
+import { createsOf } from "../submit/creates.ts";
 import { SettleLane } from "../submit/settle-lane.ts";
 import { type SendOptions, SubmitLane } from "../submit/submit-lane.ts";
 import { heldText } from "../words/held-text.ts";
@@ -51,26 +52,27 @@ export async function submit(
 ): Promise<SubmitSummary> {
   const { manifest, signal } = services;
   const { lane, costLimit } = options;
-  const creates = new Creates(services, MAX_LOST_ALONE);
-  const world = { ...worldOf(services), ...options, quotaWaitMs: 0, creates, alone: true };
-  const batches = new SubmitLane(world);
+  const world = { ...worldOf(services), ...options, quotaWaitMs: 0, alone: true };
+  blockKeyless(world);
+  const { projects, readLists } = createsOf(world, MAX_LOST_ALONE);
+  const batches = projects.map((own) => new SubmitLane(own));
   const embedded: string[] = [];
-  const atOnce = embedLane({ ...world, readList: creates.adoptOnce }, ({ id }) =>
-    embedded.push(id),
-  );
+  const atOnce = embedLane({ ...world, readLists }, ({ id }) => embedded.push(id));
   // once in any case: a manifest restored from a backup does not know of its last batches
-  if (manifest.jobs().some(isToSend)) await creates.adoptOnce();
-  await drive([batches, new SettleLane(world)], world);
+  if (manifest.jobs().some(isToSend)) await readLists();
+  await drive([...batches, ...projects.map((own) => new SettleLane(own))], world);
+  world.blocked.throwFirst();
   // begun at once or not: without that lane nothing is paid for at its price
   const isSync = lane !== undefined && lane.lane !== "batch";
   if (isSync) await drive([atOnce], world);
   const left = manifest.jobs().filter((job) => isSync && isForSync(job, lane));
   const isBatch = (job: Job) => needs(job) !== "send" || !isForSync(job, lane);
   const waiting = manifest.jobs().filter((job) => isToSend(job) && isBatch(job));
-  const why = signal.aborted ? "interrupted" : (heldText(waiting) ?? batches.why);
+  const full = batches.find((each) => each.why !== undefined)?.why;
+  const why = signal.aborted ? "interrupted" : (heldText(waiting) ?? full);
   return {
-    submitted: batches.submitted,
-    adopted: creates.adopted,
+    submitted: batches.flatMap((each) => each.submitted),
+    adopted: projects.flatMap(({ creates }) => creates.adopted),
     waiting: waiting.map(({ id }) => id),
     why: waiting.length === 0 ? undefined : why,
     embedded,
@@ -81,10 +83,11 @@ export async function submit(
 
 /** Finds out what became of uncertain submissions, and whether any job has a second batch. */
 export async function reconcile(services: StageServices, reconcileGraceMs: number): Promise<void> {
-  const creates = new Creates(services, MAX_LOST_ALONE);
-  await creates.adoptOnce();
-  const world = { ...worldOf(services), creates, reconcileGraceMs, alone: true };
-  await drive([new SettleLane(world)], world);
+  const world = { ...worldOf(services), reconcileGraceMs, alone: true };
+  const { projects, readLists } = createsOf(world, MAX_LOST_ALONE);
+  await readLists();
+  const lanes = projects.map((own) => new SettleLane(own));
+  await drive(lanes, world);
 }
 
 export type PollAloneOptions = PollOptions &

@@ -11,6 +11,7 @@ import type { UserError } from "../errors.ts";
 import type { ExportOptions, ExportSummary } from "../export/export.ts";
 import { ExportLane } from "../export/export-lane.ts";
 import type { Crew } from "../gates/duties.ts";
+import { blockKeyless, hasKeyOf } from "../gates/keys.ts";
 import { blockedJobs } from "../gates/blocked-jobs.ts";
 import { doubtedJobs } from "../gates/doubted-jobs.ts";
 import { IDLE, type Lane, type Step } from "../gates/step.ts";
@@ -33,7 +34,7 @@ import { NONE_SKIPPED, type Skipped } from "../row/skipped.ts";
 import { addSums, NO_ROWS, type Sums } from "../row/sums.ts";
 import { isOneOf, sameTarget, type Target } from "../row/target.ts";
 import type { Store } from "../store/port.ts";
-import { Creates } from "../submit/creates.ts";
+import { createsOf } from "../submit/creates.ts";
 import { SettleLane } from "../submit/settle-lane.ts";
 import { type SendOptions, SubmitLane } from "../submit/submit-lane.ts";
 import type { InHand } from "../words/sums-text.ts";
@@ -234,6 +235,7 @@ async function driveAll(
   const around = worldOf(services, options.quotaWaitMs, blocked);
   const { duties = around.duties } = options.crew ?? {};
   const world = { ...options, ...around, duties, hasStaleRows, shared };
+  blockKeyless(world);
   const { lanes, again, exporting } = lanesOf(world, parts, canaries);
   // what an earlier run or the single stages left
   for (const job of endedBefore) again.add(job);
@@ -268,18 +270,17 @@ function lanesOf(its: RunWorld, parts: readonly Part[], known: Canary[]) {
   const { manifest, blocked, clock } = its;
   const canaries = () => canariesNow(its, known);
   const { bounds } = its.export;
-  const creates = new Creates(its, MAX_LOST_IN_RUN);
   const gate = () => {
     const gates = canaries().map((canary) => canary.gate());
     return (job: Job) => gates.every((mayStart) => mayStart(job)) && !blocked.refuses(job.target);
   };
-  const instead = (job: Job) =>
-    isTooLarge(job, bounds, manifest.quota(job.target.model))
+  const instead = (job: Job, project: string) =>
+    isTooLarge(job, bounds, manifest.quota(job.target.model, project))
       ? () => cutAgain(its, job, bounds)
       : undefined;
-  const readList = creates.adoptOnce;
   const doubted = doubtedJobs(clock);
-  const world = { ...its, bounds, creates, readList, doubted, gate, instead };
+  const { projects, readLists } = createsOf({ ...its, gate, instead }, MAX_LOST_IN_RUN);
+  const world = { ...its, bounds, readLists, doubted, gate };
   const again = againLane(world);
   const ending = { ...world, onEnded: again.add };
   const exporting: ExportLane[] = [];
@@ -297,8 +298,7 @@ function lanesOf(its: RunWorld, parts: readonly Part[], known: Canary[]) {
   const lanes: readonly Lane[] = [
     again,
     { next: (isQuiet) => (isQuiet && again.isEmpty() ? stepOf(its, parts, fallen()) : IDLE) },
-    new SubmitLane(world),
-    new SettleLane(world),
+    ...projects.flatMap((own) => [new SubmitLane(own), new SettleLane(own)]),
     embedLane(world),
     pollLane(ending),
     importLane(ending),
@@ -410,11 +410,13 @@ function hasNothingUnderWay({ timedOut, jobs }: RunEnd, stop: CostStop | undefin
   return !timedOut && !jobs.some((job) => isOpen(job) && !isHeldBy(job, stop));
 }
 
-/** By the limit on cost; or those that are others' to send, where nothing more is sent here. */
-function heldBy({ manifest, costLimit, outages }: RunWorld) {
+/** By the limit on cost; or those that are others' to go on with: of other projects or, where nothing more is sent here, to send. */
+function heldBy(its: RunWorld) {
+  const { manifest, costLimit, outages } = its;
   return () => {
     const stop = costStop(manifest, costLimit);
-    return outages.halted.aborted ? isToSend : (job: Job) => isHeldBy(job, stop);
+    const isHeld = outages.halted.aborted ? isToSend : (job: Job) => isHeldBy(job, stop);
+    return (job: Job) => isHeld(job) || !hasKeyOf(its, job);
   };
 }
 

@@ -1,24 +1,30 @@
 /** Keys and addresses. They come from the environment only: a secret is never a flag. */
-import { isIPv4 } from "node:net";
 import {
   type Environment,
   filesRead,
   isFound,
   placeOf,
   preferred,
-  rankOf,
   valueOf,
 } from "./environment/env-file.ts";
 import { UserError, usageError } from "../errors.ts";
 import { type JsonObject, LineError, parseJsonObject } from "../row/json-value.ts";
+import {
+  clearTextWarnings,
+  isSet,
+  joined,
+  meant,
+  PLACEHOLDER,
+  refuseLeak,
+} from "./environment/access-checks.ts";
+import {
+  BASE_URL_VARIABLE,
+  GEMINI_KEY_VARIABLES,
+  geminiVariables,
+  isKeyOfProject,
+  keysIn,
+} from "./environment/gemini-access.ts";
 import { type Redact, Secret, secretsOfUrl } from "./environment/secret.ts";
-
-export type GeminiAccess = Readonly<{
-  apiKey: Secret;
-  /** Undefined: the service's own address. */
-  baseUrl: string | undefined;
-  warnings: readonly string[];
-}>;
 
 export type DatabaseAccess = Readonly<{
   url: Secret;
@@ -46,44 +52,9 @@ export type StoreAccess =
 const DATABASE_VARIABLES = ["DATABASE_URL", "SUPABASE_DB_URL", "POSTGRES_URL"];
 const SUPABASE_VARIABLES = ["SUPABASE_URL", "NEXT_PUBLIC_SUPABASE_URL"];
 const SUPABASE_KEY_VARIABLES = ["SUPABASE_SECRET_KEY", "SUPABASE_SERVICE_ROLE_KEY"];
-const GEMINI_KEY_VARIABLES = ["GEMINI_API_KEY", "GOOGLE_API_KEY"];
 const PASSWORD_VARIABLE = "PGPASSWORD";
 const KEY_VARIABLES = [...GEMINI_KEY_VARIABLES, ...SUPABASE_KEY_VARIABLES, PASSWORD_VARIABLE];
-const BASE_URL_VARIABLE = "GOOGLE_GEMINI_BASE_URL";
 export const PROXY_VARIABLES = ["HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy"];
-
-/** What others call the variables that vecfill reads. */
-const NAMES_ELSEWHERE = {
-  GEMINI_API_KEY: "GEMINI_KEY GOOGLE_GEMINI_API_KEY GOOGLE_GENERATIVE_AI_API_KEY GOOGLE_AI_API_KEY",
-  DATABASE_URL:
-    "DB_URL DATABASE_URI DIRECT_URL POSTGRES_URL_NON_POOLING POSTGRES_PRISMA_URL POSTGRESQL_URL",
-  SUPABASE_URL: "VITE_SUPABASE_URL PUBLIC_SUPABASE_URL EXPO_PUBLIC_SUPABASE_URL",
-  SUPABASE_SERVICE_ROLE_KEY: "SUPABASE_SERVICE_KEY SUPABASE_KEY SUPABASE_SECRET",
-} as const;
-
-/** As in addresses that are copied from a web page and not filled in. */
-const PLACEHOLDER =
-  /[[<][^\]>]*(?:your|password|project|region|key)[^\]>]*[\]>]|your[-_ ]?(?:api[-_ ]?key|password)/i;
-
-/** False where no key is set at all; one that cannot be used is told by `geminiAccess`. */
-export function hasGeminiKey(environment: Environment): boolean {
-  return GEMINI_KEY_VARIABLES.some((name) => isSet(valueOf(environment, name)));
-}
-
-/** Throws a UserError when the key is not set, set twice, or the address is none. */
-export function geminiAccess(environment: Environment): GeminiAccess {
-  // the version of the API is vecfill's to say
-  const baseUrl = valueOf(environment, BASE_URL_VARIABLE)?.replace(/\/v1(?:beta|alpha)?\/?$/, "");
-  if (baseUrl !== undefined) checkBaseUrl(environment, baseUrl);
-  const variable = geminiKeyVariable(environment);
-  if (baseUrl !== undefined)
-    refuseLeak(environment, { secret: variable, address: BASE_URL_VARIABLE });
-  return {
-    apiKey: geminiKey(environment, variable),
-    baseUrl,
-    warnings: clearTextWarnings(baseUrl, placeOf(environment, BASE_URL_VARIABLE)),
-  };
-}
 
 /** Throws a UserError when no database is named, or its address or key cannot work. */
 export function storeAccess(environment: Environment): StoreAccess {
@@ -122,23 +93,6 @@ function databaseAccess(environment: Environment): DatabaseAccess | undefined {
   };
 }
 
-/**
- * Throws a UserError where the address stands in a file that vecfill found by itself, and the secret is
- * of somebody more trusted: whoever wrote the file would get it.
- */
-function refuseLeak(
-  environment: Environment,
-  { secret, address }: Readonly<{ secret: string; address: string }>,
-): void {
-  if (!isFound(environment, address) || isFound(environment, secret)) return;
-  const file = environment.variables.get(address)?.file;
-  const own = placeOf(environment, secret);
-  throw usageError(
-    `${own}${own === secret ? " of the environment" : ""} is not sent to the address of ${placeOf(environment, address)}: vecfill found that file by itself, and it may be somebody else's.`,
-    `If the address is yours, name the file: --env-file ${file}. Or set ${address} in the environment.`,
-  );
-}
-
 /** The same, where nothing else will do. Throws a UserError (usage) when none is set. */
 export function requireDatabase(environment: Environment): DatabaseAccess {
   const access = databaseAccess(environment);
@@ -156,94 +110,12 @@ export function namesSupabase(environment: Environment): boolean {
 
 /** Everything in the environment that must not be printed. */
 export function secretsIn(environment: Environment): Secret[] {
-  const keys = KEY_VARIABLES.map((name) => valueOf(environment, name)).filter(isSet);
+  const named = geminiVariables(environment).filter(isKeyOfProject);
+  const keys = [...KEY_VARIABLES, ...named].flatMap((name) => keysIn(environment, name));
   const urls = [...DATABASE_VARIABLES, BASE_URL_VARIABLE, ...PROXY_VARIABLES].map((name) =>
     valueOf(environment, name),
   );
   return [...keys.map((key) => new Secret(key)), ...urls.filter(isSet).flatMap(secretsOfUrl)];
-}
-
-/** Of two that differ and are equally trusted neither can be chosen. */
-function geminiKeyVariable(environment: Environment): string {
-  const variable = preferred(environment, GEMINI_KEY_VARIABLES);
-  if (variable === undefined) throw noKey(environment);
-  const rank = rankOf(environment, variable);
-  const equals = GEMINI_KEY_VARIABLES.filter((name) => rankOf(environment, name) === rank);
-  const values = new Set(equals.map((name) => valueOf(environment, name)).filter(isSet));
-  if (values.size > 1) throw twoKeys(environment);
-  return variable;
-}
-
-function geminiKey(environment: Environment, variable: string): Secret {
-  const key = valueOf(environment, variable) ?? "";
-  const place = placeOf(environment, variable);
-  if (PLACEHOLDER.test(key)) throw usageError(`${place} still holds a placeholder.`, KEY_HINT);
-  // a header cannot carry anything else, and its error message would quote the key
-  if (!/^[\x21-\x7e]+$/.test(key))
-    throw usageError(`${place} holds a space or a sign no key has.`, KEY_HINT);
-  return new Secret(key);
-}
-
-const KEY_HINT = "Make a key at https://aistudio.google.com/apikey and set GEMINI_API_KEY to it.";
-
-function noKey(environment: Environment): UserError {
-  return usageError(
-    "No Gemini key is set: neither GEMINI_API_KEY nor GOOGLE_API_KEY.",
-    joined(meant(environment, "GEMINI_API_KEY"), KEY_HINT, filesRead(environment)),
-  );
-}
-
-/** A question, where the variable is set under another name. */
-function meant(environment: Environment, ...variables: (keyof typeof NAMES_ELSEWHERE)[]): string {
-  for (const variable of variables) {
-    const found = NAMES_ELSEWHERE[variable]
-      .split(" ")
-      .find((name) => isSet(valueOf(environment, name)));
-    if (found !== undefined)
-      return `${placeOf(environment, found)} is set: did you mean ${variable}?`;
-  }
-  return "";
-}
-
-function joined(...sentences: readonly string[]): string {
-  return sentences.filter((sentence) => sentence !== "").join(" ");
-}
-
-function twoKeys(environment: Environment): UserError {
-  const [own, google] = ["GEMINI_API_KEY", "GOOGLE_API_KEY"].map((name) =>
-    placeOf(environment, name),
-  );
-  return usageError(
-    `${own} and ${google} are both set and differ. Batches belong to the project of one key, so vecfill does not choose.`,
-    "Unset one of the two: `unset GOOGLE_API_KEY`.",
-  );
-}
-
-function checkBaseUrl(environment: Environment, address: string): void {
-  const place = placeOf(environment, BASE_URL_VARIABLE);
-  const protocol = URL.parse(address)?.protocol;
-  if (protocol === "http:" || protocol === "https:") return;
-  throw usageError(
-    `${place} is no http or https address.`,
-    `Set it to one such as http://127.0.0.1:8787, or unset it to use Gemini itself.`,
-  );
-}
-
-function inTheClear(address: string): boolean {
-  const url = URL.parse(address);
-  return url?.protocol === "http:" && !isLocal(url.hostname);
-}
-
-function isLocal(host: string): boolean {
-  if (isIPv4(host)) return host.startsWith("127.");
-  return host === "localhost" || host.endsWith(".localhost") || host === "[::1]";
-}
-
-function clearTextWarnings(address: string | undefined, place: string): string[] {
-  if (address === undefined || !inTheClear(address)) return [];
-  return [
-    `${place} is a plain http address on another machine: the key travels there in the clear.`,
-  ];
 }
 
 const DATABASE_HINT =
@@ -378,14 +250,11 @@ function jwtPayload(key: string): JsonObject | undefined {
   }
 }
 
-function isSet(value: string | undefined): value is string {
-  return value !== undefined;
-}
-
 /** The variables that are read beside those of options, and where each is set. */
 export function accessVariables(environment: Environment) {
   const addresses = [BASE_URL_VARIABLE, ...DATABASE_VARIABLES, ...SUPABASE_VARIABLES];
-  return [...KEY_VARIABLES, ...addresses].map((name) => {
+  const named = geminiVariables(environment).filter(isKeyOfProject);
+  return [...KEY_VARIABLES, ...named, ...addresses].map((name) => {
     const isThere = isSet(valueOf(environment, name));
     return { name, place: isThere ? placeOf(environment, name) : undefined };
   });
@@ -393,7 +262,7 @@ export function accessVariables(environment: Environment) {
 
 /** A key, or an address that may hold a password. */
 export function isSecretVariable(name: string): boolean {
-  return [...KEY_VARIABLES, ...DATABASE_VARIABLES].includes(name);
+  return [...KEY_VARIABLES, ...DATABASE_VARIABLES].includes(name) || isKeyOfProject(name);
 }
 
 /** For a program that is not ours: without keys, addresses of databases, and whatever holds one. */

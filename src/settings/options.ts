@@ -325,6 +325,13 @@ export const OPTIONS = named({
     group: "Quota and waiting",
     commands: [...MAKES_JOBS, "submit", "report", "plan", "jobs"],
   }),
+  projects: text({
+    value: "<names>",
+    default: undefined,
+    describe: "work for these projects alone, of those whose keys are set (default: all)",
+    group: "Quota and waiting",
+    commands: [...SUBMITS, "poll", "import", "plan"],
+  }),
   pollIntervalMs: seconds({
     default: undefined,
     min: POLL_SECONDS_MIN,

@@ -1,5 +1,6 @@
 /** Reads Gemini's list of batches whole, and gives every batch of ours to its job. Nothing is ever cancelled here. */
-import type { StageServices } from "../manifest/stage-services.ts";
+import { seesProjectOf } from "../gates/markers.ts";
+import { senderOf, type StageServices } from "../jobs-folder/stage-services.ts";
 import { explain } from "../words/explain.ts";
 import {
   type Batch,
@@ -9,13 +10,7 @@ import {
   isDeadBatch,
 } from "../gemini/port.ts";
 import type { Job } from "../manifest/job.ts";
-import {
-  batchNameOfFile,
-  batchPrefix,
-  isBatchOf,
-  isSameProject,
-  jobOfBatch,
-} from "../jobs-folder/batch-names.ts";
+import { batchNameOfFile, batchPrefix, isBatchOf, jobOfBatch } from "../jobs-folder/batch-names.ts";
 import { mayHaveBatch } from "../manifest/states.ts";
 
 /** Of a job whose create is under way in this very process: its answer tells, not the list. */
@@ -30,7 +25,7 @@ export type Found = Readonly<{
   unknown: readonly Batch[];
   nameless: readonly Batch[];
   /** Whether the key that the list was read with is of the project of this one. */
-  isProjectOf: (keyId: string | undefined) => boolean;
+  isProjectOf: (keyId: string | undefined) => Promise<boolean>;
 }>;
 
 /** Reads the whole list once, also for batches that the manifest knows nothing of: it may have been restored from a backup. */
@@ -59,7 +54,7 @@ export async function adoptFound(
     adopted,
     unknown: [...unknown],
     nameless,
-    isProjectOf: (keyId) => isSameProject(batches, manifest.jobs(), keyId),
+    isProjectOf: (keyId) => seesProjectOf(services, keyId, batches),
   };
 }
 
@@ -100,14 +95,16 @@ export async function adoptWithDuplicates(
 
 /** False where the job has a batch, has ended, or is being embedded at once by now. */
 async function adopt(
-  { manifest, report, keyId }: StageServices,
+  services: StageServices,
   { id: job }: Job,
   { name: batch }: Batch,
 ): Promise<boolean> {
-  const event = { type: "submitted", job, batch, adopted: true, keyId } as const;
+  const { manifest, report } = services;
+  const its = { type: "submitted", job, batch, adopted: true } as const;
+  const event = { ...its, ...senderOf(services) };
   const submitted = await manifest.recordIf(mayHaveBatch, event);
   if (submitted === undefined) return false;
-  report({ type: "submitted", job, batch, adopted: true });
+  report(its);
   return true;
 }
 

@@ -12,7 +12,7 @@ import type { Target } from "../row/target.ts";
 import { estimateTokens } from "../row/tokens.ts";
 import type { Store } from "../store/port.ts";
 import { otherBatches, type OtherServices } from "./others.ts";
-import type { StageServices } from "../manifest/stage-services.ts";
+import { senderOf, type StageServices } from "../jobs-folder/stage-services.ts";
 
 /** Oldest first; none that was made for another task, whose vectors do not go with these. */
 export async function recoverable(services: OtherServices, mark: string): Promise<Batch[]> {
@@ -34,7 +34,7 @@ export async function recoverBatches(
   batches: readonly Batch[],
   target: Target,
 ): Promise<readonly Job[]> {
-  const { manifest, store, clock, keyId, signal } = services;
+  const { manifest, store, clock, signal } = services;
   const tokensARow = await meanTokens(services, target);
   const jobs: Job[] = [];
   for (const { name: batch, displayName, counts, createdAt } of batches) {
@@ -45,7 +45,7 @@ export async function recoverBatches(
     const told = new Date(createdAt ?? "");
     const made = Number.isNaN(told.getTime()) ? clock.now() : told;
     const job = await manifest.reserveJobId();
-    const its = { job, target, batch, displayName, requests, tokens, keyId };
+    const its = { job, target, batch, displayName, requests, tokens, ...senderOf(services) };
     jobs.push(await manifest.recordRecovered({ ...its, createdAt: made.toISOString() }));
   }
   return jobs;

@@ -2,7 +2,7 @@
  * A create request may leave a stopped machine long after everybody took it for lost. No lock keeps it
  * from that: only Gemini can refuse it, and does so once the file that it names is gone there.
  */
-import type { StageServices } from "../manifest/stage-services.ts";
+import type { StageServices } from "../jobs-folder/stage-services.ts";
 import { explain } from "../words/explain.ts";
 import { GeminiError, isOutage } from "../gemini/port.ts";
 import { expiryOf, heldUntil } from "../jobs-folder/input-file.ts";

@@ -5,12 +5,14 @@
  * period, for what slipped in before. Only then may the job be sent once more. Nothing is ever cancelled
  * here: a second batch is reported, and a person decides.
  */
-import type { StageServices } from "../manifest/stage-services.ts";
+import { isOfProject } from "../gates/keys.ts";
+import { projectOf, type StageServices } from "../jobs-folder/stage-services.ts";
 import { MS_PER_SECOND } from "../clock.ts";
 import { UserError } from "../errors.ts";
 import type { Batch } from "../gemini/port.ts";
 import { batchesOf, batchPrefix } from "../jobs-folder/batch-names.ts";
 import type { Job } from "../manifest/job.ts";
+import { missingKeyHint } from "../row/project.ts";
 import type { Pause } from "../gates/outages.ts";
 import type { World } from "../gates/world.ts";
 import { IDLE, type Lane, type Step } from "../gates/step.ts";
@@ -60,7 +62,7 @@ export class SettleLane implements Lane {
 
   next(isQuiet: boolean): Step {
     const { duties, outages, creates, clock, alone = false } = this.#world;
-    if (!duties.has("submit")) return IDLE;
+    if (!duties.has("submit", projectOf(this.#world))) return IDLE;
     const open = this.#open();
     if (open.length === 0 || creates.hasLostTooMany || (alone && !isQuiet)) return IDLE;
     const restMs = outages.sendingRestMs(this.#pause);
@@ -73,7 +75,8 @@ export class SettleLane implements Lane {
 
   #open(): readonly Job[] {
     const { manifest, creates } = this.#world;
-    return manifest.needing("settle").filter((job) => !creates.isBeingSent(job));
+    const isToSettle = (job: Job) => isOfProject(this.#world, job) && !creates.isBeingSent(job);
+    return manifest.needing("settle").filter(isToSettle);
   }
 
   readonly #isSeldom = ({ id }: Job): boolean => this.#watches.get(id)?.isSeldom === true;
@@ -83,7 +86,7 @@ export class SettleLane implements Lane {
     const readAtMs = this.#world.clock.elapsedMs();
     const found = await this.#world.creates.adoptListed();
     const open = this.#open();
-    checkKey(this.#world, open, found);
+    await checkKey(open, found);
     for (const job of open) {
       const watch = this.#watchOf(job, readAtMs);
       watch.reads += 1;
@@ -172,21 +175,18 @@ const REVOKE_TAKES_GRACES = 3;
 /**
  * The list of another project never shows the batch. Keys of one project see the same, but which
  * project a key belongs to nobody tells; so only the key of the create, or one that sees other
- * batches of ours, can say that there is none.
+ * batches of ours or that key's marker, can say that there is none.
  */
-function checkKey(
-  { keyId }: StageServices,
-  uncertain: readonly Job[],
-  { isProjectOf }: Found,
-): void {
-  const isOther = (each: Job) => each.keyId !== undefined && each.keyId !== keyId;
-  const job = uncertain.find((each) => isOther(each) && !isProjectOf(each.keyId));
-  if (job === undefined) return;
-  throw new UserError(
-    `Whether job ${job.id} has a batch at Gemini cannot be told with this API key, which is not the one that sent it.`,
-    {
-      hint: `Set GEMINI_API_KEY to the key that submitted the job. Where there is no such key any more, give the job up with \`vecfill cancel ${job.id} --give-up\`. Nothing was changed.`,
-    },
+async function checkKey(uncertain: readonly Job[], { isProjectOf }: Found): Promise<void> {
+  const ofKeys = Map.groupBy(uncertain, ({ keyId }) => keyId);
+  for (const [keyId, [job]] of ofKeys)
+    if (job !== undefined && !(await isProjectOf(keyId))) throw notItsKey(job);
+}
+
+function notItsKey({ id, project }: Job): UserError {
+  return new UserError(
+    `Whether job ${id} has a batch at Gemini cannot be told with this API key, which is not the one that sent it.`,
+    { hint: missingKeyHint(id, project) },
   );
 }
 

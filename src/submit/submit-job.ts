@@ -3,7 +3,8 @@
  * repeat), record the intent, send one create request, record the answer. When there is no usable
  * answer the job stays `submitting`, and only `settle-lane.ts` may decide what became of it.
  */
-import type { StageServices } from "../manifest/stage-services.ts";
+import { isOfProject } from "../gates/keys.ts";
+import { senderOf, type StageServices } from "../jobs-folder/stage-services.ts";
 import type { Clock } from "../clock.ts";
 import { explain } from "../words/explain.ts";
 import { HoldLost } from "../errors.ts";
@@ -57,7 +58,7 @@ const MIN_FILE_LIFE_MS = 36 * 60 * 60 * 1000;
 
 async function uploadedJob(services: StageServices, job: Job): Promise<Job> {
   const { remoteFile } = job;
-  if (remoteFile === undefined) return uploadRequests(services, job);
+  if (remoteFile === undefined || !isOfProject(services, job)) return uploadRequests(services, job);
   const lifeMs = Date.parse(remoteFile.expiresAt ?? "") - services.clock.now().getTime();
   return lifeMs >= MIN_FILE_LIFE_MS ? job : uploadRequests(services, job);
 }
@@ -73,7 +74,8 @@ async function uploadRequests(services: StageServices, job: Job): Promise<Job> {
     const remoteFile = await sendFile().catch((error: unknown) =>
       afterMakingRoom(services, error, sendFile),
     );
-    return await manifest.record({ type: "uploaded", job: job.id, remoteFile }, job);
+    const { project } = senderOf(services);
+    return await manifest.record({ type: "uploaded", job: job.id, project, remoteFile }, job);
   } catch (error) {
     throw error instanceof GeminiError ? explain(error, `uploading job ${job.id}`) : error;
   }
@@ -104,7 +106,7 @@ async function createOnce(
   job: Job,
   { mayStart = () => true, probe }: Sending,
 ): Promise<SubmitOutcome | FileGone> {
-  const { gemini, manifest, keyId } = services;
+  const { gemini, manifest } = services;
   const file = job.remoteFile?.name;
   if (file === undefined) throw new Error(`job ${job.id} has no uploaded file`);
   const submission = job.submissions + 1;
@@ -115,7 +117,8 @@ async function createOnce(
     checkHold(now, job);
     return mayStart();
   };
-  const event = { type: "submitting", job: job.id, displayName, submission, keyId, probe } as const;
+  const named = { type: "submitting", job: job.id, displayName, submission } as const;
+  const event = { ...named, ...senderOf(services), probe };
   const intent = await manifest.recordIf(isAdmitted, event);
   if (intent === undefined) return { kind: "waits", job };
   const tooLate = await pauseSince(services, since);
@@ -154,10 +157,10 @@ async function pauseSince(
 }
 
 async function recordSubmitted(services: StageServices, intent: Job, batch: Batch): Promise<Job> {
-  const { manifest, report, keyId } = services;
+  const { manifest, report } = services;
   const its = { type: "submitted", job: intent.id, batch: batch.name, adopted: false } as const;
   try {
-    const submitted = await manifest.record({ ...its, keyId }, intent);
+    const submitted = await manifest.record({ ...its, ...senderOf(services) }, intent);
     report(its);
     return submitted;
   } catch (error) {

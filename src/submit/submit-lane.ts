@@ -5,7 +5,9 @@ import { isForSync, type LaneChoice } from "../cost/lane.ts";
 import { UserError } from "../errors.ts";
 import type { Pause } from "../gates/outages.ts";
 import { IDLE, type Lane, type Step } from "../gates/step.ts";
+import { isOfProject, mayGoTo } from "../gates/keys.ts";
 import type { World } from "../gates/world.ts";
+import { projectOf } from "../jobs-folder/stage-services.ts";
 import type { Job } from "../manifest/job.ts";
 import { fullText } from "../quota/full-text.ts";
 import { nextTry, type NextTry, type Window, windowNow } from "../quota/next-try.ts";
@@ -27,7 +29,7 @@ type SubmitWorld = World &
     quotaWaitMs: number;
     creates: Creates;
     /** What is done in place of sending the job, if anything. */
-    instead?: (job: Job) => (() => Promise<unknown>) | undefined;
+    instead?: (job: Job, project: string) => (() => Promise<unknown>) | undefined;
     /** Several targets have the queue: that goes next of which the fewest tokens were sent. */
     shared?: boolean;
     /** Sends what there is room for now, and waits for nothing. */
@@ -53,7 +55,7 @@ export class SubmitLane implements Lane {
 
   next(): Step {
     const { duties, outages, creates, alone } = this.#world;
-    if (!duties.has("submit")) return IDLE;
+    if (!duties.has("submit", projectOf(this.#world))) return IDLE;
     const restMs = outages.sendingRestMs(this.#pause);
     if (restMs > 0) return restMs;
     const next = this.#isRefused || creates.hasLostTooMany ? undefined : this.#nextToSubmit();
@@ -65,10 +67,12 @@ export class SubmitLane implements Lane {
   }
 
   #nextToSubmit(): Next | undefined {
-    const { manifest, clock, costLimit, lane, gate, shared } = this.#world;
+    const { manifest, clock, costLimit, lane, gate, shared, creates } = this.#world;
     const mayBegin = gate();
     const passing = withinLimit(manifest, costLimit);
-    const ready = passing.filter((each) => !isForSync(each, lane) && mayBegin(each));
+    const isToTake = (each: Job) => !creates.isBeingSent(each) && mayGoTo(this.#world, each);
+    const mayBeSent = (each: Job) => !isForSync(each, lane) && isToTake(each) && mayBegin(each);
+    const ready = passing.filter(mayBeSent);
     const nowMs = clock.now().getTime();
     const tries = [...(shared === true ? this.#fairest(ready) : ready.take(1))].map(this.#tryOf);
     const dueMs = (next: Next) => Math.max(next.try.atMs, nowMs);
@@ -78,12 +82,19 @@ export class SubmitLane implements Lane {
 
   readonly #tryOf = (job: Job): Next => {
     const { manifest, clock, window, quotaWaitMs } = this.#world;
-    const jobs = manifest.needing("settle", "poll");
-    const log = manifest.quota(job.target.model);
+    const jobs = this.#queued();
+    const log = manifest.quota(job.target.model, projectOf(this.#world));
     const nowMs = clock.now().getTime();
     const asked = { jobs, window: windowNow(manifest, window), log, quotaWaitMs, nowMs };
     return { job, try: nextTry(job, asked) };
   };
+
+  /** What may be in the project's queue. */
+  #queued(): readonly Job[] {
+    return this.#world.manifest
+      .needing("settle", "poll")
+      .filter((job) => isOfProject(this.#world, job));
+  }
 
   /** Others may have sent something, or begun a trial, while its file was uploaded. */
   #mayStart({ id }: Job): boolean {
@@ -112,8 +123,8 @@ export class SubmitLane implements Lane {
   /** Again when it waits for something else or until another time. */
   #tell({ job, try: next }: Next, waitMs: number): void {
     const { manifest, report, alone } = this.#world;
-    const log = manifest.quota(job.target.model);
-    const why = fullText(next, manifest.needing("settle", "poll"), log);
+    const log = manifest.quota(job.target.model, projectOf(this.#world));
+    const why = fullText(next, this.#queued(), log);
     if (why === this.why) return;
     this.why = why;
     const seconds = Number.isFinite(waitMs) ? Math.ceil(waitMs / MS_PER_SECOND) : undefined;
@@ -126,7 +137,7 @@ export class SubmitLane implements Lane {
     // what was found just now may fill the window, or be this very job's batch
     const next = this.#nextToSubmit();
     if (next === undefined || this.#waitMs(next) > 0) return;
-    const work = instead?.(next.job) ?? (() => this.#create(next));
+    const work = instead?.(next.job, projectOf(this.#world)) ?? (() => this.#create(next));
     await work().catch((error: unknown) => outages.fail(error, this.#pause));
   }
 
@@ -145,8 +156,8 @@ export class SubmitLane implements Lane {
       return;
     }
     // the quota log knows when it is tried again
-    if (alone) warnOfTooLarge(this.#world, job);
-    nameUsualCauses(this.#world, job);
+    if (alone) warnOfTooLarge(this.#world, outcome.job);
+    nameUsualCauses(this.#world, outcome.job);
     this.#isRefused = alone;
     if (alone) this.why = `Gemini refused for quota: ${outcome.message}`;
   }

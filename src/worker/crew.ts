@@ -5,6 +5,7 @@
  */
 import type { Clock } from "../clock.ts";
 import {
+  AT_GEMINI,
   type Crew,
   type CrewWorld,
   DUTIES,
@@ -19,6 +20,7 @@ import type { Job } from "../manifest/job.ts";
 import type { Manifest } from "../manifest/manifest.ts";
 import { isOpen } from "../manifest/states.ts";
 import type { Report } from "../progress.ts";
+import { DEFAULT_PROJECT } from "../row/project.ts";
 import type { Engine, Lease, Task } from "./engine.ts";
 
 const TURN_MS = 2_000;
@@ -41,6 +43,8 @@ export type Working = Readonly<{
 export type CrewOptions = Working &
   Readonly<{
     manifest: Manifest;
+    /** Whose keys are here; undefined: there is one project alone. */
+    projects?: readonly string[];
     /** Asked again where the engine's own tables are gone. */
     openEngine: () => Promise<Engine>;
     clock: Clock;
@@ -103,6 +107,7 @@ const SENDS: readonly Duty[] = ["export", "submit", "resubmit"];
 class Leases implements Duties {
   readonly #options: CrewOptions;
   readonly #leaseMs: number;
+  readonly #projects: readonly string[];
   #engine: Engine | undefined;
   #held: readonly Lease[] = [];
   #renewedMs = -Infinity;
@@ -116,10 +121,14 @@ class Leases implements Duties {
     this.#options = options;
     this.#engine = engine;
     this.#leaseMs = options.leaseMs ?? LEASE_MS;
+    this.#projects = options.projects ?? [DEFAULT_PROJECT];
   }
 
-  has(duty: Duty): boolean {
-    return this.#current().some((lease) => lease.duty === duty);
+  has(duty: Duty, project = DEFAULT_PROJECT): boolean {
+    const isAnyOf = !AT_GEMINI.includes(duty);
+    return this.#current().some(
+      (lease) => lease.duty === duty && (isAnyOf || lease.project === project),
+    );
   }
 
   imports({ id }: Job): boolean {
@@ -162,7 +171,7 @@ class Leases implements Duties {
     this.#held = [];
     await engine?.giveBack(held).catch(() => {});
     // for others to take at once
-    await engine?.offer(held.map(({ duty, key }) => ({ duty, key }))).catch(() => {});
+    await engine?.offer(held).catch(() => {});
   }
 
   async close(): Promise<void> {
@@ -193,7 +202,7 @@ class Leases implements Duties {
 
   /** Each time that it has renewed, or does something else. */
   async #tell(): Promise<void> {
-    const duties = this.#held.map(({ duty, key }) => (duty === "import" ? `${duty} ${key}` : duty));
+    const duties = this.#held.map(({ duty, key }) => (duty === "import" ? `${duty} ${key}` : key));
     const text = `at work: ${duties.join(", ")}`;
     if (text === this.#told) return;
     await this.#options.note?.(duties);
@@ -202,58 +211,68 @@ class Leases implements Duties {
 
   /** What is done, and what cannot be done here. */
   async #giveBack(engine: Engine): Promise<void> {
-    const due = new Set(this.#toImport().map(({ id }) => id));
+    const due = new Set(this.#imports().map(({ key }) => key));
     const isKept = ({ duty, key }: Task) =>
       this.#wants(duty) && (duty !== "import" || due.has(key));
     const [kept, left] = [this.#held.filter(isKept), this.#held.filter((each) => !isKept(each))];
     if (left.length === 0) return;
     this.#held = kept;
     await engine.giveBack(left);
-    const forOthers = left.filter(({ duty }) => !this.#wants(duty));
-    await engine.offer(forOthers.map(({ duty, key }) => ({ duty, key })));
+    await engine.offer(left.filter(({ duty }) => !this.#wants(duty)));
   }
 
   /** What nobody has at the time is to be had by somebody: each task again from time to time. */
   async #offer(engine: Engine): Promise<void> {
     const nowMs = this.#options.clock.elapsedMs();
-    const imports = this.#toImport().slice(0, MAX_OFFERS);
-    const tasks: readonly Task[] = [
-      ...DUTIES.filter((duty) => duty !== "import").map((duty) => ({ duty, key: duty })),
-      ...imports.map(({ id }) => ({ duty: "import" as const, key: id })),
-    ];
-    const isToOffer = ({ duty, key }: Task) =>
-      !this.#isHeld(duty, key) && nowMs - (this.#offered.get(key) ?? -Infinity) >= OFFER_EVERY_MS;
+    const tasks = [...this.#standing(), ...this.#imports().slice(0, MAX_OFFERS)];
+    const sinceMs = ({ duty, key }: Task) =>
+      nowMs - (this.#offered.get(`${duty} ${key}`) ?? -Infinity);
+    const isToOffer = (task: Task) => !this.#isHeld(task) && sinceMs(task) >= OFFER_EVERY_MS;
     const due = tasks.filter(isToOffer);
     await engine.offer(due);
-    for (const { key } of due) this.#offered.set(key, nowMs);
+    for (const { duty, key } of due) this.#offered.set(`${duty} ${key}`, nowMs);
   }
 
   /** Whether there was an import to be had. */
   async #take(engine: Engine): Promise<boolean> {
     let isBusy = false;
-    for (const duty of DUTIES.filter((each) => this.#wants(each))) {
-      const most = duty === "import" ? this.#freeHands() : Number(!this.#isHeld(duty, duty));
+    for (const task of this.#standing()) {
+      if (!this.#wants(task.duty) || this.#isHeld(task)) continue;
+      this.#held = [...this.#held, ...(await engine.take(task, 1))];
+    }
+    const left = this.#wants("import") ? this.#imports().filter((task) => !this.#isHeld(task)) : [];
+    for (const [project, own] of Map.groupBy(left, (task) => task.project)) {
+      const inHand = this.#held.filter(({ duty }) => duty === "import");
+      const most = Math.min(IMPORTS - inHand.length, own.length);
       if (most <= 0) continue;
-      const taken = await engine.take(duty, most);
+      const taken = await engine.take({ duty: "import", project }, most);
       this.#held = [...this.#held, ...taken];
-      isBusy ||= duty === "import" && taken.length > 0;
+      isBusy ||= taken.length > 0;
     }
     return isBusy;
   }
 
-  #freeHands(): number {
-    const left = this.#toImport().filter(({ id }) => !this.#isHeld("import", id));
-    const inHand = this.#held.filter(({ duty }) => duty === "import");
-    return Math.min(IMPORTS - inHand.length, left.length);
-  }
-
-  #isHeld(duty: Duty, key: string): boolean {
+  #isHeld({ duty, key }: Task): boolean {
     return this.#held.some((lease) => lease.duty === duty && lease.key === key);
   }
 
-  #toImport(): readonly Job[] {
-    const jobs = this.#options.manifest.needing("fetch", "write");
-    return jobs.filter((job) => this.#hindrances?.blocked.has(job) !== true);
+  /** What there is to be done all the time. */
+  #standing(): readonly Task[] {
+    return DUTIES.filter((duty) => duty !== "import").flatMap((duty): readonly Task[] => {
+      if (!AT_GEMINI.includes(duty)) return [{ duty, key: duty }];
+      const keyIn = (project: string) =>
+        project === DEFAULT_PROJECT ? duty : `${duty} ${project}`;
+      return this.#projects.map((project) => ({ duty, project, key: keyIn(project) }));
+    });
+  }
+
+  #imports(): readonly Task[] {
+    const { manifest } = this.#options;
+    const isToDo = (job: Job) =>
+      this.#projects.includes(job.project ?? DEFAULT_PROJECT) &&
+      this.#hindrances?.blocked.has(job) !== true;
+    const jobs = manifest.needing("fetch", "write").filter(isToDo);
+    return jobs.map(({ id, project = DEFAULT_PROJECT }) => ({ duty: "import", project, key: id }));
   }
 }
 

@@ -5,8 +5,8 @@
  */
 import type { Duty } from "../gates/duties.ts";
 
-/** `key`: what it is about, which nobody else has at the time. */
-export type Task = Readonly<{ duty: Duty; key: string }>;
+/** `key`: what it is about, which nobody else has at the time; `project`: whose key whoever takes it has to have. */
+export type Task = Readonly<{ duty: Duty; project?: string | undefined; key: string }>;
 
 /** A task in hand, by the attempt that was handed out: a later holder's is another one. */
 export type Lease = Task & Readonly<{ id: string; retryCount: number }>;
@@ -14,7 +14,7 @@ export type Lease = Task & Readonly<{ id: string; retryCount: number }>;
 export type Engine = Readonly<{
   /** Those that wait or are in hand already stay as they are. */
   offer(tasks: readonly Task[]): Promise<void>;
-  take(duty: Duty, most: number): Promise<readonly Lease[]>;
+  take(task: Omit<Task, "key">, most: number): Promise<readonly Lease[]>;
   /** Those that are in hand still. */
   renew(leases: readonly Lease[]): Promise<readonly Lease[]>;
   /** They are done; whoever finds more to do offers them anew. */

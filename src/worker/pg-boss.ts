@@ -3,8 +3,9 @@ import { PgBoss } from "pg-boss";
 import { z } from "zod";
 import { MS_PER_SECOND } from "../clock.ts";
 import { UserError } from "../errors.ts";
-import { DUTIES, type Duty, LEASE_MS } from "../gates/duties.ts";
-import type { Engine, Lease } from "./engine.ts";
+import { DUTIES, LEASE_MS } from "../gates/duties.ts";
+import { DEFAULT_PROJECT } from "../row/project.ts";
+import type { Engine, Lease, Task } from "./engine.ts";
 
 const SCHEMA = "vecfill_boss";
 const SWEEP_SECONDS = 5;
@@ -20,10 +21,17 @@ const TOUCHED = z.object({ settled: z.array(z.string()) });
 /** Statements of a library's own, with cells as the driver reads them. */
 export type Statements = (sql: string, values?: unknown[]) => Promise<{ rows: unknown[] }>;
 
-/** Installs it where it is not yet. `leaseMs`: another time than usual; pg-boss takes no less than ten seconds. */
+type Queued = Readonly<{
+  /** Another time than usual; pg-boss takes no less than ten seconds. */
+  leaseMs?: number;
+  /** Whose tasks are given or taken here, beside those that are nobody's. */
+  projects?: readonly string[];
+}>;
+
+/** Installs it where it is not yet. */
 export async function openBoss(
   executeSql: Statements,
-  { leaseMs = LEASE_MS }: Readonly<{ leaseMs?: number }> = {},
+  { leaseMs = LEASE_MS, projects = [] }: Queued = {},
 ): Promise<Engine> {
   // a worker never migrates: others may be at work with what is there
   const boss = newBoss(executeSql, false);
@@ -31,8 +39,16 @@ export async function openBoss(
   await boss.start().catch((error: unknown) => {
     throw otherVersion(error);
   });
-  for (const duty of DUTIES) await boss.createQueue(duty, queueOf(leaseMs));
+  const queues = [undefined, ...projects].flatMap((project) =>
+    DUTIES.map((duty) => queueNamed({ duty, project })),
+  );
+  for (const queue of new Set(queues)) await boss.createQueue(queue, queueOf(leaseMs));
   return engineOn(boss);
+}
+
+/** Where there is one project alone, no queue has its name. */
+function queueNamed({ duty, project = DEFAULT_PROJECT }: Omit<Task, "key">): string {
+  return project === DEFAULT_PROJECT ? duty : `${duty}.${project}`;
 }
 
 function newBoss(executeSql: Statements, migrate: boolean): PgBoss {
@@ -81,34 +97,34 @@ function otherVersion(cause: unknown): UserError {
 function engineOn(boss: PgBoss): Engine {
   return {
     offer: async (tasks) => {
-      for (const { duty, key } of tasks) await boss.send(duty, { key }, { singletonKey: key });
+      for (const task of tasks) {
+        const { key } = task;
+        await boss.send(queueNamed(task), { key }, { singletonKey: key });
+      }
     },
-    take: async (duty, most) => {
-      const found = await boss.fetch<{ key: string }>(duty, { batchSize: most });
-      return found.map(({ id, retryCount, data: { key } }) => ({ duty, key, id, retryCount }));
+    take: async (task, most) => {
+      const found = await boss.fetch<{ key: string }>(queueNamed(task), { batchSize: most });
+      return found.map(({ id, retryCount, data: { key } }) => ({ ...task, key, id, retryCount }));
     },
     renew: async (leases) => {
-      const answers = await eachDuty(leases, (duty, own) => boss.touch(duty, own));
+      const answers = await eachQueue(leases, (queue, own) => boss.touch(queue, own));
       const held = new Set(answers.flatMap((answer) => TOUCHED.parse(answer).settled));
       return leases.filter(({ id }) => held.has(id));
     },
     // by the attempt that was handed out, never by the id alone: that would settle a later holder's
     giveBack: async (leases) => {
-      await eachDuty(leases, (duty, own) => boss.complete(duty, own));
+      await eachQueue(leases, (queue, own) => boss.complete(queue, own));
     },
     sweep: () => boss.supervise(),
     close: () => boss.stop({ graceful: false, close: false }),
   };
 }
 
-async function eachDuty(
+async function eachQueue(
   leases: readonly Lease[],
-  call: (duty: Duty, own: Lease[]) => Promise<unknown>,
+  call: (queue: string, own: Lease[]) => Promise<unknown>,
 ): Promise<unknown[]> {
   const answers: unknown[] = [];
-  for (const duty of DUTIES) {
-    const own = leases.filter((lease) => lease.duty === duty);
-    if (own.length > 0) answers.push(await call(duty, own));
-  }
+  for (const [queue, own] of Map.groupBy(leases, queueNamed)) answers.push(await call(queue, own));
   return answers;
 }

@@ -6,6 +6,7 @@ import { clean } from "../../src/commands/clean/clean.ts";
 import { planCleaning } from "../../src/commands/clean/what-may-go.ts";
 import type { ExportOptions } from "../../src/export/export.ts";
 import { GeminiError } from "../../src/gemini/port.ts";
+import type { Job } from "../../src/manifest/job.ts";
 import { requireRollbackable, rollbackJob } from "../../src/commands/rollback/rollback.ts";
 import { runHere } from "../command-line.ts";
 import { errorLine, startTrial, texts, type Instead, type Trial } from "../trial.ts";
@@ -37,7 +38,8 @@ function cleaned(trial: Trial, keepResults = false, instead: Instead = {}) {
   return trial.services(instead, async (all) => {
     const plan = await planCleaning(all.manifest, { keepResults, now: new Date() });
     const { gemini, keyId } = all;
-    return clean({ ...all, gemini: async () => gemini, keyId: () => keyId }, plan);
+    const ofSender = async (job: Job) => (job.keyId === keyId ? gemini : undefined);
+    return clean({ ...all, gemini: ofSender }, plan);
   });
 }
 
@@ -193,7 +195,7 @@ describe("interrupted, repeated, or without a key", () => {
       const plan = await planCleaning(all.manifest, { keepResults: false, now: new Date() });
       const gemini = async () => all.gemini;
       const manifest = { ...all.manifest, record: fullDisk };
-      return clean({ ...all, manifest, gemini, keyId: () => all.keyId }, plan);
+      return clean({ ...all, manifest, gemini }, plan);
     });
     await expect(dies).rejects.toThrow("disk is full");
     expect(await trial.files()).toEqual([...before, "0001.rows.jsonl"].toSorted());

@@ -292,6 +292,7 @@ describe("--json", () => {
       rolledBack: 0,
       tokens: 1_234_567,
       usd: "0.092593",
+      project: "default",
       batch: "batches/of-0001",
       parent: null,
       parents: [],
@@ -325,14 +326,14 @@ describe("--format csv", () => {
     const lines = stdout.trimEnd().split("\n");
     expect(lines).toHaveLength(5);
     expect(lines[0]).toBe(
-      "id,state,requests,written,failed,stale,filled,gone,tokens,batch,parent,attempt,createdAt,updatedAt,requestsFile,resultsFile,failedFile,errorCode,errorMessage,usd,lane,copies,copiesFile,parents,rolledBack",
+      "id,state,requests,written,failed,stale,filled,gone,tokens,batch,parent,attempt,createdAt,updatedAt,requestsFile,resultsFile,failedFile,errorCode,errorMessage,usd,lane,copies,copiesFile,parents,rolledBack,project",
     );
     expect(lines[2]).toContain(`,9,"'=HYPERLINK(""http://x""), and ""more"""`);
   });
 
   it("has its titles also when there are no jobs", () => {
     expect(jobsCsv([])).toMatch(
-      /^id,state,.*,errorMessage,usd,lane,copies,copiesFile,parents,rolledBack$/,
+      /^id,state,.*,errorMessage,usd,lane,copies,copiesFile,parents,rolledBack,project$/,
     );
   });
 });

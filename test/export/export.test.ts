@@ -172,7 +172,7 @@ async function dryExport(trial: Trial) {
         crew: async () => undefined,
         gemini: async () => trial.gemini,
         redact: String,
-        keyId: () => "",
+        keys: async () => ({ gemini: trial.gemini, keyId: "" }),
         targetMarkOf: async () => undefined,
       },
     }),

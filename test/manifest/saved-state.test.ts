@@ -42,7 +42,7 @@ async function save(folder: string): Promise<void> {
 
 /** As anybody can make it who has read jobs/README.md. */
 function withProof(body: Buffer): Buffer {
-  const writer = `vecfill ${packageVersion()}, shape 4, v8 ${process.versions.v8}\n`;
+  const writer = `vecfill ${packageVersion()}, shape 5, v8 ${process.versions.v8}\n`;
   const proof = Buffer.alloc(PROOF_BYTES);
   proof.writeUInt32LE(crc32(body, crc32(writer)));
   return Buffer.concat([proof, body]);

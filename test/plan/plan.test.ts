@@ -232,13 +232,13 @@ describe("the time by what was learned", () => {
   const learned = { ...NEW_QUOTA, limit: 250_000 };
 
   test("is not told before anything was refused, then follows the limit or the pace", () => {
-    expect(learnedSeconds(1_000_000, NEW_QUOTA, 500_000)).toBeUndefined();
-    expect(learnedSeconds(1_000_000, learned, 500_000)).toBe(batchSeconds(1_000_000, 250_000));
-    expect(learnedSeconds(1_000_000, learned, 100_000)).toBe(batchSeconds(1_000_000, 100_000));
+    expect(learnedSeconds(1_000_000, [NEW_QUOTA], 500_000)).toBeUndefined();
+    expect(learnedSeconds(1_000_000, [learned], 500_000)).toBe(batchSeconds(1_000_000, 250_000));
+    expect(learnedSeconds(1_000_000, [learned], 100_000)).toBe(batchSeconds(1_000_000, 100_000));
     const bucket = { ...learned, pace: 10_000 / MINUTE_MS };
     const minutes = 75 + PROJECT_LIMITS.turnaroundMinutes;
-    expect(learnedSeconds(1_000_000, bucket, 500_000)).toBe(minutes * 60);
-    expect(learnedSeconds(0, bucket, 500_000)).toBe(0);
+    expect(learnedSeconds(1_000_000, [bucket], 500_000)).toBe(minutes * 60);
+    expect(learnedSeconds(0, [bucket], 500_000)).toBe(0);
   });
 
   test("stands in the plan beside the time by tier", async () => {

@@ -20,7 +20,7 @@ import { startTrial } from "../trial.ts";
 import { openWorkshop, type Workshop } from "../workshop.ts";
 import { drive } from "../../src/run/drive.ts";
 import { worldOf } from "../../src/gates/world.ts";
-import { Creates } from "../../src/submit/creates.ts";
+import { createsOf } from "../../src/submit/creates.ts";
 import { SettleLane } from "../../src/submit/settle-lane.ts";
 import { SubmitLane } from "../../src/submit/submit-lane.ts";
 import { IN_FULL } from "../size.ts";
@@ -83,10 +83,12 @@ describe("a service that asks for patience", () => {
     await trial.export();
     const ended = trial.services({}, async (all) => {
       const grace = { reconcileGraceMs: 1_000, quotaWaitMs: 0 };
-      const around = { ...worldOf(all), ...grace, creates: new Creates(all, 1) };
-      const world = { ...around, window: { maxActiveJobs: 9, maxEnqueuedTokens: 999 } };
-      await drive([new SubmitLane(world), new SettleLane(world)], world);
-      world.outages.halted.throwIfAborted();
+      const window = { maxActiveJobs: 9, maxEnqueuedTokens: 999 };
+      const around = { ...worldOf(all), ...grace, window };
+      const { projects } = createsOf(around, 1);
+      const lanes = projects.flatMap((own) => [new SubmitLane(own), new SettleLane(own)]);
+      await drive(lanes, around);
+      around.outages.halted.throwIfAborted();
     });
     await expect(ended).rejects.toMatchObject({
       exit: "unfinished",

@@ -143,3 +143,30 @@ test("a job that cannot be imported here is left to others at once", async () =>
   await b.turn();
   expect(b.crew.duties.imports(back)).toBe(true);
 });
+
+test("what is done at Gemini is for those who have a key of that project, and the rest for one of all", async () => {
+  const { engine } = newTable(() => nowMs);
+  const manifest = await openManifest(await temporaryFolder(), systemClock);
+  const [both, eu] = [
+    await worker(engine, { manifest, projects: ["default", "eu"], only: ["export", "import"] }),
+    await worker(engine, { manifest, projects: ["eu"] }),
+  ];
+  const back: Job[] = [];
+  for (const project of ["eu", undefined]) {
+    const { id: job } = await manifest.recordExported(newJob(await manifest.reserveJobId()));
+    const its = { job, project, keyId: "k" };
+    await manifest.record({ type: "submitting", ...its, submission: 1, displayName: job });
+    await manifest.record({ type: "submitted", ...its, batch: job, adopted: false });
+    back.push(await manifest.record({ type: "succeeded", job, resultsName: "r" }));
+  }
+  await eu.turn();
+  await both.turn();
+  const { duties } = eu.crew;
+  expect([duties.has("submit", "eu"), duties.has("submit"), duties.has("export")]).toEqual([
+    true,
+    false,
+    true,
+  ]);
+  expect(back.map((job) => duties.imports(job))).toEqual([true, false]);
+  expect(back.map((job) => both.crew.duties.imports(job))).toEqual([false, true]);
+});

@@ -30,7 +30,7 @@ test("it ends, with what is to be sent left to the others", async () => {
     const ended = run({ ...all, manifest, gemini }, { ...trial.runOptions(), crew });
     await expect(ended).rejects.toThrow("credits are depleted");
     expect(manifest.jobs().map(({ state }) => state)).toEqual(["exported"]);
-    const [other] = await engine.take("submit", 1);
+    const [other] = await engine.take({ duty: "submit", project: "default" }, 1);
     expect(other).toMatchObject({ duty: "submit" });
     await crew.close();
   });

@@ -19,10 +19,10 @@ describe("two engines on a native server", ON_NATIVE, () => {
     return engine;
   }
 
-  async function open(): Promise<Engine> {
+  async function open(...projects: readonly string[]): Promise<Engine> {
     const { native: statements } = native.database;
     if (statements === undefined) throw new Error("a server has them");
-    return openBoss(statements, { leaseMs: 10_000 });
+    return openBoss(statements, { leaseMs: 10_000, projects });
   }
 
   /** As if it had not been heard of for an hour. */
@@ -46,32 +46,46 @@ describe("two engines on a native server", ON_NATIVE, () => {
   test("a task is offered once, and taken once", async () => {
     const task = { duty: "import", key: "0001" } as const;
     await Promise.all([one().offer([task, task]), other().offer([task])]);
-    const taken = await Promise.all([one().take("import", 4), other().take("import", 4)]);
+    const taken = await Promise.all([
+      one().take({ duty: "import" }, 4),
+      other().take({ duty: "import" }, 4),
+    ]);
     expect(taken.flat()).toMatchObject([task]);
     await one().offer([task]);
-    expect(await other().take("import", 4)).toEqual([]);
+    expect(await other().take({ duty: "import" }, 4)).toEqual([]);
     await one().giveBack(taken.flat());
+  });
+
+  test("a task of a project is taken for that one alone", async () => {
+    const eu = await open("eu", "default");
+    await eu.offer([{ duty: "submit", project: "eu", key: "submit eu" }]);
+    expect(await one().take({ duty: "submit" }, 4)).toEqual([]);
+    const taken = await eu.take({ duty: "submit", project: "eu" }, 4);
+    expect(taken).toMatchObject([{ project: "eu", key: "submit eu" }]);
+    expect(await eu.renew(taken)).toEqual(taken);
+    await eu.giveBack(taken);
+    await eu.close();
   });
 
   test("who was not heard of has lost it, and settles nothing of whoever has it then", async () => {
     await one().offer([{ duty: "poll", key: "poll" }]);
-    const late = await one().take("poll", 1);
+    const late = await one().take({ duty: "poll" }, 1);
     expect(await one().renew(late)).toEqual(late);
     await letLeasesEnd();
-    const now = await other().take("poll", 1);
+    const now = await other().take({ duty: "poll" }, 1);
     expect(now).toMatchObject([{ key: "poll" }]);
     expect(await one().renew(late)).toEqual([]);
     await one().giveBack(late);
     expect(await other().renew(now)).toEqual(now);
     await other().giveBack(now);
-    expect(await one().take("poll", 1)).toEqual([]);
+    expect(await one().take({ duty: "poll" }, 1)).toEqual([]);
   });
 
   test("where its tables were dropped it fails, and one that is opened then makes them again", async () => {
     await native.database.query("DROP SCHEMA vecfill_boss CASCADE");
-    await expect(one().take("export", 1)).rejects.toThrow("vecfill_boss");
+    await expect(one().take({ duty: "export" }, 1)).rejects.toThrow("vecfill_boss");
     engines[0] = await open();
     await one().offer([{ duty: "export", key: "export" }]);
-    expect(await one().take("export", 1)).toMatchObject([{ key: "export" }]);
+    expect(await one().take({ duty: "export" }, 1)).toMatchObject([{ key: "export" }]);
   });
 });

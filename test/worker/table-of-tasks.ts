@@ -21,10 +21,11 @@ export function newTable(elapsedMs: () => number) {
         table.set(task.key, { lease, heldUntilMs: undefined });
       }
     },
-    take: async (duty, most) => {
+    take: async ({ duty, project }, most) => {
       there();
       const free = [...table.values()].filter(
-        ({ lease, heldUntilMs }) => lease.duty === duty && heldUntilMs === undefined,
+        ({ lease, heldUntilMs }) =>
+          lease.duty === duty && lease.project === project && heldUntilMs === undefined,
       );
       return free.slice(0, most).map((standing) => {
         standing.heldUntilMs = elapsedMs() + LEASE_MS;

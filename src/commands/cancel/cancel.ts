@@ -18,7 +18,8 @@ import { isOpen, needs } from "../../manifest/states.ts";
 
 export type CancelServices = Readonly<{
   manifest: Manifest;
-  gemini: () => Promise<Gemini>;
+  /** By a key that sees its batch. */
+  gemini: (job: Job) => Promise<Gemini>;
   report: Report;
 }>;
 
@@ -44,7 +45,7 @@ export async function cancelJob(
     await recordGivenUp(manifest, job);
     return "givenUp";
   }
-  const refusal = await cancelAtGemini(gemini, prospect.batch);
+  const refusal = await cancelAtGemini(() => gemini(job), prospect.batch);
   if (refusal === undefined) return "asked";
   if (!insist) {
     throw refusal instanceof GeminiError ? explain(refusal, `cancelling job ${job.id}`) : refusal;
@@ -63,7 +64,7 @@ function uncancelled(batch: string, { message }: Error) {
 
 /** What kept it from being done: an answer, no answer, or no key to ask with. */
 async function cancelAtGemini(
-  gemini: CancelServices["gemini"],
+  gemini: () => Promise<Gemini>,
   batch: string,
 ): Promise<GeminiError | UserError | undefined> {
   try {

@@ -1,4 +1,5 @@
 import type { CommandContext, CommandResult } from "../../cli/command.ts";
+import { withKeyOf } from "../../gates/keys.ts";
 import { type Job, linesOf } from "../../manifest/job.ts";
 import { type ManifestView } from "../../manifest/manifest.ts";
 import { count, counted } from "../../words/figures.ts";
@@ -19,8 +20,8 @@ export async function showCancel(
   const givenUp: string[] = [];
   const kept: string[] = [];
   for (const job of jobs) {
-    const cancelServices = { manifest, gemini: () => services.gemini(), report };
-    const how = await cancelJob(cancelServices, job, settings.giveUp);
+    const gemini = async () => withKeyOf(await services.keys(), job).gemini;
+    const how = await cancelJob({ manifest, gemini, report }, job, settings.giveUp);
     ({ asked, givenUp, kept })[how].push(job.id);
   }
   const lines = [

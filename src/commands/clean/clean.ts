@@ -16,9 +16,8 @@ import type { Cleaning } from "./what-may-go.ts";
 
 export type CleanServices = Readonly<{
   manifest: Manifest;
-  gemini: () => Promise<Gemini>;
-  /** Names the API key without telling it. */
-  keyId: () => string;
+  /** By the key that sent the job; undefined: it is not here. */
+  gemini: (job: Job) => Promise<Gemini | undefined>;
   report: Report;
   signal: AbortSignal;
 }>;
@@ -84,11 +83,11 @@ async function deleteUploads(
   if (open.length === 0) return [];
   const done: string[] = [];
   try {
-    const keyId = services.keyId();
-    const gemini = await services.gemini();
-    // to a key of another project every file looks as if it were gone
-    for (const { job, upload } of open.filter(({ job: each }) => each.keyId === keyId)) {
-      if (services.signal.aborted || upload === undefined) break;
+    for (const { job, upload } of open) {
+      // to a key of another project every file looks as if it were gone
+      const gemini = await services.gemini(job);
+      if (gemini === undefined || upload === undefined) continue;
+      if (services.signal.aborted) break;
       await gemini.deleteFile(upload);
       await services.manifest.record({ type: "cleaned", job: job.id, files: ["upload"] });
       done.push(job.id);

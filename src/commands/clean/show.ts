@@ -19,8 +19,10 @@ export async function showClean(context: CommandContext): Promise<CommandResult>
   const { cleaned, files, uploads, ...freed } = await clean(
     {
       manifest,
-      gemini: () => services.gemini(),
-      keyId: () => services.keyId(),
+      gemini: async (job) => {
+        const { keys = [] } = await services.keys();
+        return keys.find(({ keyId }) => keyId === job.keyId)?.gemini;
+      },
       report,
       signal,
     },

@@ -1,14 +1,15 @@
 /** All checks, in the order in which one rests on the other. Nothing is spent and nothing written. */
 import type { StoreAccess } from "../../settings/access.ts";
 import type { Clock } from "../../clock.ts";
-import type { Gemini, OfferedModel } from "../../gemini/port.ts";
+import type { OfferedModel } from "../../gemini/port.ts";
+import type { Key, Keyed } from "../../jobs-folder/stage-services.ts";
 import type { ManifestView } from "../../manifest/manifest.ts";
 import { tryTable } from "../../plan/trial-write.ts";
 import type { JobsPlace } from "../../words/no-folder-text.ts";
 import { count as figure } from "../../words/figures.ts";
 import type { AddressedHost, Examination, Store } from "../../store/port.ts";
 import type { Beside } from "../../submit/others.ts";
-import { isModelName } from "../../row/models.ts";
+import { isModelName, type ModelName } from "../../row/models.ts";
 import { tableName, type Target } from "../../row/target.ts";
 import { checkAddress } from "./address-checks.ts";
 import { attempt, type Check, failure, ok, warning } from "./check.ts";
@@ -16,7 +17,7 @@ import { checkDisk, checkJobsFolder } from "./folder-checks.ts";
 import { checkExamination } from "./table-checks.ts";
 
 export type DoctorServices = Readonly<{
-  gemini(): Promise<Gemini>;
+  keys(): Promise<Keyed>;
   view(): Promise<ManifestView>;
   store(target: Target): Promise<Store>;
   examine(target: Target): Promise<Examination>;
@@ -24,7 +25,7 @@ export type DoctorServices = Readonly<{
   addressed(url: URL): Promise<AddressedHost>;
   clock: Clock;
   /** What there is to say of batches that the folder does not know. */
-  beside(asked: Readonly<{ manifest: ManifestView; gemini: Gemini }>): Promise<Beside | undefined>;
+  beside(asked: Readonly<{ manifest: ManifestView }> & Keyed): Promise<Beside | undefined>;
 }>;
 
 export type DoctorOptions = Readonly<{ target: Target }> & JobsPlace;
@@ -48,10 +49,10 @@ export async function doctor(services: DoctorServices, options: DoctorOptions): 
 }
 
 async function checkOthers(
-  { gemini, beside }: DoctorServices,
+  { keys, beside }: DoctorServices,
   manifest: ManifestView,
 ): Promise<readonly Check[]> {
-  const found = await beside({ manifest, gemini: await gemini() });
+  const found = await beside({ manifest, ...(await keys()) });
   if (found === undefined) return [ok("other folders", "none has batches that rows wait for")];
   return [
     found.isInTheWay
@@ -61,19 +62,31 @@ async function checkOthers(
 }
 
 /** Counting tokens needs the key and the model, and costs nothing; nor does the list of models. */
-async function checkGemini(
-  { gemini }: DoctorServices,
-  { model }: Target,
+async function checkGemini({ keys }: DoctorServices, { model }: Target): Promise<readonly Check[]> {
+  return attempt("Gemini", async () => {
+    const { keys: all = [] } = await keys();
+    const whose = ({ project }: Key) => (all.length > 1 ? ` ${project}` : "");
+    const each = await Promise.all(all.map((key) => checkKey(key, whose(key), model)));
+    return each.flat();
+  });
+}
+
+/** `whose`: behind the names of its checks. */
+async function checkKey(
+  { gemini }: Key,
+  whose: string,
+  model: ModelName,
 ): Promise<readonly Check[]> {
-  const answers = await attempt("Gemini", async () => {
-    await (await gemini()).countTokens(model, ["How many legs has a spider?"]);
-    return [ok("Gemini", `the key works, and ${model} answers`)];
+  const name = `Gemini${whose}`;
+  const answers = await attempt(name, async () => {
+    await gemini.countTokens(model, ["How many legs has a spider?"]);
+    return [ok(name, `the key works, and ${model} answers`)];
   });
   if (answers.some(({ status }) => status === "failure")) return answers;
   const takes = await attempt("batches", async () => [
-    checkBatches(model, await (await gemini()).listModels()),
+    checkBatches(model, await gemini.listModels()),
   ]);
-  return [...answers, ...takes];
+  return [...answers, ...takes.map((check) => ({ ...check, name: `${check.name}${whose}` }))];
 }
 
 function checkBatches(model: string, offered: readonly OfferedModel[]): Check {

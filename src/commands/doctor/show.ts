@@ -13,7 +13,7 @@ export async function showDoctor(context: CommandContext): Promise<CommandResult
   const elsewhere = geminiElsewhere(environment);
   const checks = await doctor(
     {
-      gemini: () => services.gemini(),
+      keys: () => services.keys(),
       store: (target) => services.store(target),
       examine: (target) => services.examine(target),
       view: () => services.view(),
@@ -50,7 +50,7 @@ export async function showDoctor(context: CommandContext): Promise<CommandResult
 
 /** Without a key that works there is nobody to ask. */
 function isGeminiWell(checks: readonly Check[]): boolean {
-  return checks.some(({ name, status }) => name === "Gemini" && status === "ok");
+  return checks.some(({ name, status }) => name.startsWith("Gemini") && status === "ok");
 }
 
 const STATUS_COLUMNS = "warning".length;

@@ -6,7 +6,7 @@ import { count, counted } from "../../words/figures.ts";
 import { canBeWrittenAgain, countEmpty, writeLostRows } from "../../import/again/again.ts";
 import { refetchResults } from "../../import/download.ts";
 import { wasImported } from "../../manifest/states.ts";
-import { hasGeminiKey } from "../../settings/access.ts";
+import { hasGeminiKey } from "../../settings/environment/gemini-access.ts";
 import { KeySet } from "../../row/key-table.ts";
 import { withTables } from "../../composition/stages.ts";
 import type { RowEnd } from "../../store/port.ts";
@@ -94,8 +94,8 @@ async function fetcher(
   tables: Tables,
 ): Promise<Fetch | undefined> {
   if (!settings.refetch && !hasGeminiKey(environment)) return undefined;
-  const gemini = await services.gemini();
-  return (job) => refetchResults({ ...tables, gemini, keyId: services.keyId() }, job);
+  const keyed = await services.keys();
+  return (job) => refetchResults({ ...tables, ...keyed }, job);
 }
 
 /**

@@ -16,6 +16,7 @@ import { bytes, count, counted, dollars, duration } from "../../words/figures.ts
 import { outcomes } from "../../output/progress-lines.ts";
 import { aligned, type Fact } from "../../words/text-lines.ts";
 import type { Stay } from "./timeline.ts";
+import { projectName } from "../../row/project.ts";
 import { columnName } from "../../row/target.ts";
 import { needs } from "../../manifest/states.ts";
 
@@ -81,6 +82,7 @@ function sameText({ copies }: Job): string | undefined {
 
 function whereItIs(job: Job, waiting: Waiting): Fact[] {
   return [
+    ["project", projectName(job.project) || undefined],
     ["batch", job.batch],
     ["display name", job.displayName],
     ["submitted", job.submittedAt],

@@ -29,6 +29,7 @@ const COLUMNS: readonly (readonly [title: string, cell: (job: ListedJob) => Cell
   ["copiesFile", ({ files }) => files.copies],
   ["parents", ({ parents }) => parents.join(" ")],
   ["rolledBack", ({ rolledBack }) => rolledBack],
+  ["project", ({ project }) => project],
 ];
 
 /** A line of titles and a line for each job, without the last line's end. */

@@ -3,6 +3,7 @@ import { costOf, spentOn } from "../../cost/cost.ts";
 import { finalSums, rolledBackRows } from "../../cost/final-sums.ts";
 import { mayHaveCost } from "../../manifest/bill.ts";
 import type { Job } from "../../manifest/job.ts";
+import { projectName } from "../../row/project.ts";
 import { count, counted, dollarsTogether, minute, type Together } from "../../words/figures.ts";
 import { folded, said } from "../../words/text-lines.ts";
 import { outcomes } from "../../output/progress-lines.ts";
@@ -42,6 +43,7 @@ function extraColumns(costText: (job: Job) => string): Column[] {
   return [
     { title: "cost", align: "right", cell: costText },
     { title: "try", align: "right", cell: ({ attempt }) => (attempt === 1 ? "" : count(attempt)) },
+    { title: "project", align: "left", cell: ({ project }) => projectName(project) },
     { title: "batch", align: "left", cell: ({ batch }) => batch ?? "" },
     { title: "error", align: "left", cell: ({ error }) => error?.message.split("\n")[0] ?? "" },
   ];

@@ -26,6 +26,8 @@ export type ListedJob = Outcomes &
     tokens: number;
     /** A decimal string: what it has cost, or will where it was not sent yet; an estimate as long as `tokens` is. */
     usd: string;
+    /** Whose queue it is in, was in, or is to go to first; null: none yet. */
+    project: string | null;
     batch: string | null;
     /** The first of `parents`. */
     parent: string | null;
@@ -58,6 +60,7 @@ export function listedJob(job: Job, prices: Prices): ListedJob {
     rolledBack: rolledBackRows([job]),
     tokens: job.billedTokens ?? job.tokens,
     usd: decimal(costOf(job, prices).usd),
+    project: job.project ?? null,
     batch: job.batch ?? null,
     parent: job.parents[0] ?? null,
     parents: job.parents,

@@ -131,11 +131,11 @@ function heldJobs(jobs: readonly Job[]): string[] {
 
 /** What the next job waits for. */
 function fullQueue({ settings, clock }: CommandContext, manifest: ManifestView): string[] {
-  const jobs = manifest.jobs();
-  const job = jobs.find((each) => needs(each) === "send");
+  const job = manifest.jobs().find((each) => needs(each) === "send");
   if (job === undefined) return [];
+  const jobs = manifest.jobs().filter(({ project }) => project === job.project);
   const nowMs = clock.now().getTime();
-  const log = manifest.quota(job.target.model);
+  const log = manifest.quota(job.target.model, job.project);
   const { quotaWaitMs } = settings;
   const window = windowNow(manifest, queueWindow(settings));
   const next = nextTry(job, { jobs, window, log, quotaWaitMs, nowMs });
@@ -194,10 +194,7 @@ async function settle({ services, settings, ...context }: CommandContext): Promi
   const view = await services.view();
   if (!view.jobs().some((job) => job.submissions > 0)) return;
   const { reconcile } = await import("../../run/alone.ts");
-  const gemini = await services.gemini();
+  const keyed = await services.keys();
   const manifest = await services.manifest();
-  await reconcile(
-    { ...context, gemini, manifest, keyId: services.keyId() },
-    settings.reconcileGraceMs,
-  );
+  await reconcile({ ...context, ...keyed, manifest }, settings.reconcileGraceMs);
 }

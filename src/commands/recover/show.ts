@@ -1,6 +1,7 @@
 import type { CommandContext, CommandResult } from "../../cli/command.ts";
 import { sameTarget, columnName } from "../../row/target.ts";
 import { targetOf } from "../../settings/config.ts";
+import { eachProject } from "../../gates/keys.ts";
 import { recoverableFromSettings, recoverFromSettings } from "../../composition/stages.ts";
 import { counted, someJobs } from "../../words/figures.ts";
 import { needsFolder } from "../../words/needs-folder.ts";
@@ -36,15 +37,15 @@ export async function showRecover(context: CommandContext): Promise<CommandResul
 
 async function showDryRun(context: CommandContext): Promise<CommandResult> {
   const manifest = await context.services.view();
-  const gemini = await context.services.gemini();
-  const batches = (await recoverableFromSettings(context, { manifest, gemini })).map(
-    ({ name: batch, displayName, rawState: state, counts }) => ({
-      batch,
-      displayName,
-      state,
-      requests: counts?.requests ?? null,
-    }),
-  );
+  const found = [];
+  for (const own of eachProject(await context.services.keys()))
+    found.push(...(await recoverableFromSettings(context, { manifest, ...own })));
+  const batches = found.map(({ name: batch, displayName, rawState: state, counts }) => ({
+    batch,
+    displayName,
+    state,
+    requests: counts?.requests ?? null,
+  }));
   const lines = batches.map(({ displayName, state }) => `${displayName}  ${state}`);
   const would = `Would make jobs of ${counted(batches.length, "batch")}:`;
   return {

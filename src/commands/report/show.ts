@@ -1,5 +1,6 @@
 import type { CommandContext, CommandResult } from "../../cli/command.ts";
 import { askDatabase, targetToTell } from "../../cli/coverage.ts";
+import { queuesOf } from "../../words/queues.ts";
 import { replaceFileUnlocked } from "../../disk/durable-file.ts";
 import { type UserError, usageError } from "../../errors.ts";
 import type { Settings } from "../../settings/options.ts";
@@ -25,7 +26,8 @@ export async function showReport(context: CommandContext): Promise<CommandResult
     readEvents: services.events,
     target,
     prices: pricesOf(settings),
-    enqueuedTokensMax: queueWindow(settings).maxEnqueuedTokens,
+    enqueuedTokensMax:
+      queueWindow(settings).maxEnqueuedTokens * Math.max(1, queuesOf(manifest.jobs()).length),
     now: clock.now(),
     store: typeof coverage === "string" ? undefined : await context.services.store(target),
   });

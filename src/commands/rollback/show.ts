@@ -92,8 +92,8 @@ async function fetchResults(
   const { hasResults } = await import("../../jobs-folder/results-file.ts");
   for (const job of ids.map((id) => manifest.job(id)).filter(isImported)) {
     if (await hasResults(await manifest.bring(job), job)) continue;
-    const gemini = await context.services.gemini();
-    await fetcherOfResults(context, { manifest, gemini })(job);
+    const keyed = await context.services.keys();
+    await fetcherOfResults(context, { manifest, ...keyed })(job);
   }
 }
 

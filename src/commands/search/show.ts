@@ -1,7 +1,7 @@
 import type { CommandContext, CommandResult } from "../../cli/command.ts";
 import { SEARCH_OPTIONS } from "../../cli/search-options.ts";
 import { fit } from "../../output/fit.ts";
-import { otherSpace } from "../../manifest/vector-space.ts";
+import { otherSpace } from "../../gates/vector-space.ts";
 import { queriesOf } from "../../search/vectors-now.ts";
 import { type Flags, flagValues, targetOf } from "../../settings/config.ts";
 import { queryVectorFromSettings, searchFromSettings } from "../../composition/stages.ts";

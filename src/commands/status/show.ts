@@ -17,6 +17,7 @@ import { failureLines, failuresJson, mendLines } from "../../words/failures-text
 import * as words from "../../words/figures.ts";
 import { noFolderText } from "../../words/no-folder-text.ts";
 import { aligned, type Fact, said, textOf } from "../../words/text-lines.ts";
+import { queuesOf } from "../../words/queues.ts";
 import { failedRows, verdictOn } from "../../words/verdict.ts";
 
 type Standing = Awaited<ReturnType<typeof standingOf>>;
@@ -53,6 +54,7 @@ async function standingOf(context: CommandContext) {
     busy,
     verdict: verdictOn({ coverage, jobs, failed: failures.waiting }),
     atGemini: { ...placeOf(jobs, isAtGemini), ...oldestOf(jobs.filter(isAtGemini)) },
+    queues: queuesOf(jobs),
     results: placeOf(jobs, isBack),
     inHand: store && (await jobInHand(store, manifest, jobs)),
     notSent: placeOf(jobs, isToSend),
@@ -162,11 +164,12 @@ function backText({ inHand }: Standing): string {
   return `of which ${words.count(inHand.filled)} of job ${inHand.job} are in the column already`;
 }
 
-function atGeminiText({ atGemini, now }: Standing): string | undefined {
+function atGeminiText({ atGemini, queues, now }: Standing): string | undefined {
   const { oldest, since } = atGemini;
   if (since === undefined) return undefined;
   const age = words.duration((now.getTime() - Date.parse(since)) / MS_PER_SECOND);
-  return `${placeText(atGemini)}, oldest ${oldest} since ${words.minute(since)} UTC (${age})`;
+  const each = queues.map(([name, jobs]) => `, ${jobs} of ${name}`);
+  return `${placeText(atGemini)}${each.join("")}, oldest ${oldest} since ${words.minute(since)} UTC (${age})`;
 }
 
 function paceText({ speed }: Standing): string {

@@ -6,9 +6,8 @@
 import { MS_PER_SECOND } from "../../clock.ts";
 import { needsDatabase } from "../../words/needs-database.ts";
 import type { Job } from "../../manifest/job.ts";
-import { sameColumn } from "../../manifest/vector-space.ts";
 import { waitingSince } from "../../jobs-folder/waiting-since.ts";
-import type { Target } from "../../row/target.ts";
+import { sameColumn, type Target } from "../../row/target.ts";
 import type { Store } from "../../store/port.ts";
 import { duration } from "../../words/figures.ts";
 

@@ -14,6 +14,7 @@
  */
 import { MS_PER_MINUTE } from "../../clock.ts";
 import type { QuotaLimit } from "../../gemini/port.ts";
+import type { ModelName } from "../../row/models.ts";
 
 export type QuotaLog = Readonly<{
   /** Tokens and number of batches that have not ended. */
@@ -51,6 +52,18 @@ export type QuotaLog = Readonly<{
   /** Where the count of batches was refused: so many may be active. */
   batchLimit: number | undefined;
 }>;
+
+/** By model and project, as `quotaName` says it. */
+export type Quotas = Map<string, QuotaLog>;
+
+export function quotaName(model: ModelName, project: string): string {
+  return `${model} ${project}`;
+}
+
+/** Of each project that something is known of. */
+export function quotasOf(quotas: Quotas, model: ModelName): readonly QuotaLog[] {
+  return [...quotas].filter(([name]) => name.startsWith(`${model} `)).map(([, log]) => log);
+}
 
 /** A create that was sent although the limit was reached: time may have given something back. */
 export type Probe = "time";

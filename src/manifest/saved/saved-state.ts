@@ -119,7 +119,7 @@ function isSound(job: unknown): job is StoredJob {
 
 const PROOF_BYTES = 4;
 /** Counts the shapes that the state has had: a version under work has the number of the one before it. */
-const SHAPE = 4;
+const SHAPE = 5;
 
 /** Another for other bytes, and where another version of vecfill or of its engine wrote them. */
 function proofOf(body: Uint8Array): Buffer {

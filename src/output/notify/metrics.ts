@@ -9,6 +9,7 @@ import { isRolledBack, JOB_STATES, needs } from "../../manifest/states.ts";
 import { waitingSince } from "../../jobs-folder/waiting-since.ts";
 import type { Status } from "../../jobs-folder/status-file.ts";
 import { decimal } from "../../words/figures.ts";
+import { queuesOf } from "../../words/queues.ts";
 import type { Metric } from "./exposition.ts";
 
 export type Measured = Readonly<{
@@ -49,6 +50,11 @@ export function metricsOf(measured: Measured): Metric[] {
       "rows",
       "Rows in the manifest's jobs, by outcome; open has none yet.",
       Object.entries(outcomes(jobs)).flatMap(([outcome, number]) => one(number, { outcome })),
+    ),
+    gauge(
+      "queued_jobs",
+      "Jobs in the queue of each project, where there are several.",
+      queuesOf(jobs ?? []).flatMap(([project, number]) => one(number, { project })),
     ),
     counter("tokens_total", "Tokens sent, as counted by the service or estimated.", spent?.tokens),
     counter(

@@ -42,7 +42,7 @@ async function cleanAll({ emulator, services }: Trial): Promise<void> {
   const gemini = retryingGemini(client, hastyClock);
   await services({}, async (all) => {
     const plan = await planCleaning(all.manifest, { keepResults: false, now: new Date() });
-    await clean({ ...all, gemini: async () => gemini, keyId: () => all.keyId }, plan);
+    await clean({ ...all, gemini: async () => gemini }, plan);
   });
 }
 

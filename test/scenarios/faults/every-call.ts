@@ -22,6 +22,12 @@ export function failEveryCallInTurn(
         expect(hits.filter((hit) => hit.endsWith(":countTokens"))).not.toEqual([]);
       });
 
+      test("gemini, with keys of two projects", TIMEOUT, async () => {
+        const fault = { when, how, kind: "gemini" } as const;
+        const hits = await failEveryCall(workshop(), fault, EVERY, { hasTwoProjects: true });
+        expect(hits.length).toBeGreaterThan(10);
+      });
+
       test("file", TIMEOUT, async () => {
         const calls = someFileCalls(firsts[how]);
         const hits = await failEveryCall(workshop(), { when, how, kind: "file" }, calls);

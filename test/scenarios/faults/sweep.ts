@@ -22,6 +22,7 @@ import { resubmitJobs, retryableLine } from "../../../src/resubmit/resubmit.ts";
 import { run } from "../../../src/run/run.ts";
 import { cell } from "../../../src/store/database.ts";
 import { withRetry } from "../../../src/store/retry.ts";
+import { keyIdOf, Secret } from "../../../src/settings/environment/secret.ts";
 import { createSqlStore } from "../../../src/store/postgres/sql-store.ts";
 import {
   API_KEY,
@@ -51,6 +52,8 @@ export type Disturbance = Readonly<{
   emulatorSeed?: number;
   /** Gemini counts the rows' tokens first, as `vecfill run` has it do. */
   counts?: boolean;
+  /** There are keys of two projects. */
+  hasTwoProjects?: boolean;
   /** The column has indexes, which are dropped and built again. */
   rebuildIndex?: boolean;
   /**
@@ -79,6 +82,7 @@ const SMALL = {
   emulatorFaults: "",
   emulatorSeed: 1,
   counts: false,
+  hasTwoProjects: false,
   rebuildIndex: false,
   isRacing: false,
 } as const;
@@ -94,7 +98,8 @@ export async function runDisturbed(
   const plan: Plan = { ...SMALL, ...disturbance };
   const breach = (what: string) => new Error(`${what}\nby ${JSON.stringify(disturbance)}`);
   const { emulatorFaults: faults, emulatorSeed: seed } = plan;
-  const emulator = await startEmulator({ batchSeconds: 0, tier: "off", faults, seed });
+  const keys = plan.hasTwoProjects ? { keys: PROJECTS } : {};
+  const emulator = await startEmulator({ batchSeconds: 0, tier: "off", faults, seed, ...keys });
   try {
     await workshop.seed(
       Array.from({ length: plan.rows }, (_, index) => ({ id: index + 1, text: textOf(index) })),
@@ -292,14 +297,21 @@ class Process {
   #withServices<T>(work: (services: WorkshopServices) => Promise<T>): Promise<T> {
     const { target, database } = this.#workshop;
     const clock = this.#clock;
-    const client = { apiKey: API_KEY, baseUrl: this.#emulator.url, fetch: borderFetch };
-    const gemini = retryingGemini(connectGemini({ ...client, limits: HASTY_LIMITS }), clock);
+    const client = { baseUrl: this.#emulator.url, fetch: borderFetch, limits: HASTY_LIMITS };
+    const connect = (apiKey: string) => retryingGemini(connectGemini({ ...client, apiKey }), clock);
+    const gemini = connect(API_KEY);
+    const keys = Object.keys(PROJECTS).map((key, at) => ({
+      project: at === 0 ? "default" : "b",
+      keyId: keyIdOf(new Secret(key)),
+      gemini: connect(key),
+    }));
+    const projects = this.#plan.hasTwoProjects ? { keys } : {};
     const store = withRetry(
       createSqlStore(borderDatabase(database), target, { where: undefined }),
       { clock, report: () => {} },
     );
     const signal = underTest.getStore()?.death ?? new AbortController().signal;
-    const instead = { gemini, store, clock, storeOf: async () => store, signal };
+    const instead = { gemini, ...projects, store, clock, storeOf: async () => store, signal };
     const rebuild = this.#plan.rebuildIndex;
     return this.#workshop.withServices((services) => {
       // in real time no build here is long enough to be asked how far it is: the calls stay the same
@@ -318,6 +330,9 @@ class Process {
     }
   }
 }
+
+/** Of each key. */
+const PROJECTS = { [API_KEY]: "one", "key-of-another": "two" };
 
 /** What the emulator loses or spoils of answers that were paid for at once. */
 const LOSING = ["sync-cut", "sync-silent", "sync-count"];

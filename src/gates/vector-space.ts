@@ -1,7 +1,7 @@
 import { type UserError, usageError } from "../errors.ts";
-import type { Job } from "./job.ts";
-import { columnName, type Target } from "../row/target.ts";
-import { isRolledBack } from "./states.ts";
+import type { Job } from "../manifest/job.ts";
+import { columnName, sameColumn, type Target } from "../row/target.ts";
+import { isRolledBack } from "../manifest/states.ts";
 
 /**
  * Vectors of another model, width or task do not compare with these: a column that holds or awaits
@@ -27,10 +27,6 @@ export function jobOfOtherSpace(jobs: readonly Job[], target: Target): Job | und
   return jobs.find(
     (job) => sameColumn(job.target, target) && !sameSpace(job.target, target) && fillsColumn(job),
   );
-}
-
-export function sameColumn(a: Target, b: Target): boolean {
-  return a.schema === b.schema && a.table === b.table && a.embedding === b.embedding;
 }
 
 function sameSpace(a: Target, b: Target): boolean {

@@ -1,0 +1,268 @@
+/** I have keys of several projects. Do my rows go through all their queues, each once, and does no key speak for a project that it does not see? */
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { mayGoTo } from "../../src/gates/keys.ts";
+import { KeyCheck } from "../../src/gates/markers.ts";
+import { GeminiError } from "../../src/gemini/port.ts";
+import type { Job } from "../../src/manifest/job.ts";
+import { createsOf } from "../../src/submit/creates.ts";
+import { keyIdOf, Secret } from "../../src/settings/environment/secret.ts";
+import { startTrial, texts, type Trial } from "../trial.ts";
+import { API_KEY, openWorkshop, type Workshop } from "../workshop.ts";
+
+/** Of the emulator's projects. */
+const KEYS = { [API_KEY]: "one", "key-b": "two", "another-b": "two", "key-c": "three" };
+const MINUTE_MS = 60_000;
+const DAY_MS = 24 * 60 * MINUTE_MS;
+
+let workshop: Workshop;
+
+beforeAll(async () => {
+  workshop = await openWorkshop();
+});
+afterAll(() => workshop.close());
+
+/** Jobs of two rows each. */
+function begin(jobs: number, options: Parameters<typeof startTrial>[2] = {}) {
+  return startTrial(workshop, texts(jobs * 2), { keys: KEYS, ...options });
+}
+
+/** A process that has these keys, by the names of their projects. */
+function having(trial: Trial, named: Readonly<Record<string, string>>) {
+  const keys = Object.entries(named).flatMap(([project, given]) =>
+    given.split(",").map((key) => {
+      return { project, keyId: keyIdOf(new Secret(key)), gemini: trial.clientOf(key) };
+    }),
+  );
+  const [first] = keys;
+  if (first === undefined) throw new Error("there is no key");
+  return { ...first, keys };
+}
+
+const BOTH = { default: API_KEY, b: "key-b" };
+
+function smallJobs(trial: Trial) {
+  return { export: trial.exportOptions({ bounds: { ...workshop.bounds, maxRows: 2 } }) };
+}
+
+/** Of each job's batch, throw-away ones left out. */
+function projectsOf({ emulator }: Trial): string[] {
+  return emulator
+    .batches()
+    .flatMap(({ displayName, project }) =>
+      displayName.startsWith("vecfill-check-") ? [] : [project],
+    )
+    .toSorted();
+}
+
+async function expectPaidOnce(trial: Trial, rows: number): Promise<void> {
+  expect(Object.values(await trial.paid())).toEqual(Array.from({ length: rows }, () => 1));
+  expect(await trial.emptyIds()).toEqual([]);
+}
+
+describe("a run with keys of two projects", () => {
+  test("keeps both queues full, and each row is paid for once", async () => {
+    const trial = await begin(6, { activeBatchesMax: 2, batchSeconds: 1 });
+    const window = { maxActiveJobs: 2, maxEnqueuedTokens: 500_000 };
+    const most = { one: 0, two: 0 };
+    trial.setWire(async (_call, send) => {
+      const active = trial.emulator.batches().filter(({ state }) => /PENDING|RUNNING/.test(state));
+      for (const name of ["one", "two"] as const)
+        most[name] = Math.max(most[name], active.filter(({ project }) => project === name).length);
+      return send();
+    });
+    await trial.run({ ...smallJobs(trial), window }, having(trial, BOTH));
+    expect(most).toEqual({ one: 2, two: 2 });
+    const jobs = await trial.jobs();
+    expect(new Set(jobs.map(({ project }) => project))).toEqual(new Set(["default", "b"]));
+    await expectPaidOnce(trial, 12);
+  });
+
+  test("sends what one of them refuses to the other one, uploaded anew", async () => {
+    const trial = await begin(3);
+    const both = having(trial, BOTH);
+    const full = { ...both.gemini, createBatch: refuse };
+    const [first, ...others] = both.keys;
+    if (first === undefined) throw new Error("there are two keys");
+    const keys = [{ ...first, gemini: full }, ...others];
+    await trial.run(smallJobs(trial), { ...both, gemini: full, keys });
+    expect(projectsOf(trial)).toEqual(["two", "two", "two"]);
+    const quota = await trial.services({}, async ({ manifest }) => {
+      const logs = ["default", "b"].map((name) => manifest.quota(trial.target.model, name));
+      return logs.map(({ lastRefusalMs }) => lastRefusalMs !== undefined);
+    });
+    expect(quota).toEqual([true, false]);
+    await expectPaidOnce(trial, 6);
+  });
+
+  test("finds what was sent to either before a backup was put back", async () => {
+    const trial = await begin(4);
+    await trial.export(smallJobs(trial).export);
+    const both = having(trial, BOTH);
+    const window = { maxActiveJobs: 2, maxEnqueuedTokens: 500_000 };
+    await trial.forgetting(() => trial.submit({ window }, both));
+    expect(projectsOf(trial)).toEqual(["one", "one", "two", "two"]);
+    await trial.run(smallJobs(trial), both);
+    expect(projectsOf(trial)).toEqual(["one", "one", "two", "two"]);
+    await expectPaidOnce(trial, 8);
+  });
+
+  test("settles a lost create where it was sent, and that one comes late in vain", async () => {
+    const trial = await begin(2, { faults: "create-lost=2x" });
+    await trial.run({ ...smallJobs(trial), reconcileGraceMs: 300 }, having(trial, BOTH));
+    const lines = (await trial.text("manifest.ndjson")).split("\n");
+    expect(lines.filter((line) => line.includes('"absent"'))).toHaveLength(2);
+    // the check of each key
+    expect(trial.emulator.createsOfGoneFiles()).toBe(2);
+    await expectPaidOnce(trial, 4);
+  });
+});
+
+async function refuse(): Promise<never> {
+  throw new GeminiError("quota", "told by the test", { httpStatus: 429 });
+}
+
+/** A job of b whose create had no answer. */
+async function uncertain() {
+  const trial = await begin(2, { faults: "create-reset=1x" });
+  await trial.export(smallJobs(trial).export);
+  await trial.services(having(trial, { b: "key-b" }), async (all) => {
+    const { projects } = createsOf(all, 1);
+    for (const { creates } of projects) {
+      await creates.lookBefore(all.manifest.job("0001"));
+      await creates.send(all.manifest.job("0001"), {});
+    }
+  });
+  expect(await trial.job("0001")).toMatchObject({ state: "submitting", project: "b" });
+  return trial;
+}
+
+describe("a job in a queue whose key is not here", () => {
+  test("is left alone, and said to be; the others go on", async () => {
+    const trial = await uncertain();
+    const before = trial.emulator.calls("create");
+    const ended = trial.run(smallJobs(trial), having(trial, { default: API_KEY }));
+    await expect(ended).rejects.toMatchObject({
+      message: expect.stringContaining("of the project b"),
+      hint: expect.stringContaining("VECFILL_KEY_B"),
+    });
+    expect(await trial.states()).toEqual(["0001 submitting", "0002 imported"]);
+    expect(trial.emulator.calls("create")).toBe(before + 1);
+    await trial.run(smallJobs(trial), having(trial, BOTH));
+    await expectPaidOnce(trial, 4);
+  });
+
+  test("is settled by another key of its project, which sees its marker", async () => {
+    const trial = await uncertain();
+    await trial.run(smallJobs(trial), having(trial, { b: "another-b" }));
+    await expectPaidOnce(trial, 4);
+  });
+
+  test("but not by a key that does not, under whatever name", async () => {
+    const trial = await uncertain();
+    await expect(trial.run(smallJobs(trial), having(trial, { b: "key-c" }))).rejects.toMatchObject({
+      message: expect.stringContaining("cannot be told with this API key"),
+    });
+    expect((await trial.job("0001")).state).toBe("submitting");
+    await trial.run(smallJobs(trial), having(trial, { b: "key-b" }));
+    await expectPaidOnce(trial, 4);
+  });
+});
+
+describe("keys of one project", () => {
+  test("are refused under two names, in one process or in several", async () => {
+    const trial = await begin(2);
+    const once = trial.run(smallJobs(trial), having(trial, { b: "key-b", c: "another-b" }));
+    await expect(once).rejects.toMatchObject({
+      exit: "usage",
+      message: expect.stringMatching(/VECFILL_KEY_[BC] is of the project that is called [bc]/),
+    });
+    await trial.export(smallJobs(trial).export);
+    const window = { maxActiveJobs: 1, maxEnqueuedTokens: 500_000 };
+    await trial.submit({ window }, having(trial, { b: "key-b" }));
+    const other = trial.run(smallJobs(trial), having(trial, { c: "another-b" }));
+    await expect(other).rejects.toMatchObject({ hint: expect.stringContaining("VECFILL_KEY_B") });
+  });
+
+  test("are taken under one, and each fetches what it sent", async () => {
+    const trial = await begin(2);
+    await trial.export(smallJobs(trial).export);
+    await trial.submit({}, having(trial, { b: "another-b" }));
+    await trial.run(smallJobs(trial), having(trial, { b: "key-b,another-b" }));
+    expect(projectsOf(trial)).toEqual(["two", "two"]);
+    await expectPaidOnce(trial, 4);
+  });
+
+  test("leave no file where there is one without a name", async () => {
+    const trial = await begin(1);
+    const uploads: string[] = [];
+    const its = having(trial, { default: API_KEY });
+    const uploadFile: typeof its.gemini.uploadFile = (file, signal) => {
+      uploads.push(file.remoteName);
+      return trial.gemini.uploadFile(file, signal);
+    };
+    const gemini = { ...its.gemini, uploadFile };
+    const keys = its.keys.map((key) => ({ ...key, gemini }));
+    await trial.run(smallJobs(trial), { ...its, gemini, keys });
+    expect(uploads).toEqual([expect.stringContaining("-0001-1-")]);
+    expect((await trial.text("manifest.ndjson")).includes("project")).toBe(false);
+  });
+
+  test("leave a new one each day that they send something, and keep their names when all are gone", async () => {
+    const trial = await begin(2, { frozen: true });
+    await trial.export(smallJobs(trial).export);
+    const markers = new Set<string>();
+    trial.setWire(async ({ url }, send) => {
+      const [marker] = /vecfill-\w{8}-[0-9a-f]{12}-\d+$/.exec(url.pathname) ?? [];
+      if (marker !== undefined) markers.add(marker);
+      return send();
+    });
+    const window = { maxActiveJobs: 1, maxEnqueuedTokens: 500_000 };
+    await trial.submit({ window }, having(trial, { b: "key-b" }));
+    await trial.services(having(trial, { b: "key-b" }), async (all) => {
+      const check = new KeyCheck(all);
+      for (let day = 0; day < 3; day += 1) {
+        await check.check();
+        await check.check();
+        await trial.clock.sleep(DAY_MS);
+      }
+    });
+    expect(markers.size).toBe(3);
+    await trial.clock.sleep(4 * DAY_MS);
+    const renamed = trial.submit({}, having(trial, { other: "key-b" }));
+    await expect(renamed).rejects.toMatchObject({ hint: expect.stringContaining("VECFILL_KEY_B") });
+  });
+});
+
+test("a job goes to another project when its own refuses it, is not here, or does not send it for long", async () => {
+  const trial = await begin(1);
+  await trial.export(smallJobs(trial).export);
+  await trial.services(having(trial, BOTH), async (all) => {
+    const { manifest } = all;
+    const may = (
+      job: Job,
+      isShared: boolean,
+      ageMs: number,
+      named: Record<string, string> = BOTH,
+    ) => {
+      const now = () => new Date(Date.parse(job.updatedAt) + ageMs);
+      const clock = { ...all.clock, now };
+      return mayGoTo({ ...having(trial, named), manifest: { ...manifest, isShared }, clock }, job);
+    };
+    const [exported] = manifest.jobs();
+    if (exported === undefined) throw new Error("there is a job");
+    expect(may(exported, true, 0)).toBe(true);
+    const remoteFile = { name: "files/x" };
+    const job = "0001";
+    const uploaded = await manifest.record({ type: "uploaded", job, project: "b", remoteFile });
+    expect([may(uploaded, true, 0), may(uploaded, true, 11 * MINUTE_MS)]).toEqual([false, true]);
+    expect(may(uploaded, true, 0, { b: "key-b" })).toBe(true);
+    const alone = { default: API_KEY };
+    expect([may(uploaded, true, 0, alone), may(uploaded, false, 0, alone)]).toEqual([false, true]);
+    const sent = { displayName: "d", submission: 1, project: "b", keyId: "k" };
+    const sending = await manifest.record({ type: "submitting", job, ...sent });
+    expect(may(sending, false, 11 * MINUTE_MS, alone)).toBe(false);
+    const error = { code: 429, message: "quota" };
+    const refused = await manifest.record({ type: "refused", job, error, fileGone: false });
+    expect(may(refused, true, 0)).toBe(true);
+  });
+});
