@@ -186,9 +186,11 @@ describe.each(STATES)("a job in state %s", (from) => {
   });
 });
 
+function active(...types: readonly JobEvent["type"][]) {
+  return stateAfter(types.map((type) => EVENTS[type])).quotas.get(TARGET.model)?.active;
+}
+
 test("what is at Gemini counts towards its model's quota until its batch has ended, and once", () => {
-  const active = (...types: readonly JobEvent["type"][]) =>
-    stateAfter(types.map((type) => EVENTS[type])).quotas.get(TARGET.model)?.active;
   const sent = ["exported", "submitting", "submitted"] as const;
   const none = { tokens: 0, batches: 0 };
   expect(active("exported", "submitting")).toEqual(none);

@@ -327,15 +327,15 @@ describe("on a server", ON_NATIVE, () => {
     const workers = Promise.all(
       [1, 2].map(() => runHere(["worker", "--drain", ...fill, "--lease", "10"], { env })),
     );
-    let isOver = false;
+    const over = new AbortController();
     const moving = (async () => {
-      while (!isOver) {
+      while (!over.signal.aborted) {
         await database.query(
           `UPDATE parts SET part = (part + 1) % ${LEAF_COUNT} WHERE (id, part) IN (SELECT id, part FROM parts WHERE embedding IS NULL ORDER BY random() LIMIT 3)`,
         );
       }
     })();
-    for (const { code, stderr } of await workers.finally(() => (isOver = true)))
+    for (const { code, stderr } of await workers.finally(() => over.abort()))
       expect(code, stderr).toBe(EXIT_CODES.done);
     await moving;
     // what came in the last moment to a partition that had been passed
