@@ -1,5 +1,7 @@
 // May a job go from anywhere to anywhere? And does the journal, read back, tell the same story as
 // the process that wrote it, whatever happened in between?
+import { DEFAULT_PROJECT } from "../../src/row/project.ts";
+import { quotaName } from "../../src/manifest/quota/quota-log.ts";
 import { openManifest, readManifest } from "../../src/jobs-folder/open.ts";
 import fc from "fast-check";
 import { rm } from "node:fs/promises";
@@ -187,7 +189,9 @@ describe.each(STATES)("a job in state %s", (from) => {
 });
 
 function active(...types: readonly JobEvent["type"][]) {
-  return stateAfter(types.map((type) => EVENTS[type])).quotas.get(TARGET.model)?.active;
+  return stateAfter(types.map((type) => EVENTS[type])).quotas.get(
+    quotaName(TARGET.model, DEFAULT_PROJECT),
+  )?.active;
 }
 
 test("what is at Gemini counts towards its model's quota until its batch has ended, and once", () => {
