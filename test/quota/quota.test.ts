@@ -312,3 +312,13 @@ function filled(batches: number, atMs = 0): QuotaLog {
     NEW_QUOTA,
   );
 }
+
+test("as long as only the limit counts, a create that goes through after a refusal makes no pace", () => {
+  const create = { tokens: 100, probe: undefined, limit: undefined, retryAfterMs: undefined };
+  const full = refused(accepted(NEW_QUOTA, { ...create, atMs: 0 }), { ...create, atMs: 60_000 });
+  expect([full.full?.tokens, full.pace]).toEqual([0, undefined]);
+  expect(accepted(full, { ...create, atMs: 600_000 })).toMatchObject({
+    pace: undefined,
+    beforeDue: 0,
+  });
+});
