@@ -26,7 +26,7 @@ export const forEachTable: typeof forEachTarget = async (context, work) =>
 /** The same for what has something to say without the database, too: of the target itself where it cannot be asked. */
 export const forEachSeen: typeof forEachTarget = async (context, work) => {
   const seen = withLeaves(context, false).catch((error: unknown) => {
-    if (error instanceof UserError && error.exit === "fatal") return context;
+    if (error instanceof UserError && error.exit !== "usage") return context;
     throw error;
   });
   return forEachTarget(await seen, work);

@@ -6,5 +6,5 @@ export function queuesOf(jobs: readonly Job[]): readonly (readonly [string, numb
   const sent = Map.groupBy(jobs, ({ project }) => project ?? "");
   sent.delete("");
   const queues = [...sent].map(([name, own]) => [name, own.filter(isQueued).length] as const);
-  return queues.length > 1 ? queues : [];
+  return queues.length > 1 ? queues.toSorted(([a], [b]) => a.localeCompare(b)) : [];
 }
