@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { afterEach, beforeEach, expect, it } from "vitest";
 import { openDatabase } from "../../src/store/postgres/open-database.ts";
 import { rejection, userError } from "./contract.ts";
-import { QUICK_TO_COMPILE } from "../command-line.ts";
+import { QUICK_TO_COMPILE, runHere } from "../command-line.ts";
 import { IN_FULL } from "../size.ts";
 
 /** Above every limit of a system for process ids. */
@@ -108,6 +108,13 @@ it("a folder that cannot be made is told as one", async () => {
   expect(await rejection(opening)).toEqual(
     userError("fatal", /embedded database in .* cannot be opened/, /this user may write/),
   );
+});
+
+it("while another process has it, status says what the jobs folder knows", async () => {
+  await writeFile(join(parent, "data.lock"), "{");
+  const env = { DATABASE_URL: url };
+  const { code, stdout } = await runHere(["status"], { env, folder: parent });
+  expect([code, stdout]).toEqual([0, expect.stringContaining("cannot be read")]);
 });
 
 it("a process whose lock was taken over changes nothing more", IN_FULL, async () => {
