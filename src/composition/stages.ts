@@ -74,7 +74,8 @@ export async function exportFromSettings(context: StageContext): Promise<ExportS
   if (!settings.beside) await checkRowsKnown(manifest, options.target);
   const { PaidRows } = await import("../import/again/paid-for.ts");
   const fetch = keyed && fetcherOfResults(context, { manifest, ...keyed });
-  const known = { manifest, store, report, ...(fetch && { fetch }) };
+  const { beside } = settings;
+  const known = { manifest, store, report, beside, ...(fetch && { fetch }) };
   const askPaid = () => new PaidRows(known, options.target, settings.siblings?.has).ask;
   return exportAll({ store, manifest, report, signal, askPaid }, options);
 }
@@ -154,13 +155,7 @@ export async function submitFromSettings(context: StageContext): Promise<SubmitS
 
 export async function pollFromSettings(context: StageContext): Promise<PollSummary> {
   const { poll } = await import("../run/alone.ts");
-  const looking = await withGemini(context);
-  if (looking.manifest.needing("settle").length > 0) {
-    // what `submit` left held may have a batch by now
-    const { adoptFound } = await import("../submit/adopt.ts");
-    await adoptFound(looking);
-  }
-  return poll(looking, context.settings);
+  return poll(await withGemini(context), context.settings);
 }
 
 /** What sends to Gemini and looks there. The key is asked for before the folder is locked. */

@@ -13,8 +13,8 @@ import {
   type StageServices,
 } from "../jobs-folder/stage-services.ts";
 import type { Job } from "../manifest/job.ts";
-import { missingKeyHint } from "../row/project.ts";
-import { needs } from "../manifest/states.ts";
+import { isImported, needs } from "../manifest/states.ts";
+import { DEFAULT_PROJECT, keyVariable } from "../row/project.ts";
 import type { World } from "./world.ts";
 
 /** With each project's key, the first of several. */
@@ -50,9 +50,17 @@ export function blockKeyless(world: Keyed & Pick<World, "manifest" | "blocked">)
   for (const job of manifest.needing("settle")) if (!hasKeyOf(world, job)) blocked.add(noKey(job));
 }
 
-function noKey({ id, project = "" }: Job): JobBlocked {
-  const what = `it is of the project ${project}, of which no key is set here.`;
-  return new JobBlocked(id, usageError(what, missingKeyHint(id, project)));
+function noKey(job: Job): JobBlocked {
+  const what = `it is of the project ${job.project ?? ""}, of which no key is set here.`;
+  return new JobBlocked(job.id, usageError(what, missingKeyHint(job)));
+}
+
+/** What to do where no key here sees what the job has at Gemini. */
+export function missingKeyHint({ id, project = DEFAULT_PROJECT, state }: Job): string {
+  const otherwise = isImported({ state })
+    ? "`vecfill run --beside` pays for its rows again"
+    : `give the job up with \`vecfill cancel ${id} --give-up\``;
+  return `Set ${keyVariable(project)} to a key of the project that submitted the job. Where there is none any more, ${otherwise}. Nothing was changed.`;
 }
 
 /** Whether the job's batch is, or would be, in the queue that the services send to. */

@@ -1,8 +1,10 @@
-import { withKeyOf } from "../gates/keys.ts";
+import { missingKeyHint, withKeyOf } from "../gates/keys.ts";
+import { seesProjectOf } from "../gates/markers.ts";
 import type { StageServices } from "../jobs-folder/stage-services.ts";
 import { explain } from "../words/explain.ts";
 import { GeminiError, isOutage, type ResultsOptions } from "../gemini/port.ts";
 import type { FileDigest } from "../disk/durable-file.ts";
+import { ANY_PREFIX } from "../jobs-folder/batch-names.ts";
 import { batchAgeMs, RESULTS_KEPT_MS } from "../jobs-folder/batch-age.ts";
 import { lacksRows } from "../jobs-folder/found-rows.ts";
 import { recordDeadBatch } from "../jobs-folder/dead-batch.ts";
@@ -50,15 +52,16 @@ export async function downloadResults(
   const here = await foundHere(files, job);
   if (here !== undefined) return here;
   if (job.lane === "sync") throw new JobBlocked(job.id, lostForGood(files.results, job));
+  const its = withKeyOf(services, job);
   try {
-    const fetched = await fetchBelieved(withKeyOf(services, job), job);
+    const fetched = await fetchBelieved(its, job);
     const { scanned, isAll } = fetched;
     return { job: await take(services, job, fetched), scanned, isAll };
   } catch (error) {
     if (!(error instanceof GeminiError)) throw error;
-    if (await isGoneForGood(withKeyOf(services, job), job, error))
+    if (await isGoneForGood(its, job, error))
       return { job: await recordGone(services, job, error) };
-    throw explain(error, `downloading the results of job ${job.id}`);
+    throw notFetched(its, job, { error, doing: `downloading the results of job ${job.id}` });
   }
 }
 
@@ -81,10 +84,9 @@ export async function fetchBetter(
   job: Job,
   unanswered: readonly number[],
 ): Promise<Job | undefined> {
-  const services = withKeyOf(given, job);
-  const { manifest, clock } = services;
+  const { manifest, clock } = given;
   const files = await manifest.bring(job);
-  return unlessGone(services, job, async () => {
+  return unlessGone(given, job, async (services) => {
     for (const way of WAYS_AGAIN) {
       const fetched = await fetchOnce(services, job, way);
       const isSame = fetched.file.sha256 === job.resultsFile?.sha256;
@@ -101,9 +103,8 @@ export async function fetchBetter(
  * any more or was changed, or of one that answers fewer rows. Undefined where Gemini has none.
  */
 export async function refetchResults(given: DownloadServices, job: Job): Promise<Job | undefined> {
-  const services = withKeyOf(given, job);
-  const files = await services.manifest.bring(job);
-  return unlessGone(services, job, async () => {
+  const files = await given.manifest.bring(job);
+  return unlessGone(given, job, async (services) => {
     if (!(await hasResults(files, job))) {
       return take(services, job, await fetchBelieved(services, job));
     }
@@ -114,19 +115,33 @@ export async function refetchResults(given: DownloadServices, job: Job): Promise
 }
 
 async function unlessGone<T>(
-  { clock, keyId }: DownloadServices,
+  given: DownloadServices,
   job: Job,
-  fetch: () => Promise<T>,
+  fetch: (services: DownloadServices) => Promise<T>,
 ): Promise<T | undefined> {
-  if (!mayBeAtGemini(job, clock.now())) return undefined;
+  if (!mayBeAtGemini(job, given.clock.now())) return undefined;
+  const services = withKeyOf(given, job);
   try {
-    return await fetch();
+    return await fetch(services);
   } catch (error) {
     if (!(error instanceof GeminiError)) throw error;
-    if (error.kind === "notFound" && job.keyId === keyId) return undefined;
-    const failure = explain(error, `fetching the results of job ${job.id} again`);
-    throw isOutage(error) ? failure : new JobBlocked(job.id, failure);
+    if (error.kind === "notFound" && job.keyId === services.keyId) return undefined;
+    const doing = `fetching the results of job ${job.id} again`;
+    throw notFetched(services, job, { error, doing });
   }
+}
+
+/** Unless Gemini is away, it stands against this job alone. */
+function notFetched(
+  { keyId }: DownloadServices,
+  job: Job,
+  { error, doing }: Readonly<{ error: GeminiError; doing: string }>,
+): UserError {
+  const failure = explain(error, doing);
+  const { message, exit } = failure;
+  const isHidden = error.kind === "notFound" && job.keyId !== keyId;
+  const told = isHidden ? new UserError(message, { hint: missingKeyHint(job), exit }) : failure;
+  return isOutage(error) ? failure : new JobBlocked(job.id, told);
 }
 
 /** What was embedded at once never was; without its requests nobody could tell whose results these are. */
@@ -255,18 +270,20 @@ function lostForGood(path: string, { id }: Job): UserError {
 
 /**
  * Giving results up pays for every row again. One refusal is not enough: a project may be denied for
- * an hour, a file not be visible yet. Only the key that made the batch counts, and the batch itself
+ * an hour, a file not be visible yet. Only a key of its project counts, and the batch itself
  * must be gone too, or be older than results are kept.
  */
 async function isGoneForGood(
-  { gemini, clock, keyId, signal }: DownloadServices,
+  services: DownloadServices,
   job: Job,
   error: GeminiError,
 ): Promise<boolean> {
-  if (error.kind !== "notFound" || job.keyId !== keyId || job.batch === undefined) return false;
+  const { gemini, clock, keyId, signal } = services;
+  if (error.kind !== "notFound" || job.batch === undefined) return false;
   const batch = await gemini.getBatch(job.batch, signal);
-  if (batch === undefined || batch.resultsFile === undefined) return true;
-  return batchAgeMs(job, clock.now()) > RESULTS_KEPT_MS;
+  if (batch?.resultsFile !== undefined) return batchAgeMs(job, clock.now()) > RESULTS_KEPT_MS;
+  if (batch !== undefined || job.keyId === keyId) return true;
+  return seesProjectOf(services, job.keyId, await gemini.findBatches(ANY_PREFIX, signal));
 }
 
 async function recordGone(

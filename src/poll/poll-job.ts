@@ -1,4 +1,5 @@
 /** One look at one batch, and what it means for the job. */
+import { missingKeyHint } from "../gates/keys.ts";
 import { seesProjectOf } from "../gates/markers.ts";
 import type { StageServices } from "../jobs-folder/stage-services.ts";
 import { MS_PER_HOUR } from "../clock.ts";
@@ -18,7 +19,6 @@ import { ANY_PREFIX } from "../jobs-folder/batch-names.ts";
 import { BATCH_LIFE_HOURS, batchAgeMs, RESULTS_KEPT_MS } from "../jobs-folder/batch-age.ts";
 import { recordDeadBatch } from "../jobs-folder/dead-batch.ts";
 import type { Job } from "../manifest/job.ts";
-import { missingKeyHint } from "../row/project.ts";
 
 /** Looks at the job's batch. The job comes back changed when the batch has ended. */
 export async function pollJob(services: StageServices, job: Job): Promise<Job> {
@@ -151,10 +151,10 @@ async function recordGone(services: StageServices, job: Job): Promise<Job> {
   return recordEnd(services, job, "failed", { message });
 }
 
-function notOurKey({ id, batch, project }: Job): UserError {
+function notOurKey(job: Job): UserError {
   return new UserError(
-    `The batch ${batch} of job ${id} is not visible to this API key, which is not the one that made it.`,
-    { hint: missingKeyHint(id, project) },
+    `The batch ${job.batch} of job ${job.id} is not visible to this API key, which is not the one that made it.`,
+    { hint: missingKeyHint(job) },
   );
 }
 

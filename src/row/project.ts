@@ -12,11 +12,6 @@ export function keyVariable(project: string): string {
   return project === DEFAULT_PROJECT ? "GEMINI_API_KEY" : `VECFILL_KEY_${name}`;
 }
 
-/** What to do where no key here sees what the job has at Gemini. */
-export function missingKeyHint(id: string, project: string = DEFAULT_PROJECT): string {
-  return `Set ${keyVariable(project)} to a key of the project that submitted the job. Where there is none any more, give the job up with \`vecfill cancel ${id} --give-up\`. Nothing was changed.`;
-}
-
 const KEY_VARIABLE = /^VECFILL_KEY_(?<name>[A-Z][A-Z0-9_]{0,39})$/;
 
 /** Of a variable that holds its keys; undefined for any other. */

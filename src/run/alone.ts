@@ -2,7 +2,7 @@
 import { type CostStop, costStop } from "../cost/cost.ts";
 import { isForSync } from "../cost/lane.ts";
 import { embedLane } from "../embed/embed-lane.ts";
-import { blockKeyless } from "../gates/keys.ts";
+import { blockKeyless, eachProject, isOfProject } from "../gates/keys.ts";
 import { worldOf } from "../gates/world.ts";
 import { fetchingOnFailure, type ImportServices } from "../import/import.ts";
 import { importLane } from "../import/import-lane.ts";
@@ -13,6 +13,7 @@ import { isBack, isImported, isOpen, isToSend, needs } from "../manifest/states.
 import { pollLane, type PollOptions } from "../poll/poll-lane.ts";
 import type { Window } from "../quota/next-try.ts";
 import { addSums, NO_ROWS, type Sums } from "../row/sums.ts";
+import { adoptFound } from "../submit/adopt.ts";
 import { createsOf } from "../submit/creates.ts";
 import { SettleLane } from "../submit/settle-lane.ts";
 import { type SendOptions, SubmitLane } from "../submit/submit-lane.ts";
@@ -84,10 +85,12 @@ export async function submit(
 /** Finds out what became of uncertain submissions, and whether any job has a second batch. */
 export async function reconcile(services: StageServices, reconcileGraceMs: number): Promise<void> {
   const world = { ...worldOf(services), reconcileGraceMs, alone: true };
+  blockKeyless(world);
   const { projects, readLists } = createsOf(world, MAX_LOST_ALONE);
   await readLists();
   const lanes = projects.map((own) => new SettleLane(own));
   await drive(lanes, world);
+  world.blocked.throwFirst();
 }
 
 export type PollAloneOptions = PollOptions &
@@ -107,6 +110,10 @@ export async function poll(
   const ended: string[] = [];
   const { once, timeoutMs = Infinity } = options;
   const onEnded = ({ id }: Job) => ended.push(id);
+  const held = services.manifest.needing("settle");
+  // what `submit` left held may have a batch by now
+  for (const own of eachProject(services))
+    if (held.some((job) => isOfProject(own, job))) await adoptFound(own);
   const world = { ...worldOf(services), ...options, onEnded };
   await drive([pollLane(world, services.clock.elapsedMs() + (once ? 0 : timeoutMs))], world);
   return { ended, pending: services.manifest.needing("poll").map((job) => job.id) };

@@ -5,14 +5,13 @@
  * period, for what slipped in before. Only then may the job be sent once more. Nothing is ever cancelled
  * here: a second batch is reported, and a person decides.
  */
-import { isOfProject } from "../gates/keys.ts";
+import { isOfProject, missingKeyHint } from "../gates/keys.ts";
 import { projectOf, type StageServices } from "../jobs-folder/stage-services.ts";
 import { MS_PER_SECOND } from "../clock.ts";
 import { UserError } from "../errors.ts";
 import type { Batch } from "../gemini/port.ts";
 import { batchesOf, batchPrefix } from "../jobs-folder/batch-names.ts";
 import type { Job } from "../manifest/job.ts";
-import { missingKeyHint } from "../row/project.ts";
 import type { Pause } from "../gates/outages.ts";
 import type { World } from "../gates/world.ts";
 import { IDLE, type Lane, type Step } from "../gates/step.ts";
@@ -183,10 +182,10 @@ async function checkKey(uncertain: readonly Job[], { isProjectOf }: Found): Prom
     if (job !== undefined && !(await isProjectOf(keyId))) throw notItsKey(job);
 }
 
-function notItsKey({ id, project }: Job): UserError {
+function notItsKey(job: Job): UserError {
   return new UserError(
-    `Whether job ${id} has a batch at Gemini cannot be told with this API key, which is not the one that sent it.`,
-    { hint: missingKeyHint(id, project) },
+    `Whether job ${job.id} has a batch at Gemini cannot be told with this API key, which is not the one that sent it.`,
+    { hint: missingKeyHint(job) },
   );
 }
 

@@ -1,9 +1,12 @@
 /** I have keys of several projects. Do my rows go through all their queues, each once, and does no key speak for a project that it does not see? */
+import { rm } from "node:fs/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { mayGoTo } from "../../src/gates/keys.ts";
+import { cancelJob } from "../../src/commands/cancel/cancel.ts";
+import { mayGoTo, withKeyOf } from "../../src/gates/keys.ts";
 import { KeyCheck } from "../../src/gates/markers.ts";
 import { GeminiError } from "../../src/gemini/port.ts";
 import type { Job } from "../../src/manifest/job.ts";
+import { reconcile } from "../../src/run/alone.ts";
 import { createsOf } from "../../src/submit/creates.ts";
 import { keyIdOf, Secret } from "../../src/settings/environment/secret.ts";
 import { startTrial, texts, type Trial } from "../trial.ts";
@@ -147,8 +150,16 @@ describe("a job in a queue whose key is not here", () => {
     });
     expect(await trial.states()).toEqual(["0001 submitting", "0002 imported"]);
     expect(trial.emulator.calls("create")).toBe(before + 1);
+    const settled = trial.services(having(trial, { default: API_KEY }), (all) => reconcile(all, 0));
+    await expect(settled).rejects.toMatchObject({ hint: expect.stringContaining("VECFILL_KEY_B") });
     await trial.run(smallJobs(trial), having(trial, BOTH));
     await expectPaidOnce(trial, 4);
+  });
+
+  test("is found by a poll with all keys", async () => {
+    const trial = await uncertain();
+    await trial.poll({ once: true }, having(trial, BOTH));
+    expect(await trial.states()).not.toContain("0001 submitting");
   });
 
   test("is settled by another key of its project, which sees its marker", async () => {
@@ -165,6 +176,84 @@ describe("a job in a queue whose key is not here", () => {
     expect((await trial.job("0001")).state).toBe("submitting");
     await trial.run(smallJobs(trial), having(trial, { b: "key-b" }));
     await expectPaidOnce(trial, 4);
+  });
+});
+
+/** Two jobs, the first of b, whose batches have ended. */
+async function bothEnded() {
+  const trial = await begin(2);
+  await trial.export(smallJobs(trial).export);
+  const window = { maxActiveJobs: 1, maxEnqueuedTokens: 500_000 };
+  await trial.submit({ window }, having(trial, { b: "key-b" }));
+  await trial.submit({ window }, having(trial, { default: API_KEY }));
+  await trial.poll({}, having(trial, BOTH));
+  expect(await trial.states()).toEqual(["0001 succeeded", "0002 succeeded"]);
+  return trial;
+}
+
+/** Given up by a person, with these keys. */
+function giveUp(trial: Trial, named: Readonly<Record<string, string>>) {
+  return trial.services(having(trial, named), (all) => {
+    const gemini = async (job: Job) => withKeyOf(all, job).gemini;
+    return cancelJob({ ...all, gemini }, all.manifest.job("0001"), true);
+  });
+}
+
+describe("a job that has ended, and whose key is not here", () => {
+  test.each([
+    ["no key of its project", { default: API_KEY }],
+    ["another project's under its name", { default: API_KEY, b: "key-c" }],
+  ])("keeps no other from the column, and can be given up: %s", async (_which, named) => {
+    const trial = await bothEnded();
+    await expect(trial.import(having(trial, named))).rejects.toMatchObject({
+      message: expect.stringMatching(/^Job 0001: /),
+      hint: expect.stringMatching(/VECFILL_KEY_B .* `vecfill cancel 0001 --give-up`/),
+    });
+    expect(await trial.states()).toEqual(["0001 succeeded", "0002 imported"]);
+    await expect(giveUp(trial, BOTH)).rejects.toMatchObject({ exit: "usage" });
+    expect(await giveUp(trial, named)).toBe("givenUp");
+    expect(await trial.states()).toEqual(["0001 cancelled", "0002 imported"]);
+  });
+
+  test.each([
+    ["another-b", "failed"],
+    ["key-c", "succeeded"],
+  ])(
+    "is lost where a key of its project sees neither batch nor results: %s",
+    async (key, state) => {
+      const trial = await bothEnded();
+      // its marker
+      await trial.services(having(trial, { b: "key-b" }), (all) => new KeyCheck(all).check());
+      const { batch = "" } = await trial.job("0001");
+      await trial.clientOf("key-b").deleteBatch(batch);
+      const gone = {
+        error: { code: 403, message: "You do not have permission to access the File" },
+      };
+      trial.setWire(async ({ url }, send) =>
+        url.pathname.endsWith(":download") ? Response.json(gone, { status: 403 }) : send(),
+      );
+      await trial.import(having(trial, { ...BOTH, b: key })).catch(() => {});
+      expect((await trial.job("0001")).state).toBe(state);
+    },
+  );
+
+  test("and whose rows have lost their vectors: they wait, and are paid for again only by --beside", async () => {
+    const trial = await bothEnded();
+    await trial.import(having(trial, BOTH));
+    await trial.sql("UPDATE questions SET embedding = NULL");
+    await rm(trial.path("0001.results.jsonl"));
+    await trial.run(smallJobs(trial), having(trial, { default: API_KEY }));
+    expect([await trial.emptyIds(), Object.values(await trial.paid())]).toEqual([
+      [1, 2],
+      [1, 1, 1, 1],
+    ]);
+    await trial.run(smallJobs(trial), having(trial, BOTH));
+    await expectPaidOnce(trial, 4);
+    await trial.sql("UPDATE questions SET embedding = NULL WHERE id < 3");
+    await rm(trial.path("0001.results.jsonl"));
+    const beside = { ...smallJobs(trial), beside: true };
+    await trial.run(beside, having(trial, { default: API_KEY }));
+    expect(Object.values(await trial.paid())).toEqual([2, 2, 1, 1]);
   });
 });
 

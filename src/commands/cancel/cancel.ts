@@ -1,6 +1,6 @@
 import { UserError, usageError } from "../../errors.ts";
 import { explain } from "../../words/explain.ts";
-import { type Gemini, GeminiError } from "../../gemini/port.ts";
+import { type Gemini, GeminiError, isOutage } from "../../gemini/port.ts";
 import type { Job } from "../../manifest/job.ts";
 import {
   countAnswered,
@@ -14,14 +14,14 @@ import { hasResults } from "../../jobs-folder/results-file.ts";
 import { exists } from "../../disk/presence.ts";
 import type { Report } from "../../progress.ts";
 import { NO_ROWS } from "../../row/sums.ts";
-import { isOpen, needs } from "../../manifest/states.ts";
+import { isBack, isOpen, needs } from "../../manifest/states.ts";
 
-export type CancelServices = Readonly<{
-  manifest: Manifest;
+type Asking = Readonly<{
+  manifest: ManifestView;
   /** By a key that sees its batch. */
   gemini: (job: Job) => Promise<Gemini>;
-  report: Report;
 }>;
+export type CancelServices = Asking & Readonly<{ manifest: Manifest; report: Report }>;
 
 /**
  * `givenUp`: nothing is at Gemini that is known, or somebody insisted. `asked`: Gemini was asked to cancel its batch.
@@ -35,21 +35,20 @@ export type Cancelled = "givenUp" | "asked" | "kept";
  * which no result can be matched to a row: what it cost is lost.
  */
 export async function cancelJob(
-  { manifest, gemini, report }: CancelServices,
+  services: CancelServices,
   job: Job,
   insist: boolean,
 ): Promise<Cancelled> {
-  const prospect = await prospectOf(manifest, job, insist);
+  const { manifest, gemini, report } = services;
+  const prospect = await prospectOf(services, job, insist);
   if (prospect.kind === "embedding") return endEmbedding(manifest, job);
   if (prospect.kind !== "batch") {
     await recordGivenUp(manifest, job);
     return "givenUp";
   }
-  const refusal = await cancelAtGemini(() => gemini(job), prospect.batch);
+  const refusal = await answerFrom(async () => (await gemini(job)).cancelBatch(prospect.batch));
   if (refusal === undefined) return "asked";
-  if (!insist) {
-    throw refusal instanceof GeminiError ? explain(refusal, `cancelling job ${job.id}`) : refusal;
-  }
+  if (!insist) throw inWords(refusal, `cancelling job ${job.id}`);
   report({ type: "warning", ...uncancelled(prospect.batch, refusal) });
   await recordGivenUp(manifest, job);
   return "givenUp";
@@ -62,23 +61,23 @@ function uncancelled(batch: string, { message }: Error) {
   };
 }
 
-/** What kept it from being done: an answer, no answer, or no key to ask with. */
-async function cancelAtGemini(
-  gemini: () => Promise<Gemini>,
-  batch: string,
-): Promise<GeminiError | UserError | undefined> {
+/** Or what kept it from being done: an answer, no answer, or no key to ask with. */
+async function answerFrom<T>(ask: () => Promise<T>): Promise<T | GeminiError | UserError> {
   try {
-    await (await gemini()).cancelBatch(batch);
-    return undefined;
+    return await ask();
   } catch (error) {
     if (error instanceof GeminiError || error instanceof UserError) return error;
     throw error;
   }
 }
 
+function inWords(refusal: GeminiError | UserError, doing: string): UserError {
+  return refusal instanceof GeminiError ? explain(refusal, doing) : refusal;
+}
+
 export type Prospect =
-  /** To be given up although it may have cost something: a file of it is lost. */
-  | Readonly<{ kind: "lost" }>
+  /** To be given up although it may have cost something: a file of it is lost, or its results are not to be had here. */
+  | Readonly<{ kind: "lost" | "unseen" }>
   /** In the sync lane; so many of its requests have an answer. */
   | Readonly<{ kind: "embedding"; answered: number }>
   | Readonly<{ kind: "batch"; batch: string }>
@@ -86,16 +85,29 @@ export type Prospect =
 
 /** What `cancelJob` would do; changes nothing, and throws as it does. */
 export async function prospectOf(
-  manifest: ManifestView,
+  { manifest, gemini }: Asking,
   job: Job,
   insist: boolean,
 ): Promise<Prospect> {
   if (insist && isOpen(job) && (await lacksFile(manifest, job))) return { kind: "lost" };
+  if (insist && isBack(job) && !(await hasResults(manifest.files(job.id), job))) {
+    if (await isOutOfSight(gemini, job)) return { kind: "unseen" };
+  }
   if (needs(job) === "embed") {
     return { kind: "embedding", answered: await countAnswered(manifest.files(job.id), job) };
   }
   const batch = cancellableBatch(job, insist);
   return batch === undefined ? { kind: "unsent" } : { kind: "batch", batch };
+}
+
+/** No command gets its results: they are gone, or there is no key of its project any more. */
+async function isOutOfSight(gemini: Asking["gemini"], job: Job): Promise<boolean> {
+  const { resultsName = "" } = job;
+  const seen = await answerFrom(async () => {
+    for await (const _some of (await gemini(job)).openResults(resultsName)) break;
+  });
+  if (seen !== undefined && isOutage(seen)) throw inWords(seen, `looking at job ${job.id}`);
+  return seen !== undefined;
 }
 
 /** The batch to cancel; undefined when the job has none yet. */

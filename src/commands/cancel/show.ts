@@ -3,7 +3,13 @@ import { withKeyOf } from "../../gates/keys.ts";
 import { type Job, linesOf } from "../../manifest/job.ts";
 import { type ManifestView } from "../../manifest/manifest.ts";
 import { count, counted } from "../../words/figures.ts";
-import { cancelJob, cancellableBatch, type Prospect, prospectOf } from "./cancel.ts";
+import {
+  type CancelServices,
+  cancelJob,
+  cancellableBatch,
+  type Prospect,
+  prospectOf,
+} from "./cancel.ts";
 import { isCancelled } from "../../manifest/states.ts";
 import { textOf } from "../../words/text-lines.ts";
 
@@ -12,7 +18,8 @@ export async function showCancel(
   ids: readonly string[],
 ): Promise<CommandResult> {
   const { services, settings, next, report } = context;
-  if (settings.dryRun) return showDryRun(context, ids);
+  const gemini = async (job: Job) => withKeyOf(await services.keys(), job).gemini;
+  if (settings.dryRun) return showDryRun(context, ids, gemini);
   const manifest = await services.manifest();
   const { jobs, before } = jobsToCancel(manifest, ids);
   if (!settings.giveUp) for (const job of jobs) cancellableBatch(job, false);
@@ -20,7 +27,6 @@ export async function showCancel(
   const givenUp: string[] = [];
   const kept: string[] = [];
   for (const job of jobs) {
-    const gemini = async () => withKeyOf(await services.keys(), job).gemini;
     const how = await cancelJob({ manifest, gemini, report }, job, settings.giveUp);
     ({ asked, givenUp, kept })[how].push(job.id);
   }
@@ -55,13 +61,14 @@ function jobsToCancel(
 async function showDryRun(
   { services, settings, next }: CommandContext,
   ids: readonly string[],
+  gemini: CancelServices["gemini"],
 ): Promise<CommandResult> {
   const manifest = await services.view();
   const { jobs, before } = jobsToCancel(manifest, ids);
   const wouldCancel = jobs.map(({ id }) => id);
   const lines: string[] = [];
   for (const job of jobs) {
-    lines.push(prospectText(job, await prospectOf(manifest, job, settings.giveUp)));
+    lines.push(prospectText(job, await prospectOf({ manifest, gemini }, job, settings.giveUp)));
   }
   const flags = settings.giveUp ? ["--give-up"] : [];
   return {
@@ -91,6 +98,8 @@ function stateText(job: Job, prospect: Prospect): string {
       return "no batch is known";
     case "lost":
       return "a file of it is lost or doubted";
+    case "unseen":
+      return "its results are out of sight";
     case "embedding":
       return prospect.answered === 0
         ? "embedded at once: nothing answered yet"

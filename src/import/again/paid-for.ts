@@ -29,6 +29,8 @@ type Services = Readonly<{
   report: Report;
   /** Results that are lost here, as far as Gemini has them still. */
   fetch?: (job: Job) => Promise<Job | undefined>;
+  /** A person said to pay again for what cannot be fetched here, whoever may have it. */
+  beside?: boolean | undefined;
 }>;
 
 /** Keys of rows that a job would write again. */
@@ -136,16 +138,18 @@ export class PaidRows {
     return "gone";
   }
 
-  /** While Gemini is away nothing more is asked of it. */
+  /** While Gemini is away nothing more is asked of it. What no key here sees may be there all the same. */
   async #fetched(job: Job): Promise<Job | "later" | undefined> {
     try {
       if (!this.#isAway) return await this.#services.fetch?.(job);
     } catch (error) {
       if (!(error instanceof UserError)) throw error;
-      this.#warn(`The results of job ${job.id} could not be fetched again: ${error.message}`);
+      const message = `The results of job ${job.id} could not be fetched again: ${error.message}`;
+      this.#warn(message, error.hint);
       this.#isAway = !(error instanceof JobBlocked);
     }
-    return this.#isAway && hasTextKeys(job) ? "later" : undefined;
+    const { beside = false } = this.#services;
+    return hasTextKeys(job) && (this.#isAway || !beside) ? "later" : undefined;
   }
 
   /** As the import would write them. Keys of earlier versions do not tell whether a text is the same: the table does. */
@@ -165,8 +169,8 @@ export class PaidRows {
     }
   }
 
-  #warn(message: string): void {
-    this.#services.report({ type: "warning", message, hint: undefined });
+  #warn(message: string, hint?: string): void {
+    this.#services.report({ type: "warning", message, hint });
   }
 }
 
