@@ -3,7 +3,7 @@ import { UserError } from "../errors.ts";
 import { causeOf, isGarbled, isOutage, isUnanswered } from "../gemini/port.ts";
 import type { StageServices } from "../jobs-folder/stage-services.ts";
 
-type Services = Pick<StageServices, "manifest" | "clock" | "report">;
+type Services = Pick<StageServices, "manifest" | "clock" | "report" | "keys">;
 
 /** Of a lane: until when it rests and why, and for how long the next time; undefined: as at first. */
 export type Pause = { rest?: Rest | undefined; nextMs?: number | undefined };
@@ -17,6 +17,8 @@ export class Outages {
   readonly #services: Services;
   readonly #firstMs: number | undefined;
   readonly #halt = new AbortController();
+  /** Of lanes that send, those whose project does not take anything as things are. */
+  readonly #refused = new Set<Pause>();
   /** Key and address are right. */
   hasAnswered = false;
 
@@ -56,10 +58,23 @@ export class Outages {
     }
   }
 
-  /** What came of sending something. */
-  fail(error: unknown, pause: Pause): void {
-    if (isAboutSending(error)) this.halt(error);
-    else this.restOrThrow(error, pause);
+  /** What came of sending something. What one of several projects refuses goes to the others; it is tried again later. */
+  fail(error: unknown, pause: Pause, project?: string): void {
+    if (!isAboutSending(error)) return this.restOrThrow(error, pause);
+    const { keys = [], report } = this.#services;
+    const isNews = !this.#refused.has(pause);
+    this.#refused.add(pause);
+    const projects = new Set(keys.map((key) => key.project));
+    if (project === undefined || this.#refused.size >= projects.size) return this.halt(error);
+    const message = `Nothing is sent to the project ${project} for now: ${error.message}`;
+    if (isNews) report({ type: "warning", message, hint: error.hint });
+    this.rest(pause, `for the project ${project} to take jobs`);
+  }
+
+  /** Something was sent. */
+  passed(pause: Pause): void {
+    pause.nextMs = undefined;
+    this.#refused.delete(pause);
   }
 
   /** Where Gemini has answered, it will again: laptops sleep, networks go away. */
@@ -69,8 +84,11 @@ export class Outages {
   }
 
   rest(pause: Pause, why: string): void {
-    if (this.#firstMs === undefined) return;
     const { clock, report } = this.#services;
+    if (this.#firstMs === undefined) {
+      if (this.#refused.has(pause)) pause.rest = { untilMs: Infinity, why };
+      return;
+    }
     const waitMs = pause.nextMs ?? this.#firstMs;
     pause.nextMs = Math.min(waitMs * GROWTH, Math.max(MAX_WAIT_MS, this.#firstMs));
     pause.rest = { untilMs: clock.elapsedMs() + waitMs, why };

@@ -56,10 +56,10 @@ export class SubmitLane implements Lane {
   next(): Step {
     const { duties, outages, creates, alone } = this.#world;
     if (!duties.has("submit", projectOf(this.#world))) return IDLE;
-    const restMs = outages.sendingRestMs(this.#pause);
-    if (restMs > 0) return restMs;
     const next = this.#isRefused || creates.hasLostTooMany ? undefined : this.#nextToSubmit();
     if (next === undefined) return IDLE;
+    const restMs = outages.sendingRestMs(this.#pause);
+    if (restMs > 0) return restMs;
     const waitMs = this.#waitMs(next);
     if (waitMs <= 0) return () => this.#submit(next.job);
     this.#tell(next, waitMs);
@@ -137,8 +137,9 @@ export class SubmitLane implements Lane {
     // what was found just now may fill the window, or be this very job's batch
     const next = this.#nextToSubmit();
     if (next === undefined || this.#waitMs(next) > 0) return;
-    const work = instead?.(next.job, projectOf(this.#world)) ?? (() => this.#create(next));
-    await work().catch((error: unknown) => outages.fail(error, this.#pause));
+    const project = projectOf(this.#world);
+    const work = instead?.(next.job, project) ?? (() => this.#create(next));
+    await work().catch((error: unknown) => outages.fail(error, this.#pause, project));
   }
 
   async #create({ job, try: { probe } }: Next): Promise<void> {
@@ -149,7 +150,7 @@ export class SubmitLane implements Lane {
     outages.hasAnswered ||= outcome.kind !== "uncertain";
     if (outcome.kind === "uncertain") return this.#afterLost(job, outcome.message);
     if (outcome.kind === "submitted") {
-      this.#pause.nextMs = undefined;
+      outages.passed(this.#pause);
       this.why = undefined;
       this.submitted.push(job.id);
       this.#tokens.set(columnOf(job), (this.#tokens.get(columnOf(job)) ?? 0) + job.tokens);

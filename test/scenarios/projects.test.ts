@@ -4,7 +4,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { cancelJob } from "../../src/commands/cancel/cancel.ts";
 import { mayGoTo, withKeyOf } from "../../src/gates/keys.ts";
 import { KeyCheck } from "../../src/gates/markers.ts";
-import { GeminiError } from "../../src/gemini/port.ts";
+import { type Gemini, GeminiError } from "../../src/gemini/port.ts";
 import type { Job } from "../../src/manifest/job.ts";
 import { reconcile } from "../../src/run/alone.ts";
 import { createsOf } from "../../src/submit/creates.ts";
@@ -95,6 +95,47 @@ describe("a run with keys of two projects", () => {
     });
     expect(quota).toEqual([true, false]);
     await expectPaidOnce(trial, 6);
+  });
+
+  test("goes on with the other one where one has no money, and tries it again", async () => {
+    const trial = await begin(6, { activeBatchesMax: 1, batchSeconds: 0.2 });
+    const both = having(trial, BOTH);
+    const [first, second] = both.keys;
+    if (first === undefined || second === undefined) throw new Error("there are two keys");
+    let refusals = 0;
+    const broke = async (...given: Parameters<Gemini["createBatch"]>) => {
+      refusals += 1;
+      if (refusals <= mostRefusals) throw new GeminiError("billing", "no credit");
+      return second.gemini.createBatch(...given);
+    };
+    const keys = [first, { ...second, gemini: { ...second.gemini, createBatch: broke } }];
+    let mostRefusals = Infinity;
+    await trial.export(smallJobs(trial).export);
+    const submitted = await trial.submit({}, { ...both, keys });
+    expect([submitted.submitted.length, projectsOf(trial)]).toEqual([1, ["one"]]);
+    mostRefusals = refusals + 2;
+    await trial.run(smallJobs(trial), { ...both, keys });
+    const warnings = workshop.events.flatMap((event) =>
+      event.type === "warning" && event.message.includes("to the project b") ? [event.message] : [],
+    );
+    expect(warnings.at(-1)).toMatch(/for now: .*no credit/);
+    expect(new Set(projectsOf(trial))).toEqual(new Set(["one", "two"]));
+    await expectPaidOnce(trial, 12);
+  });
+
+  test("ends the sending where no project takes anything", async () => {
+    const trial = await begin(2);
+    const noMoney = async () => {
+      throw new GeminiError("billing", "no credit");
+    };
+    const both = having(trial, BOTH);
+    const keys = both.keys.map((key) => ({
+      ...key,
+      gemini: { ...key.gemini, createBatch: noMoney },
+    }));
+    const ended = trial.run(smallJobs(trial), { ...both, keys });
+    await expect(ended).rejects.toThrow("no credit");
+    expect(await trial.states()).toEqual(["0001 exported", "0002 exported"]);
   });
 
   test("finds what was sent to either before a backup was put back", async () => {
