@@ -5,11 +5,7 @@
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { ifNamed, requireDatabase, secretsIn, storeAccess } from "../settings/access.ts";
-import {
-  type GeminiAccess,
-  geminiAccess,
-  geminiKeys,
-} from "../settings/environment/gemini-access.ts";
+import { type GeminiAccess, geminiKeys } from "../settings/environment/gemini-access.ts";
 import { keyIdOf, type Redact, redactor } from "../settings/environment/secret.ts";
 import type { SharedClock } from "../clock.ts";
 import { UserError } from "../errors.ts";
@@ -150,7 +146,7 @@ export function openServices(options: ServicesOptions): Services {
       const server = await database();
       await inOurWords(server, settings, () => server.query(inOneStatement(statements)));
     },
-    probe: once(() => openProbe(environment)),
+    probe: once(() => openProbe(options)),
     emulatorProbe: once(() => openEmulatorProbe(opened)),
     close: async () => {
       // what was opened last rests on what was opened before
@@ -319,8 +315,8 @@ async function openEmulatorProbe(opened: Opened): Promise<Probe> {
   return connectProbe({ apiKey: EMULATOR_KEY, baseUrl: emulator.url });
 }
 
-async function openProbe(environment: Environment): Promise<Probe> {
-  const { apiKey, baseUrl } = geminiAccess(environment);
+async function openProbe({ environment, settings }: ServicesOptions): Promise<Probe> {
+  const [{ apiKey, baseUrl }] = geminiKeys(environment, settings.projects);
   const { connectProbe } = await import("../gemini/probe.ts");
   return connectProbe({ apiKey: apiKey.reveal(), baseUrl });
 }

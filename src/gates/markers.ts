@@ -7,7 +7,7 @@ import { type UserError, usageError } from "../errors.ts";
 import { type Batch, GeminiError } from "../gemini/port.ts";
 import { projectOf, type StageServices } from "../jobs-folder/stage-services.ts";
 import { withThrowAwayFile } from "../jobs-folder/throw-away-file.ts";
-import { DEFAULT_PROJECT, keyVariable } from "../row/project.ts";
+import { DEFAULT_PROJECT, keysVariable, keyVariable } from "../row/project.ts";
 import { explain } from "../words/explain.ts";
 
 /** Whether the key that the list was read with is of the project of the other one: it shows what that one sent, or sees its marker. */
@@ -95,6 +95,6 @@ export class KeyCheck {
 function renamed(own: string, project: string): UserError {
   return usageError(
     `The key in ${keyVariable(own)} is of the project that is called ${project} here: under two names its quota would be counted twice.`,
-    `Set it as ${keyVariable(project)}, or leave it out. A project's variable takes several keys, with commas between.`,
+    `Set it in ${keysVariable(project)}, which takes several keys with commas between, or leave it out.`,
   );
 }

@@ -70,7 +70,9 @@ export type Plan = Readonly<{
   correction: Correction;
   /** To be kept in the manifest by whoever may write there. */
   sample: SampleCount | undefined;
+  /** Of all projects together. */
   enqueuedTokenLimit: number;
+  projects: readonly string[];
   seconds: Readonly<{
     batch: number;
     sync: number;
@@ -110,6 +112,7 @@ export async function plan(services: PlanServices, options: PlanOptions): Promis
   return {
     ...portions,
     ...outlook(portions.total, options, found, quotas),
+    projects,
     writing: await writingThere(services, portions.total, found),
     spentUsd: spentForTarget(manifest.jobs(), target, options.prices).usd,
     skipped: found.skipped,

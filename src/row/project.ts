@@ -8,11 +8,15 @@ export function projectName(project: string = DEFAULT_PROJECT): string {
 
 /** Where the project's key is set. */
 export function keyVariable(project: string): string {
-  const name = project.toUpperCase().replaceAll("-", "_");
-  return project === DEFAULT_PROJECT ? "GEMINI_API_KEY" : `VECFILL_KEY_${name}`;
+  return project === DEFAULT_PROJECT ? "GEMINI_API_KEY" : keysVariable(project);
 }
 
-const KEY_VARIABLE = /^VECFILL_KEY_(?<name>[A-Z][A-Z0-9_]{0,39})$/;
+/** Where several of it are. */
+export function keysVariable(project: string): string {
+  return `VECFILL_KEY_${project.toUpperCase().replaceAll("-", "_")}`;
+}
+
+const KEY_VARIABLE = /^VECFILL_KEY_(?<name>[A-Z0-9][A-Z0-9_]{0,39})$/i;
 
 /** Of a variable that holds its keys; undefined for any other. */
 export function projectOfVariable(name: string): string | undefined {

@@ -330,7 +330,7 @@ export const OPTIONS = named({
     default: undefined,
     describe: "work for these projects alone, of those whose keys are set (default: all)",
     group: "Quota and waiting",
-    commands: [...SUBMITS, "poll", "import", "plan"],
+    commands: [...SUBMITS, "poll", "import", "plan", "doctor"],
   }),
   pollIntervalMs: seconds({
     default: undefined,

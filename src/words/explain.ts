@@ -4,7 +4,7 @@ import type { GeminiError, GeminiErrorKind } from "../gemini/port.ts";
 
 /** What to do about it. */
 const HINTS: Readonly<Record<GeminiErrorKind, string>> = {
-  key: "Check GEMINI_API_KEY: `vecfill doctor` tries it. Keys are made at https://aistudio.google.com/apikey; batches need one whose project has billing.",
+  key: "Check GEMINI_API_KEY, or VECFILL_KEY_<NAME> of a project: `vecfill doctor` tries each. Keys are made at https://aistudio.google.com/apikey; batches need one whose project has billing.",
   billing:
     "This is money, not quota, and waiting does not mend it: batches need a project with billing, credit and room under its spending cap. https://aistudio.google.com/projects shows and changes that; then run the same command again.",
   model: `Choose another --model: vecfill knows ${Object.keys(MODELS).join(" and ")}. \`vecfill doctor\` tells what there is for this key.`,

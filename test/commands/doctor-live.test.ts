@@ -13,6 +13,7 @@ import { temporaryFolder } from "../manifest/sample.ts";
 import { IN_FULL } from "../size.ts";
 
 const KEY = "AIza-a-key-that-must-not-be-kept";
+const EU_KEY = "AIza-that-of-another-project";
 const REPORT = z.object({
   live: z.object({
     folder: z.string(),
@@ -44,7 +45,7 @@ async function service(options: EmulatorOptions): Promise<Emulator> {
 function doctor(emulator: Emulator, ...args: readonly string[]): Promise<Ended> {
   const flags = ["--live", "--jobs-dir", join(folder, "jobs"), "--poll-interval", "0.05"];
   return runHere(["doctor", ...flags, ...args], {
-    env: { GEMINI_API_KEY: KEY, GOOGLE_GEMINI_BASE_URL: emulator.url },
+    env: { GEMINI_API_KEY: KEY, GOOGLE_GEMINI_BASE_URL: emulator.url, VECFILL_KEY_EU: EU_KEY },
   });
 }
 
@@ -167,6 +168,15 @@ test("a batch that does not end within --timeout ends it with code 4, and says w
   expect(ended.stderr).toMatch(/^error: The batch batches\/\w+ has not ended within/m);
   expect(ended.stderr).toContain("--timeout");
   expect((await rawBodies()).length).toBeGreaterThan(8);
+});
+
+test("the project is asked that is named", async () => {
+  const emulator = await service({
+    faults: "batch-stuck=1",
+    keys: { [KEY]: "one", [EU_KEY]: "eu" },
+  });
+  await doctor(emulator, "--timeout", "0.1", "--projects", "eu");
+  expect(new Set(emulator.batches().map(({ project }) => project))).toEqual(new Set(["eu"]));
 });
 
 test("without a key that works nothing is sent", async () => {

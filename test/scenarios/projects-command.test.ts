@@ -1,5 +1,5 @@
 /** I name keys of several projects in the environment. Does every command know what to do with them, and tell me which is which? */
-import { readFile } from "node:fs/promises";
+import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { runHere } from "../command-line.ts";
@@ -28,7 +28,9 @@ async function json(...given: Parameters<typeof typed>) {
 test("plan counts with each queue, doctor tries each key, and what is sent tells its project", async () => {
   const its = await open();
   const one = await json(its, {}, "plan");
-  const two = await json(its, NAMED, "plan");
+  const two = await json(its, NAMED, "plan", "--projects", "default, EU");
+  expect([one.projects, two.projects]).toEqual([["default"], ["default", "eu"]]);
+  expect((await typed(its, NAMED, "plan")).stdout).toMatch(/tokens queued at once by default, eu/);
   expect(two.enqueuedTokenLimit).toBe(2 * one.enqueuedTokenLimit);
   const { checks } = await json(its, { VECFILL_KEY_EU: "wrong" }, "doctor");
   expect(checks).toMatchObject([
@@ -78,9 +80,12 @@ test.each([["folder"], ["postgres"]])(
 
 test.each([
   [{ VECFILL_KEY_EU: "b" }, "us", "No key of the project us is set here"],
+  [{ VECFILL_KEY_1eu: "b" }, "us", "--projects default,1eu"],
   [{ VECFILL_KEY_EU: "b c" }, "eu", "VECFILL_KEY_EU holds a space"],
+  [{}, "found", "VECFILL_KEY_FOUND in .env is left out"],
 ])("what is wrong with names and keys is said: %j %s", async (env, projects, why) => {
   const folder = await temporaryFolder();
+  await writeFile(join(folder, ".env"), "VECFILL_KEY_FOUND=b");
   const its = { GEMINI_API_KEY: "a", DATABASE_URL: "pglite:memory", ...env };
   const { code, stderr } = await runHere(["run", "--projects", projects], { env: its, folder });
   expect([code, stderr]).toEqual([2, expect.stringContaining(why)]);

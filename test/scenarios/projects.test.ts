@@ -105,8 +105,7 @@ describe("a run with keys of two projects", () => {
     let refusals = 0;
     const broke = async (...given: Parameters<Gemini["createBatch"]>) => {
       refusals += 1;
-      if (refusals <= mostRefusals) throw new GeminiError("billing", "no credit");
-      return second.gemini.createBatch(...given);
+      return refusals <= mostRefusals ? noMoney() : second.gemini.createBatch(...given);
     };
     const keys = [first, { ...second, gemini: { ...second.gemini, createBatch: broke } }];
     let mostRefusals = Infinity;
@@ -125,9 +124,6 @@ describe("a run with keys of two projects", () => {
 
   test("ends the sending where no project takes anything", async () => {
     const trial = await begin(2);
-    const noMoney = async () => {
-      throw new GeminiError("billing", "no credit");
-    };
     const both = having(trial, BOTH);
     const keys = both.keys.map((key) => ({
       ...key,
@@ -160,6 +156,10 @@ describe("a run with keys of two projects", () => {
     await expectPaidOnce(trial, 4);
   });
 });
+
+async function noMoney(): Promise<never> {
+  throw new GeminiError("billing", "no credit");
+}
 
 async function refuse(): Promise<never> {
   throw new GeminiError("quota", "told by the test", { httpStatus: 429 });

@@ -9,7 +9,7 @@ import { join } from "node:path";
 import { inspect } from "node:util";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { secretsIn, storeAccess } from "../../src/settings/access.ts";
-import { geminiAccess } from "../../src/settings/environment/gemini-access.ts";
+import { geminiKeys } from "../../src/settings/environment/gemini-access.ts";
 import { keyIdOf } from "../../src/settings/environment/secret.ts";
 import { nextCommandLine } from "../../src/cli/command-line.ts";
 import { type Flags, loadConfiguration, targetOf } from "../../src/settings/config.ts";
@@ -44,7 +44,7 @@ async function refusal(work: () => unknown): Promise<UserError> {
 }
 
 function gemini(env: NodeJS.ProcessEnv) {
-  return geminiAccess(realEnvironment(env));
+  return geminiKeys(realEnvironment(env))[0];
 }
 
 function database(env: NodeJS.ProcessEnv) {

@@ -43,7 +43,7 @@ export async function attempt(
 }
 
 const MENDS: Readonly<Record<GeminiError["kind"], string>> = {
-  key: "Make a key at https://aistudio.google.com/apikey and set GEMINI_API_KEY to it; batches need one whose project has billing.",
+  key: "Make a key at https://aistudio.google.com/apikey and set GEMINI_API_KEY, or VECFILL_KEY_<NAME> of its project, to it; batches need one whose project has billing.",
   billing:
     "Batches need a project with billing, credit and room under its spending cap: https://aistudio.google.com/projects shows and changes that.",
   model: "Choose another --model.",

@@ -48,9 +48,9 @@ export async function showDoctor(context: CommandContext): Promise<CommandResult
   };
 }
 
-/** Without a key that works there is nobody to ask. */
+/** With the first key, which `live` asks with. */
 function isGeminiWell(checks: readonly Check[]): boolean {
-  return checks.some(({ name, status }) => name.startsWith("Gemini") && status === "ok");
+  return checks.find(({ name }) => name.startsWith("Gemini"))?.status === "ok";
 }
 
 const STATUS_COLUMNS = "warning".length;

@@ -71,8 +71,9 @@ function whatItCosts({ total, usdSync, price, spentUsd, target }: Plan): Line[] 
   ];
 }
 
-function howLong({ seconds, enqueuedTokenLimit }: Plan, tier: Tier): Line[] {
+function howLong({ seconds, enqueuedTokenLimit, projects }: Plan, tier: Tier): Line[] {
   const { refillMinutes, turnaroundMinutes } = PROJECT_LIMITS;
+  const queues = projects.length > 1 ? ` by ${projects.join(", ")}` : "";
   const times = TIERS.map((each) => duration(seconds.byTier[each]));
   const tiers = times.every((time) => time === times[0])
     ? "the same on every tier"
@@ -80,7 +81,7 @@ function howLong({ seconds, enqueuedTokenLimit }: Plan, tier: Tier): Line[] {
   return [
     [
       "time, batch",
-      `${duration(seconds.batch)} with ${count(enqueuedTokenLimit)} tokens queued at once`,
+      `${duration(seconds.batch)} with ${count(enqueuedTokenLimit)} tokens queued at once${queues}`,
     ],
     ["", tiers],
     [

@@ -35,6 +35,7 @@ function planJson(planned: Plan, free: number): Record<string, unknown> {
     usdBatch: decimal(total.usd),
     usdSync: decimal(planned.usdSync),
     enqueuedTokenLimit: planned.enqueuedTokenLimit,
+    projects: planned.projects,
     etaSeconds: seconds.batch,
     etaSecondsByTier: seconds.byTier,
     etaSecondsLearned: seconds.learned ?? null,

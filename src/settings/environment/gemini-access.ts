@@ -23,7 +23,7 @@ export type GeminiAccess = Readonly<{
 export const GEMINI_KEY_VARIABLES = ["GEMINI_API_KEY", "GOOGLE_API_KEY"];
 export const BASE_URL_VARIABLE = "GOOGLE_GEMINI_BASE_URL";
 
-/** False where no key is set at all; one that cannot be used is told by `geminiAccess`. */
+/** False where no key is set at all; one that cannot be used is told by `geminiKeys`. */
 export function hasGeminiKey(environment: Environment): boolean {
   return geminiVariables(environment).length > 0;
 }
@@ -36,11 +36,6 @@ export function geminiVariables(environment: Environment): readonly string[] {
 
 export function isKeyOfProject(name: string): boolean {
   return projectOfVariable(name) !== undefined;
-}
-
-/** Of the first key. Throws as `geminiKeys` does. */
-export function geminiAccess(environment: Environment): GeminiAccess {
-  return geminiKeys(environment)[0];
 }
 
 /**
@@ -63,8 +58,9 @@ export function geminiKeys(
     return keys.map((apiKey) => ({ project, apiKey, baseUrl, warnings }));
   });
   const there = new Set(all.map(({ project }) => project));
-  const projects = asked?.toLowerCase().split(",") ?? [...there];
-  for (const project of projects) if (!there.has(project)) throw noKeyOf(project, [...there]);
+  const projects = asked?.toLowerCase().split(/\s*,\s*/) ?? [...there];
+  for (const project of projects)
+    if (!there.has(project)) throw noKeyOf(environment, project, [...there]);
   const [first, ...others] = all.filter(({ project }) => projects.includes(project));
   if (first === undefined) throw noKey(environment);
   return [first, ...others];
@@ -80,7 +76,14 @@ function keyVariables(environment: Environment): readonly string[] {
   return named.length < trusted.length ? [geminiKeyVariable(environment), ...named] : named;
 }
 
-function noKeyOf(project: string, there: readonly string[]): UserError {
+function noKeyOf(environment: Environment, project: string, there: readonly string[]): UserError {
+  const isItsKey = (name: string) => projectOfVariable(name) === project;
+  const leftOut = geminiVariables(environment).find(isItsKey);
+  if (leftOut !== undefined)
+    return usageError(
+      `${placeOf(environment, leftOut)} is left out: it was found by itself, beside keys that were not.`,
+      "Set it where the others are, or name its file with --env-file.",
+    );
   return usageError(
     `No key of the project ${project} is set here.`,
     `Set ${keyVariable(project)}, or choose of those whose keys are set: --projects ${there.join(",")}.`,
