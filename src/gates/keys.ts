@@ -43,11 +43,21 @@ function keyFor(keys: readonly Key[], { project, keyId }: Job): Key | undefined 
   return sender ?? keys.find((key) => key.project === project);
 }
 
-/** Where nobody else could go on with them, what only a key that is not here could settle is said. */
-export function blockKeyless(world: Keyed & Pick<World, "manifest" | "blocked">): void {
-  const { manifest, blocked } = world;
-  if (manifest.isShared) return;
-  for (const job of manifest.needing("settle")) if (!hasKeyOf(world, job)) blocked.add(noKey(job));
+/** What only a key that is not here could go on with is said: it is left to others, where there may be some. */
+export function blockKeyless(world: Keyed & Pick<World, "manifest" | "blocked" | "report">): void {
+  const { manifest, blocked, report } = world;
+  const isKeyless = (job: Job) => !hasKeyOf(world, job);
+  if (!manifest.isShared)
+    return manifest
+      .needing("settle")
+      .filter(isKeyless)
+      .forEach((job) => blocked.add(noKey(job)));
+  const [first, ...more] = manifest.needing("settle", "poll", "fetch").filter(isKeyless);
+  if (first === undefined) return;
+  const others =
+    more.length === 0 ? "" : `, and so ${more.length === 1 ? "is" : "are"} ${more.length} more`;
+  const { message, hint } = noKey(first);
+  report({ type: "warning", message: `${message} It is left to others${others}.`, hint });
 }
 
 function noKey(job: Job): JobBlocked {
@@ -69,6 +79,13 @@ export function isOfProject({ keys, ...services }: Keyed, job: Job): boolean {
 }
 
 type Choosing = Keyed & Pick<StageServices, "manifest" | "clock">;
+
+/** Of several who send from one manifest each begins with other jobs: else both would upload the same one. */
+export function isOwnTurn({ manifest, ...services }: Choosing, { id }: Job): boolean {
+  const own = projectOf(services);
+  const projects = [...new Set([own, ...manifest.keys().values()])].toSorted();
+  return !manifest.isShared || projects[Number(id) % projects.length] === own;
+}
 
 /** With its file uploaded and nothing said against it, a job is soon sent by whoever has uploaded it. */
 const OTHERS_SEND_WITHIN_MS = 10 * 60 * 1000;

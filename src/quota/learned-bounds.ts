@@ -7,13 +7,14 @@ const PARTS = 10;
 /** Smaller jobs than that would be too many: whoever else uses the project's quota stops some time. */
 const LEAST_SHARE = 0.05;
 
-/** No new job is as large as one that was refused with nothing else at Gemini, by any of the projects. */
+/** No new job is as large as one that was refused with nothing else at Gemini, by each of the projects. */
 export function learnedBounds(bounds: JobBounds, logs: readonly QuotaLog[]): JobBounds {
   return { ...bounds, maxTokens: learnedTokens(bounds.maxTokens, logs) };
 }
 
 export function learnedTokens(most: number, logs: readonly QuotaLog[]): number {
-  const tooLarge = Math.min(...logs.map((log) => log.tooLarge ?? Infinity));
+  const sizes = logs.map((log) => log.tooLarge ?? Infinity);
+  const tooLarge = sizes.length === 0 ? Infinity : Math.max(...sizes);
   return Math.min(most, Math.max(Math.ceil(LEAST_SHARE * most), Math.floor(tooLarge / PARTS)));
 }
 

@@ -274,10 +274,11 @@ function lanesOf(its: RunWorld, parts: readonly Part[], known: Canary[]) {
     const gates = canaries().map((canary) => canary.gate());
     return (job: Job) => gates.every((mayStart) => mayStart(job)) && !blocked.refuses(job.target);
   };
-  const instead = (job: Job, project: string) =>
-    isTooLarge(job, bounds, manifest.quota(job.target.model, project))
-      ? () => cutAgain(its, job, bounds)
-      : undefined;
+  const instead = (job: Job, project: string) => {
+    const log = manifest.quota(job.target.model, project);
+    const asOne = { ...its, manifest: { ...manifest, quotas: () => [log] } };
+    return isTooLarge(job, bounds, log) ? () => cutAgain(asOne, job, bounds) : undefined;
+  };
   const doubted = doubtedJobs(clock);
   const { projects, readLists } = createsOf({ ...its, gate, instead }, MAX_LOST_IN_RUN);
   const world = { ...its, bounds, readLists, doubted, gate };

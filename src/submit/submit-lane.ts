@@ -5,7 +5,7 @@ import { isForSync, type LaneChoice } from "../cost/lane.ts";
 import { UserError } from "../errors.ts";
 import type { Pause } from "../gates/outages.ts";
 import { IDLE, type Lane, type Step } from "../gates/step.ts";
-import { isOfProject, mayGoTo } from "../gates/keys.ts";
+import { isOfProject, isOwnTurn, mayGoTo } from "../gates/keys.ts";
 import type { World } from "../gates/world.ts";
 import { projectOf } from "../jobs-folder/stage-services.ts";
 import type { Job } from "../manifest/job.ts";
@@ -69,12 +69,15 @@ export class SubmitLane implements Lane {
   #nextToSubmit(): Next | undefined {
     const { manifest, clock, costLimit, lane, gate, shared, creates } = this.#world;
     const mayBegin = gate();
-    const passing = withinLimit(manifest, costLimit);
     const isToTake = (each: Job) => !creates.isBeingSent(each) && mayGoTo(this.#world, each);
     const mayBeSent = (each: Job) => !isForSync(each, lane) && isToTake(each) && mayBegin(each);
-    const ready = passing.filter(mayBeSent);
+    const passing = () => withinLimit(manifest, costLimit).filter(mayBeSent);
+    // what is too large for this project alone others take as it is
+    const ready = passing().some(this.#fits) ? passing().filter(this.#fits) : passing();
     const nowMs = clock.now().getTime();
-    const tries = [...(shared === true ? this.#fairest(ready) : ready.take(1))].map(this.#tryOf);
+    const tries = [...(shared === true ? this.#fairest(ready) : this.#first(ready))].map(
+      this.#tryOf,
+    );
     const dueMs = (next: Next) => Math.max(next.try.atMs, nowMs);
     // two that wait for a batch's end are as good as each other
     return tries.toSorted((a, b) => dueMs(a) - dueMs(b))[0];
@@ -101,6 +104,19 @@ export class SubmitLane implements Lane {
     const { manifest, costLimit, gate } = this.#world;
     const job = withinLimit(manifest, costLimit).find((each) => each.id === id);
     return job !== undefined && gate()(job) && this.#waitMs(this.#tryOf(job)) <= 0;
+  }
+
+  readonly #fits = (job: Job): boolean =>
+    this.#world.instead?.(job, projectOf(this.#world)) === undefined;
+
+  /** The oldest, or the oldest that others do not begin with. */
+  #first(jobs: Iterable<Job>): readonly Job[] {
+    let first: Job | undefined;
+    for (const job of jobs) {
+      if (isOwnTurn(this.#world, job)) return [job];
+      first ??= job;
+    }
+    return first === undefined ? [] : [first];
   }
 
   /** The fairest first, one of each model: what one queue does not take may have room in the other. */

@@ -2,11 +2,13 @@
 import { rm } from "node:fs/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { cancelJob } from "../../src/commands/cancel/cancel.ts";
-import { mayGoTo, withKeyOf } from "../../src/gates/keys.ts";
+import { isOwnTurn, mayGoTo, withKeyOf } from "../../src/gates/keys.ts";
 import { KeyCheck } from "../../src/gates/markers.ts";
 import { type Gemini, GeminiError } from "../../src/gemini/port.ts";
+import type { Key } from "../../src/jobs-folder/stage-services.ts";
 import type { Job } from "../../src/manifest/job.ts";
 import { reconcile } from "../../src/run/alone.ts";
+import type { ProgressEvent } from "../../src/progress.ts";
 import { createsOf } from "../../src/submit/creates.ts";
 import { keyIdOf, Secret } from "../../src/settings/environment/secret.ts";
 import { startTrial, texts, type Trial } from "../trial.ts";
@@ -39,6 +41,10 @@ function having(trial: Trial, named: Readonly<Record<string, string>>) {
   const [first] = keys;
   if (first === undefined) throw new Error("there is no key");
   return { ...first, keys };
+}
+
+function withCreate(key: Key, createBatch: Gemini["createBatch"]): Key {
+  return { ...key, gemini: { ...key.gemini, createBatch } };
 }
 
 const BOTH = { default: API_KEY, b: "key-b" };
@@ -83,11 +89,10 @@ describe("a run with keys of two projects", () => {
   test("sends what one of them refuses to the other one, uploaded anew", async () => {
     const trial = await begin(3);
     const both = having(trial, BOTH);
-    const full = { ...both.gemini, createBatch: refuse };
     const [first, ...others] = both.keys;
     if (first === undefined) throw new Error("there are two keys");
-    const keys = [{ ...first, gemini: full }, ...others];
-    await trial.run(smallJobs(trial), { ...both, gemini: full, keys });
+    const keys = [withCreate(first, refuse), ...others];
+    await trial.run(smallJobs(trial), { ...both, keys });
     expect(projectsOf(trial)).toEqual(["two", "two", "two"]);
     const quota = await trial.services({}, async ({ manifest }) => {
       const logs = ["default", "b"].map((name) => manifest.quota(trial.target.model, name));
@@ -107,11 +112,11 @@ describe("a run with keys of two projects", () => {
       refusals += 1;
       return refusals <= mostRefusals ? noMoney() : second.gemini.createBatch(...given);
     };
-    const keys = [first, { ...second, gemini: { ...second.gemini, createBatch: broke } }];
+    const keys = [first, withCreate(second, broke)];
     let mostRefusals = Infinity;
     await trial.export(smallJobs(trial).export);
-    const submitted = await trial.submit({}, { ...both, keys });
-    expect([submitted.submitted.length, projectsOf(trial)]).toEqual([1, ["one"]]);
+    await trial.submit({}, { ...both, keys });
+    expect(new Set(projectsOf(trial))).toEqual(new Set(["one"]));
     mostRefusals = refusals + 2;
     await trial.run(smallJobs(trial), { ...both, keys });
     const warnings = workshop.events.flatMap((event) =>
@@ -122,13 +127,23 @@ describe("a run with keys of two projects", () => {
     await expectPaidOnce(trial, 12);
   });
 
+  test("cuts no more jobs for one that takes none than it tries", async () => {
+    const trial = await begin(40, { activeBatchesMax: 1, batchSeconds: 0.1 });
+    const { keys, ...both } = having(trial, BOTH);
+    const full = keys.map((key) => (key.project === "b" ? withCreate(key, refuse) : key));
+    const bounds = { ...workshop.bounds, maxRows: 10, maxTokens: 100 };
+    const options = { export: trial.exportOptions({ bounds }), quotaWaitMs: 10 };
+    await trial.run(options, { ...both, keys: full });
+    const states = (await trial.jobs()).map(({ state }) => state);
+    expect(states.filter((state) => state === "cancelled").length).toBeGreaterThan(0);
+    expect(states.length).toBeLessThan(22);
+    await expectPaidOnce(trial, 80);
+  });
+
   test("ends the sending where no project takes anything", async () => {
     const trial = await begin(2);
     const both = having(trial, BOTH);
-    const keys = both.keys.map((key) => ({
-      ...key,
-      gemini: { ...key.gemini, createBatch: noMoney },
-    }));
+    const keys = both.keys.map((key) => withCreate(key, noMoney));
     const ended = trial.run(smallJobs(trial), { ...both, keys });
     await expect(ended).rejects.toThrow("no credit");
     expect(await trial.states()).toEqual(["0001 exported", "0002 exported"]);
@@ -360,6 +375,29 @@ describe("keys of one project", () => {
     await trial.clock.sleep(4 * DAY_MS);
     const renamed = trial.submit({}, having(trial, { other: "key-b" }));
     await expect(renamed).rejects.toMatchObject({ hint: expect.stringContaining("VECFILL_KEY_B") });
+  });
+});
+
+test("of two workers each begins with other jobs, and is told what it leaves to the other", async () => {
+  const trial = await uncertain();
+  await trial.services({}, async ({ manifest, ...all }) => {
+    const sent = new Map(Object.values(BOTH).map((key, at) => [key, Object.keys(BOTH)[at] ?? ""]));
+    const shared = { ...manifest, isShared: true, keys: () => sent };
+    const turns = Object.entries(BOTH).map(([project, key]) => {
+      const own = { ...all, ...having(trial, { [project]: key }), manifest: shared };
+      return manifest.jobs().flatMap((job) => (isOwnTurn(own, job) ? [job.id] : []));
+    });
+    expect(new Set(turns.map(String))).toEqual(new Set(["0001", "0002"]));
+    const events: ProgressEvent[] = [];
+    const report = (event: ProgressEvent) => events.push(event);
+    const own = { ...all, ...having(trial, { default: API_KEY }), manifest: shared, report };
+    await reconcile(own, 0);
+    expect(events).toMatchObject([
+      {
+        message: expect.stringMatching(/^Job 0001: .* b, .* left to others\.$/),
+        hint: expect.stringContaining("VECFILL_KEY_B"),
+      },
+    ]);
   });
 });
 
