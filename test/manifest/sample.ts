@@ -1,6 +1,9 @@
 import { mkdtemp, readFile, readlink } from "node:fs/promises";
 import { hostname, tmpdir } from "node:os";
 import { join } from "node:path";
+import { onTestFinished } from "vitest";
+import { systemClock } from "../../src/clock.ts";
+import { openManifest } from "../../src/jobs-folder/open.ts";
 import type { NewJob } from "../../src/manifest/job.ts";
 import { FIRST_SEAL, sealed } from "../../src/disk/seal.ts";
 import type { Target } from "../../src/row/target.ts";
@@ -39,6 +42,13 @@ export function resealed(journal: string): string {
     return `${next.line}\n`;
   });
   return written.join("");
+}
+
+/** In a folder of its own, for one test. */
+export async function emptyManifest() {
+  const manifest = await openManifest(await temporaryFolder(), systemClock);
+  onTestFinished(() => manifest.close());
+  return manifest;
 }
 
 export function temporaryFolder(): Promise<string> {

@@ -5,14 +5,13 @@ import { expect, test } from "vitest";
 import { systemClock } from "../../src/clock.ts";
 import { HoldLost, UserError } from "../../src/errors.ts";
 import { Outages } from "../../src/gates/outages.ts";
-import { openManifest } from "../../src/jobs-folder/open.ts";
 import { IDLE, type Lane, type Step } from "../../src/gates/step.ts";
 import { drive } from "../../src/run/drive.ts";
 import { othersLane } from "../../src/run/others-lane.ts";
 import { GeminiError } from "../../src/gemini/port.ts";
 import { NO_ROWS } from "../../src/row/sums.ts";
 import { explain } from "../../src/words/explain.ts";
-import { newJob, temporaryFolder } from "../manifest/sample.ts";
+import { emptyManifest, newJob } from "../manifest/sample.ts";
 
 function around() {
   const stop = new AbortController();
@@ -148,16 +147,15 @@ test("a stop by hand is not told as the end of the time", async () => {
 });
 
 test("what one lane asked tells it to send nothing where another has halted meanwhile", async () => {
-  const manifest = await openManifest(await temporaryFolder(), systemClock);
+  const manifest = await emptyManifest();
   const outages = new Outages({ manifest, clock: systemClock, report: () => {} }, 1_000);
   const halting = async () => outages.halt(new UserError("the key is another", { hint: "-" }));
   expect(await outages.guarded(async () => {}, {})).toBe(true);
   expect(await outages.guarded(halting, {})).toBe(false);
-  await manifest.close();
 });
 
 test("a model that Gemini refuses stops what is sent, and not what is at Gemini", async () => {
-  const manifest = await openManifest(await temporaryFolder(), systemClock);
+  const manifest = await emptyManifest();
   const outages = new Outages({ manifest, clock: systemClock, report: () => {} }, 1_000);
   for (const kind of ["model", "billing"] as const) {
     outages.fail(explain(new GeminiError(kind, "no such thing"), "starting the batch"), {});
@@ -166,7 +164,7 @@ test("a model that Gemini refuses stops what is sent, and not what is at Gemini"
 });
 
 test("of a job that another process has ended the lanes hear here, too", async () => {
-  const manifest = await openManifest(await temporaryFolder(), systemClock);
+  const manifest = await emptyManifest();
   for (const id of ["0001", "0002", "0003"]) await manifest.recordExported(newJob(id));
   const end = async (job: string) => {
     const outcome = { sums: NO_ROWS, outstanding: { lines: 0, retryable: 0 } };

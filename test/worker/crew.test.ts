@@ -2,12 +2,11 @@
 import { beforeEach, expect, test } from "vitest";
 import { type Clock, systemClock } from "../../src/clock.ts";
 import { IDLE } from "../../src/gates/step.ts";
-import { openManifest } from "../../src/jobs-folder/open.ts";
 import type { ProgressEvent } from "../../src/progress.ts";
 import { type CrewOptions, openCrew } from "../../src/worker/crew.ts";
 import type { Engine } from "../../src/worker/engine.ts";
 import type { Job } from "../../src/manifest/job.ts";
-import { newJob, temporaryFolder } from "../manifest/sample.ts";
+import { emptyManifest, newJob } from "../manifest/sample.ts";
 import { LEASE_MS, newTable } from "./table-of-tasks.ts";
 
 let nowMs = 0;
@@ -15,7 +14,7 @@ const clock: Clock = { ...systemClock, elapsedMs: () => nowMs };
 beforeEach(() => (nowMs = 0));
 
 async function worker(engine: Engine, changes: Partial<CrewOptions> = {}) {
-  const manifest = await openManifest(await temporaryFolder(), systemClock);
+  const manifest = await emptyManifest();
   const events: ProgressEvent[] = [];
   const report = (event: ProgressEvent) => events.push(event);
   const options = { manifest, openEngine: async () => engine, clock, report, leaseMs: LEASE_MS };
@@ -127,7 +126,7 @@ test("who may send nothing more leaves that to others at once, and looks after w
 
 test("a job that cannot be imported here is left to others at once", async () => {
   const { engine } = newTable(() => nowMs);
-  const manifest = await openManifest(await temporaryFolder(), systemClock);
+  const manifest = await emptyManifest();
   const [a, b] = [await worker(engine, { manifest }), await worker(engine, { manifest })];
   const job = await manifest.recordExported(newJob(await manifest.reserveJobId()));
   const its = { job: job.id, submission: 1, keyId: "k", displayName: "d" };
@@ -146,7 +145,7 @@ test("a job that cannot be imported here is left to others at once", async () =>
 
 test("what is done at Gemini is for those who have a key of that project, and the rest for one of all", async () => {
   const { engine } = newTable(() => nowMs);
-  const manifest = await openManifest(await temporaryFolder(), systemClock);
+  const manifest = await emptyManifest();
   const [both, eu] = [
     await worker(engine, { manifest, projects: ["default", "eu"], only: ["export", "import"] }),
     await worker(engine, { manifest, projects: ["eu"] }),
