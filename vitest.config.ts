@@ -33,8 +33,14 @@ export default defineConfig(({ mode }) => ({
     // Node strips the types itself, as it does for users
     experimental: { viteModuleRunner: false },
     // an optimising compiler takes longer over the database than a test does with it, and a heap that
-    // starts small is searched for garbage every second
-    execArgv: ["--liftoff-only", "--single-threaded-gc", "--initial-heap-size=300"],
+    // starts small, or is young for a moment only, is searched for garbage every second
+    execArgv: [
+      "--liftoff-only",
+      "--single-threaded-gc",
+      "--initial-heap-size=300",
+      "--min-semi-space-size=64",
+      "--max-semi-space-size=64",
+    ],
     testTimeout: 60_000,
     hookTimeout: 60_000,
     restoreMocks: true,
