@@ -65,7 +65,8 @@ export function createSqlStore(
 ): Store {
   const explained = <T>(work: () => Promise<T>, statement: Statement = {}): Promise<T> =>
     explainRefusal(database, { target, ...statement }, work);
-  const seen = once(() => visibleCatalogue(database, target, options));
+  const catalogue = catalogueOnce(database, target);
+  const seen = once(async () => requireVisible(database, target, options, await catalogue.last()));
   const layout = once(async () => layoutOf(target, await seen()));
   const column = once(async () => columnShapeOf(target, await seen()));
   const ofRows = (hold?: Hold) =>
@@ -91,7 +92,7 @@ export function createSqlStore(
         await seen();
         return changedTexts(database, target);
       }),
-    describe: () => explained(async () => (await readCatalogue(database, target)).description),
+    describe: () => explained(async () => (await catalogue.next()).description),
     readPending: (page) =>
       explained(
         async () => {
@@ -128,6 +129,18 @@ export function createSqlStore(
   };
 }
 
+/** `last` is the one that was read just before, once: by `describe`, which comes first. */
+function catalogueOnce(database: Database, target: Target) {
+  let read: Catalogue | undefined;
+  const next = async () => (read = await readCatalogue(database, target));
+  const last = async () => {
+    const catalogue = read ?? (await next());
+    read = undefined;
+    return catalogue;
+  };
+  return { next, last };
+}
+
 /** What every statement needs to know; read once, on first use. */
 type Layout = Readonly<{
   shape: TableShape;
@@ -137,12 +150,12 @@ type Layout = Readonly<{
 }>;
 
 /** Rows that row level security hides from the role must never look like nothing to do. */
-async function visibleCatalogue(
+async function requireVisible(
   database: Database,
   target: Target,
   { report }: SqlStoreOptions,
+  catalogue: Catalogue,
 ): Promise<Catalogue> {
-  const catalogue = await readCatalogue(database, target);
   const { role, rowSecurity } = catalogue.session;
   if (!rowSecurity) return catalogue;
   const message = `Row level security applies to the role ${role} on ${tableName(target)}: rows that it hides look as if they were not there.`;
