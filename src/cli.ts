@@ -178,7 +178,10 @@ async function parser(session: Session): Promise<Argv> {
     .fail((message, error) => {
       throw error ?? misused(message, session.args);
     });
-  return COMMAND_NAMES.reduce((registered, name) => register(registered, name, session), cli);
+  // one is half as much work as all of them
+  const named = COMMAND_NAMES.filter((name) => session.args.includes(name));
+  const names = named.length > 0 ? named : [...COMMAND_NAMES];
+  return names.reduce((registered, name) => register(registered, name, session), cli);
 }
 
 /** yargs passes on what a command threw; its own errors are all about usage. */
@@ -191,7 +194,8 @@ function register(cli: Argv, name: CommandName, session: Session): Argv {
   const command = COMMANDS[name];
   return cli.command(
     usageOf(name, command),
-    command.summary,
+    // hidden, as the options: yargs would lay out a page of them each time, and nobody sees it
+    false,
     (args) => acceptOptions(args, name, command),
     (argv) => start(name, argv, session),
   );
