@@ -78,9 +78,11 @@ function once<T>(work: () => Promise<T>): Promise<T> {
 /** At the very intent: neither more batches nor more money than was set last. */
 function admissionBreaches(state: ManifestState): string[] {
   const breaches: string[] = [];
-  const active = indexOf(state).needing("settle", "poll").length;
+  const active = Map.groupBy(indexOf(state).needing("settle", "poll"), ({ project }) => project);
   const { maxCost, maxActiveJobs = Infinity } = state.limits;
-  if (active > maxActiveJobs) breaches.push(`${active} jobs were sent at once`);
+  for (const [project, jobs] of active)
+    if (jobs.length > maxActiveJobs)
+      breaches.push(`${jobs.length} jobs were sent at once to ${project}`);
   const spent = spentOn([...state.jobs.values()], PRICES).usd;
   if (typeof maxCost === "number" && spent > maxCost)
     breaches.push(`${spent} dollars were spent of ${maxCost}`);

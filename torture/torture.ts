@@ -3,7 +3,7 @@
  *
  *   npm run torture -- --kill N [--seed S]    N real kill -9 of real processes
  *   npm run torture -- --seeds N [--seed S]   N runs with random faults at every call to the outside
- *   npm run torture -- --workers N [--seconds S] [--seed S] [--sabotage name]   N workers on one manifest, on a native server
+ *   npm run torture -- --workers N [--projects] [--seconds S] [--seed S] [--sabotage name]   N workers on one manifest, on a native server
  *   npm run torture -- --migrate [--questions file] [--rows N]   a migration of a table in use, killed at each step
  *
  * Exits with 1 where a promise was broken; docs/reliability.md says what is promised.
@@ -14,7 +14,7 @@ import { parseArgs } from "node:util";
 const MAX_SEED = 1_000_000_000;
 const EXIT_INTERRUPTED = 130;
 const USAGE =
-  "usage: npm run torture -- --kill N | --seeds N [--seed S] | --workers N [--seconds S] [--sabotage name] | --migrate [--questions file] [--rows N]";
+  "usage: npm run torture -- --kill N | --seeds N [--seed S] | --workers N [--projects] [--seconds S] [--sabotage name] | --migrate [--questions file] [--rows N]";
 const MIGRATED_ROWS = "2000";
 const WORKERS_SECONDS = "120";
 
@@ -27,6 +27,7 @@ async function main(): Promise<number> {
       seeds: { type: "string" },
       seed: { type: "string" },
       workers: { type: "string" },
+      projects: { type: "boolean", default: false },
       seconds: { type: "string", default: WORKERS_SECONDS },
       sabotage: { type: "string" },
       migrate: { type: "boolean" },
@@ -51,8 +52,9 @@ async function main(): Promise<number> {
   }
   if (values.workers !== undefined) {
     const { tortureWorkers } = await import("./workers.ts");
-    const { sabotage } = values;
-    const its = { workers: count(values.workers), seconds: count(values.seconds), sabotage };
+    const { sabotage, projects } = values;
+    const sizes = { workers: count(values.workers), seconds: count(values.seconds) };
+    const its = { ...sizes, projects, sabotage };
     return tortureWorkers({ ...its, seed, say, stop: stop.signal });
   }
   throw new Error(USAGE);

@@ -13,6 +13,8 @@ export const LEASE_MS = 10_000;
 export const LATE_MS = 50_000;
 export const MAX_ACTIVE = 3;
 const API_KEY = "a-key-for-tests";
+const EU_KEY = "a-key-of-another-project";
+export const PROJECT_OF_KEY = { [API_KEY]: "one", [EU_KEY]: "two" };
 const DOLLARS_A_MILLION = "1000000";
 const SAID_CHARACTERS = 400;
 
@@ -22,6 +24,8 @@ export type Crew = Readonly<{
   geminiUrl: string;
   folder: string;
   sabotage: string | undefined;
+  /** Half of them have the key of a second project, too. */
+  projects: boolean;
 }>;
 
 type Own = Readonly<{ number: number; args: readonly string[]; clockOffMs: number }>;
@@ -106,11 +110,14 @@ function preloads(): string[] {
 }
 
 function environment(
-  { sabotage = "", geminiUrl }: Crew,
-  { clockOffMs }: Own,
+  { sabotage = "", geminiUrl, projects }: Crew,
+  { clockOffMs, number, args }: Own,
   { toDatabase, toGemini }: Readonly<{ toDatabase: Way; toGemini: Way }>,
 ): NodeJS.ProcessEnv {
+  // on each way to the database some; and the last one, which ends all
+  const hasBoth = number % 4 < 2 || args.includes("--drain");
   return {
+    ...(projects && hasBoth ? { VECFILL_KEY_EU: EU_KEY } : {}),
     PATH: process.env["PATH"],
     NODE_COMPILE_CACHE: process.env["NODE_COMPILE_CACHE"],
     TORTURE_CLOCK_OFF_MS: String(clockOffMs),

@@ -1,7 +1,8 @@
 /**
  * `--workers N`: N real workers on one shared manifest, on a native server. They are killed, stopped beyond their leases, cut
  * off from the database or from Gemini, lose their disks and the tables of tasks; the server crashes; half of them come to it by
- * a pooler in transaction mode; the clock of one is an hour off; creates arrive after others have taken over. Then one of them ends the work undisturbed, and the books are checked.
+ * a pooler in transaction mode; the clock of one is an hour off; creates arrive after others have taken over. With `--projects`
+ * there are two queues, and half of them have the key of one alone. Then one of them ends the work undisturbed, and the books are checked.
  */
 import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -16,12 +17,20 @@ import { SABOTAGES } from "./sabotage.ts";
 import { openTortureDatabase, type OwnServer } from "./server.ts";
 import { judgeShared, limitsNow, spentNow } from "./shared-books.ts";
 import { addRows, countEmpty, cutConnections, makeTable } from "./table.ts";
-import { type Crew, LATE_MS, LEASE_MS, MAX_ACTIVE, WorkerProcess } from "./worker-process.ts";
+import {
+  type Crew,
+  LATE_MS,
+  LEASE_MS,
+  MAX_ACTIVE,
+  PROJECT_OF_KEY,
+  WorkerProcess,
+} from "./worker-process.ts";
 
 export type WorkersOptions = Readonly<{
   workers: number;
   seconds: number;
   seed: number;
+  projects: boolean;
   sabotage: string | undefined;
   say: (line: string) => void;
   /** Ends the torment early. */
@@ -81,6 +90,7 @@ export async function tortureWorkers(options: WorkersOptions): Promise<number> {
     batchSeconds: BATCH_SECONDS,
     faults: FAULTS,
     seed: options.seed,
+    keys: PROJECT_OF_KEY,
   });
   let breaches: readonly string[] = [];
   try {
@@ -134,9 +144,9 @@ class Torment {
     this.#place = place;
     this.#dice = new Dice(options.seed, "workers");
     const { url, own, emulator, folder } = place;
-    const { sabotage } = options;
+    const { sabotage, projects } = options;
     const databaseUrls = [url, own?.pooledUrl ?? url] as const;
-    this.#crew = { databaseUrls, geminiUrl: emulator.url, folder, sabotage };
+    this.#crew = { databaseUrls, geminiUrl: emulator.url, folder, sabotage, projects };
   }
 
   async run(): Promise<readonly string[]> {
@@ -158,6 +168,8 @@ class Torment {
     await watched;
     const breaches = [...this.#breaches, ...(await judgeShared({ database: open, emulator }))];
     if (this.#mostActive > MAX_ACTIVE) breaches.push(`${this.#mostActive} batches were active`);
+    const used = new Set(emulator.batches().map(({ project }) => project));
+    if (used.size < 2 && this.#options.projects) breaches.push("one project alone had batches");
     if (!this.#answers.includes(404)) breaches.push("no create came late: nothing was shown");
     this.#say(rows, breaches.length);
     return breaches;
@@ -306,7 +318,8 @@ class Torment {
   async #watchQueue(signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
       const active = this.#place.emulator.batches().filter(({ state }) => ACTIVE.test(state));
-      this.#mostActive = Math.max(this.#mostActive, active.length);
+      for (const own of Map.groupBy(active, ({ project }) => project).values())
+        this.#mostActive = Math.max(this.#mostActive, own.length);
       await delay(LOOK_EVERY_MS, undefined, { signal }).catch(() => undefined);
     }
   }
@@ -315,7 +328,7 @@ class Torment {
     const { say, seed } = this.#options;
     const deeds = [...this.#deeds].map(([deed, times]) => `${deed} ${times}`).join(", ");
     say(
-      `seed ${seed}: ${rows} rows, ${this.#starts} workers; ${deeds}. Pauses under a write: ${this.#pauses}. Creates that came late: ${this.#kept}, answered by ${this.#answers.join(", ") || "none"}; ${this.#mostActive} of ${MAX_ACTIVE} batches at once; ${this.#drains}. Breaches: ${breaches}.`,
+      `seed ${seed}: ${rows} rows, ${this.#starts} workers; ${deeds}. Pauses under a write: ${this.#pauses}. Creates that came late: ${this.#kept}, answered by ${this.#answers.join(", ") || "none"}; ${this.#mostActive} of ${MAX_ACTIVE} batches of a project at once; ${this.#drains}. Breaches: ${breaches}.`,
     );
   }
 }
