@@ -8,7 +8,7 @@
 import { isOfProject, missingKeyHint } from "../gates/keys.ts";
 import { projectOf, type StageServices } from "../jobs-folder/stage-services.ts";
 import { MS_PER_SECOND } from "../clock.ts";
-import { UserError } from "../errors.ts";
+import { JobBlocked, UserError } from "../errors.ts";
 import type { Batch } from "../gemini/port.ts";
 import { batchesOf, batchPrefix } from "../jobs-folder/batch-names.ts";
 import type { Job } from "../manifest/job.ts";
@@ -73,8 +73,9 @@ export class SettleLane implements Lane {
   }
 
   #open(): readonly Job[] {
-    const { manifest, creates } = this.#world;
-    const isToSettle = (job: Job) => isOfProject(this.#world, job) && !creates.isBeingSent(job);
+    const { manifest, creates, blocked } = this.#world;
+    const isToSettle = (job: Job) =>
+      isOfProject(this.#world, job) && !creates.isBeingSent(job) && !blocked.has(job);
     return manifest.needing("settle").filter(isToSettle);
   }
 
@@ -84,14 +85,20 @@ export class SettleLane implements Lane {
   async #readAndAdvance(): Promise<void> {
     const readAtMs = this.#world.clock.elapsedMs();
     const found = await this.#world.creates.adoptListed();
-    const open = this.#open();
-    await checkKey(open, found);
-    for (const job of open) {
+    for (const job of this.#open())
+      if (!(await found.isProjectOf(job.keyId))) this.#block(notItsKey(job));
+    for (const job of this.#open()) {
       const watch = this.#watchOf(job, readAtMs);
       watch.reads += 1;
       await this.#advance(job, watch, { readAtMs, found });
     }
     this.#dueMs = readAtMs + this.#waitMs();
+  }
+
+  #block(error: JobBlocked): void {
+    const { message, hint } = error;
+    this.#world.blocked.add(error);
+    this.#world.report({ type: "warning", message, hint });
   }
 
   /** Until the next poll. */
@@ -174,19 +181,12 @@ const REVOKE_TAKES_GRACES = 3;
 /**
  * The list of another project never shows the batch. Keys of one project see the same, but which
  * project a key belongs to nobody tells; so only the key of the create, or one that sees other
- * batches of ours or that key's marker, can say that there is none.
+ * batches of ours or that key's marker, can say that there is none. Other jobs go on.
  */
-async function checkKey(uncertain: readonly Job[], { isProjectOf }: Found): Promise<void> {
-  const ofKeys = Map.groupBy(uncertain, ({ keyId }) => keyId);
-  for (const [keyId, [job]] of ofKeys)
-    if (job !== undefined && !(await isProjectOf(keyId))) throw notItsKey(job);
-}
-
-function notItsKey(job: Job): UserError {
-  return new UserError(
-    `Whether job ${job.id} has a batch at Gemini cannot be told with this API key, which is not the one that sent it.`,
-    { hint: missingKeyHint(job) },
-  );
+function notItsKey(job: Job): JobBlocked {
+  const why =
+    "whether it has a batch at Gemini cannot be told with this API key, which is not the one that sent it.";
+  return new JobBlocked(job.id, new UserError(why, { hint: missingKeyHint(job) }));
 }
 
 /**

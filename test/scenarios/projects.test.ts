@@ -224,12 +224,14 @@ describe("a job in a queue whose key is not here", () => {
     await expectPaidOnce(trial, 4);
   });
 
-  test("but not by a key that does not, under whatever name", async () => {
+  test("but not by a key that does not, under whatever name; the others go on", async () => {
     const trial = await uncertain();
-    await expect(trial.run(smallJobs(trial), having(trial, { b: "key-c" }))).rejects.toMatchObject({
+    const wrong = having(trial, { ...BOTH, b: "key-c" });
+    await expect(trial.run(smallJobs(trial), wrong)).rejects.toMatchObject({
       message: expect.stringContaining("cannot be told with this API key"),
+      hint: expect.stringMatching(/VECFILL_KEY_B .*cancel 0001 --give-up/),
     });
-    expect((await trial.job("0001")).state).toBe("submitting");
+    expect(await trial.states()).toEqual(["0001 submitting", "0002 imported"]);
     await trial.run(smallJobs(trial), having(trial, { b: "key-b" }));
     await expectPaidOnce(trial, 4);
   });
