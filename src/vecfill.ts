@@ -18,7 +18,7 @@ import {
   submitFromSettings,
 } from "./composition/stages.ts";
 import type { CommandContext } from "./cli/command.ts";
-import { withLeaves } from "./cli/each-target.ts";
+import { withLeaves, withLeavesOfNamed } from "./cli/each-target.ts";
 import { nextCommandLine } from "./cli/command-line.ts";
 import type { CommandName } from "./settings/option.ts";
 import type { Plan } from "./plan/plan.ts";
@@ -155,7 +155,8 @@ function stages(context: Context): Vecfill {
     poll: () => pollFromSettings(context),
     import: () => importFromSettings(context),
     run: async () => runFromSettings(await withLeaves(context)),
-    resubmit: async (files = []) => (await resubmitFromSettings(context, files)).jobs,
+    resubmit: async (files = []) =>
+      (await resubmitFromSettings(await withLeavesOfNamed(context), files)).jobs,
     plan: async () => planOnly(ofOne(await withLeaves(context))),
     verify: () => shown(context, "verify"),
     doctor: () => shown(context, "doctor"),

@@ -64,5 +64,5 @@ export async function whatIsLeft(
   const { leftOut } = await import("../plan/survey.ts");
   const { ratio } = correctionOf(jobs, manifest.counted(target), target);
   const onTooLong = settings.onTooLong === "fail" ? "skip" : settings.onTooLong;
-  return leftOut({ store, manifest }, { target, siblings: settings.siblings, onTooLong, ratio });
+  return leftOut({ store, manifest }, { target, kin: settings.kin, onTooLong, ratio });
 }

@@ -14,10 +14,21 @@ export function worstOf(exits: readonly ExitReason[]): ExitReason {
 
 /** With each table that a pattern or a partitioned table stands for as a target; found anew each time. */
 export async function withLeaves<
-  C extends Pick<CommandContext, "services" | "settings" | "targets">,
+  C extends Pick<CommandContext, "services" | "settings" | "targets" | "originsOfEach">,
 >(context: C, again?: boolean): Promise<C> {
-  const targets = await context.services.leaves(again);
-  return { ...context, settings: targets[0] ?? context.settings, targets };
+  const leaves = await context.services.leaves(again);
+  const targets = leaves.flat();
+  const originsOfEach = context.originsOfEach.flatMap((its, at) =>
+    (leaves[at] ?? []).map(() => its),
+  );
+  return { ...context, settings: targets[0] ?? context.settings, targets, originsOfEach };
+}
+
+/** Of one that was named; without a name all jobs are meant. */
+export async function withLeavesOfNamed<C extends Parameters<typeof withLeaves>[0]>(
+  context: C,
+): Promise<C> {
+  return context.settings.target === undefined ? context : withLeaves(context);
 }
 
 export const forEachTable: typeof forEachTarget = async (context, work) =>

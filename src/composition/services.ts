@@ -60,7 +60,7 @@ export type Services = Readonly<{
   /** A look at the table and the way to it; an API that has lost its database is waited for, a minute. */
   examine(target: Target): Promise<Examination>;
   /** Of each target that was asked for, the tables that it stands for now. `again`: repeats what fails. */
-  leaves(again?: boolean): Promise<readonly Settings[]>;
+  leaves(again?: boolean): Promise<readonly (readonly Settings[])[]>;
   /** Every table of the database; none where only its API is named. */
   tables(): Promise<FoundTables>;
   /** What the address of a database names; nothing is asked. */
@@ -137,7 +137,12 @@ export function openServices(options: ServicesOptions): Services {
         : examineApi(await api(), target, { clock, report });
     },
     migration: (plan, folder) => migrationOf({ services, database, options }, plan, folder),
-    leaves: async (patient = true) => (asked.targets = await leavesIn(options, database, patient)),
+    leaves: async (patient = true) => {
+      const leaves = await leavesIn(options, database, patient);
+      asked.targets = leaves.flat();
+      requireColumns(asked.targets);
+      return leaves;
+    },
     tables: () => tablesOf(options, database),
     addressed,
     functionsSql,
@@ -240,24 +245,22 @@ async function leavesIn(
   options: ServicesOptions,
   database: () => Promise<Database>,
   again: boolean,
-): Promise<readonly Settings[]> {
+): Promise<readonly (readonly Settings[])[]> {
   const { targets = [options.settings], environment } = options;
   const access = await ifNamed(() => storeAccess(environment));
   if (access?.kind === "supabase" && targets.some(({ table }) => table.includes("*")))
     throw needsDatabase("A pattern of tables (--table)", ", or give each of them by its name.");
-  if (access?.kind !== "postgres") return targets;
+  if (access?.kind !== "postgres") return targets.map((asked) => [asked]);
   const { findLeaves } = await import("../store/postgres/leaves.ts");
   const { repeating } = await import("../store/retry.ts");
   const found = targets.map(async (asked) => {
     const look = async () => {
       const server = await database();
-      return inOurWords(server, asked, () => findLeaves(server, asked));
+      return inOurWords(server, asked, () => findLeaves(server, targetOf(asked)));
     };
     return leavesOf(asked, await (again ? repeating(options)(look) : look()));
   });
-  const leaves = (await Promise.all(found)).flat();
-  requireColumns(leaves);
-  return leaves;
+  return Promise.all(found);
 }
 
 async function inOurWords<T>(

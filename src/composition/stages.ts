@@ -24,7 +24,7 @@ import { fileBytes } from "../row/result-line/result-size.ts";
 import type { Report } from "../progress.ts";
 import { JobBlocked, UserError } from "../errors.ts";
 import type { ResubmitServices } from "../resubmit/resubmit.ts";
-import { isOneOf, sameTarget, type Target } from "../row/target.ts";
+import { type IsOwn, isOneOf, sameTarget, type Target } from "../row/target.ts";
 import type { ImportSummary, PollSummary, SubmitSummary } from "../run/alone.ts";
 import type { Part, PartSummary, RunOptions, RunServices, RunSummary } from "../run/run.ts";
 import { ifNamed } from "../settings/access.ts";
@@ -71,12 +71,12 @@ export async function exportFromSettings(context: StageContext): Promise<ExportS
   await tryTarget(context, manifest, options.target);
   const keyed = await ifNamed(() => services.keys());
   if (keyed !== undefined) await checkBeside(context, { manifest, ...keyed }, options.target);
-  if (!settings.beside) await checkRowsKnown(manifest, options.target);
+  if (!settings.beside) await checkRowsKnown(manifest, options);
   const { PaidRows } = await import("../import/again/paid-for.ts");
   const fetch = keyed && fetcherOfResults(context, { manifest, ...keyed });
   const { beside } = settings;
   const known = { manifest, store, report, beside, ...(fetch && { fetch }) };
-  const askPaid = () => new PaidRows(known, options.target, settings.siblings?.has).ask;
+  const askPaid = () => new PaidRows(known, options.target, options.kin).ask;
   return exportAll({ store, manifest, report, signal, askPaid }, options);
 }
 
@@ -109,9 +109,12 @@ async function wouldExport(context: StageContext): Promise<ExportSummary> {
 }
 
 /** Rows that are on their way must not be selected, and of some jobs nobody knows yet which they are. */
-async function checkRowsKnown(manifest: Manifest, target: Target): Promise<void> {
+async function checkRowsKnown(
+  manifest: Manifest,
+  { target, kin }: Pick<ExportOptions, "target" | "kin">,
+): Promise<void> {
   const { jobsWithoutRows } = await import("../jobs-folder/found-rows.ts");
-  const jobs = (await jobsWithoutRows(manifest, target)).map(({ id }) => id);
+  const jobs = (await jobsWithoutRows(manifest, target, kin)).map(({ id }) => id);
   if (jobs.length === 0) return;
   throw new UserError(
     `Which rows job ${someJobs(jobs)} asks for is not known before the batch has ended: its request file is not in this folder. What is selected now might be paid for twice.`,
@@ -124,8 +127,8 @@ async function checkRowsKnown(manifest: Manifest, target: Target): Promise<void>
 
 function exportOptions(context: Pick<StageContext, "settings" | "targets">): ExportOptions {
   const { settings } = context;
-  const { siblings, limit, onTooLong } = settings;
-  const its = { name: nameAmongSeveral(context), target: targetOf(settings), siblings };
+  const { siblings, kin, limit, onTooLong } = settings;
+  const its = { name: nameAmongSeveral(context), target: targetOf(settings), siblings, kin };
   return { ...its, bounds: jobBounds(settings), limit, onTooLong };
 }
 
@@ -301,8 +304,15 @@ export function hasFailedLines(
   { outstanding, target }: Job,
   { settings, targets = [settings] }: Pick<StageContext, "settings" | "targets">,
 ): boolean {
-  const isAsked = () => targets.some((each) => sameTarget(targetOf(each), target));
-  return outstanding.lines > 0 && (settings.target === undefined || isAsked());
+  const isMeant = settings.target === undefined || isOneAsked(targets)(target);
+  return outstanding.lines > 0 && isMeant;
+}
+
+/** With what is gone of tables that were asked for as one. */
+function isOneAsked(targets: readonly Settings[]): IsOwn {
+  const isOne = isOneOf(targets.map(targetOf));
+  const groups = new Set(targets.map(({ siblings }) => siblings));
+  return (target) => isOne(target) || groups.values().some((group) => group?.has(target));
 }
 
 /**
@@ -523,7 +533,7 @@ const ROWS_COUNTED = 2_000;
 
 /** Rows under way count: a run that goes on selects what the earlier one had not. */
 function limitOfRun({ settings }: StageContext, manifest: ManifestView): number | undefined {
-  const isOwn = settings.siblings?.has ?? isOneOf([targetOf(settings)]);
+  const isOwn = isOneOf(settings.siblings?.targets ?? [targetOf(settings)]);
   const underWay = manifest.jobs().filter((job) => isOpen(job) && isOwn(job.target));
   const rows = underWay.reduce((sum, job) => sum + job.requests, 0);
   return settings.limit === undefined ? undefined : Math.max(0, settings.limit - rows);
@@ -543,7 +553,7 @@ async function runServices(context: StageContext): Promise<RunServices> {
 }
 
 async function runOptions(
-  { services, settings, targets, asAgreed = false }: StageContext,
+  { services, settings, targets = [], asAgreed = false }: StageContext,
   first: Part,
 ): Promise<RunOptions> {
   return {
@@ -551,10 +561,10 @@ async function runOptions(
     ...settings,
     name: first.name,
     export: first.export,
-    shared: (targets ?? []).length > 1,
+    shared: targets.length > 1,
     window: queueWindow(settings),
     prices: pricesOf(settings),
-    costLimit: { ...costLimit(settings, targets?.map(targetOf)), asAgreed },
+    costLimit: { ...costLimit(settings, isOneAsked(targets)), asAgreed },
     lane: laneChoice(settings),
     crew: await services.crew(),
   };
@@ -590,7 +600,7 @@ async function planFromSettings(
 ): Promise<Plan> {
   const { services, settings, report, signal, targets = [] } = context;
   const { plan } = await import("../plan/plan.ts");
-  const { siblings, onTooLong, tier, maxAttempts } = settings;
+  const { siblings, kin, onTooLong, tier, maxAttempts } = settings;
   const target = targetOf(settings);
   const store = await services.store(target);
   const isAsked = (other: Target) => targets.some((each) => sameTarget(targetOf(each), other));
@@ -599,6 +609,7 @@ async function planFromSettings(
     {
       target,
       siblings,
+      kin,
       bounds: jobBounds(settings),
       limit,
       onTooLong,
@@ -776,7 +787,7 @@ export function queueWindow({
 /** `shared`: what holds for those who share the manifest, where nothing is given here. */
 export function costLimit(
   settings: Pick<Settings, "maxCost" | "price" | "priceSync" | "lane" | "syncUpTo">,
-  together: readonly Target[] = [],
+  together: IsOwn = () => false,
   shared: Limits = {},
 ): CostLimit {
   const { maxCost = shared.maxCost } = settings;
@@ -788,7 +799,7 @@ export function costLimit(
 export function costLimitOfSubmit(settings: Settings, manifest: ManifestView): CostLimit {
   const targets = new Set(manifest.needing("send").map(({ target }) => target));
   const shared = manifest.limits();
-  return costLimit(settings, shared?.targets ?? [...targets], shared);
+  return costLimit(settings, isOneOf(shared?.targets ?? [...targets]), shared);
 }
 
 /** Which jobs are embedded at once. */

@@ -5,8 +5,8 @@
  * limit on cost that counted less could be passed.
  */
 import { type Prices, priceOf } from "./tariff.ts";
-import { sameTarget, type Target } from "../row/target.ts";
-import { mayHaveCost } from "../manifest/bill.ts";
+import { type IsOwn, isOneOf, sameTarget, type Target } from "../row/target.ts";
+import { mayHaveCost, type Sent } from "../manifest/bill.ts";
 import type { Job } from "../manifest/job.ts";
 import type { ManifestView } from "../manifest/manifest.ts";
 import { type LaneChoice, laneOf } from "./lane.ts";
@@ -47,7 +47,7 @@ export type CostLimit = Readonly<{
   /** Which jobs that were not sent yet will be embedded at once; undefined: none. */
   lane?: LaneChoice | undefined;
   /** What these have cost counts as one; any other target counts by itself. */
-  together?: readonly Target[];
+  together?: IsOwn;
   /** No more than what somebody has agreed to, either. */
   asAgreed?: boolean;
 }>;
@@ -69,11 +69,15 @@ function limitNow(
   { limits }: Pick<Books, "limits">,
   given: CostLimit | undefined,
 ): CostLimit | undefined {
-  const { maxCost = given?.maxUsd, targets = given?.together, agreedCost } = limits?.() ?? {};
+  const { maxCost = given?.maxUsd, targets, agreedCost } = limits?.() ?? {};
   const agreedUsd = given?.asAgreed === true ? (agreedCost ?? 0) : Infinity;
   const maxUsd = typeof maxCost === "number" ? maxCost : Infinity;
   if (given === undefined || Math.min(maxUsd, agreedUsd) === Infinity) return undefined;
-  const its = { ...given, ...(targets && { together: targets }), asAgreed: agreedUsd < maxUsd };
+  const its = {
+    ...given,
+    ...(targets && { together: isOneOf(targets) }),
+    asAgreed: agreedUsd < maxUsd,
+  };
   return { ...its, maxUsd: Math.min(maxUsd, agreedUsd) };
 }
 
@@ -104,8 +108,8 @@ export function costStop(books: Books, given: CostLimit | undefined): CostStop |
   const held = waiting.filter((job) => !passing.has(job));
   const targets = [...new Set(held.map((job) => job.target))];
   const stops = targets.map((target): CostStop => {
-    const sharing = sharingWith(target, limit);
-    const own = waiting.filter((job) => sharing.some((each) => sameTarget(job.target, each)));
+    const shares = sharingWith(target, limit);
+    const own = waiting.filter((job) => shares(job.target));
     const spentUsd = usdOf(books, target, limit);
     const neededUsd = own.reduce(
       (sum, job) => sum + costOf(job, limit.prices, limit.lane).usd,
@@ -119,18 +123,16 @@ export function costStop(books: Books, given: CostLimit | undefined): CostStop |
 const AGREED = { isAgreed: true };
 
 /** Those that spend from the same limit, the target among them. */
-function sharingWith(target: Target, { together = [] }: CostLimit): readonly Target[] {
-  return together.some((each) => sameTarget(each, target)) ? together : [target];
+function sharingWith(target: Target, { together }: CostLimit): IsOwn {
+  return together?.(target) === true ? together : isOneOf([target]);
 }
 
 function usdOf(books: Books, target: Target, limit: CostLimit): number {
-  return sharingWith(target, limit).reduce((usd, each) => usd + usdOfOne(books, each, limit), 0);
-}
-
-function usdOfOne(books: Books, target: Target, { prices }: CostLimit): number {
-  const { batch, sync } = books.sent(target);
-  const { model } = target;
-  return priceOf(batch, prices(model, "batch")) + priceOf(sync, prices(model, "sync"));
+  const shares = sharingWith(target, limit);
+  const usdOfOne = ([{ model }, { batch, sync }]: [Target, Sent]) =>
+    priceOf(batch, limit.prices(model, "batch")) + priceOf(sync, limit.prices(model, "sync"));
+  const own = books.sent().filter(([its]) => shares(its));
+  return own.map(usdOfOne).reduce((sum, usd) => sum + usd, 0);
 }
 
 /** What each target will have cost when the jobs that were let through are sent. */
@@ -158,8 +160,7 @@ class Ledger {
   /** The target under which its like, or one that shares the limit, was first met. */
   #own(target: Target): Target {
     if (this.#usd.has(target)) return target;
-    const [first = target] = sharingWith(target, this.#limit);
-    return [...this.#usd.keys()].find((known) => sameTarget(known, first)) ?? first;
+    return this.#usd.keys().find(sharingWith(target, this.#limit)) ?? target;
   }
 }
 

@@ -41,7 +41,7 @@ type PaidRows = Readonly<{
 
 /** How many exported jobs may wait for submission before export pauses. */
 const MAX_JOBS_AHEAD = 4;
-/** A table that never rests is left at last. */
+/** A table that never rests is left at last: so many passes find what no sibling stood in the way of. */
 const MAX_PASSES = 3;
 
 /** What it waits for. */
@@ -103,26 +103,32 @@ export class ExportLane implements Lane {
 
   async *#passes(): AsyncGenerator<Condition, void> {
     const { before, hasStaleRows } = this.#world;
-    const { siblings, limit } = this.#world.export;
+    const { kin, limit } = this.#world.export;
     if (this.#world.signal.aborted || !(yield* this.#rowsAreKnown())) return;
-    for (let pass = 0; pass < MAX_PASSES; pass++) {
+    let [idle, seen] = [0, 0];
+    for (let pass = 0; idle < MAX_PASSES; pass++) {
       if (before.length > 0) yield () => before.every((each) => each.#passed > pass);
       if (this.#world.signal.aborted) return;
       const summary = await this.#withWritten(yield* this.#pass());
       this.summaries.push(summary);
       this.#passed = pass + 1;
-      if ((summary.exported === 0 && siblings === undefined) || limit !== undefined) return;
+      if ((summary.exported === 0 && kin === undefined) || limit !== undefined) return;
       const isInNext = (each: ExportLane) => each.#passed > pass + 1 && each.#passed < Infinity;
       yield () => this.#isQuiet || before.some(isInNext);
-      const isPassedOver = siblings !== undefined && summary.skipped.inFlight > 0;
+      const isPassedOver = kin !== undefined && summary.skipped.inFlight > 0;
       if (!(isPassedOver || hasStaleRows()) || this.#isStopped()) return;
+      // of rows with one id and text in many partitions each pass takes one
+      const taken = this.#takenBefore();
+      if (!isPassedOver || taken === seen) idle += 1;
+      seen = taken;
     }
   }
 
   /** Waits until it is known of every job under way which rows it has; false where it cannot be. */
   async *#rowsAreKnown(): AsyncGenerator<Condition, boolean> {
-    const { manifest, report, beside, blocked, export: exporting } = this.#world;
-    const jobs = beside === true ? [] : await jobsWithoutRows(manifest, exporting.target);
+    const { manifest, report, beside, blocked } = this.#world;
+    const { target, kin } = this.#world.export;
+    const jobs = beside === true ? [] : await jobsWithoutRows(manifest, target, kin);
     if (jobs.length === 0) return true;
     const now = ({ id }: Job) => manifest.job(id);
     const isKnown = (job: Job) => !isOpen(now(job)) || now(job).rowsFile !== undefined;
@@ -134,9 +140,8 @@ export class ExportLane implements Lane {
   }
 
   async *#pass(): AsyncGenerator<Condition, ExportSummary> {
-    const { before, export: exporting } = this.#world;
-    const taken = before.flatMap(({ summaries }) => summaries.map((each) => each.exported));
-    const left = exporting.limit && exporting.limit - taken.reduce((sum, rows) => sum + rows, 0);
+    const exporting = this.#world.export;
+    const left = exporting.limit && exporting.limit - this.#takenBefore();
     const limited = { ...exporting, limit: left && Math.max(0, left) };
     const askPaid = () => (this.#paid = this.#world.paidRows()).ask;
     const jobs = exportJobs({ ...this.#world, askPaid }, limited);
@@ -146,6 +151,12 @@ export class ExportLane implements Lane {
       yield () => !this.#isAhead() || this.#isStopped();
       if (this.#isStopped()) this.#stop.abort();
     }
+  }
+
+  /** Rows, by all passes of the others. */
+  #takenBefore(): number {
+    const taken = this.#world.before.flatMap((each) => each.summaries);
+    return taken.reduce((sum, { exported }) => sum + exported, 0);
   }
 
   async #withWritten(summary: ExportSummary): Promise<ExportSummary> {

@@ -16,7 +16,7 @@ import { NONE_SKIPPED, type Skipped, type SkipReason } from "../row/skipped.ts";
 import { requestLineFormat } from "../row/request-line.ts";
 import type { Store } from "../store/port.ts";
 import { checkTarget } from "../row/target-check.ts";
-import type { Siblings, Target } from "../row/target.ts";
+import type { Kin, Siblings, Target } from "../row/target.ts";
 import { readTakenRows } from "../jobs-folder/taken-rows.ts";
 import { checkVectorSpace } from "../gates/vector-space.ts";
 import { pendingPages } from "../jobs-folder/pending-pages.ts";
@@ -30,6 +30,7 @@ export type ExportOptions = Readonly<{
   name?: string | undefined;
   target: Target;
   siblings?: Siblings | undefined;
+  kin?: Kin | undefined;
   bounds: JobBounds;
   /** Asked for each file anew, in place of `bounds`. */
   boundsOfNext?: () => JobBounds;
@@ -59,25 +60,19 @@ export async function* exportJobs(
   options: ExportOptions,
 ): AsyncGenerator<void, ExportSummary> {
   const { store, manifest, signal } = services;
-  checkTarget(options.target, await store.describe());
-  checkVectorSpace(manifest.jobs(), options.target);
+  const { target, kin } = options;
+  checkTarget(target, await store.describe());
+  checkVectorSpace(manifest.jobs(), target, kin);
   const pass = new ExportPass(services, options);
-  const taken = await readTakenRows({ manifest, store }, options.target, options.siblings?.has);
+  const taken = await readTakenRows({ manifest, store }, target, kin);
   // only then: a row of a job that has ended meanwhile is paid for
   const askPaid = services.askPaid?.();
   try {
     for await (const page of pendingPages(store)) {
-      const paid = await paidOf(page, options.target, taken, askPaid);
+      const paid = await paidOf(page, target, taken, askPaid);
       for (const question of page) {
         if (pass.isFull() || signal.aborted) break;
-        const verdict = screen(
-          question,
-          options.target,
-          taken,
-          options.onTooLong,
-          pass.ratio,
-          paid,
-        );
+        const verdict = screen(question, target, taken, options.onTooLong, pass.ratio, paid);
         if ("skip" in verdict) await pass.skip(question, verdict.skip, verdict.tokens);
         else if (!pass.takeAtOnce(verdict)) {
           await pass.take(question, verdict);
@@ -130,7 +125,7 @@ class ExportPass {
   #ratio: number;
   #tooLong: DurableFile | undefined;
   #closing: Closing | undefined;
-  /** Jobs that have selected rows of the column, or of a sibling's: none but those seen before the first page, and its own. */
+  /** Jobs that have selected rows of the column, or of where its rows may come from: none but those seen before the first page, and its own. */
   #selections: number;
 
   constructor(services: ExportServices, options: ExportOptions) {
@@ -252,8 +247,8 @@ class ExportPass {
   }
 
   #selectionsNow(): number {
-    const { target, siblings } = this.#options;
-    return this.#services.manifest.selections(target, siblings?.has);
+    const { target, kin } = this.#options;
+    return this.#services.manifest.selections(target, kin);
   }
 
   get #tooLongPath(): string {

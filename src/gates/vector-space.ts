@@ -1,31 +1,36 @@
 import { type UserError, usageError } from "../errors.ts";
 import type { Job } from "../manifest/job.ts";
-import { columnName, sameColumn, type Target } from "../row/target.ts";
+import { columnName, type Kin, sameColumn, tableName, type Target } from "../row/target.ts";
 import { isRolledBack } from "../manifest/states.ts";
 
 /**
  * Vectors of another model, width or task do not compare with these: a column that holds or awaits
  * them from this manifest's jobs takes no others. Throws a UserError that names such a job.
  */
-export function checkVectorSpace(jobs: readonly Job[], target: Target): void {
-  const error = otherSpace(jobs, target);
+export function checkVectorSpace(jobs: readonly Job[], target: Target, kin?: Kin): void {
+  const error = otherSpace(jobs, target, kin);
   if (error !== undefined) throw error;
 }
 
 /** The same, to be told. */
-export function otherSpace(jobs: readonly Job[], target: Target): UserError | undefined {
-  const other = jobOfOtherSpace(jobs, target);
+export function otherSpace(jobs: readonly Job[], target: Target, kin?: Kin): UserError | undefined {
+  const other = jobOfOtherSpace(jobs, target, kin);
   if (other === undefined) return undefined;
   return usageError(
-    `The column ${columnName(target)} has vectors of ${describe(other.target)} from job ${other.id}; ${describe(target)} does not mix with them.`,
+    `The column ${columnName(other.target)} has vectors of ${describe(other.target)} from job ${other.id}; ${describe(target)} does not mix with them.`,
     `Go on with --model ${other.target.model} --dimensions ${other.target.dimensions} --task-type ${other.target.taskType}, or fill a new column.`,
   );
 }
 
-/** A job whose vectors are in the target's column, or on their way to it, and do not compare. */
-export function jobOfOtherSpace(jobs: readonly Job[], target: Target): Job | undefined {
+/** A job whose vectors are in the target's column, or on their way to it, and do not compare; all partitions have one column. */
+export function jobOfOtherSpace(jobs: readonly Job[], target: Target, kin?: Kin): Job | undefined {
+  const isThere = ({ embedding, ...table }: Target) =>
+    embedding === target.embedding && kin?.tables.has(tableName(table)) === true;
   return jobs.find(
-    (job) => sameColumn(job.target, target) && !sameSpace(job.target, target) && fillsColumn(job),
+    (job) =>
+      (sameColumn(job.target, target) || isThere(job.target)) &&
+      !sameSpace(job.target, target) &&
+      fillsColumn(job),
   );
 }
 

@@ -17,7 +17,7 @@ import { isToSend, needs } from "../manifest/states.ts";
 import { readResultKey } from "../row/result-line/result-line.ts";
 import { KeySet } from "../row/key-table.ts";
 import { formatKey, parseKey } from "../row/question.ts";
-import { sameColumn, type Target } from "../row/target.ts";
+import { type Kin, sameColumn, type Target } from "../row/target.ts";
 import type { Store } from "../store/port.ts";
 import { pendingPages } from "./pending-pages.ts";
 
@@ -29,11 +29,16 @@ export async function lacksRows(files: JobFiles, job: Job): Promise<boolean> {
   return job.recovered || !(await exists(files.requests));
 }
 
-/** Jobs under way to the target's column that have rows which nobody here knows yet. */
-export async function jobsWithoutRows(manifest: ManifestView, target: Target): Promise<Job[]> {
+/** Jobs under way to the target's column, or from where its rows may come, that have rows which nobody here knows yet. */
+export async function jobsWithoutRows(
+  manifest: ManifestView,
+  target: Target,
+  kin?: Kin,
+): Promise<Job[]> {
   const jobs: Job[] = [];
   const needing = manifest.needing("poll", "fetch", "write");
-  for (const job of needing.filter((each) => sameColumn(each.target, target))) {
+  const isMeant = (own: Target) => sameColumn(own, target) || kin?.has(own) === true;
+  for (const job of needing.filter((each) => isMeant(each.target))) {
     if (await lacksRows(await manifest.bring(job), job)) jobs.push(job);
   }
   return jobs;

@@ -1,6 +1,6 @@
 import { KeySet } from "../row/key-table.ts";
 import { parseKey, rowIdOf } from "../row/question.ts";
-import { type IsOwn, isOneOf, sameColumn, sameTarget, type Target } from "../row/target.ts";
+import { type Kin, sameColumn, sameTarget, tableName, type Target } from "../row/target.ts";
 import { lineChunks, readFailedLines } from "./failed-file.ts";
 import { holdingsOf } from "./holdings.ts";
 import { isMissing } from "../disk/presence.ts";
@@ -34,7 +34,7 @@ export type TakenRows = Readonly<{
 export async function readTakenRows(
   { manifest, store }: Readonly<{ manifest: ManifestView; store: Pick<Store, "compare"> }>,
   target: Target,
-  isAlike: IsOwn = isOneOf([target]),
+  kin?: Kin,
 ): Promise<TakenRows> {
   const taken = {
     inFlight: new KeySet(),
@@ -42,9 +42,8 @@ export async function readTakenRows(
     inFlightIds: new KeySet(),
     failedIds: new KeySet(),
   };
-  for await (const { job, keys, isUnderWay } of takenKeys(manifest, target, isAlike)) {
-    const hasOwnKeys = isAlike(job.target) && hasTextKeys(job);
-    if (hasOwnKeys)
+  for await (const { job, keys, isUnderWay } of takenKeys(manifest, target, kin)) {
+    if (hasOwnKeys(job, target, kin))
       keys.forEach((key) => (isUnderWay ? taken.inFlight : taken.failedBefore).add(key));
     else if (isUnderWay) keys.forEach((key) => taken.inFlightIds.add(rowIdOf(key)));
     else (await unchangedIds(store, keys, target)).forEach((id) => taken.failedIds.add(id));
@@ -80,23 +79,33 @@ type TakenKeys = Readonly<{ job: Job; keys: readonly string[]; isUnderWay: boole
 async function* takenKeys(
   manifest: ManifestView,
   target: Target,
-  isAlike: IsOwn = () => false,
+  kin?: Kin,
 ): AsyncGenerator<TakenKeys> {
   const read = new Set<string>();
   const unread = () => manifest.jobs().filter((job) => !read.has(job.id));
   for (let jobs = unread(); jobs.length > 0; jobs = unread()) {
     for (const job of jobs) {
       read.add(job.id);
-      const isOwn = sameTarget(job.target, target);
-      const isMeant = sameRows(job.target, target) || (isAlike(job.target) && hasTextKeys(job));
-      if (isOpen(job) && isMeant) {
+      const isOwn = hasOwnKeys(job, target, kin);
+      // from a table that is gone nothing can be sent again
+      const mayWait = isOwn && kin?.tables.has(tableName(job.target)) !== false;
+      if (isOpen(job) && (isOwn || sameRows(job.target, target))) {
         for await (const keys of keysOf(manifest, job)) yield { job, keys, isUnderWay: true };
-      } else if (isOwn && !isOpen(job) && job.outstanding.lines > 0) {
+      } else if (
+        (mayWait || sameTarget(job.target, target)) &&
+        !isOpen(job) &&
+        job.outstanding.lines > 0
+      ) {
         for await (const keys of waitingKeys((await manifest.bring(job)).failed))
           yield { job, keys, isUnderWay: false };
       }
     }
   }
+}
+
+/** Keys of earlier versions are like none of today's: of another partition they say nothing. */
+function hasOwnKeys(job: Job, target: Target, kin: Kin | undefined): boolean {
+  return sameTarget(job.target, target) ? hasTextKeys(job) : kin?.has(job.target) === true;
 }
 
 async function unchangedIds(

@@ -2,7 +2,7 @@
  * The jobs in the order of their ids, and the open ones by what they need: kept as jobs change, since
  * whoever works on thirty thousand of them asks after every event what there is to do.
  */
-import { type IsOwn, sameColumn, sameTarget, type Target } from "../row/target.ts";
+import { type Kin, sameColumn, sameTarget, type Target } from "../row/target.ts";
 import {
   addBills,
   addSent,
@@ -69,14 +69,13 @@ export class JobIndex {
     return own.map(([, bill]) => bill).reduce(addBills, NO_BILL);
   }
 
-  /** What of the target's jobs was or may have been paid for. */
-  sent(target: Target): Sent {
-    const own = [...this.#sent].filter(([other]) => sameTarget(other, target));
-    return own.reduce((sum, [, sent]) => addSent(sum, sent), NOTHING_SENT);
+  /** What of the jobs of each target was or may have been paid for; one target may stand here more than once. */
+  sent(): MapIterator<[Target, Sent]> {
+    return this.#sent.entries();
   }
 
-  selections(target: Target, isSibling: IsOwn = () => false): number {
-    const isOwn = (other: Target) => sameColumn(other, target) || isSibling(other);
+  selections(target: Target, kin?: Kin): number {
+    const isOwn = (other: Target) => sameColumn(other, target) || kin?.has(other) === true;
     return this.#selections.entries().reduce((sum, [of, jobs]) => sum + (isOwn(of) ? jobs : 0), 0);
   }
 

@@ -9,7 +9,7 @@ import { HoldLost, usageError } from "../errors.ts";
 import type { Hold } from "../store/port.ts";
 import type { ModelName } from "../row/models.ts";
 import type { Sums } from "../row/sums.ts";
-import { type IsOwn, sameTarget, tableName, type Target } from "../row/target.ts";
+import { type Kin, sameTarget, tableName, type Target } from "../row/target.ts";
 import type { Bill, Sent } from "./bill.ts";
 import type { DroppedIndex } from "./dropped-index.ts";
 import {
@@ -73,9 +73,9 @@ export type ManifestView = {
   /** What the results of the target's jobs told of tokens, and what was estimated of them. */
   billed(target: Target): Bill;
   /** What of the target's jobs was or may have been paid for. */
-  sent(target: Target): Sent;
+  sent(): MapIterator<[Target, Sent]>;
   /** How many jobs have selected rows of the target's column that had no vector, and took them from no failed file. */
-  selections(target: Target, isSibling?: IsOwn): number;
+  selections(target: Target, kin?: Kin): number;
   /** Throws a UserError when there is no such job. */
   job(id: string): Job;
   files(job: string): JobFiles;
@@ -141,8 +141,8 @@ export function viewOf(folder: string, state: ManifestState) {
     jobs: () => indexOf(state).all(),
     needing: (...wanted: readonly Need[]) => indexOf(state).needing(...wanted),
     billed: (target: Target) => indexOf(state).billed(target),
-    sent: (target: Target) => indexOf(state).sent(target),
-    selections: (...of: [Target, IsOwn?]) => indexOf(state).selections(...of),
+    sent: () => indexOf(state).sent(),
+    selections: (...of: [Target, Kin?]) => indexOf(state).selections(...of),
     job: (id: string) => jobOf(state, id),
     files: (job: string) => jobFiles(folder, job),
     bring: async ({ id }: Job) => jobFiles(folder, id),

@@ -13,7 +13,7 @@ import type { QuotaLog } from "../manifest/quota/quota-log.ts";
 import { resultBytes } from "../row/result-line/result-size.ts";
 import { addSums } from "../row/sums.ts";
 import { DEFAULT_PROJECT } from "../row/project.ts";
-import type { Target } from "../row/target.ts";
+import { isOneOf, type Target } from "../row/target.ts";
 import { canaryBounds, isCanaryToCome } from "../quota/canary.ts";
 import { countSample, type SampleCount } from "../cost/token-sample.ts";
 import { batchSeconds, learnedSeconds, syncSeconds, tierTokens } from "../quota/duration.ts";
@@ -144,7 +144,7 @@ async function isCanaryPlanned(
   const jobs = manifest.jobs();
   const retried = retriedJobs(jobs, options);
   const isToCome = (rows: number) =>
-    isCanaryToCome(jobs, siblings?.targets ?? [target], { rows, retried });
+    isCanaryToCome(jobs, siblings?.has ?? isOneOf([target]), { rows, retried });
   if (canary !== true || !isToCome(limit)) return false;
   return isToCome(Math.min((await store.count()).pending, limit));
 }

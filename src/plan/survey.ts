@@ -18,7 +18,7 @@ import type { StageServices } from "../jobs-folder/stage-services.ts";
 import { requestLineFormat } from "../row/request-line.ts";
 import type { Store } from "../store/port.ts";
 import { checkTarget } from "../row/target-check.ts";
-import type { IsOwn, Siblings, Target } from "../row/target.ts";
+import type { Kin, Siblings, Target } from "../row/target.ts";
 import { TokenSample } from "../cost/token-sample.ts";
 import { JobCount } from "./job-count.ts";
 
@@ -28,6 +28,7 @@ export type SurveyServices = Pick<StageServices, "report" | "signal"> &
 export type SurveyOptions = Readonly<{
   target: Target;
   siblings?: Siblings | undefined;
+  kin?: Kin | undefined;
   bounds: JobBounds;
   /** Of the first job. */
   firstBounds: JobBounds;
@@ -61,13 +62,13 @@ export type Survey = Readonly<{
 /** Throws a UserError where `run` would: table, column or vector space do not fit. */
 export async function survey(services: SurveyServices, options: SurveyOptions): Promise<Survey> {
   const { store, manifest, report, signal } = services;
-  const { target, siblings } = options;
+  const { target, kin } = options;
   const description = await store.describe();
   checkTarget(target, description);
-  checkVectorSpace(manifest.jobs(), target);
-  const taken = await readTakenRows({ manifest, store }, target, siblings?.has);
+  checkVectorSpace(manifest.jobs(), target, kin);
+  const taken = await readTakenRows({ manifest, store }, target, kin);
   const { asksPaid = true } = options;
-  const ask = asksPaid ? new PaidRows(services, target, siblings?.has).ask : undefined;
+  const ask = asksPaid ? new PaidRows(services, target, kin).ask : undefined;
   const tally = new Tally(options);
   for await (const page of pendingPages(store)) {
     const paid = await paidOf(page, target, taken, ask);
@@ -84,14 +85,14 @@ export async function survey(services: SurveyServices, options: SurveyOptions): 
   return { description, ...tally.result() };
 }
 
-type Looking = Pick<SurveyOptions, "target" | "siblings" | "onTooLong" | "ratio">;
+type Looking = Pick<SurveyOptions, "target" | "kin" | "onTooLong" | "ratio">;
 
 /** Rows that a run leaves out, by why, up to the first that it takes, or has paid for. */
 export async function leftOut(
   { store, manifest }: Pick<SurveyServices, "store" | "manifest">,
-  { target, siblings, onTooLong, ratio }: Looking,
+  { target, kin, onTooLong, ratio }: Looking,
 ): Promise<Skipped> {
-  const taken = await readTakenRows({ manifest, store }, target, siblings?.has);
+  const taken = await readTakenRows({ manifest, store }, target, kin);
   const skipped = { ...NONE_SKIPPED };
   for await (const page of pendingPages(store)) {
     for (const question of page) {
@@ -107,12 +108,12 @@ export async function leftOut(
 export async function* lostRows(
   services: Omit<SurveyServices, "signal">,
   target: Target,
-  isAlike?: IsOwn,
+  kin?: Kin,
 ): AsyncGenerator<string> {
   const { store, manifest } = services;
-  const known = new PaidRows(services, target, isAlike);
+  const known = new PaidRows(services, target, kin);
   if (known.ask === undefined) return;
-  const taken = await readTakenRows({ manifest, store }, target, isAlike);
+  const taken = await readTakenRows({ manifest, store }, target, kin);
   for await (const page of pendingPages(store)) {
     const paid = await paidOf(page, target, taken, known.ask);
     for (const row of page) {

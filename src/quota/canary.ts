@@ -11,15 +11,15 @@ import { finalSums } from "../cost/final-sums.ts";
 import type { Job } from "../manifest/job.ts";
 import type { Manifest } from "../manifest/manifest.ts";
 import type { Sums } from "../row/sums.ts";
-import { type IsOwn, isOneOf, type Target } from "../row/target.ts";
+import type { IsOwn, Siblings, Target } from "../row/target.ts";
 import { isOpen, isImported, needs } from "../manifest/states.ts";
 
 export const CANARY_ROWS = 100;
 /** Fewer rows cost a few cents, and are not worth waiting twice for. */
 const WORTH_ROWS = 5_000;
 
-export function isCanaryWorth(jobs: readonly Job[], of: readonly Target[], rows: number): boolean {
-  return rows > WORTH_ROWS && !isThrough(jobsOf(jobs, of));
+export function isCanaryWorth(jobs: readonly Job[], covers: IsOwn, rows: number): boolean {
+  return rows > WORTH_ROWS && !isThrough(jobs.filter((job) => covers(job.target)));
 }
 
 /**
@@ -28,11 +28,12 @@ export function isCanaryWorth(jobs: readonly Job[], of: readonly Target[], rows:
  */
 export function isCanaryToCome(
   jobs: readonly Job[],
-  targets: readonly Target[],
+  covers: IsOwn,
   { rows, retried }: Readonly<{ rows: number; retried: readonly Job[] }>,
 ): boolean {
-  const isOnItsWay = jobsOf(jobs, targets).some(isOpen) || jobsOf(retried, targets).length > 0;
-  return isCanaryWorth(jobs, targets, rows) && !isOnItsWay;
+  const open = jobs.filter(isOpen);
+  const isOnItsWay = [...open, ...retried].some((job) => covers(job.target));
+  return isCanaryWorth(jobs, covers, rows) && !isOnItsWay;
 }
 
 export function canaryBounds(bounds: JobBounds): JobBounds {
@@ -42,19 +43,26 @@ export function canaryBounds(bounds: JobBounds): JobBounds {
 export class Canary {
   readonly #manifest: Manifest;
   readonly targets: readonly Target[];
+  readonly has: IsOwn;
   readonly covers: IsOwn;
   readonly #endedBefore: ReadonlySet<string>;
   #isThrough = false;
   #hasCut = false;
 
   /**
-   * `endedBefore`: jobs of earlier runs, which are over: they neither sing nor stop this one. Among several who share the
-   * manifest there are none: what came of the first is the same for whoever comes later.
+   * What came of a table that `refuses` vectors says nothing of the others. `endedBefore`: jobs of earlier runs, which
+   * are over: they neither sing nor stop this one. Among several who share the manifest there are none: what came of
+   * the first is the same for whoever comes later.
    */
-  constructor(manifest: Manifest, targets: readonly Target[], endedBefore: ReadonlySet<string>) {
+  constructor(
+    { manifest, refuses }: Readonly<{ manifest: Manifest; refuses: IsOwn }>,
+    { targets, has }: Pick<Siblings, "targets" | "has">,
+    endedBefore: ReadonlySet<string>,
+  ) {
     this.#manifest = manifest;
     this.targets = targets;
-    this.covers = isOneOf(targets);
+    this.has = has;
+    this.covers = (target) => has(target) && !refuses(target);
     this.#endedBefore = endedBefore;
   }
 
@@ -121,11 +129,6 @@ export class Canary {
 
 function idOf({ id }: Job): string {
   return id;
-}
-
-function jobsOf(jobs: readonly Job[], targets: readonly Target[]): Job[] {
-  const isOneOfThese = isOneOf(targets);
-  return jobs.filter((job) => isOneOfThese(job.target));
 }
 
 function isThrough(jobs: readonly Job[]): boolean {

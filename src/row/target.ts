@@ -18,8 +18,18 @@ export type Target = Readonly<{
 export type TableName = Pick<Target, "schema" | "table">;
 export type IsOwn = (target: Target) => boolean;
 
-/** Tables that were asked for as one, under that name, which is the first here: a row may go from one to another. */
+/** Tables that were asked for as one, under that name, which is the first here; `has`: also those that are gone. */
 export type Siblings = Readonly<{ name: string; targets: readonly Target[]; has: IsOwn }>;
+
+/** Of a partition: what its rows may come from. Its whole and the other partitions, by name; `has`: also those that are gone. */
+export type Kin = Readonly<{ tables: ReadonlySet<string>; has: IsOwn }>;
+
+/** What a name stands for; by name: `kin`, those that are one with these, and `all` that have such a column. */
+export type FoundLeaves = Readonly<{
+  leaves: readonly Readonly<TableName & { isPartition: boolean }>[];
+  kin: ReadonlySet<string>;
+  all: ReadonlySet<string>;
+}>;
 
 /** `schema.table`, as people write it. */
 export function tableName(target: TableName): string {
@@ -54,6 +64,13 @@ export function sameTarget(a: Target, b: Target): boolean {
     a.dimensions === b.dimensions &&
     a.taskType === b.taskType
   );
+}
+
+/** The same but for the table, which counts where `has` is true of its name. */
+export function isAlike(target: Target, has: (table: string) => boolean): IsOwn {
+  return ({ schema, table, ...its }) =>
+    sameTarget({ ...its, schema: target.schema, table: target.table }, target) &&
+    has(tableName({ schema, table }));
 }
 
 /** Whether a target is one of these; to be asked of many jobs, which share theirs. */

@@ -7,7 +7,7 @@ import { type Cost, type CostStop, costStop, spentForTarget, spentOn } from "../
 import { finalSums } from "../cost/final-sums.ts";
 import type { Prices } from "../cost/tariff.ts";
 import { embedLane } from "../embed/embed-lane.ts";
-import type { UserError } from "../errors.ts";
+import { UserError } from "../errors.ts";
 import type { ExportOptions, ExportSummary } from "../export/export.ts";
 import { ExportLane } from "../export/export-lane.ts";
 import type { Crew } from "../gates/duties.ts";
@@ -32,7 +32,7 @@ import type { Window } from "../quota/next-try.ts";
 import { againLane, cutAgain } from "../resubmit/again-lane.ts";
 import { NONE_SKIPPED, type Skipped } from "../row/skipped.ts";
 import { addSums, NO_ROWS, type Sums } from "../row/sums.ts";
-import { isOneOf, sameTarget, type Target } from "../row/target.ts";
+import { type IsOwn, isOneOf, sameTarget, type Siblings, type Target } from "../row/target.ts";
 import type { Store } from "../store/port.ts";
 import { createsOf } from "../submit/creates.ts";
 import { SettleLane } from "../submit/settle-lane.ts";
@@ -120,7 +120,7 @@ export type PartSummary = Sums &
 export async function run(services: RunServices, options: RunOptions): Promise<RunSummary> {
   const { manifest } = services;
   const parts = partsOf(services, options);
-  const waiting = await pendingOf(parts);
+  const waiting = (await pendingOf(parts)).map((rows) => rows ?? 0);
   reportGoal(services, parts, waiting);
   const spentOnPart = ({ export: { target } }: Part) =>
     spentForTarget(manifest.jobs(), target, options.prices).usd;
@@ -131,8 +131,11 @@ export async function run(services: RunServices, options: RunOptions): Promise<R
   const end = await (services.indexes?.around(driveToEnd, isAllIn) ?? driveToEnd());
   const { jobs, timedOut } = end;
   const exports = end.exports.flat();
-  const lasts = end.exports.flatMap((each) => each.at(-1) ?? []);
+  const lasts = end.exports.map((each) => each.at(-1));
+  const isLeft = (part: Part, at: number) =>
+    hasStaleRowsLeft(jobs, lasts[at]) || hasPassedOver(part, lasts[at]);
   const remaining = await pendingOf(parts);
+  const counted = remaining.filter((rows) => rows !== undefined);
   const ofTarget = (target: Target, name?: string, left?: number): PartSummary => {
     const own = jobs.filter((job) => sameTarget(job.target, target));
     const pending = own.filter(isOpen).map((job) => job.id);
@@ -146,9 +149,9 @@ export async function run(services: RunServices, options: RunOptions): Promise<R
     jobs: jobs.map((job) => job.id),
     copies: copiesOf(jobs),
     atOnce: jobs.filter((job) => job.lane === "sync").map((job) => job.id),
-    remaining: sumOf(remaining),
+    remaining: counted.length < parts.length ? undefined : sumOf(counted),
     cost: spentOn(jobs, options.prices),
-    skipped: await skippedAtTheEnd(services, parts, jobs, lasts),
+    skipped: await skippedAtTheEnd(services, parts, end),
     restored: end.restored,
     tooLongFile: exports.find((each) => each.tooLongFile !== undefined)?.tooLongFile,
     pending: jobs.filter(isOpen).map((job) => job.id),
@@ -158,7 +161,7 @@ export async function run(services: RunServices, options: RunOptions): Promise<R
       .map((job) => services.manifest.files(job.id).failed),
     timedOut,
     indexes: services.indexes?.summary ?? NO_INDEXES,
-    isCutShort: timedOut || lasts.some((last) => hasStaleRowsLeft(jobs, last)),
+    isCutShort: timedOut || parts.some(isLeft),
     costStop: withExpected(stopOf(), spentBefore + (options.expectedUsd ?? 0)),
     parts: [
       ...parts.map((part, at) => ofTarget(part.export.target, part.name, remaining[at])),
@@ -171,26 +174,32 @@ function partsOf({ store }: RunServices, options: RunOptions): readonly Part[] {
   return [{ name: options.name, export: options.export, store }, ...(options.alongside ?? [])];
 }
 
-/** Rows still NULL, of each. */
-function pendingOf(parts: readonly Part[]): Promise<readonly number[]> {
-  return Promise.all(parts.map(async ({ store }) => (await store.count()).pending));
+/** Rows still NULL, of each; undefined where one of several cannot be asked: it may be gone. */
+function pendingOf(parts: readonly Part[]): Promise<readonly (number | undefined)[]> {
+  const pendingIn = async ({ store }: Part) => (await store.count()).pending;
+  const unlessGone = (error: unknown) => {
+    if (parts.length > 1 && error instanceof UserError) return undefined;
+    throw error;
+  };
+  return Promise.all(parts.map((part) => pendingIn(part).catch(unlessGone)));
 }
 
 /** By the last passes; but of what they saw in failed files some was sent since, and what failed in this run is told as that. */
 async function skippedAtTheEnd(
   { manifest }: RunServices,
   parts: readonly Part[],
-  own: readonly Job[],
-  lasts: readonly ExportSummary[],
+  { jobs: own, exports }: Pick<RunEnd, "jobs" | "exports">,
 ): Promise<Skipped | undefined> {
-  if (lasts.length === 0) return undefined;
-  const seen = lasts.map(({ skipped }) => skipped).reduce(addSums, NONE_SKIPPED);
-  if (seen.failedBefore === 0) return seen;
+  const lasts = exports.map((each) => each.at(-1)?.skipped);
+  if (lasts.every((last) => last === undefined)) return undefined;
+  const seen = lasts.map((last = NONE_SKIPPED) => last).reduce(addSums, NONE_SKIPPED);
   const ids = new Set(own.map(({ id }) => id));
   const before = manifest.jobs().filter(({ id }) => !ids.has(id));
   let failedBefore = 0;
-  for (const { store, export: options } of parts) {
-    const jobs = before.filter((job) => sameTarget(job.target, options.target));
+  for (const [at, { store, export: options }] of parts.entries()) {
+    if ((lasts[at]?.failedBefore ?? 0) === 0) continue;
+    const isOwn = options.kin?.has ?? isOneOf([options.target]);
+    const jobs = before.filter((job) => isOwn(job.target));
     failedBefore += (await readFailures(jobs, (job) => manifest.bring(job), store)).waiting;
   }
   return { ...seen, failedBefore };
@@ -222,13 +231,14 @@ async function driveAll(
   const before = new Set(endedBefore.map(({ id }) => id));
   const ownJobs = () => manifest.jobs().filter(({ id }) => !before.has(id));
   const parts = partsOf(services, options);
-  const canaries =
-    options.canary === true ? await chooseCanaries(services, { parts, waiting, before }) : [];
+  const refuses = (target: Target) => blocked.refuses(target);
+  const start = { parts, waiting, before, refuses };
+  const canaries = options.canary === true ? await chooseCanaries(services, start) : [];
   const { shared = false } = options;
   // where the first job cannot be imported, no other is sent
   const isVital = (job: Job) => !shared && canaries.some((canary) => canary.mayBe(job));
   const blocked = blockedJobs(manifest, options.unfit, isVital);
-  const mayMove = isOneOf(parts.flatMap((part) => part.export.siblings?.targets ?? []));
+  const mayMove = (target: Target) => parts.some((part) => part.export.kin?.has(target));
   const awaitsOthers = ({ sums: { stale, gone } = NO_ROWS, target }: Job) =>
     stale > 0 || (gone > 0 && mayMove(target));
   const hasStaleRows = () => ownJobs().some(awaitsOthers);
@@ -294,8 +304,7 @@ function lanesOf(its: RunWorld, parts: readonly Part[], known: Canary[]) {
     const before = exporting.filter((_, at) => isAsOne(parts[at], part));
     exporting.push(new ExportLane({ ...world, store, export: exported, paidRows, before }));
   }
-  const fallen = () =>
-    canaries().find((canary) => !canary.targets.every(blocked.refuses) && canary.hasFallen());
+  const fallen = () => canaries().find((canary) => canary.hasFallen());
   const lanes: readonly Lane[] = [
     again,
     { next: (isQuiet) => (isQuiet && again.isEmpty() ? stepOf(its, parts, fallen()) : IDLE) },
@@ -310,9 +319,9 @@ function lanesOf(its: RunWorld, parts: readonly Part[], known: Canary[]) {
   return { lanes, again, exporting };
 }
 
-function writablePaid(services: RunServices, { target, siblings }: ExportOptions) {
+function writablePaid(services: RunServices, { target, kin }: ExportOptions) {
   const fetch = (job: Job) => refetchResults(services, job);
-  const rows = new PaidRows({ ...services, fetch }, target, siblings?.has);
+  const rows = new PaidRows({ ...services, fetch }, target, kin);
   return {
     ask: rows.ask,
     write: () => writePaid(services, rows.found()),
@@ -339,19 +348,21 @@ type Start = Readonly<{
   waiting: readonly number[];
   /** Jobs that had ended. */
   before: ReadonlySet<string>;
+  refuses: IsOwn;
 }>;
 
 async function chooseCanaries(
   { manifest, report }: RunServices,
-  { parts, waiting, before }: Start,
+  { parts, waiting, before, refuses }: Start,
 ): Promise<Canary[]> {
   const firsts = firstsOf(parts).filter((first) => {
     const own = waiting.filter((_, at) => isAsOne(parts[at], first));
     const rows = Math.min(sumOf(own), first.export.limit ?? Infinity);
-    return isCanaryWorth(manifest.jobs(), targetsOf(first), rows);
+    return isCanaryWorth(manifest.jobs(), allOf(first).has, rows);
   });
   if (firsts.length > 0) report({ type: "canary", rows: CANARY_ROWS });
-  if (!manifest.isShared) return firsts.map((one) => new Canary(manifest, targetsOf(one), before));
+  const its = { manifest, refuses };
+  if (!manifest.isShared) return firsts.map((one) => new Canary(its, allOf(one), before));
   for (const first of firsts) await manifest.recordTrial(first.export.target);
   return [];
 }
@@ -366,18 +377,26 @@ function isAsOne(one: Part | undefined, other: Part): boolean {
   return one === other || (siblings !== undefined && one?.export.siblings === siblings);
 }
 
-function targetsOf({ export: { target, siblings } }: Part): readonly Target[] {
-  return siblings?.targets ?? [target];
+/** With the part all that were asked for as one with it. */
+function allOf({ export: { target, siblings } }: Part): Pick<Siblings, "targets" | "has"> {
+  return siblings ?? allIn([target]);
+}
+
+function allIn(targets: readonly Target[]): Pick<Siblings, "targets" | "has"> {
+  return { targets, has: isOneOf(targets) };
 }
 
 /** Those of this run; of those who share the manifest, what they have begun, whatever target it is of. */
 function canariesNow(its: RunWorld, known: Canary[]): readonly Canary[] {
-  const { manifest, canary } = its;
+  const { manifest, canary, blocked } = its;
   if (!manifest.isShared || canary !== true) return known;
   for (const target of manifest.trials()) {
-    if (known.some((each) => each.covers(target))) continue;
-    const part = partsOf(its, its).find((each) => sameTarget(each.export.target, target));
-    known.push(new Canary(manifest, part ? targetsOf(part) : [target], NONE_BEFORE));
+    if (known.some((each) => each.has(target))) continue;
+    const all = partsOf(its, its)
+      .map(allOf)
+      .find((each) => each.has(target));
+    const own = { manifest, refuses: blocked.refuses };
+    known.push(new Canary(own, all ?? allIn([target]), NONE_BEFORE));
   }
   return known;
 }
@@ -424,6 +443,11 @@ function heldBy(its: RunWorld) {
 /** Jobs that the limit on cost holds back wait for a person; nothing comes of them by itself. */
 function isHeldBy(job: Job, stop: CostStop | undefined): boolean {
   return stop !== undefined && needs(job) === "send";
+}
+
+/** Rows of a partition that may have come from another one, or be like that one's. */
+function hasPassedOver({ export: { kin, limit } }: Part, last: ExportSummary | undefined): boolean {
+  return kin !== undefined && limit === undefined && (last?.skipped.inFlight ?? 0) > 0;
 }
 
 /** The last pass was not the one that finds nothing more, and rows changed while they were away. */

@@ -22,7 +22,7 @@ import {
   type ValuesOf,
   variableOf,
 } from "./options.ts";
-import { isOneOf, type TableName, tableName, type Target } from "../row/target.ts";
+import { type FoundLeaves, isAlike, tableName, type Target } from "../row/target.ts";
 import { namedTargets, requireColumns } from "./named-target.ts";
 
 /** Where a value came from. `name` is what a person would look for: the flag, variable or key. */
@@ -176,18 +176,30 @@ export function targetOf(settings: Settings): Target {
 }
 
 /** Of the tables that the asked one stands for. Without any it is itself, and whoever goes there says what is wrong. */
-export function leavesOf(asked: Settings, tables: readonly TableName[]): readonly Settings[] {
+export function leavesOf(asked: Settings, { leaves, kin, all }: FoundLeaves): readonly Settings[] {
+  const has = isAlike(targetOf(asked), (table) => kin.has(table) || !all.has(table));
+  const tables = leaves.map(({ schema, table, isPartition }) => ({
+    schema,
+    table,
+    ...(isPartition && { kin: { tables: kin, has } }),
+  }));
   const [first = asked] = tables;
-  if (tables.length < 2 && tableName(first) === tableName(asked)) return [asked];
+  if (tables.length < 2 && tableName(first) === tableName(asked)) return [{ ...asked, ...first }];
   const targets = [asked, ...tables].map((table) => targetOf({ ...asked, ...table }));
-  const siblings = { name: tableName(asked), targets, has: isOneOf(targets) };
+  const siblings = { name: tableName(asked), targets, has };
   return tables.map((table) => {
-    const own = table.schema === asked.schema ? table.table : tableName(table);
-    const name = asked.target === undefined ? own : `${asked.target}.${own}`;
-    // it stands in file names
-    const target = name.replaceAll(/[^\p{L}\p{N}\w.-]/gu, encodeURIComponent);
+    const own = table.schema === asked.schema ? [table.table] : [table.schema, table.table];
+    const names = asked.target === undefined ? [] : [asked.target];
+    const target = [...names, ...own.map(inFileNames)].join(".");
     return { ...asked, ...table, target, siblings };
   });
+}
+
+/** As it stands in names of files, of no two tables the same. */
+function inFileNames(name: string): string {
+  return name.replaceAll(/[^\p{L}\p{N}_-]/gu, (character) =>
+    Buffer.from(character).toString("hex").toUpperCase().replaceAll(/../g, "%$&"),
+  );
 }
 
 /** Tables that were asked for as one have one limit. `rows`: what was taken of it by the first `of` all. */

@@ -6,7 +6,7 @@
 import { MS_PER_HOUR } from "../clock.ts";
 import { MODELS, isModelName } from "../row/models.ts";
 import { JOB_STATES } from "../manifest/states.ts";
-import type { Siblings } from "../row/target.ts";
+import type { Kin, Siblings } from "../row/target.ts";
 import { PROJECT_LIMITS, QUOTAS, TIERS } from "../cost/tariff.ts";
 import {
   COMMAND_NAMES,
@@ -608,8 +608,8 @@ type ValueOf<O> = O extends Option<infer T> ? T : never;
 /** Every option's value, checked. Times are in milliseconds. */
 export type ValuesOf<O> = { readonly [K in keyof O]: ValueOf<O[K]> };
 
-/** `siblings`: of one of the tables that a pattern or a partitioned table stands for. */
-export type Settings = ValuesOf<typeof OPTIONS> & Readonly<{ siblings?: Siblings }>;
+/** `siblings`: of one of the tables that a pattern or a partitioned table stands for; `kin`: of a partition. */
+export type Settings = ValuesOf<typeof OPTIONS> & Readonly<{ siblings?: Siblings; kin?: Kin }>;
 
 export const OPTION_LIST: readonly (readonly [OptionName, Option<unknown>])[] = listOptions();
 

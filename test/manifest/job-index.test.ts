@@ -71,7 +71,7 @@ function indexed(state: ManifestState) {
     byNeed: NEEDS.map((need) => index.needing(need)),
     open: index.needing(...NEEDS),
     ratio: correctionBy(index.billed({ ...TARGET }), undefined),
-    sent: index.sent({ ...TARGET }),
+    sent: [...index.sent()].reduce((sum, [, sent]) => addSent(sum, sent), NOTHING_SENT),
     selections: index.selections({ ...TARGET }),
   };
 }

@@ -6,6 +6,7 @@ import { systemClock } from "../../src/clock.ts";
 import { UserError } from "../../src/errors.ts";
 import { openManifest } from "../../src/jobs-folder/open.ts";
 import { Canary } from "../../src/quota/canary.ts";
+import { isOneOf } from "../../src/row/target.ts";
 import { newJob, TARGET, temporaryFolder } from "../manifest/sample.ts";
 
 const BATCH_MS = 600_000;
@@ -39,8 +40,21 @@ test("jobs of other tables do not wait for the trial of one", async () => {
   const other = { ...TARGET, table: "answers" };
   for (const target of [TARGET, TARGET, other])
     await manifest.recordExported(newJob(await manifest.reserveJobId(), { target }));
-  const mayStart = new Canary(manifest, [TARGET], new Set()).gate();
+  const all = { targets: [TARGET], has: isOneOf([TARGET]) };
+  const mayStart = new Canary({ manifest, refuses: () => false }, all, new Set()).gate();
   expect(manifest.jobs().map(mayStart)).toEqual([true, false, true]);
+  await manifest.close();
+});
+
+test("of tables that were asked for as one, the trial is of the first that takes vectors", async () => {
+  const manifest = await openManifest(await temporaryFolder(), systemClock);
+  const other = { ...TARGET, table: "answers" };
+  for (const target of [TARGET, other, other])
+    await manifest.recordExported(newJob(await manifest.reserveJobId(), { target }));
+  const all = { targets: [TARGET, other], has: () => true };
+  const its = { manifest, refuses: isOneOf([TARGET]) };
+  const mayStart = new Canary(its, all, new Set()).gate();
+  expect(manifest.jobs().map(mayStart)).toEqual([true, true, false]);
   await manifest.close();
 });
 

@@ -1,10 +1,12 @@
 // My table is partitioned: is each partition filled, by the name of the whole or by a pattern, and is no row paid for twice?
-import { writeFile } from "node:fs/promises";
+import { rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { startEmulator } from "../../src/emulator/emulator.ts";
+import type { EmulatorOptions } from "../../src/emulator/faults/emulator-options.ts";
 import { EXIT_CODES } from "../../src/errors.ts";
 import { readManifest } from "../../src/jobs-folder/open.ts";
+import { openVecfill } from "../../src/vecfill.ts";
 import { runHere } from "../command-line.ts";
 import { type Folders, openFolders, SHAPE } from "../folders.ts";
 import { IN_FULL } from "../size.ts";
@@ -16,8 +18,8 @@ const LEAVES = { parts_2024: 2024, parts_2025: 2025, "old.parts": 1950 };
 const PARTS = ["run", "--yes", "--json", "--table", "parts"];
 
 /** Ids stand in each partition anew; one of the partitions has partitions of its own, one of these in another schema. */
-async function partitioned(rows = ROWS): Promise<Folders> {
-  const folders = await openFolders(["one"]);
+async function partitioned(rows = ROWS, options?: EmulatorOptions): Promise<Folders> {
+  const folders = await openFolders(["one"], options);
   const { sql } = folders;
   await sql("DROP SCHEMA IF EXISTS old, vecfill CASCADE");
   await sql("DROP TABLE IF EXISTS parts CASCADE");
@@ -142,6 +144,21 @@ describe("the whole stands for its leaves", () => {
   );
 });
 
+test("a partition in another space than its siblings takes nothing", async () => {
+  const folders = await partitioned();
+  const { sql, vecfill, vecfillInTime } = folders;
+  await sql("DELETE FROM parts WHERE year <> 2025");
+  await vecfillInTime("jobs", ...PARTS);
+  await sql("INSERT INTO parts VALUES (1, 1950, 'of 1950: 1')");
+  const other = ["--table", "parts", "--model", "gemini-embedding-2"];
+  const { code, stderr } = await vecfill("jobs", "export", ...other);
+  expect([code, stderr]).toEqual([
+    EXIT_CODES.usage,
+    expect.stringMatching(/The column public\.parts_2025\.embedding has vectors of/),
+  ]);
+  expect(await jobsOf(folders)).toHaveLength(2);
+});
+
 /** As the database moves a row whose key of partitions is changed. */
 const MOVE = "UPDATE parts SET year = 2025 WHERE year = 2024 AND id = 1";
 
@@ -205,6 +222,22 @@ describe("a row that goes to another partition", () => {
     expect(Math.max(...(await timesPaid(folders)))).toBe(1);
   });
 
+  test("also where the new one is named by itself, and the batch was recovered", async () => {
+    const folders = await partitioned();
+    const { home, sql, vecfill, vecfillInTime } = folders;
+    await sql("DELETE FROM parts WHERE year <> 2024");
+    await vecfill("jobs", "export", "--table", "parts");
+    await vecfill("jobs", "submit");
+    await rm(join(home, "jobs"), { recursive: true });
+    await vecfill("jobs", "recover", "--table", "parts", "--yes");
+    await sql(MOVE);
+    const run = ["run", "--yes", "--json", "--table", "parts_2025"];
+    const ended = await vecfillInTime("jobs", ...run);
+    expect(ended.code, ended.stderr).toBe(EXIT_CODES.done);
+    expect(JSON.parse(ended.stdout)).toMatchObject({ gone: 1, restored: 1, remaining: 0 });
+    expect(await timesPaid(folders)).toEqual([1, 1, 1, 1]);
+  });
+
   test("is told from one that has its id and its text there", async () => {
     const folders = await partitioned();
     const { sql, vecfill, vecfillInTime } = folders;
@@ -239,6 +272,100 @@ test(
   },
 );
 
+test("rows that failed in a table wait there, too, once it is a partition", IN_FULL, async () => {
+  const folders = await partitioned(0, { faults: "permanent=0.5" });
+  const { sql, vecfill, vecfillInTime } = folders;
+  await sql("DROP TABLE parts CASCADE");
+  await sql(
+    "CREATE TABLE parts (id bigint PRIMARY KEY, question_text text, embedding vector(128))",
+  );
+  await sql("INSERT INTO parts SELECT n, 'number ' || n FROM generate_series(1, 8) n");
+  await vecfillInTime("jobs", ...PARTS);
+  const failed = await emptyRows(folders);
+  await sql("ALTER TABLE parts RENAME TO parts_low");
+  await sql("CREATE TABLE parts (LIKE parts_low INCLUDING ALL) PARTITION BY RANGE (id)");
+  await sql("ALTER TABLE parts ATTACH PARTITION parts_low FOR VALUES FROM (1) TO (100)");
+  const exported = await vecfill("jobs", "export", "--json", "--table", "parts");
+  expect(JSON.parse(exported.stdout)).toMatchObject({
+    exported: 0,
+    skipped: { failedBefore: Number(failed) },
+  });
+});
+
+test("a script sends again what failed, by the name of the whole", async () => {
+  const { env, home, vecfillInTime } = await partitioned(1, { faults: "permanent=1" });
+  const targets = [{ name: "q" }, { name: "p", table: "parts" }];
+  await writeFile(join(home, "vecfill.config.json"), JSON.stringify({ targets }));
+  await vecfillInTime("jobs", "run", "--yes", "--target", "p");
+  const settings = { target: "p", jobsDir: join(home, "jobs") };
+  const scripted = await openVecfill({ settings, env, folder: home, report: () => {} });
+  const made = await scripted.resubmit();
+  await scripted.close();
+  expect(made.map(({ target }) => target.table)).toEqual(["parts", "parts_2024", "parts_2025"]);
+});
+
+describe("rows with the same id and the same text", () => {
+  test("in five partitions are all filled, one after the other", async () => {
+    const folders = await partitioned(0);
+    const { sql, vecfillInTime } = folders;
+    for (const year of [2030, 2031]) {
+      await sql(`CREATE TABLE parts_${year} PARTITION OF parts FOR VALUES IN (${year})`);
+      await sql(`CREATE UNIQUE INDEX ON parts_${year} (id)`);
+    }
+    await sql(
+      "INSERT INTO parts SELECT 1, year, 'the same' FROM unnest(ARRAY[1950, 2024, 2025, 2030, 2031]) year",
+    );
+    const ended = await vecfillInTime("jobs", ...PARTS);
+    expect(ended.code, ended.stderr).toBe(EXIT_CODES.done);
+    expect(JSON.parse(ended.stdout)).toMatchObject({ written: 5, remaining: 0 });
+  });
+
+  test("in tables that are no partitions are nobody's but their own", async () => {
+    const folders = await partitioned(0);
+    const { sql, vecfill } = folders;
+    for (const name of ["same_1", "same_2"]) {
+      await sql(`DROP TABLE IF EXISTS ${name}`);
+      await sql(`CREATE TABLE ${name} (LIKE questions INCLUDING ALL)`);
+      await sql(`INSERT INTO ${name} VALUES (1, 'the same')`);
+    }
+    const { stdout } = await vecfill("jobs", "export", "--json", "--table", "same_*");
+    expect(JSON.parse(stdout).targets).toMatchObject([{ exported: 1 }, { exported: 1 }]);
+    await sql("DROP TABLE same_1, same_2");
+  });
+});
+
+describe("a partition that is gone", () => {
+  test("in the middle of a run leaves the others their sums", async () => {
+    const folders = await partitioned();
+    const { sql, vecfillInTime } = folders;
+    await sql(
+      "CREATE FUNCTION dropping() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN DROP TABLE IF EXISTS parts_2024; RETURN NULL; END'",
+    );
+    await sql("CREATE TRIGGER dropping AFTER UPDATE ON old.parts EXECUTE FUNCTION dropping()");
+    const ended = await vecfillInTime("jobs", ...PARTS, "--max-job-rows", "4");
+    await sql("DROP FUNCTION dropping CASCADE");
+    expect(ended.code).toBe(EXIT_CODES.fatal);
+    expect(JSON.parse(ended.stdout)).toMatchObject({
+      written: 8,
+      remaining: null,
+      targets: [{ remaining: 0 }, { error: expect.stringMatching(/no table/) }, { remaining: 0 }],
+    });
+  });
+
+  test("counts towards the budget still", IN_FULL, async () => {
+    const folders = await partitioned();
+    const { sql, vecfillInTime } = folders;
+    await sql("DELETE FROM parts WHERE year = 1950");
+    const run = [...PARTS, "--max-cost", "40", "--price", "1000000"];
+    const first = await vecfillInTime("jobs", ...run);
+    await sql("DROP TABLE parts_2024");
+    await sql("INSERT INTO parts SELECT n, 1950, 'of 1950: ' || n FROM generate_series(1, 4) n");
+    const second = await vecfillInTime("jobs", ...run);
+    const usd = [first, second].map(({ stdout }) => Number(JSON.parse(stdout).cost.usd));
+    expect((usd[0] ?? 0) + (usd[1] ?? 0)).toBeLessThanOrEqual(40);
+  });
+});
+
 describe("a pattern", () => {
   test("takes names as they are, whatever they hold, and leaves out what is no table", async () => {
     const folders = await partitioned();
@@ -266,6 +393,7 @@ describe("a pattern", () => {
     ["run --yes --table part_*", /There is no table public\.part_\*.+\nhint: .*public\.parts/],
     ["migrate --to gemini-embedding-2 --table parts", /takes one table, and no partitions/],
     ["export --table none.*", /There is no table none\.\*/],
+    ["search ring --table parts_*", /takes no pattern of tables/],
   ])("%s", async (typed, words) => {
     const { vecfill } = await partitioned();
     const { code, stderr } = await vecfill("jobs", ...typed.split(" "));

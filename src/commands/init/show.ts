@@ -90,7 +90,7 @@ async function chosen(context: CommandContext): Promise<Seen> {
     return undefined;
   });
   if (found === undefined) return { target, lacks: [], isSeen: false };
-  const isSeveral = (await services.leaves()).some((each) => each.siblings !== undefined);
+  const isSeveral = (await services.leaves()).flat().some((each) => each.siblings !== undefined);
   if (isSeveral) return { target, lacks: [], isSeen: true, isSeveral };
   if (settings.apply && namesSupabase(environment) && !found.isProject) throw noProject();
   const isNamed = (each: FoundTable) => tableName(each) === tableName(target);

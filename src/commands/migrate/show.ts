@@ -24,7 +24,8 @@ export async function showMigrate(
     throw usageError("--status, --finish and --undo exclude each other.", "Give one of them.");
   if (status) return showStatus(context);
   // a partition has the columns of its table, and none of its own
-  if ((await context.services.leaves()).some(({ siblings }) => siblings !== undefined))
+  const leaves = (await context.services.leaves()).flat();
+  if (leaves.some(({ siblings, kin }) => siblings !== undefined || kin !== undefined))
     throw usageError(
       "`vecfill migrate` takes one table, and no partitions.",
       "By hand: alter table <table> add column <name> vector(<width>); then `vecfill run --embedding <name> --model <model>`, and rename the columns when it is full.",

@@ -1,6 +1,6 @@
 import { resolve } from "node:path";
 import type { CommandContext, CommandResult } from "../../cli/command.ts";
-import { withLeaves } from "../../cli/each-target.ts";
+import { withLeavesOfNamed } from "../../cli/each-target.ts";
 import type { Job } from "../../manifest/job.ts";
 import { exists } from "../../disk/presence.ts";
 import { isOwn, isRefused, isUnmended, readFailedLines } from "../../jobs-folder/failed-file.ts";
@@ -20,7 +20,7 @@ export async function showResubmit(
   asked: CommandContext,
   paths: readonly string[],
 ): Promise<CommandResult> {
-  const context = asked.settings.target === undefined ? asked : await withLeaves(asked);
+  const context = await withLeavesOfNamed(asked);
   if (context.settings.dryRun) return showDryRun(context, paths);
   const { jobs: made, paid, unmended } = await resubmitFromSettings(context, paths);
   const { written, refused, lines } = paidRows(paid);

@@ -213,7 +213,7 @@ async function wouldStop(
 ): Promise<CostStop | undefined> {
   const isShared = settings.manifestIn === "postgres";
   const shared = isShared ? (await services.view()).limits() : undefined;
-  const { maxUsd } = costLimit(settings, [], shared);
+  const { maxUsd } = costLimit(settings, undefined, shared);
   const spentUsd = sumOver(plans, (plan) => plan.spentUsd);
   const usd = sumOver(plans, (plan) => usdOfRun(plan, laneChoice(settings)));
   const neededUsd = spentUsd + usd;
@@ -312,12 +312,12 @@ function noJobsText({ timedOut }: RunSummary, isInterrupted: boolean): string {
  * nothing limits it. Throws a UserError where it is refused.
  */
 async function agreedPlans(
-  { services, settings, targets, confirm }: CommandContext,
+  { services, settings, confirm }: CommandContext,
   each: readonly StageContext[],
   detach = false,
 ): Promise<readonly Plan[]> {
   const manifest = await services.manifest();
-  const limit = costLimit(settings, targets.map(targetOf), manifest.limits());
+  const limit = costLimit(settings, undefined, manifest.limits());
   if (settings.yes && limit.maxUsd === Infinity && !detach) return [];
   const gemini = await services.gemini();
   const plans = await plansOf(each, { manifest, gemini });

@@ -1,4 +1,5 @@
 import type { CommandContext, CommandResult } from "../../cli/command.ts";
+import { usageError } from "../../errors.ts";
 import { SEARCH_OPTIONS } from "../../cli/search-options.ts";
 import { fit } from "../../output/fit.ts";
 import { otherSpace } from "../../gates/vector-space.ts";
@@ -16,6 +17,7 @@ export async function showSearch(
   const target = targetOf(context.settings);
   const { top, printVector } = flagValues(SEARCH_OPTIONS, flags);
   const query = words.join(" ");
+  if (!printVector) await refusePattern(context);
   const { model, dimensions, taskType } = queriesOf(target);
   const asked = { query, model, dimensions, taskType };
   const manifest = await context.services.view();
@@ -33,6 +35,16 @@ export async function showSearch(
     json: { ...asked, rows },
     text: rows.length === 0 ? none : rowsText(rows, context.width),
   };
+}
+
+/** A table may have such a name itself. */
+async function refusePattern({ settings: { table }, services }: CommandContext): Promise<void> {
+  const leaves = table.includes("*") ? (await services.leaves()).flat() : [];
+  if (leaves.every((each) => each.table === table)) return;
+  throw usageError(
+    "`vecfill search` takes no pattern of tables.",
+    "Name one table with --table; a partitioned one is asked as a whole.",
+  );
 }
 
 const COLUMNS = 100;

@@ -49,7 +49,7 @@ export async function showVerify(context: CommandContext): Promise<CommandResult
   let lost = 0;
   if (coverage.pending > 0) {
     const { lostRows } = await import("../../plan/survey.ts");
-    for await (const id of lostRows({ store, manifest, report }, target, settings.siblings?.has)) {
+    for await (const id of lostRows({ store, manifest, report }, target, settings.kin)) {
       lost += 1;
       findings.add({ id, problem: "lost", detail: "`vecfill run` writes it, at no cost" });
     }

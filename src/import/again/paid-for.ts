@@ -16,7 +16,7 @@ import { isImported, wasImported } from "../../manifest/states.ts";
 import type { Report } from "../../progress.ts";
 import { KeySet, KeyTable } from "../../row/key-table.ts";
 import { formatKey, rowIdOf } from "../../row/question.ts";
-import { type IsOwn, sameTarget, type Target } from "../../row/target.ts";
+import { type Kin, sameTarget, type Target } from "../../row/target.ts";
 import type { Store } from "../../store/port.ts";
 import { tableEnds } from "../../words/paid-rows.ts";
 import { type AgainServices, emptyOf, writeAgain } from "./again.ts";
@@ -42,7 +42,9 @@ export type PaidJob = Readonly<{ job: Job; keys: KeySet }>;
  */
 export class PaidRows {
   readonly #services: Services;
-  /** Its own and then those of siblings, the newest first: what it came to holds for the row. */
+  /** Of earlier versions no key tells the text; of another partition such a key is like none here. */
+  readonly #hasKeys: (job: Job) => boolean;
+  /** Its own and then those of kin, the newest first: what it came to holds for the row. */
   readonly #jobs: readonly Job[];
   #places: Promise<KeyTable> | undefined;
   /** What the job at this place would write; of jobs of earlier versions, ids. */
@@ -52,13 +54,14 @@ export class PaidRows {
   readonly #gone = new KeySet();
   #isAway = false;
 
-  /** A row that was gone from a sibling may wait here. */
-  constructor(services: Services, target: Target, isSibling: IsOwn = () => false) {
+  /** A row that was gone from another partition may wait here. */
+  constructor(services: Services, target: Target, kin?: Kin) {
     this.#services = services;
     const jobs = services.manifest.jobs().toReversed();
+    this.#hasKeys = (job) => hasTextKeys(job) || !sameTarget(job.target, target);
     this.#jobs = [
       ...jobs.filter((job) => sameTarget(job.target, target) && hasWritten(job)),
-      ...jobs.filter((job) => isSibling(job.target) && hasLostRows(job)),
+      ...jobs.filter((job) => kin?.has(job.target) === true && hasLostRows(job)),
     ];
   }
 
@@ -113,7 +116,7 @@ export class PaidRows {
       const files = await manifest.bring(job);
       if ((await lacksRows(files, job)) || !(await hasCopies(files.copies, job))) continue;
       for await (const keys of readRequestKeys(files, job))
-        for (const key of keys) places.add(hasTextKeys(job) ? key : rowIdOf(key), place);
+        for (const key of keys) places.add(this.#hasKeys(job) ? key : rowIdOf(key), place);
     }
     return places;
   }
@@ -133,7 +136,7 @@ export class PaidRows {
     if (fetched === "later") return fetched;
     if (fetched !== undefined) return this.#keysOf(job);
     // an older key does not prove that the text is the same
-    if (!hasTextKeys(job)) return NOTHING;
+    if (!this.#hasKeys(job)) return NOTHING;
     this.#warn(goneText(job, this.#services.fetch === undefined));
     return "gone";
   }
@@ -149,7 +152,7 @@ export class PaidRows {
       this.#isAway = !(error instanceof JobBlocked);
     }
     const { beside = false } = this.#services;
-    return hasTextKeys(job) && (this.#isAway || !beside) ? "later" : undefined;
+    return this.#hasKeys(job) && (this.#isAway || !beside) ? "later" : undefined;
   }
 
   /** As the import would write them. Keys of earlier versions do not tell whether a text is the same: the table does. */
@@ -158,7 +161,7 @@ export class PaidRows {
     const keys = new KeySet();
     try {
       for await (const chunk of writableRows(await manifest.bring(job), job, CHUNK_ROWS)) {
-        if (hasTextKeys(job)) for (const row of chunk) keys.add(formatKey(row));
+        if (this.#hasKeys(job)) for (const row of chunk) keys.add(formatKey(row));
         else for (const { id } of await emptyOf(store, chunk)) keys.add(id);
       }
       return keys;
@@ -194,7 +197,7 @@ function hasWritten(job: Job): boolean {
 
 /** Of these its results are the only ones. */
 function hasLostRows(job: Job): boolean {
-  return isImported(job) && hasTextKeys(job) && (job.sums?.gone ?? 0) > 0;
+  return isImported(job) && (job.sums?.gone ?? 0) > 0;
 }
 
 /** How many rows have their vectors again. What stands against one job is told, and keeps no other from it. */
