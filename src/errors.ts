@@ -38,8 +38,8 @@ export function usageError(message: string, hint: string): UserError {
 export class JobBlocked extends UserError {
   readonly job: string;
 
-  constructor(job: string, error: UserError) {
-    super(`Job ${job}: ${error.message}`, { hint: error.hint, exit: error.exit, cause: error });
+  constructor(job: string, error: UserError, hint = error.hint) {
+    super(`Job ${job}: ${error.message}`, { hint, exit: error.exit, cause: error });
     this.job = job;
   }
 }

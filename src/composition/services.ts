@@ -59,6 +59,8 @@ export type Services = Readonly<{
   targetMarkOf(target: Target): Promise<string | undefined>;
   /** A look at the table and the way to it; an API that has lost its database is waited for, a minute. */
   examine(target: Target): Promise<Examination>;
+  /** There is no such table in the database itself; its API does not tell. */
+  isGone(target: Target): Promise<boolean>;
   /** Of each target that was asked for, the tables that it stands for now. `again`: repeats what fails. */
   leaves(again?: boolean): Promise<readonly (readonly Settings[])[]>;
   /** Every table of the database; none where only its API is named. */
@@ -136,6 +138,7 @@ export function openServices(options: ServicesOptions): Services {
         ? examineDatabase(await database(), target)
         : examineApi(await api(), target, { clock, report });
     },
+    isGone: async (target) => isGone(await services.store(target)),
     migration: (plan, folder) => migrationOf({ services, database, options }, plan, folder),
     leaves: async (patient = true) => {
       const leaves = await leavesIn(options, database, patient);
@@ -159,6 +162,15 @@ export function openServices(options: ServicesOptions): Services {
     },
   };
   return services;
+}
+
+async function isGone(store: Store): Promise<boolean> {
+  const { TableRefusal } = await import("../store/port.ts");
+  const description = await store.describe().catch((error: unknown) => {
+    if (error instanceof TableRefusal) return error;
+    throw error;
+  });
+  return description instanceof TableRefusal && description.isGone;
 }
 
 type OfManifest = Pick<

@@ -104,7 +104,10 @@ async function blockedBy<T>(
   try {
     return await work();
   } catch (error) {
-    throw error instanceof what ? new JobBlocked(job.id, error) : error;
+    if (!(error instanceof what)) throw error;
+    const isGone = error instanceof TableRefusal && error.isGone;
+    const end = ` If it was dropped: \`vecfill cancel ${job.id} --give-up\` counts the rows as gone.`;
+    throw new JobBlocked(job.id, error, `${error.hint}${isGone ? end : ""}`);
   }
 }
 

@@ -470,7 +470,8 @@ export const OPTIONS = named({
     commands: ["jobs"],
   }),
   giveUp: toggle({
-    describe: "give jobs up although they may have a batch that is paid for; what it cost is lost",
+    describe:
+      "give jobs up although they may have a batch that is paid for; what it cost is lost. Rows of a table that was dropped count as gone",
     group: "Jobs",
     commands: ["cancel"],
     inConfigFile: false,

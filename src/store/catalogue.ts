@@ -322,7 +322,7 @@ export function noSuchTable(target: Target, tables: readonly string[], label: st
     tables.length === 0
       ? `Check the database's address, --schema and --table; schema ${target.schema} has no tables.`
       : `${question} There are: ${nearFirst(name, tables)}.`;
-  return new TableRefusal(`There is no table ${name} in ${label}.`, { hint });
+  return new TableRefusal(`There is no table ${name} in ${label}.`, { hint, isGone: true });
 }
 
 /** `option`: the flag that names the column; `types`: of the columns there are, by name. */

@@ -17,13 +17,21 @@ import type {
 export class TableRefusal extends UserError {
   /** It may be one row of the call alone: the others can be written without it. */
   readonly isOfARow: boolean;
+  /** There is no such table. */
+  readonly isGone: boolean;
 
   constructor(
     message: string,
-    { hint, isOfARow = false, cause }: { hint: string; isOfARow?: boolean; cause?: unknown },
+    {
+      hint,
+      isOfARow = false,
+      isGone = false,
+      cause,
+    }: { hint: string; isOfARow?: boolean; isGone?: boolean; cause?: unknown },
   ) {
     super(message, { hint, exit: "fatal", cause });
     this.isOfARow = isOfARow;
+    this.isGone = isGone;
   }
 }
 

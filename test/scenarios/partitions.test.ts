@@ -352,6 +352,33 @@ describe("a partition that is gone", () => {
     });
   });
 
+  test("while its batches are under way: rows that are put into another one wait for a person's word, and cost nothing more", async () => {
+    const folders = await partitioned();
+    const { sql, vecfill, vecfillInTime } = folders;
+    await sql("DELETE FROM parts WHERE year <> 2024");
+    await vecfill("jobs", "export", "--table", "parts", "--max-job-rows", "4");
+    await vecfill("jobs", "submit");
+    await sql("CREATE TABLE kept AS SELECT * FROM parts_2024");
+    await sql("DROP TABLE parts_2024");
+    await sql("INSERT INTO parts SELECT id, 2025, question_text FROM kept WHERE id < 4");
+    await sql("DROP TABLE kept");
+    const refused = await vecfillInTime("jobs", ...PARTS);
+    expect([refused.code, refused.stderr]).toEqual([
+      EXIT_CODES.fatal,
+      expect.stringMatching(
+        /no table.+\nhint: .+If it was dropped: `vecfill cancel 0001 --give-up/,
+      ),
+    ]);
+    const ended = await vecfill("jobs", "cancel", "1", "--give-up");
+    expect(ended.stdout).toBe(
+      "Ended: 0001; its table is gone, and with it its rows. A run writes those that stand in another partition by now, at no cost.\n",
+    );
+    const run = await vecfillInTime("jobs", ...PARTS);
+    expect(run.code, run.stderr).toBe(EXIT_CODES.done);
+    expect(JSON.parse(run.stdout)).toMatchObject({ requests: 0, restored: 3, remaining: 0 });
+    expect(await timesPaid(folders)).toEqual([1, 1, 1, 1]);
+  });
+
   test("counts towards the budget still", IN_FULL, async () => {
     const folders = await partitioned();
     const { sql, vecfillInTime } = folders;

@@ -13,6 +13,7 @@ import { checkRequestFile } from "../../jobs-folder/request-file.ts";
 import { hasResults } from "../../jobs-folder/results-file.ts";
 import { exists } from "../../disk/presence.ts";
 import type { Report } from "../../progress.ts";
+import type { Target } from "../../row/target.ts";
 import { NO_ROWS } from "../../row/sums.ts";
 import { isBack, isOpen, needs } from "../../manifest/states.ts";
 
@@ -20,14 +21,17 @@ type Asking = Readonly<{
   manifest: ManifestView;
   /** By a key that sees its batch. */
   gemini: (job: Job) => Promise<Gemini>;
+  /** There is no such table any more; undefined: nobody looks. */
+  isGone?: (target: Target) => Promise<boolean>;
 }>;
 export type CancelServices = Asking & Readonly<{ manifest: Manifest; report: Report }>;
 
 /**
  * `givenUp`: nothing is at Gemini that is known, or somebody insisted. `asked`: Gemini was asked to cancel its batch.
- * `kept`: what the sync lane was answered so far is to be imported, the other rows may be resubmitted.
+ * `kept`: what the sync lane was answered so far is to be imported, the other rows may be resubmitted. `gone`: its
+ * table is, and with it its rows.
  */
-export type Cancelled = "givenUp" | "asked" | "kept";
+export type Cancelled = "givenUp" | "asked" | "kept" | "gone";
 
 /**
  * Throws a UserError where there is nothing to cancel, or where it is not known. `insist` gives a job
@@ -42,6 +46,7 @@ export async function cancelJob(
   const { manifest, gemini, report } = services;
   const prospect = await prospectOf(services, job, insist);
   if (prospect.kind === "embedding") return endEmbedding(manifest, job);
+  if (prospect.kind === "gone") return endGone(manifest, job);
   if (prospect.kind !== "batch") {
     await recordGivenUp(manifest, job);
     return "givenUp";
@@ -81,11 +86,12 @@ export type Prospect =
   /** In the sync lane; so many of its requests have an answer. */
   | Readonly<{ kind: "embedding"; answered: number }>
   | Readonly<{ kind: "batch"; batch: string }>
-  | Readonly<{ kind: "unsent" }>;
+  /** It was dropped, or never sent. */
+  | Readonly<{ kind: "gone" | "unsent" }>;
 
 /** What `cancelJob` would do; changes nothing, and throws as it does. */
 export async function prospectOf(
-  { manifest, gemini }: Asking,
+  { manifest, gemini, isGone }: Asking,
   job: Job,
   insist: boolean,
 ): Promise<Prospect> {
@@ -93,6 +99,7 @@ export async function prospectOf(
   if (insist && isBack(job) && !(await hasResults(manifest.files(job.id), job))) {
     if (await isOutOfSight(gemini, job)) return { kind: "unseen" };
   }
+  if (insist && needs(job) === "write" && (await isGone?.(job.target))) return { kind: "gone" };
   if (needs(job) === "embed") {
     return { kind: "embedding", answered: await countAnswered(manifest.files(job.id), job) };
   }
@@ -157,6 +164,14 @@ async function endEmbedding(manifest: Manifest, job: Job): Promise<Cancelled> {
   const file = await placeResults(files);
   await manifest.record({ type: "downloaded", job: job.id, file }, job);
   return "kept";
+}
+
+/** Its results stay: a row that stands in another partition by now gets its vector from them. */
+async function endGone(manifest: Manifest, job: Job): Promise<Cancelled> {
+  const sums = { ...NO_ROWS, requests: job.requests, gone: job.requests };
+  const outstanding = { lines: 0, retryable: 0 };
+  await manifest.record({ type: "imported", job: job.id, sums, outstanding }, job);
+  return "gone";
 }
 
 /** Its rows are in no failed file, so the next export takes them again. */

@@ -11,6 +11,7 @@ import {
   prospectOf,
 } from "./cancel.ts";
 import { isCancelled } from "../../manifest/states.ts";
+import type { Target } from "../../row/target.ts";
 import { textOf } from "../../words/text-lines.ts";
 
 export async function showCancel(
@@ -18,17 +19,21 @@ export async function showCancel(
   ids: readonly string[],
 ): Promise<CommandResult> {
   const { services, settings, next, report } = context;
-  const gemini = async (job: Job) => withKeyOf(await services.keys(), job).gemini;
-  if (settings.dryRun) return showDryRun(context, ids, gemini);
+  const asking = {
+    gemini: async (job: Job) => withKeyOf(await services.keys(), job).gemini,
+    isGone: (target: Target) => services.isGone(target),
+  };
+  if (settings.dryRun) return showDryRun(context, ids, asking);
   const manifest = await services.manifest();
   const { jobs, before } = jobsToCancel(manifest, ids);
   if (!settings.giveUp) for (const job of jobs) cancellableBatch(job, false);
   const asked: string[] = [];
   const givenUp: string[] = [];
   const kept: string[] = [];
+  const gone: string[] = [];
   for (const job of jobs) {
-    const how = await cancelJob({ manifest, gemini, report }, job, settings.giveUp);
-    ({ asked, givenUp, kept })[how].push(job.id);
+    const how = await cancelJob({ ...asking, manifest, report }, job, settings.giveUp);
+    ({ asked, givenUp, kept, gone })[how].push(job.id);
   }
   const lines = [
     asked.length > 0 ? `Gemini was asked to cancel ${asked.join(", ")}.` : "",
@@ -36,11 +41,13 @@ export async function showCancel(
       `Given up: ${givenUp.join(", ")}; the next export takes their rows again.`,
     kept.length > 0 &&
       `Ended: ${kept.join(", ")}; what was embedded so far can be imported, the other rows then be resubmitted.`,
+    gone.length > 0 &&
+      `Ended: ${gone.join(", ")}; its table is gone, and with it its rows. A run writes those that stand in another partition by now, at no cost.`,
     before.length > 0 ? `Cancelled before: ${before.join(", ")}.` : "",
   ];
   const nothing = jobs.length === 0;
   return {
-    json: { cancelled: asked, givenUp, kept, before },
+    json: { cancelled: asked, givenUp, kept, gone, before },
     text: textOf(lines),
     next: nothing
       ? undefined
@@ -61,14 +68,14 @@ function jobsToCancel(
 async function showDryRun(
   { services, settings, next }: CommandContext,
   ids: readonly string[],
-  gemini: CancelServices["gemini"],
+  asking: Pick<CancelServices, "gemini" | "isGone">,
 ): Promise<CommandResult> {
   const manifest = await services.view();
   const { jobs, before } = jobsToCancel(manifest, ids);
   const wouldCancel = jobs.map(({ id }) => id);
   const lines: string[] = [];
   for (const job of jobs) {
-    lines.push(prospectText(job, await prospectOf({ manifest, gemini }, job, settings.giveUp)));
+    lines.push(prospectText(job, await prospectOf({ ...asking, manifest }, job, settings.giveUp)));
   }
   const flags = settings.giveUp ? ["--give-up"] : [];
   return {
@@ -94,6 +101,8 @@ function stateText(job: Job, prospect: Prospect): string {
   switch (prospect.kind) {
     case "batch":
       return prospect.batch;
+    case "gone":
+      return "its table is gone";
     case "unsent":
       return "no batch is known";
     case "lost":
