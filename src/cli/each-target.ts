@@ -3,6 +3,7 @@ import { type ExitReason, UserError } from "../errors.ts";
 import { count, dollars } from "../words/figures.ts";
 import { failureObject, failureOf } from "../output/failure.ts";
 import { restOf } from "../settings/config.ts";
+import { once } from "../store/rows.ts";
 import type { CommandContext, CommandResult } from "./command.ts";
 
 /** What the targets came to: the first of these that one of them had. */
@@ -50,6 +51,7 @@ export async function forEachTarget<C extends CommandContext>(
 ): Promise<CommandResult> {
   const { targets, originsOfEach, signal, report } = context;
   if (targets.length < 2) return work(context);
+  const services = { ...context.services, view: once(() => context.services.view()) };
   const results: (CommandResult & Readonly<{ name: string }>)[] = [];
   for (const [at, asked] of targets.entries()) {
     signal.throwIfAborted();
@@ -57,13 +59,15 @@ export async function forEachTarget<C extends CommandContext>(
     const settings = restOf(asked, targets, selected);
     const origins = originsOfEach[at] ?? context.origins;
     const name = settings.target ?? "";
-    const result = await work({ ...context, settings, origins }).catch((error: unknown) => {
-      const failure = failureOf(error);
-      const { message, hint, exit, bug } = failure;
-      if (bug || !WORST_FIRST.includes(exit)) throw error;
-      report({ type: "warning", message: `${name}: ${message}`, hint });
-      return { json: { error: failureObject(failure) }, text: message, exit };
-    });
+    const result = await work({ ...context, services, settings, origins }).catch(
+      (error: unknown) => {
+        const failure = failureOf(error);
+        const { message, hint, exit, bug } = failure;
+        if (bug || !WORST_FIRST.includes(exit)) throw error;
+        report({ type: "warning", message: `${name}: ${message}`, hint });
+        return { json: { error: failureObject(failure) }, text: message, exit };
+      },
+    );
     results.push({ ...result, name });
   }
   const exit = worstOf(results.map((each) => each.exit ?? "done"));

@@ -8,6 +8,8 @@ import type { LaneChoice } from "../cost/lane.ts";
 import { pricesOf, QUOTAS } from "../cost/tariff.ts";
 import type { ExportOptions, ExportSummary } from "../export/export.ts";
 import type { Crew } from "../gates/duties.ts";
+import { once } from "../store/rows.ts";
+import { ANY_PREFIX } from "../jobs-folder/batch-names.ts";
 import { eachProject, withKeyOf } from "../gates/keys.ts";
 import { type Keyed, projectOf } from "../jobs-folder/stage-services.ts";
 import type { Batch, Gemini } from "../gemini/port.ts";
@@ -384,7 +386,8 @@ type Fit = Readonly<{
 }>;
 
 /** Throws where nothing can be sent for any of them; what stands against some is told. */
-async function fitForRun(each: readonly StageContext[], services: RunServices): Promise<Fit> {
+async function fitForRun(each: readonly StageContext[], given: RunServices): Promise<Fit> {
+  const services = listingOnce(given);
   const { NO_ROWS } = await import("../row/sums.ts");
   const fit: StageContext[] = [];
   const refused: PartSummary[] = [];
@@ -411,6 +414,17 @@ async function fitForRun(each: readonly StageContext[], services: RunServices): 
     }
   }
   return { fit, refused, unfit: await unfitOthers(fit, refused, services) };
+}
+
+/** Whoever asks for many tables reads the list of batches once, with each key. */
+function listingOnce(services: RunServices): RunServices {
+  const listing = (gemini: Gemini): Gemini => ({
+    ...gemini,
+    findBatches: once(() => gemini.findBatches(ANY_PREFIX, services.signal)),
+  });
+  const { gemini, keys = [] } = services;
+  const each = keys.map((key) => ({ ...key, gemini: listing(key.gemini) }));
+  return { ...services, gemini: listing(gemini), keys: each };
 }
 
 /** For the metrics, where a column says so: nobody else asks from hour to hour. */
@@ -686,7 +700,8 @@ export async function lookBeside(
   if (mark === undefined || signal.aborted) return undefined;
   const store = await services.store(target);
   // where no row waits, none can be paid for twice
-  if ((await store.readPending({ after: undefined, limit: 1 })).length === 0) return undefined;
+  const { hasPending } = await import("../jobs-folder/pending-pages.ts");
+  if (!(await hasPending(store))) return undefined;
   let found: Beside | undefined;
   for (const own of eachProject(asked)) {
     const its = { ...own, store, now: clock.now(), signal };

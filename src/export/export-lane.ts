@@ -9,6 +9,7 @@ import { HoldLost, UserError } from "../errors.ts";
 import { IDLE, type Lane, type Step } from "../gates/step.ts";
 import type { World } from "../gates/world.ts";
 import { jobsWithoutRows } from "../jobs-folder/found-rows.ts";
+import { nothingTaken, type TakenTogether } from "../jobs-folder/taken-rows.ts";
 import type { Job } from "../manifest/job.ts";
 import { isOpen } from "../manifest/states.ts";
 import { isOneOf, sameTarget } from "../row/target.ts";
@@ -58,6 +59,8 @@ export class ExportLane implements Lane {
   readonly summaries: ExportSummary[] = [];
   /** How many are over. */
   #passed = 0;
+  /** Of its last pass. */
+  #taken: Readonly<{ pass: number; rows: TakenTogether }> | undefined;
   #paid: PaidRows | undefined;
   /** Rows that had lost their vectors and have them again. */
   restored = 0;
@@ -109,7 +112,7 @@ export class ExportLane implements Lane {
     for (let pass = 0; idle < MAX_PASSES; pass++) {
       if (before.length > 0) yield () => before.every((each) => each.#passed > pass);
       if (this.#world.signal.aborted) return;
-      const summary = await this.#withWritten(yield* this.#pass());
+      const summary = await this.#withWritten(yield* this.#pass(pass));
       this.summaries.push(summary);
       this.#passed = pass + 1;
       if ((summary.exported === 0 && kin === undefined) || limit !== undefined) return;
@@ -139,12 +142,15 @@ export class ExportLane implements Lane {
     return jobs.every(isKnown);
   }
 
-  async *#pass(): AsyncGenerator<Condition, ExportSummary> {
-    const exporting = this.#world.export;
+  async *#pass(pass: number): AsyncGenerator<Condition, ExportSummary> {
+    const { before, export: exporting } = this.#world;
+    const others = before.map((each) => each.#taken).findLast((taken) => taken?.pass === pass);
+    if (exporting.kin !== undefined) this.#taken = others ?? { pass, rows: nothingTaken() };
+    this.#paid = undefined;
     const left = exporting.limit && exporting.limit - this.#takenBefore();
     const limited = { ...exporting, limit: left && Math.max(0, left) };
     const askPaid = () => (this.#paid = this.#world.paidRows()).ask;
-    const jobs = exportJobs({ ...this.#world, askPaid }, limited);
+    const jobs = exportJobs({ ...this.#world, askPaid, taken: this.#taken?.rows }, limited);
     for (;;) {
       const step = await jobs.next();
       if (step.done === true) return step.value;

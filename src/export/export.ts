@@ -17,13 +17,18 @@ import { requestLineFormat } from "../row/request-line.ts";
 import type { Store } from "../store/port.ts";
 import { checkTarget } from "../row/target-check.ts";
 import type { Kin, Siblings, Target } from "../row/target.ts";
-import { readTakenRows } from "../jobs-folder/taken-rows.ts";
+import { readTakenRows, type TakenTogether } from "../jobs-folder/taken-rows.ts";
 import { checkVectorSpace } from "../gates/vector-space.ts";
-import { pendingPages } from "../jobs-folder/pending-pages.ts";
+import { hasPending, pendingPages } from "../jobs-folder/pending-pages.ts";
 import { type Accepted, type AskPaid, type OnTooLong, paidOf, screen } from "./screen.ts";
 
 export type ExportServices = Pick<StageServices, "manifest" | "report" | "signal"> &
-  Readonly<{ store: Store; askPaid?: () => AskPaid | undefined }>;
+  Readonly<{
+    store: Store;
+    askPaid?: () => AskPaid | undefined;
+    /** What others that were asked for as one with this have read of the rows that are taken. */
+    taken?: TakenTogether | undefined;
+  }>;
 
 export type ExportOptions = Readonly<{
   /** Of one of several targets. */
@@ -61,10 +66,14 @@ export async function* exportJobs(
 ): AsyncGenerator<void, ExportSummary> {
   const { store, manifest, signal } = services;
   const { target, kin } = options;
+  const pass = new ExportPass(services, options);
+  if (!(await hasPending(store))) {
+    pass.reportProgress("exportEnded");
+    return pass.finish();
+  }
   checkTarget(target, await store.describe());
   checkVectorSpace(manifest.jobs(), target, kin);
-  const pass = new ExportPass(services, options);
-  const taken = await readTakenRows({ manifest, store }, target, kin);
+  const taken = await readTakenRows({ manifest, store }, target, kin, services.taken);
   // only then: a row of a job that has ended meanwhile is paid for
   const askPaid = services.askPaid?.();
   try {

@@ -7,6 +7,11 @@ const MAX_PAGE_ROWS = 5_000;
 /** Characters a page should hold, so that long texts do not fill the memory. */
 const PAGE_CHARACTERS = 4_000_000;
 
+/** What costs more than a look need not be done for a table that is full. */
+export async function hasPending(store: Pick<Store, "readPending">): Promise<boolean> {
+  return (await store.readPending({ after: undefined, limit: 1 })).length > 0;
+}
+
 /**
  * Every pending row, in id order, a page at a time; the next page is read while the last one is
  * used. A page's number of rows follows the length of the texts.

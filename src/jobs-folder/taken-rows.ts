@@ -26,6 +26,14 @@ export type TakenRows = Readonly<{
   failedIds: KeySet;
 }>;
 
+/** What partitions have in common of it. It grows: the first of them reads most, and none of them a job again. */
+export type TakenTogether = Pick<TakenRows, "inFlight" | "failedBefore"> &
+  Readonly<{ read: Set<string> }>;
+
+export function nothingTaken(): TakenTogether {
+  return { inFlight: new KeySet(), failedBefore: new KeySet(), read: new Set() };
+}
+
 /**
  * While the files are read, `run` goes on resubmitting: rows leave a failed file for a job that was
  * not there when the reading began. They are known by then as that job's, so jobs are read until
@@ -35,14 +43,10 @@ export async function readTakenRows(
   { manifest, store }: Readonly<{ manifest: ManifestView; store: Pick<Store, "compare"> }>,
   target: Target,
   kin?: Kin,
+  together = nothingTaken(),
 ): Promise<TakenRows> {
-  const taken = {
-    inFlight: new KeySet(),
-    failedBefore: new KeySet(),
-    inFlightIds: new KeySet(),
-    failedIds: new KeySet(),
-  };
-  for await (const { job, keys, isUnderWay } of takenKeys(manifest, target, kin)) {
+  const taken = { ...together, inFlightIds: new KeySet(), failedIds: new KeySet() };
+  for await (const { job, keys, isUnderWay } of takenKeys(manifest, target, kin, together.read)) {
     if (hasOwnKeys(job, target, kin))
       keys.forEach((key) => (isUnderWay ? taken.inFlight : taken.failedBefore).add(key));
     else if (isUnderWay) keys.forEach((key) => taken.inFlightIds.add(rowIdOf(key)));
@@ -80,8 +84,10 @@ async function* takenKeys(
   manifest: ManifestView,
   target: Target,
   kin?: Kin,
+  /** Jobs whose keys are known; those of its own that are read now come to them. */
+  known = new Set<string>(),
 ): AsyncGenerator<TakenKeys> {
-  const read = new Set<string>();
+  const read = new Set(known);
   const unread = () => manifest.jobs().filter((job) => !read.has(job.id));
   for (let jobs = unread(); jobs.length > 0; jobs = unread()) {
     for (const job of jobs) {
@@ -99,6 +105,7 @@ async function* takenKeys(
         for await (const keys of waitingKeys((await manifest.bring(job)).failed))
           yield { job, keys, isUnderWay: false };
       }
+      if (isOwn) known.add(job.id);
     }
   }
 }

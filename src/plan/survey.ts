@@ -8,7 +8,7 @@ import type { ManifestView } from "../manifest/manifest.ts";
 import { PaidRows } from "../import/again/paid-for.ts";
 import { readTakenRows } from "../jobs-folder/taken-rows.ts";
 import { checkVectorSpace } from "../gates/vector-space.ts";
-import { pendingPages } from "../jobs-folder/pending-pages.ts";
+import { hasPending, pendingPages } from "../jobs-folder/pending-pages.ts";
 import { type OnTooLong, paidOf, screen } from "../export/screen.ts";
 import { MODELS, textPrefix } from "../row/models.ts";
 import { KeySet } from "../row/key-table.ts";
@@ -66,10 +66,11 @@ export async function survey(services: SurveyServices, options: SurveyOptions): 
   const description = await store.describe();
   checkTarget(target, description);
   checkVectorSpace(manifest.jobs(), target, kin);
+  const tally = new Tally(options);
+  if (!(await hasPending(store))) return { description, ...tally.result() };
   const taken = await readTakenRows({ manifest, store }, target, kin);
   const { asksPaid = true } = options;
   const ask = asksPaid ? new PaidRows(services, target, kin).ask : undefined;
-  const tally = new Tally(options);
   for await (const page of pendingPages(store)) {
     const paid = await paidOf(page, target, taken, ask);
     for (const question of page) {
@@ -112,7 +113,7 @@ export async function* lostRows(
 ): AsyncGenerator<string> {
   const { store, manifest } = services;
   const known = new PaidRows(services, target, kin);
-  if (known.ask === undefined) return;
+  if (known.ask === undefined || !(await hasPending(store))) return;
   const taken = await readTakenRows({ manifest, store }, target, kin);
   for await (const page of pendingPages(store)) {
     const paid = await paidOf(page, target, taken, known.ask);

@@ -8,7 +8,7 @@ export async function showExport(context: CommandContext): Promise<CommandResult
   const { services, settings, next, signal } = context;
   const summary = await exportFromSettings(context);
   const { exported, copies, skipped, jobs, tokens } = summary;
-  const manifest = await services.view();
+  const manifest = await (settings.dryRun ? services.view() : services.manifest());
   const waiting = manifest.needing("send").length > 0;
   return {
     json: { exported, copies, skipped, jobs, tokens },
