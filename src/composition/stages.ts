@@ -301,13 +301,17 @@ export async function resubmitFromSettings(
   return { jobs, paid, unmended };
 }
 
-/** Of a target that was named only its own. */
+/** Of a target that was named only its own, and of a partitioned table its own. */
 export function hasFailedLines(
   { outstanding, target }: Job,
   { settings, targets = [settings] }: Pick<StageContext, "settings" | "targets">,
 ): boolean {
-  const isMeant = settings.target === undefined || isOneAsked(targets)(target);
-  return outstanding.lines > 0 && isMeant;
+  const isAsked = () =>
+    targets.some((each) => {
+      const [whole] = each.siblings?.targets ?? [];
+      return sameTarget(targetOf(each), target) || (whole && sameTarget(whole, target));
+    });
+  return outstanding.lines > 0 && (settings.target === undefined || isAsked());
 }
 
 /** With what is gone of tables that were asked for as one. */
