@@ -105,19 +105,18 @@ export class ExportLane implements Lane {
   }
 
   async *#passes(): AsyncGenerator<Condition, void> {
-    const { before, hasStaleRows } = this.#world;
+    const { hasStaleRows } = this.#world;
     const { kin, limit } = this.#world.export;
     if (this.#world.signal.aborted || !(yield* this.#rowsAreKnown())) return;
     let [idle, seen] = [0, 0];
     for (let pass = 0; idle < MAX_PASSES; pass++) {
-      if (before.length > 0) yield () => before.every((each) => each.#passed > pass);
+      if (this.#passedBefore() <= pass) yield () => this.#passedBefore() > pass;
       if (this.#world.signal.aborted) return;
       const summary = await this.#withWritten(yield* this.#pass(pass));
       this.summaries.push(summary);
       this.#passed = pass + 1;
       if ((summary.exported === 0 && kin === undefined) || limit !== undefined) return;
-      const isInNext = (each: ExportLane) => each.#passed > pass + 1 && each.#passed < Infinity;
-      yield () => this.#isQuiet || before.some(isInNext);
+      yield () => this.#isQuiet || this.#areInNext(pass);
       const isPassedOver = kin !== undefined && summary.skipped.inFlight > 0;
       if (!(isPassedOver || hasStaleRows()) || this.#isStopped()) return;
       // of rows with one id and text in many partitions each pass takes one
@@ -157,6 +156,17 @@ export class ExportLane implements Lane {
       yield () => !this.#isAhead() || this.#isStopped();
       if (this.#isStopped()) this.#stop.abort();
     }
+  }
+
+  /** Passes of those before it, of which each goes after the others: the last one that is not at its end tells. */
+  #passedBefore(): number {
+    const last = this.#world.before.findLast((each) => each.#passed < Infinity);
+    return last === undefined ? Infinity : last.#passed;
+  }
+
+  #areInNext(pass: number): boolean {
+    const passed = this.#passedBefore();
+    return passed > pass + 1 && passed < Infinity;
   }
 
   /** Rows, by all passes of the others. */
