@@ -3,7 +3,6 @@ import { type ExitReason, UserError } from "../errors.ts";
 import { count, dollars } from "../words/figures.ts";
 import { failureObject, failureOf } from "../output/failure.ts";
 import { restOf } from "../settings/config.ts";
-import { once } from "../store/rows.ts";
 import type { CommandContext, CommandResult } from "./command.ts";
 
 /** What the targets came to: the first of these that one of them had. */
@@ -51,7 +50,8 @@ export async function forEachTarget<C extends CommandContext>(
 ): Promise<CommandResult> {
   const { targets, originsOfEach, signal, report } = context;
   if (targets.length < 2) return work(context);
-  const services = { ...context.services, view: once(() => context.services.view()) };
+  let seen: ReturnType<typeof context.services.view> | undefined;
+  const services = { ...context.services, view: () => (seen ??= context.services.view()) };
   const results: (CommandResult & Readonly<{ name: string }>)[] = [];
   for (const [at, asked] of targets.entries()) {
     signal.throwIfAborted();

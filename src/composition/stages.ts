@@ -8,8 +8,6 @@ import type { LaneChoice } from "../cost/lane.ts";
 import { pricesOf, QUOTAS } from "../cost/tariff.ts";
 import type { ExportOptions, ExportSummary } from "../export/export.ts";
 import type { Crew } from "../gates/duties.ts";
-import { once } from "../store/rows.ts";
-import { ANY_PREFIX } from "../jobs-folder/batch-names.ts";
 import { eachProject, withKeyOf } from "../gates/keys.ts";
 import { type Keyed, projectOf } from "../jobs-folder/stage-services.ts";
 import type { Batch, Gemini } from "../gemini/port.ts";
@@ -422,13 +420,16 @@ async function fitForRun(each: readonly StageContext[], given: RunServices): Pro
 
 /** Whoever asks for many tables reads the list of batches once, with each key. */
 function listingOnce(services: RunServices): RunServices {
-  const listing = (gemini: Gemini): Gemini => ({
-    ...gemini,
-    findBatches: once(() => gemini.findBatches(ANY_PREFIX, services.signal)),
-  });
   const { gemini, keys = [] } = services;
   const each = keys.map((key) => ({ ...key, gemini: listing(key.gemini) }));
   return { ...services, gemini: listing(gemini), keys: each };
+}
+
+function listing(gemini: Gemini): Gemini {
+  let listed: Promise<Batch[]> | undefined;
+  const findBatches = (...given: Parameters<Gemini["findBatches"]>) =>
+    (listed ??= gemini.findBatches(...given));
+  return { ...gemini, findBatches };
 }
 
 /** For the metrics, where a column says so: nobody else asks from hour to hour. */

@@ -7,8 +7,8 @@ const MAX_PAGE_ROWS = 5_000;
 /** Characters a page should hold, so that long texts do not fill the memory. */
 const PAGE_CHARACTERS = 4_000_000;
 
-/** What costs more than a look need not be done for a table that is full. */
-export async function hasPending(store: Pick<Store, "readPending">): Promise<boolean> {
+/** A look: where no row waits, nothing else need be asked. */
+export async function hasPending(store: Store): Promise<boolean> {
   return (await store.readPending({ after: undefined, limit: 1 })).length > 0;
 }
 

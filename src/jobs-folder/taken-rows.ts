@@ -26,7 +26,7 @@ export type TakenRows = Readonly<{
   failedIds: KeySet;
 }>;
 
-/** What partitions have in common of it. It grows: the first of them reads most, and none of them a job again. */
+/** What partitions have in common of it. It grows: of jobs that are `read` none is read again. */
 export type TakenTogether = Pick<TakenRows, "inFlight" | "failedBefore"> &
   Readonly<{ read: Set<string> }>;
 
@@ -84,7 +84,6 @@ async function* takenKeys(
   manifest: ManifestView,
   target: Target,
   kin?: Kin,
-  /** Jobs whose keys are known; those of its own that are read now come to them. */
   known = new Set<string>(),
 ): AsyncGenerator<TakenKeys> {
   const read = new Set(known);
