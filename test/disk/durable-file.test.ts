@@ -139,8 +139,13 @@ test("a file that only grows takes back what could not be synced, and goes on fr
   await expect(file.append(Buffer.from("two\n"))).rejects.toThrow("the disk fails");
   expect(await readFile(path, "utf8")).toBe("one\n");
   await file.append(Buffer.from("three\n"));
-  await file.close();
   expect(await readFile(path, "utf8")).toBe("one\nthree\n");
+
+  // where that fails, too, nothing is known of its end
+  for (const _ of ["append", "take back"]) datasync.mockRejectedValueOnce(new Error("it fails"));
+  await expect(file.append(Buffer.from("four\n"))).rejects.toThrow("it fails");
+  await expect(file.append(Buffer.from("five\n"))).rejects.toThrow("ends in an append that failed");
+  await file.close();
 });
 
 describe("a place that cannot be written", () => {

@@ -2,12 +2,10 @@
 // notices, and does a small run wait twice for nothing?
 import { expect, test } from "vitest";
 import { simulate, type Scenario } from "../../bench/quota/simulation.ts";
-import { systemClock } from "../../src/clock.ts";
 import { UserError } from "../../src/errors.ts";
-import { openManifest } from "../../src/jobs-folder/open.ts";
 import { Canary } from "../../src/quota/canary.ts";
 import { isOneOf } from "../../src/row/target.ts";
-import { newJob, TARGET, temporaryFolder } from "../manifest/sample.ts";
+import { emptyManifest, newJob, TARGET } from "../manifest/sample.ts";
 
 const BATCH_MS = 600_000;
 const BIG: Scenario = {
@@ -36,18 +34,42 @@ test("a hundred rows are in the column before the rest is sent, and then it goes
 });
 
 test("jobs of other tables do not wait for the trial of one", async () => {
-  const manifest = await openManifest(await temporaryFolder(), systemClock);
+  const manifest = await emptyManifest();
   const other = { ...TARGET, table: "answers" };
   for (const target of [TARGET, TARGET, other])
     await manifest.recordExported(newJob(await manifest.reserveJobId(), { target }));
   const all = { targets: [TARGET], has: isOneOf([TARGET]) };
   const mayStart = new Canary({ manifest, refuses: () => false }, all, new Set()).gate();
   expect(manifest.jobs().map(mayStart)).toEqual([true, false, true]);
-  await manifest.close();
+});
+
+test.each([
+  { failed: 50, isThrough: true },
+  { failed: 51, isThrough: false },
+])("a trial of 100 rows of which $failed fail: through is $isThrough", async (its) => {
+  const manifest = await emptyManifest();
+  const job = await manifest.reserveJobId();
+  const file = { bytes: 1, sha256: "b".repeat(64) };
+  const { failed } = its;
+  await manifest.recordExported(newJob(job, { requests: 100 }));
+  await manifest.record({ type: "submitting", job, displayName: "d", submission: 1 });
+  await manifest.record({ type: "submitted", job, batch: "batches/b", adopted: false, keyId: "k" });
+  await manifest.record({ type: "succeeded", job, resultsName: "files/r" });
+  await manifest.record({ type: "downloaded", job, file });
+  await manifest.record({
+    type: "imported",
+    job,
+    sums: { requests: 100, written: 100 - failed, failed, stale: 0, filled: 0, gone: 0 },
+    outstanding: { lines: failed, retryable: 0 },
+    failedFile: file,
+  });
+  const all = { targets: [TARGET], has: isOneOf([TARGET]) };
+  const canary = new Canary({ manifest, refuses: () => false }, all, new Set());
+  expect([canary.isThrough, canary.hasFallen()]).toEqual([its.isThrough, !its.isThrough]);
 });
 
 test("of tables that were asked for as one, the trial is of the first that takes vectors", async () => {
-  const manifest = await openManifest(await temporaryFolder(), systemClock);
+  const manifest = await emptyManifest();
   const other = { ...TARGET, table: "answers" };
   for (const target of [TARGET, other, other])
     await manifest.recordExported(newJob(await manifest.reserveJobId(), { target }));
@@ -55,7 +77,6 @@ test("of tables that were asked for as one, the trial is of the first that takes
   const its = { manifest, refuses: isOneOf([TARGET]) };
   const mayStart = new Canary(its, all, new Set()).gate();
   expect(manifest.jobs().map(mayStart)).toEqual([true, true, false]);
-  await manifest.close();
 });
 
 test("vectors of the wrong width: the run ends there, and says what to do", async () => {

@@ -2,6 +2,7 @@
 import { Client } from "pg";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import {
+  fingerprintColumn,
   functionName,
   inOneStatement,
   installStatements,
@@ -43,6 +44,13 @@ async function functionsThere(): Promise<Record<string, string | null>[]> {
   );
 }
 
+async function columnsThere(): Promise<Record<string, string | null>[]> {
+  return project.database.query(
+    `SELECT attname::text AS name FROM pg_attribute
+     WHERE attrelid = 'questions'::regclass AND attnum > 0 AND NOT attisdropped ORDER BY 1`,
+  );
+}
+
 describe("the SQL functions", () => {
   it("run with the caller's rights on an empty search path, for service_role only", async () => {
     await project.install(TARGET, { trigger: true });
@@ -63,10 +71,12 @@ describe("the SQL functions", () => {
   });
 
   it("may be installed again and again, and taken out without a trace", async () => {
-    await project.install(TARGET, { trigger: true });
+    const own = await columnsThere();
+    await project.install(TARGET, { trigger: true, fingerprint: true });
     const before = await functionsThere();
-    await project.install(TARGET, { trigger: true });
+    await project.install(TARGET, { trigger: true, fingerprint: true });
     expect(await functionsThere()).toEqual(before);
+    expect(await columnsThere()).toHaveLength(own.length + 1);
     const remove = inOneStatement(removeStatements(TARGET));
     await project.database.query(remove);
     await project.database.query(remove);
@@ -74,6 +84,15 @@ describe("the SQL functions", () => {
     expect(
       await project.database.query("SELECT tgname FROM pg_trigger WHERE NOT tgisinternal"),
     ).toEqual([]);
+    expect(await columnsThere()).toEqual(own);
+  });
+
+  it("leave a column alone that has the fingerprints' name and no trigger of ours", async () => {
+    const name = fingerprintColumn(TARGET);
+    await project.database.query(`ALTER TABLE questions ADD COLUMN ${name} text`);
+    await project.database.query(inOneStatement(removeStatements(TARGET)));
+    expect(await columnsThere()).toContainEqual({ name });
+    await project.database.query(`ALTER TABLE questions DROP COLUMN ${name}`);
   });
 
   it.each([

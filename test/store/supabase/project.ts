@@ -31,7 +31,7 @@ export type Project = Readonly<{
   /** What stores reported. */
   events: ProgressEvent[];
   store(target: Target, key?: string): Store;
-  install(target: Target, options?: Readonly<{ trigger: boolean }>): Promise<void>;
+  install(target: Target, options?: Installed): Promise<void>;
   close(): Promise<void>;
 }>;
 
@@ -111,7 +111,7 @@ async function setUp(
       createSupabaseStore(connectSupabase({ url: api.url, key }), target, {
         report: (event) => events.push(event),
       }),
-    install: (target, { trigger } = { trigger: false }) => install(watched, target, trigger),
+    install: (target, installed = {}) => install(watched, target, installed),
     close: async () => {
       await api.close();
       await closeDatabase();
@@ -124,12 +124,18 @@ function changesSchema(sql: string): boolean {
   return !/^\s*(select|insert|update|delete|truncate)\b/i.test(sql);
 }
 
-async function install(database: Database, target: Target, trigger: boolean): Promise<void> {
+type Installed = Readonly<{ trigger?: boolean; fingerprint?: boolean }>;
+
+async function install(
+  database: Database,
+  target: Target,
+  { trigger = false, fingerprint = false }: Installed,
+): Promise<void> {
   const { description, extension } = await readCatalogue(database, target);
   checkTarget(target, description);
   const statements = installStatements(target, shapeOf(description, extension?.schema), {
     trigger,
-    fingerprint: false,
+    fingerprint,
     api: true,
   });
   await database.query(inOneStatement(statements));
