@@ -378,3 +378,15 @@ const NUMBERS: Readonly<Partial<Record<string, unknown>>> = {
   taskType: "RETRIEVAL_DOCUMENT",
   envFile: "x",
 };
+
+test("a database without pgvector is told what to run first, and then the column", async () => {
+  const url = keepOpen(join(home, "without pgvector"));
+  const database = await openDatabase({ url });
+  await database.query("CREATE TABLE questions (id bigint PRIMARY KEY, question_text text)");
+  await database.close();
+  const { stdout } = await runHere(["init"], {
+    env: { DATABASE_URL: url },
+    folder: await newFolder(),
+  });
+  expect(stdout).toMatch(/create extension if not exists vector;[^]*add column "embedding" vector/);
+});
