@@ -43,8 +43,12 @@ function having(trial: Trial, named: Readonly<Record<string, string>>) {
   return { ...first, keys };
 }
 
+/** A file that is gone is refused first, which proves where it is asked that nothing can come of a create. */
 function withCreate(key: Key, createBatch: Gemini["createBatch"]): Key {
-  return { ...key, gemini: { ...key.gemini, createBatch } };
+  const { gemini } = key;
+  const create: Gemini["createBatch"] = async (request) =>
+    (await gemini.hasFile(request.file)) ? createBatch(request) : gemini.createBatch(request);
+  return { ...key, gemini: { ...gemini, createBatch: create } };
 }
 
 const BOTH = { default: API_KEY, b: "key-b" };
