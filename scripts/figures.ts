@@ -21,7 +21,7 @@ export function figuresOf(tree: Tree): readonly Figure[] {
     { name: "arrows back up", value: arrows.filter(({ runsUp }) => runsUp).length, max: 1 },
     { name: "rooms in circles", value: inCircles(arrows).length, max: 0 },
     { name: "loose files", value: rooms.filter((room) => room.endsWith(".ts")).length, max: 8 },
-    { name: "lines", value: linesOf(tree), max: 48_071 },
+    { name: "lines", value: linesOf(tree), max: 48_080 },
     { name: "comparisons with states", value: comparisonsOf(tree).length, max: 0 },
     { name: "function names in three files", value: sharedNames(tree).length, max: 15 },
     { name: "lines a function: median", value: atShare(sorted, 0.5), max: 7 },

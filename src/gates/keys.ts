@@ -82,9 +82,10 @@ type Choosing = Keyed & Pick<StageServices, "manifest" | "clock">;
 
 /** Of several who send from one manifest each begins with other jobs: else both would upload the same one. */
 export function isOwnTurn({ manifest, ...services }: Choosing, { id }: Job): boolean {
+  if (!manifest.isShared) return true;
   const own = projectOf(services);
   const projects = [...new Set([own, ...manifest.keys().values()])].toSorted();
-  return !manifest.isShared || projects[Number(id) % projects.length] === own;
+  return projects[Number(id) % projects.length] === own;
 }
 
 /** With its file uploaded and nothing said against it, a job is soon sent by whoever has uploaded it. */

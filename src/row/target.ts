@@ -68,16 +68,23 @@ export function sameTarget(a: Target, b: Target): boolean {
 
 /** The same but for the table, which counts where `has` is true of its name. */
 export function isAlike(target: Target, has: (table: string) => boolean): IsOwn {
-  return ({ schema, table, ...its }) =>
-    sameTarget({ ...its, schema: target.schema, table: target.table }, target) &&
-    has(tableName({ schema, table }));
+  return askedOnce(
+    ({ schema, table, ...its }) =>
+      sameTarget({ ...its, schema: target.schema, table: target.table }, target) &&
+      has(tableName({ schema, table })),
+  );
 }
 
-/** Whether a target is one of these; to be asked of many jobs, which share theirs. */
+/** Whether a target is one of these. */
 export function isOneOf(targets: readonly Target[]): IsOwn {
+  return askedOnce((target) => targets.some((each) => sameTarget(each, target)));
+}
+
+/** To be asked of many jobs, which share their targets. */
+function askedOnce(ask: IsOwn): IsOwn {
   const known = new Map<Target, boolean>();
   return (target) => {
-    const is = known.get(target) ?? targets.some((each) => sameTarget(each, target));
+    const is = known.get(target) ?? ask(target);
     known.set(target, is);
     return is;
   };

@@ -286,8 +286,9 @@ function lanesOf(its: RunWorld, parts: readonly Part[], known: Canary[]) {
   };
   const instead = (job: Job, project: string) => {
     const log = manifest.quota(job.target.model, project);
+    if (!isTooLarge(job, bounds, log)) return undefined;
     const asOne = { ...its, manifest: { ...manifest, quotas: () => [log] } };
-    return isTooLarge(job, bounds, log) ? () => cutAgain(asOne, job, bounds) : undefined;
+    return () => cutAgain(asOne, job, bounds);
   };
   const doubted = doubtedJobs(clock);
   const { projects, readLists } = createsOf({ ...its, gate, instead }, MAX_LOST_IN_RUN);

@@ -72,12 +72,12 @@ export class SubmitLane implements Lane {
     const isToTake = (each: Job) => !creates.isBeingSent(each) && mayGoTo(this.#world, each);
     const mayBeSent = (each: Job) => !isForSync(each, lane) && isToTake(each) && mayBegin(each);
     const passing = () => withinLimit(manifest, costLimit).filter(mayBeSent);
+    const firsts = (jobs: Iterable<Job>) =>
+      shared === true ? this.#fairest(jobs) : this.#first(jobs);
     // what is too large for this project alone others take as it is
-    const ready = passing().some(this.#fits) ? passing().filter(this.#fits) : passing();
+    const fitting = firsts(passing().filter(this.#fits));
     const nowMs = clock.now().getTime();
-    const tries = [...(shared === true ? this.#fairest(ready) : this.#first(ready))].map(
-      this.#tryOf,
-    );
+    const tries = (fitting.length > 0 ? fitting : firsts(passing())).map(this.#tryOf);
     const dueMs = (next: Next) => Math.max(next.try.atMs, nowMs);
     // two that wait for a batch's end are as good as each other
     return tries.toSorted((a, b) => dueMs(a) - dueMs(b))[0];
@@ -120,14 +120,14 @@ export class SubmitLane implements Lane {
   }
 
   /** The fairest first, one of each model: what one queue does not take may have room in the other. */
-  #fairest(jobs: Iterable<Job>): Iterable<Job> {
+  #fairest(jobs: Iterable<Job>): readonly Job[] {
     const oldest = new Map<string, Job>();
     for (const job of jobs) if (!oldest.has(columnOf(job))) oldest.set(columnOf(job), job);
     const sent = (job: Job) => this.#tokens.get(columnOf(job)) ?? 0;
     const fairest = new Map<string, Job>();
     for (const job of [...oldest.values()].toSorted((a, b) => sent(a) - sent(b)))
       if (!fairest.has(job.target.model)) fairest.set(job.target.model, job);
-    return fairest.values();
+    return [...fairest.values()];
   }
 
   /** Whoever calls again does not wait for a pause: being refused once more costs nothing. */
